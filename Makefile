@@ -1,0 +1,56 @@
+# `make study` runs the whole study, `make test` all checks; both install what they need, once.
+# It runs on real data with: make study DATASET=… WEIGHTS=… PROFILE=quick STORE=…
+
+PROFILE ?= demo
+STORE   ?= store
+DATASET ?=
+WEIGHTS ?=
+SET     ?=
+EXTRAS  ?=
+
+VENV := .venv
+BIN  := $(VENV)/bin
+PIP  := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.PHONY: study test setup lint lock clean
+.DEFAULT_GOAL := study
+
+study: $(VENV)/.ready-to-run
+	$(BIN)/flowers17 run study --profile $(PROFILE) --store $(STORE) \
+	  $(if $(DATASET),--dataset '$(DATASET)') $(if $(WEIGHTS),--weights-dir '$(WEIGHTS)') \
+	  $(foreach one,$(SET),--set '$(one)')
+
+test: lint
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.ready-to-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+setup: $(VENV)/.ready-to-run
+	$(if $(EXTRAS),$(PIP) -c requirements/run.txt -e '.[$(EXTRAS)]' --no-build-isolation)
+
+$(VENV)/bin/python:
+	sh .ci/python -m venv $(VENV)
+
+$(VENV)/.ready-to-run: requirements/run.txt pyproject.toml | $(VENV)/bin/python
+	@echo "installing the pinned requirements into $(VENV) (once, some minutes)"
+	$(PIP) --require-hashes -r requirements/run.txt
+	$(PIP) --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.ready-to-test: requirements/dev.txt $(VENV)/.ready-to-run
+	$(PIP) --require-hashes -r requirements/dev.txt
+	@touch $@
+
+# Pins anew, with hashes and without addresses, for every Python that is supported.
+lock: $(VENV)/bin/python
+	$(PIP) uv
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+	  --no-annotate --upgrade pyproject.toml -o requirements/run.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+	  --no-annotate pyproject.toml --extra dev -c requirements/run.txt -o requirements/dev.txt
+
+clean:
+	rm -rf $(VENV) *.egg-info .pytest_cache .mypy_cache .ruff_cache

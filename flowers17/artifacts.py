@@ -1,0 +1,257 @@
+"""The artifact store: whole or absent, verified when read, built once under concurrency.
+
+`store/<stage>/<key>/` holds an artifact's files and `manifest.json`, which is written last.
+An artifact is made in `store/.partial/`, flushed to disk and renamed into place. A damaged one
+is moved to `store/.damaged/` and counts as absent. Locks are kernel locks in `store/.locks/`:
+the kernel frees them when their process dies, however it dies.
+"""
+
+import errno
+import fcntl
+import hashlib
+import json
+import logging
+import os
+import shutil
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from flowers17.errors import ArtifactDamaged, ArtifactMissing, StoreUnusable
+
+MANIFEST = "manifest.json"
+logger = logging.getLogger(__name__)
+
+
+def canonical_json(value: Any) -> str:
+    """Return the one JSON text of a value: sorted keys, no spaces, no NaN.
+
+    >>> canonical_json({"b": 1, "a": [1.5, None]})
+    '{"a":[1.5,null],"b":1}'
+    """
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def sha256_of(value: Any) -> str:
+    """Return the SHA-256, in hexadecimal, of a value's canonical JSON."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+
+
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes, in hexadecimal."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What tasks pass to each other: where an artifact lies and what it must contain."""
+
+    stage: str
+    key: str
+    digest: str
+
+    def to_json(self) -> dict[str, str]:
+        """Return the reference as plain JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, str]) -> "Reference":
+        """Return the reference that `to_json` wrote."""
+        return cls(stage=value["stage"], key=value["key"], digest=value["digest"])
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A verified artifact: its folder and its manifest."""
+
+    path: Path
+    manifest: Mapping[str, Any]
+
+    @property
+    def reference(self) -> Reference:
+        """The reference that leads here."""
+        return Reference(self.manifest["stage"], self.manifest["key"], self.manifest["digest"])
+
+    def file(self, name: str) -> Path:
+        """Return the path of one of its files; raises ArtifactMissing if there is none."""
+        if name not in self.manifest["files"]:
+            raise ArtifactMissing(
+                f"{self.path}: expected a file {name!r}, found {sorted(self.manifest['files'])}"
+            )
+        return self.path / name
+
+    def array(self, name: str) -> np.ndarray:
+        """Return the array stored as `<name>.npy`."""
+        return np.load(self.file(f"{name}.npy"), allow_pickle=False)
+
+    def json(self, name: str) -> Any:
+        """Return the value stored as `<name>.json`."""
+        return json.loads(self.file(f"{name}.json").read_text())
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _files_below(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+class Store:
+    """A folder of artifacts."""
+
+    def __init__(self, root: Path | str) -> None:
+        self.root = Path(root).expanduser().absolute()
+
+    def folder(self, stage: str, key: str) -> Path:
+        """Return where the artifact of a stage and key lies, whether it is there or not."""
+        return self.root / stage / key
+
+    def find(self, stage: str, key: str) -> Artifact | None:
+        """Return the artifact if it is there and whole.
+
+        A damaged one is set aside with a warning, so that it is built again.
+        """
+        folder = self.folder(stage, key)
+        if not folder.exists():
+            return None
+        try:
+            return self._verified(folder)
+        except ArtifactDamaged as damage:
+            self._set_aside(folder)
+            logger.warning("%s; it is set aside and will be built again", damage)
+            return None
+
+    def open(self, reference: Reference) -> Artifact:
+        """Return the artifact of a reference, verified.
+
+        Raises ArtifactMissing if it is not there, ArtifactDamaged if its content differs.
+        """
+        folder = self.folder(reference.stage, reference.key)
+        if not folder.exists():
+            raise ArtifactMissing(
+                f"{folder}: expected an artifact, found nothing; run the same command again "
+                f"to build stage {reference.stage!r} anew"
+            )
+        artifact = self._verified(folder)
+        if artifact.manifest["digest"] != reference.digest:
+            raise ArtifactDamaged(
+                f"{folder}: expected content {reference.digest[:12]}…, found "
+                f"{artifact.manifest['digest'][:12]}…; run the same command again"
+            )
+        return artifact
+
+    def manifests(self) -> Iterator[dict[str, Any]]:
+        """Yield every readable manifest, in the order of stage and key; contents unverified."""
+        for path in sorted(self.root.glob(f"[!.]*/*/{MANIFEST}")):
+            try:
+                yield json.loads(path.read_text())
+            except (OSError, ValueError) as problem:
+                logger.warning("%s: unreadable manifest passed over (%s)", path, problem)
+
+    @contextmanager
+    def lock(self, stage: str, key: str) -> Iterator[None]:
+        """Hold the kernel lock of one artifact; waits while another process builds it."""
+        with self._guarded_writes():
+            folder = self.root / ".locks"
+            folder.mkdir(parents=True, exist_ok=True)
+            stream: IO[str] = (folder / f"{stage}-{key}").open("w")
+        with stream:
+            fcntl.flock(stream, fcntl.LOCK_EX)
+            yield
+
+    @contextmanager
+    def writing(self, stage: str, key: str) -> Iterator[Path]:
+        """Yield an empty folder on the store's own file system; it is removed if not published."""
+        with self._guarded_writes():
+            folder = self.root / ".partial" / f"{stage}-{key[:16]}-{uuid.uuid4().hex[:8]}"
+            folder.mkdir(parents=True)
+        try:
+            with self._guarded_writes():
+                yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def publish(self, folder: Path, manifest: Mapping[str, Any]) -> Artifact:
+        """Make the folder's files an artifact, atomically.
+
+        manifest: at least `stage` and `key`; `files` and `digest` are added here.
+        """
+        with self._guarded_writes():
+            files = {}
+            for path in _files_below(folder):
+                _sync(path)
+                files[path.relative_to(folder).as_posix()] = {
+                    "sha256": file_sha256(path),
+                    "size": path.stat().st_size,
+                }
+            digest = sha256_of({name: entry["sha256"] for name, entry in files.items()})
+            whole = {**manifest, "files": files, "digest": digest}
+            with (folder / MANIFEST).open("w") as stream:
+                json.dump(whole, stream, indent=1, sort_keys=True)
+                stream.flush()
+                os.fsync(stream.fileno())
+            for parent in {path.parent for path in _files_below(folder)}:
+                _sync(parent)
+            target = self.folder(whole["stage"], whole["key"])
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if target.exists():
+                self._set_aside(target)
+            os.rename(folder, target)
+            _sync(target.parent)
+        return Artifact(target, whole)
+
+    def _verified(self, folder: Path) -> Artifact:
+        try:
+            manifest = json.loads((folder / MANIFEST).read_text())
+            files = manifest["files"]
+            expected = (manifest["stage"], manifest["key"])
+            digest = sha256_of({name: entry["sha256"] for name, entry in files.items()})
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as problem:
+            raise ArtifactDamaged(f"{folder}: unreadable manifest ({problem})") from problem
+        if expected != (folder.parent.name, folder.name) or digest != manifest.get("digest"):
+            raise ArtifactDamaged(f"{folder}: the manifest describes another artifact")
+        found = {path.relative_to(folder).as_posix() for path in _files_below(folder)} - {MANIFEST}
+        if found != set(files):
+            raise ArtifactDamaged(
+                f"{folder}: expected files {sorted(files)}, found {sorted(found)}"
+            )
+        for name, entry in files.items():
+            if file_sha256(folder / name) != entry["sha256"]:
+                raise ArtifactDamaged(f"{folder / name}: its bytes are not those published")
+        return Artifact(folder, manifest)
+
+    def _set_aside(self, folder: Path) -> None:
+        aside = self.root / ".damaged" / f"{folder.parent.name}-{folder.name}-{uuid.uuid4().hex[:8]}"
+        with self._guarded_writes():
+            aside.parent.mkdir(parents=True, exist_ok=True)
+            os.rename(folder, aside)
+
+    @contextmanager
+    def _guarded_writes(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as problem:
+            reasons = {
+                errno.ENOSPC: "the disk is full; free space",
+                errno.EDQUOT: "the disk quota is used up; free space",
+                errno.EROFS: "the file system is read-only; choose another --store",
+                errno.EACCES: "writing is not permitted; choose another --store",
+                errno.ENOTDIR: "a file is in the way; choose another --store",
+            }
+            if problem.errno not in reasons:
+                raise
+            raise StoreUnusable(
+                f"store {self.root}: {reasons[problem.errno]} and run the same command again "
+                "(nothing finished is lost)"
+            ) from problem
