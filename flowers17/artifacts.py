@@ -15,7 +15,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -162,7 +162,7 @@ class Store:
     @contextmanager
     def lock(self, stage: str, key: str) -> Iterator[None]:
         """Hold the kernel lock of one artifact; waits while another process builds it."""
-        with self._guarded_writes():
+        with self.guarded_writes():
             folder = self.root / ".locks"
             folder.mkdir(parents=True, exist_ok=True)
             stream: IO[str] = (folder / f"{stage}-{key}").open("w")
@@ -173,11 +173,11 @@ class Store:
     @contextmanager
     def writing(self, stage: str, key: str) -> Iterator[Path]:
         """Yield an empty folder on the store's own file system; it is removed if not published."""
-        with self._guarded_writes():
+        with self.guarded_writes():
             folder = self.root / ".partial" / f"{stage}-{key[:16]}-{uuid.uuid4().hex[:8]}"
             folder.mkdir(parents=True)
         try:
-            with self._guarded_writes():
+            with self.guarded_writes():
                 yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
@@ -187,7 +187,7 @@ class Store:
 
         manifest: at least `stage` and `key`; `files` and `digest` are added here.
         """
-        with self._guarded_writes():
+        with self.guarded_writes():
             files = {}
             for path in _files_below(folder):
                 _sync(path)
@@ -207,7 +207,7 @@ class Store:
             target.parent.mkdir(parents=True, exist_ok=True)
             if target.exists():
                 self._set_aside(target)
-            os.rename(folder, target)
+            folder.rename(target)
             _sync(target.parent)
         return Artifact(target, whole)
 
@@ -232,13 +232,16 @@ class Store:
         return Artifact(folder, manifest)
 
     def _set_aside(self, folder: Path) -> None:
-        aside = self.root / ".damaged" / f"{folder.parent.name}-{folder.name}-{uuid.uuid4().hex[:8]}"
-        with self._guarded_writes():
+        name = f"{folder.parent.name}-{folder.name}-{uuid.uuid4().hex[:8]}"
+        aside = self.root / ".damaged" / name
+        with self.guarded_writes():
             aside.parent.mkdir(parents=True, exist_ok=True)
-            os.rename(folder, aside)
+            with suppress(FileNotFoundError):  # another process set it aside first
+                folder.rename(aside)
 
     @contextmanager
-    def _guarded_writes(self) -> Iterator[None]:
+    def guarded_writes(self) -> Iterator[None]:
+        """Turn a full disk or a read-only store into StoreUnusable, which says what to do."""
         try:
             yield
         except OSError as problem:
@@ -249,7 +252,8 @@ class Store:
                 errno.EACCES: "writing is not permitted; choose another --store",
                 errno.ENOTDIR: "a file is in the way; choose another --store",
             }
-            if problem.errno not in reasons:
+            elsewhere = problem.filename and not Path(problem.filename).is_relative_to(self.root)
+            if problem.errno not in reasons or elsewhere:
                 raise
             raise StoreUnusable(
                 f"store {self.root}: {reasons[problem.errno]} and run the same command again "

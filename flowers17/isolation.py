@@ -1,0 +1,118 @@
+"""Building a stage in a process of its own, which ends when its parent does.
+
+A fresh process gives memory back, keeps Keras's process-wide seeds apart, and can be killed when it
+hangs. What it logs and how far it has come are told to the parent through a pipe.
+"""
+
+import logging
+import multiprocessing
+import os
+import signal
+import threading
+import time
+import traceback
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Any
+
+from flowers17.artifacts import Store
+from flowers17.errors import StageFailed
+from flowers17.stages import Outcome, Progress, References, Stage, ensure
+
+_SPAWN = multiprocessing.get_context("spawn")
+
+
+def ensure_isolated(
+    stage: Stage,
+    inputs: References,
+    store: Store,
+    *,
+    progress: Progress,
+    logger: logging.Logger | logging.LoggerAdapter,
+) -> Outcome:
+    """Return the stage's artifact as `stages.ensure` does, built in a spawned process.
+
+    Raises what the build raises, and StageFailed if the process is killed or outlasts
+    `stage.timeout_s`.
+    """
+    receiver, sender = _SPAWN.Pipe(duplex=False)
+    process = _SPAWN.Process(
+        target=_child, args=(sender, stage, dict(inputs), store.root), name=stage.label, daemon=True
+    )
+    process.start()
+    sender.close()
+    deadline = time.monotonic() + stage.timeout_s
+    try:
+        while True:
+            if not receiver.poll(max(0.0, deadline - time.monotonic())):
+                raise StageFailed(
+                    f"stage {stage.label}: expected to end within {stage.timeout_s:.0f} s; it was "
+                    "stopped. Run the same command again: what is finished is kept"
+                )
+            kind, value = receiver.recv()
+            if kind == "progress":
+                progress(*value)
+            elif kind == "log":
+                logger.log(*value)
+            elif kind == "error":
+                raise value
+            else:
+                return value
+    except EOFError:
+        process.join()
+        raise StageFailed(
+            f"stage {stage.label}: its process ended {_ending(process.exitcode)}. Run the same "
+            "command again: what is finished is kept"
+        ) from None
+    finally:
+        receiver.close()
+        if process.is_alive():
+            process.join(0.5)
+            process.kill()
+        process.join()
+
+
+def _ending(exit_code: int | None) -> str:
+    if exit_code is not None and exit_code < 0:
+        name = signal.Signals(-exit_code).name
+        hint = " (out of memory?)" if name == "SIGKILL" else ""
+        return f"by {name}{hint}"
+    return f"with exit code {exit_code} and no result"
+
+
+class _PipeHandler(logging.Handler):
+    def __init__(self, sender: Connection) -> None:
+        super().__init__(logging.INFO)
+        self.sender = sender
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.sender.send(("log", (record.levelno, record.getMessage())))
+
+
+def _child(sender: Connection, stage: Stage, inputs: References, store: Path) -> None:
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    ours = logging.getLogger("flowers17")
+    ours.setLevel(logging.INFO)
+    ours.addHandler(_PipeHandler(sender))
+
+    def progress(done: int, total: int, unit: str) -> None:
+        sender.send(("progress", (done, total, unit)))
+
+    answer: tuple[str, Any]
+    try:
+        answer = ("outcome", ensure(stage, inputs, Store(store), progress=progress))
+    except Exception as problem:
+        problem.add_note(traceback.format_exc())
+        answer = ("error", problem)
+    try:
+        sender.send(answer)
+    except Exception:
+        sender.send(("error", StageFailed(f"stage {stage.label}: {answer[1]!r}")))
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)

@@ -1,0 +1,105 @@
+"""What a flow would run or reuse on a store, and why, without running anything."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from flowers17.artifacts import Reference, Store
+from flowers17.stages import Stage, existing, key_material
+
+
+@dataclass(frozen=True)
+class Step:
+    """What would happen to one stage, and the reasons for it."""
+
+    label: str
+    stage: str
+    action: Literal["run", "reuse"]
+    why: tuple[str, ...]
+    key: str | None = None
+
+
+def plan(stages: Sequence[Stage], store: Store) -> list[Step]:
+    """Return a step for each stage, in the order given, inputs first.
+
+    A stage whose input would be built anew counts as run, though it is reused after all if that
+    input comes out the same. Only the store is read; a damaged artifact is set aside.
+    """
+    earlier = _latest_materials(store)
+    known: dict[str, Reference | None] = {}
+    steps = []
+    for stage in stages:
+        pending = [name for name, one in stage.inputs.items() if known[one.label] is None]
+        inputs = {name: known[one.label] for name, one in stage.inputs.items()}
+        found = existing(stage, inputs, store) if stage.tolerant or not pending else None
+        known[stage.label] = found.reference if found else None
+        if found:
+            steps.append(
+                Step(stage.label, stage.name, "reuse", ("whole in the store",), found.reference.key)
+            )
+            continue
+        before = earlier.get((stage.name, stage.label))
+        why = differences(before, key_material(stage, inputs), ignore=pending) if before else []
+        why += [f"input {name} would be built anew" for name in pending]
+        if not why:
+            why = ["damaged or deleted" if before else "never built"]
+        steps.append(Step(stage.label, stage.name, "run", tuple(why)))
+    return steps
+
+
+def _latest_materials(store: Store) -> dict[tuple[str, str], Mapping[str, Any]]:
+    latest: dict[tuple[str, str], tuple[str, Mapping[str, Any]]] = {}
+    for manifest in store.manifests():
+        place = (manifest["stage"], manifest["label"])
+        if place not in latest or manifest["created"] >= latest[place][0]:
+            latest[place] = (manifest["created"], manifest["material"])
+    return {place: material for place, (_, material) in latest.items()}
+
+
+def differences(
+    before: Mapping[str, Any], now: Mapping[str, Any], *, ignore: Sequence[str] = ()
+) -> list[str]:
+    """Return, in words, what differs between two materials of keys.
+
+    >>> old = {"config": {"C": 1.0}, "seed": 1, "inputs": {}, "code": {}, "libraries": {}}
+    >>> differences(old, {**old, "config": {"C": 2.0}})
+    ['setting C: 1.0 → 2.0']
+    """
+    found = [
+        f"setting {name}: {old} → {new}"
+        for name, old, new in _changes(_flat(before["config"]), _flat(now["config"]))
+    ]
+    if before["seed"] != now["seed"]:
+        found.append(f"seed: {before['seed']} → {now['seed']}")
+    if before.get("version") != now.get("version"):
+        found.append(f"stage version: {before.get('version')} → {now.get('version')}")
+    found += [f"code {name} changed" for name, _, _ in _changes(before["code"], now["code"])]
+    found += [
+        f"{name}: {old} → {new}"
+        for name, old, new in _changes(before["libraries"], now["libraries"])
+    ]
+    found += [
+        f"input {name} changed"
+        for name, _, _ in _changes(before["inputs"], now["inputs"])
+        if name not in ignore
+    ]
+    return found
+
+
+def _changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
+    names = sorted({*before, *now})
+    return [
+        (name, before.get(name, "absent"), now.get(name, "absent"))
+        for name in names
+        if before.get(name, "absent") != now.get(name, "absent")
+    ]
+
+
+def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    if isinstance(value, Mapping) and value:
+        return {
+            inner: leaf
+            for name, part in value.items()
+            for inner, leaf in _flat(part, f"{prefix}.{name}" if prefix else name).items()
+        }
+    return {prefix: value} if prefix else {}

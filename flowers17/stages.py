@@ -1,0 +1,322 @@
+"""Stages: what makes an artifact, the key it lies under, and building it once.
+
+A stage's key is the SHA-256 of its material: name, version, configuration, seed, the digests of its
+inputs, the code that computes it and the versions of the libraries that matter. Never in it: paths,
+labels, worker counts.
+"""
+
+import ast
+import hashlib
+import importlib
+import importlib.util
+import json
+import os
+import platform
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from flowers17.artifacts import Artifact, Reference, Store, canonical_json, sha256_of
+from flowers17.errors import StageFailed
+from flowers17.seeds import derived_seed
+
+# How a stage is described, stored and run does not change what it computes.
+INFRASTRUCTURE = frozenset(
+    f"flowers17.{name}"
+    for name in (
+        "artifacts",
+        "cli",
+        "config",
+        "errors",
+        "isolation",
+        "plan",
+        "profiles",
+        "request",
+        "stages",
+    )
+) | {"tasks.engine"}
+LIBRARIES = ("keras", "numpy", "pillow", "scikit-learn", "scipy")
+
+
+class Progress(Protocol):
+    """Told how far a stage has come: units done, units in all, and what a unit is."""
+
+    def __call__(self, done: int, total: int, unit: str) -> None: ...
+
+
+def _silent(done: int, total: int, unit: str) -> None:
+    pass
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One artifact to be: what computes it, from which settings and inputs.
+
+    name: the stage, a folder of the store; label: this instance, for people, unique in a study.
+    build: `module:function`, called with a Job, returns the artifact's metrics.
+    config: canonical JSON text of what decides the result. resources: paths the build needs, whose
+    content is identified in `config`. optional: whether the study goes on without it;
+    tolerant: whether it is built from whichever inputs there are.
+    isolated: whether it is built in a process of its own (TensorFlow, or memory to give back),
+    at most `timeout_s` seconds long. tags: Prefect's, for concurrency limits.
+    """
+
+    name: str
+    label: str
+    build: str
+    config: str = "{}"
+    seed: int | None = None
+    inputs: Mapping[str, "Stage"] = field(default_factory=dict)
+    resources: Mapping[str, str] = field(default_factory=dict)
+    optional: bool = False
+    tolerant: bool = False
+    isolated: bool = False
+    timeout_s: float = 24 * 3600
+    tags: tuple[str, ...] = ()
+    version: int = 1
+
+    @classmethod
+    def of(cls, name: str, label: str, build: str, config: Any = None, **rest: Any) -> "Stage":
+        """Return a stage whose configuration is given as a JSON value."""
+        return cls(name, label, build, canonical_json(config or {}), **rest)
+
+
+def in_order(stages: Iterable[Stage]) -> list[Stage]:
+    """Return the stages and all that they need, inputs before what reads them, each once."""
+    ordered: dict[str, Stage] = {}
+
+    def add(stage: Stage) -> None:
+        if stage.label not in ordered:
+            for needed in stage.inputs.values():
+                add(needed)
+            ordered[stage.label] = stage
+
+    for stage in stages:
+        add(stage)
+    return list(ordered.values())
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a build function is given."""
+
+    config: Mapping[str, Any]
+    seed: int
+    given: Mapping[str, Artifact | None]
+    resources: Mapping[str, Path]
+    folder: Path
+    progress: Progress = _silent
+
+    @property
+    def inputs(self) -> dict[str, Artifact]:
+        """The inputs that are there, by name."""
+        return {name: found for name, found in self.given.items() if found}
+
+    @property
+    def missing(self) -> list[str]:
+        """The labels of the inputs that a tolerant stage does without."""
+        return [name for name, found in self.given.items() if found is None]
+
+    def save_array(self, name: str, array: np.ndarray) -> None:
+        """Store an array as `<name>.npy`."""
+        np.save(self.folder / f"{name}.npy", array, allow_pickle=False)
+
+    def save_json(self, name: str, value: Any) -> None:
+        """Store a value as `<name>.json`, canonically."""
+        (self.folder / f"{name}.json").write_text(canonical_json(value) + "\n")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """An artifact that is there, and whether it was there before."""
+
+    reference: Reference
+    reused: bool
+
+
+References = Mapping[str, Reference | None]
+
+
+def key_material(stage: Stage, inputs: References) -> dict[str, Any]:
+    """Return what a stage's key is the digest of; an absent optional input counts as None."""
+    return {
+        "stage": stage.name,
+        "version": stage.version,
+        "config": json.loads(stage.config),
+        "seed": stage.seed,
+        "inputs": {
+            name: reference.digest if (reference := inputs[name]) else None for name in stage.inputs
+        },
+        "code": code_digests(stage.build.partition(":")[0]),
+        "libraries": library_versions(),
+    }
+
+
+def stage_key(stage: Stage, inputs: References) -> str:
+    """Return the key that the stage's artifact lies under, 64 hexadecimal digits."""
+    return sha256_of(key_material(stage, inputs))
+
+
+@cache
+def library_versions() -> dict[str, str]:
+    """Return the versions of the libraries that decide numbers, the Keras backend among them."""
+    backend = os.environ.get("KERAS_BACKEND", "tensorflow")
+    found = {"keras-backend": backend}
+    for name in (*LIBRARIES, backend):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "absent"
+    return found
+
+
+@cache
+def code_digests(module: str) -> dict[str, str]:
+    """Return the digest of a module and of every module of ours that it imports, directly or not.
+
+    Comments, layout and docstrings do not count, nor does INFRASTRUCTURE.
+    """
+    digests: dict[str, str] = {}
+    waiting = [module]
+    while waiting:
+        name = waiting.pop()
+        if name in digests or name in INFRASTRUCTURE:
+            continue
+        tree = ast.parse(Path(_source_of(name)).read_text())
+        waiting += _own_imports(tree)
+        digests[name] = hashlib.sha256(ast.dump(_without_docstrings(tree)).encode()).hexdigest()
+    return digests
+
+
+def _source_of(module: str) -> str:
+    spec = importlib.util.find_spec(module)
+    if spec is None or spec.origin is None:
+        raise ModuleNotFoundError(f"expected a module of flowers17, got {module!r}")
+    return spec.origin
+
+
+def _is_module(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+def _own_imports(tree: ast.AST) -> Iterable[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            inner = [f"{node.module}.{alias.name}" for alias in node.names]
+            names = [node.module]
+            if node.module.partition(".")[0] in ("flowers17", "tasks"):
+                names += [name for name in inner if _is_module(name)]
+        else:
+            continue
+        yield from (name for name in names if name.partition(".")[0] in ("flowers17", "tasks"))
+
+
+def _without_docstrings(tree: ast.Module) -> ast.Module:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            first = node.body[0] if node.body else None
+            if (
+                isinstance(first, ast.Expr)
+                and isinstance(first.value, ast.Constant)
+                and isinstance(first.value.value, str)
+            ):
+                node.body = node.body[1:]
+    return tree
+
+
+def ensure(
+    stage: Stage, inputs: References, store: Store, *, progress: Progress = _silent
+) -> Outcome:
+    """Return the stage's artifact, building it if it is not there and whole.
+
+    Processes that want the same artifact wait for the first of them and reuse what it built.
+    Raises what the build raises; StoreUnusable if the store cannot be written.
+    """
+    found = existing(stage, inputs, store)
+    if found:
+        return found
+    key = stage_key(stage, inputs)
+    with store.lock(stage.name, key):
+        found = existing(stage, inputs, store)
+        if found:
+            return found
+        return Outcome(_built(stage, key, inputs, store, progress).reference, reused=False)
+
+
+def existing(stage: Stage, inputs: References, store: Store) -> Outcome | None:
+    """Return the stage's artifact if it is there and whole."""
+    found = store.find(stage.name, stage_key(stage, inputs))
+    return Outcome(found.reference, reused=True) if found else None
+
+
+def _built(
+    stage: Stage, key: str, inputs: References, store: Store, progress: Progress
+) -> Artifact:
+    material = key_material(stage, inputs)
+    build = build_function(stage.build)
+    started = time.monotonic()
+    with store.writing(stage.name, key) as folder:
+        job = Job(
+            config=material["config"],
+            seed=derived_seed(stage.seed or 0, stage.name),
+            given={name: store.open(ref) if ref else None for name, ref in inputs.items()},
+            resources={name: Path(path) for name, path in stage.resources.items()},
+            folder=folder,
+            progress=progress,
+        )
+        metrics = build(job)
+        return store.publish(
+            folder,
+            {
+                "stage": stage.name,
+                "label": stage.label,
+                "key": key,
+                "material": material,
+                "inputs": {name: ref.to_json() if ref else None for name, ref in inputs.items()},
+                "metrics": metrics,
+                "duration_s": round(time.monotonic() - started, 3),
+                "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+                "machine": machine(),
+            },
+        )
+
+
+def build_function(path: str) -> Callable[[Job], Mapping[str, Any]]:
+    """Return the function that `module:function` names."""
+    module, _, name = path.partition(":")
+    function = getattr(importlib.import_module(module), name, None)
+    if function is None:
+        raise StageFailed(f"expected a function {name!r} in {module}, found none")
+    return function
+
+
+@cache
+def machine() -> dict[str, Any]:
+    """Return what a measured duration must be read with; no host name."""
+    return {
+        "system": platform.system(),
+        "architecture": platform.machine(),
+        "processor": _processor(),
+        "cores": len(os.sched_getaffinity(0)),
+        "python": platform.python_version(),
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
