@@ -1,0 +1,179 @@
+"""Typed, frozen settings of a study, and where it reads and writes.
+
+`StudySettings` decides a study's numbers. Where things lie and how many workers there are is in
+`Places`, which never enters an artifact's key. Profiles over them are in `profiles`, and what a
+person asks for in `request`.
+"""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+ExtractorName = Literal["vgg16", "inceptionv3", "mobilenet", "xception"]
+ClassifierName = Literal["naive_bayes", "knn", "svm", "logistic_regression", "random_forest"]
+ProfileName = Literal["demo", "quick", "report", "best"]
+RunnerName = Literal["local", "processes"]
+
+
+class Model(BaseModel):
+    """A frozen model that rejects unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DatasetSettings(Model):
+    """Which images, at which size."""
+
+    source: str = Field(
+        "rendered",
+        min_length=1,
+        description="`rendered`, `oxford17`, or the path of an archive or of a folder of class "
+        "folders",
+    )
+    image_size: int = Field(128, ge=16, le=1024, description="side of the square images, in pixels")
+    n_classes: int = Field(17, ge=2, le=17, description="classes of the rendered flowers")
+    images_per_class: int = Field(
+        80, ge=2, le=10_000, description="images a class of the rendered flowers"
+    )
+
+
+class SplitSettings(Model):
+    """How images are divided into training and validation."""
+
+    validation_fraction: float = Field(
+        0.25, gt=0, lt=1, description="share of a class held out; 0.25 gives the report's 60/20"
+    )
+    n_repeats: int = Field(
+        8, ge=0, le=100, description="further clean splits, for means and intervals"
+    )
+
+
+class FeatureMapSettings(Model):
+    """One extractor at one input size."""
+
+    extractor: ExtractorName = Field(description="the pre-trained network")
+    input_size: int | None = Field(
+        None, ge=32, le=512, description="network input in pixels; empty: the dataset's image size"
+    )
+    pixels: Literal["dataset", "original"] = Field(
+        "dataset",
+        description="`dataset`: from images of the dataset's size; `original`: from the photographs",
+    )
+    pooling: Literal["flatten", "average"] = Field(
+        "flatten", description="the whole feature map, or its global average"
+    )
+
+    @property
+    def name(self) -> str:
+        """How tables and logs call it, e.g. `mobilenet`, `xception@299-original-average`."""
+        size = f"@{self.input_size}" if self.input_size else ""
+        parts = [self.extractor + size]
+        parts += ["original"] if self.pixels == "original" else []
+        parts += ["average"] if self.pooling == "average" else []
+        return "-".join(parts)
+
+
+class NaiveBayesSettings(Model):
+    """Gaussian naive Bayes."""
+
+    var_smoothing: float = Field(1e-9, gt=0, description="share of the largest variance added")
+
+
+class NeighboursSettings(Model):
+    """k-nearest neighbours."""
+
+    n_neighbors: int = Field(5, ge=1, le=1000, description="neighbours that vote")
+
+
+class SvmSettings(Model):
+    """Support vector machine."""
+
+    kernel: Literal["linear", "rbf", "poly"] = Field("rbf", description="kernel")
+    C: float = Field(10.0, gt=0, description="inverse strength of the regularisation")
+
+
+class LogisticRegressionSettings(Model):
+    """Multinomial logistic regression."""
+
+    C: float = Field(10.0, gt=0, description="inverse strength of the L2 penalty")
+
+
+class RandomForestSettings(Model):
+    """Random forest."""
+
+    n_estimators: int = Field(500, ge=1, le=10_000, description="trees")
+
+
+class ClassifierSettings(Model):
+    """The classifiers on features, their normalisation and hyper-parameters."""
+
+    names: tuple[ClassifierName, ...] = Field(
+        ("naive_bayes", "knn", "svm", "logistic_regression", "random_forest"),
+        min_length=1,
+        description="which classifiers are evaluated",
+    )
+    naive_bayes: NaiveBayesSettings = NaiveBayesSettings()
+    knn: NeighboursSettings = NeighboursSettings()
+    svm: SvmSettings = SvmSettings()
+    logistic_regression: LogisticRegressionSettings = LogisticRegressionSettings()
+    random_forest: RandomForestSettings = RandomForestSettings()
+
+
+class CombinationSettings(Model):
+    """One row of the table beyond the study: features, a classifier, and how it is chosen."""
+
+    maps: tuple[FeatureMapSettings, ...] = Field(
+        min_length=1, description="feature maps, each normalised, set side by side"
+    )
+    classifier: ClassifierName = Field("logistic_regression", description="the classifier")
+    n_components: int | None = Field(
+        None, ge=1, description="principal components kept; empty: all"
+    )
+    search: bool = Field(
+        False, description="choose hyper-parameters by cross-validation on the training part"
+    )
+
+
+class FeatureSettings(Model):
+    """Feature extraction and classifiers on features (Part B.1)."""
+
+    weights: Literal["imagenet", "random"] = Field(
+        "imagenet", description="`random` weights are untrained, and labelled so everywhere"
+    )
+    table: tuple[FeatureMapSettings, ...] = Field(
+        tuple(
+            FeatureMapSettings(extractor=name)
+            for name in ("vgg16", "inceptionv3", "mobilenet", "xception")
+        ),
+        min_length=1,
+        description="the columns of Table 8",
+    )
+    combinations: tuple[CombinationSettings, ...] = Field(
+        (), description="what the study left out: searched, reduced, larger, together"
+    )
+    classifiers: ClassifierSettings = ClassifierSettings()
+
+
+class StudySettings(Model):
+    """Everything that decides a study's numbers."""
+
+    seed: int = Field(17, ge=0, lt=2**31, description="root of every derived seed")
+    dataset: DatasetSettings = DatasetSettings()
+    splits: SplitSettings = SplitSettings()
+    features: FeatureSettings = FeatureSettings()
+
+
+class Places(Model):
+    """Where a study reads and writes, and how it is executed; never part of a key."""
+
+    store: Path = Field(Path("store"), description="folder of the artifact store")
+    weights_dir: Path | None = Field(
+        None, description="folder with extractor weights; empty: Keras's download"
+    )
+    runner: RunnerName = Field(
+        "local", description="`local`: one stage at a time; `processes`: several"
+    )
+    workers: int = Field(
+        2, ge=1, le=256, description="stages at a time under the runner `processes`"
+    )

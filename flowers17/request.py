@@ -1,0 +1,142 @@
+"""What a person asks for: a profile, the data, places, and single values that differ.
+
+One validation serves Python, the command line and the form that Prefect's UI draws.
+"""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import Annotated, Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, Field, ValidationError, create_model
+
+from flowers17.config import Model, Places, ProfileName, StudySettings
+from flowers17.errors import InvalidSettings
+from flowers17.profiles import PROFILES
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def _partial(model: type[BaseModel]) -> type[BaseModel]:
+    """Return the model with every field optional and empty, nested models likewise."""
+    fields: dict[str, Any] = {}
+    for name, info in model.model_fields.items():
+        annotation = info.annotation
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            nested = _partial(annotation)
+            fields[name] = (nested, Field(nested(), description=annotation.__doc__))
+        else:
+            limited: Any = Annotated[annotation, *info.metadata] if info.metadata else annotation
+            fields[name] = (
+                limited | None,
+                Field(None, description=f"{info.description}; empty: from the profile"),
+            )
+    return create_model(
+        f"{model.__name__}Overrides", __base__=Model, __doc__=model.__doc__, **fields
+    )
+
+
+def _given(model: BaseModel) -> dict[str, Any]:
+    """Return the values of a partial model that are not empty."""
+    values: dict[str, Any] = {}
+    for name in model.model_fields_set:
+        value = getattr(model, name)
+        if isinstance(value, BaseModel) and type(value).__name__.endswith("Overrides"):
+            value = _given(value)
+        if value is not None and value != {}:
+            values[name] = value
+    return values
+
+
+Overrides = _partial(StudySettings)
+
+
+class StudyRequest(Places):
+    """What a person asks for: a profile, the data, where things lie, and single values."""
+
+    profile: ProfileName = Field(
+        "demo",
+        description="`demo`: rendered flowers, minutes, no download; `quick`: real data, reduced; "
+        "`report`: the study to the letter; `best`: the highest honest accuracy",
+    )
+    dataset: str | None = Field(
+        None,
+        min_length=1,
+        description="`rendered`, `oxford17`, or the path of an archive or of a folder of class "
+        "folders; empty: the profile's",
+    )
+    set: Overrides = Field(  # type: ignore[valid-type]
+        Overrides(), description="single values that differ from the profile's"
+    )
+
+    @property
+    def settings(self) -> StudySettings:
+        """The profile's settings with the overrides applied; raises InvalidSettings."""
+        values = _merged(PROFILES[self.profile].model_dump(), _given(self.set))
+        if self.dataset:
+            values["dataset"]["source"] = self.dataset
+        return validated(StudySettings, values)
+
+    @property
+    def places(self) -> Places:
+        """Where the study reads and writes."""
+        return Places(**{name: getattr(self, name) for name in Places.model_fields})
+
+
+def _merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    for name, value in over.items():
+        nested = isinstance(value, dict) and isinstance(base.get(name), dict)
+        base[name] = _merged(base[name], value) if nested else value
+    return base
+
+
+def validated(model: type[M], values: Any) -> M:
+    """Return the values as a model; raises InvalidSettings that names each wrong one."""
+    try:
+        return model.model_validate(values)
+    except ValidationError as problem:
+        lines = [_explained(model, error) for error in problem.errors()]
+        raise InvalidSettings("\n".join(lines)) from None
+
+
+def _explained(model: type[BaseModel], error: Any) -> str:
+    where = ".".join(str(part) for part in error["loc"]) or model.__name__
+    if error["type"] == "extra_forbidden":
+        near = get_close_matches(where, _names(model), n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]}?" if near else "see `flowers17 settings`"
+        return f"setting {where}: expected a known name, got an unknown one; {hint}"
+    return f"setting {where}: {error['msg']}, got {error['input']!r}"
+
+
+def _names(model: type[BaseModel], prefix: str = "") -> list[str]:
+    names = []
+    for name, info in model.model_fields.items():
+        if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
+            names += _names(info.annotation, f"{prefix}{name}.")
+        names.append(prefix + name)
+    return names
+
+
+def request_from(assignments: Iterable[str] = (), **values: Any) -> StudyRequest:
+    """Return the request for values by name and `KEY=VALUE` overrides, as the command line has.
+
+    A VALUE is read as YAML: `--set seed=3 --set features.classifiers.svm.C=1.0`.
+    Raises InvalidSettings if a key is unknown, or a value malformed or out of its range.
+    """
+    overrides: dict[str, Any] = {}
+    for assignment in assignments:
+        key, equals, text = assignment.partition("=")
+        if not (key and equals):
+            raise InvalidSettings(f"--set: expected KEY=VALUE, got {assignment!r}")
+        level = overrides
+        *path, last = key.split(".")
+        for name in path:
+            level = level.setdefault(name, {})
+            if not isinstance(level, dict):
+                raise InvalidSettings(f"--set: {key!r} goes below a value set before")
+        try:
+            level[last] = yaml.safe_load(text)
+        except yaml.YAMLError as problem:
+            raise InvalidSettings(f"--set {key}: expected a YAML value, got {text!r}") from problem
+    given = {name: value for name, value in values.items() if value is not None}
+    return validated(StudyRequest, {**given, "set": overrides})
