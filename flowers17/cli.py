@@ -1,0 +1,252 @@
+"""The command `flowers17`: run, plan, show, serve, recover, gc, doctor, settings.
+
+Exit codes: 0 done; 1 a stage failed or something needs attention; 2 a wrong option, setting or
+input.
+"""
+
+import json
+import sys
+import time
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from flowers17.artifacts import Store
+from flowers17.errors import Flowers17Error, InvalidInput
+from flowers17.profiles import PROFILES
+from flowers17.request import request_from
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="A small-data image-classification study that resumes where it was interrupted.",
+)
+out, err = Console(), Console(stderr=True)
+
+
+class Flow(StrEnum):
+    """The flows of the study."""
+
+    dataset = "dataset"
+    features = "features"
+    report = "report"
+    study = "study"
+
+
+FlowArgument = Annotated[Flow, typer.Argument(help="which flow", show_default=False)]
+Profile = Annotated[str, typer.Option(help=f"one of {', '.join(PROFILES)}")]
+Dataset = Annotated[
+    str | None,
+    typer.Option(
+        help="rendered, oxford17, or the path of an archive or of a folder of class folders",
+        show_default="the profile's",
+    ),
+]
+StoreOption = Annotated[Path, typer.Option(help="folder of the artifact store")]
+WeightsDir = Annotated[
+    Path | None,
+    typer.Option(help="folder with extractor weights", show_default="Keras's download"),
+]
+Runner = Annotated[str, typer.Option(help="local (one stage at a time) or processes")]
+Workers = Annotated[int, typer.Option(help="stages at a time under the runner processes")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="override a setting; may be repeated"),
+]
+Json = Annotated[bool, typer.Option("--json", help="print JSON for scripts")]
+
+
+@app.command()
+def run(
+    flow: FlowArgument,
+    profile: Profile = "demo",
+    dataset: Dataset = None,
+    store: StoreOption = Path("store"),
+    weights_dir: WeightsDir = None,
+    runner: Runner = "local",
+    workers: Workers = 2,
+    set: Set = None,
+    as_json: Json = False,
+) -> None:
+    """Run a flow here and now; whatever is whole in the store is reused."""
+    request = request_from(
+        set or (),
+        profile=profile,
+        dataset=dataset,
+        store=store.absolute(),
+        weights_dir=weights_dir,
+        runner=runner,
+        workers=workers,
+    )
+    from flowers17.commands.running import run_flow
+
+    started = time.monotonic()
+    results, counts = run_flow(flow.value, request, console=err)
+    report = request.store / "report" / "index.html"
+    missing = {label: value["reason"] for label, value in results.items() if "reason" in value}
+    if as_json:
+        summary = {"flow": flow.value, "counts": counts, "stages": results}
+        if "report" in results:
+            summary["report"] = str(report)
+        print(json.dumps(summary, indent=1, sort_keys=True))
+        return
+    for label, reason in missing.items():
+        if label.startswith("weights "):
+            err.print(f"[yellow]{reason}[/]", highlight=False)
+    err.print(
+        f"{counts['built']} stages built, {counts['reused']} cached, {len(missing)} missing "
+        f"in {time.monotonic() - started:.1f} s",
+        highlight=False,
+    )
+    if "report" in results:
+        print(report)
+
+
+@app.command()
+def plan(
+    flow: FlowArgument,
+    profile: Profile = "demo",
+    dataset: Dataset = None,
+    store: StoreOption = Path("store"),
+    weights_dir: WeightsDir = None,
+    set: Set = None,
+    as_json: Json = False,
+) -> None:
+    """Show what a flow would run or reuse, and which input, setting or code changed."""
+    request = request_from(
+        set or (), profile=profile, dataset=dataset, store=store, weights_dir=weights_dir
+    )
+    from flowers17.commands.running import steps_of
+
+    steps = steps_of(flow.value, request)
+    if as_json:
+        print(json.dumps([vars(step) for step in steps], indent=1))
+        return
+    table = Table("", "stage", "why", box=None, pad_edge=False)
+    for step in steps:
+        colour = "green" if step.action == "run" else "cyan"
+        why = "" if step.action == "reuse" else "; ".join(step.why)
+        table.add_row(f"[{colour}]{step.action}[/]", step.label, why)
+    out.print(table)
+    n_run = sum(step.action == "run" for step in steps)
+    out.print(f"{n_run} would run, {len(steps) - n_run} would be reused", highlight=False)
+
+
+@app.command()
+def show(
+    artifact: Annotated[
+        str | None,
+        typer.Argument(help="STAGE/KEY, the key may be shortened; without it: all artifacts"),
+    ] = None,
+    store: StoreOption = Path("store"),
+    as_json: Json = False,
+) -> None:
+    """Show artifacts, their metrics and their lineage."""
+    from flowers17.commands.showing import artifacts_table, lineage_tree, matching, summary
+
+    manifests = matching(existing_store(store), artifact)
+    if as_json:
+        print(json.dumps(manifests if artifact else [summary(one) for one in manifests], indent=1))
+    elif artifact:
+        for manifest in manifests:
+            out.print(lineage_tree(Store(store), manifest), highlight=False)
+    else:
+        out.print(artifacts_table(manifests), highlight=False)
+
+
+@app.command()
+def settings(profile: Profile = "demo", as_json: Json = False) -> None:
+    """List every setting that --set takes, with the profile's value."""
+    request = request_from(profile=profile)
+    if as_json:
+        print(request.settings.model_dump_json(indent=1))
+        return
+    table = Table("setting", "value", "meaning", box=None, pad_edge=False)
+    for name, value, meaning in setting_rows(request.settings):
+        table.add_row(name, str(value), meaning)
+    out.print(table, highlight=False)
+
+
+@app.command()
+def gc(
+    store: StoreOption = Path("store"),
+    keep_studies: Annotated[int, typer.Option(min=0, help="newest reports kept whole")] = 3,
+    older_than: Annotated[float, typer.Option(min=0, help="days; what is younger stays")] = 1.0,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="only say what would go")] = False,
+    as_json: Json = False,
+) -> None:
+    """Delete artifacts that no kept study needs, and what broken builds left."""
+    from flowers17.commands.collecting import garbage, remove
+
+    place = existing_store(store)
+    found = garbage(place, keep_studies=keep_studies, older_than_days=older_than)
+    if not dry_run:
+        remove(place, found)
+    if as_json:
+        print(json.dumps([{"what": one.what, "bytes": one.size} for one in found], indent=1))
+        return
+    for one in found:
+        out.print(f"{one.what} {one.size / 1e6:.1f} MB", highlight=False)
+    total = sum(one.size for one in found) / 1e6
+    verb = "would go" if dry_run else "deleted"
+    out.print(f"{len(found)} folders, {total:.1f} MB {verb}", highlight=False)
+
+
+@app.command()
+def doctor(
+    store: StoreOption = Path("store"), weights_dir: WeightsDir = None, as_json: Json = False
+) -> None:
+    """Tell what this machine offers, what is missing, and how to get it."""
+    from flowers17.commands.doctor import findings
+
+    found = findings(store, weights_dir)
+    if as_json:
+        print(json.dumps([vars(one) for one in found], indent=1))
+    else:
+        colours = {"ok": "green", "note": "yellow", "missing": "red"}
+        table = Table(box=None, show_header=False, pad_edge=False)
+        for one in found:
+            table.add_row(f"[{colours[one.state]}]{one.state}[/]", one.subject, one.says)
+        out.print(table, highlight=False)
+    raise typer.Exit(any(one.state == "missing" for one in found))
+
+
+def existing_store(folder: Path) -> Store:
+    """Return the store in a folder; raises InvalidInput if there is no such folder."""
+    if not folder.is_dir():
+        raise InvalidInput(f"{folder}: expected the folder of a store; run `flowers17 run` first")
+    return Store(folder)
+
+
+def setting_rows(model: Any, prefix: str = "") -> list[tuple[str, Any, str]]:
+    """Return name, value and description of each setting below a model."""
+    rows: list[tuple[str, Any, str]] = []
+    for name, info in type(model).model_fields.items():
+        value = getattr(model, name)
+        if hasattr(value, "model_fields"):
+            rows += setting_rows(value, f"{prefix}{name}.")
+        else:
+            if isinstance(value, tuple):
+                value = "\n".join(getattr(one, "name", str(one)) for one in value)
+            rows.append((prefix + name, value, info.description or ""))
+    return rows
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line; errors made on purpose are shown without a traceback."""
+    try:
+        app(arguments)
+    except InvalidInput as problem:
+        err.print(f"[red]error[/] {problem}", highlight=False, markup=True)
+        sys.exit(2)
+    except Flowers17Error as problem:
+        err.print(f"[red]error[/] {problem}", highlight=False)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        err.print("interrupted; run the same command again to go on where it stopped")
+        sys.exit(130)

@@ -1,0 +1,75 @@
+"""What the terminal shows while stages run: a line for each that ended, bars for those that run."""
+
+import threading
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+MARKS = {
+    "built": "[green]✓ built [/]",
+    "reused": "[cyan]● cached[/]",
+    "missing": "[yellow]○ missing[/]",
+    "failed": "[red]✗ failed[/]",
+}
+
+
+class StageDisplay:
+    """Bars on a terminal, plain lines elsewhere; counts how stages ended."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.counts = dict.fromkeys(MARKS, 0)
+        self._bars: dict[str, TaskID] = {}
+        self._lock = threading.Lock()
+        self._progress = Progress(
+            TextColumn("  {task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[unit]}"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+
+    def started(self, label: str) -> None:
+        """Show a bar without an end."""
+        with self._lock:
+            self._bars[label] = self._progress.add_task(label, total=None, unit="")
+
+    def progress(self, label: str, done: int, total: int, unit: str) -> None:
+        """Move a stage's bar."""
+        with self._lock:
+            if label in self._bars:
+                self._progress.update(self._bars[label], completed=done, total=total, unit=unit)
+
+    def ended(self, label: str, how: str, seconds: float) -> None:
+        """Replace a stage's bar by a line."""
+        with self._lock:
+            self.counts[how] += 1
+            if label in self._bars:
+                self._progress.remove_task(self._bars.pop(label))
+        took = f" [dim]{seconds:.1f} s[/]" if how == "built" else ""
+        self.console.print(f"{MARKS[how]} {label}{took}", highlight=False)
+
+    def __enter__(self) -> "StageDisplay":
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        problem: BaseException | None,
+        where: TracebackType | None,
+    ) -> None:
+        self._progress.stop()

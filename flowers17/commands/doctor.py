@@ -1,0 +1,108 @@
+"""What this machine offers, what is missing, and how to get it."""
+
+import os
+import platform
+import shutil
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Literal, get_args
+
+from flowers17.config import ExtractorName
+from flowers17.stages import machine
+from flowers17.transfer.weights import resolve_weights
+from flows.local_server import configured_api
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing looked at: `ok`, `note` (works without) or `missing` (has to be mended)."""
+
+    subject: str
+    state: Literal["ok", "note", "missing"]
+    says: str
+
+
+def findings(store: Path, weights_dir: Path | None) -> list[Finding]:
+    """Look at Python, packages, processor, memory, disk, GPU, weights, Prefect and a browser."""
+    return [
+        _python(),
+        *_packages(),
+        Finding("processor", "ok", _processor()),
+        _memory(),
+        _disk(store),
+        _gpu(),
+        *_weights(weights_dir),
+        _prefect(),
+        _browser(),
+    ]
+
+
+def _python() -> Finding:
+    return Finding("python", "ok", platform.python_version())
+
+
+def _packages() -> list[Finding]:
+    found = []
+    for name in ("prefect", "tensorflow", "keras", "scikit-learn", "numpy"):
+        try:
+            found.append(Finding(name, "ok", version(name)))
+        except PackageNotFoundError:
+            found.append(Finding(name, "missing", "not installed; run `make setup`"))
+    return found
+
+
+def _processor() -> str:
+    flags = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
+    offers = [
+        name for name in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if f" {name} " in flags
+    ]
+    about = machine()
+    return (
+        f"{about['processor']}, {about['cores']} cores, {' '.join(offers) or about['architecture']}"
+    )
+
+
+def _memory() -> Finding:
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    if total < 4:
+        return Finding("memory", "note", f"{total:.1f} GiB; studies of real data want 8 GiB")
+    return Finding("memory", "ok", f"{total:.1f} GiB")
+
+
+def _disk(store: Path) -> Finding:
+    folder = next(parent for parent in (store, *store.absolute().parents) if parent.exists())
+    free = shutil.disk_usage(folder).free / 2**30
+    if not os.access(folder, os.W_OK):
+        return Finding("store", "missing", f"{folder} is not writable; choose another --store")
+    state: Literal["ok", "note"] = "ok" if free > 5 else "note"
+    return Finding("store", state, f"{store}, {free:.1f} GiB free")
+
+
+def _gpu() -> Finding:
+    if Path("/proc/driver/nvidia/version").exists():
+        return Finding("GPU", "ok", "an NVIDIA driver is loaded; `make setup EXTRAS=gpu` for CUDA")
+    return Finding("GPU", "note", "none found; everything runs on the processor")
+
+
+def _weights(folder: Path | None) -> list[Finding]:
+    found = []
+    for name in get_args(ExtractorName):
+        source = resolve_weights(name, folder, weights="imagenet")
+        if source.kind == "file":
+            found.append(Finding(f"weights {name}", "ok", str(source.path)))
+        else:
+            says = "not here; downloaded when needed, or put a file into --weights-dir"
+            found.append(Finding(f"weights {name}", "note", says))
+    return found
+
+
+def _prefect() -> Finding:
+    api = configured_api()
+    return Finding("Prefect API", "ok", api or "none configured; each run starts a private one")
+
+
+def _browser() -> Finding:
+    path = shutil.which("chromium") or shutil.which("google-chrome")
+    says = path or "none found; only the browser test needs one (Debian: apt-get install chromium)"
+    return Finding("browser", "ok" if path else "note", says)

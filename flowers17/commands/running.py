@@ -1,0 +1,58 @@
+"""Running and planning a flow from the command line."""
+
+import importlib
+import os
+from typing import Any
+
+from rich.console import Console
+
+from flowers17.artifacts import Reference, Store
+from flowers17.commands.display import StageDisplay
+from flowers17.plan import Step, plan
+from flowers17.request import StudyRequest
+from flowers17.stages import in_order
+
+
+def steps_of(flow: str, request: StudyRequest) -> list[Step]:
+    """Return what the flow would run or reuse."""
+    module = importlib.import_module("flows.report" if flow == "study" else f"flows.{flow}")
+    return plan(in_order(module.stages(request.settings, request.places)), Store(request.store))
+
+
+def run_flow(
+    flow: str, request: StudyRequest, *, console: Console
+) -> tuple[dict[str, dict[str, Any]], dict[str, int]]:
+    """Run a flow in this process; return its results by label, and how many were built or reused.
+
+    Uses the Prefect server that PREFECT_API_URL or Prefect's profile names, else a private one.
+    Raises what the flow raises.
+    """
+    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
+    from flows.local_server import Server
+
+    with Server() as server, StageDisplay(console) as display:
+        from prefect.settings import PREFECT_API_URL, temporary_settings
+
+        from tasks.engine import VIEW
+
+        function = getattr(importlib.import_module(f"flows.{flow}"), flow)
+        with temporary_settings({PREFECT_API_URL: server.healthy()}):
+            token = VIEW.set(display)
+            try:
+                results = function(request)
+            finally:
+                VIEW.reset(token)
+                _drain()
+    return {
+        label: value.to_json() if isinstance(value, Reference) else {"reason": value.reason}
+        for label, value in results.items()
+    }, display.counts
+
+
+def _drain() -> None:
+    """Wait until logs and events have reached the server, which stops next."""
+    from prefect.events.worker import EventsWorker
+    from prefect.logging.handlers import APILogHandler
+
+    APILogHandler().flush()
+    EventsWorker.drain_all()

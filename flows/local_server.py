@@ -1,0 +1,169 @@
+"""A private Prefect server for one command: used when no server is configured.
+
+Prefect's own temporary server starts only after the flow's imports, and its shutdown prints
+tracebacks of cancelled services; this one starts beside the imports and keeps quiet. It ends when
+its standard input does, so also when the command is killed. Runs are kept in Prefect's database,
+where `flowers17 serve` shows them later.
+"""
+
+import fcntl
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+import tomllib
+from pathlib import Path
+from types import TracebackType
+
+import httpx
+
+from flowers17.errors import Flowers17Error
+
+START_TIMEOUT_S = 180.0
+_QUIET = {
+    "PREFECT_UI_ENABLED": "false",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_SERVER_LOGGING_LEVEL": "CRITICAL",
+    "PREFECT_LOGGING_LEVEL": "CRITICAL",
+    **{
+        f"PREFECT_SERVER_SERVICES_{service}_ENABLED": "false"
+        for service in (
+            "CANCELLATION_CLEANUP",
+            "FOREMAN",
+            "LATE_RUNS",
+            "PAUSE_EXPIRATIONS",
+            "SCHEDULER",
+            "TRIGGERS",
+        )
+    },
+}
+
+
+def free_port() -> int:
+    """Return a port of the loopback interface that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def prefect_home() -> Path:
+    """Return the folder that holds Prefect's database and profiles."""
+    return Path(os.environ.get("PREFECT_HOME", "~/.prefect")).expanduser()
+
+
+def configured_api() -> str | None:
+    """Return the API that PREFECT_API_URL or Prefect's active profile names, if any.
+
+    Read from the files, since importing Prefect takes seconds in which a server could start.
+    """
+    if "PREFECT_API_URL" in os.environ:
+        return os.environ["PREFECT_API_URL"] or None
+    try:
+        profiles = tomllib.loads((prefect_home() / "profiles.toml").read_text())
+    except FileNotFoundError:
+        return None
+    active = os.environ.get("PREFECT_PROFILE", profiles.get("active", ""))
+    return profiles.get("profiles", {}).get(active, {}).get("PREFECT_API_URL")
+
+
+class Server:
+    """A Prefect API to talk to: the configured one, or a private one that `close` stops."""
+
+    def __init__(self) -> None:
+        self.api = configured_api()
+        self._process: subprocess.Popen[bytes] | None = None
+        if self.api is None:
+            port = free_port()
+            self.api = f"http://127.0.0.1:{port}/api"
+            self._process = _launched(port)
+
+    def healthy(self) -> str:
+        """Return the API's address once it answers; raises Flowers17Error if it doesn't."""
+        wait_s = START_TIMEOUT_S if self._process else 10.0
+        deadline = time.monotonic() + wait_s
+        while time.monotonic() < deadline and not (self._process and self._process.poll()):
+            try:
+                reply = httpx.get(f"{self.api}/health", timeout=5, trust_env=False)
+                if reply.status_code == 200:
+                    return str(self.api)
+            except httpx.HTTPError:
+                pass
+            time.sleep(0.05)
+        raise Flowers17Error(
+            f"expected a Prefect server to answer at {self.api} within {wait_s:.0f} s; it did not. "
+            + (
+                "See `flowers17 doctor`"
+                if self._process
+                else "Start it (`flowers17 serve`), or unset PREFECT_API_URL to use a private one"
+            )
+        )
+
+    def close(self) -> None:
+        """Stop the private server; its data stay in Prefect's database."""
+        if self._process and self._process.stdin:
+            self._process.stdin.close()
+            try:
+                self._process.wait(timeout=15)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+
+    def __enter__(self) -> "Server":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        problem: BaseException | None,
+        where: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _launched(port: int) -> subprocess.Popen[bytes]:
+    home = prefect_home()
+    home.mkdir(parents=True, exist_ok=True)
+    return subprocess.Popen(
+        [sys.executable, "-m", "flows.local_server", str(port), str(home)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, **_QUIET},
+        cwd=Path(__file__).parent.parent,
+    )
+
+
+def _serve(port: int, home: Path) -> None:
+    with (home / "flowers17-server.lock").open("w") as lock:
+        # Two servers that create the database at once would trip over each other's migrations.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        import uvicorn
+
+        config = uvicorn.Config(
+            "prefect.server.api.server:create_app",
+            factory=True,
+            host="127.0.0.1",
+            port=port,
+            log_level="error",
+            lifespan="on",
+        )
+        server = uvicorn.Server(config)
+
+        def watch() -> None:
+            while not server.started and not server.should_exit:
+                time.sleep(0.05)
+            fcntl.flock(lock, fcntl.LOCK_UN)
+
+        def end_with_parent() -> None:
+            sys.stdin.buffer.read()
+            server.should_exit = True
+
+        threading.Thread(target=watch, daemon=True).start()
+        threading.Thread(target=end_with_parent, daemon=True).start()
+        server.run()
+
+
+if __name__ == "__main__":
+    _serve(int(sys.argv[1]), Path(sys.argv[2]))

@@ -1,0 +1,18 @@
+"""Flow `study`: all parts that exist, one after the other, and the report."""
+
+from prefect import flow
+
+from flowers17.request import StudyRequest
+from flows.dataset import dataset
+from flows.features import features
+from flows.report import report
+from tasks.engine import Results, shared_results
+
+
+@flow(name="study")
+def study(request: StudyRequest = StudyRequest()) -> Results:
+    """Run the whole study; a part that fails does not hold up the others, nor the report."""
+    with shared_results():
+        dataset(request, return_state=True)
+        features(request, return_state=True)
+        return report(request)

@@ -1,0 +1,88 @@
+"""Stage `classifier`: one classifier on one set of features, over all splits."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from flowers17.transfer.classifiers import evaluate, needs
+from flowers17.transfer.rowspace import side_by_side
+
+from flowers17.config import ClassifierSettings, CombinationSettings, StudySettings
+from flowers17.data.splits import Split
+from flowers17.stages import Job, Stage
+
+
+def stage(
+    settings: StudySettings,
+    combination: CombinationSettings,
+    maps: Sequence[Stage],
+    rows: Stage,
+    splits: Stage,
+) -> Stage:
+    """Return the stage of one classifier; it reads the columns only if it needs them."""
+    names = [one.name for one in combination.maps]
+    classifier = combination.classifier
+    reads = {"rows": rows}
+    if needs(classifier) == "features" and not combination.n_components:
+        reads = dict(zip(names, maps, strict=True))
+    label = f"{classifier} on {' + '.join(names)}"
+    label += f", {combination.n_components} components" if combination.n_components else ""
+    label += ", searched" if combination.search else ""
+    return Stage.of(
+        "classifier",
+        label,
+        "tasks.classifier:build",
+        {
+            "maps": names,
+            "classifier": classifier,
+            "hyperparameters": getattr(settings.features.classifiers, classifier).model_dump(),
+            "n_components": combination.n_components,
+            "search": combination.search,
+            "random_weights": settings.features.weights == "random",
+        },
+        seed=settings.seed,
+        inputs={**reads, "splits": splits},
+        optional=any(one.optional for one in maps),
+    )
+
+
+def build(job: Job) -> Mapping[str, Any]:
+    """Fit the classifier on every split's training part and predict its validation part."""
+    config, splits = job.config, job.inputs["splits"]
+    rows = job.inputs["rows"].array("rows") if "rows" in job.inputs else None
+    features = None
+    if rows is None:
+        features = side_by_side([job.inputs[name].array("features") for name in config["maps"]])
+    results = evaluate(
+        config["classifier"],
+        ClassifierSettings.model_validate({config["classifier"]: config["hyperparameters"]}),
+        features=features,
+        rows=rows,
+        labels=splits.array("labels"),
+        splits=[Split.from_json(value) for value in splits.json("splits")["splits"]],
+        seed=job.seed,
+        n_components=config["n_components"],
+        search=config["search"],
+        progress=lambda done, total: job.progress(done, total, "splits"),
+    )
+    for result in results:
+        job.save_array(f"{result.name}-proba", result.proba)
+        job.save_array(f"{result.name}-predicted", result.predicted)
+    summary = [
+        {
+            "name": result.name,
+            "kind": result.kind,
+            "n_train": result.n_train,
+            "n_validation": len(result.predicted),
+            "n_correct": result.n_correct,
+            "accuracy": result.accuracy,
+            "chosen": result.chosen,
+        }
+        for result in results
+    ]
+    job.save_json("result", {**config, "features": " + ".join(config["maps"]), "splits": summary})
+    return {
+        f"accuracy ({result.kind})": round(result.accuracy, 4)
+        for result in results
+        if result.kind in ("report", "clean")
+    } | {"mean accuracy": round(float(np.mean([result.accuracy for result in results])), 4)}

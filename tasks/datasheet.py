@@ -1,0 +1,31 @@
+"""Stage `datasheet`: counts, sizes, duplicates and digests of the data."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from flowers17.data.datasheet import datasheet
+
+from flowers17.stages import Job, Stage
+
+
+def stage(images: Stage, duplicates: Stage, splits: Stage) -> Stage:
+    """Return the stage of the data sheet."""
+    return Stage.of(
+        "datasheet",
+        "datasheet",
+        "tasks.datasheet:build",
+        inputs={"images": images, "duplicates": duplicates, "splits": splits},
+    )
+
+
+def build(job: Job) -> Mapping[str, Any]:
+    """Describe the data."""
+    images = job.inputs["images"]
+    sheet = datasheet(
+        labels=images.array("labels"),
+        items=images.json("items"),
+        pairs=job.inputs["duplicates"].json("pairs"),
+        splits=job.inputs["splits"].json("splits")["splits"],
+    )
+    job.save_json("datasheet", sheet)
+    return {"n_images": len(images.array("labels"))}

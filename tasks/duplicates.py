@@ -1,0 +1,40 @@
+"""Stage `duplicates`: same-scene pairs of images, and the groups that they form."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from flowers17.config import StudySettings
+from flowers17.data.duplicates import groups, known_pairs, near_duplicate_pairs
+from flowers17.stages import Job, Stage
+
+
+def stage(settings: StudySettings, images: Stage) -> Stage:
+    """Return the stage of the near-duplicates among the images."""
+    return Stage.of("duplicates", "duplicates", "tasks.duplicates:build", inputs={"images": images})
+
+
+def build(job: Job) -> Mapping[str, Any]:
+    """Take Oxford Flowers-17's known pairs, or find pairs by perceptual hashing."""
+    items = job.inputs["images"].json("items")
+    names = items["names"]
+    method = "known" if items["verified"] else "perceptual hash"
+    if items["verified"]:
+        pairs = known_pairs(names)
+    else:
+        pairs = near_duplicate_pairs(job.inputs["images"].array("images"))
+    job.save_json(
+        "pairs",
+        [
+            {
+                "first": pair.first,
+                "second": pair.second,
+                "first_name": names[pair.first],
+                "second_name": names[pair.second],
+                "distance": pair.distance,
+                "method": method,
+            }
+            for pair in pairs
+        ],
+    )
+    job.save_array("groups", groups(pairs, len(names)))
+    return {"n_pairs": len(pairs), "method": method}

@@ -1,0 +1,188 @@
+"""Stages as Prefect tasks: submitted in order, reused when whole, watched while they run."""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from prefect.futures import PrefectFuture
+from prefect.logging import get_run_logger
+from prefect.runtime import flow_run
+from prefect.states import Completed, State
+from prefect.task_runners import ThreadPoolTaskRunner
+from prefect.tasks import exponential_backoff
+
+from flowers17.artifacts import Reference, Store
+from flowers17.config import Places
+from flowers17.errors import DownloadFailed, Flowers17Error, StageFailed
+from flowers17.isolation import ensure_isolated
+from flowers17.stages import Outcome, Stage, ensure, existing, in_order
+from tasks.liveness import registered
+from tasks.published import ProgressArtifact, publish_contents, publish_lineage
+
+
+@dataclass(frozen=True)
+class Absent:
+    """Why a stage has no artifact, and whether the study counts that as a failure."""
+
+    reason: str
+    optional: bool
+
+
+Result = Reference | Absent
+Results = dict[str, Result]
+
+
+class View(Protocol):
+    """What the command line shows while stages run."""
+
+    def started(self, label: str) -> None:
+        """A stage begins."""
+
+    def progress(self, label: str, done: int, total: int, unit: str) -> None:
+        """A stage has done so many of its units."""
+
+    def ended(self, label: str, how: str, seconds: float) -> None:
+        """A stage ended: built, reused, missing or failed."""
+
+
+VIEW: ContextVar[View | None] = ContextVar("VIEW", default=None)
+_SHARED: ContextVar[Results | None] = ContextVar("SHARED", default=None)
+
+
+@contextmanager
+def shared_results() -> Iterator[Results]:
+    """Let the subflows inside share what each of them built, reused or found missing."""
+    results: Results = {}
+    token = _SHARED.set(results)
+    try:
+        yield results
+    finally:
+        _SHARED.reset(token)
+
+
+def sharing() -> bool:
+    """Return whether this flow runs as a part of a larger one."""
+    return _SHARED.get() is not None
+
+
+def run_stages(stages: Sequence[Stage], places: Places) -> Results:
+    """Return, by label, the artifact of every stage that is needed, or why it is absent.
+
+    Call it from a flow. Stages that don't depend on a failed one are still built.
+    Raises StageFailed at the end if a stage that is not optional failed.
+    """
+    store = Store(places.store)
+    known = _SHARED.get()
+    results: Results = known if known is not None else {}
+    wanted = [stage for stage in in_order(stages) if stage.label not in results]
+    workers = 1 if places.runner == "local" else places.workers
+    pool: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=workers)
+    with registered(store, flow_run.get_id()), pool as runner:
+        futures: dict[str, PrefectFuture[Any]] = {}
+        for stage in wanted:
+            inputs: dict[str, Any] = {
+                name: futures.get(needed.label) or results[needed.label]
+                for name, needed in stage.inputs.items()
+            }
+            if stage.tolerant:
+                for name, needed in stage.inputs.items():
+                    inputs[name] = _settled(needed, inputs[name])
+            futures[stage.label] = runner.submit(
+                _prefect_task(stage),
+                parameters={"stage": stage, "inputs": inputs, "store": store},
+                wait_for=None,
+            )
+        for stage in wanted:
+            results[stage.label] = _settled(stage, futures[stage.label])
+    failed = [
+        f"{stage.label}: {result.reason}"
+        for stage in in_order(stages)
+        if isinstance(result := results[stage.label], Absent) and not result.optional
+    ]
+    if failed:
+        raise StageFailed(
+            f"{len(failed)} of {len(results)} stages have no result (the others are kept; run the "
+            "same command again once the cause is mended)\n" + "\n".join(failed)
+        )
+    return results
+
+
+def _settled(stage: Stage, pending: PrefectFuture[Any] | Result) -> Result:
+    if isinstance(pending, Reference | Absent):
+        return pending
+    value = pending.result(raise_on_failure=False)
+    if isinstance(value, Exception):
+        return Absent(str(value) or repr(value), optional=stage.optional)
+    return value
+
+
+def _is_transient(task: Any, task_run: Any, state: State[Any]) -> bool:
+    problem = state.result(raise_on_failure=False)
+    return isinstance(problem, DownloadFailed) and problem.transient
+
+
+def _prefect_task(stage: Stage) -> Any:
+    return _run_stage.with_options(
+        name=stage.name, task_run_name=stage.label, tags=list(stage.tags)
+    )
+
+
+@task(
+    cache_policy=NO_CACHE,
+    persist_result=False,
+    retries=3,
+    retry_delay_seconds=exponential_backoff(2),
+    retry_condition_fn=_is_transient,
+)
+def _run_stage(stage: Stage, inputs: Mapping[str, Result], store: Store) -> State[Any]:
+    absent = {name: found for name, found in inputs.items() if isinstance(found, Absent)}
+    if absent and not stage.tolerant:
+        cause = next(iter(absent.values()))
+        return Completed(name="Skipped", message=cause.reason, data=cause)
+    view, started = VIEW.get(), time.monotonic()
+    if view:
+        view.started(stage.label)
+    try:
+        outcome = _outcome(stage, inputs, store)
+    except Flowers17Error as problem:
+        _tell(view, stage, "missing" if stage.optional else "failed", started)
+        if not stage.optional or (isinstance(problem, DownloadFailed) and problem.transient):
+            raise
+        get_run_logger().warning("%s: %s", stage.label, problem)
+        return Completed(
+            name="Missing", message=str(problem), data=Absent(str(problem), optional=True)
+        )
+    except BaseException:
+        _tell(view, stage, "failed", started)
+        raise
+    _tell(view, stage, "reused" if outcome.reused else "built", started)
+    publish_contents(store, outcome.reference)
+    if outcome.reused:
+        return Completed(
+            name="Cached", message=f"{stage.label} is whole in the store", data=outcome.reference
+        )
+    publish_lineage(store, outcome.reference)
+    return Completed(message=f"{stage.label} built", data=outcome.reference)
+
+
+def _tell(view: View | None, stage: Stage, how: str, started: float) -> None:
+    if view:
+        view.ended(stage.label, how, time.monotonic() - started)
+
+
+def _outcome(stage: Stage, inputs: Mapping[str, Result], store: Store) -> Outcome:
+    found = {
+        name: value if isinstance(value, Reference) else None for name, value in inputs.items()
+    }
+    view = VIEW.get()
+    with ProgressArtifact(stage.label, view.progress if view else None) as progress:
+        if not stage.isolated:
+            return ensure(stage, found, store, progress=progress)
+        return existing(stage, found, store) or ensure_isolated(
+            stage, found, store, progress=progress, logger=get_run_logger()
+        )

@@ -1,0 +1,55 @@
+"""Stage `images`: every image decoded once, square, as uint8 arrays."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from flowers17.config import StudySettings
+from flowers17.data.images import image_set
+from flowers17.data.source import Source, identify
+from flowers17.stages import Job, Stage
+from tasks import archive
+
+
+def stage(settings: StudySettings, size: int) -> Stage:
+    """Return the stage of the data set's images with sides of `size` pixels."""
+    source = identify(settings.dataset.source)
+    config: dict[str, Any] = {"kind": source.kind, "digest": source.digest, "size": size}
+    inputs, resources, seed = {}, {}, None
+    if source.kind == "rendered":
+        config["drawn"] = {
+            "n_classes": settings.dataset.n_classes,
+            "images_per_class": settings.dataset.images_per_class,
+        }
+        seed = settings.seed
+    elif source.kind == "oxford17":
+        inputs["archive"] = archive.stage()
+    else:
+        resources["source"] = str(source.path)
+    return Stage.of(
+        "images",
+        f"images@{size}",
+        "tasks.images:build",
+        config,
+        seed=seed,
+        inputs=inputs,
+        resources=resources,
+    )
+
+
+def build(job: Job) -> Mapping[str, Any]:
+    """Decode the source's images, or draw them."""
+    source = Source(job.config["kind"], job.config["digest"], job.resources.get("source"))
+    if "archive" in job.inputs:
+        source = replace(source, path=job.inputs["archive"].file("17flowers.tgz"))
+    images = image_set(
+        source,
+        size=job.config["size"],
+        **job.config.get("drawn", {}),
+        seed=job.seed,
+        progress=lambda done, total: job.progress(done, total, "images"),
+    )
+    job.save_array("images", images.images)
+    job.save_array("labels", images.labels)
+    job.save_json("items", images.items())
+    return {"n_images": len(images.labels), "n_classes": len(images.class_names)}

@@ -1,0 +1,51 @@
+"""Which flow runs still have a living process: the kernel frees a run's lock when it dies."""
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from flowers17.artifacts import Store
+
+
+def _lock_path(store: Store, flow_run_id: str) -> Path:
+    return store.root / ".runs" / flow_run_id
+
+
+@contextmanager
+def registered(store: Store, flow_run_id: str | None) -> Iterator[None]:
+    """Hold the lock of a flow run while it lives; the file is removed when it ends."""
+    if not flow_run_id:
+        yield
+        return
+    path = _lock_path(store, flow_run_id)
+    with store.guarded_writes():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        stream = path.open("w")
+    with stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            with suppress(FileNotFoundError):
+                path.unlink()
+
+
+def died(store: Store, flow_run_id: str) -> bool:
+    """Return whether a flow run was registered in this store and its process is gone."""
+    try:
+        stream = _lock_path(store, flow_run_id).open()
+    except FileNotFoundError:
+        return False
+    with stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+
+def forget(store: Store, flow_run_id: str) -> None:
+    """Remove what a dead flow run left."""
+    with suppress(FileNotFoundError):
+        _lock_path(store, flow_run_id).unlink()

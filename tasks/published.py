@@ -1,0 +1,117 @@
+"""What a person sees in Prefect's UI: progress, lineage, tables and pictures as artifacts."""
+
+import base64
+import csv
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from uuid import UUID
+
+from prefect.artifacts import (
+    create_markdown_artifact,
+    create_progress_artifact,
+    create_table_artifact,
+    update_progress_artifact,
+)
+
+from flowers17.artifacts import Reference, Store
+
+_PICTURE_TYPES = {".png": "image/png", ".svg": "image/svg+xml"}
+
+
+def artifact_key(text: str) -> str:
+    """Return a text as a Prefect artifact key: lower-case letters, digits and dashes.
+
+    >>> artifact_key("features mobilenet@224-original")
+    'features-mobilenet-224-original'
+    """
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+
+
+class ProgressArtifact:
+    """A stage's progress in the UI, at most an update a second; also told to `watcher`."""
+
+    def __init__(
+        self, label: str, watcher: Callable[[str, int, int, str], None] | None = None
+    ) -> None:
+        self.label, self.watcher = label, watcher
+        self._id: UUID | None = None
+        self._last = time.monotonic()
+        self._percent = 0.0
+
+    def __call__(self, done: int, total: int, unit: str) -> None:
+        if self.watcher:
+            self.watcher(self.label, done, total, unit)
+        self._percent = 100 * done / max(total, 1)
+        if time.monotonic() - self._last >= 1:
+            self._last = time.monotonic()
+            self._show(f"{self.label}: {done} of {total} {unit}")
+
+    def _show(self, description: str) -> None:
+        if self._id is None:
+            self._id = create_progress_artifact(  # type: ignore[assignment]
+                self._percent, key=artifact_key(f"progress {self.label}"), description=description
+            )
+        else:
+            update_progress_artifact(self._id, self._percent, description=description)
+
+    def __enter__(self) -> "ProgressArtifact":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        problem: BaseException | None,
+        where: TracebackType | None,
+    ) -> None:
+        if self._id is not None:
+            self._percent = 100.0 if kind is None else self._percent
+            self._show(f"{self.label}: {'done' if kind is None else 'stopped'}")
+
+
+def publish_lineage(store: Store, reference: Reference) -> None:
+    """Show where a stage's artifact lies, what it was made from, and its metrics."""
+    manifest = store.open(reference).manifest
+    inputs = [
+        f"| input {name} | `{value['stage']}/{value['key'][:12]}` |"
+        for name, value in manifest["inputs"].items()
+        if value
+    ]
+    metrics = [f"| {name} | {value} |" for name, value in manifest["metrics"].items()]
+    rows = [
+        "| | |",
+        "|---|---|",
+        f"| artifact | `{reference.stage}/{reference.key}` |",
+        *inputs,
+        *metrics,
+        f"| seconds | {manifest['duration_s']} |",
+        f"| show | `flowers17 show {reference.stage}/{reference.key[:12]}` |",
+    ]
+    create_markdown_artifact(
+        "\n".join(rows),
+        key=artifact_key(f"lineage {manifest['label']}"),
+        description=f"Lineage of {manifest['label']}",
+    )
+
+
+def publish_contents(store: Store, reference: Reference) -> None:
+    """Show the tables and figures of a report's artifact; of others there are none."""
+    if reference.stage != "study":
+        return
+    artifact = store.open(reference)
+    title = artifact.manifest["label"]
+    for name in sorted(artifact.manifest["files"]):
+        path, what = artifact.file(name), artifact_key(Path(name).stem)
+        if path.suffix == ".csv":
+            with path.open(newline="") as stream:
+                rows = list(csv.DictReader(stream))
+            create_table_artifact(rows, key=what, description=f"{what} of the {title}")
+        elif path.suffix in _PICTURE_TYPES:
+            data = base64.b64encode(path.read_bytes()).decode()
+            create_markdown_artifact(
+                f"![{what}](data:{_PICTURE_TYPES[path.suffix]};base64,{data})",
+                key=what,
+                description=f"{what} of the {title}",
+            )

@@ -1,0 +1,51 @@
+"""Stage `splits`: the report's split, its clean twin, the official ones, and repeats."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from flowers17.artifacts import file_sha256
+from flowers17.config import StudySettings
+from flowers17.data.splits import official_splits, study_splits
+from flowers17.stages import Job, Stage
+
+
+def stage(settings: StudySettings, images: Stage, duplicates: Stage) -> Stage:
+    """Return the stage of the splits; `datasplits.mat` beside the archive adds the official."""
+    config: dict[str, Any] = settings.splits.model_dump()
+    resources = {}
+    official = Path(images.resources.get("source", "rendered")).parent / "datasplits.mat"
+    if "source" in images.resources and official.is_file():
+        config["official"] = file_sha256(official)
+        resources["official"] = str(official)
+    return Stage.of(
+        "splits",
+        "splits",
+        "tasks.splits:build",
+        config,
+        seed=settings.seed,
+        inputs={"images": images, "duplicates": duplicates},
+        resources=resources,
+    )
+
+
+def build(job: Job) -> Mapping[str, Any]:
+    """Divide the images; the labels are kept beside, so that readers need no images."""
+    images = job.inputs["images"]
+    labels, items = images.array("labels"), images.json("items")
+    official = None
+    if "official" in job.resources:
+        official = official_splits(job.resources["official"], items["names"])
+    splits = study_splits(
+        labels,
+        job.inputs["duplicates"].array("groups"),
+        validation_fraction=job.config["validation_fraction"],
+        n_repeats=job.config["n_repeats"],
+        seed=job.seed,
+        official=official,
+        class_names=items["class_names"],
+    )
+    job.save_json("splits", {"splits": [split.to_json() for split in splits]})
+    job.save_array("labels", labels)
+    job.save_json("classes", items["class_names"])
+    return {"n_splits": len(splits)}
