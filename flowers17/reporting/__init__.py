@@ -1,0 +1,1 @@
+"""Metrics with intervals, tables, figures and the HTML report; reads artifacts only."""

@@ -1,0 +1,272 @@
+"""What a report needs, found among a study's artifacts and checked against each other."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from flowers17.artifacts import Artifact, sha256_of
+from flowers17.config import CombinationSettings, FeatureMapSettings, StudySettings
+from flowers17.errors import InvalidInput
+from flowers17.reporting.records import (
+    Evaluation,
+    FeatureMap,
+    evaluation,
+    feature_map,
+    inputs_of,
+)
+from flowers17.reporting.reference import CLASSIFIERS, EXTRACTORS, IMAGE_SIZE
+
+
+@dataclass(frozen=True)
+class ReportInputs:
+    """A study's artifacts by label, the labels that have none and why, and the settings.
+
+    settings: `StudySettings` as JSON.
+    """
+
+    artifacts: Mapping[str, Artifact]
+    missing: Mapping[str, str]
+    settings: Mapping[str, Any]
+
+    @cached_property
+    def study(self) -> StudySettings:
+        """The settings, typed."""
+        return StudySettings.model_validate(self.settings)
+
+    def stage(self, name: str) -> list[Artifact]:
+        """Return the artifacts of a stage, each once, in the order of their labels."""
+        found = {
+            artifact.reference.key: artifact
+            for _, artifact in sorted(self.artifacts.items())
+            if artifact.manifest.get("stage") == name
+        }
+        return list(found.values())
+
+    def _first(self, stage: str) -> Artifact | None:
+        return next(iter(self.stage(stage)), None)
+
+    @cached_property
+    def splits(self) -> Artifact | None:
+        """The splits' artifact."""
+        return self._first("splits")
+
+    @cached_property
+    def duplicates(self) -> Artifact | None:
+        """The near-duplicates' artifact."""
+        return self._first("duplicates")
+
+    @cached_property
+    def datasheet(self) -> Artifact | None:
+        """The data sheet's artifact."""
+        return self._first("datasheet")
+
+    @cached_property
+    def images(self) -> Artifact | None:
+        """The images that the splits were made of; other sizes serve single extractors only."""
+        candidates = self.stage("images")
+        wanted = inputs_of(self.splits).get("images") if self.splits else None
+        for artifact in candidates:
+            if wanted and artifact.reference.digest == wanted.get("digest"):
+                return artifact
+        size = self.study.dataset.image_size
+        for artifact in candidates:
+            if artifact.array("images").shape[1] == size:
+                return artifact
+        return candidates[0] if candidates else None
+
+    @cached_property
+    def items(self) -> Mapping[str, Any]:
+        """Names, classes, digests and source of the images; empty without images."""
+        return self.images.json("items") if self.images else {}
+
+    @cached_property
+    def class_names(self) -> list[str]:
+        """The classes, in the order of their labels."""
+        return [str(name) for name in self.items.get("class_names", [])]
+
+    @cached_property
+    def labels(self) -> np.ndarray:
+        """Label of each image, int64 (n,)."""
+        return self.images.array("labels") if self.images else np.zeros(0, dtype=np.int64)
+
+    @cached_property
+    def divided(self) -> list[Mapping[str, Any]]:
+        """The splits, in their order; empty without splits."""
+        return list(self.splits.json("splits")["splits"]) if self.splits else []
+
+    def validation_rows(self, split: str) -> np.ndarray:
+        """Return the rows that a split holds out, int64 (n_validation,)."""
+        for one in self.divided:
+            if one["name"] == split:
+                return np.asarray(one["validation"], dtype=np.int64)
+        raise InvalidInput(
+            f"expected a split {split!r}, found {[one['name'] for one in self.divided]}"
+        )
+
+    @property
+    def is_oxford17(self) -> bool:
+        """Whether every image is byte for byte one of Oxford Flowers-17."""
+        return bool(self.items.get("verified"))
+
+    @property
+    def is_rendered(self) -> bool:
+        """Whether the flowers were drawn from code."""
+        return self.source_kind == "rendered"
+
+    @property
+    def source_kind(self) -> str:
+        """Where the images come from: rendered, oxford17, archive or folder."""
+        return str(self.items.get("source", {}).get("kind", "unknown"))
+
+    @property
+    def data_digest(self) -> str | None:
+        """Digest of the data set's images and labels, whatever they were packed in."""
+        if not self.images:
+            return None
+        return sha256_of([list(self.items.get("sha256", [])), self.labels.tolist()])
+
+    @cached_property
+    def feature_maps(self) -> dict[str, FeatureMap]:
+        """Every feature map that was made, by name."""
+        return {one.name: one for one in map(feature_map, self.stage("features"))}
+
+    @cached_property
+    def evaluations(self) -> list[Evaluation]:
+        """Every classifier that was evaluated, in the order of labels.
+
+        Raises InvalidInput if a result disagrees with its own predictions.
+        """
+        return [self._evaluation(artifact) for artifact in self.stage("classifier")]
+
+    def _evaluation(self, artifact: Artifact) -> Evaluation:
+        found = evaluation(artifact)
+        scores = found.scores
+        for score in scores.values():
+            if score.kind == "report" and self.images and self.splits:
+                correct = self.correct(found, score.split)
+                if (len(correct), int(correct.sum())) != (score.n_validation, score.n_correct):
+                    raise InvalidInput(
+                        f"{artifact.path}: expected {score.n_correct} of {score.n_validation} "
+                        f"correct on split {score.split!r}, its predictions have "
+                        f"{int(correct.sum())} of {len(correct)}; remove the artifact and run the "
+                        "same command again"
+                    )
+        return found
+
+    def correct(self, evaluation: Evaluation, split: str) -> np.ndarray:
+        """Return whether each held-out image was classified correctly, bool (n_validation,)."""
+        truth = self.labels[self.validation_rows(split)]
+        predicted = evaluation.predicted(split)
+        if predicted.shape != truth.shape:
+            raise InvalidInput(
+                f"{evaluation.artifact.path}: expected {len(truth)} predictions on split "
+                f"{split!r}, got shape {predicted.shape}; remove the artifact and run the same "
+                "command again"
+            )
+        return predicted == truth
+
+    def evaluation(self, combination: CombinationSettings) -> Evaluation | None:
+        """Return the evaluation of a combination, if it was run."""
+        wanted = (
+            tuple(one.name for one in combination.maps),
+            combination.classifier,
+            combination.n_components,
+            combination.search,
+        )
+        for one in self.evaluations:
+            if (one.maps, one.classifier, one.n_components, one.search) == wanted:
+                return one
+        return None
+
+    @cached_property
+    def table_8(self) -> list[CombinationSettings]:
+        """The cells of Table 8, extractor by extractor."""
+        return [
+            CombinationSettings(maps=(one,), classifier=name)
+            for one in self.study.features.table
+            for name in self.study.features.classifiers.names
+        ]
+
+    @cached_property
+    def evaluations_of_table_8(self) -> list[Evaluation]:
+        """The evaluations behind Table 8, those that were run."""
+        return [found for one in self.table_8 if (found := self.evaluation(one))]
+
+    @cached_property
+    def best(self) -> Evaluation | None:
+        """The best of Table 8 on the report's split; the first of them if several are."""
+        scored = [(one.score("report"), one) for one in self.evaluations_of_table_8]
+        counted = [(score.accuracy, one) for score, one in scored if score]
+        return max(counted, key=lambda pair: pair[0])[1] if counted else None
+
+    def reason_missing(self, names: Sequence[str], classifier: str = "") -> str:
+        """Return why there is nothing for these feature maps, or for a classifier on them."""
+        for name in names:
+            labels = [one for one in sorted(self.missing) if name in re.split(r"[\s,]+", one)]
+            wanted = (f"features {name}", f"{classifier} on {name}")
+            labels.sort(key=lambda label: label not in wanted)
+            if labels:
+                return self.missing[labels[0]]
+        return "no result was made"
+
+    def map_title(self, one: FeatureMapSettings) -> str:
+        """Return how people call a feature map, e.g. `MobileNet (224 px, originals, averaged)`."""
+        parts = [f"{one.input_size} px"] if one.input_size else []
+        parts += ["originals"] if one.pixels == "original" else []
+        parts += ["averaged"] if one.pooling == "average" else []
+        title = EXTRACTORS.get(one.extractor, one.extractor)
+        return f"{title} ({', '.join(parts)})" if parts else title
+
+    def method_title(self, combination: CombinationSettings) -> str:
+        """Return how people call a classifier and what was done around it."""
+        parts = [CLASSIFIERS.get(combination.classifier, combination.classifier)]
+        if combination.n_components:
+            parts.append(f"{combination.n_components} principal components")
+        parts += ["searched"] if combination.search else []
+        return ", ".join(parts)
+
+    @cached_property
+    def has_random_weights(self) -> bool:
+        """Whether any number rests on untrained weights."""
+        return any(one.random_weights for one in self.feature_maps.values()) or any(
+            one.random_weights for one in self.evaluations
+        )
+
+    @cached_property
+    def _differences(self) -> list[tuple[str, str]]:
+        """Each difference to the study in kind, as a clause and in short."""
+        found = []
+        if self.is_rendered:
+            clause = "the flowers are rendered from code, not photographs of Oxford Flowers-17"
+            found.append((clause, "rendered flowers"))
+        elif not self.is_oxford17:
+            found.append(("the images are not those of Oxford Flowers-17", "other images"))
+        if self.has_random_weights:
+            clause = "the extractors’ weights are random, not trained on ImageNet"
+            found.append((clause, "untrained weights"))
+        size = self.study.dataset.image_size
+        if size != IMAGE_SIZE:
+            clause = f"the images measure {size} × {size} pixels, not {IMAGE_SIZE} × {IMAGE_SIZE}"
+            found.append((clause, f"{size} × {size} pixels"))
+        return found
+
+    @property
+    def differences(self) -> list[str]:
+        """In what our numbers differ from the study's in kind; empty if they compare directly."""
+        return [clause for clause, _ in self._differences]
+
+    @property
+    def differences_in_short(self) -> str:
+        """The same in a few words, e.g. `rendered flowers, untrained weights`."""
+        return ", ".join(short for _, short in self._differences)
+
+    def comparable(self, one: FeatureMapSettings) -> bool:
+        """Whether the study's number and ours measure the same thing on the same data."""
+        made = self.feature_maps.get(one.name)
+        return bool(
+            self.is_oxford17 and made and made.like_the_study and not made.random_weights
+        )

@@ -1,0 +1,123 @@
+"""Drawing with matplotlib: reproducible, and in colours that follow the page's theme.
+
+A figure is drawn in the colours of `LIGHT`. Its file keeps them, on a light card, and looks the
+same everywhere; the copy inside the page takes the page's colours, light or dark.
+"""
+
+import io
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure as Canvas
+
+INK, MUTED, LINE, PAPER = "#20262d", "#5f6b76", "#d5dbe0", "#ffffff"
+ACCENT, WARM, SOFT = "#2c6e8f", "#b4552d", "#eef3f5"
+_THEMED = {
+    INK: "currentColor",
+    MUTED: "var(--muted)",
+    LINE: "var(--line)",
+    PAPER: "var(--paper)",
+    ACCENT: "var(--accent)",
+    WARM: "var(--warm)",
+    SOFT: "var(--soft)",
+}
+_STYLE: dict[Any, Any] = {
+    "svg.fonttype": "none",
+    "font.family": "DejaVu Sans",
+    "font.size": 9.0,
+    "text.color": INK,
+    "axes.edgecolor": LINE,
+    "axes.labelcolor": MUTED,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "xtick.labelcolor": MUTED,
+    "ytick.labelcolor": INK,
+    "axes.unicode_minus": True,
+    "text.parse_math": False,
+}
+WIDTH = 360
+
+
+@contextmanager
+def canvas(height: float, *, salt: str, width: float = WIDTH) -> Iterator[tuple[Canvas, Axes]]:
+    """Yield a figure and axes over all of it, in points, with y downwards from the top.
+
+    salt: what makes the ids inside an SVG reproducible, and different from another figure's.
+    """
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.rcParams.update({**_STYLE, "svg.hashsalt": salt})
+        figure = Canvas(figsize=(width / 72, height / 72), dpi=72)
+        FigureCanvasAgg(figure)
+        figure.patch.set_visible(False)
+        axes = figure.add_axes((0, 0, 1, 1))
+        axes.set_xlim(0, width)
+        axes.set_ylim(height, 0)
+        axes.set_axis_off()
+        yield figure, axes
+
+
+def say(axes: Axes, x: float, y: float, text: str, **style: object) -> None:
+    """Write text centred at a point, in ink, unless the style says otherwise."""
+    given = {"ha": "center", "va": "center", "size": 9, "color": INK, **style}
+    axes.text(x, y, text, **given)  # type: ignore[arg-type]
+
+
+def svg_text(figure: Canvas) -> str:
+    """Return the figure as an SVG element: no prolog, no metadata, no fixed size, no font name."""
+    stream = io.StringIO()
+    figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None})
+    text = stream.getvalue()
+    text = text[text.index("<svg ") :].strip()
+    text = re.sub(r"<metadata>.*?</metadata>\s*", "", text, flags=re.DOTALL)
+    text = re.sub(r'(<svg [^>]*?)\s+width="[^"]*"', r"\1", text, count=1)
+    text = re.sub(r'(<svg [^>]*?)\s+height="[^"]*"', r"\1", text, count=1)
+    text = re.sub(r"font: ([^;\"]*?)(\d[\d.]*px) [^;\"]*", _font, text)
+    # matplotlib's rule for every element would reach the whole page.
+    text = re.sub(r"<style [^>]*>.*?</style>\s*", "", text, count=1, flags=re.DOTALL)
+    text = text.replace("<svg ", '<svg stroke-linejoin="round" stroke-linecap="butt" ', 1)
+    return re.sub(r"[ \t]+\n", "\n", text)
+
+
+def _font(found: re.Match[str]) -> str:
+    weight = "; font-weight: bold" if re.search(r"bold|700", found[1]) else ""
+    return f"font-size: {found[2]}{weight}"
+
+
+def standalone(text: str, title: str) -> str:
+    """Return an SVG file of an SVG element: on a light card, with a title and a font."""
+    head, _, body = text.partition(">")
+    return (
+        f'<?xml version="1.0" encoding="utf-8"?>\n{head} font-family="system-ui, sans-serif">\n'
+        f'<title>{_escaped(title)}</title>\n<rect width="100%" height="100%" fill="{PAPER}"/>'
+        f"{body}\n"
+    )
+
+
+def inline(text: str, title: str, prefix: str) -> str:
+    """Return an SVG element for inside the page: themed, titled, its ids its own."""
+    text = re.sub(r"(?<=fill: |roke: )#[0-9a-f]{6}", lambda found: _THEMED[found[0]], text)
+    text = re.sub(r'\bid="([^"]+)"', rf'id="{prefix}-\1"', text)
+    text = re.sub(r'href="#([^"]+)"', rf'href="#{prefix}-\1"', text)
+    text = re.sub(r"url\(#([^)]+)\)", rf"url(#{prefix}-\1)", text)
+    head, _, body = text.partition(">")
+    return (
+        f'{head} role="img" aria-labelledby="{prefix}-title">'
+        f'<title id="{prefix}-title">{_escaped(title)}</title>{body}'
+    )
+
+
+def png_bytes(figure: Canvas, *, dpi: float = 144) -> bytes:
+    """Return the figure as PNG on a light card, the same bytes each time."""
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png", dpi=dpi, facecolor=PAPER, metadata={"Software": None})
+    return stream.getvalue()
+
+
+def _escaped(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -1,0 +1,122 @@
+"""How each artifact of a study came to be, in the words and links of the report."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from flowers17.artifacts import Artifact, Reference
+from flowers17.reporting.collect import ReportInputs, inputs_of
+
+_ORDER = ("archive", "images", "duplicates", "splits", "datasheet", "weights", "features", "rows")
+
+
+@dataclass(frozen=True)
+class Origin:
+    """One input of an artifact; `anchor` is empty if the page does not describe it."""
+
+    name: str
+    reference: Reference
+    anchor: str
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """One artifact: what it was made from, by what, when, on what, and how to look at it."""
+
+    anchor: str
+    label: str
+    reference: Reference
+    origins: tuple[Origin, ...]
+    config: str
+    seed: str
+    metrics: tuple[tuple[str, str], ...]
+    code: tuple[tuple[str, str], ...]
+    libraries: tuple[tuple[str, str], ...]
+    duration: str
+    created: str
+    machine: str
+    command: str
+
+
+def anchor_of(reference: Reference) -> str:
+    """Return where the page describes an artifact.
+
+    >>> anchor_of(Reference("splits", "0123456789abcdef", "…"))
+    'lineage-splits-0123456789ab'
+    """
+    return f"lineage-{reference.stage}-{reference.key[:12]}"
+
+
+def lineages(inputs: ReportInputs) -> list[Lineage]:
+    """Return the lineage of every artifact, in the order in which stages build on each other."""
+    artifacts = {one.reference.key: (label, one) for label, one in sorted(inputs.artifacts.items())}
+    known = {one.reference: anchor_of(one.reference) for _, one in artifacts.values()}
+    ordered = sorted(
+        artifacts.values(), key=lambda item: (_rank(item[1].reference.stage), item[0])
+    )
+    return [_lineage(label, artifact, known) for label, artifact in ordered]
+
+
+def _rank(stage: str) -> int:
+    return _ORDER.index(stage) if stage in _ORDER else len(_ORDER)
+
+
+def _lineage(label: str, artifact: Artifact, known: Mapping[Reference, str]) -> Lineage:
+    manifest, reference = artifact.manifest, artifact.reference
+    material: Mapping[str, Any] = manifest.get("material") or {}
+    origins = []
+    for name, value in sorted(inputs_of(artifact).items()):
+        made = Reference(
+            str(value.get("stage", "")), str(value.get("key", "")), str(value.get("digest", ""))
+        )
+        origins.append(Origin(name, made, known.get(made, "")))
+    seconds = manifest.get("duration_s")
+    seed = material.get("seed")
+    return Lineage(
+        anchor=anchor_of(reference),
+        label=str(manifest.get("label") or label),
+        reference=reference,
+        origins=tuple(origins),
+        config=json.dumps(material.get("config") or {}, indent=1, sort_keys=True),
+        seed="" if seed is None else str(seed),
+        metrics=_pairs(manifest.get("metrics")),
+        code=_pairs(material.get("code")),
+        libraries=_pairs(material.get("libraries")),
+        duration="" if seconds is None else duration_text(float(seconds)),
+        created=str(manifest.get("created") or "").replace("T", " ").replace("Z", " UTC"),
+        machine=_machine_text(manifest.get("machine")),
+        command=f"flowers17 show {reference.stage}/{reference.key[:12]}",
+    )
+
+
+def _pairs(values: Any) -> tuple[tuple[str, str], ...]:
+    if not isinstance(values, Mapping):
+        return ()
+    return tuple((str(name), str(value)) for name, value in sorted(values.items()))
+
+
+def duration_text(seconds: float) -> str:
+    """Return a duration as people say it.
+
+    >>> duration_text(0.41), duration_text(75), duration_text(7260)
+    ('0.4 s', '1 min 15 s', '2 h 1 min')
+    """
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes_left = divmod(minutes, 60)
+    return f"{hours} h {minutes_left} min" if hours else f"{minutes} min {rest} s"
+
+
+def _machine_text(machine: Any) -> str:
+    if not isinstance(machine, Mapping):
+        return str(machine or "")
+    processor = str(machine.get("processor") or machine.get("architecture") or "")
+    parts = [processor]
+    if machine.get("cores"):
+        parts.append(f"{machine['cores']} cores")
+    parts.append(str(machine.get("system") or ""))
+    if machine.get("python"):
+        parts.append(f"Python {machine['python']}")
+    return ", ".join(part for part in parts if part)

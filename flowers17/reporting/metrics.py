@@ -1,0 +1,146 @@
+"""Accuracies with intervals, paired tests, and means over repeated splits."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from scipy.stats import binomtest, norm, t
+
+from flowers17.errors import InvalidInput
+
+
+class Interval(NamedTuple):
+    """A confidence interval, both ends included."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class PairedTest:
+    """Two classifiers on the same images: who alone is right, how often, and the p-value."""
+
+    n_only_first: int
+    n_only_second: int
+    p_value: float
+
+
+@dataclass(frozen=True)
+class MeanSpread:
+    """Accuracy over k splits: mean, standard deviation, and an interval for the mean.
+
+    spread is None for one split, and so is the interval.
+    """
+
+    n_splits: int
+    mean: float
+    spread: float | None
+    interval: Interval | None
+
+
+def _checked_level(level: float) -> float:
+    if not 0 < level < 1:
+        raise InvalidInput(f"level: expected a number between 0 and 1, got {level}")
+    return level
+
+
+def accuracy_interval(n_correct: int, n: int, level: float = 0.95) -> Interval:
+    """Return the Wilson score interval of an accuracy measured on n independent images.
+
+    It stays inside [0, 1] and keeps its coverage near 0 and 1, where the normal one fails. It
+    covers the chance in which images were held out; not that in which images were trained on.
+    Raises InvalidInput unless 0 <= n_correct <= n and n > 0.
+    Source: Wilson 1927, J. Am. Stat. Assoc. 22:209.
+
+    >>> [round(end, 3) for end in accuracy_interval(10, 20)]
+    [0.299, 0.701]
+    """
+    if n <= 0 or not 0 <= n_correct <= n:
+        raise InvalidInput(f"expected 0 <= n_correct <= n and n > 0, got {n_correct} of {n}")
+    z = float(norm.ppf((1 + _checked_level(level)) / 2))
+    share = n_correct / n
+    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    return Interval(
+        0.0 if n_correct == 0 else centre - half, 1.0 if n_correct == n else centre + half
+    )
+
+
+def within(interval: Interval, value: float) -> bool:
+    """Return whether a value lies in an interval, its ends included.
+
+    >>> within(Interval(0.8, 0.9), 0.9)
+    True
+    """
+    return interval.low <= value <= interval.high
+
+
+def mcnemar(correct_a: np.ndarray, correct_b: np.ndarray) -> PairedTest:
+    """Return the exact two-sided McNemar test of two classifiers on the same images.
+
+    correct_a, correct_b: bool (n,), whether each image was classified correctly.
+    Only images on which one is right and the other wrong count: if the two are equally good,
+    each such image falls to either with probability 1/2 (binomial test, no continuity correction).
+    Raises InvalidInput if the shapes differ.
+    Source: McNemar 1947, Psychometrika 12:153.
+    """
+    first, second = np.asarray(correct_a, dtype=bool), np.asarray(correct_b, dtype=bool)
+    if first.shape != second.shape or first.ndim != 1:
+        raise InvalidInput(
+            f"expected two vectors over the same images, got shapes {first.shape} and "
+            f"{second.shape}"
+        )
+    only_first = int(np.sum(first & ~second))
+    only_second = int(np.sum(second & ~first))
+    n = only_first + only_second
+    p_value = float(binomtest(only_first, n, 0.5).pvalue) if n else 1.0
+    return PairedTest(only_first, only_second, min(1.0, p_value))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return p-values corrected for having made several tests (Holm's step-down method).
+
+    The chance of even one false finding among all tests is then at most the level.
+    Source: Holm 1979, Scand. J. Stat. 6:65.
+
+    >>> [round(p, 3) for p in holm([0.01, 0.04, 0.03])]
+    [0.03, 0.06, 0.06]
+    """
+    adjusted = [0.0] * len(p_values)
+    highest = 0.0
+    order = sorted(range(len(p_values)), key=lambda index: p_values[index])
+    for rank, index in enumerate(order):
+        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[index]))
+        adjusted[index] = highest
+    return adjusted
+
+
+def mean_spread(
+    values: Sequence[float], *, n_train: int, n_validation: int, level: float = 0.95
+) -> MeanSpread:
+    """Return mean, spread and interval of the accuracies over k repeated splits of one data set.
+
+    The splits share most of their training images, and their validation images overlap: the k
+    values are not independent, and the plain t-interval, with variance s²/k, shrinks towards
+    nothing as k grows although no new image was seen. The corrected resampled variance is used
+    instead, s² (1/k + n_validation/n_train); the interval is cut to [0, 1].
+
+    values: accuracies in [0, 1]; n_train, n_validation: images on each side of a split.
+    Raises InvalidInput if there is no value or a side is empty.
+    Source: Nadeau & Bengio 2003, Machine Learning 52:239.
+    """
+    k = len(values)
+    if k == 0 or n_train <= 0 or n_validation <= 0:
+        raise InvalidInput(
+            "expected at least one value and images on both sides, got "
+            f"{k} values, {n_train} for training and {n_validation} for validation"
+        )
+    mean = math.fsum(values) / k
+    if k == 1:
+        return MeanSpread(1, mean, None, None)
+    spread = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (k - 1))
+    quantile = float(t.ppf((1 + _checked_level(level)) / 2, k - 1))
+    half = quantile * spread * math.sqrt(1 / k + n_validation / n_train)
+    return MeanSpread(k, mean, spread, Interval(max(0.0, mean - half), min(1.0, mean + half)))

@@ -1,0 +1,193 @@
+"""The report as one HTML page: no request to anywhere, readable on a phone and on paper."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from flowers17.artifacts import sha256_of
+from flowers17.reporting.collect import ReportInputs
+from flowers17.reporting.feature_tables import best_over_repeats, evaluation_title, interval_text
+from flowers17.reporting.figures import Figure
+from flowers17.reporting.lineage import anchor_of, lineages
+from flowers17.reporting.reference import BEST_OF_TABLE_8, CONTENTS, PARTS, PartName
+from flowers17.reporting.results import shown_settings
+from flowers17.reporting.tables import Row, Table
+
+NOT_BUILT = "not part of this version yet"
+TABLE_FOLD = 30
+
+
+@dataclass(frozen=True)
+class Highlight:
+    """One number at the top of the page, with a link to where it comes from."""
+
+    value: str
+    label: str
+    detail: str
+    anchor: str
+
+
+def highlights(inputs: ReportInputs, tables: Sequence[Table]) -> list[Highlight]:
+    """Return the few numbers that a reader wants first."""
+    found = []
+    best = inputs.best
+    score = best.score("report") if best else None
+    if best and score:
+        compared = "" if inputs.differences else f"; the study’s best {BEST_OF_TABLE_8:.3f}"
+        found.append(
+            Highlight(
+                f"{score.accuracy:.3f}",
+                "best of Table 8",
+                f"{evaluation_title(inputs, best)}, {interval_text(score.interval)}{compared}",
+                anchor_of(best.artifact.reference),
+            )
+        )
+    over = best_over_repeats(inputs.evaluations)
+    if over and over.repeated:
+        mean = over.repeated
+        between = f", {interval_text(mean.interval)}" if mean.interval else ""
+        found.append(
+            Highlight(
+                f"{mean.mean:.3f}",
+                f"best mean over {mean.n_splits} clean split{'s' * (mean.n_splits != 1)}",
+                f"{evaluation_title(inputs, over)}{between}",
+                anchor_of(over.artifact.reference),
+            )
+        )
+    judged = [
+        cell.verdict
+        for table in tables
+        if table.number == "8"
+        for row in table.rows
+        for cell in row.cells
+        if cell.verdict
+    ]
+    if judged:
+        good = sum(one in ("within", "better") for one in judged)
+        found.append(
+            Highlight(
+                f"{good} of {len(judged)}",
+                "cells of Table 8 reproduced",
+                "the study’s number within our 95 % interval, or ours better",
+                "table-8",
+            )
+        )
+    return found
+
+
+@dataclass(frozen=True)
+class RowGroup:
+    """Rows under one heading, or under none; `reason` if none of them has numbers, and why."""
+
+    title: str
+    tag: str
+    rows: tuple[Row, ...]
+    reason: str
+
+
+def row_groups(table: Table) -> list[RowGroup]:
+    """Return a table's rows gathered under their headings; what all share is said once."""
+    gathered: dict[str, list[Row]] = {}
+    for row in table.rows:
+        gathered.setdefault(row.group, []).append(row)
+    groups = []
+    for title, rows in gathered.items():
+        tags, reasons = {row.tag for row in rows}, {row.missing for row in rows}
+        groups.append(
+            RowGroup(
+                title,
+                tags.pop() if title and len(tags) == 1 else "",
+                tuple(rows),
+                reasons.pop() if title and len(rows) > 1 and len(reasons) == 1 else "",
+            )
+        )
+    return groups
+
+
+def reasons(inputs: ReportInputs) -> list[tuple[str, list[str]]]:
+    """Return each reason why something was not run, once, with the labels that it holds for."""
+    gathered: dict[str, list[str]] = {}
+    for label, reason in sorted(inputs.missing.items()):
+        gathered.setdefault(reason, []).append(label)
+    return list(gathered.items())
+
+
+def page(
+    inputs: ReportInputs,
+    tables: Mapping[PartName, Sequence[Table]],
+    figures: Mapping[PartName, Sequence[Figure]],
+) -> str:
+    """Return the report's HTML."""
+    environment = Environment(
+        loader=PackageLoader("flowers17.reporting", "templates"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+    )
+    environment.filters["svg"] = Markup
+    environment.globals.update(
+        anchor_of=anchor_of, interval_text=interval_text, row_groups=row_groups, fold=TABLE_FOLD
+    )
+    every = [table for part in tables.values() for table in part]
+    made = {f"Table {one.number}" for one in every}
+    made |= {f"Figure {one.number}" for part in figures.values() for one in part}
+    values: dict[str, Any] = {
+        "inputs": inputs,
+        "parts": PARTS,
+        "tables": tables,
+        "figures": figures,
+        "highlights": highlights(inputs, every),
+        "reasons": reasons(inputs),
+        "needs_weights": any(label.startswith("features ") for label in inputs.missing),
+        "lineages": lineages(inputs),
+        "settings": flat(shown_settings(inputs)),
+        "absent": {
+            part.name: [one for one in CONTENTS if one.part == part.name and one.name not in made]
+            for part in PARTS
+        },
+        "not_built": NOT_BUILT,
+    }
+    return environment.get_template("report.html").render(values)
+
+
+def templates_digest() -> str:
+    """Return the digest of the page's templates, which decide the page as its code does."""
+    folder = files("flowers17.reporting") / "templates"
+    templates = sorted(folder.iterdir(), key=lambda entry: entry.name)
+    return sha256_of({entry.name: entry.read_text(encoding="utf-8") for entry in templates})
+
+
+def flat(values: Any, prefix: str = "") -> list[tuple[str, str]]:
+    """Return nested settings as lines of name and value, the names as `--set` takes them.
+
+    >>> flat({"seed": 17, "splits": {"n_repeats": 8}})
+    [('seed', '17'), ('splits.n_repeats', '8')]
+    """
+    if isinstance(values, Mapping):
+        return [
+            line for name, value in values.items() for line in flat(value, f"{prefix}{name}.")
+        ]
+    if isinstance(values, list) and values and isinstance(values[0], Mapping):
+        return [
+            (prefix.rstrip("."), "; ".join(_one_line(value) for value in values))
+        ]
+    text = ", ".join(map(str, values)) if isinstance(values, list) else str(values)
+    return [(prefix.rstrip("."), text)]
+
+
+def _one_line(values: Mapping[str, Any]) -> str:
+    parts = []
+    for name, value in values.items():
+        if value in (None, False):
+            continue
+        if isinstance(value, list):
+            value = " + ".join(
+                f"({_one_line(one)})" if isinstance(one, Mapping) else str(one) for one in value
+            )
+        parts.append(f"{name} {value}")
+    return ", ".join(parts)

@@ -1,0 +1,153 @@
+"""The study's own numbers, table by table: their only home.
+
+Everything here was reported by the study that `flowers17` reproduces; nothing was measured by us.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+EXTRACTORS = {
+    "vgg16": "VGG16",
+    "inceptionv3": "InceptionV3",
+    "mobilenet": "MobileNet",
+    "xception": "Xception",
+}
+CLASSIFIERS = {
+    "naive_bayes": "naive Bayes",
+    "knn": "k-nearest neighbours",
+    "svm": "support vector machine",
+    "logistic_regression": "logistic regression",
+    "random_forest": "random forest",
+}
+IMAGE_SIZE = 128
+
+
+@dataclass(frozen=True)
+class ExtractorShape:
+    """One row of Table 7: an extractor without its top, on 128×128 images.
+
+    feature_map: height, width, channels; n_columns: their product.
+    """
+
+    n_layers: int
+    n_parameters: int
+    feature_map: tuple[int, int, int]
+    n_columns: int
+
+
+TABLE_7 = {
+    "vgg16": ExtractorShape(19, 14_714_688, (4, 4, 512), 8_192),
+    "inceptionv3": ExtractorShape(311, 21_768_352, (2, 2, 2048), 8_192),
+    "mobilenet": ExtractorShape(87, 3_206_976, (4, 4, 1024), 16_384),
+    "xception": ExtractorShape(132, 20_806_952, (4, 4, 2048), 32_768),
+}
+
+# Validation accuracy on 340 images, by classifier and extractor.
+TABLE_8 = {
+    "naive_bayes": {"vgg16": 0.450, "inceptionv3": 0.655, "mobilenet": 0.705, "xception": 0.364},
+    "knn": {"vgg16": 0.664, "inceptionv3": 0.711, "mobilenet": 0.852, "xception": 0.685},
+    "svm": {"vgg16": 0.838, "inceptionv3": 0.805, "mobilenet": 0.929, "xception": 0.770},
+    "logistic_regression": {
+        "vgg16": 0.891,
+        "inceptionv3": 0.864,
+        "mobilenet": 0.944,
+        "xception": 0.820,
+    },
+    "random_forest": {"vgg16": 0.864, "inceptionv3": 0.820, "mobilenet": 0.926, "xception": 0.794},
+}
+BEST_OF_TABLE_8 = max(value for row in TABLE_8.values() for value in row.values())
+
+PartName = Literal["data", "a1", "a2", "b1", "b2", "c"]
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of the study; `built` tells whether this version of the pipeline runs it."""
+
+    name: PartName
+    title: str
+    built: bool
+    about: str
+
+
+PARTS = (
+    Part("data", "Data", True, "Images, near-duplicates and splits."),
+    Part(
+        "a1",
+        "Part A.1: CNNs from scratch",
+        False,
+        "A baseline and Mk-1 to Mk-6, small networks trained on the images alone, "
+        "without and with augmentation.",
+    ),
+    Part(
+        "a2",
+        "Part A.2: ensemble",
+        False,
+        "Mk-2 to Mk-6 averaged, and stacked under a random forest.",
+    ),
+    Part(
+        "b1",
+        "Part B.1: feature extraction",
+        True,
+        "Networks trained on ImageNet turn each image into a feature map; a classical classifier "
+        "learns the flowers from it.",
+    ),
+    Part(
+        "b2",
+        "Part B.2: fine-tuning",
+        False,
+        "A head on VGG16 and on MobileNet, then their last layers trained too.",
+    ),
+    Part(
+        "c",
+        "Part C: adversarial machine learning",
+        False,
+        "FGSM, the one-pixel attack and JSMA against the classifiers, and the defences.",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A table or figure of the study: where it belongs and what it shows."""
+
+    kind: Literal["table", "figure"]
+    number: int
+    title: str
+    part: PartName
+
+    @property
+    def name(self) -> str:
+        """How people call it, e.g. `Table 8`."""
+        return f"{self.kind.capitalize()} {self.number}"
+
+
+CONTENTS = (
+    Entry("table", 1, "The networks trained from scratch: layers and parameters", "a1"),
+    Entry("table", 2, "Networks trained on plain data, at the lowest validation loss", "a1"),
+    Entry("table", 3, "Mk-2 and Mk-3 without and with augmentation", "a1"),
+    Entry("table", 4, "The base learners of the ensemble, Mk-2 to Mk-6", "a2"),
+    Entry("table", 5, "Base learners, their average, and stacking", "a2"),
+    Entry("table", 6, "Feature importance of each base learner", "a2"),
+    Entry("table", 7, "The extractors and their feature maps", "b1"),
+    Entry("table", 8, "Classifiers on extracted features", "b1"),
+    Entry("table", 9, "Fine-tuning VGG16 and MobileNet, eight configurations", "b2"),
+    Entry("table", 10, "The best of each part", "b2"),
+    Entry("figure", 1, "One random image of each class", "data"),
+    Entry("figure", 2, "Learning curves on plain data", "a1"),
+    Entry("figure", 3, "Learning curves of Mk-2 under three augmentations", "a1"),
+    Entry("figure", 4, "Learning curves of Mk-3 under three augmentations", "a1"),
+    Entry("figure", 5, "The ensemble’s forward pass", "a2"),
+    Entry("figure", 6, "Importance of each of the ensemble’s 85 outputs", "a2"),
+    Entry("figure", 7, "Feature extraction: the forward pass", "b1"),
+    Entry("figure", 8, "Fine-tuning: the forward pass", "b2"),
+)
+
+
+def title_of(kind: Literal["table", "figure"], number: int) -> str:
+    """Return the title of one of the study's tables or figures.
+
+    >>> title_of("table", 8)
+    'Classifiers on extracted features'
+    """
+    return next(one.title for one in CONTENTS if (one.kind, one.number) == (kind, number))

@@ -1,0 +1,88 @@
+"""The whole report: page, results, tables and figures, written to a folder."""
+
+from pathlib import Path
+from typing import Any
+
+from flowers17.artifacts import canonical_json
+from flowers17.reporting.collect import ReportInputs
+from flowers17.reporting.confusion_figures import confusion_matrix
+from flowers17.reporting.data_tables import classes_table, datasheet_table, duplicates_table
+from flowers17.reporting.feature_figures import forward_pass, overview
+from flowers17.reporting.feature_tables import (
+    best_over_repeats,
+    beyond_table,
+    classifiers_table,
+    extractors_table,
+)
+from flowers17.reporting.figures import Figure, class_counts, one_image_a_class
+from flowers17.reporting.page import page
+from flowers17.reporting.paired_tables import paired_table
+from flowers17.reporting.reference import PartName
+from flowers17.reporting.results import results
+from flowers17.reporting.tables import Table, csv_text
+
+
+def all_tables(inputs: ReportInputs) -> dict[PartName, list[Table]]:
+    """Return every table that this version makes, by part."""
+    data = [classes_table(inputs), datasheet_table(inputs), duplicates_table(inputs)]
+    features = [
+        extractors_table(inputs),
+        classifiers_table(inputs),
+        beyond_table(inputs),
+        paired_table(inputs),
+    ]
+    return {"data": data if inputs.images else [], "b1": features}
+
+
+def all_figures(inputs: ReportInputs) -> dict[PartName, list[Figure]]:
+    """Return every figure that the study's artifacts allow, by part."""
+    data = [one_image_a_class(inputs), class_counts(inputs)]
+    features = [forward_pass(inputs), overview(inputs), confusion_matrix(inputs)]
+    return {
+        "data": [one for one in data if one],
+        "b1": [one for one in features if one],
+    }
+
+
+def write_report(inputs: ReportInputs, folder: Path) -> dict[str, Any]:
+    """Write index.html, results.json, tables/ and figures/ below a folder; return the metrics.
+
+    Raises InvalidInput if a classifier's result disagrees with its own predictions.
+    """
+    tables, figures = all_tables(inputs), all_figures(inputs)
+    every = [table for part in tables.values() for table in part]
+    for below in ("tables", "figures"):
+        (folder / below).mkdir(parents=True, exist_ok=True)
+    for table in every:
+        _write(folder / "tables" / table.file_name, csv_text(table))
+    for part in figures.values():
+        for figure in part:
+            (folder / "figures" / figure.file_name).write_bytes(figure.content)
+    _write(folder / "results.json", canonical_json(results(inputs, every)) + "\n")
+    _write(folder / "index.html", page(inputs, tables, figures))
+    return report_metrics(inputs, every)
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8", newline="\n")
+
+
+def report_metrics(inputs: ReportInputs, tables: list[Table]) -> dict[str, Any]:
+    """Return the report's few numbers for the study's overview."""
+    rows = next(table.rows for table in tables if table.number == "8")
+    verdicts = [cell.verdict for row in rows for cell in row.cells if cell.verdict]
+    found: dict[str, Any] = {
+        "n_cells": len(rows),
+        "n_missing": sum(bool(row.missing) for row in rows),
+    }
+    if verdicts:
+        found["n_compared"] = len(verdicts)
+        found["n_within_or_better"] = sum(one != "below" for one in verdicts)
+    best = inputs.best
+    score = best.score("report") if best else None
+    if score:
+        found["best accuracy (report)"] = round(score.accuracy, 4)
+    over = best_over_repeats(inputs.evaluations)
+    if over and over.repeated:
+        found["best mean accuracy (clean splits)"] = round(over.repeated.mean, 4)
+    return found

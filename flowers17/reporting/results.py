@@ -1,0 +1,67 @@
+"""`results.json`: every number of the report for machines, the same bytes from run to run."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from flowers17.reporting.collect import ReportInputs
+from flowers17.reporting.data_tables import SOURCES
+from flowers17.reporting.tables import Cell, Table
+
+FORMAT = 1
+
+
+def shown_settings(inputs: ReportInputs) -> dict[str, Any]:
+    """Return the study's settings with the data's kind in the place of its path."""
+    settings = inputs.study.model_dump(mode="json")
+    if settings["dataset"]["source"] not in SOURCES:
+        settings["dataset"]["source"] = inputs.source_kind
+    return settings
+
+
+def results(inputs: ReportInputs, tables: Sequence[Table]) -> dict[str, Any]:
+    """Return the report's numbers: by table and row, each cell's value and where it comes from.
+
+    No time, duration, path or host is in it: two runs of one study give equal bytes.
+    """
+    return {
+        "format": FORMAT,
+        "data": {
+            "source": inputs.source_kind,
+            "digest": inputs.data_digest,
+            "is_oxford17": inputs.is_oxford17,
+        },
+        "random_weights": inputs.has_random_weights,
+        "differences": inputs.differences,
+        "settings": shown_settings(inputs),
+        "missing": {"labels": sorted(inputs.missing)},
+        "tables": {table.number: _table(table) for table in tables},
+    }
+
+
+def _table(table: Table) -> dict[str, Any]:
+    keys = [column.key for column in table.columns]
+    rows = []
+    for row in table.rows:
+        cells = dict(zip(keys, map(_cell, row.cells), strict=False))
+        rows.append(
+            {
+                **({"group": row.group} if row.group else {}),
+                **({"note": row.tag} if row.tag else {}),
+                **({"missing": True} if row.missing else {}),
+                "cells": cells,
+            }
+        )
+    return {"title": table.title, "rows": rows}
+
+
+def _cell(cell: Cell) -> dict[str, Any]:
+    found: dict[str, Any] = {"value": cell.text if cell.value is None else cell.value}
+    if cell.interval:
+        found["interval"] = list(cell.interval)
+    if cell.reference is not None:
+        found["reference"] = cell.reference
+    if cell.verdict:
+        found["verdict"] = cell.verdict
+    if cell.artifact:
+        found["artifact"] = cell.artifact.to_json()
+    return found

@@ -1,0 +1,127 @@
+"""A table of the report: typed cells, each with its value, interval, reference and artifact."""
+
+import csv
+import io
+from dataclasses import dataclass
+from typing import Literal
+
+from flowers17.artifacts import Reference
+from flowers17.reporting.metrics import Interval
+
+Verdict = Literal["within", "better", "below"]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell: what is shown, and the value, interval, study's number and artifact behind it."""
+
+    text: str
+    value: float | int | str | None = None
+    interval: Interval | None = None
+    reference: float | int | str | None = None
+    artifact: Reference | None = None
+    verdict: Verdict | None = None
+
+
+EMPTY = Cell("–")
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: its key in files, its title, a heading shared with neighbours, its alignment.
+
+    interval: whether its cells have one, which the CSV then gives two columns of its own.
+    """
+
+    key: str
+    title: str
+    group: str = ""
+    numeric: bool = True
+    interval: bool = False
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row: a cell for each column; the first is its heading.
+
+    group: a heading shared with the rows around it. tag: a warning that belongs to every number
+    of the row. missing: why the row has no numbers.
+    """
+
+    cells: tuple[Cell, ...]
+    group: str = ""
+    tag: str = ""
+    missing: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A numbered table.
+
+    number: as people say it, e.g. `8b`. lead: what it shows; notes: how to read it.
+    """
+
+    number: str
+    title: str
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+    lead: str = ""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def anchor(self) -> str:
+        """Its place in the page."""
+        return f"table-{self.number.lower()}"
+
+    @property
+    def file_name(self) -> str:
+        """Its CSV file: `table-08b.csv` for number `8b`."""
+        return f"table-{padded(self.number)}.csv"
+
+
+def padded(number: str) -> str:
+    """Return a number with two digits, for file names that sort.
+
+    >>> padded("8b"), padded("10"), padded("D1")
+    ('08b', '10', 'd1')
+    """
+    digits = len(number) - len(number.lstrip("0123456789"))
+    return number.lower() if digits in (0, 2) else f"0{number.lower()}"
+
+
+def csv_text(table: Table) -> str:
+    """Return the table as CSV: values unrounded, intervals and artifacts in columns of their own.
+
+    Text that a spreadsheet would take for a formula is preceded by an apostrophe.
+    """
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    grouped = any(row.group for row in table.rows)
+    header = ["group"] if grouped else []
+    for column in table.columns:
+        header.append(column.key)
+        if column.interval:
+            header += [f"{column.key}_low", f"{column.key}_high"]
+    writer.writerow([*header, "note", "artifact"])
+    for row in table.rows:
+        line: list[object] = [_safe(row.group)] if grouped else []
+        cells = [*row.cells, *[EMPTY] * (len(table.columns) - len(row.cells))]
+        for column, cell in zip(table.columns, cells, strict=True):
+            line.append(_csv_value(cell))
+            if column.interval:
+                line += list(cell.interval) if cell.interval else ["", ""]
+        used = sorted({f"{ref.stage}/{ref.key}" for cell in cells if (ref := cell.artifact)})
+        note = "; ".join(part for part in (row.tag, row.missing) if part)
+        writer.writerow([*line, _safe(note), " ".join(used)])
+    return stream.getvalue()
+
+
+def _csv_value(cell: Cell) -> object:
+    if cell is EMPTY:
+        return ""
+    value = cell.text if cell.value is None else cell.value
+    return _safe(value) if isinstance(value, str) else value
+
+
+def _safe(text: str) -> str:
+    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text

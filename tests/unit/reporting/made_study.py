@@ -1,0 +1,291 @@
+"""A study's artifacts made by hand in a real store: known images, splits and predictions."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from flowers17.artifacts import Artifact, Store, canonical_json, sha256_of
+from flowers17.config import (
+    CombinationSettings,
+    DatasetSettings,
+    FeatureMapSettings,
+    FeatureSettings,
+    SplitSettings,
+    StudySettings,
+)
+from flowers17.reporting.collect import ReportInputs
+
+SHAPES = {
+    "vgg16": ([4, 4, 512], 14_714_688, 19),
+    "inceptionv3": ([2, 2, 2048], 21_768_352, 311),
+    "mobilenet": ([4, 4, 1024], 3_206_976, 86),
+    "xception": ([4, 4, 2048], 20_806_952, 132),
+}
+REASON = "no weights for InceptionV3 in the weights folder <here>, and no download"
+
+
+class Maker:
+    """Publishes artifacts as the stages do, with manifests like theirs."""
+
+    def __init__(self, root: Path, *, created: str = "2026-01-02T03:04:05Z") -> None:
+        self.store = Store(root)
+        self.created = created
+        self.artifacts: dict[str, Artifact] = {}
+
+    def publish(
+        self,
+        stage: str,
+        label: str,
+        inputs: Mapping[str, Artifact],
+        arrays: Mapping[str, np.ndarray],
+        values: Mapping[str, Any],
+        config: Mapping[str, Any] | None = None,
+    ) -> Artifact:
+        """Publish one artifact and keep it under its label."""
+        material = {
+            "stage": stage,
+            "version": 1,
+            "config": {"label": label, **(config or {})},
+            "seed": 17,
+            "inputs": {name: one.reference.digest for name, one in inputs.items()},
+            "code": {f"tasks.{stage}": sha256_of(stage)},
+            "libraries": {"keras": "3.12.0", "numpy": "2.4.0"},
+        }
+        key = sha256_of(material)
+        with self.store.writing(stage, key) as folder:
+            for name, array in arrays.items():
+                np.save(folder / f"{name}.npy", array, allow_pickle=False)
+            for name, value in values.items():
+                (folder / f"{name}.json").write_text(canonical_json(value))
+            made = self.store.publish(
+                folder,
+                {
+                    "stage": stage,
+                    "label": label,
+                    "key": key,
+                    "material": material,
+                    "inputs": {name: one.reference.to_json() for name, one in inputs.items()},
+                    "metrics": {"made": 1},
+                    "duration_s": 1.25,
+                    "created": self.created,
+                    "machine": {"processor": "A & B", "cores": 2, "system": "Linux"},
+                },
+            )
+        self.artifacts[label] = made
+        return made
+
+
+def _splits(labels: np.ndarray, n_repeats: int) -> list[dict[str, Any]]:
+    """Return splits that hold out every fourth image of a class, each from another start."""
+    names = [("report", "report"), ("clean", "clean")]
+    names += [(f"repeat-{i + 1:02}", "repeated") for i in range(n_repeats)]
+    found = []
+    for shift, (name, kind) in enumerate(names):
+        place = np.concatenate([np.arange(np.sum(labels == c)) for c in np.unique(labels)])
+        held = (place + shift) % 4 == 0
+        found.append(
+            {
+                "name": name,
+                "kind": kind,
+                "seed": shift,
+                "train": np.flatnonzero(~held).tolist(),
+                "validation": np.flatnonzero(held).tolist(),
+                "test": [],
+            }
+        )
+    return found
+
+
+def _classified(
+    maker: Maker,
+    settings: StudySettings,
+    combination: CombinationSettings,
+    labels: np.ndarray,
+    splits: Sequence[Mapping[str, Any]],
+    n_wrong: int,
+) -> None:
+    """Publish a classifier that errs on the first `n_wrong` held-out images of each split."""
+    n_classes = int(labels.max()) + 1
+    arrays, scores = {}, []
+    for shift, split in enumerate(splits):
+        truth = labels[split["validation"]]
+        wrong = min(len(truth), n_wrong + (shift % 2))
+        predicted = truth.copy()
+        predicted[:wrong] = (predicted[:wrong] + 1) % n_classes
+        proba = np.full((len(truth), n_classes), 0.1 / (n_classes - 1))
+        proba[np.arange(len(truth)), predicted] = 0.9
+        arrays[f"{split['name']}-predicted"] = predicted.astype(np.int64)
+        arrays[f"{split['name']}-proba"] = proba
+        scores.append(
+            {
+                "name": split["name"],
+                "kind": split["kind"],
+                "n_train": len(split["train"]),
+                "n_validation": len(truth),
+                "n_correct": len(truth) - wrong,
+                "accuracy": (len(truth) - wrong) / len(truth),
+                "chosen": {},
+            }
+        )
+    names = [one.name for one in combination.maps]
+    label = f"{combination.classifier} on {' + '.join(names)}"
+    label += f", {combination.n_components} components" if combination.n_components else ""
+    label += ", searched" if combination.search else ""
+    config = {
+        "maps": names,
+        "classifier": combination.classifier,
+        "n_components": combination.n_components,
+        "search": combination.search,
+        "random_weights": settings.features.weights == "random",
+    }
+    reads = {name: maker.artifacts[f"features {name}"] for name in names}
+    maker.publish(
+        "classifier",
+        label,
+        {**reads, "splits": maker.artifacts["splits"]},
+        arrays,
+        {"result": {**config, "features": " + ".join(names), "splits": scores}},
+        config,
+    )
+
+
+def make_study(
+    root: Path,
+    settings: StudySettings,
+    *,
+    images: np.ndarray,
+    labels: np.ndarray,
+    class_names: Sequence[str],
+    verified: bool | None,
+    kind: str,
+    n_wrong: Callable[[CombinationSettings], int],
+    without: Sequence[str] = (),
+    created: str = "2026-01-02T03:04:05Z",
+) -> ReportInputs:
+    """Return the inputs of a report over artifacts made by hand.
+
+    n_wrong: how many held-out images of a split each classifier gets wrong.
+    without: extractors that have no weights.
+    """
+    maker = Maker(root, created=created)
+    names = [f"image_{i + 1:04}.jpg" for i in range(len(labels))]
+    size = images.shape[1]
+    items = {
+        "class_names": list(class_names),
+        "names": names,
+        "sha256": [sha256_of(name) for name in names],
+        "original_sizes": [[size + i % 3, size] for i in range(len(labels))],
+        "source": {"kind": kind, "digest": "d" * 64},
+        "verified": verified,
+    }
+    arrays = {"images": images, "labels": labels}
+    pictures = maker.publish("images", f"images@{size}", {}, arrays, {"items": items})
+    pairs = [
+        {
+            "first": first,
+            "second": first + 1,
+            "first_name": names[first],
+            "second_name": names[first + 1],
+            "distance": 3,
+            "method": "perceptual hash",
+        }
+        for first in (0, 5)
+    ]
+    groups = np.arange(len(labels))
+    groups[[1, 6]] = [0, 5]
+    near = maker.publish(
+        "duplicates", "duplicates", {"images": pictures}, {"groups": groups}, {"pairs": pairs}
+    )
+    splits = _splits(labels, settings.splits.n_repeats)
+    given = {"images": pictures, "duplicates": near}
+    divided = maker.publish("splits", "splits", given, {}, {"splits": {"splits": splits}})
+    sheet = {"n_images": len(labels)}
+    maker.publish("datasheet", "datasheet", {**given, "splits": divided}, {}, {"datasheet": sheet})
+    random = settings.features.weights == "random"
+    combinations = [
+        CombinationSettings(maps=(one,), classifier=name)
+        for one in settings.features.table
+        for name in settings.features.classifiers.names
+    ]
+    combinations += settings.features.combinations
+    maps = {one.name: one for combination in combinations for one in combination.maps}
+    missing = {}
+    for one in maps.values():
+        if one.extractor in without:
+            missing[f"features {one.name}"] = REASON
+            continue
+        shape, n_parameters, n_layers = SHAPES[one.extractor]
+        maker.publish(
+            "features",
+            f"features {one.name}",
+            {"images": pictures},
+            {"features": np.zeros((len(labels), int(np.prod(shape))), dtype=np.float16)},
+            {
+                "extractor": {
+                    "name": one.name,
+                    "extractor": one.extractor,
+                    "input_size": one.input_size or size,
+                    "pixels": one.pixels,
+                    "pooling": one.pooling,
+                    "map_shape": shape,
+                    "n_parameters": n_parameters,
+                    "n_layers": n_layers,
+                    "weights": {"kind": "random" if random else "file", "sha256": None},
+                    "random_weights": random,
+                }
+            },
+        )
+    for combination in combinations:
+        if any(one.extractor in without for one in combination.maps):
+            names_ = " + ".join(one.name for one in combination.maps)
+            missing[f"{combination.classifier} on {names_}"] = REASON
+        elif f"{combination}" not in maker.artifacts:
+            _classified(maker, settings, combination, labels, splits, n_wrong(combination))
+    return ReportInputs(maker.artifacts, missing, settings.model_dump(mode="json"))
+
+
+TINY_TABLE = tuple(FeatureMapSettings(extractor=name) for name in ("inceptionv3", "mobilenet"))
+TOGETHER = CombinationSettings(
+    maps=(
+        FeatureMapSettings(extractor="mobilenet"),
+        FeatureMapSettings(extractor="xception", input_size=299, pooling="average"),
+    )
+)
+
+
+def tiny_settings(*, random: bool, size: int = 128) -> StudySettings:
+    """Return settings of a study of three classes, two extractors and one combination."""
+    return StudySettings(
+        dataset=DatasetSettings(
+            source="rendered" if random else "../private/17flowers.tgz", image_size=size
+        ),
+        splits=SplitSettings(n_repeats=3),
+        features=FeatureSettings(
+            weights="random" if random else "imagenet", table=TINY_TABLE, combinations=(TOGETHER,)
+        ),
+    )
+
+
+def tiny_study(root: Path, *, random: bool = False, **changes: Any) -> ReportInputs:
+    """Return a study of 3 × 16 images, 12 held out; InceptionV3 has no weights.
+
+    On the report's split naive Bayes errs on 4 images, k-NN on 3, the SVM on 1, logistic regression
+    on none, the random forest on 2, and the combination on 1.
+    """
+    labels = np.repeat(np.arange(3), 16)
+    pixels = np.random.default_rng(3).integers(0, 256, (48, 128, 128, 3), dtype=np.uint8)
+    errors = {
+        "naive_bayes": 4, "knn": 3, "svm": 1, "logistic_regression": 0, "random_forest": 2
+    }
+    given: dict[str, Any] = {
+        "images": pixels,
+        "labels": labels,
+        "class_names": ["daffodil", "<b>lily</b> & co", "=iris"],
+        "verified": None if random else True,
+        "kind": "rendered" if random else "archive",
+        "n_wrong": lambda one: 1 if len(one.maps) > 1 else errors[one.classifier],
+        "without": ("inceptionv3",),
+    }
+    return make_study(root, tiny_settings(random=random), **{**given, **changes})

@@ -1,0 +1,141 @@
+"""Figures: what they show, and that they are the same each time."""
+
+import io
+import re
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from flowers17.reporting.collect import ReportInputs
+from flowers17.reporting.figures import Figure, chosen_rows
+from flowers17.reporting.report import all_figures
+
+from .made_study import make_study, tiny_settings, tiny_study
+
+NUMBERS = ["1", "1b", "7", "7b", "7c"]
+
+
+def _figures(inputs: ReportInputs) -> dict[str, Figure]:
+    return {one.number: one for part in all_figures(inputs).values() for one in part}
+
+
+@pytest.fixture(scope="module")
+def real(real_study: ReportInputs) -> dict[str, Figure]:
+    return _figures(real_study)
+
+
+@pytest.fixture(scope="module")
+def demo(demo_study: ReportInputs) -> dict[str, Figure]:
+    return _figures(demo_study)
+
+
+def test_every_figure_is_made(real: dict[str, Figure]) -> None:
+    assert list(real) == NUMBERS
+    assert [one.file_name for one in real.values()] == [
+        "figure-01.png", "figure-01b.svg", "figure-07.svg", "figure-07b.svg", "figure-07c.svg",
+    ]
+
+
+def test_figures_are_the_same_bytes_each_time(
+    real: dict[str, Figure], real_study: ReportInputs
+) -> None:
+    again = _figures(real_study)
+    for number, figure in real.items():
+        assert figure.content == again[number].content, number
+        assert figure.svg == again[number].svg, number
+
+
+def test_figure_1_shows_one_image_of_each_class(
+    real: dict[str, Figure], real_study: ReportInputs
+) -> None:
+    rows = chosen_rows(real_study)
+    assert real_study.labels[rows].tolist() == [0, 1, 2]
+    assert [tile.label for tile in real["1"].tiles] == real_study.class_names
+    assert Image.open(io.BytesIO(real["1"].content)).format == "PNG"
+
+
+def test_figure_1_depends_on_the_seed(real_study: ReportInputs) -> None:
+    settings = tiny_settings(random=False)
+    others = set()
+    for seed in range(6):
+        seeded = settings.model_copy(update={"seed": seed}).model_dump(mode="json")
+        others.add(tuple(chosen_rows(ReportInputs(real_study.artifacts, {}, seeded))))
+    assert len(others) > 1
+
+
+@pytest.mark.parametrize("number", NUMBERS[1:])
+def test_svg_is_well_formed_and_asks_for_nothing(real: dict[str, Figure], number: str) -> None:
+    for text in (real[number].content.decode(), real[number].svg):
+        root = ET.fromstring(text)
+        assert root.tag.endswith("svg")
+        addresses = [v for e in root.iter() for k, v in e.attrib.items() if k.endswith("href")]
+        assert all(address.startswith(("#", "data:")) for address in addresses)
+        assert "<metadata" not in text
+
+
+@pytest.mark.parametrize("number", NUMBERS[1:])
+def test_page_copy_takes_the_pages_colours(real: dict[str, Figure], number: str) -> None:
+    assert not re.search(r"(fill|stroke): #", real[number].svg)
+    assert "currentColor" in real[number].svg or "var(--muted)" in real[number].svg
+
+
+def test_ids_of_figures_never_meet_in_one_page(real: dict[str, Figure]) -> None:
+    ids = [found for one in real.values() for found in re.findall(r'\bid="([^"]+)"', one.svg)]
+    assert len(ids) == len(set(ids))
+
+
+def test_forward_pass_shows_the_shapes_of_this_run(real: dict[str, Figure]) -> None:
+    text = " ".join(ET.fromstring(real["7"].svg).itertext())
+    for said in ("128 × 128 × 3", "MobileNet", "4 × 4 × 1024", "16,384 columns", "3.2 M weights"):
+        assert said in text
+    assert "InceptionV3" not in text
+
+
+def test_class_names_are_escaped(real: dict[str, Figure]) -> None:
+    assert "<b>lily" not in real["7c"].svg
+    assert "&lt;b&gt;lily" in real["7c"].svg
+
+
+def test_untrained_weights_and_rendered_flowers_are_labelled(demo: dict[str, Figure]) -> None:
+    assert demo["1"].caption.startswith("Rendered flowers")
+    assert "untrained" in demo["7"].svg
+    assert "random, not trained" in demo["7"].caption
+    assert "(untrained)" in demo["7b"].svg
+    assert "Not a comparison" in demo["7b"].caption
+    assert "untrained" in demo["7c"].caption
+
+
+def test_nothing_to_draw_gives_no_figure() -> None:
+    empty = ReportInputs({}, {}, tiny_settings(random=True).model_dump(mode="json"))
+    assert _figures(empty) == {}
+    assert np.size(empty.labels) == 0
+
+
+def test_any_class_name_can_be_drawn(tmp_path: Path) -> None:
+    names = ["$\\frac$ #ffffff", 'quote" & <\x01>', "x" * 200]
+    for number, figure in _figures(tiny_study(tmp_path, class_names=names)).items():
+        if figure.svg:
+            text = " ".join(ET.fromstring(figure.svg).itertext())
+            assert number not in ("1b", "7c") or "$\\frac$ #ffffff" in text
+
+
+def test_many_classes_leave_the_matrix_without_names(tmp_path: Path) -> None:
+    labels = np.repeat(np.arange(40), 4)
+    inputs = make_study(
+        tmp_path,
+        tiny_settings(random=False, size=16),
+        images=np.zeros((160, 16, 16, 3), dtype=np.uint8),
+        labels=labels,
+        class_names=[f"class {i}" for i in range(40)],
+        verified=False,
+        kind="folder",
+        n_wrong=lambda one: 3,
+    )
+    figures = _figures(inputs)
+    assert "class 7" in figures["1b"].svg
+    assert "class 7" not in figures["7c"].svg
+    assert "The 40 classes are in the order of Table D1" in figures["7c"].caption
+    assert "other images" in figures["7b"].caption

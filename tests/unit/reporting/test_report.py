@@ -1,0 +1,240 @@
+"""The report as written: its page, its results, its files."""
+
+import json
+from collections import Counter
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from flowers17.reporting.collect import ReportInputs
+from flowers17.reporting.metrics import accuracy_interval
+from flowers17.reporting.page import templates_digest
+from flowers17.reporting.report import write_report
+
+from .made_study import REASON, tiny_settings, tiny_study
+
+VOID = {"meta", "link", "img", "br", "hr", "input", "col", "wbr"}
+
+
+class Page(HTMLParser):
+    """Collects what tests ask about, and whether every element is closed in its turn."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.open: list[str] = []
+        self.mistakes: list[str] = []
+        self.ids: Counter[str] = Counter()
+        self.anchors: list[str] = []
+        self.addresses: list[str] = []
+        self.headers: list[dict[str, str | None]] = []
+        self.tags: Counter[str] = Counter()
+        self.words: list[str] = []
+        self.feed(text)
+        self.close()
+        self.text = " ".join(" ".join(self.words).split())
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags[tag] += 1
+        if tag not in VOID:
+            self.open.append(tag)
+        self._attributes(tag, dict(attrs))
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags[tag] += 1
+        self._attributes(tag, dict(attrs))
+
+    def _attributes(self, tag: str, attrs: dict[str, str | None]) -> None:
+        if attrs.get("id"):
+            self.ids[str(attrs["id"])] += 1
+        if tag == "th":
+            self.headers.append(attrs)
+        for name in ("src", "href", "xlink:href", "srcset", "action", "data", "poster"):
+            value = attrs.get(name)
+            if value and value.startswith("#"):
+                self.anchors.append(value[1:])
+            elif value:
+                self.addresses.append(value)
+
+    def handle_endtag(self, tag: str) -> None:
+        if not self.open or self.open.pop() != tag:
+            self.mistakes.append(f"</{tag}> at {self.getpos()}")
+
+    def handle_data(self, data: str) -> None:
+        if self.open[-1:] != ["style"]:
+            self.words.append(data)
+
+
+def _written(inputs: ReportInputs, folder: Path) -> tuple[Page, str]:
+    write_report(inputs, folder)
+    text = (folder / "index.html").read_text()
+    return Page(text), text
+
+
+@pytest.fixture(scope="module")
+def real_folder(real_study: ReportInputs, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("report")
+    write_report(real_study, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def text(real_folder: Path) -> str:
+    return (real_folder / "index.html").read_text()
+
+
+@pytest.fixture(scope="module")
+def page(text: str) -> Page:
+    return Page(text)
+
+
+def test_files_are_numbered_as_in_the_study(real_folder: Path) -> None:
+    found = sorted(p.relative_to(real_folder).as_posix() for p in real_folder.rglob("*.*"))
+    assert found == [
+        "figures/figure-01.png",
+        "figures/figure-01b.svg",
+        "figures/figure-07.svg",
+        "figures/figure-07b.svg",
+        "figures/figure-07c.svg",
+        "index.html",
+        "results.json",
+        "tables/table-07.csv",
+        "tables/table-08.csv",
+        "tables/table-08b.csv",
+        "tables/table-08c.csv",
+        "tables/table-d1.csv",
+        "tables/table-d2.csv",
+        "tables/table-d3.csv",
+    ]
+
+
+def test_page_is_balanced_and_its_ids_are_unique(page: Page, text: str) -> None:
+    assert text.lstrip().startswith("<!DOCTYPE html>")
+    assert page.mistakes == []
+    assert page.open == []
+    assert [name for name, count in page.ids.items() if count > 1] == []
+
+
+def test_every_link_resolves_inside_the_page(page: Page) -> None:
+    assert len(page.anchors) > 50
+    assert set(page.anchors) <= set(page.ids)
+
+
+def test_page_requests_nothing(page: Page, text: str) -> None:
+    assert all(address.startswith("data:") for address in page.addresses)
+    assert "url(http" not in text
+    assert "@import" not in text
+    assert page.tags["script"] == 0
+
+
+def test_tables_have_captions_and_scopes(page: Page) -> None:
+    assert page.tags["caption"] == page.tags["table"]
+    assert all(header.get("scope") for header in page.headers)
+
+
+def test_our_numbers_lead_to_their_artifacts(text: str, real_study: ReportInputs) -> None:
+    key = real_study.artifacts["svm on mobilenet"].reference.key
+    assert f'<a href="#lineage-classifier-{key[:12]}">0.917</a>' in text
+    assert f'id="lineage-classifier-{key[:12]}"' in text
+    assert f"<code>flowers17 show classifier/{key[:12]}</code>" in text
+    assert real_study.artifacts["svm on mobilenet"].reference.digest in text
+
+
+def test_lineage_links_to_the_inputs(text: str, real_study: ReportInputs) -> None:
+    start = text.index('id="lineage-classifier-')
+    entry = text[start : text.index("</article>", start)]
+    splits = real_study.artifacts["splits"].reference.key[:12]
+    assert f'href="#lineage-splits-{splits}"' in entry
+    assert "1.2 s, 2026-01-02 03:04:05 UTC" in entry
+    assert "A &amp; B, 2 cores, Linux" in entry
+
+
+def test_names_from_outside_are_escaped(text: str) -> None:
+    assert "<b>lily" not in text
+    assert "&lt;b&gt;lily&lt;/b&gt; &amp; co" in text
+    assert "<here>" not in text
+
+
+def test_parts_not_run_say_so(page: Page) -> None:
+    for title in ("Part A.1", "Part A.2", "Part B.2", "Part C"):
+        assert title in page.text
+    assert page.text.count("not part of this version yet") == 8
+    assert "Table 9 Fine-tuning VGG16 and MobileNet" in page.text
+    assert f"not run: {REASON}" in page.text
+    assert "--weights-dir" in page.text
+
+
+def test_study_that_compares_has_no_warning(page: Page) -> None:
+    assert "Not a reproduction" not in page.text
+    assert "untrained" not in page.text
+    assert "cells of Table 8 reproduced" in page.text
+
+
+def test_demo_is_labelled(demo_study: ReportInputs, tmp_path: Path) -> None:
+    demo, _ = _written(demo_study, tmp_path)
+    assert "Not a reproduction. In this run the flowers are rendered from code" in demo.text
+    assert demo.text.count("untrained weights") > 5
+    assert "cells of Table 8 reproduced" not in demo.text
+    assert demo.mistakes == []
+
+
+def test_study_with_nothing_made_still_has_a_page(tmp_path: Path) -> None:
+    settings = tiny_settings(random=True).model_dump(mode="json")
+    inputs = ReportInputs({}, {"images@128": "the disk was full"}, settings)
+    empty, _ = _written(inputs, tmp_path)
+    assert empty.mistakes == []
+    assert "the disk was full" in empty.text
+    assert set(empty.anchors) <= set(empty.ids)
+    assert json.loads((tmp_path / "results.json").read_text())["data"]["digest"] is None
+
+
+def test_results_hold_values_intervals_references_and_artifacts(
+    real_folder: Path, real_study: ReportInputs
+) -> None:
+    found = json.loads((real_folder / "results.json").read_text())
+    row = next(
+        row
+        for row in found["tables"]["8"]["rows"]
+        if row["group"] == "MobileNet" and row["cells"]["classifier"]["value"] == "svm"
+    )
+    assert row["cells"]["ours"] == {
+        "value": 11 / 12,
+        "interval": list(accuracy_interval(11, 12)),
+        "reference": 0.929,
+        "artifact": real_study.artifacts["svm on mobilenet"].reference.to_json(),
+    }
+    assert row["cells"]["verdict"]["verdict"] == "within"
+    assert found["settings"]["features"]["table"][0]["extractor"] == "inceptionv3"
+    assert found["data"]["digest"] == real_study.data_digest
+
+
+def test_results_are_byte_equal_between_runs_and_stores(real_folder: Path, tmp_path: Path) -> None:
+    later = tiny_study(tmp_path / "elsewhere", created="2031-01-01T00:00:00Z")
+    write_report(later, tmp_path / "report")
+    for name in ("results.json", "tables/table-08.csv", "figures/figure-07.svg"):
+        assert (tmp_path / "report" / name).read_bytes() == (real_folder / name).read_bytes()
+
+
+def test_no_path_is_told(real_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    base = str(tmp_path_factory.getbasetemp())
+    for path in real_folder.rglob("*.*"):
+        content = path.read_bytes()
+        assert base.encode() not in content, path
+        assert b"../private" not in content, path
+
+
+def test_metrics_sum_the_report_up(real_study: ReportInputs, tmp_path: Path) -> None:
+    metrics = write_report(real_study, tmp_path)
+    assert metrics == {
+        "n_cells": 10,
+        "n_missing": 5,
+        "n_compared": 5,
+        "n_within_or_better": 5,
+        "best accuracy (report)": 1.0,
+        "best mean accuracy (clean splits)": 0.9722,
+    }
+
+
+def test_templates_have_a_digest_for_the_stages_key() -> None:
+    assert len(templates_digest()) == 64
+    assert templates_digest() == templates_digest()

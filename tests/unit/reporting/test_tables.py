@@ -1,0 +1,175 @@
+"""Cells of the tables, and their files."""
+
+import csv
+import io
+
+import numpy as np
+import pytest
+
+from flowers17.reporting.collect import ReportInputs
+from flowers17.reporting.confusion_figures import confusion
+from flowers17.reporting.data_tables import (
+    classes_table,
+    datasheet_table,
+    duplicates_table,
+    straddling,
+)
+from flowers17.reporting.feature_tables import (
+    beyond_table,
+    classifiers_table,
+    extractors_table,
+    verdict_of,
+)
+from flowers17.reporting.metrics import accuracy_interval, holm
+from flowers17.reporting.paired_tables import paired_table
+from flowers17.reporting.records import Score
+from flowers17.reporting.tables import Cell, Column, Row, Table, csv_text
+
+from .made_study import REASON
+
+
+def _row(table: Table, *start: str) -> Row:
+    return next(
+        row for row in table.rows if [cell.text for cell in row.cells[: len(start)]] == list(start)
+    )
+
+
+def _texts(row: Row) -> list[str]:
+    return [cell.text for cell in row.cells]
+
+
+def test_table_7_sets_the_studys_shapes_beside_ours(real_study: ReportInputs) -> None:
+    row = _row(extractors_table(real_study), "MobileNet")
+    assert _texts(row)[1:] == [
+        "87", "86", "3,206,976", "3,206,976", "4 × 4 × 1024", "4 × 4 × 1024", "16,384", "16,384",
+        "ImageNet",
+    ]
+    assert row.cells[2].artifact == real_study.artifacts["features mobilenet"].reference
+    assert not row.tag
+
+
+def test_table_7_says_why_an_extractor_is_missing(real_study: ReportInputs) -> None:
+    row = _row(extractors_table(real_study), "InceptionV3")
+    assert _texts(row)[1:4] == ["311", "–", "21,768,352"]
+    assert row.missing == REASON
+
+
+def test_table_8_has_the_studys_number_ours_and_the_interval(real_study: ReportInputs) -> None:
+    row = next(
+        row
+        for row in classifiers_table(real_study).rows
+        if row.group == "MobileNet" and row.cells[0].value == "naive_bayes"
+    )
+    name, study, ours, verdict, clean = row.cells
+    assert (name.text, study.text, study.value) == ("naive Bayes", "0.705", 0.705)
+    assert (ours.text, ours.value, ours.reference) == ("0.667", 8 / 12, 0.705)
+    assert ours.interval == accuracy_interval(8, 12)
+    assert ours.artifact == real_study.artifacts["naive_bayes on mobilenet"].reference
+    assert (verdict.text, verdict.verdict) == ("within", "within")
+    assert clean.value == 7 / 12
+
+
+def test_table_8_keeps_the_rows_of_an_extractor_that_was_not_run(real_study: ReportInputs) -> None:
+    rows = [row for row in classifiers_table(real_study).rows if row.group == "InceptionV3"]
+    assert [row.cells[1].text for row in rows] == ["0.655", "0.711", "0.805", "0.864", "0.820"]
+    assert {row.cells[2].text for row in rows} == {"–"}
+    assert {row.missing for row in rows} == {REASON}
+
+
+def test_untrained_weights_are_labelled_and_never_judged(demo_study: ReportInputs) -> None:
+    for table in (extractors_table(demo_study), classifiers_table(demo_study),
+                  beyond_table(demo_study), paired_table(demo_study)):
+        made = [row for row in table.rows if not row.missing]
+        assert made
+        assert all(row.tag == "untrained weights" for row in made), table.number
+    table = classifiers_table(demo_study)
+    assert all(cell.verdict is None for row in table.rows for cell in row.cells)
+    assert any("rendered" in note and "Not a comparison" in note for note in table.notes)
+
+
+@pytest.mark.parametrize(
+    ("n_correct", "reference", "verdict"),
+    [(321, 0.944, "within"), (321, 0.90, "better"), (300, 0.944, "below"), (301, 0.91, "within")],
+)
+def test_verdict_follows_from_the_interval(n_correct: int, reference: float, verdict: str) -> None:
+    assert verdict_of(Score("report", "report", 1020, 340, n_correct, {}), reference) == verdict
+
+
+def test_table_8b_starts_with_the_best_of_table_8(real_study: ReportInputs) -> None:
+    best, together = beyond_table(real_study).rows
+    assert best.group == "The best of Table 8"
+    assert _texts(best)[:2] == ["MobileNet", "logistic regression"]
+    title, _, mean, spread, n_splits, clean, report = together.cells
+    assert title.text == "MobileNet + Xception (299 px, averaged)"
+    assert mean.value == pytest.approx((11 + 10 + 11) / 36)
+    assert mean.interval is not None
+    assert spread.value == pytest.approx(float(np.std([11 / 12, 10 / 12, 11 / 12], ddof=1)))
+    assert (n_splits.value, clean.value, report.value) == (3, 10 / 12, 11 / 12)
+
+
+def test_table_8c_tests_each_against_the_best_on_the_same_images(real_study: ReportInputs) -> None:
+    table = paired_table(real_study)
+    assert "logistic regression on MobileNet (1.000)" in table.lead
+    row = _row(table, "naive Bayes on MobileNet")
+    _, difference, only_best, only_this, p, p_holm = row.cells
+    assert (difference.text, only_best.value, only_this.value) == ("−0.333", 4, 0)
+    # 4 against 0: p = 2 / 2^4
+    assert p.value == pytest.approx(0.125)
+    # In the order of Table 8's errors 4, 3, 1, 2, and the combination's 1.
+    assert p_holm.value == pytest.approx(max(holm([2 / 16, 2 / 8, 1.0, 2 / 4, 1.0])[:1]))
+    assert [row.cells[0].text for row in table.rows][-1] == "naive Bayes on MobileNet"
+
+
+def test_confusion_counts_every_held_out_image(real_study: ReportInputs) -> None:
+    svm = next(one for one in real_study.evaluations if one.classifier == "svm")
+    expected = np.diag([4, 4, 4])
+    expected[0, 0], expected[0, 1] = 3, 1
+    np.testing.assert_array_equal(confusion(real_study, svm, "report"), expected)
+
+
+def test_classes_are_counted_on_each_side(real_study: ReportInputs) -> None:
+    row = _row(classes_table(real_study), "daffodil")
+    assert [cell.value for cell in row.cells[1:]] == [16, 12, 4, 12, 4]
+
+
+def test_data_sheet_counts_pairs_that_a_split_cuts(real_study: ReportInputs) -> None:
+    # Held out by the report's split are rows 0, 4, 8 … and by the clean one 1, 5, 9 …
+    table = datasheet_table(real_study)
+    assert _texts(_row(table, "near-duplicate pairs"))[1] == "2, perceptual hash"
+    assert _row(table, "pairs cut by the report’s split").cells[1].value == 1
+    assert _row(table, "original width").cells[1].text == "128–130 pixels, median 129"
+    assert _row(table, "exact copies").cells[1].value == 0
+
+
+def test_pairs_on_one_side_are_not_cut() -> None:
+    pairs = [{"first": 0, "second": 1}, {"first": 3, "second": 1}, {"first": 9, "second": 0}]
+    assert straddling(pairs, {"train": [0, 1], "validation": [3]}) == 1
+
+
+def test_near_duplicates_are_listed_with_their_class(real_study: ReportInputs) -> None:
+    assert _texts(duplicates_table(real_study).rows[0]) == [
+        "image_0001.jpg", "image_0002.jpg", "daffodil", "3", "perceptual hash",
+    ]
+
+
+def test_csv_has_unrounded_values_intervals_and_artifacts(real_study: ReportInputs) -> None:
+    lines = list(csv.DictReader(io.StringIO(csv_text(classifiers_table(real_study)))))
+    line = next(
+        one for one in lines if (one["group"], one["classifier"]) == ("MobileNet", "svm")
+    )
+    low, high = accuracy_interval(11, 12)
+    assert (line["study"], line["ours"]) == ("0.929", repr(11 / 12))
+    assert (float(line["ours_low"]), float(line["ours_high"])) == (low, high)
+    key = real_study.artifacts["svm on mobilenet"].reference.key
+    assert line["artifact"] == f"classifier/{key}"
+    assert next(one for one in lines if one["group"] == "InceptionV3")["note"] == REASON
+
+
+def test_csv_never_starts_a_cell_with_a_formula() -> None:
+    table = Table("9z", "", (Column("a", "A"), Column("b", "B")), (Row((Cell("=1+1"), Cell("-"))),))
+    assert csv_text(table) == "a,b,note,artifact\n'=1+1,'-,,\n"
+
+
+def test_negative_numbers_stay_numbers_in_csv() -> None:
+    table = Table("9z", "", (Column("a", "A"),), (Row((Cell("−0.5", -0.5),)),))
+    assert "\n-0.5,," in csv_text(table)
