@@ -1,9 +1,9 @@
 """The artifact store: whole or absent, verified when read, built once under concurrency.
 
-`store/<stage>/<key>/` holds an artifact's files and `manifest.json`, which is written last.
-An artifact is made in `store/.partial/`, flushed to disk and renamed into place. A damaged one
-is moved to `store/.damaged/` and counts as absent. Locks are kernel locks in `store/.locks/`:
-the kernel frees them when their process dies, however it dies.
+`store/<stage>/<key>/` holds an artifact's files and `manifest.json`, which is written last and
+carries a digest of itself. An artifact is made in `store/.partial/`, flushed to disk and renamed
+into place. A damaged one is moved to `store/.damaged/` and counts as absent. Locks are kernel locks
+in `store/.locks/`: the kernel frees them when their process dies, however it dies.
 """
 
 import errno
@@ -15,7 +15,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -104,7 +104,31 @@ def _sync(path: Path) -> None:
 
 
 def _files_below(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.is_file())
+    """Return all that is not a folder, links included: an artifact has no others than files."""
+    return sorted(path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())
+
+
+def _folders_of(folder: Path) -> list[Path]:
+    return [folder, *(path for path in folder.rglob("*") if path.is_dir())]
+
+
+def _sealed(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the manifest as plain JSON, with a digest of all that it says."""
+    plain = json.loads(canonical_json({**manifest, "seal": None}))
+    return {**plain, "seal": sha256_of(plain)}
+
+
+def _read_manifest(path: Path) -> dict[str, Any]:
+    """Return a manifest that is as it was published; raises ArtifactDamaged if it is not."""
+    try:
+        if path.is_symlink():
+            raise ValueError("a link")
+        manifest = json.loads(path.read_text())
+        if manifest != _sealed(manifest):
+            raise ValueError("not as it was published")
+    except (OSError, ValueError, TypeError, RecursionError) as problem:
+        raise ArtifactDamaged(f"{path.parent}: unreadable manifest ({problem})") from problem
+    return manifest
 
 
 class Store:
@@ -117,20 +141,27 @@ class Store:
         """Return where the artifact of a stage and key lies, whether it is there or not."""
         return self.root / stage / key
 
-    def find(self, stage: str, key: str) -> Artifact | None:
+    def find(self, stage: str, key: str, *, locked: bool = False) -> Artifact | None:
         """Return the artifact if it is there and whole.
 
         A damaged one is set aside with a warning, so that it is built again.
+        locked: whether the caller holds the artifact's lock.
         """
         folder = self.folder(stage, key)
-        if not folder.exists():
+        if not os.path.lexists(folder):
             return None
-        try:
+        with suppress(ArtifactDamaged):
             return self._verified(folder)
-        except ArtifactDamaged as damage:
-            self._set_aside(folder)
-            logger.warning("%s; it is set aside and will be built again", damage)
-            return None
+        # Under the lock, since another process may have set it aside and built it anew meanwhile.
+        with nullcontext() if locked else self.lock(stage, key):
+            if not os.path.lexists(folder):
+                return None
+            try:
+                return self._verified(folder)
+            except ArtifactDamaged as damage:
+                self._set_aside(folder)
+                logger.warning("%s; it is set aside and will be built again", damage)
+                return None
 
     def open(self, reference: Reference) -> Artifact:
         """Return the artifact of a reference, verified.
@@ -152,12 +183,12 @@ class Store:
         return artifact
 
     def manifests(self) -> Iterator[dict[str, Any]]:
-        """Yield every readable manifest, in the order of stage and key; contents unverified."""
+        """Yield every whole manifest, in the order of stage and key; their files unverified."""
         for path in sorted(self.root.glob(f"[!.]*/*/{MANIFEST}")):
             try:
-                yield json.loads(path.read_text())
-            except (OSError, ValueError) as problem:
-                logger.warning("%s: unreadable manifest passed over (%s)", path, problem)
+                yield _read_manifest(path)
+            except ArtifactDamaged as damage:
+                logger.warning("%s; it is passed over", damage)
 
     @contextmanager
     def lock(self, stage: str, key: str) -> Iterator[None]:
@@ -172,9 +203,13 @@ class Store:
 
     @contextmanager
     def writing(self, stage: str, key: str) -> Iterator[Path]:
-        """Yield an empty folder on the store's own file system; it is removed if not published."""
+        """Yield an empty folder on the store's own file system; it is removed if not published.
+
+        Call it under the artifact's lock: what killed builds of the same artifact left is removed.
+        """
         with self.guarded_writes():
-            folder = self.root / ".partial" / f"{stage}-{key[:16]}-{uuid.uuid4().hex[:8]}"
+            folder = self.root / ".partial" / f"{stage}-{key}"
+            shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True)
         try:
             with self.guarded_writes():
@@ -185,7 +220,7 @@ class Store:
     def publish(self, folder: Path, manifest: Mapping[str, Any]) -> Artifact:
         """Make the folder's files an artifact, atomically.
 
-        manifest: at least `stage` and `key`; `files` and `digest` are added here.
+        manifest: at least `stage` and `key`; `files`, `digest` and `seal` are added here.
         """
         with self.guarded_writes():
             files = {}
@@ -196,29 +231,30 @@ class Store:
                     "size": path.stat().st_size,
                 }
             digest = sha256_of({name: entry["sha256"] for name, entry in files.items()})
-            whole = {**manifest, "files": files, "digest": digest}
+            whole = _sealed({**manifest, "files": files, "digest": digest})
             with (folder / MANIFEST).open("w") as stream:
                 json.dump(whole, stream, indent=1, sort_keys=True)
                 stream.flush()
                 os.fsync(stream.fileno())
-            for parent in {path.parent for path in _files_below(folder)}:
-                _sync(parent)
+            for inner in _folders_of(folder):
+                _sync(inner)
             target = self.folder(whole["stage"], whole["key"])
             target.parent.mkdir(parents=True, exist_ok=True)
-            if target.exists():
+            if os.path.lexists(target):
                 self._set_aside(target)
             folder.rename(target)
             _sync(target.parent)
+            _sync(self.root)
         return Artifact(target, whole)
 
     def _verified(self, folder: Path) -> Artifact:
+        manifest = _read_manifest(folder / MANIFEST)
         try:
-            manifest = json.loads((folder / MANIFEST).read_text())
             files = manifest["files"]
             expected = (manifest["stage"], manifest["key"])
             digest = sha256_of({name: entry["sha256"] for name, entry in files.items()})
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as problem:
-            raise ArtifactDamaged(f"{folder}: unreadable manifest ({problem})") from problem
+        except (KeyError, TypeError, AttributeError) as problem:
+            raise ArtifactDamaged(f"{folder}: incomplete manifest ({problem!r})") from problem
         if expected != (folder.parent.name, folder.name) or digest != manifest.get("digest"):
             raise ArtifactDamaged(f"{folder}: the manifest describes another artifact")
         found = {path.relative_to(folder).as_posix() for path in _files_below(folder)} - {MANIFEST}
@@ -227,8 +263,14 @@ class Store:
                 f"{folder}: expected files {sorted(files)}, found {sorted(found)}"
             )
         for name, entry in files.items():
-            if file_sha256(folder / name) != entry["sha256"]:
-                raise ArtifactDamaged(f"{folder / name}: its bytes are not those published")
+            path = folder / name
+            try:
+                same = path.is_file() and not path.is_symlink()
+                same = same and file_sha256(path) == entry["sha256"]
+            except OSError as problem:
+                raise ArtifactDamaged(f"{path}: unreadable ({problem})") from problem
+            if not same:
+                raise ArtifactDamaged(f"{path}: its bytes are not those published")
         return Artifact(folder, manifest)
 
     def _set_aside(self, folder: Path) -> None:
@@ -251,8 +293,11 @@ class Store:
                 errno.EROFS: "the file system is read-only; choose another --store",
                 errno.EACCES: "writing is not permitted; choose another --store",
                 errno.ENOTDIR: "a file is in the way; choose another --store",
+                errno.EEXIST: "a file is in the way; choose another --store",
+                errno.ELOOP: "a symbolic link leads to itself; choose another --store",
             }
-            elsewhere = problem.filename and not Path(problem.filename).is_relative_to(self.root)
+            name = problem.filename if isinstance(problem.filename, str) else ""
+            elsewhere = name and not Path(name).is_relative_to(self.root)
             if problem.errno not in reasons or elsewhere:
                 raise
             raise StoreUnusable(

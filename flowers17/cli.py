@@ -173,6 +173,63 @@ def settings(profile: Profile = "demo", as_json: Json = False) -> None:
 
 
 @app.command()
+def serve(
+    host: Annotated[str, typer.Option(help="address to listen at")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="port to listen at")] = 4200,
+    profile: Profile = "demo",
+    dataset: Dataset = None,
+    store: StoreOption = Path("store"),
+    weights_dir: WeightsDir = None,
+    runner: Runner = "local",
+    workers: Workers = 2,
+    set: Set = None,
+) -> None:
+    """Start Prefect's server with its UI, the deployments and a worker; Ctrl-C stops them.
+
+    The options that `run` has too are what the forms in the UI begin with.
+    """
+    request = request_from(
+        set or (),
+        profile=profile,
+        dataset=str(Path(dataset).absolute()) if dataset and Path(dataset).exists() else dataset,
+        store=store.absolute(),
+        weights_dir=weights_dir.absolute() if weights_dir else None,
+        runner=runner,
+        workers=workers,
+    )
+    from flowers17.commands.serving import serve as serve_until_stopped
+
+    serve_until_stopped(request, host=host, port=port, console=err)
+
+
+@app.command()
+def recover(
+    store: Annotated[
+        Path | None,
+        typer.Option(help="folder of the artifact store", show_default="the stores of all runs"),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume/--no-resume", help="run dead runs on, or only end them")
+    ] = True,
+    as_json: Json = False,
+) -> None:
+    """Find runs whose process died, force them to a terminal state, and resume them."""
+    from flowers17.commands.recovery import as_json as plain
+    from flowers17.commands.recovery import recover as recover_runs
+
+    done = recover_runs(store, resume=resume, console=err)
+    if as_json:
+        print(json.dumps(plain(done), indent=1))
+    elif not done:
+        out.print("no dead runs", highlight=False)
+    for one in () if as_json else done:
+        how = {"worker": "a worker runs it on", "here": "run again here", None: "not resumed"}
+        says = f"{one.flow} {one.name}: {one.was} → {one.now}, {how[one.resumed]}"
+        out.print(f"{says}; {one.problem}" if one.problem else says, highlight=False)
+    raise typer.Exit(any(one.problem for one in done))
+
+
+@app.command()
 def gc(
     store: StoreOption = Path("store"),
     keep_studies: Annotated[int, typer.Option(min=0, help="newest reports kept whole")] = 3,

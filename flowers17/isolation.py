@@ -7,10 +7,12 @@ hangs. What it logs and how far it has come are told to the parent through a pip
 import logging
 import multiprocessing
 import os
+import pickle
 import signal
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
@@ -49,7 +51,14 @@ def ensure_isolated(
                     f"stage {stage.label}: expected to end within {stage.timeout_s:.0f} s; it was "
                     "stopped. Run the same command again: what is finished is kept"
                 )
-            kind, value = receiver.recv()
+            try:
+                kind, value = receiver.recv()
+            except (EOFError, OSError):  # OSError: it ended in the middle of a message
+                process.join()
+                raise StageFailed(
+                    f"stage {stage.label}: its process ended {_ending(process.exitcode)}. Run the "
+                    "same command again: what is finished is kept"
+                ) from None
             if kind == "progress":
                 progress(*value)
             elif kind == "log":
@@ -58,12 +67,6 @@ def ensure_isolated(
                 raise value
             else:
                 return value
-    except EOFError:
-        process.join()
-        raise StageFailed(
-            f"stage {stage.label}: its process ended {_ending(process.exitcode)}. Run the same "
-            "command again: what is finished is kept"
-        ) from None
     finally:
         receiver.close()
         if process.is_alive():
@@ -81,34 +84,49 @@ def _ending(exit_code: int | None) -> str:
 
 
 class _PipeHandler(logging.Handler):
-    def __init__(self, sender: Connection) -> None:
+    def __init__(self, tell: Callable[[str, Any], None]) -> None:
         super().__init__(logging.INFO)
-        self.sender = sender
+        self.tell = tell
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.sender.send(("log", (record.levelno, record.getMessage())))
+        self.tell("log", (record.levelno, record.getMessage()))
 
 
 def _child(sender: Connection, stage: Stage, inputs: References, store: Path) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    one_at_a_time = threading.Lock()
+
+    def tell(kind: str, value: Any) -> None:
+        with one_at_a_time:
+            sender.send((kind, value))
+
     ours = logging.getLogger("flowers17")
     ours.setLevel(logging.INFO)
-    ours.addHandler(_PipeHandler(sender))
+    ours.addHandler(_PipeHandler(tell))
 
     def progress(done: int, total: int, unit: str) -> None:
-        sender.send(("progress", (done, total, unit)))
+        tell("progress", (done, total, unit))
 
-    answer: tuple[str, Any]
     try:
-        answer = ("outcome", ensure(stage, inputs, Store(store), progress=progress))
+        outcome = ensure(stage, inputs, Store(store), progress=progress)
+    except KeyboardInterrupt:
+        tell("error", StageFailed(f"stage {stage.label}: interrupted"))
     except Exception as problem:
         problem.add_note(traceback.format_exc())
-        answer = ("error", problem)
+        tell("error", _sendable(problem, stage))
+    else:
+        tell("outcome", outcome)
+
+
+def _sendable(problem: Exception, stage: Stage) -> Exception:
     try:
-        sender.send(answer)
-    except Exception:
-        sender.send(("error", StageFailed(f"stage {stage.label}: {answer[1]!r}")))
+        pickle.loads(pickle.dumps(problem))
+    except Exception:  # some libraries' errors can be sent but not received, or not even sent
+        told = StageFailed(f"stage {stage.label}: {problem!r}")
+        told.__notes__ = problem.__notes__
+        return told
+    return problem
 
 
 def _end_with_parent() -> None:

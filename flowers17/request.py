@@ -8,7 +8,17 @@ from difflib import get_close_matches
 from typing import Annotated, Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, Field, ValidationError, create_model
+from pydantic import (
+    BaseModel,
+    Field,
+    GetJsonSchemaHandler,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    create_model,
+    model_serializer,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from flowers17.config import Model, Places, ProfileName, StudySettings
 from flowers17.errors import InvalidSettings
@@ -17,23 +27,48 @@ from flowers17.profiles import PROFILES
 M = TypeVar("M", bound=BaseModel)
 
 
-def _partial(model: type[BaseModel]) -> type[BaseModel]:
+class _Form(Model):
+    """A model as a form shows it: no choice between a type and None, and nothing empty stored."""
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        schema = handler(core_schema)
+        for field in handler.resolve_ref_schema(schema)["properties"].values():
+            given = [option for option in field.get("anyOf", ()) if option.get("type") != "null"]
+            if len(given) == 1:
+                del field["anyOf"], field["default"]
+                field.update(given[0])
+            if "description" in field:  # Prefect's form shows no markdown
+                field["description"] = field["description"].replace("`", "")
+        return schema
+
+    @model_serializer(mode="wrap")
+    def _without_empty_values(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: value for name, value in handler(self).items() if value not in (None, {})}
+
+
+def _partial(model: type[BaseModel], title: str) -> type[BaseModel]:
     """Return the model with every field optional and empty, nested models likewise."""
     fields: dict[str, Any] = {}
     for name, info in model.model_fields.items():
         annotation = info.annotation
         if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-            nested = _partial(annotation)
+            nested = _partial(annotation, name.replace("_", " ").capitalize())
             fields[name] = (nested, Field(nested(), description=annotation.__doc__))
         else:
             limited: Any = Annotated[annotation, *info.metadata] if info.metadata else annotation
             fields[name] = (
                 limited | None,
-                Field(None, description=f"{info.description}; empty: from the profile"),
+                Field(None, description=info.description),
             )
-    return create_model(
-        f"{model.__name__}Overrides", __base__=Model, __doc__=model.__doc__, **fields
+    partial = create_model(
+        f"{model.__name__}Overrides", __base__=_Form, __doc__=model.__doc__, **fields
     )
+    partial.model_config["title"] = title
+    partial.model_rebuild(force=True)
+    return partial
 
 
 def _given(model: BaseModel) -> dict[str, Any]:
@@ -48,12 +83,10 @@ def _given(model: BaseModel) -> dict[str, Any]:
     return values
 
 
-Overrides = _partial(StudySettings)
+Overrides = _partial(StudySettings, "Single settings")
 
 
-class StudyRequest(Places):
-    """What a person asks for: a profile, the data, where things lie, and single values."""
-
+class _Choice(_Form):
     profile: ProfileName = Field(
         "demo",
         description="`demo`: rendered flowers, minutes, no download; `quick`: real data, reduced; "
@@ -65,8 +98,13 @@ class StudyRequest(Places):
         description="`rendered`, `oxford17`, or the path of an archive or of a folder of class "
         "folders; empty: the profile's",
     )
+
+
+class StudyRequest(Places, _Choice):
+    """A profile, the data, where things lie, and single settings."""
+
     set: Overrides = Field(  # type: ignore[valid-type]
-        Overrides(), description="single values that differ from the profile's"
+        Overrides(), description="values that differ from the profile's; empty: as in the profile"
     )
 
     @property

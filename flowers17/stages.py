@@ -18,11 +18,19 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Protocol
 
 import numpy as np
 
-from flowers17.artifacts import Artifact, Reference, Store, canonical_json, sha256_of
+from flowers17.artifacts import (
+    Artifact,
+    Reference,
+    Store,
+    canonical_json,
+    file_sha256,
+    sha256_of,
+)
 from flowers17.errors import StageFailed
 from flowers17.seeds import derived_seed
 
@@ -125,7 +133,10 @@ class Job:
 
     def save_array(self, name: str, array: np.ndarray) -> None:
         """Store an array as `<name>.npy`."""
-        np.save(self.folder / f"{name}.npy", array, allow_pickle=False)
+        with (self.folder / f"{name}.npy").open("wb") as stream:
+            # Given a real file, NumPy would tell of a full disk without saying that it is full.
+            plain: Any = SimpleNamespace(write=stream.write)
+            np.save(plain, array, allow_pickle=False)
 
     def save_json(self, name: str, value: Any) -> None:
         """Store a value as `<name>.json`, canonically."""
@@ -180,7 +191,8 @@ def library_versions() -> dict[str, str]:
 def code_digests(module: str) -> dict[str, str]:
     """Return the digest of a module and of every module of ours that it imports, directly or not.
 
-    Comments, layout and docstrings do not count, nor does INFRASTRUCTURE.
+    Comments, layout and docstrings do not count, nor does INFRASTRUCTURE. Data files in a folder
+    beside such a module (known digests, templates) do.
     """
     digests: dict[str, str] = {}
     waiting = [module]
@@ -188,10 +200,19 @@ def code_digests(module: str) -> dict[str, str]:
         name = waiting.pop()
         if name in digests or name in INFRASTRUCTURE:
             continue
-        tree = ast.parse(Path(_source_of(name)).read_text())
+        source = Path(_source_of(name))
+        tree = ast.parse(source.read_text())
         waiting += _own_imports(tree)
         digests[name] = hashlib.sha256(ast.dump(_without_docstrings(tree)).encode()).hexdigest()
+        for path in _data_files(source.parent):
+            digests[f"{source.parent.name}/{path.relative_to(source.parent)}"] = file_sha256(path)
     return digests
+
+
+def _data_files(package: Path) -> list[Path]:
+    beside = [one for one in package.iterdir() if one.is_dir() and one.name != "__pycache__"]
+    holding_data = [one for one in beside if not (one / "__init__.py").exists()]
+    return [path for one in holding_data for path in one.rglob("*") if path.is_file()]
 
 
 def _source_of(module: str) -> str:
@@ -202,10 +223,10 @@ def _source_of(module: str) -> str:
 
 
 def _is_module(name: str) -> bool:
-    try:
-        return importlib.util.find_spec(name) is not None
-    except ModuleNotFoundError:
-        return False
+    # Asked of a name inside a module that is no package, find_spec would import the module.
+    package = importlib.util.find_spec(name.rpartition(".")[0])
+    holds_modules = package is not None and package.submodule_search_locations is not None
+    return holds_modules and importlib.util.find_spec(name) is not None
 
 
 def _own_imports(tree: ast.AST) -> Iterable[str]:
@@ -248,15 +269,17 @@ def ensure(
         return found
     key = stage_key(stage, inputs)
     with store.lock(stage.name, key):
-        found = existing(stage, inputs, store)
+        found = existing(stage, inputs, store, locked=True)
         if found:
             return found
         return Outcome(_built(stage, key, inputs, store, progress).reference, reused=False)
 
 
-def existing(stage: Stage, inputs: References, store: Store) -> Outcome | None:
-    """Return the stage's artifact if it is there and whole."""
-    found = store.find(stage.name, stage_key(stage, inputs))
+def existing(
+    stage: Stage, inputs: References, store: Store, *, locked: bool = False
+) -> Outcome | None:
+    """Return the stage's artifact if it is there and whole; locked as in `Store.find`."""
+    found = store.find(stage.name, stage_key(stage, inputs), locked=locked)
     return Outcome(found.reference, reused=True) if found else None
 
 

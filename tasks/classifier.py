@@ -28,6 +28,11 @@ def stage(
     label = f"{classifier} on {' + '.join(names)}"
     label += f", {combination.n_components} components" if combination.n_components else ""
     label += ", searched" if combination.search else ""
+    hyperparameters = {
+        name: value
+        for name, value in getattr(settings.features.classifiers, classifier)
+        if combination.search or not name.startswith("search_")
+    }
     return Stage.of(
         "classifier",
         label,
@@ -35,7 +40,7 @@ def stage(
         {
             "maps": names,
             "classifier": classifier,
-            "hyperparameters": getattr(settings.features.classifiers, classifier).model_dump(),
+            "hyperparameters": hyperparameters,
             "n_components": combination.n_components,
             "search": combination.search,
             "random_weights": settings.features.weights == "random",

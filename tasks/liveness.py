@@ -19,11 +19,13 @@ def registered(store: Store, flow_run_id: str | None) -> Iterator[None]:
         yield
         return
     path = _lock_path(store, flow_run_id)
+    fresh = path.with_name(f".{path.name}")
     with store.guarded_writes():
         path.parent.mkdir(parents=True, exist_ok=True)
-        stream = path.open("w")
+        stream = fresh.open("w")
     with stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
+        fresh.rename(path)  # locked first: nobody sees the file of a living run unlocked
         try:
             yield
         finally:

@@ -42,11 +42,14 @@ def summary(manifest: Manifest) -> dict[str, Any]:
 
 def artifacts_table(manifests: list[Manifest]) -> Table:
     """Return a table of artifacts, oldest first."""
-    table = Table("artifact", "label", "created", "size", "metrics", box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
+    for name in ("artifact", "label", "size"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("metrics")
     for one in sorted((summary(one) for one in manifests), key=lambda one: one["created"]):
         metrics = ", ".join(f"{name} {value}" for name, value in one["metrics"].items())
         size = f"{one['bytes'] / 1e6:.1f} MB"
-        table.add_row(one["artifact"], one["label"], one["created"], size, metrics)
+        table.add_row(one["artifact"], one["label"], size, metrics)
     return table
 
 

@@ -1,7 +1,9 @@
 """Stages small enough to test the machinery with: numbers that are added, slowly if asked."""
 
+import logging
 import os
 import signal
+import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,6 +11,8 @@ from typing import Any
 
 from flowers17.errors import DownloadFailed, InvalidInput, WeightsMissing
 from flowers17.stages import Job, Stage
+
+logger = logging.getLogger("flowers17.toy")
 
 
 def number(name: str, value: int, *inputs: Stage, **rest: Any) -> Stage:
@@ -36,11 +40,45 @@ def add(job: Job) -> Mapping[str, Any]:
         raise InvalidInput("expected a flower, got a stone")
     elif problem == "bug":
         raise ZeroDivisionError("division by zero")
+    elif problem == "hangs once" and not _second_try(job.resources["tries"]):
+        time.sleep(600)
+    elif problem == "end of file":
+        raise EOFError("compressed file ended early")
+    elif problem == "unsendable":
+        raise Unsendable("a flower", colour="red")
+    elif problem == "exit":
+        os._exit(3)
+    elif problem == "transient for ever":
+        raise DownloadFailed("the connection broke", transient=True)
+    elif problem == "chatty":
+        _chatter(job)
     for done in range(3):
         job.progress(done + 1, 3, "parts")
     total = job.config["value"] + sum(one.json("total") for one in job.inputs.values())
     job.save_json("total", total)
     return {"total": total, "missing": len(job.missing)}
+
+
+class Unsendable(Exception):
+    """An error that pickles, and cannot be unpickled: some libraries have such."""
+
+    def __init__(self, what: str, *, colour: str) -> None:
+        super().__init__(f"{what} is {colour}")
+
+
+def _chatter(job: Job) -> None:
+    """Log and tell progress from several threads at once, in messages larger than a pipe's."""
+
+    def talk(thread: int) -> None:
+        for count in range(20):
+            logger.info("%d %s", thread, "x" * 100_000)
+            job.progress(count + 1, 20, "words")
+
+    threads = [threading.Thread(target=talk, args=(one,)) for one in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
 
 
 def _second_try(path: Path) -> bool:
