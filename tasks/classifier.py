@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from flowers17.transfer.classifiers import evaluate, needs
-from flowers17.transfer.rowspace import side_by_side
 
 from flowers17.config import ClassifierSettings, CombinationSettings, StudySettings
 from flowers17.data.splits import Split
 from flowers17.stages import Job, Stage
+from flowers17.transfer.classifiers import evaluate, needs
+from flowers17.transfer.rowspace import side_by_side
 
 
 def stage(

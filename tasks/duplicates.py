@@ -14,14 +14,17 @@ def stage(settings: StudySettings, images: Stage) -> Stage:
 
 
 def build(job: Job) -> Mapping[str, Any]:
-    """Take Oxford Flowers-17's known pairs, or find pairs by perceptual hashing."""
+    """Find pairs by perceptual hashing; Flowers-17's known pairs come first."""
     items = job.inputs["images"].json("items")
     names = items["names"]
-    method = "known" if items["verified"] else "perceptual hash"
-    if items["verified"]:
-        pairs = known_pairs(names)
-    else:
-        pairs = near_duplicate_pairs(job.inputs["images"].array("images"))
+    known = known_pairs(names) if items["verified"] else []
+    places = {(pair.first, pair.second) for pair in known}
+    found = near_duplicate_pairs(
+        job.inputs["images"].array("images"),
+        progress=lambda done, total: job.progress(done, total, "images"),
+    )
+    found = [pair for pair in found if (pair.first, pair.second) not in places]
+    methods = [(pair, "known") for pair in known] + [(pair, "perceptual hash") for pair in found]
     job.save_json(
         "pairs",
         [
@@ -33,8 +36,8 @@ def build(job: Job) -> Mapping[str, Any]:
                 "distance": pair.distance,
                 "method": method,
             }
-            for pair in pairs
+            for pair, method in methods
         ],
     )
-    job.save_array("groups", groups(pairs, len(names)))
-    return {"n_pairs": len(pairs), "method": method}
+    job.save_array("groups", groups([*known, *found], len(names)))
+    return {"n_known": len(known), "n_found": len(found)}

@@ -1,0 +1,122 @@
+"""What a Prefect server is told about the study: work pool, deployments, automation.
+
+The deployments are those of `deployments/prefect.yaml`, registered by Prefect's own command.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+from contextlib import suppress
+from datetime import timedelta
+from typing import Any
+
+import yaml
+from prefect.automations import Automation
+from prefect.client.orchestration import PrefectClient, get_client
+from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.client.schemas.objects import StateType
+from prefect.events.actions import ChangeFlowRunState
+from prefect.events.schemas.automations import EventTrigger, Posture
+from prefect.events.schemas.events import ResourceSpecification
+from prefect.exceptions import ObjectAlreadyExists
+from prefect.workers.process import ProcessWorker
+
+from flowers17.errors import Flowers17Error
+from flowers17.request import StudyRequest
+from flows.served import CHECKOUT, HEARTBEAT_S, POOL
+
+DEPLOYMENTS = CHECKOUT / "deployments" / "prefect.yaml"
+AUTOMATION = "flowers17: a run without a heartbeat has crashed"
+SILENCE_S = 3 * HEARTBEAT_S
+
+
+async def register(request: StudyRequest) -> list[str]:
+    """Create or update work pool, deployments and automation; return the deployments' names.
+
+    request: the deployments' default parameters. Schedules of deployments that are there already
+    stay as they are, since people switch them on in the UI. The API is the one that Prefect's
+    settings name. Raises Flowers17Error if Prefect refuses.
+    """
+    async with get_client() as client:
+        await _ensure_work_pool(client)
+        known = {one.name for one in await client.read_deployments()}
+        await _ensure_automation(client)
+    described = _described(request, known)
+    _deploy(described)
+    return [one["name"] for one in described["deployments"]]
+
+
+async def _ensure_work_pool(client: PrefectClient) -> None:
+    pool = WorkPoolCreate(
+        name=POOL,
+        type=ProcessWorker.type,
+        description="One run of the study at a time, as processes in its checkout.",
+        base_job_template=ProcessWorker.get_default_base_job_template(),
+        concurrency_limit=1,
+    )
+    with suppress(ObjectAlreadyExists):  # and its limit perhaps changed, on purpose
+        await client.create_work_pool(pool)
+
+
+async def _ensure_automation(client: PrefectClient) -> None:
+    """Let the server crash runs that stop sending heartbeats, as Prefect's documentation has it."""
+    if await client.read_automations_by_name(AUTOMATION):
+        return
+    heartbeat = "prefect.flow-run.heartbeat"
+    ends = {f"prefect.flow-run.{end}" for end in ("Completed", "Failed", "Cancelled", "Crashed")}
+    await Automation(
+        name=AUTOMATION,
+        description="Its process or machine died. Retry the run, or use `flowers17 recover`.",
+        trigger=EventTrigger(
+            match=ResourceSpecification({"prefect.resource.id": ["prefect.flow-run.*"]}),
+            match_related=ResourceSpecification(
+                {"prefect.resource.id": [f"prefect.tag.{POOL}"], "prefect.resource.role": ["tag"]}
+            ),
+            after={heartbeat},
+            expect={heartbeat, *ends, "prefect.flow-run.AwaitingRetry"},
+            for_each={"prefect.resource.id"},
+            posture=Posture.Proactive,
+            threshold=1,
+            within=timedelta(seconds=SILENCE_S),
+        ),
+        actions=[
+            ChangeFlowRunState(
+                state=StateType.CRASHED, message=f"no heartbeat for {SILENCE_S} seconds"
+            )
+        ],
+    ).acreate()
+
+
+def _described(request: StudyRequest, known: set[str]) -> dict[str, Any]:
+    if not DEPLOYMENTS.is_file():
+        raise Flowers17Error(
+            f"{DEPLOYMENTS}: expected the description of the deployments; "
+            "run `flowers17 serve` from an installation of the whole checkout"
+        )
+    described = yaml.safe_load(DEPLOYMENTS.read_text())
+    for deployment in described["deployments"]:
+        deployment["parameters"] = {"request": request.model_dump(mode="json")}
+        if deployment["name"] in known:
+            deployment.pop("schedules", None)
+    return described
+
+
+def _deploy(described: dict[str, Any]) -> None:
+    with tempfile.NamedTemporaryFile("w", prefix="flowers17-", suffix=".yaml") as stream:
+        yaml.safe_dump(described, stream)
+        stream.flush()
+        command = ["-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", stream.name]
+        done = subprocess.run(
+            [sys.executable, *command],
+            cwd=CHECKOUT,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            env=os.environ,
+        )
+    if done.returncode:
+        raise Flowers17Error(
+            f"expected Prefect to register the deployments of {DEPLOYMENTS}; it said:\n"
+            + "\n".join((done.stdout + done.stderr).strip().splitlines()[-15:])
+        )

@@ -1,0 +1,58 @@
+"""Where a running `flowers17 serve` is found, and the names that its parts share.
+
+Its lock is the kernel's, held for as long as it lives. Without it a second command would open the
+same database through a server of its own.
+"""
+
+import fcntl
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from flowers17.errors import Flowers17Error
+from flows.local_server import prefect_home
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+POOL = "flowers17"
+HEARTBEAT_S = 30  # Prefect's shortest
+
+
+def _lock_path() -> Path:
+    return prefect_home() / "flowers17-serve.json"
+
+
+def served_api() -> str | None:
+    """Return the API of the `serve` that runs on this Prefect home, if there is one."""
+    try:
+        stream = _lock_path().open()
+    except FileNotFoundError:
+        return None
+    with stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            with suppress(ValueError):  # it is just starting
+                return json.load(stream)["api"]
+    return None
+
+
+@contextmanager
+def announced(api: str) -> Iterator[None]:
+    """Let `served_api` find this API; raises Flowers17Error if another one is served already."""
+    _lock_path().parent.mkdir(parents=True, exist_ok=True)
+    with _lock_path().open("a+") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Flowers17Error(
+                f"expected no other `flowers17 serve` on {prefect_home()}, found the one at "
+                f"{served_api()}; use it, stop it, or set PREFECT_HOME to another folder"
+            ) from None
+        stream.truncate(0)
+        stream.write(json.dumps({"api": api}))
+        stream.flush()
+        try:
+            yield
+        finally:
+            stream.truncate(0)
