@@ -4,9 +4,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from flowers17.data.datasheet import datasheet
-from flowers17.data.duplicates import Pair
-from flowers17.data.images import ImageSet
-from flowers17.data.splits import Split
 from flowers17.stages import Job, Stage
 
 
@@ -22,15 +19,12 @@ def stage(images: Stage, duplicates: Stage, splits: Stage) -> Stage:
 
 def build(job: Job) -> Mapping[str, Any]:
     """Describe the data."""
-    stored = job.inputs["images"]
-    images = ImageSet.of(stored.array("images"), stored.array("labels"), stored.json("items"))
-    listed = job.inputs["duplicates"].json("pairs")
-    pairs = [(Pair(one["first"], one["second"], one["distance"]), one["method"]) for one in listed]
+    images = job.inputs["images"]
     sheet = datasheet(
-        images,
-        [pair for pair, _ in pairs],
-        [Split.from_json(one) for one in job.inputs["splits"].json("splits")["splits"]],
-        known=[pair for pair, method in pairs if method == "known"],
+        labels=images.array("labels"),
+        items=images.json("items"),
+        pairs=job.inputs["duplicates"].json("pairs"),
+        splits=job.inputs["splits"].json("splits")["splits"],
     )
     job.save_json("datasheet", sheet)
     return {"n_images": sheet["n_images"], "n_classes": sheet["n_classes"]}
