@@ -1,0 +1,1 @@
+"""Sources, verification, decoding, near-duplicates and splits."""

@@ -1,0 +1,84 @@
+"""The data sheet: what a person should know about a dataset before trusting a number."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from flowers17.artifacts import sha256_of
+
+Json = Mapping[str, Any]
+
+
+def datasheet(
+    *, labels: np.ndarray, items: Json, pairs: Sequence[Json], splits: Sequence[Json]
+) -> dict[str, Any]:
+    """Return counts, sizes, duplicates, digests and splits as plain JSON.
+
+    labels: int (n,). items: what `ImageSet.items` returned. pairs: each with `first` and `second`
+    rows, `distance` and `method`. splits: each what `Split.to_json` returned.
+    """
+    return {
+        "n_images": len(labels),
+        "n_classes": len(items["class_names"]),
+        "counts": _counts(labels, items["class_names"]),
+        "original_sizes": _sizes(items["original_sizes"]),
+        "duplicates": _duplicates(labels, items["sha256"], pairs, splits),
+        "digests": {
+            "images": sha256_of(dict(zip(items["names"], items["sha256"], strict=True))),
+            "source": items["source"].get("digest"),
+        },
+        "source": dict(items["source"]),
+        "verified": items["verified"],
+        "splits": [_overview(split, labels, items["class_names"]) for split in splits],
+    }
+
+
+def _counts(labels: np.ndarray, class_names: Sequence[str]) -> dict[str, int]:
+    counts = np.bincount(labels, minlength=len(class_names)).tolist()
+    return dict(zip(class_names, counts, strict=True))
+
+
+def _sizes(original_sizes: Sequence[Sequence[int]]) -> dict[str, dict[str, float]]:
+    sizes = np.array(original_sizes, np.int64)
+    return {
+        name: {
+            "min": int(values.min()),
+            "median": float(np.median(values)),
+            "max": int(values.max()),
+        }
+        for name, values in (("width", sizes[:, 0]), ("height", sizes[:, 1]))
+    }
+
+
+def _duplicates(
+    labels: np.ndarray, sha256: Sequence[str], pairs: Sequence[Json], splits: Sequence[Json]
+) -> dict[str, Any]:
+    """Return the number of pairs, in all and by kind, and of those that each split divides."""
+    rows = np.array([(pair["first"], pair["second"]) for pair in pairs], np.int64).reshape(-1, 2)
+    divided = {}
+    for split in splits:
+        is_training = np.zeros(len(labels), bool)
+        is_training[split["train"]] = True
+        divided[split["name"]] = int((is_training[rows[:, 0]] != is_training[rows[:, 1]]).sum())
+    methods = [pair["method"] for pair in pairs]
+    return {
+        "pairs": len(pairs),
+        "by_method": {method: methods.count(method) for method in sorted(set(methods))},
+        "exact_copies": len(sha256) - len(set(sha256)),
+        "across_classes": int((labels[rows[:, 0]] != labels[rows[:, 1]]).sum()),
+        "divided": divided,
+    }
+
+
+def _overview(split: Json, labels: np.ndarray, class_names: Sequence[str]) -> dict[str, Any]:
+    held = np.bincount(labels[np.array(split["validation"], int)], minlength=len(class_names))
+    return {
+        "name": split["name"],
+        "kind": split["kind"],
+        "seed": split["seed"],
+        "train": len(split["train"]),
+        "validation": len(split["validation"]),
+        "test": len(split["test"]),
+        "validation_per_class": {"min": int(held.min()), "max": int(held.max())},
+    }

@@ -1,0 +1,241 @@
+"""Downloads that resume where they broke, verify what came, and appear whole or not at all."""
+
+import hashlib
+import json
+import os
+import socket
+import ssl
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from flowers17.errors import ChecksumMismatch, DownloadFailed
+
+Progress = Callable[[int, int | None], None]
+
+MAX_BYTES = 2**30
+_CHUNK = 2**16
+_BUSY = frozenset({408, 425, 429})
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What was downloaded before, and a small file beside it that tells of what."""
+
+    path: Path
+    note: Path
+
+    @classmethod
+    def of(cls, target: Path) -> "_Part":
+        """Return the part of a target, beside it."""
+        name = f"{target.name}.part"
+        return cls(target.with_name(name), target.with_name(f"{name}.json"))
+
+    def resumable_bytes(self, url: str, *, checked_at_end: bool) -> tuple[int, str | None]:
+        """Return how many bytes may be kept, and the validator of the file they are of."""
+        try:
+            n_bytes = self.path.stat().st_size
+            known = json.loads(self.note.read_text())
+            validator = known["validator"]
+        except (OSError, ValueError, KeyError, TypeError):
+            return 0, None
+        is_same = known["url"] == url and (isinstance(validator, str) or checked_at_end)
+        return (n_bytes, validator) if is_same else (0, None)
+
+    def describe(self, url: str, validator: str | None) -> None:
+        self.note.write_text(json.dumps({"url": url, "validator": validator}))
+
+    def remove(self) -> None:
+        self.path.unlink(missing_ok=True)
+        self.note.unlink(missing_ok=True)
+
+
+def download(
+    url: str,
+    target: Path,
+    *,
+    sha256: str | None = None,
+    md5: str | None = None,
+    progress: Progress | None = None,
+    timeout: float = 60.0,
+    max_bytes: int = MAX_BYTES,
+) -> Path:
+    """Return `target`, holding what is at a URL.
+
+    sha256, md5: in hexadecimal; a target that has them is left as it is, another is replaced.
+    Without them, a target that is there is left as it is.
+    progress: called with bytes done and bytes in all, if known. timeout: seconds without an answer.
+    Bytes arrive in `<target>.part` and stay there if the connection breaks; the next call asks for
+    the rest, and starts anew if the file at the URL has changed since.
+    Raises DownloadFailed, transient for time-outs, broken connections and busy or failing servers;
+    ChecksumMismatch if what came is not what was expected (the part is removed).
+    """
+    digests = {"sha256": sha256, "md5": md5}
+    if target.exists() and not _differing(target, digests):
+        return target
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = _Part.of(target)
+    tell = progress or _silent
+    try:
+        with httpx.Client(timeout=timeout, follow_redirects=True) as client:
+            is_whole = _fetched(client, url, part, any(digests.values()), tell, max_bytes)
+            if not is_whole:
+                part.remove()
+                _fetched(client, url, part, False, tell, max_bytes)
+    except (httpx.HTTPError, httpx.InvalidURL) as problem:
+        raise _failure(url, problem) from problem
+    wrong = _differing(part.path, digests)
+    if wrong:
+        part.remove()
+        raise ChecksumMismatch(f"{url}: {wrong}; nothing was kept, run the same command again")
+    with part.path.open("rb") as stream:
+        os.fsync(stream.fileno())
+    part.path.replace(target)
+    part.note.unlink(missing_ok=True)
+    _sync_folder(target.parent)
+    return target
+
+
+def _silent(done: int, total: int | None) -> None:
+    pass
+
+
+def _fetched(
+    client: httpx.Client,
+    url: str,
+    part: _Part,
+    checked_at_end: bool,
+    progress: Progress,
+    max_bytes: int,
+) -> bool:
+    """Add what is missing to the part; return False if it does not fit what the server has."""
+    start, validator = part.resumable_bytes(url, checked_at_end=checked_at_end)
+    headers = {"Accept-Encoding": "identity"}
+    if start:
+        headers["Range"] = f"bytes={start}-"
+        if validator and not validator.startswith("W/"):
+            headers["If-Range"] = validator
+    with client.stream("GET", url, headers=headers) as answer:
+        if answer.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE and start:
+            return _total_of(answer) == start and checked_at_end
+        _refuse_error(url, answer)
+        if answer.status_code == httpx.codes.PARTIAL_CONTENT:
+            changed = validator is not None and _validator(answer) not in (validator, None)
+            if _first_byte(answer) != start or changed:
+                return False
+        else:
+            start = 0
+        total = _total_of(answer)
+        _refuse_size(url, total or 0, max_bytes)
+        part.describe(url, _validator(answer))
+        with part.path.open("ab" if start else "wb") as stream:
+            done = start
+            progress(done, total)
+            for chunk in answer.iter_raw(_CHUNK):
+                done += len(chunk)
+                _refuse_size(url, done, max_bytes)
+                stream.write(chunk)
+                progress(done, total)
+        if total is not None and done != total:
+            raise DownloadFailed(
+                f"{url}: expected {total:,} bytes, got {done:,}; run the same command again",
+                transient=True,
+            )
+    return True
+
+
+def _validator(answer: httpx.Response) -> str | None:
+    """Return what tells one version of a file from another, if the server says."""
+    return answer.headers.get("etag") or answer.headers.get("last-modified")
+
+
+def _first_byte(answer: httpx.Response) -> int | None:
+    unit, _, span = answer.headers.get("content-range", "").partition(" ")
+    first = span.partition("-")[0]
+    return int(first) if unit == "bytes" and first.isdecimal() else None
+
+
+def _total_of(answer: httpx.Response) -> int | None:
+    """Return the size of the whole file, if the server says."""
+    _, slash, total = answer.headers.get("content-range", "").partition("/")
+    if slash:
+        return int(total) if total.isdecimal() else None
+    length = answer.headers.get("content-length", "")
+    return int(length) if length.isdecimal() else None
+
+
+def _refuse_size(url: str, n_bytes: int, max_bytes: int) -> None:
+    if n_bytes > max_bytes:
+        raise DownloadFailed(
+            f"{url}: expected at most {max_bytes:,} bytes, got more; check the URL"
+        )
+
+
+def _refuse_error(url: str, answer: httpx.Response) -> None:
+    status = answer.status_code
+    if status in (httpx.codes.OK, httpx.codes.PARTIAL_CONTENT):
+        return
+    is_busy = status >= 500 or status in _BUSY
+    advice = "try again later" if is_busy else "check the URL, or fetch the file by hand"
+    raise DownloadFailed(
+        f"{url}: expected the file, got status {status} {answer.reason_phrase}; {advice}",
+        transient=is_busy,
+    )
+
+
+def _failure(url: str, problem: Exception) -> DownloadFailed:
+    causes = list(_causes(problem))
+    if any(isinstance(cause, socket.gaierror) for cause in causes):
+        return DownloadFailed(
+            f"{url}: expected a reachable host, got an unknown one; check the connection and the "
+            "URL"
+        )
+    if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes):
+        return DownloadFailed(f"{url}: expected a valid certificate, got another ({problem})")
+    if isinstance(problem, httpx.TimeoutException):
+        return DownloadFailed(
+            f"{url}: expected an answer in time, got none; run the same command again",
+            transient=True,
+        )
+    if isinstance(problem, httpx.TransportError) and not isinstance(
+        problem, httpx.UnsupportedProtocol | httpx.ProxyError
+    ):
+        return DownloadFailed(
+            f"{url}: the connection broke ({problem}); run the same command again to get the rest",
+            transient=True,
+        )
+    return DownloadFailed(f"{url}: expected an http or https address that works, got {problem}")
+
+
+def _causes(problem: BaseException) -> Iterator[BaseException]:
+    cause: BaseException | None = problem
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__ or cause.__context__
+
+
+def _differing(path: Path, digests: dict[str, str | None]) -> str:
+    """Return how a file's digests differ from the expected ones, empty if they do not."""
+    for name, want in digests.items():
+        if want:
+            got = _digest(path, name)
+            if got != want.lower():
+                return f"expected {name} {want[:12]}…, got {got[:12]}…"
+    return ""
+
+
+def _digest(path: Path, name: str) -> str:
+    # MD5 tells damage, as some sites give nothing else; it is no protection.
+    empty = hashlib.new(name, usedforsecurity=False)
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, lambda: empty).hexdigest()
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,31 @@
+"""Encoded images as a source holds them, before they are decoded."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+MAX_IMAGE_BYTES = 64 * 2**20
+
+
+@dataclass(frozen=True)
+class EncodedImage:
+    """One image file: its name in the source, its class, and its bytes."""
+
+    name: str
+    label: int
+    data: bytes
+
+
+@dataclass(frozen=True)
+class EncodedSet:
+    """A source's images, read one after the other as they are iterated, once.
+
+    Iterating raises InvalidInput at the latest at the end if the source is not what it should be,
+    so that nothing may be used before all was iterated.
+    """
+
+    class_names: tuple[str, ...]
+    n_images: int
+    images: Iterator[EncodedImage]
+
+    def __iter__(self) -> Iterator[EncodedImage]:
+        return self.images

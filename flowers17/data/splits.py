@@ -1,0 +1,203 @@
+"""Which images train and which validate: the report's split, the same kept clean, and more.
+
+A split is made class by class: the class's images in an order drawn from the seed, the first of
+them to validation. A clean split walks the same order but moves whole groups of near-duplicates,
+so that it equals the report's where nothing is duplicated.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from scipy.io import loadmat
+
+from flowers17.data import oxford17
+from flowers17.data.division import division
+from flowers17.errors import InvalidInput
+from flowers17.seeds import derived_seed
+
+SplitKind = Literal["report", "clean", "official", "repeated"]
+MAX_SPLITS_FILE_BYTES = 2**20
+
+
+def _no_rows() -> np.ndarray:
+    return np.empty(0, np.int64)
+
+
+@dataclass(frozen=True)
+class Split:
+    """Rows that train, validate and (official splits only) test.
+
+    train, validation, test: int64, sorted, disjoint. seed: what the split was drawn from.
+    """
+
+    name: str
+    kind: SplitKind
+    seed: int | None
+    train: np.ndarray
+    validation: np.ndarray
+    test: np.ndarray = field(default_factory=_no_rows)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the split as plain JSON."""
+        return {
+            "name": self.name,
+            "kind": self.kind,
+            "seed": self.seed,
+            "train": self.train.tolist(),
+            "validation": self.validation.tolist(),
+            "test": self.test.tolist(),
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> "Split":
+        """Return the split that `to_json` wrote."""
+        rows = {part: np.array(value[part], np.int64) for part in ("train", "validation", "test")}
+        return cls(name=value["name"], kind=value["kind"], seed=value["seed"], **rows)
+
+
+def report_split(
+    labels: np.ndarray,
+    *,
+    validation_fraction: float,
+    seed: int,
+    class_names: Sequence[str] | None = None,
+) -> Split:
+    """Return a stratified split: the report's 60/20 a class for 80 images and 0.25.
+
+    labels: int (n,). validation_fraction: of each class, in (0, 1), rounded to whole images, at
+    least one on each side. class_names: for messages.
+    Raises InvalidInput if a class has fewer than two images.
+    """
+    alone = np.arange(len(labels))
+    return _split("report", "report", labels, alone, validation_fraction, seed, class_names)
+
+
+def clean_split(
+    labels: np.ndarray,
+    groups: np.ndarray,
+    *,
+    validation_fraction: float,
+    seed: int,
+    name: str = "clean",
+    kind: SplitKind = "clean",
+    class_names: Sequence[str] | None = None,
+) -> Split:
+    """Return a stratified split with every group of near-duplicates on one side.
+
+    labels: int (n,); groups: int (n,), equal for images of one group. The number of validation
+    images of a class is exact if its groups allow it, else as near as they do.
+    Raises InvalidInput if the groups leave a class without images on one side.
+    """
+    return _split(name, kind, labels, groups, validation_fraction, seed, class_names)
+
+
+def official_splits(path: Path, names: Sequence[str]) -> list[Split]:
+    """Return the three official splits of Flowers-17: 40 train, 20 validate, 20 test a class.
+
+    path: `datasplits.mat`, with image numbers 1..1360 as trn1, val1, tst1, … tst3.
+    names: of the images, row by row, as in the archive.
+    Raises InvalidInput if the file does not hold three divisions of all images.
+    """
+    variables = [f"{part}{k}" for k in (1, 2, 3) for part in ("trn", "val", "tst")]
+    row_of = {oxford17.image_number(name): row for row, name in enumerate(names)}
+    every_number = np.arange(1, oxford17.N_IMAGES + 1)
+    found = _matrices(path, variables)
+    splits = []
+    for k in (1, 2, 3):
+        parts = [found[f"{part}{k}"] for part in ("trn", "val", "tst")]
+        joined = np.sort(np.concatenate(parts))
+        if not np.array_equal(joined, every_number) or not all(map(len, parts)):
+            raise InvalidInput(
+                f"{path}: expected trn{k}, val{k} and tst{k} to hold the image numbers "
+                f"1..{oxford17.N_IMAGES} once each, got {len(joined)} numbers, "
+                f"{len(np.unique(joined))} of them distinct; fetch {oxford17.SPLITS_URL} again"
+            )
+        rows = [np.sort(np.array([row_of[number] for number in part], np.int64)) for part in parts]
+        splits.append(Split(f"official-{k}", "official", None, *rows))
+    return splits
+
+
+def study_splits(
+    labels: np.ndarray,
+    groups: np.ndarray,
+    *,
+    validation_fraction: float,
+    n_repeats: int,
+    seed: int,
+    official: Sequence[Split] | None = None,
+    class_names: Sequence[str] | None = None,
+) -> list[Split]:
+    """Return a study's splits: report, clean, the official ones if given, and clean repeats.
+
+    The clean split has the report's seed; repeats, `repeat-01` and on, have their own.
+    """
+    fraction = validation_fraction
+    first = derived_seed(seed, "split", "report")
+    splits = [
+        report_split(labels, validation_fraction=fraction, seed=first, class_names=class_names),
+        clean_split(
+            labels, groups, validation_fraction=fraction, seed=first, class_names=class_names
+        ),
+        *(official or ()),
+    ]
+    splits += [
+        clean_split(
+            labels,
+            groups,
+            validation_fraction=fraction,
+            seed=derived_seed(seed, "split", "repeat", k),
+            name=f"repeat-{k:02d}",
+            kind="repeated",
+            class_names=class_names,
+        )
+        for k in range(1, n_repeats + 1)
+    ]
+    return splits
+
+
+def _matrices(path: Path, names: list[str]) -> dict[str, np.ndarray]:
+    try:
+        n_bytes = path.stat().st_size
+        if n_bytes > MAX_SPLITS_FILE_BYTES:
+            raise InvalidInput(f"{path}: expected a small file of splits, got {n_bytes:,} bytes")
+        found = loadmat(path, variable_names=names)
+        return {name: np.asarray(found[name]).ravel().astype(np.int64) for name in names}
+    except InvalidInput:
+        raise
+    except Exception as problem:  # scipy raises nearly anything on a damaged file
+        raise InvalidInput(
+            f"{path}: expected a MATLAB file with {', '.join(names[:3])} … {names[-1]}, got one "
+            f"that cannot be read ({problem}); fetch {oxford17.SPLITS_URL} again or remove it"
+        ) from problem
+
+
+def _split(
+    name: str,
+    kind: SplitKind,
+    labels: np.ndarray,
+    groups: np.ndarray,
+    validation_fraction: float,
+    seed: int,
+    class_names: Sequence[str] | None,
+) -> Split:
+    if not 0 < validation_fraction < 1:
+        raise InvalidInput(f"validation_fraction: expected in (0, 1), got {validation_fraction}")
+    if labels.ndim != 1 or labels.shape != groups.shape or not len(labels):
+        raise InvalidInput(
+            f"expected labels and groups of the same images, got {labels.shape} labels and "
+            f"{groups.shape} groups"
+        )
+    numbers, indices = np.unique(labels, return_inverse=True)
+    called = [class_names[k] if class_names else f"number {k}" for k in numbers.tolist()]
+    n_images = np.bincount(indices)
+    if n_images.min() < 2:
+        raise InvalidInput(
+            f"class {called[int(n_images.argmin())]}: expected at least 2 images (one to train "
+            "on, one to validate), got 1; add images or leave the class out"
+        )
+    targets = np.clip(np.floor(n_images * validation_fraction + 0.5), 1, n_images - 1).astype(int)
+    is_validation = division(indices, groups, targets, seed, called)
+    return Split(name, kind, seed, np.flatnonzero(~is_validation), np.flatnonzero(is_validation))

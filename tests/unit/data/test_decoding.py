@@ -1,0 +1,130 @@
+import io
+from contextlib import suppress
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from flowers17.data.decoding import decode, square
+from flowers17.errors import InvalidInput
+from tests.support.made_data import encoded, saved
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF"])
+def test_every_format_is_decoded_by_its_content(kind: str) -> None:
+    image = decode(encoded((12, 10), kind=kind), "x.jpg")
+    assert image.mode == "RGB"
+    assert image.size == (12, 10)
+
+
+def test_lossless_pixels_are_exact() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (6, 5, 3), dtype=np.uint8)
+    decoded = decode(saved(Image.fromarray(pixels), "PNG"), "x")
+    assert np.array_equal(np.asarray(decoded), pixels)
+
+
+def test_exif_orientation_is_applied() -> None:
+    image = Image.new("RGB", (6, 4), "black")
+    image.putpixel((0, 0), (255, 255, 255))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was turned: show it a quarter clockwise
+    upright = decode(saved(image, "PNG", exif=exif), "x")
+    assert upright.size == (4, 6)
+    assert upright.getpixel((3, 0)) == (255, 255, 255)
+
+
+def test_sixteen_bits_are_scaled_and_not_clipped() -> None:
+    grey = np.array([[0, 128, 129, 257, 32768, 65535]], np.uint16)
+    decoded = np.asarray(decode(saved(Image.fromarray(grey), "PNG"), "x"))
+    assert decoded[0, :, 0].tolist() == [0, 0, 1, 1, 128, 255]
+
+
+def test_transparency_is_composited_on_white() -> None:
+    image = Image.new("RGBA", (2, 1), (255, 0, 0, 255))
+    image.putpixel((1, 0), (255, 0, 0, 0))
+    decoded = decode(saved(image, "PNG"), "x")
+    assert [decoded.getpixel((x, 0)) for x in (0, 1)] == [(255, 0, 0), (255, 255, 255)]
+
+
+def test_transparent_palette_is_composited_on_white() -> None:
+    image = Image.new("P", (2, 1), 0)
+    image.putpalette([10, 20, 30, 200, 100, 50])
+    image.putpixel((1, 0), 1)
+    decoded = decode(saved(image, "PNG", transparency=0), "x")
+    assert [decoded.getpixel((x, 0)) for x in (0, 1)] == [(255, 255, 255), (200, 100, 50)]
+
+
+def test_cmyk_becomes_rgb() -> None:
+    data = saved(Image.new("CMYK", (8, 8), (0, 255, 255, 0)), "JPEG", quality=100)
+    red, green, blue = np.asarray(decode(data, "x"))[4, 4].tolist()
+    assert red > 250
+    assert max(green, blue) < 5
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P"])
+def test_other_modes_become_rgb(mode: str) -> None:
+    assert decode(encoded(mode=mode, kind="PNG"), "x").mode == "RGB"
+
+
+def test_of_several_frames_the_first_counts() -> None:
+    frames = [Image.new("RGB", (4, 4), colour) for colour in ("red", "blue")]
+    data = saved(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    assert decode(data, "x").getpixel((0, 0)) == (255, 0, 0)
+
+
+def test_pixels_are_counted_before_decoding() -> None:
+    with pytest.raises(InvalidInput, match=r"big\.png: expected at most 99 pixels, got 10 × 10"):
+        decode(encoded((10, 10), kind="PNG"), "big.png", max_pixels=99)
+    assert decode(encoded((10, 10)), "x", max_pixels=100).size == (10, 10)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "BMP"])
+def test_truncated_image_is_named(kind: str) -> None:
+    data = encoded((40, 40), kind=kind)
+    with pytest.raises(InvalidInput, match=r"rose\.jpg: expected"):
+        decode(data[: len(data) * 2 // 3], "rose.jpg")
+
+
+@pytest.mark.parametrize("data", [b"", b"hello", b"\xff\xd8\xff", b"%PDF-1.4 ...", b"\0" * 64])
+def test_other_files_are_named(data: bytes) -> None:
+    with pytest.raises(InvalidInput, match=r"note\.txt: expected"):
+        decode(data, "note.txt")
+
+
+def test_floating_point_pixels_are_refused() -> None:
+    with pytest.raises(InvalidInput, match="floating-point"):
+        decode(saved(Image.new("F", (4, 4), 0.5), "TIFF"), "x")
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_random_damage_never_escapes_as_another_error() -> None:
+    rng = np.random.default_rng(0)
+    for kind in ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP"):
+        data = encoded((24, 24), kind=kind)
+        for _ in range(60):
+            damaged = bytearray(data)
+            for position in rng.integers(0, len(data), 8):
+                damaged[position] = rng.integers(256)
+            with suppress(InvalidInput):
+                assert decode(bytes(damaged), "x", max_pixels=10_000).mode == "RGB"
+
+
+def test_square_is_the_centre() -> None:
+    pixels = np.zeros((4, 8, 3), np.uint8)
+    pixels[:, 2:6] = 200
+    assert (square(Image.fromarray(pixels), 4) == 200).all()
+    assert (square(Image.fromarray(pixels.transpose(1, 0, 2)), 4) == 200).all()
+
+
+def test_reduction_is_antialiased() -> None:
+    checks = np.indices((64, 64)).sum(axis=0) % 2 * 255
+    pixels = np.repeat(checks[..., None], 3, axis=2).astype(np.uint8)
+    reduced = square(Image.fromarray(pixels), 8)
+    assert reduced.shape == (8, 8, 3)
+    assert reduced.dtype == np.uint8
+    assert np.abs(reduced.astype(int) - 127).max() <= 2
+
+
+def test_square_of_the_same_size_changes_nothing() -> None:
+    image = Image.open(io.BytesIO(encoded((16, 16), kind="PNG")))
+    assert np.array_equal(square(image, 16), np.asarray(image))
