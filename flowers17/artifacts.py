@@ -121,8 +121,8 @@ def _sealed(manifest: Mapping[str, Any]) -> dict[str, Any]:
 def _read_manifest(path: Path) -> dict[str, Any]:
     """Return a manifest that is as it was published; raises ArtifactDamaged if it is not."""
     try:
-        if path.is_symlink():
-            raise ValueError("a link")
+        if path.is_symlink() or not path.is_file():
+            raise ValueError("expected a file")
         manifest = json.loads(path.read_text())
         if manifest != _sealed(manifest):
             raise ValueError("not as it was published")
@@ -216,6 +216,10 @@ class Store:
                 yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+    def unfinished(self, stage: str, key: str) -> Path:
+        """Return where a build of an artifact keeps what a killed one shall not lose."""
+        return self.root / ".unfinished" / f"{stage}-{key}"
 
     def publish(self, folder: Path, manifest: Mapping[str, Any]) -> Artifact:
         """Make the folder's files an artifact, atomically.

@@ -12,6 +12,7 @@ import importlib.util
 import json
 import os
 import platform
+import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -49,7 +50,7 @@ INFRASTRUCTURE = frozenset(
         "stages",
     )
 ) | {"tasks.engine"}
-LIBRARIES = ("keras", "numpy", "pillow", "scikit-learn", "scipy")
+LIBRARIES = ("imagehash", "keras", "numpy", "pillow", "scikit-learn", "scipy")
 
 
 class Progress(Protocol):
@@ -112,13 +113,18 @@ def in_order(stages: Iterable[Stage]) -> list[Stage]:
 
 @dataclass(frozen=True)
 class Job:
-    """What a build function is given."""
+    """What a build function is given.
+
+    folder: where the artifact's files go. unfinished: where long work may keep what it has done so
+    far (to be created when it is wanted); it survives a kill and goes when the artifact is there.
+    """
 
     config: Mapping[str, Any]
     seed: int
     given: Mapping[str, Artifact | None]
     resources: Mapping[str, Path]
     folder: Path
+    unfinished: Path
     progress: Progress = _silent
 
     @property
@@ -296,10 +302,11 @@ def _built(
             given={name: store.open(ref) if ref else None for name, ref in inputs.items()},
             resources={name: Path(path) for name, path in stage.resources.items()},
             folder=folder,
+            unfinished=store.unfinished(stage.name, key),
             progress=progress,
         )
         metrics = build(job)
-        return store.publish(
+        artifact = store.publish(
             folder,
             {
                 "stage": stage.name,
@@ -313,6 +320,8 @@ def _built(
                 "machine": machine(),
             },
         )
+    shutil.rmtree(store.unfinished(stage.name, key), ignore_errors=True)
+    return artifact
 
 
 def build_function(path: str) -> Callable[[Job], Mapping[str, Any]]:

@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
-from flowers17.data.download import download
-
 from flowers17.data import oxford17
+from flowers17.data.download import download
 from flowers17.stages import Job, Stage
+
+FILE_NAME = "17flowers.tgz"
 
 
 def stage() -> Stage:
@@ -18,10 +19,11 @@ def stage() -> Stage:
 
 def build(job: Job) -> Mapping[str, Any]:
     """Download the archive; its images are verified where they are decoded."""
-    target = job.folder / "17flowers.tgz"
-    download(
+    job.unfinished.mkdir(parents=True, exist_ok=True)
+    downloaded = download(
         oxford17.ARCHIVE_URL,
-        target,
+        job.unfinished / FILE_NAME,
         progress=lambda done, total: job.progress(done, total or oxford17.ARCHIVE_BYTES, "bytes"),
     )
-    return {"bytes": target.stat().st_size}
+    downloaded.rename(job.folder / FILE_NAME)
+    return {"bytes": (job.folder / FILE_NAME).stat().st_size}

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from flowers17.config import StudySettings
-from flowers17.data.duplicates import groups, known_pairs, near_duplicate_pairs
+from flowers17.data.duplicates import groups, known_pairs, merged_pairs, near_duplicate_pairs
 from flowers17.stages import Job, Stage
 
 
@@ -14,17 +14,15 @@ def stage(settings: StudySettings, images: Stage) -> Stage:
 
 
 def build(job: Job) -> Mapping[str, Any]:
-    """Find pairs by perceptual hashing; Flowers-17's known pairs come first."""
+    """Find pairs by perceptual hashing and add Flowers-17's known ones."""
     items = job.inputs["images"].json("items")
     names = items["names"]
     known = known_pairs(names) if items["verified"] else []
-    places = {(pair.first, pair.second) for pair in known}
     found = near_duplicate_pairs(
         job.inputs["images"].array("images"),
         progress=lambda done, total: job.progress(done, total, "images"),
     )
-    found = [pair for pair in found if (pair.first, pair.second) not in places]
-    methods = [(pair, "known") for pair in known] + [(pair, "perceptual hash") for pair in found]
+    pairs = merged_pairs(known, found)
     job.save_json(
         "pairs",
         [
@@ -34,10 +32,10 @@ def build(job: Job) -> Mapping[str, Any]:
                 "first_name": names[pair.first],
                 "second_name": names[pair.second],
                 "distance": pair.distance,
-                "method": method,
+                "method": "known" if pair.distance is None else "perceptual hash",
             }
-            for pair, method in methods
+            for pair in pairs
         ],
     )
-    job.save_array("groups", groups([*known, *found], len(names)))
-    return {"n_known": len(known), "n_found": len(found)}
+    job.save_array("groups", groups(pairs, len(names)))
+    return {"n_pairs": len(pairs), "n_known": len(known)}

@@ -7,7 +7,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from prefect import task
+from prefect import allow_failure, task
 from prefect.cache_policies import NO_CACHE
 from prefect.futures import PrefectFuture
 from prefect.logging import get_run_logger
@@ -92,6 +92,8 @@ def run_stages(stages: Sequence[Stage], places: Places) -> Results:
             if stage.tolerant:
                 for name, needed in stage.inputs.items():
                     inputs[name] = _settled(needed, inputs[name])
+            # Without the mark, a stage whose input failed would stay pending for ever.
+            inputs = {name: allow_failure(one) for name, one in inputs.items()}
             futures[stage.label] = runner.submit(
                 _prefect_task(stage),
                 parameters={"stage": stage, "inputs": inputs, "store": store},
@@ -115,7 +117,10 @@ def run_stages(stages: Sequence[Stage], places: Places) -> Results:
 def _settled(stage: Stage, pending: PrefectFuture[Any] | Result) -> Result:
     if isinstance(pending, Reference | Absent):
         return pending
-    value = pending.result(raise_on_failure=False)
+    return _result_of(stage, pending.result(raise_on_failure=False))
+
+
+def _result_of(stage: Stage, value: Result | Exception) -> Result:
     if isinstance(value, Exception):
         return Absent(str(value) or repr(value), optional=stage.optional)
     return value
@@ -139,8 +144,9 @@ def _prefect_task(stage: Stage) -> Any:
     retry_delay_seconds=exponential_backoff(2),
     retry_condition_fn=_is_transient,
 )
-def _run_stage(stage: Stage, inputs: Mapping[str, Result], store: Store) -> State[Any]:
-    absent = {name: found for name, found in inputs.items() if isinstance(found, Absent)}
+def _run_stage(stage: Stage, inputs: Mapping[str, Result | Exception], store: Store) -> State[Any]:
+    given = {name: _result_of(stage.inputs[name], found) for name, found in inputs.items()}
+    absent = {name: found for name, found in given.items() if isinstance(found, Absent)}
     if absent and not stage.tolerant:
         cause = next(iter(absent.values()))
         return Completed(name="Skipped", message=cause.reason, data=cause)
@@ -148,7 +154,7 @@ def _run_stage(stage: Stage, inputs: Mapping[str, Result], store: Store) -> Stat
     if view:
         view.started(stage.label)
     try:
-        outcome = _outcome(stage, inputs, store)
+        outcome = _outcome(stage, given, store)
     except Flowers17Error as problem:
         _tell(view, stage, "missing" if stage.optional else "failed", started)
         if not stage.optional or (isinstance(problem, DownloadFailed) and problem.transient):

@@ -41,7 +41,7 @@ def build(job: Job) -> Mapping[str, Any]:
     """Decode the source's images, or draw them."""
     source = Source(job.config["kind"], job.config["digest"], job.resources.get("source"))
     if "archive" in job.inputs:
-        source = replace(source, path=job.inputs["archive"].file("17flowers.tgz"))
+        source = replace(source, path=job.inputs["archive"].file(archive.FILE_NAME))
     images = image_set(
         source,
         size=job.config["size"],

@@ -6,6 +6,7 @@ from typing import Any
 
 from flowers17.artifacts import file_sha256
 from flowers17.config import StudySettings
+from flowers17.data.archive import datasplits_file
 from flowers17.data.splits import official_splits, study_splits
 from flowers17.stages import Job, Stage
 
@@ -14,8 +15,9 @@ def stage(settings: StudySettings, images: Stage, duplicates: Stage) -> Stage:
     """Return the stage of the splits; `datasplits.mat` beside the archive adds the official."""
     config: dict[str, Any] = settings.splits.model_dump()
     resources = {}
-    official = Path(images.resources.get("source", "rendered")).parent / "datasplits.mat"
-    if "source" in images.resources and official.is_file():
+    source = images.resources.get("source")
+    official = datasplits_file(Path(source)) if source and Path(source).is_file() else None
+    if official:
         config["official"] = file_sha256(official)
         resources["official"] = str(official)
     return Stage.of(

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from flowers17.data.download import download
-
 from flowers17.errors import DownloadFailed, WeightsMissing
 from flowers17.stages import Job, Stage
 from flowers17.transfer.weights import extractor_facts
@@ -26,9 +25,10 @@ def build(job: Job) -> Mapping[str, Any]:
     """Download the weights; raises WeightsMissing that says how to bring them by hand."""
     facts = extractor_facts(job.config["extractor"])
     try:
-        path = download(
+        job.unfinished.mkdir(parents=True, exist_ok=True)
+        downloaded = download(
             facts.url,
-            job.folder / facts.download_name,
+            job.unfinished / facts.download_name,
             md5=facts.md5,
             progress=lambda done, total: job.progress(done, total or 0, "bytes"),
         )
@@ -39,4 +39,5 @@ def build(job: Job) -> Mapping[str, Any]:
             f"{job.config['extractor']}: expected ImageNet weights in the weights folder or by "
             f"download; {problem}. Put {facts.file_names[0]} into the folder given as --weights-dir"
         ) from problem
-    return {"bytes": path.stat().st_size}
+    downloaded.rename(job.folder / downloaded.name)
+    return {"bytes": (job.folder / downloaded.name).stat().st_size}

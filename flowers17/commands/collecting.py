@@ -43,7 +43,7 @@ def garbage(store: Store, *, keep_studies: int, older_than_days: float) -> list[
         for place, one in manifests.items()
         if place not in kept and (created := _seconds(one["created"])) < limit
     ]
-    for folder in (".partial", ".damaged"):
+    for folder in (".partial", ".unfinished", ".damaged"):
         found += [
             (path.stat().st_mtime, f"{folder[1:]} {path.name[:40]}", path)
             for path in (store.root / folder).glob("*")

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from flowers17.errors import DownloadFailed, InvalidInput, WeightsMissing
 from flowers17.stages import Job, Stage
 
@@ -40,6 +42,8 @@ def add(job: Job) -> Mapping[str, Any]:
         raise InvalidInput("expected a flower, got a stone")
     elif problem == "bug":
         raise ZeroDivisionError("division by zero")
+    elif problem == "fails once" and not _second_try(job.resources["tries"]):
+        raise InvalidInput("expected a flower, got a stone")
     elif problem == "hangs once" and not _second_try(job.resources["tries"]):
         time.sleep(600)
     elif problem == "end of file":
@@ -54,6 +58,8 @@ def add(job: Job) -> Mapping[str, Any]:
         _chatter(job)
     for done in range(3):
         job.progress(done + 1, 3, "parts")
+    if "n_bytes" in job.config:
+        job.save_array("large", np.full(job.config["n_bytes"], 7, np.uint8))
     total = job.config["value"] + sum(one.json("total") for one in job.inputs.values())
     job.save_json("total", total)
     return {"total": total, "missing": len(job.missing)}
