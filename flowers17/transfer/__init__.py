@@ -1,0 +1,1 @@
+"""Pre-trained extractors and classical classifiers on their features (Part B.1)."""

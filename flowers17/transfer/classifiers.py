@@ -1,0 +1,226 @@
+"""Classifiers on features: fitted on every split's training part, evaluated on its validation part.
+
+SVM, logistic regression and neighbours see row-space coordinates (see `rowspace`) and predict
+what scikit-learn predicts on the normalised columns; naive Bayes and the random forest look at
+single columns and are given them. Logistic regression stops at a tolerance on its gradient,
+which fixes its probabilities to about 1e-3; nothing else is approximate.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from sklearn.model_selection import StratifiedKFold
+
+from flowers17.config import ClassifierSettings
+from flowers17.errors import InvalidInput, InvalidSettings
+from flowers17.seeds import derived_seed
+from flowers17.transfer.models import FAMILIES, Family, Rows, Task
+from flowers17.transfer.rowspace import check_features, one_thread, principal_components
+
+MAX_FOLDS = 5
+
+
+class SplitLike(Protocol):
+    """What is asked of a split: its name, its kind, and which rows train and validate."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def kind(self) -> str: ...
+    @property
+    def train(self) -> np.ndarray: ...
+    @property
+    def validation(self) -> np.ndarray: ...
+
+
+@dataclass(frozen=True)
+class SplitResult:
+    """What a classifier predicts for one split's validation images, in the split's order.
+
+    predicted: int64 (n_validation,); proba: float64 (n_validation, n_classes), rows sum to one
+    and are largest at `predicted`. chosen: the hyper-parameters fitted with.
+    """
+
+    name: str
+    kind: str
+    n_train: int
+    predicted: np.ndarray
+    proba: np.ndarray
+    n_correct: int
+    accuracy: float
+    chosen: dict[str, Any]
+
+
+def needs(classifier: str) -> Literal["rows", "features"]:
+    """Return what a classifier reads, unless components are asked for: they come from rows."""
+    return _family(classifier).reads
+
+
+def evaluate(
+    classifier: str,
+    settings: ClassifierSettings,
+    *,
+    features: np.ndarray | None = None,
+    rows: np.ndarray | None = None,
+    labels: np.ndarray,
+    splits: Sequence[SplitLike],
+    seed: int,
+    n_components: int | None = None,
+    search: bool = False,
+    n_jobs: int = -1,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[SplitResult]:
+    """Return what a classifier predicts on every split; no split sees another.
+
+    features: float32 (n, d), normalised columns; rows: float64 (n, r), row-space coordinates;
+    only what `needs` names is read, and `rows` if `n_components` is given: principal components
+    fitted on the training rows alone. labels: int (n,), 0..n_classes-1.
+    search: choose hyper-parameters by stratified cross-validation within the training rows.
+    n_jobs: threads of the random forest, -1 for all cores; never changes a result.
+    progress: told (splits done, splits in all).
+    Raises InvalidInput if arrays do not belong together, hold NaN, or a split lacks a class.
+    """
+    family = _family(classifier)
+    name = "rows" if n_components is not None else family.reads
+    matrix = rows if name == "rows" else features
+    if matrix is None:
+        raise InvalidInput(f"{classifier}: expected `{name}`, got None; pass the array")
+    n_classes = _check(matrix, name, labels, splits)
+    own_settings = getattr(settings, classifier)
+    whole = Rows(matrix)
+
+    def rows_for(train: np.ndarray) -> Rows:
+        if n_components is None:
+            return whole
+        return Rows(principal_components(matrix, train, n_components))
+
+    results = []
+    with one_thread():
+        for split in splits:
+            role = ("classifier", classifier, split.name)
+            chosen = own_settings
+            if search:
+                chosen = _best_variant(
+                    family, own_settings, rows_for, labels, split, derived_seed(seed, *role), n_jobs
+                )
+            task = Task(
+                rows=rows_for(split.train),
+                labels=labels,
+                train=split.train,
+                evaluated=split.validation,
+                seed=derived_seed(seed, *role, "fit"),
+                n_jobs=n_jobs,
+            )
+            proba = family.probas([chosen], task)[0]
+            results.append(_result(split, labels, proba, n_classes, chosen))
+            if progress is not None:
+                progress(len(results), len(splits))
+    return results
+
+
+def _family(classifier: str) -> Family:
+    try:
+        return FAMILIES[classifier]
+    except KeyError:
+        raise InvalidSettings(
+            f"classifier: expected one of {', '.join(FAMILIES)}, got {classifier!r}"
+        ) from None
+
+
+def _check(matrix: np.ndarray, name: str, labels: np.ndarray, splits: Sequence[SplitLike]) -> int:
+    """Return the number of classes of arrays and splits that belong together."""
+    check_features(matrix, name)
+    if labels.shape != (len(matrix),) or labels.dtype.kind not in "iu" or labels.min() < 0:
+        raise InvalidInput(
+            f"labels: expected {len(matrix)} integers from 0, one for each of the {name}, got "
+            f"{labels.dtype} {labels.shape}"
+        )
+    n_classes = int(labels.max()) + 1
+    if n_classes < 2:
+        raise InvalidInput("labels: expected at least two classes, got one")
+    for split in splits:
+        for part in ("train", "validation"):
+            indices = np.asarray(getattr(split, part))
+            if not indices.size or indices.min() < 0 or indices.max() >= len(labels):
+                raise InvalidInput(
+                    f"split {split.name}, {part}: expected rows in 0..{len(labels) - 1}, got "
+                    f"{f'{indices.min()}..{indices.max()}' if indices.size else 'none'}; "
+                    "make the splits again from the same images"
+                )
+        if np.intersect1d(split.train, split.validation).size:
+            raise InvalidInput(f"split {split.name}: the same rows train and validate")
+        absent = np.setdiff1d(np.arange(n_classes), labels[split.train])
+        if absent.size:
+            raise InvalidInput(
+                f"split {split.name}: expected every class among the training rows, got none of "
+                f"class {', '.join(map(str, absent))}; add images or leave the class out"
+            )
+    return n_classes
+
+
+def _best_variant(
+    family: Family,
+    settings: Any,
+    rows_for: Callable[[np.ndarray], Rows],
+    labels: np.ndarray,
+    split: SplitLike,
+    seed: int,
+    n_jobs: int,
+) -> Any:
+    """Return the settings that predict most training rows right when held out; the first of equals.
+
+    Stratified folds of the training rows, five or as many as the smallest class has images.
+    """
+    train = np.asarray(split.train)
+    smallest = int(np.bincount(labels[train]).min())
+    if smallest < 2:
+        raise InvalidInput(
+            f"split {split.name}: a search expects at least 2 training images a class, got "
+            f"{smallest}; add images or set search to false"
+        )
+    folds = StratifiedKFold(
+        min(MAX_FOLDS, smallest), shuffle=True, random_state=derived_seed(seed, "folds")
+    )
+    variants = family.variants(settings)
+    n_correct = np.zeros(len(variants), np.int64)
+    for k, (fitted, held_out) in enumerate(folds.split(train, labels[train])):
+        task = Task(
+            rows=rows_for(train[fitted]),
+            labels=labels,
+            train=train[fitted],
+            evaluated=train[held_out],
+            seed=derived_seed(seed, "fold", k),
+            n_jobs=n_jobs,
+            is_trial=True,
+        )
+        for index, proba in enumerate(family.probas(variants, task)):
+            n_correct[index] += np.count_nonzero(proba.argmax(axis=1) == labels[task.evaluated])
+    return variants[int(n_correct.argmax())]
+
+
+def _result(
+    split: SplitLike, labels: np.ndarray, proba: np.ndarray, n_classes: int, chosen: Any
+) -> SplitResult:
+    if proba.shape != (len(split.validation), n_classes) or not np.isfinite(proba).all():
+        raise InvalidInput(
+            f"split {split.name}: expected finite probabilities of {n_classes} classes, got "
+            f"{proba.shape} with NaN; look at the features"
+        )
+    predicted = proba.argmax(axis=1).astype(np.int64)
+    n_correct = int(np.count_nonzero(predicted == labels[split.validation]))
+    return SplitResult(
+        name=split.name,
+        kind=split.kind,
+        n_train=len(split.train),
+        predicted=predicted,
+        proba=proba.astype(np.float64, copy=False),
+        n_correct=n_correct,
+        accuracy=n_correct / len(predicted),
+        chosen={
+            key: value
+            for key, value in chosen.model_dump().items()
+            if not key.startswith("search_")
+        },
+    )

@@ -1,0 +1,172 @@
+"""Pre-trained networks without their top, and the feature maps they give.
+
+Keras is imported inside the functions: it takes seconds.
+"""
+
+import importlib
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import h5py
+import numpy as np
+from PIL import Image
+
+from flowers17.errors import InvalidInput
+from flowers17.seeds import generator
+from flowers17.transfer.weights import ExtractorFacts, check_input_size, extractor_facts
+
+if TYPE_CHECKING:
+    import keras
+
+BATCH_SIZE = 32
+
+
+def build_extractor(
+    name: str, *, input_size: int, weights_path: Path | None, seed: int
+) -> "keras.Model":
+    """Return a network without its top, its weights float32.
+
+    weights_path: a Keras 3 `.weights.h5` or a legacy Keras `.h5`, float32 or float16; without
+    one the network is untrained: He-normal kernels drawn from `seed`, the same everywhere.
+    Raises InvalidSettings if the network cannot take images so small, InvalidInput if the file
+    is damaged or belongs to another network.
+    """
+    facts = extractor_facts(name)
+    check_input_size(name, input_size)
+    applications = importlib.import_module(f"keras.applications.{facts.module}")
+    model = getattr(applications, facts.function)(
+        include_top=False, weights=None, input_shape=(input_size, input_size, 3)
+    )
+    if model.count_params() != facts.n_parameters:
+        raise InvalidInput(
+            f"keras.applications.{facts.function}: expected {facts.n_parameters:,} parameters, "
+            f"this version of Keras builds {model.count_params():,}; install the pinned version"
+        )
+    if weights_path is None:
+        _draw_weights(model, seed)
+    else:
+        _load_weights(model, Path(weights_path), name, facts)
+    model.trainable = False
+    return model
+
+
+def feature_maps(
+    model: "keras.Model",
+    images: np.ndarray,
+    *,
+    extractor: str,
+    input_size: int,
+    pooling: Literal["flatten", "average"] = "flatten",
+    batch_size: int = BATCH_SIZE,
+    progress: Callable[[int, int], None] | None = None,
+) -> np.ndarray:
+    """Return one row of features an image: float32 (n, h·w·c), or (n, c) if averaged.
+
+    images: uint8 (n, s, s, 3), of any s; resized to `input_size` where they differ and scaled as
+    the network expects. progress: told (images done, images in all) after every batch.
+    The same batch size gives the same bytes; another one differs by float rounding at most.
+    Raises InvalidInput for other shapes or types, and for features that are not finite.
+    """
+    if images.ndim != 4 or images.shape[3] != 3 or images.dtype != np.uint8 or not len(images):
+        raise InvalidInput(
+            f"images: expected uint8 (n, s, s, 3) with n > 0, got {images.dtype} {images.shape}"
+        )
+    if pooling not in ("flatten", "average"):
+        raise InvalidInput(f"pooling: expected `flatten` or `average`, got {pooling!r}")
+    if batch_size < 1:
+        raise InvalidInput(f"batch_size: expected at least 1, got {batch_size}")
+    module = extractor_facts(extractor).module
+    preprocess = importlib.import_module(f"keras.applications.{module}").preprocess_input
+    n = len(images)
+    h, w, c = model.output_shape[1:]
+    features = np.empty((n, c if pooling == "average" else h * w * c), np.float32)
+    # One shape for all batches, the last one filled up: another shape would compile anew.
+    n_in_batch = -(-n // -(-n // batch_size))
+    for start in range(0, n, n_in_batch):
+        stop = min(start + n_in_batch, n)
+        batch = np.zeros((n_in_batch, input_size, input_size, 3), np.float32)
+        batch[: stop - start] = resized(images[start:stop], input_size)
+        maps = model.predict_on_batch(preprocess(batch))[: stop - start]
+        if pooling == "average":
+            features[start:stop] = maps.mean(axis=(1, 2), dtype=np.float64)
+        else:
+            features[start:stop] = maps.reshape(stop - start, -1)
+        if progress is not None:
+            progress(stop, n)
+    if not np.isfinite(features).all():
+        raise InvalidInput(
+            f"features of {extractor}: expected finite numbers, got NaN or infinity; "
+            "its weights are damaged: replace the weight file"
+        )
+    return features
+
+
+def resized(images: np.ndarray, size: int) -> np.ndarray:
+    """Return uint8 images (n, size, size, 3): bilinear, antialiased where they shrink."""
+    if images.shape[1:3] == (size, size):
+        return images
+    return np.stack(
+        [
+            np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.BILINEAR))
+            for image in images
+        ]
+    )
+
+
+def _draw_weights(model: "keras.Model", seed: int) -> None:
+    """Draw every kernel from the seed; Keras's own initial draw reads a process-wide seed."""
+    for index, variable in enumerate(model.weights):
+        if "kernel" in variable.name:
+            h, w, n_in, n_out = shape = tuple(variable.shape)
+            fan_in = h * w * (1 if n_out == 1 else n_in)  # one output: a depthwise kernel
+            draw = generator(seed, "kernel", index).standard_normal(shape, dtype=np.float32)
+            variable.assign(draw * np.float32(np.sqrt(2.0 / fan_in)))
+
+
+def _load_weights(model: "keras.Model", path: Path, name: str, facts: ExtractorFacts) -> None:
+    advice = (
+        f"expected the weights of {facts.function} without top; replace the file, or remove it "
+        f"and let {facts.download_name} be downloaded"
+    )
+    if not path.is_file():
+        raise InvalidInput(f"{path}: no such file; {advice}")
+    try:
+        with h5py.File(path, "r") as file:
+            n_found = _n_values(file)
+            legacy = "layer_names" in file.attrs
+    except (OSError, RuntimeError, KeyError, ValueError) as problem:
+        raise InvalidInput(f"{path}: damaged or no HDF5 file ({problem}); {advice}") from problem
+    if n_found != facts.n_parameters:
+        raise InvalidInput(
+            f"{path}: holds {n_found:,} values where {name} has {facts.n_parameters:,}; {advice}"
+        )
+    # A weight that the file does not reach stays NaN, whatever Keras skips silently.
+    for variable in model.weights:
+        variable.assign(np.full(variable.shape, np.nan, np.float32))
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            # Keras tells its two formats apart by name alone.
+            link = Path(folder) / ("legacy.h5" if legacy else "keras3.weights.h5")
+            link.symlink_to(path.resolve())
+            model.load_weights(link)
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError, IndexError) as problem:
+        reason = str(problem).strip().splitlines()[0] if str(problem).strip() else repr(problem)
+        raise InvalidInput(f"{path}: not the weights of {name} ({reason}); {advice}") from problem
+    for variable in model.weights:
+        if not np.isfinite(variable.numpy()).all():
+            raise InvalidInput(f"{path}: {variable.path} holds NaN or was not found; {advice}")
+
+
+def _n_values(file: h5py.File) -> int:
+    """Count the values of all data sets, optimizer state left out."""
+    total = 0
+
+    def add(name: str, item: h5py.Group | h5py.Dataset) -> None:
+        nonlocal total
+        if isinstance(item, h5py.Dataset) and not name.startswith("optimizer"):
+            total += item.size
+
+    file.visititems(add)
+    return total

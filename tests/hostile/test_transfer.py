@@ -1,0 +1,189 @@
+"""Weights, features and splits that are not what they should be: each a clear error."""
+
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+
+from flowers17.config import ClassifierSettings
+from flowers17.data.splits import Split
+from flowers17.errors import InvalidInput, InvalidSettings
+from flowers17.transfer.classifiers import evaluate
+from flowers17.transfer.extractors import build_extractor, feature_maps
+from flowers17.transfer.models import FAMILIES
+from flowers17.transfer.rowspace import row_space, side_by_side
+from tests.unit.transfer.made_features import Made, made
+from tests.unit.transfer.networks import SIZE, keras3_file, legacy_file, small_network
+
+
+@pytest.fixture(scope="module")
+def network() -> Any:
+    return small_network()
+
+
+@pytest.fixture
+def weights(network: Any, tmp_path: Path) -> Path:
+    return keras3_file(network, tmp_path / "mobilenet_notop.weights.h5")
+
+
+@pytest.fixture(scope="module")
+def case() -> Made:
+    return made()
+
+
+def _refused(path: Path, says: str, extractor: str = "mobilenet") -> None:
+    with pytest.raises(InvalidInput, match=says) as caught:
+        build_extractor(extractor, input_size=SIZE, weights_path=path, seed=0)
+    assert str(path) in str(caught.value)
+    assert "replace the file" in str(caught.value)
+
+
+@pytest.mark.parametrize("writer", [keras3_file, legacy_file])
+def test_weights_of_another_network(writer: Any, network: Any, tmp_path: Path) -> None:
+    path = writer(network, tmp_path / "vgg16_notop.weights.h5")
+    _refused(path, "holds 3,228,864 values where vgg16 has 14,714,688", extractor="vgg16")
+
+
+@pytest.mark.parametrize("share", [0.0, 0.001, 0.5, 0.99])
+def test_truncated_weights(share: float, weights: Path) -> None:
+    content = weights.read_bytes()
+    weights.write_bytes(content[: int(len(content) * share)])
+    _refused(weights, "damaged or no HDF5 file")
+
+
+def test_file_that_is_no_hdf5(weights: Path) -> None:
+    weights.write_text("<html>404 Not Found</html>")
+    _refused(weights, "damaged or no HDF5 file")
+
+
+def test_no_weights_file(tmp_path: Path) -> None:
+    _refused(tmp_path / "none.weights.h5", "no such file")
+
+
+def test_folder_for_a_weights_file(tmp_path: Path) -> None:
+    _refused(tmp_path, "no such file")
+
+
+def test_same_number_of_values_in_other_shapes(weights: Path) -> None:
+    with h5py.File(weights, "a") as file:
+        kernel = file["layers/conv2d/vars/0"][:]
+        del file["layers/conv2d/vars/0"]
+        file["layers/conv2d/vars/0"] = kernel.ravel()
+    _refused(weights, "not the weights of mobilenet")
+
+
+def test_layer_under_another_name(weights: Path) -> None:
+    with h5py.File(weights, "a") as file:
+        file.move("layers/conv2d", "layers/convolution")
+    _refused(weights, "not the weights of mobilenet|holds NaN or was not found")
+
+
+def test_weights_with_nan(weights: Path) -> None:
+    with h5py.File(weights, "a") as file:
+        file["layers/conv2d/vars/0"][0, 0, 0, 0] = np.nan
+    _refused(weights, "holds NaN")
+
+
+@pytest.mark.parametrize(("extractor", "size"), [("xception", 70), ("inceptionv3", 74)])
+def test_input_below_what_the_network_takes(extractor: str, size: int) -> None:
+    with pytest.raises(InvalidSettings, match=f"{extractor} expects at least .* got {size}"):
+        build_extractor(extractor, input_size=size, weights_path=None, seed=0)
+
+
+def test_images_that_are_already_scaled(network: Any) -> None:
+    with pytest.raises(InvalidInput, match="expected uint8"):
+        feature_maps(network, np.zeros((1, 32, 32, 3)), extractor="mobilenet", input_size=SIZE)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_features_that_are_not_finite(value: float, case: Made) -> None:
+    features = case.maps[0].copy()
+    features[4, 2] = value
+    for used in (row_space, side_by_side):
+        with pytest.raises(InvalidInput, match="NaN or infinity in 1 rows, first in row 4"):
+            used([features])
+    for classifier in FAMILIES:
+        with pytest.raises(InvalidInput, match="NaN or infinity"):
+            _evaluated(classifier, features, case.labels, case.splits)
+
+
+def test_features_that_are_all_zero() -> None:
+    with pytest.raises(InvalidInput, match="zeros only"):
+        row_space([np.zeros((4, 9), np.float32)])
+
+
+def test_maps_of_different_images(case: Made) -> None:
+    with pytest.raises(InvalidInput, match=r"lengths \[80, 79\]"):
+        row_space([case.maps[0], case.maps[0][1:]])
+    with pytest.raises(InvalidInput, match=r"lengths \[\]"):
+        row_space([])
+
+
+def _evaluated(
+    classifier: str, features: np.ndarray, labels: np.ndarray, splits: list[Split], **options: Any
+) -> None:
+    evaluate(
+        classifier,
+        ClassifierSettings(),
+        features=features,
+        rows=features.astype(np.float64),
+        labels=labels,
+        splits=splits,
+        seed=1,
+        **options,
+    )
+
+
+def _split(train: Any, validation: Any) -> Split:
+    return Split("report", "report", 1, np.array(train, int), np.array(validation, int))
+
+
+ROWS = np.arange(80)
+
+
+@pytest.mark.parametrize("classifier", FAMILIES)
+@pytest.mark.parametrize(
+    ("split", "says"),
+    [
+        (_split(ROWS, []), "split report, validation: expected rows in 0..79, got none"),
+        (_split([], ROWS), "split report, train: expected rows in 0..79, got none"),
+        (_split(ROWS[:70], ROWS[70:] + 1), "expected rows in 0..79, got 71..80"),
+        (_split(ROWS[1:] - 2, [79]), "expected rows in 0..79, got -1..77"),
+        (_split(ROWS, ROWS[:1]), "the same rows train and validate"),
+        (_split(ROWS[16:], ROWS[:16]), "every class among the training rows, got none of class 0"),
+    ],
+)
+def test_split_that_cannot_be_used(split: Split, says: str, classifier: str, case: Made) -> None:
+    with pytest.raises(InvalidInput, match=says):
+        _evaluated(classifier, case.maps[0], case.labels, [split])
+
+
+@pytest.mark.parametrize(
+    ("labels", "says"),
+    [
+        (np.zeros(79, int), "expected 80 integers"),
+        (np.zeros((80, 2), int), "expected 80 integers"),
+        (np.zeros(80), "expected 80 integers"),
+        (np.full(80, -1), "expected 80 integers from 0"),
+        (np.zeros(80, int), "at least two classes"),
+    ],
+)
+def test_labels_that_do_not_belong(labels: np.ndarray, says: str, case: Made) -> None:
+    with pytest.raises(InvalidInput, match=says):
+        _evaluated("knn", case.maps[0], labels, case.splits)
+
+
+def test_array_that_a_classifier_needs_is_missing(case: Made) -> None:
+    for classifier, family in FAMILIES.items():
+        with pytest.raises(InvalidInput, match=f"{classifier}: expected `{family.reads}`"):
+            evaluate(
+                classifier, ClassifierSettings(), labels=case.labels, splits=case.splits, seed=1
+            )
+
+
+def test_search_with_one_training_image_of_a_class(case: Made) -> None:
+    split = _split(ROWS[15:], ROWS[:15])
+    with pytest.raises(InvalidInput, match="at least 2 training images a class, got 1"):
+        _evaluated("knn", case.maps[0], case.labels, [split], search=True)

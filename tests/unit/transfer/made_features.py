@@ -1,0 +1,35 @@
+"""Made features: few rows, many columns, classes that overlap a little."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from flowers17.data.splits import Split
+
+
+@dataclass(frozen=True)
+class Made:
+    """Feature maps of one set of images, labels and splits."""
+
+    maps: list[np.ndarray]
+    labels: np.ndarray
+    splits: list[Split]
+
+
+def made(*, n_classes: int = 5, n_each: int = 16, widths: tuple[int, ...] = (600,)) -> Made:
+    """Return maps as a network with rectified units gives them: most columns are zero."""
+    rng = np.random.default_rng(5)
+    labels = np.repeat(np.arange(n_classes), n_each)
+    maps = []
+    for width in widths:
+        centres = rng.standard_normal((n_classes, width)) * 0.6
+        noise = rng.standard_normal((len(labels), width)) * 2
+        maps.append(np.maximum(centres[labels] + noise - 0.5, 0).astype(np.float32))
+    splits = []
+    for name in ("report", "clean"):
+        order = np.concatenate(
+            [rng.permutation(np.flatnonzero(labels == label)) for label in range(n_classes)]
+        ).reshape(n_classes, n_each)
+        held_out, kept = order[:, : n_each // 4].ravel(), order[:, n_each // 4 :].ravel()
+        splits.append(Split(name, name, 1, np.sort(kept), np.sort(held_out)))  # type: ignore[arg-type]
+    return Made(maps, labels, splits)

@@ -1,0 +1,215 @@
+"""Every classifier predicts what plain scikit-learn predicts on the normalised columns."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.base import ClassifierMixin
+from sklearn.decomposition import PCA
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV, StratifiedKFold
+from sklearn.naive_bayes import GaussianNB
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.svm import SVC
+
+from flowers17.config import (
+    ClassifierSettings,
+    NeighboursSettings,
+    RandomForestSettings,
+    SvmSettings,
+)
+from flowers17.errors import InvalidSettings
+from flowers17.seeds import derived_seed
+from flowers17.transfer.classifiers import SplitResult, evaluate, needs
+from flowers17.transfer.models import FAMILIES
+from flowers17.transfer.rowspace import row_space, side_by_side
+from tests.unit.transfer.made_features import Made, made
+
+SEED = 17
+SETTINGS = ClassifierSettings(
+    random_forest=RandomForestSettings(n_estimators=40, search_n_estimators=10)
+)
+
+
+def _forest_seed(split: str) -> int:
+    return derived_seed(SEED, "classifier", "random_forest", split, "fit")
+
+
+PLAIN: dict[str, Callable[[str], ClassifierMixin]] = {
+    "naive_bayes": lambda split: GaussianNB(var_smoothing=1e-2),
+    "knn": lambda split: KNeighborsClassifier(5, weights="distance"),
+    "svm": lambda split: SVC(C=10, gamma=1, break_ties=True),
+    "logistic_regression": lambda split: LogisticRegression(C=100, tol=1e-8, max_iter=10_000),
+    "random_forest": lambda split: RandomForestClassifier(40, random_state=_forest_seed(split)),
+}
+
+
+@pytest.fixture(scope="module")
+def case() -> Made:
+    return made(widths=(600, 90))
+
+
+def _evaluated(classifier: str, case: Made, **options: Any) -> list[SplitResult]:
+    settings = options.pop("settings", SETTINGS)
+    return evaluate(
+        classifier,
+        settings,
+        features=side_by_side(case.maps),
+        rows=row_space(case.maps),
+        labels=options.pop("labels", case.labels),
+        splits=case.splits,
+        seed=SEED,
+        **options,
+    )
+
+
+@pytest.mark.parametrize("classifier", FAMILIES)
+def test_predictions_equal_plain_scikit_learn_on_the_columns(classifier: str, case: Made) -> None:
+    columns = side_by_side(case.maps).astype(np.float64)
+    for split, result in zip(case.splits, _evaluated(classifier, case), strict=True):
+        plain = PLAIN[classifier](split.name)
+        plain.fit(columns[split.train], case.labels[split.train])
+        np.testing.assert_array_equal(result.predicted, plain.predict(columns[split.validation]))
+        if classifier != "svm":
+            np.testing.assert_allclose(
+                result.proba, plain.predict_proba(columns[split.validation]), atol=1e-3
+            )
+        assert 0.4 < result.accuracy < 1  # neither chance nor child's play
+
+
+@pytest.mark.parametrize("kernel", ["linear", "rbf", "poly"])
+def test_svm_equals_scikit_learn_with_every_kernel(kernel: Any, case: Made) -> None:
+    columns = side_by_side(case.maps).astype(np.float64)
+    settings = ClassifierSettings(svm=SvmSettings(kernel=kernel, C=3, gamma=0.7))
+    for split, result in zip(case.splits, _evaluated("svm", case, settings=settings), strict=True):
+        plain = SVC(kernel=kernel, C=3, gamma=0.7, degree=3, coef0=1, break_ties=True)
+        plain.fit(columns[split.train], case.labels[split.train])
+        np.testing.assert_array_equal(result.predicted, plain.predict(columns[split.validation]))
+
+
+@pytest.mark.parametrize("classifier", ["naive_bayes", "knn", "svm", "logistic_regression"])
+def test_components_equal_a_scikit_learn_pipeline(classifier: str, case: Made) -> None:
+    columns = side_by_side(case.maps).astype(np.float64)
+    for split, result in zip(
+        case.splits, _evaluated(classifier, case, n_components=12), strict=True
+    ):
+        plain = make_pipeline(PCA(12, svd_solver="full"), PLAIN[classifier](split.name))
+        plain.fit(columns[split.train], case.labels[split.train])
+        np.testing.assert_array_equal(result.predicted, plain.predict(columns[split.validation]))
+
+
+def test_svm_search_equals_a_scikit_learn_grid_search(case: Made) -> None:
+    columns = side_by_side(case.maps).astype(np.float64)
+    split, result = case.splits[0], _evaluated("svm", case, search=True)[0]
+    settings = SETTINGS.svm
+    folds = StratifiedKFold(
+        5,
+        shuffle=True,
+        random_state=derived_seed(derived_seed(SEED, "classifier", "svm", "report"), "folds"),
+    )
+    by_gamma = {"C": settings.search_C, "gamma": settings.search_gamma}
+    grid = [
+        {"kernel": ["linear"], "C": settings.search_C},
+        {"kernel": ["rbf"], **by_gamma},
+        {"kernel": ["poly"], **by_gamma},
+    ]
+    plain = GridSearchCV(SVC(coef0=1, break_ties=True), grid, cv=folds, refit=False)
+    plain.fit(columns[split.train], case.labels[split.train])
+    scores = [
+        score
+        for tried, score in zip(
+            plain.cv_results_["params"], plain.cv_results_["mean_test_score"], strict=True
+        )
+        if all(result.chosen[key] == value for key, value in tried.items())
+    ]
+    assert scores == [pytest.approx(plain.cv_results_["mean_test_score"].max())]
+
+
+@pytest.mark.parametrize("classifier", FAMILIES)
+def test_search_equals_fitting_with_what_it_chose(classifier: str, case: Made) -> None:
+    for index, searched in enumerate(_evaluated(classifier, case, search=True)):
+        own = getattr(SETTINGS, classifier).model_copy(update=searched.chosen)
+        settings = SETTINGS.model_copy(update={classifier: own})
+        again = _evaluated(classifier, case, settings=settings)[index]
+        assert searched.proba.tobytes() == again.proba.tobytes()
+
+
+@pytest.mark.parametrize("classifier", FAMILIES)
+def test_probabilities_sum_to_one_and_agree_with_the_prediction(
+    classifier: str, case: Made
+) -> None:
+    for split, result in zip(case.splits, _evaluated(classifier, case), strict=True):
+        assert result.proba.dtype == np.float64
+        assert result.predicted.dtype == np.int64
+        np.testing.assert_allclose(result.proba.sum(axis=1), 1)
+        np.testing.assert_array_equal(result.proba.argmax(axis=1), result.predicted)
+        n_correct = np.count_nonzero(result.predicted == case.labels[split.validation])
+        assert result.n_correct == n_correct == round(result.accuracy * len(split.validation))
+
+
+@pytest.mark.parametrize("search", [False, True])
+@pytest.mark.parametrize("classifier", FAMILIES)
+def test_labels_of_validation_images_choose_nothing(
+    classifier: str, search: bool, case: Made
+) -> None:
+    labels = case.labels.copy()
+    validation = case.splits[0].validation
+    labels[validation] = (labels[validation] + 1) % 5
+    one_split = Made(case.maps, case.labels, case.splits[:1])
+    honest = _evaluated(classifier, one_split, search=search)[0]
+    disturbed = _evaluated(classifier, one_split, search=search, labels=labels)[0]
+    assert honest.proba.tobytes() == disturbed.proba.tobytes()
+    assert honest.chosen == disturbed.chosen
+
+
+@pytest.mark.parametrize("classifier", FAMILIES)
+def test_other_splits_and_threads_change_nothing(classifier: str, case: Made) -> None:
+    both = _evaluated(classifier, case, n_jobs=2)
+    reversed_case = Made(case.maps, case.labels, case.splits[::-1])
+    backwards = _evaluated(classifier, reversed_case, n_jobs=1)[::-1]
+    for first, second in zip(both, backwards, strict=True):
+        assert first.name == second.name
+        assert first.proba.tobytes() == second.proba.tobytes()
+
+
+def test_two_classes_are_as_good_as_many() -> None:
+    pair = made(n_classes=2)
+    for classifier in FAMILIES:
+        for result in _evaluated(classifier, pair):
+            assert result.proba.shape == (8, 2)
+            np.testing.assert_array_equal(result.proba.argmax(axis=1), result.predicted)
+
+
+def test_fewer_training_images_than_neighbours_all_vote() -> None:
+    pair = made(n_classes=2)
+    settings = ClassifierSettings(knn=NeighboursSettings(n_neighbors=100, weights="uniform"))
+    result = _evaluated("knn", pair, settings=settings)[0]
+    np.testing.assert_allclose(result.proba, 0.5)
+
+
+def test_only_what_a_classifier_needs_is_read(case: Made) -> None:
+    assert {name: needs(name) for name in FAMILIES} == {
+        "naive_bayes": "features",
+        "knn": "rows",
+        "svm": "rows",
+        "logistic_regression": "rows",
+        "random_forest": "features",
+    }
+    rows = row_space(case.maps)
+    common = {"labels": case.labels, "splits": case.splits, "seed": SEED}
+    evaluate("knn", SETTINGS, rows=rows, **common)  # type: ignore[arg-type]
+    evaluate("naive_bayes", SETTINGS, rows=rows, n_components=3, **common)  # type: ignore[arg-type]
+
+
+def test_progress_counts_the_splits(case: Made) -> None:
+    told: list[tuple[int, int]] = []
+    _evaluated("knn", case, progress=lambda done, total: told.append((done, total)))
+    assert told == [(1, 2), (2, 2)]
+
+
+def test_unknown_classifier_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(InvalidSettings, match="naive_bayes, knn, svm"):
+        needs("perceptron")

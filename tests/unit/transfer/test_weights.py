@@ -1,0 +1,102 @@
+"""Where weights come from is known without loading Keras."""
+
+import hashlib
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from types import MappingProxyType
+
+import pytest
+
+from flowers17.errors import ChecksumMismatch, InvalidInput, InvalidSettings
+from flowers17.transfer import weights
+from flowers17.transfer.weights import (
+    EXTRACTORS,
+    WeightsSource,
+    check_input_size,
+    extractor_facts,
+    keras_cache,
+    resolve_weights,
+)
+
+
+@pytest.fixture(autouse=True)
+def _empty_keras_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+
+
+def _written(path: Path, content: bytes = b"weights") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return path
+
+
+def test_no_module_of_the_study_loads_keras() -> None:
+    modules = ", ".join(
+        f"flowers17.transfer.{name}"
+        for name in ("weights", "extractors", "rowspace", "models", "classifiers")
+    )
+    code = f"import sys, {modules}; print({{'keras', 'tensorflow'}} & set(sys.modules))"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize("extractor", EXTRACTORS)
+def test_accepted_file_is_found_with_its_digest(extractor: str, tmp_path: Path) -> None:
+    facts = extractor_facts(extractor)
+    path = _written(tmp_path / "weights" / facts.file_names[0])
+    assert resolve_weights(extractor, path.parent) == WeightsSource(  # type: ignore[arg-type]
+        "file", path, hashlib.sha256(b"weights").hexdigest()
+    )
+
+
+def test_weights_folder_comes_before_the_cache_and_the_cache_before_the_download(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = replace(EXTRACTORS["vgg16"], md5=hashlib.md5(b"weights").hexdigest())
+    monkeypatch.setattr(weights, "EXTRACTORS", MappingProxyType({"vgg16": known}))
+    folder = tmp_path / "weights"
+    folder.mkdir()
+    assert resolve_weights("vgg16", folder) == WeightsSource("download")
+    assert resolve_weights("vgg16", None) == WeightsSource("download")
+    cached = _written(keras_cache() / known.download_name)
+    assert cached.is_relative_to(tmp_path)
+    assert resolve_weights("vgg16", folder).path == cached
+    assert resolve_weights("vgg16", None).path == cached
+    given = _written(folder / known.download_name)
+    assert resolve_weights("vgg16", folder).path == given
+    preferred = _written(folder / known.file_names[0])
+    assert resolve_weights("vgg16", folder).path == preferred
+
+
+def test_random_weights_look_for_no_file(tmp_path: Path) -> None:
+    assert resolve_weights("vgg16", tmp_path / "none", weights="random") == WeightsSource("random")
+
+
+def test_other_bytes_under_the_published_name_are_refused(tmp_path: Path) -> None:
+    path = _written(tmp_path / extractor_facts("vgg16").download_name)
+    with pytest.raises(ChecksumMismatch, match=r"expected md5 6d6bbae1.*delete it"):
+        resolve_weights("vgg16", path.parent)
+
+
+def test_weights_folder_that_is_none_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match=r"expected a folder .* found nothing"):
+        resolve_weights("vgg16", tmp_path / "none")
+    with pytest.raises(InvalidInput, match="found a file"):
+        resolve_weights("vgg16", _written(tmp_path / "file"))
+
+
+@pytest.mark.parametrize(
+    ("extractor", "smallest"),
+    [("vgg16", 32), ("inceptionv3", 75), ("mobilenet", 32), ("xception", 71)],
+)
+def test_input_below_the_smallest_is_refused(extractor: str, smallest: int) -> None:
+    check_input_size(extractor, smallest)
+    with pytest.raises(InvalidSettings, match=f"at least {smallest} pixels .* got {smallest - 1}"):
+        check_input_size(extractor, smallest - 1)
+
+
+def test_unknown_extractor_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(InvalidSettings, match="vgg16, inceptionv3, mobilenet, xception"):
+        extractor_facts("resnet50")
