@@ -1,0 +1,160 @@
+"""The whole of Table 8 for three extractors: this project's way, and plainly.
+
+Both start from the 1,360 images at 128 pixels and weights on the disk, and end with the validation
+predictions of five classifiers on each extractor, on the report's split, with the same
+hyper-parameters and the same normalised columns.
+
+  ours:  features once an extractor, row-space coordinates for three classifiers, `evaluate`
+  plain: what a person writes first, one script a cell: Keras's application with its weights,
+         `model.predict`, flatten, normalise, scikit-learn's classifier on the float32 columns with
+         scikit-learn's defaults for everything that is no hyper-parameter (threads, tolerance).
+         The features are extracted for each of the five classifiers; extraction is measured once
+         and counted five times.
+  plain, features kept: the same, but features are extracted once an extractor.
+
+Building a network, loading its weights and compiling it count in both ways; imports do not.
+"""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from measuring import SEED, Measurement, Timer, arguments, load, measured, median, print_machine
+
+EXTRACTORS = ("vgg16", "mobilenet", "xception")
+CLASSIFIERS = ("naive_bayes", "knn", "svm", "logistic_regression", "random_forest")
+
+
+def _arrays(folder: Path) -> list[np.ndarray]:
+    return [np.load(folder / f"{name}.npy") for name in ("images", "labels", "train", "validation")]
+
+
+def ours(timer: Timer, folder: Path, extractor: Any, weights_dir: Path) -> dict[str, np.ndarray]:
+    """Return every classifier's predictions."""
+    import keras  # noqa: F401  (not part of the measurement)
+
+    from flowers17.config import ClassifierSettings
+    from flowers17.data.splits import Split
+    from flowers17.transfer.classifiers import evaluate
+    from flowers17.transfer.extractors import build_extractor, feature_maps
+    from flowers17.transfer.rowspace import row_space, side_by_side
+    from flowers17.transfer.weights import resolve_weights
+
+    images, labels, train, validation = _arrays(folder)
+    with timer.step("extraction"):
+        path = resolve_weights(extractor, weights_dir).path
+        model = build_extractor(extractor, input_size=128, weights_path=path, seed=SEED)
+        features = feature_maps(model, images, extractor=extractor, input_size=128)
+    with timer.step("row space"):
+        rows, columns = row_space([features]), side_by_side([features])
+    predicted = {}
+    for classifier in CLASSIFIERS:
+        with timer.step(classifier):
+            result = evaluate(
+                classifier,
+                ClassifierSettings(),
+                features=columns,
+                rows=rows,
+                labels=labels,
+                splits=[Split("report", "report", None, train, validation)],
+                seed=SEED,
+            )
+            predicted[classifier] = result[0].predicted
+    return predicted
+
+
+def plain(timer: Timer, folder: Path, extractor: str, weights_dir: Path) -> dict[str, np.ndarray]:
+    """Return every classifier's predictions, with Keras and scikit-learn alone."""
+    from keras import applications
+    from sklearn.ensemble import RandomForestClassifier
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.naive_bayes import GaussianNB
+    from sklearn.neighbors import KNeighborsClassifier
+    from sklearn.preprocessing import normalize
+    from sklearn.svm import SVC
+
+    from flowers17.seeds import derived_seed
+    from flowers17.transfer.weights import extractor_facts, resolve_weights
+
+    images, labels, train, validation = _arrays(folder)
+    facts = extractor_facts(extractor)
+    module = getattr(applications, facts.module)
+    with timer.step("extraction"):
+        model = getattr(module, facts.function)(
+            include_top=False, weights=None, input_shape=(128, 128, 3)
+        )
+        model.load_weights(resolve_weights(extractor, weights_dir).path)  # type: ignore[arg-type]
+        maps = model.predict(module.preprocess_input(images.astype(np.float32)), verbose=0)
+        features = maps.reshape(len(maps), -1)
+    with timer.step("normalisation"):
+        columns = normalize(np.sign(features) * np.sqrt(np.abs(features)))
+    forest_seed = derived_seed(SEED, "classifier", "random_forest", "report", "fit")
+    models = {
+        "naive_bayes": GaussianNB(var_smoothing=1e-2),
+        "knn": KNeighborsClassifier(5, weights="distance"),
+        "svm": SVC(C=10, gamma=1, break_ties=True),
+        "logistic_regression": LogisticRegression(C=100, max_iter=10_000),
+        "random_forest": RandomForestClassifier(500, random_state=forest_seed),
+    }
+    predicted = {}
+    for classifier, estimator in models.items():
+        with timer.step(classifier):
+            estimator.fit(columns[train], labels[train])
+            predicted[classifier] = estimator.predict(columns[validation])
+    return predicted
+
+
+def main() -> None:
+    """Measure both ways in turn for each extractor, compare predictions, and print the ratios."""
+    options = arguments(__doc__).parse_args()
+    print_machine()
+    weights_dir = options.weights_dir.absolute()
+    data = load(options.dataset)
+    truth = data.labels[data.validation]
+    fast: list[dict[str, Measurement]] = []
+    slow: list[dict[str, Measurement]] = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for part in ("images", "labels", "train", "validation"):
+            np.save(folder / f"{part}.npy", getattr(data, part))
+        for _ in range(options.repeats):
+            fast.append({})
+            slow.append({})
+            for extractor in EXTRACTORS:
+                fast[-1][extractor] = measured(ours, folder, extractor, weights_dir)
+                slow[-1][extractor] = measured(plain, folder, extractor, weights_dir)
+                _print_pair(extractor, fast[-1][extractor], slow[-1][extractor], truth)
+    ours_s = [sum(m.total for m in one.values()) for one in fast]
+    kept_s = [sum(m.total for m in one.values()) for one in slow]
+    again_s = [
+        kept + (len(CLASSIFIERS) - 1) * sum(m.seconds["extraction"] for m in one.values())
+        for kept, one in zip(kept_s, slow, strict=True)
+    ]
+    print(f"ours {median(ours_s):.0f} s, peak {_peak(fast):.2f} GiB")
+    for text, seconds in (("plain", again_s), ("plain, features kept", kept_s)):
+        ratio = median([a / b for a, b in zip(seconds, ours_s, strict=True)])
+        print(f"{text} {median(seconds):.0f} s, peak {_peak(slow):.2f} GiB: {ratio:.2f}×")
+
+
+def _peak(runs: list[dict[str, Measurement]]) -> float:
+    return max(m.peak_gib for one in runs for m in one.values())
+
+
+def _print_pair(extractor: str, fast: Measurement, slow: Measurement, truth: np.ndarray) -> None:
+    print(f"{extractor}: ours {fast.total:.1f} s, plain with features kept {slow.total:.1f} s")
+    for step in dict.fromkeys([*fast.seconds, *slow.seconds]):
+        ours_s, plain_s = fast.seconds.get(step), slow.seconds.get(step)
+        times = " ".join(f"{'–' if s is None else f'{s:.2f}':>8}" for s in (ours_s, plain_s))
+        found = ""
+        if step in CLASSIFIERS:
+            one, other = fast.value[step], slow.value[step]
+            found = (
+                f"  accuracy {np.mean(one == truth):.3f} {np.mean(other == truth):.3f}, "
+                f"{np.count_nonzero(one != other)} of {len(truth)} predictions differ"
+            )
+        print(f"  {step:20} {times} s{found}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
