@@ -32,7 +32,7 @@ from flowers17.artifacts import (
     file_sha256,
     sha256_of,
 )
-from flowers17.errors import StageFailed
+from flowers17.errors import InvalidInput, StageFailed
 from flowers17.seeds import derived_seed
 
 # How a stage is described, stored and run does not change what it computes.
@@ -97,7 +97,10 @@ class Stage:
 
 
 def in_order(stages: Iterable[Stage]) -> list[Stage]:
-    """Return the stages and all that they need, inputs before what reads them, each once."""
+    """Return the stages and all that they need, inputs before what reads them, each once.
+
+    Raises InvalidInput if two different stages have one label.
+    """
     ordered: dict[str, Stage] = {}
 
     def add(stage: Stage) -> None:
@@ -105,6 +108,8 @@ def in_order(stages: Iterable[Stage]) -> list[Stage]:
             for needed in stage.inputs.values():
                 add(needed)
             ordered[stage.label] = stage
+        elif ordered[stage.label] != stage:
+            raise InvalidInput(f"expected one stage {stage.label!r}, got two that differ")
 
     for stage in stages:
         add(stage)

@@ -112,9 +112,7 @@ def _image_number(member: tarfile.TarInfo, path: Path) -> int | None:
         kind = _KINDS.get(member.type, "a special member")
         raise _refused(path, name, "only regular files below jpg/", kind)
     if member.size > MAX_MEMBER_BYTES:
-        raise _refused(
-            path, name, f"at most {MAX_MEMBER_BYTES:,} bytes", f"{member.size:,} bytes"
-        )
+        raise _refused(path, name, f"at most {MAX_MEMBER_BYTES:,} bytes", f"{member.size:,} bytes")
     if name in _IGNORED_FILES:
         return None
     match = _IMAGE.fullmatch(name)

@@ -87,9 +87,7 @@ class Canvas:
         inverse = np.linalg.inv(np.column_stack([along, across])).astype(np.float32)
         return inverse[0, 0] * x + inverse[0, 1] * y, inverse[1, 0] * x + inverse[1, 1] * y
 
-    def _paint(
-        self, window: tuple[slice, slice], colour: np.ndarray, alpha: np.ndarray
-    ) -> None:
+    def _paint(self, window: tuple[slice, slice], colour: np.ndarray, alpha: np.ndarray) -> None:
         under = self.pixels[window]
         under += alpha[..., None] * (colour - under)
 
@@ -150,8 +148,13 @@ class Canvas:
         first, second = frame[:, 0], frame[:, 1]
         around = 1.0 + abs(ruffle[0])
         window = self._window(
-            np.array([origin + a * around * first + b * around * second
-                      for a in (-1, 1) for b in (-1, 1)])
+            np.array(
+                [
+                    origin + a * around * first + b * around * second
+                    for a in (-1, 1)
+                    for b in (-1, 1)
+                ]
+            )
         )
         if window is None or abs(np.linalg.det(frame)) < 1e-7:
             return

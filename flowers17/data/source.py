@@ -52,9 +52,7 @@ def identify(spec: str) -> Source:
         try:
             return Source("archive", digest=file_sha256(path), path=path)
         except OSError as problem:
-            raise InvalidInput(
-                f"archive {path}: cannot be read ({problem.strerror})"
-            ) from problem
+            raise InvalidInput(f"archive {path}: cannot be read ({problem.strerror})") from problem
     got = "a file of another kind" if path.exists() else "no such file or folder"
     raise InvalidInput(f"dataset {spec!r}: expected {_FORMS}; got {got}")
 
@@ -73,6 +71,4 @@ def encoded_images(source: Source) -> EncodedSet:
         )
     if source.kind == "folder":
         return encoded_folder(source.path, digest=source.digest)
-    return encoded_archive(
-        source.path, sha256=source.digest if source.kind == "archive" else None
-    )
+    return encoded_archive(source.path, sha256=source.digest if source.kind == "archive" else None)

@@ -267,6 +267,4 @@ class ReportInputs:
     def comparable(self, one: FeatureMapSettings) -> bool:
         """Whether the study's number and ours measure the same thing on the same data."""
         made = self.feature_maps.get(one.name)
-        return bool(
-            self.is_oxford17 and made and made.like_the_study and not made.random_weights
-        )
+        return bool(self.is_oxford17 and made and made.like_the_study and not made.random_weights)

@@ -38,9 +38,7 @@ def confusion_matrix(inputs: ReportInputs) -> Figure | None:
             for index, name in enumerate(inputs.class_names):
                 middle = (index + 0.5) * cell
                 say(axes, left - 6, top + middle, shortened(name, 18), ha="right")
-                say(
-                    axes, left + middle, top - 6, shortened(name, 18), rotation=90, va="bottom"
-                )
+                say(axes, left + middle, top - 6, shortened(name, 18), rotation=90, va="bottom")
         text = svg_text(figure)
     tag = ", untrained weights" if best.random_weights else ""
     caption = (
@@ -66,7 +64,10 @@ def _matrix(
         share = count / totals[true]
         right = true == predicted
         axes.fill_between(
-            [x + 0.5, x + cell - 0.5], y + 0.5, y + cell - 0.5, lw=0,
+            [x + 0.5, x + cell - 0.5],
+            y + 0.5,
+            y + cell - 0.5,
+            lw=0,
             color=ACCENT if right else WARM,
             alpha=0.08 + 0.4 * share if right else min(0.6, 0.18 + 1.2 * share),
         )

@@ -34,22 +34,31 @@ def _short(classifier: str) -> str:
     return _SHORT.get(classifier, CLASSIFIERS.get(classifier, classifier))
 
 
-def _box(
-    axes: Axes, x: float, y: float, width: float, height: float, *, face: str = SOFT
-) -> None:
+def _box(axes: Axes, x: float, y: float, width: float, height: float, *, face: str = SOFT) -> None:
     axes.add_patch(
         FancyBboxPatch(
-            (x, y), width, height, boxstyle="round,pad=0,rounding_size=5", facecolor=face,
-            edgecolor=LINE, lw=1,
+            (x, y),
+            width,
+            height,
+            boxstyle="round,pad=0,rounding_size=5",
+            facecolor=face,
+            edgecolor=LINE,
+            lw=1,
         )
     )
 
 
 def _arrow(axes: Axes, start: tuple[float, float], end: tuple[float, float]) -> None:
     axes.annotate(
-        "", end, start,
+        "",
+        end,
+        start,
         arrowprops={
-            "arrowstyle": "-|>", "color": MUTED, "lw": 1, "shrinkA": 2, "shrinkB": 2,
+            "arrowstyle": "-|>",
+            "color": MUTED,
+            "lw": 1,
+            "shrinkA": 2,
+            "shrinkB": 2,
             "mutation_scale": 8,
         },
     )
@@ -223,6 +232,12 @@ def _mark(axes: Axes, x: float, y: float) -> None:
 
 def _study_mark(axes: Axes, x: float, y: float) -> None:
     axes.plot(
-        [x], [y], color=WARM, marker="D", markersize=5.5, markerfacecolor=PAPER,
-        markeredgecolor=WARM, markeredgewidth=1.5,
+        [x],
+        [y],
+        color=WARM,
+        marker="D",
+        markersize=5.5,
+        markerfacecolor=PAPER,
+        markeredgecolor=WARM,
+        markeredgewidth=1.5,
     )

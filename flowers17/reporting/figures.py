@@ -106,9 +106,7 @@ def one_image_a_class(inputs: ReportInputs) -> Figure | None:
         for place, (row, name) in enumerate(zip(rows, names, strict=True)):
             x = gap / 2 + (place % n_columns) * (cell + gap)
             y = gap + (place // n_columns) * (cell + text + gap)
-            axes.imshow(
-                images[row], extent=(x, x + cell, y + cell, y), interpolation="antialiased"
-            )
+            axes.imshow(images[row], extent=(x, x + cell, y + cell, y), interpolation="antialiased")
             axes.text(
                 x + cell / 2, y + cell + 9, shortened(name, 18), size=7, ha="center", color=INK
             )
@@ -160,12 +158,20 @@ def class_counts(inputs: ReportInputs) -> Figure | None:
             axes.text(left - 8, y + 8.5, shortened(name, 18), ha="right", va="center", size=9)
             axes.fill_between([left, left + training], y + 3, y + 14, color=ACCENT, lw=0)
             axes.fill_between(
-                [left + training + 1, left + training + 1 + held], y + 3, y + 14, color=ACCENT,
-                alpha=0.4, lw=0,
+                [left + training + 1, left + training + 1 + held],
+                y + 3,
+                y + 14,
+                color=ACCENT,
+                alpha=0.4,
+                lw=0,
             )
             axes.text(
-                left + training + held + 7, y + 8.5, str(int(sides[0][label] + sides[1][label])),
-                va="center", size=9, color=MUTED,
+                left + training + held + 7,
+                y + 8.5,
+                str(int(sides[0][label] + sides[1][label])),
+                va="center",
+                size=9,
+                color=MUTED,
             )
         axes.plot([left, left], [top, top + n * step], color=LINE, lw=1)
         text = svg_text(figure)

@@ -52,9 +52,7 @@ def lineages(inputs: ReportInputs) -> list[Lineage]:
     """Return the lineage of every artifact, in the order in which stages build on each other."""
     artifacts = {one.reference.key: (label, one) for label, one in sorted(inputs.artifacts.items())}
     known = {one.reference: anchor_of(one.reference) for _, one in artifacts.values()}
-    ordered = sorted(
-        artifacts.values(), key=lambda item: (_rank(item[1].reference.stage), item[0])
-    )
+    ordered = sorted(artifacts.values(), key=lambda item: (_rank(item[1].reference.stage), item[0]))
     return [_lineage(label, artifact, known) for label, artifact in ordered]
 
 

@@ -169,13 +169,9 @@ def flat(values: Any, prefix: str = "") -> list[tuple[str, str]]:
     [('seed', '17'), ('splits.n_repeats', '8')]
     """
     if isinstance(values, Mapping):
-        return [
-            line for name, value in values.items() for line in flat(value, f"{prefix}{name}.")
-        ]
+        return [line for name, value in values.items() for line in flat(value, f"{prefix}{name}.")]
     if isinstance(values, list) and values and isinstance(values[0], Mapping):
-        return [
-            (prefix.rstrip("."), "; ".join(_one_line(value) for value in values))
-        ]
+        return [(prefix.rstrip("."), "; ".join(_one_line(value) for value in values))]
     text = ", ".join(map(str, values)) if isinstance(values, list) else str(values)
     return [(prefix.rstrip("."), text)]
 

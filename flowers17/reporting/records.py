@@ -98,9 +98,7 @@ def inputs_of(artifact: Artifact) -> dict[str, Mapping[str, Any]]:
     """Return, by name, the references (stage, key, digest) that an artifact was made from."""
     material = artifact.manifest.get("material") or {}
     for given in (artifact.manifest.get("inputs"), material.get("inputs")):
-        found = {
-            name: value for name, value in (given or {}).items() if isinstance(value, Mapping)
-        }
+        found = {name: value for name, value in (given or {}).items() if isinstance(value, Mapping)}
         if found:
             return found
     return {}

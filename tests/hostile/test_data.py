@@ -148,9 +148,7 @@ ODD_IMAGES: dict[str, Callable[[], bytes]] = {
     "16-bit": lambda: saved(
         Image.fromarray(np.arange(400, dtype=np.uint16).reshape(20, 20) * 160), "PNG"
     ),
-    "palette with transparency": lambda: saved(
-        Image.new("P", (20, 20), 1), "PNG", transparency=0
-    ),
+    "palette with transparency": lambda: saved(Image.new("P", (20, 20), 1), "PNG", transparency=0),
     "one pixel": lambda: encoded((1, 1), kind="PNG"),
 }
 

@@ -42,6 +42,12 @@ def add(job: Job) -> Mapping[str, Any]:
         raise InvalidInput("expected a flower, got a stone")
     elif problem == "bug":
         raise ZeroDivisionError("division by zero")
+    elif problem == "halfway" and not _second_try(job.resources["tries"]):
+        job.unfinished.mkdir(parents=True)
+        (job.unfinished / "half").write_text("1")
+        raise InvalidInput("half done")
+    elif problem == "halfway":
+        (job.unfinished / "half").read_text()
     elif problem == "fails once" and not _second_try(job.resources["tries"]):
         raise InvalidInput("expected a flower, got a stone")
     elif problem == "hangs once" and not _second_try(job.resources["tries"]):

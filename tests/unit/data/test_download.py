@@ -83,9 +83,7 @@ def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     server.server_close()
 
 
-def broken_download(
-    site: Site, target: Path, n_bytes: int, *, sha256: str | None = None
-) -> None:
+def broken_download(site: Site, target: Path, n_bytes: int, *, sha256: str | None = None) -> None:
     site.break_after = n_bytes
     with pytest.raises(DownloadFailed) as failure:
         download(site.url, target, sha256=sha256)
@@ -135,9 +133,7 @@ def test_changed_file_is_noticed_though_the_server_ignores_if_range(
     site: Site, tmp_path: Path
 ) -> None:
     broken_download(site, tmp_path / "f", 100_000)
-    (tmp_path / "f.part.json").write_text(
-        f'{{"url": "{site.url}", "validator": "W/\\"old\\""}}'
-    )
+    (tmp_path / "f.part.json").write_text(f'{{"url": "{site.url}", "validator": "W/\\"old\\""}}')
     assert download(site.url, tmp_path / "f").read_bytes() == CONTENT
 
 

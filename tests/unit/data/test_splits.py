@@ -83,9 +83,7 @@ def test_group_too_large_for_either_side_is_refused_by_class_name() -> None:
     labels = np.repeat([0, 1], 5)
     same = np.array([0, 0, 0, 0, 0, 1, 2, 3, 4, 5])
     with pytest.raises(InvalidInput, match=r"class rose: its 5 images cannot.*add images"):
-        clean_split(
-            labels, same, validation_fraction=0.25, seed=0, class_names=("rose", "aster")
-        )
+        clean_split(labels, same, validation_fraction=0.25, seed=0, class_names=("rose", "aster"))
 
 
 def test_class_with_one_image_is_refused() -> None:

@@ -276,9 +276,7 @@ def tiny_study(root: Path, *, random: bool = False, **changes: Any) -> ReportInp
     """
     labels = np.repeat(np.arange(3), 16)
     pixels = np.random.default_rng(3).integers(0, 256, (48, 128, 128, 3), dtype=np.uint8)
-    errors = {
-        "naive_bayes": 4, "knn": 3, "svm": 1, "logistic_regression": 0, "random_forest": 2
-    }
+    errors = {"naive_bayes": 4, "knn": 3, "svm": 1, "logistic_regression": 0, "random_forest": 2}
     given: dict[str, Any] = {
         "images": pixels,
         "labels": labels,

@@ -35,7 +35,11 @@ def demo(demo_study: ReportInputs) -> dict[str, Figure]:
 def test_every_figure_is_made(real: dict[str, Figure]) -> None:
     assert list(real) == NUMBERS
     assert [one.file_name for one in real.values()] == [
-        "figure-01.png", "figure-01b.svg", "figure-07.svg", "figure-07b.svg", "figure-07c.svg",
+        "figure-01.png",
+        "figure-01b.svg",
+        "figure-07.svg",
+        "figure-07b.svg",
+        "figure-07c.svg",
     ]
 
 

@@ -124,5 +124,8 @@ def test_mean_of_nothing_is_refused() -> None:
 def test_within_includes_the_ends() -> None:
     interval = Interval(0.25, 0.5)
     assert [within(interval, value) for value in (0.24, 0.25, 0.5, 0.51)] == [
-        False, True, True, False
+        False,
+        True,
+        True,
+        False,
     ]

@@ -41,7 +41,14 @@ def _texts(row: Row) -> list[str]:
 def test_table_7_sets_the_studys_shapes_beside_ours(real_study: ReportInputs) -> None:
     row = _row(extractors_table(real_study), "MobileNet")
     assert _texts(row)[1:] == [
-        "87", "86", "3,206,976", "3,206,976", "4 × 4 × 1024", "4 × 4 × 1024", "16,384", "16,384",
+        "87",
+        "86",
+        "3,206,976",
+        "3,206,976",
+        "4 × 4 × 1024",
+        "4 × 4 × 1024",
+        "16,384",
+        "16,384",
         "ImageNet",
     ]
     assert row.cells[2].artifact == real_study.artifacts["features mobilenet"].reference
@@ -77,8 +84,12 @@ def test_table_8_keeps_the_rows_of_an_extractor_that_was_not_run(real_study: Rep
 
 
 def test_untrained_weights_are_labelled_and_never_judged(demo_study: ReportInputs) -> None:
-    for table in (extractors_table(demo_study), classifiers_table(demo_study),
-                  beyond_table(demo_study), paired_table(demo_study)):
+    for table in (
+        extractors_table(demo_study),
+        classifiers_table(demo_study),
+        beyond_table(demo_study),
+        paired_table(demo_study),
+    ):
         made = [row for row in table.rows if not row.missing]
         assert made
         assert all(row.tag == "untrained weights" for row in made), table.number
@@ -148,15 +159,17 @@ def test_pairs_on_one_side_are_not_cut() -> None:
 
 def test_near_duplicates_are_listed_with_their_class(real_study: ReportInputs) -> None:
     assert _texts(duplicates_table(real_study).rows[0]) == [
-        "image_0001.jpg", "image_0002.jpg", "daffodil", "3", "perceptual hash",
+        "image_0001.jpg",
+        "image_0002.jpg",
+        "daffodil",
+        "3",
+        "perceptual hash",
     ]
 
 
 def test_csv_has_unrounded_values_intervals_and_artifacts(real_study: ReportInputs) -> None:
     lines = list(csv.DictReader(io.StringIO(csv_text(classifiers_table(real_study)))))
-    line = next(
-        one for one in lines if (one["group"], one["classifier"]) == ("MobileNet", "svm")
-    )
+    line = next(one for one in lines if (one["group"], one["classifier"]) == ("MobileNet", "svm"))
     low, high = accuracy_interval(11, 12)
     assert (line["study"], line["ours"]) == ("0.929", repr(11 / 12))
     assert (float(line["ours_low"]), float(line["ours_high"])) == (low, high)

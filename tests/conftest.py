@@ -1,0 +1,51 @@
+"""What all tests share: an environment without Prefect settings of its own, and one server."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+
+import pytest
+
+_HOME = tempfile.TemporaryDirectory(prefix="flowers17-prefect-home-")
+
+
+def pytest_configure() -> None:
+    """Keep the person's Prefect settings and database out, before anything imports Prefect."""
+    for name in [name for name in os.environ if name.startswith("PREFECT_")]:
+        del os.environ[name]
+    os.environ["PREFECT_HOME"] = _HOME.name
+    os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
+    os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "CRITICAL"
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+
+
+def pytest_unconfigure() -> None:
+    """Leave nothing behind."""
+    _HOME.cleanup()
+
+
+@pytest.fixture(scope="session")
+def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Return the address of a private Prefect server that all tests share."""
+    from flows.local_server import Server
+
+    with Server() as server:
+        yield server.healthy()
+        _drain()
+
+
+def _drain() -> None:
+    from prefect.events.worker import EventsWorker
+    from prefect.logging.handlers import APILogHandler
+
+    APILogHandler().flush()
+    EventsWorker.drain_all()
+
+
+@pytest.fixture
+def api(prefect_api: str) -> Iterator[str]:
+    """Return the server's address; flows that the test calls talk to it."""
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    with temporary_settings({PREFECT_API_URL: prefect_api}):
+        yield prefect_api

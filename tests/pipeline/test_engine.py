@@ -1,0 +1,312 @@
+"""Stages as Prefect tasks, against a real server: the states it shows, and what is built when."""
+
+import threading
+from pathlib import Path
+
+import pytest
+from prefect import flow
+from prefect.client.orchestration import get_client
+
+from flowers17.artifacts import Store
+from flowers17.errors import StageFailed
+from flowers17.stages import Stage
+from tasks.engine import VIEW, Absent, shared_results
+from tasks.liveness import died
+from tests.support.processes import at_once, python
+from tests.support.stores import content, unfinished
+from tests.support.toy import number
+from tests.support.toy_flow import Run, run
+
+pytestmark = [pytest.mark.server, pytest.mark.usefixtures("api")]
+
+
+def _calls(path: Path) -> list[str]:
+    return sorted(path.read_text().split()) if path.exists() else []
+
+
+@pytest.fixture
+def calls(tmp_path: Path) -> dict[str, str]:
+    """Return the resource that makes toy stages note each time they are built."""
+    return {"calls": str(tmp_path / "calls")}
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    return tmp_path / "store"
+
+
+def _bytes_of_artifacts(store: Path) -> dict[str, bytes]:
+    """Return the artifacts' files without the manifests, which hold times."""
+    return {
+        name: data
+        for name, data in content(store).items()
+        if name.startswith("number/") and not name.endswith("manifest.json")
+    }
+
+
+class TestStates:
+    def test_are_completed_then_cached(self, store: Path) -> None:
+        a, b = number("a", 1), number("b", 2)
+        stages = [number("sum", 3, a, b)]
+        assert run(stages, store).names == dict.fromkeys(("a", "b", "sum"), "Completed")
+        again = run(stages, store)
+        assert again.names == dict.fromkeys(("a", "b", "sum"), "Cached")
+        assert again.tasks["sum"].type.value == "COMPLETED"
+        assert again.tasks["sum"].message == "sum is whole in the store"
+
+    def test_are_completed_again_for_what_was_damaged(self, store: Path) -> None:
+        stages = [number("sum", 3, number("a", 1), number("b", 2))]
+        first = run(stages, store).results
+        (store / "number" / first["a"].key / "total.json").write_text("100")  # type: ignore[union-attr]
+        again = run(stages, store)
+        assert again.names == {"a": "Completed", "b": "Cached", "sum": "Cached"}
+        assert again.results == first
+
+    def test_of_optional_stages_are_missing_and_skipped(self, store: Path) -> None:
+        weights = number("weights", 1, config={"problem": "missing"}, optional=True)
+        features = number("features", 2, weights, optional=True)
+        classifier = number("classifier", 3, features, optional=True)
+        other = number("other", 4)
+        done = run([classifier, other], store)
+        assert done.names == {
+            "classifier": "Skipped",
+            "features": "Skipped",
+            "other": "Completed",
+            "weights": "Missing",
+        }
+        why = Absent("expected weights, found none", optional=True)
+        assert done.results["classifier"] == done.results["features"] == why
+        assert done.tasks["classifier"].message == "expected weights, found none"
+        assert done.state.is_completed()
+
+    def test_of_a_failed_stage_and_of_what_needs_it(self, store: Path) -> None:
+        broken = number("broken", 1, config={"problem": "invalid"})
+        done = run([number("sum", 3, broken, number("b", 2)), number("alone", 4)], store)
+        assert done.state.is_failed()
+        assert done.tasks["broken"].is_failed()
+        assert done.names["alone"] == done.names["b"] == "Completed"
+        assert done.names["sum"] == "Skipped"
+        assert done.tasks["sum"].message == "expected a flower, got a stone"
+
+    @pytest.mark.parametrize("isolated", [False, True])
+    @pytest.mark.parametrize("problem", ["invalid", "bug"])
+    def test_are_failed_for_errors_of_any_kind(
+        self, store: Path, problem: str, isolated: bool
+    ) -> None:
+        done = run([number("a", 1, config={"problem": problem}, isolated=isolated)], store)
+        assert done.names == {"a": "Failed"}
+
+    def test_is_failed_when_the_process_was_killed(self, store: Path) -> None:
+        done = run([number("a", 1, config={"problem": "killed"}, isolated=True)], store)
+        assert done.names == {"a": "Failed"}
+        assert "ended by SIGKILL" in str(done.failure)
+
+
+class TestFailures:
+    def test_do_not_hold_up_what_does_not_need_them(
+        self, store: Path, calls: dict[str, str]
+    ) -> None:
+        broken = number("broken", 1, config={"problem": "invalid"})
+        others = [number(f"n{value}", value, resources=calls) for value in (7, 8, 9)]
+        done = run([broken, *others], store)
+        assert _calls(Path(calls["calls"])) == ["7", "8", "9"]
+        assert "1 of 4 stages have no result" in str(done.failure)
+        assert "broken: expected a flower, got a stone" in str(done.failure)
+
+    def test_raise_the_hint_to_run_again(self, store: Path) -> None:
+        broken = number("broken", 1, config={"problem": "invalid"})
+        with pytest.raises(StageFailed, match="run the same command again once the cause is"):
+            _ = run([broken], store).results
+
+    def test_name_a_bugs_reason_even_for_what_comes_after(self, store: Path) -> None:
+        broken = number("broken", 1, config={"problem": "bug"})
+        done = run([number("sum", 3, broken)], store)
+        assert "broken: division by zero" in str(done.failure)
+        assert "sum: " in str(done.failure)
+
+    def test_are_mended_by_running_again(
+        self, store: Path, calls: dict[str, str], tmp_path: Path
+    ) -> None:
+        once = {**calls, "tries": str(tmp_path / "tries")}
+        flaky = number("flaky", 1, config={"problem": "fails once"}, resources=once)
+        stages = [number("sum", 3, flaky, number("b", 2, resources=calls))]
+        assert run(stages, store).state.is_failed()
+        assert run(stages, store).names == {"b": "Cached", "flaky": "Completed", "sum": "Completed"}
+        assert _calls(Path(calls["calls"])) == ["1", "1", "2"]
+
+    def test_of_an_optional_input_leave_a_tolerant_stage_to_do_without(self, store: Path) -> None:
+        weights = number("weights", 1, config={"problem": "missing"}, optional=True)
+        report = number("report", 5, weights, number("b", 2), tolerant=True)
+        done = run([report], store)
+        assert done.names == {"b": "Completed", "report": "Completed", "weights": "Missing"}
+        manifest = Store(store).open(done.results["report"]).manifest  # type: ignore[arg-type]
+        assert manifest["metrics"] == {"total": 7, "missing": 1}
+
+    def test_of_a_needed_input_leave_a_tolerant_stage_to_do_without_too(self, store: Path) -> None:
+        broken = number("broken", 1, config={"problem": "invalid"})
+        done = run([number("report", 5, broken, number("b", 2), tolerant=True)], store)
+        assert done.names["report"] == "Completed"
+        assert done.state.is_failed()
+
+
+class TestRetries:
+    def test_bring_a_broken_download_to_its_end(
+        self, store: Path, calls: dict[str, str], tmp_path: Path
+    ) -> None:
+        resources = {**calls, "tries": str(tmp_path / "tries")}
+        stage = number("archive", 1, config={"problem": "transient"}, resources=resources)
+        done = run([stage], store)
+        assert done.names == {"archive": "Completed"}
+        assert _calls(Path(calls["calls"])) == ["1", "1"]
+
+    def test_are_not_made_for_what_will_not_change(
+        self, store: Path, calls: dict[str, str]
+    ) -> None:
+        run([number("a", 1, config={"problem": "invalid"}, resources=calls)], store)
+        assert _calls(Path(calls["calls"])) == ["1"]
+
+    @pytest.mark.slow
+    def test_that_fail_leave_an_optional_stage_out_and_the_study_whole(
+        self, store: Path, calls: dict[str, str]
+    ) -> None:
+        weights = number(
+            "weights", 1, config={"problem": "transient for ever"}, optional=True, resources=calls
+        )
+        done = run([number("report", 5, weights, tolerant=True)], store)
+        assert done.state.is_completed()
+        assert done.results["weights"] == Absent("the connection broke", optional=True)
+        assert _calls(Path(calls["calls"])) == ["1"] * 4
+
+
+class TestSharedResults:
+    def test_let_subflows_reuse_without_a_second_look(
+        self, store: Path, calls: dict[str, str]
+    ) -> None:
+        a = number("a", 1, resources=calls)
+
+        parts: list[Run] = []
+
+        @flow(name="whole")
+        def whole() -> None:
+            with shared_results():
+                parts.append(run([number("b", 2, a)], store))
+                parts.append(run([number("c", 3, a)], store))
+
+        whole()
+        assert [one.names for one in parts] == [
+            {"a": "Completed", "b": "Completed"},
+            {"c": "Completed"},
+        ]
+        assert set(parts[1].results) == {"a", "b", "c"}
+        assert _calls(Path(calls["calls"])) == ["1"]
+
+    def test_end_with_their_context(self) -> None:
+        with shared_results() as results:
+            results["a"] = Absent("gone", optional=True)
+        with shared_results() as later:
+            assert later == {}
+
+
+RUN = """
+import sys
+from pathlib import Path
+from tests.support.toy import number
+from tests.support.toy_flow import run
+
+if __name__ == "__main__":
+    store, calls = Path(sys.argv[1]), {"calls": sys.argv[2]}
+    slow = {"config": {"seconds": 0.5}, "resources": calls}
+    print("ready", flush=True)
+    sys.stdin.readline()
+    ones = [number(f"n{value}", value, isolated=value % 2 == 0, **slow) for value in range(4)]
+    done = run([number("sum", 100, *ones, resources=calls)], store)
+    print(sorted(set(done.names.values())), done.results["sum"].digest)
+"""
+
+
+class TestRunners:
+    @pytest.mark.slow
+    def test_two_processes_at_once_build_each_stage_once(
+        self, store: Path, tmp_path: Path, api: str
+    ) -> None:
+        script, calls = tmp_path / "two.py", tmp_path / "calls"
+        script.write_text(RUN)
+        arguments, env = (str(script), str(store), str(calls)), {"PREFECT_API_URL": api}
+        with python(*arguments, env=env) as one, python(*arguments, env=env) as other:
+            printed = at_once(one, other)
+        assert len({out.split()[-1] for out in printed}) == 1
+        assert _calls(calls) == ["0", "1", "100", "2", "3"]
+        assert unfinished(Store(store)) == []
+
+    def test_processes_make_the_same_bytes_as_local(self, store: Path, tmp_path: Path) -> None:
+        def stages() -> list[Stage]:
+            ones = [number(f"n{value}", value, seed=value) for value in range(5)]
+            return [number("sum", 100, *ones, isolated=True)]
+
+        other = tmp_path / "other"
+        run(stages(), store, runner="local")
+        run(stages(), other, runner="processes", workers=2)
+        assert _bytes_of_artifacts(store) == _bytes_of_artifacts(other)
+        assert len(_bytes_of_artifacts(store)) == 6
+
+    @pytest.mark.parametrize(("runner", "at_once"), [("local", 1), ("processes", 2)])
+    def test_run_so_many_stages_at_a_time(self, store: Path, runner: str, at_once: int) -> None:
+        seen = _Watcher()
+        token = VIEW.set(seen)
+        try:
+            ones = [number(f"n{value}", value, config={"seconds": 0.3}) for value in range(6)]
+            run(ones, store, runner=runner, workers=2)
+        finally:
+            VIEW.reset(token)
+        assert seen.most == at_once
+        assert seen.ends == dict.fromkeys((f"n{value}" for value in range(6)), "built")
+
+
+class _Watcher:
+    """Counts how many stages run at once."""
+
+    def __init__(self) -> None:
+        self.now = self.most = 0
+        self.ends: dict[str, str] = {}
+        self._lock = threading.Lock()
+
+    def started(self, label: str) -> None:
+        with self._lock:
+            self.now += 1
+            self.most = max(self.most, self.now)
+
+    def progress(self, label: str, done: int, total: int, unit: str) -> None:
+        pass
+
+    def ended(self, label: str, how: str, seconds: float) -> None:
+        with self._lock:
+            self.now -= 1
+            self.ends[label] = how
+
+
+class TestLiveness:
+    def test_a_run_is_registered_while_it_lives_and_not_after(self, store: Path) -> None:
+        seen: list[tuple[bool, bool]] = []
+
+        class Look(_Watcher):
+            def started(self, label: str) -> None:
+                [path] = (store / ".runs").iterdir()
+                seen.append((path.exists(), died(Store(store), path.name)))
+
+        token = VIEW.set(Look())
+        try:
+            done = run([number("a", 1)], store)
+        finally:
+            VIEW.reset(token)
+        assert seen == [(True, False)]
+        assert list((store / ".runs").iterdir()) == []
+        assert not died(Store(store), str(done.id))
+
+
+def test_lineage_is_shown_for_what_was_built(store: Path) -> None:
+    a = number("lineage a", 1)
+    run([number("lineage sum", 3, a)], store)
+    with get_client(sync_client=True) as client:
+        shown = {one.key: one.data for one in client.read_artifacts()}
+    assert "| total | 4 |" in str(shown["lineage-lineage-sum"])
+    assert "| input lineage a | `number/" in str(shown["lineage-lineage-sum"])

@@ -1,0 +1,176 @@
+"""A real `flowers17 serve` on a free port with a Prefect home of its own, and its API."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from flows.guardian import MARK
+from flows.local_server import free_port
+from tests.support.processes import environment, eventually
+
+FINAL = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
+SMALL = (
+    "dataset.n_classes=3",
+    "dataset.images_per_class=8",
+    "dataset.image_size=32",
+    "splits.n_repeats=0",
+    "features.table=[{extractor: mobilenet, pooling: average}]",
+    "features.classifiers.names=[naive_bayes, knn]",
+    "features.combinations=[]",
+)
+START_S = 120.0
+COMMAND = [sys.executable, "-c", "from flowers17.cli import main; main()"]
+
+
+def flowers17(
+    *arguments: str, home: Path, timeout: float = 120
+) -> subprocess.CompletedProcess[str]:
+    """Run the command line to its end."""
+    return subprocess.run(
+        [*COMMAND, *arguments],
+        env=environment(PREFECT_HOME=str(home)),
+        cwd=home,
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
+    )
+
+
+def processes(home: Path) -> dict[int, str]:
+    """Return the living processes that work on a Prefect home, with their command lines."""
+    found = {}
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            environ = (entry / "environ").read_bytes().split(b"\0")
+            command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+        except OSError:
+            continue
+        if f"PREFECT_HOME={home}".encode() in environ:
+            found[int(entry.name)] = command.strip()
+    return found
+
+
+class Serving:
+    """Starts and stops `serve`; talks to the API behind its UI."""
+
+    def __init__(self, folder: Path, *settings: str) -> None:
+        self.home, self.store, self.port = folder / "home", folder / "store", free_port()
+        self.home.mkdir(parents=True)
+        self.settings = settings
+        self.log = folder / "serve.log"
+        self.process: subprocess.Popen[bytes] | None = None
+        self.client = httpx.Client(
+            base_url=f"{self.ui}/api/", timeout=30, trust_env=False, follow_redirects=True
+        )
+
+    @property
+    def ui(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def running(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+    def start(self) -> "Serving":
+        """Start it and wait until its worker runs."""
+        options = [option for one in self.settings for option in ("--set", one)]
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [*COMMAND, "serve", "--port", str(self.port), "--store", str(self.store), *options],
+                env=environment(PREFECT_HOME=str(self.home)),
+                cwd=self.home,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        eventually(lambda: "Ctrl-C" in self.log.read_text() or not self.running, START_S)
+        assert "Ctrl-C" in self.log.read_text(), self.log.read_text()
+        return self
+
+    def end(self, number: signal.Signals) -> int:
+        """Send a signal, and return the exit code."""
+        assert self.process is not None
+        self.process.send_signal(number)
+        return self.process.wait(timeout=90)
+
+    def close(self) -> None:
+        """Stop it, kill whatever of it is left, and say so."""
+        self.client.close()
+        if self.running:
+            self.end(signal.SIGTERM)
+        for process in processes(self.home):
+            os.kill(process, signal.SIGKILL)
+
+    def deployment(self, name: str) -> dict[str, Any]:
+        """Return what the server holds of a deployment."""
+        return self.client.get(f"deployments/name/{name}/{name}").raise_for_status().json()
+
+    def start_run(self, name: str, **request: Any) -> httpx.Response:
+        """Start a run as the UI does: with the whole of the deployment's request."""
+        deployment = self.deployment(name)
+        values = {"request": {**deployment["parameters"]["request"], **request}}
+        return self.client.post(
+            f"deployments/{deployment['id']}/create_flow_run", json={"parameters": values}
+        )
+
+    def run(self, flow_run_id: str) -> dict[str, Any]:
+        """Return what the server holds of a run."""
+        return self.client.get(f"flow_runs/{flow_run_id}").raise_for_status().json()
+
+    def reaches(self, flow_run_id: str, *types: str, seconds: float = 120) -> dict[str, Any]:
+        """Return the run once its state is of one of these types; fails if it never is."""
+        deadline = time.monotonic() + seconds
+        while (found := self.run(flow_run_id))["state_type"] not in types:
+            assert time.monotonic() < deadline, (found["state"], self.worker_log())
+            time.sleep(0.2)
+        return found
+
+    def worker_log(self) -> str:
+        """Return what the worker and its runs wrote."""
+        return (self.home / "flowers17-logs" / "worker.log").read_text()[-4000:]
+
+    def tasks(self, flow_run_id: str) -> dict[str, list[str]]:
+        """Return the names of the states of a run's tasks, by label, oldest first."""
+        wanted = {"flow_runs": {"id": {"any_": [flow_run_id]}}, "sort": "EXPECTED_START_TIME_ASC"}
+        found: dict[str, list[str]] = {}
+        for one in self.client.post("task_runs/filter", json=wanted).json():
+            found.setdefault(one["name"], []).append(one["state_name"])
+        return found
+
+    def artifacts(self, flow_run_id: str) -> dict[str, dict[str, Any]]:
+        """Return the artifacts that a run shows, by key."""
+        wanted = {"artifacts": {"flow_run_id": {"any_": [flow_run_id]}}, "limit": 200}
+        return {one["key"]: one for one in self.client.post("artifacts/filter", json=wanted).json()}
+
+    def processes_of(self, flow_run_id: str) -> list[int]:
+        """Return the processes that work on a run, those of isolated stages included."""
+        return list(_carrying(f"PREFECT__FLOW_RUN_ID={flow_run_id}"))
+
+    def workers(self) -> list[int]:
+        """Return the worker's process."""
+        return [pid for pid, command in processes(self.home).items() if "worker start" in command]
+
+    @property
+    def marked(self) -> list[int]:
+        """The processes that any `serve` of this home started."""
+        ours = processes(self.home)
+        return [pid for pid in ours if pid in set(_carrying(MARK, prefix=True))]
+
+
+def _carrying(variable: str, *, prefix: bool = False) -> Iterator[int]:
+    wanted = variable.encode() + (b"=" if prefix else b"")
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            environ = (entry / "environ").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if any(one.startswith(wanted) if prefix else one == wanted for one in environ):
+            yield int(entry.name)

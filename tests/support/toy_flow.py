@@ -1,0 +1,62 @@
+"""A flow of toy stages, and what the Prefect server says of its runs."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from prefect import flow
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+from prefect.states import State
+
+from flowers17.config import Places
+from flowers17.errors import Flowers17Error
+from flowers17.stages import Stage
+from tasks.engine import Results, run_stages
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run of a flow: its state, results by label, and its tasks' states by label."""
+
+    state: State[Any]
+    tasks: dict[str, State[Any]]
+    id: UUID
+
+    @property
+    def results(self) -> Results:
+        """What the flow returned; raises what made it fail."""
+        value = self.state.result(raise_on_failure=True)
+        assert isinstance(value, dict)
+        return value
+
+    @property
+    def names(self) -> dict[str, str | None]:
+        """The names of the tasks' states, as the UI shows them."""
+        return {label: state.name for label, state in sorted(self.tasks.items())}
+
+    @property
+    def failure(self) -> Flowers17Error:
+        """What made the flow fail."""
+        problem = self.state.result(raise_on_failure=False)
+        assert isinstance(problem, Flowers17Error)
+        return problem
+
+
+def run(stages: Iterable[Stage], store: Path, **places: Any) -> Run:
+    """Run the stages as a flow, and return what the server tells of it."""
+    wanted = list(stages)
+
+    @flow(name="toy")
+    def toy() -> Results:
+        return run_stages(wanted, Places(store=store, **places))
+
+    state = toy(return_state=True)
+    flow_run_id = state.state_details.flow_run_id
+    assert flow_run_id is not None
+    chosen = FlowRunFilter(id=FlowRunFilterId(any_=[flow_run_id]))
+    with get_client(sync_client=True) as client:
+        found = client.read_task_runs(flow_run_filter=chosen)
+    return Run(state, {one.name: one.state for one in found if one.state}, flow_run_id)

@@ -1,0 +1,163 @@
+"""A stage in a process of its own: its errors, its end, and its parent's end."""
+
+import logging
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flowers17.artifacts import Store
+from flowers17.errors import ArtifactDamaged, DownloadFailed, InvalidInput, StageFailed
+from flowers17.isolation import ensure_isolated
+from flowers17.stages import Outcome, ensure
+from tests.support.processes import eventually, kill, python, session_members
+from tests.support.stores import content, unfinished
+from tests.support.toy import number
+
+logger = logging.getLogger("tests.isolation")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "store")
+
+
+def _isolated(store: Store, problem: str | None = None, **rest: Any) -> Outcome:
+    config = {"problem": problem, **rest.pop("config", {})}
+    return ensure_isolated(
+        number("a", 4, config=config, isolated=True, **rest),
+        {},
+        store,
+        progress=lambda done, total, unit: None,
+        logger=logger,
+    )
+
+
+class TestResult:
+    def test_has_the_bytes_of_a_build_in_this_process(self, store: Store, tmp_path: Path) -> None:
+        outcome = _isolated(store, seed=5)
+        other = Store(tmp_path / "other")
+        here = ensure(number("a", 4, config={"problem": None}, seed=5), {}, other)
+        assert outcome == here
+        assert content(store.open(outcome.reference).path)["total.json"] == b"4\n"
+
+    def test_is_reused_the_second_time(self, store: Store) -> None:
+        assert [_isolated(store).reused, _isolated(store).reused] == [False, True]
+
+    def test_comes_with_progress_and_logs(
+        self, store: Store, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        told: list[tuple[int, int, str]] = []
+        with caplog.at_level(logging.INFO):
+            ensure_isolated(
+                number("a", 4, config={"problem": "chatty"}, isolated=True),
+                {},
+                store,
+                progress=lambda *one: told.append(one),
+                logger=logger,
+            )
+        assert len(told) == 4 * 20 + 3
+        assert told[-1] == (3, 3, "parts")
+        assert sorted(caplog.messages) == sorted(
+            f"{thread} {'x' * 100_000}" for thread in range(4) for _ in range(20)
+        )
+
+
+class TestErrors:
+    @pytest.mark.parametrize(
+        ("problem", "kind", "message"),
+        [
+            ("invalid", InvalidInput, "expected a flower, got a stone"),
+            ("bug", ZeroDivisionError, "division by zero"),
+            ("end of file", EOFError, "compressed file ended early"),
+        ],
+    )
+    def test_keep_type_and_message(
+        self, store: Store, problem: str, kind: type[Exception], message: str
+    ) -> None:
+        with pytest.raises(kind, match=re.escape(message)) as caught:
+            _isolated(store, problem)
+        assert type(caught.value) is kind
+        assert "tests/support/toy.py" in caught.value.__notes__[0]  # the child's traceback
+        assert unfinished(store) == []
+
+    def test_keep_their_attributes(self, store: Store, tmp_path: Path) -> None:
+        with pytest.raises(DownloadFailed, match="the connection broke") as caught:
+            _isolated(store, "transient", resources={"tries": str(tmp_path / "tries")})
+        assert caught.value.transient is True
+
+    def test_that_cannot_cross_a_pipe_are_told_in_words(self, store: Store) -> None:
+        with pytest.raises(StageFailed, match=r"stage a: Unsendable\('a flower is red'\)"):
+            _isolated(store, "unsendable")
+
+    def test_of_a_damaged_input_are_that_of_the_store(self, store: Store) -> None:
+        a = number("a", 4)
+        given = {"a": ensure(a, {}, store).reference}
+        (store.folder("number", given["a"].key) / "total.json").write_text("400")
+        with pytest.raises(ArtifactDamaged, match="its bytes are not those published"):
+            ensure_isolated(
+                number("sum", 1, a, isolated=True),
+                given,
+                store,
+                progress=lambda *one: None,
+                logger=logger,
+            )
+
+
+class TestEnd:
+    def test_by_a_signal_is_said_with_its_name(self, store: Store) -> None:
+        with pytest.raises(StageFailed, match=r"ended by SIGKILL \(out of memory\?\)\. Run the"):
+            _isolated(store, "killed")
+
+    def test_without_a_result_is_said_with_the_exit_code(self, store: Store) -> None:
+        with pytest.raises(StageFailed, match="ended with exit code 3 and no result"):
+            _isolated(store, "exit")
+
+    def test_comes_when_the_time_is_over(self, store: Store, tmp_path: Path) -> None:
+        calls = tmp_path / "calls"
+        started = time.monotonic()
+        with pytest.raises(StageFailed, match="expected to end within 4 s; it was stopped"):
+            _isolated(
+                store,
+                config={"seconds": 600},
+                timeout_s=4.0,
+                resources={"calls": str(calls)},
+            )
+        assert time.monotonic() - started < 30
+        assert calls.read_text() == "4\n"  # it was at work when it was stopped
+
+    def test_frees_the_lock_so_that_the_next_can_build(self, store: Store, tmp_path: Path) -> None:
+        tries = tmp_path / "tries"
+        with pytest.raises(StageFailed, match="it was stopped"):
+            _isolated(store, "hangs once", timeout_s=3.0, resources={"tries": str(tries)})
+        assert tries.exists()
+        assert len(unfinished(store)) == 1
+        assert not _isolated(store, "hangs once", resources={"tries": str(tries)}).reused
+        assert unfinished(store) == []
+
+
+PARENT = """
+import logging, sys
+from flowers17.artifacts import Store
+from flowers17.isolation import ensure_isolated
+from tests.support.toy import number
+
+if __name__ == "__main__":
+    stage = number("a", 4, config={"seconds": 600}, resources={"calls": sys.argv[2]})
+    quiet = lambda done, total, unit: None
+    ensure_isolated(stage, {}, Store(sys.argv[1]), progress=quiet, logger=logging.getLogger())
+"""
+
+
+def test_a_child_ends_with_its_killed_parent(tmp_path: Path) -> None:
+    script, calls = tmp_path / "parent.py", tmp_path / "calls"
+    script.write_text(PARENT)
+    with python(str(script), str(tmp_path / "store"), str(calls)) as parent:
+        assert eventually(calls.exists, 60), "the child never began"
+        family = session_members(parent.pid)
+        assert len(family) >= 2
+        kill(parent.pid)
+        parent.wait(30)
+        assert eventually(lambda: session_members(parent.pid) == [], 30)

@@ -1,0 +1,201 @@
+"""What a person may ask for, and how wrong requests are refused."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import BaseModel, ValidationError
+
+from flowers17.config import Places, StudySettings
+from flowers17.errors import InvalidInput, InvalidSettings
+from flowers17.profiles import PROFILES
+from flowers17.request import StudyRequest, request_from, validated
+
+
+class TestOverrides:
+    @pytest.mark.parametrize("profile", PROFILES)
+    def test_none_leave_the_profile_as_it_is(self, profile: str) -> None:
+        assert request_from(profile=profile).settings == PROFILES[profile]  # type: ignore[index]
+
+    def test_change_one_value_and_no_other(self) -> None:
+        before = PROFILES["demo"].model_dump()
+        after = request_from(["features.classifiers.svm.C=2.5"]).settings.model_dump()
+        assert after["features"]["classifiers"]["svm"].pop("C") == 2.5
+        assert before["features"]["classifiers"]["svm"].pop("C") != 2.5
+        assert after == before
+
+    @pytest.mark.parametrize(
+        ("assignment", "read"),
+        [
+            ("seed=3", lambda one: one.seed == 3),
+            ("dataset.n_classes=3", lambda one: one.dataset.n_classes == 3),
+            ("splits.validation_fraction=0.5", lambda one: one.splits.validation_fraction == 0.5),
+            (
+                "features.classifiers.naive_bayes.var_smoothing=1e-3",
+                lambda one: one.features.classifiers.naive_bayes.var_smoothing == 0.001,
+            ),
+            ("features.combinations=[]", lambda one: one.features.combinations == ()),
+            (
+                "features.classifiers.names=[svm, knn]",
+                lambda one: one.features.classifiers.names == ("svm", "knn"),
+            ),
+            (
+                "features.table=[{extractor: mobilenet, input_size: 64, pooling: average}]",
+                lambda one: [each.name for each in one.features.table] == ["mobilenet@64-average"],
+            ),
+            ("dataset.source=a=b", lambda one: one.dataset.source == "a=b"),
+        ],
+        ids=lambda one: one if isinstance(one, str) else "",
+    )
+    def test_are_read_as_yaml(self, assignment: str, read: Any) -> None:
+        assert read(request_from([assignment]).settings)
+
+    def test_that_come_later_win(self) -> None:
+        assert request_from(["seed=3", "seed=4"]).settings.seed == 4
+
+    def test_of_several_values_below_one_name_add_up(self) -> None:
+        settings = request_from(["dataset.n_classes=3", "dataset.image_size=32"]).settings
+        assert (settings.dataset.n_classes, settings.dataset.image_size) == (3, 32)
+
+    def test_leave_the_profiles_themselves_alone(self) -> None:
+        before = PROFILES["demo"].model_dump_json()
+        assert request_from(["seed=3", "features.combinations=[]"]).settings.seed == 3
+        assert PROFILES["demo"].model_dump_json() == before
+
+    def test_dataset_replaces_the_profiles_source(self) -> None:
+        settings = request_from(profile="quick", dataset="flowers.tgz").settings
+        assert settings.dataset.source == "flowers.tgz"
+        assert settings.features == PROFILES["quick"].features
+
+
+class TestWrongValues:
+    @pytest.mark.parametrize(
+        ("assignment", "said"),
+        [
+            ("sed=3", "unknown one; did you mean set.seed?"),
+            ("dataset.n_clases=3", "did you mean set.dataset.n_classes?"),
+            ("features.classifiers.svm.c=1", "did you mean set.features.classifiers.svm.C?"),
+            ("unlike_anything_known=1", "unknown one; see `flowers17 settings`"),
+            ("seed=-1", "greater than or equal to 0, got -1"),
+            ("seed=2147483648", "less than 2147483648, got 2147483648"),
+            ("seed=1.5", "got 1.5"),
+            ("seed=many", "valid integer"),
+            ("seed=[1]", "valid integer"),
+            ("dataset.n_classes=1", "greater than or equal to 2, got 1"),
+            ("dataset.n_classes=18", "less than or equal to 17, got 18"),
+            ("dataset.image_size=15", "greater than or equal to 16, got 15"),
+            ("dataset.image_size=1025", "less than or equal to 1024, got 1025"),
+            ("dataset.source=''", "at least 1 character"),
+            ("splits.validation_fraction=0", "greater than 0, got 0"),
+            ("splits.validation_fraction=1", "less than 1, got 1"),
+            ("splits.validation_fraction=.nan", "got nan"),
+            ("features.classifiers.svm.C=-.inf", "greater than 0, got -inf"),
+            pytest.param(
+                "features.classifiers.svm.C=.inf",
+                "got inf",
+                marks=pytest.mark.xfail(strict=True, reason="Model allows infinite numbers"),
+            ),
+            ("features.classifiers.svm.kernel=cubic", "'linear', 'rbf' or 'poly', got 'cubic'"),
+            ("features.classifiers.names=[]", "at least 1 item"),
+            ("features.table=[{extractor: resnet}]", "got 'resnet'"),
+            ("features.table=[{extractor: vgg16, size: 3}]", "set.features.table.0.size"),
+            ("features.table=vgg16", "valid tuple"),
+            ("features.weights=imagnet", "'imagenet' or 'random', got 'imagnet'"),
+            ("seed", "expected KEY=VALUE, got 'seed'"),
+            ("=3", "expected KEY=VALUE, got '=3'"),
+            ("seed=[1", "expected a YAML value, got '[1'"),
+            ("seed=!!python/object/apply:os.system [ls]", "expected a YAML value"),
+        ],
+    )
+    def test_are_refused_with_the_reason(self, assignment: str, said: str) -> None:
+        with pytest.raises(InvalidSettings) as caught:
+            _ = request_from([assignment]).settings
+        assert said in str(caught.value)
+        assert assignment.partition("=")[0] in str(caught.value)
+
+    def test_are_all_named_at_once(self) -> None:
+        with pytest.raises(InvalidSettings) as caught:
+            request_from(["seed=-1", "dataset.n_classes=99", "nonsense=1"], profile="demi")
+        assert len(str(caught.value).splitlines()) == 4
+
+    @pytest.mark.parametrize("values", [["seed=1", "seed.deep=2"], ["dataset.source.deep=1"]])
+    def test_below_a_single_value_are_refused(self, values: list[str]) -> None:
+        with pytest.raises(InvalidSettings, match=r"set\.dataset\.source|seed\.deep"):
+            request_from(values)
+
+    @pytest.mark.parametrize(
+        ("name", "value", "said"),
+        [
+            ("profile", "quik", "'demo', 'quick', 'report' or 'best', got 'quik'"),
+            ("runner", "cluster", "'local' or 'processes', got 'cluster'"),
+            ("workers", 0, "greater than or equal to 1, got 0"),
+            ("workers", 257, "less than or equal to 256, got 257"),
+            ("dataset", "", "at least 1 character"),
+        ],
+    )
+    def test_of_options_are_refused(self, name: str, value: Any, said: str) -> None:
+        with pytest.raises(InvalidSettings, match=f"setting {name}: ") as caught:
+            request_from(**{name: value})
+        assert said in str(caught.value)
+
+    def test_are_wrong_input_of_a_caller(self) -> None:
+        assert issubclass(InvalidSettings, InvalidInput)
+        assert issubclass(InvalidInput, ValueError)
+
+    def test_show_no_trace_of_pydantic(self) -> None:
+        with pytest.raises(InvalidSettings) as caught:
+            validated(StudySettings, {"seed": "x"})
+        assert "pydantic" not in str(caught.value)
+
+
+class TestModels:
+    def test_are_frozen(self) -> None:
+        with pytest.raises(ValidationError, match="frozen"):
+            PROFILES["demo"].seed = 3  # type: ignore[misc]
+
+    def test_places_are_no_part_of_the_settings(self) -> None:
+        def names(model: type[BaseModel]) -> Iterator[str]:
+            for name, info in model.model_fields.items():
+                yield name
+                if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
+                    yield from names(info.annotation)
+
+        assert set(Places.model_fields) & set(names(StudySettings)) == set()
+
+    def test_requests_survive_the_json_that_prefect_stores(self, tmp_path: Path) -> None:
+        request = request_from(
+            ["seed=3", "features.table=[{extractor: vgg16, input_size: 64}]"],
+            profile="quick",
+            store=tmp_path,
+            workers=3,
+        )
+        again = StudyRequest.model_validate_json(request.model_dump_json())
+        assert again.settings == request.settings
+        assert again.places == request.places
+
+    def test_python_and_the_command_line_ask_for_the_same(self) -> None:
+        from_python = StudyRequest.model_validate(
+            {"profile": "quick", "set": {"dataset": {"image_size": 64}}}
+        )
+        from_shell = request_from(["dataset.image_size=64"], profile="quick")
+        assert from_python.settings == from_shell.settings
+
+
+SCHEMA = StudyRequest.model_json_schema()
+FIELDS = {
+    f"{where}.{name}": field
+    for where, part in [("StudyRequest", SCHEMA), *SCHEMA["$defs"].items()]
+    for name, field in part.get("properties", {}).items()
+}
+
+
+@pytest.mark.parametrize("field", FIELDS.values(), ids=FIELDS)
+def test_every_field_of_the_form_is_described(field: dict[str, Any]) -> None:
+    group = SCHEMA["$defs"][field["$ref"].rpartition("/")[2]] if "$ref" in field else {}
+    assert field.get("description") or group.get("description")
+
+
+def test_the_forms_schema_is_plain_json() -> None:
+    assert json.loads(json.dumps(SCHEMA)) == SCHEMA
