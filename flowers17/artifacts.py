@@ -201,6 +201,19 @@ class Store:
             fcntl.flock(stream, fcntl.LOCK_EX)
             yield
 
+    def is_locked(self, name: str) -> bool:
+        """Return whether some process holds the lock `<stage>-<key>`."""
+        try:
+            stream = (self.root / ".locks" / name).open()
+        except FileNotFoundError:
+            return False
+        with stream:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+        return False
+
     @contextmanager
     def writing(self, stage: str, key: str) -> Iterator[Path]:
         """Yield an empty folder on the store's own file system; it is removed if not published.

@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from pydantic import BaseModel
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from flowers17.artifacts import Store
@@ -86,7 +88,11 @@ def run(
     from flowers17.commands.running import run_flow
 
     started = time.monotonic()
-    results, counts = run_flow(flow.value, request, console=err)
+    try:
+        results, counts = run_flow(flow.value, request, console=err)
+    except KeyboardInterrupt:
+        err.print("interrupted; run the same command again to go on where it stopped")
+        raise typer.Exit(130) from None
     report = request.store / "report" / "index.html"
     missing = {label: value["reason"] for label, value in results.items() if "reason" in value}
     if as_json:
@@ -97,7 +103,7 @@ def run(
         return
     for label, reason in missing.items():
         if label.startswith("weights "):
-            err.print(f"[yellow]{reason}[/]", highlight=False)
+            err.print(f"[yellow]{escape(reason)}[/]", highlight=False, soft_wrap=True)
     err.print(
         f"{counts['built']} stages built, {counts['reused']} cached, {len(missing)} missing "
         f"in {time.monotonic() - started:.1f} s",
@@ -280,12 +286,12 @@ def existing_store(folder: Path) -> Store:
     return Store(folder)
 
 
-def setting_rows(model: Any, prefix: str = "") -> list[tuple[str, Any, str]]:
+def setting_rows(model: BaseModel, prefix: str = "") -> list[tuple[str, Any, str]]:
     """Return name, value and description of each setting below a model."""
     rows: list[tuple[str, Any, str]] = []
     for name, info in type(model).model_fields.items():
         value = getattr(model, name)
-        if hasattr(value, "model_fields"):
+        if isinstance(value, BaseModel):
             rows += setting_rows(value, f"{prefix}{name}.")
         else:
             if isinstance(value, tuple):
@@ -298,12 +304,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; errors made on purpose are shown without a traceback."""
     try:
         app(arguments)
-    except InvalidInput as problem:
-        err.print(f"[red]error[/] {problem}", highlight=False, markup=True)
-        sys.exit(2)
     except Flowers17Error as problem:
-        err.print(f"[red]error[/] {problem}", highlight=False)
-        sys.exit(1)
-    except KeyboardInterrupt:
-        err.print("interrupted; run the same command again to go on where it stopped")
-        sys.exit(130)
+        err.print(f"[red]error[/] {escape(str(problem))}", highlight=False, soft_wrap=True)
+        sys.exit(2 if isinstance(problem, InvalidInput) else 1)

@@ -1,8 +1,6 @@
 """Flow `report`: everything that exists, as one page, tables, figures and `results.json`."""
 
 import shutil
-import uuid
-from pathlib import Path
 
 from prefect import flow
 
@@ -28,18 +26,15 @@ def report(request: StudyRequest = StudyRequest()) -> Results:
     store = Store(request.store)
     written = results["report"]
     if not isinstance(written, Absent):
-        export(store.open(written), store.root / "report")
+        export(store, store.open(written))
     return results
 
 
-def export(artifact: Artifact, target: Path) -> None:
-    """Copy the report's files to a folder of their own, replacing it whole."""
-    fresh = target.with_name(f".report-{uuid.uuid4().hex[:8]}")
-    try:
-        shutil.copytree(artifact.path, fresh)
+def export(store: Store, artifact: Artifact) -> None:
+    """Copy the report's files to `report/` in the store's folder, replacing it whole."""
+    target = store.root / "report"
+    with store.lock("report", "export"), store.writing("report", "export") as folder:
+        shutil.copytree(artifact.path, folder / "new")
         if target.exists():
-            target.rename(fresh / ".replaced")
-        fresh.rename(target)
-        shutil.rmtree(target / ".replaced", ignore_errors=True)
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
+            target.rename(folder / "old")
+        (folder / "new").rename(target)

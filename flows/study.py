@@ -12,7 +12,7 @@ from tasks.engine import Results, shared_results
 @flow(name="study")
 def study(request: StudyRequest = StudyRequest()) -> Results:
     """Run the whole study; a part that fails does not hold up the others, nor the report."""
-    with shared_results():
+    with shared_results(request.places):
         dataset(request, return_state=True)
         features(request, return_state=True)
         return report(request)

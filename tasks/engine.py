@@ -11,7 +11,7 @@ from prefect import allow_failure, task
 from prefect.cache_policies import NO_CACHE
 from prefect.futures import PrefectFuture
 from prefect.logging import get_run_logger
-from prefect.runtime import flow_run
+from prefect.runtime import flow_run, task_run
 from prefect.states import Completed, State
 from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.tasks import exponential_backoff
@@ -23,6 +23,8 @@ from flowers17.isolation import ensure_isolated
 from flowers17.stages import Outcome, Stage, ensure, existing, in_order
 from tasks.liveness import registered
 from tasks.published import ProgressArtifact, publish_contents, publish_lineage
+
+RETRIES = 3
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ class View(Protocol):
         """A stage has done so many of its units."""
 
     def ended(self, label: str, how: str, seconds: float) -> None:
-        """A stage ended: built, reused, missing or failed."""
+        """A stage ended: built, reused, interrupted (and tried again), missing or failed."""
 
 
 VIEW: ContextVar[View | None] = ContextVar("VIEW", default=None)
@@ -55,12 +57,13 @@ _SHARED: ContextVar[Results | None] = ContextVar("SHARED", default=None)
 
 
 @contextmanager
-def shared_results() -> Iterator[Results]:
+def shared_results(places: Places) -> Iterator[Results]:
     """Let the subflows inside share what each of them built, reused or found missing."""
     results: Results = {}
     token = _SHARED.set(results)
     try:
-        yield results
+        with registered(Store(places.store), flow_run.get_id()):
+            yield results
     finally:
         _SHARED.reset(token)
 
@@ -126,7 +129,7 @@ def _result_of(stage: Stage, value: Result | Exception) -> Result:
     return value
 
 
-def _is_transient(task: Any, task_run: Any, state: State[Any]) -> bool:
+def _is_transient(task: Any, run: Any, state: State[Any]) -> bool:
     problem = state.result(raise_on_failure=False)
     return isinstance(problem, DownloadFailed) and problem.transient
 
@@ -140,7 +143,7 @@ def _prefect_task(stage: Stage) -> Any:
 @task(
     cache_policy=NO_CACHE,
     persist_result=False,
-    retries=3,
+    retries=RETRIES,
     retry_delay_seconds=exponential_backoff(2),
     retry_condition_fn=_is_transient,
 )
@@ -156,8 +159,11 @@ def _run_stage(stage: Stage, inputs: Mapping[str, Result | Exception], store: St
     try:
         outcome = _outcome(stage, given, store)
     except Flowers17Error as problem:
-        _tell(view, stage, "missing" if stage.optional else "failed", started)
-        if not stage.optional or (isinstance(problem, DownloadFailed) and problem.transient):
+        transient = isinstance(problem, DownloadFailed) and problem.transient
+        again = transient and (task_run.get_run_count() or 0) <= RETRIES
+        how = "interrupted" if again else "missing" if stage.optional else "failed"
+        _tell(view, stage, how, started)
+        if transient or not stage.optional:
             raise
         get_run_logger().warning("%s: %s", stage.label, problem)
         return Completed(

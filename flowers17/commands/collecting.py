@@ -47,7 +47,7 @@ def garbage(store: Store, *, keep_studies: int, older_than_days: float) -> list[
         found += [
             (path.stat().st_mtime, f"{folder[1:]} {path.name[:40]}", path)
             for path in (store.root / folder).glob("*")
-            if path.stat().st_mtime < limit
+            if path.stat().st_mtime < limit and not store.is_locked(path.name)
         ]
     return [Garbage(what, path, _size(path)) for _, what, path in sorted(found)]
 

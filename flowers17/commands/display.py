@@ -17,6 +17,7 @@ from rich.progress import (
 MARKS = {
     "built": "[green]✓ built [/]",
     "reused": "[cyan]● cached[/]",
+    "interrupted": "[yellow]↻ interrupted, will be tried again:[/]",
     "missing": "[yellow]○ missing[/]",
     "failed": "[red]✗ failed[/]",
 }

@@ -8,6 +8,7 @@ from rich.console import Console
 
 from flowers17.artifacts import Reference, Store
 from flowers17.commands.display import StageDisplay
+from flowers17.data.source import identify
 from flowers17.plan import Step, plan
 from flowers17.request import StudyRequest
 from flowers17.stages import in_order
@@ -27,6 +28,7 @@ def run_flow(
     Uses the Prefect server that PREFECT_API_URL or Prefect's profile names, else a private one.
     Raises what the flow raises.
     """
+    identify(request.settings.dataset.source)  # a wrong one is refused before anything starts
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
     from flows.local_server import Server
 

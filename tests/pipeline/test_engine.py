@@ -8,6 +8,7 @@ from prefect import flow
 from prefect.client.orchestration import get_client
 
 from flowers17.artifacts import Store
+from flowers17.config import Places
 from flowers17.errors import StageFailed
 from flowers17.stages import Stage
 from tasks.engine import VIEW, Absent, shared_results
@@ -188,7 +189,7 @@ class TestSharedResults:
 
         @flow(name="whole")
         def whole() -> None:
-            with shared_results():
+            with shared_results(Places(store=store)):
                 parts.append(run([number("b", 2, a)], store))
                 parts.append(run([number("c", 3, a)], store))
 
@@ -200,10 +201,10 @@ class TestSharedResults:
         assert set(parts[1].results) == {"a", "b", "c"}
         assert _calls(Path(calls["calls"])) == ["1"]
 
-    def test_end_with_their_context(self) -> None:
-        with shared_results() as results:
+    def test_end_with_their_context(self, store: Path) -> None:
+        with shared_results(Places(store=store)) as results:
             results["a"] = Absent("gone", optional=True)
-        with shared_results() as later:
+        with shared_results(Places(store=store)) as later:
             assert later == {}
 
 

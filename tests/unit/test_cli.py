@@ -114,7 +114,6 @@ class TestWrongWords:
         )
         assert list(here.iterdir()) == []
 
-    @pytest.mark.xfail(strict=True, reason="main prints messages as if they were markup")
     def test_square_brackets_in_them_are_shown_as_they_are(
         self, capsys: pytest.CaptureFixture[str]
     ) -> None:
@@ -122,15 +121,14 @@ class TestWrongWords:
         assert "[/]" in capsys.readouterr().err
 
 
-@pytest.mark.xfail(strict=True, reason="typer ends an interrupted command before main can")
 def test_an_interruption_says_what_to_do(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("flowers17.commands.running.steps_of", interrupted)
-    assert _exit_code("plan", "study") == 130
+    monkeypatch.setattr("flowers17.commands.running.run_flow", interrupted)
+    assert _exit_code("run", "study") == 130
     assert "run the same command again to go on where it stopped" in capsys.readouterr().err
 
 
