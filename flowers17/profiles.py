@@ -1,11 +1,13 @@
 """Profiles: named presets over the settings."""
 
 from flowers17.config import (
+    ClassifierSettings,
     CombinationSettings,
     DatasetSettings,
     FeatureMapSettings,
     FeatureSettings,
     ProfileName,
+    RandomForestSettings,
     SplitSettings,
     StudySettings,
 )
@@ -21,10 +23,11 @@ MOBILENET_224_UPSAMPLED = FeatureMapSettings(
 )
 
 _DEMO = StudySettings(
-    dataset=DatasetSettings(source="rendered", image_size=96, n_classes=17, images_per_class=24),
-    splits=SplitSettings(n_repeats=4),
+    dataset=DatasetSettings(source="rendered", image_size=80, n_classes=17, images_per_class=20),
+    splits=SplitSettings(n_repeats=3),
     features=FeatureSettings(
         weights="random",
+        classifiers=ClassifierSettings(random_forest=RandomForestSettings(n_estimators=200)),
         combinations=(
             CombinationSettings(maps=(FeatureMapSettings(extractor="mobilenet"),), search=True),
             CombinationSettings(
@@ -48,9 +51,24 @@ _QUICK = StudySettings(
     ),
 )
 
+_TOGETHER = (MOBILENET_224, XCEPTION_299)
+
+_BEST = StudySettings(
+    dataset=DatasetSettings(source="oxford17"),
+    splits=SplitSettings(n_repeats=16),
+    features=FeatureSettings(
+        combinations=(
+            CombinationSettings(maps=_TOGETHER),
+            CombinationSettings(maps=_TOGETHER, search=True),
+            CombinationSettings(maps=_TOGETHER, classifier="svm"),
+            CombinationSettings(maps=_TOGETHER, n_components=256),
+        )
+    ),
+)
+
 PROFILES: dict[ProfileName, StudySettings] = {
     "demo": _DEMO,
     "quick": _QUICK,
     "report": StudySettings(dataset=DatasetSettings(source="oxford17")),
-    "best": _QUICK,
+    "best": _BEST,
 }

@@ -1,0 +1,310 @@
+"""`flowers17 recover`: runs whose process died are forced to a terminal state and resumed.
+
+A run is dead if the kernel has freed the lock that it held in its store (`tasks.liveness`). One
+that never came so far is dead if after a while no process here works for it. Prefect leaves both
+`Running`, or reports them `Crashed` if the worker outlived them.
+"""
+
+import asyncio
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Literal
+from uuid import UUID
+
+from prefect.client.orchestration import PrefectClient, get_client
+from prefect.client.schemas.actions import GlobalConcurrencyLimitUpdate
+from prefect.client.schemas.filters import (
+    FlowFilter,
+    FlowFilterName,
+    FlowRunFilter,
+    FlowRunFilterDeploymentId,
+    FlowRunFilterId,
+    FlowRunFilterParentFlowRunId,
+    FlowRunFilterParentTaskRunId,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+    TaskRunFilter,
+    TaskRunFilterState,
+    TaskRunFilterStateType,
+    WorkerFilter,
+    WorkerFilterStatus,
+)
+from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.client.schemas.responses import DeploymentResponse
+from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.states import AwaitingRetry, Cancelled, Crashed, State
+from rich.console import Console
+
+from flowers17.artifacts import Store
+from flowers17.commands.running import run_flow
+from flowers17.errors import Flowers17Error
+from flowers17.request import StudyRequest, validated
+from flows.guardian import flow_runs_here
+from flows.local_server import Server, configured_api
+from flows.served import CHECKOUT, served_api
+from tasks.liveness import died, forget
+
+FLOWS = ("dataset", "features", "report", "study")
+ACTIVE = [StateType.RUNNING, StateType.PENDING, StateType.CANCELLING]
+UNREGISTERED_S = 120.0
+LATE_REPORT_S = 25.0
+PAGE = 200
+
+
+@dataclass
+class Recovered:
+    """What was done about one dead run.
+
+    was: its state on the server; now: the state it was forced to. resumed: `worker` if it waits for
+    a worker, `here` if it was run again by this command. problem: why resuming it failed.
+    """
+
+    flow_run_id: str
+    name: str
+    flow: str
+    store: str
+    was: str
+    now: Literal["Crashed", "Cancelled"]
+    resumed: Literal["worker", "here"] | None = None
+    problem: str | None = None
+
+
+@dataclass
+class _Run:
+    flow: str
+    run: FlowRun
+    request: StudyRequest
+    subflow_runs: list[FlowRun]
+
+    @property
+    def store(self) -> Store:
+        """The store that the run writes to; a relative one is the checkout's, where workers run."""
+        return Store(CHECKOUT / self.request.store)
+
+    @property
+    def cancelling(self) -> bool:
+        return self.run.state is not None and self.run.state.type == StateType.CANCELLING
+
+
+def recover(store: Path | None, *, resume: bool, console: Console) -> list[Recovered]:
+    """Force dead runs to a terminal state, free the slots they held, and resume them.
+
+    store: only runs on this store; None: on any. A deployment's run is put back for the worker; a
+    run of `flowers17 run` is run again here. Uses the server of PREFECT_API_URL, of Prefect's
+    profile or of a running `flowers17 serve`, else a private one.
+    """
+    done = []
+    with _api():
+        dead = asyncio.run(_brought_down(store))
+        again = [one for one in dead if resume and not one.cancelling]
+        deployed = [one for one in again if one.run.deployment_id]
+        asyncio.run(_handed_to_worker(deployed, console))
+        for one in dead:
+            result = Recovered(
+                flow_run_id=str(one.run.id),
+                name=one.run.name,
+                flow=one.flow,
+                store=str(one.store.root),
+                was=one.run.state_name or "",
+                now="Cancelled" if one.cancelling else "Crashed",
+            )
+            done.append(result)
+            if one in deployed:
+                result.resumed = "worker"
+            elif one in again:
+                console.print(f"running {one.flow} again, as {one.run.name} did", highlight=False)
+                try:
+                    run_flow(one.flow, one.request, console=console)
+                    result.resumed = "here"
+                except Flowers17Error as problem:
+                    result.problem = str(problem)
+    return done
+
+
+def as_json(recovered: Iterable[Recovered]) -> list[dict[str, Any]]:
+    """Return what `--json` prints."""
+    return [asdict(one) for one in recovered]
+
+
+async def put_back(flow_run_ids: Iterable[str]) -> None:
+    """Let the next free worker take runs of deployments up again, as the UI's Retry does."""
+    async with get_client() as client:
+        for flow_run_id in flow_run_ids:
+            run = await client.read_flow_run(UUID(flow_run_id))
+            if run.state and not (run.state.is_completed() or run.state.is_cancelled()):
+                await client.set_flow_run_state(run.id, AwaitingRetry(), force=True)
+
+
+async def _handed_to_worker(dead: list[_Run], console: Console) -> None:
+    """Put runs back, and see to it that a worker's late report of their crash does not undo it."""
+    async with get_client() as client:
+        due = datetime.now(UTC)
+        if await _workers_online(client, dead):
+            due = max(_died_at(one.run) for one in dead) + timedelta(seconds=LATE_REPORT_S)
+        told = False
+        while True:
+            for one in dead:
+                run = await client.read_flow_run(one.run.id)
+                if run.state and run.state.is_crashed():
+                    state: State[Any] = AwaitingRetry(scheduled_time=due)
+                    await client.set_flow_run_state(run.id, state, force=True)
+            if datetime.now(UTC) >= due:
+                return
+            if not told:
+                console.print("waiting for the worker's report of the crash", highlight=False)
+                told = True
+            await asyncio.sleep(1)
+
+
+def _died_at(run: FlowRun) -> datetime:
+    """Return when a dead run died: not after this, at least."""
+    return run.state.timestamp if run.state and run.state.is_crashed() else datetime.now(UTC)
+
+
+async def _workers_online(client: PrefectClient, runs: list[_Run]) -> bool:
+    online = WorkerFilter(status=WorkerFilterStatus(any_=["ONLINE"]))
+    for pool in {one.run.work_pool_name for one in runs if one.run.work_pool_name}:
+        if await client.read_workers_for_work_pool(pool, worker_filter=online):
+            return True
+    return False
+
+
+@contextmanager
+def _api() -> Iterator[None]:
+    before = os.environ.get("PREFECT_API_URL")
+    found = configured_api() or served_api()
+    if found:
+        os.environ["PREFECT_API_URL"] = found
+    try:
+        with Server() as server:
+            os.environ["PREFECT_API_URL"] = server.healthy()  # also for runs resumed here
+            with temporary_settings({PREFECT_API_URL: os.environ["PREFECT_API_URL"]}):
+                yield
+    finally:
+        os.environ.pop("PREFECT_API_URL")
+        if before is not None:
+            os.environ["PREFECT_API_URL"] = before
+
+
+async def _brought_down(store: Path | None) -> list[_Run]:
+    async with get_client() as client:
+        candidates = [
+            one
+            for one in await _candidates(client)
+            if store is None or one.store.root == Store(store).root
+        ]
+        here = flow_runs_here()
+        dead = [one for one in candidates if _is_dead(one, here)]
+        for one in dead:
+            await _force_terminal(client, one)
+        flows = FlowFilter(name=FlowFilterName(any_=list(FLOWS)))
+        for deployment in await client.read_deployments(flow_filter=flows):
+            await _free_slots(client, deployment)
+    return dead
+
+
+async def _candidates(client: PrefectClient) -> list[_Run]:
+    """Return the study's runs that may be dead, without subflow runs, which belong to them."""
+    found = []
+    for flow in FLOWS:
+        for run in await _runs(client, flow, [*ACTIVE, StateType.CRASHED]):
+            try:
+                request = validated(StudyRequest, run.parameters.get("request", {}))
+            except Flowers17Error:
+                continue  # another project's flow of the same name
+            subflow_runs = await _subflow_runs(client, run) if flow == "study" else []
+            found.append(_Run(flow, run, request, subflow_runs))
+    return found
+
+
+async def _runs(client: PrefectClient, flow: str, states: list[StateType]) -> list[FlowRun]:
+    found: list[FlowRun] = []
+    while len(found) % PAGE == 0:
+        page = await client.read_flow_runs(
+            flow_filter=FlowFilter(name=FlowFilterName(any_=[flow])),
+            flow_run_filter=FlowRunFilter(
+                state=FlowRunFilterState(type=FlowRunFilterStateType(any_=states)),
+                parent_task_run_id=FlowRunFilterParentTaskRunId(is_null_=True),
+            ),
+            limit=PAGE,
+            offset=len(found),
+        )
+        if not page:
+            break
+        found += page
+    return found
+
+
+async def _subflow_runs(client: PrefectClient, run: FlowRun) -> list[FlowRun]:
+    return await client.read_flow_runs(
+        flow_run_filter=FlowRunFilter(
+            parent_flow_run_id=FlowRunFilterParentFlowRunId(any_=[run.id])
+        ),
+        limit=PAGE,
+    )
+
+
+def _is_dead(one: _Run, here: set[str]) -> bool:
+    ids = [str(run.id) for run in (one.run, *one.subflow_runs)]
+    if ids[0] in here or any(_holds_lock(one.store, id) for id in ids):
+        return False
+    if any(died(one.store, id) for id in ids):
+        return True
+    state = one.run.state
+    if state is None or state.type == StateType.CRASHED or not one.store.root.exists():
+        return False
+    return (datetime.now(UTC) - state.timestamp).total_seconds() > UNREGISTERED_S
+
+
+def _holds_lock(store: Store, flow_run_id: str) -> bool:
+    return (store.root / ".runs" / flow_run_id).exists() and not died(store, flow_run_id)
+
+
+def _is_crashed(run: FlowRun) -> bool:
+    return run.state is not None and run.state.is_crashed()
+
+
+async def _force_terminal(client: PrefectClient, one: _Run) -> None:
+    """End a dead run, its subflow runs and its tasks."""
+    message = "its process is gone (found by `flowers17 recover`)"
+    state: State[Any] = Cancelled(message=message) if one.cancelling else Crashed(message=message)
+    active = [run for run in one.subflow_runs if run.state_type in ACTIVE]
+    if not _is_crashed(one.run):
+        active.append(one.run)
+    tasks = await client.read_task_runs(
+        flow_run_filter=FlowRunFilter(
+            id=FlowRunFilterId(any_=[run.id for run in (one.run, *one.subflow_runs)])
+        ),
+        task_run_filter=TaskRunFilter(
+            state=TaskRunFilterState(type=TaskRunFilterStateType(any_=ACTIVE))
+        ),
+        limit=PAGE,
+    )
+    for task_run in tasks:
+        await client.set_task_run_state(task_run.id, state, force=True)
+    for run in active:
+        await client.set_flow_run_state(run.id, state, force=True)
+    for run in (one.run, *one.subflow_runs):
+        forget(one.store, str(run.id))
+
+
+async def _free_slots(client: PrefectClient, deployment: DeploymentResponse) -> None:
+    """Free slots that no run holds any more: a server may forget leases when it is restarted."""
+    limit = deployment.global_concurrency_limit
+    if limit is None:
+        return
+    holding = await client.read_flow_runs(
+        flow_run_filter=FlowRunFilter(
+            deployment_id=FlowRunFilterDeploymentId(any_=[deployment.id]),
+            state=FlowRunFilterState(type=FlowRunFilterStateType(any_=ACTIVE)),
+        ),
+        limit=PAGE,
+    )
+    if limit.active_slots > len(holding):
+        await client.update_global_concurrency_limit(
+            limit.name, GlobalConcurrencyLimitUpdate(active_slots=len(holding))
+        )

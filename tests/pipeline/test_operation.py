@@ -1,0 +1,236 @@
+"""`serve` and `recover` for real: server, worker, runs through the API, and their violent ends."""
+
+import json
+import signal
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flowers17.commands.serving import check_port
+from flowers17.errors import InvalidInput
+from flows.local_server import free_port
+from tests.support.processes import eventually, kill, python
+from tests.support.serving import COMMAND, SMALL, Serving, flowers17, processes
+
+pytestmark = [pytest.mark.server, pytest.mark.slow]
+FLOWS = ("dataset", "features", "report", "study")
+
+
+@pytest.fixture(scope="module")
+def one(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    """Return a `serve` that the module's tests share; some of them stop it."""
+    serving = Serving(tmp_path_factory.mktemp("operation"), *SMALL)
+    try:
+        yield serving
+    finally:
+        serving.close()
+
+
+@pytest.fixture
+def serving(one: Serving) -> Serving:
+    """Return the shared `serve`, running."""
+    return one if one.running else one.start()
+
+
+def _started(serving: Serving, flow: str, **request: Any) -> str:
+    reply = serving.start_run(flow, **request)
+    assert reply.status_code == 201, reply.text
+    return str(reply.json()["id"])
+
+
+def _killed_while_extracting(serving: Serving, seed: int, *others: int) -> str:
+    """Start a run, and kill all its processes once images are there and features are not."""
+    before = _manifests(serving, "images")
+    flow_run_id = _started(serving, "features", set=_with(serving, seed=seed))
+    assert eventually(lambda: _manifests(serving, "images") > before, 90), serving.worker_log()
+    for process in (*others, *serving.processes_of(flow_run_id)):
+        kill(process)
+    assert eventually(lambda: not serving.processes_of(flow_run_id), 10)
+    return flow_run_id
+
+
+def _shows(serving: Serving, flow_run_id: str, expected: dict[str, str]) -> None:
+    """Assert how tasks ended at last; the server records that a little later than the run's end."""
+
+    def found() -> dict[str, str]:
+        states = serving.tasks(flow_run_id)
+        return {label: states[label][-1] for label in expected if label in states}
+
+    assert eventually(lambda: found() == expected, 20), found()
+
+
+def _with(serving: Serving, **values: Any) -> dict[str, Any]:
+    return {**serving.deployment("features")["parameters"]["request"]["set"], **values}
+
+
+def _manifests(serving: Serving, stage: str) -> set[Path]:
+    return set(serving.store.glob(f"{stage}/*/manifest.json"))
+
+
+def _finished_once(serving: Serving, flow_run_id: str) -> None:
+    """Assert that a run went on to its end, repeating nothing that was finished."""
+    serving.reaches(flow_run_id, "COMPLETED")
+    _shows(serving, flow_run_id, {"images@32": "Cached", "features mobilenet-average": "Completed"})
+    assert not (serving.store / ".runs" / flow_run_id).exists()
+
+
+class TestServe:
+    @pytest.mark.parametrize("flow", FLOWS)
+    def test_registers_every_flow_with_a_described_form(self, serving: Serving, flow: str) -> None:
+        deployment = serving.deployment(flow)
+        assert len(deployment["description"]) > 40
+        assert "flowers17" in deployment["tags"]
+        assert deployment["work_pool_name"] == "flowers17"
+        assert deployment["enforce_parameter_schema"]
+        assert deployment["parameters"]["request"]["store"] == str(serving.store)
+        schema = deployment["parameter_openapi_schema"]["definitions"]["StudyRequest"]
+        assert all(field.get("description") for field in schema["properties"].values())
+        assert next(iter(schema["properties"])) == "profile"
+
+    def test_leaves_the_nightly_study_off_and_lets_studies_queue(self, serving: Serving) -> None:
+        study = serving.deployment("study")
+        assert [(one["slug"], one["active"]) for one in study["schedules"]] == [("nightly", False)]
+        assert study["global_concurrency_limit"]["limit"] == 1
+        assert study["concurrency_options"]["collision_strategy"] == "ENQUEUE"
+        pool = serving.client.get("work_pools/flowers17").json()
+        assert (pool["type"], pool["concurrency_limit"]) == ("process", 1)
+
+    def test_lets_the_server_crash_runs_without_a_heartbeat(self, serving: Serving) -> None:
+        automations = serving.client.post("automations/filter", json={}).json()
+        (one,) = [one for one in automations if one["name"].startswith("flowers17")]
+        assert one["enabled"]
+        assert one["trigger"]["posture"] == "Proactive"
+        assert one["trigger"]["expect"] >= ["prefect.flow-run.Cancelled"]
+        assert one["actions"][0] | {"message": ""} == {
+            "type": "change-flow-run-state",
+            "name": None,
+            "state": "CRASHED",
+            "message": "",
+            "force": one["actions"][0].get("force", False),
+        }
+
+    @pytest.mark.parametrize(
+        ("wrong", "said"),
+        [
+            ({"profile": "wild"}, "'wild' is not one of ['demo', 'quick', 'report', 'best']"),
+            ({"workers": 0}, "0 is less than the minimum of 1"),
+            ({"set": {"seed": -1}}, "'request.set.seed'. Failure reason: -1 is less than"),
+            ({"set": {"dataset": {"n_classes": 18}}}, "18 is greater than the maximum of 17"),
+            ({"sed": 3}, "'sed' was unexpected"),
+        ],
+        ids=lambda value: json.dumps(value) if isinstance(value, dict) else "",
+    )
+    def test_refuses_wrong_values_before_anything_runs(
+        self, serving: Serving, wrong: dict[str, Any], said: str
+    ) -> None:
+        reply = serving.start_run("dataset", **wrong)
+        assert reply.status_code == 409
+        assert said in reply.json()["detail"]
+
+    def test_refuses_a_second_one_on_the_same_home(self, serving: Serving) -> None:
+        done = flowers17("serve", "--port", str(free_port()), home=serving.home)
+        assert done.returncode == 1
+        assert f"{serving.ui}/api; use it, stop it" in " ".join(done.stderr.split())
+
+    def test_refuses_a_port_that_is_taken(self, tmp_path: Path) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+            with pytest.raises(InvalidInput, match=rf"127\.0\.0\.1:{port}.*another --port"):
+                check_port("127.0.0.1", port)
+            done = flowers17("serve", "--port", str(port), home=tmp_path)
+        assert done.returncode == 2
+        assert "choose another --port" in " ".join(done.stderr.split())
+
+    def test_refuses_a_store_that_cannot_be_written(self, tmp_path: Path) -> None:
+        (tmp_path / "file").write_text("")
+        done = flowers17("serve", "--store", str(tmp_path / "file"), home=tmp_path)
+        assert done.returncode == 1
+        assert "choose another --store" in " ".join(done.stderr.split())
+
+
+class TestRuns:
+    def test_complete_then_are_cached_with_tables_and_figures_shown(self, serving: Serving) -> None:
+        first = _started(serving, "features")
+        serving.reaches(first, "COMPLETED")
+        shown = serving.artifacts(first)
+        assert shown["table-08"]["type"] == "table"
+        assert "data:image/" in shown["figure-01"]["data"]
+        again = _started(serving, "features")
+        serving.reaches(again, "COMPLETED")
+        _shows(serving, again, dict.fromkeys(serving.tasks(first), "Cached"))
+
+    def test_killed_are_brought_back_by_the_button_retry(self, serving: Serving) -> None:
+        flow_run_id = _killed_while_extracting(serving, 21)
+        serving.reaches(flow_run_id, "CRASHED", seconds=30)
+        # The worker reports a crash a second time, which undoes a retry asked for before.
+        reported = "Flow run infrastructure exited"
+        eventually(lambda: reported in serving.run(flow_run_id)["state"]["message"], 12)
+        retry = {"type": "SCHEDULED", "name": "AwaitingRetry", "message": "Retry from the UI"}
+        reply = serving.client.post(
+            f"flow_runs/{flow_run_id}/set_state", json={"state": retry, "force": True}
+        )
+        assert reply.json()["status"] == "ACCEPT", reply.text
+        _finished_once(serving, flow_run_id)
+
+    def test_killed_with_their_worker_are_brought_back_by_recover(self, serving: Serving) -> None:
+        flow_run_id = _killed_while_extracting(serving, 22, *serving.workers())
+        assert serving.run(flow_run_id)["state_type"] == "RUNNING"
+        done = flowers17("recover", "--json", home=serving.home)
+        assert done.returncode == 0, done.stderr
+        (said,) = json.loads(done.stdout)
+        assert said["flow_run_id"] == flow_run_id
+        assert (said["was"], said["now"], said["resumed"]) == ("Running", "Crashed", "worker")
+        _finished_once(serving, flow_run_id)
+        nothing = flowers17("recover", home=serving.home)
+        assert (nothing.returncode, nothing.stdout) == (0, "no dead runs\n")
+
+
+class TestEnds:
+    def test_put_runs_in_progress_back_and_leave_nothing(self, serving: Serving) -> None:
+        nightly = serving.deployment("study")["schedules"][0]["id"]
+        study = serving.deployment("study")["id"]
+        serving.client.patch(
+            f"deployments/{study}/schedules/{nightly}", json={"active": True}
+        ).raise_for_status()
+        before = _manifests(serving, "images")
+        flow_run_id = _started(serving, "study", set=_with(serving, seed=23))
+        assert eventually(lambda: _manifests(serving, "images") > before, 90), serving.worker_log()
+        assert serving.end(signal.SIGTERM) == 0
+        assert processes(serving.home) == {}
+
+        serving.start()
+        serving.reaches(flow_run_id, "COMPLETED")
+        assert (serving.store / "report" / "index.html").is_file()
+        assert serving.deployment("study")["schedules"][0]["active"]
+        assert serving.deployment("study")["global_concurrency_limit"]["active_slots"] == 0
+
+    def test_leave_nothing_even_if_killed(self, serving: Serving) -> None:
+        before = _manifests(serving, "images")
+        flow_run_id = _started(serving, "features", set=_with(serving, seed=24))
+        assert eventually(lambda: _manifests(serving, "images") > before, 90), serving.worker_log()
+        # server, worker, run, isolated stage
+        assert eventually(lambda: len(serving.marked) >= 4, 10), processes(serving.home)
+        assert serving.end(signal.SIGKILL) == -signal.SIGKILL
+        assert eventually(lambda: processes(serving.home) == {}, 10), processes(serving.home)
+        assert (serving.store / ".runs" / flow_run_id).exists()
+
+
+def test_recover_runs_a_killed_local_run_again_here(one: Serving, tmp_path: Path) -> None:
+    if one.running:
+        one.end(signal.SIGTERM)
+    store, settings = tmp_path / "store", [part for each in SMALL for part in ("--set", each)]
+    arguments = ["run", "features", "--store", str(store), *settings]
+    with python(*COMMAND[1:], *arguments, env={"PREFECT_HOME": str(one.home)}) as process:
+        assert eventually(lambda: list(store.glob("images/*/manifest.json")), 90)
+        kill(process.pid)
+    done = flowers17("recover", "--json", "--store", str(store), home=one.home)
+    assert done.returncode == 0, done.stderr
+    (said,) = json.loads(done.stdout)
+    assert (said["flow"], said["now"], said["resumed"]) == ("features", "Crashed", "here")
+    assert "● cached images@32" in done.stderr
+    assert len(list(store.glob("study/*/manifest.json"))) == 1
+    nothing = flowers17("recover", "--store", str(store), home=one.home)
+    assert (nothing.returncode, nothing.stdout) == (0, "no dead runs\n")
