@@ -79,9 +79,9 @@ def run(
     request = request_from(
         set or (),
         profile=profile,
-        dataset=dataset,
+        dataset=placed(dataset),
         store=store.absolute(),
-        weights_dir=weights_dir,
+        weights_dir=weights_dir.absolute() if weights_dir else None,
         runner=runner,
         workers=workers,
     )
@@ -197,7 +197,7 @@ def serve(
     request = request_from(
         set or (),
         profile=profile,
-        dataset=str(Path(dataset).absolute()) if dataset and Path(dataset).exists() else dataset,
+        dataset=placed(dataset),
         store=store.absolute(),
         weights_dir=weights_dir.absolute() if weights_dir else None,
         runner=runner,
@@ -277,6 +277,13 @@ def doctor(
             table.add_row(f"[{colours[one.state]}]{one.state}[/]", one.subject, one.says)
         out.print(table, highlight=False)
     raise typer.Exit(any(one.state == "missing" for one in found))
+
+
+def placed(dataset: str | None) -> str | None:
+    """Return a data set's path made absolute, so that the run can be resumed from anywhere."""
+    if dataset is None or dataset in ("rendered", "oxford17"):
+        return dataset
+    return str(Path(dataset).expanduser().absolute())
 
 
 def existing_store(folder: Path) -> Store:

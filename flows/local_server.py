@@ -20,6 +20,7 @@ from types import TracebackType
 import httpx
 
 from flowers17.errors import Flowers17Error
+from flows.served import prefect_home, served_api
 
 START_TIMEOUT_S = 180.0
 _QUIET = {
@@ -48,11 +49,6 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def prefect_home() -> Path:
-    """Return the folder that holds Prefect's database and profiles."""
-    return Path(os.environ.get("PREFECT_HOME", "~/.prefect")).expanduser()
-
-
 def configured_api() -> str | None:
     """Return the API that PREFECT_API_URL or Prefect's active profile names, if any.
 
@@ -72,7 +68,7 @@ class Server:
     """A Prefect API to talk to: the configured one, or a private one that `close` stops."""
 
     def __init__(self) -> None:
-        self.api = configured_api()
+        self.api = configured_api() or served_api()
         self._process: subprocess.Popen[bytes] | None = None
         if self.api is None:
             port = free_port()

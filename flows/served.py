@@ -6,16 +6,21 @@ same database through a server of its own.
 
 import fcntl
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from flowers17.errors import Flowers17Error
-from flows.local_server import prefect_home
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 POOL = "flowers17"
 HEARTBEAT_S = 30  # Prefect's shortest
+
+
+def prefect_home() -> Path:
+    """Return the folder that holds Prefect's database and profiles."""
+    return Path(os.environ.get("PREFECT_HOME", "~/.prefect")).expanduser()
 
 
 def _lock_path() -> Path:

@@ -16,23 +16,8 @@ from typing import Any, Literal
 from uuid import UUID
 
 from prefect.client.orchestration import PrefectClient, get_client
+from prefect.client.schemas import filters
 from prefect.client.schemas.actions import GlobalConcurrencyLimitUpdate
-from prefect.client.schemas.filters import (
-    FlowFilter,
-    FlowFilterName,
-    FlowRunFilter,
-    FlowRunFilterDeploymentId,
-    FlowRunFilterId,
-    FlowRunFilterParentFlowRunId,
-    FlowRunFilterParentTaskRunId,
-    FlowRunFilterState,
-    FlowRunFilterStateType,
-    TaskRunFilter,
-    TaskRunFilterState,
-    TaskRunFilterStateType,
-    WorkerFilter,
-    WorkerFilterStatus,
-)
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.settings import PREFECT_API_URL, temporary_settings
@@ -166,7 +151,7 @@ def _died_at(run: FlowRun) -> datetime:
 
 
 async def _workers_online(client: PrefectClient, runs: list[_Run]) -> bool:
-    online = WorkerFilter(status=WorkerFilterStatus(any_=["ONLINE"]))
+    online = filters.WorkerFilter(status=filters.WorkerFilterStatus(any_=["ONLINE"]))
     for pool in {one.run.work_pool_name for one in runs if one.run.work_pool_name}:
         if await client.read_workers_for_work_pool(pool, worker_filter=online):
             return True
@@ -201,7 +186,7 @@ async def _brought_down(store: Path | None) -> list[_Run]:
         dead = [one for one in candidates if _is_dead(one, here)]
         for one in dead:
             await _force_terminal(client, one)
-        flows = FlowFilter(name=FlowFilterName(any_=list(FLOWS)))
+        flows = filters.FlowFilter(name=filters.FlowFilterName(any_=list(FLOWS)))
         for deployment in await client.read_deployments(flow_filter=flows):
             await _free_slots(client, deployment)
     return dead
@@ -225,10 +210,10 @@ async def _runs(client: PrefectClient, flow: str, states: list[StateType]) -> li
     found: list[FlowRun] = []
     while len(found) % PAGE == 0:
         page = await client.read_flow_runs(
-            flow_filter=FlowFilter(name=FlowFilterName(any_=[flow])),
-            flow_run_filter=FlowRunFilter(
-                state=FlowRunFilterState(type=FlowRunFilterStateType(any_=states)),
-                parent_task_run_id=FlowRunFilterParentTaskRunId(is_null_=True),
+            flow_filter=filters.FlowFilter(name=filters.FlowFilterName(any_=[flow])),
+            flow_run_filter=filters.FlowRunFilter(
+                state=filters.FlowRunFilterState(type=filters.FlowRunFilterStateType(any_=states)),
+                parent_task_run_id=filters.FlowRunFilterParentTaskRunId(is_null_=True),
             ),
             limit=PAGE,
             offset=len(found),
@@ -241,8 +226,8 @@ async def _runs(client: PrefectClient, flow: str, states: list[StateType]) -> li
 
 async def _subflow_runs(client: PrefectClient, run: FlowRun) -> list[FlowRun]:
     return await client.read_flow_runs(
-        flow_run_filter=FlowRunFilter(
-            parent_flow_run_id=FlowRunFilterParentFlowRunId(any_=[run.id])
+        flow_run_filter=filters.FlowRunFilter(
+            parent_flow_run_id=filters.FlowRunFilterParentFlowRunId(any_=[run.id])
         ),
         limit=PAGE,
     )
@@ -276,11 +261,11 @@ async def _force_terminal(client: PrefectClient, one: _Run) -> None:
     if not _is_crashed(one.run):
         active.append(one.run)
     tasks = await client.read_task_runs(
-        flow_run_filter=FlowRunFilter(
-            id=FlowRunFilterId(any_=[run.id for run in (one.run, *one.subflow_runs)])
+        flow_run_filter=filters.FlowRunFilter(
+            id=filters.FlowRunFilterId(any_=[run.id for run in (one.run, *one.subflow_runs)])
         ),
-        task_run_filter=TaskRunFilter(
-            state=TaskRunFilterState(type=TaskRunFilterStateType(any_=ACTIVE))
+        task_run_filter=filters.TaskRunFilter(
+            state=filters.TaskRunFilterState(type=filters.TaskRunFilterStateType(any_=ACTIVE))
         ),
         limit=PAGE,
     )
@@ -298,9 +283,9 @@ async def _free_slots(client: PrefectClient, deployment: DeploymentResponse) -> 
     if limit is None:
         return
     holding = await client.read_flow_runs(
-        flow_run_filter=FlowRunFilter(
-            deployment_id=FlowRunFilterDeploymentId(any_=[deployment.id]),
-            state=FlowRunFilterState(type=FlowRunFilterStateType(any_=ACTIVE)),
+        flow_run_filter=filters.FlowRunFilter(
+            deployment_id=filters.FlowRunFilterDeploymentId(any_=[deployment.id]),
+            state=filters.FlowRunFilterState(type=filters.FlowRunFilterStateType(any_=ACTIVE)),
         ),
         limit=PAGE,
     )

@@ -28,8 +28,8 @@ from flowers17.artifacts import Store
 from flowers17.errors import Flowers17Error, InvalidInput
 from flowers17.request import StudyRequest
 from flows.guardian import MARK, flow_runs_here
-from flows.local_server import configured_api, prefect_home
-from flows.served import CHECKOUT, HEARTBEAT_S, POOL, announced
+from flows.local_server import configured_api
+from flows.served import CHECKOUT, HEARTBEAT_S, POOL, announced, prefect_home
 
 START_TIMEOUT_S = 180.0
 WORKER_STOP_S = 45.0

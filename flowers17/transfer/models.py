@@ -14,7 +14,6 @@ import numpy as np
 from scipy.special import softmax
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
-from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.svm import SVC
 
@@ -25,6 +24,7 @@ from flowers17.config import (
     RandomForestSettings,
     SvmSettings,
 )
+from flowers17.transfer.naive_bayes import naive_bayes_probas
 
 # Flowers-17 needs about a hundred iterations; at 1e-4, one image in 340 is still undecided.
 GRADIENT_TOLERANCE = 1e-6
@@ -95,15 +95,9 @@ class Family:
 
 
 def _naive_bayes(variants: Sequence[NaiveBayesSettings], task: Task) -> list[np.ndarray]:
-    # scikit-learn keeps float32, too coarse for log-likelihoods summed over many columns.
-    columns, evaluated = (
-        part.astype(np.float64, copy=False) for part in _train_and_evaluated(task)
-    )
-    labels = task.labels[task.train]
-    return [
-        GaussianNB(var_smoothing=one.var_smoothing).fit(columns, labels).predict_proba(evaluated)
-        for one in variants
-    ]
+    columns, evaluated = _train_and_evaluated(task)
+    smoothings = [one.var_smoothing for one in variants]
+    return naive_bayes_probas(columns, task.labels[task.train], evaluated, smoothings)
 
 
 def _neighbours(variants: Sequence[NeighboursSettings], task: Task) -> list[np.ndarray]:

@@ -103,14 +103,10 @@ class TestServe:
         (one,) = [one for one in automations if one["name"].startswith("flowers17")]
         assert one["enabled"]
         assert one["trigger"]["posture"] == "Proactive"
-        assert one["trigger"]["expect"] >= ["prefect.flow-run.Cancelled"]
-        assert one["actions"][0] | {"message": ""} == {
-            "type": "change-flow-run-state",
-            "name": None,
-            "state": "CRASHED",
-            "message": "",
-            "force": one["actions"][0].get("force", False),
-        }
+        assert one["trigger"]["after"] == ["prefect.flow-run.heartbeat"]
+        assert one["trigger"]["within"] == 90
+        (action,) = one["actions"]
+        assert (action["type"], action["state"]) == ("change-flow-run-state", "CRASHED")
 
     @pytest.mark.parametrize(
         ("wrong", "said"),

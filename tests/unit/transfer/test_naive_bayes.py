@@ -1,0 +1,38 @@
+"""Naive Bayes by matrix products equals scikit-learn's."""
+
+import numpy as np
+import pytest
+from sklearn.naive_bayes import GaussianNB
+
+from flowers17.transfer import naive_bayes
+from flowers17.transfer.naive_bayes import naive_bayes_probas
+from flowers17.transfer.rowspace import normalised
+from tests.unit.transfer.made_features import made
+
+
+@pytest.mark.parametrize("block", [100, 4096])
+@pytest.mark.parametrize("offset", [0, 1000])
+def test_probabilities_equal_scikit_learn(
+    block: int, offset: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(naive_bayes, "COLUMNS_PER_BLOCK", block)
+    case = made(widths=(350,))
+    columns = normalised(case.maps[0]).astype(np.float64) + offset
+    columns[:, 7] = offset  # a column that never varies
+    split = case.splits[0]
+    smoothings = (1e-6, 1e-2, 1.0)
+    train, labels = columns[split.train], case.labels[split.train]
+    found = naive_bayes_probas(train, labels, columns[split.validation], smoothings)
+    for proba, smoothing in zip(found, smoothings, strict=True):
+        plain = GaussianNB(var_smoothing=smoothing).fit(train, labels)
+        expected = plain.predict_proba(columns[split.validation])
+        np.testing.assert_allclose(proba, expected, atol=1e-6)
+
+
+def test_classes_of_unequal_size_have_unequal_priors() -> None:
+    train = np.array([[0.0, 1], [1, 0], [0, 0], [1, 1], [0.5, 0.4]])
+    labels = np.array([0, 0, 0, 1, 1])
+    plain = GaussianNB(var_smoothing=0.1).fit(train, labels)
+    np.testing.assert_allclose(
+        naive_bayes_probas(train, labels, train, [0.1])[0], plain.predict_proba(train), rtol=1e-9
+    )
