@@ -1,0 +1,98 @@
+"""A small study end to end: built once, then cached; plan; damage; a person's own images."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.made_data import class_folders
+from tests.support.processes import python
+
+pytestmark = [pytest.mark.server, pytest.mark.slow]
+
+SETTINGS = (
+    "features.table=[{extractor: mobilenet}]",
+    "features.combinations=[{maps: [{extractor: mobilenet}], n_components: 4, search: true}]",
+    "features.classifiers.names=[knn, svm, random_forest]",
+    "features.classifiers.random_forest.n_estimators=10",
+    "features.weights=random",
+    "splits.n_repeats=1",
+    "dataset.image_size=32",
+)
+RENDERED = ("dataset.n_classes=3", "dataset.images_per_class=8")
+CODE = """
+import sys
+from flowers17.cli import main
+
+try:
+    main(sys.argv[1:])
+except SystemExit as end:
+    if end.code:
+        raise
+print("TensorFlow" if "tensorflow" in sys.modules else "no TensorFlow", file=sys.stderr)
+"""
+
+
+def command(api: str, *words: str, settings: tuple[str, ...] = ()) -> tuple[Any, str]:
+    """Run `flowers17 … --json`; return what it printed as JSON, and its other output."""
+    chosen = [word for one in (*SETTINGS, *settings) for word in ("--set", one)]
+    arguments = ["-c", CODE, *words, *chosen, "--json"]
+    with python(*arguments, env={"PREFECT_API_URL": api}) as process:
+        printed, complaints = process.communicate(timeout=300)
+    assert process.returncode == 0, complaints
+    return json.loads(printed), complaints
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory, prefect_api: str) -> Path:
+    """A store that holds one finished study on rendered flowers."""
+    place = tmp_path_factory.mktemp("study") / "store"
+    done, _ = command(prefect_api, "run", "study", "--store", str(place), settings=RENDERED)
+    assert done["counts"] == {**dict.fromkeys(done["counts"], 0), "built": 11}
+    assert Path(done["report"]).is_file()
+    return place
+
+
+def test_a_second_run_reuses_every_stage_without_tensorflow(store: Path, prefect_api: str) -> None:
+    done, complaints = command(
+        prefect_api, "run", "study", "--store", str(store), settings=RENDERED
+    )
+    assert done["counts"] == {**dict.fromkeys(done["counts"], 0), "reused": 11}
+    assert complaints.strip().endswith("no TensorFlow")
+
+
+def test_plan_names_exactly_the_stages_that_a_setting_changes(
+    store: Path, prefect_api: str
+) -> None:
+    changed = (*RENDERED, "features.classifiers.svm.C=3.5")
+    steps, _ = command(prefect_api, "plan", "study", "--store", str(store), settings=changed)
+    why = {step["label"]: step["why"] for step in steps if step["action"] == "run"}
+    assert set(why) == {"svm on mobilenet", "report"}
+    assert why["svm on mobilenet"] == ["setting hyperparameters.C: 10.0 → 3.5"]
+    assert "input svm on mobilenet would be built anew" in why["report"]
+
+
+def test_a_flipped_byte_is_noticed_and_the_numbers_come_out_the_same(
+    store: Path, prefect_api: str
+) -> None:
+    before = (store / "report" / "results.json").read_bytes()
+    (damaged,) = store.glob("features/*/features.npy")
+    content = bytearray(damaged.read_bytes())
+    content[-1] ^= 1
+    damaged.write_bytes(content)
+    done, _ = command(prefect_api, "run", "study", "--store", str(store), settings=RENDERED)
+    assert done["counts"]["built"] == 1
+    assert done["counts"]["reused"] == 10
+    assert (store / "report" / "results.json").read_bytes() == before
+
+
+def test_a_folder_of_a_persons_own_images_goes_through(tmp_path: Path, prefect_api: str) -> None:
+    photos = class_folders(tmp_path / "photos", {"oak": 8, "elm": 9, "ash": 7})
+    store = tmp_path / "store"
+    words = ("run", "study", "--dataset", str(photos), "--store", str(store))
+    done, _ = command(prefect_api, *words)
+    assert done["counts"]["failed"] == 0
+    results = json.loads((store / "report" / "results.json").read_text())
+    assert "photos" not in json.dumps(results)
+    assert {"oak", "elm", "ash"} <= set(json.dumps(results).replace('"', " ").split())
