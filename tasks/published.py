@@ -96,6 +96,18 @@ def publish_lineage(store: Store, reference: Reference) -> None:
     )
 
 
+def rounded(cell: str) -> str:
+    """Return a table's cell as people read it: fractions with four decimals.
+
+    >>> rounded("0.6666666666666666"), rounded("17"), rounded("4 × 4 × 512")
+    ('0.6667', '17', '4 × 4 × 512')
+    """
+    try:
+        return f"{float(cell):.4f}" if "." in cell else cell
+    except ValueError:
+        return cell
+
+
 def publish_contents(store: Store, reference: Reference) -> None:
     """Show the tables and figures of a report's artifact; of others there are none."""
     if reference.stage != "study":
@@ -106,7 +118,10 @@ def publish_contents(store: Store, reference: Reference) -> None:
         path, what = artifact.file(name), artifact_key(Path(name).stem)
         if path.suffix == ".csv":
             with path.open(newline="") as stream:
-                rows = list(csv.DictReader(stream))
+                rows = [
+                    {column: rounded(cell) for column, cell in row.items()}
+                    for row in csv.DictReader(stream)
+                ]
             create_table_artifact(rows, key=what, description=f"{what} of the {title}")
         elif path.suffix in _PICTURE_TYPES:
             data = base64.b64encode(path.read_bytes()).decode()
