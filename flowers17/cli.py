@@ -281,7 +281,7 @@ def doctor(
 
 def placed(dataset: str | None) -> str | None:
     """Return a data set's path made absolute, so that the run can be resumed from anywhere."""
-    if dataset is None or dataset in ("rendered", "oxford17"):
+    if not dataset or dataset in ("rendered", "oxford17"):
         return dataset
     return str(Path(dataset).expanduser().absolute())
 
