@@ -73,7 +73,8 @@ class Stage:
     content is identified in `config`. optional: whether the study goes on without it;
     tolerant: whether it is built from whichever inputs there are.
     isolated: whether it is built in a process of its own (TensorFlow, or memory to give back),
-    at most `timeout_s` seconds long. tags: Prefect's, for concurrency limits.
+    at most `timeout_s` seconds long. tags: those whose concurrency limits
+    hold while it is built.
     """
 
     name: str
@@ -94,6 +95,10 @@ class Stage:
     def of(cls, name: str, label: str, build: str, config: Any = None, **rest: Any) -> "Stage":
         """Return a stage whose configuration is given as a JSON value."""
         return cls(name, label, build, canonical_json(config or {}), **rest)
+
+    def code(self) -> dict[str, str]:
+        """Return the digests of the modules of ours that compute the artifact, by name."""
+        return code_digests(self.build.partition(":")[0])
 
 
 def in_order(stages: Iterable[Stage]) -> list[Stage]:
@@ -175,7 +180,7 @@ def key_material(stage: Stage, inputs: References) -> dict[str, Any]:
         "inputs": {
             name: reference.digest if (reference := inputs[name]) else None for name in stage.inputs
         },
-        "code": code_digests(stage.build.partition(":")[0]),
+        "code": stage.code(),
         "libraries": library_versions(),
     }
 
@@ -206,24 +211,35 @@ def code_digests(module: str) -> dict[str, str]:
     beside such a module (known digests, templates) do.
     """
     digests: dict[str, str] = {}
+    read: set[str] = set()
     waiting = [module]
     while waiting:
         name = waiting.pop()
-        if name in digests or name in INFRASTRUCTURE:
-            continue
-        source = Path(_source_of(name))
-        tree = ast.parse(source.read_text())
-        waiting += _own_imports(tree)
-        digests[name] = hashlib.sha256(ast.dump(_without_docstrings(tree)).encode()).hexdigest()
-        for path in _data_files(source.parent):
-            digests[f"{source.parent.name}/{path.relative_to(source.parent)}"] = file_sha256(path)
+        if name not in read and name not in INFRASTRUCTURE:
+            read.add(name)
+            own, imported = _read_code(name)
+            digests |= own
+            waiting += imported
     return digests
 
 
-def _data_files(package: Path) -> list[Path]:
+@cache
+def _read_code(module: str) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Return the digests of a module and of the data beside it, and which of ours it imports."""
+    source = Path(_source_of(module))
+    tree = ast.parse(source.read_text())
+    imported = tuple(_own_imports(tree))
+    code = ast.dump(_without_docstrings(tree))
+    own = {module: hashlib.sha256(code.encode()).hexdigest()}
+    return own | _data_digests(source.parent), imported
+
+
+@cache
+def _data_digests(package: Path) -> dict[str, str]:
     beside = [one for one in package.iterdir() if one.is_dir() and one.name != "__pycache__"]
     holding_data = [one for one in beside if not (one / "__init__.py").exists()]
-    return [path for one in holding_data for path in one.rglob("*") if path.is_file()]
+    paths = [path for one in holding_data for path in one.rglob("*") if path.is_file()]
+    return {f"{package.name}/{path.relative_to(package)}": file_sha256(path) for path in paths}
 
 
 def _source_of(module: str) -> str:

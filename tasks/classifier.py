@@ -8,8 +8,7 @@ import numpy as np
 from flowers17.config import ClassifierSettings, CombinationSettings, StudySettings
 from flowers17.data.splits import Split
 from flowers17.stages import Job, Stage
-from flowers17.transfer.classifiers import evaluate, needs
-from flowers17.transfer.rowspace import side_by_side
+from flowers17.transfer.families import needs
 
 
 def stage(
@@ -53,6 +52,9 @@ def stage(
 
 def build(job: Job) -> Mapping[str, Any]:
     """Fit the classifier on every split's training part and predict its validation part."""
+    from flowers17.transfer.classifiers import evaluate
+    from flowers17.transfer.rowspace import side_by_side
+
     config, splits = job.config, job.inputs["splits"]
     rows = job.inputs["rows"].array("rows") if "rows" in job.inputs else None
     features = None

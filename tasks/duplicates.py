@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from flowers17.config import StudySettings
-from flowers17.data.duplicates import groups, known_pairs, merged_pairs, near_duplicate_pairs
 from flowers17.stages import Job, Stage
 
 
@@ -15,6 +14,13 @@ def stage(settings: StudySettings, images: Stage) -> Stage:
 
 def build(job: Job) -> Mapping[str, Any]:
     """Find pairs by perceptual hashing and add Flowers-17's known ones."""
+    from flowers17.data.duplicates import (
+        groups,
+        known_pairs,
+        merged_pairs,
+        near_duplicate_pairs,
+    )
+
     items = job.inputs["images"].json("items")
     names = items["names"]
     known = known_pairs(names) if items["verified"] else []

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from prefect import allow_failure, task
 from prefect.cache_policies import NO_CACHE
+from prefect.concurrency.sync import concurrency
 from prefect.futures import PrefectFuture
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run, task_run
@@ -25,6 +26,7 @@ from tasks.liveness import registered
 from tasks.published import ProgressArtifact, publish_contents, publish_lineage
 
 RETRIES = 3
+LEASE_S = 60.0  # how long a killed run keeps its place under a concurrency limit
 
 
 @dataclass(frozen=True)
@@ -135,9 +137,7 @@ def _is_transient(task: Any, run: Any, state: State[Any]) -> bool:
 
 
 def _prefect_task(stage: Stage) -> Any:
-    return _run_stage.with_options(
-        name=stage.name, task_run_name=stage.label, tags=list(stage.tags)
-    )
+    return _run_stage.with_options(name=stage.name, task_run_name=stage.label)
 
 
 @task(
@@ -195,6 +195,9 @@ def _outcome(stage: Stage, inputs: Mapping[str, Result], store: Store) -> Outcom
     with ProgressArtifact(stage.label, view.progress if view else None) as progress:
         if not stage.isolated:
             return ensure(stage, found, store, progress=progress)
-        return existing(stage, found, store) or ensure_isolated(
-            stage, found, store, progress=progress, logger=get_run_logger()
-        )
+        reused = existing(stage, found, store)
+        if reused:
+            return reused
+        # As tags of the task they would hold up a stage that is in the store, too.
+        with concurrency([f"tag:{tag}" for tag in stage.tags], lease_duration=LEASE_S):
+            return ensure_isolated(stage, found, store, progress=progress, logger=get_run_logger())

@@ -6,9 +6,6 @@ from typing import Any
 
 from flowers17.config import StudySettings
 from flowers17.data.source import identify
-from flowers17.reporting.collect import ReportInputs
-from flowers17.reporting.page import templates_digest
-from flowers17.reporting.report import write_report
 from flowers17.stages import Job, Stage, in_order
 from flowers17.transfer.weights import EXTRACTORS
 
@@ -21,7 +18,7 @@ def stage(settings: StudySettings, parts: Sequence[Stage], label: str = "report"
         "study",
         label,
         "tasks.report:build",
-        {"settings": described, "templates": templates_digest()},
+        {"settings": described},
         seed=settings.seed,
         inputs={part.label: part for part in in_order(parts)},
         tolerant=True,
@@ -30,6 +27,9 @@ def stage(settings: StudySettings, parts: Sequence[Stage], label: str = "report"
 
 def build(job: Job) -> Mapping[str, Any]:
     """Write the report's files."""
+    from flowers17.reporting.collect import ReportInputs
+    from flowers17.reporting.report import write_report
+
     inputs = ReportInputs(
         artifacts=job.inputs,
         missing={label: _reason(label) for label in job.missing},

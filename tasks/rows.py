@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from flowers17.stages import Job, Stage
-from flowers17.transfer.rowspace import row_space
 
 
 def stage(maps: Sequence[Stage]) -> Stage:
@@ -21,6 +20,8 @@ def stage(maps: Sequence[Stage]) -> Stage:
 
 def build(job: Job) -> Mapping[str, Any]:
     """Rotate the rows into the space that they span."""
+    from flowers17.transfer.rowspace import row_space
+
     rows = row_space([artifact.array("features") for artifact in job.inputs.values()])
     job.save_array("rows", rows)
     return {"n_images": rows.shape[0], "n_columns": rows.shape[1]}

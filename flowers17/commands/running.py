@@ -11,13 +11,18 @@ from flowers17.commands.display import StageDisplay
 from flowers17.data.source import identify
 from flowers17.plan import Step, plan
 from flowers17.request import StudyRequest
-from flowers17.stages import in_order
+from flowers17.stages import Stage, in_order
+
+
+def stages_of(flow: str, request: StudyRequest) -> list[Stage]:
+    """Return the flow's stages, inputs before what reads them."""
+    module = importlib.import_module("flows.report" if flow == "study" else f"flows.{flow}")
+    return in_order(module.stages(request.settings, request.places))
 
 
 def steps_of(flow: str, request: StudyRequest) -> list[Step]:
     """Return what the flow would run or reuse."""
-    module = importlib.import_module("flows.report" if flow == "study" else f"flows.{flow}")
-    return plan(in_order(module.stages(request.settings, request.places)), Store(request.store))
+    return plan(stages_of(flow, request), Store(request.store))
 
 
 def run_flow(
@@ -33,12 +38,17 @@ def run_flow(
     from flows.local_server import Server
 
     with Server() as server, StageDisplay(console) as display:
-        from prefect.settings import PREFECT_API_URL, temporary_settings
+        from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
         from tasks.engine import VIEW
 
         function = getattr(importlib.import_module(f"flows.{flow}"), flow)
-        with temporary_settings({PREFECT_API_URL: server.healthy()}):
+        for stage in stages_of(flow, request):
+            stage.code()  # read while the server starts
+        # The store's locks tell which runs died; heartbeats would hold up each flow's end.
+        with temporary_settings(
+            {PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None, **server.client_settings()}
+        ):
             token = VIEW.set(display)
             try:
                 results = function(request)

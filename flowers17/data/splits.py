@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from scipy.io import loadmat
 
 from flowers17.data import oxford17
 from flowers17.data.division import division
@@ -159,6 +158,8 @@ def study_splits(
 
 
 def _matrices(path: Path, names: list[str]) -> dict[str, np.ndarray]:
+    from scipy.io import loadmat
+
     try:
         n_bytes = path.stat().st_size
         if n_bytes > MAX_SPLITS_FILE_BYTES:

@@ -2,13 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from flowers17.artifacts import sha256_of
 from flowers17.reporting.collect import ReportInputs
 from flowers17.reporting.feature_tables import best_over_repeats, evaluation_title, interval_text
 from flowers17.reporting.figures import Figure
@@ -153,13 +151,6 @@ def page(
         "not_built": NOT_BUILT,
     }
     return environment.get_template("report.html").render(values)
-
-
-def templates_digest() -> str:
-    """Return the digest of the page's templates, which decide the page as its code does."""
-    folder = files("flowers17.reporting") / "templates"
-    templates = sorted(folder.iterdir(), key=lambda entry: entry.name)
-    return sha256_of({entry.name: entry.read_text(encoding="utf-8") for entry in templates})
 
 
 def flat(values: Any, prefix: str = "") -> list[tuple[str, str]]:

@@ -8,14 +8,15 @@ which fixes its probabilities to about 1e-3; nothing else is approximate.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from sklearn.model_selection import StratifiedKFold
 
 from flowers17.config import ClassifierSettings
-from flowers17.errors import InvalidInput, InvalidSettings
+from flowers17.errors import InvalidInput
 from flowers17.seeds import derived_seed
+from flowers17.transfer.families import needs
 from flowers17.transfer.models import FAMILIES, Family, Rows, Task
 from flowers17.transfer.rowspace import check_features, one_thread, principal_components
 
@@ -53,11 +54,6 @@ class SplitResult:
     chosen: dict[str, Any]
 
 
-def needs(classifier: str) -> Literal["rows", "features"]:
-    """Return what a classifier reads, unless components are asked for: they come from rows."""
-    return _family(classifier).reads
-
-
 def evaluate(
     classifier: str,
     settings: ClassifierSettings,
@@ -82,8 +78,8 @@ def evaluate(
     progress: told (splits done, splits in all).
     Raises InvalidInput if arrays do not belong together, hold NaN, or a split lacks a class.
     """
-    family = _family(classifier)
-    name = "rows" if n_components is not None else family.reads
+    name = "rows" if n_components is not None else needs(classifier)
+    family = FAMILIES[classifier]
     matrix = rows if name == "rows" else features
     if matrix is None:
         raise InvalidInput(f"{classifier}: expected `{name}`, got None; pass the array")
@@ -118,15 +114,6 @@ def evaluate(
             if progress is not None:
                 progress(len(results), len(splits))
     return results
-
-
-def _family(classifier: str) -> Family:
-    try:
-        return FAMILIES[classifier]
-    except KeyError:
-        raise InvalidSettings(
-            f"classifier: expected one of {', '.join(FAMILIES)}, got {classifier!r}"
-        ) from None
 
 
 def _check(matrix: np.ndarray, name: str, labels: np.ndarray, splits: Sequence[SplitLike]) -> int:

@@ -8,7 +8,7 @@ rows: float64 (n_evaluated, n_classes). Classes are 0..n_classes-1, each among t
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from scipy.special import softmax
@@ -87,9 +87,8 @@ class Task:
 
 @dataclass(frozen=True)
 class Family:
-    """One kind of classifier, and whether it reads row-space coordinates or columns."""
+    """One kind of classifier."""
 
-    reads: Literal["rows", "features"]
     variants: Callable[[Any], list[Any]]
     probas: Callable[[Sequence[Any], Task], list[np.ndarray]]
 
@@ -188,10 +187,10 @@ def _variants_of(setting: str) -> Callable[[Any], list[Any]]:
 
 FAMILIES: MappingProxyType[str, Family] = MappingProxyType(
     {
-        "naive_bayes": Family("features", _variants_of("var_smoothing"), _naive_bayes),
-        "knn": Family("rows", _variants_of("n_neighbors"), _neighbours),
-        "svm": Family("rows", _svm_variants, _svm),
-        "logistic_regression": Family("rows", _variants_of("C"), _logistic_regression),
-        "random_forest": Family("features", _variants_of("min_samples_leaf"), _random_forest),
+        "naive_bayes": Family(_variants_of("var_smoothing"), _naive_bayes),
+        "knn": Family(_variants_of("n_neighbors"), _neighbours),
+        "svm": Family(_svm_variants, _svm),
+        "logistic_regression": Family(_variants_of("C"), _logistic_regression),
+        "random_forest": Family(_variants_of("min_samples_leaf"), _random_forest),
     }
 )

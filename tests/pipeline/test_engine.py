@@ -1,11 +1,19 @@
 """Stages as Prefect tasks, against a real server: the states it shows, and what is built when."""
 
 import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from pathlib import Path
 
 import pytest
 from prefect import flow
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import (
+    GlobalConcurrencyLimitCreate,
+    GlobalConcurrencyLimitUpdate,
+)
 
 from flowers17.artifacts import Store
 from flowers17.config import Places
@@ -311,3 +319,33 @@ def test_lineage_is_shown_for_what_was_built(store: Path) -> None:
         shown = {one.key: one.data for one in client.read_artifacts()}
     assert "| total | 4 |" in str(shown["lineage-lineage-sum"])
     assert "| input lineage a | `number/" in str(shown["lineage-lineage-sum"])
+
+
+class TestConcurrencyLimits:
+    @pytest.fixture
+    def limit(self, api: str) -> Iterator[str]:
+        """Return a tag that one stage at a time may have."""
+        with get_client(sync_client=True) as client:
+            client.create_global_concurrency_limit(
+                GlobalConcurrencyLimitCreate(name="tag:scarce", limit=1, active=True)
+            )
+            yield "scarce"
+            client.delete_global_concurrency_limit_by_name("tag:scarce")
+
+    def test_hold_while_a_stage_is_built_and_not_when_it_is_reused(
+        self, store: Path, limit: str
+    ) -> None:
+        stages = [number("a", 1, isolated=True, tags=(limit,), config={"seconds": 3})]
+        seen = set()
+        with ThreadPoolExecutor() as pool, get_client(sync_client=True) as client:
+            done = pool.submit(copy_context().run, run, stages, store)
+            while not done.done():
+                found = client.read_global_concurrency_limit_by_name("tag:scarce")
+                seen.add(found.active_slots)
+                time.sleep(0.1)
+            assert done.result().names == {"a": "Completed"}
+            assert seen == {0, 1}
+            client.update_global_concurrency_limit(
+                "tag:scarce", GlobalConcurrencyLimitUpdate(limit=0)
+            )
+            assert run(stages, store).names == {"a": "Cached"}

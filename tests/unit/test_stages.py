@@ -187,6 +187,12 @@ def double(x):
 '''
 
 
+def forget_code() -> None:
+    """Let code be read anew."""
+    for function in (stages.code_digests, stages._read_code, stages._data_digests):
+        function.cache_clear()
+
+
 class Modules:
     """Modules of ours in a temporary folder, and the digest of `flowers17.zz_stage`."""
 
@@ -199,7 +205,7 @@ class Modules:
 
     def digests(self) -> dict[str, str]:
         importlib.invalidate_caches()
-        stages.code_digests.cache_clear()
+        forget_code()
         return stages.code_digests("flowers17.zz_stage")
 
 
@@ -210,7 +216,7 @@ def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Modules
     made.write("zz_stage.py", CODE)
     made.write("zz_helper.py", HELPER)
     yield made
-    stages.code_digests.cache_clear()
+    forget_code()
 
 
 class TestCodeDigests:

@@ -9,7 +9,6 @@ import pytest
 
 from flowers17.reporting.collect import ReportInputs
 from flowers17.reporting.metrics import accuracy_interval
-from flowers17.reporting.page import templates_digest
 from flowers17.reporting.report import write_report
 
 from .made_study import REASON, tiny_settings, tiny_study
@@ -233,8 +232,3 @@ def test_metrics_sum_the_report_up(real_study: ReportInputs, tmp_path: Path) -> 
         "best accuracy (report)": 1.0,
         "best mean accuracy (clean splits)": 0.9722,
     }
-
-
-def test_templates_have_a_digest_for_the_stages_key() -> None:
-    assert len(templates_digest()) == 64
-    assert templates_digest() == templates_digest()

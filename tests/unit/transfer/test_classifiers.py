@@ -23,7 +23,8 @@ from flowers17.config import (
 )
 from flowers17.errors import InvalidSettings
 from flowers17.seeds import derived_seed
-from flowers17.transfer.classifiers import SplitResult, evaluate, needs
+from flowers17.transfer.classifiers import SplitResult, evaluate
+from flowers17.transfer.families import needs
 from flowers17.transfer.models import FAMILIES
 from flowers17.transfer.rowspace import row_space, side_by_side
 from tests.unit.transfer.made_features import Made, made
