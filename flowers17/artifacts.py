@@ -13,6 +13,7 @@ import json
 import logging
 import os
 import shutil
+import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
@@ -42,10 +43,27 @@ def sha256_of(value: Any) -> str:
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()
 
 
-def file_sha256(path: Path) -> str:
-    """Return the SHA-256 of a file's bytes, in hexadecimal."""
+def read_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes as they are on the disk now, in hexadecimal."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+_remembered: dict[tuple[str | int, ...], str] = {}
+
+
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes; read again only if something wrote to the file.
+
+    For a person's own large files, which many stages ask about; the store's are always read.
+    """
+    status = path.stat()
+    seen = (str(path.absolute()), status.st_ino, status.st_size, status.st_ctime_ns)
+    digest = _remembered.get(seen) or read_sha256(path)
+    # A later write within the clock's tick would not show in the time of change.
+    if time.time_ns() - status.st_ctime_ns > 1_000_000_000:
+        _remembered[seen] = digest
+    return digest
 
 
 @dataclass(frozen=True)
@@ -244,7 +262,7 @@ class Store:
             for path in _files_below(folder):
                 _sync(path)
                 files[path.relative_to(folder).as_posix()] = {
-                    "sha256": file_sha256(path),
+                    "sha256": read_sha256(path),
                     "size": path.stat().st_size,
                 }
             digest = sha256_of({name: entry["sha256"] for name, entry in files.items()})
@@ -283,7 +301,7 @@ class Store:
             path = folder / name
             try:
                 same = path.is_file() and not path.is_symlink()
-                same = same and file_sha256(path) == entry["sha256"]
+                same = same and read_sha256(path) == entry["sha256"]
             except OSError as problem:
                 raise ArtifactDamaged(f"{path}: unreadable ({problem})") from problem
             if not same:

@@ -1,6 +1,7 @@
 """The store: whole or absent, verified when read, locked by the kernel."""
 
 import fcntl
+import hashlib
 import json
 import logging
 import os
@@ -32,6 +33,16 @@ OTHER_KEY = "f" * 64
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     return Store(tmp_path / "store")
+
+
+def test_a_files_digest_is_that_of_its_bytes_now(tmp_path: Path) -> None:
+    path = tmp_path / "weights"
+    for content in (b"one", b"two"):  # of one size, within one tick of the clock perhaps
+        path.unlink(missing_ok=True)
+        path.write_bytes(content)
+        assert file_sha256(path) == hashlib.sha256(content).hexdigest()
+    path.write_bytes(b"thr")
+    assert file_sha256(path) == file_sha256(path) == hashlib.sha256(b"thr").hexdigest()
 
 
 class TestCanonicalJson:
