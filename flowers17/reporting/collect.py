@@ -1,4 +1,7 @@
-"""What a report needs, found among a study's artifacts and checked against each other."""
+"""What a report needs, found among a study's artifacts and checked against each other.
+
+One long module, since every table and figure asks the same `ReportInputs`.
+"""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -14,11 +17,17 @@ from flowers17.errors import InvalidInput
 from flowers17.reporting.records import (
     Evaluation,
     FeatureMap,
+    Score,
+    Training,
     evaluation,
     feature_map,
     inputs_of,
+    training,
 )
 from flowers17.reporting.reference import CLASSIFIERS, EXTRACTORS, IMAGE_SIZE
+
+# Labels of trainings, of the splits that they read, and of the augmentations' pictures.
+_FROM_SCRATCH = re.compile(r"(\S+( \S+)?, )?\S+ split$|augmentations$")
 
 
 @dataclass(frozen=True)
@@ -144,30 +153,72 @@ class ReportInputs:
 
     def _evaluation(self, artifact: Artifact) -> Evaluation:
         found = evaluation(artifact)
-        scores = found.scores
-        for score in scores.values():
+        for score in found.scores.values():
             if score.kind == "report" and self.images and self.splits:
-                correct = self.correct(found, score.split)
-                if (len(correct), int(correct.sum())) != (score.n_validation, score.n_correct):
-                    raise InvalidInput(
-                        f"{artifact.path}: expected {score.n_correct} of {score.n_validation} "
-                        f"correct on split {score.split!r}, its predictions have "
-                        f"{int(correct.sum())} of {len(correct)}; remove the artifact and run the "
-                        "same command again"
-                    )
+                self._check(artifact, score, self.correct(found, score.split))
         return found
+
+    def _check(self, artifact: Artifact, score: Score, correct: np.ndarray) -> None:
+        if (len(correct), int(correct.sum())) != (score.n_validation, score.n_correct):
+            raise InvalidInput(
+                f"{artifact.path}: expected {score.n_correct} of {score.n_validation} correct on "
+                f"split {score.split!r}, its predictions have {int(correct.sum())} of "
+                f"{len(correct)}; remove the artifact and run the same command again"
+            )
 
     def correct(self, evaluation: Evaluation, split: str) -> np.ndarray:
         """Return whether each held-out image was classified correctly, bool (n_validation,)."""
+        return self._correct(evaluation.artifact, split, evaluation.predicted(split))
+
+    def _correct(self, artifact: Artifact, split: str, predicted: np.ndarray) -> np.ndarray:
         truth = self.labels[self.validation_rows(split)]
-        predicted = evaluation.predicted(split)
         if predicted.shape != truth.shape:
             raise InvalidInput(
-                f"{evaluation.artifact.path}: expected {len(truth)} predictions on split "
-                f"{split!r}, got shape {predicted.shape}; remove the artifact and run the same "
-                "command again"
+                f"{artifact.path}: expected {len(truth)} predictions on split {split!r}, got shape "
+                f"{predicted.shape}; remove the artifact and run the same command again"
             )
         return predicted == truth
+
+    @cached_property
+    def trainings(self) -> list[Training]:
+        """Every network that was trained from scratch, in the order of labels.
+
+        Raises InvalidInput if a result disagrees with its own predictions.
+        """
+        found = [training(artifact) for artifact in self.stage("training")]
+        for one in found if self.images and self.splits else ():
+            correct = self._correct(one.artifact, one.score.split, one.predicted)
+            self._check(one.artifact, one.score, correct)
+        return found
+
+    def training(self, learner: str, augmentation: str) -> Training | None:
+        """Return the training by the study's recipe on the report's split, if there is one."""
+        wanted = (learner, augmentation, "report", "report")
+        for one in self.trainings:
+            if (one.learner, one.augmentation, one.recipe_name, one.score.kind) == wanted:
+                return one
+        return None
+
+    @cached_property
+    def own_trainings(self) -> dict[str, list[Training]]:
+        """By learner, the trainings by our own recipe, in the order of the splits."""
+        order = {one["name"]: place for place, one in enumerate(self.divided)}
+        found: dict[str, list[Training]] = {}
+        for one in sorted(self.trainings, key=lambda one: order.get(one.score.split, len(order))):
+            if one.recipe_name == "best":
+                found.setdefault(one.learner, []).append(one)
+        return found
+
+    @property
+    def untrained(self) -> dict[str, str]:
+        """Why, by label, a network was not trained, or what only networks from scratch need."""
+        return {label: why for label, why in self.missing.items() if _FROM_SCRATCH.match(label)}
+
+    @property
+    def has_features(self) -> bool:
+        """Whether features were extracted, or should have been."""
+        asked = any(label.startswith("features ") for label in self.missing)
+        return asked or bool(self.feature_maps)
 
     def evaluation(self, combination: CombinationSettings) -> Evaluation | None:
         """Return the evaluation of a combination, if it was run."""
@@ -237,22 +288,27 @@ class ReportInputs:
         )
 
     @cached_property
-    def _differences(self) -> list[tuple[str, str]]:
-        """Each difference to the study in kind, as a clause and in short."""
+    def _data_differences(self) -> list[tuple[str, str]]:
+        """Each difference of the images to the study's, as a clause and in short."""
         found = []
         if self.is_rendered:
             clause = "the flowers are rendered from code, not photographs of Oxford Flowers-17"
             found.append((clause, "rendered flowers"))
         elif not self.is_oxford17:
             found.append(("the images are not those of Oxford Flowers-17", "other images"))
-        if self.has_random_weights:
-            clause = "the extractors’ weights are random, not trained on ImageNet"
-            found.append((clause, "untrained weights"))
         size = self.study.dataset.image_size
         if size != IMAGE_SIZE:
             clause = f"the images measure {size} × {size} pixels, not {IMAGE_SIZE} × {IMAGE_SIZE}"
             found.append((clause, f"{size} × {size} pixels"))
         return found
+
+    @cached_property
+    def _differences(self) -> list[tuple[str, str]]:
+        """Each difference to the study in kind, as a clause and in short."""
+        if not self.has_random_weights:
+            return self._data_differences
+        clause = "the extractors’ weights are random, not trained on ImageNet"
+        return [*self._data_differences, (clause, "untrained weights")]
 
     @property
     def differences(self) -> list[str]:
@@ -263,6 +319,11 @@ class ReportInputs:
     def differences_in_short(self) -> str:
         """The same in a few words, e.g. `rendered flowers, untrained weights`."""
         return ", ".join(short for _, short in self._differences)
+
+    @property
+    def data_differences_in_short(self) -> str:
+        """The differences of the images alone, e.g. `rendered flowers, 80 × 80 pixels`."""
+        return ", ".join(short for _, short in self._data_differences)
 
     def comparable(self, one: FeatureMapSettings) -> bool:
         """Whether the study's number and ours measure the same thing on the same data."""

@@ -8,15 +8,30 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from flowers17.reporting.collect import ReportInputs
-from flowers17.reporting.feature_tables import best_over_repeats, evaluation_title, interval_text
+from flowers17.reporting.feature_tables import (
+    best_over_repeats,
+    evaluation_title,
+    interval_text,
+    trained_tag,
+)
 from flowers17.reporting.figures import Figure
+from flowers17.reporting.learner_tables import best_over_clean, best_trained, training_title
 from flowers17.reporting.lineage import anchor_of, lineages
-from flowers17.reporting.reference import BEST_OF_TABLE_8, CONTENTS, PARTS, PartName
+from flowers17.reporting.reference import (
+    BEST_OF_TABLE_8,
+    BEST_SINGLE_NETWORK,
+    CONTENTS,
+    PARTS,
+    PartName,
+)
 from flowers17.reporting.results import shown_settings
 from flowers17.reporting.tables import Row, Table
 
 NOT_BUILT = "not part of this version yet"
 TABLE_FOLD = 30
+# The table that a figure is shown behind, or nothing: before all tables. Others come last.
+_BEHIND = {"1": "", "1b": "", "2": "2", "3": "3", "3b": "3", "4": "3", "4b": "3c"}
+_BEHIND |= {"7": "", "7b": "8"}
 
 
 @dataclass(frozen=True)
@@ -27,12 +42,13 @@ class Highlight:
     label: str
     detail: str
     anchor: str
+    tag: str = ""
 
 
 def highlights(inputs: ReportInputs, tables: Sequence[Table]) -> list[Highlight]:
     """Return the few numbers that a reader wants first."""
-    found = []
-    best = inputs.best
+    found: list[Highlight] = []
+    best, tag = inputs.best, trained_tag(inputs.has_random_weights)
     score = best.score("report") if best else None
     if best and score:
         compared = "" if inputs.differences else f"; the study’s best {BEST_OF_TABLE_8:.3f}"
@@ -42,6 +58,7 @@ def highlights(inputs: ReportInputs, tables: Sequence[Table]) -> list[Highlight]
                 "best of Table 8",
                 f"{evaluation_title(inputs, best)}, {interval_text(score.interval)}{compared}",
                 anchor_of(best.artifact.reference),
+                tag,
             )
         )
     over = best_over_repeats(inputs.evaluations)
@@ -54,8 +71,10 @@ def highlights(inputs: ReportInputs, tables: Sequence[Table]) -> list[Highlight]
                 f"best mean over {mean.n_splits} clean split{'s' * (mean.n_splits != 1)}",
                 f"{evaluation_title(inputs, over)}{between}",
                 anchor_of(over.artifact.reference),
+                tag,
             )
         )
+    found += _from_scratch(inputs)
     judged = [
         cell.verdict
         for table in tables
@@ -72,9 +91,39 @@ def highlights(inputs: ReportInputs, tables: Sequence[Table]) -> list[Highlight]
                 "cells of Table 8 reproduced",
                 "the study’s number within our 95 % interval, or ours better",
                 "table-8",
+                tag,
             )
         )
     return found
+
+
+def _from_scratch(inputs: ReportInputs) -> list[Highlight]:
+    """Return the best single network: over clean splits if there are such trainings."""
+    differs = bool(inputs.data_differences_in_short)
+    compared = "" if differs else f"; the study’s best {BEST_SINGLE_NETWORK:.3f}"
+    clean, one = best_over_clean(inputs), best_trained(inputs)
+    if clean:
+        first, mean = clean
+        between = f", {interval_text(mean.interval)}" if mean.interval else ""
+        label = f"best single network from scratch, mean over {mean.n_splits} clean split"
+        label += "s" * (mean.n_splits != 1)
+        detail = f"{training_title(first)}{between}{compared}"
+        return [Highlight(f"{mean.mean:.3f}", label, detail, "table-3c", first.tag)]
+    if one:
+        detail = f"{training_title(one)}, {interval_text(one.score.interval)}{compared}"
+        anchor, value = anchor_of(one.artifact.reference), f"{one.score.accuracy:.3f}"
+        return [Highlight(value, "best single network from scratch", detail, anchor, one.tag)]
+    return []
+
+
+def in_order(tables: Sequence[Table], figures: Sequence[Figure]) -> list[Table | Figure]:
+    """Return a part's tables and figures in the order in which the page shows them."""
+    numbers = {table.number for table in tables}
+    ordered: list[Table | Figure] = [one for one in figures if _BEHIND.get(one.number) == ""]
+    for table in tables:
+        ordered.append(table)
+        ordered += [one for one in figures if _BEHIND.get(one.number) == table.number]
+    return ordered + [one for one in figures if _BEHIND.get(one.number, "-") not in {"", *numbers}]
 
 
 @dataclass(frozen=True)
@@ -106,10 +155,10 @@ def row_groups(table: Table) -> list[RowGroup]:
     return groups
 
 
-def reasons(inputs: ReportInputs) -> list[tuple[str, list[str]]]:
+def reasons(missing: Mapping[str, str]) -> list[tuple[str, list[str]]]:
     """Return each reason why something was not run, once, with the labels that it holds for."""
     gathered: dict[str, list[str]] = {}
-    for label, reason in sorted(inputs.missing.items()):
+    for label, reason in sorted(missing.items()):
         gathered.setdefault(reason, []).append(label)
     return list(gathered.items())
 
@@ -140,7 +189,16 @@ def page(
         "tables": tables,
         "figures": figures,
         "highlights": highlights(inputs, every),
-        "reasons": reasons(inputs),
+        "contents": {
+            part.name: in_order(tables.get(part.name, ()), figures.get(part.name, ()))
+            for part in PARTS
+        },
+        "reasons": {
+            "a1": reasons(inputs.untrained),
+            "b1": reasons(
+                {k: why for k, why in inputs.missing.items() if k not in inputs.untrained}
+            ),
+        },
         "needs_weights": any(label.startswith("features ") for label in inputs.missing),
         "lineages": lineages(inputs),
         "settings": flat(shown_settings(inputs)),

@@ -1,6 +1,6 @@
-"""What single artifacts hold: a feature map, a classifier's evaluation, the inputs of either."""
+"""What single artifacts hold: a feature map, an evaluation, a training, and their inputs."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -8,8 +8,12 @@ from typing import Any
 import numpy as np
 
 from flowers17.artifacts import Artifact
+from flowers17.config import RecipeSettings
 from flowers17.reporting.metrics import Interval, MeanSpread, accuracy_interval, mean_spread
-from flowers17.reporting.reference import IMAGE_SIZE
+from flowers17.reporting.reference import AUGMENTED_EPOCHS, IMAGE_SIZE, PLAIN_EPOCHS
+
+# What the study does not tell of its recipe, or what has no effect in it.
+_FREE = {"epochs", "batch_size", "warmup", "mixup_until"}
 
 
 @dataclass(frozen=True)
@@ -76,14 +80,7 @@ class Evaluation:
     @cached_property
     def repeated(self) -> MeanSpread | None:
         """Mean and spread over the repeated clean splits, if there are any."""
-        scores = [one for one in self.scores.values() if one.kind == "repeated"]
-        if not scores:
-            return None
-        return mean_spread(
-            [one.accuracy for one in scores],
-            n_train=min(one.n_train for one in scores),
-            n_validation=max(one.n_validation for one in scores),
-        )
+        return over_repeats(self.scores.values())
 
     def predicted(self, split: str) -> np.ndarray:
         """Return the predicted classes, int64 (n_validation,), in the split's order."""
@@ -92,6 +89,95 @@ class Evaluation:
     def proba(self, split: str) -> np.ndarray:
         """Return the class probabilities, float64 (n_validation, n_classes)."""
         return self.artifact.array(f"{split}-proba")
+
+
+@dataclass(frozen=True)
+class Training:
+    """One learner, trained under one augmentation and recipe on one split.
+
+    recipe_name: `report` for the study's, `best` for our own. n_operations: floating-point ones of
+    one forward pass of one image. best_epoch: from 1; the losses and the training accuracy are
+    those of that epoch, the score is that of the weights kept from it.
+    """
+
+    artifact: Artifact
+    learner: str
+    augmentation: str
+    recipe_name: str
+    recipe: RecipeSettings
+    score: Score
+    n_parameters: int
+    n_operations: float
+    epochs: int
+    best_epoch: int
+    train_loss: float | None
+    train_accuracy: float | None
+    validation_loss: float | None
+    image_size: int
+    precision: str
+
+    @cached_property
+    def history(self) -> list[Mapping[str, Any]]:
+        """Each epoch's losses, accuracies and learning rate."""
+        return list(self.artifact.json("history")["epochs"])
+
+    @cached_property
+    def layers(self) -> list[Mapping[str, Any]]:
+        """Each layer's name, kind, output shape and parameters."""
+        return list(self.artifact.json("layers"))
+
+    @property
+    def predicted(self) -> np.ndarray:
+        """The predicted classes, int64 (n_validation,), in the split's order."""
+        return self.artifact.array("validation-predicted")
+
+    @property
+    def layer_counts(self) -> tuple[int, int, int]:
+        """Numbers of convolutions, of local poolings, and of dense layers without the output."""
+        kinds = [str(layer["kind"]) for layer in self.layers]
+        pools = [kind for kind in kinds if kind.endswith("Pooling2D") and "Global" not in kind]
+        n_convolutions = sum("Conv2D" in kind for kind in kinds)
+        return n_convolutions, len(pools), max(0, kinds.count("Dense") - 1)
+
+    @property
+    def training_operations(self) -> float:
+        """Floating-point operations of the whole training, forward and backward.
+
+        A backward pass counts as two forward ones, and an image at a part of the size as the part's
+        square; validation does not count.
+        """
+        scale = float(np.mean(np.square(self.recipe.resolutions)))
+        return 3 * self.n_operations * self.score.n_train * self.epochs * scale
+
+    @property
+    def like_the_study(self) -> bool:
+        """Whether it was trained as the study trains: same recipe, epochs, and size of images."""
+        ours = self.recipe_name != "report"
+        return not ours and not self.tag and self.image_size == IMAGE_SIZE
+
+    @property
+    def tag(self) -> str:
+        """In what the study's recipe was changed, in short; empty for our own recipe."""
+        if self.recipe_name != "report":
+            return ""
+        wanted = PLAIN_EPOCHS if self.augmentation == "none" else AUGMENTED_EPOCHS
+        same = self.recipe.model_dump(exclude=_FREE) == RecipeSettings().model_dump(exclude=_FREE)
+        parts = [] if same else ["another recipe"]
+        if self.epochs != wanted:
+            parts.append(f"{self.epochs} epoch{'s' * (self.epochs != 1)}")
+        return ", ".join(parts)
+
+
+def over_repeats(scores: Iterable[Score]) -> MeanSpread | None:
+    """Return mean and spread over the scores on repeated clean splits; None without any."""
+    repeated = [one for one in scores if one.kind == "repeated"]
+    if not repeated:
+        return None
+    return mean_spread(
+        [one.accuracy for one in repeated],
+        n_train=min(one.n_train for one in repeated),
+        n_validation=max(one.n_validation for one in repeated),
+    )
 
 
 def inputs_of(artifact: Artifact) -> dict[str, Mapping[str, Any]]:
@@ -149,4 +235,34 @@ def evaluation(artifact: Artifact) -> Evaluation:
         bool(result.get("search")),
         bool(result.get("random_weights")),
         scores,
+    )
+
+
+def training(artifact: Artifact) -> Training:
+    """Return the training that an artifact of the stage `training` holds."""
+    result = artifact.json("result")
+    score = Score(
+        result["split"],
+        result["kind"],
+        int(result["n_train"]),
+        int(result["n_validation"]),
+        int(result["n_correct"]),
+        {},
+    )
+    return Training(
+        artifact=artifact,
+        learner=result["learner"],
+        augmentation=result["augmentation"],
+        recipe_name=result["recipe_name"],
+        recipe=RecipeSettings.model_validate(result["recipe"]),
+        score=score,
+        n_parameters=int(result["n_parameters"]),
+        n_operations=float(result["n_operations"]),
+        epochs=int(result["epochs"]),
+        best_epoch=int(result["best_epoch"]),
+        train_loss=result["train_loss"],
+        train_accuracy=result["train_accuracy"],
+        validation_loss=result["validation_loss"],
+        image_size=int(result["image_size"]),
+        precision=result["precision"],
     )

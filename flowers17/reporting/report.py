@@ -15,6 +15,13 @@ from flowers17.reporting.feature_tables import (
     extractors_table,
 )
 from flowers17.reporting.figures import Figure, class_counts, one_image_a_class
+from flowers17.reporting.learner_figures import (
+    augmentation_examples,
+    augmented_curves,
+    own_curves,
+    plain_curves,
+)
+from flowers17.reporting.learner_tables import best_over_clean, best_trained, learner_tables
 from flowers17.reporting.page import page
 from flowers17.reporting.paired_tables import paired_table
 from flowers17.reporting.reference import PartName
@@ -31,15 +38,27 @@ def all_tables(inputs: ReportInputs) -> dict[PartName, list[Table]]:
         beyond_table(inputs),
         paired_table(inputs),
     ]
-    return {"data": data if inputs.images else [], "b1": features}
+    return {
+        "data": data if inputs.images else [],
+        "a1": learner_tables(inputs),
+        "b1": features if inputs.has_features else [],
+    }
 
 
 def all_figures(inputs: ReportInputs) -> dict[PartName, list[Figure]]:
     """Return every figure that the study's artifacts allow, by part."""
     data = [one_image_a_class(inputs), class_counts(inputs)]
+    learners = [
+        plain_curves(inputs),
+        augmented_curves(inputs, 3, "mk-2"),
+        augmentation_examples(inputs),
+        augmented_curves(inputs, 4, "mk-3"),
+        own_curves(inputs),
+    ]
     features = [forward_pass(inputs), overview(inputs), confusion_matrix(inputs)]
     return {
         "data": [one for one in data if one],
+        "a1": [one for one in learners if one],
         "b1": [one for one in features if one],
     }
 
@@ -47,7 +66,7 @@ def all_figures(inputs: ReportInputs) -> dict[PartName, list[Figure]]:
 def write_report(inputs: ReportInputs, folder: Path) -> dict[str, Any]:
     """Write index.html, results.json, tables/ and figures/ below a folder; return the metrics.
 
-    Raises InvalidInput if a classifier's result disagrees with its own predictions.
+    Raises InvalidInput if a result disagrees with its own predictions.
     """
     tables, figures = all_tables(inputs), all_figures(inputs)
     every = [table for part in tables.values() for table in part]
@@ -69,12 +88,11 @@ def _write(path: Path, text: str) -> None:
 
 def report_metrics(inputs: ReportInputs, tables: list[Table]) -> dict[str, Any]:
     """Return the report's few numbers for the study's overview."""
-    rows = next(table.rows for table in tables if table.number == "8")
+    rows = [row for table in tables if table.number == "8" for row in table.rows]
     verdicts = [cell.verdict for row in rows for cell in row.cells if cell.verdict]
-    found: dict[str, Any] = {
-        "n_cells": len(rows),
-        "n_missing": sum(bool(row.missing) for row in rows),
-    }
+    found: dict[str, Any] = {}
+    if rows:
+        found |= {"n_cells": len(rows), "n_missing": sum(bool(row.missing) for row in rows)}
     if verdicts:
         found["n_compared"] = len(verdicts)
         found["n_within_or_better"] = sum(one != "below" for one in verdicts)
@@ -85,4 +103,9 @@ def report_metrics(inputs: ReportInputs, tables: list[Table]) -> dict[str, Any]:
     over = best_over_repeats(inputs.evaluations)
     if over and over.repeated:
         found["best mean accuracy (clean splits)"] = round(over.repeated.mean, 4)
+    trained, clean = best_trained(inputs), best_over_clean(inputs)
+    if trained:
+        found["best accuracy from scratch (report)"] = round(trained.score.accuracy, 4)
+    if clean:
+        found["best mean accuracy from scratch (clean splits)"] = round(clean[1].mean, 4)
     return found

@@ -1,10 +1,11 @@
-"""Two small studies, made once a session."""
+"""Four small studies, made once a session."""
 
 import pytest
 
 from flowers17.reporting.collect import ReportInputs
 
 from .made_study import tiny_study
+from .made_trainings import DIVERGED
 
 
 @pytest.fixture(scope="session")
@@ -17,3 +18,16 @@ def real_study(tmp_path_factory: pytest.TempPathFactory) -> ReportInputs:
 def demo_study(tmp_path_factory: pytest.TempPathFactory) -> ReportInputs:
     """A study of rendered flowers and untrained weights."""
     return tiny_study(tmp_path_factory.mktemp("demo"), random=True)
+
+
+@pytest.fixture(scope="session")
+def trained_study(tmp_path_factory: pytest.TempPathFactory) -> ReportInputs:
+    """The first one with networks trained as the study trains them; Mk-1 was not."""
+    root = tmp_path_factory.mktemp("trained")
+    return tiny_study(root, untrained={"mk-1, report split": DIVERGED})
+
+
+@pytest.fixture(scope="session")
+def trained_demo(tmp_path_factory: pytest.TempPathFactory) -> ReportInputs:
+    """The second one with every network trained for five epochs."""
+    return tiny_study(tmp_path_factory.mktemp("short"), random=True, epochs=5, untrained={})

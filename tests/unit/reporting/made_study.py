@@ -6,16 +6,21 @@ from typing import Any
 
 import numpy as np
 
-from flowers17.artifacts import Artifact, Store, canonical_json, sha256_of
+from flowers17.artifacts import sha256_of
 from flowers17.config import (
     CombinationSettings,
     DatasetSettings,
     FeatureMapSettings,
     FeatureSettings,
+    LearnersSettings,
+    RecipeSettings,
     SplitSettings,
     StudySettings,
 )
 from flowers17.reporting.collect import ReportInputs
+
+from .made_trainings import publish_examples, publish_trainings
+from .maker import Maker
 
 SHAPES = {
     "vgg16": ([4, 4, 512], 14_714_688, 19),
@@ -24,57 +29,6 @@ SHAPES = {
     "xception": ([4, 4, 2048], 20_806_952, 132),
 }
 REASON = "no weights for InceptionV3 in the weights folder <here>, and no download"
-
-
-class Maker:
-    """Publishes artifacts as the stages do, with manifests like theirs."""
-
-    def __init__(self, root: Path, *, created: str = "2026-01-02T03:04:05Z") -> None:
-        self.store = Store(root)
-        self.created = created
-        self.artifacts: dict[str, Artifact] = {}
-
-    def publish(
-        self,
-        stage: str,
-        label: str,
-        inputs: Mapping[str, Artifact],
-        arrays: Mapping[str, np.ndarray],
-        values: Mapping[str, Any],
-        config: Mapping[str, Any] | None = None,
-    ) -> Artifact:
-        """Publish one artifact and keep it under its label."""
-        material = {
-            "stage": stage,
-            "version": 1,
-            "config": {"label": label, **(config or {})},
-            "seed": 17,
-            "inputs": {name: one.reference.digest for name, one in inputs.items()},
-            "code": {f"tasks.{stage}": sha256_of(stage)},
-            "libraries": {"keras": "3.12.0", "numpy": "2.4.0"},
-        }
-        key = sha256_of(material)
-        with self.store.writing(stage, key) as folder:
-            for name, array in arrays.items():
-                np.save(folder / f"{name}.npy", array, allow_pickle=False)
-            for name, value in values.items():
-                (folder / f"{name}.json").write_text(canonical_json(value))
-            made = self.store.publish(
-                folder,
-                {
-                    "stage": stage,
-                    "label": label,
-                    "key": key,
-                    "material": material,
-                    "inputs": {name: one.reference.to_json() for name, one in inputs.items()},
-                    "metrics": {"made": 1},
-                    "duration_s": 1.25,
-                    "created": self.created,
-                    "machine": {"processor": "A & B", "cores": 2, "system": "Linux"},
-                },
-            )
-        self.artifacts[label] = made
-        return made
 
 
 def _splits(labels: np.ndarray, n_repeats: int) -> list[dict[str, Any]]:
@@ -162,12 +116,14 @@ def make_study(
     kind: str,
     n_wrong: Callable[[CombinationSettings], int],
     without: Sequence[str] = (),
+    untrained: Mapping[str, str] | None = None,
     created: str = "2026-01-02T03:04:05Z",
 ) -> ReportInputs:
     """Return the inputs of a report over artifacts made by hand.
 
     n_wrong: how many held-out images of a split each classifier gets wrong.
-    without: extractors that have no weights.
+    without: extractors that have no weights. untrained: why, by label, of trainings; None: a study
+    in which nothing was trained.
     """
     maker = Maker(root, created=created)
     names = [f"image_{i + 1:04}.jpg" for i in range(len(labels))]
@@ -211,7 +167,10 @@ def make_study(
     ]
     combinations += settings.features.combinations
     maps = {one.name: one for combination in combinations for one in combination.maps}
-    missing = {}
+    missing = dict(untrained or {})
+    if untrained is not None:
+        publish_trainings(maker, settings, labels, splits, without=untrained)
+        publish_examples(maker, images[:1])
     for one in maps.values():
         if one.extractor in without:
             missing[f"features {one.name}"] = REASON
@@ -255,9 +214,21 @@ TOGETHER = CombinationSettings(
 )
 
 
-def tiny_settings(*, random: bool, size: int = 128) -> StudySettings:
-    """Return settings of a study of three classes, two extractors and one combination."""
+def tiny_settings(*, random: bool, size: int = 128, epochs: int | None = None) -> StudySettings:
+    """Return settings of a study of three classes, two extractors and one combination.
+
+    epochs: of every training; None: as in the study, and 40 of our own recipe.
+    """
+    defaults = LearnersSettings()
+    own = defaults.best_recipe.model_copy(update={"epochs": epochs or 40})
     return StudySettings(
+        learners=LearnersSettings(
+            best=("residual",),
+            best_splits=2,
+            recipe=RecipeSettings(epochs=epochs or 50),
+            augmented_epochs=epochs or 150,
+            best_recipe=own,
+        ),
         dataset=DatasetSettings(
             source="rendered" if random else "../private/17flowers.tgz", image_size=size
         ),
@@ -268,7 +239,9 @@ def tiny_settings(*, random: bool, size: int = 128) -> StudySettings:
     )
 
 
-def tiny_study(root: Path, *, random: bool = False, **changes: Any) -> ReportInputs:
+def tiny_study(
+    root: Path, *, random: bool = False, epochs: int | None = None, **changes: Any
+) -> ReportInputs:
     """Return a study of 3 × 16 images, 12 held out; InceptionV3 has no weights.
 
     On the report's split naive Bayes errs on 4 images, k-NN on 3, the SVM on 1, logistic regression
@@ -286,4 +259,5 @@ def tiny_study(root: Path, *, random: bool = False, **changes: Any) -> ReportInp
         "n_wrong": lambda one: 1 if len(one.maps) > 1 else errors[one.classifier],
         "without": ("inceptionv3",),
     }
-    return make_study(root, tiny_settings(random=random), **{**given, **changes})
+    settings = tiny_settings(random=random, epochs=epochs)
+    return make_study(root, settings, **{**given, **changes})

@@ -9,7 +9,8 @@ from flowers17.artifacts import canonical_json
 from flowers17.errors import InvalidInput
 from flowers17.reporting.collect import ReportInputs
 
-from .made_study import REASON, TOGETHER, Maker, tiny_study
+from .made_study import REASON, TOGETHER, tiny_study
+from .maker import Maker
 
 
 def test_images_are_those_that_the_splits_were_made_of(
@@ -74,3 +75,23 @@ def test_predictions_of_another_length_are_refused(tmp_path: Path) -> None:
     np.save(artifact.file("report-predicted.npy"), np.zeros(5, dtype=np.int64))
     with pytest.raises(InvalidInput, match=r"expected 12 predictions.*got shape \(5,\)"):
         _ = inputs.evaluations
+
+
+def test_training_that_disagrees_with_its_predictions_is_refused(tmp_path: Path) -> None:
+    inputs = tiny_study(tmp_path, untrained={})
+    artifact = inputs.artifacts["mk-2 wide, report split"]
+    result = artifact.json("result")
+    artifact.file("result.json").write_text(canonical_json({**result, "n_correct": 10}))
+    with pytest.raises(InvalidInput, match=r"expected 10 of 12 correct.*have 9 of 12"):
+        _ = inputs.trainings
+
+
+def test_trainings_are_found_by_learner_and_augmentation(trained_study: ReportInputs) -> None:
+    assert len(trained_study.trainings) == 3 + 6 + 4
+    wide = trained_study.training("mk-2", "wide")
+    assert wide is not None
+    assert wide.artifact.reference == trained_study.artifacts["mk-2 wide, report split"].reference
+    assert trained_study.training("mk-1", "none") is None
+    assert trained_study.training("residual", "strong") is None
+    own = trained_study.own_trainings["residual"]
+    assert [one.score.split for one in own] == ["report", "clean", "repeat-01", "repeat-02"]

@@ -1,13 +1,21 @@
 """The study's numbers agree with each other."""
 
 import math
+from itertools import pairwise
 
 from flowers17.reporting.reference import (
     BEST_OF_TABLE_8,
+    BEST_SINGLE_NETWORK,
     CLASSIFIERS,
     CONTENTS,
     EXTRACTORS,
+    IMAGE_SIZE,
+    LEARNERS,
+    N_CLASSES,
     PARTS,
+    TABLE_1,
+    TABLE_2,
+    TABLE_3,
     TABLE_7,
     TABLE_8,
 )
@@ -29,3 +37,36 @@ def test_contents_hold_tables_1_to_10_and_figures_1_to_8_in_known_parts() -> Non
     numbers = [(one.kind, one.number) for one in CONTENTS]
     assert numbers == [("table", n) for n in range(1, 11)] + [("figure", n) for n in range(1, 9)]
     assert {one.part for one in CONTENTS} <= {part.name for part in PARTS}
+
+
+def test_blocks_of_table_1_meet_its_counts_and_parameters_exactly() -> None:
+    assert set(TABLE_1) < set(LEARNERS)
+    for shape in TABLE_1.values():
+        assert shape.n_convolutions == sum(len(block) for block in shape.blocks)
+        assert shape.n_poolings == len(shape.blocks)
+        filters = [3, *(one for block in shape.blocks for one in block)]
+        weights = sum(9 * a * b + b for a, b in pairwise(filters))
+        flat = filters[-1] * (IMAGE_SIZE // 2 ** len(shape.blocks)) ** 2
+        weights += (flat + 1) * shape.units + (shape.units + 1) * N_CLASSES
+        assert weights == shape.n_parameters
+
+
+def test_operations_of_mk_3_are_those_counted_by_hand() -> None:
+    # Products of each convolution: 9 × channels in × channels out × places; then the dense layers.
+    products = (9 * 3 * 32 + 9 * 32 * 64) * 128**2
+    products += (9 * 64 * 128 + 2 * 9 * 128 * 128) * 64**2
+    products += (9 * 128 * 256 + 9 * 256 * 256) * 32**2
+    products += (9 * 256 * 512 + 9 * 512 * 512) * 16**2
+    products += 8 * 8 * 512 * 1024 + 1024 * 17
+    assert TABLE_1["mk-3"].n_operations == 2 * products == 7_343_212_544
+
+
+def test_tables_2_and_3_agree_and_their_best_is_that_of_table_10() -> None:
+    assert set(TABLE_2) == set(TABLE_1)
+    for learner, row in TABLE_3.items():
+        plain, same = row["none"], TABLE_2[learner]
+        assert plain.train_accuracy == same.train_accuracy
+        assert plain.validation_accuracy == same.validation_accuracy
+    accuracies = [one.validation_accuracy for row in TABLE_3.values() for one in row.values()]
+    assert max(accuracies) == TABLE_3["mk-2"]["wide"].validation_accuracy == 0.764
+    assert max(accuracies) < BEST_SINGLE_NETWORK

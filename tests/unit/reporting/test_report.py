@@ -9,6 +9,7 @@ import pytest
 
 from flowers17.reporting.collect import ReportInputs
 from flowers17.reporting.metrics import accuracy_interval
+from flowers17.reporting.page import highlights
 from flowers17.reporting.report import write_report
 
 from .made_study import REASON, tiny_settings, tiny_study
@@ -157,7 +158,7 @@ def test_names_from_outside_are_escaped(text: str) -> None:
 def test_parts_not_run_say_so(page: Page) -> None:
     for title in ("Part A.1", "Part A.2", "Part B.2", "Part C"):
         assert title in page.text
-    assert page.text.count("not part of this version yet") == 8
+    assert page.text.count("not part of this version yet") == 6
     assert "Table 9 Fine-tuning VGG16 and MobileNet" in page.text
     assert f"not run: {REASON}" in page.text
     assert "--weights-dir" in page.text
@@ -175,6 +176,63 @@ def test_demo_is_labelled(demo_study: ReportInputs, tmp_path: Path) -> None:
     assert demo.text.count("untrained weights") > 5
     assert "cells of Table 8 reproduced" not in demo.text
     assert demo.mistakes == []
+
+
+def test_networks_from_scratch_are_on_the_page(trained_study: ReportInputs, tmp_path: Path) -> None:
+    page, text = _written(trained_study, tmp_path)
+    assert page.mistakes == []
+    assert [name for name, count in page.ids.items() if count > 1] == []
+    assert set(page.anchors) <= set(page.ids)
+    assert all(address.startswith("data:") for address in page.addresses)
+    assert "best single network from scratch, mean over 2 clean splits" in page.text
+    assert "residual, our own recipe" in page.text
+    assert "the study’s best 0.788" in page.text
+    assert "&lt;at once&gt;" in text
+    key = trained_study.artifacts["mk-2 wide, report split"].reference.key
+    assert f'<a href="#lineage-training-{key[:12]}">0.750</a>' in text
+    shown = ["table-2", "figure-2", "table-3", "figure-3", "figure-4", "table-3c", "figure-4b"]
+    places = [text.index(f'id="{anchor}"') for anchor in shown]
+    assert places == sorted(places)
+    row = json.loads((tmp_path / "results.json").read_text())["tables"]["2"]["rows"][0]
+    assert row["cells"]["ours"]["reference"] == 0.541
+
+
+def test_study_without_trainings_lists_their_tables_as_not_run(page: Page) -> None:
+    for name in ("Table 1 The networks", "Table 3 Mk-2 and Mk-3", "Figure 2 Learning curves"):
+        assert name in page.text
+    assert "best single network" not in page.text
+
+
+def test_highlight_of_a_short_training_says_so(tmp_path: Path) -> None:
+    inputs = tiny_study(tmp_path / "study", epochs=5, untrained={})
+    settings = inputs.study.model_dump(mode="json")
+    only = {k: v for k, v in inputs.artifacts.items() if "residual" not in k}
+    found = highlights(ReportInputs(only, {}, settings), [])
+    scratch = next(one for one in found if "from scratch" in one.label)
+    assert (scratch.value, scratch.tag) == ("0.750", "5 epochs")
+    assert "Mk-2, #3 wide mix" in scratch.detail
+
+
+def test_report_on_networks_alone_leaves_features_out(
+    trained_study: ReportInputs, tmp_path: Path
+) -> None:
+    stages = {"images", "duplicates", "splits", "training", "augmentations"}
+    only = {
+        label: one
+        for label, one in trained_study.artifacts.items()
+        if one.manifest["stage"] in stages
+    }
+    inputs = ReportInputs(only, {"augmentations": "the disk was full"}, trained_study.settings)
+    metrics = write_report(inputs, tmp_path)
+    assert metrics == {
+        "best accuracy from scratch (report)": 0.9167,
+        "best mean accuracy from scratch (clean splits)": 0.875,
+    }
+    page = Page((tmp_path / "index.html").read_text())
+    assert set(page.anchors) <= set(page.ids)
+    assert {"missing-a1", "table-3"} <= set(page.ids)
+    assert {"missing-b1", "table-8"}.isdisjoint(page.ids)
+    assert "Table 8 Classifiers on extracted features" in page.text
 
 
 def test_study_with_nothing_made_still_has_a_page(tmp_path: Path) -> None:

@@ -1,0 +1,301 @@
+"""Cells of Tables 1 to 3c, and what is compared with the study."""
+
+import csv
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from flowers17.artifacts import canonical_json
+from flowers17.config import LearnersSettings, RecipeSettings
+from flowers17.reporting.collect import ReportInputs
+from flowers17.reporting.learner_tables import (
+    augmented_table,
+    best_over_clean,
+    best_trained,
+    comparable,
+    learner_tables,
+    own_splits_table,
+    own_table,
+    plain_table,
+    relative_cost,
+    shapes_table,
+    training_title,
+)
+from flowers17.reporting.metrics import accuracy_interval, mean_spread
+from flowers17.reporting.reference import TABLE_1
+from flowers17.reporting.tables import Row, Table, csv_text
+
+from .made_study import make_study, tiny_settings, tiny_study
+from .made_trainings import DIVERGED, N_OPERATIONS, history
+
+
+def _cells(table: Table, row: Row) -> dict[str, object]:
+    pairs = zip(table.columns, row.cells, strict=True)
+    return {column.key: cell.text if cell.value is None else cell.value for column, cell in pairs}
+
+
+def _row(table: Table, first: str, group: str = "") -> Row:
+    return next(r for r in table.rows if r.cells[0].value == first and r.group in ("", group))
+
+
+def test_every_table_is_made_of_what_was_trained(trained_study: ReportInputs) -> None:
+    assert [one.number for one in learner_tables(trained_study)] == ["1", "2", "3", "3b", "3c"]
+
+
+def test_study_without_trainings_has_no_tables_of_learners(real_study: ReportInputs) -> None:
+    assert learner_tables(real_study) == []
+
+
+def test_trainings_that_all_failed_keep_the_studys_numbers_and_say_why() -> None:
+    missing = {
+        "mk-2, report split": "first reason",
+        "mk-2 wide, report split": "second reason",
+        "residual best, clean split": "third reason",
+        "svm on mobilenet": "another matter",
+    }
+    inputs = ReportInputs({}, missing, tiny_settings(random=False).model_dump(mode="json"))
+    assert set(inputs.untrained) == set(missing) - {"svm on mobilenet"}
+    row = _row(plain_table(inputs), "mk-2")
+    assert (row.cells[1].value, row.cells[2].text, row.missing) == (0.461, "–", "first reason")
+    assert _row(augmented_table(inputs), "wide", "Mk-2").missing == "second reason"
+    assert _row(own_table(inputs), "residual").missing == "third reason"
+    assert _row(plain_table(inputs), "mk-3").missing == "no result was made"
+    assert [one.number for one in learner_tables(inputs)] == ["1", "2", "3", "3b"]
+
+
+def test_table_1_counts_layers_and_sets_the_studys_beside_ours(
+    trained_study: ReportInputs,
+) -> None:
+    table = shapes_table(trained_study)
+    names = [row.cells[0].text for row in table.rows]
+    assert names == ["Baseline", "Mk-1", "Mk-2", "Mk-3", "residual"]
+    row = _row(table, "mk-3")
+    assert [cell.text for cell in row.cells[1:]] == [
+        "38,386,513",
+        "38,386,513",
+        "9",
+        "9",
+        "4",
+        "4",
+        "1",
+        "1",
+        "same",
+        "ReLU",
+    ]
+    assert row.cells[2].artifact is not None
+    ours = _row(table, "residual")
+    assert [cell.text for cell in ours.cells[3:]] == ["–", "1", "–", "0", "–", "0", "–", "–"]
+
+
+def test_table_1_names_the_style_of_a_learner_of_ones_own(real_study: ReportInputs) -> None:
+    settings = tiny_settings(random=False).model_dump(mode="json")
+    own = {"name": "mine", "blocks": [[8]], "dense": 4, "activation": "tanh", "padding": "valid"}
+    settings["learners"] |= {"definitions": [own], "plain": ["mine"], "augmented": []}
+    row = _row(shapes_table(ReportInputs(real_study.artifacts, {}, settings)), "mine")
+    assert [cell.text for cell in row.cells[-2:]] == ["valid", "tanh"]
+
+
+def test_table_2_has_the_kept_epochs_numbers_and_a_verdict(trained_study: ReportInputs) -> None:
+    table = plain_table(trained_study)
+    row = _row(table, "mk-2")
+    kept = history(50)[16]
+    assert _cells(table, row) == {
+        "learner": "mk-2",
+        "study": 0.461,
+        "ours": 5 / 12,
+        "verdict": "within",
+        "study_validation_loss": 1.718,
+        "validation_loss": kept["val_loss"],
+        "study_train_accuracy": 0.664,
+        "train_accuracy": kept["accuracy"],
+        "study_train_loss": 1.03,
+        "train_loss": kept["loss"],
+        "best_epoch": 17,
+        "epochs": 50,
+    }
+    ours = row.cells[2]
+    assert ours.interval == accuracy_interval(5, 12)
+    assert ours.artifact == trained_study.artifacts["mk-2, report split"].reference
+    assert row.tag == ""
+    assert not any("Not a comparison" in note for note in table.notes)
+
+
+def test_table_2_says_why_a_learner_was_not_trained(trained_study: ReportInputs) -> None:
+    row = _row(plain_table(trained_study), "mk-1")
+    assert (row.cells[1].text, row.cells[2].text, row.missing) == ("0.526", "–", DIVERGED)
+
+
+def test_table_3_sets_each_augmentation_below_plain_data(trained_study: ReportInputs) -> None:
+    table = augmented_table(trained_study)
+    found = [(row.group, row.cells[0].text, row.cells[1].text) for row in table.rows]
+    assert found == [
+        ("Mk-2", "plain", "0.461"),
+        ("Mk-2", "#1 zoom", "–"),
+        ("Mk-2", "#2 flips", "–"),
+        ("Mk-2", "#3 wide mix", "0.764"),
+        ("Mk-3", "plain", "0.455"),
+        ("Mk-3", "#1 zoom", "–"),
+        ("Mk-3", "#2 flips", "–"),
+        ("Mk-3", "#3 wide mix", "0.747"),
+    ]
+    wide, zoom = _row(table, "wide", "Mk-3"), _row(table, "zoom", "Mk-3")
+    assert (wide.cells[2].value, wide.cells[3].verdict) == (8 / 12, "within")
+    assert (wide.cells[4].value, wide.cells[5].value) == (0.732, history(150)[49]["accuracy"])
+    assert (zoom.cells[2].value, zoom.cells[3].text) == (6 / 12, "–")
+
+
+def test_rendered_flowers_and_fewer_epochs_are_labelled_and_never_judged(
+    trained_demo: ReportInputs,
+) -> None:
+    for table in (plain_table(trained_demo), augmented_table(trained_demo)):
+        assert {row.tag for row in table.rows} == {"5 epochs"}
+        assert all(cell.verdict is None for row in table.rows for cell in row.cells)
+        assert any(note.startswith("Not a comparison (rendered flowers)") for note in table.notes)
+        assert any("50 epochs on plain data and 150" in note for note in table.notes)
+        assert not any("untrained weights" in note for note in table.notes)
+
+
+def test_fewer_epochs_alone_keep_a_training_from_being_judged(tmp_path: Path) -> None:
+    inputs = tiny_study(tmp_path, epochs=5, untrained={})
+    assert inputs.is_oxford17
+    assert not any(comparable(inputs, one) for one in inputs.trainings)
+    assert all(cell.verdict is None for row in plain_table(inputs).rows for cell in row.cells)
+
+
+def _plain_study(
+    root: Path, *, size: int = 128, n_classes: int = 3, **changed: Any
+) -> ReportInputs:
+    """Return a study of Mk-2 and Mk-3 on plain data, by the study's recipe with changes."""
+    learners = LearnersSettings(
+        plain=("mk-2", "mk-3"), augmented=(), recipe=RecipeSettings.model_validate(changed)
+    )
+    settings = tiny_settings(random=False, size=size)
+    return make_study(
+        root,
+        settings.model_copy(update={"learners": learners}),
+        images=np.zeros((48, size, size, 3), dtype=np.uint8),
+        labels=np.repeat(np.arange(3), 16),
+        class_names=[f"class {i}" for i in range(n_classes)],
+        verified=True,
+        kind="archive",
+        n_wrong=lambda one: 0,
+        without=("inceptionv3", "mobilenet", "xception"),
+        untrained={},
+    )
+
+
+def test_images_of_another_size_are_never_judged(tmp_path: Path) -> None:
+    inputs = _plain_study(tmp_path, size=64)
+    table = plain_table(inputs)
+    assert all(cell.verdict is None for row in table.rows for cell in row.cells)
+    assert any(note.startswith("Not a comparison (64 × 64 pixels)") for note in table.notes)
+
+
+def test_rendered_flowers_are_never_judged_whatever_the_epochs(tmp_path: Path) -> None:
+    inputs = tiny_study(tmp_path, random=True, untrained={})
+    assert all(one.like_the_study for one in inputs.trainings if one.recipe_name == "report")
+    assert not any(comparable(inputs, one) for one in inputs.trainings)
+
+
+@pytest.mark.parametrize(
+    ("changed", "tag"),
+    [
+        ({}, ""),
+        ({"batch_size": 64, "warmup": 0.5}, ""),
+        ({"learning_rate": 0.1}, "another recipe"),
+        ({"momentum": 0.9, "epochs": 1}, "another recipe, 1 epoch"),
+        ({"selection": "last", "epochs": 51}, "another recipe, 51 epochs"),
+    ],
+)
+def test_tag_tells_how_a_recipe_differs_from_the_studys(
+    tmp_path: Path, changed: dict[str, object], tag: str
+) -> None:
+    inputs = _plain_study(tmp_path, **changed)
+    for made in inputs.trainings:
+        assert made.tag == tag
+        assert comparable(inputs, made) == (tag == "")
+
+
+def test_table_3b_takes_the_mean_over_the_repeated_splits_only(
+    trained_study: ReportInputs,
+) -> None:
+    # The learner errs on 1, 2, 1, 2 images of the report's split, the clean one and the repeats.
+    table = own_table(trained_study)
+    cells = dict(zip([c.key for c in table.columns], table.rows[0].cells, strict=True))
+    expected = mean_spread([11 / 12, 10 / 12], n_train=36, n_validation=12)
+    assert (cells["mean"].value, cells["mean"].interval) == (expected.mean, expected.interval)
+    assert (cells["spread"].value, cells["n_splits"].value) == (expected.spread, 2)
+    assert (cells["clean"].value, cells["report"].value) == (10 / 12, 11 / 12)
+    assert cells["operations"].text == "1.00 G"
+    assert table.rows[0].tag == ""
+
+
+def test_table_3b_has_no_columns_for_splits_that_nothing_was_trained_on(
+    trained_study: ReportInputs,
+) -> None:
+    single = {f"residual best, {name} split" for name in ("report", "clean")}
+    others = {label: one for label, one in trained_study.artifacts.items() if label not in single}
+    table = own_table(ReportInputs(others, {}, trained_study.settings))
+    assert {"clean", "report"}.isdisjoint(column.key for column in table.columns)
+    assert len(table.rows[0].cells) == len(table.columns)
+    assert table.rows[0].cells[1].value == pytest.approx(21 / 24)
+
+
+def test_cost_is_three_passes_of_every_image_and_epoch_at_its_resolutions(
+    trained_study: ReportInputs,
+) -> None:
+    made = trained_study.own_trainings["residual"][0]
+    squares = (0.5**2 + 0.75**2 + 1) / 3
+    assert made.training_operations == pytest.approx(3 * N_OPERATIONS * 36 * 40 * squares)
+    mk3 = 3 * TABLE_1["mk-3"].n_operations * 1020 * 150
+    assert relative_cost(trained_study, made) == pytest.approx(made.training_operations / mk3)
+
+
+def test_cost_is_set_against_the_mk_3_that_was_trained_if_it_is_the_studys(tmp_path: Path) -> None:
+    inputs = _plain_study(tmp_path, n_classes=17)
+    artifact = inputs.artifacts["mk-3, report split"]
+    result = {**artifact.json("result"), "n_operations": 5e9}
+    artifact.file("result.json").write_text(canonical_json(result))
+    made = inputs.training("mk-2", "none")
+    assert made is not None
+    assert relative_cost(inputs, made) == pytest.approx(
+        made.training_operations / (3 * 5e9 * 1020 * 150)
+    )
+
+
+def test_table_3c_has_a_row_for_each_split(trained_study: ReportInputs, tmp_path: Path) -> None:
+    table = own_splits_table(trained_study)
+    assert [row.cells[0].text for row in table.rows] == [
+        "report",
+        "clean",
+        "repeat-01",
+        "repeat-02",
+    ]
+    assert [row.cells[1].value for row in table.rows] == [11 / 12, 10 / 12, 11 / 12, 10 / 12]
+    label = "residual best, repeat-02 split"
+    without = own_splits_table(tiny_study(tmp_path, untrained={label: DIVERGED}))
+    assert [row.missing for row in without.rows] == ["", "", "", DIVERGED]
+    assert without.rows[-1].cells[0].text == "repeat-02"
+
+
+def test_best_single_network_is_found_on_either_kind_of_split(trained_study: ReportInputs) -> None:
+    best, over = best_trained(trained_study), best_over_clean(trained_study)
+    assert best is not None
+    assert over is not None
+    assert (training_title(best), best.score.accuracy) == ("residual, our own recipe", 11 / 12)
+    assert (over[0].learner, over[1].mean) == ("residual", pytest.approx(21 / 24))
+    assert training_title(trained_study.trainings[1]) == "Mk-2, #2 flips"
+
+
+def test_csv_holds_values_tags_and_artifacts(
+    trained_demo: ReportInputs,
+) -> None:
+    lines = list(csv.DictReader(io.StringIO(csv_text(plain_table(trained_demo)))))
+    key = trained_demo.artifacts["baseline, report split"].reference.key
+    assert lines[0]["learner"] == "baseline"
+    assert lines[0]["ours"] == repr(7 / 12)
+    assert lines[0]["note"] == "5 epochs"
+    assert lines[0]["artifact"] == f"training/{key}"
