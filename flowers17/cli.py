@@ -35,6 +35,7 @@ class Flow(StrEnum):
     """The flows of the study."""
 
     dataset = "dataset"
+    learners = "learners"
     features = "features"
     report = "report"
     study = "study"
@@ -55,6 +56,10 @@ WeightsDir = Annotated[
     typer.Option(help="folder with extractor weights", show_default="Keras's download"),
 ]
 Runner = Annotated[str, typer.Option(help="local (one stage at a time) or processes")]
+Device = Annotated[str, typer.Option(help="what trains: auto, cpu or gpu")]
+TensorBoard = Annotated[
+    Path | None, typer.Option(help="folder for TensorBoard's logs", show_default="none")
+]
 Workers = Annotated[int, typer.Option(help="stages at a time under the runner processes")]
 Set = Annotated[
     list[str] | None,
@@ -72,6 +77,8 @@ def run(
     weights_dir: WeightsDir = None,
     runner: Runner = "local",
     workers: Workers = 2,
+    device: Device = "auto",
+    tensorboard: TensorBoard = None,
     set: Set = None,
     as_json: Json = False,
 ) -> None:
@@ -84,6 +91,8 @@ def run(
         weights_dir=weights_dir.absolute() if weights_dir else None,
         runner=runner,
         workers=workers,
+        device=device,
+        tensorboard=tensorboard.absolute() if tensorboard else None,
     )
     from flowers17.commands.running import run_flow
 
@@ -120,12 +129,18 @@ def plan(
     dataset: Dataset = None,
     store: StoreOption = Path("store"),
     weights_dir: WeightsDir = None,
+    device: Device = "auto",
     set: Set = None,
     as_json: Json = False,
 ) -> None:
     """Show what a flow would run or reuse, and which input, setting or code changed."""
     request = request_from(
-        set or (), profile=profile, dataset=dataset, store=store, weights_dir=weights_dir
+        set or (),
+        profile=profile,
+        dataset=dataset,
+        store=store,
+        weights_dir=weights_dir,
+        device=device,
     )
     from flowers17.commands.running import steps_of
 
@@ -188,6 +203,8 @@ def serve(
     weights_dir: WeightsDir = None,
     runner: Runner = "local",
     workers: Workers = 2,
+    device: Device = "auto",
+    tensorboard: TensorBoard = None,
     set: Set = None,
 ) -> None:
     """Start Prefect's server with its UI, the deployments and a worker; Ctrl-C stops them.
@@ -202,6 +219,8 @@ def serve(
         weights_dir=weights_dir.absolute() if weights_dir else None,
         runner=runner,
         workers=workers,
+        device=device,
+        tensorboard=tensorboard.absolute() if tensorboard else None,
     )
     from flowers17.commands.serving import serve as serve_until_stopped
 

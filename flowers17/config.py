@@ -8,7 +8,7 @@ person asks for in `request`. One long module, since a value has one home and th
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 ExtractorName = Literal["vgg16", "inceptionv3", "mobilenet", "xception"]
 ClassifierName = Literal["naive_bayes", "knn", "svm", "logistic_regression", "random_forest"]
@@ -195,7 +195,7 @@ class FeatureSettings(Model):
 
 
 class LearnerDefinition(Model):
-    """A CNN as a row of the table of learners: blocks, each ended by 2×2 max-pooling, and a head."""
+    """A CNN as a row of the table of learners: blocks, each ended by 2×2 max-pooling, a head."""
 
     name: str = Field(
         pattern=r"^[a-z][a-z0-9-]*$", description="lower-case letters, digits and dashes"
@@ -299,6 +299,15 @@ class StudySettings(Model):
     splits: SplitSettings = SplitSettings()
     learners: LearnersSettings = LearnersSettings()
     features: FeatureSettings = FeatureSettings()
+
+    @model_validator(mode="after")
+    def _splits_to_train_on(self) -> "StudySettings":
+        if self.learners.best and self.learners.best_splits > self.splits.n_repeats:
+            raise ValueError(
+                f"learners.best_splits: expected at most the {self.splits.n_repeats} splits of "
+                f"splits.n_repeats, got {self.learners.best_splits}; raise the latter"
+            )
+        return self
 
 
 class Places(Model):

@@ -46,3 +46,15 @@ class StoreUnusable(Flowers17Error):
 
 class StageFailed(Flowers17Error):
     """A stage's process ended without a result, for instance killed by a signal."""
+
+
+class CheckpointDamaged(Flowers17Error):
+    """A training's checkpoint is not as it was written."""
+
+
+class CheckpointsInUse(Flowers17Error):
+    """Another process is training with the same checkpoints."""
+
+
+class TrainingDiverged(Flowers17Error):
+    """A training's loss is no longer a finite number."""

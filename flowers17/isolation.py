@@ -19,7 +19,7 @@ from typing import Any
 
 from flowers17.artifacts import Store
 from flowers17.errors import StageFailed
-from flowers17.stages import Outcome, Progress, References, Stage, ensure
+from flowers17.stages import History, Outcome, Progress, References, Stage, ensure
 
 _SPAWN = multiprocessing.get_context("spawn")
 
@@ -105,8 +105,8 @@ def _child(sender: Connection, stage: Stage, inputs: References, store: Path) ->
     ours.setLevel(logging.INFO)
     ours.addHandler(_PipeHandler(tell))
 
-    def progress(done: int, total: int, unit: str) -> None:
-        tell("progress", (done, total, unit))
+    def progress(done: int, total: int, unit: str, history: History | None = None) -> None:
+        tell("progress", (done, total, unit, history) if history else (done, total, unit))
 
     try:
         outcome = ensure(stage, inputs, Store(store), progress=progress)

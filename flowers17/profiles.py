@@ -6,8 +6,10 @@ from flowers17.config import (
     DatasetSettings,
     FeatureMapSettings,
     FeatureSettings,
+    LearnersSettings,
     ProfileName,
     RandomForestSettings,
+    RecipeSettings,
     SplitSettings,
     StudySettings,
 )
@@ -22,9 +24,20 @@ MOBILENET_224_UPSAMPLED = FeatureMapSettings(
     extractor="mobilenet", input_size=224, pooling="average"
 )
 
+BEST_RECIPE = LearnersSettings().best_recipe
+
 _DEMO = StudySettings(
     dataset=DatasetSettings(source="rendered", image_size=80, n_classes=17, images_per_class=20),
     splits=SplitSettings(n_repeats=3),
+    learners=LearnersSettings(
+        plain=("baseline", "mk-2"),
+        augmented=("mk-2",),
+        recipe=RecipeSettings(epochs=4),
+        augmented_epochs=4,
+        best=("residual",),
+        best_recipe=BEST_RECIPE.model_copy(update={"epochs": 6, "batch_size": 32}),
+        best_splits=1,
+    ),
     features=FeatureSettings(
         weights="random",
         classifiers=ClassifierSettings(random_forest=RandomForestSettings(n_estimators=200)),
@@ -42,6 +55,16 @@ _DEMO = StudySettings(
 
 _QUICK = StudySettings(
     dataset=DatasetSettings(source="oxford17"),
+    learners=LearnersSettings(
+        plain=("baseline", "mk-1", "mk-2"),
+        augmented=("mk-2",),
+        augmentations=("wide",),
+        recipe=RecipeSettings(epochs=10),
+        augmented_epochs=10,
+        best=("residual",),
+        best_recipe=BEST_RECIPE.model_copy(update={"epochs": 20}),
+        best_splits=1,
+    ),
     features=FeatureSettings(
         combinations=(
             CombinationSettings(maps=(MOBILENET_224_UPSAMPLED,)),
@@ -56,6 +79,7 @@ _TOGETHER = (MOBILENET_224, XCEPTION_299)
 _BEST = StudySettings(
     dataset=DatasetSettings(source="oxford17"),
     splits=SplitSettings(n_repeats=16),
+    learners=LearnersSettings(plain=(), augmented=(), best=("residual",)),
     features=FeatureSettings(
         combinations=(
             CombinationSettings(maps=_TOGETHER),

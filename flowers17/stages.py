@@ -53,13 +53,21 @@ INFRASTRUCTURE = frozenset(
 LIBRARIES = ("imagehash", "keras", "numpy", "pillow", "scikit-learn", "scipy")
 
 
+History = list[dict[str, float]]
+
+
 class Progress(Protocol):
-    """Told how far a stage has come: units done, units in all, and what a unit is."""
+    """Told how far a stage has come: units done, units in all, what a unit is.
 
-    def __call__(self, done: int, total: int, unit: str) -> None: ...
+    history: of a training, at times: one entry an epoch so far.
+    """
+
+    def __call__(
+        self, done: int, total: int, unit: str, history: History | None = None
+    ) -> None: ...
 
 
-def _silent(done: int, total: int, unit: str) -> None:
+def _silent(done: int, total: int, unit: str, history: History | None = None) -> None:
     pass
 
 

@@ -8,14 +8,15 @@ from flowers17.artifacts import Artifact, Store
 from flowers17.config import Places, StudySettings
 from flowers17.request import StudyRequest
 from flowers17.stages import Stage
-from flows import dataset, features
+from flows import dataset, features, learners
 from tasks import report as report_stage
 from tasks.engine import Absent, Results, run_stages
 
 
 def stages(settings: StudySettings, places: Places) -> list[Stage]:
     """Return the report's stage, which reads those of all parts."""
-    parts = [*dataset.parts(settings, places), *features.parts(settings, places)]
+    flows = (dataset, learners, features)
+    parts = [one for flow in flows for one in flow.parts(settings, places)]
     return [report_stage.stage(settings, parts)]
 
 

@@ -8,6 +8,7 @@ from flowers17.errors import StageFailed
 from flowers17.request import StudyRequest
 from flows.dataset import dataset
 from flows.features import features
+from flows.learners import learners
 from flows.report import report
 from tasks.engine import Results, shared_results
 
@@ -16,7 +17,7 @@ from tasks.engine import Results, shared_results
 def study(request: StudyRequest = StudyRequest()) -> Results:
     """Run the whole study; a part that fails does not hold up the others, nor the report."""
     with shared_results(request.places):
-        for part in (dataset, features):
+        for part in (dataset, learners, features):
             with suppress(StageFailed):  # said again by the report, which goes without
                 part(request)
         return report(request)

@@ -17,7 +17,10 @@ from prefect.artifacts import (
 )
 
 from flowers17.artifacts import Reference, Store
+from flowers17.reporting.learning_curves import curves_svg
+from flowers17.stages import History
 
+SECONDS_BETWEEN_PICTURES = 15.0
 _PICTURE_TYPES = {".png": "image/png", ".svg": "image/svg+xml"}
 
 
@@ -31,7 +34,10 @@ def artifact_key(text: str) -> str:
 
 
 class ProgressArtifact:
-    """A stage's progress in the UI, at most an update a second; also told to `watcher`."""
+    """A stage's progress in the UI, at most an update a second; also told to `watcher`.
+
+    A training's learning curves so far become a new version of an artifact, every so often.
+    """
 
     def __init__(
         self, label: str, watcher: Callable[[str, int, int, str], None] | None = None
@@ -39,9 +45,15 @@ class ProgressArtifact:
         self.label, self.watcher = label, watcher
         self._id: UUID | None = None
         self._last = time.monotonic()
+        self._last_picture = float("-inf")
         self._percent = 0.0
 
-    def __call__(self, done: int, total: int, unit: str) -> None:
+    def __call__(self, done: int, total: int, unit: str, history: History | None = None) -> None:
+        if history and time.monotonic() - self._last_picture >= SECONDS_BETWEEN_PICTURES:
+            self._last_picture = time.monotonic()
+            picture = curves_svg(history, self.label).encode()
+            name = f"learning curves {self.label}"
+            publish_picture(picture, "image/svg+xml", name, f"Learning curves of {self.label}")
         if self.watcher:
             self.watcher(self.label, done, total, unit)
         self._percent = 100 * done / max(total, 1)
@@ -108,6 +120,16 @@ def rounded(cell: str) -> str:
         return cell
 
 
+def publish_picture(data: bytes, media_type: str, name: str, description: str) -> None:
+    """Show a picture, which travels inside the artifact."""
+    encoded = base64.b64encode(data).decode()
+    create_markdown_artifact(
+        f"![{name}](data:{media_type};base64,{encoded})",
+        key=artifact_key(name),
+        description=description,
+    )
+
+
 def publish_contents(store: Store, reference: Reference) -> None:
     """Show the tables and figures of a report's artifact; of others there are none."""
     if reference.stage != "study":
@@ -124,9 +146,6 @@ def publish_contents(store: Store, reference: Reference) -> None:
                 ]
             create_table_artifact(rows, key=what, description=f"{what} of the {title}")
         elif path.suffix in _PICTURE_TYPES:
-            data = base64.b64encode(path.read_bytes()).decode()
-            create_markdown_artifact(
-                f"![{what}](data:{_PICTURE_TYPES[path.suffix]};base64,{data})",
-                key=what,
-                description=f"{what} of the {title}",
+            publish_picture(
+                path.read_bytes(), _PICTURE_TYPES[path.suffix], what, f"{what} of the {title}"
             )

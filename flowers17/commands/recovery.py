@@ -33,7 +33,7 @@ from flows.local_server import Server, configured_api
 from flows.served import CHECKOUT, served_api
 from tasks.liveness import died, forget
 
-FLOWS = ("dataset", "features", "report", "study")
+FLOWS = ("dataset", "learners", "features", "report", "study")
 ACTIVE = [StateType.RUNNING, StateType.PENDING, StateType.CANCELLING]
 UNREGISTERED_S = 120.0
 LATE_REPORT_S = 25.0

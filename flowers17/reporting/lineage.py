@@ -8,7 +8,10 @@ from typing import Any
 from flowers17.artifacts import Artifact, Reference
 from flowers17.reporting.collect import ReportInputs, inputs_of
 
-_ORDER = ("archive", "images", "duplicates", "splits", "datasheet", "weights", "features", "rows")
+_ORDER = (
+    *("archive", "images", "duplicates", "splits", "datasheet"),
+    *("split", "augmentations", "training", "weights", "features", "rows"),
+)
 
 
 @dataclass(frozen=True)

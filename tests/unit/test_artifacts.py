@@ -37,10 +37,10 @@ def store(tmp_path: Path) -> Store:
 
 def test_a_files_digest_is_that_of_its_bytes_now(tmp_path: Path) -> None:
     path = tmp_path / "weights"
-    for content in (b"one", b"two"):  # of one size, within one tick of the clock perhaps
+    for written in (b"one", b"two"):  # of one size, within one tick of the clock perhaps
         path.unlink(missing_ok=True)
-        path.write_bytes(content)
-        assert file_sha256(path) == hashlib.sha256(content).hexdigest()
+        path.write_bytes(written)
+        assert file_sha256(path) == hashlib.sha256(written).hexdigest()
     path.write_bytes(b"thr")
     assert file_sha256(path) == file_sha256(path) == hashlib.sha256(b"thr").hexdigest()
 

@@ -1,0 +1,160 @@
+"""Training Mk-2 on two cores: our engine, bare Keras, plain Keras `fit`, and PyTorch.
+
+Each measurement trains on the same images at 128 pixels in batches of 32 in a fresh process, after
+a warm-up; the sides take turns. Images a second of the wall clock and of processor time, medians.
+
+  engine:   flowers17.learners.training, everything that an epoch does but its validation pass and
+            its checkpoint (timed apart), without augmentation and with #3
+  bare:     Keras `train_on_batch` on one batch, again and again: what the engine adds to
+  fit:      plain Keras `fit` in float32
+  pytorch:  the same network in PyTorch, channels last, in float32 and in bfloat16
+            (`--torch-python`: an interpreter that has torch)
+
+`matrix product` is what the processor reaches in a float32 matrix product (NumPy), against which
+the engine's rate counts three forward passes a training step.
+"""
+
+import json
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from measuring import SEED, Timer, arguments, load, measured, median, print_machine
+
+BATCH, N_TRAIN, N_CLASSES = 32, 320, 17
+
+TORCH = """
+import json, sys, time
+import numpy as np, torch
+from torch import nn
+torch.manual_seed(17)
+data = np.load(sys.argv[1])
+dtype = getattr(torch, sys.argv[2])
+def block(a, b):
+    return [nn.Conv2d(a, b, 3, padding=1), nn.ReLU()]
+net = nn.Sequential(
+    *block(3, 32), *block(32, 32), nn.MaxPool2d(2),
+    *block(32, 64), *block(64, 64), nn.MaxPool2d(2),
+    *block(64, 128), *block(128, 256), nn.MaxPool2d(2),
+    nn.Flatten(), nn.Linear(16 * 16 * 256, 512), nn.ReLU(), nn.Linear(512, 17),
+).to(memory_format=torch.channels_last)
+assert sum(p.numel() for p in net.parameters()) == 33_998_257
+optimizer = torch.optim.SGD(net.parameters(), lr=0.01)
+images = torch.from_numpy(data["images"]).permute(0, 3, 1, 2).float().div(255)
+images = images.contiguous(memory_format=torch.channels_last)
+labels = torch.from_numpy(data["labels"])
+def epoch():
+    for start in range(0, len(images), 32):
+        optimizer.zero_grad()
+        batch = slice(start, start + 32)
+        with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
+            loss = nn.functional.cross_entropy(net(images[batch]), labels[batch])
+        loss.backward()
+        optimizer.step()
+epoch()
+wall, cpu = time.perf_counter(), time.process_time()
+epoch()
+print(json.dumps([time.perf_counter() - wall, time.process_time() - cpu]))
+"""
+
+
+def _timed(timer: Timer, name: str, work: Any) -> None:
+    cpu = time.process_time()
+    with timer.step(name):
+        work()
+    timer.seconds[f"{name}, processor"] = time.process_time() - cpu
+
+
+def keras_sides(timer: Timer, folder: Path) -> dict[str, Any]:
+    """Time engine, bare steps and `fit` in one process each after its warm-up."""
+    data = np.load(folder / "data.npz")
+    from flowers17.learners.devices import prepare
+
+    prepare("cpu", "float32", SEED)
+    import keras
+
+    from flowers17.config import RecipeSettings
+    from flowers17.learners import build
+    from flowers17.learners.checkpoints import Checkpoints
+    from flowers17.learners.description import n_operations
+    from flowers17.learners.training import Examples, Run
+
+    images, labels = data["images"], data["labels"]
+    train, validation = np.arange(N_TRAIN), np.arange(N_TRAIN, len(images))
+    examples = Examples(images, labels, train, validation, N_CLASSES)
+    recipe = RecipeSettings(epochs=3, batch_size=BATCH)
+    runs = {
+        name: Run(build("mk-2"), examples, recipe, augmentation, SEED)
+        for name, augmentation in (("engine", "none"), ("engine, #3", "wide"))
+    }
+    for name, run in runs.items():
+        run.one_epoch(None)
+        _timed(timer, name, lambda run=run: run.train_epoch(2, None))
+    run = runs["engine"]
+    pixels, targets = images[:BATCH].astype(np.float32) / 255, run.targets[:BATCH]
+
+    def bare() -> None:
+        for _ in range(N_TRAIN // BATCH):
+            run.trained.train_on_batch(pixels, targets, return_dict=True)
+
+    _timed(timer, "bare", bare)
+    with tempfile.TemporaryDirectory() as place, Checkpoints(Path(place), "x") as checkpoints:
+        _timed(timer, "checkpoint", lambda: run.save(checkpoints))
+    model = build("mk-2")
+    model.compile(keras.optimizers.SGD(0.01), "sparse_categorical_crossentropy", ["accuracy"])
+    scaled, plain = images[:N_TRAIN].astype(np.float32) / 255, labels[:N_TRAIN]
+    model.fit(scaled, plain, batch_size=BATCH, verbose=0)
+    _timed(timer, "fit", lambda: model.fit(scaled, plain, batch_size=BATCH, verbose=0))
+    left, right = (np.random.default_rng(0).random((4096, 4096), np.float32) for _ in range(2))
+    left @ right
+    _timed(timer, "matrix product", lambda: left @ right)
+    return {"operations": n_operations(build("mk-2"))}
+
+
+def main() -> None:
+    """Measure, print medians and ratios."""
+    parser = arguments(__doc__)
+    parser.add_argument("--torch-python", help="an interpreter that has torch")
+    options = parser.parse_args()
+    print_machine()
+    found: dict[str, list[float]] = {}
+    operations = 0
+    with tempfile.TemporaryDirectory() as place:
+        data = load(options.dataset)
+        images = data.images[data.train[: N_TRAIN + BATCH]]
+        labels = data.labels[data.train[: N_TRAIN + BATCH]]
+        np.savez(Path(place) / "data.npz", images=images, labels=labels)
+        small = Path(place) / "torch.npz"
+        np.savez(small, images=images[:N_TRAIN], labels=labels[:N_TRAIN])
+        for _ in range(options.repeats):
+            made = measured(keras_sides, Path(place))
+            operations = made.value["operations"]
+            for name, seconds in made.seconds.items():
+                found.setdefault(name, []).append(seconds)
+            for dtype in ("float32", "bfloat16") if options.torch_python else ():
+                command = [options.torch_python, "-c", TORCH, str(small), dtype]
+                wall, cpu = json.loads(subprocess.check_output(command))
+                found.setdefault(f"pytorch {dtype}", []).append(wall)
+                found.setdefault(f"pytorch {dtype}, processor", []).append(cpu)
+    medians = {name: median(values) for name, values in found.items()}
+    print(f"{'':24} images/s   images/s of a core")
+    for name, seconds in medians.items():
+        if name in ("checkpoint", "matrix product") or name.endswith("processor"):
+            continue
+        cores = medians[f"{name}, processor"]
+        print(f"{name:24} {N_TRAIN / seconds:8.1f} {N_TRAIN / cores:10.1f}")
+    print(f"a checkpoint: {medians['checkpoint']:.2f} s")
+    for name in ("bare", "fit", "pytorch float32", "pytorch bfloat16"):
+        if name in medians:
+            print(f"engine against {name}: {medians[name] / medians['engine']:.2f}×")
+    product = 2 * 4096**3 / medians["matrix product"]
+    engine = 3 * operations * N_TRAIN / medians["engine"]
+    print(f"float32 matrix product: {product / 1e9:.0f} Gflop/s; engine: {engine / 1e9:.0f}")
+    print(f"of the matrix product's rate: {engine / product:.0%}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,239 @@
+"""Augmented images: random views of an image, the same for the same seed.
+
+Everything that moves pixels (zoom, flips, shift, rotation, shear) is one affine map, and an image
+is sampled through it once, bilinearly; what lies outside shows the nearest edge, and colour is one
+matrix. `RANGES` tells what each augmentation draws: `zoom`, `flips` and `wide` are the study's #1,
+#2 and #3, `strong` is our own. Parameters mean what they mean in Keras's ImageDataGenerator, and
+are put together in its order.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import get_args
+
+import numpy as np
+from PIL import Image
+
+from flowers17.config import AugmentationName
+from flowers17.data.warping import Sampler, check_pixels, described
+from flowers17.errors import InvalidInput, InvalidSettings
+from flowers17.seeds import derived_seed
+
+
+@dataclass(frozen=True)
+class Warp:
+    """What is done to one image.
+
+    zoom_x, zoom_y: part of the width and height that is shown; below 1 enlarges.
+    flip_x: left and right are exchanged; flip_y: top and bottom. shift_x, shift_y: parts of width
+    and height. rotation, shear: degrees. brightness, contrast, saturation: factors; 1 changes none.
+    """
+
+    zoom_x: float
+    zoom_y: float
+    flip_x: bool
+    flip_y: bool
+    shift_x: float
+    shift_y: float
+    rotation: float
+    shear: float
+    brightness: float
+    contrast: float
+    saturation: float
+
+
+@dataclass(frozen=True)
+class Ranges:
+    """What an augmentation draws from; each value uniformly, and by itself.
+
+    zoom: range of the factor of each axis. area: range of the part of the image's area shown;
+    aspect: largest factor between width and height, either way, log-uniformly. flip_x, flip_y: with
+    probability 1/2. shift_x, shift_y, rotation, shear: at most that much, either way, in the units
+    of `Warp`. colour: factors of brightness, contrast and saturation leave 1 by at most that much.
+    """
+
+    zoom: tuple[float, float] = (1.0, 1.0)
+    area: tuple[float, float] = (1.0, 1.0)
+    aspect: float = 1.0
+    flip_x: bool = False
+    flip_y: bool = False
+    shift_x: float = 0.0
+    shift_y: float = 0.0
+    rotation: float = 0.0
+    shear: float = 0.0
+    colour: float = 0.0
+
+
+# The study gives no ranges for #3; these are usual ones of ImageDataGenerator, whose zoom_range=0.5
+# draws one factor an axis. It names a width shift only, so `wide` has no shift of height.
+RANGES: Mapping[AugmentationName, Ranges] = {
+    "none": Ranges(),
+    "zoom": Ranges(zoom=(0.5, 1.5)),
+    "flips": Ranges(flip_x=True, flip_y=True),
+    "wide": Ranges(
+        zoom=(0.5, 1.5),
+        flip_x=True,
+        flip_y=True,
+        shift_x=0.2,
+        rotation=40.0,
+        shear=math.degrees(0.2),
+    ),
+    "strong": Ranges(
+        area=(0.65, 1.15),
+        aspect=1.25,
+        flip_x=True,
+        shift_x=0.1,
+        shift_y=0.1,
+        rotation=20.0,
+        shear=math.degrees(0.1),
+        colour=0.3,
+    ),
+}
+
+_N_DRAWS = 13
+_TO_GREY = np.tile([0.299, 0.587, 0.114], (3, 1))
+_MID_GREY = 127.5
+
+
+def augmented(image: np.ndarray, name: AugmentationName, seed: int) -> np.ndarray:
+    """Return a random view of an image: the same image, name and seed give the same bytes.
+
+    image: uint8 (h, w, 3), left as it is; returns uint8 (h, w, 3).
+    Raises InvalidInput for another dtype or shape or a negative seed, InvalidSettings for an
+    unknown name.
+    """
+    check_pixels(image, "(h, w, 3)")
+    out = np.empty_like(image, order="C")
+    _write_view(image, warp_parameters(name, seed), Sampler(*image.shape[:2]), out)
+    return out
+
+
+def augmented_batch(
+    images: np.ndarray,
+    rows: np.ndarray,
+    name: AugmentationName,
+    *,
+    root: int,
+    epoch: int,
+) -> np.ndarray:
+    """Return random views of some images, each as `augmented` gives it for its `image_seed`.
+
+    images: uint8 (n, h, w, 3), all of a set; rows: int (b,), those wanted, in any order; returns
+    uint8 (b, h, w, 3). What an image looks like depends on root, epoch and its row alone, never on
+    the other rows.
+    Raises InvalidInput for another dtype or shape, or a row that is not there; InvalidSettings for
+    an unknown name.
+    """
+    check_pixels(images, "(n, h, w, 3)")
+    wanted = _checked_rows(rows, len(images))
+    warps = [warp_parameters(name, image_seed(root, epoch, row)) for row in wanted]
+    out = np.empty((len(wanted), *images.shape[1:]), np.uint8)
+    sampler = Sampler(*images.shape[1:3])
+    for view, row, warp in zip(out, wanted, warps, strict=True):
+        _write_view(images[row], warp, sampler, view)
+    return out
+
+
+def image_seed(root: int, epoch: int, row: int) -> int:
+    """Return the seed of one image in one epoch of the training with that root seed.
+
+    Raises InvalidInput if one of them is no whole number of at least 0.
+    """
+    for value, what in ((root, "root"), (epoch, "epoch"), (row, "row")):
+        _whole_number(value, what)
+    return derived_seed(root, "epoch", epoch, "augment", row)
+
+
+def warp_parameters(name: AugmentationName, seed: int) -> Warp:
+    """Return what an augmentation does to an image with that seed, within its `RANGES`.
+
+    Raises InvalidSettings for an unknown name, InvalidInput for a negative seed.
+    """
+    if not isinstance(name, str) or name not in RANGES:
+        raise InvalidSettings(
+            f"augmentation: expected one of {', '.join(get_args(AugmentationName))}, got {name!r}"
+        )
+    _whole_number(seed, "seed")
+    ranges = RANGES[name]
+    # Always as many draws in the same order, so that a range never moves the others' draws.
+    draws = np.random.default_rng(seed).random(_N_DRAWS).tolist()
+    either_way = [2 * draw - 1 for draw in draws]
+    area = _between(ranges.area, draws[2])
+    aspect = ranges.aspect ** either_way[3]
+    return Warp(
+        zoom_x=_between(ranges.zoom, draws[0]) * math.sqrt(area * aspect),
+        zoom_y=_between(ranges.zoom, draws[1]) * math.sqrt(area / aspect),
+        flip_x=ranges.flip_x and draws[4] < 0.5,
+        flip_y=ranges.flip_y and draws[5] < 0.5,
+        shift_x=ranges.shift_x * either_way[6],
+        shift_y=ranges.shift_y * either_way[7],
+        rotation=ranges.rotation * either_way[8],
+        shear=ranges.shear * either_way[9],
+        brightness=1 + ranges.colour * either_way[10],
+        contrast=1 + ranges.colour * either_way[11],
+        saturation=1 + ranges.colour * either_way[12],
+    )
+
+
+def affine_matrix(warp: Warp, height: int, width: int) -> np.ndarray:
+    """Return a warp's map of an image of that size as `warped` takes it, float64 (2, 3).
+
+    From right to left, about the centre: flips, zoom, shear, shift, rotation, the order of Keras's
+    `apply_affine_transform`.
+    """
+    rotation, shear = math.radians(warp.rotation), math.radians(warp.shear)
+    cos, sin = math.cos(rotation), math.sin(rotation)
+    turn = np.array([[cos, -sin], [sin, cos]])
+    skew = np.array([[1.0, -math.sin(shear)], [0.0, math.cos(shear)]])
+    scale = np.array([-warp.zoom_x if warp.flip_x else warp.zoom_x, warp.zoom_y])
+    scale[1] *= -1 if warp.flip_y else 1
+    linear = turn @ skew * scale
+    centre = np.array([width / 2, height / 2])
+    shift = turn @ (warp.shift_x * width, warp.shift_y * height)
+    return np.column_stack([linear, centre + shift - linear @ centre])
+
+
+def colour_matrix(warp: Warp) -> np.ndarray:
+    """Return a warp's change of colour, float64 (3, 4): it takes (r, g, b, 1) to the new values.
+
+    Saturation away from the pixel's grey, then contrast away from mid-grey, then brightness. Counts
+    to 1/4096, so that Pillow's 32-bit arithmetic is exact and the same on every processor.
+    """
+    saturation = _TO_GREY + warp.saturation * (np.eye(3) - _TO_GREY)
+    linear = warp.brightness * warp.contrast * saturation
+    offset = warp.brightness * (1 - warp.contrast) * _MID_GREY
+    return np.rint(np.column_stack([linear, np.full(3, offset)]) * 4096) / 4096
+
+
+def _write_view(image: np.ndarray, warp: Warp, sampler: Sampler, out: np.ndarray) -> None:
+    if _is_still(warp):
+        out[...] = image[:: -1 if warp.flip_y else 1, :: -1 if warp.flip_x else 1]
+    else:
+        sampler.write(image, affine_matrix(warp, *image.shape[:2]), out)
+    if (warp.brightness, warp.contrast, warp.saturation) != (1, 1, 1):
+        matrix = tuple(colour_matrix(warp).ravel().tolist())
+        out[...] = np.asarray(Image.fromarray(out).convert("RGB", matrix))
+
+
+def _is_still(warp: Warp) -> bool:
+    moved = (warp.shift_x, warp.shift_y, warp.rotation, warp.shear)
+    return (warp.zoom_x, warp.zoom_y) == (1, 1) and not any(moved)
+
+
+def _between(ends: tuple[float, float], part: float) -> float:
+    return ends[0] + (ends[1] - ends[0]) * part
+
+
+def _checked_rows(rows: np.ndarray, n_images: int) -> list[int]:
+    if not (isinstance(rows, np.ndarray) and rows.ndim == 1 and rows.dtype.kind in "iu"):
+        raise InvalidInput(f"rows: expected integers (b,), got {described(rows)}")
+    wrong = rows[(rows < 0) | (rows >= n_images)]
+    if wrong.size:
+        raise InvalidInput(f"rows: expected 0..{n_images - 1}, got {wrong[0]}")
+    return [int(row) for row in rows]
+
+
+def _whole_number(value: int, what: str) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 0:
+        raise InvalidInput(f"{what}: expected a whole number of at least 0, got {value!r}")

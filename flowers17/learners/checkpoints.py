@@ -1,0 +1,224 @@
+"""Checkpoints of a training: after each epoch a complete generation, whole or absent.
+
+A generation is a small manifest that names its files: arrays of the weights, of the optimizer, of
+the best weights. Files are flushed and renamed into place first, the manifest last, so that a kill
+at any moment leaves the generation before. The two newest generations are kept, and share no file,
+so that damage costs one of them at most. A kernel lock keeps a second training out.
+"""
+
+import fcntl
+import json
+import logging
+import os
+import re
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+import numpy as np
+
+from flowers17.artifacts import canonical_json, read_sha256, sha256_of
+from flowers17.errors import CheckpointDamaged, CheckpointsInUse, InvalidInput
+
+KEPT = 2
+FORMAT = 1
+LOCK = "lock"
+_MANIFEST = re.compile(r"generation-(\d{6})\.json")
+_OURS = re.compile(rf"({LOCK}|generation-\d{{6}}\.json|[a-z]+-\d{{6}}\.npz)(\.partial)?")
+Files = dict[str, dict[str, str]]
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Generation:
+    """The state after an epoch: arrays by role, and values (plain JSON)."""
+
+    epoch: int
+    arrays: Mapping[str, Sequence[np.ndarray]]
+    values: Mapping[str, Any]
+
+
+class Checkpoints:
+    """The checkpoints of one training in one folder; use it as a context, which holds the lock."""
+
+    def __init__(self, folder: Path, configuration: str) -> None:
+        """Name the folder, and the digest of all that decides the training's numbers."""
+        self.folder, self.configuration = folder, configuration
+        self._lock: IO[str] | None = None
+        self._held: list[tuple[int, Files]] = []  # the kept generations' files, oldest first
+
+    def __enter__(self) -> "Checkpoints":
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError) as problem:
+            raise InvalidInput(
+                f"{self.folder}: expected a folder for checkpoints, found a file; choose another"
+            ) from problem
+        found = self.folder.iterdir()
+        strange = [one.name for one in found if one.is_dir() or not _OURS.fullmatch(one.name)]
+        if strange:
+            raise InvalidInput(
+                f"{self.folder}: expected an empty folder or checkpoints of a training, found "
+                f"{sorted(strange)[0]!r}; choose another folder"
+            )
+        self._lock = (self.folder / LOCK).open("w")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._lock.close()
+            raise CheckpointsInUse(
+                f"{self.folder}: expected to be the only training here, another process is at it; "
+                "wait for it, or choose another folder"
+            ) from None
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        problem: BaseException | None,
+        where: TracebackType | None,
+    ) -> None:
+        if self._lock:
+            self._lock.close()
+
+    def latest(self) -> Generation | None:
+        """Return the newest whole generation, if there is one.
+
+        A damaged one is passed over with a warning. Raises InvalidInput if the checkpoints belong
+        to a training with another configuration.
+        """
+        for epoch in sorted(self._epochs(), reverse=True):
+            try:
+                return self._read(epoch)
+            except CheckpointDamaged as damage:
+                logger.warning("%s; the checkpoint before it is used", damage)
+        return None
+
+    def save(
+        self,
+        epoch: int,
+        arrays: Mapping[str, Sequence[np.ndarray]],
+        values: Mapping[str, Any],
+        *,
+        since: Mapping[str, int] | None = None,
+    ) -> None:
+        """Make the state after an epoch the newest generation.
+
+        arrays: a group given under two roles is written once. since: the epoch that a role has not
+        changed from; its file in the generation before last, which goes now, is then used again.
+        """
+        files: Files = {}
+        before, older = self._held[0] if len(self._held) == KEPT else (0, {})
+        for role, group in arrays.items():
+            twin = next((one for one in files if arrays[one] is group), None)
+            if twin:
+                files[role] = files[twin]
+            elif role in older and (since or {}).get(role, epoch) <= before:
+                files[role] = older[role]
+            else:
+                files[role] = self._write_arrays(role, epoch, group)
+        manifest = {
+            "format": FORMAT,
+            "configuration": self.configuration,
+            "epoch": epoch,
+            "files": files,
+            "values": dict(values),
+        }
+        text = canonical_json({**manifest, "seal": sha256_of(manifest)})
+        with self._replacing(_manifest_name(epoch)) as stream:
+            stream.write(text.encode())
+        self._held = [*self._held, (epoch, files)][-KEPT:]
+        self._prune()
+
+    def _epochs(self) -> list[int]:
+        found = (_MANIFEST.fullmatch(one.name) for one in self.folder.iterdir())
+        return [int(one[1]) for one in found if one]
+
+    def _write_arrays(self, role: str, epoch: int, group: Sequence[np.ndarray]) -> dict[str, str]:
+        name = f"{role}-{epoch:06d}.npz"
+        with self._replacing(name) as stream:
+            named: dict[str, Any] = {f"{place:05d}": array for place, array in enumerate(group)}
+            np.savez(stream, allow_pickle=False, **named)
+        return {"name": name, "sha256": read_sha256(self.folder / name)}
+
+    def _replacing(self, name: str) -> "_Replacing":
+        return _Replacing(self.folder / name)
+
+    def _read(self, epoch: int) -> Generation:
+        path = self.folder / _manifest_name(epoch)
+        try:
+            manifest = json.loads(path.read_text())
+            seal = manifest.pop("seal")
+            wanted = {"format": FORMAT, "epoch": epoch}
+            if seal != sha256_of(manifest) or not wanted.items() <= manifest.items():
+                raise ValueError("not as it was written")
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as cause:
+            raise CheckpointDamaged(f"{path}: unreadable checkpoint ({cause})") from cause
+        if manifest["configuration"] != self.configuration:
+            raise InvalidInput(
+                f"{self.folder}: expected checkpoints of this training, found those of another "
+                f"configuration ({manifest['configuration'][:12]}… instead of "
+                f"{self.configuration[:12]}…); choose another folder, or delete this one"
+            )
+        arrays = {role: self._read_arrays(entry) for role, entry in manifest["files"].items()}
+        self._held = [(epoch, manifest["files"])]
+        return Generation(epoch, arrays, manifest["values"])
+
+    def _read_arrays(self, entry: Mapping[str, Any]) -> list[np.ndarray]:
+        path = self.folder / entry["name"]
+        try:
+            if read_sha256(path) != entry["sha256"]:
+                raise ValueError("its bytes are not those written")
+            with np.load(path, allow_pickle=False) as found:
+                return [found[name] for name in sorted(found.files)]
+        except (OSError, ValueError, zipfile.BadZipFile) as cause:
+            raise CheckpointDamaged(f"{path}: damaged checkpoint ({cause})") from cause
+
+    def _prune(self) -> None:
+        wanted = {LOCK, *(_manifest_name(epoch) for epoch, _ in self._held)}
+        wanted |= {entry["name"] for _, files in self._held for entry in files.values()}
+        # Manifests first: one without its files would count as damaged.
+        found = sorted(self.folder.iterdir(), key=lambda one: one.suffix != ".json")
+        for path in found:
+            if path.name not in wanted:
+                path.unlink(missing_ok=True)
+
+
+def _manifest_name(epoch: int) -> str:
+    return f"generation-{epoch:06d}.json"
+
+
+class _Replacing:
+    """A file that takes its name once it is written and flushed."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.partial = path, path.with_name(f"{path.name}.partial")
+
+    def __enter__(self) -> IO[bytes]:
+        self.stream = self.partial.open("wb")
+        return self.stream
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        problem: BaseException | None,
+        where: TracebackType | None,
+    ) -> None:
+        try:
+            with self.stream:
+                if kind is None:
+                    self.stream.flush()
+                    os.fsync(self.stream.fileno())
+            if kind is None:
+                self.partial.rename(self.path)
+        finally:  # on a full disk, closing fails as well, and what was written takes up space
+            self.partial.unlink(missing_ok=True)
+        if kind is None:
+            folder = os.open(self.path.parent, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)

@@ -1,0 +1,115 @@
+"""What trains: processor or GPU, in which precision, and bit for bit the same each time.
+
+The one module that calls a backend by name; everything else is Keras.
+"""
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Literal
+
+from flowers17.config import DeviceName, PrecisionName
+from flowers17.errors import InvalidSettings
+
+Precision = Literal["float32", "mixed_bfloat16"]
+BFLOAT16_FLAGS = frozenset({"avx512_bf16", "amx_bf16"})
+
+
+def has_gpu() -> bool:
+    """Return whether an NVIDIA GPU is there and visible; imports no backend."""
+    if os.environ.get("CUDA_VISIBLE_DEVICES", "0") in ("", "-1"):
+        return False
+    return any(Path("/dev").glob("nvidia[0-9]*"))
+
+
+def computes_in_bfloat16() -> bool:
+    """Return whether the processor multiplies in bfloat16."""
+    try:
+        text = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return False
+    flags = next((line for line in text.splitlines() if line.startswith("flags")), "")
+    return bool(BFLOAT16_FLAGS & set(flags.split()))
+
+
+def chosen_device(device: DeviceName) -> Literal["cpu", "gpu"]:
+    """Return what a training runs on; raises InvalidSettings if a GPU is asked for and absent."""
+    if device == "gpu" and not has_gpu():
+        raise InvalidSettings(
+            "device: expected a GPU, found none (no /dev/nvidia*, or CUDA_VISIBLE_DEVICES hides "
+            "it); choose --device auto or cpu, or see `flowers17 doctor`"
+        )
+    return "gpu" if device != "cpu" and has_gpu() else "cpu"
+
+
+def chosen_precision(precision: PrecisionName, device: Literal["cpu", "gpu"]) -> Precision:
+    """Return the precision of a training; `auto` is bfloat16 where it is computed in hardware."""
+    if precision == "auto":
+        fast = device == "gpu" or computes_in_bfloat16()
+        return "mixed_bfloat16" if fast else "float32"
+    return precision
+
+
+def prepare(device: Literal["cpu", "gpu"], precision: Precision, seed: int) -> None:
+    """Set this process up for one training: device, precision, Keras's seeds, determinism.
+
+    Call it before any model is built. It changes the whole process, so a training has a process of
+    its own. Raises InvalidSettings if the backend sees no GPU where one is to be used.
+    """
+    if device == "cpu":
+        os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+    import keras
+
+    setup = {"tensorflow": _tensorflow, "jax": _jax, "torch": _torch}[keras.backend.backend()]
+    n_gpus = setup()
+    if device == "gpu" and not n_gpus:
+        raise InvalidSettings(
+            f"device: expected a GPU, {keras.backend.backend()} sees none; install its GPU build "
+            "(extra `gpu`), or choose --device cpu"
+        )
+    keras.config.set_dtype_policy(precision)
+    keras.utils.set_random_seed(seed)
+
+
+def _tensorflow() -> int:
+    import tensorflow as tf
+
+    gpus = tf.config.list_physical_devices("GPU")
+    for gpu in gpus:
+        tf.config.experimental.set_memory_growth(gpu, True)
+    tf.config.experimental.enable_op_determinism()
+    return len(gpus)
+
+
+def _jax() -> int:
+    import jax
+
+    return sum(one.platform == "gpu" for one in jax.devices())
+
+
+def _torch() -> int:
+    import torch
+
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    return int(torch.cuda.device_count())
+
+
+def tensorboard_log(folder: Path) -> Callable[[int, Mapping[str, float]], None]:
+    """Return a function that logs an epoch's numbers; raises InvalidSettings without TensorFlow."""
+    try:
+        import tensorflow as tf
+    except ImportError:
+        raise InvalidSettings(
+            "tensorboard: expected TensorFlow, which writes the logs; install it or leave the "
+            "option out"
+        ) from None
+    writer = tf.summary.create_file_writer(str(folder))
+
+    def log(step: int, values: Mapping[str, float]) -> None:
+        with writer.as_default(step=step):
+            for name, value in values.items():
+                tf.summary.scalar(name, value)
+        writer.flush()
+
+    return log

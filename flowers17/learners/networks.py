@@ -1,0 +1,164 @@
+"""The learners of the study as data, and the one function that builds any learner.
+
+Baseline and Mk-1 to Mk-6 are rows of a table. `residual` is ours, for the recipe `best`. A learner
+of your own is a further row (setting `learners.definitions`) or a function `module:function`,
+called with the input's shape and the number of classes, that returns a Keras model of class
+probabilities.
+"""
+
+import importlib
+from collections.abc import Callable, Sequence
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from flowers17.config import LearnerDefinition
+from flowers17.errors import InvalidInput, InvalidSettings
+from flowers17.learners.residual import residual
+
+if TYPE_CHECKING:
+    import keras
+
+Shape = tuple[int | None, int | None, int]
+Builder = Callable[[Shape, int], "keras.Model"]
+
+STUDY: MappingProxyType[str, LearnerDefinition] = MappingProxyType(
+    {
+        one.name: one
+        for one in (
+            LearnerDefinition(name="baseline", blocks=((32,),), dense=64),
+            LearnerDefinition(name="mk-1", blocks=((64,), (128,), (256,), (512,)), dense=512),
+            LearnerDefinition(name="mk-2", blocks=((32, 32), (64, 64), (128, 256)), dense=512),
+            LearnerDefinition(
+                name="mk-3",
+                blocks=((32, 64), (128, 128, 128), (256, 256), (512, 512)),
+                dense=1024,
+            ),
+            LearnerDefinition(
+                name="mk-4",
+                blocks=((32, 32), (64, 64), (128, 256)),
+                dense=512,
+                padding="valid",
+                activation="leaky_relu",
+            ),
+            LearnerDefinition(
+                name="mk-5",
+                blocks=((64,), (128, 128), (256, 256), (256, 512)),
+                dense=1024,
+                padding="valid",
+                activation="tanh",
+            ),
+            LearnerDefinition(
+                name="mk-6",
+                blocks=((64, 64), (64, 128), (256, 256)),
+                dense=512,
+                activation="leaky_relu",
+            ),
+        )
+    }
+)
+OURS: MappingProxyType[str, Builder] = MappingProxyType({"residual": residual})
+
+
+def build(
+    name: str,
+    input_shape: Shape = (128, 128, 3),
+    n_classes: int = 17,
+    *,
+    definitions: Sequence[LearnerDefinition] = (),
+) -> "keras.Model":
+    """Return a learner with fresh weights: images float32 in [0, 1] → class probabilities.
+
+    name: of the study (`baseline`, `mk-1` … `mk-6`), `residual`, of one of `definitions`, or
+    `module:function`. The model takes (n, *input_shape) and gives float32 (n, n_classes). Its last
+    layer is the softmax alone, so that the logits are the input of it. Weights are drawn from
+    Keras's process-wide seed. Height and width may be None for learners that take any size.
+    Raises InvalidSettings for an unknown learner; InvalidInput if the images are too small for its
+    pools, or there are fewer than two classes.
+    """
+    _check(input_shape, n_classes)
+    builder = builder_of(name, definitions)
+    if isinstance(builder, LearnerDefinition):
+        return _stacked(builder, input_shape, n_classes)
+    model = builder(input_shape, n_classes)
+    output = getattr(model, "output_shape", None)
+    if output != (None, n_classes):
+        raise InvalidInput(
+            f"learner {name}: expected a model with output (None, {n_classes}), got "
+            f"{output or type(model).__name__}; let it end in {n_classes} class probabilities"
+        )
+    return model
+
+
+def builder_of(
+    name: str, definitions: Sequence[LearnerDefinition] = ()
+) -> LearnerDefinition | Builder:
+    """Return the definition or the function that makes a learner; raises InvalidSettings."""
+    own = {one.name: one for one in definitions}
+    if name in own:
+        return own[name]
+    if name in STUDY:
+        return STUDY[name]
+    if name in OURS:
+        return OURS[name]
+    module, colon, function = name.partition(":")
+    if not colon:
+        raise InvalidSettings(
+            f"learner: expected one of {', '.join([*STUDY, *OURS, *own])}, or module:function, got "
+            f"{name!r}; define it under learners.definitions"
+        )
+    try:
+        found: Builder = getattr(importlib.import_module(module), function)
+    except (ImportError, AttributeError) as problem:
+        raise InvalidSettings(
+            f"learner {name!r}: expected a function that can be imported, got {problem}; put its "
+            "module where Python finds it (PYTHONPATH)"
+        ) from problem
+    return found
+
+
+def _check(input_shape: Shape, n_classes: int) -> None:
+    if len(input_shape) != 3 or any(one is not None and one < 1 for one in input_shape):
+        raise InvalidInput(f"input_shape: expected (height, width, channels), got {input_shape}")
+    if n_classes < 2:
+        raise InvalidInput(f"n_classes: expected two classes or more, got {n_classes}")
+
+
+def smallest_size(definition: LearnerDefinition) -> int:
+    """Return the side of the smallest images that a definition's pools leave a pixel of.
+
+    >>> smallest_size(STUDY["mk-1"]), smallest_size(STUDY["mk-5"])
+    (16, 74)
+    """
+    side = 1
+    for block in reversed(definition.blocks):
+        side = 2 * side + (2 * len(block) if definition.padding == "valid" else 0)
+    return side
+
+
+def _stacked(definition: LearnerDefinition, input_shape: Shape, n_classes: int) -> "keras.Model":
+    from keras import Input, Model, layers
+
+    needed = smallest_size(definition)
+    if any(side is None or side < needed for side in input_shape[:2]):
+        raise InvalidInput(
+            f"learner {definition.name}: expected images of at least {needed} × {needed} pixels "
+            f"for its {len(definition.blocks)} pools, got {input_shape[0]} × {input_shape[1]}; "
+            "raise dataset.image_size or leave the learner out"
+        )
+    inputs = Input(input_shape, name="image")
+    x = inputs
+    for number, block in enumerate(definition.blocks, start=1):
+        for place, filters in enumerate(block, start=1):
+            x = layers.Conv2D(
+                filters,
+                3,
+                padding=definition.padding,
+                activation=definition.activation,
+                name=f"block{number}_conv{place}",
+            )(x)
+        x = layers.MaxPooling2D(2, name=f"block{number}_pool")(x)
+    x = layers.Flatten(name="flatten")(x)
+    x = layers.Dense(definition.dense, activation=definition.activation, name="dense")(x)
+    x = layers.Dense(n_classes, dtype="float32", name="logits")(x)
+    x = layers.Softmax(dtype="float32", name="probabilities")(x)
+    return Model(inputs, x, name=definition.name)

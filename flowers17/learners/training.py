@@ -1,0 +1,281 @@
+"""One training: epochs of batches, a checkpoint after each, and the same end however often killed.
+
+Everything that an epoch draws (order, augmentation, mixup) comes from seeds derived from the
+training's own seed and the epoch's number, and all state that outlasts an epoch is in the
+checkpoint; so a resumed training ends with the bytes of one that was never interrupted.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import keras
+import numpy as np
+
+from flowers17.artifacts import sha256_of
+from flowers17.config import AugmentationName, RecipeSettings
+from flowers17.data.augmentation import augmented_batch
+from flowers17.errors import TrainingDiverged
+from flowers17.learners.checkpoints import Checkpoints, Generation
+from flowers17.learners.examples import Examples, check
+from flowers17.learners.images import resized, scaled
+from flowers17.learners.recipes import mixed, optimizer
+from flowers17.seeds import generator
+
+Epoch = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A finished training: one entry an epoch, and the epoch (from 1) whose weights are kept."""
+
+    history: list[Epoch]
+    best_epoch: int
+
+
+class Watcher(Protocol):
+    """Told after every batch: epochs done, the numbers of this one so far, images a second."""
+
+    def __call__(self, epochs: float, epoch: Epoch, rate: float, /) -> None: ...
+
+
+def train(
+    model: keras.Model,
+    examples: Examples,
+    recipe: RecipeSettings,
+    augmentation: AugmentationName,
+    *,
+    seed: int,
+    folder: Path,
+    watch: Watcher | None = None,
+    after_epoch: Callable[[list[Epoch]], None] | None = None,
+) -> Trained:
+    """Train a model and leave the kept epoch's weights in it.
+
+    model: as `networks.build` returns it, freshly seeded; images float32 in [0, 1] → probabilities.
+    folder: of the checkpoints, which are used if they are of this training, and stay there.
+    Raises InvalidInput for examples or checkpoints that don't fit, InvalidSettings for a recipe
+    that doesn't, TrainingDiverged for a loss that is not finite.
+    """
+    check(model, examples, recipe)
+    decides = {
+        "seed": seed,
+        "recipe": recipe.model_dump(mode="json"),
+        "augmentation": augmentation,
+        "backend": keras.backend.backend(),
+        "layers": [[type(one).__name__, one.dtype_policy.name] for one in model.layers],
+        "weights": [[one.name, list(one.shape), str(one.dtype)] for one in model.weights],
+        "examples": examples.digests(),
+    }
+    with Checkpoints(folder, sha256_of(decides)) as checkpoints:
+        run = Run(model, examples, recipe, augmentation, seed)
+        done = checkpoints.latest()
+        if done:
+            run.restore(done)
+        while run.epoch < recipe.epochs:
+            problem = run.one_epoch(watch)
+            if problem:
+                kept = f"epoch {run.epoch}" if run.epoch else "none yet"
+                raise TrainingDiverged(
+                    f"{model.name}: expected a finite loss, got {problem} in epoch "
+                    f"{run.epoch + 1}; the last good checkpoint is {kept}, in {folder}. Lower the "
+                    "learning rate (now at most "
+                    f"{recipe.learning_rate:g}), or compute in float32"
+                )
+            run.save(checkpoints)
+            if after_epoch:
+                after_epoch(run.history)
+        return run.finished()
+
+
+class Run:
+    """The state of a training between epochs, and one epoch of it; `train` is what to call."""
+
+    def __init__(
+        self,
+        model: keras.Model,
+        examples: Examples,
+        recipe: RecipeSettings,
+        augmentation: AugmentationName,
+        seed: int,
+    ) -> None:
+        self.model, self.examples, self.recipe = model, examples, recipe
+        self.augmentation, self.seed = augmentation, seed
+        self.targets = np.eye(examples.n_classes, dtype=np.float32)[examples.labels]
+        self.history: list[Epoch] = []
+        self.best_epoch = 0
+        self.best: list[np.ndarray] = []
+        ends_in_softmax = isinstance(model.layers[-1], keras.layers.Softmax)
+        # Of the logits, since the logarithm of a rounded softmax loses small gradients.
+        outputs = model.layers[-1].input if ends_in_softmax else model.output
+        self.trained = keras.Model(model.inputs, outputs, name=model.name)
+        steps = -(-len(examples.train) // recipe.batch_size)
+        self.trained.compile(
+            optimizer=optimizer(recipe, steps),
+            loss=keras.losses.CategoricalCrossentropy(
+                from_logits=ends_in_softmax, label_smoothing=recipe.label_smoothing
+            ),
+            metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
+        )
+        self.trained.optimizer.build(self.trained.trainable_variables)
+        self._images: tuple[int, np.ndarray] = (examples.images.shape[1], examples.images)
+
+    @property
+    def epoch(self) -> int:
+        """Epochs done."""
+        return len(self.history)
+
+    def one_epoch(self, watch: Watcher | None) -> str:
+        """Train for one epoch and add it to the history; return a loss that is not finite."""
+        number = self.epoch + 1
+        rate = float(keras.ops.convert_to_numpy(self.trained.optimizer.learning_rate))
+        logs = self.train_epoch(number, watch)
+        if not np.isfinite(logs["loss"]):
+            return str(logs["loss"])
+        rows = self.examples.validation
+        proba = probabilities(self.model, self._sized(number)[rows])
+        loss, accuracy = measures(proba, self.examples.labels[rows])
+        if not np.isfinite(loss):
+            return str(loss)
+        self.history.append(
+            {
+                "epoch": number,
+                "loss": logs["loss"],
+                "accuracy": logs["accuracy"],
+                "val_loss": loss,
+                "val_accuracy": accuracy,
+                "learning_rate": rate,
+            }
+        )
+        return ""
+
+    def train_epoch(self, number: int, watch: Watcher | None) -> Epoch:
+        """Train on every batch of an epoch, or up to a loss that is not finite.
+
+        Returns the means over the images so far of loss and accuracy, each taken when its batch
+        was trained on.
+        """
+        means: Epoch = {}
+        sums = {"loss": 0.0, "accuracy": 0.0}
+        started, seen, n_train = time.monotonic(), 0, len(self.examples.train)
+        for images, targets in _ahead(self._batches(number)):
+            self.trained.reset_metrics()  # some versions of Keras do, some don't
+            logs = self.trained.train_on_batch(images, targets, return_dict=True)
+            seen += len(images)
+            for name in sums:
+                sums[name] += float(logs[name]) * len(images)
+            means = {name: value / seen for name, value in sums.items()}
+            if not np.isfinite(means["loss"]):
+                break
+            if watch:
+                watch(self.epoch + seen / n_train, means, seen / (time.monotonic() - started))
+        return means
+
+    def save(self, checkpoints: Checkpoints) -> None:
+        """Write the state after the epoch just done."""
+        arrays = {
+            "weights": _values(self.model.weights),
+            "state": _values(self._further_state()),
+        }
+        lowest = min(self.history, key=lambda one: one["val_loss"])["epoch"]
+        if self.recipe.selection == "last" or lowest == self.epoch:
+            self.best_epoch, self.best = self.epoch, arrays["weights"]
+        arrays["best"] = self.best
+        values = {"history": self.history, "best_epoch": self.best_epoch}
+        checkpoints.save(self.epoch, arrays, values, since={"best": self.best_epoch})
+
+    def restore(self, generation: Generation) -> None:
+        """Continue from a checkpoint."""
+        _assign(self.model.weights, generation.arrays["weights"])
+        _assign(self._further_state(), generation.arrays["state"])
+        self.history = list(generation.values["history"])
+        self.best_epoch = int(generation.values["best_epoch"])
+        self.best = list(generation.arrays["best"])
+
+    def finished(self) -> Trained:
+        """Put the kept weights into the model."""
+        _assign(self.model.weights, self.best)
+        return Trained(self.history, self.best_epoch)
+
+    def _further_state(self) -> list[Any]:
+        """Return the variables that are no weights: the optimizer's, and random generators'."""
+        known = {id(one) for one in (*self.model.weights, *self.trained.metrics_variables)}
+        seeds = [one for one in self.model.variables if id(one) not in known]
+        return [*self.trained.optimizer.variables, *seeds]
+
+    def _sized(self, number: int) -> np.ndarray:
+        """Return the images at the size that an epoch is trained at; one size is kept."""
+        parts = self.recipe.resolutions
+        part = parts[min((number - 1) * len(parts) // self.recipe.epochs, len(parts) - 1)]
+        size = max(1, round(part * self.examples.images.shape[1]))
+        if self._images[0] != size:
+            self._images = (size, resized(self.examples.images, size))
+        return self._images[1]
+
+    def _batches(self, number: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        images = self._sized(number)
+        order = generator(self.seed, "epoch", number, "order").permutation(self.examples.train)
+        random = generator(self.seed, "epoch", number, "mixup")
+        mixes = self.recipe.mixup > 0 and number <= self.recipe.mixup_until * self.recipe.epochs
+        for start in range(0, len(order), self.recipe.batch_size):
+            rows = order[start : start + self.recipe.batch_size]
+            batch = augmented_batch(
+                images,
+                rows,
+                self.augmentation,
+                root=self.seed,
+                epoch=number,
+            )
+            pixels, targets = scaled(batch), self.targets[rows]
+            yield mixed(pixels, targets, self.recipe.mixup, random) if mixes else (pixels, targets)
+
+
+def probabilities(
+    model: keras.Model, images: np.ndarray, *, batch_size: int = 64, flips: bool = False
+) -> np.ndarray:
+    """Return class probabilities, float32 (n, n_classes), of uint8 (n, h, w, 3) images.
+
+    flips: whether to average those of an image and of its mirror image.
+    """
+    if flips:
+        both = (images, images[:, :, ::-1])
+        first, second = (probabilities(model, one, batch_size=batch_size) for one in both)
+        return (first + second) / np.float32(2)
+    parts = [
+        np.asarray(model.predict_on_batch(scaled(images[start : start + batch_size])))
+        for start in range(0, len(images), batch_size)
+    ]
+    return np.concatenate(parts).astype(np.float32)
+
+
+def measures(probabilities: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
+    """Return mean cross-entropy and accuracy.
+
+    >>> loss, accuracy = measures(np.array([[0.5, 0.5], [0.25, 0.75]]), np.array([0, 1]))
+    >>> round(loss, 4), accuracy
+    (0.4904, 1.0)
+    """
+    of_truth = probabilities[np.arange(len(labels)), labels].astype(np.float64)
+    loss = -np.log(np.clip(of_truth, 1e-7, 1.0)).mean()
+    return float(loss), float((probabilities.argmax(axis=1) == labels).mean())
+
+
+def _ahead(batches: Iterator[Any]) -> Iterator[Any]:
+    """Yield batches, the next being made while one is used."""
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        pending = pool.submit(next, batches, None)
+        while (batch := pending.result()) is not None:
+            pending = pool.submit(next, batches, None)
+            yield batch
+
+
+def _values(variables: Sequence[Any]) -> list[np.ndarray]:
+    return [np.array(keras.ops.convert_to_numpy(one)) for one in variables]
+
+
+def _assign(variables: Sequence[Any], values: Sequence[np.ndarray]) -> None:
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)

@@ -1,0 +1,54 @@
+"""Flow `learners`: CNNs trained from scratch, plain and augmented (Part A.1)."""
+
+from collections.abc import Iterator
+
+from prefect import flow
+
+from flowers17.config import AugmentationName, Places, StudySettings
+from flowers17.request import StudyRequest
+from flowers17.stages import Stage
+from tasks import augmentations, duplicates, images, report, split, splits, training
+from tasks.engine import Results, run_stages, sharing
+from tasks.training import Training
+
+
+def trainings(settings: StudySettings) -> Iterator[Training]:
+    """Yield every training: of the study on the report's split, our own on clean ones."""
+    ours = settings.learners
+    for learner in ours.plain:
+        yield Training(learner, "none", "report", ours.recipe, "report")
+    longer = ours.recipe.model_copy(update={"epochs": ours.augmented_epochs})
+    for learner in ours.augmented:
+        for augmentation in ours.augmentations:
+            yield Training(learner, augmentation, "report", longer, "report")
+    clean = [f"repeat-{number:02d}" for number in range(1, ours.best_splits + 1)]
+    for learner in ours.best:
+        for name in clean:
+            yield Training(learner, ours.best_augmentation, "best", ours.best_recipe, name)
+
+
+def parts(settings: StudySettings, places: Places) -> list[Stage]:
+    """Return the stages of Tables 1 to 3 and of our own recipe."""
+    pictures = images.stage(settings, settings.dataset.image_size)
+    divided = splits.stage(settings, pictures, duplicates.stage(settings, pictures))
+    trained = [
+        training.stage(settings, places, one, pictures, split.stage(one.split, divided))
+        for one in trainings(settings)
+    ]
+    names: dict[AugmentationName, None] = dict.fromkeys(
+        one.augmentation for one in trainings(settings) if one.augmentation != "none"
+    )
+    shown = [augmentations.stage(settings, list(names), pictures)] if names else []
+    return [*trained, *shown]
+
+
+def stages(settings: StudySettings, places: Places) -> list[Stage]:
+    """Return what the flow runs by itself: its parts, and their tables and figures."""
+    return [report.stage(settings, parts(settings, places), label="report on learners")]
+
+
+@flow(name="learners")
+def learners(request: StudyRequest = StudyRequest()) -> Results:
+    """Train the study's CNNs, and our own, each from its last checkpoint."""
+    chosen = parts if sharing() else stages
+    return run_stages(chosen(request.settings, request.places), request.places)
