@@ -104,7 +104,9 @@ def keras_sides(timer: Timer, folder: Path) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as place, Checkpoints(Path(place), "x") as checkpoints:
         _timed(timer, "checkpoint", lambda: run.save(checkpoints))
     model = build("mk-2")
-    model.compile(keras.optimizers.SGD(0.01), "sparse_categorical_crossentropy", ["accuracy"])
+    model.compile(
+        keras.optimizers.SGD(0.01), "sparse_categorical_crossentropy", metrics=["accuracy"]
+    )
     scaled, plain = images[:N_TRAIN].astype(np.float32) / 255, labels[:N_TRAIN]
     model.fit(scaled, plain, batch_size=BATCH, verbose=0)
     _timed(timer, "fit", lambda: model.fit(scaled, plain, batch_size=BATCH, verbose=0))

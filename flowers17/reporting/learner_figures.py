@@ -7,7 +7,7 @@ import numpy as np
 from flowers17.reporting.collect import ReportInputs
 from flowers17.reporting.drawing import MUTED, WIDTH, canvas, say, svg_text
 from flowers17.reporting.figures import Figure, data_uri, drawn
-from flowers17.reporting.learner_tables import augmentation_title, learner_title
+from flowers17.reporting.learner_cells import augmentation_title, learner_title
 from flowers17.reporting.learning_curves import Curves, grid_svg, is_cut
 from flowers17.reporting.records import Training
 from flowers17.reporting.reference import title_of

@@ -15,7 +15,8 @@ from flowers17.reporting.feature_tables import (
     trained_tag,
 )
 from flowers17.reporting.figures import Figure
-from flowers17.reporting.learner_tables import best_over_clean, best_trained, training_title
+from flowers17.reporting.learner_cells import training_title
+from flowers17.reporting.learner_tables import best_over_clean, best_trained
 from flowers17.reporting.lineage import anchor_of, lineages
 from flowers17.reporting.reference import (
     BEST_OF_TABLE_8,

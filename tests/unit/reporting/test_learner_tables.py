@@ -11,20 +11,17 @@ import pytest
 from flowers17.artifacts import canonical_json
 from flowers17.config import LearnersSettings, RecipeSettings
 from flowers17.reporting.collect import ReportInputs
+from flowers17.reporting.learner_cells import comparable, training_title
 from flowers17.reporting.learner_tables import (
     augmented_table,
     best_over_clean,
     best_trained,
-    comparable,
     learner_tables,
-    own_splits_table,
-    own_table,
     plain_table,
-    relative_cost,
     shapes_table,
-    training_title,
 )
 from flowers17.reporting.metrics import accuracy_interval, mean_spread
+from flowers17.reporting.own_recipe_tables import own_splits_table, own_table, relative_cost
 from flowers17.reporting.reference import TABLE_1
 from flowers17.reporting.tables import Row, Table, csv_text
 
