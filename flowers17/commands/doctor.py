@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from flowers17.config import ExtractorName
+from flowers17.learners.devices import chosen_device, chosen_precision, has_gpu
 from flowers17.stages import machine
 from flowers17.transfer.weights import resolve_weights
 from flows.local_server import configured_api
@@ -32,6 +33,7 @@ def findings(store: Path, weights_dir: Path | None) -> list[Finding]:
         _memory(),
         _disk(store),
         _gpu(),
+        _training(),
         *_weights(weights_dir),
         _prefect(),
         _browser(),
@@ -80,9 +82,16 @@ def _disk(store: Path) -> Finding:
 
 
 def _gpu() -> Finding:
-    if Path("/proc/driver/nvidia/version").exists():
-        return Finding("GPU", "ok", "an NVIDIA driver is loaded; `make setup EXTRAS=gpu` for CUDA")
+    if has_gpu():
+        return Finding("GPU", "ok", "an NVIDIA GPU; `make setup EXTRAS=gpu` installs CUDA")
     return Finding("GPU", "note", "none found; everything runs on the processor")
+
+
+def _training() -> Finding:
+    device = chosen_device("auto")
+    precision = chosen_precision("auto", device)
+    where = "the GPU" if device == "gpu" else "the processor"
+    return Finding("training", "ok", f"on {where}, precision `auto` is {precision}")
 
 
 def _weights(folder: Path | None) -> list[Finding]:
