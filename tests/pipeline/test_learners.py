@@ -1,0 +1,164 @@
+"""Flow `learners` at small size: built once, then cached; watched; killed and resumed."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
+
+from flowers17.artifacts import Artifact, Store
+from tests.support.processes import eventually, kill, python
+
+pytestmark = [pytest.mark.server, pytest.mark.slow]
+
+EPOCHS = 40
+SETTINGS = (
+    "dataset.n_classes=3",
+    "dataset.images_per_class=8",
+    "dataset.image_size=32",
+    "splits.n_repeats=1",
+    "learners.definitions=[{name: tiny, blocks: [[4], [8]], dense: 16}]",
+    "learners.plain=[tiny]",
+    f"learners.recipe.epochs={EPOCHS}",
+    "learners.recipe.batch_size=8",
+    "learners.precision=float32",
+)
+PLAIN_ONLY = ("learners.augmented=[]", "learners.best=[]")
+WHOLE = (
+    "learners.augmented=[tiny]",
+    "learners.augmentations=[wide]",
+    "learners.augmented_epochs=2",
+    "learners.best=[residual]",
+    "learners.best_splits=1",
+    "learners.best_recipe.epochs=1",
+    "learners.best_recipe.batch_size=8",
+)
+PLAIN = "tiny, report split"
+TRAINED = {PLAIN, "tiny wide, report split", "residual best, repeat-01 split"}
+CODE = """
+import sys
+from flowers17.cli import main
+
+try:
+    main(sys.argv[1:])
+except SystemExit as end:
+    if end.code:
+        raise
+heavy = {"jax", "keras", "matplotlib", "pandas", "scipy", "sklearn", "tensorflow", "torch"}
+print("imported:", *sorted(heavy & sys.modules.keys()), file=sys.stderr)
+"""
+
+
+def _words(store: Path, settings: tuple[str, ...], *options: str) -> list[str]:
+    chosen = [word for one in (*SETTINGS, *settings) for word in ("--set", one)]
+    where = ["--store", str(store), "--device", "cpu"]
+    return ["-c", CODE, "run", "learners", *where, "--json", *options, *chosen]
+
+
+def _run(api: str, words: list[str]) -> tuple[dict[str, int], str]:
+    """Run to the end; return how many stages were built and reused, and the other output."""
+    with python(*words, env={"PREFECT_API_URL": api}) as process:
+        printed, complaints = process.communicate(timeout=300)
+    assert process.returncode == 0, complaints
+    return json.loads(printed)["counts"], complaints
+
+
+def _trainings(store: Path) -> dict[str, Artifact]:
+    """Return the trainings of a store by label."""
+    found = [one for one in Store(store).manifests() if one["stage"] == "training"]
+    return {one["label"]: Artifact(store / "training" / one["key"], one) for one in found}
+
+
+def _holder(lock: Path) -> int:
+    """Return the process that holds a file's kernel lock."""
+    inode = lock.stat().st_ino
+    lines = [line.split() for line in Path("/proc/locks").read_text().splitlines()]
+    [pid] = [int(one[4]) for one in lines if one[1] == "FLOCK" and one[5].endswith(f":{inode}")]
+    return pid
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory, prefect_api: str) -> tuple[Path, int]:
+    """A store with every training and their report, and how many stages that took."""
+    store = tmp_path_factory.mktemp("learners") / "store"
+    counts, _ = _run(prefect_api, _words(store, WHOLE, "--runner", "processes"))
+    assert counts["failed"] == counts["reused"] == 0
+    return store, counts["built"]
+
+
+def test_each_training_leaves_its_history_layers_weights_and_probabilities(
+    built: tuple[Path, int],
+) -> None:
+    found = _trainings(built[0])
+    assert found.keys() == TRAINED
+    for label, artifact in found.items():
+        result = artifact.json("result")
+        history = artifact.json("history")["epochs"]
+        proba = artifact.array("validation-proba")
+        assert len(history) == result["epochs"] == (EPOCHS if label == PLAIN else len(history))
+        assert proba.shape == (result["n_validation"], 3)
+        assert (proba.argmax(axis=1) == artifact.array("validation-predicted")).all()
+        weights = [name for name in artifact.manifest["files"] if name.startswith("weights/")]
+        values = sum(artifact.array(name.removesuffix(".npy")).size for name in weights)
+        assert values == result["n_parameters"]
+        assert sum(row["parameters"] for row in artifact.json("layers")) == values
+    losses = [one["val_loss"] for one in found[PLAIN].json("history")["epochs"]]
+    result = found[PLAIN].json("result")
+    assert result["best_epoch"] == 1 + losses.index(min(losses))
+    assert result["validation_loss"] == pytest.approx(min(losses), rel=1e-6)
+    assert not list((built[0] / ".unfinished").glob("training-*"))
+
+
+def test_a_second_run_reuses_every_stage_and_imports_nothing_to_compute_with(
+    built: tuple[Path, int], prefect_api: str
+) -> None:
+    counts, complaints = _run(prefect_api, _words(built[0], WHOLE))
+    assert counts == {**dict.fromkeys(counts, 0), "reused": built[1]}
+    assert complaints.strip().endswith("imported:")
+
+
+@pytest.mark.usefixtures("api", "built")
+def test_learning_curves_and_progress_are_shown() -> None:
+    keys = ["learning-curves-tiny-report-split", "progress-tiny-report-split"]
+    chosen = ArtifactFilter(key=ArtifactFilterKey(any_=keys))
+    with get_client(sync_client=True) as client:
+        found = client.read_artifacts(artifact_filter=chosen)
+    shown: dict[str, Any] = {one.key or "": one for one in found}
+    assert shown.keys() == set(keys)
+    assert "data:image/svg+xml;base64," in str(shown[keys[0]].data)
+    assert shown[keys[1]].type == "progress"
+    assert shown[keys[1]].data == 100.0
+
+
+def test_a_killed_training_says_so_and_goes_on_from_its_last_epoch(
+    built: tuple[Path, int], tmp_path: Path, prefect_api: str
+) -> None:
+    store, logs = tmp_path / "store", tmp_path / "logs"
+    words = _words(store, PLAIN_ONLY, "--tensorboard", str(logs))
+    unfinished = store / ".unfinished"
+
+    def epochs() -> list[int]:
+        found = unfinished.glob("training-*/generation-*.json")
+        return [int(one.stem.partition("-")[2]) for one in found]
+
+    with python(*words, env={"PREFECT_API_URL": prefect_api}) as process:
+        assert eventually(lambda: max(epochs(), default=0) >= 3, 120), "no epoch was saved"
+        [lock] = unfinished.glob("training-*/lock")
+        kill(_holder(lock))
+        _, complaints = process.communicate(timeout=60)
+    assert process.returncode != 0
+    assert "SIGKILL" in complaints
+    assert "Run the same command again" in " ".join(complaints.split())
+    n_done = max(epochs())
+    assert 3 <= n_done < EPOCHS, "it was not killed on the way"
+    shutil.rmtree(logs)
+
+    counts, _ = _run(prefect_api, words)
+    assert counts["failed"] == 0
+    [log] = logs.rglob("events.*")
+    assert log.read_bytes().count(b"val_accuracy") == EPOCHS - n_done
+    artifact, undisturbed = _trainings(store)[PLAIN], _trainings(built[0])[PLAIN]
+    assert artifact.reference == undisturbed.reference

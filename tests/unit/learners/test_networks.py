@@ -1,0 +1,182 @@
+"""The learners: the study's parameter totals, any size and class count, learners of one's own."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from flowers17.config import LearnerDefinition
+from flowers17.errors import InvalidInput, InvalidSettings
+from flowers17.learners import build
+from flowers17.learners.networks import OURS, STUDY, smallest_size
+from tests.support import tiny_training
+
+# REFERENCE.md, Part A.1
+TOTALS = {
+    "baseline": 8_390_673,
+    "mk-1": 18_337_425,
+    "mk-2": 33_998_257,
+    "mk-3": 38_386_513,
+    "mk-4": 19_318_193,
+    "mk-5": 11_285_777,
+    "mk-6": 34_598_417,
+}
+COUNTS = {  # convolutions, pools, hidden dense layers
+    "baseline": (1, 1, 1),
+    "mk-1": (4, 4, 1),
+    "mk-2": (6, 3, 1),
+    "mk-3": (9, 4, 1),
+    "mk-4": (6, 3, 1),
+    "mk-5": (7, 4, 1),
+    "mk-6": (6, 3, 1),
+}
+
+
+def _forward(model: Any, size: int, n_images: int = 2) -> np.ndarray:
+    images = np.random.default_rng(0).random((n_images, size, size, 3), dtype=np.float32)
+    return np.asarray(model.predict_on_batch(images))
+
+
+def test_every_learner_of_the_study_is_there() -> None:
+    assert STUDY.keys() == TOTALS.keys()
+
+
+@pytest.mark.parametrize("name", TOTALS)
+def test_has_the_parameters_and_layers_of_the_study(name: str) -> None:
+    model = build(name)
+    kinds = [type(layer).__name__ for layer in model.layers]
+    n_dense = kinds.count("Dense") - 1
+    assert model.count_params() == TOTALS[name]
+    assert (kinds.count("Conv2D"), kinds.count("MaxPooling2D"), n_dense) == COUNTS[name]
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "n_classes", "total"),
+    [
+        # 3·3·3·32 + 32, then (32·32·32)·64 + 64, then 64·10 + 10
+        ("baseline", 64, 10, 896 + 2_097_216 + 650),
+        # the four convolutions, (4·4·512)·512 + 512, 512·17 + 17
+        ("mk-1", 64, 17, 1_792 + 73_856 + 295_168 + 1_180_160 + 4_194_816 + 8_721),
+        # the seven convolutions, one pixel of 512 channels: 512·1024 + 1024, 1024·2 + 2
+        (
+            "mk-5",
+            74,
+            2,
+            1_792 + 73_856 + 147_584 + 295_168 + 590_080 + 590_080 + 1_180_160 + 525_312 + 2_050,
+        ),
+    ],
+)
+def test_has_the_parameters_counted_by_hand_at_another_size(
+    name: str, size: int, n_classes: int, total: int
+) -> None:
+    assert build(name, (size, size, 3), n_classes).count_params() == total
+
+
+@pytest.mark.parametrize("size", [128, 64])
+@pytest.mark.parametrize("name", [*TOTALS, *OURS])
+def test_gives_probabilities_at_128_and_64(name: str, size: int) -> None:
+    if name == "mk-5" and size == 64:
+        with pytest.raises(InvalidInput, match="mk-5: expected images of at least 74 × 74 pixels"):
+            build(name, (size, size, 3))
+        return
+    proba = _forward(build(name, (size, size, 3)), size)
+    assert (proba.shape, proba.dtype) == ((2, 17), np.float32)
+    np.testing.assert_allclose(proba.sum(axis=1), 1, rtol=1e-6)
+    assert proba.min() >= 0
+
+
+@pytest.mark.parametrize("name", STUDY)
+def test_takes_its_smallest_size_and_refuses_a_pixel_less(name: str) -> None:
+    size = smallest_size(STUDY[name])
+    build(name, (size, size, 3), 2)
+    with pytest.raises(InvalidInput, match=f"at least {size} × {size} pixels .* got {size - 1} × "):
+        build(name, (size - 1, size, 3), 2)
+
+
+@pytest.mark.parametrize("n_classes", [2, 5, 102])
+def test_takes_any_number_of_classes(n_classes: int) -> None:
+    proba = _forward(build("residual", (32, 32, 3), n_classes), 32)
+    assert proba.shape == (2, n_classes)
+    np.testing.assert_allclose(proba.sum(axis=1), 1, rtol=1e-6)
+
+
+def test_takes_images_that_are_not_square_or_not_of_three_channels() -> None:
+    model = build("baseline", (20, 10, 1), 2)
+    assert model.count_params() == (9 * 32 + 32) + (10 * 5 * 32 * 64 + 64) + (64 * 2 + 2)
+
+
+def test_residual_takes_any_size_in_one_network() -> None:
+    model = build("residual", (None, None, 3), 3)
+    assert 7_700_000 < model.count_params() < 7_900_000
+    assert [_forward(model, size).shape for size in (32, 48, 96)] == [(2, 3)] * 3
+
+
+def test_ends_in_a_softmax_of_logits() -> None:
+    for name in ("mk-4", "residual"):
+        last, before = (build(name, (64, 64, 3), 3).layers[-place] for place in (1, 2))
+        assert (type(last).__name__, type(before).__name__) == ("Softmax", "Dense")
+        assert before.dtype_policy.compute_dtype == "float32"
+
+
+def test_the_same_seed_draws_the_same_weights() -> None:
+    first, second = (tiny_training.weight_bytes(tiny_training.fresh()) for _ in range(2))
+    assert first == second
+    assert tiny_training.weight_bytes(build("tiny", (16, 16, 3), 3, definitions=[TINY])) != first
+
+
+TINY = LearnerDefinition(name="tiny", blocks=((4, 5), (6,)), dense=7, activation="tanh")
+
+
+class TestOwnLearner:
+    def test_is_a_row_of_settings(self) -> None:
+        model = build("tiny", (8, 8, 3), 2, definitions=[TINY])
+        convolutions = (27 * 4 + 4) + (36 * 5 + 5) + (45 * 6 + 6)
+        assert model.count_params() == convolutions + (4 * 6 * 7 + 7) + (7 * 2 + 2)
+        assert _forward(model, 8).shape == (2, 2)
+
+    def test_may_replace_one_of_the_study(self) -> None:
+        own = TINY.model_copy(update={"name": "mk-2"})
+        assert build("mk-2", (8, 8, 3), 2, definitions=[own]).count_params() < 1000
+
+    def test_is_a_function_that_can_be_imported(self) -> None:
+        model = build(tiny_training.STATEFUL, (16, 16, 3), 3)
+        assert _forward(model, 16).shape == (2, 3)
+
+    @pytest.mark.parametrize(
+        ("function", "got"), [("wrong_output", r"got \(None, 4\)"), ("no_model", "got str")]
+    )
+    def test_that_gives_something_else_is_refused(self, function: str, got: str) -> None:
+        with pytest.raises(InvalidInput, match=rf"output \(None, 3\), {got}"):
+            build(f"tests.support.tiny_training:{function}", (16, 16, 3), 3)
+
+    @pytest.mark.parametrize("name", ["tests.nowhere:build", "tests.support.tiny_training:nothing"])
+    def test_that_cannot_be_imported_is_refused(self, name: str) -> None:
+        with pytest.raises(InvalidSettings, match=r"a function that can be imported, .*PYTHONPATH"):
+            build(name)
+
+
+def test_an_unknown_learner_is_refused_with_those_there_are() -> None:
+    with pytest.raises(InvalidSettings, match=r"mk-6, residual, tiny, .* got 'mk-7'"):
+        build("mk-7", definitions=[TINY])
+
+
+@pytest.mark.parametrize("n_classes", [1, 0, -3])
+def test_fewer_than_two_classes_are_refused(n_classes: int) -> None:
+    with pytest.raises(InvalidInput, match=f"two classes or more, got {n_classes}"):
+        build("baseline", (16, 16, 3), n_classes)
+
+
+def test_images_too_small_for_the_residual_network_are_refused() -> None:
+    with pytest.raises(InvalidInput, match="at least 32 × 32 pixels, got 31 × 64"):
+        build("residual", (31, 64, 3))
+
+
+def test_a_learner_with_a_dense_layer_needs_to_know_the_size() -> None:
+    with pytest.raises(InvalidInput, match="got None × None"):
+        build("mk-2", (None, None, 3))
+
+
+@pytest.mark.parametrize("shape", [(128, 128), (0, 128, 3), (128, 128, -1)])
+def test_a_shape_that_is_none_is_refused(shape: Any) -> None:
+    with pytest.raises(InvalidInput, match="height, width, channels"):
+        build("baseline", shape)

@@ -1,0 +1,379 @@
+"""One training: resumed to the byte, and each ingredient against its exact effect."""
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from flowers17.artifacts import read_sha256
+from flowers17.config import RecipeSettings
+from flowers17.data.augmentation import augmented_batch
+from flowers17.errors import InvalidInput, TrainingDiverged
+from flowers17.learners.checkpoints import Checkpoints
+from flowers17.learners.images import resized, scaled
+from flowers17.learners.training import measures, probabilities, train
+from tests.support.stores import content
+from tests.support.tiny_training import (
+    EVERYTHING,
+    N_TRAIN,
+    PLAIN,
+    SEED,
+    STATEFUL,
+    End,
+    Stopped,
+    examples,
+    fresh,
+    trained,
+    weight_bytes,
+)
+
+
+class Batches:
+    """Keeps the batches that networks are trained on, and can stop at one."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.seen: list[tuple[np.ndarray, np.ndarray]] = []
+        self.stop_at = -1
+        real = keras.Model.train_on_batch
+
+        def counted(model: Any, images: Any, targets: Any, **rest: Any) -> Any:
+            if len(self.seen) == self.stop_at:
+                raise Stopped
+            self.seen.append((images, targets))
+            return real(model, images, targets, **rest)
+
+        monkeypatch.setattr(keras.Model, "train_on_batch", counted)
+
+
+@pytest.fixture
+def batches(monkeypatch: pytest.MonkeyPatch) -> Batches:
+    return Batches(monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def snapshots(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for copies of the checkpoints as they are after each epoch."""
+    return tmp_path_factory.mktemp("snapshots")
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, snapshots: Path) -> End:
+    folder = tmp_path_factory.mktemp("whole") / "checkpoints"
+
+    def copy(epoch: int) -> None:
+        shutil.copytree(folder, snapshots / str(epoch))
+
+    return trained(folder, EVERYTHING, STATEFUL, after_epoch=copy)
+
+
+class TestResume:
+    def test_two_trainings_are_equal_to_the_byte(self, tmp_path: Path, undisturbed: End) -> None:
+        assert trained(tmp_path, EVERYTHING, STATEFUL) == undisturbed
+
+    @pytest.mark.parametrize("last", range(1, EVERYTHING.epochs))
+    def test_after_any_epoch_ends_with_the_same_bytes(
+        self, tmp_path: Path, undisturbed: End, snapshots: Path, last: int
+    ) -> None:
+        folder = tmp_path / "checkpoints"
+        shutil.copytree(snapshots / str(last), folder)
+        assert trained(folder, EVERYTHING, STATEFUL) == undisturbed
+        whole = snapshots / str(EVERYTHING.epochs)
+        for name in ("weights-000006.npz", "state-000006.npz"):
+            assert read_sha256(folder / name) == read_sha256(whole / name)
+
+    def test_in_the_middle_of_an_epoch_repeats_that_epoch_only(
+        self, tmp_path: Path, undisturbed: End, batches: Batches
+    ) -> None:
+        batches.stop_at = 3 * 2 + 1  # three batches an epoch: in the third
+        with pytest.raises(Stopped):
+            trained(tmp_path, EVERYTHING, STATEFUL)
+        batches.stop_at = -1
+        before = len(batches.seen)
+        assert trained(tmp_path, EVERYTHING, STATEFUL) == undisturbed
+        assert len(batches.seen) - before == 3 * (EVERYTHING.epochs - 2)
+
+    def test_from_the_generation_before_a_damaged_one_ends_with_the_same_bytes(
+        self,
+        tmp_path: Path,
+        undisturbed: End,
+        snapshots: Path,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        shutil.copytree(snapshots / "3", tmp_path / "checkpoints")
+        path = tmp_path / "checkpoints" / "state-000003.npz"
+        path.write_bytes(path.read_bytes()[:-9])
+        assert trained(tmp_path / "checkpoints", EVERYTHING, STATEFUL) == undisturbed
+        assert "state-000003.npz: damaged checkpoint" in caplog.text
+
+    def test_of_a_plain_learner_ends_with_the_same_bytes(self, tmp_path: Path) -> None:
+        whole = trained(tmp_path / "whole")
+        with pytest.raises(Stopped):
+            trained(tmp_path / "halves", stop_after=2)
+        assert trained(tmp_path / "halves") == whole
+
+    def test_of_a_finished_training_does_nothing(
+        self, tmp_path: Path, batches: Batches, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        first = trained(tmp_path)
+        before, n_batches = content(tmp_path), len(batches.seen)
+        ended: list[int] = []
+        assert trained(tmp_path, after_epoch=ended.append) == first
+        assert len(batches.seen) == n_batches == 3 * PLAIN.epochs
+        assert ended == []
+        assert content(tmp_path) == before
+        assert caplog.records == []
+
+    def test_works_for_layers_whose_names_count_up(
+        self, tmp_path: Path, undisturbed: End, snapshots: Path
+    ) -> None:
+        names = {fresh(STATEFUL, any_size=True).layers[1].name for _ in range(2)}
+        assert len(names) == 2
+        shutil.copytree(snapshots / "6", tmp_path / "checkpoints")
+        assert trained(tmp_path / "checkpoints", EVERYTHING, STATEFUL) == undisturbed
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"recipe": PLAIN.model_copy(update={"learning_rate": 0.02})},
+            {"recipe": PLAIN.model_copy(update={"epochs": 5})},
+            {"seed": 6},
+            {"augmentation": "flips"},
+            {"learner": STATEFUL},
+            {"examples": {"labels": np.roll(examples().labels, 1)}},
+            {"examples": {"images": examples(seed=1).images}},
+            {"examples": {"validation": np.arange(N_TRAIN, 29)}},
+        ],
+        ids=["rate", "epochs", "seed", "augmentation", "learner", "labels", "images", "rows"],
+    )
+    def test_of_another_training_is_refused(self, tmp_path: Path, change: dict[str, Any]) -> None:
+        with pytest.raises(Stopped):
+            trained(tmp_path, stop_after=1)
+        with pytest.raises(InvalidInput, match="another configuration"):
+            trained(tmp_path, **change)
+
+    def test_in_another_precision_is_refused(self, tmp_path: Path) -> None:
+        with pytest.raises(Stopped):
+            trained(tmp_path, stop_after=1)
+        keras.config.set_dtype_policy("mixed_bfloat16")
+        try:
+            with pytest.raises(InvalidInput, match="another configuration"):
+                trained(tmp_path)
+        finally:
+            keras.config.set_dtype_policy("float32")
+
+    def test_in_bfloat16_ends_with_the_same_bytes(self, tmp_path: Path) -> None:
+        keras.config.set_dtype_policy("mixed_bfloat16")
+        try:
+            whole = trained(tmp_path / "whole", EVERYTHING, STATEFUL)
+            with pytest.raises(Stopped):
+                trained(tmp_path / "halves", EVERYTHING, STATEFUL, stop_after=3)
+            assert trained(tmp_path / "halves", EVERYTHING, STATEFUL) == whole
+        finally:
+            keras.config.set_dtype_policy("float32")
+
+
+class TestSelection:
+    def test_keeps_the_epoch_of_the_lowest_validation_loss(self, tmp_path: Path) -> None:
+        recipe = PLAIN.model_copy(update={"epochs": 8, "learning_rate": 0.3})
+        at_epoch: dict[int, list[bytes]] = {}
+        model = fresh()
+        found = train(
+            model,
+            examples(),
+            recipe,
+            "none",
+            seed=SEED,
+            folder=tmp_path,
+            after_epoch=lambda history: at_epoch.update({len(history): weight_bytes(model)}),
+        )
+        losses = [one["val_loss"] for one in found.history]
+        assert found.best_epoch == 1 + int(np.argmin(losses))
+        assert 1 < found.best_epoch < 8, "the test needs a lowest loss on the way"
+        assert weight_bytes(model) == at_epoch[found.best_epoch] != at_epoch[8]
+        proba = probabilities(model, examples().images[N_TRAIN:])
+        assert measures(proba, examples().labels[N_TRAIN:])[0] == min(losses)
+
+    def test_last_keeps_the_last_epoch(self, tmp_path: Path) -> None:
+        recipe = PLAIN.model_copy(update={"epochs": 5, "learning_rate": 0.3, "selection": "last"})
+        with pytest.raises(Stopped):
+            trained(tmp_path, recipe, stop_after=3)
+        end = trained(tmp_path, recipe)
+        assert end.best_epoch == 5
+        with np.load(tmp_path / "weights-000005.npz") as kept:
+            assert [kept[name].tobytes() for name in sorted(kept.files)] == end.weights
+
+    def test_of_equal_losses_keeps_the_first(self, tmp_path: Path) -> None:
+        recipe = PLAIN.model_copy(update={"learning_rate": 1e-30})
+        end = trained(tmp_path, recipe)
+        assert len({one["val_loss"] for one in end.history}) == 1
+        assert end.best_epoch == 1
+
+
+class TestWhatAnEpochSees:
+    def test_every_training_image_once_in_an_order_of_its_own(
+        self, tmp_path: Path, batches: Batches
+    ) -> None:
+        trained(tmp_path, PLAIN.model_copy(update={"epochs": 2}), augmentation="none")
+        sizes = [len(images) for images, _ in batches.seen]
+        assert sizes == [8, 8, 4] * 2
+        wanted = scaled(examples().images[:N_TRAIN])
+        orders = []
+        for start in (0, 3):
+            seen = np.concatenate([images for images, _ in batches.seen[start : start + 3]])
+            order = [int(np.flatnonzero((wanted == one).all(axis=(1, 2, 3)))[0]) for one in seen]
+            assert sorted(order) == list(range(N_TRAIN))
+            targets = np.concatenate([one for _, one in batches.seen[start : start + 3]])
+            np.testing.assert_array_equal(targets.argmax(axis=1), examples().labels[order])
+            orders.append(order)
+        assert orders[0] != orders[1]
+
+    def test_views_are_those_of_the_augmentation_for_that_epoch(
+        self, tmp_path: Path, batches: Batches
+    ) -> None:
+        trained(tmp_path, PLAIN.model_copy(update={"epochs": 2}), augmentation="strong")
+        for number, start in ((1, 0), (2, 3)):
+            views = augmented_batch(
+                examples().images, np.arange(N_TRAIN), "strong", root=SEED, epoch=number
+            )
+            seen = np.concatenate([images for images, _ in batches.seen[start : start + 3]])
+            assert sorted(one.tobytes() for one in seen) == sorted(
+                one.tobytes() for one in scaled(views)
+            )
+
+    def test_resolutions_change_the_size_for_equal_shares_of_the_epochs(
+        self, tmp_path: Path, batches: Batches
+    ) -> None:
+        recipe = PLAIN.model_copy(update={"epochs": 6, "resolutions": (0.5, 0.75, 1.0)})
+        trained(tmp_path, recipe, STATEFUL, augmentation="none")
+        sizes = [images.shape[1] for images, _ in batches.seen[::3]]
+        assert sizes == [8, 8, 12, 12, 16, 16]
+        small = scaled(resized(examples().images[:N_TRAIN], 8))
+        assert {one.tobytes() for one in batches.seen[0][0]} < {one.tobytes() for one in small}
+
+    def test_mixup_ends_after_its_share_of_the_epochs(
+        self, tmp_path: Path, batches: Batches
+    ) -> None:
+        recipe = PLAIN.model_copy(update={"mixup": 5.0, "mixup_until": 0.5})
+        trained(tmp_path, recipe, augmentation="none")
+        pure = [bool((targets.max(axis=1) == 1).all()) for _, targets in batches.seen]
+        assert pure == [False] * 6 + [True] * 6
+
+    def test_the_loss_is_of_smoothed_targets(self, tmp_path: Path) -> None:
+        recipe = PLAIN.model_copy(
+            update={"epochs": 1, "batch_size": 20, "label_smoothing": 0.3, "learning_rate": 1e-9}
+        )
+        end = trained(tmp_path, recipe, augmentation="none")
+        proba = probabilities(fresh(), examples().images[:N_TRAIN]).astype(np.float64)
+        targets = np.eye(3)[examples().labels[:N_TRAIN]] * 0.7 + 0.1
+        by_hand = -(targets * np.log(proba)).sum(axis=1).mean()
+        assert end.history[0]["loss"] == pytest.approx(by_hand, rel=1e-5)
+
+    def test_the_loss_of_an_epoch_is_the_mean_over_its_images(self, tmp_path: Path) -> None:
+        recipe = PLAIN.model_copy(update={"epochs": 1, "learning_rate": 1e-9})
+        [epoch] = trained(tmp_path, recipe, augmentation="none").history
+        proba = probabilities(fresh(), examples().images)
+        loss, accuracy = measures(proba[:N_TRAIN], examples().labels[:N_TRAIN])
+        assert epoch["loss"] == pytest.approx(loss, rel=1e-5)
+        assert epoch["accuracy"] == pytest.approx(accuracy)
+        loss, accuracy = measures(proba[N_TRAIN:], examples().labels[N_TRAIN:])
+        assert epoch["val_loss"] == pytest.approx(loss, rel=1e-5)
+        assert epoch["val_accuracy"] == pytest.approx(accuracy)
+
+    def test_the_history_tells_the_rate_that_each_epoch_begins_with(self, tmp_path: Path) -> None:
+        recipe = RecipeSettings(
+            epochs=4, batch_size=8, learning_rate=0.1, schedule="one-cycle", warmup=0.5
+        )
+        rates = [one["learning_rate"] for one in trained(tmp_path, recipe).history]
+        at = (np.array([0, 3, 6, 9]) + 1) / 12
+        expected = np.where(at < 0.5, at / 0.5, (1 + np.cos(np.pi * (at - 0.5) / 0.5)) / 2) * 0.1
+        np.testing.assert_allclose(rates, expected, rtol=1e-5)
+
+    def test_the_watcher_is_told_after_every_batch(self, tmp_path: Path) -> None:
+        told: list[tuple[float, Mapping[str, float], float]] = []
+        trained(tmp_path, watch=lambda *numbers: told.append(numbers))
+        expected = [epoch + seen / 20 for epoch in range(4) for seen in (8, 16, 20)]
+        assert [epochs for epochs, _, _ in told] == pytest.approx(expected)
+        assert all(rate > 0 and {"loss", "accuracy"} <= logs.keys() for _, logs, rate in told)
+
+
+def _configuration(folder: Path) -> str:
+    manifest = json.loads(next(folder.glob("generation-*.json")).read_text())
+    return str(manifest["configuration"])
+
+
+class TestDivergence:
+    def test_stops_and_says_what_to_do(self, tmp_path: Path) -> None:
+        recipe = PLAIN.model_copy(update={"learning_rate": 1e10})
+        with pytest.raises(TrainingDiverged, match=r"tiny: expected a finite loss, got (nan|inf)"):
+            trained(tmp_path, recipe)
+
+    def test_of_the_last_step_of_an_epoch_is_noticed_before_it_is_saved(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batches: Batches
+    ) -> None:
+        real = keras.Model.train_on_batch
+
+        def overshot(model: Any, images: Any, targets: Any, **rest: Any) -> Any:
+            logs = real(model, images, targets, **rest)
+            if len(batches.seen) == 2 * 3:
+                model.weights[-1].assign(np.full(3, np.nan, np.float32))
+            return logs
+
+        monkeypatch.setattr(keras.Model, "train_on_batch", overshot)
+        with pytest.raises(TrainingDiverged, match=r"got nan in epoch 2; .* is epoch 1, in"):
+            trained(tmp_path)
+        with Checkpoints(tmp_path, _configuration(tmp_path)) as checkpoints:
+            found = checkpoints.latest()
+        assert found is not None
+        assert found.epoch == 1
+        assert all(np.isfinite(one).all() for one in found.arrays["weights"])
+
+    def test_names_the_last_good_checkpoint_which_is_there_and_loads(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batches: Batches
+    ) -> None:
+        real = keras.Model.train_on_batch
+
+        def poisoned(model: Any, images: Any, targets: Any, **rest: Any) -> Any:
+            if len(batches.seen) == 7:  # in epoch 3
+                targets = targets * np.float32(np.nan)
+            return real(model, images, targets, **rest)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(keras.Model, "train_on_batch", poisoned)
+            with pytest.raises(TrainingDiverged) as caught:
+                trained(tmp_path)
+        message = str(caught.value)
+        assert "got nan in epoch 3; the last good checkpoint is epoch 2" in message
+        assert str(tmp_path) in message
+        assert "Lower the learning rate (now at most 0.01), or compute in float32" in message
+        n_before = len(batches.seen)
+        assert trained(tmp_path) == trained(tmp_path.with_name("whole"))
+        assert len(batches.seen) - n_before == 3 * 2 + 3 * 4
+
+
+class TestProbabilities:
+    def test_flips_average_an_image_and_its_mirror_image(self) -> None:
+        model, images = fresh(), examples().images
+        plain = probabilities(model, images)
+        mirrored = probabilities(model, np.ascontiguousarray(images[:, :, ::-1]))
+        both = probabilities(model, images, flips=True)
+        np.testing.assert_array_equal(both, (plain + mirrored) / np.float32(2))
+        assert np.abs(plain - mirrored).max() > 0
+        np.testing.assert_array_equal(both, probabilities(model, images[:, :, ::-1], flips=True))
+
+    def test_are_float32_that_sum_to_1_in_any_batch_size(self) -> None:
+        model, images = fresh(), examples().images
+        whole = probabilities(model, images)
+        assert (whole.dtype, whole.shape) == (np.float32, (30, 3))
+        np.testing.assert_allclose(whole.sum(axis=1), 1, rtol=1e-6)
+        np.testing.assert_allclose(probabilities(model, images, batch_size=7), whole, rtol=1e-5)
+
+    def test_measures_are_the_hand_result(self) -> None:
+        proba = np.array([[0.5, 0.25, 0.25], [0.1, 0.1, 0.8], [1.0, 0.0, 0.0]])
+        loss, accuracy = measures(proba, np.array([0, 2, 1]))
+        assert loss == pytest.approx(-(np.log(0.5) + np.log(0.8) + np.log(1e-7)) / 3)
+        assert accuracy == pytest.approx(2 / 3)
