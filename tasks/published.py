@@ -17,7 +17,6 @@ from prefect.artifacts import (
 )
 
 from flowers17.artifacts import Reference, Store
-from flowers17.reporting.learning_curves import curves_svg
 from flowers17.stages import History
 
 SECONDS_BETWEEN_PICTURES = 15.0
@@ -51,6 +50,8 @@ class ProgressArtifact:
     def __call__(self, done: int, total: int, unit: str, history: History | None = None) -> None:
         if history and time.monotonic() - self._last_picture >= SECONDS_BETWEEN_PICTURES:
             self._last_picture = time.monotonic()
+            from flowers17.reporting.learning_curves import curves_svg
+
             picture = curves_svg(history, self.label).encode()
             name = f"learning curves {self.label}"
             publish_picture(picture, "image/svg+xml", name, f"Learning curves of {self.label}")
