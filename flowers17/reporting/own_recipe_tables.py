@@ -50,7 +50,7 @@ def own_table(inputs: ReportInputs) -> Table:
         notes=(
             *selection_notes(made),
             "Operations are floating-point ones of one forward pass. A training’s are 3 × forward "
-            "× images × epochs × mean of the squared resolutions; the last column sets them "
+            "× images × the squared resolution of each epoch; the last column sets them "
             f"against the study’s Mk-3, {N_TRAINING_IMAGES:,} images, {AUGMENTED_EPOCHS} epochs.",
             "The trainings behind a mean are in Table 3c. Repeated splits share most of their "
             "images; its interval uses the corrected variance of Nadeau and Bengio (2003).",

@@ -146,8 +146,10 @@ class Training:
         A backward pass counts as two forward ones, and an image at a part of the size as the part's
         square; validation does not count.
         """
-        scale = float(np.mean(np.square(self.recipe.resolutions)))
-        return 3 * self.n_operations * self.score.n_train * self.epochs * scale
+        parts = self.recipe.resolutions
+        places = [epoch * len(parts) // self.epochs for epoch in range(self.epochs)]
+        squares = sum(parts[place] ** 2 for place in places)
+        return 3 * self.n_operations * self.score.n_train * squares
 
     @property
     def like_the_study(self) -> bool:
