@@ -8,7 +8,7 @@ person asks for in `request`. One long module, since a value has one home and th
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field
 
 ExtractorName = Literal["vgg16", "inceptionv3", "mobilenet", "xception"]
 ClassifierName = Literal["naive_bayes", "knn", "svm", "logistic_regression", "random_forest"]
@@ -283,7 +283,10 @@ class LearnersSettings(Model):
         description="our own",
     )
     best_splits: int = Field(
-        3, ge=0, le=100, description="repeated clean splits that our own recipe is evaluated on"
+        3,
+        ge=0,
+        le=100,
+        description="repeated clean splits for our own recipe, at most those there are",
     )
     definitions: tuple[LearnerDefinition, ...] = Field((), description="learners of your own")
     precision: PrecisionName = Field(
@@ -299,15 +302,6 @@ class StudySettings(Model):
     splits: SplitSettings = SplitSettings()
     learners: LearnersSettings = LearnersSettings()
     features: FeatureSettings = FeatureSettings()
-
-    @model_validator(mode="after")
-    def _splits_to_train_on(self) -> "StudySettings":
-        if self.learners.best and self.learners.best_splits > self.splits.n_repeats:
-            raise ValueError(
-                f"learners.best_splits: expected at most the {self.splits.n_repeats} splits of "
-                f"splits.n_repeats, got {self.learners.best_splits}; raise the latter"
-            )
-        return self
 
 
 class Places(Model):

@@ -21,7 +21,8 @@ def trainings(settings: StudySettings) -> Iterator[Training]:
     for learner in ours.augmented:
         for augmentation in ours.augmentations:
             yield Training(learner, augmentation, "report", longer, "report")
-    clean = [f"repeat-{number:02d}" for number in range(1, ours.best_splits + 1)]
+    n_clean = min(ours.best_splits, settings.splits.n_repeats)
+    clean = [f"repeat-{number:02d}" for number in range(1, n_clean + 1)]
     for learner in ours.best:
         for name in clean:
             yield Training(learner, ours.best_augmentation, "best", ours.best_recipe, name)

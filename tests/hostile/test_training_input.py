@@ -10,10 +10,8 @@ from pydantic import ValidationError
 
 from flowers17.config import (
     LearnerDefinition,
-    LearnersSettings,
     Places,
     RecipeSettings,
-    SplitSettings,
     StudySettings,
 )
 from flowers17.errors import InvalidInput, InvalidSettings
@@ -152,13 +150,6 @@ class TestSettings:
         LearnerDefinition(**right)
         with pytest.raises(ValidationError, match=next(iter(wrong))):
             LearnerDefinition(**{**right, **wrong})
-
-    def test_more_splits_for_our_own_recipe_than_there_are_is_refused(self) -> None:
-        with pytest.raises(ValidationError, match="expected at most the 1 splits of"):
-            StudySettings(
-                splits=SplitSettings(n_repeats=1),
-                learners=LearnersSettings(best=("residual",), best_splits=2),
-            )
 
     def _stage(self, places: Places, learner: str) -> Any:
         one = training.Training(learner, "none", "report", PLAIN, "report")

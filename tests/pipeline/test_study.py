@@ -18,6 +18,9 @@ SETTINGS = (
     "features.classifiers.random_forest.n_estimators=10",
     "features.weights=random",
     "splits.n_repeats=1",
+    "learners.plain=[]",
+    "learners.augmented=[]",
+    "learners.best=[]",
     "dataset.image_size=32",
 )
 RENDERED = ("dataset.n_classes=3", "dataset.images_per_class=8")
