@@ -47,8 +47,14 @@ class TestWrongWords:
         ("arguments", "said"),
         [
             (["study", "--profil", "demo"], "No such option: --profil"),
-            (["studdy"], "'studdy' is not one of 'dataset', 'learners', 'features', 'report', 'study'"),
-            ([], "Missing argument 'flow'. Choose from: dataset, learners, features, report, study"),
+            (
+                ["studdy"],
+                "'studdy' is not one of 'dataset', 'learners', 'features', 'report', 'study'",
+            ),
+            (
+                [],
+                "Missing argument 'flow'. Choose from: dataset, learners, features, report, study",
+            ),
             (["study", "--profile", "quik"], "'demo', 'quick', 'report' or 'best', got 'quik'"),
             (["study", "--set", "dataset.n_clases=3"], "did you mean set.dataset.n_classes?"),
             (["study", "--set", "dataset.n_classes=99"], "less than or equal to 17, got 99"),
