@@ -102,6 +102,7 @@ def build(job: Job) -> Mapping[str, Any]:
         (None, None, 3) if any_size else (size, size, 3),
         n_classes,
         definitions=own,
+        seed=seed,
     )
     # Before the long part, since it is refused for images that are too small.
     described = network(config["learner"], (size, size, 3), n_classes, definitions=own)

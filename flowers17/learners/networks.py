@@ -7,9 +7,10 @@ probabilities.
 """
 
 import importlib
+import random
 from collections.abc import Callable, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from flowers17.config import LearnerDefinition
 from flowers17.errors import InvalidInput, InvalidSettings
@@ -65,20 +66,21 @@ def build(
     n_classes: int = 17,
     *,
     definitions: Sequence[LearnerDefinition] = (),
+    seed: int = 0,
 ) -> "keras.Model":
     """Return a learner with fresh weights: images float32 in [0, 1] → class probabilities.
 
     name: of the study (`baseline`, `mk-1` … `mk-6`), `residual`, of one of `definitions`, or
     `module:function`. The model takes (n, *input_shape) and gives float32 (n, n_classes). Its last
-    layer is the softmax alone, so that the logits are the input of it. Weights are drawn from
-    Keras's process-wide seed. Height and width may be None for learners that take any size.
+    layer is the softmax alone, so that the logits are the input of it. Height and width may be
+    None for learners that take any size. seed: of the initial weights and of dropout.
     Raises InvalidSettings for an unknown learner; InvalidInput if the images are too small for its
     pools, or there are fewer than two classes.
     """
     _check(input_shape, n_classes)
     builder = builder_of(name, definitions)
     if isinstance(builder, LearnerDefinition):
-        return _stacked(builder, input_shape, n_classes)
+        return _drawn(_stacked(builder, input_shape, n_classes), seed)
     model = builder(input_shape, n_classes)
     output = getattr(model, "output_shape", None)
     if output != (None, n_classes):
@@ -86,7 +88,7 @@ def build(
             f"learner {name}: expected a model with output (None, {n_classes}), got "
             f"{output or type(model).__name__}; let it end in {n_classes} class probabilities"
         )
-    return model
+    return _drawn(model, seed)
 
 
 def builder_of(
@@ -114,6 +116,25 @@ def builder_of(
             "module where Python finds it (PYTHONPATH)"
         ) from problem
     return found
+
+
+def _drawn(model: "keras.Model", seed: int) -> "keras.Model":
+    """Draw anew, from the seed alone, what has no seed of its own: kernels, and dropout's states.
+
+    Keras seeds them from Python's process-wide generator, which other threads use as well.
+    """
+    draws = random.Random(seed)
+    for layer in model.layers:
+        initializer: Any = getattr(layer, "kernel_initializer", None)
+        config = initializer.get_config() if initializer else {}
+        if config.get("seed", 0) is None:
+            config["seed"] = draws.randint(1, 10**9)
+            initializer = initializer.from_config(config)
+            layer.kernel.assign(initializer(layer.kernel.shape, dtype=layer.kernel.dtype))
+        generator = getattr(layer, "seed_generator", None)
+        if generator is not None and generator.get_config()["seed"] is None:
+            generator.state.assign([draws.randint(1, 10**9), 0])
+    return model
 
 
 def _check(input_shape: Shape, n_classes: int) -> None:

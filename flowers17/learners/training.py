@@ -23,7 +23,7 @@ from flowers17.learners.checkpoints import Checkpoints, Generation
 from flowers17.learners.examples import Examples, check
 from flowers17.learners.images import resized, scaled
 from flowers17.learners.recipes import mixed, optimizer
-from flowers17.seeds import generator
+from flowers17.seeds import derived_seed, generator
 
 Epoch = dict[str, float]
 
@@ -55,7 +55,7 @@ def train(
 ) -> Trained:
     """Train a model and leave the kept epoch's weights in it.
 
-    model: as `networks.build` returns it, freshly seeded; images float32 in [0, 1] → probabilities.
+    model: as `networks.build` returns it; images float32 in [0, 1] → probabilities.
     folder: of the checkpoints, which are used if they are of this training, and stay there.
     Raises InvalidInput for examples or checkpoints that don't fit, InvalidSettings for a recipe
     that doesn't, TrainingDiverged for a loss that is not finite.
@@ -158,6 +158,8 @@ class Run:
         Returns the means over the images so far of loss and accuracy, each taken when its batch
         was trained on.
         """
+        # Only where a backend draws dropout from a generator of its own (PyTorch).
+        keras.utils.set_random_seed(derived_seed(self.seed, "epoch", number, "backend"))
         means: Epoch = {}
         sums = {"loss": 0.0, "accuracy": 0.0}
         started, seen, n_train = time.monotonic(), 0, len(self.examples.train)
@@ -208,9 +210,7 @@ class Run:
 
     def _sized(self, number: int) -> np.ndarray:
         """Return the images at the size that an epoch is trained at; one size is kept."""
-        parts = self.recipe.resolutions
-        part = parts[min((number - 1) * len(parts) // self.recipe.epochs, len(parts) - 1)]
-        size = max(1, round(part * self.examples.images.shape[1]))
+        size = max(1, round(self.recipe.resolution(number) * self.examples.images.shape[1]))
         if self._images[0] != size:
             self._images = (size, resized(self.examples.images, size))
         return self._images[1]

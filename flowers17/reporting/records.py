@@ -146,9 +146,7 @@ class Training:
         A backward pass counts as two forward ones, and an image at a part of the size as the part's
         square; validation does not count.
         """
-        parts = self.recipe.resolutions
-        places = [epoch * len(parts) // self.epochs for epoch in range(self.epochs)]
-        squares = sum(parts[place] ** 2 for place in places)
+        squares = sum(self.recipe.resolution(epoch + 1) ** 2 for epoch in range(self.epochs))
         return 3 * self.n_operations * self.score.n_train * squares
 
     @property

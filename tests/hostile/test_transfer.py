@@ -12,7 +12,7 @@ from flowers17.data.splits import Split
 from flowers17.errors import InvalidInput, InvalidSettings
 from flowers17.transfer.classifiers import evaluate
 from flowers17.transfer.extractors import build_extractor, feature_maps
-from flowers17.transfer.models import FAMILIES
+from flowers17.transfer.families import READS
 from flowers17.transfer.rowspace import row_space, side_by_side
 from tests.unit.transfer.made_features import Made, made
 from tests.unit.transfer.networks import SIZE, keras3_file, legacy_file, small_network
@@ -104,7 +104,7 @@ def test_features_that_are_not_finite(value: float, case: Made) -> None:
     for used in (row_space, side_by_side):
         with pytest.raises(InvalidInput, match="NaN or infinity in 1 rows, first in row 4"):
             used([features])
-    for classifier in FAMILIES:
+    for classifier in READS:
         with pytest.raises(InvalidInput, match="NaN or infinity"):
             _evaluated(classifier, features, case.labels, case.splits)
 
@@ -143,7 +143,7 @@ def _split(train: Any, validation: Any) -> Split:
 ROWS = np.arange(80)
 
 
-@pytest.mark.parametrize("classifier", FAMILIES)
+@pytest.mark.parametrize("classifier", READS)
 @pytest.mark.parametrize(
     ("split", "says"),
     [
@@ -176,8 +176,8 @@ def test_labels_that_do_not_belong(labels: np.ndarray, says: str, case: Made) ->
 
 
 def test_array_that_a_classifier_needs_is_missing(case: Made) -> None:
-    for classifier, family in FAMILIES.items():
-        with pytest.raises(InvalidInput, match=f"{classifier}: expected `{family.reads}`"):
+    for classifier, read in READS.items():
+        with pytest.raises(InvalidInput, match=f"{classifier}: expected `{read}`"):
             evaluate(
                 classifier, ClassifierSettings(), labels=case.labels, splits=case.splits, seed=1
             )

@@ -95,9 +95,8 @@ def prepared() -> Iterator[None]:
 
 def fresh(learner: str = STACKED.name, *, any_size: bool = False) -> keras.Model:
     """Return a learner with the weights that every training of these begins with."""
-    keras.utils.set_random_seed(SEED)
     shape = (None, None, 3) if any_size else (SIZE, SIZE, 3)
-    return build(learner, shape, N_CLASSES, definitions=[STACKED])
+    return build(learner, shape, N_CLASSES, definitions=[STACKED], seed=SEED)
 
 
 def weight_bytes(model: keras.Model) -> list[bytes]:

@@ -1,7 +1,10 @@
 """The learners: the study's parameter totals, any size and class count, learners of one's own."""
 
+import random
+import threading
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 
@@ -122,6 +125,29 @@ def test_the_same_seed_draws_the_same_weights() -> None:
     first, second = (tiny_training.weight_bytes(tiny_training.fresh()) for _ in range(2))
     assert first == second
     assert tiny_training.weight_bytes(build("tiny", (16, 16, 3), 3, definitions=[TINY])) != first
+
+
+def test_nothing_but_the_seed_decides_the_weights() -> None:
+    """Not even another thread that draws from Python's generator, as Keras does for its seeds."""
+
+    def built() -> list[bytes]:
+        model = build(tiny_training.STATEFUL, (16, 16, 3), 3, seed=7)
+        return [keras.ops.convert_to_numpy(one).tobytes() for one in model.variables]
+
+    ended = threading.Event()
+
+    def draw() -> None:
+        while not ended.is_set():
+            random.random()
+
+    other = threading.Thread(target=draw)
+    other.start()
+    try:
+        undisturbed, disturbed = built(), built()
+    finally:
+        ended.set()
+        other.join()
+    assert undisturbed == disturbed
 
 
 TINY = LearnerDefinition(name="tiny", blocks=((4, 5), (6,)), dense=7, activation="tanh")
