@@ -1,0 +1,1 @@
+"""Ensembles: out-of-fold probabilities, averaging, stacking, calibration."""

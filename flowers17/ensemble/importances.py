@@ -1,0 +1,100 @@
+"""What each base model contributes to a stacked random forest: four answers.
+
+Impurity is the study's (Tables 6 and Figure 6), measured on the images the forest was fitted on.
+Permutation and leaving out are measured on images that neither forest nor base models saw.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from flowers17.ensemble.meta_learners import fitted, probabilities
+from flowers17.ensemble.predictions import Predictions
+from flowers17.ensemble.probabilities import column_names
+from flowers17.seeds import generator
+
+N_DRAWS = 20
+
+
+@dataclass(frozen=True)
+class Drops:
+    """What accuracy and recalls lose when a member's columns are shuffled.
+
+    mean, spread: by member, over the draws; spread is their standard deviation (n - 1).
+    per_class: by class and member, the mean drop of the class's recall; None where no image is of
+    the class.
+    """
+
+    mean: Mapping[str, float]
+    spread: Mapping[str, float]
+    per_class: Mapping[str, Mapping[str, float | None]]
+
+
+def impurity(forest: Any, columns: Sequence[str]) -> dict[str, float]:
+    """Return each column's mean decrease in impurity, all summing to one.
+
+    Source: Breiman et al. 1984, "Classification and Regression Trees", section 5.3.4.
+    """
+    return dict(zip(columns, forest.feature_importances_.tolist(), strict=True))
+
+
+def permutation(
+    model: Any, predictions: Predictions, *, seed: int, n_draws: int = N_DRAWS
+) -> Drops:
+    """Return the drops on the validation images, as averages of fold models predict them.
+
+    All columns of a member are shuffled by one permutation, the same for every member in a draw.
+    Source: Breiman 2001, "Random Forests", section 10.
+    """
+    rows, classes = predictions.validation, predictions.classes
+    matrix, labels = predictions.average[rows], predictions.labels[rows]
+    orders = [
+        generator(seed, "permutation", draw).permutation(len(rows)) for draw in range(n_draws)
+    ]
+    is_right = probabilities(model, matrix).argmax(axis=1) == labels
+    mean, spread = {}, {}
+    per_class: dict[str, dict[str, float | None]] = {name: {} for name in classes}
+    for member in predictions.members:
+        columns = predictions.columns_of(member)
+        shuffled = np.tile(matrix, (n_draws, 1, 1))
+        for draw, order in enumerate(orders):
+            shuffled[draw, :, columns] = matrix[order, columns]
+        said = probabilities(model, shuffled.reshape(-1, matrix.shape[1])).argmax(axis=1)
+        lost = is_right.astype(np.float64) - (said.reshape(n_draws, -1) == labels)
+        drops = lost.mean(axis=1)
+        mean[member], spread[member] = float(drops.mean()), float(drops.std(ddof=1))
+        for label, name in enumerate(classes):
+            of_class = lost[:, labels == label]
+            per_class[name][member] = float(of_class.mean()) if of_class.size else None
+    return Drops(mean, spread, per_class)
+
+
+def left_out(name: str, predictions: Predictions, *, seed: int) -> dict[str, int]:
+    """Return how many validation images a meta-learner gets right without each member."""
+    fitted_on, rows = predictions.train, predictions.validation
+    found = {}
+    for member in predictions.members:
+        kept = np.ones(predictions.average.shape[1], dtype=bool)
+        kept[predictions.columns_of(member)] = False
+        model = fitted(
+            name, predictions.out_of_fold[fitted_on][:, kept], predictions.labels[fitted_on], seed
+        )
+        said = probabilities(model, predictions.average[rows][:, kept]).argmax(axis=1)
+        found[member] = int(np.count_nonzero(said == predictions.labels[rows]))
+    return found
+
+
+def of_forest(forest: Any, predictions: Predictions, *, seed: int) -> dict[str, Any]:
+    """Return all four, ready for JSON, of a random forest fitted on out-of-fold probabilities."""
+    drops = permutation(forest, predictions, seed=seed)
+    return {
+        "impurity": impurity(forest, column_names(predictions.members, predictions.classes)),
+        "permutation": {
+            member: {"mean": drops.mean[member], "spread": drops.spread[member]}
+            for member in predictions.members
+        },
+        "per_class": drops.per_class,
+        "left_out": left_out("random_forest", predictions, seed=seed),
+    }

@@ -1,0 +1,115 @@
+"""Every method that makes one prediction of several, judged on the same validation images."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal
+
+import numpy as np
+
+from flowers17.ensemble.averaging import averaged, best_weights, weighted
+from flowers17.ensemble.calibration import (
+    expected_calibration_error,
+    log_loss,
+    temperature,
+    tempered,
+)
+from flowers17.ensemble.meta_learners import probabilities
+from flowers17.ensemble.predictions import Predictions
+from flowers17.ensemble.ways import Stacking, n_correct
+
+By = Literal["average", "refit"]
+
+
+@dataclass(frozen=True)
+class Method:
+    """A method, given the mean of the fold models' predictions or the refits'.
+
+    n_correct, and what follows from proba: of the validation images. cross_validated: correct
+    training images, whatever is fitted being fitted on the other folds. temperature: chosen on
+    these. proba: float64 (n_validation, c), before it is applied.
+    """
+
+    name: str
+    by: By
+    n_correct: int
+    cross_validated: int
+    log_loss: float
+    expected_calibration_error: float
+    temperature: float
+    calibrated_log_loss: float
+    calibrated_expected_calibration_error: float
+    proba: np.ndarray
+
+
+def methods(predictions: Predictions, stackings: Sequence[Stacking]) -> list[Method]:
+    """Return averages and the stackings that were fitted out of fold, each by both predictions."""
+    p = predictions
+    weights = weights_of(p)
+    found = _both("average", p, averaged(p.by_member(p.out_of_fold[p.train])), averaged)
+    found += _both(
+        "weighted_average", p, _cross_validated_weights(p), lambda probas: weighted(probas, weights)
+    )
+    for one in stackings:
+        if one.way == "out-of-fold":
+            combined = partial(_by_meta_learner, one.model)
+            found += _both(one.meta_learner, p, one.cross_validated, combined)
+    return found
+
+
+def weights_of(predictions: Predictions) -> np.ndarray:
+    """Return the weights of the weighted average, (m,), from all out-of-fold probabilities."""
+    rows = predictions.train
+    return best_weights(
+        predictions.by_member(predictions.out_of_fold[rows]), predictions.labels[rows]
+    )
+
+
+def chosen(methods: Sequence[Method]) -> Method:
+    """Return the method with most training images right, cross-validated; the first of equals."""
+    return max((one for one in methods if one.by == "average"), key=lambda one: one.cross_validated)
+
+
+def _cross_validated_weights(p: Predictions) -> np.ndarray:
+    """Return weighted averages of the training images, (n, c), weights from the other folds."""
+    probas, labels, folds = p.by_member(p.out_of_fold[p.train]), p.labels[p.train], p.folds_of_train
+    found = np.empty((len(labels), len(p.classes)))
+    for fold in range(p.n_folds):
+        others, held_out = folds != fold, folds == fold
+        weights = best_weights(probas[:, others], labels[others])
+        found[held_out] = weighted(probas[:, held_out], weights)
+    return found
+
+
+def _by_meta_learner(model: Any, probas: np.ndarray) -> np.ndarray:
+    return probabilities(model, np.hstack(list(probas)))
+
+
+def _both(
+    name: str,
+    p: Predictions,
+    cross_validated: np.ndarray,
+    combined: Callable[[np.ndarray], np.ndarray],
+) -> list[Method]:
+    heat = temperature(cross_validated, p.labels[p.train])
+    truth = p.labels[p.validation]
+    found = []
+    given: tuple[tuple[By, np.ndarray], ...] = (("average", p.average), ("refit", p.refit))
+    for by, matrix in given:
+        proba = combined(p.by_member(matrix[p.validation]))
+        calibrated = tempered(proba, heat)
+        found.append(
+            Method(
+                name=name,
+                by=by,
+                n_correct=n_correct(proba, truth),
+                cross_validated=n_correct(cross_validated, p.labels[p.train]),
+                log_loss=log_loss(proba, truth),
+                expected_calibration_error=expected_calibration_error(proba, truth),
+                temperature=heat,
+                calibrated_log_loss=log_loss(calibrated, truth),
+                calibrated_expected_calibration_error=expected_calibration_error(calibrated, truth),
+                proba=proba,
+            )
+        )
+    return found

@@ -1,0 +1,122 @@
+"""Ensembles that are none: one member, missing predictions, folds without a class. Clear errors."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from flowers17.ensemble.meta_learners import META_LEARNERS, fitted, probabilities
+from flowers17.ensemble.predictions import Predictions
+from flowers17.ensemble.stacking import stacked
+from flowers17.errors import InvalidInput, InvalidSettings
+from tests.unit.ensemble.made_predictions import arrays
+
+MATRICES = ("out_of_fold", "average", "refit", "first_fold")
+
+
+@pytest.fixture
+def given() -> dict[str, Any]:
+    return arrays()
+
+
+def _refused(given: dict[str, Any], says: str) -> None:
+    with pytest.raises(InvalidInput, match=says):
+        Predictions(**given)
+
+
+def test_one_member(given: dict[str, Any]) -> None:
+    given["members"] = ("mk-2 wide",)
+    for name in MATRICES:
+        given[name] = given[name][:, :3]
+    _refused(given, "expected at least two base models, got mk-2 wide")
+
+
+def test_the_same_member_twice(given: dict[str, Any]) -> None:
+    given["members"] = ("a", "b", "a")
+    _refused(given, "expected different base models, got a, b, a")
+
+
+@pytest.mark.parametrize("name", MATRICES)
+@pytest.mark.parametrize("cut", ["columns", "rows"])
+def test_columns_or_images_of_another_ensemble(name: str, cut: str, given: dict[str, Any]) -> None:
+    given[name] = given[name][:, :-1] if cut == "columns" else given[name][:-1]
+    _refused(given, rf"{name}: expected probabilities of 3 models and 3 classes for 60 images")
+
+
+@pytest.mark.parametrize("name", MATRICES)
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_row_that_nobody_predicted(name: str, value: float, given: dict[str, Any]) -> None:
+    row = given["validation"][3] if name == "average" else np.flatnonzero(given["folds"] == 0)[1]
+    given[name][row, 4] = value
+    _refused(
+        given, rf"{name}: expected a prediction for every image, got none for 1 of \d+ \(NaN\)"
+    )
+
+
+def test_a_fold_that_was_never_predicted(given: dict[str, Any]) -> None:
+    given["out_of_fold"][given["folds"] == 1] = np.nan
+    _refused(given, r"out_of_fold: .* got none for 15 of 45 \(NaN\): no fold covered them")
+
+
+def test_a_fold_without_a_class_in_the_rest(given: dict[str, Any]) -> None:
+    in_folds = given["folds"] >= 0
+    given["folds"][in_folds & (given["labels"] == 1)] = 2
+    _refused(given, "fold 3: expected every class outside it, got no image of class class 1")
+
+
+@pytest.mark.parametrize("numbers", [{1: 0, 2: 0}, {1: 3}, {0: -1, 1: -1, 2: -1}])
+def test_folds_that_are_missing(numbers: dict[int, int], given: dict[str, Any]) -> None:
+    given["validation"] = given["validation"].copy()
+    folds = given["folds"].copy()
+    for old, new in numbers.items():
+        given["folds"][folds == old] = new
+    _refused(given, "folds: expected two or more, numbered from 0, got")
+
+
+def test_validation_images_that_are_in_a_fold(given: dict[str, Any]) -> None:
+    given["validation"] = np.append(given["validation"], np.flatnonzero(given["folds"] == 2)[0])
+    _refused(given, "validation: expected images that are in no fold.*got 16, 1 of them in a fold")
+
+
+def test_no_validation_images(given: dict[str, Any]) -> None:
+    given["validation"] = given["validation"][:0]
+    _refused(given, "validation: expected images that are in no fold, at least one, got 0")
+
+
+def test_a_first_fold_of_near_duplicates_has_no_parts(given: dict[str, Any]) -> None:
+    first = given["folds"] == 0
+    given["groups"][first & (given["labels"] == 2)] = 999
+    with pytest.raises(InvalidInput, match=r"hold-out: .* got 1 images of class class 2"):
+        stacked(Predictions(**given), ["logistic_regression"], 1)
+
+
+def test_a_first_fold_with_one_image_of_a_class_has_no_parts(given: dict[str, Any]) -> None:
+    of_class = np.flatnonzero((given["folds"] == 0) & (given["labels"] == 1))
+    given["folds"][of_class[1:]] = 1
+    with pytest.raises(InvalidInput, match=r"hold-out: .* got 1 images of class class 1"):
+        stacked(Predictions(**given), ["logistic_regression"], 1)
+
+
+@pytest.mark.parametrize("name", META_LEARNERS)
+class TestMetaLearners:
+    def test_refuse_images_that_no_fold_covered(self, name: str) -> None:
+        matrix = np.full((12, 4), 0.5)
+        matrix[[2, 5]] = np.nan
+        with pytest.raises(InvalidInput, match=rf"{name}.* got none for 2 of 12 \(NaN\)"):
+            fitted(name, matrix, np.arange(12) % 2, 1)
+
+    def test_refuse_to_be_asked_about_them(self, name: str) -> None:
+        matrix = np.random.default_rng(1).random((12, 4))
+        model = fitted(name, matrix, np.arange(12) % 2, 1)
+        with pytest.raises(InvalidInput, match=r"got none for 1 of 1 \(NaN\)"):
+            probabilities(model, np.full((1, 4), np.nan))
+
+    def test_refuse_labels_without_a_class(self, name: str) -> None:
+        labels = np.array([0, 2] * 6)
+        with pytest.raises(InvalidInput, match="got none of class number 1"):
+            fitted(name, np.full((12, 6), 0.5), labels, 1)
+
+
+def test_an_unknown_meta_learner_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(InvalidSettings, match="random_forest, logistic_regression, gradient_boos"):
+        fitted("perceptron", np.full((12, 4), 0.5), np.arange(12) % 2, 1)

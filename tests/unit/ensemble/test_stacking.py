@@ -1,0 +1,227 @@
+"""Three ways and all methods: each number from scikit-learn's parts, and the form of the result."""
+
+import json
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.metrics import accuracy_score
+from sklearn.metrics import log_loss as theirs_log_loss
+from sklearn.model_selection import PredefinedSplit, cross_val_predict
+
+from flowers17.ensemble.calibration import temperature, tempered
+from flowers17.ensemble.meta_learners import META_LEARNERS
+from flowers17.ensemble.predictions import Predictions
+from flowers17.ensemble.stacking import Stacked, stacked
+from flowers17.ensemble.ways import stackings, sub_folds, ways
+from flowers17.errors import InvalidSettings
+from tests.unit.ensemble.made_predictions import arrays, made
+
+SEED = 23
+NAMES = ["random_forest", "logistic_regression", "gradient_boosting"]
+
+
+@pytest.fixture(scope="module")
+def case() -> Predictions:
+    return made()
+
+
+@pytest.fixture(scope="module")
+def found(case: Predictions) -> Stacked:
+    return stacked(case, NAMES, SEED)
+
+
+def _right(proba: np.ndarray, labels: np.ndarray) -> int:
+    return round(accuracy_score(labels, proba.argmax(axis=1)) * len(labels))
+
+
+def test_a_way_s_numbers_are_those_of_scikit_learn(case: Predictions) -> None:
+    truth = case.labels[case.validation]
+    by_way = {way.name: way for way in ways(case, seed=SEED)}
+    for one in stackings(case, ["logistic_regression"], seed=SEED):
+        way = by_way[one.way]
+        plain = META_LEARNERS["logistic_regression"](SEED)
+        held_out = cross_val_predict(
+            plain, way.matrix, way.labels, cv=PredefinedSplit(way.folds), method="predict_proba"
+        )
+        np.testing.assert_allclose(one.cross_validated, held_out, rtol=1e-9)
+        assert (one.apparent, one.n_fitted) == (_right(held_out, way.labels), len(way.labels))
+        honest = plain.fit(way.matrix, way.labels).predict_proba(way.validation)
+        assert (one.honest, one.n_honest) == (_right(honest, truth), len(truth))
+
+
+def test_each_way_is_fitted_on_its_own_predictions(case: Predictions) -> None:
+    biased, hold_out, out_of_fold = ways(case, seed=SEED)
+    first = np.flatnonzero(case.folds == 0)
+    for way, matrix, rows, asked in (
+        (biased, case.refit, case.train, case.refit),
+        (hold_out, case.first_fold, first, case.first_fold),
+        (out_of_fold, case.out_of_fold, case.train, case.average),
+    ):
+        assert way.matrix.tobytes() == matrix[rows].tobytes()
+        assert way.labels.tolist() == case.labels[rows].tolist()
+        assert way.validation.tobytes() == asked[case.validation].tobytes()
+    assert biased.folds.tolist() == out_of_fold.folds.tolist() == case.folds[case.train].tolist()
+
+
+class TestSubFolds:
+    def test_are_as_many_as_the_smallest_class_has_images(self) -> None:
+        labels = np.array([0] * 9 + [1] * 3)
+        found = sub_folds(labels, np.arange(12), seed=1, classes=("a", "b"))
+        assert set(found.tolist()) == {0, 1, 2}
+
+    def test_are_five_at_most(self) -> None:
+        labels = np.repeat([0, 1], 30)
+        found = sub_folds(labels, np.arange(60), seed=1, classes=("a", "b"))
+        assert Counter(found.tolist()) == dict.fromkeys(range(5), 12)
+
+    def test_keep_near_duplicates_together_and_every_class_in_the_rest(self) -> None:
+        labels = np.repeat([0, 1, 2], 6)
+        groups = np.array([0, 1, 2, 3, 4, 5, 6, 6, 6, 7, 7, 7, 8, 9, 10, 11, 12, 13])
+        found = sub_folds(labels, groups, seed=1, classes=("a", "b", "c"))
+        for group in (6, 7):
+            assert len(set(found[groups == group].tolist())) == 1
+        for fold in set(found.tolist()):
+            assert set(labels[found != fold].tolist()) == {0, 1, 2}
+
+
+def test_the_result_is_json_with_every_method_and_way(found: Stacked, case: Predictions) -> None:
+    result = json.loads(json.dumps(found.result, allow_nan=False))
+    assert result == found.result
+    methods = ["average", "weighted_average", *NAMES]
+    assert [(one["method"], one["by"]) for one in result["methods"]] == [
+        (name, by) for name in methods for by in ("average", "refit")
+    ]
+    assert [(one["way"], one["meta_learner"]) for one in result["stackings"]] == [
+        (way, name) for way in ("biased", "hold-out", "out-of-fold") for name in NAMES
+    ]
+    assert set(found.arrays) == {f"{n}-{by}-proba" for n in methods for by in ("average", "refit")}
+    assert (result["n_train"], result["n_validation"], result["n_folds"]) == (45, 15, 3)
+    assert np.shape(result["coefficients"]) == (3, 9)
+    assert sum(result["weights"].values()) == pytest.approx(1)
+    assert list(result["weights"]) == result["members"] == list(case.members)
+
+
+def test_members_are_counted_on_their_own(found: Stacked, case: Predictions) -> None:
+    for k, one in enumerate(found.result["learners"]):
+        for name, matrix, rows in (
+            ("out_of_fold", case.out_of_fold, case.train),
+            ("average", case.average, case.validation),
+            ("refit", case.refit, case.validation),
+        ):
+            assert one[name] == _right(matrix[rows][:, 3 * k : 3 * k + 3], case.labels[rows])
+
+
+def test_a_method_is_measured_on_validation_images_alone(found: Stacked, case: Predictions) -> None:
+    truth = case.labels[case.validation]
+    for one in found.result["methods"]:
+        proba = found.arrays[f"{one['method']}-{one['by']}-proba"]
+        assert proba.dtype == np.float64
+        assert one["n_correct"] == _right(proba, truth)
+        clipped = np.maximum(proba, 1e-12)
+        assert one["log_loss"] == pytest.approx(
+            -np.log(clipped[np.arange(len(truth)), truth]).mean()
+        )
+        assert one["calibrated_log_loss"] == pytest.approx(
+            theirs_log_loss(truth, tempered(proba, one["temperature"])), abs=1e-6
+        )
+
+
+def test_the_temperature_is_that_of_the_training_images(found: Stacked, case: Predictions) -> None:
+    plain = cross_val_predict(
+        META_LEARNERS["logistic_regression"](SEED),
+        case.out_of_fold[case.train],
+        case.labels[case.train],
+        cv=PredefinedSplit(case.folds_of_train),
+        method="predict_proba",
+    )
+    both = [one for one in found.result["methods"] if one["method"] == "logistic_regression"]
+    wanted = temperature(plain, case.labels[case.train])
+    assert [one["temperature"] for one in both] == pytest.approx([wanted, wanted], rel=1e-3)
+    assert {one["cross_validated"] for one in both} == {_right(plain, case.labels[case.train])}
+
+
+def test_averages_are_those_by_hand(found: Stacked, case: Predictions) -> None:
+    weights = np.array(list(found.result["weights"].values()))
+    for by, matrix in (("average", case.average), ("refit", case.refit)):
+        members = matrix[case.validation].astype(np.float64).reshape(-1, 3, 3)
+        np.testing.assert_allclose(found.arrays[f"average-{by}-proba"], members.mean(axis=1))
+        np.testing.assert_allclose(
+            found.arrays[f"weighted_average-{by}-proba"], np.einsum("m,nmc->nc", weights, members)
+        )
+
+
+def test_out_of_fold_stackings_are_the_methods(found: Stacked) -> None:
+    for one in found.result["stackings"]:
+        if one["way"] == "out-of-fold":
+            [same] = [
+                other
+                for other in found.result["methods"]
+                if (other["method"], other["by"]) == (one["meta_learner"], "average")
+            ]
+            assert (one["apparent"], one["honest"]) == (same["cross_validated"], same["n_correct"])
+
+
+def test_the_method_is_chosen_without_the_validation_images(found: Stacked) -> None:
+    by_average = [one for one in found.result["methods"] if one["by"] == "average"]
+    most = max(one["cross_validated"] for one in by_average)
+    first = next(one for one in by_average if one["cross_validated"] == most)
+    assert found.result["chosen"] == {"method": first["method"], "by": "average"}
+
+
+def test_labels_of_validation_images_choose_and_fit_nothing(case: Predictions) -> None:
+    given = arrays()
+    rows = given["validation"]
+    given["labels"][rows] = (given["labels"][rows] + 1) % 3
+    first, second = (
+        stacked(one, ["logistic_regression"], SEED) for one in (case, Predictions(**given))
+    )
+    for name, array in first.arrays.items():
+        assert array.tobytes() == second.arrays[name].tobytes()
+    for name in ("weights", "coefficients", "chosen"):
+        assert first.result[name] == second.result[name]
+    for key in ("temperature", "cross_validated"):
+        assert [one[key] for one in first.result["methods"]] == [
+            one[key] for one in second.result["methods"]
+        ]
+
+
+def test_the_same_seed_gives_the_same_bytes(found: Stacked, case: Predictions) -> None:
+    again = stacked(case, ["random_forest"], SEED)
+    assert json.dumps(again.result["importances"]) == json.dumps(found.result["importances"])
+    for name, array in again.arrays.items():
+        assert array.tobytes() == found.arrays[name].tobytes()
+
+
+def test_only_what_is_asked_for_is_fitted(case: Predictions) -> None:
+    result = stacked(case, ["logistic_regression"], SEED).result
+    assert result["importances"] is None
+    assert {one["meta_learner"] for one in result["stackings"]} == {"logistic_regression"}
+    assert stacked(case, [], SEED).result["stackings"] == []
+    assert stacked(case, [], SEED).result["coefficients"] is None
+
+
+def test_two_classes_have_coefficients_each() -> None:
+    case = made(n_classes=2, skills=(0.5, 1.0))
+    coefficients = np.array(stacked(case, ["logistic_regression"], SEED).result["coefficients"])
+    assert coefficients.shape == (2, 4)
+    np.testing.assert_allclose(coefficients[0], -coefficients[1])
+
+
+def test_progress_counts_to_the_end(case: Predictions) -> None:
+    told: list[tuple[int, int]] = []
+    stacked(case, ["logistic_regression"], SEED, lambda *steps: told.append(steps))
+    assert told == [(k, 4) for k in (1, 2, 3, 4)]
+
+
+@pytest.mark.parametrize(
+    ("names", "says"),
+    [
+        (["perceptron"], "expected one of random_forest, logistic_regression, gradient_boosting"),
+        (["random_forest", "random_forest"], "expected each once"),
+    ],
+)
+def test_meta_learners_that_are_none_are_refused(names: Any, says: str, case: Predictions) -> None:
+    with pytest.raises(InvalidSettings, match=says):
+        stacked(case, names, SEED)
