@@ -4,9 +4,12 @@ from flowers17.config import (
     ClassifierSettings,
     CombinationSettings,
     DatasetSettings,
+    EnsembleDefinition,
+    EnsembleSettings,
     FeatureMapSettings,
     FeatureSettings,
     LearnersSettings,
+    MemberSettings,
     ProfileName,
     RandomForestSettings,
     RecipeSettings,
@@ -23,6 +26,9 @@ XCEPTION_299 = FeatureMapSettings(
 MOBILENET_224_UPSAMPLED = FeatureMapSettings(
     extractor="mobilenet", input_size=224, pooling="average"
 )
+
+MOBILENET = FeatureMapSettings(extractor="mobilenet")
+VGG16 = FeatureMapSettings(extractor="vgg16")
 
 BEST_RECIPE = LearnersSettings().best_recipe
 
@@ -42,14 +48,23 @@ _DEMO = StudySettings(
         weights="random",
         classifiers=ClassifierSettings(random_forest=RandomForestSettings(n_estimators=200)),
         combinations=(
-            CombinationSettings(maps=(FeatureMapSettings(extractor="mobilenet"),), search=True),
-            CombinationSettings(
-                maps=(
-                    FeatureMapSettings(extractor="mobilenet"),
-                    FeatureMapSettings(extractor="vgg16"),
-                )
+            CombinationSettings(maps=(MOBILENET,), search=True),
+            CombinationSettings(maps=(MOBILENET, VGG16)),
+        ),
+    ),
+    ensemble=EnsembleSettings(
+        ensembles=(
+            EnsembleDefinition(
+                name="small",
+                members=(
+                    MemberSettings(learner="baseline", augmentation="none"),
+                    MemberSettings(learner="mk-2", augmentation="none"),
+                    MemberSettings(classifier="svm", maps=(MOBILENET,)),
+                    MemberSettings(classifier="random_forest", maps=(VGG16,)),
+                ),
             ),
         ),
+        n_folds=3,
     ),
 )
 
@@ -72,6 +87,21 @@ _QUICK = StudySettings(
             CombinationSettings(maps=(MOBILENET_224, XCEPTION_299)),
         )
     ),
+    ensemble=EnsembleSettings(
+        ensembles=(
+            EnsembleDefinition(
+                name="small",
+                members=(
+                    MemberSettings(learner="baseline", augmentation="none"),
+                    MemberSettings(learner="mk-1", augmentation="none"),
+                    MemberSettings(classifier="svm", maps=(MOBILENET,)),
+                    MemberSettings(classifier="logistic_regression", maps=(MOBILENET,)),
+                    MemberSettings(classifier="random_forest", maps=(VGG16,)),
+                ),
+            ),
+        ),
+        n_folds=3,
+    ),
 )
 
 _TOGETHER = (MOBILENET_224, XCEPTION_299)
@@ -87,6 +117,21 @@ _BEST = StudySettings(
             CombinationSettings(maps=_TOGETHER, classifier="svm"),
             CombinationSettings(maps=_TOGETHER, n_components=256),
         )
+    ),
+    ensemble=EnsembleSettings(
+        ensembles=(
+            EnsembleDefinition(
+                name="best",
+                members=(
+                    MemberSettings(learner="residual", recipe="best"),
+                    MemberSettings(classifier="logistic_regression", maps=_TOGETHER),
+                    MemberSettings(classifier="svm", maps=_TOGETHER),
+                    MemberSettings(classifier="logistic_regression", maps=(MOBILENET_224,)),
+                    MemberSettings(classifier="logistic_regression", maps=(XCEPTION_299,)),
+                ),
+            ),
+        ),
+        splits=("clean", "repeat-01", "repeat-02"),
     ),
 )
 

@@ -12,20 +12,19 @@ from tasks.engine import Results, run_stages, sharing
 from tasks.training import Training
 
 
-def trainings(settings: StudySettings) -> Iterator[Training]:
-    """Yield every training: of the study on the report's split, our own on clean ones."""
+def trainings(settings: StudySettings) -> Iterator[tuple[Training, str]]:
+    """Yield every training and its split: the study's on the report's, our own on clean ones."""
     ours = settings.learners
     for learner in ours.plain:
-        yield Training(learner, "none", "report", ours.recipe, "report")
-    longer = ours.recipe.model_copy(update={"epochs": ours.augmented_epochs})
+        yield training.as_in_the_study(settings, learner, "none"), "report"
     for learner in ours.augmented:
         for augmentation in ours.augmentations:
-            yield Training(learner, augmentation, "report", longer, "report")
+            yield training.as_in_the_study(settings, learner, augmentation), "report"
     n_clean = min(ours.best_splits, settings.splits.n_repeats)
     clean = [f"repeat-{number:02d}" for number in range(1, n_clean + 1)]
     for learner in ours.best:
         for name in clean:
-            yield Training(learner, ours.best_augmentation, "best", ours.best_recipe, name)
+            yield training.by_our_recipe(settings, learner), name
 
 
 def parts(settings: StudySettings, places: Places) -> list[Stage]:
@@ -33,11 +32,11 @@ def parts(settings: StudySettings, places: Places) -> list[Stage]:
     pictures = images.stage(settings, settings.dataset.image_size)
     divided = splits.stage(settings, pictures, duplicates.stage(settings, pictures))
     trained = [
-        training.stage(settings, places, one, pictures, split.stage(one.split, divided))
-        for one in trainings(settings)
+        training.stage(settings, places, one, pictures, split.stage(name, divided))
+        for one, name in trainings(settings)
     ]
     names: dict[AugmentationName, None] = dict.fromkeys(
-        one.augmentation for one in trainings(settings) if one.augmentation != "none"
+        one.augmentation for one, _ in trainings(settings) if one.augmentation != "none"
     )
     shown = [augmentations.stage(settings, list(names), pictures)] if names else []
     return [*trained, *shown]

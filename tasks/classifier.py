@@ -1,7 +1,7 @@
 """Stage `classifier`: one classifier on one set of features, over all splits."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 
@@ -21,9 +21,7 @@ def stage(
     """Return the stage of one classifier; it reads the columns only if it needs them."""
     names = [one.name for one in combination.maps]
     classifier = combination.classifier
-    reads = {"rows": rows}
-    if needs(classifier) == "features" and not combination.n_components:
-        reads = dict(zip(names, maps, strict=True))
+    reads = inputs(combination, maps, rows)
     label = f"{classifier} on {' + '.join(names)}"
     label += f", {combination.n_components} components" if combination.n_components else ""
     label += ", searched" if combination.search else ""
@@ -50,21 +48,41 @@ def stage(
     )
 
 
+def inputs(
+    combination: CombinationSettings, maps: Sequence[Stage], rows: Stage
+) -> dict[str, Stage]:
+    """Return what a classifier reads: coordinates of rows, or the columns if it needs them."""
+    if needs(combination.classifier) == "features" and not combination.n_components:
+        return dict(zip((one.name for one in combination.maps), maps, strict=True))
+    return {"rows": rows}
+
+
+class Read(TypedDict, total=False):
+    """What a classifier reads, by its name: one of the two."""
+
+    rows: np.ndarray
+    features: np.ndarray
+
+
+def read(job: Job) -> Read:
+    """Return the array among a job's `inputs` that its classifier reads."""
+    from flowers17.transfer.rowspace import side_by_side
+
+    if "rows" in job.inputs:
+        return {"rows": job.inputs["rows"].array("rows")}
+    maps = [job.inputs[name].array("features") for name in job.config["maps"]]
+    return {"features": side_by_side(maps)}
+
+
 def build(job: Job) -> Mapping[str, Any]:
     """Fit the classifier on every split's training part and predict its validation part."""
     from flowers17.transfer.classifiers import evaluate
-    from flowers17.transfer.rowspace import side_by_side
 
     config, splits = job.config, job.inputs["splits"]
-    rows = job.inputs["rows"].array("rows") if "rows" in job.inputs else None
-    features = None
-    if rows is None:
-        features = side_by_side([job.inputs[name].array("features") for name in config["maps"]])
     results = evaluate(
         config["classifier"],
         ClassifierSettings.model_validate({config["classifier"]: config["hyperparameters"]}),
-        features=features,
-        rows=rows,
+        **read(job),
         labels=splits.array("labels"),
         splits=[Split.from_json(value) for value in splits.json("splits")["splits"]],
         seed=job.seed,

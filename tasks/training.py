@@ -2,7 +2,7 @@
 
 import importlib.util
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from flowers17.artifacts import file_sha256
 from flowers17.config import (
     AugmentationName,
     LearnerDefinition,
+    MemberSettings,
     Places,
     RecipeSettings,
     StudySettings,
@@ -22,32 +23,64 @@ from flowers17.stages import History, Job, Stage
 
 @dataclass(frozen=True)
 class Training:
-    """Which learner, how, and on which split."""
+    """Which learner, and how."""
 
     learner: str
     augmentation: AugmentationName
     recipe_name: str
     recipe: RecipeSettings
-    split: str
 
     @property
-    def label(self) -> str:
-        """How people call it, e.g. `mk-2 wide, report split`."""
+    def name(self) -> str:
+        """How people call it, e.g. `mk-2 wide`."""
         how = self.recipe_name if self.recipe_name == "best" else self.augmentation
-        name = self.learner if how == "none" else f"{self.learner} {how}"
-        return f"{name}, {self.split} split"
+        return self.learner if how == "none" else f"{self.learner} {how}"
+
+
+def as_in_the_study(
+    settings: StudySettings, learner: str, augmentation: AugmentationName
+) -> Training:
+    """Return a training by the study's recipe, which is longer under augmentation."""
+    ours = settings.learners
+    longer = ours.recipe.model_copy(update={"epochs": ours.augmented_epochs})
+    recipe = ours.recipe if augmentation == "none" else longer
+    return Training(learner, augmentation, "report", recipe)
+
+
+def by_our_recipe(settings: StudySettings, learner: str) -> Training:
+    """Return a training by our own recipe."""
+    ours = settings.learners
+    return Training(learner, ours.best_augmentation, "best", ours.best_recipe)
+
+
+def of_member(settings: StudySettings, member: MemberSettings) -> Training:
+    """Return the training of an ensemble's network."""
+    learner = str(member.learner)
+    if member.recipe == "best":
+        return by_our_recipe(settings, learner)
+    return as_in_the_study(settings, learner, member.augmentation)
 
 
 def stage(
-    settings: StudySettings, places: Places, one: Training, images: Stage, split: Stage
+    settings: StudySettings,
+    places: Places,
+    one: Training,
+    images: Stage,
+    split: Stage,
+    *,
+    refit_of: Sequence[Stage] = (),
 ) -> Stage:
-    """Return the stage of one training."""
+    """Return the stage of one training, on a split or on a fold in the form of one.
+
+    refit_of: trainings on folds, whose mean number of epochs it is trained for, instead of
+    choosing one on images that are to choose nothing.
+    """
     device = chosen_device(places.device)
     definition = builder_of(one.learner, settings.learners.definitions)
     resources = {"tensorboard": str(places.tensorboard)} if places.tensorboard else {}
     return Stage.of(
         "training",
-        one.label,
+        f"{one.name}{' refit' if refit_of else ''}, {split.label}",
         "tasks.training:build",
         {
             "learner": one.learner,
@@ -59,7 +92,8 @@ def stage(
             "device": device,
         },
         seed=settings.seed,
-        inputs={"images": images, "split": split},
+        inputs={"images": images, "split": split}
+        | {f"fold-{number:02d}": fold for number, fold in enumerate(refit_of, start=1)},
         resources=resources,
         isolated=True,
         timeout_s=14 * 24 * 3600,
@@ -93,7 +127,7 @@ def build(job: Job) -> Mapping[str, Any]:
     images = job.inputs["images"].array("images")
     labels, validation = split.array("labels"), split.array("validation")
     n_classes, size = len(split.json("classes")), images.shape[1]
-    recipe = RecipeSettings.model_validate(config["recipe"])
+    recipe = _recipe(job)
     definition = config["definition"] or {}
     own = (LearnerDefinition.model_validate(definition),) if "blocks" in definition else ()
     any_size = set(recipe.resolutions) != {1.0}
@@ -119,14 +153,17 @@ def build(job: Job) -> Mapping[str, Any]:
         watch=watched.after_batch,
         after_epoch=watched.after_epoch,
     )
-    proba = probabilities(model, images[validation], flips=recipe.flips_at_test)
+    every = probabilities(model, images, flips=recipe.flips_at_test)
+    proba = every[validation]
     predicted = proba.argmax(axis=1)
     kept = trained.history[trained.best_epoch - 1]
     n_correct = int((predicted == labels[validation]).sum())
     result = {
         **{name: value for name, value in config.items() if name != "definition"},
+        "recipe": recipe.model_dump(mode="json"),
         "split": split.json("split")["name"],
         "kind": split.json("split")["kind"],
+        "classes": split.json("classes"),
         "n_train": len(split.array("train")),
         "n_validation": len(validation),
         "n_parameters": int(model.count_params()),
@@ -145,7 +182,7 @@ def build(job: Job) -> Mapping[str, Any]:
     job.save_json("result", result)
     job.save_json("history", {"epochs": trained.history})
     job.save_json("layers", layers)
-    job.save_array("validation-proba", proba)
+    job.save_array("proba", every)
     job.save_array("validation-predicted", predicted)
     _save_weights(job, model)
     return {
@@ -153,6 +190,17 @@ def build(job: Job) -> Mapping[str, Any]:
         "epoch kept": trained.best_epoch,
         "train accuracy": round(kept["accuracy"], 4),
     }
+
+
+def _recipe(job: Job) -> RecipeSettings:
+    """Return the recipe; a refit's has the mean number of epochs that its folds found."""
+    recipe = RecipeSettings.model_validate(job.config["recipe"])
+    folds = [one for name, one in sorted(job.inputs.items()) if name.startswith("fold-")]
+    if not folds:
+        return recipe
+    epochs = [one.json("result")["best_epoch"] for one in folds]
+    mean = max(1, round(sum(epochs) / len(epochs)))
+    return recipe.model_copy(update={"epochs": mean, "selection": "last"})
 
 
 def _backend() -> str:

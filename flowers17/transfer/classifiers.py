@@ -116,6 +116,40 @@ def evaluate(
     return results
 
 
+def fitted_proba(
+    classifier: str,
+    settings: ClassifierSettings,
+    *,
+    features: np.ndarray | None = None,
+    rows: np.ndarray | None = None,
+    labels: np.ndarray,
+    split: SplitLike,
+    seed: int,
+    n_jobs: int = -1,
+) -> np.ndarray:
+    """Return what a classifier fitted on a split's training part says of every image.
+
+    Arguments as those of `evaluate`. Returns float64 (n, n_classes); the rows of `split.train` are
+    predictions for the classifier's own training images.
+    """
+    name, family = needs(classifier), FAMILIES[classifier]
+    matrix = rows if name == "rows" else features
+    if matrix is None:
+        raise InvalidInput(f"{classifier}: expected `{name}`, got None; pass the array")
+    n_classes = _check(matrix, name, labels, [split])
+    task = Task(
+        rows=Rows(matrix),
+        labels=labels,
+        train=split.train,
+        evaluated=np.arange(len(labels)),
+        seed=derived_seed(seed, "classifier", classifier, split.name, "fit"),
+        n_jobs=n_jobs,
+    )
+    with one_thread():
+        proba = family.probas([getattr(settings, classifier)], task)[0]
+    return _checked_proba(split, proba, (len(labels), n_classes))
+
+
 def _check(matrix: np.ndarray, name: str, labels: np.ndarray, splits: Sequence[SplitLike]) -> int:
     """Return the number of classes of arrays and splits that belong together."""
     check_features(matrix, name)
@@ -190,11 +224,7 @@ def _best_variant(
 def _result(
     split: SplitLike, labels: np.ndarray, proba: np.ndarray, n_classes: int, chosen: Any
 ) -> SplitResult:
-    if proba.shape != (len(split.validation), n_classes) or not np.isfinite(proba).all():
-        raise InvalidInput(
-            f"split {split.name}: expected finite probabilities of {n_classes} classes, got "
-            f"{proba.shape} with NaN; look at the features"
-        )
+    proba = _checked_proba(split, proba, (len(split.validation), n_classes))
     predicted = proba.argmax(axis=1).astype(np.int64)
     n_correct = int(np.count_nonzero(predicted == labels[split.validation]))
     return SplitResult(
@@ -202,7 +232,7 @@ def _result(
         kind=split.kind,
         n_train=len(split.train),
         predicted=predicted,
-        proba=proba.astype(np.float64, copy=False),
+        proba=proba,
         n_correct=n_correct,
         accuracy=n_correct / len(predicted),
         chosen={
@@ -211,3 +241,12 @@ def _result(
             if not key.startswith("search_")
         },
     )
+
+
+def _checked_proba(split: SplitLike, proba: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    if proba.shape != shape or not np.isfinite(proba).all():
+        raise InvalidInput(
+            f"split {split.name}: expected finite probabilities of {shape[1]} classes, got "
+            f"{proba.shape} with NaN; look at the features"
+        )
+    return proba.astype(np.float64, copy=False)

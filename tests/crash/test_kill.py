@@ -28,6 +28,7 @@ SETTINGS = (
     "learners.plain=[]",
     "learners.augmented=[]",
     "learners.best=[]",
+    "ensemble.ensembles=[]",
     "features.table=[{extractor: mobilenet}]",
     "features.combinations=[]",
     "features.classifiers.names=[knn, naive_bayes]",

@@ -9,7 +9,7 @@ import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 
-from flowers17.artifacts import Artifact, Store
+from flowers17.artifacts import Artifact, Reference, Store
 from tests.support.processes import eventually, kill, python
 
 pytestmark = [pytest.mark.server, pytest.mark.slow]
@@ -97,10 +97,13 @@ def test_each_training_leaves_its_history_layers_weights_and_probabilities(
     for label, artifact in found.items():
         result = artifact.json("result")
         history = artifact.json("history")["epochs"]
-        proba = artifact.array("validation-proba")
+        proba = artifact.array("proba")
+        split = Store(built[0]).open(Reference.from_json(artifact.manifest["inputs"]["split"]))
         assert len(history) == result["epochs"] == (EPOCHS if label == PLAIN else len(history))
-        assert proba.shape == (result["n_validation"], 3)
-        assert (proba.argmax(axis=1) == artifact.array("validation-predicted")).all()
+        assert proba.shape == (len(split.array("labels")), 3)
+        said = proba[split.array("validation")].argmax(axis=1)
+        assert (said == artifact.array("validation-predicted")).all()
+        assert len(said) == result["n_validation"]
         weights = [name for name in artifact.manifest["files"] if name.startswith("weights/")]
         values = sum(artifact.array(name.removesuffix(".npy")).size for name in weights)
         assert values == result["n_parameters"]

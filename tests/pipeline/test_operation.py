@@ -16,7 +16,7 @@ from tests.support.processes import eventually, kill, python
 from tests.support.serving import COMMAND, SMALL, Serving, flowers17, processes
 
 pytestmark = [pytest.mark.server, pytest.mark.slow]
-FLOWS = ("dataset", "features", "learners", "report", "study")
+FLOWS = ("dataset", "ensemble", "features", "learners", "report", "study")
 
 
 @pytest.fixture(scope="module")

@@ -21,6 +21,7 @@ SETTINGS = (
     "learners.plain=[]",
     "learners.augmented=[]",
     "learners.best=[]",
+    "ensemble.ensembles=[]",
     "dataset.image_size=32",
 )
 RENDERED = ("dataset.n_classes=3", "dataset.images_per_class=8")

@@ -24,6 +24,7 @@ SMALL = (
     "learners.plain=[]",
     "learners.augmented=[]",
     "learners.best=[]",
+    "ensemble.ensembles=[]",
     "features.table=[{extractor: mobilenet, pooling: average}]",
     "features.classifiers.names=[naive_bayes, knn]",
     "features.combinations=[]",

@@ -17,13 +17,21 @@ LAYERS = (
     ("flowers17.isolation", "flowers17.plan"),
     ("flowers17.data",),
     ("flowers17.learners", "flowers17.transfer"),
-    ("flowers17.reporting",),
+    ("flowers17.ensemble",),
+    ("flowers17.prediction", "flowers17.reporting"),
     ("tasks",),
     ("flows",),
     ("flowers17.cli", "flowers17.commands"),
 )
 # What computes: it knows arrays and artifacts, not how stages are described, stored and run.
-LIBRARY = ("flowers17.data", "flowers17.learners", "flowers17.transfer", "flowers17.reporting")
+LIBRARY = (
+    "flowers17.data",
+    "flowers17.learners",
+    "flowers17.transfer",
+    "flowers17.ensemble",
+    "flowers17.prediction",
+    "flowers17.reporting",
+)
 MACHINERY = (
     "flowers17.stages",
     "flowers17.isolation",

@@ -1,0 +1,71 @@
+"""Stage `fitted`: one classifier on features, fitted on one split or fold, for ensembles."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from flowers17.config import ClassifierSettings, CombinationSettings, StudySettings
+from flowers17.data.splits import Split
+from flowers17.stages import Job, Stage
+from tasks import classifier
+
+
+def stage(
+    settings: StudySettings,
+    combination: CombinationSettings,
+    maps: Sequence[Stage],
+    rows: Stage,
+    split: Stage,
+) -> Stage:
+    """Return the stage of a classifier on a split, or on a fold in the form of one."""
+    names = [one.name for one in combination.maps]
+    name = combination.classifier
+    return Stage.of(
+        "fitted",
+        f"{name} on {' + '.join(names)}, {split.label}",
+        "tasks.fitted:build",
+        {
+            "maps": names,
+            "classifier": name,
+            "hyperparameters": {
+                setting: value
+                for setting, value in getattr(settings.features.classifiers, name)
+                if not setting.startswith("search_")
+            },
+            "random_weights": settings.features.weights == "random",
+        },
+        seed=settings.seed,
+        inputs={**classifier.inputs(combination, maps, rows), "split": split},
+        optional=any(one.optional for one in maps),
+    )
+
+
+def build(job: Job) -> Mapping[str, Any]:
+    """Fit on the training part; predict every image."""
+    from flowers17.transfer.classifiers import fitted_proba
+
+    config, split = job.config, job.inputs["split"]
+    labels, validation = split.array("labels"), split.array("validation")
+    described = split.json("split")
+    proba = fitted_proba(
+        config["classifier"],
+        ClassifierSettings.model_validate({config["classifier"]: config["hyperparameters"]}),
+        **classifier.read(job),
+        labels=labels,
+        split=Split(described["name"], described["kind"], None, split.array("train"), validation),
+        seed=job.seed,
+    )
+    n_correct = int((proba.argmax(axis=1) == labels)[validation].sum())
+    job.save_array("proba", proba)
+    job.save_json(
+        "result",
+        {
+            **config,
+            "split": described["name"],
+            "kind": described["kind"],
+            "classes": split.json("classes"),
+            "n_train": len(split.array("train")),
+            "n_validation": len(validation),
+            "n_correct": n_correct,
+        },
+    )
+    return {"accuracy": round(n_correct / len(validation), 4)}

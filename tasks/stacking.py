@@ -1,0 +1,61 @@
+"""Stage `stacking`: averaging and stacking on an ensemble's probabilities, three ways."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from flowers17.config import StudySettings
+from flowers17.stages import Job, Stage
+
+
+def stage(settings: StudySettings, out_of_fold: Stage) -> Stage:
+    """Return the stage of one ensemble on one split."""
+    return Stage.of(
+        "stacking",
+        out_of_fold.label.replace("out-of-fold", "stacking", 1),
+        "tasks.stacking:build",
+        {"meta_learners": list(settings.ensemble.meta_learners)},
+        seed=settings.seed,
+        inputs={"out_of_fold": out_of_fold},
+        optional=out_of_fold.optional,
+    )
+
+
+def build(job: Job) -> Mapping[str, Any]:
+    """Fit every meta-learner the biased way, on a hold-out, and out of fold."""
+    from flowers17.ensemble.predictions import Predictions
+    from flowers17.ensemble.stacking import stacked
+
+    found = job.inputs["out_of_fold"]
+    described = found.json("members")
+    predictions = Predictions(
+        out_of_fold=found.array("out-of-fold"),
+        average=found.array("average"),
+        refit=found.array("refit"),
+        first_fold=found.array("first-fold"),
+        folds=found.array("folds"),
+        groups=found.array("groups"),
+        labels=found.array("labels"),
+        validation=found.array("validation"),
+        members=tuple(one["name"] for one in described["members"]),
+        classes=tuple(described["classes"]),
+    )
+    result, arrays = stacked(
+        predictions,
+        job.config["meta_learners"],
+        job.seed,
+        progress=lambda done, total: job.progress(done, total, "fits"),
+    )
+    learners = [
+        {**member, **one}
+        for member, one in zip(described["members"], result["learners"], strict=True)
+    ]
+    named = {name: described[name] for name in ("ensemble", "split", "kind", "fingerprint")}
+    job.save_json("result", {**named, **result, "learners": learners})
+    for name, array in arrays.items():
+        job.save_array(name, array)
+    best = result["chosen"]
+    [chosen] = [one for one in result["methods"] if best.items() <= one.items()]
+    return {
+        "method": chosen["method"],
+        "accuracy": round(chosen["n_correct"] / result["n_validation"], 4),
+    }
