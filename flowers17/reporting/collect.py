@@ -14,6 +14,7 @@ import numpy as np
 from flowers17.artifacts import Artifact, sha256_of
 from flowers17.config import CombinationSettings, FeatureMapSettings, StudySettings
 from flowers17.errors import InvalidInput
+from flowers17.reporting.ensemble_records import Ensemble, checked, in_pairs
 from flowers17.reporting.records import (
     Evaluation,
     FeatureMap,
@@ -28,6 +29,10 @@ from flowers17.reporting.reference import CLASSIFIERS, EXTRACTORS, IMAGE_SIZE
 
 # Labels of trainings, of the splits that they read, and of the augmentations' pictures.
 _FROM_SCRATCH = re.compile(r"(\S+( \S+)?, )?\S+ split$|augmentations$")
+# Labels of what only ensembles need: folds, base models on them and refit, and what reads those.
+_OF_ENSEMBLES = re.compile(
+    r"(folds|out-of-fold|stacking) of |.*\bfold \d+\b|.+ refit, \S+ split$|\S+ on .+, \S+ split$"
+)
 
 
 @dataclass(frozen=True)
@@ -183,9 +188,11 @@ class ReportInputs:
     def trainings(self) -> list[Training]:
         """Every network that was trained from scratch, in the order of labels.
 
+        Those that only serve ensembles are left out.
         Raises InvalidInput if a result disagrees with its own predictions.
         """
-        found = [training(artifact) for artifact in self.stage("training")]
+        every = [training(artifact) for artifact in self.stage("training")]
+        found = [one for one in every if not one.of_an_ensemble]
         for one in found if self.images and self.splits else ():
             correct = self._correct(one.artifact, one.score.split, one.predicted)
             self._check(one.artifact, one.score, correct)
@@ -212,7 +219,34 @@ class ReportInputs:
     @property
     def untrained(self) -> dict[str, str]:
         """Why, by label, a network was not trained, or what only networks from scratch need."""
-        return {label: why for label, why in self.missing.items() if _FROM_SCRATCH.match(label)}
+        return {
+            label: why
+            for label, why in self.missing.items()
+            if _FROM_SCRATCH.match(label) and label not in self.uncombined
+        }
+
+    @cached_property
+    def ensembles(self) -> list[Ensemble]:
+        """Every ensemble on every split, as the settings name them, the splits in their order.
+
+        Raises InvalidInput if a result disagrees with its own predictions.
+        """
+        names = [one.name for one in self.study.ensemble.ensembles]
+        splits = [one["name"] for one in self.divided]
+        found = in_pairs(self.stage("out_of_fold"), self.stage("stacking"))
+        for one in found:
+            checked(one)
+
+        def place(one: Ensemble) -> tuple[int, str, int]:
+            named = names.index(one.name) if one.name in names else len(names)
+            return named, one.name, splits.index(one.split) if one.split in splits else len(splits)
+
+        return sorted(found, key=place)
+
+    @cached_property
+    def uncombined(self) -> dict[str, str]:
+        """Why, by label, an ensemble was not made, or what only ensembles need."""
+        return {label: why for label, why in self.missing.items() if _OF_ENSEMBLES.match(label)}
 
     @property
     def has_features(self) -> bool:
@@ -257,7 +291,8 @@ class ReportInputs:
     def reason_missing(self, names: Sequence[str], classifier: str = "") -> str:
         """Return why there is nothing for these feature maps, or for a classifier on them."""
         for name in names:
-            labels = [one for one in sorted(self.missing) if name in re.split(r"[\s,]+", one)]
+            others = sorted(set(self.missing) - set(self.uncombined))
+            labels = [one for one in others if name in re.split(r"[\s,]+", one)]
             wanted = (f"features {name}", f"{classifier} on {name}")
             labels.sort(key=lambda label: label not in wanted)
             if labels:

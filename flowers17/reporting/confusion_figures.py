@@ -1,8 +1,11 @@
-"""Figure 7c: which class the best classifier takes for which."""
+"""Figure 7c: which class the best classifier takes for which; matrices of confusions in general."""
+
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
 
+from flowers17.artifacts import Reference
 from flowers17.reporting.collect import ReportInputs
 from flowers17.reporting.drawing import ACCENT, LINE, WARM, WIDTH, canvas, say, svg_text
 from flowers17.reporting.feature_tables import evaluation_title
@@ -15,9 +18,13 @@ MAX_CLASSES_NAMED = 30
 def confusion(inputs: ReportInputs, evaluation: Evaluation, split: str) -> np.ndarray:
     """Return how often each class was taken for each, int64 (true class, predicted class)."""
     truth = inputs.labels[inputs.validation_rows(split)]
-    n = len(inputs.class_names)
-    counts = np.zeros((n, n), dtype=np.int64)
-    np.add.at(counts, (truth, evaluation.predicted(split)), 1)
+    return counted(truth, evaluation.predicted(split), len(inputs.class_names))
+
+
+def counted(truth: np.ndarray, predicted: np.ndarray, n_classes: int) -> np.ndarray:
+    """Return how often each class was taken for each, int64 (true class, predicted class)."""
+    counts = np.zeros((n_classes, n_classes), dtype=np.int64)
+    np.add.at(counts, (truth, predicted), 1)
     return counts
 
 
@@ -27,31 +34,62 @@ def confusion_matrix(inputs: ReportInputs) -> Figure | None:
     score = best.score("report") if best else None
     if not best or not score:
         return None
-    counts = confusion(inputs, best, score.split)
+    tag = ", untrained weights" if best.random_weights else ""
+    caption = (
+        f"{_sentence(evaluation_title(inputs, best))}{tag}: {score.n_correct} of "
+        f"{score.n_validation} right on the report’s split."
+    )
+    counts, used = confusion(inputs, best, score.split), (best.artifact.reference,)
+    title = "Confusions of the best classifier"
+    return matrix_figure("7c", title, caption, counts, inputs.class_names, used)
+
+
+def matrix_figure(
+    number: str,
+    title: str,
+    caption: str,
+    counts: np.ndarray,
+    names: Sequence[str],
+    used: tuple[Reference, ...],
+) -> Figure:
+    """Return a figure of confusions, its caption told how to read it and which are the most.
+
+    counts: int (true class, predicted class); names: of the classes.
+    """
     n = len(counts)
     named = n <= MAX_CLASSES_NAMED
     left, top = (104.0, 96.0) if named else (10.0, 10.0)
     cell = (WIDTH - left - 2) / n
-    with canvas(top + n * cell + 8, salt="figure-7c") as (figure, axes):
+    with canvas(top + n * cell + 8, salt=f"figure-{number}") as (figure, axes):
         _matrix(axes, counts, left, top, cell, named=named)
         if named:
-            for index, name in enumerate(inputs.class_names):
+            for index, name in enumerate(names):
                 middle = (index + 0.5) * cell
                 say(axes, left - 6, top + middle, shortened(name, 18), ha="right")
                 say(axes, left + middle, top - 6, shortened(name, 18), rotation=90, va="bottom")
         text = svg_text(figure)
-    tag = ", untrained weights" if best.random_weights else ""
-    caption = (
-        f"{_sentence(evaluation_title(inputs, best))}{tag}: {score.n_correct} of "
-        f"{score.n_validation} right on the report’s split. A row is a true class, a column what "
-        "it was taken for; the order is the same."
-    )
+    caption += " A row is a true class, a column what it was taken for; the order is the same."
     if not named:
         caption += f" The {n} classes are in the order of Table D1."
-    worst = _most_confused(inputs, counts)
+    worst = "; ".join(
+        f"{names[true]} taken for {names[predicted]} ({counts[true, predicted]})"
+        for true, predicted in most_confused(counts, 3)
+    )
     caption += f" Most often confused: {worst}." if worst else ""
-    used = (best.artifact.reference,)
-    return drawn("7c", "Confusions of the best classifier", caption, text, used)
+    return drawn(number, title, caption, text, used)
+
+
+def most_confused(counts: np.ndarray, n: int) -> list[tuple[int, int]]:
+    """Return up to n pairs of a true class and another it was taken for, the most frequent first.
+
+    >>> most_confused(np.array([[5, 2], [1, 4]]), 3)
+    [(0, 1), (1, 0)]
+    """
+    errors = counts.copy()
+    np.fill_diagonal(errors, 0)
+    order = np.argsort(-errors, axis=None, kind="stable")[:n]
+    pairs = [np.unravel_index(index, errors.shape) for index in order if errors.flat[index] > 0]
+    return [(int(true), int(predicted)) for true, predicted in pairs]
 
 
 def _matrix(
@@ -82,16 +120,3 @@ def _matrix(
 
 def _sentence(text: str) -> str:
     return text[:1].upper() + text[1:]
-
-
-def _most_confused(inputs: ReportInputs, counts: np.ndarray) -> str:
-    """Return the three most frequent confusions in words; empty if there is none."""
-    errors = counts.copy()
-    np.fill_diagonal(errors, 0)
-    order = np.argsort(-errors, axis=None, kind="stable")[:3]
-    pairs = [np.unravel_index(index, errors.shape) for index in order if errors.flat[index] > 0]
-    names = inputs.class_names
-    return "; ".join(
-        f"{names[true]} taken for {names[predicted]} ({errors[true, predicted]})"
-        for true, predicted in pairs
-    )

@@ -34,7 +34,8 @@ def _short(classifier: str) -> str:
     return _SHORT.get(classifier, CLASSIFIERS.get(classifier, classifier))
 
 
-def _box(axes: Axes, x: float, y: float, width: float, height: float, *, face: str = SOFT) -> None:
+def box(axes: Axes, x: float, y: float, width: float, height: float, *, face: str = SOFT) -> None:
+    """Draw a rounded box from its top left corner."""
     axes.add_patch(
         FancyBboxPatch(
             (x, y),
@@ -48,7 +49,8 @@ def _box(axes: Axes, x: float, y: float, width: float, height: float, *, face: s
     )
 
 
-def _arrow(axes: Axes, start: tuple[float, float], end: tuple[float, float]) -> None:
+def arrow(axes: Axes, start: tuple[float, float], end: tuple[float, float]) -> None:
+    """Draw an arrow between two points."""
     axes.annotate(
         "",
         end,
@@ -101,13 +103,13 @@ def forward_pass(inputs: ReportInputs) -> Figure | None:
         say(axes, middle + 46, 46, f"{side} × {side} × 3", ha="left", color=MUTED)
         centres = [WIDTH * (i + 0.5) / len(asked) for i in range(len(asked))]
         for one, x in zip(asked, centres, strict=True):
-            _arrow(axes, (middle, 78), (x, 102))
+            arrow(axes, (middle, 78), (x, 102))
             _extractor(axes, x, inputs.feature_maps[one.name], one)
-            _arrow(axes, (x, 274), (x, 292))
-        _box(axes, 5, 294, WIDTH - 10, 26)
+            arrow(axes, (x, 274), (x, 292))
+        box(axes, 5, 294, WIDTH - 10, 26)
         say(axes, middle, 307, "flattened and normalised, one row an image", weight="bold")
         _classifiers(axes, inputs.study.features.classifiers.names)
-        _box(axes, middle - 130, 424, 260, 52, face=PAPER)
+        box(axes, middle - 130, 424, 260, 52, face=PAPER)
         for line, (text, style) in enumerate(answers):
             say(axes, middle, 441 + 17 * line, text, **style)
         axes.set_xlim(0, WIDTH)
@@ -124,12 +126,12 @@ def forward_pass(inputs: ReportInputs) -> Figure | None:
 
 
 def _extractor(axes: Axes, x: float, made: FeatureMap, one: FeatureMapSettings) -> None:
-    _box(axes, x - 42, 104, 84, 66)
+    box(axes, x - 42, 104, 84, 66)
     say(axes, x, 120, EXTRACTORS[one.extractor], weight="bold", size=10)
     say(axes, x, 137, f"{made.n_layers} layers", color=MUTED)
     weights = "untrained" if made.random_weights else f"{made.n_parameters / 1e6:.1f} M weights"
     say(axes, x, 153, weights, color=WARM if made.random_weights else MUTED)
-    _arrow(axes, (x, 171), (x, 190))
+    arrow(axes, (x, 171), (x, 190))
     _cuboid(axes, x, 212, made)
     say(axes, x, 246, shape_text(made.shape))
     say(axes, x, 262, f"{made.n_columns:,} columns", color=MUTED)
@@ -139,12 +141,12 @@ def _classifiers(axes: Axes, names: Sequence[str]) -> None:
     width = (WIDTH - 4) / len(names)
     for index, name in enumerate(names):
         x = 2 + width * (index + 0.5)
-        _arrow(axes, (x, 321), (x, 344))
-        _box(axes, x - width / 2 + 3, 346, width - 6, 38)
+        arrow(axes, (x, 321), (x, 344))
+        box(axes, x - width / 2 + 3, 346, width - 6, 38)
         lines = textwrap.wrap(_short(name), 11)
         for line, part in enumerate(lines):
             say(axes, x, 365 + 12 * (line - (len(lines) - 1) / 2), part)
-        _arrow(axes, (x, 385), (WIDTH / 2 + (x - WIDTH / 2) * 0.4, 422))
+        arrow(axes, (x, 385), (WIDTH / 2 + (x - WIDTH / 2) * 0.4, 422))
 
 
 def _example(inputs: ReportInputs) -> tuple[int, list[tuple[str, dict[str, object]]]]:

@@ -33,8 +33,13 @@ def shape_text(shape: Sequence[int]) -> str:
 
 
 def interval_text(interval: Interval) -> str:
-    """Return an interval of accuracies as people write it: 0.916–0.965."""
-    return f"{interval.low:.3f}–{interval.high:.3f}"
+    """Return an interval as people write it.
+
+    >>> interval_text(Interval(0.916, 0.965)), interval_text(Interval(-0.01, 0.02))
+    ('0.916–0.965', '−0.010 to 0.020')
+    """
+    between = " to " if interval.low < 0 else "–"
+    return f"{interval.low:.3f}{between}{interval.high:.3f}".replace("-", "−")
 
 
 def verdict_of(score: Score, reference: float) -> Verdict:

@@ -93,6 +93,14 @@ def data_uri(pixels: np.ndarray) -> str:
     return f"data:image/jpeg;base64,{base64.b64encode(stream.getvalue()).decode()}"
 
 
+def picture(pixels: np.ndarray, x: float, y: float, side: float) -> str:
+    """Return an SVG image of uint8 (h, w, 3) pixels, at their own resolution."""
+    return (
+        f'<image x="{x:.1f}" y="{y:.1f}" width="{side:.1f}" height="{side:.1f}" '
+        f'xlink:href="{data_uri(pixels)}"/>'
+    )
+
+
 def one_image_a_class(inputs: ReportInputs) -> Figure | None:
     """Return Figure 1; None without images."""
     if not inputs.images:

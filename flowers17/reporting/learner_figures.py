@@ -2,11 +2,9 @@
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from flowers17.reporting.collect import ReportInputs
 from flowers17.reporting.drawing import MUTED, WIDTH, canvas, say, svg_text
-from flowers17.reporting.figures import Figure, data_uri, drawn
+from flowers17.reporting.figures import Figure, drawn, picture
 from flowers17.reporting.learner_cells import augmentation_title, learner_title
 from flowers17.reporting.learning_curves import Curves, grid_svg, is_cut
 from flowers17.reporting.records import Training
@@ -79,7 +77,7 @@ def augmentation_examples(inputs: ReportInputs) -> Figure | None:
     side = (WIDTH - gap * (examples.shape[1] - 1)) / examples.shape[1]
     side = min(side, first)
     top = first + 2 * gap
-    pictures = [_picture(original, 0, gap, first)]
+    pictures = [picture(original, 0, gap, first)]
     with canvas(top + len(names) * (label + side + gap), salt="figure-3b") as (figure, axes):
         say(axes, first + 10, gap + first / 2 - 7, "the image itself", ha="left", weight="bold")
         seen = "validation always sees images as they are"
@@ -90,7 +88,7 @@ def augmentation_examples(inputs: ReportInputs) -> Figure | None:
             say(axes, 0, y + 9, what, ha="left", weight="bold")
             say(axes, 92, y + 9, _DOES.get(name, ""), ha="left", color=MUTED)
             pictures += [
-                _picture(one, column * (side + gap), y + label, side)
+                picture(one, column * (side + gap), y + label, side)
                 for column, one in enumerate(draws)
             ]
         text = svg_text(figure)
@@ -102,11 +100,3 @@ def augmentation_examples(inputs: ReportInputs) -> Figure | None:
     caption = f"Rendered flowers, drawn from code. {caption}" if inputs.is_rendered else caption
     used = (artifact.reference,)
     return drawn("3b", "What the augmentations do to an image", caption, text, used)
-
-
-def _picture(pixels: np.ndarray, x: float, y: float, side: float) -> str:
-    """Return an SVG image of uint8 (h, w, 3) pixels, at their own resolution."""
-    return (
-        f'<image x="{x:.1f}" y="{y:.1f}" width="{side:.1f}" height="{side:.1f}" '
-        f'xlink:href="{data_uri(pixels)}"/>'
-    )

@@ -10,7 +10,8 @@ from flowers17.reporting.collect import ReportInputs, inputs_of
 
 _ORDER = (
     *("archive", "images", "duplicates", "splits", "datasheet"),
-    *("split", "augmentations", "training", "weights", "features", "rows"),
+    *("split", "folds", "fold", "augmentations", "training", "weights", "features", "rows"),
+    *("fitted", "out_of_fold", "stacking"),
 )
 
 

@@ -1,5 +1,6 @@
 """The report as one HTML page: no request to anywhere, readable on a phone and on paper."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -8,6 +9,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from flowers17.reporting.collect import ReportInputs
+from flowers17.reporting.ensemble_cells import capital, ensemble_title, split_title, tag_of
+from flowers17.reporting.ensemble_paired_tables import best_ensemble
 from flowers17.reporting.feature_tables import (
     best_over_repeats,
     evaluation_title,
@@ -23,6 +26,7 @@ from flowers17.reporting.reference import (
     BEST_SINGLE_NETWORK,
     CONTENTS,
     PARTS,
+    STACKING_OF_TABLE_5,
     PartName,
 )
 from flowers17.reporting.results import shown_settings
@@ -33,6 +37,13 @@ TABLE_FOLD = 30
 # The table that a figure is shown behind, or nothing: before all tables. Others come last.
 _BEHIND = {"1": "", "1b": "", "2": "2", "3": "3", "3b": "3", "4": "3", "4b": "3c"}
 _BEHIND |= {"7": "", "7b": "8"}
+# Ensembles: the letter after the number is that of the table, and there is one for each ensemble.
+_OF_ENSEMBLES = (
+    (re.compile(r"5([b-z]*)$"), r"4\1"),
+    (re.compile(r"5([b-z]*)-(confusion|pairs)$"), r"5\1"),
+    (re.compile(r"5[b-z]*-reliability$"), "5-calibration"),
+    (re.compile(r"6([b-z]*)$"), r"6\1"),
+)
 
 
 @dataclass(frozen=True)
@@ -75,7 +86,7 @@ def highlights(inputs: ReportInputs, tables: Sequence[Table]) -> list[Highlight]
                 tag,
             )
         )
-    found += _from_scratch(inputs)
+    found += _from_scratch(inputs) + _ensemble(inputs)
     judged = [
         cell.verdict
         for table in tables
@@ -117,14 +128,42 @@ def _from_scratch(inputs: ReportInputs) -> list[Highlight]:
     return []
 
 
+def _ensemble(inputs: ReportInputs) -> list[Highlight]:
+    """Return the best ensemble, by the method that was chosen on the training images."""
+    best = best_ensemble(inputs)
+    if not best:
+        return []
+    one, score = best.first, best.first.score(best.first.chosen_correct)
+    differs = bool(inputs.data_differences_in_short)
+    compared = "" if differs else f"; the study’s {STACKING_OF_TABLE_5:.3f}"
+    interval = best.over.interval if best.over else score.interval
+    where = f"mean over {best.over.n_splits} clean splits" if best.over else split_title(one)
+    between = f", {interval_text(interval)}" if interval else ""
+    detail = f"{capital(ensemble_title(inputs, one.name))}{between}{compared}"
+    label, tag = f"best ensemble, {where}", tag_of(inputs, one.name)
+    return [Highlight(f"{best.accuracy:.3f}", label, detail, "table-5-paired", tag)]
+
+
+def behind(number: str) -> str | None:
+    """Return the table that a figure is shown behind; empty: before all tables; None: at the end.
+
+    >>> behind("3b"), behind("1"), behind("5c-pairs"), behind("9")
+    ('3', '', '5c', None)
+    """
+    for pattern, table in _OF_ENSEMBLES:
+        if found := pattern.match(number):
+            return found.expand(table)
+    return _BEHIND.get(number)
+
+
 def in_order(tables: Sequence[Table], figures: Sequence[Figure]) -> list[Table | Figure]:
     """Return a part's tables and figures in the order in which the page shows them."""
     numbers = {table.number for table in tables}
-    ordered: list[Table | Figure] = [one for one in figures if _BEHIND.get(one.number) == ""]
+    ordered: list[Table | Figure] = [one for one in figures if behind(one.number) == ""]
     for table in tables:
         ordered.append(table)
-        ordered += [one for one in figures if _BEHIND.get(one.number) == table.number]
-    return ordered + [one for one in figures if _BEHIND.get(one.number, "-") not in {"", *numbers}]
+        ordered += [one for one in figures if behind(one.number) == table.number]
+    return ordered + [one for one in figures if behind(one.number) not in {"", *numbers}]
 
 
 @dataclass(frozen=True)
@@ -196,8 +235,13 @@ def page(
         },
         "reasons": {
             "a1": reasons(inputs.untrained),
+            "a2": reasons(inputs.uncombined),
             "b1": reasons(
-                {k: why for k, why in inputs.missing.items() if k not in inputs.untrained}
+                {
+                    label: why
+                    for label, why in inputs.missing.items()
+                    if label not in inputs.untrained and label not in inputs.uncombined
+                }
             ),
         },
         "needs_weights": any(label.startswith("features ") for label in inputs.missing),

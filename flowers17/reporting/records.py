@@ -160,12 +160,23 @@ class Training:
         """In what the study's recipe was changed, in short; empty for our own recipe."""
         if self.recipe_name != "report":
             return ""
-        wanted = PLAIN_EPOCHS if self.augmentation == "none" else AUGMENTED_EPOCHS
-        same = self.recipe.model_dump(exclude=_FREE) == RecipeSettings().model_dump(exclude=_FREE)
-        parts = [] if same else ["another recipe"]
-        if self.epochs != wanted:
-            parts.append(f"{self.epochs} epoch{'s' * (self.epochs != 1)}")
-        return ", ".join(parts)
+        return recipe_tag(self.recipe, self.epochs, augmented=self.augmentation != "none")
+
+    @property
+    def of_an_ensemble(self) -> bool:
+        """Whether it serves an ensemble only: on a fold, or as long as its folds found best."""
+        refit = any(name.startswith("fold-") for name in inputs_of(self.artifact))
+        return refit or self.score.kind == "fold"
+
+
+def recipe_tag(recipe: RecipeSettings, epochs: int, *, augmented: bool) -> str:
+    """Return in what a recipe, for that many epochs, differs from the study's, in short."""
+    wanted = AUGMENTED_EPOCHS if augmented else PLAIN_EPOCHS
+    same = recipe.model_dump(exclude=_FREE) == RecipeSettings().model_dump(exclude=_FREE)
+    parts = [] if same else ["another recipe"]
+    if epochs != wanted:
+        parts.append(f"{epochs} epoch{'s' * (epochs != 1)}")
+    return ", ".join(parts)
 
 
 def over_repeats(scores: Iterable[Score]) -> MeanSpread | None:

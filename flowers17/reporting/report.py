@@ -7,6 +7,11 @@ from flowers17.artifacts import canonical_json
 from flowers17.reporting.collect import ReportInputs
 from flowers17.reporting.confusion_figures import confusion_matrix
 from flowers17.reporting.data_tables import classes_table, datasheet_table, duplicates_table
+from flowers17.reporting.ensemble_calibration import reliability_figures
+from flowers17.reporting.ensemble_confusions import confused_pairs, confusion_matrices
+from flowers17.reporting.ensemble_figures import forward_passes, importance_figures
+from flowers17.reporting.ensemble_paired_tables import best_ensemble
+from flowers17.reporting.ensemble_tables import ensemble_tables
 from flowers17.reporting.feature_figures import forward_pass, overview
 from flowers17.reporting.feature_tables import (
     best_over_repeats,
@@ -41,6 +46,7 @@ def all_tables(inputs: ReportInputs) -> dict[PartName, list[Table]]:
     return {
         "data": data if inputs.images else [],
         "a1": learner_tables(inputs),
+        "a2": ensemble_tables(inputs),
         "b1": features if inputs.has_features else [],
     }
 
@@ -55,10 +61,18 @@ def all_figures(inputs: ReportInputs) -> dict[PartName, list[Figure]]:
         augmented_curves(inputs, 4, "mk-3"),
         own_curves(inputs),
     ]
+    ensembles = [
+        *forward_passes(inputs),
+        *confusion_matrices(inputs),
+        *confused_pairs(inputs),
+        *reliability_figures(inputs),
+        *importance_figures(inputs),
+    ]
     features = [forward_pass(inputs), overview(inputs), confusion_matrix(inputs)]
     return {
         "data": [one for one in data if one],
         "a1": [one for one in learners if one],
+        "a2": ensembles,
         "b1": [one for one in features if one],
     }
 
@@ -108,4 +122,8 @@ def report_metrics(inputs: ReportInputs, tables: list[Table]) -> dict[str, Any]:
         found["best accuracy from scratch (report)"] = round(trained.score.accuracy, 4)
     if clean:
         found["best mean accuracy from scratch (clean splits)"] = round(clean[1].mean, 4)
+    ensemble = best_ensemble(inputs)
+    if ensemble:
+        where = "clean splits" if ensemble.over else ensemble.first.split
+        found[f"best ensemble accuracy ({where})"] = round(ensemble.accuracy, 4)
     return found

@@ -9,8 +9,10 @@ from flowers17.errors import InvalidInput
 from flowers17.reporting.metrics import (
     Interval,
     accuracy_interval,
+    difference_interval,
     holm,
     mcnemar,
+    mean_difference,
     mean_spread,
     within,
 )
@@ -129,3 +131,45 @@ def test_within_includes_the_ends() -> None:
         True,
         False,
     ]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "low", "high"),
+    [
+        # Newcombe 1998, Statistics in Medicine 17:873, table II, method 10 (hybrid score)
+        ((56, 70), (48, 80), 0.0524, 0.3339),
+        ((9, 10), (3, 10), 0.1705, 0.8090),
+        ((6, 7), (2, 7), 0.0582, 0.8062),
+        ((5, 56), (0, 29), -0.0381, 0.1926),
+        ((0, 10), (0, 20), -0.1611, 0.2775),
+        ((0, 10), (0, 10), -0.2775, 0.2775),
+        ((10, 10), (0, 20), 0.6791, 1.0000),
+        ((10, 10), (0, 10), 0.6075, 1.0000),
+    ],
+)
+def test_interval_of_a_difference_is_newcombes(
+    first: tuple[int, int], second: tuple[int, int], low: float, high: float
+) -> None:
+    interval = difference_interval(*first, *second)
+    assert (round(interval.low, 4), round(interval.high, 4)) == (low, high)
+
+
+def test_interval_of_a_difference_turned_round_is_its_mirror_image() -> None:
+    low, high = difference_interval(300, 1020, 200, 340)
+    assert difference_interval(200, 340, 300, 1020) == pytest.approx((-high, -low))
+
+
+def test_difference_of_what_cannot_be_counted_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="got 5 of 0"):
+        difference_interval(3, 4, 5, 0)
+
+
+def test_mean_difference_may_be_negative_where_a_mean_accuracy_may_not() -> None:
+    values, sizes = [-0.02, 0.01, -0.05], {"n_train": 1020, "n_validation": 340}
+    over = mean_difference(values, **sizes)
+    shifted = mean_spread([value + 0.5 for value in values], **sizes)
+    assert over.interval is not None
+    assert shifted.interval is not None
+    assert over.mean == pytest.approx(-0.02)
+    assert over.interval == pytest.approx([end - 0.5 for end in shifted.interval])
+    assert over.interval.low < -0.05

@@ -4,6 +4,7 @@ import math
 from itertools import pairwise
 
 from flowers17.reporting.reference import (
+    AVERAGE_OF_TABLE_5,
     BEST_OF_TABLE_8,
     BEST_SINGLE_NETWORK,
     CLASSIFIERS,
@@ -13,9 +14,13 @@ from flowers17.reporting.reference import (
     LEARNERS,
     N_CLASSES,
     PARTS,
+    STACKING_OF_TABLE_5,
     TABLE_1,
     TABLE_2,
     TABLE_3,
+    TABLE_4,
+    TABLE_5,
+    TABLE_6,
     TABLE_7,
     TABLE_8,
 )
@@ -39,16 +44,34 @@ def test_contents_hold_tables_1_to_10_and_figures_1_to_8_in_known_parts() -> Non
     assert {one.part for one in CONTENTS} <= {part.name for part in PARTS}
 
 
-def test_blocks_of_table_1_meet_its_counts_and_parameters_exactly() -> None:
-    assert set(TABLE_1) < set(LEARNERS)
-    for shape in TABLE_1.values():
+def test_blocks_of_tables_1_and_4_meet_their_counts_and_parameters_exactly() -> None:
+    assert set(TABLE_1) | set(TABLE_4) == set(LEARNERS)
+    for shape in (TABLE_1 | TABLE_4).values():
         assert shape.n_convolutions == sum(len(block) for block in shape.blocks)
         assert shape.n_poolings == len(shape.blocks)
         filters = [3, *(one for block in shape.blocks for one in block)]
         weights = sum(9 * a * b + b for a, b in pairwise(filters))
-        flat = filters[-1] * (IMAGE_SIZE // 2 ** len(shape.blocks)) ** 2
+        side = IMAGE_SIZE
+        for block in shape.blocks:
+            side = (side - 2 * len(block) * (shape.padding == "valid")) // 2
+        flat = filters[-1] * side**2
         weights += (flat + 1) * shape.units + (shape.units + 1) * N_CLASSES
         assert weights == shape.n_parameters
+
+
+def test_operations_of_mk_4_are_those_of_convolutions_that_lose_their_edge() -> None:
+    products = 9 * 3 * 32 * 126**2 + 9 * 32 * 32 * 124**2
+    products += 9 * 32 * 64 * 60**2 + 9 * 64 * 64 * 58**2
+    products += 9 * 64 * 128 * 27**2 + 9 * 128 * 256 * 25**2
+    products += 12 * 12 * 256 * 512 + 512 * 17
+    assert TABLE_4["mk-4"].n_operations == 2 * products
+
+
+def test_tables_4_to_6_are_of_the_same_five_and_their_best_is_that_of_table_10() -> None:
+    assert list(TABLE_4) == list(TABLE_5) == list(TABLE_6)
+    assert BEST_SINGLE_NETWORK == TABLE_5["mk-3"] == 0.788
+    assert max(TABLE_5.values()) < AVERAGE_OF_TABLE_5 < STACKING_OF_TABLE_5 == 0.820
+    assert abs(sum(TABLE_6.values()) - 1) < 5 * 0.0005
 
 
 def test_operations_of_mk_3_are_those_counted_by_hand() -> None:
