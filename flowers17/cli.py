@@ -1,7 +1,8 @@
-"""The command `flowers17`: run, plan, show, serve, recover, gc, doctor, settings.
+"""The command `flowers17`: run, plan, predict, show, serve, recover, gc, doctor, settings.
 
 Exit codes: 0 done; 1 a stage failed or something needs attention; 2 a wrong option, setting or
-input.
+input. One long module, since the options of all commands stand together; what they do is in
+`commands`.
 """
 
 import json
@@ -19,9 +20,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from flowers17.artifacts import Store
+from flowers17.config import Places
 from flowers17.errors import Flowers17Error, InvalidInput
 from flowers17.profiles import PROFILES
-from flowers17.request import request_from
+from flowers17.request import request_from, validated
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -37,8 +39,16 @@ class Flow(StrEnum):
     dataset = "dataset"
     learners = "learners"
     features = "features"
+    ensemble = "ensemble"
     report = "report"
     study = "study"
+
+
+class By(StrEnum):
+    """What an ensemble's members are."""
+
+    refit = "refit"
+    average = "average"
 
 
 FlowArgument = Annotated[Flow, typer.Argument(help="which flow", show_default=False)]
@@ -156,6 +166,64 @@ def plan(
     out.print(table)
     n_run = sum(step.action == "run" for step in steps)
     out.print(f"{n_run} would run, {len(steps) - n_run} would be reused", highlight=False)
+
+
+@app.command()
+def predict(
+    images: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="IMAGE",
+            help="files, folders with all below them, or - for paths on standard input",
+            show_default=False,
+        ),
+    ] = None,
+    store: StoreOption = Path("store"),
+    model: Annotated[
+        str | None,
+        typer.Option(help="a name that --list shows, or STAGE/KEY", show_default="the best"),
+    ] = None,
+    by: Annotated[
+        By, typer.Option(help="an ensemble's members: their refits, or averaged fold models")
+    ] = By.refit,
+    weights_dir: WeightsDir = None,
+    device: Device = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="a JSON object an image, a line")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="CSV, a line an image")] = False,
+    list_models: Annotated[
+        bool, typer.Option("--list", help="only list what the store can predict with")
+    ] = False,
+) -> None:
+    """Tell the class of images by an ensemble, network or classifier of a store."""
+    if as_json and as_csv:
+        raise typer.BadParameter("expected one of --json and --csv, got both")
+    if not images and not list_models:
+        raise typer.BadParameter("expected images: files, folders, or - for standard input")
+    place = existing_store(store)
+    from flowers17.commands import predicting
+
+    if list_models:
+        found = predicting.models(place)
+        if as_json:
+            print(json.dumps(found, indent=1))
+        else:
+            out.print(predicting.models_table(found), highlight=False)
+        return
+    try:
+        all_used = predicting.predict(
+            images or [],
+            store=place,
+            name=model,
+            by=by.value,
+            weights_dir=weights_dir,
+            device=validated(Places, {"device": device}).device,
+            form="json" if as_json else "csv" if as_csv else "table",
+            err=err,
+        )
+    except KeyboardInterrupt:
+        err.print("interrupted")
+        raise typer.Exit(130) from None
+    raise typer.Exit(0 if all_used else 1)
 
 
 @app.command()

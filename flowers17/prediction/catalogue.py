@@ -1,0 +1,166 @@
+"""What a store can predict with: names, scores, and which is taken when none is named.
+
+Reads manifests and `result.json` only, whose digest is checked; what is chosen is verified whole
+when it is opened.
+"""
+
+import json
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+from flowers17.artifacts import Store, read_sha256
+from flowers17.errors import ArtifactMissing, InvalidInput
+
+Kind = Literal["network", "classifier", "ensemble"]
+Place = tuple[str, str]
+KINDS: Mapping[str, Kind] = {
+    "training": "network",
+    "fitted": "classifier",
+    "stacking": "ensemble",
+}
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A model of a store: its manifest, and what its `result.json` says of it."""
+
+    manifest: Mapping[str, Any]
+    result: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        """How people call it, e.g. `mk-2 wide, report split`."""
+        return str(self.manifest["label"])
+
+    @property
+    def kind(self) -> Kind:
+        """What it is."""
+        return KINDS[self.manifest["stage"]]
+
+    @property
+    def place(self) -> Place:
+        """Its stage and key."""
+        return self.manifest["stage"], self.manifest["key"]
+
+    @property
+    def share(self) -> float:
+        """What it is ranked by: the share of images that it gets right.
+
+        Of an ensemble's chosen method, cross-validated over the training images; of others, of
+        the validation images.
+        """
+        if self.kind != "ensemble":
+            return float(self.result["n_correct"] / self.result["n_validation"])
+        chosen = self.result["chosen"]
+        method = next(
+            one
+            for one in self.result["methods"]
+            if (one["method"], one["by"]) == (chosen["method"], chosen["by"])
+        )
+        return float(method["cross_validated"] / self.result["n_train"])
+
+
+class Catalogue:
+    """The models of a store. Those on single folds of an ensemble go by STAGE/KEY only."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._manifests = {(one["stage"], one["key"]): one for one in store.manifests()}
+
+    @cached_property
+    def entries(self) -> list[Entry]:
+        """The newest model of each name, by kind and name."""
+        newest = {one.name: one for one in sorted(self._models.values(), key=_age)}
+        return sorted(newest.values(), key=lambda one: (one.kind, one.name))
+
+    def named(self, name: str) -> Entry:
+        """Return the model of a name, the newest of several, or of `STAGE/KEY`, shortened or not.
+
+        Raises InvalidInput with the names that there are.
+        """
+        for one in self.entries:
+            if one.name == name:
+                return one
+        stage, slash, key = name.partition("/")
+        found = [
+            one
+            for place, one in self._manifests.items()
+            if slash and key and place[0] == stage and place[1].startswith(key)
+        ]
+        if stage in KINDS and len(found) == 1:
+            return Entry(found[0], self._result(found[0]) or {})
+        there = "; ".join(one.name for one in self.entries) or "none: run `flowers17 run` first"
+        raise InvalidInput(
+            f"model {name!r}: expected a name in the store {self._store.root}, or STAGE/KEY of "
+            f"one; there are: {there}"
+        )
+
+    def default(self) -> tuple[Entry, str]:
+        """Return the best model, and in words why it is that.
+
+        The ensemble with the best cross-validated share in the newest study that has one; else
+        one of the store; else the network with the best validation accuracy, in the same order.
+        Raises ArtifactMissing if there is neither.
+        """
+        ranked: tuple[tuple[Kind, str], ...] = (
+            ("ensemble", "the ensemble with the best cross-validated share"),
+            ("network", "the network with the best validation accuracy"),
+        )
+        for kind, why in ranked:
+            for where, pool in self._pools():
+                found = [one for one in pool if one.kind == kind]
+                if found:
+                    return max(found, key=lambda one: (one.share, *_age(one))), f"{why} {where}"
+        raise ArtifactMissing(
+            f"{self._store.root}: expected a trained network or an ensemble, found none; run "
+            "`flowers17 run learners` first"
+        )
+
+    def _pools(self) -> Iterator[tuple[str, list[Entry]]]:
+        """Yield the models of each study, newest first, then those of the whole store."""
+        studies = [one for (stage, _), one in self._manifests.items() if stage == "study"]
+        for study in sorted(studies, key=lambda one: (one["created"], one["key"]), reverse=True):
+            places = self._reachable(study)
+            found = [self._models[place] for place in places if place in self._models]
+            yield "of the newest study that has one", found
+        yield "of the store", self.entries
+
+    def _reachable(self, manifest: Mapping[str, Any]) -> set[Place]:
+        """Return the places of an artifact and of all that it was made from."""
+        waiting, seen = [(manifest["stage"], manifest["key"])], set()
+        while waiting:
+            place = waiting.pop()
+            if place in self._manifests and place not in seen:
+                seen.add(place)
+                inputs = self._manifests[place]["inputs"].values()
+                waiting += [(one["stage"], one["key"]) for one in inputs if one]
+        return seen
+
+    @cached_property
+    def _models(self) -> dict[Place, Entry]:
+        """The models by stage and key, but those on single folds."""
+        found = {}
+        for place, manifest in self._manifests.items():
+            result = self._result(manifest) if place[0] in KINDS else None
+            if result is not None and result.get("kind") != "fold":
+                found[place] = Entry(manifest, result)
+        return found
+
+    def _result(self, manifest: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """Return an artifact's `result.json`, or None with a warning if it is not as published."""
+        path = self._store.folder(manifest["stage"], manifest["key"]) / "result.json"
+        try:
+            if read_sha256(path) == manifest["files"]["result.json"]["sha256"]:
+                return dict(json.loads(path.read_text()))
+        except (OSError, KeyError):
+            pass
+        logger.warning("%s: not as it was published; %s is passed over", path, manifest["label"])
+        return None
+
+
+def _age(one: Entry) -> tuple[str, str]:
+    return one.manifest["created"], one.manifest["key"]

@@ -1,0 +1,88 @@
+"""A classifier on features: fitted again on its split's training images for each block.
+
+Fitting is deterministic and a matter of seconds, so that no fitted scikit-learn model has to be
+stored or read.
+"""
+
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from flowers17.artifacts import Artifact
+from flowers17.config import ClassifierSettings
+from flowers17.data.splits import Split
+from flowers17.prediction.features import FeatureMap, RowSpace
+from flowers17.prediction.models import Answers, Loader
+from flowers17.prediction.pictures import Block
+from flowers17.seeds import derived_seed
+from flowers17.transfer.classifiers import fitted_proba
+from flowers17.transfer.rowspace import side_by_side
+
+
+class Classifier:
+    """The classifier of an artifact of stage `fitted`."""
+
+    n_at_once = 1024
+
+    def __init__(self, artifact: Artifact, loader: Loader) -> None:
+        self._artifact, self._loader = artifact, loader
+        self._config = artifact.manifest["material"]["config"]
+        self._inputs = artifact.manifest["inputs"]
+        self.name: str = artifact.manifest["label"]
+        self.classes = tuple(artifact.json("result")["classes"])
+        self._maps = self._feature_maps()
+        self.sizes = frozenset(one.size for one in self._maps)
+
+    def answers(self, block: Block) -> Answers:
+        """Return class probabilities: float64 (n, c)."""
+        split = self._loader.artifact(self._inputs["split"])
+        train = split.array("train")
+        n_train, n_new = len(train), len(block.paths)
+        config = self._config
+        unknown = np.zeros(n_new, np.int64)
+        proba = fitted_proba(
+            config["classifier"],
+            ClassifierSettings.model_validate({config["classifier"]: config["hyperparameters"]}),
+            **self._read(train, block),
+            labels=np.concatenate([split.array("labels")[train], unknown]),
+            split=Split(
+                split.json("split")["name"],
+                split.json("split")["kind"],
+                None,
+                np.arange(n_train),
+                np.arange(n_train, n_train + n_new),
+            ),
+            seed=derived_seed(self._artifact.manifest["material"]["seed"] or 0, "fitted"),
+        )
+        return Answers(proba[n_train:])
+
+    def _read(self, train: np.ndarray, block: Block) -> dict[str, Any]:
+        """Return what the classifier reads of the training images, then of the new ones."""
+        if self._space is None:
+            stored = side_by_side([one.stored()[train] for one in self._maps])
+            return {
+                "features": np.vstack([stored, side_by_side([m.of(block) for m in self._maps])])
+            }
+        rows = self._space.rows[train]
+        inside = np.column_stack([rows, np.zeros(len(rows))])
+        return {"rows": np.vstack([inside, self._space.of(block)])}
+
+    def _feature_maps(self) -> list[FeatureMap]:
+        inputs = self._inputs
+        if "rows" in inputs:
+            inputs = self._loader.artifact(inputs["rows"]).manifest["inputs"]
+        references = [inputs[name] for name in self._config["maps"]]
+        return [
+            self._loader.once(one, lambda found: FeatureMap(found, self._loader))
+            for one in references
+        ]
+
+    @cached_property
+    def _space(self) -> RowSpace | None:
+        if "rows" not in self._inputs:
+            return None
+        space: RowSpace = self._loader.once(
+            self._inputs["rows"], lambda found: RowSpace(found, self._maps)
+        )
+        return space

@@ -1,0 +1,98 @@
+"""An ensemble: its members' probabilities, combined by the method that its study chose.
+
+The meta-learner is fitted again from the stored out-of-fold probabilities: that is deterministic
+and takes seconds, and so nothing has to be unpickled.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from flowers17.artifacts import Artifact
+from flowers17.ensemble.averaging import averaged, weighted
+from flowers17.ensemble.calibration import tempered
+from flowers17.ensemble.meta_learners import fitted, probabilities
+from flowers17.prediction.models import Answers, By, Loader, Model
+from flowers17.prediction.pictures import Block
+from flowers17.seeds import derived_seed
+
+
+class Ensemble:
+    """The ensemble of an artifact of stage `stacking`.
+
+    opened: returns the model of a reference. by: whether its members are their refits, or the
+    averages of their fold models. method: how the members are combined, as `result.json` names it.
+    """
+
+    def __init__(
+        self,
+        artifact: Artifact,
+        loader: Loader,
+        opened: Callable[[Mapping[str, str]], Model],
+        by: By = "refit",
+    ) -> None:
+        self._result = artifact.json("result")
+        self._seed = derived_seed(artifact.manifest["material"]["seed"] or 0, "stacking")
+        self._found = loader.artifact(artifact.manifest["inputs"]["out_of_fold"])
+        self.name: str = artifact.manifest["label"]
+        self.classes = tuple(self._result["classes"])
+        self.method: str = self._result["chosen"]["method"]
+        self.by = by
+        self._models = self._members(opened)
+        models = [model for member in self._models for model in member]
+        self.sizes = frozenset(size for one in models for size in one.sizes)
+        self.n_at_once = max(one.n_at_once for one in models)
+
+    def answers(self, block: Block) -> Answers:
+        """Return calibrated class probabilities, float64 (n, c), and those of the members."""
+        members = self.member_probabilities(block)
+        return Answers(tempered(self.combined(members), self._temperature), members)
+
+    def member_probabilities(self, block: Block) -> np.ndarray:
+        """Return what each member says of a block's images: float32 (m, n, c)."""
+        return np.stack(
+            [
+                np.mean(
+                    [one.answers(block).proba.astype(np.float32) for one in models],
+                    axis=0,
+                    dtype=np.float32,
+                )
+                for models in self._models
+            ]
+        )
+
+    def combined(self, members: np.ndarray) -> np.ndarray:
+        """Return what the method makes of members' probabilities, not calibrated: (n, c)."""
+        if self.method == "average":
+            return averaged(members)
+        if self.method == "weighted_average":
+            weights = self._result["weights"]
+            return weighted(members, np.array([weights[name] for name in self._result["members"]]))
+        return probabilities(self._meta_learner, np.concatenate(members, axis=1))
+
+    @cached_property
+    def _meta_learner(self) -> Any:
+        rows = self._found.array("folds") >= 0
+        matrix, labels = self._found.array("out-of-fold"), self._found.array("labels")
+        return fitted(self.method, matrix[rows], labels[rows], seed=self._seed)
+
+    @property
+    def _temperature(self) -> float:
+        return next(
+            float(one["temperature"])
+            for one in self._result["methods"]
+            if (one["method"], one["by"]) == (self.method, self.by)
+        )
+
+    def _members(self, opened: Callable[[Mapping[str, str]], Model]) -> list[list[Model]]:
+        inputs = self._found.manifest["inputs"]
+        described = self._found.json("members")
+        roles = ["refit"]
+        if self.by == "average":
+            roles = [str(number) for number in range(1, described["n_folds"] + 1)]
+        return [
+            [opened(inputs[f"{one['name']}/{role}"]) for role in roles]
+            for one in described["members"]
+        ]

@@ -1,0 +1,144 @@
+"""Features of new images by a stored map's own extractor, and their row-space coordinates."""
+
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from flowers17.artifacts import Artifact
+from flowers17.errors import ChecksumMismatch, WeightsMissing
+from flowers17.prediction.models import Loader
+from flowers17.prediction.pictures import Block
+from flowers17.seeds import derived_seed
+from flowers17.transfer.extractors import build_extractor, feature_maps
+from flowers17.transfer.rowspace import COLUMNS_PER_BLOCK, normalised, one_thread
+from flowers17.transfer.weights import resolve_weights
+
+if TYPE_CHECKING:
+    import keras
+
+
+class FeatureMap:
+    """The feature map of an artifact of stage `features`.
+
+    size: side of the squares that its extractor is given.
+    """
+
+    def __init__(self, artifact: Artifact, loader: Loader) -> None:
+        self._artifact, self._loader = artifact, loader
+        self._config = artifact.manifest["material"]["config"]
+        images = loader.artifact(artifact.manifest["inputs"]["images"])
+        self.size = int(images.manifest["material"]["config"]["size"])
+
+    def stored(self) -> np.ndarray:
+        """Return the features of the data set's images: float32 (n, d)."""
+        return self._artifact.array("features")
+
+    def of(self, block: Block) -> np.ndarray:
+        """Return the features of a block's images: float32 (k, d)."""
+
+        def features() -> np.ndarray:
+            return feature_maps(
+                self._extractor,
+                block.squares[self.size],
+                extractor=self._config["extractor"],
+                input_size=self._config["input_size"],
+                pooling=self._config["pooling"],
+            )
+
+        return np.asarray(block.once(f"features {self._artifact.reference.key}", features))
+
+    @cached_property
+    def _extractor(self) -> "keras.Model":
+        path = self._weights_path()
+        seed = derived_seed(self._artifact.manifest["material"]["seed"] or 0, "features")
+        with self._loader.building("float32"):
+            return build_extractor(
+                self._config["extractor"],
+                input_size=self._config["input_size"],
+                weights_path=path,
+                seed=seed,
+            )
+
+    def _weights_path(self) -> Path | None:
+        """Return the file of the weights that the features were computed with; None if drawn."""
+        kind, sha256 = (self._config["weights"][name] for name in ("kind", "sha256"))
+        extractor = self._config["extractor"]
+        if kind == "random":
+            return None
+        if kind == "download":
+            downloaded = self._loader.artifact(self._artifact.manifest["inputs"]["weights"])
+            return next(downloaded.path.glob("*.h5"))
+        found = resolve_weights(extractor, self._loader.weights_dir)
+        if found.path is None:
+            raise WeightsMissing(
+                f"{extractor}: expected the weights with sha256 {sha256[:12]}…, which the stored "
+                "features were computed with, found none; give their folder as --weights-dir"
+            )
+        if found.sha256 != sha256:
+            raise ChecksumMismatch(
+                f"{found.path}: expected the weights that the stored features were computed with, "
+                f"sha256 {sha256[:12]}…, got {str(found.sha256)[:12]}…; give the folder of those "
+                "as --weights-dir"
+            )
+        return found.path
+
+
+class RowSpace:
+    """The row space of an artifact of stage `rows`, into which new images are placed."""
+
+    def __init__(self, artifact: Artifact, maps: Sequence[FeatureMap]) -> None:
+        self._artifact, self._maps = artifact, maps
+        self.rows = artifact.array("rows")
+
+    def of(self, block: Block) -> np.ndarray:
+        """Return the coordinates of a block's images: float64 (k, r + 1), as `coordinates` does."""
+
+        def placed() -> np.ndarray:
+            new = [normalised(one.of(block)) for one in self._maps]
+            return coordinates(self.rows, inner_products(new, self._stored), inner_squares(new))
+
+        return np.asarray(block.once(f"rows {self._artifact.reference.key}", placed))
+
+    @cached_property
+    def _stored(self) -> list[np.ndarray]:
+        return [normalised(one.stored()) for one in self._maps]
+
+
+def coordinates(rows: np.ndarray, products: np.ndarray, squares: np.ndarray) -> np.ndarray:
+    """Return coordinates of new images in a row space: float64 (k, r + 1).
+
+    rows: float64 (n, r), as `rowspace.row_space` returns them: columns are orthogonal. products:
+    float64 (k, n), inner products of new and stored features; squares: (k,), of new ones with
+    themselves. The last coordinate is how far an image lies outside the space, 0 for the stored
+    ones, so that inner products with these and distances to them equal those of the features.
+    """
+    inside = products @ rows / (rows**2).sum(axis=0)
+    outside = np.maximum(squares - (inside**2).sum(axis=1), 0)
+    return np.column_stack([inside, np.sqrt(outside)])
+
+
+def inner_products(new: Sequence[np.ndarray], stored: Sequence[np.ndarray]) -> np.ndarray:
+    """Return inner products of rows of `rowspace.side_by_side`: float64 (k, n).
+
+    new, stored: by map, the normalised features, float32 (k, d) and (n, d).
+    """
+    found = np.zeros((len(new[0]), len(stored[0])))
+    with one_thread():
+        for one, other in zip(new, stored, strict=True):
+            for columns in _column_blocks(one.shape[1]):
+                left, right = (part[:, columns].astype(np.float64) for part in (one, other))
+                found += left @ right.T
+    return found / len(new)
+
+
+def inner_squares(new: Sequence[np.ndarray]) -> np.ndarray:
+    """Return the inner products of rows with themselves: float64 (k,)."""
+    return np.mean([np.square(one, dtype=np.float64).sum(axis=1) for one in new], axis=0)
+
+
+def _column_blocks(n_columns: int) -> Iterator[slice]:
+    for start in range(0, n_columns, COLUMNS_PER_BLOCK):
+        yield slice(start, start + COLUMNS_PER_BLOCK)

@@ -1,0 +1,91 @@
+"""What every model is asked, and how the artifacts that it needs are opened."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+
+from flowers17.artifacts import Artifact, Reference, Store
+from flowers17.config import DeviceName
+from flowers17.learners.devices import Precision, chosen_device, prepare
+from flowers17.prediction.pictures import Block
+
+By = Literal["refit", "average"]
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a model says of a block of images.
+
+    proba: float (n, c). members: of an ensemble, what each member says, float (m, n, c).
+    """
+
+    proba: np.ndarray
+    members: np.ndarray | None = None
+
+    @property
+    def agreement(self) -> np.ndarray | None:
+        """The share of members whose first class is the ensemble's: float (n,)."""
+        if self.members is None:
+            return None
+        first = self.members.argmax(axis=2) == self.proba.argmax(axis=1)
+        return np.asarray(first.mean(axis=0))
+
+
+class Model(Protocol):
+    """A network, a classifier on features or an ensemble; it computes when first asked.
+
+    sizes: sides of the squares that it takes. n_at_once: images that it is best given at a time.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    sizes: frozenset[int]
+    n_at_once: int
+
+    def answers(self, block: Block) -> Answers:
+        """Return class probabilities of a block's images."""
+        ...
+
+
+class Loader:
+    """Opens the artifacts of one store for one run, each verified, and each once."""
+
+    def __init__(
+        self, store: Store, *, weights_dir: Path | None = None, device: DeviceName = "auto"
+    ) -> None:
+        self.store, self.weights_dir = store, weights_dir
+        self._device, self._is_prepared = device, False
+        self._known: dict[tuple[str, str], Any] = {}
+
+    def artifact(self, reference: Mapping[str, str]) -> Artifact:
+        """Return the artifact of a reference in a manifest; raises what `Store.open` does."""
+        return self.store.open(Reference.from_json(reference))
+
+    def once(self, reference: Mapping[str, str], make: Callable[[Artifact], Any]) -> Any:
+        """Return what `make` makes of an artifact, made when it is first asked for."""
+        place = (reference["stage"], reference["key"])
+        if place not in self._known:
+            self._known[place] = make(self.artifact(reference))
+        return self._known[place]
+
+    @contextmanager
+    def building(self, precision: Precision) -> Iterator[None]:
+        """Build Keras models in a precision; the process is set up when the first one is.
+
+        Raises InvalidSettings if a GPU is asked for and absent.
+        """
+        if not self._is_prepared:
+            prepare(chosen_device(self._device), "float32", 0)
+            self._is_prepared = True
+        import keras
+
+        before = keras.config.dtype_policy()
+        keras.config.set_dtype_policy(precision)
+        try:
+            yield
+        finally:
+            keras.config.set_dtype_policy(before)

@@ -1,0 +1,96 @@
+"""A trained network: rebuilt from code, its weights loaded from its artifact."""
+
+import importlib.util
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flowers17.artifacts import Artifact, file_sha256
+from flowers17.config import LearnerDefinition, RecipeSettings
+from flowers17.errors import InvalidInput
+from flowers17.prediction.models import Answers, Loader
+from flowers17.prediction.pictures import Block
+
+if TYPE_CHECKING:
+    import keras
+
+BATCH_SIZE = 64
+
+
+class Network:
+    """The network of an artifact of stage `training`."""
+
+    n_at_once = BATCH_SIZE
+
+    def __init__(self, artifact: Artifact, loader: Loader) -> None:
+        self._artifact, self._loader = artifact, loader
+        self._config = artifact.manifest["material"]["config"]
+        result = artifact.json("result")
+        self.name: str = artifact.manifest["label"]
+        if "classes" not in result:
+            raise InvalidInput(
+                f"{self.name}: expected a training that names its classes, got one of an older "
+                "version; run `flowers17 run learners` again"
+            )
+        self.classes = tuple(result["classes"])
+        self._size = int(result["image_size"])
+        self.sizes = frozenset({self._size})
+        self._recipe = RecipeSettings.model_validate(result["recipe"])
+
+    def answers(self, block: Block) -> Answers:
+        """Return class probabilities, float32 (n, c), as the training itself computes them."""
+        model = self.keras_model  # first of all: it chooses the device, which a backend reads early
+        from flowers17.learners.training import probabilities
+
+        flips = self._recipe.flips_at_test
+        images = block.squares[self._size]
+        return Answers(probabilities(model, images, batch_size=BATCH_SIZE, flips=flips))
+
+    @cached_property
+    def keras_model(self) -> "keras.Model":
+        """The network itself, built and its weights loaded when it is first asked for."""
+        definition = self._config["definition"] or {}
+        self._check_module(definition)
+        own = (LearnerDefinition.model_validate(definition),) if "blocks" in definition else ()
+        takes_any_size = set(self._recipe.resolutions) != {1.0}
+        side = None if takes_any_size else self._size
+        with self._loader.building(self._config["precision"]):
+            from flowers17.learners.networks import build
+
+            model = build(
+                self._config["learner"], (side, side, 3), len(self.classes), definitions=own
+            )
+        self._load_weights(model)
+        return model
+
+    def _check_module(self, definition: dict[str, str]) -> None:
+        """Raise InvalidInput if the function that builds the network is not the one trained."""
+        trained = definition.get("sha256")
+        if trained is None:
+            return
+        module = self._config["learner"].partition(":")[0]
+        try:
+            spec = importlib.util.find_spec(module)
+        except ImportError:
+            spec = None
+        found = file_sha256(Path(spec.origin)) if spec and spec.origin else None
+        if found != trained:
+            raise InvalidInput(
+                f"{self.name}: expected the module {module!r} that it was trained with, sha256 "
+                f"{trained[:12]}…, got {f'{found[:12]}…' if found else 'none'}; put that module "
+                "where Python finds it (PYTHONPATH), or train again"
+            )
+
+    def _load_weights(self, model: "keras.Model") -> None:
+        names = [name for name in self._artifact.manifest["files"] if name.startswith("weights/")]
+        names.sort(key=lambda name: int(Path(name).stem))
+        values = [self._artifact.array(name.removesuffix(".npy")) for name in names]
+        wanted = [tuple(one.shape) for one in model.weights]
+        found = [one.shape for one in values]
+        if wanted != found:
+            raise InvalidInput(
+                f"{self.name}: expected weights of shapes {wanted}, as this version builds "
+                f"{self._config['learner']}, got {found}; run `flowers17 run learners` again"
+            )
+        for variable, value in zip(model.weights, values, strict=True):
+            variable.assign(value)

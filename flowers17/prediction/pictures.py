@@ -1,0 +1,162 @@
+"""Image files as a person names them, decoded as the data set's images were, a block at a time."""
+
+import os
+import stat
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from flowers17.data.decoding import decode, square
+from flowers17.data.encoded import MAX_IMAGE_BYTES
+from flowers17.errors import InvalidInput
+
+STANDARD_INPUT = "-"
+Refuse = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Block:
+    """Decoded images: where each came from, and its squares, uint8 (n, s, s, 3), by side s.
+
+    memo: what models that work on the same block have computed of it, by their own keys.
+    """
+
+    paths: tuple[str, ...]
+    squares: Mapping[int, np.ndarray]
+    memo: dict[str, Any] = field(default_factory=dict)
+
+    def once(self, key: str, compute: Callable[[], Any]) -> Any:
+        """Return what is known under a key, computed if it is not yet."""
+        if key not in self.memo:
+            self.memo[key] = compute()
+        return self.memo[key]
+
+
+def image_paths(given: Iterable[str], lines: Iterable[bytes], refuse: Refuse) -> Iterator[str]:
+    """Yield paths of files, in the order given; of a folder, all below but hidden ones, sorted.
+
+    given: paths, and `-` for those on standard input. lines: standard input, a path a line, in the
+    file system's encoding; empty lines are passed over. refuse: told why a folder gives nothing.
+    """
+    for one in given:
+        if one != STANDARD_INPUT:
+            yield from _below(one, refuse)
+            continue
+        for line in lines:
+            name = os.fsdecode(line.rstrip(b"\r\n"))
+            if name:
+                yield from _below(name, refuse)
+
+
+def blocks(
+    paths: Iterable[str], sizes: Iterable[int], n_at_once: int, refuse: Refuse
+) -> Iterator[Block]:
+    """Yield blocks of decoded images in the order of their paths; the last may be shorter.
+
+    While one block is used, the next is decoded. Images that cannot be used are told to `refuse`
+    and left out.
+    """
+    sides = tuple(sorted(set(sizes)))
+    remaining = iter(paths)
+    waiting: deque[tuple[str, Future[dict[int, np.ndarray]]]] = deque()
+    pool = ThreadPoolExecutor(min(8, os.cpu_count() or 1))
+
+    def look_ahead() -> None:
+        for path in islice(remaining, n_at_once - len(waiting)):
+            waiting.append((path, pool.submit(_squares, path, sides)))
+
+    try:
+        decoded: list[tuple[str, dict[int, np.ndarray]]] = []
+        look_ahead()
+        while waiting:
+            path, future = waiting.popleft()
+            look_ahead()
+            try:
+                decoded.append((path, future.result()))
+            except InvalidInput as problem:
+                refuse(str(problem))
+            if len(decoded) == n_at_once:
+                yield _block(decoded, sides)
+                decoded = []
+        if decoded:
+            yield _block(decoded, sides)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def shown(path: str) -> str:
+    r"""Return a path fit for a terminal: what cannot be printed is escaped.
+
+    >>> shown("a\x1b[31m.png")
+    'a\\x1b[31m.png'
+    """
+    return "".join(
+        one if one.isprintable() else one.encode("unicode_escape").decode() for one in path
+    )
+
+
+def _block(decoded: Sequence[tuple[str, dict[int, np.ndarray]]], sides: Sequence[int]) -> Block:
+    paths = tuple(path for path, _ in decoded)
+    return Block(paths, {side: np.stack([one[side] for _, one in decoded]) for side in sides})
+
+
+def _squares(path: str, sides: Sequence[int]) -> dict[int, np.ndarray]:
+    image = decode(_content(path), shown(path))
+    return {side: square(image, side) for side in sides}
+
+
+def _below(given: str, refuse: Refuse) -> Iterator[str]:
+    """Yield a file's own path, or the paths of all files below a folder."""
+    if not given:  # to Path, the folder one stands in
+        refuse("expected the path of an image or folder, got an empty one")
+        return
+    try:
+        is_folder = Path(given).is_dir()
+    except OSError:  # told when it is to be read
+        is_folder = False
+    if not is_folder:
+        yield given
+        return
+
+    def unreadable(problem: OSError) -> None:
+        refuse(f"folder {shown(str(problem.filename))}: cannot be read ({problem.strerror})")
+
+    found = [
+        str(Path(folder, name))
+        for folder, inner, names in os.walk(given, onerror=unreadable)
+        for name in _visible(inner, names)
+    ]
+    if not found:
+        refuse(f"folder {shown(given)}: expected images below it, got none")
+    yield from sorted(found)
+
+
+def _visible(folders: list[str], names: Sequence[str]) -> list[str]:
+    """Return the names that are not hidden; hidden folders are not walked into."""
+    folders[:] = [name for name in folders if not name.startswith(".")]
+    return [name for name in names if not name.startswith(".")]
+
+
+def _content(path: str) -> bytes:
+    """Return a file's bytes; raises InvalidInput if it is no regular file of bounded size."""
+    try:
+        if not stat.S_ISREG(Path(path).stat().st_mode):
+            raise InvalidInput(f"{shown(path)}: expected an image, got a special file")
+        with Path(path).open("rb") as stream:
+            data = stream.read(MAX_IMAGE_BYTES + 1)
+    except (OSError, ValueError) as problem:  # ValueError: a path with a null byte
+        if isinstance(problem, InvalidInput):
+            raise
+        reason = getattr(problem, "strerror", None) or problem
+        raise InvalidInput(
+            f"{shown(path)}: expected an image, got what cannot be read ({reason})"
+        ) from None
+    if len(data) > MAX_IMAGE_BYTES:
+        raise InvalidInput(f"{shown(path)}: expected at most {MAX_IMAGE_BYTES:,} bytes, got more")
+    return data

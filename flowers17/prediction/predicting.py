@@ -1,0 +1,74 @@
+"""One model, many images: what it says of each, a block at a time."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from flowers17.artifacts import Artifact
+from flowers17.prediction.models import By, Loader, Model
+from flowers17.prediction.pictures import Refuse, blocks
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a model says of one image.
+
+    path: as it was given. proba: by class, in the model's order. agreement: the share of an
+    ensemble's members whose first class is the ensemble's; None for other models.
+    """
+
+    path: str
+    proba: Mapping[str, float]
+    agreement: float | None
+
+    @property
+    def ranked(self) -> list[tuple[str, float]]:
+        """Classes and their probabilities, the most probable first; equals in class order."""
+        return sorted(self.proba.items(), key=lambda one: -one[1])
+
+
+def opened(reference: Mapping[str, str], loader: Loader, by: By = "refit") -> Model:
+    """Return the model of an artifact of stage `training`, `fitted` or `stacking`, verified.
+
+    reference: a manifest, or what leads to one. by: of an ensemble, whether its members are their
+    refits or the averages of their fold models.
+    Raises ArtifactMissing or ArtifactDamaged if the store lacks what it needs.
+    """
+
+    def made(artifact: Artifact) -> Model:
+        # Imported one by one: scikit-learn takes its time, and a network does without.
+        if reference["stage"] == "training":
+            from flowers17.prediction.networks import Network
+
+            return Network(artifact, loader)
+        if reference["stage"] == "fitted":
+            from flowers17.prediction.classifiers import Classifier
+
+            return Classifier(artifact, loader)
+        from flowers17.prediction.ensembles import Ensemble
+
+        return Ensemble(artifact, loader, lambda one: opened(one, loader), by)
+
+    model: Model = loader.once(reference, made)
+    return model
+
+
+def predictions(model: Model, paths: Iterable[str], refuse: Refuse) -> Iterator[Prediction]:
+    """Yield what a model says of each image, in the order of the paths.
+
+    refuse: told of each image that cannot be used, which is left out.
+    """
+    for block in blocks(paths, model.sizes, model.n_at_once, refuse):
+        answers = model.answers(block)
+        agreement = answers.agreement
+        for row, path in enumerate(block.paths):
+            yield Prediction(
+                path,
+                _by_class(model.classes, answers.proba[row]),
+                None if agreement is None else float(agreement[row]),
+            )
+
+
+def _by_class(classes: Iterable[str], proba: np.ndarray) -> dict[str, float]:
+    return dict(zip(classes, proba.tolist(), strict=True))

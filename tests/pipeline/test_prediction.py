@@ -1,0 +1,184 @@
+"""A small ensemble, then `predict`: the same images, as files, get what the stages stored."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from flowers17.artifacts import Artifact, Store
+from flowers17.cli import main
+from flowers17.prediction.catalogue import Catalogue
+from flowers17.prediction.ensembles import Ensemble
+from flowers17.prediction.models import By, Loader, Model
+from flowers17.prediction.pictures import Block, blocks
+from flowers17.prediction.predicting import opened
+from tests.support.processes import output_of
+from tests.support.tiny_training import prepared
+
+pytestmark = pytest.mark.slow
+
+SETTINGS = (
+    "dataset.n_classes=3",
+    "dataset.images_per_class=12",
+    "dataset.image_size=32",
+    "splits.n_repeats=0",
+    "features.weights=random",
+    "learners.definitions=[{name: tiny, blocks: [[4], [8]], dense: 16}]",
+    "learners.recipe.epochs=4",
+    "learners.recipe.batch_size=8",
+    "learners.precision=float32",
+    "ensemble.n_folds=2",
+    "ensemble.ensembles=[{name: mixed, members: [{learner: tiny, augmentation: none}, "
+    "{classifier: svm, maps: [{extractor: mobilenet}]}, "
+    "{classifier: naive_bayes, maps: [{extractor: mobilenet}]}]}]",
+)
+CODE = """
+import sys
+from flowers17.artifacts import Store
+from flowers17.request import request_from
+from flowers17.stages import ensure, in_order
+from flows import ensemble
+
+store, done = Store(sys.argv[1]), {}
+request = request_from(sys.argv[2:], store=store.root, device="cpu")
+for stage in in_order(ensemble.parts(request.settings, request.places)):
+    given = {name: done[one.label] for name, one in stage.inputs.items()}
+    done[stage.label] = ensure(stage, given, store).reference
+"""
+NETWORK, STACKED = "tiny refit, clean split", "stacking of mixed, clean split"
+METHODS = (
+    "average",
+    "weighted_average",
+    "random_forest",
+    "logistic_regression",
+    "gradient_boosting",
+)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _prepared() -> Iterator[None]:
+    with prepared():
+        yield
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """Return a store with an ensemble of a network and two classifiers."""
+    root = tmp_path_factory.mktemp("prediction") / "store"
+    output_of(CODE, str(root), *SETTINGS)
+    return Store(root)
+
+
+@pytest.fixture(scope="module")
+def paths(store: Store, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Return the data set's images as files."""
+    folder = tmp_path_factory.mktemp("images")
+    [images] = _artifacts(store, "images").values()
+    found = [folder / f"{row:03d}.png" for row in range(len(images.array("labels")))]
+    for path, pixels in zip(found, images.array("images"), strict=True):
+        Image.fromarray(pixels).save(path)
+    return [str(path) for path in found]
+
+
+def _artifacts(store: Store, stage: str) -> dict[str, Artifact]:
+    found = [one for one in store.manifests() if one["stage"] == stage]
+    return {one["label"]: Artifact(store.folder(stage, one["key"]), one) for one in found}
+
+
+def _opened(store: Store, name: str, by: By = "refit") -> Any:
+    entry = Catalogue(store).named(name)
+    return opened(entry.manifest, Loader(store, device="cpu"), by)
+
+
+def _block(model: Model, paths: list[str]) -> Block:
+    [block] = blocks(paths, model.sizes, len(paths), pytest.fail)
+    return block
+
+
+def test_a_network_says_what_its_training_stored_to_the_last_bit(
+    store: Store, paths: list[str]
+) -> None:
+    model = _opened(store, NETWORK)
+    stored = _artifacts(store, "training")[NETWORK].array("proba")
+    np.testing.assert_array_equal(model.answers(_block(model, paths)).proba, stored)
+
+
+@pytest.mark.parametrize("classifier", ["svm", "naive_bayes"])
+def test_a_classifier_says_what_its_stage_stored(
+    classifier: str, store: Store, paths: list[str]
+) -> None:
+    name = f"{classifier} on mobilenet, clean split"
+    model = _opened(store, name)
+    stored = _artifacts(store, "fitted")[name].array("proba")
+    answers = model.answers(_block(model, paths[5:25]))
+    np.testing.assert_allclose(answers.proba, stored[5:25], atol=1e-6)
+
+
+@pytest.mark.parametrize("by", ["refit", "average"])
+def test_an_ensemble_s_members_say_what_its_stage_stored(
+    by: By, store: Store, paths: list[str]
+) -> None:
+    model: Ensemble = _opened(store, STACKED, by)
+    [found] = _artifacts(store, "out_of_fold").values()
+    rows = found.array("validation")
+    members = model.member_probabilities(_block(model, [paths[row] for row in rows]))
+    stored = found.array(by)[rows]
+    np.testing.assert_allclose(np.concatenate(members, axis=1), stored, atol=1e-6)
+
+
+@pytest.mark.parametrize("by", ["refit", "average"])
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_makes_of_them_what_the_study_made(
+    method: str, by: By, store: Store, paths: list[str]
+) -> None:
+    model: Ensemble = _opened(store, STACKED, by)
+    model.method = method
+    [found], stacking = _artifacts(store, "out_of_fold").values(), _artifacts(store, "stacking")
+    rows = found.array("validation")
+    members = np.stack(np.split(found.array(by)[rows], 3, axis=1))
+    stored = stacking[STACKED].array(f"{method}-{by}-proba")
+    np.testing.assert_allclose(model.combined(members), stored, rtol=1e-12, atol=1e-12)
+
+
+def test_the_command_gives_the_chosen_method_s_calibrated_probabilities_and_the_agreement(
+    store: Store, paths: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    stacking = _artifacts(store, "stacking")[STACKED]
+    result = stacking.json("result")
+    method = result["chosen"]["method"]
+    [found] = _artifacts(store, "out_of_fold").values()
+    rows = found.array("validation")
+    given = [paths[row] for row in rows]
+    with pytest.raises(SystemExit) as end:
+        main(["predict", *given, "--store", str(store.root), "--device", "cpu", "--json"])
+    assert not end.value.code
+    printed = capsys.readouterr()
+    assert printed.err.startswith(f"model: {STACKED}, {method.replace('_', ' ')} of its members'")
+    said = [json.loads(line) for line in printed.out.splitlines()]
+    proba = np.array([list(one["probabilities"].values()) for one in said])
+    [described] = [
+        one for one in result["methods"] if (one["method"], one["by"]) == (method, "refit")
+    ]
+    stored = stacking.array(f"{method}-refit-proba")
+    sharpened = np.maximum(stored, 1e-12) ** (1 / described["temperature"])
+    expected = sharpened / sharpened.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(proba, expected, atol=1e-5)
+    labels = found.array("labels")[rows]
+    assert (proba.argmax(axis=1) == labels).sum() == described["n_correct"]
+    each = np.stack(np.split(found.array("refit")[rows], 3, axis=1)).argmax(axis=2)
+    agreement = (each == proba.argmax(axis=1)).mean(axis=0)
+    np.testing.assert_allclose([one["agreement"] for one in said], agreement)
+
+
+def test_a_damaged_member_is_refused(store: Store, paths: list[str], tmp_path: Path) -> None:
+    copy = Store(shutil.copytree(store.root, tmp_path / "copy"))
+    damaged = _artifacts(copy, "training")[NETWORK].path / "weights/000.npy"
+    damaged.write_bytes(damaged.read_bytes()[:-1] + b"\x7f")
+    with pytest.raises(SystemExit) as end:
+        main(["predict", paths[0], "--store", str(copy.root), "--model", STACKED])
+    assert end.value.code == 1

@@ -1,0 +1,1 @@
+"""Tests of flowers17.prediction."""

@@ -1,0 +1,139 @@
+"""The command `predict`: JSON, CSV and a table of what a network of a store says."""
+
+import csv
+import io
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from flowers17.artifacts import Store
+from flowers17.cli import main
+from flowers17.learners.training import probabilities
+from tests.support.tiny_training import examples, fresh, prepared
+from tests.unit.prediction.made_models import CLASSES, Maker, network, stacking
+
+NAME = "tiny, clean split"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _prepared() -> Iterator[None]:
+    with prepared():
+        yield
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return where one stands: a folder with a store and three images in `images`."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+    maker = Maker(Store("store"))
+    network(maker, NAME)
+    stacking(maker, "stacking of [b]x[/], clean split", 15)
+    (tmp_path / "images").mkdir()
+    for number, pixels in enumerate(examples().images[:3]):
+        Image.fromarray(pixels).save(f"images/{number}.png")
+    return tmp_path
+
+
+@pytest.fixture
+def expected() -> np.ndarray:
+    """Return what the network says of the three images."""
+    return probabilities(fresh(), examples().images[:3])
+
+
+def _exit_code(*arguments: str) -> int | str | None:
+    try:
+        main(["predict", "--device", "cpu", *arguments])
+    except SystemExit as end:
+        return end.code or 0
+    return 0
+
+
+def test_json_is_an_object_an_image(
+    folder: Path, expected: np.ndarray, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _exit_code("images", "--model", NAME, "--json") == 0
+    printed = capsys.readouterr()
+    found = [json.loads(line) for line in printed.out.splitlines()]
+    assert [one["path"] for one in found] == [f"images/{number}.png" for number in range(3)]
+    for one, proba in zip(found, expected, strict=True):
+        assert one["probabilities"] == dict(zip(CLASSES, proba.tolist(), strict=True))
+        assert one["class"] == CLASSES[int(proba.argmax())]
+        assert one["probability"] == float(proba.max())
+        assert one["agreement"] is None
+    assert printed.err == f"model: {NAME}\n"
+
+
+def test_csv_has_a_column_a_class_and_nothing_that_a_spreadsheet_would_run(
+    folder: Path, expected: np.ndarray, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "images/0.png").rename(folder / "=1+1.png")
+    assert _exit_code("=1+1.png", "--model", NAME, "--csv") == 0
+    header, row = csv.reader(io.StringIO(capsys.readouterr().out))
+    safe = [f"'{name}" if name.startswith("=") else name for name in CLASSES]
+    assert header == ["path", "class", "probability", "second_class", "agreement", *safe]
+    assert row[0] == "'=1+1.png"
+    assert [np.float32(value) for value in row[5:]] == expected[0].tolist()
+    first, second = (safe[place] for place in np.argsort(-expected[0])[:2])
+    assert (row[1], row[3], row[4]) == (first, second, "")
+
+
+def test_the_table_shows_the_first_two_classes(
+    folder: Path, expected: np.ndarray, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _exit_code("images/1.png", "--model", NAME) == 0
+    _, row = capsys.readouterr().out.splitlines()
+    first, second = np.argsort(-expected[1])[:2]
+    shown = ["images/1.png", CLASSES[first], f"{expected[1, first]:.3f}", CLASSES[second]]
+    assert row.split() == [*shown, f"{expected[1, second]:.3f}"]
+
+
+def test_paths_come_from_standard_input(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    odd = os.fsdecode(b"images/\xff.png")
+    (folder / "images/2.png").rename(odd)
+    lines = b"images/1.png\n\n" + os.fsencode(odd) + b"\n"
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(lines)))
+    assert _exit_code("-", "--model", NAME, "--json") == 0
+    found = [json.loads(line)["path"] for line in capsys.readouterr().out.splitlines()]
+    assert found == ["images/1.png", odd]
+
+
+def test_what_cannot_be_read_is_passed_over_and_ends_with_1(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "images/note.txt").write_text("a daisy")
+    assert _exit_code("none.png", "images", "--model", NAME, "--json") == 1
+    printed = capsys.readouterr()
+    assert len(printed.out.splitlines()) == 3
+    assert "passed over none.png: expected an image" in printed.err
+    assert "passed over images/note.txt: expected an image" in printed.err
+    assert printed.err.endswith("3 predicted, 2 passed over\n")
+
+
+def test_the_list_names_what_there_is(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _exit_code("--list", "--json") == 0
+    found: list[dict[str, Any]] = json.loads(capsys.readouterr().out)
+    assert [(one["name"], one["kind"], one["accuracy"]) for one in found] == [
+        ("stacking of [b]x[/], clean split", "ensemble", 0.75),
+        (NAME, "network", 0.5),
+    ]
+    assert _exit_code("--list") == 0
+    assert "stacking of [b]x[/], clean split" in capsys.readouterr().out
+
+
+def test_the_model_taken_is_said_when_none_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    network(Maker(Store(tmp_path)), NAME)
+    Image.fromarray(examples().images[0]).save(tmp_path / "0.png")
+    assert _exit_code(str(tmp_path / "0.png"), "--store", str(tmp_path), "--csv") == 0
+    said = f"model: {NAME} (the network with the best validation accuracy of the store)\n"
+    assert capsys.readouterr().err == said

@@ -1,0 +1,126 @@
+"""New images in the row space of stored ones, by the weights that those were computed with."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from flowers17.artifacts import Store, file_sha256
+from flowers17.errors import ChecksumMismatch, WeightsMissing
+from flowers17.prediction.features import (
+    FeatureMap,
+    coordinates,
+    inner_products,
+    inner_squares,
+)
+from flowers17.prediction.models import Loader
+from flowers17.prediction.pictures import Block
+from flowers17.transfer.extractors import feature_maps
+from flowers17.transfer.rowspace import normalised, row_space, side_by_side
+from tests.support.tiny_training import prepared
+from tests.unit.prediction.made_models import Maker
+from tests.unit.transfer.made_features import made
+from tests.unit.transfer.networks import SIZE, keras3_file, small_network
+
+WIDTHS = [(600,), (600, 90), (20,)]
+
+
+def _placed(stored: list[np.ndarray], new: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Return coordinates of stored and of new images, by all that is kept of the stored ones."""
+    rows = row_space(stored)
+    new, stored = [normalised(one) for one in new], [normalised(one) for one in stored]
+    found = coordinates(rows, inner_products(new, stored), inner_squares(new))
+    return np.column_stack([rows, np.zeros(len(rows))]), found
+
+
+@pytest.mark.parametrize("widths", WIDTHS)
+def test_a_stored_image_gets_its_own_coordinates(widths: tuple[int, ...]) -> None:
+    maps = made(widths=widths).maps
+    rows, found = _placed(maps, [one[5:20] for one in maps])
+    np.testing.assert_allclose(found[:, :-1], rows[5:20, :-1], atol=1e-9)
+    np.testing.assert_allclose(found[:, -1], 0, atol=1e-6)
+
+
+@pytest.mark.parametrize("widths", WIDTHS)
+def test_another_image_keeps_its_inner_products_and_distances(widths: tuple[int, ...]) -> None:
+    every = made(widths=widths).maps
+    rows, found = _placed([one[:60] for one in every], [one[60:] for one in every])
+    columns = side_by_side(every).astype(np.float64)
+    products = columns[60:] @ columns[:60].T
+    np.testing.assert_allclose(found @ rows.T, products, atol=1e-6)
+    distances = np.linalg.norm(columns[60:, None] - columns[:60], axis=2)
+    apart = np.linalg.norm(found[:, None] - rows, axis=2)
+    np.testing.assert_allclose(apart, distances, atol=1e-6)
+
+
+def test_one_image_gets_the_same_whatever_stands_beside_it() -> None:
+    maps = made().maps
+    _, together = _placed([maps[0][:60]], [maps[0][60:]])
+    _, alone = _placed([maps[0][:60]], [maps[0][63:64]])
+    np.testing.assert_allclose(together[3:4], alone, atol=1e-12)
+
+
+def test_features_of_zeros_lie_at_the_origin() -> None:
+    maps = made().maps
+    _, found = _placed(maps, [np.zeros((2, 600), np.float32)])
+    assert not found.any()
+
+
+FILE_NAME = "mobilenet_notop.weights.h5"
+
+
+class TestWeights:
+    @pytest.fixture(autouse=True)
+    def _no_cache(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+
+    def _map(self, tmp_path: Path, weights: Mapping[str, str | None]) -> FeatureMap:
+        """Return a map of a made artifact; its weights are looked for in the folder `weights`."""
+        maker = Maker(Store(tmp_path / "store"))
+        images = maker.publish("images", "images", {}, config={"size": SIZE})
+        config = {
+            "extractor": "mobilenet",
+            "input_size": SIZE,
+            "pooling": "average",
+            "weights": weights,
+        }
+        given = {"images": images}
+        artifact = maker.publish("features", "features mobilenet", {}, config=config, inputs=given)
+        (tmp_path / "weights").mkdir(exist_ok=True)
+        loader = Loader(maker.store, weights_dir=tmp_path / "weights", device="cpu")
+        return FeatureMap(artifact, loader)
+
+    def _block(self) -> Block:
+        draws = np.random.default_rng(2)
+        images = draws.integers(0, 256, (3, SIZE, SIZE, 3), dtype=np.uint8)
+        return Block(("a", "b", "c"), {SIZE: images})
+
+    def test_of_a_file_give_the_extractor_s_own_features(self, tmp_path: Path) -> None:
+        with prepared():
+            model = small_network()
+            (tmp_path / "weights").mkdir()
+            file = keras3_file(model, tmp_path / "weights" / FILE_NAME)
+            found = self._map(tmp_path, {"kind": "file", "sha256": file_sha256(file)})
+            block = self._block()
+            features = found.of(block)
+            expected = feature_maps(
+                model,
+                block.squares[SIZE],
+                extractor="mobilenet",
+                input_size=SIZE,
+                pooling="average",
+            )
+            np.testing.assert_array_equal(features, expected)
+            assert found.of(block) is features
+
+    def test_other_than_those_of_the_stored_features_are_refused(self, tmp_path: Path) -> None:
+        found = self._map(tmp_path, {"kind": "file", "sha256": "0" * 64})
+        (tmp_path / "weights" / FILE_NAME).write_bytes(b"other weights")
+        with pytest.raises(ChecksumMismatch, match="expected the weights that the stored features"):
+            found.of(self._block())
+
+    def test_that_are_nowhere_are_asked_for(self, tmp_path: Path) -> None:
+        found = self._map(tmp_path, {"kind": "file", "sha256": "0" * 64})
+        with pytest.raises(WeightsMissing, match="give their folder as --weights-dir"):
+            found.of(self._block())
