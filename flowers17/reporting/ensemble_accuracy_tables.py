@@ -41,9 +41,8 @@ AS_THE_STUDY = "random_forest, biased"
 _TRAINED = (
     "“Refit”: one model on all training images of the split, for the mean number of epochs that "
     "the folds found. “Fold models averaged”: the mean of one model a fold. “Out of fold”: "
-    "training images, each predicted by models that did not see it; a meta-learner is "
-    "cross-validated over the same folds, while the weights of the weighted average are fitted on "
-    "the very rows that they are counted on. No validation image chooses anything.",
+    "training images, each predicted by models that did not see it; meta-learners and weights are "
+    "cross-validated over the same folds. No validation image chooses anything.",
 )
 
 

@@ -13,7 +13,7 @@ from tests.support.processes import eventually, python
 
 pytestmark = [pytest.mark.server, pytest.mark.slow]
 
-N_FOLDS = 3
+N_FOLDS = 2
 SETTINGS = (
     "dataset.n_classes=3",
     "dataset.images_per_class=16",
@@ -105,7 +105,7 @@ def test_the_columns_are_the_models_own_probabilities(
 ) -> None:
     folds, columns = out_of_fold.array("folds"), out_of_fold.json("members")["columns"]
     assert columns[3:5] == ["residual best/daffodil", "residual best/snowdrop"]
-    said: dict[str, list[np.ndarray]] = {which: [] for which in ("1", "2", "3", "refit")}
+    said: dict[str, list[np.ndarray]] = {which: [] for which in ("1", "2", "refit")}
     for _, which, model in _models(built, out_of_fold):
         said[which].append(model.array("proba").astype(np.float32))
     found = out_of_fold.array("out-of-fold")
