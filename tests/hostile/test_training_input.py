@@ -152,7 +152,7 @@ class TestSettings:
             LearnerDefinition(**{**right, **wrong})
 
     def _stage(self, places: Places, learner: str) -> Any:
-        one = training.Training(learner, "none", "report", PLAIN, "report")
+        one = training.Training(learner, "none", "report", PLAIN)
         return training.stage(StudySettings(), places, one, number("images", 1), number("split", 1))
 
     def test_an_unknown_learner_is_refused_before_anything_is_trained(self) -> None:
