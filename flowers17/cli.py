@@ -1,4 +1,4 @@
-"""The command `flowers17`: run, plan, predict, show, serve, recover, gc, doctor, settings.
+"""The command `flowers17`: run, plan, predict, show, compare, history, serve, recover and others.
 
 Exit codes: 0 done; 1 a stage failed or something needs attention; 2 a wrong option, setting or
 input. One long module, since the options of all commands stand together; what they do is in
@@ -246,6 +246,52 @@ def show(
             out.print(lineage_tree(Store(store), manifest), highlight=False)
     else:
         out.print(artifacts_table(manifests), highlight=False)
+
+
+@app.command()
+def compare(
+    before: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="A",
+            help="study/KEY, the folder of another store (its newest study), or a results.json",
+            show_default="the one before B with its label",
+        ),
+    ] = None,
+    after: Annotated[
+        str | None,
+        typer.Argument(metavar="B", help="the same", show_default="the newest of the store"),
+    ] = None,
+    store: StoreOption = Path("store"),
+    everything: Annotated[bool, typer.Option("--all", help="rows with equal numbers too")] = False,
+    as_json: Json = False,
+) -> None:
+    """Compare two studies: what differs, every metric, and paired tests on the same images."""
+    from flowers17.commands import comparing
+
+    found = comparing.compared(*comparing.chosen(before, after, store))
+    if as_json:
+        print(json.dumps(found, indent=1))
+    else:
+        comparing.show(found, out, everything=everything)
+
+
+@app.command()
+def history(
+    metric: Annotated[
+        str, typer.Argument(help="a metric of studies, as `show` lists them", show_default=False)
+    ],
+    store: StoreOption = Path("store"),
+    as_json: Json = False,
+) -> None:
+    """Show one metric over all studies of a store, and what changed in between."""
+    from flowers17.commands import metric_history
+
+    rows = metric_history.history(metric, store)
+    if as_json:
+        print(json.dumps(rows, indent=1))
+    else:
+        out.print(metric_history.history_table(rows), highlight=False)
 
 
 @app.command()

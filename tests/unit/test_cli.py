@@ -1,15 +1,20 @@
 """The command line: wrong words are refused before anything is written; JSON is for scripts."""
 
+import ast
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from flowers17.artifacts import Store
 from flowers17.cli import main
 from flowers17.profiles import PROFILES
+from flowers17.reporting.studies import studies_in
 from flowers17.stages import Stage, ensure
+from tests.support.made_studies import SETTINGS, made_study, row
+from tests.support.processes import output_of
 from tests.support.stores import content
 from tests.support.toy import number
 
@@ -112,7 +117,7 @@ class TestWrongWords:
         assert _exit_code("runn") == 2
         assert "No such command 'runn'" in capsys.readouterr().err
 
-    @pytest.mark.parametrize("command", ["show", "gc"])
+    @pytest.mark.parametrize("command", ["show", "gc", "compare"])
     def test_a_store_that_is_not_there_is_not_made(
         self, command: str, here: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
@@ -186,6 +191,227 @@ class TestShow:
         )
 
 
+BEST = "best accuracy (report)"
+
+
+@pytest.fixture
+def studies(here: Path) -> Path:
+    """Return a store of three studies of two labels; the newest has one setting and model anew."""
+    root = here / "store"
+    changed = {**SETTINGS, "seed": 18, "features": {"svm": {"C": 1.0}}}
+    material = {"seed": 18, "code": {"tasks.classifier": "2"}, "libraries": {"numpy": "2.5.0"}}
+    made_study(root, rows=[row("svm", ours=0.75), row("knn", ours=0.875)])
+    made_study(root, label="report on features", created="2026-01-02T00:00:00Z", metrics={BEST: 1})
+    made_study(
+        root,
+        rows=[row("svm", ours=0.5), row("knn", ours=0.875), row("new", ours=1)],
+        created="2026-01-03T00:00:00Z",
+        settings=changed,
+        wrong={"knn on mobilenet": (0,), "svm on mobilenet": (0, 1, 2, 3)},
+        part=material,
+    )
+    return root
+
+
+def _key(store: Path, place: int) -> str:
+    return f"study/{studies_in(store)[place].manifest['key'][:12]}"
+
+
+class TestCompare:
+    def _compared(self, capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
+        assert _exit_code("compare", *arguments, "--json") == 0
+        return dict(json.loads(capsys.readouterr().out))
+
+    def test_takes_the_newest_and_the_one_before_it_of_its_label(
+        self, studies: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        found = self._compared(capsys)
+        assert [found[one]["created"][:10] for one in ("before", "after")] == [
+            "2026-01-01",
+            "2026-01-03",
+        ]
+        assert self._compared(capsys, _key(studies, 0)) == found
+        assert self._compared(capsys, _key(studies, 2)) == found
+        assert self._compared(capsys, _key(studies, 0), str(studies)) == found
+
+    def test_names_what_differs(self, studies: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        found = self._compared(capsys)["differences"]
+        models = ["knn on mobilenet", "svm on mobilenet"]
+        assert found == {
+            "settings": ["features.svm.C: 10.0 → 1.0"],
+            "data": [],
+            "code": {"tasks.classifier": models},
+            "libraries": {"keras: 3.12.0 → absent": models, "numpy: 2.4.0 → 2.5.0": models},
+            "seeds": {"seed: 17 → 18": models},
+            "stages": {},
+            "only_before": [],
+            "only_after": [],
+            "notes": [],
+        }
+
+    def test_shows_metrics_and_tests_side_by_side(
+        self, studies: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        before = content(studies)
+        assert _exit_code("compare") == 0
+        printed = capsys.readouterr().out
+        assert "features.svm.C: 10.0 → 1.0" in printed
+        assert "Table 8: Classifiers; 1 of 2 rows equal" in printed
+        lines = [line.split() for line in printed.splitlines()]
+        assert ["svm", "ours", "0.7500", "0.5000", "−0.2500"] in lines
+        assert "knn" not in [line[0] for line in lines if line]
+        assert "only after: new" in printed
+        # Two images on which only the first is right: 2 / 2² = 0.5.
+        tested = ["svm", "on", "mobilenet", "report", "8", "0.7500", "0.5000", "2", "0"]
+        assert [*tested, "0.500", "0.500"] in lines
+        assert "1 with equal content, nothing to test (knn on mobilenet)" in printed
+        assert _exit_code("compare", "--all") == 0
+        equal = ["knn", "ours", "0.8750", "0.8750", "0"]
+        assert equal in [line.split() for line in capsys.readouterr().out.splitlines()]
+        assert content(studies) == before
+
+    def test_of_a_study_with_itself_finds_no_difference(
+        self, studies: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert _exit_code("compare", _key(studies, 0), _key(studies, 0)) == 0
+        printed = capsys.readouterr().out
+        assert "these differ" not in printed
+        assert "2 of 2 rows equal" in printed
+
+    def test_of_a_lone_file_says_what_is_not_compared(
+        self, studies: Path, here: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        lone = here / "old.json"
+        lone.write_bytes(studies_in(studies)[0].path.read_bytes())
+        found = self._compared(capsys, str(lone), _key(studies, 2))
+        assert found["differences"]["settings"] == ["features.svm.C: 10.0 → 1.0"]
+        assert found["differences"]["seeds"] == {"seed: 17 → 18": []}
+        assert "code, libraries and the settings of stages are not compared" in str(
+            found["differences"]["notes"]
+        )
+        assert found["paired"]["tests"] == []
+
+    def test_says_plainly_that_other_images_are_not_tested(
+        self, studies: Path, here: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        data = {"source": "archive", "digest": "e" * 64, "is_oxford17": False}
+        made_study(here / "other", data=data)
+        assert _exit_code("compare", "other", _key(studies, 0)) == 0
+        printed = capsys.readouterr().out
+        assert "nothing is tested: the two studies have different images" in printed
+        assert f"digest: {'e' * 12} → {'d' * 12}" in printed
+        assert "source: archive → rendered" in printed
+
+    def test_names_settings_of_stages_and_folds_what_only_one_has(
+        self, here: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        many = {f"option_{n}": n for n in range(11)}
+        added = {"learners": many, "features": {"maps": [{"size": 1}, {"size": 2}]}}
+        for place, (device, settings) in enumerate((("cpu", {}), ("gpu", added))):
+            made_study(
+                here / "store",
+                created=f"2026-01-0{place + 1}T00:00:00Z",
+                settings={"seed": 17, "features": {"maps": [{"size": 1}]}, **settings},
+                part={"config": {"device": device}},
+            )
+        found = self._compared(capsys)["differences"]
+        assert found["settings"] == [
+            "features.maps.2.size: absent → 2",
+            "learners: absent → 11 settings",
+        ]
+        assert list(found["stages"]) == ["device: cpu → gpu"]
+
+    @pytest.mark.parametrize(
+        ("arguments", "code", "said"),
+        [
+            (["study/ffffffffffff"], 1, "expected an artifact 'study/ffffffffffff', found none"),
+            (["nowhere"], 2, "nowhere: expected study/KEY, the folder of another store"),
+            (["splits/0123"], 2, "expected an artifact of stage 'study', got one of 'splits'"),
+            (["a", "b", "c"], 2, "unexpected extra argument"),
+        ],
+    )
+    def test_of_what_is_not_there_says_what_was_expected(
+        self,
+        arguments: list[str],
+        code: int,
+        said: str,
+        studies: Path,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        assert _exit_code("compare", *arguments) == code
+        printed = capsys.readouterr()
+        assert said in " ".join(printed.err.replace("│", " ").split())
+        assert "Traceback" not in printed.err
+        assert printed.out == ""
+
+    def test_of_a_single_study_asks_for_another(
+        self, here: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        made_study(here / "store")
+        assert _exit_code("compare") == 1
+        assert "expected another study 'report' to compare" in capsys.readouterr().err
+
+    def test_of_damaged_results_ends_with_1(
+        self, studies: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        path = studies_in(studies)[0].path
+        path.write_bytes(path.read_bytes() + b" ")
+        assert _exit_code("compare") == 1
+        assert "expected the bytes that were published" in capsys.readouterr().err
+        assert path.exists()
+
+    def test_loads_no_networks(self, studies: Path) -> None:
+        code = (
+            "import sys; from flowers17.cli import main\n"
+            "try: main(sys.argv[1:])\n"
+            "except SystemExit: pass\n"
+            "print([name for name in sys.modules if '.' not in name])"
+        )
+        printed = output_of(code, "compare", "--store", str(studies))
+        loaded = set(ast.literal_eval(printed.splitlines()[-1]))
+        assert loaded & {"tensorflow", "keras", "prefect", "sklearn", "matplotlib"} == set()
+
+
+class TestHistory:
+    def test_is_newest_last_with_what_changed(
+        self, here: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        root = here / "store"
+        settings = {**SETTINGS, "splits": {"n_repeats": 5}}
+        made_study(root, metrics={BEST: 0.75, "n": 1}, created="2026-01-02T00:00:00Z")
+        made_study(
+            root,
+            metrics={BEST: 0.5},
+            created="2026-01-01T00:00:00Z",
+            settings=settings,
+            part={"code": {"tasks.classifier": "1", "tasks.x": "1"}},
+        )
+        made_study(root, metrics={BEST: 1.0}, created="2026-01-03T00:00:00Z", label="report on x")
+        made_study(root, metrics={"n": 2}, created="2026-01-04T00:00:00Z")
+        assert _exit_code("history", BEST, "--json") == 0
+        found = json.loads(capsys.readouterr().out)
+        assert [(one["value"], one["difference"], one["changed"]) for one in found] == [
+            (0.5, None, "the first"),
+            (0.75, 0.25, "splits.n_repeats: 5 → 3; 2 modules changed"),
+            (1.0, None, "the first"),
+        ]
+        assert _exit_code("history", BEST) == 0
+        assert "+0.2500" in capsys.readouterr().out
+
+    def test_of_an_unknown_metric_lists_those_there_are(
+        self, studies: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert _exit_code("history", "accuracy") == 2
+        said = " ".join(capsys.readouterr().err.split())
+        assert f"expected a metric of its studies, got 'accuracy'; there are: {BEST}" in said
+
+    def test_of_a_store_without_studies_says_so(
+        self, store: Store, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert _exit_code("history", BEST) == 1
+        assert "expected a study, found none" in capsys.readouterr().err
+
+
 class TestCollecting:
     def _age(self, monkeypatch: pytest.MonkeyPatch, days: float) -> None:
         now = time.time()
@@ -236,6 +462,6 @@ class TestCollecting:
 
 
 def test_help_of_every_command_names_its_options(capsys: pytest.CaptureFixture[str]) -> None:
-    for command in ("run", "plan", "show", "settings", "gc", "doctor"):
+    for command in ("run", "plan", "show", "compare", "history", "settings", "gc", "doctor"):
         assert _exit_code(command, "--help") == 0
         assert "--json" in capsys.readouterr().out

@@ -1,0 +1,64 @@
+"""One metric over all studies of a store, and what changed in between."""
+
+from pathlib import Path
+from typing import Any
+
+from rich.markup import escape
+from rich.table import Table
+
+from flowers17.commands.changes import changes_by_manifests, in_short
+from flowers17.commands.comparing import described, difference_text, number_text
+from flowers17.errors import InvalidInput
+from flowers17.reporting.studies import Study, newest, studies_in
+
+
+def history(metric: str, store: Path) -> list[dict[str, Any]]:
+    """Return a metric of every study of a store that has it, newest last, and what changed.
+
+    Each: study, label, created, value, difference and changed since the one before of its label.
+    Raises InvalidInput with the metrics that there are if no study has it.
+    """
+    studies = studies_in(store)
+    newest(studies, store)
+    found = [one for one in studies if metric in one.manifest["metrics"]]
+    if not found:
+        there = sorted({name for one in studies for name in one.manifest["metrics"]})
+        raise InvalidInput(
+            f"{store}: expected a metric of its studies, got {metric!r}; there are: "
+            f"{'; '.join(there) or 'none'}"
+        )
+    last: dict[str, Study] = {}
+    rows = []
+    for study in found:
+        before = last.get(study.label)
+        last[study.label] = study
+        rows.append({**described(study), **_since(metric, before, study)})
+    return rows
+
+
+def _since(metric: str, before: Study | None, study: Study) -> dict[str, Any]:
+    value = study.manifest["metrics"][metric]
+    if before is None:
+        return {"value": value, "difference": None, "changed": "the first"}
+    last = before.manifest["metrics"][metric]
+    numbers = all(isinstance(one, int | float) for one in (last, value))
+    difference = value - last if numbers else None
+    changed = in_short(changes_by_manifests(before, study))
+    return {"value": value, "difference": difference, "changed": changed}
+
+
+def history_table(rows: list[dict[str, Any]]) -> Table:
+    """Return the table of what `history` returns."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for name in ("created", "study"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("label")
+    for name in ("value", "difference"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("changed since the one before of its label", overflow="fold")
+    for one in rows:
+        texts = number_text(one["value"]), difference_text(one["difference"])
+        table.add_row(
+            one["created"], one["study"], escape(one["label"]), *texts, escape(one["changed"])
+        )
+    return table
