@@ -17,7 +17,7 @@ LAYERS = (
     ("flowers17.isolation", "flowers17.plan"),
     ("flowers17.data",),
     ("flowers17.learners", "flowers17.transfer"),
-    ("flowers17.ensemble",),
+    ("flowers17.ensemble", "flowers17.robustness"),
     ("flowers17.prediction", "flowers17.reporting"),
     ("tasks",),
     ("flows",),
@@ -29,6 +29,7 @@ LIBRARY = (
     "flowers17.learners",
     "flowers17.transfer",
     "flowers17.ensemble",
+    "flowers17.robustness",
     "flowers17.prediction",
     "flowers17.reporting",
 )

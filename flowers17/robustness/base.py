@@ -1,0 +1,229 @@
+"""What every attack takes and returns: checked images, fixed batches, one result an image."""
+
+import hashlib
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+
+from flowers17.errors import InvalidInput
+from flowers17.seeds import generator
+
+Model = Callable[[Any], Any]
+
+PIXELS_AT_ONCE = 2**19
+MOST_AT_ONCE = 128
+TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True)
+class AttackResult:
+    """An attack's outcome for n images.
+
+    adversarial: float32 (n, h, w, c) in [0, 1]. predicted_before, predicted: int64 (n,), the class
+    of the clean and of the adversarial image. success: bool (n,), predicted is the target, or
+    without targets anything but the label; so an image that was wrong before is one as well.
+    confidence_before, confidence_after: float64 (n,), the probability of the target, or without
+    targets of the label. n_queries, n_gradients: int64 (n,), candidates that the model was asked
+    about, and backward passes. l0: float64 (n,), features (a pixel's channel) that changed. l2,
+    linf: float64 (n,), norms of the change.
+    """
+
+    adversarial: np.ndarray
+    success: np.ndarray
+    predicted_before: np.ndarray
+    predicted: np.ndarray
+    confidence_before: np.ndarray
+    confidence_after: np.ndarray
+    n_queries: np.ndarray
+    n_gradients: np.ndarray
+    l0: np.ndarray
+    l2: np.ndarray
+    linf: np.ndarray
+
+
+def result(
+    images: np.ndarray,
+    adversarial: np.ndarray,
+    labels: np.ndarray | None,
+    targets: np.ndarray | None,
+    proba_before: np.ndarray,
+    proba_after: np.ndarray,
+    n_queries: int | np.ndarray,
+    n_gradients: int | np.ndarray,
+) -> AttackResult:
+    """Return the outcome of an attack, its distortions measured here.
+
+    images, adversarial: float32 (n, h, w, c). labels, targets: int (n,); labels may be None where
+    there are targets. proba_before, proba_after: float (n, n_classes). Counts: of all or of each.
+    Raises InvalidInput if there are neither labels nor targets.
+    """
+    judged = labels if targets is None else targets
+    if judged is None:
+        raise InvalidInput("result: expected labels or targets, got neither; pass one of them")
+    n = len(images)
+    predicted = proba_after.argmax(axis=1).astype(np.int64)
+    change = (adversarial.astype(np.float64) - images).reshape(n, -1)
+    return AttackResult(
+        adversarial=adversarial,
+        success=predicted != judged if targets is None else predicted == judged,
+        predicted_before=proba_before.argmax(axis=1).astype(np.int64),
+        predicted=predicted,
+        confidence_before=proba_before[np.arange(n), judged].astype(np.float64),
+        confidence_after=proba_after[np.arange(n), judged].astype(np.float64),
+        n_queries=np.full(n, n_queries, np.int64),
+        n_gradients=np.full(n, n_gradients, np.int64),
+        l0=(change != 0).sum(axis=1).astype(np.float64),
+        l2=np.linalg.norm(change, axis=1),
+        linf=np.abs(change).max(axis=1),
+    )
+
+
+def probabilities(model: Model, images: np.ndarray) -> np.ndarray:
+    """Return what a model says of images: float32 (n, n_classes).
+
+    model: a Keras model, or any function from float32 (k, h, w, c) to probabilities. It always gets
+    the same number of images, so that what it says of one does not depend on the others.
+    Raises InvalidInput if its outputs are no probabilities, or it takes other images.
+    """
+    shape = getattr(model, "input_shape", None)
+    if isinstance(shape, tuple) and not _fits(images.shape[1:], shape[1:]):
+        raise InvalidInput(
+            f"images: expected {shape[1:]} as the model takes them, got {images.shape[1:]}; resize "
+            "them first"
+        )
+    predict = model.predict_on_batch if isinstance(model, keras.Model) else model
+
+    def said(batch: np.ndarray) -> np.ndarray:
+        return _checked_probabilities(keras.ops.convert_to_numpy(predict(batch)), len(batch))
+
+    return in_batches(said, images)
+
+
+def in_batches(function: Callable[..., np.ndarray], images: np.ndarray, *more: Any) -> np.ndarray:
+    """Return a function's values for n images and what goes with them: (n, …).
+
+    It is called with batches of one size, the last filled up with zeros. The size depends only on
+    the images' height and width.
+    """
+    size = batch_size(images.shape)
+    found = []
+    for start in range(0, len(images), size):
+        parts = [one[start : start + size] for one in (images, *more)]
+        n = len(parts[0])
+        if n < size:
+            parts = [
+                np.concatenate([one, np.zeros((size - n, *one.shape[1:]), one.dtype)])
+                for one in parts
+            ]
+        found.append(function(*parts)[:n])
+    return np.concatenate(found)
+
+
+def batch_size(shape: tuple[int, ...]) -> int:
+    """Return how many images (n, h, w, c) are computed at once.
+
+    >>> batch_size((1, 28, 28, 1)), batch_size((500, 128, 128, 3)), batch_size((9, 224, 224, 3))
+    (128, 32, 8)
+    """
+    fitting = max(8, PIXELS_AT_ONCE // (shape[1] * shape[2]))
+    return int(min(MOST_AT_ONCE, 2 ** int(math.log2(fitting))))
+
+
+def own_generator(seed: int, image: np.ndarray, *role: str | int) -> np.random.Generator:
+    """Return an image's own generator, from its content: the same in any batch and order."""
+    content = hashlib.sha256(np.ascontiguousarray(image).tobytes()).hexdigest()
+    return generator(seed, *role, content)
+
+
+def checked_images(images: np.ndarray) -> np.ndarray:
+    """Return images as they are; raises InvalidInput unless float32 (n, h, w, c) in [0, 1]."""
+    images = np.asarray(images)
+    if images.dtype != np.float32 or images.ndim != 4 or not images.size:
+        raise InvalidInput(
+            "images: expected float32 (n, h, w, c) with at least one image, got "
+            f"{images.dtype} {images.shape}; for uint8 images see flowers17.learners.images.scaled"
+        )
+    if not np.isfinite(images).all() or images.min() < 0 or images.max() > 1:
+        raise InvalidInput(
+            f"images: expected values in [0, 1], got {images.min():g} to {images.max():g}; "
+            "divide 8-bit values by 255"
+        )
+    return images
+
+
+def checked_labels(
+    labels: np.ndarray, n: int, n_classes: int, *, name: str = "labels"
+) -> np.ndarray:
+    """Return labels as int64; raises InvalidInput unless int (n,) in [0, n_classes)."""
+    labels = np.asarray(labels)
+    if not np.issubdtype(labels.dtype, np.integer) or labels.shape != (n,):
+        raise InvalidInput(
+            f"{name}: expected int ({n},), one an image, got {labels.dtype} {labels.shape}"
+        )
+    if labels.min() < 0 or labels.max() >= n_classes:
+        raise InvalidInput(
+            f"{name}: expected 0 to {n_classes - 1}, the model's classes, got {labels.min()} to "
+            f"{labels.max()}"
+        )
+    return labels.astype(np.int64)
+
+
+def checked_targets(
+    targets: np.ndarray, labels: np.ndarray | None, n_classes: int, *, n: int | None = None
+) -> np.ndarray:
+    """Return targets as int64; raises InvalidInput if wrong as labels, or one is its label.
+
+    labels: int (n,), or None where nobody knows them. n: of the images, if there are no labels.
+    """
+    n = len(labels) if labels is not None else len(targets) if n is None else n
+    targets = checked_labels(targets, n, n_classes, name="targets")
+    if labels is not None and (targets == labels).any():
+        row = int(np.flatnonzero(targets == labels)[0])
+        raise InvalidInput(
+            f"targets: expected another class than the label, got {targets[row]} for both of image "
+            f"{row}; leave such images out"
+        )
+    return targets
+
+
+def checked_budget(value: float, name: str = "epsilon", *, positive: bool = False) -> float:
+    """Return a budget; raises InvalidInput unless a finite number >= 0 (`positive`: > 0)."""
+    number = isinstance(value, int | float | np.integer | np.floating)
+    if not number or isinstance(value, bool) or not math.isfinite(value) or value < 0:
+        raise InvalidInput(f"{name}: expected a number of 0 or more, got {value!r}")
+    if positive and value == 0:
+        raise InvalidInput(f"{name}: expected a number above 0, got {value!r}")
+    return float(value)
+
+
+def checked_count(value: int, name: str) -> int:
+    """Return a count; raises InvalidInput unless an integer of 1 or more."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+        raise InvalidInput(f"{name}: expected a whole number of 1 or more, got {value!r}")
+    return int(value)
+
+
+def _fits(shape: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:
+    return len(shape) == len(wanted) and all(
+        there is None or there == one for one, there in zip(shape, wanted, strict=True)
+    )
+
+
+def _checked_probabilities(proba: np.ndarray, n: int) -> np.ndarray:
+    if proba.ndim != 2 or len(proba) != n or proba.shape[1] < 2:
+        raise InvalidInput(
+            f"model: expected probabilities ({n}, n_classes), two classes or more, got shape "
+            f"{proba.shape}"
+        )
+    proba = proba.astype(np.float32)
+    sums = proba.sum(axis=1, dtype=np.float64)
+    if not (np.abs(sums - 1) <= TOLERANCE).all() or proba.min() < -TOLERANCE:
+        raise InvalidInput(
+            "model: expected probabilities, at least 0 and 1 in sum, got values from "
+            f"{proba.min():g} and sums of {sums.min():g} to {sums.max():g}; let it end in a softmax"
+        )
+    return proba

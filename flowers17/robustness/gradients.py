@@ -1,0 +1,129 @@
+"""Gradients of a model's logits and losses with respect to its images, on every backend of Keras.
+
+Each image's gradient is its own: nothing is averaged over a batch, and batches have one size.
+"""
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any, Literal
+
+import keras
+import numpy as np
+
+from flowers17.robustness.base import Model, in_batches
+from flowers17.robustness.logits import logits_of
+
+Value = Literal["cross_entropy", "log_odds", "logit"]
+
+FAR = 1e9
+
+
+def loss_gradients(model: Model, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Return the gradient of each image's cross-entropy: float32 (n, h, w, c).
+
+    images: float32 (n, h, w, c) in [0, 1]. labels: int (n,).
+    It is taken of the logits. Where it is zero in all of float32, as for a model so sure that the
+    other classes' probabilities vanish, it is the gradient of the log-odds against the label
+    instead: cross-entropy's divided by 1 - p, which has the same direction and does not vanish.
+    Raises InvalidInput if the model cannot be followed.
+    """
+    found = _gradients("cross_entropy", model, images, labels)
+    lost = np.flatnonzero(~found.any(axis=(1, 2, 3)))
+    if lost.size:
+        found[lost] = _gradients("log_odds", model, images[lost], labels[lost])
+    return found
+
+
+def class_gradients(model: Model, images: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """Return the gradient of one class's logit for each image: float32 (n, h, w, c).
+
+    classes: int (n,). Raises InvalidInput if the model cannot be followed.
+    """
+    return _gradients("logit", model, images, classes)
+
+
+def jacobian(model: Model, images: np.ndarray) -> np.ndarray:
+    """Return the gradients of all logits: float32 (n, n_classes, h, w, c), class by class."""
+    n_classes = logits_of(model, images.shape[1:]).output_shape[-1]
+    every = [np.full(len(images), one, np.int64) for one in range(n_classes)]
+    return np.stack([class_gradients(model, images, one) for one in every], axis=1)
+
+
+def _gradients(value: Value, model: Model, images: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    logits = logits_of(model, images.shape[1:])
+    gradient = _compiled(value, logits)
+    eye = np.eye(logits.output_shape[-1], dtype=np.float32)
+    return np.array(in_batches(gradient, images, eye[classes]), np.float32)
+
+
+def _total(value: Value, logits: Any, chosen: Any) -> Any:
+    """Return the sum over images of a value of logits (n, k); chosen: one-hot (n, k)."""
+    ops = keras.ops
+    logits = ops.cast(logits, "float32")
+    of_chosen = ops.sum(logits * chosen, axis=-1)
+    if value == "logit":
+        return ops.sum(of_chosen)
+    if value == "log_odds":
+        return ops.sum(ops.logsumexp(logits - FAR * chosen, axis=-1) - of_chosen)
+    return ops.sum(ops.categorical_crossentropy(chosen, logits, from_logits=True))
+
+
+@lru_cache(maxsize=12)
+def _compiled(value: Value, logits: keras.Model) -> Callable[..., np.ndarray]:
+    """Return the function (images, one-hot) → gradients of one backend.
+
+    The last few are kept, with their models: compiling takes longer than many a gradient.
+    """
+    return {"tensorflow": _tensorflow, "jax": _jax, "torch": _torch}[keras.backend.backend()](
+        value, logits
+    )
+
+
+def _tensorflow(value: Value, logits: keras.Model) -> Callable[..., np.ndarray]:
+    import tensorflow as tf
+
+    @tf.function
+    def gradient(images: Any, chosen: Any) -> Any:
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(images)
+            total = _total(value, logits(images, training=False), chosen)
+        return tape.gradient(total, images, unconnected_gradients="zero")
+
+    def values(images: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+        found: np.ndarray = gradient(tf.constant(images), tf.constant(chosen)).numpy()
+        return found
+
+    return values
+
+
+def _jax(value: Value, logits: keras.Model) -> Callable[..., np.ndarray]:
+    import jax
+
+    def total(images: Any, chosen: Any, weights: Any, state: Any) -> Any:
+        said, _ = logits.stateless_call(weights, state, images, training=False)
+        return _total(value, said, chosen)
+
+    gradient = jax.jit(jax.grad(total))
+
+    def values(images: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+        weights = [one.value for one in logits.trainable_variables]
+        state = [one.value for one in logits.non_trainable_variables]
+        return np.asarray(gradient(images, chosen, weights, state))
+
+    return values
+
+
+def _torch(value: Value, logits: keras.Model) -> Callable[..., np.ndarray]:
+    import torch
+
+    def values(images: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+        with torch.enable_grad():
+            given = keras.ops.convert_to_tensor(images).detach().clone().requires_grad_(True)
+            said = logits(given, training=False)
+            total = _total(value, said, keras.ops.convert_to_tensor(chosen))
+            if not total.requires_grad:
+                return np.zeros_like(images)
+            (gradient,) = torch.autograd.grad(total, given, allow_unused=True)
+        return np.zeros_like(images) if gradient is None else gradient.cpu().numpy()
+
+    return values

@@ -1,0 +1,112 @@
+"""Gradients: by hand on a linear model, of the logits however wrapped, and never all zero."""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from flowers17.robustness.gradients import class_gradients, jacobian, loss_gradients
+from flowers17.robustness.logits import logits_of
+from tests.unit.robustness import made_models
+from tests.unit.robustness.made_models import N_CLASSES, SHAPE, images, linear, weights
+
+ENDINGS = ["layer", "activation", "operation"]
+LABELS = np.arange(10) % N_CLASSES
+
+
+def _wrapped(model: keras.Model) -> keras.Model:
+    return keras.Sequential([keras.Input(SHAPE), keras.layers.Identity(), model])
+
+
+WRAPS: dict[str, Callable[[keras.Model], Any]] = {
+    "a model": _wrapped,
+    "two models": lambda model: _wrapped(_wrapped(model)),
+    "a function": lambda model: lambda x: model(x),
+    "dropout": lambda model: keras.Sequential(
+        [keras.Input(SHAPE), model, keras.layers.Dropout(0.5)]
+    ),
+}
+
+
+@pytest.mark.parametrize("ending", [*ENDINGS, "unknown"])
+def test_a_loss_gradient_of_a_linear_model_is_that_by_hand(ending: str) -> None:
+    x = images(10)
+    found = loss_gradients(linear(ending=ending), x, LABELS)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, made_models.linear_gradient(x, LABELS), rtol=2e-4, atol=2e-6)
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_a_class_gradient_of_a_linear_model_is_its_column(ending: str) -> None:
+    found = class_gradients(linear(ending=ending), images(10), LABELS)
+    assert found.tolist() == weights().T[LABELS].reshape(10, *SHAPE).tolist()
+
+
+def test_a_jacobian_of_a_linear_model_is_its_weights() -> None:
+    found = jacobian(linear(), images(4))
+    assert found.tolist() == [weights().T.reshape(N_CLASSES, *SHAPE).tolist()] * 4
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_logits_are_those_that_the_softmax_was_given(ending: str) -> None:
+    x = images(6)
+    found = keras.ops.convert_to_numpy(logits_of(linear(50.0, ending=ending))(x))
+    by_hand = x.reshape(6, -1) @ (50 * weights())
+    np.testing.assert_allclose(found, by_hand, rtol=1e-5, atol=1e-3)
+
+
+def test_logits_of_a_subclassed_model_are_found_in_its_call() -> None:
+    model, x = made_models.Subclassed(), images(5)
+    found = keras.ops.convert_to_numpy(logits_of(model, SHAPE)(x))
+    np.testing.assert_allclose(found, x.reshape(5, -1) @ model.dense.get_weights()[0], rtol=1e-5)
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+@pytest.mark.parametrize("wrap", WRAPS)
+def test_a_wrapped_model_has_the_bytes_of_the_model_alone(wrap: str, ending: str) -> None:
+    model, x = linear(20.0, ending=ending), images(10)
+    alone = loss_gradients(model, x, LABELS)
+    assert loss_gradients(WRAPS[wrap](model), x, LABELS).tobytes() == alone.tobytes()
+
+
+@pytest.mark.parametrize("scale", [100.0, 1000.0])
+def test_no_confident_image_has_a_gradient_of_zeros_where_a_plain_one_has(scale: float) -> None:
+    model, x = linear(scale), images(200)
+    labels = np.asarray(model.predict_on_batch(x)).argmax(axis=1)
+    found = loss_gradients(model, x, labels)
+    assert found.any(axis=(1, 2, 3)).all()
+    proba = np.asarray(model.predict_on_batch(x))
+    plain = (proba - np.eye(N_CLASSES, dtype=np.float32)[labels]) @ weights().T
+    assert (~plain.any(axis=1)).sum() > 20
+
+
+def test_a_gradient_that_float32_loses_has_the_direction_of_the_exact_one() -> None:
+    model, x = linear(10_000.0), images(200)
+    w = 10_000.0 * weights().astype(np.float64)
+    logits = x.reshape(200, -1) @ w
+    labels = logits.argmax(axis=1)
+    order = np.sort(logits, axis=1)
+    sure = (order[:, -1] - order[:, -2] > 1000) & (order[:, -2] - order[:, -3] > 1000)
+    second = np.argsort(logits, axis=1)[:, -2]
+    exact = np.sign(w.T[second] - w.T[labels]).reshape(x.shape)
+    assert sure.sum() > 100
+    assert (np.sign(loss_gradients(model, x, labels)) == exact)[sure].all()
+
+
+@pytest.mark.parametrize("n", [1, 7, 128, 129, 200])
+def test_the_gradient_of_an_image_does_not_depend_on_its_batch(n: int) -> None:
+    model = made_models.trained()
+    x, labels = made_models.spots(200, 9)
+    order = np.random.default_rng(n).permutation(200)[:n]
+    every = loss_gradients(model, x, labels)
+    assert loss_gradients(model, x[order], labels[order]).tobytes() == every[order].tobytes()
+
+
+def test_new_weights_are_seen() -> None:
+    model, x = linear(), images(3)
+    before = class_gradients(model, x, LABELS[:3])
+    dense = next(one for one in model.layers if isinstance(one, keras.layers.Dense))
+    dense.set_weights([2 * weights(), np.zeros(N_CLASSES, np.float32)])
+    assert class_gradients(model, x, LABELS[:3]).tolist() == (2 * before).tolist()
