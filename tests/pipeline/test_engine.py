@@ -14,6 +14,7 @@ from prefect.client.schemas.actions import (
     GlobalConcurrencyLimitCreate,
     GlobalConcurrencyLimitUpdate,
 )
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 
 from flowers17.artifacts import Store
 from flowers17.config import Places
@@ -315,10 +316,11 @@ class TestLiveness:
 def test_lineage_is_shown_for_what_was_built(store: Path) -> None:
     a = number("lineage a", 1)
     run([number("lineage sum", 3, a)], store)
+    wanted = ArtifactFilter(key=ArtifactFilterKey(any_=["lineage-lineage-sum"]))
     with get_client(sync_client=True) as client:
-        shown = {one.key: one.data for one in client.read_artifacts()}
-    assert "| total | 4 |" in str(shown["lineage-lineage-sum"])
-    assert "| input lineage a | `number/" in str(shown["lineage-lineage-sum"])
+        [shown] = client.read_artifacts(artifact_filter=wanted)
+    assert "| total | 4 |" in str(shown.data)
+    assert "| input lineage a | `number/" in str(shown.data)
 
 
 class TestConcurrencyLimits:
