@@ -28,8 +28,8 @@ class AttackResult:
     without targets anything but the label; so an image that was wrong before is one as well.
     confidence_before, confidence_after: float64 (n,), the probability of the target, or without
     targets of the label. n_queries, n_gradients: int64 (n,), images that the model was asked about,
-    as each attack counts them, and backward passes. l0: float64 (n,), features (a pixel's channel) that changed. l2,
-    linf: float64 (n,), norms of the change.
+    as each attack counts them, and backward passes. l0: float64 (n,), features (a pixel's channel)
+    that changed. l2, linf: float64 (n,), norms of the change.
     """
 
     adversarial: np.ndarray
