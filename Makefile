@@ -7,6 +7,7 @@ DATASET ?=
 WEIGHTS ?=
 SET     ?=
 EXTRAS  ?=
+JOBS    ?= 2
 
 VENV := .venv
 BIN  := $(VENV)/bin
@@ -21,7 +22,7 @@ study: $(VENV)/.ready-to-run
 	  $(foreach one,$(SET),--set '$(one)')
 
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/.ready-to-test
 	$(BIN)/ruff check .
@@ -29,7 +30,8 @@ lint: $(VENV)/.ready-to-test
 	$(BIN)/mypy
 
 setup: $(VENV)/.ready-to-run
-	$(if $(EXTRAS),$(PIP) -c requirements/run.txt -e '.[$(EXTRAS)]' --no-build-isolation)
+	$(if $(EXTRAS),sed -n 's/^\([A-Za-z0-9].*[^ ]\) *\\$$/\1/p' requirements/run.txt > $(VENV)/pins.txt)
+	$(if $(EXTRAS),$(PIP) -c $(VENV)/pins.txt -e '.[$(EXTRAS)]' --no-build-isolation)
 
 $(VENV)/bin/python:
 	sh .ci/python -m venv $(VENV)
@@ -50,7 +52,7 @@ lock: $(VENV)/bin/python
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	  --no-annotate --upgrade pyproject.toml -o requirements/run.txt
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
-	  --no-annotate pyproject.toml --extra dev -c requirements/run.txt -o requirements/dev.txt
+	  --no-annotate pyproject.toml --extra dev --extra onnx -c requirements/run.txt -o requirements/dev.txt
 
 clean:
 	rm -rf $(VENV) *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -15,21 +15,16 @@ import sys
 import threading
 import time
 import tomllib
-from collections.abc import Awaitable, Callable, MutableMapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 import httpx
 
 from flowers17.errors import Flowers17Error
+from flows.patience import patient
 from flows.served import prefect_home, served_api
 
-Application = Callable[..., Awaitable[None]]  # ASGI: of scope, receive and send
-
 START_TIMEOUT_S = 180.0
-RETRY_AFTER_S = 0.1
-CLIENT_RETRIES = 300  # as many as last half a minute
 _QUIET = {
     "PREFECT_UI_ENABLED": "false",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -105,15 +100,6 @@ class Server:
             )
         )
 
-    def client_settings(self) -> dict[Any, Any]:
-        """Return the settings with which Prefect talks to the API, once it answers."""
-        from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES
-
-        settings: dict[Any, Any] = {PREFECT_API_URL: self.healthy()}
-        if self._process:
-            settings[PREFECT_CLIENT_MAX_RETRIES] = CLIENT_RETRIES
-        return settings
-
     def close(self) -> None:
         """Stop the private server; its data stay in Prefect's database."""
         if self._process and self._process.stdin:
@@ -149,25 +135,6 @@ def _launched(port: int) -> subprocess.Popen[bytes]:
     )
 
 
-def soon_tried_again(application: Application) -> Application:
-    """Return an ASGI application whose answers "503" ask to be tried again soon.
-
-    SQLite lets one write at a time, and Prefect answers 503 to the other; left to themselves, its
-    clients wait two seconds and more.
-    """
-
-    async def answering(scope: Any, receive: Any, send: Any) -> None:
-        async def sending(message: MutableMapping[str, Any]) -> None:
-            if message["type"] == "http.response.start" and message["status"] == 503:
-                headers = [*message.get("headers", ()), (b"retry-after", b"%g" % RETRY_AFTER_S)]
-                message = {**message, "headers": headers}
-            await send(message)
-
-        await application(scope, receive, sending)
-
-    return answering
-
-
 def _serve(port: int, home: Path) -> None:
     with (home / "flowers17-server.lock").open("w") as lock:
         # Two servers that create the database at once would trip over each other's migrations.
@@ -177,7 +144,7 @@ def _serve(port: int, home: Path) -> None:
         from prefect.server.api.server import create_app
 
         config = uvicorn.Config(
-            soon_tried_again(create_app()),
+            patient(create_app()),
             host="127.0.0.1",
             port=port,
             log_level="error",

@@ -13,6 +13,7 @@ def pytest_configure() -> None:
     """Keep the person's Prefect settings and database out, before anything imports Prefect."""
     for name in [name for name in os.environ if name.startswith("PREFECT_")]:
         del os.environ[name]
+    os.environ.pop("COLUMNS", None)  # pytest-xdist sets it for its workers, and tables obey it
     os.environ["PREFECT_HOME"] = _HOME.name
     os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
     os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "CRITICAL"

@@ -38,7 +38,11 @@ def run_flow(
     from flows.local_server import Server
 
     with Server() as server, StageDisplay(console) as display:
-        from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+        from prefect.settings import (
+            PREFECT_API_URL,
+            PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
+            temporary_settings,
+        )
 
         from tasks.engine import VIEW
 
@@ -47,7 +51,7 @@ def run_flow(
             stage.code()  # read while the server starts
         # The store's locks tell which runs died; heartbeats would hold up each flow's end.
         with temporary_settings(
-            {PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None, **server.client_settings()}
+            {PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None, PREFECT_API_URL: server.healthy()}
         ):
             token = VIEW.set(display)
             try:

@@ -62,11 +62,11 @@ class Children:
         self._running: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(self, name: str, arguments: list[str], settings: Mapping[str, str]) -> None:
-        """Start Prefect's command line; the person's own settings go before ours."""
+        """Start a module as a program; the person's own settings go before ours."""
         self.logs.mkdir(parents=True, exist_ok=True)
         with (self.logs / f"{name}.log").open("ab") as log:
             self._running[name] = subprocess.Popen(
-                [sys.executable, "-m", "prefect", *arguments],
+                [sys.executable, "-m", *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -135,7 +135,7 @@ def serve(request: StudyRequest, *, host: str, port: int, console: Console) -> N
             stack.enter_context(children.guarded())
             stack.callback(children.stop, "server", SERVER_STOP_S)
             settings = {**_SERVER_SETTINGS, "PREFECT_API_URL": api}
-            arguments = ["server", "start", "--host", host, "--port", str(port)]
+            arguments = ["flows.patience", "--host", host, "--port", str(port)]
             children.start("server", arguments, settings)
         else:
             stack.enter_context(children.guarded())
@@ -170,7 +170,7 @@ def _register_and_work(
 
 def _start_worker(children: Children) -> None:
     name = f"flowers17 on {socket.gethostname()}"
-    arguments = ["worker", "start", "--pool", POOL, "--type", "process", "--name", name]
+    arguments = ["prefect", "worker", "start", "--pool", POOL, "--type", "process", "--name", name]
     children.start("worker", arguments, _WORKER_SETTINGS)
 
 

@@ -118,20 +118,20 @@ class TestEnd:
     def test_comes_when_the_time_is_over(self, store: Store, tmp_path: Path) -> None:
         calls = tmp_path / "calls"
         started = time.monotonic()
-        with pytest.raises(StageFailed, match="expected to end within 4 s; it was stopped"):
+        with pytest.raises(StageFailed, match="expected to end within 8 s; it was stopped"):
             _isolated(
                 store,
                 config={"seconds": 600},
-                timeout_s=4.0,
+                timeout_s=8.0,
                 resources={"calls": str(calls)},
             )
-        assert time.monotonic() - started < 30
+        assert time.monotonic() - started < 60
         assert calls.read_text() == "4\n"  # it was at work when it was stopped
 
     def test_frees_the_lock_so_that_the_next_can_build(self, store: Store, tmp_path: Path) -> None:
         tries = tmp_path / "tries"
         with pytest.raises(StageFailed, match="it was stopped"):
-            _isolated(store, "hangs once", timeout_s=3.0, resources={"tries": str(tries)})
+            _isolated(store, "hangs once", timeout_s=8.0, resources={"tries": str(tries)})
         assert tries.exists()
         assert len(unfinished(store)) == 1
         assert not _isolated(store, "hangs once", resources={"tries": str(tries)}).reused

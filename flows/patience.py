@@ -1,0 +1,108 @@
+"""Prefect's server, patient with SQLite: what found the database busy is tried again here.
+
+Prefect reads, then writes, in one transaction. If another write comes between, SQLite refuses at
+once, whatever its time-out (it could only wait for ever); Prefect undoes the transaction and
+answers "503". Its own clients try again after seconds, but not the UI in a browser, nor scripts.
+"""
+
+import argparse
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from functools import partial
+from typing import Any
+
+Application = Callable[..., Awaitable[None]]  # ASGI: of scope, receive and send
+Message = MutableMapping[str, Any]
+
+BUSY = 503
+PATIENCE_S = 10.0
+SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 0.02, 0.32
+RETRY_AFTER_S = 0.1
+
+
+def patient(application: Application) -> Application:
+    """Return an ASGI application that asks another again while that answers 503.
+
+    What was refused is asked again in turn, and as long as something is, what comes new and may
+    write queues behind it. After PATIENCE_S the answer is passed on; it asks to be tried again.
+    """
+    turn = asyncio.Lock()
+
+    async def answering(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            await application(scope, receive, send)
+            return
+        ask = partial(_asked, application, scope, await _whole(receive), receive, send)
+        deadline = time.monotonic() + PATIENCE_S
+        if (scope["method"] == "GET" or not turn.locked()) and not await ask():
+            return
+        async with turn:
+            pause = SHORTEST_PAUSE_S
+            while (refusal := await ask()) and time.monotonic() < deadline:
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, LONGEST_PAUSE_S)
+        for message in refusal:
+            await send(message)
+
+    return answering
+
+
+async def _asked(
+    application: Application, scope: Any, request: list[Message], receive: Any, send: Any
+) -> list[Message]:
+    """Ask once. Return the messages of a 503, which are held back; none for any other answer."""
+    left, refusal = list(request), list[Message]()
+
+    async def receiving() -> Message:
+        return left.pop(0) if left else await receive()
+
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start" and message["status"] == BUSY:
+            headers = [*message.get("headers", ()), (b"retry-after", b"%g" % RETRY_AFTER_S)]
+            refusal.append({**message, "headers": headers})
+        elif refusal:
+            refusal.append(message)
+        else:
+            await send(message)
+
+    try:
+        await application(dict(scope), receiving, sending)
+    except Exception:
+        if not refusal:  # else it is what the 503 is about, raised once more
+            raise
+    return refusal
+
+
+async def _whole(receive: Any) -> list[Message]:
+    """Return the messages of a request up to the end of its body, or of the connection."""
+    messages = [await receive()]
+    while messages[-1].get("more_body"):
+        messages.append(await receive())
+    return messages
+
+
+def _serve(host: str, port: int) -> None:
+    """Serve the API and the UI as `prefect server start` does, until SIGINT or SIGTERM."""
+    import uvicorn
+    from prefect.server.api.server import create_app
+    from prefect.settings import get_current_settings
+
+    settings = get_current_settings().server
+    uvicorn.run(
+        patient(create_app(final=True)),
+        host=host,
+        port=port,
+        timeout_keep_alive=settings.api.keepalive_timeout,
+        ws_ping_interval=settings.api.websocket_ping_interval,
+        ws_ping_timeout=settings.api.websocket_ping_timeout,
+        log_level=settings.logging_level.lower(),
+    )
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--host", required=True)
+    parser.add_argument("--port", required=True, type=int)
+    given = parser.parse_args()
+    _serve(given.host, given.port)

@@ -1,0 +1,103 @@
+"""What a server patient with its database does with answers of each kind."""
+
+import asyncio
+import sqlite3
+from typing import Any
+
+import pytest
+
+from flows import patience
+from flows.patience import BUSY, RETRY_AFTER_S, Application, patient
+
+DONE = 200
+
+
+def answering(*statuses: int, heard: list[bytes] | None = None) -> Application:
+    """Return an ASGI application with one answer after another; it raises what led to an error."""
+    left = list(statuses)
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        status = left.pop(0) if len(left) > 1 else left[0]
+        body, more = b"", True
+        while more:
+            message = await receive()
+            body, more = body + message["body"], message["more_body"]
+        if heard is not None:
+            heard.append(body)
+        await send({"type": "http.response.start", "status": status, "headers": [(b"a", b"b")]})
+        await send({"type": "http.response.body", "body": b"text"})
+        if status >= 500:
+            raise sqlite3.OperationalError("database is locked")
+
+    return application
+
+
+def answer(application: Application, *parts: bytes, method: str = "POST") -> list[dict[str, Any]]:
+    """Return the messages of an answer to a request whose body comes in parts."""
+    sent: list[dict[str, Any]] = []
+    left = list(parts or (b"",))
+
+    async def receive() -> dict[str, Any]:
+        body = left.pop(0)
+        return {"type": "http.request", "body": body, "more_body": bool(left)}
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    asyncio.run(application({"type": "http", "method": method}, receive, send))
+    return sent
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_what_was_refused_is_asked_again_with_the_whole_body(method: str) -> None:
+    heard: list[bytes] = []
+    start, _ = answer(
+        patient(answering(BUSY, BUSY, DONE, heard=heard)), b"one ", b"body", method=method
+    )
+    assert start["status"] == DONE
+    assert heard == [b"one body"] * 3
+
+
+def test_at_the_end_of_patience_the_client_is_asked_to_try_again_soon(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(patience, "PATIENCE_S", 0.05)
+    start, body = answer(patient(answering(BUSY)))
+    assert start["status"] == BUSY
+    assert start["headers"] == [(b"a", b"b"), (b"retry-after", f"{RETRY_AFTER_S:g}".encode())]
+    assert body["body"] == b"text"
+
+
+@pytest.mark.parametrize("status", [200, 404, 409])
+def test_other_answers_are_left_as_they_are(status: int) -> None:
+    assert answer(patient(answering(status, DONE))) == answer(answering(status))
+
+
+def test_other_errors_are_raised_and_not_tried_again() -> None:
+    heard: list[bytes] = []
+    with pytest.raises(sqlite3.OperationalError):
+        answer(patient(answering(500, DONE, heard=heard)))
+    assert heard == [b""]
+
+
+def test_new_writes_queue_behind_one_that_was_refused() -> None:
+    order: list[str] = []
+
+    async def busy_at_first(scope: Any, receive: Any, send: Any) -> None:
+        order.append(scope["path"])
+        refused = order.count("first") < 3 and scope["path"] == "first"
+        await send({"type": "http.response.start", "status": BUSY if refused else DONE})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def nothing(*_: Any) -> dict[str, Any]:
+        return {"type": "http.request", "body": b""}
+
+    async def asked() -> None:
+        application = patient(busy_at_first)
+        scopes = [{"type": "http", "method": "POST", "path": path} for path in ("first", "second")]
+        first = asyncio.create_task(application(scopes[0], nothing, nothing))
+        await asyncio.sleep(0)
+        await asyncio.gather(first, application(scopes[1], nothing, nothing))
+
+    asyncio.run(asked())
+    assert order == ["first"] * 3 + ["second"]
