@@ -8,7 +8,7 @@ person asks for in `request`. One long module, since a value has one home and th
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 ExtractorName = Literal["vgg16", "inceptionv3", "mobilenet", "xception"]
 ClassifierName = Literal["naive_bayes", "knn", "svm", "logistic_regression", "random_forest"]
@@ -17,7 +17,11 @@ RunnerName = Literal["local", "processes"]
 AugmentationName = Literal["none", "zoom", "flips", "wide", "strong"]
 PrecisionName = Literal["auto", "float32", "mixed_bfloat16"]
 DeviceName = Literal["auto", "cpu", "gpu"]
+OptimizerName = Literal["sgd", "adam"]
+PoisonName = Literal["labels", "patch"]
 MetaLearnerName = Literal["random_forest", "logistic_regression", "gradient_boosting"]
+AttackName = Literal["noise", "fgsm", "pgd", "targeted", "jsma", "one_pixel"]
+MethodName = Literal["chosen", "average", "weighted_average", MetaLearnerName]
 
 
 Filters = Annotated[int, Field(ge=1, le=8192)]
@@ -211,11 +215,63 @@ class LearnerDefinition(Model):
     )
 
 
+class AdversarySettings(Model):
+    """Adversarial examples, made anew of every batch of a training against the network itself."""
+
+    attack: Literal["fgsm", "pgd"] = Field("pgd", description="one step, or several within reach")
+    epsilon: float = Field(
+        4, gt=0, le=255, description="L-infinity budget in 255ths: steps of 8-bit colours"
+    )
+    n_steps: int = Field(5, ge=1, le=1000, description="gradient steps of `pgd`")
+    share: float = Field(0.5, gt=0, le=1, description="share of each batch that is attacked")
+
+    @property
+    def name(self) -> str:
+        """How tables call it, e.g. `pgd 4`."""
+        return f"{self.attack} {self.epsilon:g}"
+
+
+class FilterSettings(Model):
+    """A smoothing filter in front of a network."""
+
+    kind: Literal["median", "gaussian", "bits"] = Field(
+        description="median of a square, Gaussian blur, or fewer grey levels"
+    )
+    strength: float = Field(
+        gt=0,
+        description="side of the square (odd), standard deviation in pixels, or bits a channel",
+    )
+
+    @model_validator(mode="after")
+    def _has_a_strength_of_its_kind(self) -> "FilterSettings":
+        whole, size = self.strength == int(self.strength), int(self.strength)
+        fits = {
+            "median": whole and size >= 3 and size % 2 == 1,
+            "gaussian": True,
+            "bits": whole and 1 <= size <= 8,
+        }
+        if not fits[self.kind]:
+            raise ValueError(
+                "strength: expected an odd whole number from 3 on for `median`, or one from 1 to 8 "
+                f"for `bits`, got {self.strength:g} for `{self.kind}`"
+            )
+        return self
+
+    @property
+    def name(self) -> str:
+        """How tables call it, e.g. `median 3`, `gaussian 0.8`, `4 bits`."""
+        number = f"{self.strength:g}"
+        return f"{number} bits" if self.kind == "bits" else f"{self.kind} {number}"
+
+
 class RecipeSettings(Model):
     """How a network is trained."""
 
     epochs: int = Field(50, ge=1, le=100_000, description="passes over the training images")
     batch_size: int = Field(32, ge=1, le=4096, description="images a step")
+    optimizer: OptimizerName = Field(
+        "sgd", description="stochastic gradient descent, or Adam (which has its own momentum)"
+    )
     learning_rate: float = Field(0.01, gt=0, description="its highest value, if it changes")
     schedule: Literal["constant", "one-cycle"] = Field(
         "constant", description="`one-cycle`: a linear rise, then a cosine down to zero"
@@ -245,6 +301,9 @@ class RecipeSettings(Model):
     )
     flips_at_test: bool = Field(
         False, description="average the probabilities of an image and its mirror image"
+    )
+    adversary: AdversarySettings | None = Field(
+        None, description="adversarial examples among the batches; empty: none"
     )
 
     def resolution(self, epoch: int) -> float:
@@ -307,8 +366,118 @@ class LearnersSettings(Model):
     )
 
 
+class HeadSettings(Model):
+    """A head on an extractor, and what trains it: a row of Table 9."""
+
+    optimizer: OptimizerName = Field("adam", description="of both phases")
+    batch_norm: bool = Field(False, description="batch normalisation of the dense layer")
+    dropout: float = Field(0.0, ge=0, lt=1, description="share of the dense layer's units dropped")
+
+    @property
+    def name(self) -> str:
+        """How tables call it, e.g. `adam + batch norm + dropout`."""
+        parts: list[str] = [self.optimizer]
+        parts += ["batch norm"] if self.batch_norm else []
+        parts += ["dropout"] if self.dropout else []
+        return " + ".join(parts)
+
+
+class FineTunedSettings(Model):
+    """A network to fine-tune: an extractor at an input size, a head, and by which recipe."""
+
+    maps: FeatureMapSettings = Field(description="the extractor; its pooling is the head's")
+    head: HeadSettings = Field(
+        HeadSettings(batch_norm=True, dropout=0.5), description="the head and its optimizer"
+    )
+    recipe: Literal["report", "best"] = Field(
+        "report", description="how it is trained: as in the study, or by our own recipe"
+    )
+
+    @property
+    def name(self) -> str:
+        """How tables call it, e.g. `mobilenet adam + dropout`, `xception@299 adam, best`."""
+        return f"{self.maps.name} {self.head.name}{', best' if self.recipe == 'best' else ''}"
+
+
+class UnfrozenSettings(Model):
+    """The first block of each extractor that phase B trains, with all behind it."""
+
+    vgg16: str = Field("block5", description="`block1` to `block5`")
+    inceptionv3: str = Field("mixed9", description="`mixed1` to `mixed10`")
+    mobilenet: str = Field("block12", description="`block1` to `block13`")
+    xception: str = Field("block14", description="`block2` to `block14`")
+
+
+class FineTuningSettings(Model):
+    """Two-phase fine-tuning of pre-trained networks (Part B.2)."""
+
+    table: tuple[FeatureMapSettings, ...] = Field(
+        (FeatureMapSettings(extractor="vgg16"), FeatureMapSettings(extractor="mobilenet")),
+        description="the columns of Table 9",
+    )
+    heads: tuple[HeadSettings, ...] = Field(
+        tuple(
+            HeadSettings(optimizer=optimizer, batch_norm=batch_norm, dropout=dropout)
+            for batch_norm, dropout in ((False, 0.0), (True, 0.0), (False, 0.5), (True, 0.5))
+            for optimizer in ("adam", "sgd")
+        ),
+        description="the rows of Table 9",
+    )
+    units: int = Field(512, ge=1, le=65_536, description="units of a head's dense layer")
+    unfrozen: UnfrozenSettings = UnfrozenSettings()
+    activations: Literal["stored", "computed"] = Field(
+        "stored",
+        description="what the frozen part gives: computed once and stored, or at every step; at "
+        "every step in any case under an augmentation of images",
+    )
+    phase_a: RecipeSettings = Field(
+        RecipeSettings(epochs=25, learning_rate=1e-3),
+        description="of the study, the extractor frozen; the optimizer is the head's",
+    )
+    phase_b: RecipeSettings = Field(
+        RecipeSettings(epochs=50, learning_rate=1e-4),
+        description="of the study, the last blocks unfrozen; the optimizer is the head's",
+    )
+    repeated: tuple[FineTunedSettings, ...] = Field(
+        (), description="networks of Table 9 that are trained again with further seeds"
+    )
+    n_seeds: int = Field(3, ge=2, le=100, description="seeds of those, the first one included")
+    own: tuple[FineTunedSettings, ...] = Field(
+        (), description="networks fine-tuned on repeated clean splits"
+    )
+    own_splits: int = Field(
+        8, ge=0, le=100, description="repeated clean splits for those, at most those there are"
+    )
+    own_phase_a: RecipeSettings = Field(
+        RecipeSettings(
+            epochs=20,
+            learning_rate=1e-3,
+            schedule="one-cycle",
+            label_smoothing=0.1,
+            selection="last",
+            flips_at_test=True,
+        ),
+        description="of our own recipe, the extractor frozen",
+    )
+    own_phase_b: RecipeSettings = Field(
+        RecipeSettings(
+            epochs=20,
+            learning_rate=1e-4,
+            schedule="one-cycle",
+            label_smoothing=0.1,
+            selection="last",
+            flips_at_test=True,
+        ),
+        description="of our own recipe, the last blocks unfrozen",
+    )
+    own_augmentation: AugmentationName | Literal["mirrored"] = Field(
+        "mirrored",
+        description="of our own recipe; `mirrored`: mirrored images too, their activations stored",
+    )
+
+
 class MemberSettings(Model):
-    """One base model of an ensemble: a network from scratch, or a classifier on features."""
+    """One base model of an ensemble: a network from scratch or fine-tuned, or a classifier."""
 
     learner: str | None = Field(
         None, description="a network: a name as in `learners.plain`; empty: a classifier"
@@ -321,20 +490,24 @@ class MemberSettings(Model):
     )
     classifier: ClassifierName | None = Field(None, description="a classifier on `maps`")
     maps: tuple[FeatureMapSettings, ...] = Field((), description="feature maps of the classifier")
+    fine_tuned: FineTunedSettings | None = Field(None, description="a fine-tuned network")
 
     @model_validator(mode="after")
-    def _is_one_of_two(self) -> "MemberSettings":
-        if bool(self.learner) == bool(self.classifier) or bool(self.classifier) != bool(self.maps):
+    def _is_one_of_three(self) -> "MemberSettings":
+        given = [bool(self.learner), bool(self.classifier), bool(self.fine_tuned)]
+        if sum(given) != 1 or bool(self.classifier) != bool(self.maps):
             raise ValueError(
-                "expected either `learner`, or `classifier` and `maps`, got "
-                f"learner {self.learner!r}, classifier {self.classifier!r} and {len(self.maps)} "
-                "maps; give one of the two"
+                "expected either `learner`, or `classifier` and `maps`, or `fine_tuned`, got "
+                f"learner {self.learner!r}, classifier {self.classifier!r}, {len(self.maps)} maps "
+                f"and {'a' if self.fine_tuned else 'no'} fine-tuned network; give one of the three"
             )
         return self
 
     @property
     def name(self) -> str:
         """How tables call it, e.g. `mk-2 wide`, `residual best`, `svm on mobilenet`."""
+        if self.fine_tuned:
+            return self.fine_tuned.name
         if self.learner:
             how = "best" if self.recipe == "best" else self.augmentation
             return self.learner if how == "none" else f"{self.learner} {how}"
@@ -346,6 +519,15 @@ class MemberSettings(Model):
         return CombinationSettings.model_validate(
             {"maps": self.maps, "classifier": self.classifier}
         )
+
+
+def _from_scratch(one: MemberSettings) -> MemberSettings:
+    if not one.learner:
+        raise ValueError(f"expected a network from scratch, got {one.name}; give its `learner`")
+    return one
+
+
+NetworkSettings = Annotated[MemberSettings, AfterValidator(_from_scratch)]
 
 
 class EnsembleDefinition(Model):
@@ -401,6 +583,150 @@ class EnsembleSettings(Model):
     )
 
 
+class TargetedSettings(Model):
+    """PGD towards targets: the source/target matrix."""
+
+    n_images: int = Field(102, ge=1, le=100_000, description="images attacked, at most")
+    n_targets: int = Field(
+        16, ge=1, le=1000, description="targets of each image, drawn from the other classes"
+    )
+
+
+class JsmaSettings(Model):
+    """The Jacobian-based saliency map attack."""
+
+    n_images: int = Field(17, ge=1, le=100_000, description="images attacked, at most")
+    n_targets: int = Field(
+        1, ge=1, le=1000, description="targets of each image, drawn from the other classes"
+    )
+    theta: float = Field(1.0, ge=-1, le=1, description="what a step adds to a feature; not 0")
+    gamma: float = Field(0.145, gt=0, le=1, description="share of the features that may change")
+    variant: Literal["pairwise", "single"] = Field(
+        "pairwise", description="two features by all classes, as in the paper, or by the target's"
+    )
+
+    @model_validator(mode="after")
+    def _moves(self) -> "JsmaSettings":
+        if self.theta == 0:
+            raise ValueError("expected a theta other than 0, which changes nothing, got 0")
+        return self
+
+
+class OnePixelSettings(Model):
+    """The one-pixel attack."""
+
+    n_images: int = Field(102, ge=1, le=100_000, description="images attacked, at most")
+    n_pixels: int = Field(1, ge=1, le=1000, description="pixels that may change")
+    population: int = Field(400, ge=3, le=100_000, description="candidates of an image")
+    generations: int = Field(100, ge=0, le=100_000, description="generations of children, at most")
+    images_per_batch: int = Field(
+        4, ge=1, le=100_000, description="images after which a killed attack goes on"
+    )
+
+
+Budget = Annotated[float, Field(gt=0, le=255)]
+
+
+class AttackSettings(Model):
+    """Attacks on the study's models (Part C)."""
+
+    models: tuple[MemberSettings, ...] = Field(
+        (MemberSettings(learner="mk-2"),),
+        description="networks and classifiers attacked: as an ensemble's members, refitted on the "
+        "split's training images",
+    )
+    fine_tuned: tuple[FineTunedSettings, ...] = Field(
+        (), description="fine-tuned networks attacked, at their own size of images"
+    )
+    methods: tuple[MethodName, ...] = Field(
+        ("random_forest",),
+        description="ways of combining in which the ensembles of the split are attacked, as black "
+        "boxes; `chosen`: each one's own",
+    )
+    split: str = Field("clean", min_length=1, description="whose validation images are attacked")
+    n_images: int = Field(
+        340, ge=1, le=100_000, description="images attacked, at most, drawn evenly from the classes"
+    )
+    attacks: tuple[AttackName, ...] = Field(
+        ("noise", "fgsm", "pgd", "targeted", "jsma", "one_pixel"),
+        description="`targeted` is PGD towards every class; networks alone have gradients",
+    )
+    budgets: tuple[Budget, ...] = Field(
+        (0.5, 1, 2, 4, 8, 16, 32, 64, 128),
+        description="L-infinity budgets of noise, FGSM and PGD, in 255ths: steps of 8-bit colours",
+    )
+    budget: Budget = Field(
+        8, description="the one of targeted attacks, transfer and pictures, in 255ths"
+    )
+    pgd_steps: int = Field(20, ge=1, le=100_000, description="steps of PGD, each 2.5 ε over them")
+    targeted: TargetedSettings = TargetedSettings()
+    jsma: JsmaSettings = JsmaSettings()
+    one_pixel: OnePixelSettings = OnePixelSettings()
+    images_per_batch: int = Field(
+        32, ge=1, le=100_000, description="images after which a killed attack goes on"
+    )
+
+
+class DetectorSettings(Model):
+    """A small CNN that refuses images which it takes for adversarial."""
+
+    budgets: tuple[Budget, ...] = Field(
+        (2, 4), min_length=1, description="of the FGSM and PGD images it is trained on, in 255ths"
+    )
+    recipe: RecipeSettings = Field(
+        RecipeSettings(epochs=10, batch_size=64, optimizer="adam", learning_rate=1e-3),
+        description="how it is trained",
+    )
+    held_out: float = Field(
+        0.2, gt=0, lt=1, description="share of the training images that choose epoch and threshold"
+    )
+    false_alarms: float = Field(
+        0.05, ge=0, lt=1, description="share of clean images that may be refused"
+    )
+
+
+class DefenceSettings(Model):
+    """Defences, each against attacks that know it (Part C)."""
+
+    networks: tuple[NetworkSettings, ...] = Field(
+        (MemberSettings(learner="mk-2"),), description="networks from scratch that are defended"
+    )
+    adversaries: tuple[AdversarySettings, ...] = Field(
+        (AdversarySettings(attack="fgsm"), AdversarySettings()),
+        description="against which they are trained again",
+    )
+    filters: tuple[FilterSettings, ...] = Field(
+        (
+            FilterSettings(kind="median", strength=3),
+            FilterSettings(kind="gaussian", strength=1),
+            FilterSettings(kind="bits", strength=4),
+        ),
+        description="put in front of them",
+    )
+    detector: DetectorSettings | None = Field(
+        DetectorSettings(), description="beside them; empty: none"
+    )
+    budgets: tuple[Budget, ...] = Field(
+        (1, 2, 4, 8), min_length=1, description="of FGSM and PGD, in 255ths"
+    )
+
+
+class PoisoningSettings(Model):
+    """Poisoned training images, and what they do (Part C)."""
+
+    networks: tuple[NetworkSettings, ...] = Field(
+        (MemberSettings(learner="mk-2"),), description="networks from scratch that are poisoned"
+    )
+    kinds: tuple[PoisonName, ...] = Field(
+        ("labels", "patch"), description="wrong labels, or a patch that opens a backdoor"
+    )
+    shares: tuple[Annotated[float, Field(ge=0, le=1)], ...] = Field(
+        (0, 0.1), description="shares of the training images; 0: the same, not poisoned"
+    )
+    target: int = Field(0, ge=0, description="class, from 0, that the patch is to be taken for")
+    patch_size: float = Field(0.1, gt=0, le=0.5, description="side of the patch, in image sides")
+
+
 class StudySettings(Model):
     """Everything that decides a study's numbers."""
 
@@ -409,7 +735,11 @@ class StudySettings(Model):
     splits: SplitSettings = SplitSettings()
     learners: LearnersSettings = LearnersSettings()
     features: FeatureSettings = FeatureSettings()
+    fine_tuning: FineTuningSettings = FineTuningSettings()
     ensemble: EnsembleSettings = EnsembleSettings()
+    attacks: AttackSettings = AttackSettings()
+    defences: DefenceSettings = DefenceSettings()
+    poisoning: PoisoningSettings = PoisoningSettings()
 
 
 class Places(Model):

@@ -7,53 +7,63 @@ import numpy as np
 
 from flowers17.config import FeatureMapSettings, Places, StudySettings
 from flowers17.stages import Job, Stage
-from flowers17.transfer.weights import resolve_weights
 from tasks import images, weights
 
 
 def stage(settings: StudySettings, places: Places, one: FeatureMapSettings) -> Stage:
     """Return the stage of one extractor at one input size."""
-    input_size = one.input_size or settings.dataset.image_size
-    size = input_size if one.pixels == "original" else settings.dataset.image_size
-    found = resolve_weights(one.extractor, places.weights_dir, weights=settings.features.weights)
-    inputs = {"images": images.stage(settings, size)}
-    resources = {}
-    if found.kind == "download":
-        inputs["weights"] = weights.stage(one.extractor)
-    elif found.path:
-        resources["weights"] = str(found.path)
+    weights_from = weights.source(settings, places, one.extractor)
     return Stage.of(
         "features",
         f"features {one.name}",
         "tasks.features:build",
-        {
-            "name": one.name,
-            "extractor": one.extractor,
-            "input_size": input_size,
-            "pixels": one.pixels,
-            "pooling": one.pooling,
-            "weights": {"kind": found.kind, "sha256": found.sha256},
-        },
-        seed=settings.seed if found.kind == "random" else None,
-        inputs=inputs,
-        resources=resources,
-        optional=found.kind == "download",
+        described(settings, one, weights_from),
+        seed=settings.seed if weights_from.are_random else None,
+        inputs={"images": pictures(settings, one), **weights_from.inputs},
+        resources=weights_from.resources,
+        optional=weights_from.optional,
         isolated=True,
         tags=("features",),
     )
 
 
+def pictures(settings: StudySettings, one: FeatureMapSettings) -> Stage:
+    """Return the stage of the images that an extractor sees."""
+    return images.stage(settings, pictured_size(settings, one))
+
+
+def pictured_size(settings: StudySettings, one: FeatureMapSettings) -> int:
+    """Return the side of the images that an extractor sees, before they are resized for it."""
+    if one.pixels == "original":
+        return input_size(settings, one)
+    return settings.dataset.image_size
+
+
+def input_size(settings: StudySettings, one: FeatureMapSettings) -> int:
+    """Return the side of an extractor's input, in pixels."""
+    return one.input_size or settings.dataset.image_size
+
+
+def described(
+    settings: StudySettings, one: FeatureMapSettings, weights_from: weights.Source
+) -> dict[str, Any]:
+    """Return what decides a feature map, beside the images."""
+    return {
+        "name": one.name,
+        "extractor": one.extractor,
+        "input_size": input_size(settings, one),
+        "pixels": one.pixels,
+        "pooling": one.pooling,
+        "weights": dict(weights_from.config),
+    }
+
+
 def build(job: Job) -> Mapping[str, Any]:
     """Build the extractor and run the images through it."""
-    from flowers17.transfer.extractors import build_extractor, feature_maps
+    from flowers17.transfer.extractors import feature_maps
 
     config = job.config
-    path = job.resources.get("weights")
-    if "weights" in job.inputs:
-        path = next(job.inputs["weights"].path.glob("*.h5"))
-    model = build_extractor(
-        config["extractor"], input_size=config["input_size"], weights_path=path, seed=job.seed
-    )
+    model = weights.extractor(job)
     features = feature_maps(
         model,
         job.inputs["images"].array("images"),

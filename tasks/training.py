@@ -1,7 +1,6 @@
 """Stage `training`: one learner, trained on one split; resumes from its last epoch."""
 
 import importlib.util
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,8 @@ from flowers17.config import (
 )
 from flowers17.learners.devices import chosen_device, chosen_precision
 from flowers17.learners.networks import builder_of
-from flowers17.stages import History, Job, Stage
+from flowers17.stages import Job, Stage
+from tasks import trained
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def stage(
     return Stage.of(
         "training",
         f"{one.name}{' refit' if refit_of else ''}, {split.label}",
-        "tasks.training:build",
+        "tasks.adversarial_training:build" if one.recipe.adversary else "tasks.training:build",
         {
             "learner": one.learner,
             "definition": _identity(one.learner, definition),
@@ -92,8 +92,7 @@ def stage(
             "device": device,
         },
         seed=settings.seed,
-        inputs={"images": images, "split": split}
-        | {f"fold-{number:02d}": fold for number, fold in enumerate(refit_of, start=1)},
+        inputs={"images": images, "split": split, **trained.fold_inputs(refit_of)},
         resources=resources,
         isolated=True,
         timeout_s=14 * 24 * 3600,
@@ -110,8 +109,11 @@ def _identity(name: str, found: object) -> Any:
     return {"sha256": file_sha256(Path(spec.origin))} if spec and spec.origin else None
 
 
-def build(job: Job) -> Mapping[str, Any]:
-    """Train, and evaluate the kept epoch on the split's validation images."""
+def build(job: Job, adversary: Callable[..., Any] | None = None) -> Mapping[str, Any]:
+    """Train, and evaluate the kept epoch on the split's validation images.
+
+    adversary: called with the model, the recipe's adversary and the seed; returns a perturbation.
+    """
     from flowers17.learners.devices import prepare
     from flowers17.seeds import derived_seed
 
@@ -122,12 +124,12 @@ def build(job: Job) -> Mapping[str, Any]:
     # The backend reads the device when it is imported, which the modules below do.
     from flowers17.learners.description import layer_table, n_operations
     from flowers17.learners.networks import build as network
-    from flowers17.learners.training import Examples, measures, probabilities, train
+    from flowers17.learners.training import Examples, probabilities, train
 
     images = job.inputs["images"].array("images")
     labels, validation = split.array("labels"), split.array("validation")
     n_classes, size = len(split.json("classes")), images.shape[1]
-    recipe = _recipe(job)
+    recipe = trained.recipe(job)
     definition = config["definition"] or {}
     own = (LearnerDefinition.model_validate(definition),) if "blocks" in definition else ()
     any_size = set(recipe.resolutions) != {1.0}
@@ -139,11 +141,11 @@ def build(job: Job) -> Mapping[str, Any]:
         seed=seed,
     )
     # Before the long part, since it is refused for images that are too small.
-    described = network(config["learner"], (size, size, 3), n_classes, definitions=own)
-    layers, operations = layer_table(described), n_operations(described)
-    del described
-    watched = _Watched(job, recipe.epochs)
-    trained = train(
+    sized = network(config["learner"], (size, size, 3), n_classes, definitions=own)
+    layers, operations = layer_table(sized), n_operations(sized)
+    del sized
+    watched = trained.Watched(job, recipe.epochs)
+    done = train(
         model,
         Examples(images, labels, split.array("train"), validation, n_classes),
         recipe,
@@ -152,94 +154,15 @@ def build(job: Job) -> Mapping[str, Any]:
         folder=job.unfinished,
         watch=watched.after_batch,
         after_epoch=watched.after_epoch,
+        perturb=adversary(model, recipe.adversary, seed) if adversary else None,
     )
-    every = probabilities(model, images, flips=recipe.flips_at_test)
-    proba = every[validation]
-    predicted = proba.argmax(axis=1)
-    kept = trained.history[trained.best_epoch - 1]
-    n_correct = int((predicted == labels[validation]).sum())
-    result = {
+    described = {
         **{name: value for name, value in config.items() if name != "definition"},
         "recipe": recipe.model_dump(mode="json"),
-        "split": split.json("split")["name"],
-        "kind": split.json("split")["kind"],
-        "classes": split.json("classes"),
-        "n_train": len(split.array("train")),
-        "n_validation": len(validation),
         "n_parameters": int(model.count_params()),
         "n_operations": operations,
-        "epochs": recipe.epochs,
-        "best_epoch": trained.best_epoch,
-        "train_loss": kept["loss"],
-        "train_accuracy": kept["accuracy"],
-        "validation_loss": measures(proba, labels[validation])[0],
-        "validation_accuracy": n_correct / len(validation),
-        "n_correct": n_correct,
-        "accuracy": n_correct / len(validation),
         "image_size": size,
-        "backend": _backend(),
     }
-    job.save_json("result", result)
-    job.save_json("history", {"epochs": trained.history})
     job.save_json("layers", layers)
-    job.save_array("proba", every)
-    job.save_array("validation-predicted", predicted)
-    _save_weights(job, model)
-    return {
-        "accuracy": round(result["accuracy"], 4),
-        "epoch kept": trained.best_epoch,
-        "train accuracy": round(kept["accuracy"], 4),
-    }
-
-
-def _recipe(job: Job) -> RecipeSettings:
-    """Return the recipe; a refit's has the mean number of epochs that its folds found."""
-    recipe = RecipeSettings.model_validate(job.config["recipe"])
-    folds = [one for name, one in sorted(job.inputs.items()) if name.startswith("fold-")]
-    if not folds:
-        return recipe
-    epochs = [one.json("result")["best_epoch"] for one in folds]
-    mean = max(1, round(sum(epochs) / len(epochs)))
-    return recipe.model_copy(update={"epochs": mean, "selection": "last"})
-
-
-def _backend() -> str:
-    import keras
-
-    return str(keras.backend.backend())
-
-
-def _save_weights(job: Job, model: Any) -> None:
-    import keras
-
-    (job.folder / "weights").mkdir()
-    for place, variable in enumerate(model.weights):
-        job.save_array(f"weights/{place:03d}", keras.ops.convert_to_numpy(variable))
-
-
-class _Watched:
-    """Tells a job's progress while its training runs."""
-
-    def __init__(self, job: Job, n_epochs: int) -> None:
-        self.job, self.n_epochs, self.last = job, n_epochs, float("-inf")
-        self.log: Callable[[int, Mapping[str, float]], None] | None = None
-
-    def after_batch(self, epochs: float, epoch: Mapping[str, float], rate: float) -> None:
-        """Say where the training is, once a second at most."""
-        if time.monotonic() - self.last >= 1:
-            self.last = time.monotonic()
-            numbers = f"loss {epoch['loss']:.3f}, accuracy {epoch['accuracy']:.3f}"
-            unit = f"epochs, {numbers}, {rate:.0f} images/s"
-            self.job.progress(int(epochs), self.n_epochs, unit)
-
-    def after_epoch(self, history: History) -> None:
-        """Say how the epoch ended, and what the learning curves are so far."""
-        last = history[-1]
-        unit = f"epochs, validation loss {last['val_loss']:.3f}, {last['val_accuracy']:.3f} correct"
-        self.job.progress(len(history), self.n_epochs, unit, history)
-        if "tensorboard" in self.job.resources:
-            from flowers17.learners.devices import tensorboard_log
-
-            folder = self.job.resources["tensorboard"] / self.job.unfinished.name
-            self.log = self.log or tensorboard_log(folder)
-            self.log(int(last["epoch"]), last)
+    proba = probabilities(model, images, flips=recipe.flips_at_test)
+    return trained.publish(job, described, model, done, proba)

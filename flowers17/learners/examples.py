@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
-from flowers17.config import RecipeSettings
+from flowers17.config import AugmentationName, RecipeSettings
 from flowers17.errors import InvalidInput, InvalidSettings
 
 
@@ -14,15 +14,23 @@ from flowers17.errors import InvalidInput, InvalidSettings
 class Examples:
     """What a training sees.
 
-    images: uint8 (n, size, size, 3), the whole data set. labels: int (n,) in 0..n_classes-1.
-    train, validation: rows of the two parts, int, none in both.
+    inputs: the whole data set: images, uint8 (n, size, size, 3), or activations of a frozen
+    network, float32 (n, …). labels: int (n,) in 0..n_classes-1. train, validation: rows of the two
+    parts, int, none in both. mirrored: activations of the mirrored images, as `inputs`; each epoch draws
+    for each image which of the two it sees.
     """
 
-    images: np.ndarray
+    inputs: np.ndarray
     labels: np.ndarray
     train: np.ndarray
     validation: np.ndarray
     n_classes: int
+    mirrored: np.ndarray | None = None
+
+    @property
+    def are_images(self) -> bool:
+        """Whether the inputs are images, and no activations."""
+        return bool(self.inputs.dtype == np.uint8)
 
     def digests(self) -> dict[str, str]:
         """Return the SHA-256 of each array."""
@@ -33,41 +41,37 @@ class Examples:
         }
 
 
-def check(model: keras.Model, examples: Examples, recipe: RecipeSettings) -> None:
+def check(
+    model: keras.Model, examples: Examples, recipe: RecipeSettings, augmentation: AugmentationName
+) -> None:
     """Raise InvalidInput or InvalidSettings if model, examples and recipe don't fit together."""
-    images, labels = examples.images, examples.labels
-    n_images, size = images.shape[:2] if images.ndim == 4 else (0, 0)
-    if images.dtype != np.uint8 or images.shape != (n_images, size, size, 3) or not n_images:
-        raise InvalidInput(
-            "images: expected uint8 (n, size, size, 3), at least one, got "
-            f"{images.dtype} {images.shape}"
-        )
-    if labels.shape != (len(images),) or labels.dtype.kind not in "iu":
-        raise InvalidInput(
-            f"labels: expected int ({len(images)},), got {labels.dtype} {labels.shape}"
-        )
-    if labels.min() < 0 or labels.max() >= examples.n_classes:
-        raise InvalidInput(
-            f"labels: expected 0 to {examples.n_classes - 1}, got {labels.min()} to {labels.max()}"
-        )
-    for name in ("train", "validation"):
-        rows = getattr(examples, name)
-        if rows.ndim != 1 or rows.dtype.kind not in "iu":
-            raise InvalidInput(f"{name}: expected rows, int (n,), got {rows.dtype} {rows.shape}")
-        if not len(rows) or rows.min() < 0 or rows.max() >= len(images):
-            raise InvalidInput(
-                f"{name}: expected rows of {len(images)} images, at least one, got "
-                + (f"{rows.min()} to {rows.max()}" if len(rows) else "none")
-            )
-    both = np.intersect1d(examples.train, examples.validation)
-    if len(both):
-        raise InvalidInput(
-            f"train and validation: expected no image in both, got {len(both)}, the first {both[0]}"
-        )
+    if examples.are_images:
+        _check_images(model, examples, recipe)
+    else:
+        _check_activations(model, examples, recipe, augmentation)
+    _check_parts(examples)
     if recipe.batch_size > len(examples.train):
         raise InvalidSettings(
             f"batch_size: expected at most the {len(examples.train)} training images, got "
             f"{recipe.batch_size}; lower it"
+        )
+    if model.output_shape[-1] != examples.n_classes:
+        raise InvalidInput(
+            f"{model.name}: expected {examples.n_classes} outputs, got {model.output_shape[-1]}"
+        )
+
+
+def _check_images(model: keras.Model, examples: Examples, recipe: RecipeSettings) -> None:
+    images = examples.inputs
+    n_images, size = images.shape[:2] if images.ndim == 4 else (0, 0)
+    if images.shape != (n_images, size, size, 3) or not n_images:
+        raise InvalidInput(
+            "images: expected uint8 (n, size, size, 3), at least one, got "
+            f"{images.dtype} {images.shape}"
+        )
+    if examples.mirrored is not None:
+        raise InvalidInput(
+            "mirrored: expected none beside images, got one; flips are an augmentation of theirs"
         )
     taken = model.input_shape[1]
     if taken is not None and (taken != size or set(recipe.resolutions) != {1.0}):
@@ -83,7 +87,51 @@ def check(model: keras.Model, examples: Examples, recipe: RecipeSettings) -> Non
             f"{model.name}: expected images large enough for its pools at every epoch, got "
             f"{smallest} pixels at resolution {min(recipe.resolutions)}; raise one"
         ) from problem
-    if model.output_shape[-1] != examples.n_classes:
+
+
+def _check_activations(
+    model: keras.Model, examples: Examples, recipe: RecipeSettings, augmentation: AugmentationName
+) -> None:
+    inputs, taken = examples.inputs, tuple(model.input_shape[1:])
+    if inputs.dtype != np.float32 or inputs.shape[1:] != taken or not len(inputs):
         raise InvalidInput(
-            f"{model.name}: expected {examples.n_classes} outputs, got {model.output_shape[-1]}"
+            "inputs: expected uint8 images, or float32 activations "
+            f"(n, {', '.join(map(str, taken))}) as {model.name} takes them, got {inputs.dtype} "
+            f"{inputs.shape}"
+        )
+    mirrored = examples.mirrored
+    if mirrored is not None and (mirrored.dtype, mirrored.shape) != (inputs.dtype, inputs.shape):
+        raise InvalidInput(
+            f"mirrored: expected float32 {inputs.shape} as the inputs, got {mirrored.dtype} "
+            f"{mirrored.shape}"
+        )
+    if augmentation != "none" or set(recipe.resolutions) != {1.0}:
+        raise InvalidSettings(
+            "activations: expected no augmentation and one resolution, since the images are not "
+            f"seen again, got {augmentation!r} and {recipe.resolutions}; train the whole network "
+            "for those"
+        )
+
+
+def _check_parts(examples: Examples) -> None:
+    labels, n_images = examples.labels, len(examples.inputs)
+    if labels.shape != (n_images,) or labels.dtype.kind not in "iu":
+        raise InvalidInput(f"labels: expected int ({n_images},), got {labels.dtype} {labels.shape}")
+    if labels.min() < 0 or labels.max() >= examples.n_classes:
+        raise InvalidInput(
+            f"labels: expected 0 to {examples.n_classes - 1}, got {labels.min()} to {labels.max()}"
+        )
+    for name in ("train", "validation"):
+        rows = getattr(examples, name)
+        if rows.ndim != 1 or rows.dtype.kind not in "iu":
+            raise InvalidInput(f"{name}: expected rows, int (n,), got {rows.dtype} {rows.shape}")
+        if not len(rows) or rows.min() < 0 or rows.max() >= n_images:
+            raise InvalidInput(
+                f"{name}: expected rows of {n_images} images, at least one, got "
+                + (f"{rows.min()} to {rows.max()}" if len(rows) else "none")
+            )
+    both = np.intersect1d(examples.train, examples.validation)
+    if len(both):
+        raise InvalidInput(
+            f"train and validation: expected no image in both, got {len(both)}, the first {both[0]}"
         )

@@ -12,6 +12,6 @@ def resized(images: np.ndarray, size: int) -> np.ndarray:
     )
 
 
-def scaled(images: np.ndarray) -> np.ndarray:
-    """Return uint8 images as float32 in [0, 1]."""
-    return images.astype(np.float32) / np.float32(255)
+def scaled(inputs: np.ndarray) -> np.ndarray:
+    """Return uint8 images as float32 in [0, 1]; activations, which are float32, as they are."""
+    return inputs.astype(np.float32) / np.float32(255) if inputs.dtype == np.uint8 else inputs

@@ -80,7 +80,7 @@ def build(
     _check(input_shape, n_classes)
     builder = builder_of(name, definitions)
     if isinstance(builder, LearnerDefinition):
-        return _drawn(_stacked(builder, input_shape, n_classes), seed)
+        return drawn(_stacked(builder, input_shape, n_classes), seed)
     model = builder(input_shape, n_classes)
     output = getattr(model, "output_shape", None)
     if output != (None, n_classes):
@@ -88,7 +88,7 @@ def build(
             f"learner {name}: expected a model with output (None, {n_classes}), got "
             f"{output or type(model).__name__}; let it end in {n_classes} class probabilities"
         )
-    return _drawn(model, seed)
+    return drawn(model, seed)
 
 
 def builder_of(
@@ -118,7 +118,7 @@ def builder_of(
     return found
 
 
-def _drawn(model: "keras.Model", seed: int) -> "keras.Model":
+def drawn(model: "keras.Model", seed: int) -> "keras.Model":
     """Draw anew, from the seed alone, what has no seed of its own: kernels, and dropout's states.
 
     Keras seeds them from Python's process-wide generator, which other threads use as well.

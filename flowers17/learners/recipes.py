@@ -33,16 +33,17 @@ class OneCycle(keras.optimizers.schedules.LearningRateSchedule):
 
 
 def optimizer(recipe: RecipeSettings, steps_per_epoch: int) -> keras.optimizers.Optimizer:
-    """Return stochastic gradient descent as the recipe has it; biases and norms do not decay."""
+    """Return the optimizer that the recipe names; biases and norms do not decay."""
     rate: Any = recipe.learning_rate
     if recipe.schedule == "one-cycle":
         rate = OneCycle(recipe.learning_rate, recipe.epochs * steps_per_epoch, recipe.warmup)
-    made = keras.optimizers.SGD(
-        rate,
-        momentum=recipe.momentum,
-        nesterov=recipe.momentum > 0,
-        weight_decay=recipe.weight_decay or None,
-    )
+    decay = recipe.weight_decay or None
+    if recipe.optimizer == "adam":
+        made = keras.optimizers.Adam(rate, weight_decay=decay)
+    else:
+        made = keras.optimizers.SGD(
+            rate, momentum=recipe.momentum, nesterov=recipe.momentum > 0, weight_decay=decay
+        )
     if recipe.weight_decay:
         made.exclude_from_weight_decay(var_names=["bias", "beta", "gamma"])
     return made

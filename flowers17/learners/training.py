@@ -18,7 +18,7 @@ import numpy as np
 from flowers17.artifacts import sha256_of
 from flowers17.config import AugmentationName, RecipeSettings
 from flowers17.data.augmentation import augmented_batch
-from flowers17.errors import TrainingDiverged
+from flowers17.errors import InvalidSettings, TrainingDiverged
 from flowers17.learners.checkpoints import Checkpoints, Generation
 from flowers17.learners.examples import Examples, check
 from flowers17.learners.images import resized, scaled
@@ -34,6 +34,18 @@ class Trained:
 
     history: list[Epoch]
     best_epoch: int
+
+
+class Perturbation(Protocol):
+    """Changes a batch before it is trained on, as `recipe.adversary` says.
+
+    images: float32 (b, h, w, 3) in [0, 1]. targets: float32 (b, n_classes), in sum 1. epoch, from
+    1, and batch, from 0: what it draws at random comes from them. Returns images alike.
+    """
+
+    def __call__(
+        self, images: np.ndarray, targets: np.ndarray, epoch: int, batch: int, /
+    ) -> np.ndarray: ...
 
 
 class Watcher(Protocol):
@@ -52,15 +64,23 @@ def train(
     folder: Path,
     watch: Watcher | None = None,
     after_epoch: Callable[[list[Epoch]], None] | None = None,
+    perturb: Perturbation | None = None,
 ) -> Trained:
     """Train a model and leave the kept epoch's weights in it.
 
-    model: as `networks.build` returns it; images float32 in [0, 1] → probabilities.
+    model: inputs float32 → probabilities, its last layer a softmax alone; images come in [0, 1],
+    activations as they are.
     folder: of the checkpoints, which are used if they are of this training, and stay there.
+    perturb: of the model itself, for a recipe with an adversary, and only for such a one.
     Raises InvalidInput for examples or checkpoints that don't fit, InvalidSettings for a recipe
     that doesn't, TrainingDiverged for a loss that is not finite.
     """
-    check(model, examples, recipe)
+    check(model, examples, recipe, augmentation)
+    if (perturb is None) != (recipe.adversary is None):
+        raise InvalidSettings(
+            f"{model.name}: expected a perturbation if the recipe has an adversary, and else none, "
+            f"got {perturb} and {recipe.adversary}; see robustness.adversarial_training"
+        )
     decides = {
         "seed": seed,
         "recipe": recipe.model_dump(mode="json"),
@@ -71,7 +91,7 @@ def train(
         "examples": examples.digests(),
     }
     with Checkpoints(folder, sha256_of(decides)) as checkpoints:
-        run = Run(model, examples, recipe, augmentation, seed)
+        run = Run(model, examples, recipe, augmentation, seed, perturb)
         done = checkpoints.latest()
         if done:
             run.restore(done)
@@ -101,9 +121,10 @@ class Run:
         recipe: RecipeSettings,
         augmentation: AugmentationName,
         seed: int,
+        perturb: Perturbation | None = None,
     ) -> None:
         self.model, self.examples, self.recipe = model, examples, recipe
-        self.augmentation, self.seed = augmentation, seed
+        self.augmentation, self.seed, self.perturb = augmentation, seed, perturb
         self.targets = np.eye(examples.n_classes, dtype=np.float32)[examples.labels]
         self.history: list[Epoch] = []
         self.best_epoch = 0
@@ -121,7 +142,7 @@ class Run:
             metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
         )
         self.trained.optimizer.build(self.trained.trainable_variables)
-        self._images: tuple[int, np.ndarray] = (examples.images.shape[1], examples.images)
+        self._images: tuple[int, np.ndarray] = (examples.inputs.shape[1], examples.inputs)
 
     @property
     def epoch(self) -> int:
@@ -163,7 +184,9 @@ class Run:
         means: Epoch = {}
         sums = {"loss": 0.0, "accuracy": 0.0}
         started, seen, n_train = time.monotonic(), 0, len(self.examples.train)
-        for images, targets in _ahead(self._batches(number)):
+        for batch, (images, targets) in enumerate(_ahead(self._batches(number))):
+            if self.perturb:
+                images = self.perturb(images, targets, number, batch)
             self.trained.reset_metrics()  # some versions of Keras do, some don't
             logs = self.trained.train_on_batch(images, targets, return_dict=True)
             seen += len(images)
@@ -209,36 +232,42 @@ class Run:
         return [*self.trained.optimizer.variables, *seeds]
 
     def _sized(self, number: int) -> np.ndarray:
-        """Return the images at the size that an epoch is trained at; one size is kept."""
-        size = max(1, round(self.recipe.resolution(number) * self.examples.images.shape[1]))
+        """Return the inputs, images at the size that an epoch is trained at; one size is kept."""
+        size = max(1, round(self.recipe.resolution(number) * self.examples.inputs.shape[1]))
         if self._images[0] != size:
-            self._images = (size, resized(self.examples.images, size))
+            self._images = (size, resized(self.examples.inputs, size))
         return self._images[1]
 
+    def _views(self, number: int) -> Callable[[np.ndarray], np.ndarray]:
+        """Return a function from rows to what an epoch sees of them, float32."""
+        inputs, mirrored = self._sized(number), self.examples.mirrored
+        if self.examples.are_images:
+            return lambda rows: scaled(
+                augmented_batch(inputs, rows, self.augmentation, root=self.seed, epoch=number)
+            )
+        if mirrored is None:
+            return lambda rows: inputs[rows]
+        turned = generator(self.seed, "epoch", number, "mirrored").random(len(inputs)) < 0.5
+        where = (slice(None), *(None,) * (inputs.ndim - 1))
+        return lambda rows: np.where(turned[rows][where], mirrored[rows], inputs[rows])
+
     def _batches(self, number: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        images = self._sized(number)
+        views = self._views(number)
         order = generator(self.seed, "epoch", number, "order").permutation(self.examples.train)
         random = generator(self.seed, "epoch", number, "mixup")
         mixes = self.recipe.mixup > 0 and number <= self.recipe.mixup_until * self.recipe.epochs
         for start in range(0, len(order), self.recipe.batch_size):
             rows = order[start : start + self.recipe.batch_size]
-            batch = augmented_batch(
-                images,
-                rows,
-                self.augmentation,
-                root=self.seed,
-                epoch=number,
-            )
-            pixels, targets = scaled(batch), self.targets[rows]
-            yield mixed(pixels, targets, self.recipe.mixup, random) if mixes else (pixels, targets)
+            inputs, targets = views(rows), self.targets[rows]
+            yield mixed(inputs, targets, self.recipe.mixup, random) if mixes else (inputs, targets)
 
 
 def probabilities(
     model: keras.Model, images: np.ndarray, *, batch_size: int = 64, flips: bool = False
 ) -> np.ndarray:
-    """Return class probabilities, float32 (n, n_classes), of uint8 (n, h, w, 3) images.
+    """Return class probabilities, float32 (n, n_classes), of images or activations, as `Examples`.
 
-    flips: whether to average those of an image and of its mirror image.
+    flips: whether to average those of an image and of its mirror image; of images only.
     """
     if flips:
         both = (images, images[:, :, ::-1])

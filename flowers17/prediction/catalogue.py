@@ -18,6 +18,7 @@ Kind = Literal["network", "classifier", "ensemble"]
 Place = tuple[str, str]
 KINDS: Mapping[str, Kind] = {
     "training": "network",
+    "finetuning": "network",
     "fitted": "classifier",
     "stacking": "ensemble",
 }

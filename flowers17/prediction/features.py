@@ -11,7 +11,6 @@ from flowers17.artifacts import Artifact
 from flowers17.errors import ChecksumMismatch, WeightsMissing
 from flowers17.prediction.models import Loader
 from flowers17.prediction.pictures import Block
-from flowers17.seeds import derived_seed
 from flowers17.transfer.extractors import build_extractor, feature_maps
 from flowers17.transfer.rowspace import COLUMNS_PER_BLOCK, normalised, one_thread
 from flowers17.transfer.weights import resolve_weights
@@ -52,38 +51,50 @@ class FeatureMap:
 
     @cached_property
     def _extractor(self) -> "keras.Model":
-        path = self._weights_path()
-        seed = derived_seed(self._artifact.manifest["material"]["seed"] or 0, "features")
-        with self._loader.building("float32"):
-            return build_extractor(
-                self._config["extractor"],
-                input_size=self._config["input_size"],
-                weights_path=path,
-                seed=seed,
-            )
+        return extractor_of(self._artifact, self._loader)
 
-    def _weights_path(self) -> Path | None:
-        """Return the file of the weights that the features were computed with; None if drawn."""
-        kind, sha256 = (self._config["weights"][name] for name in ("kind", "sha256"))
-        extractor = self._config["extractor"]
-        if kind == "random":
-            return None
-        if kind == "download":
-            downloaded = self._loader.artifact(self._artifact.manifest["inputs"]["weights"])
-            return next(downloaded.path.glob("*.h5"))
-        found = resolve_weights(extractor, self._loader.weights_dir)
-        if found.path is None:
-            raise WeightsMissing(
-                f"{extractor}: expected the weights with sha256 {sha256[:12]}…, which the stored "
-                "features were computed with, found none; give their folder as --weights-dir"
-            )
-        if found.sha256 != sha256:
-            raise ChecksumMismatch(
-                f"{found.path}: expected the weights that the stored features were computed with, "
-                f"sha256 {sha256[:12]}…, got {str(found.sha256)[:12]}…; give the folder of those "
-                "as --weights-dir"
-            )
-        return found.path
+
+def extractor_of(artifact: Artifact, loader: Loader) -> "keras.Model":
+    """Return a freshly built extractor with the weights that an artifact was made with.
+
+    artifact: of stage `features`, `activations` or `finetuning`. Raises WeightsMissing or
+    ChecksumMismatch if these weights are not there.
+    """
+    config = artifact.manifest["material"]["config"]
+    path = _weights_path(artifact, loader)
+    with loader.building("float32"):
+        return build_extractor(
+            config["extractor"],
+            input_size=config["input_size"],
+            weights_path=path,
+            seed=config["weights"]["seed"] or 0,
+        )
+
+
+def _weights_path(artifact: Artifact, loader: Loader) -> Path | None:
+    """Return the file of the weights that an artifact was made with; None if drawn."""
+    config = artifact.manifest["material"]["config"]
+    kind, sha256 = (config["weights"][name] for name in ("kind", "sha256"))
+    extractor = config["extractor"]
+    if kind == "random":
+        return None
+    if kind == "download":
+        downloaded = loader.artifact(artifact.manifest["inputs"]["weights"])
+        return next(downloaded.path.glob("*.h5"))
+    found = resolve_weights(extractor, loader.weights_dir)
+    if found.path is None:
+        raise WeightsMissing(
+            f"{extractor}: expected the weights with sha256 {sha256[:12]}…, which "
+            f"{artifact.manifest['label']} was made with, found none; give their folder as "
+            "--weights-dir"
+        )
+    if found.sha256 != sha256:
+        raise ChecksumMismatch(
+            f"{found.path}: expected the weights that {artifact.manifest['label']} was made with, "
+            f"sha256 {sha256[:12]}…, got {str(found.sha256)[:12]}…; give the folder of those "
+            "as --weights-dir"
+        )
+    return found.path
 
 
 class RowSpace:

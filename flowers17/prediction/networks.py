@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from flowers17.artifacts import Artifact, file_sha256
 from flowers17.config import LearnerDefinition, RecipeSettings
 from flowers17.errors import InvalidInput
+from flowers17.learners.stored import load
 from flowers17.prediction.models import Answers, Loader
 from flowers17.prediction.pictures import Block
 
@@ -42,9 +43,13 @@ class Network:
         model = self.keras_model  # first of all: it chooses the device, which a backend reads early
         from flowers17.learners.training import probabilities
 
-        flips = self._recipe.flips_at_test
         images = block.squares[self._size]
-        return Answers(probabilities(model, images, batch_size=BATCH_SIZE, flips=flips))
+        return Answers(probabilities(model, images, batch_size=BATCH_SIZE, flips=self.flips))
+
+    @property
+    def flips(self) -> bool:
+        """Whether the probabilities of an image and its mirror image are averaged."""
+        return self._recipe.flips_at_test
 
     @cached_property
     def keras_model(self) -> "keras.Model":
@@ -60,8 +65,28 @@ class Network:
             model = build(
                 self._config["learner"], (side, side, 3), len(self.classes), definitions=own
             )
-        self._load_weights(model)
+        load(model, self._artifact, "run learners")
         return model
+
+    @cached_property
+    def differentiable(self) -> "keras.Model":
+        """The network as it predicts: float32 images in [0, 1] → class probabilities.
+
+        Where predictions average an image and its mirror image, so does it.
+        """
+        model = self._plain
+        if not self._recipe.flips_at_test:
+            return model
+        import keras
+
+        images = keras.Input(model.input_shape[1:])
+        both = keras.layers.Average(dtype="float32")([model(images), model(images[:, :, ::-1])])
+        return keras.Model(images, both, name=model.name)
+
+    @property
+    def _plain(self) -> "keras.Model":
+        """The network of images of the data set's size, without a mirror image."""
+        return self.keras_model
 
     def _check_module(self, definition: dict[str, str]) -> None:
         """Raise InvalidInput if the function that builds the network is not the one trained."""
@@ -80,17 +105,3 @@ class Network:
                 f"{trained[:12]}…, got {f'{found[:12]}…' if found else 'none'}; put that module "
                 "where Python finds it (PYTHONPATH), or train again"
             )
-
-    def _load_weights(self, model: "keras.Model") -> None:
-        names = [name for name in self._artifact.manifest["files"] if name.startswith("weights/")]
-        names.sort(key=lambda name: int(Path(name).stem))
-        values = [self._artifact.array(name.removesuffix(".npy")) for name in names]
-        wanted = [tuple(one.shape) for one in model.weights]
-        found = [one.shape for one in values]
-        if wanted != found:
-            raise InvalidInput(
-                f"{self.name}: expected weights of shapes {wanted}, as this version builds "
-                f"{self._config['learner']}, got {found}; run `flowers17 run learners` again"
-            )
-        for variable, value in zip(model.weights, values, strict=True):
-            variable.assign(value)

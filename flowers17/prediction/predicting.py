@@ -29,7 +29,7 @@ class Prediction:
 
 
 def opened(reference: Mapping[str, str], loader: Loader, by: By = "refit") -> Model:
-    """Return the model of an artifact of stage `training`, `fitted` or `stacking`, verified.
+    """Return the model of an artifact of a stage in `catalogue.KINDS`, verified.
 
     reference: a manifest, or what leads to one. by: of an ensemble, whether its members are their
     refits or the averages of their fold models.
@@ -42,6 +42,10 @@ def opened(reference: Mapping[str, str], loader: Loader, by: By = "refit") -> Mo
             from flowers17.prediction.networks import Network
 
             return Network(artifact, loader)
+        if reference["stage"] == "finetuning":
+            from flowers17.prediction.fine_tuned import FineTuned
+
+            return FineTuned(artifact, loader)
         if reference["stage"] == "fitted":
             from flowers17.prediction.classifiers import Classifier
 

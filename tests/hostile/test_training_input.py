@@ -38,19 +38,22 @@ def _prepared() -> Iterator[None]:
         yield
 
 
-IMAGES, LABELS = examples().images, examples().labels
+IMAGES, LABELS = examples().inputs, examples().labels
 
 
 class TestExamples:
     @pytest.mark.parametrize(
         ("changes", "says"),
         [
-            ({"images": IMAGES / np.float32(255)}, r"expected uint8 .* got float32 \(30, 16"),
-            ({"images": IMAGES.astype(np.int64)}, "expected uint8 .* got int64"),
-            ({"images": IMAGES[..., 0]}, r"expected uint8 \(n, size, size, 3\)"),
-            ({"images": IMAGES[..., :1]}, r"got uint8 \(30, 16, 16, 1\)"),
-            ({"images": IMAGES[:, :12]}, r"got uint8 \(30, 12, 16, 3\)"),
-            ({"images": IMAGES[:0], "labels": LABELS[:0]}, "at least one"),
+            (
+                {"inputs": IMAGES / 255},
+                r"expected uint8 images, or float32 .* got float64 \(30, 16",
+            ),
+            ({"inputs": IMAGES.astype(np.int64)}, "expected uint8 .* got int64"),
+            ({"inputs": IMAGES[..., 0]}, r"expected uint8 \(n, size, size, 3\)"),
+            ({"inputs": IMAGES[..., :1]}, r"got uint8 \(30, 16, 16, 1\)"),
+            ({"inputs": IMAGES[:, :12]}, r"got uint8 \(30, 12, 16, 3\)"),
+            ({"inputs": IMAGES[:0], "labels": LABELS[:0]}, "at least one"),
             ({"labels": LABELS[:-1]}, r"labels: expected int \(30,\), got int64 \(29,\)"),
             ({"labels": LABELS.astype(float)}, "labels: expected int .* got float64"),
             ({"labels": np.eye(3, dtype=int)[LABELS]}, r"labels: .* got int64 \(30, 3\)"),
@@ -75,7 +78,7 @@ class TestExamples:
     def test_of_more_classes_than_the_network_has_are_refused(self) -> None:
         model = build("baseline", (SIZE, SIZE, 3), N_CLASSES + 1)
         with pytest.raises(InvalidInput, match="baseline: expected 3 outputs, got 4"):
-            check(model, examples(), PLAIN)
+            check(model, examples(), PLAIN, "none")
 
 
 class TestRecipe:
@@ -122,12 +125,12 @@ class TestRecipe:
         model = build("residual", (None, None, 3), N_CLASSES)
         recipe = PLAIN.model_copy(update={"resolutions": (0.5, 1.0)})
         with pytest.raises(InvalidSettings, match=r"large enough .* 8 pixels at resolution 0\.5"):
-            check(model, examples(), recipe)
+            check(model, examples(), recipe, "none")
 
     def test_for_images_of_another_size_is_refused(self) -> None:
         model = build("baseline", (32, 32, 3), N_CLASSES)
         with pytest.raises(InvalidSettings, match=r"expected images of 32 pixels .* got 16"):
-            check(model, examples(), PLAIN)
+            check(model, examples(), PLAIN, "none")
 
 
 class TestSettings:

@@ -19,6 +19,7 @@ from flowers17.learners.devices import prepare
 from flowers17.learners.examples import Examples
 from flowers17.learners.networks import build
 from flowers17.learners.training import Epoch, Trained, train
+from flowers17.robustness.adversarial_training import Adversary
 
 SIZE, N_CLASSES, N_TRAIN, SEED = 16, 3, 20, 5
 STACKED = LearnerDefinition(name="tiny", blocks=((4,), (8,)), dense=16)
@@ -124,6 +125,8 @@ def trained(
             raise Stopped
 
     model = fresh(learner, any_size=learner == STATEFUL)
+    if recipe.adversary:
+        rest.setdefault("perturb", Adversary(model, recipe.adversary, SEED))
     found: Trained = train(
         model,
         replace(examples(), **rest.pop("examples", {})),

@@ -77,7 +77,7 @@ class TestWrongValues:
             ("sed=3", "unknown one; did you mean set.seed?"),
             ("dataset.n_clases=3", "did you mean set.dataset.n_classes?"),
             ("features.classifiers.svm.c=1", "did you mean set.features.classifiers.svm.C?"),
-            ("unlike_anything_known=1", "unknown one; see `flowers17 settings`"),
+            ("qqq_qqq=1", "unknown one; see `flowers17 settings`"),
             ("seed=-1", "greater than or equal to 0, got -1"),
             ("seed=2147483648", "less than 2147483648, got 2147483648"),
             ("seed=1.5", "got 1.5"),

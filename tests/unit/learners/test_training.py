@@ -145,7 +145,7 @@ class TestResume:
             {"augmentation": "flips"},
             {"learner": STATEFUL},
             {"examples": {"labels": np.roll(examples().labels, 1)}},
-            {"examples": {"images": examples(seed=1).images}},
+            {"examples": {"inputs": examples(seed=1).inputs}},
             {"examples": {"validation": np.arange(N_TRAIN, 29)}},
         ],
         ids=["rate", "epochs", "seed", "augmentation", "learner", "labels", "images", "rows"],
@@ -195,7 +195,7 @@ class TestSelection:
         assert found.best_epoch == 1 + int(np.argmin(losses))
         assert 1 < found.best_epoch < 8, "the test needs a lowest loss on the way"
         assert weight_bytes(model) == at_epoch[found.best_epoch] != at_epoch[8]
-        proba = probabilities(model, examples().images[N_TRAIN:])
+        proba = probabilities(model, examples().inputs[N_TRAIN:])
         assert measures(proba, examples().labels[N_TRAIN:])[0] == min(losses)
 
     def test_last_keeps_the_last_epoch(self, tmp_path: Path) -> None:
@@ -221,7 +221,7 @@ class TestWhatAnEpochSees:
         trained(tmp_path, PLAIN.model_copy(update={"epochs": 2}), augmentation="none")
         sizes = [len(images) for images, _ in batches.seen]
         assert sizes == [8, 8, 4] * 2
-        wanted = scaled(examples().images[:N_TRAIN])
+        wanted = scaled(examples().inputs[:N_TRAIN])
         orders = []
         for start in (0, 3):
             seen = np.concatenate([images for images, _ in batches.seen[start : start + 3]])
@@ -238,7 +238,7 @@ class TestWhatAnEpochSees:
         trained(tmp_path, PLAIN.model_copy(update={"epochs": 2}), augmentation="strong")
         for number, start in ((1, 0), (2, 3)):
             views = augmented_batch(
-                examples().images, np.arange(N_TRAIN), "strong", root=SEED, epoch=number
+                examples().inputs, np.arange(N_TRAIN), "strong", root=SEED, epoch=number
             )
             seen = np.concatenate([images for images, _ in batches.seen[start : start + 3]])
             assert sorted(one.tobytes() for one in seen) == sorted(
@@ -259,7 +259,7 @@ class TestWhatAnEpochSees:
         trained(tmp_path, recipe, STATEFUL, augmentation="none")
         sizes = [images.shape[1] for images, _ in batches.seen[::3]]
         assert sizes == [8, 8, 12, 12, 16, 16]
-        small = scaled(resized(examples().images[:N_TRAIN], 8))
+        small = scaled(resized(examples().inputs[:N_TRAIN], 8))
         assert {one.tobytes() for one in batches.seen[0][0]} < {one.tobytes() for one in small}
 
     def test_mixup_ends_after_its_share_of_the_epochs(
@@ -275,7 +275,7 @@ class TestWhatAnEpochSees:
             update={"epochs": 1, "batch_size": 20, "label_smoothing": 0.3, "learning_rate": 1e-9}
         )
         end = trained(tmp_path, recipe, augmentation="none")
-        proba = probabilities(fresh(), examples().images[:N_TRAIN]).astype(np.float64)
+        proba = probabilities(fresh(), examples().inputs[:N_TRAIN]).astype(np.float64)
         targets = np.eye(3)[examples().labels[:N_TRAIN]] * 0.7 + 0.1
         by_hand = -(targets * np.log(proba)).sum(axis=1).mean()
         assert end.history[0]["loss"] == pytest.approx(by_hand, rel=1e-5)
@@ -283,7 +283,7 @@ class TestWhatAnEpochSees:
     def test_the_loss_of_an_epoch_is_the_mean_over_its_images(self, tmp_path: Path) -> None:
         recipe = PLAIN.model_copy(update={"epochs": 1, "learning_rate": 1e-9})
         [epoch] = trained(tmp_path, recipe, augmentation="none").history
-        proba = probabilities(fresh(), examples().images)
+        proba = probabilities(fresh(), examples().inputs)
         loss, accuracy = measures(proba[:N_TRAIN], examples().labels[:N_TRAIN])
         assert epoch["loss"] == pytest.approx(loss, rel=1e-5)
         assert epoch["accuracy"] == pytest.approx(accuracy)
@@ -364,7 +364,7 @@ class TestDivergence:
 
 class TestProbabilities:
     def test_flips_average_an_image_and_its_mirror_image(self) -> None:
-        model, images = fresh(), examples().images
+        model, images = fresh(), examples().inputs
         plain = probabilities(model, images)
         mirrored = probabilities(model, np.ascontiguousarray(images[:, :, ::-1]))
         both = probabilities(model, images, flips=True)
@@ -373,7 +373,7 @@ class TestProbabilities:
         np.testing.assert_array_equal(both, probabilities(model, images[:, :, ::-1], flips=True))
 
     def test_are_float32_that_sum_to_1_in_any_batch_size(self) -> None:
-        model, images = fresh(), examples().images
+        model, images = fresh(), examples().inputs
         whole = probabilities(model, images)
         assert (whole.dtype, whole.shape) == (np.float32, (30, 3))
         np.testing.assert_allclose(whole.sum(axis=1), 1, rtol=1e-6)

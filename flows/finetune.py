@@ -1,0 +1,49 @@
+"""Flow `finetune`: heads on pre-trained networks, then their last blocks as well (Part B.2)."""
+
+from collections.abc import Iterator
+
+from prefect import flow
+
+from flowers17.config import FineTunedSettings, Places, StudySettings
+from flowers17.request import StudyRequest
+from flowers17.stages import Stage
+from tasks import duplicates, finetuning, images, report, split, splits
+from tasks.engine import Results, run_stages, sharing
+from tasks.finetuning import FineTuning
+
+
+def trainings(settings: StudySettings) -> Iterator[tuple[FineTuning, str]]:
+    """Yield every network and its split: the study's on the report's, our own on clean ones."""
+    ours = settings.fine_tuning
+    for maps in ours.table:
+        for head in ours.heads:
+            yield FineTuning(FineTunedSettings(maps=maps, head=head)), "report"
+    for network in ours.repeated:
+        for number in range(1, ours.n_seeds + 1):
+            yield FineTuning(network, number), "report"
+    n_clean = min(ours.own_splits, settings.splits.n_repeats)
+    for network in ours.own:
+        for number in range(1, n_clean + 1):
+            yield FineTuning(network), f"repeat-{number:02d}"
+
+
+def parts(settings: StudySettings, places: Places) -> list[Stage]:
+    """Return the stages of Table 9, phase B of each network, which phase A comes before."""
+    pictures = images.stage(settings, settings.dataset.image_size)
+    divided = splits.stage(settings, pictures, duplicates.stage(settings, pictures))
+    wanted = dict.fromkeys(trainings(settings))
+    return [
+        finetuning.stage(settings, places, one, split.stage(name, divided)) for one, name in wanted
+    ]
+
+
+def stages(settings: StudySettings, places: Places) -> list[Stage]:
+    """Return what the flow runs by itself: its parts, and their tables and figures."""
+    return [report.stage(settings, parts(settings, places), label="report on fine-tuning")]
+
+
+@flow(name="finetune")
+def finetune(request: StudyRequest = StudyRequest()) -> Results:
+    """Train heads on pre-trained networks, then unfreeze the networks' last blocks."""
+    chosen = parts if sharing() else stages
+    return run_stages(chosen(request.settings, request.places), request.places)

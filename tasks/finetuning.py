@@ -1,0 +1,257 @@
+"""Stage `finetuning`: one phase of one network on one split; resumes from its last epoch."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import numpy as np
+
+from flowers17.config import (
+    AugmentationName,
+    FineTunedSettings,
+    HeadSettings,
+    Places,
+    RecipeSettings,
+    StudySettings,
+)
+from flowers17.learners.devices import chosen_device, chosen_precision
+from flowers17.stages import Job, Stage
+from tasks import activations, features, trained, weights
+
+if TYPE_CHECKING:
+    import keras
+
+    from flowers17.learners.examples import Examples
+
+Phase = Literal["a", "b"]
+
+
+@dataclass(frozen=True)
+class FineTuning:
+    """Which network, how, and the number of its seed, from 1."""
+
+    network: FineTunedSettings
+    seed_number: int = 1
+
+
+@dataclass(frozen=True)
+class _Way:
+    """What of a phase depends on its recipe."""
+
+    recipe: RecipeSettings
+    augmentation: AugmentationName
+    stores: bool
+    mirrors: bool
+
+
+def _way(settings: StudySettings, one: FineTunedSettings, phase: Phase) -> _Way:
+    ours = settings.fine_tuning
+    if one.recipe == "report":
+        recipe = ours.phase_a if phase == "a" else ours.phase_b
+        recipe = recipe.model_copy(update={"optimizer": one.head.optimizer})
+        return _Way(recipe, "none", ours.activations == "stored", mirrors=False)
+    recipe = ours.own_phase_a if phase == "a" else ours.own_phase_b
+    recipe = recipe.model_copy(update={"optimizer": one.head.optimizer})
+    if ours.own_augmentation == "mirrored":
+        return _Way(recipe, "none", stores=True, mirrors=True)
+    plain = ours.own_augmentation == "none"
+    stores = plain and ours.activations == "stored"
+    return _Way(recipe, ours.own_augmentation, stores, mirrors=False)
+
+
+def chooses(settings: StudySettings, one: FineTunedSettings) -> bool:
+    """Return whether images outside the training part choose an epoch of either phase."""
+    recipes = [_way(settings, one, phase).recipe for phase in get_args(Phase)]
+    return any(recipe.selection == "val_loss" for recipe in recipes)
+
+
+def stage(
+    settings: StudySettings,
+    places: Places,
+    what: FineTuning,
+    split: Stage,
+    phase: Phase = "b",
+    *,
+    refit_of: Sequence[Stage] = (),
+) -> Stage:
+    """Return the stage of one phase on a split, or on a fold in the form of one.
+
+    Phase B begins with the head of phase A. refit_of: phases B on folds; each phase is trained for
+    the mean number of epochs that theirs found, instead of choosing one.
+    Raises InvalidSettings for a block to unfreeze that the extractor has not.
+    """
+    one, ours = what.network, settings.fine_tuning
+    way, device = _way(settings, one, phase), chosen_device(places.device)
+    block = getattr(ours.unfrozen, one.maps.extractor) if phase == "b" else None
+    weights_from = weights.source(settings, places, one.maps.extractor)
+    inputs = {"split": split, **weights_from.inputs}
+    inputs |= _seen(settings, places, one, block, way)
+    if phase == "b":
+        before = [one.inputs["phase-a"] for one in refit_of]
+        inputs["phase-a"] = stage(settings, places, what, split, "a", refit_of=before)
+    inputs |= trained.fold_inputs(refit_of)
+    refit = " refit" if refit_of else ""
+    seed = f", seed {what.seed_number}" if what.seed_number > 1 else ""
+    return Stage.of(
+        "finetuning",
+        f"fine-tuning {one.name}{refit}, phase {phase}, {split.label}{seed}",
+        "tasks.finetuning:build",
+        {
+            **features.described(settings, one.maps, weights_from),
+            "image_size": features.pictured_size(settings, one.maps),
+            "name": one.name,
+            "maps": one.maps.name,
+            "configuration": one.head.name,
+            "head": one.head.model_dump(mode="json"),
+            "units": ours.units,
+            "phase": phase,
+            "unfrozen_from": block,
+            "way": "stored" if way.stores else "computed",
+            "augmentation": "mirrored" if way.mirrors else way.augmentation,
+            "recipe_name": one.recipe,
+            "recipe": way.recipe.model_dump(mode="json"),
+            "seed_number": what.seed_number,
+            "precision": chosen_precision(settings.learners.precision, device),
+            "device": device,
+        },
+        seed=settings.seed,
+        inputs=inputs,
+        resources=weights_from.resources,
+        optional=weights_from.optional,
+        isolated=True,
+        timeout_s=14 * 24 * 3600,
+        tags=("training", "gpu") if device == "gpu" else ("training",),
+    )
+
+
+def _seen(
+    settings: StudySettings,
+    places: Places,
+    one: FineTunedSettings,
+    block: str | None,
+    way: _Way,
+) -> dict[str, Stage]:
+    """Return what a phase is trained on: images, or stored activations below the block."""
+    if not way.stores:
+        return {"images": features.pictures(settings, one.maps)}
+    if block is None:
+        whole = one.maps.model_copy(update={"pooling": "flatten"})
+        found = {"activations": features.stage(settings, places, whole)}
+    else:
+        found = {"activations": activations.stage(settings, places, one.maps, below=block)}
+    if way.mirrors:
+        found["mirrored"] = activations.stage(
+            settings, places, one.maps, below=block, mirrored=True
+        )
+    return found
+
+
+def build(job: Job) -> Mapping[str, Any]:
+    """Train, and evaluate the kept epoch on the split's validation images."""
+    from flowers17.learners.devices import prepare
+    from flowers17.seeds import derived_seed
+
+    config, split = job.config, job.inputs["split"]
+    named = split.json("split")["name"]
+    what = (config["name"], config["configuration"], named, config["seed_number"])
+    seed = derived_seed(job.seed, "head", *what)
+    prepare(config["device"], config["precision"], seed)
+    # The backend reads the device when it is imported, which the modules below do.
+    from flowers17.learners.training import train
+    from flowers17.transfer.fine_tuning import over_images
+
+    examples, recipe = _examples(job), trained.recipe(job)
+    lower, network = _networks(job, seed)
+    computed = config["way"] == "computed"
+    model = over_images(lower, network, config["extractor"]) if computed else network
+    described = {
+        **{name: value for name, value in config.items() if name not in ("head", "weights")},
+        **config["head"],
+        "recipe": recipe.model_dump(mode="json"),
+        "n_parameters": int(lower.count_params() + network.count_params()),
+        "n_trainable": sum(int(np.prod(one.shape)) for one in network.trainable_weights),
+        "random_weights": config["weights"]["kind"] == "random",
+    }
+    watched = trained.Watched(job, recipe.epochs)
+    done = train(
+        model,
+        examples,
+        recipe,
+        config["augmentation"] if computed else "none",
+        seed=derived_seed(seed, "phase", config["phase"]),
+        folder=job.unfinished,
+        watch=watched.after_batch,
+        after_epoch=watched.after_epoch,
+    )
+    proba = _probabilities(model, examples, recipe)
+    return trained.publish(job, described, network, done, proba)
+
+
+def _networks(job: Job, seed: int) -> tuple["keras.Model", "keras.Model"]:
+    """Return the frozen part, and the network to train; phase B begins with phase A's head."""
+    from flowers17.learners.stored import load
+    from flowers17.transfer.fine_tuning import cut, head_of, network
+
+    config = job.config
+    extractor = weights.extractor(job)
+    map_shape = tuple(extractor.output_shape[1:])
+    lower, upper = cut(extractor, config["extractor"], config["unfrozen_from"])
+    made = network(
+        upper,
+        map_shape,
+        len(job.inputs["split"].json("classes")),
+        pooling=config["pooling"],
+        units=config["units"],
+        head=HeadSettings.model_validate(config["head"]),
+        seed=seed,
+        name=config["extractor"],
+    )
+    if "phase-a" in job.inputs:
+        load(head_of(made), job.inputs["phase-a"], "run finetune")
+    return lower, made
+
+
+def _examples(job: Job) -> "Examples":
+    """Return what is trained on: images of the network's input size, or activations."""
+    from flowers17.learners.examples import Examples
+    from flowers17.transfer.extractors import resized
+
+    split = job.inputs["split"]
+    mirrored = None
+    if job.config["way"] == "computed":
+        inputs = resized(job.inputs["images"].array("images"), job.config["input_size"])
+    else:
+        inputs = _stored(job, "activations")
+        mirrored = _stored(job, "mirrored") if "mirrored" in job.inputs else None
+    return Examples(
+        inputs,
+        split.array("labels"),
+        split.array("train"),
+        split.array("validation"),
+        len(split.json("classes")),
+        mirrored,
+    )
+
+
+def _stored(job: Job, role: str) -> np.ndarray:
+    """Return activations float32 (n, h, w, c), of either stage that has them."""
+    artifact = job.inputs[role]
+    if artifact.reference.stage == "activations":
+        return artifact.array("activations")
+    flat = artifact.array("features")
+    return flat.reshape(len(flat), *artifact.json("extractor")["map_shape"])
+
+
+def _probabilities(
+    model: "keras.Model", examples: "Examples", recipe: RecipeSettings
+) -> np.ndarray:
+    """Return class probabilities of all images, float32 (n, n_classes)."""
+    from flowers17.learners.training import probabilities
+
+    if examples.mirrored is None:
+        flips = recipe.flips_at_test and examples.are_images
+        return probabilities(model, examples.inputs, flips=flips)
+    found = probabilities(model, examples.inputs)
+    if not recipe.flips_at_test:
+        return found
+    return (found + probabilities(model, examples.mirrored)) / np.float32(2)

@@ -1,0 +1,164 @@
+"""Flow `finetune` at small size: a kill in phase B, predictions, a fine-tuned ensemble member."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from flowers17.artifacts import Artifact, Store
+from flowers17.config import (
+    EnsembleDefinition,
+    EnsembleSettings,
+    FeatureMapSettings,
+    FineTunedSettings,
+    FineTuningSettings,
+    MemberSettings,
+    Places,
+    RecipeSettings,
+    StudySettings,
+)
+from flowers17.prediction.models import Loader
+from flowers17.prediction.pictures import Block
+from flowers17.prediction.predicting import opened
+from flowers17.stages import in_order
+from flows import ensemble
+from tests.support.processes import eventually, output_of, python
+
+pytestmark = pytest.mark.slow
+
+SETTINGS = (
+    "dataset.n_classes=3",
+    "dataset.images_per_class=12",
+    "dataset.image_size=32",
+    "splits.n_repeats=1",
+    "features.weights=random",
+    "learners.precision=float32",
+    "fine_tuning.table=[]",
+    "fine_tuning.own=[{maps: {extractor: mobilenet, pooling: average}, recipe: best}]",
+    "fine_tuning.own_splits=1",
+    "fine_tuning.units=16",
+    "fine_tuning.own_phase_a.epochs=3",
+    "fine_tuning.own_phase_a.batch_size=8",
+    "fine_tuning.own_phase_b.epochs=8",
+    "fine_tuning.own_phase_b.batch_size=8",
+)
+CODE = """
+import sys
+from flowers17.artifacts import Store
+from flowers17.request import request_from
+from flowers17.stages import ensure, in_order
+from flows import finetune
+
+store, done = Store(sys.argv[1]), {}
+request = request_from(sys.argv[2:], store=store.root, device="cpu")
+for stage in in_order(finetune.parts(request.settings, request.places)):
+    given = {name: done[one.label] for name, one in stage.inputs.items()}
+    done[stage.label] = ensure(stage, given, store).reference
+"""
+NAME = "fine-tuning mobilenet-average adam + batch norm + dropout, best"
+
+
+def _artifacts(store: Path, stage: str) -> dict[str, Artifact]:
+    """Return a stage's artifacts by label."""
+    found = [one for one in Store(store).manifests() if one["stage"] == stage]
+    return {one["label"]: Artifact(store / stage / one["key"], one) for one in found}
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store in which phase B was killed between two epochs, and then went on."""
+    store = tmp_path_factory.mktemp("killed") / "store"
+
+    def checkpoints() -> list[str]:
+        found = store.glob(".unfinished/finetuning*/generation-*.json")
+        return sorted(one.name for one in found)
+
+    def in_phase_b() -> bool:
+        return len(_artifacts(store, "finetuning")) == 1 and len(checkpoints()) >= 2
+
+    with python("-c", CODE, str(store), *SETTINGS) as process:
+        assert eventually(in_phase_b, 120), "phase B was not reached"
+        process.kill()
+        process.communicate(timeout=60)
+    assert list(_artifacts(store, "finetuning")) == [f"{NAME}, phase a, repeat-01 split"]
+    output_of(CODE, str(store), *SETTINGS)
+    return store
+
+
+def test_a_kill_in_phase_b_changes_no_byte(
+    built: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    other = tmp_path_factory.mktemp("undisturbed") / "store"
+    output_of(CODE, str(other), *SETTINGS)
+    killed, undisturbed = (
+        {label: one.reference for label, one in _artifacts(place, "finetuning").items()}
+        for place in (built, other)
+    )
+    assert len(killed) == 2
+    assert killed == undisturbed
+
+
+def test_phase_b_begins_with_the_head_of_phase_a_and_trains_further_blocks(built: Path) -> None:
+    a, b = (
+        _artifacts(built, "finetuning")[f"{NAME}, phase {phase}, repeat-01 split"] for phase in "ab"
+    )
+    before, after = a.json("result"), b.json("result")
+    assert b.manifest["inputs"]["phase-a"]["key"] == a.manifest["key"]
+    assert before["n_trainable"] < after["n_trainable"] < after["n_parameters"]
+    assert before["n_parameters"] == after["n_parameters"]
+    assert (before["unfrozen_from"], after["unfrozen_from"]) == (None, "block12")
+    assert (after["way"], after["augmentation"]) == ("stored", "mirrored")
+    for one in (a, b):
+        result, split = one.json("result"), _artifacts(built, "split")["repeat-01 split"]
+        rows = split.array("validation")
+        correct = one.array("proba")[rows].argmax(axis=1) == split.array("labels")[rows]
+        assert result["n_correct"] == int(correct.sum())
+
+
+def test_predictions_for_images_are_those_that_the_training_stored(built: Path) -> None:
+    [images] = _artifacts(built, "images").values()
+    pixels = images.array("images")
+    for label, one in _artifacts(built, "finetuning").items():
+        model = opened(one.reference.to_json(), Loader(Store(built), device="cpu"))
+        assert model.classes == tuple(one.json("result")["classes"])
+        found = model.answers(Block(("",) * len(pixels), {32: pixels})).proba
+        np.testing.assert_array_equal(found, one.array("proba"), err_msg=label)
+
+
+class TestEnsembleMember:
+    """Stages only: what they compute is tested above."""
+
+    NETWORK = FineTunedSettings(maps=FeatureMapSettings(extractor="mobilenet"))
+
+    def _labels(self, **rest: Any) -> list[str]:
+        members = (
+            MemberSettings(fine_tuned=self.NETWORK.model_copy(update=rest)),
+            MemberSettings(learner="baseline"),
+        )
+        settings = StudySettings(
+            fine_tuning=FineTuningSettings(phase_a=RecipeSettings(epochs=2)),
+            ensemble=EnsembleSettings(
+                ensembles=(EnsembleDefinition(name="two", members=members),), n_folds=2
+            ),
+        ).model_copy(deep=True)
+        parts = ensemble.parts(settings, Places(device="cpu"))
+        return [one.label for one in in_order(parts) if one.name == "finetuning"]
+
+    def test_is_trained_on_each_fold_and_refitted_for_as_long_as_they_took(self) -> None:
+        name = "fine-tuning mobilenet adam + batch norm + dropout"
+        assert self._labels() == [
+            f"{name}{how}, phase {phase}, {where}"
+            for how, where in (
+                ("", "clean fold 1"),
+                ("", "clean fold 2"),
+                (" refit", "clean split"),
+            )
+            for phase in "ab"
+        ]
+
+    def test_that_chooses_no_epoch_is_fitted_on_the_whole_training_part(self) -> None:
+        labels = self._labels(recipe="best")
+        assert [one for one in labels if "refit" in one] == []
+        name = "fine-tuning mobilenet adam + batch norm + dropout, best"
+        assert f"{name}, phase b, clean split" in labels

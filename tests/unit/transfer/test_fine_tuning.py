@@ -1,0 +1,215 @@
+"""Cutting an extractor, heads, and training over stored activations as over images."""
+
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from flowers17.config import HeadSettings, RecipeSettings
+from flowers17.errors import InvalidInput, InvalidSettings
+from flowers17.learners.devices import prepare
+from flowers17.learners.examples import Examples
+from flowers17.learners.training import probabilities, train
+from flowers17.transfer.blocks import BLOCKS
+from flowers17.transfer.extractors import build_extractor, feature_maps
+from flowers17.transfer.fine_tuning import cut, head_of, network, over_images
+from flowers17.transfer.weights import EXTRACTORS
+
+SIZE, N_CLASSES, SEED = 32, 3, 5
+BLOCK = {"mobilenet": "block12", "vgg16": "block5"}
+FULL = HeadSettings(optimizer="adam", batch_norm=True, dropout=0.5)
+BARE = HeadSettings(optimizer="adam")
+TWO_EPOCHS = RecipeSettings(epochs=2, batch_size=8, learning_rate=1e-3)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _prepared() -> None:
+    prepare("cpu", "float32", SEED)
+
+
+def _extractor(name: str, size: int = SIZE) -> keras.Model:
+    return build_extractor(name, input_size=size, weights_path=None, seed=SEED)
+
+
+def _parts(
+    name: str, block: str | None, head: HeadSettings = BARE
+) -> tuple[keras.Model, keras.Model]:
+    """Return the frozen part of a fresh extractor, and a network to train."""
+    extractor = _extractor(name)
+    map_shape = tuple(extractor.output_shape[1:])
+    lower, upper = cut(extractor, name, block)
+    made = network(
+        upper, map_shape, N_CLASSES, pooling="flatten", units=16, head=head, seed=SEED, name=name
+    )
+    return lower, made
+
+
+def _images(n: int = 30) -> np.ndarray:
+    return np.random.default_rng(1).integers(0, 256, (n, SIZE, SIZE, 3), dtype=np.uint8)
+
+
+def _examples(inputs: np.ndarray, **rest: Any) -> Examples:
+    labels = np.arange(len(inputs)) % N_CLASSES
+    return Examples(inputs, labels, np.arange(20), np.arange(20, len(inputs)), N_CLASSES, **rest)
+
+
+def _stored(lower: keras.Model, name: str, images: np.ndarray) -> np.ndarray:
+    found = feature_maps(lower, images, extractor=name, input_size=SIZE)
+    return found.reshape(len(images), *lower.output_shape[1:])
+
+
+def _values(model: keras.Model) -> list[np.ndarray]:
+    return [np.array(keras.ops.convert_to_numpy(one)) for one in model.weights]
+
+
+def _fitted(model: keras.Model, examples: Examples, folder: Path) -> list[dict[str, float]]:
+    return train(model, examples, TWO_EPOCHS, "none", seed=SEED, folder=folder).history
+
+
+class TestStoredAndComputedActivations:
+    @pytest.mark.parametrize("name", BLOCK)
+    @pytest.mark.parametrize("phase", ["a", "b"])
+    def test_end_with_the_same_bits(self, tmp_path: Path, name: str, phase: str) -> None:
+        block = BLOCK[name] if phase == "b" else None
+        head = BARE if (name, phase) == ("vgg16", "b") else FULL
+        lower, small = _parts(name, block, head)
+        images = _images()
+        stored = _examples(_stored(lower, name, images))
+        frozen, large = _parts(name, block, head)
+        before = _values(frozen)
+        whole = over_images(frozen, large, name)
+        assert _fitted(small, stored, tmp_path / "stored") == _fitted(
+            whole, _examples(images), tmp_path / "computed"
+        )
+        for one, other in zip(_values(small), _values(large), strict=True):
+            assert np.array_equal(one, other)
+        assert np.array_equal(probabilities(small, stored.inputs), probabilities(whole, images))
+        # Batch norm of the frozen part keeps its moving averages.
+        for one, other in zip(before, _values(frozen), strict=True):
+            assert np.array_equal(one, other)
+
+    def test_of_mirrored_images_are_drawn_for_half_of_the_images(self, tmp_path: Path) -> None:
+        lower, small = _parts("mobilenet", None)
+        images = _images()
+        stored, mirrored = (
+            _stored(lower, "mobilenet", one) for one in (images, images[:, :, ::-1])
+        )
+        both = _fitted(small, _examples(stored, mirrored=mirrored), tmp_path / "both")
+        again = _fitted(
+            _parts("mobilenet", None)[1], _examples(stored, mirrored=mirrored), tmp_path / "again"
+        )
+        plain = _fitted(_parts("mobilenet", None)[1], _examples(stored), tmp_path / "plain")
+        assert both == again
+        assert [one["loss"] for one in both] != [one["loss"] for one in plain]
+
+
+class TestCut:
+    @pytest.mark.parametrize("name", ["vgg16", "mobilenet", "xception", "inceptionv3"])
+    def test_at_the_first_and_last_block_the_parts_together_give_what_the_whole_gives(
+        self, name: str
+    ) -> None:
+        size = max(SIZE, EXTRACTORS[name].min_size)
+        images = np.random.default_rng(2).random((2, size, size, 3), np.float32)
+        extractor = _extractor(name, size)
+        wanted = np.asarray(extractor(images))
+        for block in (next(iter(BLOCKS[name])), list(BLOCKS[name])[-1]):
+            lower, upper = cut(extractor, name, block)
+            assert upper is not None
+            assert np.array_equal(np.asarray(upper(lower(images))), wanted), block
+            inside = {id(one) for part in (lower, upper) for one in part.weights}
+            assert len(inside) == len(extractor.weights), block
+
+    @pytest.mark.parametrize("name", ["vgg16", "mobilenet", "xception", "inceptionv3"])
+    def test_every_block_is_a_place_where_the_network_is_in_one_piece(self, name: str) -> None:
+        extractor = _extractor(name, max(SIZE, EXTRACTORS[name].min_size))
+        n_frozen = [cut(extractor, name, block)[0].count_params() for block in BLOCKS[name]]
+        assert n_frozen == sorted(set(n_frozen))
+
+    def test_trains_the_blocks_behind_it_and_nothing_else(self) -> None:
+        extractor = _extractor("vgg16")
+        lower, upper = cut(extractor, "vgg16", "block5")
+        assert upper is not None
+        assert not lower.trainable_weights
+        assert [one.path for one in upper.trainable_weights] == [
+            f"block5_conv{number}/{what}" for number in (1, 2, 3) for what in ("kernel", "bias")
+        ]
+
+    def test_without_a_block_trains_nothing(self) -> None:
+        lower, upper = cut(_extractor("mobilenet"), "mobilenet", None)
+        assert upper is None
+        assert lower.trainable_weights == []
+
+    @pytest.mark.parametrize("block", ["block0", "block6", "block5_conv1", ""])
+    def test_at_an_unknown_block_names_those_there_are(self, block: str) -> None:
+        with pytest.raises(
+            InvalidSettings, match=r"unfrozen\.vgg16: expected one of block1, .*, block5, got"
+        ):
+            cut(_extractor("vgg16"), "vgg16", block)
+
+
+class TestHead:
+    def test_has_a_dense_layer_batch_norm_dropout_and_the_logits(self) -> None:
+        head = head_of(_parts("mobilenet", None, FULL)[1])
+        kinds = [type(one).__name__ for one in head.layers[1:]]
+        assert kinds == ["Flatten", "Dense", "BatchNormalization", "ReLU", "Dropout", "Dense"]
+        assert head.get_layer("dense").units == 16
+        assert head.get_layer("dropout").rate == 0.5
+
+    def test_is_the_same_for_the_same_seed_and_on_any_network(self) -> None:
+        alone, behind = (head_of(_parts("vgg16", block)[1]) for block in (None, "block5"))
+        for one, other in zip(_values(alone), _values(behind), strict=True):
+            assert np.array_equal(one, other)
+
+
+class TestOverImages:
+    @pytest.mark.parametrize("name", BLOCK)
+    def test_scales_pixels_as_the_extractor_expects(self, name: str) -> None:
+        lower, made = _parts(name, BLOCK[name])
+        images = _images(5)
+        whole = over_images(lower, made, name)
+        given = probabilities(made, _stored(lower, name, images))
+        assert np.array_equal(probabilities(whole, images), given)
+
+    def test_of_another_size_resizes_the_images(self) -> None:
+        lower, made = _parts("mobilenet", "block12")
+        whole = over_images(lower, made, "mobilenet", image_size=48)
+        flat = np.full((1, 48, 48, 3), 128, np.uint8)
+        small = over_images(lower, made, "mobilenet")
+        wanted = probabilities(small, flat[:, :SIZE, :SIZE])
+        assert probabilities(whole, flat) == pytest.approx(wanted, abs=1e-5)
+
+    def test_can_be_saved_and_loaded_without_our_code_of_the_parts(self, tmp_path: Path) -> None:
+        lower, made = _parts("vgg16", "block5")
+        whole = over_images(lower, made, "vgg16")
+        whole.save(tmp_path / "whole.keras")
+        loaded = keras.saving.load_model(tmp_path / "whole.keras")
+        images = _images(4)
+        assert np.array_equal(probabilities(loaded, images), probabilities(whole, images))
+
+
+class TestActivations:
+    @pytest.mark.parametrize(
+        ("changes", "says"),
+        [
+            ({"inputs": np.zeros((30, 2, 2, 1024), np.float32)}, r"activations \(n, 1, 1, 1024\)"),
+            ({"inputs": np.zeros((30, 1, 1, 1024))}, "got float64"),
+            ({"mirrored": np.zeros((29, 1, 1, 1024), np.float32)}, "mirrored: expected float32"),
+        ],
+        ids=["of another input size", "float64", "mirrored of other images"],
+    )
+    def test_that_do_not_fit_are_refused(
+        self, tmp_path: Path, changes: dict[str, np.ndarray], says: str
+    ) -> None:
+        _, small = _parts("mobilenet", None)
+        right = {"inputs": np.zeros((30, 1, 1, 1024), np.float32)}
+        with pytest.raises(InvalidInput, match=says):
+            _fitted(small, _examples(**{**right, **changes}), tmp_path / "checkpoints")
+        assert list(tmp_path.iterdir()) == []
+
+    def test_are_not_augmented(self, tmp_path: Path) -> None:
+        _, small = _parts("mobilenet", None)
+        examples = _examples(np.zeros((30, 1, 1, 1024), np.float32))
+        with pytest.raises(InvalidSettings, match="activations: expected no augmentation"):
+            train(small, examples, TWO_EPOCHS, "wide", seed=SEED, folder=tmp_path / "x")
