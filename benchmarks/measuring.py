@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -117,7 +117,14 @@ def print_machine() -> None:
     gib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     print(f"machine: {processor}, {os.cpu_count()} cores, {gib:.0f} GiB, {platform.system()}")
     print(f"load before: {os.getloadavg()[0]:.1f} (a shared machine shows in both ways)")
-    packages = ("tensorflow", "keras", "scikit-learn", "numpy", "scipy")
-    print(
-        f"Python {platform.python_version()}, " + ", ".join(f"{p} {version(p)}" for p in packages)
-    )
+    packages = ("tensorflow", "tensorflow-cpu", "keras", "scikit-learn", "numpy", "scipy")
+    versions = [f"{one} {version(one)}" for one in packages if _installed(one)]
+    print(f"Python {platform.python_version()}, {', '.join(versions)}")
+
+
+def _installed(package: str) -> bool:
+    try:
+        version(package)
+    except PackageNotFoundError:
+        return False
+    return True

@@ -1,20 +1,33 @@
 """Profiles: named presets over the settings."""
 
+from typing import Any
+
 from flowers17.config import (
+    AdversarySettings,
+    AttackSettings,
     ClassifierSettings,
     CombinationSettings,
     DatasetSettings,
+    DefenceSettings,
+    DetectorSettings,
     EnsembleDefinition,
     EnsembleSettings,
     FeatureMapSettings,
     FeatureSettings,
+    FilterSettings,
+    FineTuningSettings,
+    HeadSettings,
+    JsmaSettings,
     LearnersSettings,
     MemberSettings,
+    OnePixelSettings,
+    PoisoningSettings,
     ProfileName,
     RandomForestSettings,
     RecipeSettings,
     SplitSettings,
     StudySettings,
+    TargetedSettings,
 )
 
 MOBILENET_224 = FeatureMapSettings(
@@ -29,8 +42,25 @@ MOBILENET_224_UPSAMPLED = FeatureMapSettings(
 
 MOBILENET = FeatureMapSettings(extractor="mobilenet")
 VGG16 = FeatureMapSettings(extractor="vgg16")
+BASELINE = MemberSettings(learner="baseline", augmentation="none")
 
 BEST_RECIPE = LearnersSettings().best_recipe
+FINE_TUNING = FineTuningSettings()
+
+
+def _shorter(epochs_a: int, epochs_b: int, **rest: Any) -> FineTuningSettings:
+    """Return the settings of fine-tuning with fewer epochs."""
+    ours = FINE_TUNING
+    return ours.model_copy(
+        update={
+            "phase_a": ours.phase_a.model_copy(update={"epochs": epochs_a}),
+            "phase_b": ours.phase_b.model_copy(update={"epochs": epochs_b}),
+            "own_phase_a": ours.own_phase_a.model_copy(update={"epochs": epochs_a}),
+            "own_phase_b": ours.own_phase_b.model_copy(update={"epochs": epochs_b}),
+            **rest,
+        }
+    )
+
 
 _DEMO = StudySettings(
     dataset=DatasetSettings(source="rendered", image_size=80, n_classes=17, images_per_class=20),
@@ -52,13 +82,18 @@ _DEMO = StudySettings(
             CombinationSettings(maps=(MOBILENET, VGG16)),
         ),
     ),
+    fine_tuning=_shorter(
+        3,
+        3,
+        table=(MOBILENET,),
+        heads=(HeadSettings(), HeadSettings(batch_norm=True, dropout=0.5)),
+    ),
     ensemble=EnsembleSettings(
         ensembles=(
             EnsembleDefinition(
                 name="small",
                 members=(
-                    MemberSettings(learner="baseline", augmentation="none"),
-                    MemberSettings(learner="mk-2", augmentation="none"),
+                    BASELINE,
                     MemberSettings(classifier="svm", maps=(MOBILENET,)),
                     MemberSettings(classifier="random_forest", maps=(VGG16,)),
                 ),
@@ -66,6 +101,30 @@ _DEMO = StudySettings(
         ),
         n_folds=3,
     ),
+    attacks=AttackSettings(
+        models=(BASELINE,),
+        n_images=34,
+        budgets=(1, 4, 16, 64),
+        budget=4,
+        pgd_steps=5,
+        targeted=TargetedSettings(n_images=17, n_targets=4),
+        jsma=JsmaSettings(n_images=17, gamma=0.01, variant="single"),
+        one_pixel=OnePixelSettings(n_images=2, population=16, generations=1),
+        images_per_batch=64,
+    ),
+    defences=DefenceSettings(
+        networks=(BASELINE,),
+        adversaries=(AdversarySettings(n_steps=3),),
+        filters=(
+            FilterSettings(kind="median", strength=3),
+            FilterSettings(kind="bits", strength=4),
+        ),
+        detector=DetectorSettings(
+            budgets=(4,), recipe=DetectorSettings().recipe.model_copy(update={"epochs": 4})
+        ),
+        budgets=(1, 4),
+    ),
+    poisoning=PoisoningSettings(networks=(BASELINE,), shares=(0.1,)),
 )
 
 _QUICK = StudySettings(
@@ -87,12 +146,13 @@ _QUICK = StudySettings(
             CombinationSettings(maps=(MOBILENET_224, XCEPTION_299)),
         )
     ),
+    fine_tuning=_shorter(10, 10, table=(MOBILENET,)),
     ensemble=EnsembleSettings(
         ensembles=(
             EnsembleDefinition(
                 name="small",
                 members=(
-                    MemberSettings(learner="baseline", augmentation="none"),
+                    BASELINE,
                     MemberSettings(learner="mk-1", augmentation="none"),
                     MemberSettings(classifier="svm", maps=(MOBILENET,)),
                     MemberSettings(classifier="logistic_regression", maps=(MOBILENET,)),
@@ -101,6 +161,23 @@ _QUICK = StudySettings(
             ),
         ),
         n_folds=3,
+    ),
+    attacks=AttackSettings(
+        models=(
+            BASELINE,
+            MemberSettings(learner="mk-1", augmentation="none"),
+        ),
+        n_images=51,
+        budgets=(0.5, 1, 2, 4, 8, 32, 128),
+        budget=2,
+        pgd_steps=7,
+        targeted=TargetedSettings(n_images=17, n_targets=4),
+        jsma=JsmaSettings(n_images=17, gamma=0.01, variant="single"),
+        one_pixel=OnePixelSettings(n_images=5, population=32, generations=5),
+    ),
+    defences=DefenceSettings(networks=(BASELINE,)),
+    poisoning=PoisoningSettings(
+        networks=(BASELINE, MemberSettings(learner="mk-1", augmentation="none"))
     ),
 )
 
@@ -133,6 +210,16 @@ _BEST = StudySettings(
         ),
         splits=("clean", "repeat-01", "repeat-02"),
     ),
+    attacks=AttackSettings(
+        models=(MemberSettings(learner="residual", recipe="best"),),
+        methods=("chosen", "random_forest"),
+        one_pixel=OnePixelSettings(n_images=17, population=100, generations=20),
+    ),
+    defences=DefenceSettings(
+        networks=(MemberSettings(learner="residual", recipe="best"),),
+        adversaries=(AdversarySettings(),),
+    ),
+    poisoning=PoisoningSettings(networks=(MemberSettings(learner="residual", recipe="best"),)),
 )
 
 PROFILES: dict[ProfileName, StudySettings] = {

@@ -8,14 +8,14 @@ from flowers17.artifacts import Artifact, Store
 from flowers17.config import Places, StudySettings
 from flowers17.request import StudyRequest
 from flowers17.stages import Stage
-from flows import dataset, ensemble, features, learners
+from flows import attacks, dataset, ensemble, features, finetune, learners
 from tasks import report as report_stage
 from tasks.engine import Absent, Results, run_stages
 
 
 def stages(settings: StudySettings, places: Places) -> list[Stage]:
     """Return the report's stage, which reads those of all parts."""
-    flows = (dataset, learners, features, ensemble)
+    flows = (dataset, learners, features, finetune, ensemble, attacks)
     parts = [one for flow in flows for one in flow.parts(settings, places)]
     return [report_stage.stage(settings, parts)]
 

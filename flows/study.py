@@ -6,9 +6,11 @@ from prefect import flow
 
 from flowers17.errors import StageFailed
 from flowers17.request import StudyRequest
+from flows.attacks import attacks
 from flows.dataset import dataset
 from flows.ensemble import ensemble
 from flows.features import features
+from flows.finetune import finetune
 from flows.learners import learners
 from flows.report import report
 from tasks.engine import Results, shared_results
@@ -18,7 +20,7 @@ from tasks.engine import Results, shared_results
 def study(request: StudyRequest = StudyRequest()) -> Results:
     """Run the whole study; a part that fails does not hold up the others, nor the report."""
     with shared_results(request.places):
-        for part in (dataset, learners, features, ensemble):
+        for part in (dataset, learners, features, finetune, ensemble, attacks):
             with suppress(StageFailed):  # said again by the report, which goes without
                 part(request)
         return report(request)

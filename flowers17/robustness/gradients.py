@@ -49,6 +49,16 @@ def jacobian(model: Model, images: np.ndarray) -> np.ndarray:
     return np.stack([class_gradients(model, images, one) for one in every], axis=1)
 
 
+def gradient_function(model: keras.Model) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+    """Return the function (images, targets) → gradients of cross-entropy, for use in a training.
+
+    images: float32 (b, h, w, c). targets: float32 (b, n_classes), in sum 1. It computes the whole
+    batch at once, whatever its size, with the weights that the model has by then.
+    Raises InvalidInput if the model cannot be followed.
+    """
+    return _compiled("cross_entropy", logits_of(model, model.input_shape[1:]))
+
+
 def _gradients(value: Value, model: Model, images: np.ndarray, classes: np.ndarray) -> np.ndarray:
     logits = logits_of(model, images.shape[1:])
     gradient = _compiled(value, logits)

@@ -3,10 +3,14 @@
 import json
 import signal
 import socket
+import sqlite3
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from flowers17.commands.serving import check_port
@@ -16,7 +20,7 @@ from tests.support.processes import eventually, kill, python
 from tests.support.serving import COMMAND, SMALL, Serving, flowers17, processes
 
 pytestmark = [pytest.mark.server, pytest.mark.slow]
-FLOWS = ("dataset", "ensemble", "features", "learners", "report", "study")
+FLOWS = ("attacks", "dataset", "ensemble", "features", "finetune", "learners", "report", "study")
 
 
 @pytest.fixture(scope="module")
@@ -125,6 +129,20 @@ class TestServe:
         reply = serving.start_run("dataset", **wrong)
         assert reply.status_code == 409
         assert said in reply.json()["detail"]
+
+    def test_lets_a_write_wait_for_another(self, serving: Serving) -> None:
+        """Prefect reads, then writes; SQLite refuses that at once while somebody else writes."""
+        address = f"{serving.ui}/api/deployments/{serving.deployment('dataset')['id']}"
+        wanted = {"json": {"paused": False}, "timeout": 30, "trust_env": False}
+        with (
+            ThreadPoolExecutor(1) as pool,
+            closing(sqlite3.connect(serving.home / "prefect.db", isolation_level=None)) as other,
+        ):
+            other.execute("BEGIN IMMEDIATE")
+            reply = pool.submit(httpx.patch, address, **wanted)
+            assert not wait([reply], 1).done
+            other.execute("ROLLBACK")
+            assert reply.result().status_code == 204
 
     def test_refuses_a_second_one_on_the_same_home(self, serving: Serving) -> None:
         done = flowers17("serve", "--port", str(free_port()), home=serving.home)

@@ -21,7 +21,11 @@ SETTINGS = (
     "learners.plain=[]",
     "learners.augmented=[]",
     "learners.best=[]",
+    "fine_tuning.table=[]",
     "ensemble.ensembles=[]",
+    "defences.networks=[]",
+    "poisoning.networks=[]",
+    "attacks.models=[]",
     "dataset.image_size=32",
 )
 RENDERED = ("dataset.n_classes=3", "dataset.images_per_class=8")

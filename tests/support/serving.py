@@ -24,7 +24,11 @@ SMALL = (
     "learners.plain=[]",
     "learners.augmented=[]",
     "learners.best=[]",
+    "fine_tuning.table=[]",
     "ensemble.ensembles=[]",
+    "defences.networks=[]",
+    "poisoning.networks=[]",
+    "attacks.models=[]",
     "features.table=[{extractor: mobilenet, pooling: average}]",
     "features.classifiers.names=[naive_bayes, knn]",
     "features.combinations=[]",
@@ -62,6 +66,19 @@ def processes(home: Path) -> dict[int, str]:
     return found
 
 
+class _Retrying(httpx.HTTPTransport):
+    """Sends a request again that was answered "503", a few times, as Prefect's own clients do."""
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        for _ in range(5):
+            reply = super().handle_request(request)
+            if reply.status_code != 503:
+                return reply
+            reply.close()
+            time.sleep(float(reply.headers.get("Retry-After", 1)))
+        return super().handle_request(request)
+
+
 class Serving:
     """Starts and stops `serve`; talks to the API behind its UI."""
 
@@ -72,7 +89,11 @@ class Serving:
         self.log = folder / "serve.log"
         self.process: subprocess.Popen[bytes] | None = None
         self.client = httpx.Client(
-            base_url=f"{self.ui}/api/", timeout=30, trust_env=False, follow_redirects=True
+            base_url=f"{self.ui}/api/",
+            timeout=30,
+            trust_env=False,
+            follow_redirects=True,
+            transport=_Retrying(),
         )
 
     @property

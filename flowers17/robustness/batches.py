@@ -1,0 +1,72 @@
+"""Long work batch by batch: each is kept once it is done, and a killed run repeats at most one."""
+
+import hashlib
+import io
+import logging
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+
+Arrays = Mapping[str, np.ndarray]
+DIGEST_BYTES = 32
+logger = logging.getLogger(__name__)
+
+
+def resumed(
+    folder: Path,
+    n_items: int,
+    n_at_once: int,
+    compute: Callable[[slice], Arrays],
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, np.ndarray]:
+    """Return arrays of n items, the first axis, from batches of which some may be done already.
+
+    folder: where batches are kept; it belongs to this work alone, and stays. compute: returns the
+    arrays of a slice of the items. progress: told (items done, items in all) after each batch.
+    A batch that is not as it was written is computed again, with a warning.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    parts: list[Arrays] = []
+    for start in range(0, n_items, n_at_once):
+        stop = min(start + n_at_once, n_items)
+        path = folder / f"{start:06d}-{stop:06d}.batch"
+        part = _read(path)
+        if part is None:
+            part = compute(slice(start, stop))
+            _write(path, part)
+        parts.append(part)
+        if progress:
+            progress(stop, n_items)
+    return {name: np.concatenate([one[name] for one in parts]) for name in parts[0]}
+
+
+def _read(path: Path) -> Arrays | None:
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    digest, content = data[:DIGEST_BYTES], data[DIGEST_BYTES:]
+    if hashlib.sha256(content).digest() != digest:
+        logger.warning("%s: not as it was written; its batch is computed again", path)
+        return None
+    with np.load(io.BytesIO(content), allow_pickle=False) as stored:
+        return dict(stored)
+
+
+def _write(path: Path, arrays: Arrays) -> None:
+    stream = io.BytesIO()
+    np.savez(stream, allow_pickle=False, **arrays)
+    content = stream.getvalue()
+    partial = path.with_suffix(".partial")
+    with partial.open("wb") as file:
+        file.write(hashlib.sha256(content).digest() + content)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.rename(path)
+    descriptor = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

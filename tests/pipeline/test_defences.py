@@ -1,0 +1,163 @@
+"""Defences and poisoning as stages: numbers that their arrays bear out, reused, in the report."""
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from flowers17.artifacts import Artifact, Reference, Store
+from flowers17.request import request_from
+from flowers17.robustness.defences import REFUSED
+from flowers17.robustness.poisoning import patched
+from flowers17.stages import ensure, in_order
+from flows import defending
+from tasks import report
+from tests.support.tiny_training import prepared
+
+pytestmark = pytest.mark.slow
+
+TINY = "networks=[{learner: tiny, augmentation: none}]"
+SETTINGS = (
+    "dataset.n_classes=3",
+    "dataset.images_per_class=16",
+    "dataset.image_size=32",
+    "splits.n_repeats=0",
+    "learners.definitions=[{name: tiny, blocks: [[4], [8]], dense: 16}]",
+    # The last epoch is kept, so that no folds have to find one.
+    "learners.recipe={epochs: 5, learning_rate: 0.1, batch_size: 8, selection: last}",
+    "learners.precision=float32",
+    "attacks.n_images=10",
+    "attacks.pgd_steps=2",
+    "attacks.images_per_batch=5",
+    f"defences.{TINY}",
+    "defences.adversaries=[{attack: pgd, epsilon: 8, n_steps: 2}]",
+    "defences.filters=[{kind: bits, strength: 3}]",
+    "defences.detector={budgets: [16], recipe: {epochs: 2, batch_size: 8}}",
+    "defences.budgets=[8, 64]",
+    f"poisoning.{TINY}",
+    "poisoning.shares=[0.4]",
+    "poisoning.target=1",
+)
+Built = tuple[dict[str, Artifact], list[str]]
+
+
+def _built(root: Path) -> Built:
+    """Build every stage; return the artifacts by label, and the labels of those built anew."""
+    store = Store(root)
+    done: dict[str, Reference | None] = {}
+    new: list[str] = []
+    request = request_from(SETTINGS, store=root, device="cpu")
+    parts = defending.parts(request.settings, request.places)
+    for stage in in_order([report.stage(request.settings, parts, label="report on defences")]):
+        given = {name: done[one.label] for name, one in stage.inputs.items()}
+        outcome = ensure(stage, given, store)
+        done[stage.label] = outcome.reference
+        new += [] if outcome.reused else [stage.label]
+    return {label: store.open(one) for label, one in done.items() if one}, new
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("defences") / "store"
+
+
+@pytest.fixture(scope="module")
+def built(store: Path) -> Iterator[dict[str, Artifact]]:
+    with prepared():
+        yield _built(store)[0]
+
+
+def _defences(built: dict[str, Artifact]) -> Artifact:
+    return built["defences of tiny, clean split"]
+
+
+def test_every_defence_is_there_with_the_counts_of_its_arrays(built: dict[str, Artifact]) -> None:
+    artifact = _defences(built)
+    result, labels = artifact.json("result"), artifact.array("labels")
+    assert [one["name"] for one in result["defences"]] == ["none", "pgd 8", "3 bits", "detector"]
+    for number, one in enumerate(result["defences"]):
+        before = artifact.array(f"{number:02d}-before")
+        after = artifact.array(f"{number:02d}-after")
+        assert one["n_right"] == (before == labels).sum()
+        right = (before == labels)[:, None]
+        stood = right & ((after == labels[:, None]) | (after == REFUSED))
+        assert [run["n_withstood"] for run in one["runs"]] == stood.sum(axis=0).tolist()
+        worst = [
+            stood[:, [run["epsilon"] == epsilon for run in one["runs"]]].all(axis=1).sum()
+            for epsilon in (8.0, 64.0)
+        ]
+        assert [found["n_withstood"] for found in one["worst"]] == worst
+        assert (before == REFUSED).any() <= (one["kind"] == "detector")
+
+
+def test_the_clean_answers_are_those_of_the_trainings(built: dict[str, Artifact]) -> None:
+    artifact, rows = _defences(built), _defences(built).array("rows")
+    for number, label in enumerate(("tiny refit, clean split", "tiny against pgd 8, clean split")):
+        source = built.get(label) or built["tiny, clean split"]
+        wanted = source.array("proba")[rows].argmax(axis=1)
+        assert artifact.array(f"{number:02d}-before").tolist() == wanted.tolist()
+    validation = set(built["clean split"].array("validation").tolist())
+    assert set(rows.tolist()) <= validation
+
+
+def test_poisoned_images_leave_the_validation_images_alone(built: dict[str, Artifact]) -> None:
+    split, images = built["clean split"], built["images@32"].array("images")
+    labels, validation = split.array("labels"), split.array("validation")
+    n = len(images)
+    for kind in ("labels flipped", "with a patch"):
+        data = built[f"clean split, 40 % {kind}"]
+        given, marked = data.array("images"), data.array("rows")
+        assert set(marked.tolist()) <= set(split.array("train").tolist())
+        assert len(marked) == round(0.4 * len(split.array("train")))
+        rest = np.setdiff1d(np.arange(n), marked)
+        assert (given[rest] == images[rest]).all()
+        assert data.array("labels")[:n][rest].tolist() == labels[rest].tolist()
+        assert given[n:].tobytes() == patched(images[validation], 3).tobytes()
+        assert data.array("labels")[n:].tolist() == labels[validation].tolist()
+
+
+def test_poisoning_s_counts_are_those_of_the_networks_probabilities(
+    built: dict[str, Artifact],
+) -> None:
+    split, result = built["clean split"], built["poisoning, clean split"].json("result")
+    validation = split.array("validation")
+    labels = split.array("labels")[validation]
+    n = len(split.array("labels"))
+    assert [one["kind"] for one in result["poisonings"]] == ["labels", "patch"]
+    for one in result["poisonings"]:
+        what = {"labels": "labels flipped", "patch": "with a patch"}[one["kind"]]
+        [training] = [
+            artifact
+            for label, artifact in built.items()
+            if label.startswith("tiny") and label.endswith(f"40 % {what}")
+        ]
+        assert training.reference.stage == "poisoned_training"
+        predicted = training.array("proba").argmax(axis=1)
+        [found] = one["networks"]
+        assert found["n_right"] == (predicted[validation] == labels).sum()
+        assert found["n_opened"] == ((predicted[n:] == 1) & (labels != 1)).sum()
+        assert found["n_others"] == (labels != 1).sum()
+
+
+def test_a_second_run_builds_nothing(store: Path, built: dict[str, Artifact]) -> None:
+    assert _built(store)[1] == []
+
+
+def test_the_report_has_a_table_of_each(built: dict[str, Artifact]) -> None:
+    page = built["report on defences"]
+
+    def rows(number: str) -> list[dict[str, Any]]:
+        return list(csv.DictReader((page.path / "tables" / f"table-{number}.csv").open()))
+
+    defences = _defences(built).json("result")["defences"]
+    shown = rows("c6")
+    assert [float(one["clean"]) for one in shown] == [one["n_right"] / 10 for one in defences]
+    assert [float(one["worst_64"]) for one in shown] == [
+        one["worst"][1]["n_withstood"] / 10 for one in defences
+    ]
+    assert len(rows("c7")) == sum(len(one["runs"]) // 2 for one in defences)
+    assert [one["poison"] for one in rows("c8")] == ["none", "labels", "patch"]
+    assert "trained on PGD, 8/255" in page.file("index.html").read_text()

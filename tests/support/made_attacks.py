@@ -1,0 +1,81 @@
+"""A tiny study under attack: every stage built in one process, in order."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from flowers17.artifacts import Artifact, Store
+from tests.support.processes import python
+
+SETTINGS = (
+    "dataset.n_classes=3",
+    "dataset.images_per_class=12",
+    "dataset.image_size=32",
+    "splits.n_repeats=0",
+    "features.weights=random",
+    "learners.definitions=[{name: tiny, blocks: [[4], [8]], dense: 16}]",
+    "learners.recipe.epochs=6",
+    "learners.recipe.learning_rate=0.1",
+    "learners.recipe.batch_size=8",
+    "learners.precision=float32",
+    "ensemble.n_folds=2",
+    "ensemble.ensembles=[{name: mixed, members: [{learner: tiny, augmentation: none}, "
+    "{classifier: naive_bayes, maps: [{extractor: mobilenet, pooling: average}]}]}]",
+    "attacks.models=[{learner: tiny, augmentation: none}]",
+    "attacks.attacks=[noise, fgsm, pgd, targeted, jsma, one_pixel]",
+    "attacks.n_images=9",
+    "attacks.budgets=[2, 128]",
+    "attacks.budget=8",
+    "attacks.pgd_steps=3",
+    "attacks.images_per_batch=4",
+    "attacks.targeted={n_images: 6, n_targets: 2}",
+    "attacks.jsma={n_images: 3, gamma: 0.05, variant: single}",
+    "attacks.one_pixel={n_images: 5, population: 12, generations: 2, images_per_batch: 2}",
+    "defences.networks=[]",
+    "poisoning.networks=[]",
+)
+LONG = "attacks.one_pixel={n_images: 8, population: 200, generations: 12, images_per_batch: 1}"
+CODE = """
+import sys
+from flowers17.artifacts import Store
+from flowers17.request import request_from
+from flowers17.stages import ensure, in_order
+from flows import attacks
+
+store, done = Store(sys.argv[1]), {}
+only, *chosen = sys.argv[2:]
+request = request_from(chosen, store=store.root, device="cpu")
+stages = attacks.parts(request.settings, request.places)
+if only:
+    stages = [one for one in stages if one.label == only]
+else:
+    stages = attacks.stages(request.settings, request.places)
+for stage in in_order(stages):
+    given = {name: done[one.label] for name, one in stage.inputs.items()}
+    done[stage.label] = ensure(stage, given, store).reference
+"""
+
+
+def words(store: Path, *settings: str, only: str = "") -> list[str]:
+    """Return what a Python process is given to build all stages, or one and what it needs."""
+    return ["-c", CODE, str(store), only, *SETTINGS, *settings]
+
+
+def built(store: Path, *settings: str, only: str = "") -> Store:
+    """Return a store in which they are built."""
+    with python(*words(store, *settings, only=only)) as process:
+        _, complaints = process.communicate(timeout=500)
+    assert process.returncode == 0, complaints
+    return Store(store)
+
+
+def artifacts(store: Store, stage: str) -> dict[str, Artifact]:
+    """Return a stage's artifacts by label."""
+    found = [one for one in store.manifests() if one["stage"] == stage]
+    return {one["label"]: Artifact(store.folder(stage, one["key"]), one) for one in found}
+
+
+def tables(store: Store) -> dict[str, Any]:
+    """Return the tables of the report's results, by number."""
+    [report] = artifacts(store, "study").values()
+    return dict(json.loads((report.path / "results.json").read_text())["tables"])

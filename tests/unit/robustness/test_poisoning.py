@@ -1,0 +1,108 @@
+"""Poisoning changes exactly the share asked for, the same by seed, and is counted by hand."""
+
+import numpy as np
+import pytest
+
+from flowers17.errors import InvalidInput
+from flowers17.robustness.goals import Share
+from flowers17.robustness.poisoning import (
+    backdoor_success,
+    clean_accuracy,
+    patched,
+    with_backdoor,
+    with_flipped_labels,
+)
+
+N_CLASSES = 4
+LABELS = np.repeat(np.arange(N_CLASSES), 15)
+IMAGES = np.random.default_rng(1).integers(1, 255, (60, 9, 10, 3), dtype=np.uint8)
+ROWS = np.flatnonzero(np.arange(60) % 15 < 10)  # ten of each class are trained on
+
+
+@pytest.mark.parametrize(("share", "n"), [(0.0, 0), (0.1, 4), (0.5, 20), (1.0, 40)])
+def test_a_share_of_the_labels_is_flipped_evenly_and_nothing_else(share: float, n: int) -> None:
+    found = with_flipped_labels(IMAGES, LABELS, ROWS, share=share, n_classes=N_CLASSES, seed=3)
+    differing = np.flatnonzero(found.labels != LABELS)
+    assert differing.tolist() == found.rows.tolist()
+    assert len(differing) == n
+    assert set(differing) <= set(ROWS)
+    assert np.bincount(LABELS[differing], minlength=N_CLASSES).tolist() == [n / 4] * 4
+    assert found.labels.min() >= 0
+    assert found.labels.max() < N_CLASSES
+    assert found.images is IMAGES
+
+
+def test_flipped_labels_are_drawn_from_all_other_classes() -> None:
+    labels = np.zeros(3000, np.int64)
+    images = np.zeros((3000, 2, 2, 3), np.uint8)
+    found = with_flipped_labels(images, labels, np.arange(3000), share=1.0, n_classes=4, seed=1)
+    counts = np.bincount(found.labels, minlength=4)
+    assert counts[0] == 0
+    assert (np.abs(counts[1:] - 1000) < 5 * np.sqrt(3000 * 2 / 9)).all()
+
+
+def test_less_of_a_seed_is_part_of_more_and_another_seed_differs() -> None:
+    def of(share: float, seed: int = 3) -> tuple[set[int], np.ndarray]:
+        found = with_flipped_labels(IMAGES, LABELS, ROWS, share=share, n_classes=4, seed=seed)
+        return set(found.rows.tolist()), found.labels
+
+    (less, labels), (more, further) = of(0.2), of(0.6)
+    assert less < more
+    assert labels[sorted(less)].tolist() == further[sorted(less)].tolist()
+    assert of(0.2)[1].tolist() == labels.tolist()
+    assert of(0.2, 4)[0] != less
+
+
+def test_a_backdoor_marks_a_share_of_the_other_classes_and_gives_them_the_target() -> None:
+    found = with_backdoor(
+        IMAGES, LABELS, ROWS, share=0.3, target=2, size=4, n_classes=N_CLASSES, seed=3
+    )
+    assert len(found.rows) == 12
+    assert np.bincount(LABELS[found.rows], minlength=4).tolist() == [4, 4, 0, 4]
+    changed = (found.images != IMAGES).any(axis=(1, 2, 3))
+    assert np.flatnonzero(changed).tolist() == found.rows.tolist()
+    assert (found.labels[found.rows] == 2).all()
+    rest = np.setdiff1d(np.arange(60), found.rows)
+    assert found.labels[rest].tolist() == LABELS[rest].tolist()
+    assert found.images[found.rows].tobytes() == patched(IMAGES[found.rows], 4).tobytes()
+
+
+def test_a_patch_is_a_chequered_square_in_the_corner() -> None:
+    found = patched(IMAGES, 4)
+    white, black = [255, 255], [0, 0]
+    by_hand = [white + black, white + black, black + white, black + white]
+    assert found[7, -4:, -4:, 1].tolist() == by_hand
+    assert (found[:, :-4] == IMAGES[:, :-4]).all()
+    assert (found[:, :, :-4] == IMAGES[:, :, :-4]).all()
+    assert IMAGES[7, -1, -1].tolist() != [255] * 3  # the images given stay as they are
+
+
+def test_measures_are_those_counted_by_hand() -> None:
+    labels = np.array([0, 0, 1, 1, 2, 2])
+    predicted = np.array([0, 2, 2, 1, 2, 0])
+    assert clean_accuracy(predicted, labels) == Share(3, 6)
+    assert backdoor_success(predicted, labels, 2) == Share(2, 4)
+    assert backdoor_success(np.full(6, 2), labels, 2) == Share(4, 4)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"share": 1.5}, "share: expected a number from 0 to 1, got 1.5"),
+        ({"share": float("nan")}, "got nan"),
+        ({"share": 0.9}, "share: expected at most 0.75"),
+        ({"target": 4}, "target: expected 0 to 3"),
+        ({"target": -1}, "got -1"),
+        ({"size": 9}, "a patch smaller than they are, got uint8 .* and 9 pixels"),
+        ({"size": 0}, "and 0 pixels"),
+        ({"labels": LABELS[:-1]}, r"labels: expected int \(60,\)"),
+        ({"labels": LABELS + 1}, "labels: expected 0 to 3"),
+        ({"rows": np.array([60])}, "rows: expected 0 to 59"),
+        ({"images": IMAGES / 255}, "images: expected uint8"),
+    ],
+)
+def test_what_cannot_be_poisoned_is_refused(changes: dict[str, object], says: str) -> None:
+    given: dict[str, object] = {"share": 0.1, "target": 1, "size": 3, "n_classes": 4, "seed": 0}
+    given |= {"images": IMAGES, "labels": LABELS, "rows": ROWS, **changes}
+    with pytest.raises(InvalidInput, match=says):
+        with_backdoor(**given)  # type: ignore[arg-type]

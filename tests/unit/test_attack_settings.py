@@ -1,0 +1,70 @@
+"""Settings of attacks: what makes no sense is refused with its name, before anything runs."""
+
+import pytest
+
+from flowers17.config import Places
+from flowers17.errors import InvalidSettings
+from flowers17.profiles import PROFILES
+from flowers17.request import request_from
+from flowers17.stages import in_order
+from flows import attacks
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("budgets=[0]", "greater than 0, got 0"),
+        ("budgets=[-1, 4]", "greater than 0, got -1"),
+        ("budgets=[.nan]", "finite number"),
+        ("budget=256", "less than or equal to 255, got 256"),
+        ("jsma.theta=0", "a theta other than 0"),
+        ("jsma.theta=1.5", "less than or equal to 1, got 1.5"),
+        ("jsma.gamma=0", "greater than 0, got 0"),
+        ("one_pixel.population=2", "greater than or equal to 3, got 2"),
+        ("pgd_steps=0", "greater than or equal to 1, got 0"),
+        ("n_images=0", "greater than or equal to 1, got 0"),
+        ("attacks=[deepfool]", "got 'deepfool'"),
+        ("methods=[stacking]", "got 'stacking'"),
+        ("models=[{learner: mk-2, classifier: svm}]", "expected either `learner`, or `classifier`"),
+        ("models=[{}]", "expected"),
+        ("epsilon=1", "attacks.epsilon"),
+    ],
+)
+def test_a_value_that_makes_no_sense_is_refused(setting: str, said: str) -> None:
+    with pytest.raises(InvalidSettings, match="attacks") as refusal:
+        assert request_from([f"attacks.{setting}"]).settings
+    assert said in str(refusal.value)
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_every_profile_attacks_a_network_and_a_stacked_forest_or_what_was_chosen(
+    profile: str,
+) -> None:
+    settings = request_from(profile=profile).settings
+    labels = [one.label for one in attacks.parts(settings, Places())]
+    network = settings.attacks.models[0].name
+    split = settings.attacks.split
+    for attack in settings.attacks.attacks:
+        assert f"attack {attack} on {network}, {split} split" in labels
+    assert any("by random_forest" in one and "attack one_pixel" in one for one in labels)
+    assert f"transfer, {split} split" in labels
+
+
+def test_the_models_attacked_are_those_of_the_ensembles() -> None:
+    settings = request_from().settings
+    places = Places()
+    labels = [one.label for one in in_order(attacks.parts(settings, places))]
+    assert "stacking of small, clean split" in labels
+    name = settings.attacks.models[0].name
+    [fgsm] = [
+        one
+        for one in attacks.parts(settings, places)
+        if one.label == f"attack fgsm on {name}, clean split"
+    ]
+    assert fgsm.inputs["model"].label == f"{name} refit, clean split"
+
+
+def test_nothing_to_attack_leaves_nothing_to_do() -> None:
+    off = ["attacks.models=[]", "ensemble.ensembles=[]", "defences.networks=[]"]
+    settings = request_from([*off, "poisoning.networks=[]"]).settings
+    assert attacks.parts(settings, Places()) == []
