@@ -14,7 +14,9 @@ import numpy as np
 from flowers17.artifacts import Artifact, sha256_of
 from flowers17.config import CombinationSettings, FeatureMapSettings, StudySettings
 from flowers17.errors import InvalidInput
+from flowers17.reporting.attack_records import Attack, Transfer, attack_of, transfer_of
 from flowers17.reporting.ensemble_records import Ensemble, checked, in_pairs
+from flowers17.reporting.finetuning_records import FineTuning, fine_tuning
 from flowers17.reporting.records import (
     Evaluation,
     FeatureMap,
@@ -32,6 +34,13 @@ _FROM_SCRATCH = re.compile(r"(\S+( \S+)?, )?\S+ split$|augmentations$")
 # Labels of what only ensembles need: folds, base models on them and refit, and what reads those.
 _OF_ENSEMBLES = re.compile(
     r"(folds|out-of-fold|stacking) of |.*\bfold \d+\b|.+ refit, \S+ split$|\S+ on .+, \S+ split$"
+)
+# Labels of fine-tuned networks, and of the activations that they are trained on.
+_OF_FINE_TUNING = re.compile(r"(fine-tuning|activations) \S+")
+# Labels of attacks, of their images shown to other models, of defences and of poisoning.
+_OF_ATTACKS = re.compile(
+    r"attack \S+ on |transfer, |defences of |.+ against \S+ \S+, |poisoning, |"
+    r".*\bsplit, (not poisoned|\S+ % (labels flipped|with a patch))$"
 )
 
 
@@ -226,6 +235,32 @@ class ReportInputs:
         }
 
     @cached_property
+    def fine_tunings(self) -> list[FineTuning]:
+        """Every phase of every fine-tuned network, in the order of labels.
+
+        Those that only serve ensembles are left out.
+        Raises InvalidInput if a result disagrees with its own predictions.
+        """
+        every = [fine_tuning(artifact) for artifact in self.stage("finetuning")]
+        found = [one for one in every if not one.of_an_ensemble]
+        for one in found if self.images and self.splits else ():
+            self._check(one.artifact, one.score, self.correct_of_tuned(one))
+        return found
+
+    def correct_of_tuned(self, one: FineTuning) -> np.ndarray:
+        """Return whether each held-out image was classified correctly, bool (n_validation,)."""
+        return self._correct(one.artifact, one.score.split, one.predicted)
+
+    @cached_property
+    def untuned(self) -> dict[str, str]:
+        """Why, by label, a network was not fine-tuned, or what only fine-tuning needs."""
+        return {
+            label: why
+            for label, why in self.missing.items()
+            if _OF_FINE_TUNING.match(label) and label not in self.uncombined
+        }
+
+    @cached_property
     def ensembles(self) -> list[Ensemble]:
         """Every ensemble on every split, as the settings name them, the splits in their order.
 
@@ -242,6 +277,24 @@ class ReportInputs:
             return named, one.name, splits.index(one.split) if one.split in splits else len(splits)
 
         return sorted(found, key=place)
+
+    @cached_property
+    def attacks(self) -> list[Attack]:
+        """Every attack on every model, in the order of labels.
+
+        Raises InvalidInput if a result disagrees with its own predictions.
+        """
+        return [attack_of(artifact) for artifact in self.stage("attack")]
+
+    @cached_property
+    def transfers(self) -> list[Transfer]:
+        """Images made on one network and shown to every model, split by split."""
+        return [transfer_of(artifact) for artifact in self.stage("transfer")]
+
+    @cached_property
+    def unattacked(self) -> dict[str, str]:
+        """Why, by label, an attack was not made, or its images were not shown to others."""
+        return {label: why for label, why in self.missing.items() if _OF_ATTACKS.match(label)}
 
     @cached_property
     def uncombined(self) -> dict[str, str]:
@@ -291,7 +344,8 @@ class ReportInputs:
     def reason_missing(self, names: Sequence[str], classifier: str = "") -> str:
         """Return why there is nothing for these feature maps, or for a classifier on them."""
         for name in names:
-            others = sorted(set(self.missing) - set(self.uncombined))
+            elsewhere = {*self.uncombined, *self.untuned, *self.unattacked}
+            others = sorted(set(self.missing) - elsewhere)
             labels = [one for one in others if name in re.split(r"[\s,]+", one)]
             wanted = (f"features {name}", f"{classifier} on {name}")
             labels.sort(key=lambda label: label not in wanted)
@@ -318,9 +372,8 @@ class ReportInputs:
     @cached_property
     def has_random_weights(self) -> bool:
         """Whether any number rests on untrained weights."""
-        return any(one.random_weights for one in self.feature_maps.values()) or any(
-            one.random_weights for one in self.evaluations
-        )
+        resting = (self.feature_maps.values(), self.evaluations, self.fine_tunings)
+        return any(one.random_weights for several in resting for one in several)
 
     @cached_property
     def _data_differences(self) -> list[tuple[str, str]]:

@@ -5,7 +5,7 @@ Both the report's figures and what a person watches while a network trains come 
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from flowers17.errors import InvalidInput
@@ -23,13 +23,15 @@ class Curves:
 
     history: one mapping an epoch with `epoch`, `loss`, `accuracy`, `val_loss`, `val_accuracy`; a
     value that is missing or not finite leaves a gap. kept: the epoch whose weights are kept.
-    note: in few words, at the right.
+    note: in few words, at the right. parts: names of parts of the training, by the epoch that each
+    begins with.
     """
 
     title: str
     history: Sequence[Mapping[str, Any]]
     kept: int | None = None
     note: str = ""
+    parts: Mapping[int, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -145,6 +147,10 @@ def _drawn(panel: _Panel, what: str, row: Curves, clip: str) -> Iterator[str]:
         f'<clipPath id="{clip}"><rect x="{panel.left - 4:g}" y="{panel.top - 4:g}" '
         f'width="{_PANEL_WIDTH + 8:g}" height="{_PANEL_HEIGHT + 8:g}"/></clipPath>'
     )
+    for first, name in row.parts.items():
+        x = panel.x(max(1, first - 0.5))
+        yield _line(x, panel.top, x, bottom, LINE, 0.8)
+        yield _text(x + 3, panel.top + 8, name, MUTED, "start")
     yield f'<g clip-path="url(#{clip})">'
     if row.kept is not None:
         x = panel.x(row.kept)

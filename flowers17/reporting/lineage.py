@@ -11,7 +11,8 @@ from flowers17.reporting.collect import ReportInputs, inputs_of
 _ORDER = (
     *("archive", "images", "duplicates", "splits", "datasheet"),
     *("split", "folds", "fold", "augmentations", "training", "weights", "features", "rows"),
-    *("fitted", "out_of_fold", "stacking"),
+    *("activations", "finetuning", "fitted", "out_of_fold", "stacking", "attack", "transfer"),
+    *("adversarial_training", "defences", "poisoned", "poisoned_training", "poisoning"),
 )
 
 

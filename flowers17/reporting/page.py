@@ -8,6 +8,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from flowers17.reporting.best_table import best_tuned
 from flowers17.reporting.collect import ReportInputs
 from flowers17.reporting.ensemble_cells import capital, ensemble_title, split_title, tag_of
 from flowers17.reporting.ensemble_paired_tables import best_ensemble
@@ -23,6 +24,7 @@ from flowers17.reporting.learner_tables import best_over_clean, best_trained
 from flowers17.reporting.lineage import anchor_of, lineages
 from flowers17.reporting.reference import (
     BEST_OF_TABLE_8,
+    BEST_OF_TABLE_9,
     BEST_SINGLE_NETWORK,
     CONTENTS,
     PARTS,
@@ -36,13 +38,15 @@ NOT_BUILT = "not part of this version yet"
 TABLE_FOLD = 30
 # The table that a figure is shown behind, or nothing: before all tables. Others come last.
 _BEHIND = {"1": "", "1b": "", "2": "2", "3": "3", "3b": "3", "4": "3", "4b": "3c"}
-_BEHIND |= {"7": "", "7b": "8"}
-# Ensembles: the letter after the number is that of the table, and there is one for each ensemble.
-_OF_ENSEMBLES = (
+_BEHIND |= {"7": "", "7b": "8", "8": ""}
+# With a letter: that of an ensemble’s table, or of one of several figures behind one table.
+_LETTERED = (
     (re.compile(r"5([b-z]*)$"), r"4\1"),
     (re.compile(r"5([b-z]*)-(confusion|pairs)$"), r"5\1"),
     (re.compile(r"5[b-z]*-reliability$"), "5-calibration"),
     (re.compile(r"6([b-z]*)$"), r"6\1"),
+    (re.compile(r"8[b-z]$"), "9"),
+    (re.compile(r"(C[123])[b-z]?$"), r"\1"),
 )
 
 
@@ -86,7 +90,7 @@ def highlights(inputs: ReportInputs, tables: Sequence[Table]) -> list[Highlight]
                 tag,
             )
         )
-    found += _from_scratch(inputs) + _ensemble(inputs)
+    found += _fine_tuned(inputs) + _from_scratch(inputs) + _ensemble(inputs)
     judged = [
         cell.verdict
         for table in tables
@@ -107,6 +111,19 @@ def highlights(inputs: ReportInputs, tables: Sequence[Table]) -> list[Highlight]
             )
         )
     return found
+
+
+def _fine_tuned(inputs: ReportInputs) -> list[Highlight]:
+    """Return the best fine-tuned network: over clean splits if there are such, else of Table 9."""
+    best = best_tuned(inputs)
+    if not best:
+        return []
+    compared = "" if inputs.differences else f"; the study’s best {BEST_OF_TABLE_9:.3f}"
+    between = f", {interval_text(best.interval)}" if best.interval else ""
+    label = f"best fine-tuned network, {best.where}"
+    anchor = anchor_of(best.source)
+    detail = f"{best.title}{between}{compared}"
+    return [Highlight(f"{best.accuracy:.3f}", label, detail, anchor, best.tag)]
 
 
 def _from_scratch(inputs: ReportInputs) -> list[Highlight]:
@@ -150,7 +167,7 @@ def behind(number: str) -> str | None:
     >>> behind("3b"), behind("1"), behind("5c-pairs"), behind("9")
     ('3', '', '5c', None)
     """
-    for pattern, table in _OF_ENSEMBLES:
+    for pattern, table in _LETTERED:
         if found := pattern.match(number):
             return found.expand(table)
     return _BEHIND.get(number)
@@ -223,6 +240,12 @@ def page(
     every = [table for part in tables.values() for table in part]
     made = {f"Table {one.number}" for one in every}
     made |= {f"Figure {one.number}" for part in figures.values() for one in part}
+    elsewhere = {
+        *inputs.untrained,
+        *inputs.uncombined,
+        *inputs.untuned,
+        *inputs.unattacked,
+    }
     values: dict[str, Any] = {
         "inputs": inputs,
         "parts": PARTS,
@@ -237,12 +260,10 @@ def page(
             "a1": reasons(inputs.untrained),
             "a2": reasons(inputs.uncombined),
             "b1": reasons(
-                {
-                    label: why
-                    for label, why in inputs.missing.items()
-                    if label not in inputs.untrained and label not in inputs.uncombined
-                }
+                {label: why for label, why in inputs.missing.items() if label not in elsewhere}
             ),
+            "b2": reasons(inputs.untuned),
+            "c": reasons(inputs.unattacked),
         },
         "needs_weights": any(label.startswith("features ") for label in inputs.missing),
         "lineages": lineages(inputs),

@@ -10,12 +10,12 @@ from flowers17.errors import InvalidInput
 from flowers17.reporting.metrics import PairedTest, holm, mcnemar
 from flowers17.reporting.studies import Manifest, Study
 
-PREDICTING = ("training", "classifier")
+PREDICTING = ("training", "finetuning", "classifier")
 
 
 @dataclass(frozen=True)
 class PairedComparison:
-    """One training or classifier of both studies, image by image.
+    """One training, fine-tuning or classifier of both studies, image by image.
 
     split: as it is called before. before, after: accuracies on its n_validation images; p_holm:
     the test's p-value, corrected for all tests.

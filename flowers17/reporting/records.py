@@ -13,7 +13,7 @@ from flowers17.reporting.metrics import Interval, MeanSpread, accuracy_interval,
 from flowers17.reporting.reference import AUGMENTED_EPOCHS, IMAGE_SIZE, PLAIN_EPOCHS
 
 # What the study does not tell of its recipe, or what has no effect in it.
-_FREE = {"epochs", "batch_size", "warmup", "mixup_until"}
+RECIPE_FREE = {"epochs", "batch_size", "warmup", "mixup_until"}
 
 
 @dataclass(frozen=True)
@@ -172,8 +172,8 @@ class Training:
 def recipe_tag(recipe: RecipeSettings, epochs: int, *, augmented: bool) -> str:
     """Return in what a recipe, for that many epochs, differs from the study's, in short."""
     wanted = AUGMENTED_EPOCHS if augmented else PLAIN_EPOCHS
-    same = recipe.model_dump(exclude=_FREE) == RecipeSettings().model_dump(exclude=_FREE)
-    parts = [] if same else ["another recipe"]
+    ours, theirs = (one.model_dump(exclude=RECIPE_FREE) for one in (recipe, RecipeSettings()))
+    parts = [] if ours == theirs else ["another recipe"]
     if epochs != wanted:
         parts.append(f"{epochs} epoch{'s' * (epochs != 1)}")
     return ", ".join(parts)

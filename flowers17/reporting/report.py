@@ -4,9 +4,12 @@ from pathlib import Path
 from typing import Any
 
 from flowers17.artifacts import canonical_json
+from flowers17.reporting.attack_figures import attack_figures
+from flowers17.reporting.attack_tables import attack_tables
 from flowers17.reporting.collect import ReportInputs
 from flowers17.reporting.confusion_figures import confusion_matrix
 from flowers17.reporting.data_tables import classes_table, datasheet_table, duplicates_table
+from flowers17.reporting.defence_tables import defence_tables
 from flowers17.reporting.ensemble_calibration import reliability_figures
 from flowers17.reporting.ensemble_confusions import confused_pairs, confusion_matrices
 from flowers17.reporting.ensemble_figures import forward_passes, importance_figures
@@ -20,6 +23,10 @@ from flowers17.reporting.feature_tables import (
     extractors_table,
 )
 from flowers17.reporting.figures import Figure, class_counts, one_image_a_class
+from flowers17.reporting.finetuning_cells import best_of_table_9
+from flowers17.reporting.finetuning_figures import tuned_curves, tuned_forward_pass
+from flowers17.reporting.finetuning_own_tables import best_tuned_over_clean
+from flowers17.reporting.finetuning_tables import fine_tuning_tables
 from flowers17.reporting.learner_figures import (
     augmentation_examples,
     augmented_curves,
@@ -29,6 +36,7 @@ from flowers17.reporting.learner_figures import (
 from flowers17.reporting.learner_tables import best_over_clean, best_trained, learner_tables
 from flowers17.reporting.page import page
 from flowers17.reporting.paired_tables import paired_table
+from flowers17.reporting.poisoning_tables import poisoning_tables
 from flowers17.reporting.reference import PartName
 from flowers17.reporting.results import results
 from flowers17.reporting.tables import Table, csv_text
@@ -48,6 +56,8 @@ def all_tables(inputs: ReportInputs) -> dict[PartName, list[Table]]:
         "a1": learner_tables(inputs),
         "a2": ensemble_tables(inputs),
         "b1": features if inputs.has_features else [],
+        "b2": fine_tuning_tables(inputs),
+        "c": [*attack_tables(inputs), *defence_tables(inputs), *poisoning_tables(inputs)],
     }
 
 
@@ -74,6 +84,8 @@ def all_figures(inputs: ReportInputs) -> dict[PartName, list[Figure]]:
         "a1": [one for one in learners if one],
         "a2": ensembles,
         "b1": [one for one in features if one],
+        "b2": [one for one in (tuned_forward_pass(inputs), *tuned_curves(inputs)) if one],
+        "c": attack_figures(inputs),
     }
 
 
@@ -117,6 +129,11 @@ def report_metrics(inputs: ReportInputs, tables: list[Table]) -> dict[str, Any]:
     over = best_over_repeats(inputs.evaluations)
     if over and over.repeated:
         found["best mean accuracy (clean splits)"] = round(over.repeated.mean, 4)
+    tuned, over_clean = best_of_table_9(inputs), best_tuned_over_clean(inputs)
+    if tuned:
+        found["best accuracy, fine-tuned (report)"] = round(tuned.score.accuracy, 4)
+    if over_clean:
+        found["best mean accuracy, fine-tuned (clean splits)"] = round(over_clean[1].mean, 4)
     trained, clean = best_trained(inputs), best_over_clean(inputs)
     if trained:
         found["best accuracy from scratch (report)"] = round(trained.score.accuracy, 4)

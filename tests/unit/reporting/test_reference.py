@@ -3,9 +3,11 @@
 import math
 from itertools import pairwise
 
+from flowers17.config import FineTuningSettings
 from flowers17.reporting.reference import (
     AVERAGE_OF_TABLE_5,
     BEST_OF_TABLE_8,
+    BEST_OF_TABLE_9,
     BEST_SINGLE_NETWORK,
     CLASSIFIERS,
     CONTENTS,
@@ -23,6 +25,7 @@ from flowers17.reporting.reference import (
     TABLE_6,
     TABLE_7,
     TABLE_8,
+    TABLE_9,
 )
 
 
@@ -36,6 +39,12 @@ def test_table_8_is_complete_and_its_best_is_that_of_table_10() -> None:
     assert set(TABLE_8) == set(CLASSIFIERS)
     assert all(set(row) == set(EXTRACTORS) for row in TABLE_8.values())
     assert BEST_OF_TABLE_8 == TABLE_8["logistic_regression"]["mobilenet"] == 0.944
+
+
+def test_table_9_has_the_eight_configurations_and_its_best_is_that_of_table_10() -> None:
+    assert set(TABLE_9) == {one.name for one in FineTuningSettings().heads}
+    assert all(set(row) == {"vgg16", "mobilenet"} for row in TABLE_9.values())
+    assert TABLE_9["adam + batch norm + dropout"]["mobilenet"].b == BEST_OF_TABLE_9 == 0.967
 
 
 def test_contents_hold_tables_1_to_10_and_figures_1_to_8_in_known_parts() -> None:

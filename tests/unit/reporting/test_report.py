@@ -158,7 +158,7 @@ def test_names_from_outside_are_escaped(text: str) -> None:
 def test_parts_not_run_say_so(page: Page) -> None:
     for title in ("Part A.1", "Part A.2", "Part B.2", "Part C"):
         assert title in page.text
-    assert page.text.count("not part of this version yet") == 4
+    assert "not part of this version yet" not in page.text
     assert "Table 5 Base learners, their average, and stacking" in page.text
     assert "Table 9 Fine-tuning VGG16 and MobileNet" in page.text
     assert f"not run: {REASON}" in page.text

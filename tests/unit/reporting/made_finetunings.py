@@ -1,0 +1,212 @@
+"""Fine-tuned networks made by hand: known histories and predictions, beside a made study's."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from flowers17.config import (
+    FeatureMapSettings,
+    FineTunedSettings,
+    FineTuningSettings,
+    HeadSettings,
+    RecipeSettings,
+    StudySettings,
+)
+from flowers17.reporting.collect import ReportInputs
+from flowers17.reporting.finetuning_records import Phase
+
+from .made_trainings import history
+from .maker import Maker
+
+VGG16, MOBILENET = (FeatureMapSettings(extractor=name) for name in ("vgg16", "mobilenet"))
+XCEPTION = FeatureMapSettings(
+    extractor="xception", input_size=299, pixels="original", pooling="average"
+)
+REPEATED = FineTunedSettings(maps=MOBILENET)
+OWN = FineTunedSettings(maps=XCEPTION, recipe="best")
+N_SEEDS, OWN_SPLITS = 3, 2
+N_HEAD, N_BLOCKS, N_FROZEN = 600_000, 1_500_000, 2_000_000
+BOUNDARY = (4, 4, 8)
+
+
+def n_wrong(network: FineTunedSettings, phase: Phase, seed_number: int, place: int) -> int:
+    """Return how many of the first of 12 held-out images a network gets wrong.
+
+    Under SGD all; under Adam 3 in phase A, and 1 in phase B, with dropout none; one more for each
+    further seed, and on every second split.
+    """
+    if network.head.optimizer == "sgd":
+        return 12
+    wrong = 3 if phase == "a" else 0 if network.head.dropout else 1
+    return wrong + seed_number - 1 + place % 2
+
+
+def settings_of(
+    settings: StudySettings, *, epochs: int | None = None, **changes: Any
+) -> StudySettings:
+    """Return settings with all of Table 9, three seeds of one network, another on two splits."""
+    short = {} if epochs is None else {"epochs": epochs}
+    defaults = FineTuningSettings()
+    ours = defaults.model_copy(
+        update={
+            "repeated": (REPEATED,),
+            "n_seeds": N_SEEDS,
+            "own": (OWN,),
+            "own_splits": OWN_SPLITS,
+            "phase_a": defaults.phase_a.model_copy(update=short),
+            "phase_b": defaults.phase_b.model_copy(update=short),
+            **changes,
+        }
+    )
+    return settings.model_copy(update={"fine_tuning": ours})
+
+
+def with_fine_tunings(
+    inputs: ReportInputs,
+    *,
+    untuned: Mapping[str, str] | None = None,
+    computed: bool = False,
+    changed: Mapping[str, Any] | None = None,
+    **settings: Any,
+) -> ReportInputs:
+    """Return a made study with every network that `settings_of` asks for but the untuned.
+
+    untuned: why, by label. computed: whether the frozen part is computed at each step. changed: in
+    every result.
+    """
+    asked = settings_of(inputs.study, **settings)
+    missing = untuned or {}
+    maker = Maker(inputs.artifacts["splits"].path.parents[1])
+    maker.artifacts = dict(inputs.artifacts)
+    blocks = asked.fine_tuning.unfrozen
+    _activations(maker, f"activations mobilenet below {blocks.mobilenet}", inputs)
+    for network, number, place in _asked(asked):
+        for phase in ("a", "b"):
+            _publish(
+                maker, inputs, asked, network, phase, number, place, missing, computed, changed
+            )
+    return ReportInputs(
+        maker.artifacts, {**inputs.missing, **missing}, asked.model_dump(mode="json")
+    )
+
+
+def _asked(settings: StudySettings) -> list[tuple[FineTunedSettings, int, int]]:
+    """Return each network, the number of its seed, and the place of its split."""
+    ours = settings.fine_tuning
+    networks = [
+        FineTunedSettings(maps=maps, head=head) for maps in ours.table for head in ours.heads
+    ]
+    return [
+        *((one, 1, 0) for one in networks),
+        *((one, number, 0) for one in ours.repeated for number in range(2, ours.n_seeds + 1)),
+        *((one, 1, 2 + place) for one in ours.own for place in range(ours.own_splits)),
+    ]
+
+
+def _activations(maker: Maker, label: str, inputs: ReportInputs) -> None:
+    stored = np.zeros((len(inputs.labels), *BOUNDARY), np.float32)
+    reads = {"images": maker.artifacts["images@128"]} if "images@128" in maker.artifacts else {}
+    maker.publish("activations", label, reads, {"activations": stored}, {})
+
+
+def _publish(
+    maker: Maker,
+    inputs: ReportInputs,
+    settings: StudySettings,
+    network: FineTunedSettings,
+    phase: Phase,
+    number: int,
+    place: int,
+    missing: Mapping[str, str],
+    computed: bool,
+    changed: Mapping[str, Any] | None,
+) -> None:
+    split = inputs.divided[place]
+    ending = f", seed {number}" if number > 1 else ""
+    label = f"fine-tuning {network.name}, phase {phase}, {split['name']} split{ending}"
+    if label in missing:
+        return
+    ours = settings.fine_tuning
+    of_phase = {
+        ("report", "a"): ours.phase_a,
+        ("report", "b"): ours.phase_b,
+        ("best", "a"): ours.own_phase_a,
+        ("best", "b"): ours.own_phase_b,
+    }
+    recipe = of_phase[network.recipe, phase].model_copy(
+        update={"optimizer": network.head.optimizer}
+    )
+    block = getattr(ours.unfrozen, network.maps.extractor) if phase == "b" else None
+    result, arrays = _outcome(inputs, network, phase, number, place, recipe)
+    values = {
+        "result": {
+            **result,
+            "unfrozen_from": block,
+            "way": "computed" if computed else "stored",
+            "augmentation": "mirrored" if network.recipe == "best" else "none",
+            "random_weights": settings.features.weights == "random",
+            "units": ours.units,
+            **(changed or {}),
+        },
+        "history": {"epochs": history(recipe.epochs)},
+    }
+    key = f"activations {network.maps.name} below {block}"
+    if phase == "a":
+        key = f"features {network.maps.name}"
+    reads = {"activations": maker.artifacts[key]} if key in maker.artifacts else {}
+    maker.publish("finetuning", label, reads, arrays, values)
+
+
+def _outcome(
+    inputs: ReportInputs,
+    network: FineTunedSettings,
+    phase: Phase,
+    number: int,
+    place: int,
+    recipe: RecipeSettings,
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    split, labels, n_classes = inputs.divided[place], inputs.labels, len(inputs.class_names)
+    held = np.asarray(split["validation"])
+    proba = np.full((len(labels), n_classes), 0.1 / (n_classes - 1), np.float32)
+    answers = labels.copy()
+    wrong = n_wrong(network, phase, number, place)
+    answers[held[:wrong]] = (answers[held[:wrong]] + 1) % n_classes
+    proba[np.arange(len(labels)), answers] = 0.9
+    epochs = history(recipe.epochs)
+    last = recipe.selection == "last"
+    kept = epochs[-1] if last else min(epochs, key=lambda one: one["val_loss"])
+    head: HeadSettings = network.head
+    n_trainable = N_HEAD + (N_BLOCKS if phase == "b" else 0)
+    result = {
+        "name": network.name,
+        "maps": network.maps.name,
+        "extractor": network.maps.extractor,
+        "input_size": network.maps.input_size or inputs.study.dataset.image_size,
+        "pixels": network.maps.pixels,
+        "pooling": network.maps.pooling,
+        "configuration": head.name,
+        **head.model_dump(mode="json"),
+        "phase": phase,
+        "recipe_name": network.recipe,
+        "recipe": recipe.model_dump(mode="json"),
+        "seed_number": number,
+        "split": split["name"],
+        "kind": split["kind"],
+        "classes": list(inputs.class_names),
+        "n_train": len(split["train"]),
+        "n_validation": len(held),
+        "n_parameters": N_FROZEN + N_BLOCKS + N_HEAD,
+        "n_trainable": n_trainable,
+        "epochs": recipe.epochs,
+        "best_epoch": kept["epoch"],
+        "train_loss": kept["loss"],
+        "train_accuracy": kept["accuracy"],
+        "validation_loss": kept["val_loss"],
+        "validation_accuracy": (len(held) - wrong) / len(held),
+        "n_correct": len(held) - wrong,
+        "accuracy": (len(held) - wrong) / len(held),
+        "precision": "float32",
+        "backend": "tensorflow",
+    }
+    return result, {"validation-predicted": answers[held].astype(np.int64), "proba": proba}

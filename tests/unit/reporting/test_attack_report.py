@@ -1,0 +1,137 @@
+"""Part C of the report: every number is the one counted by hand, every figure where it belongs."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flowers17.errors import InvalidInput
+from flowers17.reporting.attack_tables import attack_tables
+from flowers17.reporting.collect import ReportInputs
+from flowers17.reporting.page import in_order
+from flowers17.reporting.report import all_figures, all_tables, write_report
+
+from .made_attacks import FOREST, REASON, attacked_study
+from .made_study import tiny_study
+from .test_report import Page
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> ReportInputs:
+    return attacked_study(tmp_path_factory.mktemp("attacked"))
+
+
+@pytest.fixture(scope="module")
+def folder(study: ReportInputs, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("report")
+    write_report(study, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def tables(folder: Path) -> dict[str, Any]:
+    return dict(json.loads((folder / "results.json").read_text())["tables"])
+
+
+def _rows(table: dict[str, Any], group: str | None = None) -> list[dict[str, Any]]:
+    rows = [one for one in table["rows"] if group is None or one["group"] == group]
+    return [{name: cell["value"] for name, cell in one["cells"].items()} for one in rows]
+
+
+def test_robust_accuracy_is_the_share_right_before_and_after(tables: dict[str, Any]) -> None:
+    rows = _rows(tables["C1"], "Mk-2")
+    assert [one["budget"] for one in rows] == [0, 1, 8, 64]
+    assert [one["pgd"] for one in rows] == [10 / 12, 8 / 12, 4 / 12, 0]
+    assert [one["fgsm"] for one in rows] == [10 / 12, 9 / 12, 6 / 12, 1 / 12]
+    assert [one["noise"] for one in rows] == [10 / 12, 10 / 12, 10 / 12, 9 / 12]
+    forest = _rows(tables["C1"], "Ensemble small (stacking, random forest)")
+    assert [(one["noise"], one["pgd"]) for one in forest] == [(10 / 12, "–")] * 4
+
+
+def test_each_share_has_its_interval_and_its_artifact(tables: dict[str, Any]) -> None:
+    cell = tables["C1"]["rows"][2]["cells"]["pgd"]
+    assert cell["interval"][0] < 4 / 12 < cell["interval"][1]
+    assert cell["artifact"]["stage"] == "attack"
+
+
+def test_goals_are_counted_at_the_one_budget(tables: dict[str, Any]) -> None:
+    rows = {one["attack"]: one for one in _rows(tables["C2"], "Mk-2")}
+    assert rows["PGD"]["misclassified"] == 6 / 10
+    assert rows["PGD"]["confidence_drop"] == 0.25
+    targeted = rows["PGD, targeted"]
+    # Of twelve, images 2, 4 and 6 reach their target; 0 was taken for it from the start.
+    assert targeted["targeted"] == pytest.approx(3 / 11)
+    assert targeted["confidence_drop"] == "–"
+    assert rows["One pixel"]["misclassified"] == 2 / 10
+
+
+def test_costs_are_medians_over_successes(tables: dict[str, Any]) -> None:
+    rows = {one["attack"]: one for one in _rows(tables["C3"], "Mk-2")}
+    assert rows["PGD"]["success"] == 6 / 10
+    assert (rows["PGD"]["n_queries"], rows["PGD"]["n_gradients"]) == (7, 3)
+    assert rows["PGD"]["linf"] == pytest.approx(4)
+    assert rows["PGD"]["l0"] == pytest.approx(0.01)
+    assert "n_queries" not in rows["Sign noise"], "nothing succeeded"
+
+
+def test_transfer_counts_of_what_each_model_had_right(tables: dict[str, Any]) -> None:
+    clean, fgsm, pgd = _rows(tables["C4"])
+    assert (clean["mk-2"], clean[FOREST]) == (10 / 12, 9 / 12)
+    assert (fgsm["mk-2"], fgsm[FOREST]) == (4 / 10, 2 / 9)
+    assert (pgd["mk-2"], pgd[FOREST]) == (6 / 10, 1 / 9)
+
+
+def test_each_check_is_measured_and_judged(tables: dict[str, Any]) -> None:
+    rows = {one["check"]: one for one in _rows(tables["C5"])}
+    verdicts = {name: one["verdict"] == "holds" for name, one in rows.items()}
+    assert verdicts == {
+        "FGSM: success grows with the budget": True,
+        "PGD: success grows with the budget": True,
+        "PGD: success reaches 1": True,
+        "PGD beats FGSM": True,
+        "FGSM beats sign noise": True,
+        "PGD beats sign noise": True,
+        "white box beats black box": True,
+        "PGD: doubling the steps changes nothing": False,
+        "no gradient is zero": False,
+    }
+    assert rows["no gradient is zero"]["measured"] == 1
+    assert rows["PGD: doubling the steps changes nothing"]["measured"] == pytest.approx(1 / 12)
+
+
+def test_figures_stand_behind_their_tables(study: ReportInputs) -> None:
+    shown = in_order(all_tables(study)["c"], all_figures(study)["c"])
+    names = [f"{type(one).__name__} {one.number}" for one in shown]
+    assert names[:6] == [
+        *("Table C1", "Figure C1", "Table C2", "Figure C2", "Table C3", "Figure C3"),
+    ]
+    assert names[6:8] == ["Table C4", "Table C5"]
+
+
+def test_page_is_balanced_and_every_link_resolves(folder: Path) -> None:
+    page = Page((folder / "index.html").read_text())
+    assert page.mistakes == []
+    assert [name for name, count in page.ids.items() if count > 1] == []
+    assert set(page.anchors) <= set(page.ids)
+    assert all(address.startswith("data:") for address in page.addresses)
+
+
+def test_what_was_not_attacked_is_told_in_part_c(folder: Path) -> None:
+    text = (folder / "index.html").read_text()
+    entry = text[text.index('id="missing-c"') :]
+    entry = entry[: entry.index("</section>")]
+    assert REASON.replace("<", "&lt;").replace(">", "&gt;") in entry
+    assert "attack one_pixel on small" not in text[: text.index('id="missing-c"')]
+
+
+@pytest.mark.parametrize("what", ["pgd", "transfer"])
+def test_a_result_that_its_own_predictions_contradict_is_refused(what: str, tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="to withstand"):
+        attack_tables(attacked_study(tmp_path, miscounted=what))
+
+
+def test_a_study_without_attacks_has_no_part_c(tmp_path: Path) -> None:
+    inputs = tiny_study(tmp_path)
+    assert all_tables(inputs)["c"] == []
+    assert all_figures(inputs)["c"] == []
