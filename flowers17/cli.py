@@ -39,7 +39,9 @@ class Flow(StrEnum):
     dataset = "dataset"
     learners = "learners"
     features = "features"
+    finetune = "finetune"
     ensemble = "ensemble"
+    attacks = "attacks"
     report = "report"
     study = "study"
 
@@ -224,6 +226,34 @@ def predict(
         err.print("interrupted")
         raise typer.Exit(130) from None
     raise typer.Exit(0 if all_used else 1)
+
+
+@app.command()
+def export(
+    model: Annotated[str, typer.Argument(help="a network that predict --list shows, or STAGE/KEY")],
+    to: Annotated[Path, typer.Option(help="the file to write; it ends in .keras or .onnx")],
+    store: StoreOption = Path("store"),
+    weights_dir: WeightsDir = None,
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """Write a network as a file that needs nothing of flowers17, with labels and a model card."""
+    place = existing_store(store)
+    from flowers17.commands import exporting
+
+    written = exporting.export(
+        model,
+        to,
+        store=place,
+        weights_dir=weights_dir,
+        device=validated(Places, {"device": device}).device,
+        err=err,
+    )
+    if as_json:
+        print(json.dumps([str(path) for path in written], indent=1))
+        return
+    for path in written:
+        print(path)
 
 
 @app.command()

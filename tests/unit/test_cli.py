@@ -54,13 +54,13 @@ class TestWrongWords:
             (["study", "--profil", "demo"], "No such option: --profil"),
             (
                 ["studdy"],
-                "'studdy' is not one of 'dataset', 'learners', 'features', 'ensemble', 'report', "
-                "'study'",
+                "'studdy' is not one of 'dataset', 'learners', 'features', 'finetune', "
+                "'ensemble', 'attacks', 'report', 'study'",
             ),
             (
                 [],
-                "Missing argument 'flow'. Choose from: dataset, learners, features, ensemble, "
-                "report, study",
+                "Missing argument 'flow'. Choose from: dataset, learners, features, finetune, "
+                "ensemble, attacks, report, study",
             ),
             (["study", "--profile", "quik"], "'demo', 'quick', 'report' or 'best', got 'quik'"),
             (["study", "--set", "dataset.n_clases=3"], "did you mean set.dataset.n_classes?"),

@@ -1,0 +1,280 @@
+"""An exported network says what the store's says, in a process that knows only Keras."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+from flowers17.artifacts import Artifact, Store, file_sha256
+from flowers17.cli import main
+from flowers17.config import HeadSettings, RecipeSettings
+from flowers17.errors import InvalidInput
+from flowers17.learners.training import probabilities
+from flowers17.prediction import exporting
+from flowers17.prediction.models import Loader
+from flowers17.prediction.predicting import opened
+from flowers17.reporting.metrics import accuracy_interval, mean_spread
+from flowers17.transfer.extractors import build_extractor
+from flowers17.transfer.fine_tuning import cut, over_images
+from flowers17.transfer.fine_tuning import network as fine_tuned
+from tests.support.processes import output_of
+from tests.support.tiny_training import SIZE, STACKED, STATEFUL, examples, fresh, prepared
+from tests.unit.prediction.made_models import CLASSES, TWO_SIZES, Maker, network
+
+IMAGES, LABELS = examples().inputs, examples().labels
+HELD_OUT = np.arange(20, 30)
+NAME = "tiny, clean split"
+CODE = """
+import sys
+import keras, numpy as np
+images = np.load(sys.argv[1])
+for path in sys.argv[2:]:
+    model = keras.models.load_model(path, compile=False)
+    np.save(path + ".npy", model.predict_on_batch(images[str(model.input_shape[1])]))
+print(sorted(one for one in sys.modules if one.startswith("flowers17")))
+"""
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """A fine-tuned network, as one of a store would be."""
+
+    differentiable: keras.Model
+    name: str = "tuned"
+    classes: tuple[str, ...] = tuple(CLASSES)
+    sizes: frozenset[int] = frozenset({24})
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _prepared() -> Iterator[None]:
+    with prepared():
+        yield
+
+
+@pytest.fixture
+def maker(tmp_path: Path) -> Maker:
+    """Return what publishes in an empty store."""
+    return Maker(Store(tmp_path / "store"))
+
+
+def _moved(model: keras.Model, seed: int = 1) -> keras.Model:
+    """Return the model with every weight, moving averages too, other than a new one's."""
+    draws = np.random.default_rng(seed)
+    for one in model.weights:
+        one.assign(np.abs(one.numpy() + 0.1 * draws.standard_normal(one.shape)))
+    return model
+
+
+def _tuned() -> Tuned:
+    """Return a head on an untrained VGG16, its last block unfrozen, that enlarges its images."""
+    extractor = build_extractor("vgg16", input_size=32, weights_path=None, seed=1)
+    lower, upper = cut(extractor, "vgg16", "block5")
+    head = HeadSettings(batch_norm=True, dropout=0.5)
+    shape = extractor.output_shape[1:]
+    made = fine_tuned(upper, shape, 3, pooling="average", units=8, head=head, seed=2)
+    return Tuned(over_images(lower, made, "vgg16", image_size=24))
+
+
+def _published(
+    maker: Maker, split: str = "clean", model: keras.Model | None = None, **changes: Any
+) -> Artifact:
+    """Publish a training with the images, the split and the splits that it was made from."""
+    model = model or _moved(fresh())
+    items = {"names": [f"{n}.jpg" for n in range(30)], "source": {"kind": "rendered"}}
+    images = maker.publish("images", "images@16", {"items": items}, {"images": IMAGES})
+    splits = maker.publish("splits", "splits", {}, inputs={"images": images})
+    kind = "repeated" if split.startswith("repeat") else split
+    values = {"split": {"name": split, "kind": kind}, "classes": CLASSES}
+    arrays = {"labels": LABELS, "validation": HELD_OUT}
+    read = maker.publish("split", f"{split} split", values, arrays, inputs={"splits": splits})
+    proba = probabilities(model, IMAGES)
+    predicted = proba[HELD_OUT].argmax(axis=1)
+    n_correct = int((predicted == LABELS[HELD_OUT]).sum())
+    result = {"n_train": 20, "split": split, "kind": kind, "epochs": 4, "best_epoch": 2}
+    result |= {"classes": CLASSES, "image_size": SIZE, "n_correct": n_correct}
+    result |= {"n_validation": 10, "recipe": RecipeSettings().model_dump(mode="json")}
+    arrays = {f"weights/{place:03d}": one.numpy() for place, one in enumerate(model.weights)}
+    arrays |= {"proba": proba, "validation-predicted": predicted, **changes.pop("arrays", {})}
+    definition = STACKED.model_dump(mode="json")
+    config = {"learner": STACKED.name, "definition": definition, "precision": "float32"}
+    return maker.publish(
+        "training",
+        f"tiny, {split} split",
+        {"result": {**result, **changes}},
+        arrays,
+        config=config,
+        inputs={"images": images, "split": read},
+    )
+
+
+def _network(maker: Maker, model: keras.Model, **given: Any) -> exporting.Exportable:
+    artifact = network(maker, "tiny", model, **given)
+    return exporting.exportable(opened(artifact.manifest, Loader(maker.store, device="cpu")))
+
+
+def _export(*arguments: str) -> int | str | None:
+    try:
+        main(["export", "--device", "cpu", *arguments])
+    except SystemExit as end:
+        return end.code or 0
+    return 0
+
+
+@pytest.mark.slow
+def test_keras_files_say_the_same_in_a_process_without_flowers17(
+    maker: Maker, tmp_path: Path
+) -> None:
+    stacked, stateful = _moved(fresh()), _moved(fresh(STATEFUL, any_size=True))
+    tuned = _tuned()
+    larger = np.random.default_rng(3).integers(0, 256, (9, 24, 24, 3), dtype=np.uint8)
+    files: Mapping[str, tuple[exporting.Exportable, np.ndarray]] = {
+        "stacked": (_network(maker, stacked), probabilities(stacked, IMAGES)),
+        "stateful": (
+            _network(maker, stateful, learner=STATEFUL, recipe=TWO_SIZES),
+            probabilities(stateful, IMAGES, flips=True),
+        ),
+        "tuned": (tuned, probabilities(tuned.differentiable, larger)),
+    }
+    np.savez(tmp_path / "images.npz", **{str(SIZE): IMAGES, "24": larger})
+    paths = [tmp_path / f"{name}.keras" for name in files]
+    for path, (model, _) in zip(paths, files.values(), strict=True):
+        exporting.write(model, path)
+    loaded = output_of(CODE, str(tmp_path / "images.npz"), *map(str, paths))
+    assert loaded == "[]\n"
+    for path, (_, expected) in zip(paths, files.values(), strict=True):
+        found = np.load(f"{path}.npy")
+        np.testing.assert_allclose(found, expected, atol=1e-4 if path.stem == "tuned" else 1e-6)
+        assert found.dtype == np.float32
+    exporting.write(tuned, tmp_path / "tuned.onnx")
+    found = exporting.read(tmp_path / "tuned.onnx")(larger)
+    np.testing.assert_allclose(found, files["tuned"][1], atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("learner", "given"),
+    [
+        (STACKED.name, {}),
+        (STATEFUL, {"recipe": TWO_SIZES}),
+        (STACKED.name, {"precision": "mixed_bfloat16"}),
+    ],
+    ids=["as it is", "of any size, with flips", "trained in bfloat16"],
+)
+def test_onnx_files_say_the_same(
+    learner: str, given: dict[str, Any], maker: Maker, tmp_path: Path
+) -> None:
+    model = _moved(fresh(learner, any_size=learner == STATEFUL))
+    path = tmp_path / "tiny.onnx"
+    made = _network(maker, model, learner=learner, **given)
+    exporting.write(made, path)
+    found = exporting.read(path)(IMAGES)
+    np.testing.assert_allclose(
+        found, probabilities(model, IMAGES, flips=bool(given.get("recipe"))), atol=1e-6
+    )
+    import onnx
+
+    properties = {one.key: one.value for one in onnx.load(path).metadata_props}
+    assert json.loads(properties["labels"]) == exporting.labels(made)
+
+
+def test_the_command_writes_what_predict_says_with_labels_and_card(
+    maker: Maker, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    artifact, store, path = _published(maker), str(maker.store.root), tmp_path / "flower.keras"
+    assert _export(NAME, "--to", str(path), "--store", store) == 0
+    printed = capsys.readouterr()
+    beside = [tmp_path / "flower.keras.labels.json", tmp_path / "flower.keras.md"]
+    assert printed.out.splitlines() == [str(one) for one in (path, *beside)]
+    n_correct = artifact.json("result")["n_correct"]
+    assert f"{n_correct} of 10 held-out images right, as in the study" in printed.err
+    Image.fromarray(IMAGES[4]).save(tmp_path / "photo.png")
+    main_arguments = ["predict", str(tmp_path / "photo.png"), "--store", store, "--model", NAME]
+    with pytest.raises(SystemExit):
+        main([*main_arguments, "--device", "cpu", "--json"])
+    predicted = json.loads(capsys.readouterr().out)["probabilities"]
+    classes = json.loads(beside[0].read_text())["classes"]
+    found = dict(zip(classes, exporting.read(path)(IMAGES[4:5])[0].tolist(), strict=True))
+    assert found == pytest.approx(predicted, abs=1e-6)
+    assert not list(tmp_path.glob(".export-*"))
+
+
+def test_the_card_has_scores_with_intervals_limits_and_lineage(
+    maker: Maker, tmp_path: Path
+) -> None:
+    artifact = _published(maker)
+    others = [_published(maker, f"repeat-0{number}") for number in (1, 2)]
+    path = tmp_path / "flower.keras"
+    assert _export(NAME, "--to", str(path), "--store", str(maker.store.root)) == 0
+    card = path.with_name("flower.keras.md").read_text()
+    n_correct = artifact.json("result")["n_correct"]
+    low, high = accuracy_interval(n_correct, 10)
+    assert f"| {n_correct / 10:.3f} | {low:.3f}–{high:.3f} |" in card
+    over = mean_spread(
+        [one.json("result")["n_correct"] / 10 for one in others], n_train=20, n_validation=10
+    )
+    assert f"mean over 2 clean splits, the same training on each | {over.mean:.3f} |" in card
+    truth, proba = LABELS[HELD_OUT], artifact.array("proba")[HELD_OUT]
+    right = int(np.sum((proba.argmax(axis=1) == truth) & (truth == 1)))
+    assert f"| iris | {right} of {int(np.sum(truth == 1))} |" in card
+    assert f"SHA-256 `{file_sha256(path)}`" in card
+    for one in (artifact, *artifact.manifest["inputs"].values()):
+        key = one.reference.key if isinstance(one, Artifact) else one["key"]
+        assert f"`{key[:12]}`" in card
+    assert "pictures of one scene are kept on one side" in card
+    assert "says nothing of photographs" in card
+    assert "under the MIT licence" in card
+
+
+class TestRefuses:
+    @pytest.mark.parametrize(
+        ("target", "says"),
+        [
+            ("flower.h5", "expected a file name that ends in .keras or .onnx, got '.h5'"),
+            ("flower", "got 'no ending'"),
+            ("none/flower.keras", "expected an existing folder"),
+        ],
+    )
+    def test_a_target_that_cannot_be_written(
+        self, target: str, says: str, maker: Maker, tmp_path: Path, capsys: Any
+    ) -> None:
+        network(maker, NAME)
+        place = ["--store", str(maker.store.root)]
+        assert _export(NAME, "--to", str(tmp_path / target), *place) == 2
+        assert says in capsys.readouterr().err
+
+    def test_onnx_without_its_packages(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+        with pytest.raises(InvalidInput, match=r"install flowers17\[onnx\]"):
+            exporting.check_target(tmp_path / "flower.onnx")
+        exporting.check_target(tmp_path / "flower.keras")
+
+    def test_an_unknown_name(self, maker: Maker, tmp_path: Path, capsys: Any) -> None:
+        network(maker, NAME)
+        place = ["--store", str(maker.store.root), "--to", str(tmp_path / "a.keras")]
+        assert _export("mk-9", *place) == 2
+        assert "there are: tiny, clean split" in capsys.readouterr().err
+
+    def test_what_is_no_network(self) -> None:
+        class Ensemble:
+            name = "stacking of all"
+
+        model: Any = Ensemble()
+        with pytest.raises(InvalidInput, match="stacking of all: expected a network, got ensemble"):
+            exporting.exportable(model)
+
+    def test_a_network_that_no_longer_says_what_the_study_stored(
+        self, maker: Maker, tmp_path: Path
+    ) -> None:
+        other = np.roll(probabilities(_moved(fresh()), IMAGES), 1, axis=1)
+        artifact = _published(maker, arrays={"proba": other})
+        loader, path = Loader(maker.store, device="cpu"), tmp_path / "a.keras"
+        exporting.write(exporting.exportable(opened(artifact.manifest, loader)), path)
+        with pytest.raises(InvalidInput, match="got another class for 10 of 10 images"):
+            exporting.checked(path, artifact, loader, SIZE)
