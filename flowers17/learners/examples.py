@@ -16,8 +16,8 @@ class Examples:
 
     inputs: the whole data set: images, uint8 (n, size, size, 3), or activations of a frozen
     network, float32 (n, …). labels: int (n,) in 0..n_classes-1. train, validation: rows of the two
-    parts, int, none in both. mirrored: activations of the mirrored images, as `inputs`; each epoch draws
-    for each image which of the two it sees.
+    parts, int, none in both. mirrored: activations of the mirrored images, as `inputs`; each epoch
+    draws for each image which of the two it sees.
     """
 
     inputs: np.ndarray
