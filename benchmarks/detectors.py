@@ -142,7 +142,7 @@ def main() -> None:
         )
         print(f"{name:24} area under the ROC curve: {'  '.join(areas)}", flush=True)
     threshold = detector.threshold(detector.scores(ours, scaled(clean[held_out])), 0.05)
-    both = [defences.undefended(network), defences.detected(network, ours, threshold)]
+    both = [defences.undefended(network), defences.detected("detector", network, ours, threshold)]
     truth, budgets = images.labels[test], (1, 2, 4, 8)
     found = defences.attacked(
         both, scaled(images.images[test]), truth, budgets, n_steps=given.steps, seed=SEED

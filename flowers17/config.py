@@ -684,6 +684,11 @@ class DetectorSettings(Model):
         0.05, ge=0, lt=1, description="share of clean images that may be refused"
     )
 
+    @property
+    def name(self) -> str:
+        """How tables call it, e.g. `detector of 2, 4`."""
+        return f"detector of {', '.join(f'{one:g}' for one in self.budgets)}"
+
 
 class DefenceSettings(Model):
     """Defences, each against attacks that know it (Part C)."""
@@ -703,8 +708,8 @@ class DefenceSettings(Model):
         ),
         description="put in front of them",
     )
-    detector: DetectorSettings | None = Field(
-        DetectorSettings(), description="beside them; empty: none"
+    detectors: tuple[DetectorSettings, ...] = Field(
+        (DetectorSettings(),), description="beside them"
     )
     budgets: tuple[Budget, ...] = Field(
         (1, 2, 4, 8), min_length=1, description="of FGSM and PGD, in 255ths"

@@ -119,8 +119,10 @@ _DEMO = StudySettings(
             FilterSettings(kind="median", strength=3),
             FilterSettings(kind="bits", strength=4),
         ),
-        detector=DetectorSettings(
-            budgets=(4,), recipe=DetectorSettings().recipe.model_copy(update={"epochs": 4})
+        detectors=(
+            DetectorSettings(
+                budgets=(4,), recipe=DetectorSettings().recipe.model_copy(update={"epochs": 4})
+            ),
         ),
         budgets=(1, 4),
     ),

@@ -79,8 +79,10 @@ def build(job: Job) -> Mapping[str, Any]:
         hardened = Network(job.inputs[f"against {one.name}"], loader).differentiable
         every_defence.append(defences.trained_against(one.name, hardened, network))
     every_defence += [defences.filtered(one, network) for one in settings.filters]
-    if settings.detector:
-        every_defence.append(_detector(job, settings.detector, network, every, labels))
+    every_defence += [
+        _detected(job, number, one, network, every, labels)
+        for number, one in enumerate(settings.detectors)
+    ]
 
     # Fewer than are computed at once would be filled up with nothing.
     n_at_once = max(config["images_per_batch"], batch_size(every.shape))
@@ -127,8 +129,9 @@ def build(job: Job) -> Mapping[str, Any]:
     return {"n_defences": len(summaries), "best at the largest budget": best["name"]}
 
 
-def _detector(
+def _detected(
     job: Job,
+    number: int,
     settings: DetectorSettings,
     network: "keras.Model",
     images: np.ndarray,
@@ -145,7 +148,7 @@ def _detector(
     split = job.inputs["split"]
     rows = split.array("train")
     made = resumed(
-        job.unfinished / "detector-images",
+        job.unfinished / f"{number:02d}-images",
         len(rows),
         max(job.config["images_per_batch"], batch_size(images.shape)),
         lambda part: detector.adversarial_images(
@@ -161,7 +164,7 @@ def _detector(
     order = generator(job.seed, "detector", "held out").permutation(len(rows))
     n_held_out = max(1, round(settings.held_out * len(rows)))
     held_out, seen = np.sort(order[:n_held_out]), np.sort(order[n_held_out:])
-    seed = derived_seed(job.seed, "detector")
+    seed = derived_seed(job.seed, "detector", number)
     found = detector.untrained(images.shape[1], seed)
     train(
         found,
@@ -169,8 +172,8 @@ def _detector(
         settings.recipe,
         "none",
         seed=seed,
-        folder=job.unfinished / "detector",
+        folder=job.unfinished / f"{number:02d}-detector",
     )
     clean = detector.scores(found, scaled(images[rows[held_out]]))
     refused_from = detector.threshold(clean, settings.false_alarms)
-    return defences.detected(network, found, refused_from)
+    return defences.detected(settings.name, network, found, refused_from)

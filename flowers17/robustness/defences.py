@@ -78,7 +78,9 @@ def filtered(which: FilterSettings, network: keras.Model) -> Defence:
     return Defence(which.name, "filter", _first(through), views)
 
 
-def detected(network: keras.Model, detector: keras.Model, refused_from: float) -> Defence:
+def detected(
+    name: str, network: keras.Model, detector: keras.Model, refused_from: float
+) -> Defence:
     """Return a network that refuses what its detector takes for adversarial."""
     said, both = _first(network), guarded(network, detector, refused_from)
 
@@ -90,7 +92,7 @@ def detected(network: keras.Model, detector: keras.Model, refused_from: float) -
         View("both together", both, how="towards"),
         View("both together, smoothly", both, how="smoothly"),
     )
-    return Defence("detector", "detector", judged, views)
+    return Defence(name, "detector", judged, views)
 
 
 def runs(defence: Defence, epsilons: Sequence[float]) -> list[dict[str, Any]]:

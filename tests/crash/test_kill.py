@@ -75,6 +75,7 @@ def _finished(store: Path) -> dict[str, tuple[int, int]]:
     return {str(path): (stat.st_ino, stat.st_mtime_ns) for path, stat in found.items()}
 
 
+@pytest.mark.timeout(1200)
 def test_a_study_killed_ten_times_ends_as_if_never_disturbed(
     tmp_path: Path, prefect_api: str
 ) -> None:

@@ -35,7 +35,7 @@ SETTINGS = (
     f"defences.{TINY}",
     "defences.adversaries=[{attack: pgd, epsilon: 8, n_steps: 2}]",
     "defences.filters=[{kind: bits, strength: 3}]",
-    "defences.detector={budgets: [16], recipe: {epochs: 2, batch_size: 8}}",
+    "defences.detectors=[{budgets: [16], recipe: {epochs: 2, batch_size: 8}}]",
     "defences.budgets=[8, 64]",
     f"poisoning.{TINY}",
     "poisoning.shares=[0.4]",
@@ -77,7 +77,8 @@ def _defences(built: dict[str, Artifact]) -> Artifact:
 def test_every_defence_is_there_with_the_counts_of_its_arrays(built: dict[str, Artifact]) -> None:
     artifact = _defences(built)
     result, labels = artifact.json("result"), artifact.array("labels")
-    assert [one["name"] for one in result["defences"]] == ["none", "pgd 8", "3 bits", "detector"]
+    names = [one["name"] for one in result["defences"]]
+    assert names == ["none", "pgd 8", "3 bits", "detector of 16"]
     for number, one in enumerate(result["defences"]):
         before = artifact.array(f"{number:02d}-before")
         after = artifact.array(f"{number:02d}-after")

@@ -36,7 +36,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     network(maker, NAME)
     stacking(maker, "stacking of [b]x[/], clean split", 15)
     (tmp_path / "images").mkdir()
-    for number, pixels in enumerate(examples().images[:3]):
+    for number, pixels in enumerate(examples().inputs[:3]):
         Image.fromarray(pixels).save(f"images/{number}.png")
     return tmp_path
 
@@ -44,7 +44,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def expected() -> np.ndarray:
     """Return what the network says of the three images."""
-    return probabilities(fresh(), examples().images[:3])
+    return probabilities(fresh(), examples().inputs[:3])
 
 
 def _exit_code(*arguments: str) -> int | str | None:
@@ -133,7 +133,7 @@ def test_the_model_taken_is_said_when_none_is_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     network(Maker(Store(tmp_path)), NAME)
-    Image.fromarray(examples().images[0]).save(tmp_path / "0.png")
+    Image.fromarray(examples().inputs[0]).save(tmp_path / "0.png")
     assert _exit_code(str(tmp_path / "0.png"), "--store", str(tmp_path), "--csv") == 0
     said = f"model: {NAME} (the network with the best validation accuracy of the store)\n"
     assert capsys.readouterr().err == said

@@ -18,7 +18,7 @@ from flowers17.prediction.predicting import opened
 from tests.support.tiny_training import SIZE, STACKED, STATEFUL, examples, fresh, prepared
 from tests.unit.prediction.made_models import CLASSES, TWO_SIZES, Maker, network
 
-IMAGES = examples().images
+IMAGES = examples().inputs
 BLOCK = Block(tuple(f"{number}.png" for number in range(len(IMAGES))), {SIZE: IMAGES})
 
 

@@ -76,7 +76,7 @@ def test_a_detector_s_refusals_are_said_and_no_class_to_be_taken_for() -> None:
     alarm = keras.Model(inputs, keras.layers.Softmax()(dense(keras.layers.Flatten()(inputs))))
     brightness = np.stack([np.zeros(60), np.full(60, 1.0)], axis=1).astype(np.float32)
     dense.set_weights([brightness, np.array([0, -30], np.float32)])  # bright ones, above a half
-    one = defences.detected(NETWORK, alarm, 0.5)
+    one = defences.detected("alarm", NETWORK, alarm, 0.5)
     bright = X.mean(axis=(1, 2, 3)) >= 0.5
     wanted = np.where(bright, REFUSED, LABELS)
     found = _after(one)

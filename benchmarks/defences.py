@@ -1,4 +1,4 @@
-"""What adversarial training is worth: a learner trained plainly and against FGSM and PGD.
+"""What defences are worth: training against FGSM and PGD, filters, a detector, on one learner.
 
 Every training is a stage of the study, on its clean split: the script can be stopped and called
 again, and goes on where it was. The last epoch counts, so that no image chooses it.
@@ -17,7 +17,7 @@ COMMAND = "import sys; from flowers17.cli import main; sys.exit(main(sys.argv[1:
 
 
 def defended(given: argparse.Namespace) -> list[dict[str, Any]]:
-    """Return what the stage `defences` found of the learner and of its hardened twins."""
+    """Return what the stage `defences` found of the learner behind each defence."""
     adversaries = [{"attack": one, "epsilon": given.epsilon} for one in ("fgsm", "pgd")]
     settings = (
         f"dataset.image_size={given.image_size}",
@@ -30,8 +30,8 @@ def defended(given: argparse.Namespace) -> list[dict[str, Any]]:
         "poisoning.networks=[]",
         f"defences.networks=[{{learner: {given.learner}, augmentation: none}}]",
         f"defences.adversaries={json.dumps(adversaries)}",
-        "defences.filters=[]",
-        "defences.detector=null",
+        f"attacks.n_images={given.n_images}",
+        f"attacks.pgd_steps={given.steps}",
         "defences.budgets=[1, 2, 4, 8]",
     )
     words = ["--dataset", given.dataset, "--profile", "report", "--store", str(given.store)]
@@ -60,16 +60,28 @@ def main() -> None:
     parser.add_argument("--image-size", type=int, default=64, help="pixels a side")
     parser.add_argument("--epochs", type=int, default=15, help="of each training")
     parser.add_argument("--epsilon", type=float, default=4, help="trained against, in 255ths")
+    parser.add_argument("--n-images", type=int, default=170, help="that are attacked")
+    parser.add_argument("--steps", type=int, default=10, help="of PGD")
     given = parser.parse_args()
     given.store = given.store.resolve()
     given.dataset = str(Path(given.dataset).resolve())
     print_machine()
     for one in defended(given):
-        robust = "  ".join(
-            f"{found['epsilon']:g}/255 {found['n_withstood'] / one['n']:.3f}"
-            for found in one["worst"]
-        )
-        print(f"{one['name']:8} clean {one['n_right'] / one['n']:.3f}  robust {robust}")
+        n = one["n"]
+        print(f"{one['name']}: clean {one['n_right'] / n:.3f}, refused {one['n_refused'] / n:.3f}")
+        for name, key in (("unknown", "n_withstood_unaware"), ("known", "n_withstood")):
+            shares = [
+                f"{found['epsilon']:g}/255 {found[key] / n:.3f}"
+                for found in one["worst"]
+                if found[key] is not None
+            ]
+            if shares:
+                print(f"  defence {name:8} {'  '.join(shares)}")
+        for run in one["runs"]:
+            print(
+                f"    {run['view']}, {run['attack']} {run['epsilon']:g}/255: withstood "
+                f"{run['n_withstood'] / n:.3f}, refused {run['n_refused'] / n:.3f}"
+            )
 
 
 if __name__ == "__main__":
