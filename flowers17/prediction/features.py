@@ -11,6 +11,7 @@ from flowers17.artifacts import Artifact
 from flowers17.errors import ChecksumMismatch, WeightsMissing
 from flowers17.prediction.models import Loader
 from flowers17.prediction.pictures import Block
+from flowers17.seeds import derived_seed
 from flowers17.transfer.extractors import build_extractor, feature_maps
 from flowers17.transfer.rowspace import COLUMNS_PER_BLOCK, normalised, one_thread
 from flowers17.transfer.weights import resolve_weights
@@ -60,14 +61,14 @@ def extractor_of(artifact: Artifact, loader: Loader) -> "keras.Model":
     artifact: of stage `features`, `activations` or `finetuning`. Raises WeightsMissing or
     ChecksumMismatch if these weights are not there.
     """
-    config = artifact.manifest["material"]["config"]
-    path = _weights_path(artifact, loader)
+    material = artifact.manifest["material"]
+    config, path = material["config"], _weights_path(artifact, loader)
     with loader.building("float32"):
         return build_extractor(
             config["extractor"],
             input_size=config["input_size"],
             weights_path=path,
-            seed=config["weights"]["seed"] or 0,
+            seed=derived_seed(material["seed"] or 0, "features"),  # see tasks.weights
         )
 
 

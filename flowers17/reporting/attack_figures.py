@@ -2,6 +2,7 @@
 
 import base64
 import io
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -67,7 +68,8 @@ def robust_curves(inputs: ReportInputs) -> Figure | None:
     left, panel, head, gap, foot = 34.0, 104.0, 18.0, 14.0, 34.0
     step = head + panel + gap
     with canvas(20 + step * len(swept) - gap + foot, salt="figure-c1") as (figure, axes):
-        _legend(axes, left)
+        drawn_names = [name for name in _STYLES if any(name in one for one in swept.values())]
+        _legend(axes, left, drawn_names)
         for place, (model, found) in enumerate(swept.items()):
             top = 20 + place * step + head
             title = shortened(capital(model_title(model)), 60)
@@ -91,9 +93,10 @@ def robust_curves(inputs: ReportInputs) -> Figure | None:
     return drawn("C1", "Robust accuracy by budget", caption, text, used)
 
 
-def _legend(axes: Axes, left: float) -> None:
+def _legend(axes: Axes, left: float, names: Sequence[str]) -> None:
     x = left
-    for name, (colour, line) in _STYLES.items():
+    for name in names:
+        colour, line = _STYLES[name]
         axes.plot([x, x + 18], [9, 9], color=colour, ls=line, lw=1.6)
         say(axes, x + 23, 9, attack_title(name), ha="left", color=MUTED)
         x += 40 + 7 * len(attack_title(name))

@@ -38,13 +38,14 @@ def attack_tables(inputs: ReportInputs) -> list[Table]:
 
 def robust_table(inputs: ReportInputs) -> Table:
     """Return Table C1: robust accuracy by model, budget and attack."""
+    names = [name for name in SWEPT if any(one.name == name for one in inputs.attacks)]
     columns = (
         Column("budget", "budget", numeric=False),
-        *(Column(name, capital(attack_title(name)), interval=True) for name in SWEPT),
+        *(Column(name, capital(attack_title(name)), interval=True) for name in names),
     )
     rows = []
     for model in models_of(inputs):
-        swept = {name: found for name in SWEPT if (found := attack_on(inputs, model, name))}
+        swept = {name: found for name in names if (found := attack_on(inputs, model, name))}
         group, tag = capital(model_title(model)), tag_of(inputs, model)
         if not swept:
             continue
@@ -52,11 +53,11 @@ def robust_table(inputs: ReportInputs) -> Table:
             share_cell(one.runs[0].n_right, one.runs[0].n, one.artifact.reference)
             if (one := swept.get(name))
             else EMPTY
-            for name in SWEPT
+            for name in names
         ]
         rows.append(Row((Cell("none", 0.0), *clean), group, tag))
         for epsilon in sorted({run.epsilon or 0.0 for one in swept.values() for run in one.runs}):
-            cells = [_robust_cell(swept.get(name), epsilon) for name in SWEPT]
+            cells = [_robust_cell(swept.get(name), epsilon) for name in names]
             rows.append(Row((Cell(budget_title(epsilon), epsilon), *cells), group, tag))
     return Table(
         "C1",
@@ -231,7 +232,7 @@ def transfer_table(inputs: ReportInputs) -> Table:
                 for name in names
             ]
             what = f"{attack_title(source['attack'])}, {budget_title(source['budget'])}"
-            rows.append(Row((Cell(model_title(source["model"])), Cell(what), *cells)))
+            rows.append(Row((Cell(capital(model_title(source["model"]))), Cell(what), *cells)))
     return Table(
         "C4",
         "Transfer: images made on one network, shown to every model",

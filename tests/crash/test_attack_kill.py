@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from flowers17.artifacts import Store
 from tests.support.made_attacks import LONG, artifacts, built, words
 from tests.support.processes import eventually, python
 
@@ -40,12 +41,12 @@ def test_one_pixel_killed_resumes_with_its_batches_and_the_same_bytes(
         process.communicate(timeout=60)
     done = _batches(killed)
     assert 2 <= len(done) < 8
-    assert PIXEL not in artifacts(built(killed, only=TRAINED), "attack")
+    assert PIXEL not in artifacts(Store(killed), "attack")
 
     with python(*words(killed, LONG, only=PIXEL)) as process:
         assert eventually(lambda: len(_batches(killed)) > len(done), 200)
         assert done.items() <= _batches(killed).items(), "a finished batch was done again"
         assert process.wait(200) == 0
-    found = artifacts(built(killed, LONG, only=PIXEL), "attack")[PIXEL]
+    found = artifacts(Store(killed), "attack")[PIXEL]
     assert found.reference == wanted.reference
     assert not _batches(killed), "what is finished leaves nothing unfinished"

@@ -38,6 +38,7 @@ SETTINGS = (
     "defences.detectors=[{budgets: [16], recipe: {epochs: 2, batch_size: 8}}]",
     "defences.budgets=[8, 64]",
     f"poisoning.{TINY}",
+    "poisoning.kinds=[labels, patch]",
     "poisoning.shares=[0.4]",
     "poisoning.target=1",
 )

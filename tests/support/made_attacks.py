@@ -19,6 +19,7 @@ SETTINGS = (
     "learners.recipe.batch_size=8",
     "learners.precision=float32",
     "ensemble.n_folds=2",
+    "ensemble.meta_learners=[random_forest]",
     "ensemble.ensembles=[{name: mixed, members: [{learner: tiny, augmentation: none}, "
     "{classifier: naive_bayes, maps: [{extractor: mobilenet, pooling: average}]}]}]",
     "attacks.models=[{learner: tiny, augmentation: none}]",
@@ -34,7 +35,7 @@ SETTINGS = (
     "defences.networks=[]",
     "poisoning.networks=[]",
 )
-LONG = "attacks.one_pixel={n_images: 8, population: 200, generations: 12, images_per_batch: 1}"
+LONG = "attacks.one_pixel={n_images: 8, population: 100, generations: 10, images_per_batch: 1}"
 CODE = """
 import sys
 from flowers17.artifacts import Store
