@@ -39,10 +39,12 @@ from flowers17.seeds import derived_seed
 INFRASTRUCTURE = frozenset(
     f"flowers17.{name}"
     for name in (
+        "ancestry",
         "artifacts",
         "cli",
         "config",
         "errors",
+        "files",
         "isolation",
         "plan",
         "profiles",
@@ -223,12 +225,16 @@ def code_digests(module: str) -> dict[str, str]:
     waiting = [module]
     while waiting:
         name = waiting.pop()
-        if name not in read and name not in INFRASTRUCTURE:
+        if name not in read and not _is_infrastructure(name):
             read.add(name)
             own, imported = _read_code(name)
             digests |= own
             waiting += imported
     return digests
+
+
+def _is_infrastructure(module: str) -> bool:
+    return any(module == one or module.startswith(f"{one}.") for one in INFRASTRUCTURE)
 
 
 @cache

@@ -1,0 +1,112 @@
+"""Typed, frozen settings of a study, and where it reads and writes.
+
+`StudySettings` decides a study's numbers. Where things lie and how many workers there are is in
+`Places`, which never enters an artifact's key. Profiles over them are in `profiles`, and what a
+person asks for in `request`. Everybody imports settings from here.
+"""
+
+from flowers17.config.attacks import (
+    AttackName,
+    AttackSettings,
+    Budget,
+    JsmaSettings,
+    MethodName,
+    OnePixelSettings,
+    TargetedSettings,
+)
+from flowers17.config.base import Model
+from flowers17.config.data import DatasetSettings, SplitSettings
+from flowers17.config.defences import (
+    DefenceSettings,
+    DetectorSettings,
+    FilterSettings,
+    PoisoningSettings,
+    PoisonName,
+)
+from flowers17.config.ensemble import (
+    EnsembleDefinition,
+    EnsembleSettings,
+    MemberSettings,
+    MetaLearnerName,
+    NetworkSettings,
+)
+from flowers17.config.features import (
+    ClassifierName,
+    ClassifierSettings,
+    CombinationSettings,
+    ExtractorName,
+    FeatureMapSettings,
+    FeatureSettings,
+    LogisticRegressionSettings,
+    NaiveBayesSettings,
+    NeighboursSettings,
+    RandomForestSettings,
+    SvmSettings,
+)
+from flowers17.config.fine_tuning import (
+    FineTunedSettings,
+    FineTuningSettings,
+    HeadSettings,
+    UnfrozenSettings,
+)
+from flowers17.config.learners import (
+    AdversarySettings,
+    AugmentationName,
+    LearnerDefinition,
+    LearnersSettings,
+    OptimizerName,
+    PrecisionName,
+    RecipeSettings,
+)
+from flowers17.config.places import DeviceName, Places, RunnerName
+from flowers17.config.study import ProfileName, StudySettings
+
+__all__ = [
+    "AdversarySettings",
+    "AttackName",
+    "AttackSettings",
+    "AugmentationName",
+    "Budget",
+    "ClassifierName",
+    "ClassifierSettings",
+    "CombinationSettings",
+    "DatasetSettings",
+    "DefenceSettings",
+    "DetectorSettings",
+    "DeviceName",
+    "EnsembleDefinition",
+    "EnsembleSettings",
+    "ExtractorName",
+    "FeatureMapSettings",
+    "FeatureSettings",
+    "FilterSettings",
+    "FineTunedSettings",
+    "FineTuningSettings",
+    "HeadSettings",
+    "JsmaSettings",
+    "LearnerDefinition",
+    "LearnersSettings",
+    "LogisticRegressionSettings",
+    "MemberSettings",
+    "MetaLearnerName",
+    "MethodName",
+    "Model",
+    "NaiveBayesSettings",
+    "NeighboursSettings",
+    "NetworkSettings",
+    "OnePixelSettings",
+    "OptimizerName",
+    "Places",
+    "PoisonName",
+    "PoisoningSettings",
+    "PrecisionName",
+    "ProfileName",
+    "RandomForestSettings",
+    "RecipeSettings",
+    "RunnerName",
+    "SplitSettings",
+    "StudySettings",
+    "SvmSettings",
+    "TargetedSettings",
+    "UnfrozenSettings",
+]

@@ -1,0 +1,32 @@
+"""Settings of the data set and its splits."""
+
+from pydantic import Field
+
+from flowers17.config.base import Model
+
+
+class DatasetSettings(Model):
+    """Which images, at which size."""
+
+    source: str = Field(
+        "rendered",
+        min_length=1,
+        description="`rendered`, `oxford17`, or the path of an archive or of a folder of class "
+        "folders",
+    )
+    image_size: int = Field(128, ge=16, le=1024, description="side of the square images, in pixels")
+    n_classes: int = Field(17, ge=2, le=17, description="classes of the rendered flowers")
+    images_per_class: int = Field(
+        80, ge=2, le=10_000, description="images a class of the rendered flowers"
+    )
+
+
+class SplitSettings(Model):
+    """How images are divided into training and validation."""
+
+    validation_fraction: float = Field(
+        0.25, gt=0, lt=1, description="share of a class held out; 0.25 gives the report's 60/20"
+    )
+    n_repeats: int = Field(
+        8, ge=0, le=100, description="further clean splits, for means and intervals"
+    )

@@ -1,0 +1,119 @@
+"""Settings of ensembles and their members (Part A.2)."""
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+
+from flowers17.config.base import Model
+from flowers17.config.features import ClassifierName, CombinationSettings, FeatureMapSettings
+from flowers17.config.fine_tuning import FineTunedSettings
+from flowers17.config.learners import AugmentationName
+
+MetaLearnerName = Literal["random_forest", "logistic_regression", "gradient_boosting"]
+
+
+class MemberSettings(Model):
+    """One base model of an ensemble: a network from scratch or fine-tuned, or a classifier."""
+
+    learner: str | None = Field(
+        None, description="a network: a name as in `learners.plain`; empty: a classifier"
+    )
+    recipe: Literal["report", "best"] = Field(
+        "report", description="how the network is trained: as in the study, or by our own recipe"
+    )
+    augmentation: AugmentationName = Field(
+        "wide", description="of a network under the study's recipe; our own has its own"
+    )
+    classifier: ClassifierName | None = Field(None, description="a classifier on `maps`")
+    maps: tuple[FeatureMapSettings, ...] = Field((), description="feature maps of the classifier")
+    fine_tuned: FineTunedSettings | None = Field(None, description="a fine-tuned network")
+
+    @model_validator(mode="after")
+    def _is_one_of_three(self) -> "MemberSettings":
+        given = [bool(self.learner), bool(self.classifier), bool(self.fine_tuned)]
+        if sum(given) != 1 or bool(self.classifier) != bool(self.maps):
+            raise ValueError(
+                "expected either `learner`, or `classifier` and `maps`, or `fine_tuned`, got "
+                f"learner {self.learner!r}, classifier {self.classifier!r}, {len(self.maps)} maps "
+                f"and {'a' if self.fine_tuned else 'no'} fine-tuned network; give one of the three"
+            )
+        return self
+
+    @property
+    def name(self) -> str:
+        """How tables call it, e.g. `mk-2 wide`, `residual best`, `svm on mobilenet`."""
+        if self.fine_tuned:
+            return self.fine_tuned.name
+        if self.learner:
+            how = "best" if self.recipe == "best" else self.augmentation
+            return self.learner if how == "none" else f"{self.learner} {how}"
+        return f"{self.classifier} on {' + '.join(one.name for one in self.maps)}"
+
+    @property
+    def combination(self) -> CombinationSettings:
+        """The classifier and its feature maps."""
+        return CombinationSettings.model_validate(
+            {"maps": self.maps, "classifier": self.classifier}
+        )
+
+
+def _from_scratch(one: MemberSettings) -> MemberSettings:
+    if not one.learner:
+        raise ValueError(f"expected a network from scratch, got {one.name}; give its `learner`")
+    return one
+
+
+NetworkSettings = Annotated[MemberSettings, AfterValidator(_from_scratch)]
+
+
+class EnsembleDefinition(Model):
+    """Base models whose probabilities are averaged and stacked."""
+
+    name: str = Field(
+        pattern=r"^[a-z][a-z0-9-]*$", description="lower-case letters, digits and dashes"
+    )
+    members: tuple[MemberSettings, ...] = Field(
+        min_length=2, description="the base models, two or more"
+    )
+
+    @model_validator(mode="after")
+    def _has_distinct_members(self) -> "EnsembleDefinition":
+        names = [one.name for one in self.members]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice:
+            raise ValueError(
+                f"ensemble {self.name}: expected distinct members, got {twice} twice; drop one"
+            )
+        return self
+
+
+class EnsembleSettings(Model):
+    """Out-of-fold probabilities, averaging and stacking (Part A.2)."""
+
+    ensembles: tuple[EnsembleDefinition, ...] = Field(
+        (
+            EnsembleDefinition(
+                name="study",
+                members=tuple(MemberSettings(learner=f"mk-{number}") for number in range(2, 7)),
+            ),
+        ),
+        description="which base models are combined; `study` has the study's five",
+    )
+    splits: tuple[str, ...] = Field(
+        ("clean",),
+        min_length=1,
+        description="splits whose training images are divided into folds: `clean`, `report`, "
+        "`repeat-01` …; their validation images choose nothing",
+    )
+    n_folds: int = Field(5, ge=2, le=20, description="folds of a split's training images")
+    choosing_fraction: float = Field(
+        0.2,
+        gt=0,
+        lt=1,
+        description="share of a fold's training images that the epoch is chosen on",
+    )
+    meta_learners: tuple[MetaLearnerName, ...] = Field(
+        ("random_forest", "logistic_regression", "gradient_boosting"),
+        min_length=1,
+        description="what is fitted on the base models' probabilities",
+    )
