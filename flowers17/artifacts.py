@@ -24,6 +24,7 @@ from typing import IO, Any
 import numpy as np
 
 from flowers17.errors import ArtifactDamaged, ArtifactMissing, StoreUnusable
+from flowers17.files import flush
 
 MANIFEST = "manifest.json"
 logger = logging.getLogger(__name__)
@@ -111,14 +112,6 @@ class Artifact:
     def json(self, name: str) -> Any:
         """Return the value stored as `<name>.json`."""
         return json.loads(self.file(f"{name}.json").read_text())
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _files_below(folder: Path) -> list[Path]:
@@ -260,7 +253,7 @@ class Store:
         with self.guarded_writes():
             files = {}
             for path in _files_below(folder):
-                _sync(path)
+                flush(path)
                 files[path.relative_to(folder).as_posix()] = {
                     "sha256": read_sha256(path),
                     "size": path.stat().st_size,
@@ -272,14 +265,14 @@ class Store:
                 stream.flush()
                 os.fsync(stream.fileno())
             for inner in _folders_of(folder):
-                _sync(inner)
+                flush(inner)
             target = self.folder(whole["stage"], whole["key"])
             target.parent.mkdir(parents=True, exist_ok=True)
             if os.path.lexists(target):
                 self._set_aside(target)
             folder.rename(target)
-            _sync(target.parent)
-            _sync(self.root)
+            flush(target.parent)
+            flush(self.root)
         return Artifact(target, whole)
 
     def _verified(self, folder: Path) -> Artifact:

@@ -2,12 +2,11 @@
 
 import shutil
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
+from flowers17.ancestry import by_place, family, place_of
 from flowers17.artifacts import Store
 
 DAY_S = 24 * 3600.0
@@ -28,7 +27,7 @@ def garbage(store: Store, *, keep_studies: int, older_than_days: float) -> list[
     Kept: the newest `keep_studies` reports with everything they were made from, and whatever is
     younger than `older_than_days`, so that a study that runs loses nothing.
     """
-    manifests = {(one["stage"], one["key"]): one for one in store.manifests()}
+    manifests = by_place(store.manifests())
     studies = sorted(
         (one for one in manifests.values() if one["stage"] == "study"),
         key=lambda one: one["created"],
@@ -36,7 +35,7 @@ def garbage(store: Store, *, keep_studies: int, older_than_days: float) -> list[
     )
     kept = set()
     for study in studies[:keep_studies]:
-        kept |= set(_reachable(study, manifests))
+        kept |= {place_of(one) for one in family(study, manifests)}
     limit = time.time() - older_than_days * DAY_S
     found = [
         (created, f"{one['stage']}/{one['key'][:12]} {one['label']}", store.folder(*place))
@@ -60,21 +59,6 @@ def remove(store: Store, found: list[Garbage]) -> None:
         for one in found:
             one.path.rename(trash / one.path.name)
         shutil.rmtree(trash)
-
-
-def _reachable(
-    manifest: dict[str, Any], known: dict[tuple[str, str], dict[str, Any]]
-) -> Iterator[tuple[str, str]]:
-    waiting, seen = [manifest], set()
-    while waiting:
-        one = waiting.pop()
-        place = (one["stage"], one["key"])
-        if place in seen:
-            continue
-        seen.add(place)
-        yield place
-        inputs = [(value["stage"], value["key"]) for value in one["inputs"].values() if value]
-        waiting += [known[place] for place in inputs if place in known]
 
 
 def _seconds(created: str) -> float:

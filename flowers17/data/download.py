@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import socket
 import ssl
 from collections.abc import Callable, Iterator
@@ -12,6 +11,7 @@ from pathlib import Path
 import httpx
 
 from flowers17.errors import ChecksumMismatch, DownloadFailed
+from flowers17.files import flush
 
 Progress = Callable[[int, int | None], None]
 
@@ -90,11 +90,10 @@ def download(
     if wrong:
         part.remove()
         raise ChecksumMismatch(f"{url}: {wrong}; nothing was kept, run the same command again")
-    with part.path.open("rb") as stream:
-        os.fsync(stream.fileno())
+    flush(part.path)
     part.path.replace(target)
     part.note.unlink(missing_ok=True)
-    _sync_folder(target.parent)
+    flush(target.parent)
     return target
 
 
@@ -231,11 +230,3 @@ def _digest(path: Path, name: str) -> str:
     empty = hashlib.new(name, usedforsecurity=False)
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, lambda: empty).hexdigest()
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

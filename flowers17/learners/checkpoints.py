@@ -9,7 +9,6 @@ so that damage costs one of them at most. A kernel lock keeps a second training 
 import fcntl
 import json
 import logging
-import os
 import re
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -22,6 +21,7 @@ import numpy as np
 
 from flowers17.artifacts import canonical_json, read_sha256, sha256_of
 from flowers17.errors import CheckpointDamaged, CheckpointsInUse, InvalidInput
+from flowers17.files import replacing
 
 KEPT = 2
 FORMAT = 1
@@ -128,7 +128,7 @@ class Checkpoints:
             "values": dict(values),
         }
         text = canonical_json({**manifest, "seal": sha256_of(manifest)})
-        with self._replacing(_manifest_name(epoch)) as stream:
+        with replacing(self.folder / _manifest_name(epoch)) as stream:
             stream.write(text.encode())
         self._held = [*self._held, (epoch, files)][-KEPT:]
         self._prune()
@@ -139,13 +139,10 @@ class Checkpoints:
 
     def _write_arrays(self, role: str, epoch: int, group: Sequence[np.ndarray]) -> dict[str, str]:
         name = f"{role}-{epoch:06d}.npz"
-        with self._replacing(name) as stream:
+        with replacing(self.folder / name) as stream:
             named: dict[str, Any] = {f"{place:05d}": array for place, array in enumerate(group)}
             np.savez(stream, allow_pickle=False, **named)
         return {"name": name, "sha256": read_sha256(self.folder / name)}
-
-    def _replacing(self, name: str) -> "_Replacing":
-        return _Replacing(self.folder / name)
 
     def _read(self, epoch: int) -> Generation:
         path = self.folder / _manifest_name(epoch)
@@ -189,36 +186,3 @@ class Checkpoints:
 
 def _manifest_name(epoch: int) -> str:
     return f"generation-{epoch:06d}.json"
-
-
-class _Replacing:
-    """A file that takes its name once it is written and flushed."""
-
-    def __init__(self, path: Path) -> None:
-        self.path, self.partial = path, path.with_name(f"{path.name}.partial")
-
-    def __enter__(self) -> IO[bytes]:
-        self.stream = self.partial.open("wb")
-        return self.stream
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        problem: BaseException | None,
-        where: TracebackType | None,
-    ) -> None:
-        try:
-            with self.stream:
-                if kind is None:
-                    self.stream.flush()
-                    os.fsync(self.stream.fileno())
-            if kind is None:
-                self.partial.rename(self.path)
-        finally:  # on a full disk, closing fails as well, and what was written takes up space
-            self.partial.unlink(missing_ok=True)
-        if kind is None:
-            folder = os.open(self.path.parent, os.O_RDONLY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
+from flowers17.ancestry import Place, by_place, family, place_of
 from flowers17.artifacts import Store, read_sha256
 from flowers17.errors import ArtifactMissing, InvalidInput
 
 Kind = Literal["network", "classifier", "ensemble"]
-Place = tuple[str, str]
 KINDS: Mapping[str, Kind] = {
     "training": "network",
     "finetuning": "network",
@@ -45,7 +45,7 @@ class Entry:
     @property
     def place(self) -> Place:
         """Its stage and key."""
-        return self.manifest["stage"], self.manifest["key"]
+        return place_of(self.manifest)
 
     @property
     def share(self) -> float:
@@ -70,7 +70,7 @@ class Catalogue:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._manifests = {(one["stage"], one["key"]): one for one in store.manifests()}
+        self._manifests = by_place(store.manifests())
 
     @cached_property
     def entries(self) -> list[Entry]:
@@ -125,21 +125,10 @@ class Catalogue:
         """Yield the models of each study, newest first, then those of the whole store."""
         studies = [one for (stage, _), one in self._manifests.items() if stage == "study"]
         for study in sorted(studies, key=lambda one: (one["created"], one["key"]), reverse=True):
-            places = self._reachable(study)
+            places = [place_of(one) for one in family(study, self._manifests)]
             found = [self._models[place] for place in places if place in self._models]
             yield "of the newest study that has one", found
         yield "of the store", self.entries
-
-    def _reachable(self, manifest: Mapping[str, Any]) -> set[Place]:
-        """Return the places of an artifact and of all that it was made from."""
-        waiting, seen = [(manifest["stage"], manifest["key"])], set()
-        while waiting:
-            place = waiting.pop()
-            if place in self._manifests and place not in seen:
-                seen.add(place)
-                inputs = self._manifests[place]["inputs"].values()
-                waiting += [(one["stage"], one["key"]) for one in inputs if one]
-        return seen
 
     @cached_property
     def _models(self) -> dict[Place, Entry]:

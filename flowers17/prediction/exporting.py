@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from flowers17.ancestry import by_place, family
 from flowers17.artifacts import Artifact
 from flowers17.errors import InvalidInput
-from flowers17.prediction.model_facts import ancestors
 from flowers17.prediction.models import Loader, Model
 
 if TYPE_CHECKING:
@@ -271,8 +271,8 @@ def checked(path: Path, artifact: Artifact, loader: Loader, size: int) -> Checke
     study did.
     """
     reference = artifact.manifest["inputs"].get("split")
-    found = (one for one in ancestors(loader.store, artifact.manifest) if one["stage"] == "images")
-    pictures = next(found, None)
+    origins = family(artifact.manifest, by_place(loader.store.manifests()))
+    pictures = next((one for one in origins if one["stage"] == "images"), None)
     if not reference or not pictures or "proba.npy" not in artifact.manifest["files"]:
         return None
     split, images = loader.artifact(reference), loader.artifact(pictures).array("images")

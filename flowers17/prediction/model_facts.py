@@ -6,13 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from flowers17.ancestry import Manifest, Place, by_place, family
 from flowers17.artifacts import Artifact, Store
 from flowers17.prediction.catalogue import Catalogue
 from flowers17.prediction.models import Loader
 from flowers17.reporting.metrics import Interval, MeanSpread, accuracy_interval
 from flowers17.reporting.records import Score, over_repeats
-
-Manifest = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -69,19 +68,20 @@ class Facts:
 def facts(artifact: Artifact, loader: Loader) -> Facts:
     """Return what is known of a network, by its artifact."""
     result, store = artifact.json("result"), loader.store
-    origins = tuple(ancestors(store, artifact.manifest))
+    known = by_place(store.manifests())
+    _, *origins = family(artifact.manifest, known)
     images = next((one for one in origins if one["stage"] == "images"), None)
     items = loader.artifact(images).json("items") if images else {}
     return Facts(
         manifest=artifact.manifest,
         result=result,
         score=_score(result),
-        over_clean=_over_clean(store, artifact.manifest),
+        over_clean=_over_clean(store, artifact.manifest, known),
         by_class=tuple(_by_class(artifact, loader)),
         source=items.get("source", {}),
         verified=bool(items.get("verified")),
         n_images=len(items["names"]) if items else None,
-        origins=origins,
+        origins=tuple(origins),
     )
 
 
@@ -92,34 +92,23 @@ def _score(result: Mapping[str, Any]) -> Score:
     return Score(result["split"], result["kind"], n_train, n_validation, n_correct, {})
 
 
-def ancestors(store: Store, manifest: Manifest) -> Iterator[Manifest]:
-    """Yield the manifests of all that an artifact was made from, the nearest first."""
-    known = {(one["stage"], one["key"]): one for one in store.manifests()}
-    waiting, seen = [manifest], set()
-    while waiting:
-        for reference in waiting.pop(0)["inputs"].values():
-            place = (reference["stage"], reference["key"])
-            if place in known and place not in seen:
-                seen.add(place)
-                waiting.append(known[place])
-                yield known[place]
-
-
-def _over_clean(store: Store, manifest: Manifest) -> MeanSpread | None:
+def _over_clean(
+    store: Store, manifest: Manifest, known: Mapping[Place, Manifest]
+) -> MeanSpread | None:
     """Return the mean over the repeated splits of one data set that the same was trained on."""
     scores = {}
     for one in Catalogue(store).entries:
         same = one.manifest["stage"] == manifest["stage"]
-        if same and _decides(store, one.manifest) == _decides(store, manifest):
+        if same and _decides(one.manifest, known) == _decides(manifest, known):
             scores[one.result["split"]] = _score(one.result)
     over = over_repeats(scores.values())
     return over if over and over.n_splits > 1 else None
 
 
-def _decides(store: Store, manifest: Manifest) -> tuple[Any, ...]:
+def _decides(manifest: Manifest, known: Mapping[Place, Manifest]) -> tuple[Any, ...]:
     """Return what two trainings on splits of one data set have in common."""
     material = manifest["material"]
-    splits = next((one for one in ancestors(store, manifest) if one["stage"] == "splits"), None)
+    splits = next((one for one in family(manifest, known) if one["stage"] == "splits"), None)
     refit = any(name.startswith("fold-") for name in manifest["inputs"])
     key = splits["key"] if splits else manifest["key"]
     return material["config"], material.get("seed"), key, refit

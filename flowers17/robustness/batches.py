@@ -3,11 +3,12 @@
 import hashlib
 import io
 import logging
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
+
+from flowers17.files import replacing
 
 Arrays = Mapping[str, np.ndarray]
 DIGEST_BYTES = 32
@@ -59,14 +60,5 @@ def _write(path: Path, arrays: Arrays) -> None:
     stream = io.BytesIO()
     np.savez(stream, allow_pickle=False, **arrays)
     content = stream.getvalue()
-    partial = path.with_suffix(".partial")
-    with partial.open("wb") as file:
+    with replacing(path) as file:
         file.write(hashlib.sha256(content).digest() + content)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.rename(path)
-    descriptor = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
