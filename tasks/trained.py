@@ -45,7 +45,7 @@ def publish(
     """
     import keras
 
-    from flowers17.learners.training import measures
+    from flowers17.learners.evaluation import measures
 
     split = job.inputs["split"]
     labels, validation = split.array("labels"), split.array("validation")

@@ -26,7 +26,7 @@ class FineTuned(Network):
     def answers(self, block: Block) -> Answers:
         """Return class probabilities, float32 (n, c), as the training itself computes them."""
         model = self.keras_model  # first of all: it chooses the device, which a backend reads early
-        from flowers17.learners.training import probabilities
+        from flowers17.learners.evaluation import probabilities
 
         images = resized(block.squares[self._size], self._input_size)
         return Answers(probabilities(model, images, batch_size=BATCH_SIZE, flips=self.flips))

@@ -41,7 +41,7 @@ class Network:
     def answers(self, block: Block) -> Answers:
         """Return class probabilities, float32 (n, c), as the training itself computes them."""
         model = self.keras_model  # first of all: it chooses the device, which a backend reads early
-        from flowers17.learners.training import probabilities
+        from flowers17.learners.evaluation import probabilities
 
         images = block.squares[self._size]
         return Answers(probabilities(model, images, batch_size=BATCH_SIZE, flips=self.flips))

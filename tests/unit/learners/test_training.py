@@ -15,8 +15,9 @@ from flowers17.config import RecipeSettings
 from flowers17.data.augmentation import augmented_batch
 from flowers17.errors import InvalidInput, TrainingDiverged
 from flowers17.learners.checkpoints import Checkpoints
+from flowers17.learners.evaluation import measures, probabilities
 from flowers17.learners.images import resized, scaled
-from flowers17.learners.training import measures, probabilities, train
+from flowers17.learners.training import train
 from tests.support.stores import content
 from tests.support.tiny_training import (
     EVERYTHING,

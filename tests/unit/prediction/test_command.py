@@ -14,7 +14,7 @@ from PIL import Image
 
 from flowers17.artifacts import Store
 from flowers17.cli import main
-from flowers17.learners.training import probabilities
+from flowers17.learners.evaluation import probabilities
 from tests.support.tiny_training import examples, fresh, prepared
 from tests.unit.prediction.made_models import CLASSES, Maker, network, stacking
 

@@ -15,7 +15,7 @@ from flowers17.artifacts import Artifact, Store, file_sha256
 from flowers17.cli import main
 from flowers17.config import HeadSettings, RecipeSettings
 from flowers17.errors import InvalidInput
-from flowers17.learners.training import probabilities
+from flowers17.learners.evaluation import probabilities
 from flowers17.prediction import exporting
 from flowers17.prediction.models import Loader
 from flowers17.prediction.predicting import opened

@@ -11,7 +11,7 @@ import pytest
 from flowers17.artifacts import Store
 from flowers17.config import RecipeSettings
 from flowers17.errors import ArtifactDamaged, ArtifactMissing, InvalidInput
-from flowers17.learners.training import probabilities
+from flowers17.learners.evaluation import probabilities
 from flowers17.prediction.models import Loader
 from flowers17.prediction.pictures import Block
 from flowers17.prediction.predicting import opened

@@ -10,8 +10,9 @@ import pytest
 from flowers17.config import HeadSettings, RecipeSettings
 from flowers17.errors import InvalidInput, InvalidSettings
 from flowers17.learners.devices import prepare
+from flowers17.learners.evaluation import probabilities
 from flowers17.learners.examples import Examples
-from flowers17.learners.training import probabilities, train
+from flowers17.learners.training import train
 from flowers17.transfer.blocks import BLOCKS
 from flowers17.transfer.extractors import build_extractor, feature_maps
 from flowers17.transfer.fine_tuning import cut, head_of, network, over_images
