@@ -6,6 +6,7 @@ and adversarial images in one batch).
 """
 
 from collections.abc import Callable
+from functools import partial
 from math import ceil
 
 import keras
@@ -14,10 +15,8 @@ import numpy as np
 from flowers17.config import AdversarySettings
 from flowers17.robustness.fgsm import stepped
 from flowers17.robustness.gradients import gradient_function
+from flowers17.robustness.pgd import projected
 from flowers17.seeds import generator
-
-# Steps together reach this many budgets far, so that a start at one edge finds the other.
-REACH = 2.5
 
 
 class Adversary:
@@ -42,25 +41,20 @@ class Adversary:
         mixed ones; the attack raises the cross-entropy against them.
         """
         n = ceil(self.settings.share * len(images))
-        attacked, wanted = images[:n], targets[:n]
+        attacked, signs = images[:n], partial(self._signs, targets=targets[:n])
         if self.settings.attack == "fgsm":
-            found = stepped(attacked, self._signs(attacked, wanted), self.epsilon)
+            found = stepped(attacked, signs(attacked), self.epsilon)
         else:
             random = generator(self.seed, "epoch", epoch, "batch", batch, "adversary")
-            found = self._descended(attacked, wanted, random)
+            start = random.uniform(-1, 1, attacked.shape).astype(np.float32)
+            found = projected(
+                attacked,
+                stepped(attacked, start, self.epsilon),
+                signs,
+                epsilon=self.epsilon,
+                n_steps=self.settings.n_steps,
+            )
         return np.concatenate([found, images[n:]])
-
-    def _descended(
-        self, images: np.ndarray, targets: np.ndarray, random: np.random.Generator
-    ) -> np.ndarray:
-        epsilon, n_steps = self.epsilon, self.settings.n_steps
-        low, high = images - np.float32(epsilon), images + np.float32(epsilon)
-        start = random.uniform(-1, 1, images.shape).astype(np.float32)
-        moved = stepped(images, start, epsilon)
-        for _ in range(n_steps):
-            signs = self._signs(moved, targets)
-            moved = np.clip(stepped(moved, signs, REACH * epsilon / n_steps), low, high)
-        return moved
 
     def _signs(self, images: np.ndarray, targets: np.ndarray) -> np.ndarray:
         return np.sign(self._gradients(images, targets))

@@ -17,11 +17,11 @@ from flowers17.config import FilterSettings
 from flowers17.errors import InvalidInput
 from flowers17.robustness import filters
 from flowers17.robustness.base import checked_images, checked_labels, probabilities
-from flowers17.robustness.detector import STEP, blurred_descent, guarded, runners_up, scores
+from flowers17.robustness.detector import blurred_descent, guarded, runners_up, scores
 from flowers17.robustness.fgsm import fgsm
 from flowers17.robustness.pgd import pgd
 
-Kind = Literal["none", "adversarial training", "filter", "detector", "stacking"]
+Kind = Literal["none", "adversarial training", "filter", "detector"]
 REFUSED = -1
 ATTACKS = ("fgsm", "pgd")
 Arrays = dict[str, np.ndarray]
@@ -158,14 +158,12 @@ def _adversarial(
             ]
     found = fgsm(view.network, images, labels, epsilon=budgets, targets=targets)
     for one in budgets:
-        step = STEP * one / n_steps
         found.append(
             pgd(
                 view.network,
                 images,
                 labels,
                 epsilon=one,
-                step=step,
                 n_steps=n_steps,
                 targets=targets,
                 seed=seed,

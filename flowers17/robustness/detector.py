@@ -16,14 +16,13 @@ from flowers17.errors import InvalidInput
 from flowers17.learners.examples import Examples
 from flowers17.learners.networks import Shape, build
 from flowers17.robustness.base import checked_images, checked_labels, probabilities
-from flowers17.robustness.fgsm import fgsm, stepped
+from flowers17.robustness.fgsm import fgsm
 from flowers17.robustness.filters import Gaussian
 from flowers17.robustness.gradients import loss_gradients
 from flowers17.robustness.logits import logits_of
-from flowers17.robustness.pgd import pgd
+from flowers17.robustness.pgd import REACH, pgd, projected
 
 CLEAN, ADVERSARIAL = 0, 1
-STEP = 2.5  # PGD's steps together, in budgets, as in Madry et al. 2018
 BLUR, CONTRAST = 0.8, 32.0
 SMOOTH = 2.0  # standard deviation of an evasive step's blur, in pixels; well above BLUR
 
@@ -158,7 +157,6 @@ def adversarial_images(
             images,
             labels,
             epsilon=budget,
-            step=STEP * budget / n_steps,
             n_steps=n_steps,
             seed=seed,
         )
@@ -174,12 +172,11 @@ def blurred_descent(
     Against a detector that sees what a blur takes away: each step is the gradient blurred, as far
     at its largest as a sign would go; it starts from the image, since noise would raise the alarm.
     """
-    low, high = images - np.float32(epsilon), images + np.float32(epsilon)
-    size = min(epsilon, STEP * epsilon / n_steps)
-    moved = images
-    for _ in range(n_steps):
+
+    def directions(moved: np.ndarray) -> np.ndarray:
         steps = gaussian_filter(loss_gradients(model, moved, targets), (0, SMOOTH, SMOOTH, 0))
         largest = np.abs(steps).max(axis=(1, 2, 3), keepdims=True)
-        directions = -steps / np.where(largest > 0, largest, 1)
-        moved = np.clip(stepped(moved, directions, size), low, high)
-    return moved
+        return np.asarray(-steps / np.where(largest > 0, largest, 1))
+
+    size = min(epsilon, REACH * epsilon / n_steps)
+    return projected(images, images, directions, epsilon=epsilon, step=size, n_steps=n_steps)

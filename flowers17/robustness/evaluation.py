@@ -20,16 +20,14 @@ from flowers17.robustness.goals import (
     source_target_matrix,
     targeted_misclassification,
 )
-from flowers17.robustness.gradients import loss_gradients
 from flowers17.robustness.jsma import jsma
 from flowers17.robustness.noise import random_noise
 from flowers17.robustness.one_pixel import one_pixel
-from flowers17.robustness.pgd import pgd
+from flowers17.robustness.pgd import REACH, pgd
 from flowers17.robustness.similarity import ssim
 
 Arrays = dict[str, np.ndarray]
 NONE = -1
-STEP = 2.5  # PGD's steps together, in budgets, as Madry et al. 2018 have it
 PER_RUN = (
     *("success", "predicted", "confidence_before", "confidence_after", "n_queries"),
     *("n_gradients", "l0", "l2", "linf"),
@@ -84,8 +82,9 @@ def attacked(
     predicted_before: int64 (n,). By run, the second axis, in the order of `epsilons`: `predicted`,
     `success`, confidences, counts and distortions as in `AttackResult`, and `ssim`.
     adversarial: uint8 (n, h, w, c), of the run at `settings.budget` or the only one.
-    zero_gradient: bool (n,), of FGSM. doubled: int64 (n, runs), of PGD: the class after twice the
-    steps, of images that withstood; else as `predicted`.
+    zero_gradient: bool (n,), of FGSM: nothing moved at the largest budget. doubled: int64
+    (n, runs), of PGD: the class after twice the steps, of images that withstood; else as
+    `predicted`.
     Raises InvalidInput for a network's attack on a black box, and what the attack raises.
     """
     images = checked_images(images)
@@ -100,10 +99,8 @@ def attacked(
         asked = victim.network or victim.proba
         results = [random_noise(asked, images, labels, epsilon=one, seed=seed) for one in budgets]
     elif attack == "fgsm":
-        network = victim.differentiable(attack)
-        results = fgsm(network, images, labels, epsilon=budgets)
-        slopes = loss_gradients(network, images, labels)
-        further["zero_gradient"] = np.array([not one.any() for one in slopes])
+        results = fgsm(victim.differentiable(attack), images, labels, epsilon=budgets)
+        further["zero_gradient"] = results[-1].linf == 0
     elif attack == "jsma" and targets is not None:
         chosen = settings.jsma.model_dump(include={"theta", "gamma", "variant"})
         results = [jsma(victim.differentiable(attack), images, targets, **chosen)]
@@ -113,7 +110,7 @@ def attacked(
     else:
         network, n_steps = victim.differentiable(attack), settings.pgd_steps
         results = [
-            _pgd(network, images, labels, targets, epsilon=one, n_steps=n_steps, seed=seed)
+            pgd(network, images, labels, targets=targets, epsilon=one, n_steps=n_steps, seed=seed)
             for one in budgets
         ]
         if attack == "pgd":
@@ -125,29 +122,6 @@ def attacked(
                 axis=1,
             )
     return _arrays(images, results, _kept(attack, settings)) | further
-
-
-def _pgd(
-    network: Model,
-    images: np.ndarray,
-    labels: np.ndarray,
-    targets: np.ndarray | None,
-    *,
-    epsilon: float,
-    n_steps: int,
-    seed: int,
-    times: int = 1,
-) -> AttackResult:
-    return pgd(
-        network,
-        images,
-        labels,
-        targets=targets,
-        epsilon=epsilon,
-        step=STEP * epsilon / n_steps,
-        n_steps=times * n_steps,
-        seed=seed,
-    )
 
 
 def _doubled(
@@ -163,15 +137,14 @@ def _doubled(
     predicted = found.predicted.copy()
     rows = np.flatnonzero((found.predicted_before == labels) & (predicted == labels))
     if rows.size:
-        again = _pgd(
+        again = pgd(
             network,
             images[rows],
             labels[rows],
-            None,
             epsilon=epsilon,
-            n_steps=n_steps,
+            step=REACH * epsilon / n_steps,  # as long as before
+            n_steps=2 * n_steps,
             seed=seed,
-            times=2,
         )
         predicted[rows] = again.predicted
     return predicted

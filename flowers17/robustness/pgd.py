@@ -1,5 +1,8 @@
 """Projected gradient descent: many small steps, kept within a budget."""
 
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 
 from flowers17.errors import InvalidInput
@@ -17,6 +20,9 @@ from flowers17.robustness.base import (
 )
 from flowers17.robustness.fgsm import ascent_signs, stepped
 
+# How far all steps together reach, in budgets: a start at one edge finds the other.
+REACH = 2.5
+
 
 def pgd(
     model: Model,
@@ -24,7 +30,7 @@ def pgd(
     labels: np.ndarray,
     *,
     epsilon: float,
-    step: float,
+    step: float | None = None,
     n_steps: int,
     targets: np.ndarray | None = None,
     restarts: int = 1,
@@ -34,16 +40,19 @@ def pgd(
     """Perturb each image by steps along the sign of its loss gradient, within a budget.
 
     images: float32 (n, h, w, c) in [0, 1]; labels, targets: int (n,), targets other than labels.
-    epsilon: L-infinity budget, at least 0; step: of one step, above 0; both in the units of the
-    images. restarts: starts tried until one succeeds; of failures the one is kept that leaves the
-    label the least probability, or the target the most. random_start: uniform within the budget,
-    drawn from the seed and the image's content; else the image itself.
+    epsilon: L-infinity budget, at least 0; step: of one step, above 0, None: REACH budgets over
+    n_steps; both in the units of the images. restarts: starts tried until one succeeds; of failures
+    the one is kept that leaves the label the least probability, or the target the most.
+    random_start: uniform within the budget, drawn from the seed and the image's content; else the
+    image itself.
     n_queries, n_gradients: a restart takes n_steps gradients and one look at its end.
     Raises InvalidInput for images, labels, targets, budgets or counts out of range.
     Source: Madry et al. 2018, arXiv:1706.06083, section 2.1.
     """
-    epsilon, step = checked_budget(epsilon), checked_budget(step, "step", positive=True)
+    epsilon = checked_budget(epsilon)
     n_steps, restarts = checked_count(n_steps, "n_steps"), checked_count(restarts, "restarts")
+    if step is not None:
+        step = checked_budget(step, "step", positive=True)
     if restarts > 1 and not random_start:
         raise InvalidInput(
             f"restarts: expected 1 without a random start, got {restarts}; they would all be the "
@@ -64,7 +73,8 @@ def pgd(
         starts = images[going]
         if random_start:
             starts = random_starts(starts, epsilon, seed, number)
-        ends = _ends(model, images[going], starts, labels[going], wanted, epsilon, step, n_steps)
+        signs = partial(ascent_signs, model, labels=labels[going], targets=wanted)
+        ends = projected(images[going], starts, signs, epsilon=epsilon, step=step, n_steps=n_steps)
         proba = probabilities(model, ends)
         reached, score = _judged(proba, labels[going], wanted)
         better = score > kept[going]
@@ -83,21 +93,25 @@ def random_starts(images: np.ndarray, epsilon: float, seed: int, restart: int) -
     return stepped(images, np.stack(drawn).astype(np.float32), epsilon)
 
 
-def _ends(
-    model: Model,
+def projected(
     images: np.ndarray,
     starts: np.ndarray,
-    labels: np.ndarray,
-    targets: np.ndarray | None,
+    directions: Callable[[np.ndarray], np.ndarray],
+    *,
     epsilon: float,
-    step: float,
+    step: float | None = None,
     n_steps: int,
 ) -> np.ndarray:
+    """Return where steps lead from starts, kept within a budget of the images and in [0, 1].
+
+    images, starts: float32 (n, h, w, c). directions: of the next step from where it is, at most 1
+    in size. epsilon, step, n_steps: as of `pgd`, not checked. Returns float32 (n, h, w, c).
+    """
+    size = REACH * epsilon / n_steps if step is None else step
     low, high = images - np.float32(epsilon), images + np.float32(epsilon)
     moved = starts
     for _ in range(n_steps):
-        signs = ascent_signs(model, moved, labels, targets)
-        moved = np.clip(stepped(moved, signs, step), low, high)
+        moved = np.clip(stepped(moved, directions(moved), size), low, high)
     return moved
 
 

@@ -8,7 +8,8 @@ import pytest
 
 from flowers17.config import AdversarySettings
 from flowers17.errors import InvalidInput, InvalidSettings
-from flowers17.robustness.adversarial_training import REACH, Adversary
+from flowers17.robustness.adversarial_training import Adversary
+from flowers17.robustness.pgd import REACH
 from tests.support.tiny_training import EVERYTHING, PLAIN, STATEFUL, Stopped, prepared, trained
 from tests.unit.robustness.made_models import N_CLASSES, images, linear, weights
 
