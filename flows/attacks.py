@@ -1,30 +1,50 @@
-"""Flow `attacks`: the study's models under attack, white box and black box (Part C)."""
+"""Flow `attacks`: models under attack, their defences, and poisoned training images (Part C)."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from prefect import flow
 
-from flowers17.config import Places, StudySettings
+from flowers17.config import MemberSettings, Places, StudySettings
 from flowers17.request import StudyRequest
 from flowers17.stages import Stage
-from flows import defending, ensemble
-from tasks import attack, features, finetuning, images, report, transfer
+from flows import ensemble
+from tasks import (
+    adversarial_training,
+    attack,
+    defences,
+    features,
+    images,
+    poisoned,
+    poisoning,
+    report,
+    training,
+    transfer,
+)
 from tasks.attack import SWEPT, WHITE_BOX, Target
 from tasks.engine import Results, run_stages, sharing
-from tasks.finetuning import FineTuning
+from tasks.poisoning import Poisoning
+from tasks.training import Training
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network from scratch: how it is trained, on a split, for as long as its folds found."""
+
+    training: Training
+    refit: Stage
+    refit_of: tuple[Stage, ...]
 
 
 def targets(settings: StudySettings, places: Places) -> Iterator[Target]:
-    """Yield the models to be attacked: refits on the split, fine-tuned networks, its ensembles."""
+    """Yield the models to be attacked: refits on the split, then its ensembles."""
     ours = settings.attacks
-    whole, _ = ensemble.divided(settings, ours.split)
-    pictures = images.stage(settings, settings.dataset.image_size)
+    pictures, _ = _data(settings)
     for one in ours.models:
         refit = ensemble.member(settings, places, one, ours.split).refit
-        yield Target(one.name, refit, pictures, is_network=one.classifier is None)
-    for tuned in ours.fine_tuned:
-        made = finetuning.stage(settings, places, FineTuning(tuned), whole)
-        yield Target(tuned.name, made, features.pictures(settings, tuned.maps), is_network=True)
+        tuned = one.fine_tuned
+        seen = features.pictures(settings, tuned.maps) if tuned else pictures
+        yield Target(one.name, refit, seen, is_network=one.classifier is None)
     if ours.split in settings.ensemble.splits:
         for defined in settings.ensemble.ensembles:
             combined = ensemble.stacked(settings, places, defined, ours.split)
@@ -33,10 +53,10 @@ def targets(settings: StudySettings, places: Places) -> Iterator[Target]:
                 yield Target(name, combined, pictures, is_network=False, method=method)
 
 
-def parts(settings: StudySettings, places: Places) -> list[Stage]:
-    """Return the stages of Part C: attacks on models, transfer, defences and poisoning."""
-    whole, _ = ensemble.divided(settings, settings.attacks.split)
-    attacked = list(targets(settings, places))
+def attacked(settings: StudySettings, places: Places) -> list[Stage]:
+    """Return the stage of each attack on each model, and of what fools one shown to the others."""
+    _, whole = _data(settings)
+    every_target = list(targets(settings, places))
 
     def attacks_on(one: Target) -> dict[str, Stage]:
         return {
@@ -45,7 +65,7 @@ def parts(settings: StudySettings, places: Places) -> list[Stage]:
             if one.is_network or name == "one_pixel"
         }
 
-    by_target = [attacks_on(one) for one in attacked]
+    by_target = [attacks_on(one) for one in every_target]
     every = [stage for found in by_target for stage in found.values()]
     shown = [
         stage
@@ -53,9 +73,67 @@ def parts(settings: StudySettings, places: Places) -> list[Stage]:
         for name, stage in found.items()
         if name in SWEPT and name in WHITE_BOX
     ]
-    if shown and len(attacked) > 1:
-        every.append(transfer.stage(settings, places, shown, attacked, whole))
-    return [*every, *defending.parts(settings, places)]
+    if shown and len(every_target) > 1:
+        every.append(transfer.stage(settings, places, shown, every_target, whole))
+    return every
+
+
+def defended(settings: StudySettings, places: Places) -> list[Stage]:
+    """Return the stage of each network's defences."""
+    pictures, whole = _data(settings)
+
+    def stage(one: MemberSettings) -> Stage:
+        found = _network(settings, places, one)
+        hardened = [
+            adversarial_training.stage(
+                settings,
+                places,
+                found.training,
+                adversary,
+                pictures,
+                whole,
+                refit_of=found.refit_of,
+            )
+            for adversary in settings.defences.adversaries
+        ]
+        return defences.stage(settings, places, one.name, found.refit, hardened, pictures, whole)
+
+    return [stage(one) for one in settings.defences.networks]
+
+
+def poisonings(settings: StudySettings, places: Places) -> list[Stage]:
+    """Return the stage of all poisonings, if there is a network to be poisoned."""
+    ours, (pictures, whole) = settings.poisoning, _data(settings)
+    networks = {one.name: _network(settings, places, one) for one in ours.networks}
+    control = [(ours.kinds[-1], 0.0)] if 0 in ours.shares and ours.kinds else []
+    poisons = [(kind, share) for kind in ours.kinds for share in ours.shares if share]
+
+    def on(data: Stage) -> Poisoning:
+        return Poisoning(
+            data,
+            {
+                name: poisoned.trained_on(
+                    settings, places, one.training, data, refit_of=one.refit_of
+                )
+                for name, one in networks.items()
+            },
+        )
+
+    every = [
+        on(poisoned.stage(settings, kind, share, pictures, whole))
+        for kind, share in (*control, *poisons)
+    ]
+    clean = {name: one.refit for name, one in networks.items()}
+    return [poisoning.stage(settings, every, clean, whole)] if every and networks else []
+
+
+def parts(settings: StudySettings, places: Places) -> list[Stage]:
+    """Return the stages of Part C."""
+    return [
+        *attacked(settings, places),
+        *defended(settings, places),
+        *poisonings(settings, places),
+    ]
 
 
 def stages(settings: StudySettings, places: Places) -> list[Stage]:
@@ -68,3 +146,17 @@ def attacks(request: StudyRequest = StudyRequest()) -> Results:
     """Attack the models, show what fools one to the others, and check the attacks themselves."""
     chosen = parts if sharing() else stages
     return run_stages(chosen(request.settings, request.places), request.places)
+
+
+def _data(settings: StudySettings) -> tuple[Stage, Stage]:
+    """Return the stages of the images, and of the split that is attacked."""
+    pictures = images.stage(settings, settings.dataset.image_size)
+    whole, _ = ensemble.divided(settings, settings.attacks.split)
+    return pictures, whole
+
+
+def _network(settings: StudySettings, places: Places, one: MemberSettings) -> Network:
+    member = ensemble.member(settings, places, one, settings.attacks.split)
+    what = training.of_member(settings, one)
+    refit_of = tuple(member.folds) if what.recipe.selection == "val_loss" else ()
+    return Network(what, member.refit, refit_of)

@@ -9,6 +9,7 @@ from flowers17.config import AttackName, AttackSettings, Places, StudySettings
 from flowers17.learners.devices import chosen_device
 from flowers17.prediction.models import Loader
 from flowers17.stages import Job, Stage
+from tasks.long_work import long_work
 
 WHITE_BOX: tuple[AttackName, ...] = ("fgsm", "pgd", "targeted", "jsma")
 TOWARDS_TARGETS: tuple[AttackName, ...] = ("targeted", "jsma")
@@ -57,9 +58,7 @@ def stage(
         inputs={"model": target.model, "images": target.images, "split": split},
         resources=target.resources(places),
         optional=target.model.optional,
-        isolated=True,
-        timeout_s=14 * 24 * 3600,
-        tags=("attack", "gpu") if device == "gpu" else ("attack",),
+        **long_work("attack", device),
     )
 
 

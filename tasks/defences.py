@@ -8,6 +8,7 @@ import numpy as np
 from flowers17.config import DefenceSettings, DetectorSettings, Places, StudySettings
 from flowers17.learners.devices import chosen_device
 from flowers17.stages import Job, Stage
+from tasks.long_work import long_work
 
 if TYPE_CHECKING:
     import keras
@@ -48,9 +49,7 @@ def stage(
             f"against {one.name}": stage
             for one, stage in zip(ours.adversaries, hardened, strict=True)
         },
-        isolated=True,
-        timeout_s=14 * 24 * 3600,
-        tags=("attack", "gpu") if device == "gpu" else ("attack",),
+        **long_work("attack", device),
     )
 
 

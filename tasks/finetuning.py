@@ -16,7 +16,9 @@ from flowers17.config import (
 )
 from flowers17.learners.devices import chosen_device, chosen_precision
 from flowers17.stages import Job, Stage
+from flowers17.transfer.weights import extractor_facts
 from tasks import activations, features, trained, weights
+from tasks.long_work import long_work
 
 if TYPE_CHECKING:
     import keras
@@ -118,9 +120,7 @@ def stage(
         inputs=inputs,
         resources=weights_from.resources,
         optional=weights_from.optional,
-        isolated=True,
-        timeout_s=14 * 24 * 3600,
-        tags=("training", "gpu") if device == "gpu" else ("training",),
+        **long_work("training", device),
     )
 
 
@@ -158,17 +158,18 @@ def build(job: Job) -> Mapping[str, Any]:
     prepare(config["device"], config["precision"], seed)
     # The backend reads the device when it is imported, which the modules below do.
     from flowers17.learners.training import train
-    from flowers17.transfer.fine_tuning import over_images
+    from flowers17.transfer.fine_tuning import head_of, over_images
 
     examples, recipe = _examples(job), trained.recipe(job)
-    lower, network = _networks(job, seed)
-    computed = config["way"] == "computed"
-    model = over_images(lower, network, config["extractor"]) if computed else network
+    lower, network = _networks(job, examples, seed)
+    model = over_images(lower, network, config["extractor"]) if lower else network
+    n_parameters = extractor_facts(config["extractor"]).n_parameters
+    n_parameters += int(head_of(network).count_params())
     described = {
         **{name: value for name, value in config.items() if name not in ("head", "weights")},
         **config["head"],
         "recipe": recipe.model_dump(mode="json"),
-        "n_parameters": int(lower.count_params() + network.count_params()),
+        "n_parameters": n_parameters,
         "n_trainable": sum(int(np.prod(one.shape)) for one in network.trainable_weights),
         "random_weights": config["weights"]["kind"] == "random",
     }
@@ -177,7 +178,7 @@ def build(job: Job) -> Mapping[str, Any]:
         model,
         examples,
         recipe,
-        config["augmentation"] if computed else "none",
+        config["augmentation"] if lower else "none",
         seed=derived_seed(seed, "phase", config["phase"]),
         folder=job.unfinished,
         watch=watched.after_batch,
@@ -187,19 +188,28 @@ def build(job: Job) -> Mapping[str, Any]:
     return trained.publish(job, described, network, done, proba)
 
 
-def _networks(job: Job, seed: int) -> tuple["keras.Model", "keras.Model"]:
-    """Return the frozen part, and the network to train; phase B begins with phase A's head."""
+def _networks(
+    job: Job, examples: "Examples", seed: int
+) -> tuple["keras.Model | None", "keras.Model"]:
+    """Return the frozen part, None where what it gives is stored, and the network to train.
+
+    Phase B begins with phase A's head.
+    """
     from flowers17.learners.stored import load
     from flowers17.transfer.fine_tuning import cut, head_of, network
 
     config = job.config
-    extractor = weights.extractor(job)
-    map_shape = tuple(extractor.output_shape[1:])
-    lower, upper = cut(extractor, config["extractor"], config["unfrozen_from"])
+    computes = config["way"] == "computed"
+    lower = upper = None
+    map_shape = tuple(examples.inputs.shape[1:])
+    if computes or config["unfrozen_from"]:
+        extractor = weights.extractor(job)
+        map_shape = tuple(extractor.output_shape[1:])
+        lower, upper = cut(extractor, config["extractor"], config["unfrozen_from"])
     made = network(
         upper,
         map_shape,
-        len(job.inputs["split"].json("classes")),
+        examples.n_classes,
         pooling=config["pooling"],
         units=config["units"],
         head=HeadSettings.model_validate(config["head"]),
@@ -208,7 +218,7 @@ def _networks(job: Job, seed: int) -> tuple["keras.Model", "keras.Model"]:
     )
     if "phase-a" in job.inputs:
         load(head_of(made), job.inputs["phase-a"], "run finetune")
-    return lower, made
+    return lower if computes else None, made
 
 
 def _examples(job: Job) -> "Examples":
@@ -246,7 +256,7 @@ def _probabilities(
     model: "keras.Model", examples: "Examples", recipe: RecipeSettings
 ) -> np.ndarray:
     """Return class probabilities of all images, float32 (n, n_classes)."""
-    from flowers17.learners.training import probabilities
+    from flowers17.learners.evaluation import probabilities
 
     if examples.mirrored is None:
         flips = recipe.flips_at_test and examples.are_images

@@ -19,6 +19,7 @@ from flowers17.learners.devices import chosen_device, chosen_precision
 from flowers17.learners.networks import builder_of
 from flowers17.stages import Job, Stage
 from tasks import trained
+from tasks.long_work import long_work
 
 
 @dataclass(frozen=True)
@@ -94,9 +95,7 @@ def stage(
         seed=settings.seed,
         inputs={"images": images, "split": split, **trained.fold_inputs(refit_of)},
         resources=resources,
-        isolated=True,
-        timeout_s=14 * 24 * 3600,
-        tags=("training", "gpu") if device == "gpu" else ("training",),
+        **long_work("training", device),
     )
 
 
@@ -123,8 +122,9 @@ def build(job: Job, adversary: Callable[..., Any] | None = None) -> Mapping[str,
     prepare(config["device"], config["precision"], seed)
     # The backend reads the device when it is imported, which the modules below do.
     from flowers17.learners.description import layer_table, n_operations
+    from flowers17.learners.evaluation import probabilities
     from flowers17.learners.networks import build as network
-    from flowers17.learners.training import Examples, probabilities, train
+    from flowers17.learners.training import Examples, train
 
     images = job.inputs["images"].array("images")
     labels, validation = split.array("labels"), split.array("validation")

@@ -11,6 +11,7 @@ from flowers17.learners.devices import chosen_device
 from flowers17.learners.images import scaled
 from flowers17.stages import Job, Stage
 from tasks.attack import Target, loader_of
+from tasks.long_work import long_work
 
 if TYPE_CHECKING:
     from flowers17.prediction.attacked import Attacked
@@ -47,9 +48,7 @@ def stage(
         },
         resources={name: path for one in targets for name, path in one.resources(places).items()},
         tolerant=True,
-        isolated=True,
-        timeout_s=14 * 24 * 3600,
-        tags=("attack", "gpu") if device == "gpu" else ("attack",),
+        **long_work("attack", device),
     )
 
 

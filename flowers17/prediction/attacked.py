@@ -21,7 +21,7 @@ AT_ONCE = 32
 
 
 class Attacked:
-    """The model of an artifact of stage `training`, `fitted` or `stacking`, under attack.
+    """The model of an artifact of a stage of `catalogue.KINDS`, under attack.
 
     Images of another size than the model takes are resized, as an attacker's would be.
     method: of an ensemble, how its members are combined; None or `chosen`: as its study chose.

@@ -13,7 +13,7 @@ from flowers17.request import request_from
 from flowers17.robustness.defences import REFUSED
 from flowers17.robustness.poisoning import patched
 from flowers17.stages import ensure, in_order
-from flows import defending
+from flows import attacks
 from tasks import report
 from tests.support.tiny_training import prepared
 
@@ -29,6 +29,8 @@ SETTINGS = (
     # The last epoch is kept, so that no folds have to find one.
     "learners.recipe={epochs: 5, learning_rate: 0.1, batch_size: 8, selection: last}",
     "learners.precision=float32",
+    "attacks.models=[]",
+    "ensemble.ensembles=[]",
     "attacks.n_images=10",
     "attacks.pgd_steps=2",
     "attacks.images_per_batch=5",
@@ -51,7 +53,7 @@ def _built(root: Path) -> Built:
     done: dict[str, Reference | None] = {}
     new: list[str] = []
     request = request_from(SETTINGS, store=root, device="cpu")
-    parts = defending.parts(request.settings, request.places)
+    parts = attacks.parts(request.settings, request.places)
     for stage in in_order([report.stage(request.settings, parts, label="report on defences")]):
         given = {name: done[one.label] for name, one in stage.inputs.items()}
         outcome = ensure(stage, given, store)
