@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -42,6 +42,9 @@ _OF_ATTACKS = re.compile(
     r"attack \S+ on |transfer, |defences of |.+ against \S+ \S+, |poisoning, |"
     r".*\bsplit, (not poisoned|\S+ % (labels flipped|with a patch))$"
 )
+
+
+Network = TypeVar("Network", Training, FineTuning)
 
 
 @dataclass(frozen=True)
@@ -201,11 +204,7 @@ class ReportInputs:
         Raises InvalidInput if a result disagrees with its own predictions.
         """
         every = [training(artifact) for artifact in self.stage("training")]
-        found = [one for one in every if not one.of_an_ensemble]
-        for one in found if self.images and self.splits else ():
-            correct = self._correct(one.artifact, one.score.split, one.predicted)
-            self._check(one.artifact, one.score, correct)
-        return found
+        return [self._checked(one) for one in every if not one.of_an_ensemble]
 
     def training(self, learner: str, augmentation: str) -> Training | None:
         """Return the training by the study's recipe on the report's split, if there is one."""
@@ -242,12 +241,15 @@ class ReportInputs:
         Raises InvalidInput if a result disagrees with its own predictions.
         """
         every = [fine_tuning(artifact) for artifact in self.stage("finetuning")]
-        found = [one for one in every if not one.of_an_ensemble]
-        for one in found if self.images and self.splits else ():
-            self._check(one.artifact, one.score, self.correct_of_tuned(one))
-        return found
+        return [self._checked(one) for one in every if not one.of_an_ensemble]
 
-    def correct_of_tuned(self, one: FineTuning) -> np.ndarray:
+    def _checked(self, one: Network) -> Network:
+        """Return a network whose count of correct answers is that of its predictions."""
+        if self.images and self.splits:
+            self._check(one.artifact, one.score, self.correct_of(one))
+        return one
+
+    def correct_of(self, one: Training | FineTuning) -> np.ndarray:
         """Return whether each held-out image was classified correctly, bool (n_validation,)."""
         return self._correct(one.artifact, one.score.split, one.predicted)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from flowers17.reporting.cells import mean_cell, spread_cell
 from flowers17.reporting.collect import ReportInputs
 from flowers17.reporting.ensemble_cells import (
     capital,
@@ -12,7 +13,6 @@ from flowers17.reporting.ensemble_cells import (
     is_the_studys,
     learner_of,
     made_of,
-    mean_cells,
     member_title,
     members_of,
     method_title,
@@ -255,7 +255,7 @@ def _mean_row(
     for by in ("refit", "average"):
         over = over_repeats(one.score(getattr(found, by)) for one, found in same)
         if over:
-            cells += mean_cells(over, reference if by == "refit" else None)
+            cells += [mean_cell(over, reference if by == "refit" else None), spread_cell(over)]
     between = mean_difference(
         [(found.refit - found.average) / len(one.rows) for one, found in same],
         n_train=min(one.n_train for one, _ in same),

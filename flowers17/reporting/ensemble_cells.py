@@ -8,10 +8,10 @@ from flowers17.reporting.collect import ReportInputs
 from flowers17.reporting.ensemble_records import Ensemble
 from flowers17.reporting.feature_tables import trained_tag
 from flowers17.reporting.learner_cells import augmentation_title, learner_title
-from flowers17.reporting.metrics import MeanSpread, accuracy_interval
+from flowers17.reporting.metrics import accuracy_interval
 from flowers17.reporting.records import recipe_tag
 from flowers17.reporting.reference import CLASSIFIERS, IMAGE_SIZE, TABLE_5
-from flowers17.reporting.tables import EMPTY, Cell
+from flowers17.reporting.tables import Cell
 
 _METHODS = {
     "average": "average",
@@ -192,12 +192,6 @@ def count_cell(
     """Return the cell of an accuracy, with its interval."""
     share = n_correct / n
     return Cell(f"{share:.3f}", share, accuracy_interval(n_correct, n), reference, source)
-
-
-def mean_cells(over: MeanSpread, reference: float | None = None) -> tuple[Cell, Cell]:
-    """Return the cells of a mean over splits and of its standard deviation."""
-    spread = EMPTY if over.spread is None else Cell(f"{over.spread:.3f}", over.spread)
-    return Cell(f"{over.mean:.3f}", over.mean, over.interval, reference), spread
 
 
 def data_notes(inputs: ReportInputs, tags: Sequence[str] = ()) -> tuple[str, ...]:

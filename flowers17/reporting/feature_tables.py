@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from flowers17.config import CombinationSettings, FeatureMapSettings
+from flowers17.reporting.cells import integer_cell, mean_cell, spread_cell
 from flowers17.reporting.collect import ReportInputs
 from flowers17.reporting.metrics import Interval, within
 from flowers17.reporting.records import Evaluation, Score
@@ -222,13 +223,14 @@ def _beyond_row(inputs: ReportInputs, combination: CombinationSettings, group: s
         reason = inputs.reason_missing(names, combination.classifier)
         return Row((*head, *[EMPTY] * 5), group, missing=reason)
     over, source = found.repeated, found.artifact.reference
-    mean = spread = count = EMPTY
-    if over:
-        mean = Cell(f"{over.mean:.3f}", over.mean, over.interval, BEST_OF_TABLE_8, source)
-        count = Cell(str(over.n_splits), over.n_splits)
-        if over.spread is not None:
-            spread = Cell(f"{over.spread:.3f}", over.spread, artifact=source)
-    cells = (*head, mean, spread, count, _accuracy(found, "clean"), _accuracy(found, "report"))
+    cells = (
+        *head,
+        mean_cell(over, BEST_OF_TABLE_8, source),
+        spread_cell(over, source),
+        integer_cell(over.n_splits if over else None),
+        _accuracy(found, "clean"),
+        _accuracy(found, "report"),
+    )
     return Row(cells, group, trained_tag(found.random_weights))
 
 

@@ -1,8 +1,9 @@
 """Tables 9b and 9c: fine-tuned networks over repeated clean splits."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from flowers17.config import FineTunedSettings
+from flowers17.reporting.cells import integer_cell, mean_cell, selection_notes, spread_cell
 from flowers17.reporting.collect import ReportInputs
 from flowers17.reporting.feature_tables import thousands
 from flowers17.reporting.finetuning_cells import (
@@ -57,26 +58,13 @@ def tuned_table(inputs: ReportInputs) -> Table:
         lead="Accuracy over repeated splits that keep near-duplicates on one side, the honest "
         f"measure. The study’s best is {BEST_OF_TABLE_9:.3f}, on its one split.",
         notes=(
-            *_selection_notes(made),
+            *selection_notes(one.recipe for one in made),
             "Repeated splits share most of their images; the intervals use the corrected variance "
             "of Nadeau and Bengio (2003). The trainings behind a mean are in Table 9c.",
             *way_notes(made),
             *recipe_notes(inputs, made),
         ),
     )
-
-
-def _selection_notes(made: Sequence[FineTuning]) -> Iterator[str]:
-    kinds = {one.recipe.selection for one in made}
-    if kinds == {"last"}:
-        yield "The weights are those of the last epoch: no validation image chooses it."
-    elif kinds:
-        yield (
-            "The epoch kept is the one with the lowest loss on the validation images, which "
-            "flatters the numbers a little."
-        )
-    if any(one.recipe.flips_at_test for one in made):
-        yield "Probabilities are the mean of those of an image and of its mirror image."
 
 
 def _row(inputs: ReportInputs, asked: FineTunedSettings) -> Row:
@@ -91,10 +79,10 @@ def _row(inputs: ReportInputs, asked: FineTunedSettings) -> Row:
     between = _difference(by_phase["a"], by_phase["b"])
     cells = (
         title,
-        _mean(last, BEST_OF_TABLE_9),
-        EMPTY if not last or last.spread is None else Cell(f"{last.spread:.3f}", last.spread),
-        Cell(str(last.n_splits), last.n_splits) if last else EMPTY,
-        _mean(first),
+        mean_cell(last, BEST_OF_TABLE_9),
+        spread_cell(last),
+        integer_cell(last.n_splits if last else None),
+        mean_cell(first),
         Cell(signed(between.mean), between.mean, between.interval) if between else EMPTY,
         Cell(str(one.input_size), one.input_size, artifact=source),
         Cell(one.unfrozen_from) if one.unfrozen_from else EMPTY,
@@ -102,10 +90,6 @@ def _row(inputs: ReportInputs, asked: FineTunedSettings) -> Row:
     )
     missing = "" if last else f"phase B: {reason_untuned(inputs, asked.name, ', phase b, ')}"
     return Row(cells, tag=tag_of([*by_phase["a"], *by_phase["b"]]), missing=missing)
-
-
-def _mean(over: MeanSpread | None, reference: float | None = None) -> Cell:
-    return Cell(f"{over.mean:.3f}", over.mean, over.interval, reference) if over else EMPTY
 
 
 def _difference(first: Sequence[FineTuning], last: Sequence[FineTuning]) -> MeanSpread | None:
@@ -178,7 +162,7 @@ def _split_row(
         accuracy_cell(before),
         number_cell(after.validation_loss if after else None),
         number_cell(after.train_accuracy if after else None),
-        *(EMPTY if count is None else Cell(str(count), count) for count in counts),
+        *(integer_cell(count) for count in counts),
         *kept,
     )
     missing = "" if after else reason_untuned(inputs, asked.name, f", phase b, {split} split")

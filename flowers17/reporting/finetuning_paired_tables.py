@@ -104,7 +104,7 @@ def _differences(inputs: ReportInputs, maps: FeatureMapSettings) -> Iterator[Dif
     for question, title, one, another in pairs:
         first, second = made(*one), made(*another)
         if first and second:
-            test = mcnemar(inputs.correct_of_tuned(first), inputs.correct_of_tuned(second))
+            test = mcnemar(inputs.correct_of(first), inputs.correct_of(second))
             study = _study_difference(maps.extractor, one, another)
             yield Difference(maps, question, title, first, second, study, test)
 

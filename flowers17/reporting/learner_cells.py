@@ -75,17 +75,6 @@ def reason_untrained(inputs: ReportInputs, *starts: str) -> str:
     return next(found, "no result was made")
 
 
-def selection_notes(made: Sequence[Training]) -> tuple[str, ...]:
-    if not made:
-        return ()
-    if any(one.recipe.selection == "val_loss" for one in made):
-        return (
-            "The epoch kept is the one with the lowest loss on the validation images, which "
-            "flatters the numbers a little.",
-        )
-    return ("The weights are those of the last epoch: no validation image chooses it.",)
-
-
 def comparison_notes(inputs: ReportInputs, made: Sequence[Training | None]) -> Iterable[str]:
     if inputs.data_differences_in_short:
         yield (

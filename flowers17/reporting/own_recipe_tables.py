@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from flowers17.reporting.cells import integer_cell, mean_cell, selection_notes, spread_cell
 from flowers17.reporting.collect import ReportInputs
 from flowers17.reporting.feature_tables import thousands
 from flowers17.reporting.learner_cells import (
@@ -12,7 +13,6 @@ from flowers17.reporting.learner_cells import (
     learner_title,
     number_cell,
     reason_untrained,
-    selection_notes,
 )
 from flowers17.reporting.records import Training, over_repeats
 from flowers17.reporting.reference import (
@@ -48,7 +48,7 @@ def own_table(inputs: ReportInputs) -> Table:
         lead="Validation accuracy over repeated splits that keep near-duplicates on one side. The "
         f"study’s best single network reaches {BEST_SINGLE_NETWORK:.3f}, on its one split.",
         notes=(
-            *selection_notes(made),
+            *selection_notes(one.recipe for one in made),
             "Operations are floating-point ones of one forward pass. A training’s are 3 × forward "
             "× images × the squared resolution of each epoch; the last column sets them "
             f"against the study’s Mk-3, {N_TRAINING_IMAGES:,} images, {AUGMENTED_EPOCHS} epochs.",
@@ -73,18 +73,13 @@ def _own_row(inputs: ReportInputs, name: str, kinds: Sequence[str]) -> Row:
             (title, *[EMPTY] * (6 + len(kinds))), missing=reason_untrained(inputs, f"{name} best, ")
         )
     first, over = made[0], over_repeats(one.score for one in made)
-    mean = spread = count = EMPTY
-    if over:
-        mean = Cell(f"{over.mean:.3f}", over.mean, over.interval, BEST_SINGLE_NETWORK)
-        count = Cell(str(over.n_splits), over.n_splits)
-        spread = EMPTY if over.spread is None else Cell(f"{over.spread:.3f}", over.spread)
     of_kind = {one.score.kind: one for one in reversed(made)}
     source, cost = first.artifact.reference, relative_cost(inputs, first)
     cells = (
         title,
-        mean,
-        spread,
-        count,
+        mean_cell(over, BEST_SINGLE_NETWORK),
+        spread_cell(over),
+        integer_cell(over.n_splits if over else None),
         *(accuracy_cell(of_kind.get(kind)) for kind in kinds),
         Cell(thousands(first.n_parameters), first.n_parameters, artifact=source),
         Cell(operations_text(first.n_operations), first.n_operations, artifact=source),
@@ -143,7 +138,7 @@ def own_splits_table(inputs: ReportInputs) -> Table:
         ),
         tuple(rows),
         lead="Each split is a training of its own, with 95 % intervals.",
-        notes=selection_notes(made),
+        notes=tuple(selection_notes(one.recipe for one in made)),
     )
 
 
@@ -154,8 +149,8 @@ def _split_row(made: Training) -> Row:
         accuracy_cell(made),
         number_cell(made.validation_loss, None, made),
         number_cell(made.train_accuracy, None, made),
-        Cell(str(score.n_train), score.n_train),
-        Cell(str(score.n_validation), score.n_validation),
+        integer_cell(score.n_train),
+        integer_cell(score.n_validation),
         *epoch_cells(made),
     )
     return Row(cells, learner_title(made.learner))
