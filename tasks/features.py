@@ -17,7 +17,7 @@ def stage(settings: StudySettings, places: Places, one: FeatureMapSettings) -> S
         "features",
         f"features {one.name}",
         "tasks.features:build",
-        described(settings, one, weights_from),
+        described(settings, one, weights_from) | {"mirrored": one.mirrored},
         seed=settings.seed if weights_from.are_random else None,
         inputs={"images": pictures(settings, one), **weights_from.inputs},
         resources=weights_from.resources,
@@ -70,6 +70,7 @@ def build(job: Job) -> Mapping[str, Any]:
         extractor=config["extractor"],
         input_size=config["input_size"],
         pooling=config["pooling"],
+        mirrored=config["mirrored"],
         progress=lambda done, total: job.progress(done, total, "images"),
     )
     job.save_array("features", features)

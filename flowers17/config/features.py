@@ -24,6 +24,9 @@ class FeatureMapSettings(Model):
     pooling: Literal["flatten", "average"] = Field(
         "flatten", description="the whole feature map, or its global average"
     )
+    mirrored: bool = Field(
+        False, description="the mean of the features of an image and of its mirror image"
+    )
 
     @property
     def name(self) -> str:
@@ -32,6 +35,7 @@ class FeatureMapSettings(Model):
         parts = [self.extractor + size]
         parts += ["original"] if self.pixels == "original" else []
         parts += ["average"] if self.pooling == "average" else []
+        parts += ["mirrored"] if self.mirrored else []
         return "-".join(parts)
 
 

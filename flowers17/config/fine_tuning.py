@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from flowers17.config.base import Model
 from flowers17.config.features import FeatureMapSettings
@@ -35,6 +35,15 @@ class FineTunedSettings(Model):
     recipe: Literal["report", "best"] = Field(
         "report", description="how it is trained: as in the study, or by our own recipe"
     )
+
+    @model_validator(mode="after")
+    def _sees_one_picture_at_a_time(self) -> "FineTunedSettings":
+        if self.maps.mirrored:
+            raise ValueError(
+                "maps.mirrored: expected false for a network to fine-tune, got true; set "
+                "fine_tuning.own_augmentation to `mirrored`, which our own recipe reads"
+            )
+        return self
 
     @property
     def name(self) -> str:

@@ -46,6 +46,7 @@ class FeatureMap:
                 extractor=self._config["extractor"],
                 input_size=self._config["input_size"],
                 pooling=self._config["pooling"],
+                mirrored=self._config.get("mirrored", False),
             )
 
         return np.asarray(block.once(f"features {self._artifact.reference.key}", features))

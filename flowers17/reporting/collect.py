@@ -360,6 +360,7 @@ class ReportInputs:
         parts = [f"{one.input_size} px"] if one.input_size else []
         parts += ["originals"] if one.pixels == "original" else []
         parts += ["averaged"] if one.pooling == "average" else []
+        parts += ["both ways round"] if one.mirrored else []
         title = EXTRACTORS.get(one.extractor, one.extractor)
         return f"{title} ({', '.join(parts)})" if parts else title
 

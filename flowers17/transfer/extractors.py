@@ -59,13 +59,15 @@ def feature_maps(
     extractor: str,
     input_size: int,
     pooling: Literal["flatten", "average"] = "flatten",
+    mirrored: bool = False,
     batch_size: int = BATCH_SIZE,
     progress: Callable[[int, int], None] | None = None,
 ) -> np.ndarray:
     """Return one row of features an image: float32 (n, h·w·c), or (n, c) if averaged.
 
     images: uint8 (n, s, s, 3), of any s; resized to `input_size` where they differ and scaled as
-    the network expects. progress: told (images done, images in all) after every batch.
+    the network expects. mirrored: whether to give the mean of an image's features and its mirror
+    image's. progress: told (images done, images in all) after every batch.
     The same batch size gives the same bytes; another one differs by float rounding at most.
     Raises InvalidInput for other shapes or types, and for features that are not finite.
     """
@@ -88,11 +90,10 @@ def feature_maps(
         stop = min(start + n_in_batch, n)
         batch = np.zeros((n_in_batch, input_size, input_size, 3), np.float32)
         batch[: stop - start] = resized(images[start:stop], input_size)
-        maps = model.predict_on_batch(preprocess(batch))[: stop - start]
-        if pooling == "average":
-            features[start:stop] = maps.mean(axis=(1, 2), dtype=np.float64)
-        else:
-            features[start:stop] = maps.reshape(stop - start, -1)
+        # Copies, since scaling may be in place.
+        views = (batch, batch[:, :, ::-1].copy()) if mirrored else (batch,)
+        found = [_pooled(model.predict_on_batch(preprocess(one)), pooling) for one in views]
+        features[start:stop] = np.mean(found, axis=0)[: stop - start]
         if progress is not None:
             progress(stop, n)
     if not np.isfinite(features).all():
@@ -101,6 +102,12 @@ def feature_maps(
             "its weights are damaged: replace the weight file"
         )
     return features
+
+
+def _pooled(maps: np.ndarray, pooling: Literal["flatten", "average"]) -> np.ndarray:
+    if pooling == "average":
+        return maps.mean(axis=(1, 2), dtype=np.float64)
+    return maps.reshape(len(maps), -1)
 
 
 def resized(images: np.ndarray, size: int) -> np.ndarray:

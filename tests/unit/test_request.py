@@ -101,6 +101,10 @@ class TestWrongValues:
             ("features.table=[{extractor: resnet}]", "got 'resnet'"),
             ("features.table=[{extractor: vgg16, size: 3}]", "set.features.table.0.size"),
             ("features.table=vgg16", "valid tuple"),
+            (
+                "fine_tuning.own=[{maps: {extractor: mobilenet, mirrored: true}}]",
+                "set fine_tuning.own_augmentation to `mirrored`",
+            ),
             ("features.weights=imagnet", "'imagenet' or 'random', got 'imagnet'"),
             ("seed", "expected KEY=VALUE, got 'seed'"),
             ("=3", "expected KEY=VALUE, got '=3'"),

@@ -103,6 +103,18 @@ def test_average_is_the_mean_over_places(images: np.ndarray) -> None:
     np.testing.assert_allclose(average, maps.mean(axis=1), rtol=1e-5, atol=1e-6)
 
 
+def test_mirrored_is_the_mean_of_an_image_and_its_mirror_image(images: np.ndarray) -> None:
+    model = build_extractor("mobilenet", input_size=64, weights_path=None, seed=1)
+    options: dict[str, Any] = {"extractor": "mobilenet", "input_size": 64, "pooling": "average"}
+    one, other = (
+        feature_maps(model, np.ascontiguousarray(seen), **options)
+        for seen in (images, images[:, :, ::-1])
+    )
+    assert np.abs(one - other).max() > 1e-3
+    both = feature_maps(model, images, mirrored=True, **options)
+    np.testing.assert_allclose(both, (one + other) / 2, rtol=1e-5, atol=1e-6)
+
+
 def test_progress_counts_the_images(network: Any, images: np.ndarray) -> None:
     told: list[tuple[int, int]] = []
     _features(network, images, batch_size=3, progress=lambda done, all_: told.append((done, all_)))
