@@ -12,6 +12,7 @@ from flowers17.config import (
     DetectorSettings,
     EnsembleDefinition,
     EnsembleSettings,
+    ExtractorName,
     FeatureMapSettings,
     FeatureSettings,
     FilterSettings,
@@ -46,6 +47,13 @@ BASELINE = MemberSettings(learner="baseline", augmentation="none")
 
 BEST_RECIPE = LearnersSettings().best_recipe
 FINE_TUNING = FineTuningSettings()
+
+
+def _averaged(extractor: ExtractorName, input_size: int, **rest: Any) -> FeatureMapSettings:
+    """Return the averaged features of an image and its mirror image."""
+    return FeatureMapSettings(
+        extractor=extractor, input_size=input_size, pooling="average", mirrored=True, **rest
+    )
 
 
 def _shorter(epochs_a: int, epochs_b: int, **rest: Any) -> FineTuningSettings:
@@ -183,7 +191,15 @@ _QUICK = StudySettings(
     ),
 )
 
-_TOGETHER = (MOBILENET_224, XCEPTION_299)
+_TOGETHER = (
+    _averaged("mobilenet", 224, pixels="original"),
+    _averaged("mobilenet", 320, pixels="original"),
+    _averaged("xception", 299, pixels="original"),
+    _averaged("vgg16", 224, pixels="original"),
+)
+# What 128 × 128 pixels hold, upsampled; and networks whose own input is that small.
+_UPSAMPLED = (_averaged("mobilenet", 224), _averaged("xception", 299), _averaged("vgg16", 224))
+_SMALL = tuple(_averaged(name, 128) for name in ("mobilenet", "xception", "vgg16"))
 
 _BEST = StudySettings(
     dataset=DatasetSettings(source="oxford17"),
@@ -192,9 +208,11 @@ _BEST = StudySettings(
     features=FeatureSettings(
         combinations=(
             CombinationSettings(maps=_TOGETHER),
-            CombinationSettings(maps=_TOGETHER, search=True),
-            CombinationSettings(maps=_TOGETHER, classifier="svm"),
             CombinationSettings(maps=_TOGETHER, n_components=256),
+            *(
+                CombinationSettings(maps=maps, classifier="svm", search=True)
+                for maps in (_TOGETHER, _UPSAMPLED, _SMALL)
+            ),
         )
     ),
     ensemble=EnsembleSettings(
@@ -205,8 +223,10 @@ _BEST = StudySettings(
                     MemberSettings(learner="residual", recipe="best"),
                     MemberSettings(classifier="logistic_regression", maps=_TOGETHER),
                     MemberSettings(classifier="svm", maps=_TOGETHER),
-                    MemberSettings(classifier="logistic_regression", maps=(MOBILENET_224,)),
-                    MemberSettings(classifier="logistic_regression", maps=(XCEPTION_299,)),
+                    *(
+                        MemberSettings(classifier="logistic_regression", maps=(one,))
+                        for one in _TOGETHER
+                    ),
                 ),
             ),
         ),
