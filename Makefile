@@ -36,8 +36,10 @@ setup: $(VENV)/.ready-to-run
 $(VENV)/bin/python:
 	sh .ci/python -m venv $(VENV)
 
-$(VENV)/.ready-to-run: requirements/run.txt pyproject.toml | $(VENV)/bin/python
+# The pip that comes with Python 3.11 loses the pin of a package that another wants with extras.
+$(VENV)/.ready-to-run: requirements/pip.txt requirements/run.txt pyproject.toml | $(VENV)/bin/python
 	@echo "installing the pinned requirements into $(VENV) (once, some minutes)"
+	$(PIP) --require-hashes -r requirements/pip.txt
 	$(PIP) --require-hashes -r requirements/run.txt
 	$(PIP) --no-deps --no-build-isolation -e .
 	@touch $@
@@ -53,6 +55,10 @@ lock: $(VENV)/bin/python
 	  --no-annotate --upgrade pyproject.toml -o requirements/run.txt
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	  --no-annotate pyproject.toml --extra dev --extra onnx -c requirements/run.txt -o requirements/dev.txt
+	echo pip | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+	  --no-annotate --upgrade - -o requirements/pip.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+	  --no-annotate pyproject.toml --extra gpu -c requirements/run.txt -o requirements/gpu.txt
 
 clean:
 	rm -rf $(VENV) *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -20,7 +20,10 @@ from tests.support.processes import eventually, kill, python
 from tests.support.serving import COMMAND, SMALL, Serving, flowers17, processes
 
 pytestmark = [pytest.mark.server, pytest.mark.slow]
-FLOWS = ("attacks", "dataset", "ensemble", "features", "finetune", "learners", "report", "study")
+FLOWS = (
+    *("attacks", "dataset", "ensemble", "features", "finetune", "learners", "report", "study"),
+    "sweep",
+)
 
 
 @pytest.fixture(scope="module")
@@ -175,6 +178,21 @@ class TestRuns:
         again = _started(serving, "features")
         serving.reaches(again, "COMPLETED")
         _shows(serving, again, dict.fromkeys(serving.tasks(first), "Cached"))
+
+    def test_a_schedule_starts_one_by_itself(self, serving: Serving) -> None:
+        deployment = serving.deployment("dataset")["id"]
+        path = f"deployments/{deployment}/schedules"
+        every = {"schedule": {"interval": 20}, "active": True}
+        (made,) = serving.client.post(path, json=[every]).raise_for_status().json()
+        wanted = {"flow_runs": {"deployment_id": {"any_": [deployment]}}}
+
+        def completed() -> bool:
+            found = serving.client.post("flow_runs/filter", json=wanted).json()
+            ended = [one for one in found if one["state_type"] == "COMPLETED"]
+            return any("auto-scheduled" in one["tags"] for one in ended)
+
+        assert eventually(completed, 120), serving.worker_log()
+        serving.client.delete(f"{path}/{made['id']}").raise_for_status()
 
     def test_killed_are_brought_back_by_the_button_retry(self, serving: Serving) -> None:
         flow_run_id = _killed_while_extracting(serving, 21)
