@@ -29,13 +29,13 @@ def plan(stages: Sequence[Stage], store: Store) -> list[Step]:
     known: dict[str, Reference | None] = {}
     steps = []
     for stage in stages:
-        pending = [name for name, one in stage.inputs.items() if known[one.label] is None]
-        inputs = {name: known[one.label] for name, one in stage.inputs.items()}
+        pending = [name for name, one in stage.inputs.items() if known[one.title] is None]
+        inputs = {name: known[one.title] for name, one in stage.inputs.items()}
         found = existing(stage, inputs, store) if stage.tolerant or not pending else None
-        known[stage.label] = found.reference if found else None
+        known[stage.title] = found.reference if found else None
         if found:
             steps.append(
-                Step(stage.label, stage.name, "reuse", ("whole in the store",), found.reference.key)
+                Step(stage.title, stage.name, "reuse", ("whole in the store",), found.reference.key)
             )
             continue
         before = earlier.get((stage.name, stage.label))
@@ -43,7 +43,7 @@ def plan(stages: Sequence[Stage], store: Store) -> list[Step]:
         why += [f"input {name} would be built anew" for name in pending]
         if not why:
             why = ["damaged or deleted" if before else "never built"]
-        steps.append(Step(stage.label, stage.name, "run", tuple(why)))
+        steps.append(Step(stage.title, stage.name, "run", tuple(why)))
     return steps
 
 

@@ -161,20 +161,38 @@ def request_from(assignments: Iterable[str] = (), **values: Any) -> StudyRequest
     A VALUE is read as YAML: `--set seed=3 --set features.classifiers.svm.C=1.0`.
     Raises InvalidSettings if a key is unknown, or a value malformed or out of its range.
     """
-    overrides: dict[str, Any] = {}
+    pairs = []
     for assignment in assignments:
         key, equals, text = assignment.partition("=")
         if not (key and equals):
             raise InvalidSettings(f"--set: expected KEY=VALUE, got {assignment!r}")
-        level = overrides
+        pairs.append((key, yaml_value("--set", key, text)))
+    overrides = nested("--set", pairs)
+    given = {name: value for name, value in values.items() if value is not None}
+    return validated(StudyRequest, {**given, "set": overrides})
+
+
+def yaml_value(option: str, key: str, text: str) -> Any:
+    """Return what a text says as YAML; raises InvalidSettings, naming the option and the key."""
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as problem:
+        where = f"{option} {key}".strip()
+        raise InvalidSettings(f"{where}: expected a YAML value, got {text!r}") from problem
+
+
+def nested(option: str, pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """Return values by dotted names as nested values; of two of one name, the later wins.
+
+    Raises InvalidSettings, naming the option, if a name goes below a value set before.
+    """
+    values: dict[str, Any] = {}
+    for key, value in pairs:
+        level = values
         *path, last = key.split(".")
         for name in path:
             level = level.setdefault(name, {})
             if not isinstance(level, dict):
-                raise InvalidSettings(f"--set: {key!r} goes below a value set before")
-        try:
-            level[last] = yaml.safe_load(text)
-        except yaml.YAMLError as problem:
-            raise InvalidSettings(f"--set {key}: expected a YAML value, got {text!r}") from problem
-    given = {name: value for name, value in values.items() if value is not None}
-    return validated(StudyRequest, {**given, "set": overrides})
+                raise InvalidSettings(f"{option}: {key!r} goes below a value set before")
+        level[last] = value
+    return values

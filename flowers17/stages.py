@@ -81,7 +81,9 @@ class Stage:
     build: `module:function`, called with a Job, returns the artifact's metrics.
     config: canonical JSON text of what decides the result. resources: paths the build needs, whose
     content is identified in `config`. optional: whether the study goes on without it;
-    tolerant: whether it is built from whichever inputs there are.
+    tolerant: whether it is built from whichever inputs there are; unless_failed: whether a tolerant
+    one does without optional inputs only.
+    variant: what tells it from others of its label, if a graph holds more than one study.
     isolated: whether it is built in a process of its own (TensorFlow, or memory to give back),
     at most `timeout_s` seconds long. tags: those whose concurrency limits
     hold while it is built.
@@ -96,6 +98,8 @@ class Stage:
     resources: Mapping[str, str] = field(default_factory=dict)
     optional: bool = False
     tolerant: bool = False
+    unless_failed: bool = False
+    variant: str = ""
     isolated: bool = False
     timeout_s: float = 24 * 3600
     tags: tuple[str, ...] = ()
@@ -106,6 +110,11 @@ class Stage:
         """Return a stage whose configuration is given as a JSON value."""
         return cls(name, label, build, canonical_json(config or {}), **rest)
 
+    @property
+    def title(self) -> str:
+        """What people see of it while it runs, unique in a graph."""
+        return f"{self.label} [{self.variant}]" if self.variant else self.label
+
     def code(self) -> dict[str, str]:
         """Return the digests of the modules of ours that compute the artifact, by name."""
         return code_digests(self.build.partition(":")[0])
@@ -114,17 +123,17 @@ class Stage:
 def in_order(stages: Iterable[Stage]) -> list[Stage]:
     """Return the stages and all that they need, inputs before what reads them, each once.
 
-    Raises InvalidInput if two different stages have one label.
+    Raises InvalidInput if two different stages have one title.
     """
     ordered: dict[str, Stage] = {}
 
     def add(stage: Stage) -> None:
-        if stage.label not in ordered:
+        if stage.title not in ordered:
             for needed in stage.inputs.values():
                 add(needed)
-            ordered[stage.label] = stage
-        elif ordered[stage.label] != stage:
-            raise InvalidInput(f"expected one stage {stage.label!r}, got two that differ")
+            ordered[stage.title] = stage
+        elif ordered[stage.title] != stage:
+            raise InvalidInput(f"expected one stage {stage.title!r}, got two that differ")
 
     for stage in stages:
         add(stage)

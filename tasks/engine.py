@@ -41,6 +41,14 @@ Result = Reference | Absent
 Results = dict[str, Result]
 
 
+class StagesFailed(StageFailed):
+    """Stages that are not optional have no result; `results` holds what all stages gave."""
+
+    def __init__(self, message: str, results: Results) -> None:
+        super().__init__(message)
+        self.results = results
+
+
 class View(Protocol):
     """What the command line shows while stages run."""
 
@@ -76,22 +84,24 @@ def sharing() -> bool:
 
 
 def run_stages(stages: Sequence[Stage], places: Places) -> Results:
-    """Return, by label, the artifact of every stage that is needed, or why it is absent.
+    """Return, by title, the artifact of every stage that is needed, or why it is absent.
 
     Call it from a flow. Stages that don't depend on a failed one are still built.
-    Raises StageFailed at the end if a stage that is not optional failed.
+    Raises StagesFailed at the end if a stage that is not optional failed.
     """
     store = Store(places.store)
     known = _SHARED.get()
     results: Results = known if known is not None else {}
-    wanted = [stage for stage in in_order(stages) if stage.label not in results]
+    wanted = [stage for stage in in_order(stages) if stage.title not in results]
     workers = 1 if places.runner == "local" else places.workers
+    if workers > 1:
+        wanted = _tolerant_last(wanted)
     pool: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=workers)
     with registered(store, flow_run.get_id()), pool as runner:
         futures: dict[str, PrefectFuture[Any]] = {}
         for stage in wanted:
             inputs: dict[str, Any] = {
-                name: futures.get(needed.label) or results[needed.label]
+                name: futures.get(needed.title) or results[needed.title]
                 for name, needed in stage.inputs.items()
             }
             if stage.tolerant:
@@ -99,22 +109,23 @@ def run_stages(stages: Sequence[Stage], places: Places) -> Results:
                     inputs[name] = _settled(needed, inputs[name])
             # Without the mark, a stage whose input failed would stay pending for ever.
             inputs = {name: allow_failure(one) for name, one in inputs.items()}
-            futures[stage.label] = runner.submit(
+            futures[stage.title] = runner.submit(
                 _prefect_task(stage),
                 parameters={"stage": stage, "inputs": inputs, "store": store},
                 wait_for=None,
             )
         for stage in wanted:
-            results[stage.label] = _settled(stage, futures[stage.label])
+            results[stage.title] = _settled(stage, futures[stage.title])
     failed = [
-        f"{stage.label}: {result.reason}"
+        f"{stage.title}: {result.reason}"
         for stage in in_order(stages)
-        if isinstance(result := results[stage.label], Absent) and not result.optional
+        if isinstance(result := results[stage.title], Absent) and not result.optional
     ]
     if failed:
-        raise StageFailed(
+        raise StagesFailed(
             f"{len(failed)} of {len(results)} stages have no result (the others are kept; run the "
-            "same command again once the cause is mended)\n" + "\n".join(failed)
+            "same command again once the cause is mended)\n" + "\n".join(failed),
+            results,
         )
     return results
 
@@ -131,13 +142,33 @@ def _result_of(stage: Stage, value: Result | Exception) -> Result:
     return value
 
 
+def _hindrance(stage: Stage, absent: Sequence[Absent]) -> Absent | None:
+    """Return which absent input keeps a stage from being built, if one does."""
+    if stage.tolerant:
+        absent = [one for one in absent if stage.unless_failed and not one.optional]
+    return absent[0] if absent else None
+
+
+def _tolerant_last(stages: Sequence[Stage]) -> list[Stage]:
+    """Return the stages, inputs first as before, and last those that wait for tolerant ones.
+
+    Whoever submits a tolerant stage waits for its inputs, which would hold up other studies.
+    """
+    late: set[str] = set()
+    for stage in stages:
+        if stage.tolerant or any(one.title in late for one in stage.inputs.values()):
+            late.add(stage.title)
+    return sorted(stages, key=lambda stage: stage.title in late)
+
+
 def _is_transient(task: Any, run: Any, state: State[Any]) -> bool:
     problem = state.result(raise_on_failure=False)
     return isinstance(problem, DownloadFailed) and problem.transient
 
 
 def _prefect_task(stage: Stage) -> Any:
-    return _run_stage.with_options(name=stage.name, task_run_name=stage.label)
+    plain = stage.title.replace("{", "{{").replace("}", "}}")  # Prefect formats it
+    return _run_stage.with_options(name=stage.name, task_run_name=plain)
 
 
 @task(
@@ -150,12 +181,11 @@ def _prefect_task(stage: Stage) -> Any:
 def _run_stage(stage: Stage, inputs: Mapping[str, Result | Exception], store: Store) -> State[Any]:
     given = {name: _result_of(stage.inputs[name], found) for name, found in inputs.items()}
     absent = {name: found for name, found in given.items() if isinstance(found, Absent)}
-    if absent and not stage.tolerant:
-        cause = next(iter(absent.values()))
+    if cause := _hindrance(stage, list(absent.values())):
         return Completed(name="Skipped", message=cause.reason, data=cause)
     view, started = VIEW.get(), time.monotonic()
     if view:
-        view.started(stage.label)
+        view.started(stage.title)
     try:
         outcome = _outcome(stage, given, store)
     except Flowers17Error as problem:
@@ -165,7 +195,7 @@ def _run_stage(stage: Stage, inputs: Mapping[str, Result | Exception], store: St
         _tell(view, stage, how, started)
         if transient or not stage.optional:
             raise
-        get_run_logger().warning("%s: %s", stage.label, problem)
+        get_run_logger().warning("%s: %s", stage.title, problem)
         return Completed(
             name="Missing", message=str(problem), data=Absent(str(problem), optional=True)
         )
@@ -173,18 +203,19 @@ def _run_stage(stage: Stage, inputs: Mapping[str, Result | Exception], store: St
         _tell(view, stage, "failed", started)
         raise
     _tell(view, stage, "reused" if outcome.reused else "built", started)
-    publish_contents(store, outcome.reference)
+    if not stage.variant:  # the tables of each study of a sweep could not be told apart
+        publish_contents(store, outcome.reference)
     if outcome.reused:
         return Completed(
-            name="Cached", message=f"{stage.label} is whole in the store", data=outcome.reference
+            name="Cached", message=f"{stage.title} is whole in the store", data=outcome.reference
         )
     publish_lineage(store, outcome.reference)
-    return Completed(message=f"{stage.label} built", data=outcome.reference)
+    return Completed(message=f"{stage.title} built", data=outcome.reference)
 
 
 def _tell(view: View | None, stage: Stage, how: str, started: float) -> None:
     if view:
-        view.ended(stage.label, how, time.monotonic() - started)
+        view.ended(stage.title, how, time.monotonic() - started)
 
 
 def _outcome(stage: Stage, inputs: Mapping[str, Result], store: Store) -> Outcome:
@@ -192,7 +223,7 @@ def _outcome(stage: Stage, inputs: Mapping[str, Result], store: Store) -> Outcom
         name: value if isinstance(value, Reference) else None for name, value in inputs.items()
     }
     view = VIEW.get()
-    with ProgressArtifact(stage.label, view.progress if view else None) as progress:
+    with ProgressArtifact(stage.title, view.progress if view else None) as progress:
         if not stage.isolated:
             return ensure(stage, found, store, progress=progress)
         reused = existing(stage, found, store)

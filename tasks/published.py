@@ -20,6 +20,7 @@ from flowers17.artifacts import Reference, Store
 from flowers17.stages import History
 
 SECONDS_BETWEEN_PICTURES = 15.0
+MOST_ROWS = 1000  # of a table in the UI; a longer one stays a file
 _PICTURE_TYPES = {".png": "image/png", ".svg": "image/svg+xml"}
 
 
@@ -132,8 +133,8 @@ def publish_picture(data: bytes, media_type: str, name: str, description: str) -
 
 
 def publish_contents(store: Store, reference: Reference) -> None:
-    """Show the tables and figures of a report's artifact; of others there are none."""
-    if reference.stage != "study":
+    """Show the tables and figures of a report or of a sweep; others have none to be shown."""
+    if reference.stage not in ("study", "sweep"):
         return
     artifact = store.open(reference)
     title = artifact.manifest["label"]
@@ -145,7 +146,8 @@ def publish_contents(store: Store, reference: Reference) -> None:
                     {column: rounded(cell) for column, cell in row.items()}
                     for row in csv.DictReader(stream)
                 ]
-            create_table_artifact(rows, key=what, description=f"{what} of the {title}")
+            if len(rows) <= MOST_ROWS:
+                create_table_artifact(rows, key=what, description=f"{what} of the {title}")
         elif path.suffix in _PICTURE_TYPES:
             publish_picture(
                 path.read_bytes(), _PICTURE_TYPES[path.suffix], what, f"{what} of the {title}"

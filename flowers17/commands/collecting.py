@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from flowers17.ancestry import by_place, family, place_of
+from flowers17.ancestry import Place, by_place, family, place_of
 from flowers17.artifacts import Store
 
 DAY_S = 24 * 3600.0
@@ -24,18 +24,21 @@ class Garbage:
 def garbage(store: Store, *, keep_studies: int, older_than_days: float) -> list[Garbage]:
     """Return what may go, oldest first.
 
-    Kept: the newest `keep_studies` reports with everything they were made from, and whatever is
-    younger than `older_than_days`, so that a study that runs loses nothing.
+    Kept: the newest `keep_studies` reports with everything they were made from, where a sweep and
+    all its studies count as one, and whatever is younger than `older_than_days`, so that a study
+    that runs loses nothing.
     """
     manifests = by_place(store.manifests())
-    studies = sorted(
-        (one for one in manifests.values() if one["stage"] == "study"),
-        key=lambda one: one["created"],
+    reports = sorted(
+        (one for one in manifests.values() if one["stage"] in ("study", "sweep")),
+        key=lambda one: (one["created"], one["stage"]),
         reverse=True,
     )
-    kept = set()
-    for study in studies[:keep_studies]:
-        kept |= {place_of(one) for one in family(study, manifests)}
+    kept: set[Place] = set()
+    for report in reports:
+        if keep_studies and place_of(report) not in kept:
+            keep_studies -= 1
+            kept |= {place_of(one) for one in family(report, manifests)}
     limit = time.time() - older_than_days * DAY_S
     found = [
         (created, f"{one['stage']}/{one['key'][:12]} {one['label']}", store.folder(*place))

@@ -4,6 +4,7 @@ import threading
 from types import TracebackType
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -46,7 +47,7 @@ class StageDisplay:
     def started(self, label: str) -> None:
         """Show a bar without an end."""
         with self._lock:
-            self._bars[label] = self._progress.add_task(label, total=None, unit="")
+            self._bars[label] = self._progress.add_task(escape(label), total=None, unit="")
 
     def progress(self, label: str, done: int, total: int, unit: str) -> None:
         """Move a stage's bar."""
@@ -61,7 +62,7 @@ class StageDisplay:
             if label in self._bars:
                 self._progress.remove_task(self._bars.pop(label))
         took = f" [dim]{seconds:.1f} s[/]" if how == "built" else ""
-        self.console.print(f"{MARKS[how]} {label}{took}", highlight=False)
+        self.console.print(f"{MARKS[how]} {escape(label)}{took}", highlight=False, soft_wrap=True)
 
     def __enter__(self) -> "StageDisplay":
         self._progress.start()

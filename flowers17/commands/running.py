@@ -2,6 +2,8 @@
 
 import importlib
 import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
@@ -12,10 +14,15 @@ from flowers17.data.source import identify
 from flowers17.plan import Step, plan
 from flowers17.request import StudyRequest
 from flowers17.stages import Stage, in_order
+from flowers17.sweeps.settings import SweepSettings
 
 
-def stages_of(flow: str, request: StudyRequest) -> list[Stage]:
-    """Return the flow's stages, inputs before what reads them."""
+def stages_of(flow: str, request: StudyRequest, over: SweepSettings | None = None) -> list[Stage]:
+    """Return the flow's stages, inputs before what reads them; over: of the flow `sweep`."""
+    if over:
+        from flows.sweep import swept
+
+        return in_order([swept(request, over).summary])
     module = importlib.import_module("flows.report" if flow == "study" else f"flows.{flow}")
     return in_order(module.stages(request.settings, request.places))
 
@@ -26,15 +33,29 @@ def steps_of(flow: str, request: StudyRequest) -> list[Step]:
 
 
 def run_flow(
-    flow: str, request: StudyRequest, *, console: Console
+    flow: str, request: StudyRequest, *, console: Console, over: SweepSettings | None = None
 ) -> tuple[dict[str, dict[str, Any]], dict[str, int]]:
     """Run a flow in this process; return its results by label, and how many were built or reused.
 
-    Uses the Prefect server that PREFECT_API_URL or Prefect's profile names, else a private one.
-    Raises what the flow raises.
+    over: what the flow `sweep` runs over. Raises what the flow raises.
     """
     identify(request.settings.dataset.source)  # a wrong one is refused before anything starts
-    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
+    quiet()
+    with watched(stages_of(flow, request, over), console) as display:
+        function = getattr(importlib.import_module(f"flows.{flow}"), flow)
+        results = function(request, over) if over else function(request)
+    return {
+        label: value.to_json() if isinstance(value, Reference) else {"reason": value.reason}
+        for label, value in results.items()
+    }, display.counts
+
+
+@contextmanager
+def watched(stages: Sequence[Stage], console: Console) -> Iterator[StageDisplay]:
+    """Let flows that are called inside have a Prefect server, and show how their stages end.
+
+    Uses the server that PREFECT_API_URL or Prefect's profile names, else a private one.
+    """
     from flows.local_server import Server
 
     with Server() as server, StageDisplay(console) as display:
@@ -46,8 +67,7 @@ def run_flow(
 
         from tasks.engine import VIEW
 
-        function = getattr(importlib.import_module(f"flows.{flow}"), flow)
-        for stage in stages_of(flow, request):
+        for stage in stages:
             stage.code()  # read while the server starts
         # The store's locks tell which runs died; heartbeats would hold up each flow's end.
         with temporary_settings(
@@ -55,14 +75,15 @@ def run_flow(
         ):
             token = VIEW.set(display)
             try:
-                results = function(request)
+                yield display
             finally:
                 VIEW.reset(token)
                 _drain()
-    return {
-        label: value.to_json() if isinstance(value, Reference) else {"reason": value.reason}
-        for label, value in results.items()
-    }, display.counts
+
+
+def quiet() -> None:
+    """Keep Prefect's log off the terminal, which shows stages; Prefect is not imported yet."""
+    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
 
 
 def _drain() -> None:

@@ -56,6 +56,20 @@ def compared_tables(before: Mapping[str, Any], after: Mapping[str, Any]) -> list
     ]
 
 
+def numbers_of(results: Mapping[str, Any]) -> dict[tuple[str, str, str], float]:
+    """Return every number of a study's tables by table, row and name, rows named as compared ones.
+
+    Rows that are not told apart by their words are left out.
+    """
+    return {
+        (number, _words(identity), name): value
+        for number, table in results["tables"].items()
+        for identity, rows in _by_identity(table["rows"]).items()
+        if len(rows) == 1
+        for name, value in rows[0].items()
+    }
+
+
 def _compared(number: str, before: Row, after: Row) -> TableComparison:
     first, second = _by_identity(before["rows"]), _by_identity(after["rows"])
     every = list({**first, **second})

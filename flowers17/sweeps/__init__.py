@@ -1,0 +1,1 @@
+"""Sweeps: a flow over many settings as one graph of stages, each built once."""

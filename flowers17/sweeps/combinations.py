@@ -1,0 +1,157 @@
+"""The combinations of a sweep: every variant with every value of every axis, checked."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from itertools import product
+from typing import Any
+
+from pydantic import BaseModel
+
+from flowers17.artifacts import canonical_json
+from flowers17.config import StudySettings
+from flowers17.errors import InvalidSettings
+from flowers17.request import StudyRequest, validated
+from flowers17.sweeps.settings import SweepSettings
+
+MOST_COMBINATIONS = 256
+
+
+@dataclass(frozen=True)
+class Combination:
+    """One study of a sweep: what the sweep assigns, and all settings.
+
+    assigned: values as text by setting, in the order of variants and axes; words: what people call
+    each, e.g. `svm.C=1.0`.
+    """
+
+    assigned: Mapping[str, str]
+    words: Mapping[str, str]
+    settings: StudySettings
+
+    @property
+    def name(self) -> str:
+        """What people call it, unique in its sweep."""
+        return ", ".join(self.words.values())
+
+
+def combinations(request: StudyRequest, over: SweepSettings) -> list[Combination]:
+    """Return every combination of a sweep over the request's settings, the last axis fastest.
+
+    The sweep's values win over those of the request.
+    Raises InvalidSettings if there is nothing to sweep over, if an axis names no single setting or
+    one that something else sets, if a value is wrong, if two combinations are the same, or if there
+    are more than MOST_COMBINATIONS.
+    """
+    chosen = _choices(over)
+    base = request.settings
+    found: list[Combination] = []
+    known: dict[str, Combination] = {}
+    for parts in product(*chosen):
+        values = {setting: value for part in parts for setting, value in part.items()}
+        assigned = {setting: _text(value) for setting, value in values.items()}
+        words = {setting: f"{short(setting)}={value}" for setting, value in assigned.items()}
+        made = Combination(assigned, words, _changed(base, values))
+        settings = made.settings.model_dump_json()
+        if settings in known:
+            raise InvalidSettings(
+                f"expected combinations that differ, got {known[settings].name!r} and "
+                f"{made.name!r} with the same settings; leave one of them out"
+            )
+        known[settings] = made
+        found.append(made)
+    return found
+
+
+def _choices(over: SweepSettings) -> list[Sequence[Mapping[str, Any]]]:
+    """Return what a combination takes one each of: the variants, if any, and each axis's values."""
+    given: list[Any] = list(over.variants)  # mypy does not know what create_model makes
+    variants = [dict(_singles(one.model_dump(mode="json"))) for one in given]
+    if not variants and not over.axes:
+        raise InvalidSettings(
+            "expected at least one axis or variant to sweep over, got none; give "
+            "--axis 'seed=[17, 18]', for instance"
+        )
+    if not all(variants):
+        raise InvalidSettings(
+            "expected at least one setting in each variant, got an empty one; leave it out"
+        )
+    taken = {setting for one in variants for setting in one}
+    for axis in over.axes:
+        _check_setting(axis.setting)
+        if axis.setting in taken:
+            raise InvalidSettings(
+                f"axis {axis.setting}: expected a setting that no other axis or variant sets; give "
+                "all its values in one place"
+            )
+        taken.add(axis.setting)
+    chosen: list[Sequence[Mapping[str, Any]]] = [variants] if variants else []
+    chosen += [[{axis.setting: value} for value in axis.values] for axis in over.axes]
+    n = math.prod(len(one) for one in chosen)
+    if n > MOST_COMBINATIONS:
+        product_of = " × ".join(str(len(one)) for one in chosen)
+        raise InvalidSettings(
+            f"expected at most {MOST_COMBINATIONS} combinations, got {n} ({product_of}); take "
+            "fewer values, or several sweeps: they share artifacts, too"
+        )
+    return chosen
+
+
+def _single_settings(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    """Yield the dotted names of all settings below a model that are no groups of settings."""
+    for name, info in model.model_fields.items():
+        if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
+            yield from _single_settings(info.annotation, f"{prefix}{name}.")
+        else:
+            yield prefix + name
+
+
+SINGLE_SETTINGS = tuple(_single_settings(StudySettings))
+
+
+def short(setting: str) -> str:
+    """Return the last two parts of a setting's name, which no two settings have in common.
+
+    >>> short("features.classifiers.svm.C")
+    'svm.C'
+    """
+    return ".".join(setting.split(".")[-2:])
+
+
+def _singles(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield each single setting of nested values by its dotted name."""
+    for name, value in values.items():
+        if prefix + name in SINGLE_SETTINGS:
+            yield prefix + name, value
+        else:
+            yield from _singles(value, f"{prefix}{name}.")
+
+
+def _check_setting(setting: str) -> None:
+    if setting in SINGLE_SETTINGS:
+        return
+    below = [one for one in SINGLE_SETTINGS if one.startswith(f"{setting}.")]
+    if below:
+        raise InvalidSettings(
+            f"axis {setting}: expected a single setting, got a group of them; {below[0]}, for "
+            "instance, is one"
+        )
+    near = get_close_matches(setting, SINGLE_SETTINGS, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]}?" if near else "see `flowers17 settings`"
+    raise InvalidSettings(f"axis {setting}: expected a known setting, got an unknown one; {hint}")
+
+
+def _changed(base: StudySettings, values: Mapping[str, Any]) -> StudySettings:
+    changed = base.model_dump()
+    for setting, value in values.items():
+        *path, last = setting.split(".")
+        level = changed
+        for name in path:
+            level = level[name]
+        level[last] = value
+    return validated(StudySettings, changed)
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else canonical_json(value)

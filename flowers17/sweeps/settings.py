@@ -1,0 +1,72 @@
+"""What a sweep is asked for: a flow, a grid of settings, a list of variants, or both."""
+
+from collections.abc import Iterable
+from typing import Literal
+
+from pydantic import Field, JsonValue
+
+from flowers17.config import Model
+from flowers17.errors import InvalidSettings
+from flowers17.request import Overrides, nested, validated, yaml_value
+
+SweptFlow = Literal["study", "learners", "features", "finetune", "ensemble", "attacks"]
+
+
+class Axis(Model):
+    """A setting and the values that it takes in turn."""
+
+    setting: str = Field(
+        description="a name that flowers17 settings lists, e.g. features.classifiers.svm.C"
+    )
+    values: tuple[JsonValue, ...] = Field(
+        min_length=1, description="the values it takes in turn, each as JSON"
+    )
+
+
+class SweepSettings(Model):
+    """A flow, and what it is run over: every variant with every combination of the axes' values."""
+
+    flow: SweptFlow = Field("study", description="what each combination runs")
+    axes: tuple[Axis, ...] = Field(
+        (), description="settings, each with its values; all are combined with all"
+    )
+    variants: tuple[Overrides, ...] = Field(  # type: ignore[valid-type]
+        (), description="settings that belong together; each variant meets all values of the axes"
+    )
+
+
+def sweep_from(
+    axes: Iterable[str] = (), variants: Iterable[str] = (), *, flow: str = "study"
+) -> SweepSettings:
+    """Return the sweep for `KEY=[VALUE, …]` axes and `{KEY: VALUE, …}` variants, both as YAML.
+
+    >>> sweep_from(["seed=[1, 2]"]).axes[0].values
+    (1, 2)
+
+    Raises InvalidSettings if one is malformed, or names what is no setting.
+    """
+    return validated(
+        SweepSettings,
+        {
+            "flow": flow,
+            "axes": [_axis(one) for one in axes],
+            "variants": [_variant(one) for one in variants],
+        },
+    )
+
+
+def _axis(text: str) -> dict[str, JsonValue]:
+    setting, equals, values = text.partition("=")
+    read = yaml_value("--axis", setting, values) if setting and equals else None
+    if not isinstance(read, list) or not read:
+        raise InvalidSettings(
+            f"--axis: expected KEY=[VALUE, …] with at least one value, got {text!r}"
+        )
+    return {"setting": setting, "values": read}
+
+
+def _variant(text: str) -> Overrides:  # type: ignore[valid-type]
+    read = yaml_value("--variant", "", text)
+    if not isinstance(read, dict) or not all(isinstance(one, str) for one in read) or not read:
+        raise InvalidSettings(f"--variant: expected {{KEY: VALUE, …}}, got {text!r}")
+    return validated(Overrides, nested("--variant", read.items()))

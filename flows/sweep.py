@@ -1,0 +1,50 @@
+"""Flow `sweep`: a flow over many settings as one graph, and what its studies have in common."""
+
+from dataclasses import replace
+
+from prefect import flow
+from prefect.artifacts import create_markdown_artifact
+from prefect.logging import get_run_logger
+
+from flowers17.artifacts import Store
+from flowers17.request import StudyRequest
+from flowers17.sweeps.combinations import combinations
+from flowers17.sweeps.graph import Sweep, SweepPlan, joined, sweep_plan
+from flowers17.sweeps.settings import Axis, SweepSettings
+from flows import attacks, ensemble, features, finetune, learners, report
+from tasks import sweep as summary
+from tasks.engine import Results, run_stages
+
+MODULES = {
+    "study": report,
+    "learners": learners,
+    "features": features,
+    "finetune": finetune,
+    "ensemble": ensemble,
+    "attacks": attacks,
+}
+SEEDS = SweepSettings(axes=(Axis(setting="seed", values=(17, 18, 19)),))
+
+
+def swept(request: StudyRequest, over: SweepSettings) -> Sweep:
+    """Return the sweep's graph; raises InvalidSettings if it is not one that can be run."""
+    found = combinations(request, over)
+    alone = [
+        study for one in found for study in MODULES[over.flow].stages(one.settings, request.places)
+    ]
+    studies = joined(found, [replace(study, unless_failed=True) for study in alone])
+    return Sweep(over.flow, tuple(found), tuple(studies), summary.stage(over.flow, found, studies))
+
+
+@flow(name="sweep")
+def sweep(request: StudyRequest = StudyRequest(), over: SweepSettings = SEEDS) -> Results:
+    """Run a flow over every combination; a failed one does not hold up the others."""
+    chosen = swept(request, over)
+    _show_plan(sweep_plan(chosen, Store(request.store)))
+    return run_stages([chosen.summary], request.places)
+
+
+def _show_plan(plan: SweepPlan) -> None:
+    get_run_logger().info(plan.sentence)
+    lines = [f"{plan.sentence}.", "", *(f"1. `{name}`" for name in plan.combinations)]
+    create_markdown_artifact("\n".join(lines), key="sweep-plan", description="What is to be built")

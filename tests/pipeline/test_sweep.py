@@ -1,0 +1,246 @@
+"""A sweep end to end: what is shared is built once, then all is reused; its numbers by hand."""
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterator
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from flowers17.cli import main
+from flowers17.reporting.studies import studies_in
+from tests.support.serving import SMALL
+from tests.support.toy import number
+from tests.support.toy_flow import run
+
+pytestmark = [pytest.mark.server, pytest.mark.slow]
+
+KNN = "features.classifiers.knn.n_neighbors"
+GRID = ("--axis", "seed=[1, 2]", "--axis", f"{KNN}=[1, 3]")
+MAP = "{extractor: mobilenet, pooling: average}"
+TOO_MANY = f"features.combinations=[[], [{{maps: [{MAP}], n_components: 999}}]]"
+
+Command = Callable[..., tuple[Any, str, str]]
+
+
+@pytest.fixture(scope="module")
+def command(prefect_api: str) -> Iterator[Command]:
+    """Return what runs `flowers17` here and returns its exit code, output and complaints."""
+
+    def called(*words: str, settings: tuple[str, ...] = ()) -> tuple[Any, str, str]:
+        swept = [] if words[0] == "compare" else [*SMALL, *settings]
+        chosen = [word for one in swept for word in ("--set", one)]
+        with redirect_stdout(io.StringIO()) as printed, redirect_stderr(io.StringIO()) as said:
+            try:
+                main([*words, *chosen])
+                code: Any = 0
+            except SystemExit as end:
+                code = end.code or 0
+        return code, printed.getvalue(), said.getvalue()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PREFECT_API_URL", prefect_api)
+        yield called
+
+
+@pytest.fixture(scope="module")
+def first(
+    command: Command, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, dict[str, Any], dict[str, Any]]:
+    """Return the store of a sweep over two seeds and two settings, its plan, and what it said."""
+    store = tmp_path_factory.mktemp("sweep") / "store"
+    words = ("sweep", "features", *GRID, "--store", str(store), "--json")
+    code, planned, _ = command(*words, "--plan")
+    assert code == 0
+    assert not store.exists()
+    code, printed, said = command(*words, "--runner", "processes")
+    assert code == 0, said
+    return store, json.loads(planned), json.loads(printed)
+
+
+def _results(store: Path, one: dict[str, Any]) -> dict[str, Any]:
+    return dict(json.loads((store / one["study"] / "results.json").read_text()))
+
+
+def test_builds_what_it_planned_and_what_is_shared_once(
+    first: tuple[Path, dict[str, Any], dict[str, Any]],
+) -> None:
+    store, plan, done = first
+    # Alone: images, features, duplicates, splits, rows, two classifiers and the report.
+    assert plan["n_stages"] == 4 * 8 + 1
+    assert plan["n_different"] == plan["n_to_build"] == 2 * 6 + 4 * 2 + 1
+    assert (plan["n_shared"], plan["n_reused"]) == (2 * 6, 0)
+    assert done["counts"] == {**dict.fromkeys(done["counts"], 0), "built": plan["n_to_build"]}
+    built = {
+        name: len(list(store.glob(f"{name}/*/manifest.json"))) for name in ("features", "study")
+    }
+    assert built == {"features": 2, "study": 4}
+    assert done["failed"] == {}
+
+
+def test_again_reuses_every_stage_and_says_so_before(
+    first: tuple[Path, dict[str, Any], dict[str, Any]], command: Command
+) -> None:
+    store, plan, done = first
+    code, printed, said = command("sweep", "features", *GRID, "--store", str(store), "--json")
+    again = json.loads(printed)
+    n = plan["n_different"]
+    assert code == 0
+    assert again["counts"] == {**dict.fromkeys(again["counts"], 0), "reused": n}
+    assert (again["summary"], again["folder"]) == (done["summary"], done["folder"])
+    assert f"{n} in the store, 0 to be built" in said
+    assert said.index("to be built") < said.index("● cached")
+
+
+def test_sums_up_the_studies_own_metrics(
+    first: tuple[Path, dict[str, Any], dict[str, Any]],
+) -> None:
+    store, _, done = first
+    studies = done["summary"]["combinations"]
+    assert len(studies) == 4
+    for group, some in (
+        ("all", studies),
+        ("knn.n_neighbors=1", [studies[0], studies[2]]),
+        ("knn.n_neighbors=3", [studies[1], studies[3]]),
+    ):
+        manifests = [
+            json.loads((store / one["study"] / "manifest.json").read_text()) for one in some
+        ]
+        metrics = [one["metrics"] for one in manifests]
+        found = [one for one in done["summary"]["metrics"] if one["group"] == group]
+        assert {one["metric"] for one in found} == set(metrics[0])
+        for one in found:
+            values = [each[one["metric"]] for each in metrics]
+            assert one["n"] == len(values)
+            assert one["mean"] == pytest.approx(np.mean(values), abs=1e-12)
+            assert one["spread"] == pytest.approx(np.std(values, ddof=1), abs=1e-12)
+            best = min(values) if one["metric"] == "n_missing" else max(values)
+            assert one["best"] == best
+            assert one["best_of"] == some[values.index(best)]["combination"]
+
+
+def test_sums_up_every_number_of_the_tables(
+    first: tuple[Path, dict[str, Any], dict[str, Any]],
+) -> None:
+    store, _, done = first
+    accuracies = []
+    for one in done["summary"]["combinations"]:
+        rows = _results(store, one)["tables"]["8"]["rows"]
+        (knn,) = [row for row in rows if row["cells"]["classifier"]["value"] == "knn"]
+        accuracies.append(knn["cells"]["ours"]["value"])
+    (found,) = [
+        one
+        for one in done["summary"]["numbers"]
+        if (one["group"], one["table"], one["metric"]) == ("all", "8", "ours")
+        and one["row"].endswith("knn")
+    ]
+    assert (found["n"], found["mean"]) == (4, pytest.approx(np.mean(accuracies)))
+    assert found["spread"] == pytest.approx(np.std(accuracies, ddof=1))
+    with (Path(done["folder"]) / "sweep-numbers.csv").open(newline="") as stream:
+        (row,) = [
+            one
+            for one in csv.DictReader(stream)
+            if (one["group"], one["row"]) == ("all", found["row"])
+            and (one["table"], one["metric"]) == ("8", "ours")
+        ]
+    assert float(row["mean"]) == found["mean"]
+
+
+def test_makes_the_studies_that_the_flow_makes_alone(
+    first: tuple[Path, dict[str, Any], dict[str, Any]], command: Command
+) -> None:
+    store, _, done = first
+    alone = ("seed=2", f"{KNN}=3")
+    _, printed, _ = command("plan", "features", "--store", str(store), "--json", settings=alone)
+    steps = {one["label"]: one for one in json.loads(printed)}
+    assert {one["action"] for one in steps.values()} == {"reuse"}
+    assert (
+        f"study/{steps['report on features']['key']}"
+        == (done["summary"]["combinations"][3]["study"])
+    )
+    assert {one.label for one in studies_in(store)} == {"report on features"}
+
+
+def test_makes_studies_that_can_be_compared(
+    first: tuple[Path, dict[str, Any], dict[str, Any]], command: Command
+) -> None:
+    store, _, done = first
+    names = [one["study"] for one in done["summary"]["combinations"][:2]]
+    code, printed, _ = command("compare", *names, "--store", str(store), "--json")
+    assert code == 0
+    assert json.loads(printed)["differences"]["settings"] == [f"{KNN}: 1 → 3"]
+
+
+def test_shows_its_metrics_as_a_table_and_as_csv(
+    first: tuple[Path, dict[str, Any], dict[str, Any]], command: Command
+) -> None:
+    store, _, done = first
+    words = ("sweep", "features", *GRID, "--store", str(store))
+    code, printed, _ = command(*words)
+    assert (code, printed.splitlines()[-1]) == (0, done["folder"])
+    assert done["summary"]["combinations"][0]["study"][:18] in printed
+    assert "± s.d." in printed
+    _, text, _ = command(*words, "--csv")
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert [float(one["mean"]) for one in rows] == [
+        one["mean"] for one in done["summary"]["metrics"]
+    ]
+
+
+def test_of_which_one_fails_keeps_the_others_and_ends_with_1(
+    first: tuple[Path, dict[str, Any], dict[str, Any]], command: Command
+) -> None:
+    store, _, _ = first
+    words = ("sweep", "features", "--axis", TOO_MANY, "--store", str(store), "--json")
+    code, printed, said = command(*words, settings=("seed=1",))
+    done = json.loads(printed)
+    assert code == 1
+    assert [one["combination"] for one in done["summary"]["combinations"]] == [
+        "features.combinations=[]"
+    ]
+    (failed,) = done["summary"]["failed"]
+    assert failed.startswith('features.combinations=[{"maps"')
+    assert {one["n"] for one in done["summary"]["metrics"]} == {1}
+    assert all("set a smaller n_components" in reason for reason in done["failed"].values())
+    assert f"report on features [{failed}]" in done["failed"]
+    assert "n_components" in said
+
+
+def test_that_is_wrong_ends_with_2_before_anything_runs(tmp_path: Path, command: Command) -> None:
+    store = tmp_path / "store"
+    code, printed, said = command("sweep", "--axis", "sed=[1]", "--store", str(store))
+    assert (code, printed) == (2, "")
+    assert "did you mean seed?" in said
+    assert not store.exists()
+
+
+class TestStages:
+    """What the engine does for sweeps."""
+
+    def test_of_a_report_are_skipped_once_an_input_failed(self, api: str, tmp_path: Path) -> None:
+        broken = number("broken", 1, config={"problem": "invalid"})
+        missing = number("missing", 2, config={"problem": "missing"}, optional=True)
+        strict = {"tolerant": True, "unless_failed": True}
+        reports = [
+            number("without", 3, missing, number("a", 4), **strict),
+            number("no report", 5, broken, missing, **strict),
+        ]
+        done = run([number("summary", 6, *reports, tolerant=True)], tmp_path / "store")
+        assert done.names["without"] == done.names["summary"] == "Completed"
+        assert done.names["no report"] == "Skipped"
+        assert done.tasks["no report"].message == "expected a flower, got a stone"
+        assert isinstance(done.state.result(raise_on_failure=False), Exception)
+
+    def test_of_other_studies_do_not_wait_for_a_report(self, api: str, tmp_path: Path) -> None:
+        noted = {"resources": {"calls": str(tmp_path / "calls")}}
+        slow = number("slow", 1, config={"seconds": 1.0}, **noted)
+        first = number("report", 2, slow, tolerant=True, variant="1", **noted)
+        second = number(
+            "report", 4, number("quick", 3, **noted), tolerant=True, variant="2", **noted
+        )
+        run([first, second], tmp_path / "store", runner="processes", workers=2)
+        assert (tmp_path / "calls").read_text().split()[:2] in (["1", "3"], ["3", "1"])
