@@ -220,7 +220,8 @@ class Store:
             return False
         with stream:
             try:
-                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                # Shared, since NFS grants an exclusive one only on a file opened to be written to.
+                fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:
                 return True
         return False

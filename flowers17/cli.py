@@ -1,4 +1,4 @@
-"""The command `flowers17`: run, plan, predict, show, compare, history, serve, recover and others.
+"""The command `flowers17`: run, plan, sweep, predict, show, compare, serve, recover and others.
 
 Exit codes: 0 done; 1 a stage failed or something needs attention; 2 a wrong option, setting or
 input. One long module, since the options of all commands stand together; what they do is in
@@ -9,6 +9,7 @@ import json
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -24,6 +25,7 @@ from flowers17.config import Places
 from flowers17.errors import Flowers17Error, InvalidInput
 from flowers17.profiles import PROFILES
 from flowers17.request import request_from, validated
+from flowers17.sweeps.settings import sweep_from
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -44,6 +46,17 @@ class Flow(StrEnum):
     attacks = "attacks"
     report = "report"
     study = "study"
+
+
+class Swept(StrEnum):
+    """The flows that a sweep runs."""
+
+    study = "study"
+    learners = "learners"
+    features = "features"
+    finetune = "finetune"
+    ensemble = "ensemble"
+    attacks = "attacks"
 
 
 class By(StrEnum):
@@ -168,6 +181,81 @@ def plan(
     out.print(table)
     n_run = sum(step.action == "run" for step in steps)
     out.print(f"{n_run} would run, {len(steps) - n_run} would be reused", highlight=False)
+
+
+@app.command()
+def sweep(
+    flow: Annotated[Swept, typer.Argument(help="what each combination runs")] = Swept.study,
+    axis: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=[VALUE, …]", help="values of a setting; all axes are combined with all"
+        ),
+    ] = None,
+    variant: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="{KEY: VALUE, …}",
+            help="settings that belong together; each variant meets all values of the axes",
+        ),
+    ] = None,
+    plan_only: Annotated[
+        bool, typer.Option("--plan", help="only show what would run or be reused")
+    ] = False,
+    profile: Profile = "demo",
+    dataset: Dataset = None,
+    store: StoreOption = Path("store"),
+    weights_dir: WeightsDir = None,
+    runner: Runner = "local",
+    workers: Workers = 2,
+    device: Device = "auto",
+    tensorboard: TensorBoard = None,
+    set: Set = None,
+    as_json: Json = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="print the metrics as CSV")] = False,
+) -> None:
+    """Run a flow over many settings or seeds, what they share once, and sum the studies up."""
+    if as_csv and (as_json or plan_only):
+        raise typer.BadParameter("expected --csv without --json or --plan, got both")
+    request = request_from(
+        set or (),
+        profile=profile,
+        dataset=placed(dataset),
+        store=store.absolute(),
+        weights_dir=weights_dir.absolute() if weights_dir else None,
+        runner=runner,
+        workers=workers,
+        device=device,
+        tensorboard=tensorboard.absolute() if tensorboard else None,
+    )
+    over = sweep_from(axis or (), variant or (), flow=flow.value)
+    from flowers17.commands import sweeping
+
+    chosen, plan = sweeping.planned(request, over)
+    if plan_only and as_json:
+        print(json.dumps(asdict(plan), indent=1))
+        return
+    console = out if plan_only else err
+    for name in plan.combinations:
+        console.print(f"  {name}", highlight=False, markup=False, soft_wrap=True)
+    console.print(plan.sentence, highlight=False, soft_wrap=True)
+    if plan_only:
+        return
+    try:
+        found = sweeping.run_sweep(request, over, chosen, console=err)
+    except KeyboardInterrupt:
+        err.print("interrupted; run the same command again to go on where it stopped")
+        raise typer.Exit(130) from None
+    for title, reason in found["failed"].items():
+        err.print(f"[red]failed[/] {escape(f'{title}: {reason}')}", highlight=False, soft_wrap=True)
+    if as_json:
+        print(json.dumps(found, indent=1, sort_keys=True))
+    elif as_csv:
+        print(sweeping.csv_text(found), end="")
+    elif found["summary"]:
+        sweeping.show(found["summary"], out)
+        print(found["folder"])
+    raise typer.Exit(bool(found["failed"]))
 
 
 @app.command()
@@ -341,6 +429,10 @@ def settings(profile: Profile = "demo", as_json: Json = False) -> None:
 def serve(
     host: Annotated[str, typer.Option(help="address to listen at")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="port to listen at")] = 4200,
+    limit: Annotated[
+        int | None,
+        typer.Option(min=1, help="runs at a time on this worker", show_default="the work pool's"),
+    ] = None,
     profile: Profile = "demo",
     dataset: Dataset = None,
     store: StoreOption = Path("store"),
@@ -368,7 +460,7 @@ def serve(
     )
     from flowers17.commands.serving import serve as serve_until_stopped
 
-    serve_until_stopped(request, host=host, port=port, console=err)
+    serve_until_stopped(request, host=host, port=port, limit=limit, console=err)
 
 
 @app.command()

@@ -68,6 +68,26 @@ def configured_api() -> str | None:
     return profiles.get("profiles", {}).get(active, {}).get("PREFECT_API_URL")
 
 
+def admitting(api: str) -> str:
+    """Return the address of an API that answers; raises Flowers17Error if it refuses us."""
+    from prefect.client.orchestration import get_client
+    from prefect.exceptions import PrefectHTTPStatusError
+    from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
+
+    with temporary_settings({PREFECT_API_URL: api}), get_client(sync_client=True) as client:
+        try:
+            client.api_version()
+        except PrefectHTTPStatusError as problem:
+            if problem.response.status_code not in (401, 403):
+                raise
+            given = "other ones" if PREFECT_API_AUTH_STRING.value() else "none"
+            raise Flowers17Error(
+                f"{api}: expected the credentials of this Prefect server, got {given}; set "
+                "PREFECT_API_AUTH_STRING to the user:password that its operator gave you"
+            ) from None
+    return api
+
+
 class Server:
     """A Prefect API to talk to: the configured one, or a private one that `close` stops."""
 
@@ -80,14 +100,17 @@ class Server:
             self._process = _launched(port)
 
     def healthy(self) -> str:
-        """Return the API's address once it answers; raises Flowers17Error if it doesn't."""
+        """Return the API's address once it answers.
+
+        Raises Flowers17Error if it doesn't, or if it refuses our credentials.
+        """
         wait_s = START_TIMEOUT_S if self._process else 10.0
         deadline = time.monotonic() + wait_s
         while time.monotonic() < deadline and not (self._process and self._process.poll()):
             try:
                 reply = httpx.get(f"{self.api}/health", timeout=5, trust_env=False)
                 if reply.status_code == 200:
-                    return str(self.api)
+                    return admitting(str(self.api))
             except httpx.HTTPError:
                 pass
             time.sleep(0.05)

@@ -1,4 +1,4 @@
-"""What a Prefect server is told about the study: work pool, deployments, automation.
+"""What a Prefect server is told about the study: work pool, deployments, automations.
 
 The deployments are those of `deployments/prefect.yaml`, registered by Prefect's own command.
 """
@@ -8,31 +8,24 @@ import subprocess
 import sys
 import tempfile
 from contextlib import suppress
-from datetime import timedelta
 from typing import Any
 
 import yaml
-from prefect.automations import Automation
 from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolCreate
-from prefect.client.schemas.objects import StateType
-from prefect.events.actions import ChangeFlowRunState
-from prefect.events.schemas.automations import EventTrigger, Posture
-from prefect.events.schemas.events import ResourceSpecification
 from prefect.exceptions import ObjectAlreadyExists
 from prefect.workers.process import ProcessWorker
 
 from flowers17.errors import Flowers17Error
 from flowers17.request import StudyRequest
-from flows.served import CHECKOUT, HEARTBEAT_S, POOL
+from flows.automations import register_automations
+from flows.served import CHECKOUT, POOL
 
 DEPLOYMENTS = CHECKOUT / "deployments" / "prefect.yaml"
-AUTOMATION = "flowers17: a run without a heartbeat has crashed"
-SILENCE_S = 3 * HEARTBEAT_S
 
 
 async def register(request: StudyRequest) -> list[str]:
-    """Create or update work pool, deployments and automation; return the deployments' names.
+    """Create or update work pool, deployments and automations; return the deployments' names.
 
     request: the deployments' default parameters. Schedules of deployments that are there already
     stay as they are, since people switch them on in the UI. The API is the one that Prefect's
@@ -41,7 +34,7 @@ async def register(request: StudyRequest) -> list[str]:
     async with get_client() as client:
         await _ensure_work_pool(client)
         known = {one.name for one in await client.read_deployments()}
-        await _ensure_automation(client)
+        await register_automations(client)
     described = _described(request, known)
     _deploy(described)
     return [one["name"] for one in described["deployments"]]
@@ -59,35 +52,6 @@ async def _ensure_work_pool(client: PrefectClient) -> None:
         await client.create_work_pool(pool)
 
 
-async def _ensure_automation(client: PrefectClient) -> None:
-    """Let the server crash runs that stop sending heartbeats, as Prefect's documentation has it."""
-    if await client.read_automations_by_name(AUTOMATION):
-        return
-    heartbeat = "prefect.flow-run.heartbeat"
-    ends = {f"prefect.flow-run.{end}" for end in ("Completed", "Failed", "Cancelled", "Crashed")}
-    await Automation(
-        name=AUTOMATION,
-        description="Its process or machine died. Retry the run, or use `flowers17 recover`.",
-        trigger=EventTrigger(
-            match=ResourceSpecification({"prefect.resource.id": ["prefect.flow-run.*"]}),
-            match_related=ResourceSpecification(
-                {"prefect.resource.id": [f"prefect.tag.{POOL}"], "prefect.resource.role": ["tag"]}
-            ),
-            after={heartbeat},
-            expect={heartbeat, *ends, "prefect.flow-run.AwaitingRetry"},
-            for_each={"prefect.resource.id"},
-            posture=Posture.Proactive,
-            threshold=1,
-            within=timedelta(seconds=SILENCE_S),
-        ),
-        actions=[
-            ChangeFlowRunState(
-                state=StateType.CRASHED, message=f"no heartbeat for {SILENCE_S} seconds"
-            )
-        ],
-    ).acreate()
-
-
 def _described(request: StudyRequest, known: set[str]) -> dict[str, Any]:
     if not DEPLOYMENTS.is_file():
         raise Flowers17Error(
@@ -96,7 +60,8 @@ def _described(request: StudyRequest, known: set[str]) -> dict[str, Any]:
         )
     described = yaml.safe_load(DEPLOYMENTS.read_text())
     for deployment in described["deployments"]:
-        deployment["parameters"] = {"request": request.model_dump(mode="json")}
+        own = deployment.get("parameters", {})
+        deployment["parameters"] = {**own, "request": request.model_dump(mode="json")}
         if deployment["name"] in known:
             deployment.pop("schedules", None)
     return described

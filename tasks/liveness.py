@@ -41,7 +41,8 @@ def died(store: Store, flow_run_id: str) -> bool:
         return False
     with stream:
         try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Shared, since NFS grants an exclusive one only on a file opened to be written to.
+            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
         return True

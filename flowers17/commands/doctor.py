@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from flowers17.config import ExtractorName
+from flowers17.errors import Flowers17Error
 from flowers17.learners.devices import chosen_device, chosen_precision, has_gpu
 from flowers17.stages import machine
 from flowers17.transfer.weights import resolve_weights
-from flows.local_server import configured_api
+from flows.local_server import Server, configured_api
 
 
 @dataclass(frozen=True)
@@ -107,8 +108,13 @@ def _weights(folder: Path | None) -> list[Finding]:
 
 
 def _prefect() -> Finding:
-    api = configured_api()
-    return Finding("Prefect API", "ok", api or "none configured; each run starts a private one")
+    if configured_api() is None:
+        return Finding("Prefect API", "ok", "none configured; each run starts a private one")
+    try:
+        with Server() as server:
+            return Finding("Prefect API", "ok", server.healthy())
+    except Flowers17Error as problem:
+        return Finding("Prefect API", "missing", str(problem))
 
 
 def _browser() -> Finding:

@@ -28,12 +28,16 @@ from flowers17.artifacts import Store
 from flowers17.commands.running import run_flow
 from flowers17.errors import Flowers17Error
 from flowers17.request import StudyRequest, validated
+from flowers17.sweeps.settings import SweepSettings
 from flows.guardian import flow_runs_here
 from flows.local_server import Server, configured_api
 from flows.served import CHECKOUT, served_api
 from tasks.liveness import died, forget
 
-FLOWS = ("dataset", "learners", "features", "report", "study")
+FLOWS = (
+    *("dataset", "learners", "features", "finetune", "ensemble", "attacks", "report", "study"),
+    "sweep",
+)
 ACTIVE = [StateType.RUNNING, StateType.PENDING, StateType.CANCELLING]
 UNREGISTERED_S = 120.0
 LATE_REPORT_S = 25.0
@@ -63,6 +67,7 @@ class _Run:
     flow: str
     run: FlowRun
     request: StudyRequest
+    over: SweepSettings | None
     subflow_runs: list[FlowRun]
 
     @property
@@ -103,7 +108,7 @@ def recover(store: Path | None, *, resume: bool, console: Console) -> list[Recov
             elif one in again:
                 console.print(f"running {one.flow} again, as {one.run.name} did", highlight=False)
                 try:
-                    run_flow(one.flow, one.request, console=console)
+                    run_flow(one.flow, one.request, console=console, over=one.over)
                     result.resumed = "here"
                 except Flowers17Error as problem:
                     result.problem = str(problem)
@@ -199,10 +204,12 @@ async def _candidates(client: PrefectClient) -> list[_Run]:
         for run in await _runs(client, flow, [*ACTIVE, StateType.CRASHED]):
             try:
                 request = validated(StudyRequest, run.parameters.get("request", {}))
+                swept = run.parameters.get("over")
+                over = validated(SweepSettings, swept) if flow == "sweep" else None
             except Flowers17Error:
                 continue  # another project's flow of the same name
             subflow_runs = await _subflow_runs(client, run) if flow == "study" else []
-            found.append(_Run(flow, run, request, subflow_runs))
+            found.append(_Run(flow, run, request, over, subflow_runs))
     return found
 
 

@@ -28,7 +28,7 @@ from flowers17.artifacts import Store
 from flowers17.errors import Flowers17Error, InvalidInput
 from flowers17.request import StudyRequest
 from flows.guardian import MARK, flow_runs_here
-from flows.local_server import configured_api
+from flows.local_server import admitting, configured_api
 from flows.served import CHECKOUT, HEARTBEAT_S, POOL, announced, prefect_home
 
 START_TIMEOUT_S = 180.0
@@ -117,11 +117,14 @@ class Children:
             guardian.communicate()
 
 
-def serve(request: StudyRequest, *, host: str, port: int, console: Console) -> None:
+def serve(
+    request: StudyRequest, *, host: str, port: int, limit: int | None, console: Console
+) -> None:
     """Serve the UI and run what is started there, until SIGINT, SIGTERM or SIGHUP.
 
-    request: the default parameters of the deployments. Uses the server that PREFECT_API_URL or
-    Prefect's profile names, if there is one, instead of starting one at host and port.
+    request: the default parameters of the deployments. limit: how many runs this worker takes at a
+    time; None: as many as the work pool lets it. Uses the server that PREFECT_API_URL or Prefect's
+    profile names, if there is one, instead of starting one at host and port.
     Raises StoreUnusable, InvalidInput if the port is taken, Flowers17Error if a part fails.
     """
     check_writable(request.store)
@@ -139,12 +142,17 @@ def serve(request: StudyRequest, *, host: str, port: int, console: Console) -> N
             children.start("server", arguments, settings)
         else:
             stack.enter_context(children.guarded())
-        _register_and_work(api, children, request, stack, console)
+        _register_and_work(api, children, request, limit, stack, console)
     console.print("stopped")
 
 
 def _register_and_work(
-    api: str, children: Children, request: StudyRequest, stack: ExitStack, console: Console
+    api: str,
+    children: Children,
+    request: StudyRequest,
+    limit: int | None,
+    stack: ExitStack,
+    console: Console,
 ) -> None:
     os.environ["PREFECT_API_URL"] = api
     if _SERVER_AUTH in os.environ:
@@ -155,7 +163,7 @@ def _register_and_work(
         _wait_until_healthy(api, children)
         names = asyncio.run(register(request))
     stack.callback(_stop_worker, children, console)
-    _start_worker(children)
+    _start_worker(children, limit)
     console.print(
         f"UI           {api.removesuffix('/api')}\n"
         f"deployments  {', '.join(names)}\n"
@@ -165,12 +173,14 @@ def _register_and_work(
         highlight=False,
         soft_wrap=True,
     )
-    _watch(children, console)
+    _watch(children, limit, console)
 
 
-def _start_worker(children: Children) -> None:
+def _start_worker(children: Children, limit: int | None) -> None:
     name = f"flowers17 on {socket.gethostname()}"
     arguments = ["prefect", "worker", "start", "--pool", POOL, "--type", "process", "--name", name]
+    if limit:
+        arguments += ["--limit", str(limit)]
     children.start("worker", arguments, _WORKER_SETTINGS)
 
 
@@ -186,7 +196,7 @@ def _stop_worker(children: Children, console: Console) -> None:
             console.print(f"runs in progress could not be put back: {problem}", highlight=False)
 
 
-def _watch(children: Children, console: Console) -> None:
+def _watch(children: Children, limit: int | None, console: Console) -> None:
     """Wait for a signal; start a worker that ended anew, unless it keeps ending."""
     ends: deque[float] = deque(maxlen=3)
     while True:
@@ -198,7 +208,7 @@ def _watch(children: Children, console: Console) -> None:
             if len(ends) == 3 and ends[-1] - ends[0] < 60:
                 raise children.failure("worker")
             console.print("the worker ended unasked and is started again", highlight=False)
-            _start_worker(children)
+            _start_worker(children, limit)
 
 
 def _wait_until_healthy(api: str, children: Children) -> None:
@@ -208,6 +218,7 @@ def _wait_until_healthy(api: str, children: Children) -> None:
             raise children.failure("server")
         with suppress(httpx.HTTPError):
             if httpx.get(f"{api}/health", timeout=5, trust_env=False).status_code == 200:
+                admitting(api)
                 return
         time.sleep(0.1)
     raise Flowers17Error(

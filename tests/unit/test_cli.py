@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from flowers17.artifacts import Store
+from flowers17.artifacts import Reference, Store
 from flowers17.cli import main
 from flowers17.profiles import PROFILES
 from flowers17.reporting.studies import studies_in
@@ -460,8 +460,41 @@ class TestCollecting:
         assert _exit_code("gc", "--keep-studies", "0") == 0
         assert list(store.manifests()) == []
 
+    def test_counts_a_sweep_and_its_studies_as_one(
+        self, store: Store, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        stages: list[Stage] = [
+            Stage.of("study", name, "tests.support.toy:add", {"value": number})
+            for number, name in enumerate(("alone", "first", "second"))
+        ]
+        given: dict[str, Reference | None] = {}
+        for day, stage in enumerate(stages):
+            monkeypatch.setattr(
+                time, "strftime", lambda *_, day=day: f"2026-01-0{day + 1}T00:00:00Z"
+            )
+            given[stage.label] = ensure(stage, {}, store).reference
+        inputs = {one.label: one for one in stages[1:]}
+        sweep = Stage.of("sweep", "sweep", "tests.support.toy:add", {"value": 9}, inputs=inputs)
+        ensure(sweep, {name: given[name] for name in inputs}, store)
+        self._age(monkeypatch, 2)
+        assert _exit_code("gc", "--keep-studies", "2") == 0
+        kept = sorted(one["label"] for one in store.manifests())
+        assert kept == ["alone", "first", "second", "sweep"]
+        assert _exit_code("gc", "--keep-studies", "1") == 0
+        assert sorted(one["label"] for one in store.manifests()) == ["first", "second", "sweep"]
+
 
 def test_help_of_every_command_names_its_options(capsys: pytest.CaptureFixture[str]) -> None:
-    for command in ("run", "plan", "show", "compare", "history", "settings", "gc", "doctor"):
+    for command in (
+        "run",
+        "plan",
+        "sweep",
+        "show",
+        "compare",
+        "history",
+        "settings",
+        "gc",
+        "doctor",
+    ):
         assert _exit_code(command, "--help") == 0
         assert "--json" in capsys.readouterr().out

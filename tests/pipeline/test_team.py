@@ -1,0 +1,283 @@
+"""A team's set-up as it is shipped: PostgreSQL, a server that asks who calls, two workers, ends."""
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+
+from flowers17.artifacts import MANIFEST, Store
+from flowers17.commands.serving import _SERVER_SETTINGS
+from tests.support.processes import environment, eventually
+from tests.support.serving import COMMAND, FINAL, SMALL
+from tests.support.team import (
+    DEPLOYMENTS,
+    PROGRAMS,
+    Team,
+    heard,
+    postgres_programs,
+    shipped_settings,
+    shipped_words,
+)
+
+pytestmark = [pytest.mark.server, pytest.mark.slow]
+POSTGRES = postgres_programs()
+needs_postgres = pytest.mark.skipif(
+    POSTGRES is None, reason="needs PostgreSQL's programs (Debian: apt-get install postgresql)"
+)
+SETTINGS = (
+    *(one for one in SMALL if not one.startswith("learners.plain")),
+    "learners.plain=[baseline]",
+    "learners.recipe.epochs=20",
+    "learners.recipe.batch_size=4",
+)
+OUTAGE_S = 20
+WHERE = {
+    "PREFECT_HOME",
+    "PREFECT_API_URL",
+    "PREFECT_SERVER_API_HOST",
+    "PREFECT_SERVER_DATABASE_HOST",
+}
+
+
+TELL = """
+import asyncio, sys
+from prefect.blocks.notifications import CustomWebhookNotificationBlock
+from prefect.client.orchestration import get_client
+from flows.automations import BLOCK, register_automations
+
+said = {"subject": "{{subject}}", "body": "{{body}}"}
+hook = CustomWebhookNotificationBlock(name=BLOCK, url=sys.argv[1], json_data=said)
+hook.save(BLOCK)
+
+async def registered():
+    async with get_client() as client:
+        await register_automations(client)
+
+asyncio.run(registered())
+"""
+
+
+@pytest.fixture(scope="module")
+def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
+    """Return a running team: a database, a server, two workers on one store."""
+    assert POSTGRES is not None
+    team = Team(tmp_path_factory.mktemp("team"), POSTGRES, *SETTINGS)
+    try:
+        yield team.start()
+    finally:
+        team.close()
+
+
+@pytest.fixture(scope="module")
+def scheduled(team: Team) -> str:
+    """Return the deployment `study`, which starts by itself soon, while other tests go on."""
+    study = str(team.deployment("study")["id"])
+    soon = datetime.now(UTC) + timedelta(seconds=15)
+    schedule = {"interval": 60, "anchor_date": soon.isoformat()}
+    reply = team.client.post(
+        f"deployments/{study}/schedules", json=[{"schedule": schedule, "active": True}]
+    )
+    assert reply.status_code == 201, reply.text
+    return study
+
+
+def _called(team: Team, *command: str, **env: str) -> subprocess.CompletedProcess[str]:
+    """Run a program to its end, as a person does with the worker's credentials or with others."""
+    return subprocess.run(
+        command,
+        env=environment(**{**team.member, "PREFECT_HOME": str(team.home), **env}),
+        cwd=team.home,
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
+    )
+
+
+def _composed() -> dict[str, Any]:
+    """Return the services of compose.yaml with the values of env.example."""
+    lines = (DEPLOYMENTS / "env.example").read_text().splitlines()
+    values = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+    text = (DEPLOYMENTS / "compose.yaml").read_text()
+    text = re.sub(r"\$\{(\w+)(:[-?][^}]*)?\}", lambda found: values[found.group(1)], text)
+    services: dict[str, Any] = yaml.safe_load(text)["services"]
+    return services
+
+
+class TestShipped:
+    @pytest.mark.parametrize("part", ["server", "worker"])
+    def test_containers_and_services_are_told_the_same(self, part: str) -> None:
+        inside, outside = _composed()[part], shipped_settings(part)
+        assert inside["environment"].keys() == outside.keys()
+        differing = {
+            name for name, value in inside["environment"].items() if value != outside[name]
+        }
+        assert differing <= WHERE
+        words = [word for word in inside["command"] if not word.startswith("/")]
+        assert words == [word for word in shipped_words(part) if not word.startswith("/")]
+
+    def test_the_database_is_made_for_the_server(self) -> None:
+        services = _composed()
+        for name, value in services["database"]["environment"].items():
+            setting = name.replace("POSTGRES_", "PREFECT_SERVER_DATABASE_").replace("_DB", "_NAME")
+            assert services["server"]["environment"][setting] == value
+
+    def test_only_this_machine_reaches_it_unless_told_otherwise(self) -> None:
+        services = _composed()
+        assert services["server"]["ports"] == ["127.0.0.1:4200:4200"]
+        assert [name for name, one in services.items() if "ports" in one] == ["server"]
+        assert shipped_settings("server")["PREFECT_SERVER_API_HOST"] == "127.0.0.1"
+
+    def test_the_server_has_the_settings_of_serve(self) -> None:
+        assert _SERVER_SETTINGS.items() <= shipped_settings("server").items()
+
+
+@needs_postgres
+@pytest.mark.usefixtures("scheduled")
+class TestAccess:
+    def test_without_credentials_the_api_answers_401(self, team: Team) -> None:
+        for given in (None, ("admin", "guessed")):
+            reply = httpx.get(f"{team.ui}/api/flows/count", auth=given, trust_env=False)
+            assert reply.status_code == 401
+
+    def test_the_command_line_says_whose_password_is_wanted(self, team: Team) -> None:
+        store = str(team.store.with_name("unused"))
+        calls = {
+            ("run", "dataset", "--store", store): "",
+            ("serve", "--store", store): "admin:guessed",
+            ("recover",): "admin:guessed",
+            ("doctor", "--store", store): "",
+        }
+        with ThreadPoolExecutor() as pool:
+            done = [
+                (auth, pool.submit(_called, team, *COMMAND, *words, PREFECT_API_AUTH_STRING=auth))
+                for words, auth in calls.items()
+            ]
+        for auth, one in done:
+            assert one.result().returncode == 1
+            said = " ".join((one.result().stdout + one.result().stderr).split())
+            assert f"got {'other ones' if auth else 'none'}; set PREFECT_API_AUTH_STRING" in said
+            assert "Traceback" not in said
+
+    def test_a_write_needs_a_token_beside_the_password(self, team: Team) -> None:
+        wanted = {"json": {"name": "any", "value": 1}, "auth": team.client.auth}
+        forged = httpx.post(f"{team.ui}/api/variables/", trust_env=False, **wanted)
+        assert (forged.status_code, forged.json()) == (403, {"detail": "Missing CSRF token."})
+        assert team.client.post("variables/", **wanted).status_code == 201
+
+    def test_limits_are_set_as_documented(self, team: Team) -> None:
+        for words in (
+            ("work-pool", "set-concurrency-limit", "flowers17", "2"),
+            ("concurrency-limit", "create", "training", "2"),
+        ):
+            done = _called(team, *PROGRAMS["prefect"], *words)
+            assert done.returncode == 0, done.stderr
+        assert team.client.get("work_pools/flowers17").json()["concurrency_limit"] == 2
+        assert team.limit("training")["limit"] == 2
+
+
+@needs_postgres
+def test_a_scheduled_study_that_fails_is_told_through_the_block(team: Team) -> None:
+    study = team.deployment("study")["id"]
+    later = (datetime.now(UTC) + timedelta(days=1)).isoformat()
+    state = {"type": "SCHEDULED", "state_details": {"scheduled_time": later}}
+    with heard() as (url, told):
+        done = _called(team, sys.executable, "-c", TELL, url)
+        assert done.returncode == 0, done.stderr
+        for tags in (["flowers17"], ["flowers17", "auto-scheduled"]):
+            run = team.client.post(
+                f"deployments/{study}/create_flow_run", json={"state": state, "tags": tags}
+            ).json()
+            failed = {"type": "FAILED", "message": f"tags {tags}"}
+            team.client.post(
+                f"flow_runs/{run['id']}/set_state", json={"state": failed, "force": True}
+            ).raise_for_status()
+        assert eventually(lambda: told, 60), team.logs()
+    (one,) = told
+    assert one["subject"] == f"study {run['name']}: Failed"
+    assert one["body"].startswith(failed["message"])
+
+
+@needs_postgres
+class TestRuns:
+    """The scheduled study is the undisturbed one that the others are held against."""
+
+    def test_a_schedule_starts_a_study_by_itself(self, team: Team, scheduled: str) -> None:
+        assert eventually(lambda: team.scheduled_runs(scheduled), 120), team.logs()
+        (one,) = [one for one in team.deployment("study")["schedules"] if one["active"]]
+        team.client.patch(
+            f"deployments/{scheduled}/schedules/{one['id']}", json={"active": False}
+        ).raise_for_status()
+        assert "auto-scheduled" in team.scheduled_runs(scheduled)[0]["tags"]
+
+    def test_a_run_killed_with_its_worker_goes_on_at_another(
+        self, team: Team, scheduled: str
+    ) -> None:
+        store = team.store.with_name("killed")
+        flow_run_id = _in_training(team, store)
+        before = _finished(store)
+        team.host_of(flow_run_id).crash()
+        assert team.limit("training")["active_slots"] >= 1
+        done = _called(team, *COMMAND, "recover", "--json", "--store", str(store))
+        assert done.returncode == 0, done.stderr
+        (said,) = json.loads(done.stdout)
+        assert (said["flow_run_id"], said["resumed"]) == (flow_run_id, "worker")
+        undisturbed = team.reaches(team.scheduled_runs(scheduled)[0]["id"], *FINAL, seconds=240)
+        assert undisturbed["state_type"] == "COMPLETED", team.logs()
+        team.reaches(flow_run_id, "COMPLETED", seconds=240)
+        _ended_as_if_undisturbed(team, store, before)
+        assert eventually(lambda: team.limit("training")["active_slots"] == 0, 90)
+
+    def test_a_run_outlives_stops_of_the_database_and_of_the_server(self, team: Team) -> None:
+        store = team.store.with_name("outlived")
+        flow_run_id = _in_training(team, store)
+        before = _finished(store)
+        team.database.stop()
+        time.sleep(OUTAGE_S)
+        assert list(store.glob(f"training/*/{MANIFEST}")), "expected it to end meanwhile"
+        team.end(signal.SIGTERM)
+        team.database.start()
+        team.start_server()
+        team.reaches(flow_run_id, "COMPLETED", seconds=240)
+        _ended_as_if_undisturbed(team, store, before)
+
+
+def _in_training(team: Team, store: Path) -> str:
+    """Start the flow `learners` on a store of its own; return its run once it has trained a bit."""
+    reply = team.start_run("learners", store=str(store))
+    assert reply.status_code == 201, reply.text
+    assert eventually(lambda: list(store.glob(".unfinished/*/weights-*")), 90), team.logs()
+    return str(reply.json()["id"])
+
+
+def _finished(store: Path) -> dict[str, tuple[int, int]]:
+    """Return which artifacts there are, and by inode and time whether they were made anew."""
+    found = {path: path.stat() for path in store.glob(f"[!.]*/*/{MANIFEST}")}
+    return {str(path): (stat.st_ino, stat.st_mtime_ns) for path, stat in found.items()}
+
+
+def _digests(store: Path) -> dict[str, str]:
+    """Return what was made, by label and key; the report is another one for each flow."""
+    return {
+        f"{one['label']} {one['key']}": one["digest"]
+        for one in Store(store).manifests()
+        if one["stage"] != "study"
+    }
+
+
+def _ended_as_if_undisturbed(team: Team, store: Path, before: dict[str, tuple[int, int]]) -> None:
+    assert before.items() <= _finished(store).items(), "something finished was made again"
+    found = _digests(store)
+    assert any(label.startswith("baseline, report split") for label in found)
+    assert found.items() <= _digests(team.store).items()
