@@ -25,9 +25,9 @@ from flowers17.robustness.sanity import (
 def sanity_table(inputs: ReportInputs) -> Table:
     """Return Table C5: of each network, each check, what was measured, and the verdict."""
     columns = (
-        Column("check", "what must hold", numeric=False),
-        Column("measured", "measured", numeric=False),
-        Column("verdict", "verdict", numeric=False),
+        Column("check", "What must hold", numeric=False),
+        Column("measured", "Measured", numeric=False),
+        Column("verdict", "Verdict", numeric=False),
     )
     rows = []
     for model in models_of(inputs):

@@ -40,7 +40,7 @@ def robust_table(inputs: ReportInputs) -> Table:
     """Return Table C1: robust accuracy by model, budget and attack."""
     names = [name for name in SWEPT if any(one.name == name for one in inputs.attacks)]
     columns = (
-        Column("budget", "budget", numeric=False),
+        Column("budget", "Budget", numeric=False),
         *(Column(name, capital(attack_title(name)), interval=True) for name in names),
     )
     rows = []
@@ -83,14 +83,14 @@ def _robust_cell(one: Attack | None, epsilon: float) -> Cell:
 def goals_table(inputs: ReportInputs) -> Table:
     """Return Table C2: the four goals of an attacker, at one budget."""
     columns = (
-        Column("attack", "attack", numeric=False),
-        Column("budget", "budget", numeric=False),
-        Column("n", "images or pairs"),
-        Column("confidence_drop", "confidence reduction"),
-        Column("misclassified", "misclassification", interval=True),
-        Column("targeted", "targeted misclassification", interval=True),
-        Column("easiest", "easiest target", numeric=False),
-        Column("pairs", "pairs of classes reached"),
+        Column("attack", "Attack", numeric=False),
+        Column("budget", "Budget", numeric=False),
+        Column("n", "Images or pairs"),
+        Column("confidence_drop", "Confidence reduction"),
+        Column("misclassified", "Misclassification", interval=True),
+        Column("targeted", "Targeted misclassification", interval=True),
+        Column("easiest", "Easiest target", numeric=False),
+        Column("pairs", "Pairs of classes reached"),
     )
     rows = []
     for model in models_of(inputs):
@@ -146,12 +146,12 @@ def _pairs(one: Attack) -> tuple[Cell, Cell]:
 def costs_table(inputs: ReportInputs) -> Table:
     """Return Table C3: what successes take, in questions, gradients and changes to the image."""
     columns = (
-        Column("attack", "attack", numeric=False),
-        Column("access", "access", numeric=False),
-        Column("budget", "budget", numeric=False),
-        Column("success", "success", interval=True),
-        Column("n_queries", "queries"),
-        Column("n_gradients", "gradients"),
+        Column("attack", "Attack", numeric=False),
+        Column("access", "Access", numeric=False),
+        Column("budget", "Budget", numeric=False),
+        Column("success", "Success", interval=True),
+        Column("n_queries", "Queries"),
+        Column("n_gradients", "Gradients"),
         Column("l0", "L0, share of values"),
         Column("l2", "L2"),
         Column("linf", "L∞, in 255ths"),
@@ -211,8 +211,8 @@ def transfer_table(inputs: ReportInputs) -> Table:
     transfers = inputs.transfers
     names = list(dict.fromkeys(name for one in transfers for name in one.victims))
     columns = (
-        Column("source", "images made on", numeric=False),
-        Column("attack", "by", numeric=False),
+        Column("source", "Images made on", numeric=False),
+        Column("attack", "By", numeric=False),
         *(Column(name, capital(model_title(name)), interval=True) for name in names),
     )
     rows = []

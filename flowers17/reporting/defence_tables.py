@@ -21,14 +21,14 @@ def defences_table(inputs: ReportInputs) -> Table:
     """Return Table C6: each defence's accuracy, clean and by the worst attacks of each budget."""
     budgets = _budgets(inputs)
     columns = [
-        Column("defence", "defence", numeric=False),
-        Column("clean", "clean accuracy", interval=True),
-        Column("refused", "clean images refused"),
+        Column("defence", "Defence", numeric=False),
+        Column("clean", "Clean accuracy", interval=True),
+        Column("refused", "Clean images refused"),
     ]
     for one in budgets:
-        group = f"robust accuracy at {budget_title(one)}"
-        columns.append(Column(f"unaware_{one:g}", "defence unknown", group))
-        columns.append(Column(f"worst_{one:g}", "defence known", group, interval=True))
+        group = f"Robust accuracy at {budget_title(one)}"
+        columns.append(Column(f"unaware_{one:g}", "Defence unknown", group))
+        columns.append(Column(f"worst_{one:g}", "Defence known", group, interval=True))
     rows = [
         Row(tuple(_cells(artifact, one, budgets)), capital(artifact.json("result")["network"]))
         for artifact, one in _defences(inputs)
@@ -53,13 +53,13 @@ def attacks_on_defences_table(inputs: ReportInputs) -> Table:
     """Return Table C7: each attack on each defence, by what the attacker takes the gradients of."""
     budgets = _budgets(inputs)
     columns = (
-        Column("gradients", "gradients of", numeric=False),
-        Column("attack", "attack", numeric=False),
+        Column("gradients", "Gradients of", numeric=False),
+        Column("attack", "Attack", numeric=False),
         *(
-            Column(f"withstood_{one:g}", budget_title(one), "withstood", interval=True)
+            Column(f"withstood_{one:g}", budget_title(one), "Withstood", interval=True)
             for one in budgets
         ),
-        *(Column(f"refused_{one:g}", budget_title(one), "refused") for one in budgets),
+        *(Column(f"refused_{one:g}", budget_title(one), "Refused") for one in budgets),
     )
     rows = []
     for artifact, one in _defences(inputs):
