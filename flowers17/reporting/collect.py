@@ -27,7 +27,7 @@ from flowers17.reporting.records import (
     inputs_of,
     training,
 )
-from flowers17.reporting.reference import CLASSIFIERS, EXTRACTORS, IMAGE_SIZE
+from flowers17.reporting.reference import IMAGE_SIZE
 
 # Labels of trainings, of the splits that they read, and of the augmentations' pictures.
 _FROM_SCRATCH = re.compile(r"(\S+( \S+)?, )?\S+ split$|augmentations$")
@@ -354,23 +354,6 @@ class ReportInputs:
             if labels:
                 return self.missing[labels[0]]
         return "no result was made"
-
-    def map_title(self, one: FeatureMapSettings) -> str:
-        """Return how people call a feature map, e.g. `MobileNet (224 px, originals, averaged)`."""
-        parts = [f"{one.input_size} px"] if one.input_size else []
-        parts += ["originals"] if one.pixels == "original" else []
-        parts += ["averaged"] if one.pooling == "average" else []
-        parts += ["both ways round"] if one.mirrored else []
-        title = EXTRACTORS.get(one.extractor, one.extractor)
-        return f"{title} ({', '.join(parts)})" if parts else title
-
-    def method_title(self, combination: CombinationSettings) -> str:
-        """Return how people call a classifier and what was done around it."""
-        parts = [CLASSIFIERS.get(combination.classifier, combination.classifier)]
-        if combination.n_components:
-            parts.append(f"{combination.n_components} principal components")
-        parts += ["searched"] if combination.search else []
-        return ", ".join(parts)
 
     @cached_property
     def has_random_weights(self) -> bool:

@@ -12,6 +12,7 @@ from flowers17.reporting.metrics import accuracy_interval
 from flowers17.reporting.records import recipe_tag
 from flowers17.reporting.reference import CLASSIFIERS, IMAGE_SIZE, TABLE_5
 from flowers17.reporting.tables import Cell
+from flowers17.reporting.titles import maps_title
 
 _METHODS = {
     "average": "average",
@@ -122,7 +123,7 @@ def member_title(inputs: ReportInputs, name: str, *, short: bool = False) -> str
         how = "our own recipe" if own else augmentation_title(found.augmentation)
         return title if short else f"{title}, {how}"
     if found and found.classifier:
-        maps = " + ".join(inputs.map_title(one) for one in found.maps)
+        maps = maps_title(found.maps)
         return f"{CLASSIFIERS[found.classifier]} on {maps}"
     return name
 

@@ -25,6 +25,7 @@ from flowers17.reporting.feature_tables import shape_text
 from flowers17.reporting.figures import Figure, drawn, shortened
 from flowers17.reporting.records import FeatureMap, Score
 from flowers17.reporting.reference import CLASSIFIERS, EXTRACTORS, TABLE_8, title_of
+from flowers17.reporting.titles import map_title
 from flowers17.seeds import generator
 
 _SHORT = {"naive_bayes": "naive Bayes", "knn": "k-NN", "svm": "SVM"}
@@ -164,7 +165,7 @@ def _example(inputs: ReportInputs) -> tuple[int, list[tuple[str, dict[str, objec
     truth = inputs.class_names[inputs.labels[row]]
     right = "correct" if guess == inputs.labels[row] else f"wrong, it is: {truth}"
     used = next(one for one in inputs.study.features.table if (one.name,) == best.maps)
-    answer = shortened(f"{_short(best.classifier)} on {inputs.map_title(used)}: {right}", 46)
+    answer = shortened(f"{_short(best.classifier)} on {map_title(used)}: {right}", 46)
     name = shortened(inputs.class_names[guess], 24)
     return row, [
         (f"{name}, {proba:.2f}", {"weight": "bold", "size": 11}),
@@ -211,7 +212,7 @@ def overview(inputs: ReportInputs) -> Figure | None:
         for one, cells in shown:
             random = inputs.feature_maps.get(one.name)
             tag = " (untrained)" if random and random.random_weights else ""
-            say(axes, 2, y + 16, inputs.map_title(one) + tag, ha="left", weight="bold")
+            say(axes, 2, y + 16, map_title(one) + tag, ha="left", weight="bold")
             y += head
             for name, score in cells:
                 say(axes, left - 12, y + 8, _short(name), ha="right")

@@ -9,6 +9,7 @@ from flowers17.reporting.metrics import Interval, within
 from flowers17.reporting.records import Evaluation, Score
 from flowers17.reporting.reference import BEST_OF_TABLE_8, CLASSIFIERS, TABLE_7, TABLE_8, title_of
 from flowers17.reporting.tables import EMPTY, Cell, Column, Row, Table, Verdict
+from flowers17.reporting.titles import classifier_title, map_title, maps_title
 
 UNTRAINED = "untrained weights"
 _WEIGHTS = {
@@ -92,7 +93,7 @@ def extractors_table(inputs: ReportInputs) -> Table:
 
 def _extractor_row(inputs: ReportInputs, one: FeatureMapSettings) -> Row:
     study, made = TABLE_7[one.extractor], inputs.feature_maps.get(one.name)
-    title = Cell(inputs.map_title(one), one.name)
+    title = Cell(map_title(one), one.name)
     theirs = (
         Cell(str(study.n_layers), study.n_layers),
         Cell(thousands(study.n_parameters), study.n_parameters),
@@ -162,7 +163,7 @@ def _classifier_row(inputs: ReportInputs, combination: CombinationSettings) -> R
     reference = TABLE_8[combination.classifier][one.extractor]
     title = Cell(CLASSIFIERS[combination.classifier], combination.classifier)
     study = Cell(f"{reference:.3f}", reference)
-    group = inputs.map_title(one)
+    group = map_title(one)
     found = inputs.evaluation(combination)
     score = found.score("report") if found else None
     if not found or not score:
@@ -215,9 +216,9 @@ def best_over_repeats(evaluations: Sequence[Evaluation]) -> Evaluation | None:
 
 
 def _beyond_row(inputs: ReportInputs, combination: CombinationSettings, group: str) -> Row:
-    title = " + ".join(inputs.map_title(one) for one in combination.maps)
+    title = maps_title(combination.maps)
     names = [one.name for one in combination.maps]
-    head = (Cell(title, " + ".join(names)), Cell(inputs.method_title(combination)))
+    head = (Cell(title, " + ".join(names)), Cell(classifier_title(combination)))
     found = inputs.evaluation(combination)
     if not found:
         reason = inputs.reason_missing(names, combination.classifier)
@@ -239,8 +240,8 @@ def evaluation_title(inputs: ReportInputs, evaluation: Evaluation) -> str:
     asked = [*inputs.table_8, *inputs.study.features.combinations]
     for one in asked:
         if inputs.evaluation(one) is evaluation:
-            maps = " + ".join(inputs.map_title(each) for each in one.maps)
-            return f"{inputs.method_title(one)} on {maps}"
+            maps = maps_title(one.maps)
+            return f"{classifier_title(one)} on {maps}"
     return f"{CLASSIFIERS.get(evaluation.classifier, evaluation.classifier)} on " + " + ".join(
         evaluation.maps
     )

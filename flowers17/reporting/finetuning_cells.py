@@ -8,6 +8,7 @@ from flowers17.reporting.feature_tables import trained_tag
 from flowers17.reporting.finetuning_records import FineTuning, Phase
 from flowers17.reporting.reference import EXTRACTORS, PHASE_EPOCHS, TABLE_9
 from flowers17.reporting.tables import EMPTY, Cell
+from flowers17.reporting.titles import map_title
 
 PHASES: tuple[Phase, Phase] = ("a", "b")
 
@@ -22,24 +23,24 @@ def configuration_title(name: str) -> str:
     return {"adam": "Adam", "sgd": "SGD"}.get(optimizer, optimizer) + plus + rest
 
 
-def maps_title(inputs: ReportInputs, name: str) -> str:
+def named_map_title(inputs: ReportInputs, name: str) -> str:
     """Return how people call what an extractor gives of an input, by its name in the settings."""
     asked = inputs.study.fine_tuning
     known = [*asked.table, *(one.maps for one in (*asked.repeated, *asked.own))]
     found = next((one for one in known if one.name == name), None)
-    return inputs.map_title(found) if found else EXTRACTORS.get(name, name)
+    return map_title(found) if found else EXTRACTORS.get(name, name)
 
 
 def network_title(inputs: ReportInputs, one: FineTuning) -> str:
     """Return how people call a network: `MobileNet, Adam + dropout`."""
     how = one.recipe_name == "best" and "our own recipe"
-    return f"{maps_title(inputs, one.maps)}, {how or configuration_title(one.configuration)}"
+    return f"{named_map_title(inputs, one.maps)}, {how or configuration_title(one.configuration)}"
 
 
 def asked_title(inputs: ReportInputs, one: FineTunedSettings) -> str:
     """Return how people call a network that was asked for."""
     how = one.recipe == "best" and "our own recipe"
-    return f"{inputs.map_title(one.maps)}, {how or configuration_title(one.head.name)}"
+    return f"{map_title(one.maps)}, {how or configuration_title(one.head.name)}"
 
 
 def on_the_reports_split(

@@ -24,6 +24,7 @@ from flowers17.reporting.finetuning_records import FineTuning, Phase
 from flowers17.reporting.learning_curves import Curves, grid_svg, is_cut
 from flowers17.reporting.records import inputs_of
 from flowers17.reporting.reference import EXTRACTORS, title_of
+from flowers17.reporting.titles import map_title
 from flowers17.seeds import generator
 
 Phases = Mapping[Phase, FineTuning]
@@ -195,7 +196,7 @@ def tuned_curves(inputs: ReportInputs) -> list[Figure]:
     asked = inputs.study.fine_tuning
     groups: list[tuple[str, list[tuple[str, Phases]]]] = [
         (
-            f"Learning curves of {inputs.map_title(maps)}, fine-tuned",
+            f"Learning curves of {map_title(maps)}, fine-tuned",
             [
                 (configuration_title(configuration), made)
                 for configuration, made in of_table_9(inputs, maps)
@@ -211,7 +212,7 @@ def tuned_curves(inputs: ReportInputs) -> list[Figure]:
             if found := repeated(inputs, one.name, phase):
                 firsts[phase] = found[0]
         if firsts:
-            own.append((inputs.map_title(one.maps), firsts))
+            own.append((map_title(one.maps), firsts))
     groups.append(("Learning curves on clean splits, each network on its first", own))
     drawable = [(title, rows) for title, rows in groups if rows]
     return [

@@ -18,6 +18,7 @@ from flowers17.reporting.finetuning_records import FineTuning
 from flowers17.reporting.metrics import PairedTest, holm, mcnemar
 from flowers17.reporting.paired_tables import p_text, signed
 from flowers17.reporting.tables import EMPTY, Cell, Column, Row, Table
+from flowers17.reporting.titles import map_title
 
 # What is asked of an extractor's networks, and how the outcome is put.
 _QUESTIONS = {
@@ -150,7 +151,7 @@ def in_words(inputs: ReportInputs, found: Sequence[Difference], corrected: Seque
             ]
             if asked:
                 parts.append(_outcome(outcome, asked))
-        said.append(f"{inputs.map_title(maps)}: {'; '.join(parts)}.")
+        said.append(f"{map_title(maps)}: {'; '.join(parts)}.")
     return " ".join(said)
 
 
@@ -178,5 +179,5 @@ def _row(inputs: ReportInputs, one: Difference, adjusted: float) -> Row:
         Cell(p_text(adjusted), adjusted, artifact=source),
         Cell("is real" if real else "may be chance", "real" if real else "chance"),
     )
-    group = f"{inputs.map_title(one.maps)}: {_QUESTIONS[one.question][0]}"
+    group = f"{map_title(one.maps)}: {_QUESTIONS[one.question][0]}"
     return Row(cells, group, tag_of([one.first]))

@@ -26,6 +26,7 @@ from flowers17.reporting.finetuning_seeds_table import seeds_table
 from flowers17.reporting.learner_cells import number_cell
 from flowers17.reporting.reference import title_of
 from flowers17.reporting.tables import EMPTY, Cell, Column, Row, Table
+from flowers17.reporting.titles import map_title
 
 _HEADINGS = {"a": "Phase A: the head alone", "b": "Phase B: the last blocks too"}
 
@@ -94,7 +95,7 @@ def _unfrozen_notes(inputs: ReportInputs, made: list[FineTuning]) -> tuple[str, 
     blocks = {one.maps: one.unfrozen_from for one in made if one.unfrozen_from}
     if not blocks:
         return ()
-    titles = {one.name: inputs.map_title(one) for one in inputs.study.fine_tuning.table}
+    titles = {one.name: map_title(one) for one in inputs.study.fine_tuning.table}
     said = ", ".join(f"{block} on of {titles[maps]}" for maps, block in sorted(blocks.items()))
     return (f"Phase B trains from {said}. The study does not say which layers it unfreezes.",)
 
@@ -123,7 +124,7 @@ def _row(
         name = f"{maps.name} {configuration}"
         missing = reason_untuned(inputs, name, f", phase {lacking[0]}, report split")
         missing = missing if len(lacking) == 2 else f"phase {lacking[0].upper()}: {missing}"
-    return Row(tuple(cells), inputs.map_title(maps), tag_of(made.values()), missing)
+    return Row(tuple(cells), map_title(maps), tag_of(made.values()), missing)
 
 
 def _judged(inputs: ReportInputs, one: FineTuning | None, reference: float | None) -> Cell:
