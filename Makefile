@@ -41,7 +41,7 @@ $(VENV)/.ready-to-run: requirements/pip.txt requirements/run.txt pyproject.toml 
 	@echo "installing the pinned requirements into $(VENV) (once, some minutes)"
 	$(PIP) --require-hashes -r requirements/pip.txt
 	$(PIP) --require-hashes -r requirements/run.txt
-	$(PIP) --no-deps --no-build-isolation -e .
+	PYTHONWARNINGS=ignore $(PIP) --no-deps --no-build-isolation -e .
 	@touch $@
 
 $(VENV)/.ready-to-test: requirements/dev.txt $(VENV)/.ready-to-run

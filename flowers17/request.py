@@ -143,6 +143,8 @@ def _explained(model: type[BaseModel], error: Any) -> str:
         near = get_close_matches(where, _names(model), n=1, cutoff=0.5)
         hint = f"did you mean {near[0]}?" if near else "see `flowers17 settings`"
         return f"setting {where}: expected a known name, got an unknown one; {hint}"
+    if error["type"] == "value_error":  # of a validator of ours, which says what came
+        return f"setting {where}: {error['ctx']['error']}"
     return f"setting {where}: {error['msg']}, got {error['input']!r}"
 
 

@@ -117,6 +117,7 @@ class TestWrongValues:
             _ = request_from([assignment]).settings
         assert said in str(caught.value)
         assert assignment.partition("=")[0] in str(caught.value)
+        assert "Value error" not in str(caught.value)
 
     def test_are_all_named_at_once(self) -> None:
         with pytest.raises(InvalidSettings) as caught:
