@@ -34,7 +34,7 @@ SETTINGS = (
     "learners.precision=float32",
     "ensemble.n_folds=2",
     "ensemble.ensembles=[{name: mixed, members: [{learner: tiny, augmentation: none}, "
-    "{classifier: svm, maps: [{extractor: mobilenet}]}, "
+    "{classifier: svm, maps: [{extractor: mobilenet, mirrored: true}]}, "
     "{classifier: naive_bayes, maps: [{extractor: mobilenet}]}]}]",
 )
 CODE = """
@@ -108,11 +108,11 @@ def test_a_network_says_what_its_training_stored_to_the_last_bit(
     np.testing.assert_array_equal(model.answers(_block(model, paths)).proba, stored)
 
 
-@pytest.mark.parametrize("classifier", ["svm", "naive_bayes"])
+@pytest.mark.parametrize("classifier", ["svm on mobilenet-mirrored", "naive_bayes on mobilenet"])
 def test_a_classifier_says_what_its_stage_stored(
     classifier: str, store: Store, paths: list[str]
 ) -> None:
-    name = f"{classifier} on mobilenet, clean split"
+    name = f"{classifier}, clean split"
     model = _opened(store, name)
     stored = _artifacts(store, "fitted")[name].array("proba")
     answers = model.answers(_block(model, paths[5:25]))
