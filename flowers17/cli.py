@@ -24,7 +24,7 @@ from flowers17.artifacts import Store
 from flowers17.config import Places
 from flowers17.errors import Flowers17Error, InvalidInput
 from flowers17.profiles import PROFILES
-from flowers17.request import request_from, validated
+from flowers17.request import StudyRequest, request_from, validated
 from flowers17.sweeps.settings import sweep_from
 
 app = typer.Typer(
@@ -108,16 +108,16 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Run a flow here and now; whatever is whole in the store is reused."""
-    request = request_from(
-        set or (),
+    request = placed_request(
+        set,
         profile=profile,
-        dataset=placed(dataset),
-        store=store.absolute(),
-        weights_dir=weights_dir.absolute() if weights_dir else None,
+        dataset=dataset,
+        store=store,
+        weights_dir=weights_dir,
         runner=runner,
         workers=workers,
         device=device,
-        tensorboard=tensorboard.absolute() if tensorboard else None,
+        tensorboard=tensorboard,
     )
     from flowers17.commands.running import run_flow
 
@@ -217,16 +217,16 @@ def sweep(
     """Run a flow over many settings or seeds, what they share once, and sum the studies up."""
     if as_csv and (as_json or plan_only):
         raise typer.BadParameter("expected --csv without --json or --plan, got both")
-    request = request_from(
-        set or (),
+    request = placed_request(
+        set,
         profile=profile,
-        dataset=placed(dataset),
-        store=store.absolute(),
-        weights_dir=weights_dir.absolute() if weights_dir else None,
+        dataset=dataset,
+        store=store,
+        weights_dir=weights_dir,
         runner=runner,
         workers=workers,
         device=device,
-        tensorboard=tensorboard.absolute() if tensorboard else None,
+        tensorboard=tensorboard,
     )
     over = sweep_from(axis or (), variant or (), flow=flow.value)
     from flowers17.commands import sweeping
@@ -447,16 +447,16 @@ def serve(
 
     The options that `run` has too are what the forms in the UI begin with.
     """
-    request = request_from(
-        set or (),
+    request = placed_request(
+        set,
         profile=profile,
-        dataset=placed(dataset),
-        store=store.absolute(),
-        weights_dir=weights_dir.absolute() if weights_dir else None,
+        dataset=dataset,
+        store=store,
+        weights_dir=weights_dir,
         runner=runner,
         workers=workers,
         device=device,
-        tensorboard=tensorboard.absolute() if tensorboard else None,
+        tensorboard=tensorboard,
     )
     from flowers17.commands.serving import serve as serve_until_stopped
 
@@ -534,11 +534,15 @@ def doctor(
     raise typer.Exit(any(one.state == "missing" for one in found))
 
 
-def placed(dataset: str | None) -> str | None:
-    """Return a data set's path made absolute, so that the run can be resumed from anywhere."""
-    if not dataset or dataset in ("rendered", "oxford17"):
-        return dataset
-    return str(Path(dataset).expanduser().absolute())
+def placed_request(set: list[str] | None, *, dataset: str | None, **options: Any) -> StudyRequest:
+    """Return what options ask for, paths made absolute: the run can be resumed from anywhere."""
+    if dataset and dataset not in ("rendered", "oxford17"):
+        dataset = str(Path(dataset).expanduser().absolute())
+    options = {
+        name: value.absolute() if isinstance(value, Path) else value
+        for name, value in options.items()
+    }
+    return request_from(set or (), dataset=dataset, **options)
 
 
 def existing_store(folder: Path) -> Store:

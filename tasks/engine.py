@@ -94,8 +94,6 @@ def run_stages(stages: Sequence[Stage], places: Places) -> Results:
     results: Results = known if known is not None else {}
     wanted = [stage for stage in in_order(stages) if stage.title not in results]
     workers = 1 if places.runner == "local" else places.workers
-    if workers > 1:
-        wanted = _tolerant_last(wanted)
     pool: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=workers)
     with registered(store, flow_run.get_id()), pool as runner:
         futures: dict[str, PrefectFuture[Any]] = {}
@@ -104,9 +102,6 @@ def run_stages(stages: Sequence[Stage], places: Places) -> Results:
                 name: futures.get(needed.title) or results[needed.title]
                 for name, needed in stage.inputs.items()
             }
-            if stage.tolerant:
-                for name, needed in stage.inputs.items():
-                    inputs[name] = _settled(needed, inputs[name])
             # Without the mark, a stage whose input failed would stay pending for ever.
             inputs = {name: allow_failure(one) for name, one in inputs.items()}
             futures[stage.title] = runner.submit(
@@ -115,25 +110,29 @@ def run_stages(stages: Sequence[Stage], places: Places) -> Results:
                 wait_for=None,
             )
         for stage in wanted:
-            results[stage.title] = _settled(stage, futures[stage.title])
-    failed = [
-        f"{stage.title}: {result.reason}"
-        for stage in in_order(stages)
-        if isinstance(result := results[stage.title], Absent) and not result.optional
-    ]
+            value = futures[stage.title].result(raise_on_failure=False)
+            results[stage.title] = _result_of(stage, value)
+    failed: dict[str, list[str]] = {}
+    for stage in in_order(stages):
+        result = results[stage.title]
+        if isinstance(result, Absent) and not result.optional:
+            failed.setdefault(result.reason, []).append(stage.title)
     if failed:
+        n_failed = sum(len(titles) for titles in failed.values())
         raise StagesFailed(
-            f"{len(failed)} of {len(results)} stages have no result (the others are kept; run the "
-            "same command again once the cause is mended)\n" + "\n".join(failed),
+            f"{n_failed} of {len(results)} stages have no result (the others are kept; run the "
+            "same command again once the cause is mended)\n"
+            + "\n".join(_explained(*one) for one in failed.items()),
             results,
         )
     return results
 
 
-def _settled(stage: Stage, pending: PrefectFuture[Any] | Result) -> Result:
-    if isinstance(pending, Reference | Absent):
-        return pending
-    return _result_of(stage, pending.result(raise_on_failure=False))
+def _explained(reason: str, titles: Sequence[str]) -> str:
+    """Return why stages have no result: the first failed, the others come after it."""
+    n_after = len(titles) - 1
+    after = f" (and {n_after} stage{'s' * (n_after > 1)} after it)" if n_after else ""
+    return f"{titles[0]}{after}: {reason}"
 
 
 def _result_of(stage: Stage, value: Result | Exception) -> Result:
@@ -147,18 +146,6 @@ def _hindrance(stage: Stage, absent: Sequence[Absent]) -> Absent | None:
     if stage.tolerant:
         absent = [one for one in absent if stage.unless_failed and not one.optional]
     return absent[0] if absent else None
-
-
-def _tolerant_last(stages: Sequence[Stage]) -> list[Stage]:
-    """Return the stages, inputs first as before, and last those that wait for tolerant ones.
-
-    Whoever submits a tolerant stage waits for its inputs, which would hold up other studies.
-    """
-    late: set[str] = set()
-    for stage in stages:
-        if stage.tolerant or any(one.title in late for one in stage.inputs.values()):
-            late.add(stage.title)
-    return sorted(stages, key=lambda stage: stage.title in late)
 
 
 def _is_transient(task: Any, run: Any, state: State[Any]) -> bool:
