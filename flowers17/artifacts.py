@@ -4,6 +4,8 @@
 carries a digest of itself. An artifact is made in `store/.partial/`, flushed to disk and renamed
 into place. A damaged one is moved to `store/.damaged/` and counts as absent. Locks are kernel locks
 in `store/.locks/`: the kernel frees them when their process dies, however it dies.
+
+One long module, since a store on object storage (`flowers17.shared`) has the same methods.
 """
 
 import errno
@@ -13,9 +15,10 @@ import json
 import logging
 import os
 import shutil
+import tempfile
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -109,6 +112,10 @@ class Artifact:
         """Return the array stored as `<name>.npy`."""
         return np.load(self.file(f"{name}.npy"), allow_pickle=False)
 
+    def mapped(self, name: str) -> np.ndarray:
+        """Return the array stored as `<name>.npy`, read from the disk where it is looked at."""
+        return np.load(self.file(f"{name}.npy"), mmap_mode="r", allow_pickle=False)
+
     def json(self, name: str) -> Any:
         """Return the value stored as `<name>.json`."""
         return json.loads(self.file(f"{name}.json").read_text())
@@ -123,13 +130,17 @@ def _folders_of(folder: Path) -> list[Path]:
     return [folder, *(path for path in folder.rglob("*") if path.is_dir())]
 
 
+def _size(path: Path) -> int:
+    return sum(one.lstat().st_size for one in (_files_below(path) if path.is_dir() else [path]))
+
+
 def _sealed(manifest: Mapping[str, Any]) -> dict[str, Any]:
     """Return the manifest as plain JSON, with a digest of all that it says."""
     plain = json.loads(canonical_json({**manifest, "seal": None}))
     return {**plain, "seal": sha256_of(plain)}
 
 
-def _read_manifest(path: Path) -> dict[str, Any]:
+def read_manifest(path: Path) -> dict[str, Any]:
     """Return a manifest that is as it was published; raises ArtifactDamaged if it is not."""
     try:
         if path.is_symlink() or not path.is_file():
@@ -142,21 +153,50 @@ def _read_manifest(path: Path) -> dict[str, Any]:
     return manifest
 
 
+@dataclass(frozen=True)
+class Leftover:
+    """What a broken build left: its place in the store, bytes, seconds since 1970."""
+
+    place: str
+    size: int
+    changed: float
+
+
 class Store:
     """A folder of artifacts."""
 
     def __init__(self, root: Path | str) -> None:
         self.root = Path(root).expanduser().absolute()
 
+    @property
+    def address(self) -> str:
+        """What `shared.open_store` opens it by, here and on other machines."""
+        return str(self.root)
+
     def folder(self, stage: str, key: str) -> Path:
         """Return where the artifact of a stage and key lies, whether it is there or not."""
         return self.root / stage / key
+
+    def place(self, stage: str, key: str) -> str:
+        """Return where people find an artifact."""
+        return str(self.folder(stage, key))
+
+    def brought(self, stage: str, key: str) -> Path:
+        """Return the folder of an artifact, which lies on this machine now if it is there."""
+        return self.folder(stage, key)
+
+    def check_writable(self) -> None:
+        """Raise StoreUnusable, which says what to do, unless files can be made in the store."""
+        with self.guarded_writes():
+            self.root.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile(dir=self.root, prefix=".writable-"):
+                pass
 
     def find(self, stage: str, key: str, *, locked: bool = False) -> Artifact | None:
         """Return the artifact if it is there and whole.
 
         A damaged one is set aside with a warning, so that it is built again.
-        locked: whether the caller holds the artifact's lock.
+        locked: whether the caller holds the artifact's lock, by `claim`.
         """
         folder = self.folder(stage, key)
         if not os.path.lexists(folder):
@@ -197,7 +237,7 @@ class Store:
         """Yield every whole manifest, in the order of stage and key; their files unverified."""
         for path in sorted(self.root.glob(f"[!.]*/*/{MANIFEST}")):
             try:
-                yield _read_manifest(path)
+                yield read_manifest(path)
             except ArtifactDamaged as damage:
                 logger.warning("%s; it is passed over", damage)
 
@@ -210,6 +250,12 @@ class Store:
             stream: IO[str] = (folder / f"{stage}-{key}").open("w")
         with stream:
             fcntl.flock(stream, fcntl.LOCK_EX)
+            yield
+
+    @contextmanager
+    def claim(self, stage: str, key: str) -> Iterator[None]:
+        """Hold the right to build one artifact; waits while another process builds it."""
+        with self.lock(stage, key):
             yield
 
     def is_locked(self, name: str) -> bool:
@@ -276,8 +322,39 @@ class Store:
             flush(self.root)
         return Artifact(target, whole)
 
+    def leftovers(self) -> Iterator[Leftover]:
+        """Yield what broken builds left and no process works on, and what was set aside."""
+        for folder in (".partial", ".unfinished", ".damaged"):
+            for path in (self.root / folder).glob("*"):
+                if not self.is_locked(path.name):
+                    yield Leftover(f"{folder}/{path.name}", _size(path), path.stat().st_mtime)
+
+    def discard(self, places: Sequence[str]) -> None:
+        """Delete artifacts and leftovers; each is moved aside first, so that none is half there."""
+        with self.guarded_writes():
+            trash = self.root / ".partial" / f"gc-{time.time_ns()}"
+            trash.mkdir(parents=True)
+            for place in places:
+                (self.root / place).rename(trash / place.replace("/", "-"))
+            shutil.rmtree(trash)
+
+    def pinned(self) -> set[str]:
+        """Return the places, `<stage>/<key>`, of what is never collected."""
+        pins = self.root / ".pins"
+        return {path.relative_to(pins).as_posix() for path in pins.glob("*/*")}
+
+    def pin(self, place: str, *, keep: bool = True) -> None:
+        """Never collect an artifact and what it was made from; or, unless keep, do again."""
+        path = self.root / ".pins" / place
+        with self.guarded_writes():
+            if keep:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.touch()
+            else:
+                path.unlink(missing_ok=True)
+
     def _verified(self, folder: Path) -> Artifact:
-        manifest = _read_manifest(folder / MANIFEST)
+        manifest = read_manifest(folder / MANIFEST)
         try:
             files = manifest["files"]
             expected = (manifest["stage"], manifest["key"])

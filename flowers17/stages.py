@@ -10,6 +10,7 @@ import hashlib
 import importlib
 import importlib.util
 import json
+import math
 import os
 import platform
 import shutil
@@ -49,6 +50,7 @@ INFRASTRUCTURE = frozenset(
         "plan",
         "profiles",
         "request",
+        "shared",
         "stages",
     )
 ) | {"tasks.engine"}
@@ -144,14 +146,16 @@ def in_order(stages: Iterable[Stage]) -> list[Stage]:
 class Job:
     """What a build function is given.
 
-    folder: where the artifact's files go. unfinished: where long work may keep what it has done so
-    far (to be created when it is wanted); it survives a kill and goes when the artifact is there.
+    store: holds all that the inputs were made from. folder: where the artifact's files go.
+    unfinished: where long work may keep what it has done so far (to be created when it is wanted);
+    it survives a kill and goes when the artifact is there.
     """
 
     config: Mapping[str, Any]
     seed: int
     given: Mapping[str, Artifact | None]
     resources: Mapping[str, Path]
+    store: Store
     folder: Path
     unfinished: Path
     progress: Progress = _silent
@@ -172,6 +176,22 @@ class Job:
             # Given a real file, NumPy would tell of a full disk without saying that it is full.
             plain: Any = SimpleNamespace(write=stream.write)
             np.save(plain, array, allow_pickle=False)
+
+    def new_array(self, name: str, shape: tuple[int, ...], dtype: type[np.generic]) -> np.ndarray:
+        """Return an array on the disk, to be filled, which is stored as `<name>.npy`.
+
+        Its bytes need not fit into memory. Its place is taken at once: where a mapped file outgrows
+        the disk, the kernel kills the process instead of telling what is wrong.
+        """
+        path = self.folder / f"{name}.npy"
+        kind = np.dtype(dtype)
+        with path.open("wb") as stream:
+            header = {"descr": kind.str, "fortran_order": False, "shape": shape}
+            np.lib.format.write_array_header_1_0(stream, header)
+            start, n_bytes = stream.tell(), kind.itemsize * math.prod(shape)
+            stream.flush()
+            os.posix_fallocate(stream.fileno(), 0, start + n_bytes)
+        return np.memmap(path, kind, "r+", start, shape)
 
     def save_json(self, name: str, value: Any) -> None:
         """Store a value as `<name>.json`, canonically."""
@@ -318,7 +338,7 @@ def ensure(
     if found:
         return found
     key = stage_key(stage, inputs)
-    with store.lock(stage.name, key):
+    with store.claim(stage.name, key):
         found = existing(stage, inputs, store, locked=True)
         if found:
             return found
@@ -345,6 +365,7 @@ def _built(
             seed=derived_seed(stage.seed or 0, stage.name),
             given={name: store.open(ref) if ref else None for name, ref in inputs.items()},
             resources={name: Path(path) for name, path in stage.resources.items()},
+            store=store,
             folder=folder,
             unfinished=store.unfinished(stage.name, key),
             progress=progress,

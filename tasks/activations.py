@@ -49,7 +49,7 @@ def build(job: Job) -> Mapping[str, Any]:
     from flowers17.transfer.fine_tuning import cut
 
     config = job.config
-    images = job.inputs["images"].array("images")
+    images = job.inputs["images"].mapped("images")
     lower, _ = cut(weights.extractor(job), config["extractor"], config["below"])
     found = feature_maps(
         lower,

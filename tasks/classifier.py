@@ -69,8 +69,8 @@ def read(job: Job) -> Read:
     from flowers17.transfer.rowspace import side_by_side
 
     if "rows" in job.inputs:
-        return {"rows": job.inputs["rows"].array("rows")}
-    maps = [job.inputs[name].array("features") for name in job.config["maps"]]
+        return {"rows": job.inputs["rows"].mapped("rows")}
+    maps = [job.inputs[name].mapped("features") for name in job.config["maps"]]
     return {"features": side_by_side(maps)}
 
 

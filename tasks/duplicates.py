@@ -1,10 +1,13 @@
 """Stage `duplicates`: same-scene pairs of images, and the groups that they form."""
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
 from flowers17.config import StudySettings
 from flowers17.stages import Job, Stage
+
+logger = logging.getLogger(f"flowers17.{__name__}")
 
 
 def stage(settings: StudySettings, images: Stage) -> Stage:
@@ -15,6 +18,7 @@ def stage(settings: StudySettings, images: Stage) -> Stage:
 def build(job: Job) -> Mapping[str, Any]:
     """Find pairs by perceptual hashing and add Flowers-17's known ones."""
     from flowers17.data.duplicates import (
+        MOST_SEARCHED_IN_CROPS,
         groups,
         known_pairs,
         merged_pairs,
@@ -24,9 +28,18 @@ def build(job: Job) -> Mapping[str, Any]:
     items = job.inputs["images"].json("items")
     names = items["names"]
     known = known_pairs(names) if items["verified"] else []
+    in_crops = len(names) <= MOST_SEARCHED_IN_CROPS
+    if not in_crops:
+        logger.warning(
+            "near-duplicates: %s images are more than the %s that are also compared with crops of "
+            "each other; cropped copies are not found",
+            f"{len(names):,}",
+            f"{MOST_SEARCHED_IN_CROPS:,}",
+        )
     found = near_duplicate_pairs(
-        job.inputs["images"].array("images"),
+        job.inputs["images"].mapped("images"),
         progress=lambda done, total: job.progress(done, total, "images"),
+        in_crops=in_crops,
     )
     pairs = merged_pairs(known, found)
     job.save_json(
@@ -44,4 +57,4 @@ def build(job: Job) -> Mapping[str, Any]:
         ],
     )
     job.save_array("groups", groups(pairs, len(names)))
-    return {"n_pairs": len(pairs), "n_known": len(known)}
+    return {"n_pairs": len(pairs), "n_known": len(known), "in_crops": in_crops}

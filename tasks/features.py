@@ -66,14 +66,14 @@ def build(job: Job) -> Mapping[str, Any]:
     model = weights.extractor(job)
     features = feature_maps(
         model,
-        job.inputs["images"].array("images"),
+        job.inputs["images"].mapped("images"),
         extractor=config["extractor"],
         input_size=config["input_size"],
         pooling=config["pooling"],
         mirrored=config["mirrored"],
         progress=lambda done, total: job.progress(done, total, "images"),
+        allocate=lambda shape, dtype: job.new_array("features", shape, dtype),
     )
-    job.save_array("features", features)
     trainable = [one for one in model.weights if not one.name.startswith("moving_")]
     job.save_json(
         "extractor",

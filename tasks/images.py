@@ -48,8 +48,8 @@ def build(job: Job) -> Mapping[str, Any]:
         **job.config.get("drawn", {}),
         seed=job.seed,
         progress=lambda done, total: job.progress(done, total, "images"),
+        allocate=lambda shape, dtype: job.new_array("images", shape, dtype),
     )
-    job.save_array("images", images.images)
     job.save_array("labels", images.labels)
     job.save_json("items", images.items())
     return {"n_images": len(images.labels), "n_classes": len(images.class_names)}

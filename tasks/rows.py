@@ -22,6 +22,6 @@ def build(job: Job) -> Mapping[str, Any]:
     """Rotate the rows into the space that they span."""
     from flowers17.transfer.rowspace import row_space
 
-    rows = row_space([artifact.array("features") for artifact in job.inputs.values()])
+    rows = row_space([artifact.mapped("features") for artifact in job.inputs.values()])
     job.save_array("rows", rows)
     return {"n_images": rows.shape[0], "n_columns": rows.shape[1]}

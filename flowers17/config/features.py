@@ -70,6 +70,16 @@ class SvmSettings(Model):
     gamma: float = Field(1.0, gt=0, description="scale of the RBF and polynomial kernels")
     degree: int = Field(3, ge=1, le=10, description="degree of the polynomial kernel")
     coef0: float = Field(1.0, ge=0, description="constant of the polynomial kernel")
+    exact_up_to: int = Field(
+        10_000,
+        ge=1,
+        le=50_000,
+        description="training images up to which the kernel is computed whole; with more it is "
+        "approximated (Nyström), one against the rest",
+    )
+    n_landmarks: int = Field(
+        1000, ge=10, le=20_000, description="images that such an approximation is spanned by"
+    )
     search_kernel: tuple[Literal["linear", "rbf", "poly"], ...] = Field(
         ("linear", "rbf", "poly"), min_length=1, description="kernels that a search tries"
     )

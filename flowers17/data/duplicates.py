@@ -24,6 +24,8 @@ from scipy.sparse.csgraph import connected_components
 
 from flowers17.data import oxford17
 
+# Above it, crops would be searched for hours: 38 views of each image are compared with all others.
+MOST_SEARCHED_IN_CROPS = 20_000
 MAX_DISTANCE = 18
 MIN_CORRELATION = 0.85
 CROPS = (0.92, 0.84, 0.76, 0.68)
@@ -62,21 +64,26 @@ def known_pairs(names: Sequence[str]) -> list[Pair]:
 
 
 def near_duplicate_pairs(
-    images: np.ndarray, progress: Callable[[int, int], None] | None = None
+    images: np.ndarray,
+    progress: Callable[[int, int], None] | None = None,
+    *,
+    in_crops: bool = True,
 ) -> list[Pair]:
     """Return the pairs of images that show the same scene, sorted by rows.
 
     images: uint8 (n, size, size, 3). Of exact copies, each is paired with the first of them
     only; flat images have no other pairs.
-    Finds recompressed, rescaled, brightened, mirrored and cropped copies. Takes some 4 ms an
-    image, and the comparison, which grows with the square of n, a few minutes for 20,000.
+    Finds recompressed, rescaled, brightened and mirrored copies, and `in_crops` cropped ones. Takes
+    some 4 ms an image, and the comparison, which grows with the square of n, a few minutes for
+    20,000.
     progress: called with images done and images in all.
     """
     originals, copies = _exact_copies(images)
     grey = [_grey(images[row]) for row in originals]
-    codes = np.empty((len(grey), _N_WHOLE + len(_BOXES), 2), np.uint64)
+    n_views = _N_WHOLE + (len(_BOXES) if in_crops else 0)
+    codes = np.empty((len(grey), n_views, 2), np.uint64)
     for k, image in enumerate(grey):
-        codes[k] = _codes(image)
+        codes[k] = _codes(image, n_views)
         if progress:
             progress(k + 1, len(grey))
     nearest: dict[tuple[int, int], int] = {}
@@ -153,9 +160,9 @@ def _view(image: Image.Image, index: int) -> Image.Image:
     return image.crop(_BOXES[index - _N_WHOLE])
 
 
-def _codes(image: Image.Image) -> np.ndarray:
-    """Return the difference hash of each view of an image, uint64 (n_views, 2)."""
-    views = [_view(image, index) for index in range(_N_WHOLE + len(_BOXES))]
+def _codes(image: Image.Image, n_views: int) -> np.ndarray:
+    """Return the difference hash of the first views of an image, uint64 (n_views, 2)."""
+    views = [_view(image, index) for index in range(n_views)]
     bits = np.array([imagehash.dhash(view, _HASH_SIDE).hash.ravel() for view in views])
     padded = np.zeros((len(views), 16), np.uint8)
     packed = np.packbits(bits, axis=1)

@@ -19,6 +19,7 @@ from flowers17.errors import InvalidInput
 
 MAX_LISTED = 10
 Progress = Callable[[int, int], None]
+Allocate = Callable[[tuple[int, ...], type[np.generic]], np.ndarray]
 logger = logging.getLogger(__name__)
 
 
@@ -73,7 +74,6 @@ class _Decoded:
     label: int
     sha256: str
     size: tuple[int, int]
-    pixels: np.ndarray | None
     problem: str | None = None
 
 
@@ -86,20 +86,28 @@ def image_set(
     seed: int = 17,
     progress: Progress | None = None,
     n_threads: int | None = None,
+    allocate: Allocate = np.empty,
 ) -> ImageSet:
     """Return a source's images as squares of `size` pixels.
 
     n_classes, images_per_class, seed: of rendered flowers; other sources tell their own.
     progress: called with images done and images in all. n_threads: default: one a core, up to 8.
+    allocate: gives the array that the images are written to, of a shape and a type; it is filled
+    from the first row to the last, so that one on the disk need not fit into memory.
     Raises InvalidInput if the source or images are not as they should be (up to ten images are
     named), ChecksumMismatch if the source is not the one that its digest tells.
     """
     tell = progress or _silent
     if source.kind == "rendered":
-        return _rendered_set(size, n_classes, images_per_class, seed, tell)
+        return _rendered_set(size, n_classes, images_per_class, seed, tell, allocate)
     encoded = encoded_images(source)
-    decoded = []
-    for item in _decoded_in_order(encoded.images, size, n_threads or min(8, os.cpu_count() or 1)):
+    images = allocate((encoded.n_images, size, size, 3), np.uint8)
+    decoded: list[_Decoded] = []
+    for item, pixels in _decoded_in_order(
+        encoded.images, size, n_threads or min(8, os.cpu_count() or 1)
+    ):
+        if pixels is not None:
+            images[len(decoded)] = pixels
         decoded.append(item)
         tell(len(decoded), encoded.n_images)
     verified = None
@@ -113,11 +121,10 @@ def image_set(
                 source.path,
             )
     _refuse_bad([item for item in decoded if item.problem], len(decoded))
-    decoded.sort(key=lambda item: (item.label, item.name))
-    images = np.empty((len(decoded), size, size, 3), np.uint8)
-    for row, item in enumerate(decoded):
-        if item.pixels is not None:
-            images[row] = item.pixels
+    order = sorted(range(len(decoded)), key=lambda row: (decoded[row].label, decoded[row].name))
+    if order != list(range(len(decoded))):  # folders come in order; an archive fits into memory
+        images[:] = images[order]
+        decoded = [decoded[row] for row in order]
     return ImageSet(
         images=images,
         labels=np.array([item.label for item in decoded], np.int64),
@@ -136,9 +143,9 @@ def _silent(done: int, total: int) -> None:
 
 def _decoded_in_order(
     encoded: Iterator[EncodedImage], size: int, n_threads: int
-) -> Iterator[_Decoded]:
-    """Yield decoded images in the order given, a bounded number of them in memory at a time."""
-    waiting: deque[Future[_Decoded]] = deque()
+) -> Iterator[tuple[_Decoded, np.ndarray | None]]:
+    """Yield images and their pixels in the order given, a bounded number in memory at a time."""
+    waiting: deque[Future[tuple[_Decoded, np.ndarray | None]]] = deque()
     with ThreadPoolExecutor(n_threads) as pool:
         for image in encoded:
             waiting.append(pool.submit(_decoded, image, size))
@@ -148,13 +155,13 @@ def _decoded_in_order(
             yield waiting.popleft().result()
 
 
-def _decoded(encoded: EncodedImage, size: int) -> _Decoded:
+def _decoded(encoded: EncodedImage, size: int) -> tuple[_Decoded, np.ndarray | None]:
     sha256 = hashlib.sha256(encoded.data).hexdigest()
     try:
         image = decode(encoded.data, encoded.name)
     except InvalidInput as problem:
-        return _Decoded(encoded.name, encoded.label, sha256, (0, 0), None, str(problem))
-    return _Decoded(encoded.name, encoded.label, sha256, image.size, square(image, size))
+        return _Decoded(encoded.name, encoded.label, sha256, (0, 0), str(problem)), None
+    return _Decoded(encoded.name, encoded.label, sha256, image.size), square(image, size)
 
 
 def _refuse_bad(bad: list[_Decoded], n_images: int) -> None:
@@ -167,7 +174,12 @@ def _refuse_bad(bad: list[_Decoded], n_images: int) -> None:
 
 
 def _rendered_set(
-    size: int, n_classes: int, images_per_class: int, seed: int, progress: Progress
+    size: int,
+    n_classes: int,
+    images_per_class: int,
+    seed: int,
+    progress: Progress,
+    allocate: Allocate,
 ) -> ImageSet:
     images, labels = rendered.flowers(
         n_classes=n_classes,
@@ -175,6 +187,7 @@ def _rendered_set(
         size=size,
         seed=seed,
         progress=progress,
+        allocate=allocate,
     )
     class_names = oxford17.CLASS_NAMES[:n_classes]
     return ImageSet(

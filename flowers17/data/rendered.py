@@ -34,10 +34,12 @@ def flowers(
     size: int,
     seed: int,
     progress: Callable[[int, int], None] | None = None,
+    allocate: Callable[[tuple[int, ...], type[np.generic]], np.ndarray] = np.empty,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return rendered flowers and their classes, in the order of the Flowers-17 classes.
 
     Returns uint8 (n, size, size, 3) and int64 (n,), class by class.
+    allocate: gives the array that the images are written to, of a shape and a type.
     Raises InvalidInput unless 1 ≤ n_classes ≤ 17, images_per_class ≥ 1 and size ≥ 8.
     """
     names = oxford17.CLASS_NAMES
@@ -49,7 +51,7 @@ def flowers(
             f"{images_per_class} and {size}"
         )
     n_images = n_classes * images_per_class
-    images = np.empty((n_images, size, size, 3), np.uint8)
+    images = allocate((n_images, size, size, 3), np.uint8)
     for row in range(n_images):
         label, index = divmod(row, images_per_class)
         images[row] = flower(names[label], index, size=size, seed=seed)

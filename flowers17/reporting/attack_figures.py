@@ -206,7 +206,7 @@ def gallery(inputs: ReportInputs, model: str) -> Figure | None:
         for place, (one, image) in enumerate(found):
             made_of = one.artifact.manifest["inputs"]["images"]["key"]
             row = int(one.artifact.array("rows")[image])
-            clean = pictures[made_of].array("images")[row]
+            clean = pictures[made_of].mapped("images")[row]
             changed = one.artifact.array("adversarial")[image]
             y = place * step
             _labels(axes, one, image, y, [index * (side + gap) for index in range(3)], side)

@@ -100,7 +100,7 @@ class ReportInputs:
                 return artifact
         size = self.study.dataset.image_size
         for artifact in candidates:
-            if artifact.array("images").shape[1] == size:
+            if artifact.mapped("images").shape[1] == size:
                 return artifact
         return candidates[0] if candidates else None
 

@@ -71,7 +71,7 @@ def datasheet_table(inputs: ReportInputs) -> Table:
             add("images are those of Oxford Flowers-17", verified, images)
         add("images", f"{len(inputs.labels):,}", images, len(inputs.labels))
         add("classes", str(len(inputs.class_names)), images, len(inputs.class_names))
-        side = images.array("images").shape[1]
+        side = images.mapped("images").shape[1]
         add("size used", f"{side} × {side} pixels, RGB", images, side)
         sizes = np.asarray(items.get("original_sizes") or [[side, side]])
         for index, what in enumerate(("width", "height")):
@@ -88,6 +88,8 @@ def datasheet_table(inputs: ReportInputs) -> Table:
         pairs = inputs.duplicates.json("pairs")
         methods = sorted({str(pair.get("method")) for pair in pairs})
         found = f"{len(pairs)}" + (f", {', '.join(methods)}" if methods else "")
+        if not inputs.duplicates.manifest["metrics"].get("in_crops", True):
+            found += "; cropped copies were not searched for among so many images"
         add("near-duplicate pairs", found, inputs.duplicates, len(pairs))
         for split in inputs.divided:
             if split["kind"] in ("report", "clean"):

@@ -57,7 +57,7 @@ def _pairs(inputs: ReportInputs, one: Ensemble) -> Figure | None:
     pairs = most_confused(counts, MAX_PAIRS)
     if not inputs.images or not pairs:
         return None
-    images, proba = inputs.images.array("images"), one.proba(*one.chosen)
+    images, proba = inputs.images.mapped("images"), one.proba(*one.chosen)
     examples = {int(inputs.labels[row]): row for row in chosen_rows(inputs)}
     number = f"5{suffix_of(inputs, one.name)}-pairs"
     gap, label = 6.0, 18.0

@@ -94,7 +94,7 @@ def forward_pass(inputs: ReportInputs) -> Figure | None:
     if not inputs.images or not asked:
         return None
     row, answers = _example(inputs)
-    images = inputs.images.array("images")
+    images = inputs.images.mapped("images")
     side = images.shape[1]
     with canvas(482, salt="figure-7") as (figure, axes):
         middle = WIDTH / 2

@@ -66,6 +66,18 @@ def trained_tag(random_weights: bool) -> str:
     return UNTRAINED if random_weights else ""
 
 
+def approximation_note(inputs: ReportInputs) -> tuple[str, ...]:
+    """Return the plain note under a table whose support vector machines are approximated."""
+    svm = inputs.study.features.classifiers.svm
+    if all(len(one["train"]) <= svm.exact_up_to for one in inputs.divided):
+        return ()
+    return (
+        f"Support vector machines of more than {svm.exact_up_to:,} training images are "
+        f"approximated: Nyström’s method with {svm.n_landmarks:,} landmarks, one class against the "
+        "rest.",
+    )
+
+
 def extractors_table(inputs: ReportInputs) -> Table:
     """Return Table 7: layers, parameters, feature maps and columns of the extractors."""
     rows = [_extractor_row(inputs, one) for one in inputs.study.features.table]
@@ -153,6 +165,7 @@ def classifiers_table(inputs: ReportInputs) -> Table:
             "The report’s split is random, so that near-duplicates may lie on both sides of it; in "
             "the clean split they never do. A Wilson interval covers the chance in which images "
             "were held out.",
+            *approximation_note(inputs),
             *comparison_note(inputs),
         ),
     )
@@ -204,6 +217,7 @@ def beyond_table(inputs: ReportInputs) -> Table:
         notes=(
             "Repeated splits share most of their images, so a plain t-interval would be too "
             "narrow; these use the corrected variance of Nadeau and Bengio (2003).",
+            *approximation_note(inputs),
             *comparison_note(inputs),
         ),
     )

@@ -105,7 +105,7 @@ def one_image_a_class(inputs: ReportInputs) -> Figure | None:
     """Return Figure 1; None without images."""
     if not inputs.images:
         return None
-    rows, images = chosen_rows(inputs), inputs.images.array("images")
+    rows, images = chosen_rows(inputs), inputs.images.mapped("images")
     names = [inputs.class_names[inputs.labels[row]] for row in rows]
     n_columns, cell, gap, text = 6, 64, 6, 14
     n_rows = -(-len(rows) // n_columns)

@@ -45,7 +45,7 @@ def tuned_forward_pass(inputs: ReportInputs) -> Figure | None:
         return None
     best = max((one["b"] for one in shown), key=lambda one: one.score.accuracy)
     row, answers = _example(inputs, best)
-    images = inputs.images.array("images")
+    images = inputs.images.mapped("images")
     side, middle = images.shape[1], WIDTH / 2
     with canvas(_HEIGHT, salt="figure-8") as (figure, axes):
         axes.imshow(images[row], extent=(middle - 36, middle + 36, 76, 4))

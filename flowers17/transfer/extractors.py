@@ -62,12 +62,15 @@ def feature_maps(
     mirrored: bool = False,
     batch_size: int = BATCH_SIZE,
     progress: Callable[[int, int], None] | None = None,
+    allocate: Callable[[tuple[int, ...], type[np.generic]], np.ndarray] = np.empty,
 ) -> np.ndarray:
     """Return one row of features an image: float32 (n, h·w·c), or (n, c) if averaged.
 
     images: uint8 (n, s, s, 3), of any s; resized to `input_size` where they differ and scaled as
     the network expects. mirrored: whether to give the mean of an image's features and its mirror
     image's. progress: told (images done, images in all) after every batch.
+    allocate: gives the array that the features are written to, of a shape and a type, a batch at a
+    time; they and the images may lie on the disk.
     The same batch size gives the same bytes; another one differs by float rounding at most.
     Raises InvalidInput for other shapes or types, and for features that are not finite.
     """
@@ -83,7 +86,7 @@ def feature_maps(
     preprocess = importlib.import_module(f"keras.applications.{module}").preprocess_input
     n = len(images)
     h, w, c = model.output_shape[1:]
-    features = np.empty((n, c if pooling == "average" else h * w * c), np.float32)
+    features = allocate((n, c if pooling == "average" else h * w * c), np.float32)
     # One shape for all batches, the last one filled up: another shape would compile anew.
     n_in_batch = -(-n // -(-n // batch_size))
     for start in range(0, n, n_in_batch):
@@ -93,14 +96,15 @@ def feature_maps(
         # Copies, since scaling may be in place.
         views = (batch, batch[:, :, ::-1].copy()) if mirrored else (batch,)
         found = [_pooled(model.predict_on_batch(preprocess(one)), pooling) for one in views]
-        features[start:stop] = np.mean(found, axis=0)[: stop - start]
+        rows = np.mean(found, axis=0)[: stop - start]
+        if not np.isfinite(rows).all():
+            raise InvalidInput(
+                f"features of {extractor}: expected finite numbers, got NaN or infinity; "
+                "its weights are damaged: replace the weight file"
+            )
+        features[start:stop] = rows
         if progress is not None:
             progress(stop, n)
-    if not np.isfinite(features).all():
-        raise InvalidInput(
-            f"features of {extractor}: expected finite numbers, got NaN or infinity; "
-            "its weights are damaged: replace the weight file"
-        )
     return features
 
 

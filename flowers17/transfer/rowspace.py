@@ -6,6 +6,9 @@ components) is the same in any orthonormal basis of the space that the n rows sp
 has r ≤ n coordinates: Z (n × r) with Z Zᵀ = X Xᵀ, from one product and one eigendecomposition.
 Penalised solutions lie in that span (representer theorem), so nothing is approximated.
 
+With more images than columns, the principal axes of the columns give the same coordinates from a
+product of columns, d × d, instead.
+
 The normalisation looks at one row at a time, so that no split can leak through it and one Gram
 matrix serves all splits.
 """
@@ -21,6 +24,9 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from flowers17.errors import InvalidInput
 
 COLUMNS_PER_BLOCK = 8192
+ROWS_PER_BLOCK = 4096
+# Of the smaller of images and columns: a matrix of so many squared takes 3.2 GB.
+MOST_ROWS_AND_COLUMNS = 20_000
 
 
 def one_thread() -> AbstractContextManager[Any]:
@@ -76,17 +82,52 @@ def gram_matrix(maps: Sequence[np.ndarray]) -> np.ndarray:
 def row_space(maps: Sequence[np.ndarray]) -> np.ndarray:
     """Return coordinates of the rows of `side_by_side(maps)` in the space that they span.
 
-    maps: float (n, d_k). Returns float64 (n, r), r ≤ n, the longest axis first; inner products
-    and distances equal those of the columns to about 1e-13.
+    maps: float (n, d_k); may lie on the disk. Returns float64 (n, r), r ≤ n and r ≤ Σ d_k, the
+    longest axis first; inner products and distances equal those of the columns to about 1e-13.
+    Raises InvalidInput for rows of zeros only, or too many images and too many columns at once.
     """
-    gram = gram_matrix(maps)
+    _check_maps(maps)
+    n_images, n_columns = len(maps[0]), sum(one.shape[1] for one in maps)
+    if min(n_images, n_columns) > MOST_ROWS_AND_COLUMNS:
+        raise InvalidInput(
+            f"features: expected at most {MOST_ROWS_AND_COLUMNS:,} images or as many columns, got "
+            f"{n_images:,} images with {n_columns:,} columns; average the maps "
+            "(`pooling: average`), or take fewer of them together"
+        )
+    if n_images > n_columns:
+        return _projected(maps)
+    values, vectors = _spectrum(gram_matrix(maps))
+    return np.ascontiguousarray(vectors * np.sqrt(values))
+
+
+def _projected(maps: Sequence[np.ndarray]) -> np.ndarray:
+    """Return row-space coordinates by way of the columns' own inner products."""
+    blocks = [slice(at, at + ROWS_PER_BLOCK) for at in range(0, len(maps[0]), ROWS_PER_BLOCK)]
+
+    def columns(block: slice) -> np.ndarray:
+        return side_by_side([one[block] for one in maps]).astype(np.float64)
+
     with one_thread():
-        values, vectors = eigh(gram)
-    kept = values > values[-1] * len(gram) * np.finfo(np.float64).eps
+        n_columns = sum(one.shape[1] for one in maps)
+        products = np.zeros((n_columns, n_columns))
+        for block in blocks:
+            found = columns(block)
+            products += found.T @ found
+        _, axes = _spectrum(products)
+        return np.concatenate([columns(block) @ axes for block in blocks])
+
+
+def _spectrum(products: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the eigenvalues of inner products that are not rounding, and their vectors.
+
+    The largest first; raises InvalidInput if there are none.
+    """
+    with one_thread():
+        values, vectors = eigh(products)
+    kept = values > values[-1] * len(products) * np.finfo(np.float64).eps
     if not kept.any():
         raise InvalidInput("features: expected rows that differ from zero, got zeros only")
-    values, vectors = values[kept][::-1], vectors[:, kept][:, ::-1]
-    return np.ascontiguousarray(vectors * np.sqrt(values))
+    return values[kept][::-1], vectors[:, kept][:, ::-1]
 
 
 def principal_components(rows: np.ndarray, train: np.ndarray, n_components: int) -> np.ndarray:

@@ -16,6 +16,7 @@ from flowers17 import stages
 from flowers17.artifacts import Reference, Store, sha256_of
 from flowers17.errors import ArtifactDamaged, InvalidInput, StageFailed
 from flowers17.stages import Job, Stage, ensure, existing, in_order, key_material, stage_key
+from tests.support.file_systems import mounted
 from tests.support.processes import at_once, output_of, python
 from tests.support.stores import content, unfinished
 from tests.support.toy import number
@@ -429,7 +430,8 @@ print(outcome.reused, outcome.reference.digest)
 class TestJob:
     def _job(self, folder: Path) -> Job:
         unfinished = folder / "unfinished"
-        return Job(config={}, seed=1, given={}, resources={}, folder=folder, unfinished=unfinished)
+        store = Store(folder / "store")
+        return Job({}, 1, {}, {}, store=store, folder=folder, unfinished=unfinished)
 
     @pytest.mark.parametrize(
         "array",
@@ -452,6 +454,24 @@ class TestJob:
     def test_refuses_arrays_of_objects(self, tmp_path: Path) -> None:
         with pytest.raises(ValueError, match="Object arrays cannot be saved"):
             self._job(tmp_path).save_array("x", np.array([{}]))
+
+    def test_array_filled_on_the_disk_is_the_one_saved_at_once(self, tmp_path: Path) -> None:
+        array = np.random.default_rng(0).integers(0, 256, (50, 4, 4, 3), dtype=np.uint8)
+        job = self._job(tmp_path)
+        on_disk = job.new_array("filled", array.shape, np.uint8)
+        for start in range(0, 50, 7):
+            on_disk[start : start + 7] = array[start : start + 7]
+        job.save_array("saved", array)
+        assert (tmp_path / "filled.npy").read_bytes() == (tmp_path / "saved.npy").read_bytes()
+
+    def test_array_larger_than_the_disk_is_refused_before_it_is_filled(
+        self, tmp_path: Path
+    ) -> None:
+        with (
+            mounted(tmp_path / "disk", "size=1m") as disk,
+            pytest.raises(OSError, match="No space left"),
+        ):
+            self._job(disk).new_array("x", (2, 2**20), np.uint8)
 
     def test_saves_json_canonically(self, tmp_path: Path) -> None:
         self._job(tmp_path).save_json("x", {"b": 1, "a": None})

@@ -62,6 +62,16 @@ def test_copies_are_found(pictures: np.ndarray, kind: str) -> None:
         assert [pair.distance for pair in found] == [0] * 6
 
 
+def test_without_crops_all_but_cropped_copies_are_found(pictures: np.ndarray) -> None:
+    copies = np.stack([COPIES[kind](pictures[0]) for kind in ("mirrored", "recompressed")])
+    less = np.stack([COPIES[kind](pictures[2]) for kind in COPIES if "cropped" in kind])
+    found = near_duplicate_pairs(np.concatenate([pictures, copies, less]), in_crops=False)
+    n = len(pictures)
+    pairs = {(pair.first, pair.second) for pair in found}
+    assert {(0, n), (0, n + 1)} <= pairs
+    assert not {2} & {pair.first for pair in found}
+
+
 def test_many_blank_images_give_one_pair_each() -> None:
     blank = np.full((50, 32, 32, 3), 7, np.uint8)
     assert near_duplicate_pairs(blank) == [Pair(0, row, 0) for row in range(1, 50)]

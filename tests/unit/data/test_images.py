@@ -33,6 +33,24 @@ def test_images_of_a_folder_are_in_order_and_exact(tmp_path: Path) -> None:
         assert np.array_equal(found.images[row], square(Image.open(io.BytesIO(data)), 16))
 
 
+def test_images_are_written_where_they_shall_be_in_the_order_of_rows(tmp_path: Path) -> None:
+    source = identify(str(class_folders(tmp_path / "own", {"rose": 3, "aster": 2})))
+    on_disk = np.lib.format.open_memmap(
+        tmp_path / "images.npy", mode="w+", dtype=np.uint8, shape=(5, 16, 16, 3)
+    )
+    asked: list[tuple[int, ...]] = []
+
+    def allocate(shape: tuple[int, ...], dtype: type[np.generic]) -> np.ndarray:
+        asked.append(shape)
+        return on_disk
+
+    found = image_set(source, size=16, allocate=allocate)
+    assert found.images is on_disk
+    assert asked == [(5, 16, 16, 3)]
+    on_disk.flush()
+    assert np.array_equal(np.load(tmp_path / "images.npy"), image_set(source, size=16).images)
+
+
 def test_number_of_threads_changes_nothing(tmp_path: Path) -> None:
     source = identify(str(class_folders(tmp_path / "own", {"a": 9, "b": 8})))
     one, many = (image_set(source, size=16, n_threads=n) for n in (1, 5))

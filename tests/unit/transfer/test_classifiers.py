@@ -9,11 +9,12 @@ from sklearn.base import ClassifierMixin
 from sklearn.decomposition import PCA
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics.pairwise import pairwise_kernels
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
-from sklearn.svm import SVC
+from sklearn.svm import SVC, LinearSVC
 
 from flowers17.config import (
     ClassifierSettings,
@@ -89,6 +90,36 @@ def test_svm_equals_scikit_learn_with_every_kernel(kernel: Any, case: Made) -> N
         plain = SVC(kernel=kernel, C=3, gamma=0.7, degree=3, coef0=1, break_ties=True)
         plain.fit(columns[split.train], case.labels[split.train])
         np.testing.assert_array_equal(result.predicted, plain.predict(columns[split.validation]))
+
+
+@pytest.mark.parametrize("kernel", ["linear", "rbf", "poly"])
+def test_approximate_svm_of_all_landmarks_is_a_linear_machine_on_the_whole_kernel(
+    kernel: Any, case: Made
+) -> None:
+    split, columns = case.splits[0], side_by_side(case.maps).astype(np.float64)
+    svm = SvmSettings(kernel=kernel, exact_up_to=1, n_landmarks=10_000)
+    found = _evaluated("svm", case, settings=SETTINGS.model_copy(update={"svm": svm}))[0]
+    shape = {"linear": {}, "rbf": {"gamma": 1.0}, "poly": {"gamma": 1.0, "degree": 3, "coef0": 1.0}}
+    products = pairwise_kernels(columns, columns[split.train], kernel, **shape[kernel])
+    values, vectors = np.linalg.eigh(products[split.train])
+    kept = values > 1e-9
+    mapped = products @ vectors[:, kept] / np.sqrt(values[kept])
+    plain = LinearSVC(C=10, dual=False).fit(mapped[split.train], case.labels[split.train])
+    assert np.array_equal(found.predicted, plain.predict(mapped[split.validation]))
+
+
+def test_svm_is_approximated_only_beyond_its_limit(case: Made) -> None:
+    n_train = len(case.splits[0].train)
+    exact, limit, beyond = (
+        _evaluated("svm", case, settings=SETTINGS.model_copy(update={"svm": one}))[0].proba
+        for one in (
+            SvmSettings(),
+            SvmSettings(exact_up_to=n_train),
+            SvmSettings(exact_up_to=n_train - 1),
+        )
+    )
+    assert np.array_equal(exact, limit)
+    assert not np.array_equal(exact, beyond)
 
 
 @pytest.mark.parametrize("classifier", ["naive_bayes", "knn", "svm", "logistic_regression"])

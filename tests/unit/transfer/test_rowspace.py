@@ -6,6 +6,7 @@ from sklearn.decomposition import PCA
 from threadpoolctl import threadpool_limits
 
 from flowers17.errors import InvalidInput
+from flowers17.transfer import rowspace
 from flowers17.transfer.rowspace import (
     gram_matrix,
     normalised,
@@ -46,6 +47,29 @@ def test_inner_products_equal_the_gram_matrix_to_double_precision() -> None:
     np.testing.assert_allclose(rows @ rows.T, gram_matrix(maps), atol=1e-13)
 
 
+def test_many_images_with_few_columns_keep_their_inner_products_in_any_blocks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    maps = made(widths=(20, 9)).maps
+    whole = row_space(maps)
+    assert whole.shape == (len(maps[0]), 29)
+    np.testing.assert_allclose(whole @ whole.T, gram_matrix(maps), atol=1e-7)
+    lengths = np.linalg.norm(whole, axis=0)
+    assert (np.diff(lengths) <= 0).all()
+    monkeypatch.setattr(rowspace, "ROWS_PER_BLOCK", 7)
+    np.testing.assert_allclose(np.abs(row_space(maps)), np.abs(whole), atol=1e-12)
+
+
+def test_too_many_images_and_columns_are_refused_with_what_to_do(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(rowspace, "MOST_ROWS_AND_COLUMNS", 50)
+    maps = made(widths=(600,)).maps
+    with pytest.raises(InvalidInput, match=r"at most 50 images or as many columns, got .* average"):
+        row_space(maps)
+    assert row_space(made(widths=(50,)).maps).shape[1] == 50
+
+
 def test_maps_side_by_side_weigh_the_same_and_keep_unit_length() -> None:
     maps = made(widths=(600, 90)).maps
     columns = side_by_side(maps)
@@ -53,8 +77,9 @@ def test_maps_side_by_side_weigh_the_same_and_keep_unit_length() -> None:
     np.testing.assert_allclose(np.linalg.norm(columns, axis=1), 1, rtol=1e-6)
 
 
-def test_number_of_threads_does_not_change_a_bit() -> None:
-    maps = made(n_each=40, widths=(3000,)).maps
+@pytest.mark.parametrize("width", [3000, 90])
+def test_number_of_threads_does_not_change_a_bit(width: int) -> None:
+    maps = made(n_each=40, widths=(width,)).maps
     found = []
     for n_threads in (1, 2):
         with threadpool_limits(n_threads):

@@ -1,0 +1,180 @@
+"""A folder of 100,000 labelled images through dataset, features and classifiers.
+
+The folder is made first, unless it is there: rendered flowers at 128 pixels as JPEG files, each
+tenth one drawn and the nine after it augmented views of it (rendering takes 36 ms of a core), in 17
+class folders. Then `flowers17 run features` is given the folder as anyone's own, with MobileNet
+averaged at 128 pixels, a forest of 50 trees and no repeated splits. Measured: seconds of each
+stage, from the store; the most memory that all its processes together hold at a time (anonymous
+pages, sampled four times a second: pages of mapped files go when memory is wanted); images a second
+of the features stage, beside those of the bare extractor's `predict_on_batch` on a batch in memory,
+before and after.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from calendar import timegm
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from measuring import SEED, Timer, measured, print_machine
+
+SIZE, VIEWS, BATCH, N_BARE = 128, 10, 32, 1024
+CLASSIFIERS = ("naive_bayes", "knn", "svm", "logistic_regression", "random_forest")
+
+
+def write_class(root: Path, label: int, n_images: int) -> None:
+    """Write a class folder of rendered flowers and augmented views of them."""
+    from PIL import Image
+
+    from flowers17.data import oxford17
+    from flowers17.data.augmentation import augmented
+    from flowers17.data.rendered import flower
+
+    name = oxford17.CLASS_NAMES[label]
+    folder = root / name
+    folder.mkdir(parents=True)
+    drawn = np.empty(0)
+    for index in range(n_images):
+        if index % VIEWS == 0:
+            drawn = flower(name, index, size=SIZE, seed=SEED)
+        view = augmented(drawn, "wide", index) if index % VIEWS else drawn
+        Image.fromarray(view).save(folder / f"{index:05d}.jpg", quality=90)
+
+
+def make_folder(root: Path, n_images: int) -> None:
+    """Write all class folders, in processes of their own."""
+    from flowers17.data import oxford17
+
+    n_classes = len(oxford17.CLASS_NAMES)
+    sizes = [n_images // n_classes + (label < n_images % n_classes) for label in range(n_classes)]
+    with ProcessPoolExecutor() as pool:
+        made = [pool.submit(write_class, root, label, n) for label, n in enumerate(sizes)]
+        for one in made:
+            one.result()
+
+
+class Memory:
+    """The anonymous memory of a process and all below it, in bytes, at moments of the epoch."""
+
+    def __init__(self, process: int) -> None:
+        self._samples: list[tuple[float, int]] = []
+        self._process = process
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Watch no more."""
+        self._over.set()
+        self._thread.join()
+
+    def most(self, began: float = 0.0, ended: float = float("inf")) -> float:
+        """Return the most there was between two moments, in GiB."""
+        held = [n_bytes for at, n_bytes in self._samples if began <= at <= ended]
+        return max(held, default=0) / 2**30
+
+    def _watch(self) -> None:
+        while not self._over.wait(0.25):
+            self._samples.append((time.time(), self._held()))
+
+    def _held(self) -> int:
+        parents, held = {}, {}
+        for folder in Path("/proc").glob("[0-9]*"):
+            try:
+                lines = (folder / "status").read_text().splitlines()
+            except OSError:  # it ended meanwhile
+                continue
+            fields = dict(line.split(":", 1) for line in lines if ":" in line)
+            parents[int(folder.name)] = int(fields["PPid"])
+            held[int(folder.name)] = int(fields.get("RssAnon", "0 kB").split()[0]) * 1024
+        family = {self._process}
+        while more := {one for one, parent in parents.items() if parent in family} - family:
+            family |= more
+        return sum(held.get(one, 0) for one in family)
+
+
+def bare(timer: Timer, weights_dir: Path) -> float:
+    """Return images a second of the extractor alone, on one batch in memory."""
+    from keras.applications.mobilenet import preprocess_input
+
+    from flowers17.transfer.extractors import build_extractor
+    from flowers17.transfer.weights import resolve_weights
+
+    path = resolve_weights("mobilenet", weights_dir).path
+    model = build_extractor("mobilenet", input_size=SIZE, weights_path=path, seed=SEED)
+    pixels = np.random.default_rng(0).integers(0, 256, (BATCH, SIZE, SIZE, 3))
+    batch = preprocess_input(pixels.astype(np.float32))
+    model.predict_on_batch(batch)
+    with timer.step("bare"):
+        for _ in range(N_BARE // BATCH):
+            model.predict_on_batch(batch)
+    return N_BARE / timer.seconds["bare"]
+
+
+def main() -> None:
+    """Make the folder, run the flow on it, and print what it took."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--folder", required=True, type=Path, help="of the images; made if absent")
+    parser.add_argument("--store", required=True, type=Path, help="an empty store")
+    parser.add_argument("--weights-dir", required=True, type=Path, help="extractor weights")
+    parser.add_argument("--images", type=int, default=100_000, help="images to make")
+    parser.add_argument("--classifiers", nargs="*", default=CLASSIFIERS, help="which of the five")
+    options = parser.parse_args()
+    print_machine()
+    if not options.folder.exists():
+        started = time.monotonic()
+        make_folder(options.folder, options.images)
+        print(f"folder of {options.images:,} images made in {time.monotonic() - started:.0f} s")
+    weights_dir = options.weights_dir.absolute()
+    rates = [measured(bare, weights_dir).value]
+    settings = {
+        "features.table": [{"extractor": "mobilenet", "pooling": "average"}],
+        "features.combinations": [],
+        "features.classifiers.names": list(options.classifiers),
+        "features.classifiers.random_forest.n_estimators": 50,
+        "splits.n_repeats": 0,
+    }
+    command = [sys.executable, "-c", "from flowers17.cli import main; main()", "run", "features"]
+    command += ["--profile", "report", "--dataset", str(options.folder)]
+    command += ["--weights-dir", str(weights_dir), "--store", str(options.store)]
+    command += [f"--set={name}={json.dumps(value)}" for name, value in settings.items()]
+    with tempfile.TemporaryDirectory() as home:
+        started = time.monotonic()
+        process = subprocess.Popen(command, env={**os.environ, "PREFECT_HOME": home})
+        memory = Memory(process.pid)
+        code = process.wait()
+        took = time.monotonic() - started
+        memory.stop()
+    rates.append(measured(bare, weights_dir).value)
+    if code:
+        raise SystemExit(f"expected the flow to end well, got exit code {code}")
+    print_stages(options.store, sum(rates) / 2, memory)
+    print(f"the flow: {took:.0f} s, at most {memory.most():.2f} GiB")
+    print(f"bare extractor: {rates[0]:.1f} images/s before, {rates[1]:.1f} after")
+
+
+def print_stages(place: Path, rate: float, memory: Memory) -> None:
+    """Print what each stage took, and how fast features came beside the bare extractor."""
+    from flowers17.artifacts import Store
+
+    for manifest in Store(place).manifests():
+        seconds, metrics = manifest["duration_s"], manifest["metrics"]
+        ended = timegm(time.strptime(manifest["created"], "%Y-%m-%dT%H:%M:%SZ"))
+        most = memory.most(ended - seconds, ended)  # 0 if it was there before
+        print(f"{manifest['label']:45} {seconds:8.1f} s, {most:5.2f} GiB  {dict(metrics)}")
+        if manifest["stage"] == "features":
+            own = metrics["n_images"] / seconds
+            print(f"  {own:.1f} images/s with the start: {own / rate:.0%} of the bare extractor's")
+
+
+if __name__ == "__main__":
+    main()
