@@ -7,6 +7,7 @@ from prefect import flow
 from flowers17.artifacts import Artifact, Store
 from flowers17.config import Places, StudySettings
 from flowers17.request import StudyRequest
+from flowers17.shared.store import open_store
 from flowers17.stages import Stage
 from flows import attacks, dataset, ensemble, features, finetune, learners
 from tasks import report as report_stage
@@ -24,7 +25,7 @@ def stages(settings: StudySettings, places: Places) -> list[Stage]:
 def report(request: StudyRequest = StudyRequest()) -> Results:
     """Build what is missing, then write the report to `report/` in the store's folder."""
     results = run_stages(stages(request.settings, request.places), request.places)
-    store = Store(request.store)
+    store = open_store(request.store)
     written = results["report"]
     if not isinstance(written, Absent):
         export(store, store.open(written))
@@ -32,7 +33,7 @@ def report(request: StudyRequest = StudyRequest()) -> Results:
 
 
 def export(store: Store, artifact: Artifact) -> None:
-    """Copy the report's files to `report/` in the store's folder, replacing it whole."""
+    """Copy the report's files to `report/` in the store's folder or cache, replacing it whole."""
     target = store.root / "report"
     with store.lock("report", "export"), store.writing("report", "export") as folder:
         shutil.copytree(artifact.path, folder / "new")

@@ -6,8 +6,8 @@ from prefect import flow
 from prefect.artifacts import create_markdown_artifact
 from prefect.logging import get_run_logger
 
-from flowers17.artifacts import Store
 from flowers17.request import StudyRequest
+from flowers17.shared.store import open_store
 from flowers17.sweeps.combinations import combinations
 from flowers17.sweeps.graph import Sweep, SweepPlan, joined, sweep_plan
 from flowers17.sweeps.settings import Axis, SweepSettings
@@ -40,7 +40,7 @@ def swept(request: StudyRequest, over: SweepSettings) -> Sweep:
 def sweep(request: StudyRequest = StudyRequest(), over: SweepSettings = SEEDS) -> Results:
     """Run a flow over every combination; a failed one does not hold up the others."""
     chosen = swept(request, over)
-    _show_plan(sweep_plan(chosen, Store(request.store)))
+    _show_plan(sweep_plan(chosen, open_store(request.store)))
     return run_stages([chosen.summary], request.places)
 
 

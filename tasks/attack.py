@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from flowers17.artifacts import Store
 from flowers17.config import AttackName, AttackSettings, Places, StudySettings
 from flowers17.learners.devices import chosen_device
 from flowers17.prediction.models import Loader
@@ -76,10 +75,8 @@ def _decisive(attack: AttackName, settings: AttackSettings) -> dict[str, Any]:
 
 def loader_of(job: Job) -> Loader:
     """Return what opens a job's models, and all that they were made from."""
-    root = next(iter(job.inputs.values())).path.parents[1]
-    return Loader(
-        Store(root), weights_dir=job.resources.get("weights_dir"), device=job.config["device"]
-    )
+    weights_dir = job.resources.get("weights_dir")
+    return Loader(job.store, weights_dir=weights_dir, device=job.config["device"])
 
 
 def build(job: Job) -> Mapping[str, Any]:

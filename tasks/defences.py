@@ -55,7 +55,6 @@ def stage(
 
 def build(job: Job) -> Mapping[str, Any]:
     """Attack the network behind each defence, batch by batch, and count what withstands."""
-    from flowers17.artifacts import Store
     from flowers17.learners.images import scaled
     from flowers17.prediction.models import Loader
     from flowers17.prediction.networks import Network
@@ -63,9 +62,8 @@ def build(job: Job) -> Mapping[str, Any]:
     from flowers17.robustness.sampling import attacked_rows
 
     config, split = job.config, job.inputs["split"]
-    artifact = job.inputs["network"]
-    loader = Loader(Store(artifact.path.parents[1]), device=config["device"])
-    network = Network(artifact, loader).differentiable
+    loader = Loader(job.store, device=config["device"])
+    network = Network(job.inputs["network"], loader).differentiable
     # The backend reads the device when it is imported, which these modules do.
     from flowers17.robustness import defences
     from flowers17.robustness.base import batch_size

@@ -1,5 +1,7 @@
 """Stages as Prefect tasks: submitted in order, reused when whole, watched while they run."""
 
+import logging
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,14 +20,17 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.tasks import exponential_backoff
 
 from flowers17.artifacts import Reference, Store
+from flowers17.cluster import ClusterUnfit, connected
 from flowers17.config import Places
 from flowers17.errors import DownloadFailed, Flowers17Error, StageFailed
 from flowers17.isolation import ensure_isolated
-from flowers17.stages import Outcome, Stage, ensure, existing, in_order
+from flowers17.shared.store import open_store
+from flowers17.stages import Outcome, Progress, References, Stage, ensure, existing, in_order
 from tasks.liveness import registered
 from tasks.published import ProgressArtifact, publish_contents, publish_lineage
 
 RETRIES = 3
+MOST_WAITING = 256  # stages that wait for a place in a cluster or are built there
 LEASE_S = 60.0  # how long a killed run keeps its place under a concurrency limit
 
 
@@ -47,6 +52,28 @@ class StagesFailed(StageFailed):
     def __init__(self, message: str, results: Results) -> None:
         super().__init__(message)
         self.results = results
+
+
+class Build(Protocol):
+    """Builds a stage outside of this process, and returns its artifact: `ensure_isolated`."""
+
+    def __call__(
+        self,
+        stage: Stage,
+        inputs: References,
+        store: Store,
+        *,
+        progress: Progress,
+        logger: logging.Logger | logging.LoggerAdapter,
+    ) -> Outcome: ...
+
+
+@dataclass(frozen=True)
+class _Builders:
+    """How the stages of a run are built. here: held by one that this process builds."""
+
+    apart: Build
+    here: threading.BoundedSemaphore
 
 
 class View(Protocol):
@@ -72,7 +99,7 @@ def shared_results(places: Places) -> Iterator[Results]:
     results: Results = {}
     token = _SHARED.set(results)
     try:
-        with registered(Store(places.store), flow_run.get_id()):
+        with registered(open_store(places.store), flow_run.get_id()):
             yield results
     finally:
         _SHARED.reset(token)
@@ -89,13 +116,17 @@ def run_stages(stages: Sequence[Stage], places: Places) -> Results:
     Call it from a flow. Stages that don't depend on a failed one are still built.
     Raises StagesFailed at the end if a stage that is not optional failed.
     """
-    store = Store(places.store)
+    store = open_store(places.store)
     known = _SHARED.get()
     results: Results = known if known is not None else {}
     wanted = [stage for stage in in_order(stages) if stage.title not in results]
-    workers = 1 if places.runner == "local" else places.workers
-    pool: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=workers)
-    with registered(store, flow_run.get_id()), pool as runner:
+    n_threads = {"local": 1, "processes": places.workers, "ray": MOST_WAITING}[places.runner]
+    pool: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=n_threads)
+    with (
+        registered(store, flow_run.get_id()),
+        pool as runner,
+        _builders(places, store) as builders,
+    ):
         futures: dict[str, PrefectFuture[Any]] = {}
         for stage in wanted:
             inputs: dict[str, Any] = {
@@ -106,7 +137,12 @@ def run_stages(stages: Sequence[Stage], places: Places) -> Results:
             inputs = {name: allow_failure(one) for name, one in inputs.items()}
             futures[stage.title] = runner.submit(
                 _prefect_task(stage),
-                parameters={"stage": stage, "inputs": inputs, "store": store},
+                parameters={
+                    "stage": stage,
+                    "inputs": inputs,
+                    "store": store,
+                    "builders": builders,
+                },
                 wait_for=None,
             )
         for stage in wanted:
@@ -128,6 +164,16 @@ def run_stages(stages: Sequence[Stage], places: Places) -> Results:
     return results
 
 
+@contextmanager
+def _builders(places: Places, store: Store) -> Iterator[_Builders]:
+    here = threading.BoundedSemaphore(places.workers)
+    if places.runner == "ray":
+        with connected(places, store) as cluster:
+            yield _Builders(cluster.ensure, here)
+    else:
+        yield _Builders(ensure_isolated, here)
+
+
 def _explained(reason: str, titles: Sequence[str]) -> str:
     """Return why stages have no result: the first failed, the others come after it."""
     n_after = len(titles) - 1
@@ -137,8 +183,13 @@ def _explained(reason: str, titles: Sequence[str]) -> str:
 
 def _result_of(stage: Stage, value: Result | Exception) -> Result:
     if isinstance(value, Exception):
-        return Absent(str(value) or repr(value), optional=stage.optional)
+        return Absent(str(value) or repr(value), optional=_may_lack(stage, value))
     return value
+
+
+def _may_lack(stage: Stage, problem: Exception) -> bool:
+    """Return whether a study may go on without a stage that has this problem."""
+    return stage.optional and not isinstance(problem, ClusterUnfit)
 
 
 def _hindrance(stage: Stage, absent: Sequence[Absent]) -> Absent | None:
@@ -165,7 +216,9 @@ def _prefect_task(stage: Stage) -> Any:
     retry_delay_seconds=exponential_backoff(2),
     retry_condition_fn=_is_transient,
 )
-def _run_stage(stage: Stage, inputs: Mapping[str, Result | Exception], store: Store) -> State[Any]:
+def _run_stage(
+    stage: Stage, inputs: Mapping[str, Result | Exception], store: Store, builders: _Builders
+) -> State[Any]:
     given = {name: _result_of(stage.inputs[name], found) for name, found in inputs.items()}
     absent = {name: found for name, found in given.items() if isinstance(found, Absent)}
     if cause := _hindrance(stage, list(absent.values())):
@@ -174,13 +227,14 @@ def _run_stage(stage: Stage, inputs: Mapping[str, Result | Exception], store: St
     if view:
         view.started(stage.title)
     try:
-        outcome = _outcome(stage, given, store)
+        outcome = _outcome(stage, given, store, builders)
     except Flowers17Error as problem:
         transient = isinstance(problem, DownloadFailed) and problem.transient
         again = transient and (task_run.get_run_count() or 0) <= RETRIES
-        how = "interrupted" if again else "missing" if stage.optional else "failed"
+        may_lack = _may_lack(stage, problem)
+        how = "interrupted" if again else "missing" if may_lack else "failed"
         _tell(view, stage, how, started)
-        if transient or not stage.optional:
+        if transient or not may_lack:
             raise
         get_run_logger().warning("%s: %s", stage.title, problem)
         return Completed(
@@ -205,17 +259,20 @@ def _tell(view: View | None, stage: Stage, how: str, started: float) -> None:
         view.ended(stage.title, how, time.monotonic() - started)
 
 
-def _outcome(stage: Stage, inputs: Mapping[str, Result], store: Store) -> Outcome:
+def _outcome(
+    stage: Stage, inputs: Mapping[str, Result], store: Store, builders: _Builders
+) -> Outcome:
     found = {
         name: value if isinstance(value, Reference) else None for name, value in inputs.items()
     }
     view = VIEW.get()
     with ProgressArtifact(stage.title, view.progress if view else None) as progress:
         if not stage.isolated:
-            return ensure(stage, found, store, progress=progress)
+            with builders.here:
+                return ensure(stage, found, store, progress=progress)
         reused = existing(stage, found, store)
         if reused:
             return reused
         # As tags of the task they would hold up a stage that is in the store, too.
         with concurrency([f"tag:{tag}" for tag in stage.tags], lease_duration=LEASE_S):
-            return ensure_isolated(stage, found, store, progress=progress, logger=get_run_logger())
+            return builders.apart(stage, found, store, progress=progress, logger=get_run_logger())

@@ -14,7 +14,7 @@ from flowers17.errors import ArtifactMissing
 from flowers17.reporting.studies import Study, named_study, newest, studies_in
 
 
-def chosen(before: str | None, after: str | None, store: Path) -> tuple[Study, Study]:
+def chosen(before: str | None, after: str | None, store: Path | str) -> tuple[Study, Study]:
     """Return the two studies that are meant: as they are named, else the older first.
 
     Without `after`: `before` and the store's newest other one of its label; without both: the

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from flowers17.config import ExtractorName
-from flowers17.errors import Flowers17Error
+from flowers17.config.places import store_address
+from flowers17.errors import Flowers17Error, StoreUnusable
 from flowers17.learners.devices import chosen_device, chosen_precision, has_gpu
+from flowers17.shared.store import open_store
 from flowers17.stages import machine
 from flowers17.transfer.weights import resolve_weights
 from flows.local_server import Server, configured_api
@@ -25,7 +27,7 @@ class Finding:
     says: str
 
 
-def findings(store: Path, weights_dir: Path | None) -> list[Finding]:
+def findings(store: str, weights_dir: Path | None) -> list[Finding]:
     """Look at Python, packages, processor, memory, disk, GPU, weights, Prefect and a browser."""
     return [
         _python(),
@@ -73,13 +75,22 @@ def _memory() -> Finding:
     return Finding("memory", "ok", f"{total:.1f} GiB")
 
 
-def _disk(store: Path) -> Finding:
+def _disk(address: str) -> Finding:
+    place = open_store(address)
+    if not isinstance(store_address(address), Path):
+        try:
+            place.check_writable()
+        except StoreUnusable as problem:
+            return Finding("store", "missing", str(problem))
+    store = place.root
     folder = next(parent for parent in (store, *store.absolute().parents) if parent.exists())
     free = shutil.disk_usage(folder).free / 2**30
     if not os.access(folder, os.W_OK):
         return Finding("store", "missing", f"{folder} is not writable; choose another --store")
     state: Literal["ok", "note"] = "ok" if free > 5 else "note"
-    return Finding("store", state, f"{store}, {free:.1f} GiB free")
+    where = f"{store}, {free:.1f} GiB free"
+    same = place.address == str(store)
+    return Finding("store", state, where if same else f"{place.address}; cache {where}")
 
 
 def _gpu() -> Finding:

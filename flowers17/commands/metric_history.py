@@ -12,7 +12,7 @@ from flowers17.errors import InvalidInput
 from flowers17.reporting.studies import Study, newest, studies_in
 
 
-def history(metric: str, store: Path) -> list[dict[str, Any]]:
+def history(metric: str, store: Path | str) -> list[dict[str, Any]]:
     """Return a metric of every study of a store that has it, newest last, and what changed.
 
     Each: study, label, created, value, difference and changed since the one before of its label.

@@ -28,6 +28,7 @@ from flowers17.artifacts import Store
 from flowers17.commands.running import run_flow
 from flowers17.errors import Flowers17Error
 from flowers17.request import StudyRequest, validated
+from flowers17.shared.store import open_store
 from flowers17.sweeps.settings import SweepSettings
 from flows.guardian import flow_runs_here
 from flows.local_server import Server, configured_api
@@ -73,14 +74,15 @@ class _Run:
     @property
     def store(self) -> Store:
         """The store that the run writes to; a relative one is the checkout's, where workers run."""
-        return Store(CHECKOUT / self.request.store)
+        place = self.request.store
+        return open_store(CHECKOUT / place if isinstance(place, Path) else place)
 
     @property
     def cancelling(self) -> bool:
         return self.run.state is not None and self.run.state.type == StateType.CANCELLING
 
 
-def recover(store: Path | None, *, resume: bool, console: Console) -> list[Recovered]:
+def recover(store: str | None, *, resume: bool, console: Console) -> list[Recovered]:
     """Force dead runs to a terminal state, free the slots they held, and resume them.
 
     store: only runs on this store; None: on any. A deployment's run is put back for the worker; a
@@ -98,7 +100,7 @@ def recover(store: Path | None, *, resume: bool, console: Console) -> list[Recov
                 flow_run_id=str(one.run.id),
                 name=one.run.name,
                 flow=one.flow,
-                store=str(one.store.root),
+                store=one.store.address,
                 was=one.run.state_name or "",
                 now="Cancelled" if one.cancelling else "Crashed",
             )
@@ -180,12 +182,12 @@ def _api() -> Iterator[None]:
             os.environ["PREFECT_API_URL"] = before
 
 
-async def _brought_down(store: Path | None) -> list[_Run]:
+async def _brought_down(store: str | None) -> list[_Run]:
     async with get_client() as client:
         candidates = [
             one
             for one in await _candidates(client)
-            if store is None or one.store.root == Store(store).root
+            if store is None or one.store.address == open_store(store).address
         ]
         here = flow_runs_here()
         dead = [one for one in candidates if _is_dead(one, here)]

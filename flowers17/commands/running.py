@@ -8,11 +8,12 @@ from typing import Any
 
 from rich.console import Console
 
-from flowers17.artifacts import Reference, Store
+from flowers17.artifacts import Reference
 from flowers17.commands.display import StageDisplay
 from flowers17.data.source import identify
 from flowers17.plan import Step, plan
 from flowers17.request import StudyRequest
+from flowers17.shared.store import open_store
 from flowers17.stages import Stage, in_order
 from flowers17.sweeps.settings import SweepSettings
 
@@ -29,7 +30,7 @@ def stages_of(flow: str, request: StudyRequest, over: SweepSettings | None = Non
 
 def steps_of(flow: str, request: StudyRequest) -> list[Step]:
     """Return what the flow would run or reuse."""
-    return plan(stages_of(flow, request), Store(request.store))
+    return plan(stages_of(flow, request), open_store(request.store))
 
 
 def run_flow(

@@ -11,22 +11,20 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from ipaddress import ip_address
-from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
 import httpx
 from rich.console import Console
 
-from flowers17.artifacts import Store
 from flowers17.errors import Flowers17Error, InvalidInput
 from flowers17.request import StudyRequest
+from flowers17.shared.store import open_store
 from flows.guardian import MARK, flow_runs_here
 from flows.local_server import admitting, configured_api
 from flows.served import CHECKOUT, HEARTBEAT_S, POOL, announced, prefect_home
@@ -127,7 +125,7 @@ def serve(
     profile names, if there is one, instead of starting one at host and port.
     Raises StoreUnusable, InvalidInput if the port is taken, Flowers17Error if a part fails.
     """
-    check_writable(request.store)
+    open_store(request.store).check_writable()
     api, children = configured_api(), Children()
     with _until_signalled(), ExitStack() as stack:
         if api is None:
@@ -225,14 +223,6 @@ def _wait_until_healthy(api: str, children: Children) -> None:
         f"expected a Prefect server to answer at {api} within {START_TIMEOUT_S:.0f} s; start it, "
         "or unset PREFECT_API_URL (and Prefect's profile) to have one started"
     )
-
-
-def check_writable(store: Path) -> None:
-    """Raise StoreUnusable, which says what to do, unless files can be made in a store."""
-    with Store(store).guarded_writes():
-        store.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=store, prefix=".writable-"):
-            pass
 
 
 def check_port(host: str, port: int) -> None:

@@ -23,8 +23,8 @@ def matching(store: Store, artifact: str | None) -> list[Manifest]:
     matches = [one for one in found if one["stage"] == stage and one["key"].startswith(key)]
     if not matches:
         raise ArtifactMissing(
-            f"{store.root}: expected an artifact {artifact!r}, found none; `flowers17 show` lists "
-            "what there is"
+            f"{store.address}: expected an artifact {artifact!r}, found none; `flowers17 show` "
+            "lists what there is"
         )
     return matches
 
@@ -56,7 +56,7 @@ def artifacts_table(manifests: list[Manifest]) -> Table:
 def lineage_tree(store: Store, manifest: Manifest) -> Tree:
     """Return an artifact with all that it was made from, as a tree."""
     root = Tree(_headline(manifest))
-    root.add(f"folder {store.folder(manifest['stage'], manifest['key'])}")
+    root.add(f"folder {store.place(manifest['stage'], manifest['key'])}")
     root.add(f"made {manifest['created']} in {manifest['duration_s']} s")
     root.add(f"seed {manifest['material']['seed']}")
     _add_values(root, "configuration", manifest["material"]["config"])

@@ -7,12 +7,13 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from flowers17.artifacts import Reference, Store
+from flowers17.artifacts import Reference
 from flowers17.commands.comparing import number_text
 from flowers17.commands.running import quiet, watched
 from flowers17.data.source import identify
 from flowers17.reporting.sweep_summary import EVERY
 from flowers17.request import StudyRequest
+from flowers17.shared.store import open_store
 from flowers17.stages import in_order
 from flowers17.sweeps.graph import Sweep, SweepPlan, sweep_plan
 from flowers17.sweeps.settings import SweepSettings
@@ -25,7 +26,7 @@ def planned(request: StudyRequest, over: SweepSettings) -> tuple[Sweep, SweepPla
 
     identify(request.settings.dataset.source)
     sweep = swept(request, over)
-    return sweep, sweep_plan(sweep, Store(request.store))
+    return sweep, sweep_plan(sweep, open_store(request.store))
 
 
 def run_sweep(
@@ -53,7 +54,7 @@ def run_sweep(
     made = results[sweep.summary.title]
     if not isinstance(made, Reference):
         return {**found, "summary": None, "folder": None}
-    artifact = Store(request.store).open(made)
+    artifact = open_store(request.store).open(made)
     return {**found, "summary": artifact.json("sweep"), "folder": str(artifact.path)}
 
 

@@ -96,7 +96,7 @@ class Catalogue:
             return Entry(found[0], self._result(found[0]) or {})
         there = "; ".join(one.name for one in self.entries) or "none: run `flowers17 run` first"
         raise InvalidInput(
-            f"model {name!r}: expected a name in the store {self._store.root}, or STAGE/KEY of "
+            f"model {name!r}: expected a name in the store {self._store.address}, or STAGE/KEY of "
             f"one; there are: {there}"
         )
 
@@ -117,7 +117,7 @@ class Catalogue:
                 if found:
                     return max(found, key=lambda one: (one.share, *_age(one))), f"{why} {where}"
         raise ArtifactMissing(
-            f"{self._store.root}: expected a trained network or an ensemble, found none; run "
+            f"{self._store.address}: expected a trained network or an ensemble, found none; run "
             "`flowers17 run learners` first"
         )
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from flowers17.artifacts import MANIFEST, Store, read_sha256
 from flowers17.errors import ArtifactDamaged, ArtifactMissing, InvalidInput
+from flowers17.shared.store import existing_store
 
 Manifest = Mapping[str, Any]
 Place = tuple[str, str]
@@ -32,6 +33,7 @@ class Study:
     path: Path
     manifest: Manifest = field(default_factory=dict, repr=False)
     known: Mapping[Place, Manifest] = field(default_factory=dict, repr=False)
+    store: Store | None = field(default=None, repr=False, compare=False)
 
     @property
     def title(self) -> str:
@@ -78,7 +80,8 @@ class Study:
         return json.loads(_file_of(self._folder(part), part, f"{name}.json").read_text())
 
     def _folder(self, part: Manifest) -> Path:
-        return self.path.parents[2] / part["stage"] / part["key"]
+        store = self.store or Store(self.path.parents[2])
+        return store.brought(part["stage"], part["key"])
 
     @cached_property
     def results(self) -> dict[str, Any]:
@@ -88,7 +91,7 @@ class Study:
         format or no `results.json` at all.
         """
         if self.manifest:
-            _file_of(self.path.parent, self.manifest, RESULTS)
+            _file_of(self._folder(self.manifest), self.manifest, RESULTS)
         return _read_results(self.path)
 
 
@@ -139,14 +142,9 @@ def _cells(row: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
     return list(row["cells"].values())
 
 
-def studies_in(folder: Path) -> list[Study]:
-    """Return the studies of a store's folder, oldest first.
-
-    Raises InvalidInput if there is no such folder.
-    """
-    if not folder.is_dir():
-        raise InvalidInput(f"{folder}: expected the folder of a store; run `flowers17 run` first")
-    store, known = Store(folder), {}
+def studies_in(address: Path | str) -> list[Study]:
+    """Return the studies of a store, oldest first; raises InvalidInput if there is none."""
+    store, known = existing_store(address), {}
     for one in store.manifests():
         if one.keys() >= _NEEDED:
             known[one["stage"], one["key"]] = one
@@ -154,11 +152,11 @@ def studies_in(folder: Path) -> list[Study]:
             logger.warning("%s: a study of an older format; it is passed over", one.get("key"))
     made = [one for (stage, _), one in known.items() if stage == "study"]
     made.sort(key=lambda one: (one["created"], one["key"]))
-    return [Study(store.folder("study", one["key"]) / RESULTS, one, known) for one in made]
+    return [Study(store.folder("study", one["key"]) / RESULTS, one, known, store) for one in made]
 
 
-def named_study(name: str, store: Path) -> Study:
-    """Return the study of a name: STAGE/KEY, a store's folder (its newest), or a `results.json`.
+def named_study(name: str, store: Path | str) -> Study:
+    """Return the study of a name: STAGE/KEY, a store (its newest), or a `results.json`.
 
     STAGE/KEY is looked for in `store`, its key shortened or not.
     Raises ArtifactMissing if there is none, ArtifactDamaged if the file is not as published,
@@ -167,6 +165,8 @@ def named_study(name: str, store: Path) -> Study:
     stage, _, key = name.partition("/")
     if stage == "study" and re.fullmatch(r"[0-9a-f]+", key):
         return _by_key(key, store)
+    if "://" in name:
+        return newest(studies_in(name), name)
     try:
         found = _at(Path(name).expanduser())
     except (OSError, RuntimeError):  # no path at all: too long, of an unknown user
@@ -188,7 +188,7 @@ def _at(path: Path) -> Study | None:
     return newest(studies_in(path), path) if path.is_dir() else None
 
 
-def newest(studies: Sequence[Study], store: Path, label: str | None = None) -> Study:
+def newest(studies: Sequence[Study], store: Path | str, label: str | None = None) -> Study:
     """Return the newest study, of a label if one is given; raises ArtifactMissing without any."""
     found = [one for one in studies if label in (None, one.label)]
     if not found:
@@ -197,7 +197,7 @@ def newest(studies: Sequence[Study], store: Path, label: str | None = None) -> S
     return found[-1]
 
 
-def _by_key(key: str, store: Path) -> Study:
+def _by_key(key: str, store: Path | str) -> Study:
     found = [one for one in studies_in(store) if one.manifest["key"].startswith(key)]
     if not found:
         raise ArtifactMissing(

@@ -1,5 +1,6 @@
 """Stages small enough to test the machinery with: numbers that are added, slowly if asked."""
 
+import json
 import logging
 import os
 import signal
@@ -69,6 +70,20 @@ def add(job: Job) -> Mapping[str, Any]:
     total = job.config["value"] + sum(one.json("total") for one in job.inputs.values())
     job.save_json("total", total)
     return {"total": total, "missing": len(job.missing)}
+
+
+def together(job: Job) -> Mapping[str, Any]:
+    """Wait until so many of these have begun, then a second; note when this one ran, and where."""
+    folder, begun = job.resources["spans"], time.monotonic()
+    (folder / f"{job.config['value']}.begun").touch()
+    while len(list(folder.glob("*.begun"))) < job.config["at_once"]:
+        time.sleep(0.02)
+    time.sleep(1.0)
+    gpu = os.environ.get("CUDA_VISIBLE_DEVICES")
+    span = json.dumps([begun, time.monotonic(), gpu])
+    (folder / f"{job.config['value']}.json").write_text(span)
+    job.save_json("total", job.config["value"])
+    return {}
 
 
 class Unsendable(Exception):

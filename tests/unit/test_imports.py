@@ -13,8 +13,9 @@ from tests.support.processes import ROOT, output_of
 LAYERS = (
     ("flowers17.errors", "flowers17.files", "flowers17.ancestry"),
     ("flowers17.config", "flowers17.seeds", "flowers17.artifacts"),
+    ("flowers17.shared",),
     ("flowers17.profiles", "flowers17.request", "flowers17.stages"),
-    ("flowers17.isolation", "flowers17.plan"),
+    ("flowers17.isolation", "flowers17.plan", "flowers17.cluster"),
     ("flowers17.sweeps",),
     ("flowers17.data",),
     ("flowers17.learners", "flowers17.transfer"),
@@ -38,6 +39,7 @@ MACHINERY = (
     "flowers17.sweeps",
     "flowers17.stages",
     "flowers17.isolation",
+    "flowers17.cluster",
     "flowers17.plan",
     "flowers17.request",
     "flowers17.profiles",

@@ -133,9 +133,11 @@ class TestWrongValues:
         ("name", "value", "said"),
         [
             ("profile", "quik", "'demo', 'quick', 'report' or 'best', got 'quik'"),
-            ("runner", "cluster", "'local' or 'processes', got 'cluster'"),
+            ("runner", "cluster", "'local', 'processes' or 'ray', got 'cluster'"),
             ("workers", 0, "greater than or equal to 1, got 0"),
             ("workers", 257, "less than or equal to 256, got 257"),
+            ("gpus_per_training", 0, "greater than 0, got 0"),
+            ("gpus_per_training", 1.5, "a part of one GPU or a whole number of them, got 1.5"),
             ("dataset", "", "at least 1 character"),
         ],
     )

@@ -1,0 +1,64 @@
+"""A flow on object storage beside the same in a folder: seconds and requests, built and cached.
+
+    python benchmarks/shared_store.py features --set 'features.table=[{extractor: mobilenet}]'
+
+Object storage is moto's server on loopback, in memory: the time is that of the protocol and of our
+own work, not of a network. Prefect's server is started once, for all runs.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from flows.local_server import Server
+from tests.support.object_storage import object_storage
+
+
+def main() -> None:
+    """Print one line of JSON for each run."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("flow")
+    parser.add_argument("--set", action="append", default=[])
+    parser.add_argument("--repeats", type=int, default=3, help="of cached runs; the fastest counts")
+    given = parser.parse_args()
+    settings = [word for one in given.set for word in ("--set", one)]
+    with (
+        tempfile.TemporaryDirectory() as name,
+        object_storage(Path(name)) as storage,
+        Server() as server,
+    ):
+        variables = {**os.environ, **storage.variables, "PREFECT_API_URL": server.healthy()}
+
+        def run(store: str, cache: str, what: str, repeats: int = 1) -> None:
+            seconds = []
+            for _ in range(repeats):
+                before, started = len(storage.requests()), time.monotonic()
+                words = ["run", given.flow, "--store", store, "--json", *settings]
+                done = subprocess.run(
+                    [sys.executable, "-c", "from flowers17.cli import main; main()", *words],
+                    env={**variables, "FLOWERS17_CACHE": f"{name}/{cache}"},
+                    check=True,
+                    capture_output=True,
+                )
+                seconds.append(round(time.monotonic() - started, 2))
+            counts = {how: n for how, n in json.loads(done.stdout)["counts"].items() if n}
+            n_requests = len(storage.requests()) - before
+            told = {"run": what, "seconds": min(seconds), "requests": n_requests, **counts}
+            print(json.dumps(told), flush=True)
+
+        run(f"{name}/folder", "none", "folder, built")
+        run(f"{name}/folder", "none", "folder, cached", given.repeats)
+        run(storage.address, "one", "object storage, built")
+        run(storage.address, "one", "object storage, cached here", given.repeats)
+        run(storage.address, "two", "object storage, new machine")
+
+
+if __name__ == "__main__":
+    main()

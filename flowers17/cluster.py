@@ -1,0 +1,261 @@
+"""Building stages on the nodes of an existing Ray cluster.
+
+The flow and its tasks stay where they are; Ray only finds a node with room for a stage. There a
+worker of Ray's has it built in a process of its own, as `isolation` does here, and streams back
+what that process tells. So a node needs our code, the libraries and the store, and nothing of
+Prefect's. A stage that loses its process or node is built again, from its checkpoint in the store.
+"""
+
+import importlib.util
+import logging
+import os
+import signal
+import socket
+import threading
+import uuid
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+from flowers17.artifacts import Store
+from flowers17.config import Places
+from flowers17.errors import StageFailed
+from flowers17.isolation import Message, ProcessEnded, messages, outcome_of
+from flowers17.plan import differences
+from flowers17.shared.store import open_store
+from flowers17.stages import Outcome, Progress, References, Stage, key_material
+
+TRIES = 4
+ANSWER_S = 10.0
+MOST_DIFFERENCES = 4
+DECIDING = ("KERAS_BACKEND",)  # variables that decide numbers, so that nodes need them
+_connected_to = ""
+
+
+class ClusterUnfit(StageFailed):
+    """There is no such cluster, or one of its nodes could not make the very same artifact."""
+
+
+@dataclass(frozen=True)
+class _Order:
+    """What a node is asked for. material: of the stage's key; lock: one that the flow holds."""
+
+    stage: Stage
+    inputs: References
+    store: str
+    lock: str
+    material: Mapping[str, Any]
+    variables: Mapping[str, str]
+
+
+@contextmanager
+def connected(places: Places, store: Store) -> Iterator["Cluster"]:
+    """Yield the cluster at `places.ray_address`; what it still builds at the end is stopped.
+
+    This process stays connected, for its next flow. Raises ClusterUnfit if Ray is not installed or
+    no cluster answers.
+    """
+    _connect(places.ray_address)
+    name = uuid.uuid4().hex
+    lock = f"ray-{name}"
+    cluster = Cluster(places, lock)
+    try:
+        with store.lock("ray", name):
+            try:
+                yield cluster
+            finally:
+                cluster.stop()
+    finally:
+        with suppress(FileNotFoundError):
+            (store.root / ".locks" / lock).unlink()
+
+
+class Cluster:
+    """The cluster that this process is connected to. lock: of the store, held meanwhile."""
+
+    def __init__(self, places: Places, lock: str) -> None:
+        self.places, self.lock = places, lock
+        self._running: dict[str, Any] = {}
+        self._stopped = False
+        self._changed = threading.Condition()
+
+    def ensure(
+        self,
+        stage: Stage,
+        inputs: References,
+        store: Store,
+        *,
+        progress: Progress,
+        logger: logging.Logger | logging.LoggerAdapter,
+    ) -> Outcome:
+        """Return the stage's artifact as `ensure_isolated` does, built on a node with room.
+
+        Raises what the build raises, ProcessEnded if it is lost TRIES times, and ClusterUnfit.
+        """
+        self._expect_room(stage)
+        variables = {name: os.environ[name] for name in DECIDING if name in os.environ}
+        if not self._wanted(stage)["GPU"]:  # Ray would leave those of others in sight
+            variables["CUDA_VISIBLE_DEVICES"] = "-1"
+        material = key_material(stage, inputs)
+        order = _Order(stage, dict(inputs), store.address, self.lock, material, variables)
+        n_lost = 0
+        while True:
+            try:
+                with closing(self._messages(order)) as told:
+                    return outcome_of(told, progress=progress, logger=logger)
+            except ProcessEnded as problem:
+                n_lost += 1
+                if n_lost == TRIES or self._stopped:
+                    raise
+                logger.warning("tried again (%d of %d): %s", n_lost, TRIES - 1, problem)
+
+    def stop(self) -> None:
+        """End what is being built; returns once those who wait for it know."""
+        with self._changed:
+            self._stopped = True
+            for generator in self._running.values():
+                _cancel(generator)
+            self._changed.wait_for(lambda: not self._running, ANSWER_S)
+
+    def _wanted(self, stage: Stage) -> dict[str, float]:
+        n_gpus = self.places.gpus_per_training if "gpu" in stage.tags else 0.0
+        return {"CPU": self.places.cpus_per_stage, "GPU": n_gpus}
+
+    def _expect_room(self, stage: Stage) -> None:
+        import ray
+
+        wanted = self._wanted(stage)
+        nodes = [one["Resources"] for one in ray.nodes() if one["Alive"]]
+        if not any(all(one.get(what, 0) >= n for what, n in wanted.items()) for one in nodes):
+            raise ClusterUnfit(
+                f"stage {stage.label}: expected a node with {wanted['CPU']} CPUs and "
+                f"{wanted['GPU']:g} GPUs, the {len(nodes)} nodes of the cluster have "
+                + " / ".join(f"{one.get('CPU', 0):g} and {one.get('GPU', 0):g}" for one in nodes)
+                + "; add one (`ray start --address=…`), or change --cpus-per-stage or "
+                "--gpus-per-training"
+            )
+
+    def _messages(self, order: _Order) -> Generator[Message, None, None]:
+        """Yield what a node tells that builds the stage; closing it ends the build."""
+        import ray
+
+        wanted = self._wanted(order.stage)
+        # Tried again here and not by Ray, which would leave out as many messages as came before.
+        build = ray.remote(max_calls=1, max_retries=0)(_told).options(
+            name=order.stage.title, num_cpus=wanted["CPU"], num_gpus=wanted["GPU"]
+        )
+        with self._changed:
+            if self._stopped:
+                raise ProcessEnded(f"stage {order.stage.label}: the run was stopped")
+            generator: Any = build.remote(order)
+            self._running[order.stage.title] = generator
+        try:
+            for reference in generator:
+                yield ray.get(reference)
+        except ray.exceptions.RayTaskError as problem:
+            raise ClusterUnfit(
+                f"stage {order.stage.label}: a node could not begin ({problem.cause!r}); expected "
+                "the same checkout and libraries there"
+            ) from problem
+        except ray.exceptions.RayError as problem:
+            raise ProcessEnded(
+                f"stage {order.stage.label}: its node or Ray's worker was lost "
+                f"({type(problem).__name__}). Run the same command again: what is finished is kept"
+            ) from problem
+        finally:
+            _cancel(generator)
+            with self._changed:
+                del self._running[order.stage.title]
+                self._changed.notify_all()
+
+
+def _cancel(generator: Any) -> None:
+    import ray
+
+    ray.cancel(generator, force=True)  # one that has ended is left alone
+
+
+def _connect(address: str) -> None:
+    global _connected_to
+    if importlib.util.find_spec("ray") is None:
+        raise ClusterUnfit(
+            "runner: expected the package `ray`, found none; install it with "
+            "`make setup EXTRAS=ray`, or choose another runner"
+        )
+    # Ray prints to the standard output when a worker dies, whatever its settings for logs say.
+    os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".")
+    import ray
+
+    address = os.environ.get("RAY_ADDRESS", address) if address == "auto" else address
+    if "://" in address:
+        raise ClusterUnfit(
+            f"ray_address: expected auto or host:port, got {address}; a client of Ray's gets no "
+            "progress, so make this machine a node: `ray start --address=host:port`"
+        )
+    if ray.is_initialized():
+        if address == _connected_to:
+            return
+        ray.shutdown()
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        if address != "auto":  # Ray itself would try for minutes
+            host, _, port = address.rpartition(":")
+            socket.create_connection((host.strip("[]"), int(port)), ANSWER_S).close()
+        ray.init(address, log_to_driver=False, configure_logging=False)
+    except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as problem:
+        raise ClusterUnfit(
+            f"ray_address: expected a Ray cluster at {address} that this machine belongs to, with "
+            f"its versions of Ray and Python; got: {problem}; see `ray status`, or start one with "
+            "`ray start --head`"
+        ) from problem
+    else:
+        _connected_to = address
+    finally:  # Ray takes it, and Prefect would no longer be told that the run is cancelled
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, handler)
+
+
+def _told(order: _Order) -> Iterator[Message]:
+    """Yield what the build tells, on the node that builds the stage."""
+    os.environ.update(order.variables)
+    try:
+        _expect_the_same(order)
+        with closing(messages(order.stage, order.inputs, open_store(order.store))) as told:
+            yield from told
+    except StageFailed as problem:
+        yield "error", problem
+
+
+def _expect_the_same(order: _Order) -> None:
+    """Raise ClusterUnfit if this node has another store, or would make another artifact."""
+    from ray.util import get_node_ip_address
+
+    node, store = f"node {get_node_ip_address()}", open_store(order.store)
+    if order.store == str(store.root):  # a folder, not object storage, which is one everywhere
+        _expect_held(order.lock, store, node)
+    try:
+        here = key_material(order.stage, order.inputs)
+    except ImportError as problem:
+        raise ClusterUnfit(
+            f"{node}: expected the checkout and the libraries of the run, got {problem}"
+        ) from problem
+    if here != order.material:
+        found = differences(order.material, here)
+        raise ClusterUnfit(
+            f"{node}: expected the code and libraries of the run, got others "
+            f"({'; '.join(found[:MOST_DIFFERENCES])}); bring it to the same checkout and packages"
+        )
+
+
+def _expect_held(lock: str, store: Store, node: str) -> None:
+    if not (store.root / ".locks" / lock).exists():
+        raise ClusterUnfit(
+            f"{node}: expected the run's store at {store.root}, found another or none; mount the "
+            "same storage there on every node"
+        )
+    if not store.is_locked(lock):
+        raise ClusterUnfit(
+            f"{node}: expected to see that the run holds a lock in {store.root}, found it free; "
+            "mount the storage so that locks hold between hosts (docs/team.md)"
+        )

@@ -1,0 +1,156 @@
+"""Leases: the right to build one artifact, where there is no kernel lock between machines.
+
+A lease is an object `.locks/<name>/<generation>`. Generation n + 1 is created, by one process only,
+once n is released or has expired; nothing is ever deleted. Its holder overwrites it from a thread
+to renew it. It has expired if another process has watched it for the time that it names without
+seeing it change, so that no two machines' clocks are compared.
+"""
+
+import json
+import logging
+import os
+import threading
+import time
+import uuid
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+
+from flowers17.artifacts import canonical_json
+from flowers17.errors import InvalidSettings, StoreUnusable
+from flowers17.files import replacing
+from flowers17.shared.remote import Remote
+
+EXPIRY_S = 60.0
+EXPIRY_VARIABLE = "FLOWERS17_LEASE_S"
+RENEWALS = 4  # within the time after which it expires
+PAUSES_S = (0.2, 5.0)  # between looks at another's lease: the first, the longest
+logger = logging.getLogger(__name__)
+
+
+def expiry_s() -> float:
+    """Return after how many seconds without renewal a lease expires; raises InvalidSettings."""
+    text = os.environ.get(EXPIRY_VARIABLE, "")
+    with suppress(ValueError):
+        seconds = float(text or EXPIRY_S)
+        if 0.1 <= seconds <= 24 * 3600:
+            return seconds
+    raise InvalidSettings(f"{EXPIRY_VARIABLE}: expected 0.1 to 86400 seconds, got {text!r}")
+
+
+class Lease:
+    """The lease of a name; use it as a context, which waits for it, renews and releases it.
+
+    note: a file on this machine's disk, read and written under a kernel lock. It names the owner of
+    the last lease that a process here held: that one is dead if we have the lock, and its lease is
+    taken over without waiting.
+    """
+
+    def __init__(self, remote: Remote, name: str, note: Path) -> None:
+        self._remote, self._folder, self._note = remote, f".locks/{name}", note
+        self._expiry = expiry_s()
+        self._owner = uuid.uuid4().hex
+        self._until, self._is_lost = 0.0, False
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._renew, name=f"lease {name}", daemon=True)
+        self.generation = 0
+
+    @property
+    def is_held(self) -> bool:
+        """Whether nobody else can have taken the lease over so far."""
+        return not self._is_lost and time.monotonic() < self._until
+
+    def __enter__(self) -> "Lease":
+        self._acquire()
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        problem: BaseException | None,
+        where: TracebackType | None,
+    ) -> None:
+        self._ended.set()
+        self._thread.join()  # a renewal under way would undo the release
+        if not self._is_lost:
+            try:
+                self._remote.write(self._object(self.generation), self._text(released=True))
+            except StoreUnusable as trouble:
+                logger.warning("%s; the lease %s is left to expire", trouble, self._folder)
+
+    def _acquire(self) -> None:
+        pause, longest = PAUSES_S
+        seen: tuple[int, bytes] = (0, b"")
+        since, told = time.monotonic(), False
+        while True:
+            newest = self._newest()
+            state = (self._remote.read(self._object(newest)) or b"") if newest else b""
+            if (newest, state) != seen:
+                seen, since = (newest, state), time.monotonic()
+            said = _read(state)
+            waited = time.monotonic() - since
+            free = not newest or said.get("released") or self._is_of_a_dead_process(said)
+            if free or waited > said.get("expires_s", self._expiry):
+                if self._created(newest + 1):
+                    return
+                continue
+            if not told:
+                logger.info("waiting for another machine, which has the lease %s", self._folder)
+                told = True
+            time.sleep(pause)
+            pause = min(2 * pause, longest)
+
+    def _created(self, generation: int) -> bool:
+        with replacing(self._note) as stream:
+            stream.write(self._owner.encode())
+        started = time.monotonic()
+        if not self._remote.create(self._object(generation), self._text()):
+            return False
+        self.generation, self._until = generation, started + self._expiry
+        return True
+
+    def _renew(self) -> None:
+        trouble = False
+        while not self._ended.wait(self._expiry / RENEWALS):
+            started = time.monotonic()
+            try:
+                if self._remote.read(self._object(self.generation + 1)) is not None:
+                    self._is_lost = True
+                    logger.warning(
+                        "another machine has taken over the lease %s, which was not renewed in "
+                        "time; what is built here counts only if it is there first",
+                        self._folder,
+                    )
+                    return
+                self._remote.write(self._object(self.generation), self._text(beat=started))
+            except StoreUnusable as problem:
+                if not trouble:
+                    logger.warning("%s; the lease %s is tried again", problem, self._folder)
+                trouble = True
+                continue
+            trouble, self._until = False, started + self._expiry
+
+    def _newest(self) -> int:
+        names = (one.rpartition("/")[2] for one in self._remote.listed(self._folder))
+        return max((int(name) for name in names if name.isdecimal()), default=0)
+
+    def _object(self, generation: int) -> str:
+        return f"{self._folder}/{generation:06d}"
+
+    def _text(self, **state: float | bool) -> bytes:
+        told = {"owner": self._owner, "expires_s": self._expiry, **state}
+        return canonical_json(told).encode()
+
+    def _is_of_a_dead_process(self, said: dict[str, object]) -> bool:
+        with suppress(FileNotFoundError):
+            return said.get("owner") == self._note.read_text()
+        return False
+
+
+def _read(state: bytes) -> dict:
+    with suppress(ValueError):
+        said = json.loads(state)
+        if isinstance(said, dict) and isinstance(said.get("expires_s"), float | int):
+            return said
+    return {}

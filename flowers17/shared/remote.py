@@ -1,0 +1,194 @@
+"""Objects below an address that fsspec knows, and what goes wrong with them, told plainly."""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from flowers17.errors import ArtifactDamaged, StoreUnusable
+
+# Their drivers let the storage itself decide who creates an object; others look first, then write.
+EXCLUSIVE = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss"})
+PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs"}
+CONFLICTS = 5  # tries, where two create the same object at the same moment
+
+
+@dataclass(frozen=True)
+class Listed:
+    """An object in a listing: bytes, a mark that changes with its content, seconds since 1970."""
+
+    size: int
+    mark: str
+    changed: float
+
+
+class Remote:
+    """What lies below an address; names are relative to it. Nothing is asked before it is used.
+
+    Every method raises StoreUnusable if the storage refuses or does not answer.
+    """
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self.protocol = address.partition("://")[0]
+
+    def read(self, name: str) -> bytes | None:
+        """Return an object's bytes, None if there is no such object."""
+        with self._told():
+            try:
+                return bytes(self._system.cat_file(self._path(name)))
+            except FileNotFoundError:
+                return None
+
+    def read_all(self, names: Sequence[str]) -> dict[str, bytes]:
+        """Return the bytes of those objects that are there, several asked for at a time."""
+        if not names:
+            return {}
+        paths = {self._path(name): name for name in names}
+        with self._told():
+            found = self._system.cat(list(paths), on_error="return")
+            for data in found.values():
+                if isinstance(data, Exception) and not isinstance(data, FileNotFoundError):
+                    raise data
+        return {paths[path]: data for path, data in found.items() if isinstance(data, bytes)}
+
+    def write(self, name: str, data: bytes) -> None:
+        """Write an object, whether it is there or not."""
+        with self._told():
+            self._system.pipe_file(self._path(name), data)
+
+    def create(self, name: str, data: bytes) -> bool:
+        """Write an object unless there is one of other content; return whether it is ours."""
+        with self._told():
+            for attempt in range(CONFLICTS):
+                try:
+                    self._system.pipe_file(self._path(name), data, mode="create")
+                    return True
+                except FileExistsError:
+                    break
+                except OSError as problem:
+                    if "Conflict" not in f"{problem}{problem.__cause__}":
+                        raise
+                    time.sleep(0.1 * 2**attempt)
+        # A driver that sends again what arrived without an answer is told that there is one: ours.
+        return self.read(name) == data
+
+    def listed(self, below: str = "") -> dict[str, Listed]:
+        """Return every object below a name, in the order of names."""
+        with self._told():
+            found = self._system.find(self._path(below), detail=True)
+        start = len(self._root) + 1
+        return {path[start:]: _listed(path, info) for path, info in sorted(found.items())}
+
+    def upload(self, files: Mapping[str, Path]) -> None:
+        """Write objects from files."""
+        with self._told():
+            self._system.put([str(path) for path in files.values()], self._paths(files))
+
+    def download(self, files: Mapping[str, Path]) -> None:
+        """Write objects to files; raises ArtifactDamaged if one of them is not there."""
+        with self._told():
+            try:
+                self._system.get(self._paths(files), [str(path) for path in files.values()])
+            except FileNotFoundError as problem:
+                raise ArtifactDamaged(
+                    f"{self.address}: expected {', '.join(files)}, found not all of them"
+                ) from problem
+
+    def remove(self, names: Sequence[str]) -> None:
+        """Delete those objects that are there."""
+        if names:
+            with self._told(), suppress(FileNotFoundError):
+                self._system.rm(self._paths(names))
+
+    def check(self, name: str) -> None:
+        """Raise StoreUnusable unless objects can be written, and created once only.
+
+        name: of an object that nobody else uses; it is removed again.
+        """
+        if self.create(name, b"first"):
+            refused = not self.create(name, b"second")
+            self.remove([name])
+            if refused:
+                return
+        raise StoreUnusable(
+            f"store {self.address}: expected a storage that creates an object only if there is "
+            "none (for S3: that heeds If-None-Match), this one does not; use another, or a folder"
+        )
+
+    @cached_property
+    def _opened(self) -> tuple[Any, str]:
+        if self.protocol not in EXCLUSIVE:
+            raise StoreUnusable(
+                f"store {self.address}: expected one of {', '.join(sorted(EXCLUSIVE))}, which "
+                f"create an object only if there is none, got {self.protocol!r}; mount the "
+                "storage and give the folder"
+            )
+        with self._told():
+            import fsspec
+
+            # Others write there, too: what was listed before says nothing.
+            system, root = fsspec.url_to_fs(self.address, use_listings_cache=False)
+        return system, root.rstrip("/")
+
+    @property
+    def _system(self) -> Any:
+        return self._opened[0]
+
+    @property
+    def _root(self) -> str:
+        return self._opened[1]
+
+    def _path(self, name: str) -> str:
+        return f"{self._root}/{name}" if name else self._root
+
+    def _paths(self, names: Sequence[str] | Mapping[str, Path]) -> list[str]:
+        return [self._path(name) for name in names]
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except (StoreUnusable, ArtifactDamaged):
+            raise
+        except Exception as problem:  # each driver has its own
+            raise StoreUnusable(
+                f"store {self.address}: {self._explained(problem)} (nothing finished is lost)"
+            ) from problem
+
+    def _explained(self, problem: Exception) -> str:
+        kinds = {kind.__name__ for kind in type(problem).__mro__}
+        said = f"{type(problem).__name__}: {problem}"
+        if isinstance(problem, ImportError):
+            package = PACKAGES.get(self.protocol, "adlfs")
+            return f"expected the package {package}, it is not installed; pip install {package}"
+        if kinds & {"NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError"}:
+            return (
+                f"expected credentials where {PACKAGES.get(self.protocol, 'adlfs')} looks for them "
+                f"(for S3 AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or ~/.aws), found none "
+                f"({said}); set them and run the same command again"
+            )
+        if isinstance(problem, PermissionError):
+            return (
+                f"access is refused ({said}); check the credentials, and that they may list, read, "
+                "write and delete there"
+            )
+        if isinstance(problem, FileNotFoundError):
+            return f"expected a bucket, found none ({said}); create it, or correct --store"
+        return f"the storage does not answer as it should ({said}); run the same command again"
+
+
+def _listed(path: str, info: Mapping[str, Any]) -> Listed:
+    names = ("LastModified", "last_modified", "updated", "mtime", "created")
+    changed = next((info[name] for name in names if info.get(name)), 0.0)
+    if isinstance(changed, str):
+        changed = datetime.fromisoformat(changed)
+    if isinstance(changed, datetime):
+        changed = (changed if changed.tzinfo else changed.replace(tzinfo=UTC)).timestamp()
+    size = int(info.get("size") or 0)
+    tag = info.get("ETag") or info.get("etag") or ""
+    return Listed(size, f"{path} {size} {tag} {changed}", float(changed))

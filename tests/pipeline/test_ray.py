@@ -1,0 +1,361 @@
+"""Stages built on a Ray cluster of two nodes: the same bytes, whatever is killed meanwhile."""
+
+import json
+import logging
+import os
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flowers17.artifacts import Store
+from flowers17.cluster import TRIES, Cluster, ClusterUnfit, connected
+from flowers17.config import Places
+from flowers17.errors import InvalidInput, StageFailed
+from flowers17.isolation import ProcessEnded
+from flowers17.request import request_from
+from flowers17.stages import Outcome, Stage
+from flows.local_server import free_port
+from tasks.engine import VIEW
+from tests.support.processes import eventually, kill, python
+from tests.support.ray_cluster import GPUS, RayNodes, holder, parent_of, ray_nodes, raylet_of
+from tests.support.stores import content, unfinished
+from tests.support.toy import number
+from tests.support.toy_flow import run
+
+pytest.importorskip("ray", reason="Ray is not installed (extra `ray`)")
+
+pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.usefixtures("api")]
+
+logger = logging.getLogger("tests.ray")
+EPOCHS = 16
+SETTINGS = (
+    "dataset.n_classes=3",
+    "dataset.images_per_class=8",
+    "dataset.image_size=32",
+    "learners.definitions=[{name: tiny, blocks: [[4], [8]], dense: 16}]",
+    "learners.plain=[tiny]",
+    "learners.augmented=[]",
+    f"learners.recipe.epochs={EPOCHS}",
+    "learners.recipe.batch_size=8",
+    "learners.precision=float32",
+    "learners.best=[]",
+)
+TRAINED = "tiny, report split"
+TOY = """
+def build(job):
+    job.save_json("total", {total})
+    return {{}}
+"""
+
+
+def _training(store: Path) -> list[Stage]:
+    """Return the stage of a small training."""
+    from flows.learners import parts
+
+    request = request_from(SETTINGS, store=store, device="cpu")
+    return [one for one in parts(request.settings, request.places) if one.name == "training"]
+
+
+def _bytes(store: Path) -> dict[str, dict[str, bytes]]:
+    """Return the files of trainings by label, without manifests, which hold times."""
+    found = [one for one in Store(store).manifests() if one["stage"] == "training"]
+    return {
+        one["label"]: {
+            name: data
+            for name, data in content(store / "training" / one["key"]).items()
+            if name != "manifest.json"
+        }
+        for one in found
+    }
+
+
+def _silent(done: int, total: int, unit: str, history: Any = None) -> None:
+    pass
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    return tmp_path / "store"
+
+
+@pytest.fixture(scope="module")
+def other_code(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that the second node imports from first: there `made_toy` is another."""
+    folder = tmp_path_factory.mktemp("node")
+    (folder / "made_toy.py").write_text(TOY.format(total=2))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def nodes(other_code: Path) -> Iterator[RayNodes]:
+    """A head with two processors, and a node with four and two GPUs that are made up."""
+    with ray_nodes() as found:
+        found.added(n_cpus=4, n_gpus=GPUS, first_on_path=other_code)
+        yield found
+
+
+@pytest.fixture
+def on_ray(nodes: RayNodes) -> dict[str, Any]:
+    """The places of a run on the cluster."""
+    return {"runner": "ray", "ray_address": nodes.address}
+
+
+@pytest.fixture(scope="module")
+def trained_here(tmp_path_factory: pytest.TempPathFactory, prefect_api: str) -> Path:
+    """A store whose training the runner `local` built."""
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    store = tmp_path_factory.mktemp("here") / "store"
+    with temporary_settings({PREFECT_API_URL: prefect_api}):
+        assert run(_training(store), store).state.is_completed()
+    return store
+
+
+class TestTrainings:
+    def test_have_the_bytes_of_those_made_here(
+        self, store: Path, tmp_path: Path, trained_here: Path, on_ray: dict[str, Any]
+    ) -> None:
+        beside = tmp_path / "beside"
+        assert run(_training(beside), beside, runner="processes").state.is_completed()
+        done = run(_training(store), store, **on_ray)
+        assert set(done.names.values()) == {"Completed"}
+        assert _bytes(store) == _bytes(beside) == _bytes(trained_here)
+        assert len(_bytes(store)[TRAINED]) > 1
+        assert list((store / ".locks").glob("ray-*")) == []
+
+    def test_go_on_after_their_process_and_later_their_node_were_killed(
+        self, store: Path, trained_here: Path, nodes: RayNodes, on_ray: dict[str, Any]
+    ) -> None:
+        roomy = [nodes.added(n_cpus=5), nodes.added(n_cpus=5)]
+        disturber = _Disturber(store, roomy, nodes)
+        token = VIEW.set(disturber)
+        try:
+            done = run(_training(store), store, **on_ray, cpus_per_stage=5)
+        finally:
+            VIEW.reset(token)
+            for node in roomy:
+                if node is not disturber.killed_node:
+                    nodes.killed(node)
+        assert done.names[TRAINED] == "Completed"
+        assert disturber.killed_pid
+        assert disturber.killed_node
+        told = disturber.epochs
+        assert told == sorted(told)  # it never went back by more than the epoch it was told of
+        assert told[-1] == EPOCHS
+        assert len(told) - len(set(told)) <= 2
+        assert _bytes(store)[TRAINED] == _bytes(trained_here)[TRAINED]
+        assert unfinished(Store(store)) == []
+
+
+class _Disturber:
+    """Kills the process of a training, later its node; keeps which epochs it was told of."""
+
+    def __init__(self, store: Path, roomy: Sequence[Any], nodes: RayNodes) -> None:
+        self.store, self.roomy, self.nodes = store, roomy, nodes
+        self.epochs: list[int] = []
+        self.killed_pid: int | None = None
+        self.killed_node: Any = None
+
+    def started(self, label: str) -> None:
+        pass
+
+    def progress(self, label: str, done: int, total: int, unit: str) -> None:
+        if label != TRAINED or "validation" not in unit:
+            return
+        self.epochs.append(done)
+        [lock] = (self.store / ".locks").glob("training-*")
+        pid = holder(lock)
+        if pid is None or pid == self.killed_pid:  # told before the kill, read after it
+            return
+        if self.killed_pid is None and done >= 3:
+            self.killed_pid = pid
+            kill(pid)
+        elif self.killed_pid and self.killed_node is None and done >= 6:
+            raylet = parent_of(parent_of(pid))
+            [self.killed_node] = [one for one in self.roomy if raylet_of(one) == raylet]
+            self.nodes.killed(self.killed_node)
+
+    def ended(self, label: str, how: str, seconds: float) -> None:
+        pass
+
+
+def _together(spans: Path, value: int, at_once: int, *tags: str) -> Stage:
+    """Return a stage that waits for so many of its kind, and notes when and where it was built."""
+    spans.mkdir(exist_ok=True)
+    return Stage.of(
+        "number",
+        f"n{value}",
+        "tests.support.toy:together",
+        {"value": value, "at_once": at_once},
+        resources={"spans": str(spans)},
+        isolated=True,
+        tags=tags,
+    )
+
+
+@pytest.mark.parametrize(("each", "at_once"), [(1.0, GPUS), (0.5, 2 * GPUS)])
+def test_gpus_are_shared_out_by_ray(
+    store: Path, tmp_path: Path, on_ray: dict[str, Any], each: float, at_once: int
+) -> None:
+    spans, alone = tmp_path / "spans", tmp_path / "alone"
+    stages = [_together(spans, value, at_once, "training", "gpu") for value in range(2 * GPUS)]
+    stages.append(_together(alone, 2 * GPUS, 1, "training"))
+    assert run(stages, store, **on_ray, gpus_per_training=each).state.is_completed()
+    found = [json.loads(one.read_text()) for one in spans.glob("*.json")]
+    most = max(sum(begin <= one < end for begin, end, _ in found) for one, _, _ in found)
+    assert (len(found), most) == (2 * GPUS, at_once)
+    assert {gpu for _, _, gpu in found} == {str(gpu) for gpu in range(GPUS)}
+    [other] = alone.glob("*.json")
+    assert json.loads(other.read_text())[2] == "-1"
+
+
+@pytest.fixture
+def cluster(store: Path, nodes: RayNodes) -> Iterator[Cluster]:
+    """The cluster, as a run on the store sees it."""
+    with connected(_places(nodes.address), Store(store)) as found:
+        yield found
+
+
+def _places(address: str, **changes: Any) -> Places:
+    return Places(runner="ray", ray_address=address, **changes)
+
+
+def _built(cluster: Cluster, store: Path, stage: Stage) -> Outcome:
+    return cluster.ensure(stage, {}, Store(store), progress=_silent, logger=logger)
+
+
+class TestErrors:
+    def test_of_a_build_keep_type_message_and_traceback(
+        self, cluster: Cluster, store: Path
+    ) -> None:
+        stage = number("a", 4, config={"problem": "invalid"}, isolated=True)
+        with pytest.raises(InvalidInput, match="expected a flower, got a stone") as caught:
+            _built(cluster, store, stage)
+        assert "tests/support/toy.py" in caught.value.__notes__[0]
+
+    def test_tell_that_a_build_took_too_long_and_it_is_not_tried_again(
+        self, cluster: Cluster, store: Path, tmp_path: Path
+    ) -> None:
+        calls = tmp_path / "calls"
+        stage = number(
+            "a", 4, config={"seconds": 600}, resources={"calls": str(calls)}, timeout_s=5.0
+        )
+        with pytest.raises(StageFailed, match="expected to end within 5 s; it was stopped"):
+            _built(cluster, store, stage)
+        assert calls.read_text() == "4\n"
+
+    def test_tell_that_every_try_was_lost(
+        self, cluster: Cluster, store: Path, tmp_path: Path
+    ) -> None:
+        calls = tmp_path / "calls"
+        stage = number("a", 4, config={"problem": "killed"}, resources={"calls": str(calls)})
+        with pytest.raises(ProcessEnded, match="stage a: its process ended by SIGKILL"):
+            _built(cluster, store, stage)
+        assert calls.read_text() == "4\n" * TRIES
+
+    def test_name_what_differs_on_a_node(
+        self,
+        store: Path,
+        tmp_path: Path,
+        on_ray: dict[str, Any],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        (tmp_path / "made_toy.py").write_text(TOY.format(total=1))
+        monkeypatch.syspath_prepend(tmp_path)
+        stage = Stage.of("number", "a", "made_toy:build", isolated=True, optional=True)
+        done = run([stage], store, **on_ray, cpus_per_stage=4)
+        assert done.state.is_failed()  # though the stage is one that a study can do without
+        assert "expected the code and libraries of the run, got others (code made_toy ch" in str(
+            done.failure
+        )
+        assert not (store / "number").exists()
+
+    def test_name_what_is_missing_on_a_node(
+        self, cluster: Cluster, store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "only_here.py").write_text(TOY.format(total=1))
+        monkeypatch.syspath_prepend(tmp_path)
+        stage = Stage.of("number", "a", "only_here:build", isolated=True)
+        with pytest.raises(
+            ClusterUnfit, match=r"checkout and the libraries of the run, got .*only"
+        ):
+            _built(cluster, store, stage)
+
+    def test_tell_a_node_that_does_not_see_the_runs_store_or_its_locks(
+        self, nodes: RayNodes, cluster: Cluster, store: Path
+    ) -> None:
+        unseen = Cluster(_places(nodes.address), "ray-unseen")
+        with pytest.raises(ClusterUnfit, match=f"expected the run's store at {store}, found an"):
+            _built(unseen, store, number("a", 4))
+        (store / ".locks" / "ray-unseen").touch()
+        with pytest.raises(ClusterUnfit, match=r"holds a lock in .*, found it free; mount"):
+            _built(unseen, store, number("a", 4))
+
+    def test_tell_that_no_node_has_room(
+        self, nodes: RayNodes, cluster: Cluster, store: Path
+    ) -> None:
+        greedy = Cluster(_places(nodes.address, gpus_per_training=8), cluster.lock)
+        with pytest.raises(ClusterUnfit, match=r"a node with 1 CPUs and 8 GPUs, .* 4 and 2"):
+            _built(greedy, store, number("a", 4, tags=("gpu",)))
+
+    def test_tell_that_there_is_no_cluster(self, store: Path) -> None:
+        address = f"127.0.0.1:{free_port()}"
+        done = run([number("a", 1)], store, runner="ray", ray_address=address)
+        assert f"ray_address: expected a Ray cluster at {address}" in str(done.failure)
+        assert isinstance(done.failure, ClusterUnfit)
+
+    def test_tell_that_a_client_gets_no_progress(self, store: Path) -> None:
+        with (
+            pytest.raises(ClusterUnfit, match="expected auto or host:port, got ray://head:10001"),
+            connected(_places("ray://head:10001"), Store(store)),
+        ):
+            pass
+
+    def test_tell_that_ray_is_not_installed(
+        self, store: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setitem(sys.modules, "ray", None)
+        with (
+            pytest.raises(ClusterUnfit, match=r"expected the package `ray`, found none; install"),
+            connected(_places("auto"), Store(store)),
+        ):
+            pass
+
+
+RUN = """
+import sys
+from pathlib import Path
+from tests.support.toy import number
+from tests.support.toy_flow import run
+
+if __name__ == "__main__":
+    store, address, calls = sys.argv[1:]
+    stage = number("a", 4, config={"seconds": 600}, resources={"calls": calls}, isolated=True)
+    run([stage], Path(store), runner="ray", ray_address=address)
+"""
+
+
+def test_builds_end_with_the_runs_that_want_them(tmp_path: Path, nodes: RayNodes, api: str) -> None:
+    script = tmp_path / "run.py"
+    script.write_text(RUN)
+    started: dict[signal.Signals, Any] = {}
+    with ExitStack() as stack:
+        for how in (signal.SIGKILL, signal.SIGTERM, signal.SIGINT):
+            store = tmp_path / how.name
+            words = (str(script), str(store), nodes.address, str(tmp_path / f"{how.name} calls"))
+            one = stack.enter_context(python(*words, env={"PREFECT_API_URL": api}))
+            started[how] = one
+        for how, process in started.items():
+            assert eventually((tmp_path / f"{how.name} calls").exists, 120), "it never began"
+            [lock] = (tmp_path / how.name / ".locks").glob("number-*")
+            builder = holder(lock)
+            assert builder
+            os.kill(process.pid, how)
+            process.wait(60)
+            assert eventually(lambda gone=builder: not Path(f"/proc/{gone}").exists(), 30)
+            assert holder(lock) is None

@@ -1,0 +1,139 @@
+"""A sweep on object storage: two machines at once build each artifact once, to a folder's bytes."""
+
+import json
+import signal
+import subprocess
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flowers17.shared.store import CACHE_VARIABLE, SharedStore
+from tests.support.object_storage import BUCKET, ObjectStorage, object_storage
+from tests.support.processes import eventually, kill, python, session_members
+from tests.support.serving import SMALL
+
+pytestmark = [pytest.mark.server, pytest.mark.slow]
+
+CODE = "import sys; from flowers17.cli import main; main(sys.argv[1:])"
+AXIS = "features.classifiers.knn.n_neighbors=[1, 3]"
+SWEEP = ("sweep", "features", "--axis", AXIS, "--runner", "processes")
+N_REPORTS = 2 + 1
+N_STAGES = 6 + 2 + N_REPORTS  # shared by both settings, of each of them, reports
+LEASE_S = "2"
+
+
+@pytest.fixture(scope="module")
+def storage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectStorage]:
+    with (
+        object_storage(tmp_path_factory.mktemp("storage")) as found,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        for name, value in {**found.variables, "FLOWERS17_LEASE_S": LEASE_S}.items():
+            patch.setenv(name, value)
+        yield found
+
+
+@contextmanager
+def _command(api: str, cache: Path, *words: str) -> Iterator[subprocess.Popen[str]]:
+    """Run `flowers17 …` as a machine with a cache of its own."""
+    small = [part for one in SMALL for part in ("--set", one)]
+    chosen = small if words[0] in ("run", "sweep") else []
+    env = {"PREFECT_API_URL": api, CACHE_VARIABLE: str(cache)}
+    with python("-c", CODE, *words, *chosen, env=env) as process:
+        yield process
+
+
+def _said(process: subprocess.Popen[str]) -> Any:
+    printed, complaints = process.communicate(timeout=300)
+    assert process.returncode == 0, complaints
+    return json.loads(printed)
+
+
+def _manifests(storage: ObjectStorage) -> list[str]:
+    return [name for name in storage.names() if name.endswith("/manifest.json")]
+
+
+def _store(storage: ObjectStorage, cache: Path) -> SharedStore:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(CACHE_VARIABLE, str(cache))
+        return SharedStore(storage.address)
+
+
+def test_two_sweeps_at_once_build_each_artifact_once_to_the_bytes_of_a_folder(
+    storage: ObjectStorage, prefect_api: str, tmp_path: Path
+) -> None:
+    storage.prefix = "at-once"
+    words = (*SWEEP, "--store", storage.address, "--json")
+    with ExitStack() as stack:
+        both = [
+            stack.enter_context(_command(prefect_api, tmp_path / name, *words))
+            for name in ("one", "two")
+        ]
+        found = [_said(one) for one in both]
+    built, reused = (sum(one["counts"][how] for one in found) for how in ("built", "reused"))
+    assert (built, reused) == (N_STAGES, N_STAGES)
+    assert len(_manifests(storage)) == N_STAGES
+    assert found[0]["summary"] == found[1]["summary"]
+    folder = tmp_path / "folder"
+    with _command(prefect_api, tmp_path, *SWEEP, "--store", str(folder), "--json") as process:
+        alone = _said(process)
+    ours = [json.loads(path.read_text()) for path in folder.glob("*/*/manifest.json")]
+    theirs = _store(storage, tmp_path / "three").manifests()
+    assert _digests(ours) == _digests(theirs)
+    assert alone["summary"] == found[0]["summary"]
+
+
+def _digests(manifests: Iterable[dict[str, Any]]) -> dict[str, str]:
+    """Return the digest of each artifact by its key; reports hold times, which differ."""
+    found = {
+        one["key"]: one["digest"] for one in manifests if one["stage"] not in ("study", "sweep")
+    }
+    assert len(found) == N_STAGES - N_REPORTS
+    return found
+
+
+def test_a_sweep_that_is_killed_costs_the_other_at_most_what_was_being_built(
+    storage: ObjectStorage, prefect_api: str, tmp_path: Path
+) -> None:
+    storage.prefix = "killed"
+    words = (*SWEEP, "--store", storage.address, "--json")
+    with ExitStack() as stack:
+        first, second = (
+            stack.enter_context(_command(prefect_api, tmp_path / name, *words))
+            for name in ("one", "two")
+        )
+        assert eventually(lambda: len(_manifests(storage)) >= 3, 120)
+        for pid in session_members(first.pid):
+            kill(pid)
+        assert first.wait(30) == -signal.SIGKILL
+        found = _said(second)
+    assert found["failed"] == {}
+    assert found["counts"]["built"] + found["counts"]["reused"] == N_STAGES
+    assert len(_manifests(storage)) == N_STAGES
+    unfinished = [one for one in storage.names() if one.startswith(".unfinished/")]
+    assert unfinished == []
+    # Every manifest was created once: the one that is there is the one that was there first.
+    asked = [one for one in storage.requests("PUT") if f"/{BUCKET}/killed/" in one]
+    created = [one for one in asked if one.endswith("/manifest.json")]
+    assert len(created) == N_STAGES
+
+
+def test_commands_read_it_and_a_third_machine_builds_nothing(
+    storage: ObjectStorage, prefect_api: str, tmp_path: Path
+) -> None:
+    storage.prefix = "at-once"
+    place = ("--store", storage.address)
+    cache = tmp_path / "three"
+    with _command(prefect_api, cache, *SWEEP, *place, "--json") as process:
+        assert _said(process)["counts"]["reused"] == N_STAGES
+    with _command(prefect_api, cache, "show", *place, "--json") as process:
+        assert len(_said(process)) == N_STAGES
+    with _command(prefect_api, tmp_path / "four", "compare", *place, "--json") as process:
+        assert _said(process)
+    with _command(
+        prefect_api, cache, "gc", *place, "--dry-run", "--older-than", "0", "--json"
+    ) as one:
+        assert _said(one) == []

@@ -1,0 +1,113 @@
+"""Object storage on loopback that speaks S3's protocol, in a process of its own (moto's server)."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.support.processes import environment
+
+BUCKET = "flowers"
+
+
+@dataclass
+class ObjectStorage:
+    """A server; `address` is that of a store in its bucket. log: a line for each request."""
+
+    port: int
+    log: Path
+    prefix: str = "team/store"
+    variables: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def address(self) -> str:
+        """Where the store lies."""
+        return f"s3://{BUCKET}/{self.prefix}"
+
+    @property
+    def url(self) -> str:
+        """Where the server listens."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def requests(self, method: str = "") -> list[str]:
+        """Return the requests so far, of a method if one is given, as `METHOD /path`."""
+        lines = self.log.read_text(errors="replace").splitlines()
+        asked = [line.split('"')[1] for line in lines if '"' in line and "HTTP/1" in line]
+        return [one.rpartition(" ")[0] for one in asked if one.startswith(method)]
+
+    def bucket(self) -> Any:
+        """Return an fsspec file system on the server, to look at objects and to damage them."""
+        import fsspec
+
+        return fsspec.filesystem(
+            "s3", endpoint_url=self.url, key="k", secret="s", skip_instance_cache=True,
+            use_listings_cache=False,
+        )  # fmt: skip
+
+    def names(self) -> list[str]:
+        """Return the names of the store's objects."""
+        start = len(f"{BUCKET}/{self.prefix}/")
+        return [name[start:] for name in self.bucket().find(f"{BUCKET}/{self.prefix}")]
+
+
+def free_port() -> int:
+    """Return a port of loopback that nobody listens on."""
+    with closing(socket.socket()) as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+@contextmanager
+def serving(port: int, log: Path) -> Iterator[None]:
+    """Run a server until the end; what it held is gone then."""
+    with log.open("a") as stream:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
+            stdout=subprocess.DEVNULL,
+            stderr=stream,
+            env=environment(),
+        )
+    try:
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                httpx.get(f"http://127.0.0.1:{port}/moto-api/data.json", trust_env=False)
+                break
+            except httpx.HTTPError:
+                assert process.poll() is None, log.read_text()
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+        yield
+    finally:
+        process.kill()
+        process.wait()
+
+
+@contextmanager
+def object_storage(folder: Path) -> Iterator[ObjectStorage]:
+    """Run a server with an empty bucket; the environment leads s3fs to it. Skips without moto."""
+    pytest.importorskip("moto", reason="needs moto (the extra dev)")
+    pytest.importorskip("s3fs", reason="needs s3fs (the extra s3)")
+    port, log = free_port(), folder / "requests.log"
+    found = ObjectStorage(port, log)
+    found.variables = {
+        "AWS_ENDPOINT_URL": found.url,
+        "AWS_ACCESS_KEY_ID": "k",
+        "AWS_SECRET_ACCESS_KEY": "s",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    }
+    with serving(port, log):
+        found.bucket().mkdir(BUCKET)
+        yield found

@@ -1,0 +1,84 @@
+"""A stage that counts, builds in steps and can be killed, on a shared store, as one machine.
+
+Run as a program with an address, a number of steps, seconds a step, and a file for a line a step.
+`ready` is printed, a line is waited for, then the stage is built; what came of it is printed.
+"""
+
+import json
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from flowers17.errors import Flowers17Error
+from flowers17.shared.store import open_store
+from flowers17.stages import Job, Stage, ensure
+
+
+def counted(steps: int, seconds: float, told: Path, label: str = "counted") -> Stage:
+    """Return a stage that counts to `steps` and leaves a line in `told` for each."""
+    return Stage.of(
+        "counted",
+        label,
+        "tests.support.shared_builds:count",
+        {"steps": steps, "seconds": seconds, "label": label},
+        resources={"told": str(told)},
+    )
+
+
+def count(job: Job) -> Mapping[str, Any]:
+    """Count on from where an earlier build came to; each step is kept as a file."""
+    job.unfinished.mkdir(parents=True, exist_ok=True)
+    for step in range(job.config["steps"]):
+        if not (job.unfinished / f"{step:03d}").exists():
+            time.sleep(job.config["seconds"])
+            with job.resources["told"].open("a") as stream:
+                stream.write(f"{os.environ.get('MACHINE', 'this')} {step}\n")
+            (job.unfinished / f"{step:03d}").write_text(str(step))
+        job.progress(step + 1, job.config["steps"], "steps")
+    job.save_json("total", job.config["steps"])
+    (job.folder / "other").write_bytes(b"o" * 1000)
+    return {"steps": job.config["steps"]}
+
+
+def killed_at_upload(number: int) -> None:
+    """Kill this process before its n-th writing request, counted from 1."""
+    import s3fs
+
+    asked, n = s3fs.S3FileSystem._call_s3, 0
+
+    async def call(self: Any, method: str, *rest: Any, **named: Any) -> Any:
+        nonlocal n
+        if method in ("put_object", "delete_objects", "delete_object"):
+            n += 1
+            if n == number:
+                os.kill(os.getpid(), signal.SIGKILL)
+        return await asked(self, method, *rest, **named)
+
+    s3fs.S3FileSystem._call_s3 = call
+
+
+def main() -> None:
+    """Build the stage."""
+    address, steps, seconds, told = sys.argv[1:5]
+    if len(sys.argv) > 5:
+        killed_at_upload(int(sys.argv[5]))
+    logging.basicConfig(level=logging.INFO)
+    print("ready", flush=True)
+    sys.stdin.readline()
+    try:
+        store = open_store(address)
+        found = ensure(counted(int(steps), float(seconds), Path(told)), {}, store)
+    except Flowers17Error as problem:
+        print(json.dumps({"error": str(problem)}))
+        return
+    content = (store.open(found.reference).path / "total.json").read_text()
+    print(json.dumps({"reused": found.reused, **found.reference.to_json(), "content": content}))
+
+
+if __name__ == "__main__":
+    main()
