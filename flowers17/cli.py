@@ -20,11 +20,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from flowers17.artifacts import Store
 from flowers17.config import Places
+from flowers17.config.places import store_address
 from flowers17.errors import Flowers17Error, InvalidInput
 from flowers17.profiles import PROFILES
 from flowers17.request import StudyRequest, request_from, validated
+from flowers17.shared.store import existing_store, open_store
 from flowers17.sweeps.settings import sweep_from
 
 app = typer.Typer(
@@ -33,6 +34,7 @@ app = typer.Typer(
     help="A small-data image-classification study that resumes where it was interrupted.",
 )
 out, err = Console(), Console(stderr=True)
+MOST_REASONS = 4
 
 
 class Flow(StrEnum):
@@ -75,17 +77,27 @@ Dataset = Annotated[
         show_default="the profile's",
     ),
 ]
-StoreOption = Annotated[Path, typer.Option(help="folder of the artifact store")]
+StoreOption = Annotated[str, typer.Option(help="folder of the store, or s3://bucket/prefix")]
 WeightsDir = Annotated[
     Path | None,
     typer.Option(help="folder with extractor weights", show_default="Keras's download"),
 ]
-Runner = Annotated[str, typer.Option(help="local (one stage at a time) or processes")]
+Runner = Annotated[str, typer.Option(help="local (one stage at a time), processes, or ray")]
 Device = Annotated[str, typer.Option(help="what trains: auto, cpu or gpu")]
 TensorBoard = Annotated[
     Path | None, typer.Option(help="folder for TensorBoard's logs", show_default="none")
 ]
 Workers = Annotated[int, typer.Option(help="stages at a time under the runner processes")]
+RayAddress = Annotated[
+    str,
+    typer.Option(help="runner ray: host:port of a cluster that this machine belongs to, or auto"),
+]
+GpusPerTraining = Annotated[
+    float, typer.Option(help="runner ray: GPUs of a stage that uses one; 0.5: two share one")
+]
+CpusPerStage = Annotated[
+    int, typer.Option(help="runner ray: processors that a node must have free for a stage")
+]
 Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="override a setting; may be repeated"),
@@ -98,10 +110,13 @@ def run(
     flow: FlowArgument,
     profile: Profile = "demo",
     dataset: Dataset = None,
-    store: StoreOption = Path("store"),
+    store: StoreOption = "store",
     weights_dir: WeightsDir = None,
     runner: Runner = "local",
     workers: Workers = 2,
+    ray_address: RayAddress = "auto",
+    gpus_per_training: GpusPerTraining = 1.0,
+    cpus_per_stage: CpusPerStage = 1,
     device: Device = "auto",
     tensorboard: TensorBoard = None,
     set: Set = None,
@@ -116,6 +131,9 @@ def run(
         weights_dir=weights_dir,
         runner=runner,
         workers=workers,
+        ray_address=ray_address,
+        gpus_per_training=gpus_per_training,
+        cpus_per_stage=cpus_per_stage,
         device=device,
         tensorboard=tensorboard,
     )
@@ -127,7 +145,7 @@ def run(
     except KeyboardInterrupt:
         err.print("interrupted; run the same command again to go on where it stopped")
         raise typer.Exit(130) from None
-    report = request.store / "report" / "index.html"
+    report = open_store(request.store).root / "report" / "index.html"
     missing = {label: value["reason"] for label, value in results.items() if "reason" in value}
     if as_json:
         summary = {"flow": flow.value, "counts": counts, "stages": results}
@@ -152,7 +170,7 @@ def plan(
     flow: FlowArgument,
     profile: Profile = "demo",
     dataset: Dataset = None,
-    store: StoreOption = Path("store"),
+    store: StoreOption = "store",
     weights_dir: WeightsDir = None,
     device: Device = "auto",
     set: Set = None,
@@ -176,8 +194,10 @@ def plan(
     table = Table("", "stage", "why", box=None, pad_edge=False)
     for step in steps:
         colour = "green" if step.action == "run" else "cyan"
-        why = "" if step.action == "reuse" else "; ".join(step.why)
-        table.add_row(f"[{colour}]{step.action}[/]", step.label, why)
+        why = [] if step.action == "reuse" else list(step.why[:MOST_REASONS])
+        if why and len(step.why) > len(why):
+            why.append(f"and {len(step.why) - len(why)} more (--json)")
+        table.add_row(f"[{colour}]{step.action}[/]", step.label, "; ".join(why))
     out.print(table)
     n_run = sum(step.action == "run" for step in steps)
     out.print(f"{n_run} would run, {len(steps) - n_run} would be reused", highlight=False)
@@ -204,10 +224,13 @@ def sweep(
     ] = False,
     profile: Profile = "demo",
     dataset: Dataset = None,
-    store: StoreOption = Path("store"),
+    store: StoreOption = "store",
     weights_dir: WeightsDir = None,
     runner: Runner = "local",
     workers: Workers = 2,
+    ray_address: RayAddress = "auto",
+    gpus_per_training: GpusPerTraining = 1.0,
+    cpus_per_stage: CpusPerStage = 1,
     device: Device = "auto",
     tensorboard: TensorBoard = None,
     set: Set = None,
@@ -225,6 +248,9 @@ def sweep(
         weights_dir=weights_dir,
         runner=runner,
         workers=workers,
+        ray_address=ray_address,
+        gpus_per_training=gpus_per_training,
+        cpus_per_stage=cpus_per_stage,
         device=device,
         tensorboard=tensorboard,
     )
@@ -268,7 +294,7 @@ def predict(
             show_default=False,
         ),
     ] = None,
-    store: StoreOption = Path("store"),
+    store: StoreOption = "store",
     model: Annotated[
         str | None,
         typer.Option(help="a name that --list shows, or STAGE/KEY", show_default="the best"),
@@ -320,7 +346,7 @@ def predict(
 def export(
     model: Annotated[str, typer.Argument(help="a network that predict --list shows, or STAGE/KEY")],
     to: Annotated[Path, typer.Option(help="the file to write; it ends in .keras or .onnx")],
-    store: StoreOption = Path("store"),
+    store: StoreOption = "store",
     weights_dir: WeightsDir = None,
     device: Device = "auto",
     as_json: Json = False,
@@ -350,7 +376,7 @@ def show(
         str | None,
         typer.Argument(help="STAGE/KEY, the key may be shortened; without it: all artifacts"),
     ] = None,
-    store: StoreOption = Path("store"),
+    store: StoreOption = "store",
     as_json: Json = False,
 ) -> None:
     """Show artifacts, their metrics and their lineage."""
@@ -361,7 +387,7 @@ def show(
         print(json.dumps(manifests if artifact else [summary(one) for one in manifests], indent=1))
     elif artifact:
         for manifest in manifests:
-            out.print(lineage_tree(Store(store), manifest), highlight=False)
+            out.print(lineage_tree(existing_store(store), manifest), highlight=False)
     else:
         out.print(artifacts_table(manifests), highlight=False)
 
@@ -380,7 +406,7 @@ def compare(
         str | None,
         typer.Argument(metavar="B", help="the same", show_default="the newest of the store"),
     ] = None,
-    store: StoreOption = Path("store"),
+    store: StoreOption = "store",
     everything: Annotated[bool, typer.Option("--all", help="rows with equal numbers too")] = False,
     as_json: Json = False,
 ) -> None:
@@ -399,7 +425,7 @@ def history(
     metric: Annotated[
         str, typer.Argument(help="a metric of studies, as `show` lists them", show_default=False)
     ],
-    store: StoreOption = Path("store"),
+    store: StoreOption = "store",
     as_json: Json = False,
 ) -> None:
     """Show one metric over all studies of a store, and what changed in between."""
@@ -410,6 +436,34 @@ def history(
         print(json.dumps(rows, indent=1))
     else:
         out.print(metric_history.history_table(rows), highlight=False)
+
+
+@app.command()
+def mlflow(
+    study: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="study/KEY, or the folder of another store", show_default="all of the store"
+        ),
+    ] = None,
+    store: StoreOption = "store",
+    to: Annotated[
+        str | None,
+        typer.Option(help="address of the MLflow server", show_default="MLFLOW_TRACKING_URI"),
+    ] = None,
+    experiment: Annotated[str, typer.Option(help="made if there is none")] = "flowers17",
+    as_json: Json = False,
+) -> None:
+    """Send studies and their trainings to an MLflow server as runs, each once."""
+    from flowers17.commands.mlflow_runs import send
+
+    sent = send(study or (), store, uri=to, experiment=experiment)
+    if as_json:
+        print(json.dumps([asdict(one) for one in sent], indent=1))
+        return
+    for one in sent:
+        how = "was there" if one.was_there else f"sent with {one.n_trainings} trainings"
+        out.print(f"{one.study}: {how}, run {one.run}", highlight=False)
 
 
 @app.command()
@@ -435,10 +489,13 @@ def serve(
     ] = None,
     profile: Profile = "demo",
     dataset: Dataset = None,
-    store: StoreOption = Path("store"),
+    store: StoreOption = "store",
     weights_dir: WeightsDir = None,
     runner: Runner = "local",
     workers: Workers = 2,
+    ray_address: RayAddress = "auto",
+    gpus_per_training: GpusPerTraining = 1.0,
+    cpus_per_stage: CpusPerStage = 1,
     device: Device = "auto",
     tensorboard: TensorBoard = None,
     set: Set = None,
@@ -455,6 +512,9 @@ def serve(
         weights_dir=weights_dir,
         runner=runner,
         workers=workers,
+        ray_address=ray_address,
+        gpus_per_training=gpus_per_training,
+        cpus_per_stage=cpus_per_stage,
         device=device,
         tensorboard=tensorboard,
     )
@@ -466,8 +526,8 @@ def serve(
 @app.command()
 def recover(
     store: Annotated[
-        Path | None,
-        typer.Option(help="folder of the artifact store", show_default="the stores of all runs"),
+        str | None,
+        typer.Option(help="folder or address of a store", show_default="the stores of all runs"),
     ] = None,
     resume: Annotated[
         bool, typer.Option("--resume/--no-resume", help="run dead runs on, or only end them")
@@ -492,19 +552,19 @@ def recover(
 
 @app.command()
 def gc(
-    store: StoreOption = Path("store"),
+    store: StoreOption = "store",
     keep_studies: Annotated[int, typer.Option(min=0, help="newest reports kept whole")] = 3,
     older_than: Annotated[float, typer.Option(min=0, help="days; what is younger stays")] = 1.0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="only say what would go")] = False,
     as_json: Json = False,
 ) -> None:
     """Delete artifacts that no kept study needs, and what broken builds left."""
-    from flowers17.commands.collecting import garbage, remove
+    from flowers17.commands.collecting import garbage
 
     place = existing_store(store)
     found = garbage(place, keep_studies=keep_studies, older_than_days=older_than)
     if not dry_run:
-        remove(place, found)
+        place.discard([one.place for one in found])
     if as_json:
         print(json.dumps([{"what": one.what, "bytes": one.size} for one in found], indent=1))
         return
@@ -516,8 +576,29 @@ def gc(
 
 
 @app.command()
+def pin(
+    artifact: Annotated[
+        str | None, typer.Argument(metavar="STAGE/KEY", show_default="list what is pinned")
+    ] = None,
+    store: StoreOption = "store",
+    remove: Annotated[bool, typer.Option("--remove", help="let gc delete it again")] = False,
+) -> None:
+    """Keep an artifact, and all that it was made from, from `gc`; list what is kept so."""
+    from flowers17.commands.showing import matching
+
+    place = existing_store(store)
+    if artifact:
+        names = [f"{one['stage']}/{one['key']}" for one in matching(place, artifact)]
+        if len(names) > 1:
+            raise InvalidInput(f"{artifact}: expected one artifact, found {len(names)}")
+        place.pin(names[0], keep=not remove)
+    for name in sorted(place.pinned()):
+        out.print(name, highlight=False)
+
+
+@app.command()
 def doctor(
-    store: StoreOption = Path("store"), weights_dir: WeightsDir = None, as_json: Json = False
+    store: StoreOption = "store", weights_dir: WeightsDir = None, as_json: Json = False
 ) -> None:
     """Tell what this machine offers, what is missing, and how to get it."""
     from flowers17.commands.doctor import findings
@@ -538,18 +619,12 @@ def placed_request(set: list[str] | None, *, dataset: str | None, **options: Any
     """Return what options ask for, paths made absolute: the run can be resumed from anywhere."""
     if dataset and dataset not in ("rendered", "oxford17"):
         dataset = str(Path(dataset).expanduser().absolute())
+    options["store"] = store_address(options["store"])
     options = {
         name: value.absolute() if isinstance(value, Path) else value
         for name, value in options.items()
     }
     return request_from(set or (), dataset=dataset, **options)
-
-
-def existing_store(folder: Path) -> Store:
-    """Return the store in a folder; raises InvalidInput if there is no such folder."""
-    if not folder.is_dir():
-        raise InvalidInput(f"{folder}: expected the folder of a store; run `flowers17 run` first")
-    return Store(folder)
 
 
 def setting_rows(model: BaseModel, prefix: str = "") -> list[tuple[str, Any, str]]:

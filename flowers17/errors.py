@@ -58,3 +58,7 @@ class CheckpointsInUse(Flowers17Error):
 
 class TrainingDiverged(Flowers17Error):
     """A training's loss is no longer a finite number."""
+
+
+class TrackingFailed(Flowers17Error):
+    """A tracking server cannot be reached, or refuses what it is sent."""

@@ -46,6 +46,21 @@ def store(here: Path) -> Store:
     return store
 
 
+def test_plan_names_some_reasons_and_as_json_all(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "1000")
+    assert _exit_code("plan", "report", "--store", "fresh") == 0
+    [shown] = [
+        line for line in capsys.readouterr().out.splitlines() if line.startswith("run  report  ")
+    ]
+    assert _exit_code("plan", "report", "--store", "fresh", "--json") == 0
+    [report] = [one for one in json.loads(capsys.readouterr().out) if one["label"] == "report"]
+    assert all(reason in shown for reason in report["why"][:4])
+    assert report["why"][4] not in shown
+    assert f"and {len(report['why']) - 4} more (--json)" in shown
+
+
 class TestWrongWords:
     @pytest.mark.parametrize("command", ["run", "plan"])
     @pytest.mark.parametrize(
@@ -88,7 +103,7 @@ class TestWrongWords:
     @pytest.mark.parametrize(
         ("arguments", "said"),
         [
-            (["--runner", "cluster"], "'local' or 'processes', got 'cluster'"),
+            (["--runner", "cluster"], "'local', 'processes' or 'ray', got 'cluster'"),
             (["--workers", "0"], "greater than or equal to 1, got 0"),
             (["--workers", "two"], "unable to parse string as an integer"),
         ],

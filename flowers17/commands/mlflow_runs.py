@@ -1,0 +1,192 @@
+"""Studies as runs of an MLflow tracking server, for teams that compare theirs there.
+
+A study is a run: its settings as parameters, its metrics, its report's files. Each of its
+trainings is a run below it, with the loss and accuracy of every epoch. A study's key is the run's
+tag, so that what is there is not sent again.
+"""
+
+import os
+import re
+from calendar import timegm
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from time import strptime
+from typing import TYPE_CHECKING, Any
+
+from flowers17.errors import InvalidInput, TrackingFailed
+from flowers17.reporting.studies import Manifest, Study, named_study, newest, studies_in
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+KEY, PARENT = "flowers17.key", "mlflow.parentRunId"
+HISTORY = "history.json"
+MOST_PARAMETERS, MOST_METRICS, LONGEST = 100, 1000, 6000  # of one request, and of a value
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A study, its run on the server, how many trainings are below it, and if it was there."""
+
+    study: str
+    run: str
+    n_trainings: int
+    was_there: bool
+
+
+def send(
+    names: Sequence[str], store: Path | str, *, uri: str | None, experiment: str
+) -> list[Sent]:
+    """Return the runs of studies, sent to an MLflow server if they are not there yet.
+
+    names: of studies, as `compare` takes them; none: all of the store. uri: of the server; None:
+    what MLflow's own MLFLOW_TRACKING_URI says. experiment: made if there is none of that name.
+    Raises what `named_study` raises, InvalidInput without MLflow or an address, TrackingFailed for
+    a server that cannot be reached or refuses.
+    """
+    found = [named_study(name, store) for name in names] or studies_in(store)
+    newest(found, store)  # raises if there is none
+    lone = next((one for one in found if not one.manifest), None)
+    if lone:
+        raise InvalidInput(
+            f"{lone.title}: expected a study of a store, got a file alone; name it study/KEY"
+        )
+    client = _client(uri)
+    with _told(client):
+        known = client.get_experiment_by_name(experiment)
+        number = known.experiment_id if known else client.create_experiment(experiment)
+        return [_sent(client, number, study) for study in found]
+
+
+def _client(uri: str | None) -> "MlflowClient":
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    try:
+        from mlflow import MlflowClient
+    except ImportError as problem:
+        raise InvalidInput(
+            f"expected the package mlflow-skinny, found none ({problem}); install "
+            "flowers17[mlflow] (`make setup EXTRAS=mlflow`)"
+        ) from None
+    if not (uri or os.environ.get("MLFLOW_TRACKING_URI")):
+        raise InvalidInput(
+            "expected the address of an MLflow server, got none; give --to or set "
+            "MLFLOW_TRACKING_URI"
+        )
+    return MlflowClient(tracking_uri=uri)
+
+
+@contextmanager
+def _told(client: "MlflowClient") -> Iterator[None]:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except MlflowException as problem:
+        said = str(problem).strip().splitlines()[0]
+        raise TrackingFailed(
+            f"{client.tracking_uri}: expected an MLflow server that takes runs, got: {said}; run "
+            "the same command again once it does (what is there is not sent twice)"
+        ) from problem
+
+
+def _sent(client: "MlflowClient", experiment: str, study: Study) -> Sent:
+    key = study.manifest["key"]
+    there = client.search_runs([experiment], filter_string=f"tags.`{KEY}` = '{key}'")
+    whole = next((one for one in there if one.info.status == "FINISHED"), None)
+    trainings = [one for one in study.parts.values() if HISTORY in one["files"]]
+    if whole:
+        return Sent(study.title, whole.info.run_id, len(trainings), was_there=True)
+    for one in there:  # what a killed command left
+        _delete(client, experiment, one.info.run_id)
+    results = study.results
+    tags = {KEY: key, "flowers17.label": study.label, "flowers17.data": results["data"]["digest"]}
+    run = _started(client, experiment, study.manifest, study.title, tags)
+    _log(client, run, study.manifest, results["settings"])
+    for training in trainings:
+        _send_training(client, experiment, study, training, run)
+    client.log_artifacts(run, str(study.path.parent))
+    _end(client, run, study.manifest)
+    return Sent(study.title, run, len(trainings), was_there=False)
+
+
+def _delete(client: "MlflowClient", experiment: str, run: str) -> None:
+    for child in client.search_runs([experiment], filter_string=f"tags.`{PARENT}` = '{run}'"):
+        client.delete_run(child.info.run_id)
+    client.delete_run(run)
+
+
+def _send_training(
+    client: "MlflowClient", experiment: str, study: Study, made: Manifest, parent: str
+) -> None:
+    from mlflow.entities import Metric
+
+    tags = {PARENT: parent, "flowers17.stage": f"{made['stage']}/{made['key']}"}
+    run = _started(client, experiment, made, made["label"], tags)
+    _log(client, run, made, made["material"]["config"])
+    at = _began(made)
+    epochs = study.json(made, "history")["epochs"]
+    points = [
+        Metric(_plain(name), float(value), at, int(epoch["epoch"]))
+        for epoch in epochs
+        for name, value in epoch.items()
+        if name != "epoch"
+    ]
+    for start in range(0, len(points), MOST_METRICS):
+        client.log_batch(run, metrics=points[start : start + MOST_METRICS])
+    _end(client, run, made)
+
+
+def _started(
+    client: "MlflowClient", experiment: str, made: Manifest, name: str, tags: Mapping[str, str]
+) -> str:
+    versions = {f"version.{one}": text for one, text in made["material"]["libraries"].items()}
+    run = client.create_run(
+        experiment, start_time=_began(made), tags={**versions, **tags}, run_name=name
+    )
+    return str(run.info.run_id)
+
+
+def _log(client: "MlflowClient", run: str, made: Manifest, settings: Mapping[str, Any]) -> None:
+    from mlflow.entities import Metric, Param
+
+    at = _began(made)
+    metrics = [
+        Metric(_plain(name), float(value), at, 0)
+        for name, value in made["metrics"].items()
+        if isinstance(value, int | float)
+    ]
+    client.log_batch(run, metrics=metrics)
+    values = [Param(name, text[:LONGEST]) for name, text in _flat(settings)]
+    for start in range(0, len(values), MOST_PARAMETERS):
+        client.log_batch(run, params=values[start : start + MOST_PARAMETERS])
+
+
+def _end(client: "MlflowClient", run: str, made: Manifest) -> None:
+    seconds = float(made.get("duration_s", 0))
+    client.set_terminated(run, "FINISHED", end_time=_began(made) + round(1000 * seconds))
+
+
+def _began(made: Manifest) -> int:
+    """Return when an artifact's making began, in milliseconds of the epoch."""
+    ended = timegm(strptime(made["created"], "%Y-%m-%dT%H:%M:%SZ"))
+    return round(1000 * (ended - float(made.get("duration_s", 0))))
+
+
+def _plain(name: str) -> str:
+    """Return a metric's name in the characters that MLflow takes.
+
+    >>> _plain("best accuracy (report), 5 × 5")
+    'best accuracy -report-- 5 - 5'
+    """
+    return re.sub(r"[^\w\-. :/]", "-", name, flags=re.ASCII)
+
+
+def _flat(value: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
+    if isinstance(value, Mapping):
+        for name, part in value.items():
+            yield from _flat(part, f"{prefix}.{name}" if prefix else str(name))
+    else:
+        yield prefix, str(value)
