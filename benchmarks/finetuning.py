@@ -1,0 +1,205 @@
+"""The sixteen configurations of Table 9: this project's way, and plainly.
+
+Both start from the 1,360 images at 128 pixels and weights on the disk, and train each of eight
+heads on VGG16 and on MobileNet for 25 epochs with the extractor frozen and 50 with its last block
+unfrozen, in float32, batches of 32, validated after every epoch, on the report's split.
+
+  ours:  activations of the frozen part once an extractor; our engine on them, with its checkpoint
+         after every epoch
+  plain: what a person writes first: Keras's application with its weights under a head,
+         `trainable = False` and then `True` from the block on, `fit` with `validation_data`
+
+Measured: the activations in whole, and one whole epoch (all 1,020 training and 340 validation
+images) of each phase, for the dearest head (Adam, batch norm, dropout) and the cheapest (SGD),
+after a warm-up in which every size of batch is compiled: an epoch of ours, and as many images as
+give those sizes plainly. **Extrapolated** from those, alike for both sides: each head counts
+for four of the eight, each epoch for all of its phase. Building networks and compiling them count
+in neither.
+"""
+
+import gc
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from measuring import (
+    SEED,
+    Data,
+    Measurement,
+    Timer,
+    arguments,
+    load,
+    measured,
+    median,
+    print_machine,
+)
+
+EXTRACTORS = {"vgg16": "block5", "mobilenet": "block12"}
+EPOCHS = {"a": 25, "b": 50}
+RATES = {"a": 1e-3, "b": 1e-4}
+HEADS = {"adam + batch norm + dropout": ("adam", True, 0.5), "sgd": ("sgd", False, 0.0)}
+N_HEADS = 8
+BATCH, UNITS, N_CLASSES = 32, 512, 17
+
+
+def _loaded(folder: Path) -> Data:
+    names = ("images", "labels", "train", "validation")
+    return Data(*(np.load(folder / f"{name}.npy") for name in names))
+
+
+def ours(timer: Timer, folder: Path, name: str, weights_dir: Path) -> dict[str, int]:
+    """Time the activations, and an epoch of each phase and head; return trainable parameters."""
+    import keras
+
+    from flowers17.config import HeadSettings, RecipeSettings
+    from flowers17.learners.checkpoints import Checkpoints
+    from flowers17.learners.examples import Examples
+    from flowers17.learners.training import Run
+    from flowers17.transfer.extractors import build_extractor, feature_maps
+    from flowers17.transfer.fine_tuning import cut, network
+    from flowers17.transfer.weights import resolve_weights
+
+    data = _loaded(folder)
+    path = resolve_weights(name, weights_dir).path
+
+    def parts(block: str | None) -> tuple[keras.Model, keras.Model | None]:
+        built = build_extractor(name, input_size=128, weights_path=path, seed=SEED)
+        return cut(built, name, block)
+
+    n_trainable = {}
+    for phase, block in (("a", None), ("b", EXTRACTORS[name])):
+        lower, _ = parts(block)
+        shape = lower.output_shape[1:]
+        with timer.step("activations"):
+            found = feature_maps(lower, data.images, extractor=name, input_size=128)
+        examples = Examples(
+            found.reshape(-1, *shape), data.labels, data.train, data.validation, N_CLASSES
+        )
+        for head, (optimizer, batch_norm, dropout) in HEADS.items():
+            _, upper = parts(block)
+            made = network(
+                upper,
+                tuple(upper.output_shape[1:]) if upper else shape,
+                N_CLASSES,
+                pooling="flatten",
+                units=UNITS,
+                head=HeadSettings(optimizer=optimizer, batch_norm=batch_norm, dropout=dropout),
+                seed=SEED,
+            )
+            recipe = RecipeSettings(
+                epochs=3, batch_size=BATCH, optimizer=optimizer, learning_rate=RATES[phase]
+            )
+            run = Run(made, examples, recipe, "none", SEED)
+            run.one_epoch(None)
+            with (
+                tempfile.TemporaryDirectory() as place,
+                Checkpoints(Path(place), "x") as checkpoints,
+                timer.step(f"{phase}, {head}"),
+            ):
+                run.one_epoch(None)
+                run.save(checkpoints)
+            n_trainable[f"{phase}, {head}"] = _size(made.trainable_weights)
+            del run, made
+            gc.collect()
+    return n_trainable
+
+
+def plain(timer: Timer, folder: Path, name: str, weights_dir: Path) -> dict[str, int]:
+    """Time an epoch of each phase and head with Keras alone; return trainable parameters."""
+    import keras
+    from keras import applications, layers
+
+    from flowers17.transfer.blocks import place_before
+    from flowers17.transfer.weights import extractor_facts, resolve_weights
+
+    data, facts = _loaded(folder), extractor_facts(name)
+    module = getattr(applications, facts.module)
+    pixels = module.preprocess_input(data.images.astype(np.float32))
+    x, y = pixels[data.train], data.labels[data.train]
+    seen, truth = pixels[data.validation], data.labels[data.validation]
+    n_trainable = {}
+    for head, (optimizer, batch_norm, dropout) in HEADS.items():
+        base = getattr(module, facts.function)(
+            include_top=False, weights=None, input_shape=(128, 128, 3)
+        )
+        base.load_weights(resolve_weights(name, weights_dir).path)  # type: ignore[arg-type]
+        base.trainable = False
+        top = [layers.Flatten(), layers.Dense(UNITS)]
+        top += [layers.BatchNormalization()] if batch_norm else []
+        top += [layers.ReLU()]
+        top += [layers.Dropout(dropout)] if dropout else []
+        inputs = keras.Input((128, 128, 3))
+        outputs = base(inputs, training=False)
+        for layer in (*top, layers.Dense(N_CLASSES, activation="softmax")):
+            outputs = layer(outputs)
+        model = keras.Model(inputs, outputs)
+        for phase in EPOCHS:
+            if phase == "b":
+                names = [one.name for one in base.layers]
+                first = names.index(place_before(name, EXTRACTORS[name]).layer)
+                base.trainable = True
+                for one in base.layers[:first]:
+                    one.trainable = False
+            by = keras.optimizers.Adam if optimizer == "adam" else keras.optimizers.SGD
+            model.compile(by(RATES[phase]), "sparse_categorical_crossentropy", metrics=["accuracy"])
+            few: dict[str, Any] = {"batch_size": BATCH, "verbose": 0}
+            n, n_seen = (BATCH + len(rows) % BATCH for rows in (x, seen))
+            model.fit(x[:n], y[:n], validation_data=(seen[:n_seen], truth[:n_seen]), **few)
+            with timer.step(f"{phase}, {head}"):
+                model.fit(x, y, validation_data=(seen, truth), **few)
+            n_trainable[f"{phase}, {head}"] = _size(model.trainable_weights)
+    return n_trainable
+
+
+def _size(weights: list[Any]) -> int:
+    return sum(int(np.prod(one.shape)) for one in weights)
+
+
+def whole_table(found: Measurement) -> float:
+    """Return the seconds of one extractor's eight configurations, extrapolated."""
+    epochs = sum(
+        n * found.seconds[f"{phase}, {head}"] for phase, n in EPOCHS.items() for head in HEADS
+    )
+    return found.seconds.get("activations", 0.0) + N_HEADS / len(HEADS) * epochs
+
+
+def main() -> None:
+    """Measure both ways in turn for each extractor; print seconds, totals and ratios."""
+    parser = arguments(__doc__)
+    parser.add_argument("--only", choices=EXTRACTORS, help="one extractor instead of both")
+    options = parser.parse_args()
+    print_machine()
+    data = load(options.dataset)
+    weights_dir = options.weights_dir.absolute()
+    totals: dict[str, dict[str, list[float]]] = {}
+    with tempfile.TemporaryDirectory() as place:
+        for part in ("images", "labels", "train", "validation"):
+            np.save(Path(place) / f"{part}.npy", getattr(data, part))
+        for name in [options.only] if options.only else EXTRACTORS:
+            totals[name] = {"ours": [], "plain": []}
+            for _ in range(options.repeats):
+                pair = {
+                    way.__name__: measured(way, Path(place), name, weights_dir)
+                    for way in (ours, plain)
+                }
+                if pair["ours"].value != pair["plain"].value:
+                    raise SystemExit(f"{name}: expected both to train the same parameters")
+                for way, found in pair.items():
+                    totals[name][way].append(whole_table(found))
+                    each = ", ".join(f"{one} {s:.1f} s" for one, s in found.seconds.items())
+                    print(f"{name}, {way}: {each}; peak {found.peak_gib:.2f} GiB")
+    both = {
+        way: [sum(one) for one in zip(*(each[way] for each in totals.values()), strict=True)]
+        for way in ("ours", "plain")
+    }
+    for name, found in {**totals, "together": both}.items():
+        ratios = [b / a for a, b in zip(found["ours"], found["plain"], strict=True)]
+        print(
+            f"{name}, extrapolated: ours {median(found['ours']) / 60:.1f} min, plain "
+            f"{median(found['plain']) / 60:.1f} min: {median(ratios):.2f}×"
+        )
+
+
+if __name__ == "__main__":
+    main()
