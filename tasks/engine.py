@@ -1,12 +1,13 @@
-"""Stages as Prefect tasks: submitted in order, reused when whole, watched while they run."""
+"""Stages as Prefect tasks: submitted once inputs are there, reused if whole, watched meanwhile."""
 
 import logging
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from queue import SimpleQueue
 from typing import Any, Protocol
 
 from prefect import allow_failure, task
@@ -128,24 +129,30 @@ def run_stages(stages: Sequence[Stage], places: Places) -> Results:
         _builders(places, store) as builders,
     ):
         futures: dict[str, PrefectFuture[Any]] = {}
-        for stage in wanted:
-            inputs: dict[str, Any] = {
-                name: futures.get(needed.title) or results[needed.title]
-                for name, needed in stage.inputs.items()
-            }
-            # Without the mark, a stage whose input failed would stay pending for ever.
-            inputs = {name: allow_failure(one) for name, one in inputs.items()}
-            futures[stage.title] = runner.submit(
-                _prefect_task(stage),
-                parameters={
-                    "stage": stage,
-                    "inputs": inputs,
-                    "store": store,
-                    "builders": builders,
-                },
-                wait_for=None,
-            )
-        for stage in wanted:
+        left = {stage.title: stage for stage in wanted}
+        ended: SimpleQueue[Stage] = SimpleQueue()
+        for _ in wanted:
+            # One that waited for its inputs in the pool would hold a thread that others could use.
+            for stage in [one for one in left.values() if _has_inputs(one, results)]:
+                del left[stage.title]
+                inputs: dict[str, Any] = {
+                    name: futures.get(needed.title) or results[needed.title]
+                    for name, needed in stage.inputs.items()
+                }
+                # Without the mark, a stage whose input failed would stay pending for ever.
+                inputs = {name: allow_failure(one) for name, one in inputs.items()}
+                future = futures[stage.title] = runner.submit(
+                    _prefect_task(stage),
+                    parameters={
+                        "stage": stage,
+                        "inputs": inputs,
+                        "store": store,
+                        "builders": builders,
+                    },
+                    wait_for=None,
+                )
+                future.add_done_callback(_putting(stage, ended))
+            stage = ended.get()
             value = futures[stage.title].result(raise_on_failure=False)
             results[stage.title] = _result_of(stage, value)
     failed: dict[str, list[str]] = {}
@@ -162,6 +169,14 @@ def run_stages(stages: Sequence[Stage], places: Places) -> Results:
             results,
         )
     return results
+
+
+def _has_inputs(stage: Stage, results: Results) -> bool:
+    return all(needed.title in results for needed in stage.inputs.values())
+
+
+def _putting(stage: Stage, ended: SimpleQueue[Stage]) -> Callable[[Any], None]:
+    return lambda _: ended.put(stage)
 
 
 @contextmanager
