@@ -38,11 +38,15 @@ class ObjectStorage:
         """Where the server listens."""
         return f"http://127.0.0.1:{self.port}"
 
-    def requests(self, method: str = "") -> list[str]:
-        """Return the requests so far, of a method if one is given, as `METHOD /path`."""
+    def requests(self, method: str = "", status: str = "") -> list[str]:
+        """Return the requests so far as `METHOD /path`; of a method, and of an answer's status."""
         lines = self.log.read_text(errors="replace").splitlines()
-        asked = [line.split('"')[1] for line in lines if '"' in line and "HTTP/1" in line]
-        return [one.rpartition(" ")[0] for one in asked if one.startswith(method)]
+        told = [line.split('"')[1:3] for line in lines if '"' in line and "HTTP/1" in line]
+        return [
+            asked.rpartition(" ")[0]
+            for asked, answer in told
+            if asked.startswith(method) and answer.strip().startswith(status)
+        ]
 
     def bucket(self) -> Any:
         """Return an fsspec file system on the server, to look at objects and to damage them."""
