@@ -128,35 +128,48 @@ def run_stages(stages: Sequence[Stage], places: Places) -> Results:
         pool as runner,
         _builders(places, store) as builders,
     ):
-        futures: dict[str, PrefectFuture[Any]] = {}
-        left = {stage.title: stage for stage in wanted}
-        ended: SimpleQueue[Stage] = SimpleQueue()
-        for _ in wanted:
-            # One that waited for its inputs in the pool would hold a thread that others could use.
-            for stage in [one for one in left.values() if _has_inputs(one, results)]:
-                del left[stage.title]
-                inputs: dict[str, Any] = {
-                    name: futures.get(needed.title) or results[needed.title]
-                    for name, needed in stage.inputs.items()
-                }
-                # Without the mark, a stage whose input failed would stay pending for ever.
-                inputs = {name: allow_failure(one) for name, one in inputs.items()}
-                future = futures[stage.title] = runner.submit(
-                    _prefect_task(stage),
-                    parameters={
-                        "stage": stage,
-                        "inputs": inputs,
-                        "store": store,
-                        "builders": builders,
-                    },
-                    wait_for=None,
-                )
-                future.add_done_callback(_putting(stage, ended))
-            stage = ended.get()
-            value = futures[stage.title].result(raise_on_failure=False)
-            results[stage.title] = _result_of(stage, value)
+        _settle(wanted, results, runner, store, builders)
+    _raise_if_failed(in_order(stages), results)
+    return results
+
+
+def _settle(
+    wanted: Sequence[Stage],
+    results: Results,
+    runner: ThreadPoolTaskRunner[Any],
+    store: Store,
+    builders: _Builders,
+) -> None:
+    """Submit each stage once its inputs have results, and add its own result to them.
+
+    One that waited for its inputs in the pool would hold a thread that others could use.
+    """
+    futures: dict[str, PrefectFuture[Any]] = {}
+    left = {stage.title: stage for stage in wanted}
+    ended: SimpleQueue[Stage] = SimpleQueue()
+    for _ in wanted:
+        for stage in [one for one in left.values() if _has_inputs(one, results)]:
+            del left[stage.title]
+            inputs: dict[str, Any] = {
+                name: futures.get(needed.title) or results[needed.title]
+                for name, needed in stage.inputs.items()
+            }
+            # Without the mark, a stage whose input failed would stay pending for ever.
+            inputs = {name: allow_failure(one) for name, one in inputs.items()}
+            future = futures[stage.title] = runner.submit(
+                _prefect_task(stage),
+                parameters={"stage": stage, "inputs": inputs, "store": store, "builders": builders},
+                wait_for=None,
+            )
+            future.add_done_callback(_putting(stage, ended))
+        stage = ended.get()
+        value = futures[stage.title].result(raise_on_failure=False)
+        results[stage.title] = _result_of(stage, value)
+
+
+def _raise_if_failed(stages: Sequence[Stage], results: Results) -> None:
     failed: dict[str, list[str]] = {}
-    for stage in in_order(stages):
+    for stage in stages:
         result = results[stage.title]
         if isinstance(result, Absent) and not result.optional:
             failed.setdefault(result.reason, []).append(stage.title)
@@ -168,7 +181,6 @@ def run_stages(stages: Sequence[Stage], places: Places) -> Results:
             + "\n".join(_explained(*one) for one in failed.items()),
             results,
         )
-    return results
 
 
 def _has_inputs(stage: Stage, results: Results) -> bool:
