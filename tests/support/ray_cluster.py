@@ -53,6 +53,7 @@ def ray_nodes() -> Iterator[RayNodes]:
     folder = tempfile.mkdtemp(prefix="ray-")  # a short name, since sockets lie in it
     before = dict(os.environ)
     os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_TMPDIR": folder}
+    os.environ.pop("CUDA_VISIBLE_DEVICES", None)  # a training in this process may have hidden all
     import ray
 
     nodes = RayNodes()
