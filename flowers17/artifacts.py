@@ -235,7 +235,7 @@ class Store:
 
     def manifests(self) -> Iterator[dict[str, Any]]:
         """Yield every whole manifest, in the order of stage and key; their files unverified."""
-        for path in sorted(self.root.glob(f"[!.]*/*/{MANIFEST}")):
+        for path in self._manifest_files():
             try:
                 yield read_manifest(path)
             except ArtifactDamaged as damage:
@@ -352,6 +352,9 @@ class Store:
                 path.touch()
             else:
                 path.unlink(missing_ok=True)
+
+    def _manifest_files(self) -> list[Path]:
+        return sorted(self.root.glob(f"[!.]*/*/{MANIFEST}"))
 
     def _verified(self, folder: Path) -> Artifact:
         manifest = read_manifest(folder / MANIFEST)

@@ -140,20 +140,6 @@ class SharedStore(Store):
                 self._fetched(stage, key, sealed)
         return folder
 
-    def manifests(self) -> Iterator[dict[str, Any]]:
-        """Yield every whole manifest, in the order of stage and key; files are not fetched."""
-        listed = {
-            name: one
-            for name, one in self.remote.listed().items()
-            if _MANIFEST_OBJECT.fullmatch(name)
-        }
-        copies = self._copies_of(listed)
-        for path in copies.values():
-            try:
-                yield read_manifest(path)
-            except ArtifactDamaged as damage:
-                logger.warning("%s; it is passed over", damage)
-
     @contextmanager
     def claim(self, stage: str, key: str) -> Iterator[None]:
         """Hold the lease of one artifact; waits while another process or machine builds it.
@@ -299,6 +285,15 @@ class SharedStore(Store):
         for name in names:
             (whole / name).parent.mkdir(parents=True, exist_ok=True)
         self.remote.download({f"{below}/{name}": whole / name for name in names})
+
+    def _manifest_files(self) -> list[Path]:
+        """Return local copies of the storage's manifests; other files are not fetched."""
+        listed = {
+            name: one
+            for name, one in self.remote.listed().items()
+            if _MANIFEST_OBJECT.fullmatch(name)
+        }
+        return list(self._copies_of(listed).values())
 
     def _copies_of(self, listed: Mapping[str, Listed]) -> dict[str, Path]:
         """Return local copies of the storage's manifests; those that it has no more are removed."""
