@@ -70,6 +70,15 @@ def file_sha256(path: Path) -> str:
     return digest
 
 
+def short_name(stage: str, key: str) -> str:
+    """Return what people call an artifact, and give to `flowers17 show`.
+
+    >>> short_name("splits", "0123456789abcdef")
+    'splits/0123456789ab'
+    """
+    return f"{stage}/{key[:12]}"
+
+
 @dataclass(frozen=True)
 class Reference:
     """What tasks pass to each other: where an artifact lies and what it must contain."""
@@ -314,12 +323,14 @@ class Store:
             for inner in _folders_of(folder):
                 flush(inner)
             target = self.folder(whole["stage"], whole["key"])
-            target.parent.mkdir(parents=True, exist_ok=True)
+            is_first = not target.parent.exists()
+            target.parent.mkdir(exist_ok=True)
             if os.path.lexists(target):
                 self._set_aside(target)
             folder.rename(target)
             flush(target.parent)
-            flush(self.root)
+            if is_first:
+                flush(self.root)
         return Artifact(target, whole)
 
     def leftovers(self) -> Iterator[Leftover]:

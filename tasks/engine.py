@@ -20,7 +20,7 @@ from prefect.states import Completed, State
 from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.tasks import exponential_backoff
 
-from flowers17.artifacts import Reference, Store
+from flowers17.artifacts import Reference, Store, short_name
 from flowers17.cluster import ClusterUnfit, connected
 from flowers17.config import Places
 from flowers17.errors import DownloadFailed, Flowers17Error, StageFailed
@@ -45,6 +45,7 @@ class Absent:
 
 Result = Reference | Absent
 Results = dict[str, Result]
+Given = Result | Outcome | Exception  # what a stage's task is given for an input
 
 
 class StagesFailed(StageFailed):
@@ -128,7 +129,8 @@ def run_stages(stages: Sequence[Stage], places: Places) -> Results:
         pool as runner,
         _builders(places, store) as builders,
     ):
-        _settle(wanted, results, runner, store, builders)
+        built = _settle(wanted, results, runner, store, builders)
+    publish_lineage(store, built, flow_run.get_flow_name() or "flow")
     _raise_if_failed(in_order(stages), results)
     return results
 
@@ -139,14 +141,16 @@ def _settle(
     runner: ThreadPoolTaskRunner[Any],
     store: Store,
     builders: _Builders,
-) -> None:
+) -> list[Reference]:
     """Submit each stage once its inputs have results, and add its own result to them.
 
-    One that waited for its inputs in the pool would hold a thread that others could use.
+    One that waited for its inputs in the pool would hold a thread that others could use. Returns
+    what was built, in that order; what was reused is not in it.
     """
     futures: dict[str, PrefectFuture[Any]] = {}
     left = {stage.title: stage for stage in wanted}
     ended: SimpleQueue[Stage] = SimpleQueue()
+    built = []
     for _ in wanted:
         for stage in [one for one in left.values() if _has_inputs(one, results)]:
             del left[stage.title]
@@ -165,6 +169,9 @@ def _settle(
         stage = ended.get()
         value = futures[stage.title].result(raise_on_failure=False)
         results[stage.title] = _result_of(stage, value)
+        if isinstance(value, Outcome) and not value.reused:
+            built.append(value.reference)
+    return built
 
 
 def _raise_if_failed(stages: Sequence[Stage], results: Results) -> None:
@@ -208,7 +215,9 @@ def _explained(reason: str, titles: Sequence[str]) -> str:
     return f"{titles[0]}{after}: {reason}"
 
 
-def _result_of(stage: Stage, value: Result | Exception) -> Result:
+def _result_of(stage: Stage, value: Given) -> Result:
+    if isinstance(value, Outcome):
+        return value.reference
     if isinstance(value, Exception):
         return Absent(str(value) or repr(value), optional=_may_lack(stage, value))
     return value
@@ -244,7 +253,10 @@ def _prefect_task(stage: Stage) -> Any:
     retry_condition_fn=_is_transient,
 )
 def _run_stage(
-    stage: Stage, inputs: Mapping[str, Result | Exception], store: Store, builders: _Builders
+    stage: Stage,
+    inputs: Mapping[str, Given],
+    store: Store,
+    builders: _Builders,
 ) -> State[Any]:
     given = {name: _result_of(stage.inputs[name], found) for name, found in inputs.items()}
     absent = {name: found for name, found in given.items() if isinstance(found, Absent)}
@@ -273,12 +285,11 @@ def _run_stage(
     _tell(view, stage, "reused" if outcome.reused else "built", started)
     if not stage.variant:  # the tables of each study of a sweep could not be told apart
         publish_contents(store, outcome.reference)
+    place = short_name(outcome.reference.stage, outcome.reference.key)
     if outcome.reused:
-        return Completed(
-            name="Cached", message=f"{stage.title} is whole in the store", data=outcome.reference
-        )
-    publish_lineage(store, outcome.reference)
-    return Completed(message=f"{stage.title} built", data=outcome.reference)
+        message = f"{stage.title} is whole in the store: {place}"
+        return Completed(name="Cached", message=message, data=outcome)
+    return Completed(message=f"{stage.title} built: {place}", data=outcome)
 
 
 def _tell(view: View | None, stage: Stage, how: str, started: float) -> None:

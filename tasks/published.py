@@ -4,9 +4,10 @@ import base64
 import csv
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 from uuid import UUID
 
 from prefect.artifacts import (
@@ -16,7 +17,7 @@ from prefect.artifacts import (
     update_progress_artifact,
 )
 
-from flowers17.artifacts import Reference, Store
+from flowers17.artifacts import Reference, Store, short_name
 from flowers17.stages import History
 
 SECONDS_BETWEEN_PICTURES = 15.0
@@ -85,29 +86,35 @@ class ProgressArtifact:
             self._show(f"{self.label}: {'done' if kind is None else 'stopped'}")
 
 
-def publish_lineage(store: Store, reference: Reference) -> None:
-    """Show where a stage's artifact lies, what it was made from, and its metrics."""
-    manifest = store.open(reference).manifest
-    inputs = [
-        f"| input {name} | `{value['stage']}/{value['key'][:12]}` |"
+def publish_lineage(store: Store, references: Sequence[Reference], flow_name: str) -> None:
+    """Show what a flow built: where each artifact lies, what it was made from, its metrics.
+
+    One table for all of them, since a request a stage would cost more than a short stage does.
+    """
+    if not references:
+        return
+    n_shown = min(len(references), MOST_ROWS)
+    how_many = f"{n_shown} of {len(references)} artifacts that {flow_name} built"
+    create_table_artifact(
+        [_lineage(store.open(one).manifest) for one in references[:n_shown]],
+        key=artifact_key(f"lineage {flow_name}"),
+        description=f"Lineage of {how_many}; `flowers17 show ARTIFACT` tells more",
+    )
+
+
+def _lineage(manifest: Mapping[str, Any]) -> dict[str, str | float]:
+    made_from = [
+        f"{name}: {short_name(value['stage'], value['key'])}"
         for name, value in manifest["inputs"].items()
         if value
     ]
-    metrics = [f"| {name} | {value} |" for name, value in manifest["metrics"].items()]
-    rows = [
-        "| | |",
-        "|---|---|",
-        f"| artifact | `{reference.stage}/{reference.key}` |",
-        *inputs,
-        *metrics,
-        f"| seconds | {manifest['duration_s']} |",
-        f"| show | `flowers17 show {reference.stage}/{reference.key[:12]}` |",
-    ]
-    create_markdown_artifact(
-        "\n".join(rows),
-        key=artifact_key(f"lineage {manifest['label']}"),
-        description=f"Lineage of {manifest['label']}",
-    )
+    return {
+        "stage": manifest["label"],
+        "artifact": short_name(manifest["stage"], manifest["key"]),
+        "made from": ", ".join(made_from),
+        "metrics": ", ".join(f"{name}: {value}" for name, value in manifest["metrics"].items()),
+        "seconds": manifest["duration_s"],
+    }
 
 
 def rounded(cell: str) -> str:

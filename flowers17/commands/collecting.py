@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from flowers17.ancestry import Manifest, Place, by_place, family, place_of
-from flowers17.artifacts import Store
+from flowers17.artifacts import Store, short_name
 
 DAY_S = 24 * 3600.0
 
@@ -42,7 +42,12 @@ def garbage(store: Store, *, keep_studies: int, older_than_days: float) -> list[
             kept |= {place_of(one) for one in family(report, manifests)}
     limit = time.time() - older_than_days * DAY_S
     found = [
-        (created, f"{one['stage']}/{one['key'][:12]} {one['label']}", "/".join(place), _size(one))
+        (
+            created,
+            f"{short_name(one['stage'], one['key'])} {one['label']}",
+            "/".join(place),
+            _size(one),
+        )
         for place, one in manifests.items()
         if place not in kept and (created := _seconds(one["created"])) < limit
     ]

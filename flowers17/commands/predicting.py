@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from flowers17.artifacts import Store
+from flowers17.artifacts import Store, short_name
 from flowers17.config import DeviceName
 from flowers17.prediction.catalogue import Catalogue
 from flowers17.prediction.models import By, Loader
@@ -101,7 +101,7 @@ def models_table(found: Iterable[Mapping[str, Any]]) -> Table:
     for one in found:
         stage, _, key = one["artifact"].partition("/")
         share = f"{one['accuracy']:.4f}"
-        table.add_row(escape(one["name"]), one["kind"], share, f"{stage}/{key[:12]}")
+        table.add_row(escape(one["name"]), one["kind"], share, short_name(stage, key))
     return table
 
 

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from flowers17.artifacts import Reference
+from flowers17.artifacts import Reference, short_name
 from flowers17.commands.comparing import number_text
 from flowers17.commands.running import quiet, watched
 from flowers17.data.source import identify
@@ -70,7 +70,7 @@ def show(summary: dict[str, Any], out: Console) -> None:
     studies.add_column("study", no_wrap=True)
     for one in summary["combinations"]:
         stage, _, key = one["study"].partition("/")
-        studies.add_row(escape(one["combination"]), f"{stage}/{key[:12]}")
+        studies.add_row(escape(one["combination"]), short_name(stage, key))
     for name in summary["failed"]:
         studies.add_row(escape(name), "[red]failed, counted nowhere[/]")
     out.print(studies, highlight=False)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from flowers17.artifacts import short_name
 from flowers17.prediction.exporting import INPUT, OUTPUT, Checked
 from flowers17.prediction.model_facts import Facts
 from flowers17.reporting.feature_tables import interval_text
@@ -218,7 +219,7 @@ def _lineage(known: Facts) -> Iterator[str]:
         made.append(f"on {machine['processor']}, {machine.get('cores')} cores")
     yield (
         " ".join(made)
-        + f". `flowers17 show {manifest['stage']}/{manifest['key'][:12]}` tells more."
+        + f". `flowers17 show {short_name(manifest['stage'], manifest['key'])}` tells more."
     )
     libraries = manifest["material"].get("libraries") or {}
     if libraries:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from flowers17.artifacts import Artifact, Reference
+from flowers17.artifacts import Artifact, Reference, short_name
 from flowers17.reporting.collect import ReportInputs, inputs_of
 
 _ORDER = (
@@ -89,7 +89,7 @@ def _lineage(label: str, artifact: Artifact, known: Mapping[Reference, str]) -> 
         duration="" if seconds is None else duration_text(float(seconds)),
         created=str(manifest.get("created") or "").replace("T", " ").replace("Z", " UTC"),
         machine=_machine_text(manifest.get("machine")),
-        command=f"flowers17 show {reference.stage}/{reference.key[:12]}",
+        command=f"flowers17 show {short_name(reference.stage, reference.key)}",
     )
 
 

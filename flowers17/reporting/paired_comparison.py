@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from flowers17.artifacts import short_name
 from flowers17.errors import InvalidInput
 from flowers17.reporting.metrics import PairedTest, holm, mcnemar
 from flowers17.reporting.studies import Manifest, Study
@@ -144,9 +145,9 @@ class _Answers:
         wanted = self.scores(part)[split]["n_correct"]
         if predicted.shape != truth.shape or int(np.sum(predicted == truth)) != wanted:
             raise InvalidInput(
-                f"{part['stage']}/{part['key'][:12]}: expected {wanted} of {len(truth)} correct on "
-                f"split {split!r}, its predictions say otherwise; remove the artifact and run the "
-                "same command again"
+                f"{short_name(part['stage'], part['key'])}: expected {wanted} of {len(truth)} "
+                f"correct on split {split!r}, its predictions say otherwise; remove the artifact "
+                "and run the same command again"
             )
         return np.asarray(predicted == truth)
 

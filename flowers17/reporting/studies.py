@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from flowers17.artifacts import MANIFEST, Store, read_sha256
+from flowers17.artifacts import MANIFEST, Store, read_sha256, short_name
 from flowers17.errors import ArtifactDamaged, ArtifactMissing, InvalidInput
 from flowers17.shared.store import existing_store
 
@@ -39,7 +39,7 @@ class Study:
     def title(self) -> str:
         """How people find it again: `study/KEY`, or the path of its file."""
         key = self.manifest.get("key")
-        return f"study/{key[:12]}" if key else str(self.path)
+        return short_name("study", key) if key else str(self.path)
 
     @property
     def label(self) -> str:

@@ -1,11 +1,13 @@
 """Stages as Prefect tasks, against a real server: the states it shows, and what is built when."""
 
+import json
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from pathlib import Path
+from typing import Any
 
 import pytest
 from prefect import flow
@@ -14,9 +16,14 @@ from prefect.client.schemas.actions import (
     GlobalConcurrencyLimitCreate,
     GlobalConcurrencyLimitUpdate,
 )
-from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
+from prefect.client.schemas.filters import (
+    ArtifactFilter,
+    ArtifactFilterKey,
+    FlowRunFilter,
+    FlowRunFilterId,
+)
 
-from flowers17.artifacts import Store
+from flowers17.artifacts import Store, short_name
 from flowers17.config import Places
 from flowers17.errors import StageFailed
 from flowers17.stages import Stage
@@ -62,7 +69,6 @@ class TestStates:
         again = run(stages, store)
         assert again.names == dict.fromkeys(("a", "b", "sum"), "Cached")
         assert again.tasks["sum"].type.value == "COMPLETED"
-        assert again.tasks["sum"].message == "sum is whole in the store"
 
     def test_are_completed_again_for_what_was_damaged(self, store: Path) -> None:
         stages = [number("sum", 3, number("a", 1), number("b", 2))]
@@ -312,14 +318,37 @@ class TestLiveness:
         assert not died(Store(store), str(done.id))
 
 
-def test_lineage_is_shown_for_what_was_built(store: Path) -> None:
-    a = number("lineage a", 1)
-    run([number("lineage sum", 3, a)], store)
-    wanted = ArtifactFilter(key=ArtifactFilterKey(any_=["lineage-lineage-sum"]))
-    with get_client(sync_client=True) as client:
-        [shown] = client.read_artifacts(artifact_filter=wanted)
-    assert "| total | 4 |" in str(shown.data)
-    assert "| input lineage a | `number/" in str(shown.data)
+class TestLineage:
+    def shown(self, done: Run) -> list[dict[str, Any]]:
+        """Return the rows that the UI shows with a run, of one table at most."""
+        with get_client(sync_client=True) as client:
+            found = client.read_artifacts(
+                artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=["lineage-toy"])),
+                flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[done.id])),
+            )
+        rows = [json.loads(str(one.data)) for one in found]
+        return rows[0] if rows else []
+
+    def test_is_shown_for_what_was_built(self, store: Path) -> None:
+        a = number("a", 1)
+        assert [row["stage"] for row in self.shown(run([a], store))] == ["a"]
+        done = run([number("sum", 3, a)], store)
+        [row] = self.shown(done)
+        made, given = (short_name("number", done.results[one].key) for one in ("sum", "a"))  # type: ignore[union-attr]
+        assert row["artifact"] == made
+        assert row["made from"] == f"a: {given}"
+        assert row["metrics"] == "missing: 0, total: 4"
+        assert done.tasks["sum"].message == f"sum built: {made}"
+        assert done.tasks["a"].message == f"a is whole in the store: {given}"
+
+    def test_is_shown_when_another_stage_failed(self, store: Path) -> None:
+        done = run([number("a", 1), number("b", 1, config={"problem": "invalid"})], store)
+        assert done.state.is_failed()
+        assert [row["stage"] for row in self.shown(done)] == ["a"]
+
+    def test_is_not_shown_if_nothing_was_built(self, store: Path) -> None:
+        run([number("a", 1)], store)
+        assert self.shown(run([number("a", 1)], store)) == []
 
 
 class TestConcurrencyLimits:
