@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from flowers17.config import AttackName, AttackSettings, Places, StudySettings
-from flowers17.learners.devices import chosen_device
+from flowers17.learners.devices import device_in
 from flowers17.prediction.models import Loader
 from flowers17.stages import Job, Stage
 from tasks.long_work import long_work
@@ -41,7 +41,7 @@ def stage(
     split: Stage,
 ) -> Stage:
     """Return the stage of one attack on one model, on a split's validation images."""
-    device = chosen_device(places.device)
+    device = device_in(places)
     return Stage.of(
         "attack",
         f"attack {attack} on {target.name}, {split.label}",

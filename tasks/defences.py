@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from flowers17.config import DefenceSettings, DetectorSettings, Places, StudySettings
-from flowers17.learners.devices import chosen_device
+from flowers17.learners.devices import device_in
 from flowers17.stages import Job, Stage
 from tasks.long_work import long_work
 
@@ -30,7 +30,7 @@ def stage(
     hardened: the same network, trained against each adversary of the settings, in their order.
     """
     ours, attacks = settings.defences, settings.attacks
-    device = chosen_device(places.device)
+    device = device_in(places)
     return Stage.of(
         "defences",
         f"defences of {name}, {split.label}",

@@ -14,7 +14,7 @@ from flowers17.config import (
     RecipeSettings,
     StudySettings,
 )
-from flowers17.learners.devices import chosen_device, chosen_precision
+from flowers17.learners.devices import chosen_precision, device_in
 from flowers17.stages import Job, Stage
 from flowers17.transfer.weights import extractor_facts
 from tasks import activations, features, trained, weights
@@ -83,7 +83,7 @@ def stage(
     Raises InvalidSettings for a block to unfreeze that the extractor has not.
     """
     one, ours = what.network, settings.fine_tuning
-    way, device = _way(settings, one, phase), chosen_device(places.device)
+    way, device = _way(settings, one, phase), device_in(places)
     block = getattr(ours.unfrozen, one.maps.extractor) if phase == "b" else None
     weights_from = weights.source(settings, places, one.maps.extractor)
     inputs = {"split": split, **weights_from.inputs}

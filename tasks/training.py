@@ -15,7 +15,7 @@ from flowers17.config import (
     RecipeSettings,
     StudySettings,
 )
-from flowers17.learners.devices import chosen_device, chosen_precision
+from flowers17.learners.devices import chosen_precision, device_in
 from flowers17.learners.networks import builder_of
 from flowers17.stages import Job, Stage
 from tasks import trained
@@ -76,7 +76,7 @@ def stage(
     refit_of: trainings on folds, whose mean number of epochs it is trained for, instead of
     choosing one on images that are to choose nothing.
     """
-    device = chosen_device(places.device)
+    device = device_in(places)
     definition = builder_of(one.learner, settings.learners.definitions)
     resources = {"tensorboard": str(places.tensorboard)} if places.tensorboard else {}
     return Stage.of(

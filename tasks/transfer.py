@@ -7,7 +7,7 @@ import numpy as np
 
 from flowers17.config import Places, StudySettings
 from flowers17.errors import InvalidInput
-from flowers17.learners.devices import chosen_device
+from flowers17.learners.devices import device_in
 from flowers17.learners.images import scaled
 from flowers17.stages import Job, Stage
 from tasks.attack import Target, loader_of
@@ -28,7 +28,7 @@ def stage(
 
     It is built from whichever of them there are.
     """
-    device = chosen_device(places.device)
+    device = device_in(places)
     return Stage.of(
         "transfer",
         f"transfer, {split.label}",

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal
 
-from flowers17.config import DeviceName, PrecisionName
+from flowers17.config import DeviceName, Places, PrecisionName
 from flowers17.errors import InvalidSettings
 
 Precision = Literal["float32", "mixed_bfloat16"]
@@ -40,6 +40,16 @@ def chosen_device(device: DeviceName) -> Literal["cpu", "gpu"]:
             "it); choose --device auto or cpu, or see `flowers17 doctor`"
         )
     return "gpu" if device != "cpu" and has_gpu() else "cpu"
+
+
+def device_in(places: Places) -> Literal["cpu", "gpu"]:
+    """Return what a run's trainings run on; raises InvalidSettings as `chosen_device` does.
+
+    With the runner `ray`, a GPU that is asked for is one of a node's, and Ray looks for it.
+    """
+    if places.runner == "ray" and places.device == "gpu":
+        return "gpu"
+    return chosen_device(places.device)
 
 
 def chosen_precision(precision: PrecisionName, device: Literal["cpu", "gpu"]) -> Precision:

@@ -18,14 +18,16 @@ from flowers17.config import Places
 from flowers17.errors import InvalidInput, StageFailed
 from flowers17.isolation import ProcessEnded
 from flowers17.request import request_from
+from flowers17.shared.store import CACHE_VARIABLE, existing_store
 from flowers17.stages import Outcome, Stage
 from flows.local_server import free_port
 from tasks.engine import VIEW
+from tests.support.object_storage import ObjectStorage, object_storage
 from tests.support.processes import eventually, kill, python
 from tests.support.ray_cluster import GPUS, RayNodes, holder, parent_of, ray_nodes, raylet_of
 from tests.support.stores import content, unfinished
 from tests.support.toy import number
-from tests.support.toy_flow import run
+from tests.support.toy_flow import Run, run
 
 pytest.importorskip("ray", reason="Ray is not installed (extra `ray`)")
 
@@ -53,7 +55,7 @@ def build(job):
 """
 
 
-def _training(store: Path) -> list[Stage]:
+def _training(store: Path | str) -> list[Stage]:
     """Return the stage of a small training."""
     from flows.learners import parts
 
@@ -61,13 +63,14 @@ def _training(store: Path) -> list[Stage]:
     return [one for one in parts(request.settings, request.places) if one.name == "training"]
 
 
-def _bytes(store: Path) -> dict[str, dict[str, bytes]]:
+def _bytes(place: Path | str) -> dict[str, dict[str, bytes]]:
     """Return the files of trainings by label, without manifests, which hold times."""
-    found = [one for one in Store(store).manifests() if one["stage"] == "training"]
+    store = existing_store(place)
+    found = [one for one in store.manifests() if one["stage"] == "training"]
     return {
         one["label"]: {
             name: data
-            for name, data in content(store / "training" / one["key"]).items()
+            for name, data in content(store.brought("training", one["key"])).items()
             if name != "manifest.json"
         }
         for one in found
@@ -92,9 +95,16 @@ def other_code(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def nodes(other_code: Path) -> Iterator[RayNodes]:
+def storage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectStorage]:
+    with object_storage(tmp_path_factory.mktemp("storage")) as found:
+        found.variables["FLOWERS17_LEASE_S"] = "10"  # longer than a loaded machine lets one wait
+        yield found
+
+
+@pytest.fixture(scope="module")
+def nodes(other_code: Path, storage: ObjectStorage) -> Iterator[RayNodes]:
     """A head with two processors, and a node with four and two GPUs that are made up."""
-    with ray_nodes() as found:
+    with ray_nodes(storage.variables) as found:
         found.added(n_cpus=4, n_gpus=GPUS, first_on_path=other_code)
         yield found
 
@@ -133,14 +143,7 @@ class TestTrainings:
     ) -> None:
         roomy = [nodes.added(n_cpus=5), nodes.added(n_cpus=5)]
         disturber = _Disturber(store, roomy, nodes)
-        token = VIEW.set(disturber)
-        try:
-            done = run(_training(store), store, **on_ray, cpus_per_stage=5)
-        finally:
-            VIEW.reset(token)
-            for node in roomy:
-                if node is not disturber.killed_node:
-                    nodes.killed(node)
+        done = disturber.run(_training(store), store, on_ray)
         assert done.names[TRAINED] == "Completed"
         assert disturber.killed_pid
         assert disturber.killed_node
@@ -151,15 +154,56 @@ class TestTrainings:
         assert _bytes(store)[TRAINED] == _bytes(trained_here)[TRAINED]
         assert unfinished(Store(store)) == []
 
+    def test_go_on_on_another_node_that_shares_no_folder_with_the_killed_one(
+        self,
+        storage: ObjectStorage,
+        tmp_path: Path,
+        trained_here: Path,
+        nodes: RayNodes,
+        on_ray: dict[str, Any],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        caches = [tmp_path / "nodes" / name for name in ("one", "two")]
+        roomy = [nodes.added(n_cpus=5, variables={CACHE_VARIABLE: str(one)}) for one in caches]
+        here = {**storage.variables, CACHE_VARIABLE: str(tmp_path / "here")}
+        for name, value in here.items():
+            monkeypatch.setenv(name, value)
+        disturber = _Disturber(tmp_path / "nodes", roomy, nodes, process_first=False)
+        done = disturber.run(_training(storage.address), storage.address, on_ray)
+        assert done.names[TRAINED] == "Completed"
+        assert disturber.killed_node
+        assert disturber.epochs[-1] == EPOCHS
+        [_] = [one for one in caches if list(one.glob("*/training/*/manifest.json"))]
+        assert _bytes(storage.address)[TRAINED] == _bytes(trained_here)[TRAINED]
+        assert not [one for one in storage.names() if one.startswith(".unfinished/")]
+
 
 class _Disturber:
-    """Kills the process of a training, later its node; keeps which epochs it was told of."""
+    """Kills the process of a training, later its node; keeps which epochs it was told of.
 
-    def __init__(self, store: Path, roomy: Sequence[Any], nodes: RayNodes) -> None:
-        self.store, self.roomy, self.nodes = store, roomy, nodes
+    root: a folder above the nodes' stores or caches; roomy: the nodes that the training fits on;
+    process_first: whether the process is killed before the node, or the node alone.
+    """
+
+    def __init__(
+        self, root: Path, roomy: Sequence[Any], nodes: RayNodes, *, process_first: bool = True
+    ) -> None:
+        self.root, self.roomy, self.nodes = root, roomy, nodes
+        self.process_first = process_first
         self.epochs: list[int] = []
         self.killed_pid: int | None = None
         self.killed_node: Any = None
+
+    def run(self, stages: list[Stage], store: Path | str, on_ray: dict[str, Any]) -> Run:
+        """Run a flow under this one's eyes; its nodes are gone afterwards."""
+        token = VIEW.set(self)
+        try:
+            return run(stages, store, **on_ray, cpus_per_stage=5)
+        finally:
+            VIEW.reset(token)
+            for node in self.roomy:
+                if node is not self.killed_node:
+                    self.nodes.killed(node)
 
     def started(self, label: str) -> None:
         pass
@@ -168,14 +212,15 @@ class _Disturber:
         if label != TRAINED or "validation" not in unit:
             return
         self.epochs.append(done)
-        [lock] = (self.store / ".locks").glob("training-*")
-        pid = holder(lock)
+        held = [holder(lock) for lock in self.root.glob("**/.locks/training-*")]
+        [pid] = [one for one in held if one] or [None]
         if pid is None or pid == self.killed_pid:  # told before the kill, read after it
             return
-        if self.killed_pid is None and done >= 3:
-            self.killed_pid = pid
-            kill(pid)
-        elif self.killed_pid and self.killed_node is None and done >= 6:
+        if self.process_first and self.killed_pid is None:
+            if done >= 3:
+                self.killed_pid = pid
+                kill(pid)
+        elif self.killed_node is None and done >= 6:
             raylet = parent_of(parent_of(pid))
             [self.killed_node] = [one for one in self.roomy if raylet_of(one) == raylet]
             self.nodes.killed(self.killed_node)
@@ -331,7 +376,7 @@ RUN = """
 import sys
 from pathlib import Path
 from tests.support.toy import number
-from tests.support.toy_flow import run
+from tests.support.toy_flow import Run, run
 
 if __name__ == "__main__":
     store, address, calls = sys.argv[1:]

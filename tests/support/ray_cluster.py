@@ -3,9 +3,10 @@
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from tests.support.processes import ROOT
@@ -17,9 +18,10 @@ GPUS = 2
 class RayNodes:
     """A head without GPUs, on which the flow's process is, too, and nodes that come and go."""
 
-    def __init__(self) -> None:
+    def __init__(self, variables: Mapping[str, str]) -> None:
         from ray.cluster_utils import Cluster
 
+        self._variables = variables
         self._cluster = Cluster()
         self.head = self.added(n_cpus=2)
 
@@ -28,14 +30,24 @@ class RayNodes:
         """Where the cluster is."""
         return str(self._cluster.address)
 
-    def added(self, n_cpus: int, n_gpus: int = 0, first_on_path: Path = ROOT) -> Any:
-        """Add a node; its processes look for modules in that folder before ours."""
+    def added(
+        self,
+        n_cpus: int,
+        n_gpus: int = 0,
+        first_on_path: Path = ROOT,
+        variables: Mapping[str, str] = MappingProxyType({}),
+    ) -> Any:
+        """Add a node; its processes look for modules in that folder before ours.
+
+        variables: of the environment, besides those of all nodes.
+        """
+        path = f"{first_on_path}{os.pathsep}{ROOT}"
         return self._cluster.add_node(
             num_cpus=n_cpus,
             num_gpus=n_gpus,
             object_store_memory=MEMORY,
             include_dashboard=False,
-            env_vars={"PYTHONPATH": f"{first_on_path}{os.pathsep}{ROOT}"},
+            env_vars={**self._variables, **variables, "PYTHONPATH": path},
         )
 
     def killed(self, node: Any) -> None:
@@ -48,15 +60,18 @@ class RayNodes:
 
 
 @contextmanager
-def ray_nodes() -> Iterator[RayNodes]:
-    """Start a head; whatever is left of the cluster afterwards is ended and removed."""
+def ray_nodes(variables: Mapping[str, str]) -> Iterator[RayNodes]:
+    """Start a head; whatever is left of the cluster afterwards is ended and removed.
+
+    variables: of the environment of all nodes.
+    """
     folder = tempfile.mkdtemp(prefix="ray-")  # a short name, since sockets lie in it
     before = dict(os.environ)
     os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_TMPDIR": folder}
     os.environ.pop("CUDA_VISIBLE_DEVICES", None)  # a training in this process may have hidden all
     import ray
 
-    nodes = RayNodes()
+    nodes = RayNodes(variables)
     try:
         yield nodes
     finally:

@@ -45,7 +45,7 @@ class Run:
         return problem
 
 
-def run(stages: Iterable[Stage], store: Path, **places: Any) -> Run:
+def run(stages: Iterable[Stage], store: Path | str, **places: Any) -> Run:
     """Run the stages as a flow, and return what the server tells of it."""
     wanted = list(stages)
 
