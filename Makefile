@@ -22,7 +22,7 @@ study: $(VENV)/.ready-to-run
 	  $(foreach one,$(SET),--set '$(one)')
 
 test: lint
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --durations 30
 
 lint: $(VENV)/.ready-to-test
 	$(BIN)/ruff check .

@@ -45,7 +45,7 @@ def ours(timer: Timer, env: dict[str, str], n_stages: int, store: Path) -> str:
 
 @contextmanager
 def _told_apart(timer: Timer) -> Iterator[None]:
-    """Time what the engine does beside Prefect: the store for each stage, the lineage at the end."""
+    """Time what the engine does beside Prefect: the store, and the lineage that it shows."""
     from tasks import engine
 
     before = {"ensure": engine.ensure, "publish_lineage": engine.publish_lineage}

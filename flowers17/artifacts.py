@@ -410,7 +410,7 @@ class Store:
             reasons = {
                 errno.ENOSPC: "the disk is full; free space",
                 errno.EDQUOT: "the disk quota is used up; free space",
-                errno.EROFS: "the file system is read-only; choose another --store",
+                errno.EROFS: "the file system is read-only; mend it or choose another --store",
                 errno.EACCES: "writing is not permitted; choose another --store",
                 errno.ENOTDIR: "a file is in the way; choose another --store",
                 errno.EEXIST: "a file is in the way; choose another --store",

@@ -29,8 +29,8 @@ def registered(store: Store, flow_run_id: str | None) -> Iterator[None]:
         try:
             yield
         finally:
-            with suppress(FileNotFoundError):
-                path.unlink()
+            with suppress(OSError):  # the store may be read-only by now, which is told as it is
+                path.unlink(missing_ok=True)
 
 
 def died(store: Store, flow_run_id: str) -> bool:
@@ -50,5 +50,4 @@ def died(store: Store, flow_run_id: str) -> bool:
 
 def forget(store: Store, flow_run_id: str) -> None:
     """Remove what a dead flow run left."""
-    with suppress(FileNotFoundError):
-        _lock_path(store, flow_run_id).unlink()
+    _lock_path(store, flow_run_id).unlink(missing_ok=True)

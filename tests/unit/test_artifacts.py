@@ -389,7 +389,7 @@ class TestUnusableStores:
     def test_a_read_only_file_system(self, tmp_path: Path) -> None:
         with mounted(tmp_path / "disk", "ro") as disk:
             store = Store(disk / "store")
-            with pytest.raises(StoreUnusable, match="read-only; choose another --store"):
+            with pytest.raises(StoreUnusable, match="read-only; mend it or choose another --store"):
                 publish(store)
             assert store.find("numbers", KEY) is None
 
