@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import cache
 from queue import SimpleQueue
 from typing import Any, Protocol
 
@@ -161,7 +162,7 @@ def _settle(
             # Without the mark, a stage whose input failed would stay pending for ever.
             inputs = {name: allow_failure(one) for name, one in inputs.items()}
             future = futures[stage.title] = runner.submit(
-                _prefect_task(stage),
+                _prefect_task(stage.name),
                 parameters={"stage": stage, "inputs": inputs, "store": store, "builders": builders},
                 wait_for=None,
             )
@@ -240,12 +241,17 @@ def _is_transient(task: Any, run: Any, state: State[Any]) -> bool:
     return isinstance(problem, DownloadFailed) and problem.transient
 
 
-def _prefect_task(stage: Stage) -> Any:
-    plain = stage.title.replace("{", "{{").replace("}", "}}")  # Prefect formats it
-    return _run_stage.with_options(name=stage.name, task_run_name=plain)
+def _title(parameters: dict[str, Any]) -> str:
+    return str(parameters["stage"].title)
+
+
+@cache
+def _prefect_task(name: str) -> Any:
+    return _run_stage.with_options(name=name)
 
 
 @task(
+    task_run_name=_title,  # type: ignore[arg-type]  # no function fits the protocol of Prefect
     cache_policy=NO_CACHE,
     persist_result=False,
     retries=RETRIES,
