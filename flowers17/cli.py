@@ -408,12 +408,19 @@ def compare(
     ] = None,
     store: StoreOption = "store",
     everything: Annotated[bool, typer.Option("--all", help="rows with equal numbers too")] = False,
+    html: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="write a page for a browser there as well")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Compare two studies: what differs, every metric, and paired tests on the same images."""
     from flowers17.commands import comparing
 
     found = comparing.compared(*comparing.chosen(before, after, store))
+    if html:
+        from flowers17.commands import comparison_page
+
+        comparison_page.write(found, html)
     if as_json:
         print(json.dumps(found, indent=1))
     else:

@@ -1,6 +1,6 @@
 """Two studies compared: which are meant, all that is shown of them, and how."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -86,7 +86,8 @@ def show(found: dict[str, Any], out: Console, *, everything: bool = False) -> No
     _show_paired(found["paired"], out)
 
 
-def _show_differences(found: dict[str, Any], out: Console) -> None:
+def differing(found: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
+    """Return in what two studies may differ, and the lines that say in what they do."""
     titles = {
         "settings": "settings",
         "data": "data",
@@ -95,14 +96,22 @@ def _show_differences(found: dict[str, Any], out: Console) -> None:
         "seeds": "seeds",
         "stages": "settings of stages",
     }
-    for name, title in titles.items():
-        lines = found[name]
+    lines = [
+        (title, _by_stages(found[name]) if isinstance(found[name], dict) else list(found[name]))
+        for name, title in titles.items()
+    ]
+    alone = {"stages only before": found["only_before"], "stages only after": found["only_after"]}
+    return [*lines, *((title, list(labels)) for title, labels in alone.items() if labels)]
+
+
+def _show_differences(found: dict[str, Any], out: Console) -> None:
+    for title, lines in differing(found):
+        if title.startswith("stages only"):
+            _say(out, f"{title}{few(lines)}")
+            continue
         _say(out, f"{title}: {'these differ' if lines else 'no difference'}")
-        for line in _by_stages(lines) if isinstance(lines, dict) else lines:
+        for line in lines:
             _say(out, f"  {line}")
-    for name, title in (("only_before", "only before"), ("only_after", "only after")):
-        if found[name]:
-            _say(out, f"stages {title}{_few(found[name])}")
     for note in found["notes"]:
         _say(out, note)
 
@@ -112,10 +121,10 @@ def _by_stages(lines: dict[str, list[str]]) -> list[str]:
     found: dict[tuple[str, ...], list[str]] = {}
     for line, stages in lines.items():
         found.setdefault(tuple(stages), []).append(line)
-    return [f"{', '.join(some)}{_few(stages)}" for stages, some in found.items()]
+    return [f"{', '.join(some)}{few(stages)}" for stages, some in found.items()]
 
 
-def _few(labels: Sequence[str]) -> str:
+def few(labels: Sequence[str]) -> str:
     """Return up to three labels in brackets, and how many more there are."""
     if not labels:
         return ""
@@ -183,7 +192,7 @@ def _show_paired(found: dict[str, Any], out: Console) -> None:
         out.print(table, highlight=False)
     if found["same"]:
         n_same = len(found["same"])
-        _say(out, f"  {n_same} with equal content, nothing to test{_few(found['same'])}")
+        _say(out, f"  {n_same} with equal content, nothing to test{few(found['same'])}")
     for line in found["untested"]:
         _say(out, f"  {line}")
 

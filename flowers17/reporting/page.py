@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from flowers17.reporting.best_table import best_tuned
@@ -19,6 +18,7 @@ from flowers17.reporting.feature_tables import (
     trained_tag,
 )
 from flowers17.reporting.figures import Figure
+from flowers17.reporting.html import environment
 from flowers17.reporting.learner_cells import training_title
 from flowers17.reporting.learner_tables import best_over_clean, best_trained
 from flowers17.reporting.lineage import anchor_of, lineages
@@ -226,15 +226,9 @@ def page(
     figures: Mapping[PartName, Sequence[Figure]],
 ) -> str:
     """Return the report's HTML."""
-    environment = Environment(
-        loader=PackageLoader("flowers17.reporting", "templates"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=StrictUndefined,
-    )
-    environment.filters["svg"] = Markup
-    environment.globals.update(
+    templates = environment()
+    templates.filters["svg"] = Markup
+    templates.globals.update(
         anchor_of=anchor_of, interval_text=interval_text, row_groups=row_groups, fold=TABLE_FOLD
     )
     every = [table for part in tables.values() for table in part]
@@ -274,7 +268,7 @@ def page(
         },
         "not_built": NOT_BUILT,
     }
-    return environment.get_template("report.html").render(values)
+    return templates.get_template("report.html").render(values)
 
 
 def flat(values: Any, prefix: str = "") -> list[tuple[str, str]]:

@@ -2,6 +2,7 @@
 
 import ast
 import json
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -284,6 +285,26 @@ class TestCompare:
         equal = ["knn", "ours", "0.8750", "0.8750", "0"]
         assert equal in [line.split() for line in capsys.readouterr().out.splitlines()]
         assert content(studies) == before
+
+    def test_writes_a_page_with_all_of_it(
+        self, studies: Path, here: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert _exit_code("compare", "--html", "changes.html") == 0
+        assert "Table 8: Classifiers; 1 of 2 rows equal" in capsys.readouterr().out
+        page = (here / "changes.html").read_text()
+        said = " ".join(re.sub(r"<[^>]+>", " ", page.partition("</style>")[2]).split())
+        assert "Settings features.svm.C: 10.0 → 1.0" in said
+        assert "numpy: 2.4.0 → 2.5.0 (knn on mobilenet; svm on mobilenet)" in said
+        assert "No difference in data, settings of stages." in said
+        assert "svm ours 0.7500 0.5000 −0.2500" in said
+        assert "1 equal numbers row metric before after difference knn ours 0.8750 0.8750 0" in said
+        assert "only after: new" in said
+        assert "svm on mobilenet report 8 0.7500 0.5000 2 0 0.500 0.500" in said
+        assert "1 with equal content, nothing to test (knn on mobilenet)" in said
+        assert "http" not in page
+        assert _exit_code("compare", "--html", "nowhere/changes.html") == 2
+        refused = " ".join(capsys.readouterr().err.split())
+        assert "--html nowhere/changes.html: expected a file that can be written, got No" in refused
 
     def test_of_a_study_with_itself_finds_no_difference(
         self, studies: Path, capsys: pytest.CaptureFixture[str]

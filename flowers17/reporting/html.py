@@ -1,0 +1,14 @@
+"""How our pages become HTML: templates of this package, escaped, with nothing left undefined."""
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+
+def environment() -> Environment:
+    """Return the environment of the templates in `templates/`."""
+    return Environment(
+        loader=PackageLoader("flowers17.reporting", "templates"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+    )
