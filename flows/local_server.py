@@ -106,14 +106,14 @@ class Server:
         """
         wait_s = START_TIMEOUT_S if self._process else 10.0
         deadline = time.monotonic() + wait_s
-        while time.monotonic() < deadline and not (self._process and self._process.poll()):
-            try:
-                reply = httpx.get(f"{self.api}/health", timeout=5, trust_env=False)
-                if reply.status_code == 200:
-                    return admitting(str(self.api))
-            except httpx.HTTPError:
-                pass
-            time.sleep(0.05)
+        with httpx.Client(timeout=5, trust_env=False) as client:  # making one takes long
+            while time.monotonic() < deadline and not (self._process and self._process.poll()):
+                try:
+                    if client.get(f"{self.api}/health").status_code == 200:
+                        return admitting(str(self.api))
+                except httpx.HTTPError:
+                    pass
+                time.sleep(0.05)
         raise Flowers17Error(
             f"expected a Prefect server to answer at {self.api} within {wait_s:.0f} s; it did not. "
             + (
