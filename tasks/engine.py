@@ -131,8 +131,10 @@ def run_stages(stages: Sequence[Stage], places: Places) -> Results:
         _builders(places, store) as builders,
     ):
         built = _settle(wanted, results, runner, store, builders)
-    publish_lineage(store, built, flow_run.get_flow_name() or "flow")
-    _raise_if_failed(in_order(stages), results)
+    try:
+        publish_lineage(store, built, flow_run.get_flow_name() or "flow")
+    finally:
+        _raise_if_failed(in_order(stages), results)
     return results
 
 

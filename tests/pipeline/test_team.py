@@ -257,7 +257,7 @@ def _in_training(team: Team, store: Path) -> str:
     """Start the flow `learners` on a store of its own; return its run once it has trained a bit."""
     reply = team.start_run("learners", store=str(store))
     assert reply.status_code == 201, reply.text
-    assert eventually(lambda: list(store.glob(".unfinished/*/weights-*")), 90), team.logs()
+    assert eventually(lambda: list(store.glob(".unfinished/*/weights-*")), 240), team.logs()
     return str(reply.json()["id"])
 
 
