@@ -2,7 +2,7 @@
 
 import hashlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ from flowers17.seeds import generator
 Model = Callable[[Any], Any]
 
 PIXELS_AT_ONCE = 2**19
-MOST_AT_ONCE = 128
+MOST_AT_ONCE = 256
 TOLERANCE = 1e-3
 
 
@@ -106,11 +106,19 @@ def probabilities(model: Model, images: np.ndarray) -> np.ndarray:
 def in_batches(function: Callable[..., np.ndarray], images: np.ndarray, *more: Any) -> np.ndarray:
     """Return a function's values for n images and what goes with them: (n, …).
 
-    It is called with batches of one size, the last filled up with zeros. The size depends only on
-    the images' height and width.
+    It is called with batches of one size, as `batches` makes them.
     """
-    size = batch_size(images.shape)
-    found = []
+    return np.concatenate([function(*parts)[:n] for n, parts in batches(images, *more)])
+
+
+def batches(
+    images: np.ndarray, *more: np.ndarray, most: int = MOST_AT_ONCE
+) -> Iterator[tuple[int, list[np.ndarray]]]:
+    """Yield images and what goes with them in batches of one size, with how many of each count.
+
+    The last is filled up with zeros. most: as of `batch_size`.
+    """
+    size = batch_size(images.shape, most)
     for start in range(0, len(images), size):
         parts = [one[start : start + size] for one in (images, *more)]
         n = len(parts[0])
@@ -119,18 +127,19 @@ def in_batches(function: Callable[..., np.ndarray], images: np.ndarray, *more: A
                 np.concatenate([one, np.zeros((size - n, *one.shape[1:]), one.dtype)])
                 for one in parts
             ]
-        found.append(function(*parts)[:n])
-    return np.concatenate(found)
+        yield n, parts
 
 
-def batch_size(shape: tuple[int, ...]) -> int:
-    """Return how many images (n, h, w, c) are computed at once.
+def batch_size(shape: tuple[int, ...], most: int = MOST_AT_ONCE) -> int:
+    """Return how many images (n, h, w, c) are computed at once, from height and width alone.
+
+    most: of small images, a power of 2.
 
     >>> batch_size((1, 28, 28, 1)), batch_size((500, 128, 128, 3)), batch_size((9, 224, 224, 3))
-    (128, 32, 8)
+    (256, 32, 8)
     """
     fitting = max(8, PIXELS_AT_ONCE // (shape[1] * shape[2]))
-    return int(min(MOST_AT_ONCE, 2 ** int(math.log2(fitting))))
+    return int(min(most, 2 ** int(math.log2(fitting))))
 
 
 def own_generator(seed: int, image: np.ndarray, *role: str | int) -> np.random.Generator:

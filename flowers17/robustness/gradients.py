@@ -10,10 +10,12 @@ from typing import Any, Literal
 import keras
 import numpy as np
 
-from flowers17.robustness.base import Model, in_batches
+from flowers17.robustness.base import MOST_AT_ONCE, Model, batches
 from flowers17.robustness.logits import logits_of
 
 Value = Literal["cross_entropy", "log_odds", "logit"]
+# (images, one-hot) → the gradients of a value and the logits that it was taken of.
+Both = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 FAR = 1e9
 
@@ -27,11 +29,21 @@ def loss_gradients(model: Model, images: np.ndarray, labels: np.ndarray) -> np.n
     instead: cross-entropy's divided by 1 - p, which has the same direction and does not vanish.
     Raises InvalidInput if the model cannot be followed.
     """
-    found = _gradients("cross_entropy", model, images, labels)
+    return loss_gradients_and_logits(model, images, labels)[0]
+
+
+def loss_gradients_and_logits(
+    model: Model, images: np.ndarray, labels: np.ndarray, *, most: int = MOST_AT_ONCE
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return what `loss_gradients` does, and the logits that they were taken of.
+
+    most: how many small images are computed at once. Returns float32 (n, h, w, c) and (n, k).
+    """
+    found, logits = _gradients("cross_entropy", model, images, labels, most)
     lost = np.flatnonzero(~found.any(axis=(1, 2, 3)))
     if lost.size:
-        found[lost] = _gradients("log_odds", model, images[lost], labels[lost])
-    return found
+        found[lost], _ = _gradients("log_odds", model, images[lost], labels[lost], most)
+    return found, logits
 
 
 def class_gradients(model: Model, images: np.ndarray, classes: np.ndarray) -> np.ndarray:
@@ -39,14 +51,21 @@ def class_gradients(model: Model, images: np.ndarray, classes: np.ndarray) -> np
 
     classes: int (n,). Raises InvalidInput if the model cannot be followed.
     """
-    return _gradients("logit", model, images, classes)
+    return _gradients("logit", model, images, classes)[0]
 
 
-def jacobian(model: Model, images: np.ndarray) -> np.ndarray:
-    """Return the gradients of all logits: float32 (n, n_classes, h, w, c), class by class."""
+def jacobian_and_logits(
+    model: Model, images: np.ndarray, *, most: int = MOST_AT_ONCE
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the gradients of all logits, and the logits.
+
+    most: how many small images are computed at once.
+    Returns float32 (n, k, h, w, c), class by class, and (n, k).
+    """
     n_classes = logits_of(model, images.shape[1:]).output_shape[-1]
     every = [np.full(len(images), one, np.int64) for one in range(n_classes)]
-    return np.stack([class_gradients(model, images, one) for one in every], axis=1)
+    found = [_gradients("logit", model, images, one, most) for one in every]
+    return np.stack([gradients for gradients, _ in found], axis=1), found[0][1]
 
 
 def gradient_function(model: keras.Model) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
@@ -56,14 +75,23 @@ def gradient_function(model: keras.Model) -> Callable[[np.ndarray, np.ndarray], 
     batch at once, whatever its size, with the weights that the model has by then.
     Raises InvalidInput if the model cannot be followed.
     """
-    return _compiled("cross_entropy", logits_of(model, model.input_shape[1:]))
+    both = _compiled("cross_entropy", logits_of(model, model.input_shape[1:]))
+    return lambda images, targets: both(images, targets)[0]
 
 
-def _gradients(value: Value, model: Model, images: np.ndarray, classes: np.ndarray) -> np.ndarray:
+def _gradients(
+    value: Value,
+    model: Model,
+    images: np.ndarray,
+    classes: np.ndarray,
+    most: int = MOST_AT_ONCE,
+) -> tuple[np.ndarray, np.ndarray]:
     logits = logits_of(model, images.shape[1:])
-    gradient = _compiled(value, logits)
-    eye = np.eye(logits.output_shape[-1], dtype=np.float32)
-    return np.array(in_batches(gradient, images, eye[classes]), np.float32)
+    both = _compiled(value, logits)
+    chosen = np.eye(logits.output_shape[-1], dtype=np.float32)[classes]
+    found = [[one[:n] for one in both(*parts)] for n, parts in batches(images, chosen, most=most)]
+    gradients, said = (np.concatenate(one) for one in zip(*found, strict=True))
+    return gradients, said
 
 
 def _total(value: Value, logits: Any, chosen: Any) -> Any:
@@ -79,8 +107,8 @@ def _total(value: Value, logits: Any, chosen: Any) -> Any:
 
 
 @lru_cache(maxsize=12)
-def _compiled(value: Value, logits: keras.Model) -> Callable[..., np.ndarray]:
-    """Return the function (images, one-hot) → gradients of one backend.
+def _compiled(value: Value, logits: keras.Model) -> Both:
+    """Return the function of one backend.
 
     The last few are kept, with their models: compiling takes longer than many a gradient.
     """
@@ -89,51 +117,54 @@ def _compiled(value: Value, logits: keras.Model) -> Callable[..., np.ndarray]:
     )
 
 
-def _tensorflow(value: Value, logits: keras.Model) -> Callable[..., np.ndarray]:
+def _tensorflow(value: Value, logits: keras.Model) -> Both:
     import tensorflow as tf
 
     @tf.function
-    def gradient(images: Any, chosen: Any) -> Any:
+    def both(images: Any, chosen: Any) -> tuple[Any, Any]:
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(images)
-            total = _total(value, logits(images, training=False), chosen)
-        return tape.gradient(total, images, unconnected_gradients="zero")
+            said = logits(images, training=False)
+            total = _total(value, said, chosen)
+        return tape.gradient(total, images, unconnected_gradients="zero"), tf.cast(said, tf.float32)
 
-    def values(images: np.ndarray, chosen: np.ndarray) -> np.ndarray:
-        found: np.ndarray = gradient(tf.constant(images), tf.constant(chosen)).numpy()
-        return found
+    def values(images: np.ndarray, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        gradient, said = both(tf.constant(images), tf.constant(chosen))
+        return gradient.numpy(), said.numpy()
 
     return values
 
 
-def _jax(value: Value, logits: keras.Model) -> Callable[..., np.ndarray]:
+def _jax(value: Value, logits: keras.Model) -> Both:
     import jax
 
-    def total(images: Any, chosen: Any, weights: Any, state: Any) -> Any:
+    def total(images: Any, chosen: Any, weights: Any, state: Any) -> tuple[Any, Any]:
         said, _ = logits.stateless_call(weights, state, images, training=False)
-        return _total(value, said, chosen)
+        return _total(value, said, chosen), keras.ops.cast(said, "float32")
 
-    gradient = jax.jit(jax.grad(total))
+    both = jax.jit(jax.grad(total, has_aux=True))
 
-    def values(images: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    def values(images: np.ndarray, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         weights = [one.value for one in logits.trainable_variables]
         state = [one.value for one in logits.non_trainable_variables]
-        return np.asarray(gradient(images, chosen, weights, state))
+        gradient, said = both(images, chosen, weights, state)
+        return np.asarray(gradient), np.asarray(said)
 
     return values
 
 
-def _torch(value: Value, logits: keras.Model) -> Callable[..., np.ndarray]:
+def _torch(value: Value, logits: keras.Model) -> Both:
     import torch
 
-    def values(images: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    def values(images: np.ndarray, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         with torch.enable_grad():
             given = keras.ops.convert_to_tensor(images).detach().clone().requires_grad_(True)
             said = logits(given, training=False)
             total = _total(value, said, keras.ops.convert_to_tensor(chosen))
-            if not total.requires_grad:
-                return np.zeros_like(images)
-            (gradient,) = torch.autograd.grad(total, given, allow_unused=True)
-        return np.zeros_like(images) if gradient is None else gradient.cpu().numpy()
+            gradient = None
+            if total.requires_grad:
+                (gradient,) = torch.autograd.grad(total, given, allow_unused=True)
+        found = np.zeros_like(images) if gradient is None else gradient.cpu().numpy()
+        return found, said.detach().float().cpu().numpy()
 
     return values

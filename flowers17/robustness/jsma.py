@@ -14,11 +14,12 @@ from flowers17.robustness.base import (
     probabilities,
     result,
 )
-from flowers17.robustness.gradients import jacobian, loss_gradients
+from flowers17.robustness.gradients import jacobian_and_logits, loss_gradients_and_logits
 
 Variant = Literal["pairwise", "single"]
 
 NONE = -1
+AT_ONCE = 64  # small images: each is done after steps of its own, and its place is still computed
 BLOCK = 512  # members of a pair compared with all others at a time
 
 
@@ -42,7 +43,8 @@ def jsma(
     disfavour the other classes together, the one with the largest product, and gives an image up
     that has none. "single" takes the two largest gradients of the target's log-probability,
     whatever their sign, and one where only one more feature may change.
-    n_gradients: an image's backward passes, one for each class and step if pairwise.
+    n_queries: an image's steps and one. n_gradients: its backward passes, one a step and one that
+    finds it done; as many for each class if pairwise.
     Raises InvalidInput for images, targets, theta, gamma or variant out of range.
     Source: Papernot et al. 2016, arXiv:1511.07528, equations 8 and 9, algorithms 2 and 3.
     """
@@ -54,7 +56,6 @@ def jsma(
     made = images.reshape(n_images, -1).copy()
     changed = np.zeros(made.shape, bool)
     most = math.floor(gamma * made.shape[1])
-    after = before.copy()
     n_queries = np.ones(n_images, np.int64)
     n_gradients = np.zeros(n_images, np.int64)
     going = np.flatnonzero(before.argmax(axis=1) != targets)
@@ -68,31 +69,26 @@ def jsma(
             break
         now = made[going].reshape(-1, *images.shape[1:])
         if variant == "single":
-            slopes = -loss_gradients(model, now, targets[going]).reshape(len(going), -1)
-            picks = largest_two(np.sign(theta) * slopes, free, changed[going], room)
+            slopes, logits = loss_gradients_and_logits(model, now, targets[going], most=AT_ONCE)
+            slopes = -np.sign(theta) * slopes.reshape(len(going), -1)
+            picks = largest_two(slopes, free, changed[going], room)
             n_gradients[going] += 1
         else:
-            by_class = jacobian(model, now).reshape(len(going), n_classes, -1)
-            gains = np.sign(theta) * by_class[np.arange(len(going)), targets[going]]
-            harms = gains - np.sign(theta) * by_class.sum(axis=1)
-            picks = np.array(
-                [
-                    salient_pair(*row)
-                    for row in zip(gains, harms, free, changed[going], room, strict=True)
-                ]
-            )
+            by_class, logits = jacobian_and_logits(model, now, most=AT_ONCE)
+            by_class = np.sign(theta) * by_class.reshape(len(going), n_classes, -1)
+            gains = by_class[np.arange(len(going)), targets[going]]
+            rows = zip(gains, gains - by_class.sum(axis=1), free, changed[going], room, strict=True)
+            picks = np.array([salient_pair(*row) for row in rows])
             n_gradients[going] += n_classes
-        found = picks[:, 0] != NONE
+        found = (picks[:, 0] != NONE) & (logits.argmax(axis=1) != targets[going])
         going, picks = going[found], picks[found]
         for pick in picks.T:
             rows, features = going[pick != NONE], pick[pick != NONE]
             made[rows, features] = np.clip(made[rows, features] + np.float32(theta), 0, 1)
             changed[rows, features] = True
-        if len(going):
-            after[going] = probabilities(model, made[going].reshape(-1, *images.shape[1:]))
-            n_queries[going] += 1
-            going = going[after[going].argmax(axis=1) != targets[going]]
+        n_queries[going] += 1
     adversarial = made.reshape(images.shape)
+    after = probabilities(model, adversarial)
     return result(images, adversarial, None, targets, before, after, n_queries, n_gradients)
 
 

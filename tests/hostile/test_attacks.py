@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from flowers17.errors import InvalidInput
+from flowers17.robustness.base import MOST_AT_ONCE
 from flowers17.robustness.fgsm import fgsm
 from flowers17.robustness.noise import random_noise
 from flowers17.robustness.pgd import pgd
@@ -140,10 +141,10 @@ def _ending(activation: str | None, units: int = 3) -> keras.Model:
     [
         (_ending(None), "let it end in a softmax"),
         (_ending("sigmoid"), "let it end in a softmax"),
-        (_ending("softmax", units=1), r"two classes or more, got shape \(128, 1\)"),
+        (_ending("softmax", units=1), rf"two classes or more, got shape \({MOST_AT_ONCE}, 1\)"),
         (lambda x: np.full((len(x), 3), np.nan), "got values from nan"),
-        (lambda x: np.full((len(x) - 1, 3), 1 / 3), r"got shape \(127, 3\)"),
-        (lambda x: np.ones(len(x)), r"got shape \(128,\)"),
+        (lambda x: np.full((len(x) - 1, 3), 1 / 3), rf"got shape \({MOST_AT_ONCE - 1}, 3\)"),
+        (lambda x: np.ones(len(x)), rf"got shape \({MOST_AT_ONCE},\)"),
         (lambda x: np.tile([1.5, -0.5], (len(x), 1)), "got values from -0.5"),
     ],
 )

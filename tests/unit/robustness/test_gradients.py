@@ -7,7 +7,12 @@ import keras
 import numpy as np
 import pytest
 
-from flowers17.robustness.gradients import class_gradients, jacobian, loss_gradients
+from flowers17.robustness.gradients import (
+    class_gradients,
+    jacobian_and_logits,
+    loss_gradients,
+    loss_gradients_and_logits,
+)
 from flowers17.robustness.logits import logits_of
 from tests.unit.robustness import made_models
 from tests.unit.robustness.made_models import N_CLASSES, SHAPE, images, linear, weights
@@ -45,8 +50,18 @@ def test_a_class_gradient_of_a_linear_model_is_its_column(ending: str) -> None:
 
 
 def test_a_jacobian_of_a_linear_model_is_its_weights() -> None:
-    found = jacobian(linear(), images(4))
+    x = images(4)
+    found, logits = jacobian_and_logits(linear(), x)
     assert found.tolist() == [weights().T.reshape(N_CLASSES, *SHAPE).tolist()] * 4
+    np.testing.assert_allclose(logits, x.reshape(4, -1) @ weights(), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("most", [4, 256])
+def test_the_logits_that_come_with_gradients_are_those_of_the_images(most: int) -> None:
+    x = images(10)
+    found, logits = loss_gradients_and_logits(linear(), x, LABELS, most=most)
+    np.testing.assert_allclose(logits, x.reshape(10, -1) @ weights(), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(found, made_models.linear_gradient(x, LABELS), rtol=2e-4, atol=2e-6)
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
