@@ -31,7 +31,7 @@ Given = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 N_CLASSES, GAMMA, EPSILON = 10, 0.145, 0.25
 LENET = LearnerDefinition(name="small", blocks=((16,), (32,)), dense=128)
-VGG = LearnerDefinition(name="small-colour", blocks=((32, 32), (64, 64), (128,)), dense=128)
+VGG = LearnerDefinition(name="small-colour", blocks=((16, 16), (32, 32), (64,)), dense=128)
 QUICK = RecipeSettings(
     epochs=10, batch_size=64, learning_rate=0.05, momentum=0.9, schedule="one-cycle"
 )
