@@ -96,22 +96,20 @@ def differing(found: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
         "seeds": "seeds",
         "stages": "settings of stages",
     }
-    lines = [
+    return [
         (title, _by_stages(found[name]) if isinstance(found[name], dict) else list(found[name]))
         for name, title in titles.items()
     ]
-    alone = {"stages only before": found["only_before"], "stages only after": found["only_after"]}
-    return [*lines, *((title, list(labels)) for title, labels in alone.items() if labels)]
 
 
 def _show_differences(found: dict[str, Any], out: Console) -> None:
     for title, lines in differing(found):
-        if title.startswith("stages only"):
-            _say(out, f"{title}{few(lines)}")
-            continue
         _say(out, f"{title}: {'these differ' if lines else 'no difference'}")
         for line in lines:
             _say(out, f"  {line}")
+    for name, title in (("only_before", "only before"), ("only_after", "only after")):
+        if found[name]:
+            _say(out, f"stages {title}{few(found[name])}")
     for note in found["notes"]:
         _say(out, note)
 
