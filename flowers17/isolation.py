@@ -1,8 +1,10 @@
 """Building a stage in a process of its own, which ends when its parent does.
 
 A fresh process gives memory back, keeps Keras's process-wide seeds apart, and can be killed when it
-hangs. What it logs and how far it has come are told to the parent through a pipe, in messages that
-can be passed on to another process (`flowers17.cluster`).
+hangs. With TensorFlow on Linux it is forked from one that has imported Keras and done nothing with
+it: seconds of imports are spent once a run, and not once a stage. What a process logs and how far
+it has come are told to the parent through a pipe, in messages that can be passed on to another
+process (`flowers17.cluster`).
 """
 
 import logging
@@ -10,12 +12,14 @@ import multiprocessing
 import os
 import pickle
 import signal
+import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Generator, Iterable
-from contextlib import closing
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from multiprocessing.connection import Connection, wait
+from multiprocessing.context import ForkServerContext, SpawnContext
 from typing import Any
 
 from flowers17.artifacts import Store
@@ -24,7 +28,8 @@ from flowers17.shared.store import open_store
 from flowers17.stages import History, Outcome, Progress, References, Stage, ensure
 
 _SPAWN = multiprocessing.get_context("spawn")
-
+_FORKED = multiprocessing.get_context("forkserver")
+_FORKED.set_forkserver_preload(["flowers17.preloaded"])
 
 Message = tuple[str, Any]  # `progress`, `log`, at last `error` or `outcome`, and what it tells
 
@@ -41,7 +46,7 @@ def ensure_isolated(
     progress: Progress,
     logger: logging.Logger | logging.LoggerAdapter,
 ) -> Outcome:
-    """Return the stage's artifact as `stages.ensure` does, built in a spawned process.
+    """Return the stage's artifact as `stages.ensure` does, built in a process of its own.
 
     Raises what the build raises, ProcessEnded if the process is killed, and StageFailed if it
     outlasts `stage.timeout_s`.
@@ -51,18 +56,20 @@ def ensure_isolated(
 
 
 def messages(stage: Stage, inputs: References, store: Store) -> Generator[Message, None, None]:
-    """Yield what a spawned process tells that builds the stage; closing it ends the process.
+    """Yield what a process tells that builds the stage; closing it ends the process.
 
     Raises ProcessEnded and StageFailed as `ensure_isolated` does.
     """
-    receiver, sender = _SPAWN.Pipe(duplex=False)
-    process = _SPAWN.Process(
+    context = _context()
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(
         target=_child,
-        args=(sender, stage, dict(inputs), store.address),
+        args=(sender, stage, dict(inputs), store.address, dict(os.environ)),
         name=stage.label,
         daemon=True,
     )
-    process.start()
+    with _interrupts_held_back():
+        process.start()
     sender.close()
     deadline = time.monotonic() + stage.timeout_s
     kind = ""
@@ -112,6 +119,25 @@ def outcome_of(
     return outcome
 
 
+def _context() -> ForkServerContext | SpawnContext:
+    """Return how processes begin: forked where the system and the backend bear it."""
+    backend = os.environ.get("KERAS_BACKEND", "tensorflow")
+    return _FORKED if sys.platform == "linux" and backend == "tensorflow" else _SPAWN
+
+
+@contextmanager
+def _interrupts_held_back() -> Iterator[None]:
+    """Let processes that are started inside begin without Ctrl-C, which would find them importing.
+
+    A process of a stage lets them through once it can tell of them.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _ending(exit_code: int | None) -> str:
     if exit_code is not None and exit_code < 0:
         name = signal.Signals(-exit_code).name
@@ -129,8 +155,15 @@ class _PipeHandler(logging.Handler):
         self.tell("log", (record.levelno, record.getMessage()))
 
 
-def _child(sender: Connection, stage: Stage, inputs: References, store: str) -> None:
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+def _child(
+    sender: Connection,
+    stage: Stage,
+    inputs: References,
+    store: str,
+    environment: Mapping[str, str],
+) -> None:
+    os.environ.clear()  # a forked process has what its server began with
+    os.environ.update(environment)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     one_at_a_time = threading.Lock()
 
@@ -146,6 +179,7 @@ def _child(sender: Connection, stage: Stage, inputs: References, store: str) -> 
         tell("progress", (done, total, unit, history) if history else (done, total, unit))
 
     try:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         outcome = ensure(stage, inputs, open_store(store), progress=progress)
     except KeyboardInterrupt:
         tell("error", StageFailed(f"stage {stage.label}: interrupted"))

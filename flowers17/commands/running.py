@@ -2,7 +2,7 @@
 
 import importlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -42,7 +42,7 @@ def run_flow(
     """
     identify(request.settings.dataset.source)  # a wrong one is refused before anything starts
     quiet()
-    with watched(stages_of(flow, request, over), console) as display:
+    with watched(lambda: stages_of(flow, request, over), console) as display:
         function = getattr(importlib.import_module(f"flows.{flow}"), flow)
         results = function(request, over) if over else function(request)
     return {
@@ -52,10 +52,11 @@ def run_flow(
 
 
 @contextmanager
-def watched(stages: Sequence[Stage], console: Console) -> Iterator[StageDisplay]:
+def watched(stages: Callable[[], Sequence[Stage]], console: Console) -> Iterator[StageDisplay]:
     """Let flows that are called inside have a Prefect server, and show how their stages end.
 
-    Uses the server that PREFECT_API_URL or Prefect's profile names, else a private one.
+    Uses the server that PREFECT_API_URL or Prefect's profile names, else a private one. stages:
+    asked for while that one starts, since their modules take seconds to import.
     """
     from flows.local_server import Server
 
@@ -68,8 +69,8 @@ def watched(stages: Sequence[Stage], console: Console) -> Iterator[StageDisplay]
 
         from tasks.engine import VIEW
 
-        for stage in stages:
-            stage.code()  # read while the server starts
+        for stage in stages():
+            stage.code()
         # The store's locks tell which runs died; heartbeats would hold up each flow's end.
         with temporary_settings(
             {PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None, PREFECT_API_URL: server.healthy()}

@@ -40,7 +40,7 @@ def run_sweep(
     from flows.sweep import sweep as run
     from tasks.engine import Absent, StagesFailed
 
-    with watched(in_order([sweep.summary]), console) as display:
+    with watched(lambda: in_order([sweep.summary]), console) as display:
         try:
             results = run(request, over)
         except StagesFailed as problem:

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
+_TEMPORARY = tempfile.TemporaryDirectory(prefix="flowers17-")  # of processes that may be killed
 
 
 def environment(**changes: str) -> dict[str, str]:
     """Return this environment with our modules importable and the given changes."""
-    return {**os.environ, "PYTHONPATH": str(ROOT), **changes}
+    return {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": _TEMPORARY.name, **changes}
 
 
 @contextmanager

@@ -15,7 +15,7 @@ LAYERS = (
     ("flowers17.config", "flowers17.seeds", "flowers17.artifacts"),
     ("flowers17.shared",),
     ("flowers17.profiles", "flowers17.request", "flowers17.stages"),
-    ("flowers17.isolation", "flowers17.plan", "flowers17.cluster"),
+    ("flowers17.preloaded", "flowers17.isolation", "flowers17.plan", "flowers17.cluster"),
     ("flowers17.sweeps",),
     ("flowers17.data",),
     ("flowers17.learners", "flowers17.transfer"),
@@ -38,6 +38,7 @@ LIBRARY = (
 MACHINERY = (
     "flowers17.sweeps",
     "flowers17.stages",
+    "flowers17.preloaded",
     "flowers17.isolation",
     "flowers17.cluster",
     "flowers17.plan",

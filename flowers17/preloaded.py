@@ -1,0 +1,26 @@
+"""What processes of stages are forked with (`flowers17.isolation`): imported, but not yet used.
+
+Nothing may be computed here: threads, a GPU's context or a random state would not outlast a fork.
+"""
+
+import os
+import threading
+from contextlib import suppress
+
+
+def _end_with(parent: int, imported: threading.Event) -> None:
+    """End this process with its parent, which it is told of otherwise only once it can fork."""
+    while not imported.wait(0.1):
+        if os.getppid() != parent:
+            os._exit(1)
+
+
+_imported = threading.Event()
+_watching = threading.Thread(target=_end_with, args=(os.getppid(), _imported), daemon=True)
+_watching.start()
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # read when TensorFlow is imported
+with suppress(Exception):  # a stage that needs it tells what is wrong
+    import keras  # noqa: F401
+    import sklearn.linear_model  # noqa: F401
+_imported.set()
+_watching.join()
