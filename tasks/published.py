@@ -52,7 +52,7 @@ class ProgressArtifact:
     def __call__(self, done: int, total: int, unit: str, history: History | None = None) -> None:
         if history and time.monotonic() - self._last_picture >= SECONDS_BETWEEN_PICTURES:
             self._last_picture = time.monotonic()
-            from flowers17.reporting.learning_curves import curves_svg
+            from flowers17.reporting.learners.curves import curves_svg
 
             picture = curves_svg(history, self.label).encode()
             name = f"learning curves {self.label}"

@@ -27,7 +27,7 @@ def stage(flow: str, combinations: Sequence[Combination], studies: Sequence[Stag
 
 def build(job: Job) -> Mapping[str, Any]:
     """Write the summary's files."""
-    from flowers17.reporting.sweep_summary import SweptStudy, combination_rows, csv_rows, summary
+    from flowers17.reporting.studies.sweeps import SweptStudy, combination_rows, csv_rows, summary
 
     if not job.inputs:
         raise StageFailed("expected the study of at least one combination, found none")

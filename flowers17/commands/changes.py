@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from flowers17.plan import differences
-from flowers17.reporting.studies import Manifest, Study
+from flowers17.reporting.studies.records import Manifest, Study
 
 Grouped = dict[str, list[str]]
 Pairs = Mapping[str, tuple[Manifest, Manifest]]

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from flowers17.commands.changes import changes
 from flowers17.errors import ArtifactMissing
-from flowers17.reporting.studies import Study, named_study, newest, studies_in
+from flowers17.reporting.studies.records import Study, named_study, newest, studies_in
 
 
 def chosen(before: str | None, after: str | None, store: Path | str) -> tuple[Study, Study]:
@@ -42,8 +42,8 @@ def compared(before: Study, after: Study) -> dict[str, Any]:
 
     Raises what `Study.results` and `paired_tests` raise.
     """
-    from flowers17.reporting.comparison import compared_tables
-    from flowers17.reporting.paired_comparison import paired_tests
+    from flowers17.reporting.studies.comparison import compared_tables
+    from flowers17.reporting.studies.paired import paired_tests
 
     tables = compared_tables(before.results, after.results)
     paired = paired_tests(before, after)

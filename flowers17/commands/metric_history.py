@@ -9,7 +9,7 @@ from rich.table import Table
 from flowers17.commands.changes import changes_by_manifests, in_short
 from flowers17.commands.comparing import described, difference_text, number_text
 from flowers17.errors import InvalidInput
-from flowers17.reporting.studies import Study, newest, studies_in
+from flowers17.reporting.studies.records import Study, newest, studies_in
 
 
 def history(metric: str, store: Path | str) -> list[dict[str, Any]]:

@@ -16,7 +16,7 @@ from time import strptime
 from typing import TYPE_CHECKING, Any
 
 from flowers17.errors import InvalidInput, TrackingFailed
-from flowers17.reporting.studies import Manifest, Study, named_study, newest, studies_in
+from flowers17.reporting.studies.records import Manifest, Study, named_study, newest, studies_in
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -11,7 +11,7 @@ from flowers17.artifacts import Reference, short_name
 from flowers17.commands.comparing import number_text
 from flowers17.commands.running import quiet, watched
 from flowers17.data.source import identify
-from flowers17.reporting.sweep_summary import EVERY
+from flowers17.reporting.studies.sweeps import EVERY
 from flowers17.request import StudyRequest
 from flowers17.shared.store import open_store
 from flowers17.stages import in_order

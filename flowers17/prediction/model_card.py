@@ -6,7 +6,7 @@ from typing import Any
 from flowers17.artifacts import short_name
 from flowers17.prediction.exporting import INPUT, OUTPUT, Checked
 from flowers17.prediction.model_facts import Facts
-from flowers17.reporting.feature_tables import interval_text
+from flowers17.reporting.features.tables import interval_text
 from flowers17.reporting.lineage import duration_text
 
 _KINDS = {

@@ -6,31 +6,31 @@ from dataclasses import dataclass
 from flowers17.artifacts import Reference
 from flowers17.config import CombinationSettings, FeatureMapSettings
 from flowers17.reporting.collect import ReportInputs
-from flowers17.reporting.ensemble_cells import capital, ensemble_title, is_the_studys, mains
-from flowers17.reporting.ensemble_cells import comparable as comparable_ensemble
-from flowers17.reporting.ensemble_cells import method_title as ensemble_method
-from flowers17.reporting.ensemble_cells import tag_of as ensemble_tag
-from flowers17.reporting.ensemble_paired_tables import best_ensemble
-from flowers17.reporting.feature_tables import (
+from flowers17.reporting.ensembles.cells import capital, ensemble_title, is_the_studys, mains
+from flowers17.reporting.ensembles.cells import comparable as comparable_ensemble
+from flowers17.reporting.ensembles.cells import method_title as ensemble_method
+from flowers17.reporting.ensembles.cells import tag_of as ensemble_tag
+from flowers17.reporting.ensembles.paired import best_ensemble
+from flowers17.reporting.features.tables import (
     best_over_repeats,
     evaluation_title,
     trained_tag,
     verdict_of,
 )
-from flowers17.reporting.finetuning_cells import (
+from flowers17.reporting.finetuning.cells import (
     best_of_table_9,
     network_title,
     on_the_reports_split,
     tag_of,
 )
-from flowers17.reporting.finetuning_cells import (
+from flowers17.reporting.finetuning.cells import (
     comparable as comparable_tuning,
 )
-from flowers17.reporting.finetuning_own_tables import best_tuned_over_clean
-from flowers17.reporting.finetuning_records import FineTuning
-from flowers17.reporting.learner_cells import comparable as comparable_training
-from flowers17.reporting.learner_cells import number_cell, training_title
-from flowers17.reporting.learner_tables import best_over_clean
+from flowers17.reporting.finetuning.own import best_tuned_over_clean
+from flowers17.reporting.finetuning.records import FineTuning
+from flowers17.reporting.learners.cells import comparable as comparable_training
+from flowers17.reporting.learners.cells import number_cell, training_title
+from flowers17.reporting.learners.tables import best_over_clean
 from flowers17.reporting.metrics import Interval, MeanSpread
 from flowers17.reporting.records import Score, Training
 from flowers17.reporting.reference import (

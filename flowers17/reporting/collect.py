@@ -14,9 +14,9 @@ import numpy as np
 from flowers17.artifacts import Artifact, sha256_of
 from flowers17.config import CombinationSettings, FeatureMapSettings, StudySettings
 from flowers17.errors import InvalidInput
-from flowers17.reporting.attack_records import Attack, Transfer, attack_of, transfer_of
-from flowers17.reporting.ensemble_records import Ensemble, checked, in_pairs
-from flowers17.reporting.finetuning_records import FineTuning, fine_tuning
+from flowers17.reporting.attacks.records import Attack, Transfer, attack_of, transfer_of
+from flowers17.reporting.ensembles.records import Ensemble, checked, in_pairs
+from flowers17.reporting.finetuning.records import FineTuning, fine_tuning
 from flowers17.reporting.records import (
     Evaluation,
     FeatureMap,

@@ -9,9 +9,9 @@ from markupsafe import Markup
 
 from flowers17.reporting.best_table import best_tuned
 from flowers17.reporting.collect import ReportInputs
-from flowers17.reporting.ensemble_cells import capital, ensemble_title, split_title, tag_of
-from flowers17.reporting.ensemble_paired_tables import best_ensemble
-from flowers17.reporting.feature_tables import (
+from flowers17.reporting.ensembles.cells import capital, ensemble_title, split_title, tag_of
+from flowers17.reporting.ensembles.paired import best_ensemble
+from flowers17.reporting.features.tables import (
     best_over_repeats,
     evaluation_title,
     interval_text,
@@ -19,8 +19,8 @@ from flowers17.reporting.feature_tables import (
 )
 from flowers17.reporting.figures import Figure
 from flowers17.reporting.html import environment
-from flowers17.reporting.learner_cells import training_title
-from flowers17.reporting.learner_tables import best_over_clean, best_trained
+from flowers17.reporting.learners.cells import training_title
+from flowers17.reporting.learners.tables import best_over_clean, best_trained
 from flowers17.reporting.lineage import anchor_of, lineages
 from flowers17.reporting.reference import (
     BEST_OF_TABLE_8,

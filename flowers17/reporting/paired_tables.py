@@ -1,7 +1,7 @@
 """Table 8c: each classifier against the best, image by image."""
 
 from flowers17.reporting.collect import ReportInputs
-from flowers17.reporting.feature_tables import evaluation_title, trained_tag
+from flowers17.reporting.features.tables import evaluation_title, trained_tag
 from flowers17.reporting.metrics import holm, mcnemar
 from flowers17.reporting.records import Evaluation, Score
 from flowers17.reporting.tables import Cell, Column, Row, Table

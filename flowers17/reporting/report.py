@@ -4,39 +4,39 @@ from pathlib import Path
 from typing import Any
 
 from flowers17.artifacts import canonical_json
-from flowers17.reporting.attack_figures import attack_figures
-from flowers17.reporting.attack_tables import attack_tables
+from flowers17.reporting.attacks.defences import defence_tables
+from flowers17.reporting.attacks.figures import attack_figures
+from flowers17.reporting.attacks.poisoning import poisoning_tables
+from flowers17.reporting.attacks.tables import attack_tables
 from flowers17.reporting.collect import ReportInputs
 from flowers17.reporting.confusion_figures import confusion_matrix
 from flowers17.reporting.data_tables import classes_table, datasheet_table, duplicates_table
-from flowers17.reporting.defence_tables import defence_tables
-from flowers17.reporting.ensemble_calibration import reliability_figures
-from flowers17.reporting.ensemble_confusions import confused_pairs, confusion_matrices
-from flowers17.reporting.ensemble_figures import forward_passes, importance_figures
-from flowers17.reporting.ensemble_paired_tables import best_ensemble
-from flowers17.reporting.ensemble_tables import ensemble_tables
-from flowers17.reporting.feature_figures import forward_pass, overview
-from flowers17.reporting.feature_tables import (
+from flowers17.reporting.ensembles.calibration import reliability_figures
+from flowers17.reporting.ensembles.confusions import confused_pairs, confusion_matrices
+from flowers17.reporting.ensembles.figures import forward_passes, importance_figures
+from flowers17.reporting.ensembles.paired import best_ensemble
+from flowers17.reporting.ensembles.tables import ensemble_tables
+from flowers17.reporting.features.figures import forward_pass, overview
+from flowers17.reporting.features.tables import (
     best_over_repeats,
     beyond_table,
     classifiers_table,
     extractors_table,
 )
 from flowers17.reporting.figures import Figure, class_counts, one_image_a_class
-from flowers17.reporting.finetuning_cells import best_of_table_9
-from flowers17.reporting.finetuning_figures import tuned_curves, tuned_forward_pass
-from flowers17.reporting.finetuning_own_tables import best_tuned_over_clean
-from flowers17.reporting.finetuning_tables import fine_tuning_tables
-from flowers17.reporting.learner_figures import (
+from flowers17.reporting.finetuning.cells import best_of_table_9
+from flowers17.reporting.finetuning.figures import tuned_curves, tuned_forward_pass
+from flowers17.reporting.finetuning.own import best_tuned_over_clean
+from flowers17.reporting.finetuning.tables import fine_tuning_tables
+from flowers17.reporting.learners.figures import (
     augmentation_examples,
     augmented_curves,
     own_curves,
     plain_curves,
 )
-from flowers17.reporting.learner_tables import best_over_clean, best_trained, learner_tables
+from flowers17.reporting.learners.tables import best_over_clean, best_trained, learner_tables
 from flowers17.reporting.page import page
 from flowers17.reporting.paired_tables import paired_table
-from flowers17.reporting.poisoning_tables import poisoning_tables
 from flowers17.reporting.reference import PartName
 from flowers17.reporting.results import results
 from flowers17.reporting.tables import Table, csv_text

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from flowers17.cli import main
-from flowers17.reporting.studies import studies_in
+from flowers17.reporting.studies.records import studies_in
 from tests.support.serving import SMALL
 from tests.support.toy import number
 from tests.support.toy_flow import run

@@ -12,7 +12,7 @@ import pytest
 from flowers17.artifacts import Reference, Store
 from flowers17.cli import main
 from flowers17.profiles import PROFILES
-from flowers17.reporting.studies import studies_in
+from flowers17.reporting.studies.records import studies_in
 from flowers17.stages import Stage, ensure
 from tests.support.made_studies import SETTINGS, made_study, row
 from tests.support.processes import output_of

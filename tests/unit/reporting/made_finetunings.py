@@ -14,7 +14,7 @@ from flowers17.config import (
     StudySettings,
 )
 from flowers17.reporting.collect import ReportInputs
-from flowers17.reporting.finetuning_records import Phase
+from flowers17.reporting.finetuning.records import Phase
 
 from .made_trainings import history
 from .maker import Maker

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from flowers17.errors import InvalidInput
-from flowers17.reporting.attack_tables import attack_tables
+from flowers17.reporting.attacks.tables import attack_tables
 from flowers17.reporting.collect import ReportInputs
 from flowers17.reporting.page import in_order
 from flowers17.reporting.report import all_figures, all_tables, write_report

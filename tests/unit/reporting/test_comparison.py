@@ -10,9 +10,9 @@ import pytest
 
 from flowers17.artifacts import Store
 from flowers17.errors import ArtifactDamaged, ArtifactMissing, InvalidInput
-from flowers17.reporting.comparison import Metric, TableComparison, compared_tables
-from flowers17.reporting.paired_comparison import PairedTests, paired_tests
-from flowers17.reporting.studies import named_study, studies_in
+from flowers17.reporting.studies.comparison import Metric, TableComparison, compared_tables
+from flowers17.reporting.studies.paired import PairedTests, paired_tests
+from flowers17.reporting.studies.records import named_study, studies_in
 from tests.support.made_studies import FOLD, made_study, results, row
 from tests.support.stores import publish
 

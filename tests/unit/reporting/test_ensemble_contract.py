@@ -9,10 +9,10 @@ from flowers17.ensemble.calibration import expected_calibration_error, tempered
 from flowers17.ensemble.predictions import Predictions
 from flowers17.ensemble.stacking import Stacked, stacked
 from flowers17.reporting.collect import ReportInputs
-from flowers17.reporting.ensemble_cells import mains
-from flowers17.reporting.ensemble_importance_tables import impurity_sums
-from flowers17.reporting.ensemble_paired_tables import comparison
-from flowers17.reporting.ensemble_tables import ensemble_tables
+from flowers17.reporting.ensembles.cells import mains
+from flowers17.reporting.ensembles.importances import impurity_sums
+from flowers17.reporting.ensembles.paired import comparison
+from flowers17.reporting.ensembles.tables import ensemble_tables
 from flowers17.reporting.report import write_report
 
 from .made_ensembles import STUDYS, described_members

@@ -12,8 +12,8 @@ from PIL import Image
 
 from flowers17.artifacts import canonical_json
 from flowers17.reporting.collect import ReportInputs
-from flowers17.reporting.ensemble_confusions import confused_pairs
-from flowers17.reporting.ensemble_figures import importance_figures
+from flowers17.reporting.ensembles.confusions import confused_pairs
+from flowers17.reporting.ensembles.figures import importance_figures
 from flowers17.reporting.figures import Figure
 from flowers17.reporting.page import behind
 from flowers17.reporting.report import all_figures, all_tables

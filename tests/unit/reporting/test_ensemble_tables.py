@@ -8,17 +8,17 @@ import pytest
 from flowers17.artifacts import canonical_json
 from flowers17.errors import InvalidInput
 from flowers17.reporting.collect import ReportInputs
-from flowers17.reporting.ensemble_accuracy_tables import AS_THE_STUDY, accuracy_tables
-from flowers17.reporting.ensemble_calibration import calibration_table
-from flowers17.reporting.ensemble_importance_tables import classes_table, importances_table
-from flowers17.reporting.ensemble_leak_tables import finding, leak_tables
-from flowers17.reporting.ensemble_member_tables import members_table
-from flowers17.reporting.ensemble_paired_tables import (
+from flowers17.reporting.ensembles.accuracy import AS_THE_STUDY, accuracy_tables
+from flowers17.reporting.ensembles.calibration import calibration_table
+from flowers17.reporting.ensembles.importances import classes_table, importances_table
+from flowers17.reporting.ensembles.leaks import finding, leak_tables
+from flowers17.reporting.ensembles.members import members_table
+from flowers17.reporting.ensembles.paired import (
     best_ensemble,
     comparison,
     ensemble_paired_table,
 )
-from flowers17.reporting.ensemble_tables import ensemble_tables
+from flowers17.reporting.ensembles.tables import ensemble_tables
 from flowers17.reporting.metrics import (
     accuracy_interval,
     difference_interval,

@@ -7,7 +7,7 @@ import pytest
 
 from flowers17.config import HeadSettings
 from flowers17.reporting.collect import ReportInputs
-from flowers17.reporting.finetuning_figures import tuned_curves, tuned_forward_pass
+from flowers17.reporting.finetuning.figures import tuned_curves, tuned_forward_pass
 from flowers17.reporting.page import behind
 from flowers17.reporting.report import write_report
 

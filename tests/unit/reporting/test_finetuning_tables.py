@@ -10,14 +10,14 @@ from flowers17.config import HeadSettings
 from flowers17.errors import InvalidInput
 from flowers17.reporting.best_table import best_table
 from flowers17.reporting.collect import ReportInputs
-from flowers17.reporting.finetuning_own_tables import (
+from flowers17.reporting.finetuning.own import (
     best_tuned_over_clean,
     tuned_splits_table,
     tuned_table,
 )
-from flowers17.reporting.finetuning_paired_tables import tuned_paired_table
-from flowers17.reporting.finetuning_seeds_table import seeds_table
-from flowers17.reporting.finetuning_tables import fine_tuning_tables, phases_table
+from flowers17.reporting.finetuning.paired import tuned_paired_table
+from flowers17.reporting.finetuning.seeds import seeds_table
+from flowers17.reporting.finetuning.tables import fine_tuning_tables, phases_table
 from flowers17.reporting.metrics import accuracy_interval, holm, mean_difference, mean_spread
 from flowers17.reporting.page import highlights
 from flowers17.reporting.reference import TABLE_9

@@ -11,7 +11,7 @@ from PIL import Image
 
 from flowers17.reporting.collect import ReportInputs
 from flowers17.reporting.figures import Figure
-from flowers17.reporting.learner_figures import (
+from flowers17.reporting.learners.figures import (
     augmentation_examples,
     augmented_curves,
     own_curves,

@@ -11,8 +11,9 @@ import pytest
 from flowers17.artifacts import canonical_json
 from flowers17.config import LearnersSettings, RecipeSettings
 from flowers17.reporting.collect import ReportInputs
-from flowers17.reporting.learner_cells import comparable, training_title
-from flowers17.reporting.learner_tables import (
+from flowers17.reporting.learners.cells import comparable, training_title
+from flowers17.reporting.learners.own_recipe import own_splits_table, own_table, relative_cost
+from flowers17.reporting.learners.tables import (
     augmented_table,
     best_over_clean,
     best_trained,
@@ -21,7 +22,6 @@ from flowers17.reporting.learner_tables import (
     shapes_table,
 )
 from flowers17.reporting.metrics import accuracy_interval, mean_spread
-from flowers17.reporting.own_recipe_tables import own_splits_table, own_table, relative_cost
 from flowers17.reporting.reference import TABLE_1
 from flowers17.reporting.tables import Row, Table, csv_text
 

@@ -8,7 +8,7 @@ import xml.etree.ElementTree as ET
 import pytest
 
 from flowers17.errors import InvalidInput
-from flowers17.reporting.learning_curves import Curves, curves_svg, grid_svg, is_cut, loss_limit
+from flowers17.reporting.learners.curves import Curves, curves_svg, grid_svg, is_cut, loss_limit
 
 from .made_trainings import history
 

@@ -14,7 +14,7 @@ from flowers17.reporting.data_tables import (
     duplicates_table,
     straddling,
 )
-from flowers17.reporting.feature_tables import (
+from flowers17.reporting.features.tables import (
     beyond_table,
     classifiers_table,
     extractors_table,

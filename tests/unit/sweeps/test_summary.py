@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from flowers17.reporting.sweep_summary import (
+from flowers17.reporting.studies.sweeps import (
     SweptStudy,
     combination_rows,
     csv_rows,

@@ -1,0 +1,1 @@
+"""Part C of the report: attacks, defences, poisoning."""

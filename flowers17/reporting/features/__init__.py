@@ -1,0 +1,1 @@
+"""Tables 7 and 8 of the report."""

@@ -1,0 +1,1 @@
+"""Tables 9 of the report, Figure 8."""

@@ -1,0 +1,102 @@
+"""The figures of Part A.1: learning curves, and what the augmentations do to an image."""
+
+from collections.abc import Sequence
+
+from flowers17.reporting.collect import ReportInputs
+from flowers17.reporting.drawing import MUTED, WIDTH, canvas, say, svg_text
+from flowers17.reporting.figures import Figure, drawn, picture
+from flowers17.reporting.learners.cells import augmentation_title, learner_title
+from flowers17.reporting.learners.curves import Curves, grid_svg, is_cut
+from flowers17.reporting.records import Training
+from flowers17.reporting.reference import title_of
+
+MAX_DRAWS = 6
+_DOES = {
+    "zoom": "zoomed in or out at random, up to 50 %",
+    "flips": "flipped at random, left to right and top to bottom",
+    "wide": "zoomed, flipped, shifted, rotated and sheared at random",
+    "strong": "cut, mirrored, moved, turned and coloured at random",
+}
+
+
+def plain_curves(inputs: ReportInputs) -> Figure | None:
+    """Return Figure 2: learning curves on plain data; None if no learner was trained on it."""
+    made = [inputs.training(name, "none") for name in inputs.study.learners.plain]
+    rows = [(learner_title(one.learner), one) for one in made if one]
+    return _curves(inputs, "2", title_of("figure", 2), rows)
+
+
+def augmented_curves(inputs: ReportInputs, number: int, learner: str) -> Figure | None:
+    """Return Figure 3 or 4: one learner under each augmentation; None if it was not trained so."""
+    made = [inputs.training(learner, name) for name in inputs.study.learners.augmentations]
+    rows = [(augmentation_title(one.augmentation), one) for one in made if one]
+    return _curves(inputs, str(number), title_of("figure", number), rows)
+
+
+def own_curves(inputs: ReportInputs) -> Figure | None:
+    """Return Figure 4b: learning curves of our own recipe, each learner on its first split."""
+    firsts = [made[0] for made in inputs.own_trainings.values()]
+    rows = [(f"{learner_title(one.learner)}, split {one.score.split}", one) for one in firsts]
+    return _curves(inputs, "4b", "Learning curves of our own recipe", rows)
+
+
+def _curves(
+    inputs: ReportInputs, number: str, title: str, made: Sequence[tuple[str, Training]]
+) -> Figure | None:
+    if not made:
+        return None
+    rows = [
+        Curves(name, one.history, one.best_epoch, f"kept: epoch {one.best_epoch} of {one.epochs}")
+        for name, one in made
+    ]
+    caption = (
+        "Loss and accuracy on the training images as they are trained on, and on the validation "
+        "images. The dashed line and the dot mark the epoch whose weights are kept."
+    )
+    if any(one.recipe.mixup or one.recipe.label_smoothing for _, one in made):
+        caption += (
+            " With mixed images or smoothed labels the training loss cannot reach zero, and is "
+            "measured on harder images than the validation loss."
+        )
+    if is_cut(rows):
+        caption += " Losses above the axis are cut off."
+    if inputs.data_differences_in_short:
+        caption += f" Not a comparison with the study ({inputs.data_differences_in_short})."
+    used = tuple(one.artifact.reference for _, one in made)
+    return drawn(number, title, caption, grid_svg(rows), used)
+
+
+def augmentation_examples(inputs: ReportInputs) -> Figure | None:
+    """Return Figure 3b: one image, and what each augmentation makes of it, drawn several times."""
+    artifact = next(iter(inputs.stage("augmentations")), None)
+    if not artifact:
+        return None
+    names: list[str] = artifact.json("names")
+    original, examples = artifact.array("original"), artifact.array("examples")[:, :MAX_DRAWS]
+    gap, label, first = 6.0, 18.0, 72.0
+    side = (WIDTH - gap * (examples.shape[1] - 1)) / examples.shape[1]
+    side = min(side, first)
+    top = first + 2 * gap
+    pictures = [picture(original, 0, gap, first)]
+    with canvas(top + len(names) * (label + side + gap), salt="figure-3b") as (figure, axes):
+        say(axes, first + 10, gap + first / 2 - 7, "the image itself", ha="left", weight="bold")
+        seen = "validation always sees images as they are"
+        say(axes, first + 10, gap + first / 2 + 8, seen, ha="left", color=MUTED)
+        for row, (name, draws) in enumerate(zip(names, examples, strict=True)):
+            y = top + row * (label + side + gap)
+            what = augmentation_title(name)
+            say(axes, 0, y + 9, what, ha="left", weight="bold")
+            say(axes, 92, y + 9, _DOES.get(name, ""), ha="left", color=MUTED)
+            pictures += [
+                picture(one, column * (side + gap), y + label, side)
+                for column, one in enumerate(draws)
+            ]
+        text = svg_text(figure)
+    text = text.removesuffix("</svg>") + "\n".join(pictures) + "\n</svg>"
+    caption = (
+        "One image and what each augmentation may make of it. Every epoch draws anew; "
+        "validation images are never changed."
+    )
+    caption = f"Rendered flowers, drawn from code. {caption}" if inputs.is_rendered else caption
+    used = (artifact.reference,)
+    return drawn("3b", "What the augmentations do to an image", caption, text, used)

@@ -1,0 +1,1 @@
+"""Studies of a store beside each other: compared, in order of time, as sweeps."""
