@@ -16,6 +16,7 @@ from flowers17.errors import DownloadFailed, InvalidInput, WeightsMissing
 from flowers17.stages import Job, Stage
 
 logger = logging.getLogger("flowers17.toy")
+ENVIRONMENT = ("TOY_EARLY", "TOY_LATE")  # variables that `environment` tells of
 
 
 def number(name: str, value: int, *inputs: Stage, **rest: Any) -> Stage:
@@ -63,6 +64,8 @@ def add(job: Job) -> Mapping[str, Any]:
         raise DownloadFailed("the connection broke", transient=True)
     elif problem == "chatty":
         _chatter(job)
+    elif problem == "environment":
+        logger.info(json.dumps({name: os.environ.get(name) for name in ENVIRONMENT}))
     for done in range(3):
         job.progress(done + 1, 3, "parts")
     if "n_bytes" in job.config:

@@ -2,6 +2,7 @@
 
 import logging
 import re
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from flowers17.artifacts import Store
 from flowers17.errors import ArtifactDamaged, DownloadFailed, InvalidInput, StageFailed
 from flowers17.isolation import ensure_isolated
 from flowers17.stages import Outcome, ensure
-from tests.support.processes import eventually, kill, python, session_members
+from tests.support.processes import eventually, kill, output_of, python, session_members
 from tests.support.stores import content, unfinished
 from tests.support.toy import number
 
@@ -63,6 +64,21 @@ class TestResult:
         assert sorted(caplog.messages) == sorted(
             f"{thread} {'x' * 100_000}" for thread in range(4) for _ in range(20)
         )
+
+    def test_is_made_in_the_environment_of_the_moment(
+        self, store: Store, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def environment(seed: int) -> list[str]:
+            caplog.clear()
+            with caplog.at_level(logging.INFO):
+                _isolated(store, "environment", seed=seed)
+            return caplog.messages
+
+        monkeypatch.setenv("TOY_EARLY", "1")
+        assert environment(1) == ['{"TOY_EARLY": "1", "TOY_LATE": null}']
+        monkeypatch.delenv("TOY_EARLY")
+        monkeypatch.setenv("TOY_LATE", "2")
+        assert environment(2) == ['{"TOY_EARLY": null, "TOY_LATE": "2"}']
 
 
 class TestErrors:
@@ -161,3 +177,17 @@ def test_a_child_ends_with_its_killed_parent(tmp_path: Path) -> None:
         kill(parent.pid)
         parent.wait(30)
         assert eventually(lambda: session_members(parent.pid) == [], 30)
+
+
+THREADS = """
+import os
+import numpy, scipy.linalg
+before = os.listdir("/proc/self/task")  # OpenBLAS's own, which it ends before a fork
+import flowers17.preloaded
+print(os.listdir("/proc/self/task") == before, "keras" in __import__("sys").modules)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are forked on Linux only")
+def test_what_processes_are_forked_with_starts_no_threads() -> None:
+    assert output_of(THREADS) == "True True\n"
