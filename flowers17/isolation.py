@@ -20,6 +20,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerContext, SpawnContext
+from multiprocessing.process import BaseProcess
 from typing import Any
 
 from flowers17.artifacts import Store
@@ -60,16 +61,13 @@ def messages(stage: Stage, inputs: References, store: Store) -> Generator[Messag
 
     Raises ProcessEnded and StageFailed as `ensure_isolated` does.
     """
-    context = _context()
-    receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(
-        target=_child,
-        args=(sender, stage, dict(inputs), store.address, dict(os.environ)),
-        name=stage.label,
-        daemon=True,
-    )
-    with _interrupts_held_back():
-        process.start()
+    receiver, sender = multiprocessing.Pipe(duplex=False)
+    what = (sender, stage, dict(inputs), store.address, dict(os.environ))
+    try:
+        process = _begun(_context(), what)
+    except (FileNotFoundError, ConnectionError):
+        # The server's socket is a temporary file, which somebody may have tidied away meanwhile.
+        process = _begun(_SPAWN, what)
     sender.close()
     deadline = time.monotonic() + stage.timeout_s
     kind = ""
@@ -123,6 +121,14 @@ def _context() -> ForkServerContext | SpawnContext:
     """Return how processes begin: forked where the system and the backend bear it."""
     backend = os.environ.get("KERAS_BACKEND", "tensorflow")
     return _FORKED if sys.platform == "linux" and backend == "tensorflow" else _SPAWN
+
+
+def _begun(context: ForkServerContext | SpawnContext, what: tuple[Any, ...]) -> BaseProcess:
+    """Return a process that has begun to build a stage; what: the arguments of `_child`."""
+    process = context.Process(target=_child, args=what, name=what[1].label, daemon=True)
+    with _interrupts_held_back():
+        process.start()
+    return process
 
 
 @contextmanager

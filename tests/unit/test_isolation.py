@@ -179,6 +179,33 @@ def test_a_child_ends_with_its_killed_parent(tmp_path: Path) -> None:
         assert eventually(lambda: session_members(parent.pid) == [], 30)
 
 
+TIDIED = """
+import logging, multiprocessing.util, shutil, sys
+from flowers17.artifacts import Store
+from flowers17.isolation import ensure_isolated
+from tests.support.toy import number
+
+def made(value):
+    quiet = lambda done, total, unit: None
+    stage = number("a", value, isolated=True)
+    ensure_isolated(stage, {}, Store(sys.argv[1]), progress=quiet, logger=logging.getLogger())
+
+if __name__ == "__main__":
+    made(1)
+    shutil.rmtree(multiprocessing.util.get_temp_dir())
+    made(2)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are forked on Linux only")
+def test_somebody_who_tidies_temporary_files_away_stops_nothing(tmp_path: Path) -> None:
+    script = tmp_path / "tidied.py"
+    script.write_text(TIDIED)
+    with python(str(script), str(tmp_path / "store")) as process:
+        assert process.wait(120) == 0
+    assert len(list(Store(tmp_path / "store").manifests())) == 2
+
+
 THREADS = """
 import os
 import numpy, scipy.linalg
