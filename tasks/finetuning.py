@@ -44,6 +44,7 @@ class _Way:
     augmentation: AugmentationName
     stores: bool
     mirrors: bool
+    layer_decay: float = 1.0
 
 
 def _way(settings: StudySettings, one: FineTunedSettings, phase: Phase) -> _Way:
@@ -54,11 +55,12 @@ def _way(settings: StudySettings, one: FineTunedSettings, phase: Phase) -> _Way:
         return _Way(recipe, "none", ours.activations == "stored", mirrors=False)
     recipe = ours.own_phase_a if phase == "a" else ours.own_phase_b
     recipe = recipe.model_copy(update={"optimizer": one.head.optimizer})
+    decay = ours.own_layer_decay if phase == "b" else 1.0
     if ours.own_augmentation == "mirrored":
-        return _Way(recipe, "none", stores=True, mirrors=True)
+        return _Way(recipe, "none", stores=True, mirrors=True, layer_decay=decay)
     plain = ours.own_augmentation == "none"
     stores = plain and ours.activations == "stored"
-    return _Way(recipe, ours.own_augmentation, stores, mirrors=False)
+    return _Way(recipe, ours.own_augmentation, stores, mirrors=False, layer_decay=decay)
 
 
 def chooses(settings: StudySettings, one: FineTunedSettings) -> bool:
@@ -108,6 +110,7 @@ def stage(
             "units": ours.units,
             "phase": phase,
             "unfrozen_from": block,
+            "layer_decay": way.layer_decay,
             "way": "stored" if way.stores else "computed",
             "augmentation": "mirrored" if way.mirrors else way.augmentation,
             "recipe_name": one.recipe,
@@ -161,7 +164,7 @@ def build(job: Job) -> Mapping[str, Any]:
     from flowers17.transfer.fine_tuning import head_of, over_images
 
     examples, recipe = _examples(job), trained.recipe(job)
-    lower, network = _networks(job, examples, seed)
+    lower, network, rates = _networks(job, examples, seed)
     model = over_images(lower, network, config["extractor"]) if lower else network
     n_parameters = extractor_facts(config["extractor"]).n_parameters
     n_parameters += int(head_of(network).count_params())
@@ -183,6 +186,7 @@ def build(job: Job) -> Mapping[str, Any]:
         folder=job.unfinished,
         watch=watched.after_batch,
         after_epoch=watched.after_epoch,
+        rates=rates,
     )
     proba = _probabilities(model, examples, recipe)
     return trained.publish(job, described, network, done, proba)
@@ -190,13 +194,13 @@ def build(job: Job) -> Mapping[str, Any]:
 
 def _networks(
     job: Job, examples: "Examples", seed: int
-) -> tuple["keras.Model | None", "keras.Model"]:
-    """Return the frozen part, None where what it gives is stored, and the network to train.
+) -> tuple["keras.Model | None", "keras.Model", tuple[float, ...]]:
+    """Return the frozen part, None where what it gives is stored, the network to train, its rates.
 
     Phase B begins with phase A's head.
     """
     from flowers17.learners.stored import load
-    from flowers17.transfer.fine_tuning import cut, head_of, network
+    from flowers17.transfer.fine_tuning import cut, head_of, network, rates_by_block
 
     config = job.config
     computes = config["way"] == "computed"
@@ -218,7 +222,11 @@ def _networks(
     )
     if "phase-a" in job.inputs:
         load(head_of(made), job.inputs["phase-a"], "run finetune")
-    return lower if computes else None, made
+    rates: tuple[float, ...] = ()
+    if config["layer_decay"] < 1:  # in phase B alone, which has an extractor
+        block, decay = config["unfrozen_from"], config["layer_decay"]
+        rates = rates_by_block(made, extractor, config["extractor"], block, decay=decay)
+    return lower if computes else None, made, rates
 
 
 def _examples(job: Job) -> "Examples":

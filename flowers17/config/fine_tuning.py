@@ -119,6 +119,13 @@ class FineTuningSettings(Model):
         _own_recipe(learning_rate=1e-4),
         description="of our own recipe, the last blocks unfrozen",
     )
+    own_layer_decay: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="discriminative rates in phase B of our own recipe: the head learns at the "
+        "recipe's rate, each block at this times the rate of what is behind it; 1: all at one rate",
+    )
     own_augmentation: AugmentationName | Literal["mirrored"] = Field(
         "mirrored",
         description="of our own recipe; `mirrored`: mirrored images too, their activations stored",

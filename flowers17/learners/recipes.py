@@ -1,6 +1,7 @@
 """A recipe's parts in Keras: the optimizer, its learning rate, the loss; and mixed batches."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -8,6 +9,7 @@ import numpy as np
 from keras import ops
 
 from flowers17.config import RecipeSettings
+from flowers17.learners.rates import Discriminative
 
 
 @keras.saving.register_keras_serializable("flowers17")
@@ -32,8 +34,22 @@ class OneCycle(keras.optimizers.schedules.LearningRateSchedule):
         return {"highest": self.highest, "n_steps": self.n_steps, "warmup": self.warmup}
 
 
-def optimizer(recipe: RecipeSettings, steps_per_epoch: int) -> keras.optimizers.Optimizer:
-    """Return the optimizer that the recipe names; biases and norms do not decay."""
+def optimizer(
+    recipe: RecipeSettings, steps_per_epoch: int, rates: Sequence[float] = ()
+) -> keras.optimizers.Optimizer:
+    """Return the optimizer that the recipe names; biases and norms do not decay.
+
+    rates: of each variable that it is to be built on, as a part of the recipe's; none: all are 1.
+    """
+    if set(rates) - {1.0}:
+        parts = sorted(set(rates), reverse=True)
+        slower = [
+            recipe.model_copy(update={"learning_rate": part * recipe.learning_rate})
+            for part in parts
+        ]
+        return Discriminative(
+            [optimizer(one, steps_per_epoch) for one in slower], [parts.index(one) for one in rates]
+        )
     rate: Any = recipe.learning_rate
     if recipe.schedule == "one-cycle":
         rate = OneCycle(recipe.learning_rate, recipe.epochs * steps_per_epoch, recipe.warmup)

@@ -66,6 +66,7 @@ def train(
     watch: Watcher | None = None,
     after_epoch: Callable[[list[Epoch]], None] | None = None,
     perturb: Perturbation | None = None,
+    rates: Sequence[float] = (),
 ) -> Trained:
     """Train a model and leave the kept epoch's weights in it.
 
@@ -73,8 +74,10 @@ def train(
     activations as they are.
     folder: of the checkpoints, which are used if they are of this training, and stay there.
     perturb: of the model itself, for a recipe with an adversary, and only for such a one.
+    rates: of each of the model's trainable variables, as a part of the recipe's learning rate, in
+    (0, 1]; none: all are 1. The history tells the highest.
     Raises InvalidInput for examples or checkpoints that don't fit, InvalidSettings for a recipe
-    that doesn't, TrainingDiverged for a loss that is not finite.
+    or rates that don't, TrainingDiverged for a loss that is not finite.
     """
     check(model, examples, recipe, augmentation)
     if (perturb is None) != (recipe.adversary is None):
@@ -82,17 +85,25 @@ def train(
             f"{model.name}: expected a perturbation if the recipe has an adversary, and else none, "
             f"got {perturb} and {recipe.adversary}; see robustness.adversarial_training"
         )
+    n_rates = len(model.trainable_variables)
+    if rates and not (len(rates) == n_rates and all(0 < one <= 1 for one in rates)):
+        raise InvalidSettings(
+            f"{model.name}: expected none or {n_rates} rates in (0, 1], one for each trainable "
+            f"variable, got {len(rates)}, from {min(rates)} to {max(rates)}; see "
+            "transfer.fine_tuning.rates_by_block"
+        )
     decides = {
         "seed": seed,
         "recipe": recipe.model_dump(mode="json"),
         "augmentation": augmentation,
+        "rates": list(rates),
         "backend": keras.backend.backend(),
         "layers": [[type(one).__name__, one.dtype_policy.name] for one in model.layers],
         "weights": [[one.name, list(one.shape), str(one.dtype)] for one in model.weights],
         "examples": examples.digests(),
     }
     with Checkpoints(folder, sha256_of(decides)) as checkpoints:
-        run = Run(model, examples, recipe, augmentation, seed, perturb)
+        run = Run(model, examples, recipe, augmentation, seed, perturb, rates)
         done = checkpoints.latest()
         if done:
             run.restore(done)
@@ -123,6 +134,7 @@ class Run:
         augmentation: AugmentationName,
         seed: int,
         perturb: Perturbation | None = None,
+        rates: Sequence[float] = (),
     ) -> None:
         self.model, self.examples, self.recipe = model, examples, recipe
         self.augmentation, self.seed, self.perturb = augmentation, seed, perturb
@@ -136,7 +148,7 @@ class Run:
         self.trained = keras.Model(model.inputs, outputs, name=model.name)
         steps = -(-len(examples.train) // recipe.batch_size)
         self.trained.compile(
-            optimizer=optimizer(recipe, steps),
+            optimizer=optimizer(recipe, steps, rates),
             loss=keras.losses.CategoricalCrossentropy(
                 from_logits=ends_in_softmax, label_smoothing=recipe.label_smoothing
             ),

@@ -40,6 +40,19 @@ BLOCKS: MappingProxyType[str, MappingProxyType[str, Place]] = MappingProxyType(
 )
 
 
+def blocks_from(extractor: str, block: str) -> tuple[str, ...]:
+    """Return a block's name and those of all behind it.
+
+    Raises InvalidSettings if there is no such extractor or block.
+
+    >>> blocks_from("vgg16", "block4")
+    ('block4', 'block5')
+    """
+    place_before(extractor, block)
+    names = tuple(BLOCKS[extractor])
+    return names[names.index(block) :]
+
+
 def place_before(extractor: str, block: str) -> Place:
     """Return where an extractor is cut to unfreeze a block and all behind it.
 

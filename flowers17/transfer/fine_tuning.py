@@ -13,8 +13,9 @@ from typing import Any, Literal
 import keras
 
 from flowers17.config import HeadSettings
+from flowers17.errors import InvalidSettings
 from flowers17.learners.networks import drawn
-from flowers17.transfer.blocks import place_before
+from flowers17.transfer.blocks import blocks_from, place_before
 from flowers17.transfer.weights import extractor_facts
 
 Pooling = Literal["flatten", "average"]
@@ -32,14 +33,42 @@ def cut(
     extractor.trainable = False
     if block is None:
         return extractor, None
-    place = place_before(name, block)
-    layer = extractor.get_layer(place.layer)
-    tensor = layer.output if place.behind else layer.input
+    tensor = _tensor_before(extractor, name, block)
     lower = keras.Model(extractor.inputs, tensor, name=f"{name}-frozen")
     upper = keras.Model(tensor, extractor.output, name=f"{name}-unfrozen")
     for one in upper.layers:
         one.trainable = True
     return lower, upper
+
+
+def _tensor_before(extractor: keras.Model, name: str, block: str) -> Any:
+    place = place_before(name, block)
+    layer = extractor.get_layer(place.layer)
+    return layer.output if place.behind else layer.input
+
+
+def rates_by_block(
+    model: keras.Model, extractor: keras.Model, name: str, block: str, *, decay: float
+) -> tuple[float, ...]:
+    """Return the rate of each of a network's trainable variables, as a part of the head's.
+
+    It is 1 in the head, decay in the last block, and a further decay times that in each before it.
+    model: of `network` or `over_images`. extractor, block: what was cut and where, as in `cut`.
+    decay: in (0, 1]; 1: all rates are equal.
+    Raises InvalidSettings for another decay, or a block that there is not.
+    Source: Howard and Ruder 2018, arXiv:1801.06146, section 3.2.
+    """
+    if not 0 < decay <= 1:
+        raise InvalidSettings(
+            f"fine_tuning.own_layer_decay: expected a factor in (0, 1], got {decay}; 1 trains all "
+            "at one rate"
+        )
+    steps_back: dict[int, int] = {}
+    blocks = blocks_from(name, block)
+    for place, one in enumerate(blocks):  # what later blocks hold is overwritten by them
+        behind = keras.Model(_tensor_before(extractor, name, one), extractor.output)
+        steps_back |= {id(variable): len(blocks) - place for variable in behind.weights}
+    return tuple(decay ** steps_back.get(id(one), 0) for one in model.trainable_variables)
 
 
 def network(

@@ -25,7 +25,7 @@ from flowers17.prediction.pictures import Block
 from flowers17.prediction.predicting import opened
 from flowers17.robustness.fgsm import fgsm
 from flowers17.stages import in_order
-from flows import ensemble
+from flows import ensemble, finetune
 from tests.support.processes import eventually, output_of, python
 
 pytestmark = pytest.mark.slow
@@ -40,6 +40,7 @@ SETTINGS = (
     "fine_tuning.table=[]",
     "fine_tuning.own=[{maps: {extractor: mobilenet, pooling: average}, recipe: best}]",
     "fine_tuning.own_splits=1",
+    "fine_tuning.own_layer_decay=0.5",
     "fine_tuning.units=16",
     "fine_tuning.own_phase_a.epochs=3",
     "fine_tuning.own_phase_a.batch_size=8",
@@ -111,6 +112,7 @@ def test_phase_b_begins_with_the_head_of_phase_a_and_trains_further_blocks(built
     assert before["n_trainable"] < after["n_trainable"] < after["n_parameters"]
     assert before["n_parameters"] == after["n_parameters"]
     assert (before["unfrozen_from"], after["unfrozen_from"]) == (None, "block12")
+    assert (before["layer_decay"], after["layer_decay"]) == (1.0, 0.5)
     assert (after["way"], after["augmentation"]) == ("stored", "mirrored")
     for one in (a, b):
         result, split = one.json("result"), _artifacts(built, "split")["repeat-01 split"]
@@ -142,6 +144,24 @@ def test_an_attack_sees_what_predictions_say_and_the_gradient_of_it(built: Path)
     )
     found = fgsm(attacked.network, inputs, attacked.proba(inputs).argmax(axis=1), epsilon=4 / 255)
     assert (found.confidence_after < found.confidence_before).all()
+
+
+def test_discriminative_rates_matter_to_phase_b_of_our_own_recipe_alone() -> None:
+    """Stages only: what they compute is tested above."""
+
+    def configs(decay: float) -> dict[str, Any]:
+        maps = FeatureMapSettings(extractor="mobilenet")
+        ours = FineTuningSettings(
+            table=(maps,), own=(FineTunedSettings(maps=maps, recipe="best"),), own_layer_decay=decay
+        )
+        parts = finetune.parts(StudySettings(fine_tuning=ours), Places(device="cpu"))
+        return {one.label: one.config for one in in_order(parts)}
+
+    one, other = configs(1.0), configs(0.5)
+    assert one.keys() == other.keys()
+    changed = [label for label in one if one[label] != other[label]]
+    assert len(changed) == 8
+    assert all(", best, phase b, repeat-" in label for label in changed)
 
 
 class TestEnsembleMember:

@@ -167,6 +167,15 @@ def way_notes(made: Sequence[FineTuning]) -> tuple[str, ...]:
     return tuple(notes)
 
 
+def rate_notes(made: Iterable[FineTuning]) -> Iterable[str]:
+    """Yield at which rates the blocks are trained, if not at the head's."""
+    for decay in sorted({one.layer_decay for one in made} - {1.0}):
+        yield (
+            f"Phase B trains at discriminative rates: the last block at {decay:g} times the head’s "
+            f"rate, each block before it at {decay:g} times that of the block behind it."
+        )
+
+
 def recipe_notes(inputs: ReportInputs, made: Sequence[FineTuning]) -> Iterable[str]:
     """Yield what keeps numbers from being compared with the study's, and their precision."""
     if inputs.differences_in_short:

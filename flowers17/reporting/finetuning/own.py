@@ -10,6 +10,7 @@ from flowers17.reporting.finetuning.cells import (
     PHASES,
     accuracy_cell,
     asked_title,
+    rate_notes,
     reason_untuned,
     recipe_notes,
     repeated,
@@ -62,6 +63,7 @@ def tuned_table(inputs: ReportInputs) -> Table:
             "Repeated splits share most of their images; the intervals use the corrected variance "
             "of Nadeau and Bengio (2003). The trainings behind a mean are in Table 9c.",
             *way_notes(made),
+            *rate_notes(made),
             *recipe_notes(inputs, made),
         ),
     )

@@ -27,7 +27,8 @@ class FineTuning:
     """One phase of a network's fine-tuning: the head alone (a), or the last blocks as well (b).
 
     name: of the network, as `FineTunedSettings.name` calls it; maps: of what its extractor gives.
-    unfrozen_from: the first block that is trained; None in phase a. stored: whether what the frozen
+    unfrozen_from: the first block that is trained; None in phase a. layer_decay: the rate of each
+    trained block, as a part of that of what is behind it. stored: whether what the frozen
     part gives was computed once. best_epoch: from 1; losses and training accuracy are those of that
     epoch, the score is that of the weights kept from it.
     """
@@ -46,6 +47,7 @@ class FineTuning:
     units: int
     phase: Phase
     unfrozen_from: str | None
+    layer_decay: float
     stored: bool
     augmentation: str
     recipe_name: str
@@ -127,6 +129,7 @@ def fine_tuning(artifact: Artifact) -> FineTuning:
         units=int(result["units"]),
         phase=result["phase"],
         unfrozen_from=result["unfrozen_from"],
+        layer_decay=float(result["layer_decay"]),
         stored=result["way"] == "stored",
         augmentation=result["augmentation"],
         recipe_name=result["recipe_name"],

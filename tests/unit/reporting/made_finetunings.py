@@ -138,11 +138,13 @@ def _publish(
         update={"optimizer": network.head.optimizer}
     )
     block = getattr(ours.unfrozen, network.maps.extractor) if phase == "b" else None
+    is_own_b = (network.recipe, phase) == ("best", "b")
     result, arrays = _outcome(inputs, network, phase, number, place, recipe)
     values = {
         "result": {
             **result,
             "unfrozen_from": block,
+            "layer_decay": ours.own_layer_decay if is_own_b else 1.0,
             "way": "computed" if computed else "stored",
             "augmentation": "mirrored" if network.recipe == "best" else "none",
             "random_weights": settings.features.weights == "random",

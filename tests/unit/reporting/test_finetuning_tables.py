@@ -220,6 +220,13 @@ def test_table_9b_takes_means_and_their_difference_over_repeated_splits(
     assert "no validation image chooses it" in notes
     assert "mean of those of an image and of its mirror image" in notes
     assert "mirror images are trained on too" in notes
+    assert "discriminative" not in notes
+
+
+def test_table_9b_tells_discriminative_rates(tmp_path: Path) -> None:
+    inputs = with_fine_tunings(tiny_study(tmp_path), table=(), repeated=(), own_layer_decay=0.5)
+    [note] = [one for one in tuned_table(inputs).notes if "discriminative" in one]
+    assert "the last block at 0.5 times the head’s rate, each block before it at 0.5" in note
 
 
 def test_table_9c_has_a_row_a_split_and_says_what_failed(tmp_path: Path) -> None:

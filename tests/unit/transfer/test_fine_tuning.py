@@ -15,7 +15,7 @@ from flowers17.learners.examples import Examples
 from flowers17.learners.training import train
 from flowers17.transfer.blocks import BLOCKS
 from flowers17.transfer.extractors import build_extractor, feature_maps
-from flowers17.transfer.fine_tuning import cut, head_of, network, over_images
+from flowers17.transfer.fine_tuning import cut, head_of, network, over_images, rates_by_block
 from flowers17.transfer.weights import EXTRACTORS
 
 SIZE, N_CLASSES, SEED = 32, 3, 5
@@ -65,8 +65,10 @@ def _values(model: keras.Model) -> list[np.ndarray]:
     return [np.array(keras.ops.convert_to_numpy(one)) for one in model.weights]
 
 
-def _fitted(model: keras.Model, examples: Examples, folder: Path) -> list[dict[str, float]]:
-    return train(model, examples, TWO_EPOCHS, "none", seed=SEED, folder=folder).history
+def _fitted(
+    model: keras.Model, examples: Examples, folder: Path, **rest: Any
+) -> list[dict[str, float]]:
+    return train(model, examples, TWO_EPOCHS, "none", seed=SEED, folder=folder, **rest).history
 
 
 class TestStoredAndComputedActivations:
@@ -148,6 +150,83 @@ class TestCut:
             InvalidSettings, match=r"unfrozen\.vgg16: expected one of block1, .*, block5, got"
         ):
             cut(_extractor("vgg16"), "vgg16", block)
+
+
+class TestRatesByBlock:
+    @pytest.mark.parametrize(
+        ("name", "block", "n_by_steps"),
+        [
+            # A convolution has kernel and bias, a batch norm gamma and beta, a head two layers.
+            ("vgg16", "block4", {0: 4, 1: 3 * 2, 2: 3 * 2}),
+            # A depthwise and a pointwise convolution without bias, each with its batch norm.
+            ("mobilenet", "block11", {0: 4, 1: 2 * 3, 2: 2 * 3, 3: 2 * 3}),
+            # Two and three separable convolutions, of two kernels each; block 13 has a way around.
+            ("xception", "block13", {0: 4, 1: 2 * 4, 2: 2 * 4 + 3}),
+            # Nine convolutions each, their batch norms without gamma.
+            ("inceptionv3", "mixed9", {0: 4, 1: 9 * 2, 2: 9 * 2}),
+        ],
+    )
+    def test_fall_by_the_decay_with_each_block_back_from_the_head(
+        self, name: str, block: str, n_by_steps: dict[int, int]
+    ) -> None:
+        size = max(SIZE, EXTRACTORS[name].min_size)
+        extractor = _extractor(name, size)
+        _, upper = cut(extractor, name, block)
+        made = network(
+            upper,
+            tuple(extractor.output_shape[1:]),
+            N_CLASSES,
+            pooling="average",
+            units=16,
+            head=BARE,
+            seed=SEED,
+        )
+        rates = rates_by_block(made, extractor, name, block, decay=0.5)
+        assert {steps: rates.count(0.5**steps) for steps in n_by_steps} == n_by_steps
+        assert len(rates) == sum(n_by_steps.values()) == len(made.trainable_variables)
+        for one, rate in zip(made.trainable_variables, rates, strict=True):
+            layer = one.path.rpartition("/")[0]
+            if layer in ("dense", "logits"):
+                assert rate == 1, one.path
+            elif layer.startswith("block"):  # as VGG16 and Xception name them
+                last = int(list(BLOCKS[name])[-1].removeprefix("block"))
+                number = int(layer.removeprefix("block").partition("_")[0])
+                assert rate == 0.5 ** (1 + last - number), one.path
+            elif layer.startswith("conv_"):  # as MobileNet does
+                number = int(layer.removesuffix("_bn").rpartition("_")[2])
+                assert rate == 0.5 ** (1 + 13 - number), one.path
+
+    def test_end_with_the_same_bits_over_stored_and_computed_activations(
+        self, tmp_path: Path
+    ) -> None:
+        name, block, images = "mobilenet", "block12", _images()
+        found = []
+        for stores in (True, False):
+            extractor = _extractor(name)
+            lower, upper = cut(extractor, name, block)
+            shape = tuple(extractor.output_shape[1:])
+            made = network(
+                upper, shape, N_CLASSES, pooling="flatten", units=16, head=FULL, seed=SEED
+            )
+            rates = rates_by_block(made, extractor, name, block, decay=0.5)
+            whole = over_images(lower, made, name)
+            assert rates_by_block(whole, extractor, name, block, decay=0.5) == rates
+            model = made if stores else whole
+            given = _examples(_stored(lower, name, images) if stores else images)
+            history = _fitted(model, given, tmp_path / f"{stores}", rates=rates)
+            found.append((history, [one.tobytes() for one in _values(made)]))
+        assert found[0] == found[1]
+
+    @pytest.mark.parametrize("decay", [0.0, -0.5, 1.5, float("nan")])
+    def test_of_no_factor_are_refused(self, decay: float) -> None:
+        _, made = _parts("vgg16", "block5")
+        with pytest.raises(InvalidSettings, match=r"own_layer_decay: expected a factor in .0, 1"):
+            rates_by_block(made, _extractor("vgg16"), "vgg16", "block5", decay=decay)
+
+    def test_from_an_unknown_block_names_those_there_are(self) -> None:
+        _, made = _parts("vgg16", "block5")
+        with pytest.raises(InvalidSettings, match=r"expected one of block1, .*, got 'block6'"):
+            rates_by_block(made, _extractor("vgg16"), "vgg16", "block6", decay=0.5)
 
 
 class TestHead:
