@@ -129,7 +129,7 @@ def fine_tuning(artifact: Artifact) -> FineTuning:
         units=int(result["units"]),
         phase=result["phase"],
         unfrozen_from=result["unfrozen_from"],
-        layer_decay=float(result["layer_decay"]),
+        layer_decay=float(result.get("layer_decay", 1)),
         stored=result["way"] == "stored",
         augmentation=result["augmentation"],
         recipe_name=result["recipe_name"],
