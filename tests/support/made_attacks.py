@@ -35,7 +35,6 @@ SETTINGS = (
     "defences.networks=[]",
     "poisoning.networks=[]",
 )
-LONG = "attacks.one_pixel={n_images: 8, population: 100, generations: 10, images_per_batch: 1}"
 CODE = """
 import sys
 from flowers17.artifacts import Store
@@ -44,27 +43,16 @@ from flowers17.stages import ensure, in_order
 from flows import attacks
 
 store, done = Store(sys.argv[1]), {}
-only, *chosen = sys.argv[2:]
-request = request_from(chosen, store=store.root, device="cpu")
-stages = attacks.parts(request.settings, request.places)
-if only:
-    stages = [one for one in stages if one.label == only]
-else:
-    stages = attacks.stages(request.settings, request.places)
-for stage in in_order(stages):
+request = request_from(sys.argv[2:], store=store.root, device="cpu")
+for stage in in_order(attacks.stages(request.settings, request.places)):
     given = {name: done[one.label] for name, one in stage.inputs.items()}
     done[stage.label] = ensure(stage, given, store).reference
 """
 
 
-def words(store: Path, *settings: str, only: str = "") -> list[str]:
-    """Return what a Python process is given to build all stages, or one and what it needs."""
-    return ["-c", CODE, str(store), only, *SETTINGS, *settings]
-
-
-def built(store: Path, *settings: str, only: str = "") -> Store:
+def built(store: Path) -> Store:
     """Return a store in which they are built."""
-    with python(*words(store, *settings, only=only)) as process:
+    with python("-c", CODE, str(store), *SETTINGS) as process:
         _, complaints = process.communicate(timeout=500)
     assert process.returncode == 0, complaints
     return Store(store)
