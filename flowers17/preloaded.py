@@ -22,5 +22,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # read when TensorFlow is im
 with suppress(Exception):  # a stage that needs it tells what is wrong
     import keras  # noqa: F401
     import sklearn.linear_model  # noqa: F401
+
+    import flowers17.isolation  # noqa: F401
 _imported.set()
 _watching.join()
