@@ -1,25 +1,21 @@
 """A real study, killed at random moments: no orphan, nothing finished is lost, the same bytes."""
 
-import json
 import os
 import random
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from functools import partial
 from pathlib import Path
 
 import pytest
 
-from flowers17.artifacts import MANIFEST, Store
-from tests.support.processes import eventually, kill, python, session_members
-from tests.support.stores import content
+from tests.support.killed_studies import command, digests, end, finished, results, run
+from tests.support.processes import eventually, python, session_members
 
 pytestmark = [pytest.mark.server, pytest.mark.slow]
 
-COMMAND = Path(sys.executable).with_name("flowers17")
 SETTINGS = (
     "dataset.n_classes=3",
     "dataset.images_per_class=8",
@@ -40,39 +36,8 @@ SETTINGS = (
 N_KILLS = 10
 
 
-def _arguments(store: Path, flow: str = "study") -> list[str]:
-    chosen = [word for one in SETTINGS for word in ("--set", one)]
-    return [str(COMMAND), "run", flow, "--store", str(store), "--json", *chosen]
-
-
-def _run(store: Path, env: dict[str, str]) -> dict[str, int]:
-    """Run the study to its end; return how many stages were built and how many reused."""
-    with python(*_arguments(store), env=env) as process:
-        printed, complaints = process.communicate(timeout=180)
-    assert process.returncode == 0, complaints
-    counts: dict[str, int] = json.loads(printed)["counts"]
-    return counts
-
-
-def _digests(store: Path) -> dict[str, str]:
-    """Return what was made, by label and key; the report's page tells times and is left out."""
-    return {
-        f"{one['label']} {one['key']}": one["digest"] if one["stage"] != "study" else ""
-        for one in Store(store).manifests()
-    }
-
-
-def _report(store: Path) -> dict[str, bytes]:
-    """Return the bytes of all that a report has beside the page: results, tables, figures."""
-    files = content(store / "report")
-    assert "results.json" in files
-    return {name: data for name, data in files.items() if name not in ("index.html", MANIFEST)}
-
-
-def _finished(store: Path) -> dict[str, tuple[int, int]]:
-    """Return which artifacts there are, and by inode and time whether they were made anew."""
-    found = {path: path.stat() for path in store.glob(f"[!.]*/*/{MANIFEST}")}
-    return {str(path): (stat.st_ino, stat.st_mtime_ns) for path, stat in found.items()}
+def _arguments(store: Path) -> list[str]:
+    return command("study", store, SETTINGS)
 
 
 @pytest.mark.timeout(1200)
@@ -82,34 +47,36 @@ def test_a_study_killed_ten_times_ends_as_if_never_disturbed(
     env = {"PREFECT_API_URL": prefect_api}
     undisturbed, store = tmp_path / "undisturbed", tmp_path / "store"
     began = time.monotonic()
-    first = _run(undisturbed, env)
+    first = run(_arguments(undisturbed), env)
     seconds = time.monotonic() - began
     assert first["failed"] == first["missing"] == first["reused"] == 0
 
     moments = random.Random(17)
-    n_kills, before = 0, _finished(store)
+    n_kills, before = 0, finished(store)
     while n_kills < N_KILLS:
+        n_wanted = len(before) + moments.randint(0, 2)
         with python(*_arguments(store), env=env) as process:
+            made = partial(_has_made, process, store, n_wanted)
+            assert eventually(made, 200), "nothing was made"
             try:
-                process.wait(moments.uniform(0, seconds))
+                process.wait(moments.uniform(0, seconds / 6))
             except subprocess.TimeoutExpired:
-                kill(process.pid)
                 n_kills += 1
-            process.wait(30)
-            assert eventually(partial(_is_gone, process.pid)), "an orphan lives on"
-        after = _finished(store)
+            end(process)
+        after = finished(store)
         assert before.items() <= after.items(), "something finished was made again"
         before = after
         if process.returncode == 0 and n_kills < N_KILLS:  # it came to its end: once more
             shutil.rmtree(store)
             before = {}
 
-    last = _run(store, env)
+    last = run(_arguments(store), env)
     assert last["reused"] + last["built"] == first["built"]
-    assert before.items() <= _finished(store).items()
-    assert _digests(store) == _digests(undisturbed)
-    assert _report(store) == _report(undisturbed)
-    assert _run(store, env) == {**dict.fromkeys(last, 0), "reused": first["built"]}
+    assert before.items() <= finished(store).items()
+    assert digests(store) == digests(undisturbed)
+    assert results(store / "report") == results(undisturbed / "report")
+    assert "results.json" in results(store / "report")
+    assert run(_arguments(store), env) == {**dict.fromkeys(last, 0), "reused": first["built"]}
 
 
 def test_a_killed_command_takes_its_private_server_along(tmp_path: Path) -> None:
@@ -118,9 +85,7 @@ def test_a_killed_command_takes_its_private_server_along(tmp_path: Path) -> None
         assert eventually((tmp_path / "store" / ".runs").exists, 120), "no flow run began"
         family = session_members(process.pid)
         assert len(family) >= 2, "expected a server beside the command"
-        kill(process.pid)
-        process.wait(30)
-        assert eventually(partial(_is_gone, process.pid)), "an orphan lives on"
+        end(process)
 
 
 def test_an_interrupted_command_ends_quietly_and_leaves_nobody(
@@ -133,8 +98,8 @@ def test_an_interrupted_command_ends_quietly_and_leaves_nobody(
         _, complaints = process.communicate(timeout=60)
         assert process.returncode == 130
         assert "Traceback" not in complaints
-        assert eventually(partial(_is_gone, process.pid)), "an orphan lives on"
+        end(process)
 
 
-def _is_gone(session: int) -> bool:
-    return session_members(session) == []
+def _has_made(process: subprocess.Popen[str], store: Path, n_artifacts: int) -> bool:
+    return len(finished(store)) >= n_artifacts or process.poll() is not None
