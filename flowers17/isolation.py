@@ -56,15 +56,18 @@ def ensure_isolated(
         return outcome_of(told, progress=progress, logger=logger)
 
 
-def messages(stage: Stage, inputs: References, store: Store) -> Generator[Message, None, None]:
+def messages(
+    stage: Stage, inputs: References, store: Store, *, forks: bool = True
+) -> Generator[Message, None, None]:
     """Yield what a process tells that builds the stage; closing it ends the process.
 
+    forks: whether to fork where that can be done, which pays if this process has more stages built.
     Raises ProcessEnded and StageFailed as `ensure_isolated` does.
     """
     receiver, sender = multiprocessing.Pipe(duplex=False)
     what = (sender, stage, dict(inputs), store.address, dict(os.environ))
     try:
-        process = _begun(_context(), what)
+        process = _begun(_context(forks), what)
     except (FileNotFoundError, ConnectionError):
         # The server's socket is a temporary file, which somebody may have tidied away meanwhile.
         process = _begun(_SPAWN, what)
@@ -117,10 +120,10 @@ def outcome_of(
     return outcome
 
 
-def _context() -> ForkServerContext | SpawnContext:
-    """Return how processes begin: forked where the system and the backend bear it."""
-    backend = os.environ.get("KERAS_BACKEND", "tensorflow")
-    return _FORKED if sys.platform == "linux" and backend == "tensorflow" else _SPAWN
+def _context(forks: bool) -> ForkServerContext | SpawnContext:
+    """Return how processes begin: forked only where the system and the backend bear it."""
+    bears = sys.platform == "linux" and os.environ.get("KERAS_BACKEND") in (None, "tensorflow")
+    return _FORKED if forks and bears else _SPAWN
 
 
 def _begun(context: ForkServerContext | SpawnContext, what: tuple[Any, ...]) -> BaseProcess:
