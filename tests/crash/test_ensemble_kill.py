@@ -54,7 +54,7 @@ def _n_trained(store: Path) -> int:
     return len(list((store / "training").glob("*/manifest.json")))
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1200)
 def test_five_learners_on_five_folds_killed_end_as_if_never_disturbed(
     tmp_path: Path, prefect_api: str
 ) -> None:

@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import time
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -54,12 +53,9 @@ def test_a_study_killed_ten_times_ends_as_if_never_disturbed(
     moments = random.Random(17)
     n_kills, before = 0, finished(store)
     while n_kills < N_KILLS:
-        n_wanted = len(before) + moments.randint(0, 2)
         with python(*_arguments(store), env=env) as process:
-            made = partial(_has_made, process, store, n_wanted)
-            assert eventually(made, 200), "nothing was made"
             try:
-                process.wait(moments.uniform(0, seconds / 6))
+                process.wait(moments.uniform(0, seconds))
             except subprocess.TimeoutExpired:
                 n_kills += 1
             end(process)
@@ -99,7 +95,3 @@ def test_an_interrupted_command_ends_quietly_and_leaves_nobody(
         assert process.returncode == 130
         assert "Traceback" not in complaints
         end(process)
-
-
-def _has_made(process: subprocess.Popen[str], store: Path, n_artifacts: int) -> bool:
-    return len(finished(store)) >= n_artifacts or process.poll() is not None

@@ -22,7 +22,7 @@ def command(flow: str, store: Path, settings: Iterable[str], *options: str) -> l
 def run(arguments: list[str], env: dict[str, str]) -> dict[str, int]:
     """Run a command to its end; return how many stages were built and how many reused."""
     with python(*arguments, env=env) as process:
-        printed, complaints = process.communicate(timeout=400)
+        printed, complaints = process.communicate(timeout=600)
     assert process.returncode == 0, complaints
     counts: dict[str, int] = json.loads(printed)["counts"]
     return counts
