@@ -61,6 +61,7 @@ def jacobian_and_logits(
 
     most: how many small images are computed at once.
     Returns float32 (n, k, h, w, c), class by class, and (n, k).
+    Raises InvalidInput if the model cannot be followed.
     """
     n_classes = logits_of(model, images.shape[1:]).output_shape[-1]
     every = [np.full(len(images), one, np.int64) for one in range(n_classes)]
