@@ -18,13 +18,13 @@ import tomllib
 from pathlib import Path
 from types import TracebackType
 
-import httpx
-
 from flowers17.errors import Flowers17Error
-from flows.patience import patient
 from flows.served import prefect_home, served_api
 
 START_TIMEOUT_S = 180.0
+BUSY_TIMEOUT_S = 60.0  # a configured server that accepts connections, but answers late
+ABSENT_TIMEOUT_S = 10.0  # one that nobody serves
+ANSWER_TIMEOUT_S = 5.0
 _QUIET = {
     "PREFECT_UI_ENABLED": "false",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -104,13 +104,19 @@ class Server:
 
         Raises Flowers17Error if it doesn't, or if it refuses our credentials.
         """
-        wait_s = START_TIMEOUT_S if self._process else 10.0
-        deadline = time.monotonic() + wait_s
-        with httpx.Client(timeout=5, trust_env=False) as client:  # making one takes long
-            while time.monotonic() < deadline and not (self._process and self._process.poll()):
+        import httpx  # takes longer than what comes before the server's start
+
+        wait_s = START_TIMEOUT_S if self._process else ABSENT_TIMEOUT_S
+        began = time.monotonic()
+        with httpx.Client(timeout=ANSWER_TIMEOUT_S, trust_env=False) as client:  # making one takes long
+            while time.monotonic() < began + wait_s and not (
+                self._process and self._process.poll()
+            ):
                 try:
                     if client.get(f"{self.api}/health").status_code == 200:
                         return admitting(str(self.api))
+                except httpx.ReadTimeout:
+                    wait_s = max(wait_s, BUSY_TIMEOUT_S)
                 except httpx.HTTPError:
                     pass
                 time.sleep(0.05)
@@ -165,6 +171,8 @@ def _serve(port: int, home: Path) -> None:
         gc.disable()  # a tenth of the time that the imports take
         import uvicorn
         from prefect.server.api.server import create_app
+
+        from flows.patience import patient
 
         config = uvicorn.Config(
             patient(create_app()),

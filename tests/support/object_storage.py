@@ -101,6 +101,10 @@ def object_storage(folder: Path) -> Iterator[ObjectStorage]:
     """Run a server with an empty bucket; the environment leads s3fs to it. Skips without moto."""
     pytest.importorskip("moto", reason="needs moto (the extra dev)")
     pytest.importorskip("s3fs", reason="needs s3fs (the extra s3)")
+    import s3fs
+
+    # A client of this process that the storage before this one had would ask that one's address.
+    s3fs.S3FileSystem.clear_instance_cache()
     port, log = free_port(), folder / "requests.log"
     found = ObjectStorage(port, log)
     found.variables = {

@@ -1,0 +1,64 @@
+"""A configured Prefect server: waited for while it is busy, and soon given up if nobody serves it."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+
+import pytest
+
+from flowers17.errors import Flowers17Error
+from flows import local_server
+from flows.local_server import Server, free_port
+
+
+@contextmanager
+def _serving(*pauses: float) -> Iterator[str]:
+    """Serve an API that answers each of the first requests after a pause; return its address."""
+    left = list(pauses)
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            time.sleep(left.pop(0) if left else 0)
+            self.send_response(200)
+            self.send_header("Content-Length", "7")
+            self.end_headers()
+            self.wfile.write(b'"3.8.8"')
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/api"
+        finally:
+            server.shutdown()
+
+
+@pytest.fixture(autouse=True)
+def _short(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local_server, "ANSWER_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(local_server, "ABSENT_TIMEOUT_S", 0.3)
+
+
+class TestConfiguredServer:
+    def test_that_answers_late_is_waited_for(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        with _serving(0.5, 0.5, 0.5) as api:
+            monkeypatch.setenv("PREFECT_API_URL", api)
+            assert Server().healthy() == api
+
+    def test_that_never_answers_is_given_up(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(local_server, "BUSY_TIMEOUT_S", 0.5)
+        with _serving(*[0.5] * 20) as api:
+            monkeypatch.setenv("PREFECT_API_URL", api)
+            with pytest.raises(Flowers17Error, match=r"answer at http.*; it did not.*unset"):
+                Server().healthy()
+
+    def test_that_nobody_serves_is_given_up_soon(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("PREFECT_API_URL", f"http://127.0.0.1:{free_port()}/api")
+        began = time.monotonic()
+        with pytest.raises(Flowers17Error, match="Start it"):
+            Server().healthy()
+        assert time.monotonic() - began < 5
