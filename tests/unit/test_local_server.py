@@ -1,4 +1,4 @@
-"""A configured Prefect server: waited for while it is busy, and soon given up if nobody serves it."""
+"""A configured Prefect server: waited for while busy, and soon given up if nobody serves it."""
 
 import time
 from collections.abc import Iterator
