@@ -7,7 +7,7 @@ DATASET ?=
 WEIGHTS ?=
 SET     ?=
 EXTRAS  ?=
-JOBS    ?= 2
+JOBS    ?= 3
 
 VENV := .venv
 BIN  := $(VENV)/bin

@@ -15,8 +15,9 @@ from flowers17.config import (
     RecipeSettings,
     StudySettings,
 )
+from flowers17.errors import InvalidSettings
 from flowers17.learners.devices import chosen_precision, device_in
-from flowers17.learners.networks import builder_of
+from flowers17.learners.networks import builder_of, check_size
 from flowers17.stages import Job, Stage
 from tasks import trained
 from tasks.long_work import long_work
@@ -74,10 +75,12 @@ def stage(
     """Return the stage of one training, on a split or on a fold in the form of one.
 
     refit_of: trainings on folds, whose mean number of epochs it is trained for, instead of
-    choosing one on images that are to choose nothing.
+    choosing one on images that are to choose nothing. Raises InvalidInput and InvalidSettings for
+    a learner that cannot be trained on images of the settings' size.
     """
     device = device_in(places)
     definition = builder_of(one.learner, settings.learners.definitions)
+    _check_sizes(definition, one.recipe, settings.dataset.image_size)
     resources = {"tensorboard": str(places.tensorboard)} if places.tensorboard else {}
     return Stage.of(
         "training",
@@ -97,6 +100,20 @@ def stage(
         resources=resources,
         **long_work("training", device),
     )
+
+
+def _check_sizes(definition: object, recipe: RecipeSettings, size: int) -> None:
+    """Refuse before anything runs what would be refused hours later, when its turn comes."""
+    if not isinstance(definition, LearnerDefinition):
+        return
+    check_size(definition, size, size)
+    if set(recipe.resolutions) != {1.0}:
+        parts = ", ".join(f"{one:g}" for one in recipe.resolutions)
+        raise InvalidSettings(
+            f"learner {definition.name}: expected a recipe of one image size, since its head reads "
+            f"a flattened map, got resolutions {parts}; set `resolutions` of its recipe to [1.0], "
+            "or choose `residual`"
+        )
 
 
 def _identity(name: str, found: object) -> Any:

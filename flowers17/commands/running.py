@@ -1,5 +1,6 @@
 """Running and planning a flow from the command line."""
 
+import gc
 import importlib
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -71,6 +72,7 @@ def watched(stages: Callable[[], Sequence[Stage]], console: Console) -> Iterator
 
         for stage in stages():
             stage.code()
+        _prepare_runs()
         # The store's locks tell which runs died; heartbeats would hold up each flow's end.
         with temporary_settings(
             {PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None, PREFECT_API_URL: server.healthy()}
@@ -81,6 +83,18 @@ def watched(stages: Callable[[], Sequence[Stage]], console: Console) -> Iterator
             finally:
                 VIEW.reset(token)
                 _drain()
+
+
+def _prepare_runs() -> None:
+    """Do while the server starts what would hold up the runs.
+
+    Prefect imports these modules at its first runs; and each full collection of garbage would go
+    through all that was imported.
+    """
+    for name in ("fastapi.encoders", "prefect.flow_engine", "prefect.task_engine"):
+        importlib.import_module(name)
+    gc.collect()
+    gc.freeze()
 
 
 def quiet() -> None:

@@ -156,16 +156,21 @@ def smallest_size(definition: LearnerDefinition) -> int:
     return side
 
 
+def check_size(definition: LearnerDefinition, height: int | None, width: int | None) -> None:
+    """Raise InvalidInput if a definition's pools leave nothing of images of that size."""
+    needed = smallest_size(definition)
+    if any(side is None or side < needed for side in (height, width)):
+        raise InvalidInput(
+            f"learner {definition.name}: expected images of at least {needed} × {needed} pixels "
+            f"for its {len(definition.blocks)} pools, got {height} × {width}; raise "
+            "dataset.image_size or leave the learner out"
+        )
+
+
 def _stacked(definition: LearnerDefinition, input_shape: Shape, n_classes: int) -> "keras.Model":
     from keras import Input, Model, layers
 
-    needed = smallest_size(definition)
-    if any(side is None or side < needed for side in input_shape[:2]):
-        raise InvalidInput(
-            f"learner {definition.name}: expected images of at least {needed} × {needed} pixels "
-            f"for its {len(definition.blocks)} pools, got {input_shape[0]} × {input_shape[1]}; "
-            "raise dataset.image_size or leave the learner out"
-        )
+    check_size(definition, *input_shape[:2])
     inputs = Input(input_shape, name="image")
     x = inputs
     for number, block in enumerate(definition.blocks, start=1):

@@ -9,6 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from flowers17.config import (
+    DatasetSettings,
     LearnerDefinition,
     Places,
     RecipeSettings,
@@ -154,13 +155,29 @@ class TestSettings:
         with pytest.raises(ValidationError, match=next(iter(wrong))):
             LearnerDefinition(**{**right, **wrong})
 
-    def _stage(self, places: Places, learner: str) -> Any:
-        one = training.Training(learner, "none", "report", PLAIN)
-        return training.stage(StudySettings(), places, one, number("images", 1), number("split", 1))
+    def _stage(self, places: Places, learner: str, size: int = 128, **recipe: Any) -> Any:
+        changed = PLAIN.model_copy(update=recipe)
+        one = training.Training(learner, "none", "report", changed)
+        settings = StudySettings(dataset=DatasetSettings(image_size=size))
+        return training.stage(settings, places, one, number("images", 1), number("split", 1))
 
     def test_an_unknown_learner_is_refused_before_anything_is_trained(self) -> None:
         with pytest.raises(InvalidSettings, match=r"expected one of baseline, .* got 'mk-9'"):
             self._stage(Places(device="cpu"), "mk-9")
+
+    def test_images_too_small_for_a_learner_are_refused_before_anything_is_trained(self) -> None:
+        places = Places(device="cpu")
+        assert self._stage(places, "mk-5", 74).label
+        with pytest.raises(InvalidInput, match=r"mk-5: expected .* 74 × 74 .* got 73 × 73; raise"):
+            self._stage(places, "mk-5", 73)
+
+    def test_growing_images_for_a_learner_of_one_size_are_refused_as_early(self) -> None:
+        places, growing = Places(device="cpu"), {"resolutions": (0.5, 1.0)}
+        assert self._stage(places, "residual", **growing).label
+        with pytest.raises(
+            InvalidSettings, match=r"mk-2: expected .* one image size.* got .*0\.5, 1;"
+        ):
+            self._stage(places, "mk-2", **growing)
 
     def test_a_gpu_asked_for_and_absent_is_refused_before_anything_is_trained(
         self, monkeypatch: pytest.MonkeyPatch
