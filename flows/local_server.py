@@ -187,6 +187,9 @@ def _serve(port: int, home: Path) -> None:
         def watch() -> None:
             while not server.started and not server.should_exit:
                 time.sleep(0.05)
+            # What was imported stays; and a short life collects less often than a long one must.
+            gc.freeze()
+            gc.set_threshold(50_000, 10, 10)
             gc.enable()
             fcntl.flock(lock, fcntl.LOCK_UN)
 
