@@ -13,8 +13,11 @@ from prefect.states import State
 
 from flowers17.config import Places
 from flowers17.errors import Flowers17Error
-from flowers17.stages import Stage
+from flowers17.stages import Stage, in_order
 from tasks.engine import Results, run_stages
+from tests.support.processes import eventually
+
+RECORDED_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,16 @@ def run(stages: Iterable[Stage], store: Path | str, **places: Any) -> Run:
     flow_run_id = state.state_details.flow_run_id
     assert flow_run_id is not None
     chosen = FlowRunFilter(id=FlowRunFilterId(any_=[flow_run_id]))
+    expected = {stage.title for stage in in_order(wanted)}
+    tasks: dict[str, State[Any]] = {}
     with get_client(sync_client=True) as client:
-        found = client.read_task_runs(flow_run_filter=chosen)
-    return Run(state, {one.name: one.state for one in found if one.state}, flow_run_id)
+
+        def recorded() -> bool:
+            found = client.read_task_runs(flow_run_filter=chosen)
+            tasks.update({one.name: one.state for one in found if one.state})
+            return {label for label, state in tasks.items() if state.is_final()} >= expected
+
+        # The server records how tasks end a little later than the run's end; of a run that fails
+        # before its stages begin it has none.
+        eventually(recorded, RECORDED_S)
+    return Run(state, tasks, flow_run_id)
