@@ -22,7 +22,7 @@ study: $(VENV)/.ready-to-run
 	  $(foreach one,$(SET),--set '$(one)')
 
 test: lint
-	$(BIN)/python -m compileall -q flows flowers17 tasks tests  # for the hundreds of processes
+	$(BIN)/python -m compileall -q flows flowers17 tasks tests  # once for all processes that tests start
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --durations 30
 
 lint: $(VENV)/.ready-to-test

@@ -108,7 +108,7 @@ class Server:
 
         wait_s = START_TIMEOUT_S if self._process else ABSENT_TIMEOUT_S
         began = time.monotonic()
-        # Making a client takes long.
+        # One client for all questions, since making one takes long.
         with httpx.Client(timeout=ANSWER_TIMEOUT_S, trust_env=False) as client:
             while time.monotonic() < began + wait_s and not (
                 self._process and self._process.poll()
