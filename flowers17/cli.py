@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from flowers17.artifacts import Reference
 from flowers17.config import Places
 from flowers17.config.places import store_address
 from flowers17.errors import Flowers17Error, InvalidInput
@@ -145,11 +146,11 @@ def run(
     except KeyboardInterrupt:
         err.print("interrupted; run the same command again to go on where it stopped")
         raise typer.Exit(130) from None
-    report = open_store(request.store).root / "report" / "index.html"
+    report = _report(request.store, results)
     missing = {label: value["reason"] for label, value in results.items() if "reason" in value}
     if as_json:
         summary = {"flow": flow.value, "counts": counts, "stages": results}
-        if "report" in results:
+        if report:
             summary["report"] = str(report)
         print(json.dumps(summary, indent=1, sort_keys=True))
         return
@@ -161,8 +162,18 @@ def run(
         f"in {time.monotonic() - started:.1f} s",
         highlight=False,
     )
-    if "report" in results:
+    if report:
         print(report)
+
+
+def _report(store: Path | str, results: dict[str, dict[str, Any]]) -> Path | None:
+    """Return the page of a run: a whole study's has a name, a part's lies among the artifacts."""
+    if "report" in results:
+        return open_store(store).root / "report" / "index.html"
+    pages = [value for value in results.values() if value.get("stage") == "study"]
+    if not pages:
+        return None
+    return open_store(store).open(Reference.from_json(pages[-1])).file("index.html")
 
 
 @app.command()

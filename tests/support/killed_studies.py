@@ -20,11 +20,13 @@ def command(flow: str, store: Path, settings: Iterable[str], *options: str) -> l
 
 
 def run(arguments: list[str], env: dict[str, str]) -> dict[str, int]:
-    """Run a command to its end; return how many stages were built and how many reused."""
+    """Run a command to its end, which names its page; return how many stages were built, reused."""
     with python(*arguments, env=env) as process:
         printed, complaints = process.communicate(timeout=600)
     assert process.returncode == 0, complaints
-    counts: dict[str, int] = json.loads(printed)["counts"]
+    told = json.loads(printed)
+    assert Path(told["report"]).is_file()
+    counts: dict[str, int] = told["counts"]
     return counts
 
 
