@@ -90,7 +90,7 @@ def ours(timer: Timer, folder: Path, name: str, weights_dir: Path) -> dict[str, 
             recipe = RecipeSettings(
                 epochs=3, batch_size=BATCH, optimizer=optimizer, learning_rate=RATES[phase]
             )
-            run = Run(made, examples, recipe, "none", SEED)
+            run = Run(made, examples, recipe, "none", SEED, convolutions="winograd")
             run.one_epoch(None)
             with (
                 tempfile.TemporaryDirectory() as place,

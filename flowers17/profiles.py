@@ -81,6 +81,7 @@ _DEMO = StudySettings(
         best=("residual",),
         best_recipe=BEST_RECIPE.model_copy(update={"epochs": 6, "batch_size": 32}),
         best_splits=1,
+        convolutions="direct",  # in so few steps, compiling others costs more than they save
     ),
     features=FeatureSettings(
         weights="random",

@@ -14,7 +14,7 @@ from flowers17.config import (
     RecipeSettings,
     StudySettings,
 )
-from flowers17.learners.devices import chosen_precision, device_in
+from flowers17.learners.devices import chosen_convolutions, chosen_precision, device_in
 from flowers17.stages import Job, Stage
 from flowers17.transfer.weights import extractor_facts
 from tasks import activations, features, trained, weights
@@ -86,6 +86,7 @@ def stage(
     """
     one, ours = what.network, settings.fine_tuning
     way, device = _way(settings, one, phase), device_in(places)
+    precision = chosen_precision(settings.learners.precision, device)
     block = getattr(ours.unfrozen, one.maps.extractor) if phase == "b" else None
     weights_from = weights.source(settings, places, one.maps.extractor)
     inputs = {"split": split, **weights_from.inputs}
@@ -116,7 +117,8 @@ def stage(
             "recipe_name": one.recipe,
             "recipe": way.recipe.model_dump(mode="json"),
             "seed_number": what.seed_number,
-            "precision": chosen_precision(settings.learners.precision, device),
+            "precision": precision,
+            "convolutions": chosen_convolutions(settings.learners.convolutions, precision, device),
             "device": device,
         },
         seed=settings.seed,
@@ -184,6 +186,7 @@ def build(job: Job) -> Mapping[str, Any]:
         config["augmentation"] if lower else "none",
         seed=derived_seed(seed, "phase", config["phase"]),
         folder=job.unfinished,
+        convolutions=config["convolutions"],
         watch=watched.after_batch,
         after_epoch=watched.after_epoch,
         rates=rates,

@@ -16,7 +16,7 @@ from flowers17.config import (
     StudySettings,
 )
 from flowers17.errors import InvalidSettings
-from flowers17.learners.devices import chosen_precision, device_in
+from flowers17.learners.devices import chosen_convolutions, chosen_precision, device_in
 from flowers17.learners.networks import builder_of, check_size
 from flowers17.stages import Job, Stage
 from tasks import trained
@@ -79,6 +79,7 @@ def stage(
     a learner that cannot be trained on images of the settings' size.
     """
     device = device_in(places)
+    precision = chosen_precision(settings.learners.precision, device)
     definition = builder_of(one.learner, settings.learners.definitions)
     _check_sizes(definition, one.recipe, settings.dataset.image_size)
     resources = {"tensorboard": str(places.tensorboard)} if places.tensorboard else {}
@@ -92,7 +93,8 @@ def stage(
             "augmentation": one.augmentation,
             "recipe_name": one.recipe_name,
             "recipe": one.recipe.model_dump(mode="json"),
-            "precision": chosen_precision(settings.learners.precision, device),
+            "precision": precision,
+            "convolutions": chosen_convolutions(settings.learners.convolutions, precision, device),
             "device": device,
         },
         seed=settings.seed,
@@ -169,6 +171,7 @@ def build(job: Job, adversary: Callable[..., Any] | None = None) -> Mapping[str,
         config["augmentation"],
         seed=seed,
         folder=job.unfinished,
+        convolutions=config["convolutions"],
         watch=watched.after_batch,
         after_epoch=watched.after_epoch,
         perturb=adversary(model, recipe.adversary, seed) if adversary else None,

@@ -52,6 +52,7 @@ from flowers17.config.fine_tuning import (
 from flowers17.config.learners import (
     AdversarySettings,
     AugmentationName,
+    ConvolutionsName,
     LearnerDefinition,
     LearnersSettings,
     OptimizerName,
@@ -70,6 +71,7 @@ __all__ = [
     "ClassifierName",
     "ClassifierSettings",
     "CombinationSettings",
+    "ConvolutionsName",
     "DatasetSettings",
     "DefenceSettings",
     "DetectorSettings",

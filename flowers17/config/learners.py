@@ -8,6 +8,7 @@ from flowers17.config.base import Model
 
 AugmentationName = Literal["none", "zoom", "flips", "wide", "strong"]
 PrecisionName = Literal["auto", "float32", "mixed_bfloat16"]
+ConvolutionsName = Literal["auto", "direct"]
 OptimizerName = Literal["sgd", "adam"]
 
 
@@ -145,4 +146,10 @@ class LearnersSettings(Model):
     definitions: tuple[LearnerDefinition, ...] = Field((), description="learners of your own")
     precision: PrecisionName = Field(
         "auto", description="`auto`: mixed_bfloat16 where the processor or GPU computes in it"
+    )
+    convolutions: ConvolutionsName = Field(
+        "auto",
+        description="of trainings and fine-tuning; `auto`: in float32 on a processor those over "
+        "many channels by Winograd's minimal filtering, which rounds differently; `direct`: all "
+        "as the backend does",
     )

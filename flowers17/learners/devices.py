@@ -6,12 +6,13 @@ The one module that calls a backend by name; everything else is Keras.
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from flowers17.config import DeviceName, Places, PrecisionName
+from flowers17.config import ConvolutionsName, DeviceName, Places, PrecisionName
 from flowers17.errors import InvalidSettings
 
 Precision = Literal["float32", "mixed_bfloat16"]
+Convolutions = Literal["winograd", "direct"]
 BFLOAT16_FLAGS = frozenset({"avx512_bf16", "amx_bf16"})
 
 
@@ -58,6 +59,17 @@ def chosen_precision(precision: PrecisionName, device: Literal["cpu", "gpu"]) ->
         fast = device == "gpu" or computes_in_bfloat16()
         return "mixed_bfloat16" if fast else "float32"
     return precision
+
+
+def chosen_convolutions(
+    convolutions: ConvolutionsName, precision: Precision, device: Literal["cpu", "gpu"]
+) -> Convolutions:
+    """Return how a training computes its convolutions over many channels.
+
+    `auto` is Winograd's way in float32 on a processor; a GPU's library chooses for itself.
+    """
+    suits = convolutions == "auto" and precision == "float32" and device == "cpu"
+    return "winograd" if suits else "direct"
 
 
 def prepare(device: Literal["cpu", "gpu"], precision: Precision, seed: int) -> None:
@@ -123,3 +135,15 @@ def tensorboard_log(folder: Path) -> Callable[[int, Mapping[str, float]], None]:
         writer.flush()
 
     return log
+
+
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function of tensors that is compiled as one, where the backend has to be told."""
+    import keras
+
+    if keras.backend.backend() != "tensorflow":
+        return function
+    import tensorflow as tf
+
+    wrapped: Callable[..., Any] = tf.function(function, jit_compile=True)
+    return wrapped

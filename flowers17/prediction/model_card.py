@@ -47,7 +47,7 @@ print(labels["classes"][int(proba.argmax())], float(proba.max()))""",
 
 _TOLD = (
     *("learner", "extractor", "input_size", "pixels", "configuration", "phase", "unfrozen_from"),
-    *("layer_decay", "augmentation", "precision", "backend", "n_parameters"),
+    *("layer_decay", "augmentation", "precision", "convolutions", "backend", "n_parameters"),
 )
 
 

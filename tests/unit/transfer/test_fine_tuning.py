@@ -9,7 +9,7 @@ import pytest
 
 from flowers17.config import HeadSettings, RecipeSettings
 from flowers17.errors import InvalidInput, InvalidSettings
-from flowers17.learners.devices import prepare
+from flowers17.learners.devices import Convolutions, prepare
 from flowers17.learners.evaluation import probabilities
 from flowers17.learners.examples import Examples
 from flowers17.learners.training import train
@@ -72,9 +72,19 @@ def _fitted(
 
 
 class TestStoredAndComputedActivations:
-    @pytest.mark.parametrize("name", BLOCK)
-    @pytest.mark.parametrize("phase", ["a", "b"])
-    def test_end_with_the_same_bits(self, tmp_path: Path, name: str, phase: str) -> None:
+    @pytest.mark.parametrize(
+        ("name", "phase", "convolutions"),
+        [
+            ("mobilenet", "a", "direct"),
+            ("mobilenet", "b", "direct"),
+            ("vgg16", "a", "direct"),
+            ("vgg16", "b", "direct"),
+            ("vgg16", "b", "winograd"),
+        ],
+    )
+    def test_end_with_the_same_bits(
+        self, tmp_path: Path, name: str, phase: str, convolutions: Convolutions
+    ) -> None:
         block = BLOCK[name] if phase == "b" else None
         head = BARE if (name, phase) == ("vgg16", "b") else FULL
         lower, small = _parts(name, block, head)
@@ -83,8 +93,9 @@ class TestStoredAndComputedActivations:
         frozen, large = _parts(name, block, head)
         before = _values(frozen)
         whole = over_images(frozen, large, name)
-        assert _fitted(small, stored, tmp_path / "stored") == _fitted(
-            whole, _examples(images), tmp_path / "computed"
+        how: dict[str, Any] = {"convolutions": convolutions}
+        assert _fitted(small, stored, tmp_path / "stored", **how) == _fitted(
+            whole, _examples(images), tmp_path / "computed", **how
         )
         for one, other in zip(_values(small), _values(large), strict=True):
             assert np.array_equal(one, other)
