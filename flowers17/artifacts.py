@@ -2,8 +2,10 @@
 
 `store/<stage>/<key>/` holds an artifact's files and `manifest.json`, which is written last and
 carries a digest of itself. An artifact is made in `store/.partial/`, flushed to disk and renamed
-into place. A damaged one is moved to `store/.damaged/` and counts as absent. Locks are kernel locks
-in `store/.locks/`: the kernel frees them when their process dies, however it dies.
+into place. Its files are hashed before they are read; if it is only looked for, those that nothing
+wrote to since they were hashed are passed over (`store/.verified/` tells). A damaged one is moved
+to `store/.damaged/` and counts as absent. Locks are kernel locks in `store/.locks/`: the kernel
+frees them when their process dies, however it dies.
 
 One long module, since a store on object storage (`flowers17.shared`) has the same methods.
 """
@@ -28,6 +30,7 @@ import numpy as np
 
 from flowers17.errors import ArtifactDamaged, ArtifactMissing, StoreUnusable
 from flowers17.files import flush
+from flowers17.stamps import Stamps
 
 MANIFEST = "manifest.json"
 logger = logging.getLogger(__name__)
@@ -204,20 +207,21 @@ class Store:
     def find(self, stage: str, key: str, *, locked: bool = False) -> Artifact | None:
         """Return the artifact if it is there and whole.
 
-        A damaged one is set aside with a warning, so that it is built again.
+        Files that nothing wrote to since they were last hashed are not hashed again. A damaged
+        one is set aside with a warning, so that it is built again.
         locked: whether the caller holds the artifact's lock, by `claim`.
         """
         folder = self.folder(stage, key)
         if not os.path.lexists(folder):
             return None
         with suppress(ArtifactDamaged):
-            return self._verified(folder)
+            return self._verified(folder, unless_unchanged=True)
         # Under the lock, since another process may have set it aside and built it anew meanwhile.
         with nullcontext() if locked else self.lock(stage, key):
             if not os.path.lexists(folder):
                 return None
             try:
-                return self._verified(folder)
+                return self._verified(folder, unless_unchanged=True)
             except ArtifactDamaged as damage:
                 self._set_aside(folder)
                 logger.warning("%s; it is set aside and will be built again", damage)
@@ -308,8 +312,11 @@ class Store:
         """
         with self.guarded_writes():
             files = {}
-            for path in _files_below(folder):
+            paths = _files_below(folder)
+            for path in paths:
                 flush(path)
+            since = time.time_ns()
+            for path in paths:
                 files[path.relative_to(folder).as_posix()] = {
                     "sha256": read_sha256(path),
                     "size": path.stat().st_size,
@@ -331,6 +338,7 @@ class Store:
             flush(target.parent)
             if is_first:
                 flush(self.root)
+        self._stamps(target, digest).keep(files, since=since)
         return Artifact(target, whole)
 
     def leftovers(self) -> Iterator[Leftover]:
@@ -347,6 +355,7 @@ class Store:
             trash.mkdir(parents=True)
             for place in places:
                 (self.root / place).rename(trash / place.replace("/", "-"))
+                self._stamps_file(self.root / place).unlink(missing_ok=True)
             shutil.rmtree(trash)
 
     def pinned(self) -> set[str]:
@@ -367,7 +376,12 @@ class Store:
     def _manifest_files(self) -> list[Path]:
         return sorted(self.root.glob(f"[!.]*/*/{MANIFEST}"))
 
-    def _verified(self, folder: Path) -> Artifact:
+    def _verified(self, folder: Path, *, unless_unchanged: bool = False) -> Artifact:
+        """Return a whole artifact; raises ArtifactDamaged.
+
+        unless_unchanged: whether to pass over files that nothing wrote to since they were hashed.
+        """
+        since = time.time_ns()
         manifest = read_manifest(folder / MANIFEST)
         try:
             files = manifest["files"]
@@ -382,16 +396,27 @@ class Store:
             raise ArtifactDamaged(
                 f"{folder}: expected files {sorted(files)}, found {sorted(found)}"
             )
+        stamps = self._stamps(folder, digest)
         for name, entry in files.items():
             path = folder / name
             try:
                 same = path.is_file() and not path.is_symlink()
-                same = same and read_sha256(path) == entry["sha256"]
+                passed = same and unless_unchanged and stamps.unchanged(name)
+                same = passed or (same and read_sha256(path) == entry["sha256"])
             except OSError as problem:
                 raise ArtifactDamaged(f"{path}: unreadable ({problem})") from problem
             if not same:
+                stamps.forget()
                 raise ArtifactDamaged(f"{path}: its bytes are not those published")
+        if unless_unchanged:  # else reading a store would write to it
+            stamps.keep(files, since=since)
         return Artifact(folder, manifest)
+
+    def _stamps(self, folder: Path, digest: str) -> Stamps:
+        return Stamps(self._stamps_file(folder), folder, digest)
+
+    def _stamps_file(self, folder: Path) -> Path:
+        return self.root / ".verified" / f"{folder.parent.name}-{folder.name}"
 
     def _set_aside(self, folder: Path) -> None:
         name = f"{folder.parent.name}-{folder.name}-{uuid.uuid4().hex[:8]}"

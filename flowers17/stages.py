@@ -52,6 +52,7 @@ INFRASTRUCTURE = frozenset(
         "request",
         "shared",
         "stages",
+        "stamps",
     )
 ) | {"tasks.engine"}
 LIBRARIES = ("imagehash", "keras", "numpy", "pillow", "scikit-learn", "scipy")

@@ -268,7 +268,7 @@ class SharedStore(Store):
         if not same:
             raise ArtifactDamaged(f"{folder}: expected the storage's artifact, found another")
         try:
-            return self._verified(folder)
+            return self._verified(folder, unless_unchanged=True)
         except ArtifactDamaged as damage:
             logger.warning("%s; it is fetched again", damage)
             raise

@@ -7,12 +7,14 @@ import logging
 import os
 import shutil
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from flowers17 import artifacts
 from flowers17.artifacts import (
     MANIFEST,
     Artifact,
@@ -20,9 +22,11 @@ from flowers17.artifacts import (
     Store,
     canonical_json,
     file_sha256,
+    read_sha256,
     sha256_of,
 )
 from flowers17.errors import ArtifactDamaged, ArtifactMissing, StoreUnusable
+from flowers17.stamps import SETTLED_NS, stamp
 from tests.support.file_systems import mounted
 from tests.support.processes import eventually, kill, python, waits_for_lock
 from tests.support.stores import FILES, KEY, content, publish, set_aside, unfinished
@@ -268,6 +272,117 @@ class TestDamage:
         finder.join()
         assert found[0] is not None
         assert set_aside(store) == []
+
+
+class TestUnchangedFiles:
+    """What `find` need not hash, since nothing wrote to it; whatever is opened is hashed."""
+
+    @pytest.fixture
+    def artifact(self, store: Store) -> Artifact:
+        """An artifact that was found whole a while after it was written."""
+        artifact = publish(store)
+        time.sleep(2 * SETTLED_NS / 1e9)
+        assert store.find("numbers", KEY) is not None
+        return artifact
+
+    @pytest.fixture
+    def hashed(
+        self, store: Store, artifact: Artifact, monkeypatch: pytest.MonkeyPatch
+    ) -> list[str]:
+        """The names of the files that are hashed from now on."""
+        names: list[str] = []
+
+        def watched(path: Path) -> str:
+            names.append("/".join(path.relative_to(store.root).parts[2:]))
+            return read_sha256(path)
+
+        monkeypatch.setattr(artifacts, "read_sha256", watched)
+        return names
+
+    def test_are_hashed_when_they_are_opened_only(
+        self, store: Store, artifact: Artifact, hashed: list[str]
+    ) -> None:
+        found = store.find("numbers", KEY)
+        assert found is not None
+        assert found.reference == artifact.reference
+        assert hashed == []
+        store.open(artifact.reference)
+        assert sorted(hashed) == sorted(FILES)
+
+    def test_are_known_from_the_moment_they_are_published(
+        self, store: Store, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        flushed = artifacts.flush
+        # A disk that takes a while, as it does for files that are long to hash.
+        monkeypatch.setattr(
+            artifacts, "flush", lambda path: (flushed(path), time.sleep(2 * SETTLED_NS / 1e9))
+        )
+        publish(store)
+        monkeypatch.setattr(artifacts, "read_sha256", lambda path: pytest.fail(f"hashed {path}"))
+        assert store.find("numbers", KEY) is not None
+
+    def test_that_were_just_written_are_hashed_again(
+        self, store: Store, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        path = publish(store).path / "numbers.json"
+        now = path.stat().st_ctime_ns + SETTLED_NS // 2
+        monkeypatch.setattr(time, "time_ns", lambda: now)
+        assert store.find("numbers", KEY) is not None
+        path.write_bytes(path.read_bytes()[::-1])
+        assert store.find("numbers", KEY) is None
+
+    def test_of_the_same_size_and_date_with_other_bytes_are_noticed(
+        self, store: Store, artifact: Artifact
+    ) -> None:
+        path = artifact.path / "numbers.json"
+        before = path.stat()
+        path.write_bytes(path.read_bytes()[::-1])
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+        assert path.stat().st_mtime_ns == before.st_mtime_ns
+        assert store.find("numbers", KEY) is None
+
+    def test_under_the_manifest_of_other_content_are_hashed(
+        self, store: Store, artifact: Artifact, hashed: list[str]
+    ) -> None:
+        other = publish(store, OTHER_KEY, dict.fromkeys(FILES, b"other"))
+        told = json.loads((other.path / MANIFEST).read_text())
+        forged = json.loads((artifact.path / MANIFEST).read_text())
+        forged |= {"files": told["files"], "digest": told["digest"], "seal": None}
+        forged["seal"] = sha256_of(forged)
+        (artifact.path / MANIFEST).write_text(json.dumps(forged))
+        hashed.clear()
+        assert store.find("numbers", KEY) is None
+        assert hashed != []
+
+    def test_that_a_disk_lost_are_noticed_when_opened_and_then_built_again(
+        self, store: Store, artifact: Artifact
+    ) -> None:
+        path = artifact.path / "numbers.json"
+        path.write_bytes(path.read_bytes()[::-1])
+        [record] = (store.root / ".verified").iterdir()
+        kept = json.loads(record.read_text())
+        kept["stamps"]["numbers.json"] = stamp(path)  # as if nothing had written to it
+        record.write_text(json.dumps(kept))
+        assert store.find("numbers", KEY) is not None
+        with pytest.raises(ArtifactDamaged):
+            store.open(artifact.reference)
+        assert store.find("numbers", KEY) is None
+
+    @pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"content": 1}', '{"stamps": {}}'])
+    def test_are_hashed_where_the_record_cannot_be_read(
+        self, store: Store, artifact: Artifact, hashed: list[str], text: str
+    ) -> None:
+        [record] = (store.root / ".verified").iterdir()
+        record.write_text(text)
+        assert store.find("numbers", KEY) is not None
+        assert sorted(hashed) == sorted(FILES)
+        hashed.clear()
+        assert store.find("numbers", KEY) is not None
+        assert hashed == []
+
+    def test_leave_no_record_of_what_is_discarded(self, store: Store, artifact: Artifact) -> None:
+        store.discard([f"numbers/{KEY}"])
+        assert list((store.root / ".verified").iterdir()) == []
 
 
 class TestReferences:
