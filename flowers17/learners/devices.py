@@ -4,7 +4,9 @@ The one module that calls a backend by name; everything else is Keras.
 """
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -147,3 +149,32 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
 
     wrapped: Callable[..., Any] = tf.function(function, jit_compile=True)
     return wrapped
+
+
+def compile_quietly() -> None:
+    """Compile something, unless it was done, where the first time is told on standard error.
+
+    TensorFlow tells it whatever TF_CPP_MIN_LOG_LEVEL says, in the middle of a person's progress bar.
+    """
+    import keras
+
+    if keras.backend.backend() == "tensorflow":
+        with _silent_errors():
+            _compiled_once()
+
+
+@cache
+def _compiled_once() -> None:
+    compiled(lambda number: number + 1)(0.0)
+
+
+@contextmanager
+def _silent_errors() -> Iterator[None]:
+    kept = os.dup(2)
+    try:
+        with Path(os.devnull).open("w") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from flowers17.learners.devices import compiled
+from flowers17.learners.devices import compile_quietly, compiled
 
 FEWEST_CHANNELS = 128
 TILE, TAPS = 4, 3
@@ -57,6 +57,8 @@ def quicken(model: keras.Model) -> tuple[str, ...]:
     """
     compiles = keras.backend.backend() != "torch"
     suited = [one for one in _layers(model) if compiles and _suits(one)]
+    if suited:
+        compile_quietly()
     for layer in suited:
         layer.convolution_op = convolution
     return tuple(one.name for one in suited)

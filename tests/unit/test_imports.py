@@ -11,7 +11,7 @@ from tests.support.processes import ROOT, output_of
 
 # A module may import from its own layer and from layers above it in this list, never below.
 LAYERS = (
-    ("flowers17.errors", "flowers17.files", "flowers17.ancestry"),
+    ("flowers17.errors", "flowers17.files", "flowers17.stamps", "flowers17.ancestry"),
     ("flowers17.config", "flowers17.seeds", "flowers17.artifacts"),
     ("flowers17.shared",),
     ("flowers17.profiles", "flowers17.request", "flowers17.stages"),

@@ -1,0 +1,94 @@
+"""Training steps whose wide convolutions are computed by Winograd's minimal filtering, or directly.
+
+For each network two of our engine's runs in float32 on a processor, from the same weights on the
+same batch, which differ in `learners.convolutions` alone; their steps take turns in one process,
+after a warm-up that compiles both. Medians of the wall clock, and the ratio.
+
+  residual:       our own learner at 128 pixels, batches of 64, SGD with momentum
+  mk-3:           the study's at 128 pixels, batches of 32, SGD
+  vgg16, phase b: fine-tuning from block5 on stored activations, batches of 32, Adam
+
+After as many steps as were timed, how far their losses are from each other.
+"""
+
+import os
+import time
+from collections.abc import Callable
+
+import numpy as np
+from measuring import SEED, arguments, load, median, print_machine
+
+N_CLASSES, N_WARM = 17, 2
+
+os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+
+
+def main() -> None:
+    """Measure each network, print seconds a step, ratios and differences of losses."""
+    parser = arguments(__doc__)
+    parser.add_argument("--steps", type=int, default=8, help="steps of each way")
+    options = parser.parse_args()
+    print_machine()
+    data = load(options.dataset)
+    from flowers17.learners.devices import prepare
+
+    prepare("cpu", "float32", SEED)
+    import keras
+
+    from flowers17.config import HeadSettings, RecipeSettings
+    from flowers17.learners import build
+    from flowers17.learners.examples import Examples
+    from flowers17.learners.training import Run
+    from flowers17.transfer.extractors import build_extractor, feature_maps
+    from flowers17.transfer.fine_tuning import cut, network
+    from flowers17.transfer.weights import resolve_weights
+
+    path = resolve_weights("vgg16", options.weights_dir.absolute()).path
+
+    def halves() -> tuple[keras.Model, keras.Model | None]:
+        built = build_extractor("vgg16", input_size=128, weights_path=path, seed=SEED)
+        return cut(built, "vgg16", "block5")
+
+    def vgg16() -> keras.Model:
+        head = HeadSettings(batch_norm=True, dropout=0.5)
+        given = {"pooling": "flatten", "units": 512, "head": head, "seed": SEED}
+        return network(halves()[1], (4, 4, 512), N_CLASSES, **given)  # type: ignore[arg-type]
+
+    few = data.train[:64]
+    pixels = data.images[few].astype(np.float32) / 255
+    lower, _ = halves()
+    maps = feature_maps(lower, data.images[few], extractor="vgg16", input_size=128)
+    by_adam = RecipeSettings(optimizer="adam", learning_rate=1e-4)
+    by_momentum = RecipeSettings(learning_rate=0.01, momentum=0.9)
+    cases: dict[str, tuple[Callable[[], keras.Model], np.ndarray, int, RecipeSettings]] = {
+        "residual": (lambda: build("residual", seed=SEED), pixels, 64, by_momentum),
+        "mk-3": (lambda: build("mk-3", seed=SEED), pixels, 32, RecipeSettings()),
+        "vgg16, phase b": (vgg16, maps.reshape(-1, 8, 8, 512), 32, by_adam),
+    }
+    for name, (made, inputs, size, recipe) in cases.items():
+        labels = data.labels[few]
+        examples = Examples(inputs, labels, np.arange(size), np.arange(size), N_CLASSES)
+        runs = {
+            how: Run(made(), examples, recipe, "none", SEED, convolutions=how)
+            for how in ("direct", "winograd")
+        }
+        targets = next(iter(runs.values())).targets[:size]
+        seconds: dict[str, list[float]] = {how: [] for how in runs}
+        losses = {}
+        for step in range(N_WARM + options.steps):
+            for how, run in runs.items():
+                keras.utils.set_random_seed(SEED + step)
+                start = time.perf_counter()
+                losses[how] = run.trained.train_on_batch(inputs[:size], targets)[0]
+                if step >= N_WARM:
+                    seconds[how].append(time.perf_counter() - start)
+        direct, ours = (median(seconds[how]) for how in ("direct", "winograd"))
+        apart = abs(float(losses["direct"]) - float(losses["winograd"]))
+        print(
+            f"{name}: direct {direct:.3f} s, minimal filtering {ours:.3f} s a step: "
+            f"{direct / ours:.2f}×; losses {float(losses['direct']):.4f}, {apart:.1e} apart"
+        )
+
+
+if __name__ == "__main__":
+    main()
