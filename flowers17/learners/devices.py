@@ -154,7 +154,7 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
 def compile_quietly() -> None:
     """Compile something, unless it was done, where the first time is told on standard error.
 
-    TensorFlow tells it whatever TF_CPP_MIN_LOG_LEVEL says, in the middle of a person's progress bar.
+    TensorFlow tells it in the middle of a progress bar, whatever TF_CPP_MIN_LOG_LEVEL says.
     """
     import keras
 

@@ -47,6 +47,7 @@ WHERE = {
     "PREFECT_API_URL",
     "PREFECT_SERVER_API_HOST",
     "PREFECT_SERVER_DATABASE_HOST",
+    "PREFECT_SERVER_UI_STATIC_DIRECTORY",
 }
 
 
@@ -139,6 +140,13 @@ class TestShipped:
         assert [name for name, one in services.items() if "ports" in one] == ["server"]
         assert shipped_settings("server")["PREFECT_SERVER_API_HOST"] == "127.0.0.1"
 
+    @pytest.mark.parametrize("where", ["container", "service"])
+    def test_the_server_writes_its_pages_where_its_user_may(self, where: str) -> None:
+        inside = where == "container"
+        given = _composed()["server"]["environment"] if inside else shipped_settings("server")
+        pages = Path(given["PREFECT_SERVER_UI_STATIC_DIRECTORY"])
+        assert pages.is_relative_to(given["PREFECT_HOME"])
+
     def test_the_server_has_the_settings_of_serve(self) -> None:
         assert _SERVER_SETTINGS.items() <= shipped_settings("server").items()
 
@@ -146,6 +154,11 @@ class TestShipped:
 @needs_postgres
 @pytest.mark.usefixtures("scheduled")
 class TestAccess:
+    def test_the_pages_are_served_from_the_folder_that_is_set(self, team: Team) -> None:
+        reply = httpx.get(f"{team.ui}/", headers={"Accept": "text/html"}, trust_env=False)
+        assert reply.status_code == 200
+        assert reply.text == next(team.home.glob("ui/*/index.html")).read_text()
+
     def test_without_credentials_the_api_answers_401(self, team: Team) -> None:
         for given in (None, ("admin", "guessed")):
             reply = httpx.get(f"{team.ui}/api/flows/count", auth=given, trust_env=False)

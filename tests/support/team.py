@@ -199,6 +199,7 @@ class Team(Serving):
         self._settings = {
             **server,
             "PREFECT_HOME": str(self.home),
+            "PREFECT_SERVER_UI_STATIC_DIRECTORY": str(self.home / "ui"),
             "PREFECT_SERVER_API_PORT": str(self.port),
             "PREFECT_SERVER_DATABASE_PORT": str(self.database.port),
         }
