@@ -5,7 +5,6 @@ restored backup, and a file that takes its name. It says nothing of a disk that 
 """
 
 import json
-import tempfile
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -33,7 +32,8 @@ class Stamps:
 
     def unchanged(self, name: str) -> bool:
         """Return whether a file is as it was when it was found whole."""
-        return name in self._known and stamp(self._folder / name) == self._known[name]
+        known = self._known or {}
+        return name in known and stamp(self._folder / name) == known[name]
 
     def keep(self, names: Iterable[str], *, since: int) -> None:
         """Remember files that were found whole; since: when that began, in ns since 1970.
@@ -51,16 +51,13 @@ class Stamps:
         with suppress(OSError):
             self._path.unlink()
 
-    def _read(self) -> Mapping[str, Stamp]:
+    def _read(self) -> Mapping[str, Stamp] | None:
         with suppress(OSError, ValueError, KeyError, TypeError):
             kept = json.loads(self._path.read_text())
             if kept["content"] == self._content:
                 return dict(kept["stamps"])
-        return {}
+        return None
 
     def _write(self, stamps: Mapping[str, Stamp]) -> None:
-        text = json.dumps({"content": self._content, "stamps": stamps})
         self._path.parent.mkdir(exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=self._path.parent, delete=False) as stream:
-            stream.write(text)
-        Path(stream.name).replace(self._path)
+        self._path.write_text(json.dumps({"content": self._content, "stamps": stamps}))
