@@ -77,7 +77,6 @@ def main() -> None:
         losses = {}
         for step in range(N_WARM + options.steps):
             for how, run in runs.items():
-                keras.utils.set_random_seed(SEED + step)
                 start = time.perf_counter()
                 losses[how] = run.trained.train_on_batch(inputs[:size], targets)[0]
                 if step >= N_WARM:

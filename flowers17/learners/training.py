@@ -201,8 +201,9 @@ class Run:
         Returns the means over the images so far of loss and accuracy, each taken when its batch
         was trained on.
         """
-        # Only where a backend draws dropout from a generator of its own (PyTorch).
-        keras.utils.set_random_seed(derived_seed(self.seed, "epoch", number, "backend"))
+        # PyTorch draws dropout from a generator of its own; TensorFlow would compile all anew.
+        if keras.backend.backend() == "torch":
+            keras.utils.set_random_seed(derived_seed(self.seed, "epoch", number, "backend"))
         means: Epoch = {}
         sums = {"loss": 0.0, "accuracy": 0.0}
         started, seen, n_train = time.monotonic(), 0, len(self.examples.train)
