@@ -56,6 +56,7 @@ def ours(timer: Timer, folder: Path, name: str, weights_dir: Path) -> dict[str, 
     from flowers17.learners.checkpoints import Checkpoints
     from flowers17.learners.examples import Examples
     from flowers17.learners.training import Run
+    from flowers17.learners.winograd import quicken
     from flowers17.transfer.extractors import build_extractor, feature_maps
     from flowers17.transfer.fine_tuning import cut, network
     from flowers17.transfer.weights import resolve_weights
@@ -90,7 +91,8 @@ def ours(timer: Timer, folder: Path, name: str, weights_dir: Path) -> dict[str, 
             recipe = RecipeSettings(
                 epochs=3, batch_size=BATCH, optimizer=optimizer, learning_rate=RATES[phase]
             )
-            run = Run(made, examples, recipe, "none", SEED, convolutions="winograd")
+            quicken(made)
+            run = Run(made, examples, recipe, "none", SEED)
             run.one_epoch(None)
             with (
                 tempfile.TemporaryDirectory() as place,

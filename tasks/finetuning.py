@@ -14,7 +14,7 @@ from flowers17.config import (
     RecipeSettings,
     StudySettings,
 )
-from flowers17.learners.devices import chosen_convolutions, chosen_precision, device_in
+from flowers17.learners.devices import device_in
 from flowers17.stages import Job, Stage
 from flowers17.transfer.weights import extractor_facts
 from tasks import activations, features, trained, weights
@@ -86,7 +86,6 @@ def stage(
     """
     one, ours = what.network, settings.fine_tuning
     way, device = _way(settings, one, phase), device_in(places)
-    precision = chosen_precision(settings.learners.precision, device)
     block = getattr(ours.unfrozen, one.maps.extractor) if phase == "b" else None
     weights_from = weights.source(settings, places, one.maps.extractor)
     inputs = {"split": split, **weights_from.inputs}
@@ -117,9 +116,7 @@ def stage(
             "recipe_name": one.recipe,
             "recipe": way.recipe.model_dump(mode="json"),
             "seed_number": what.seed_number,
-            "precision": precision,
-            "convolutions": chosen_convolutions(settings.learners.convolutions, precision, device),
-            "device": device,
+            **trained.computation(settings, device),
         },
         seed=settings.seed,
         inputs=inputs,
@@ -163,10 +160,13 @@ def build(job: Job) -> Mapping[str, Any]:
     prepare(config["device"], config["precision"], seed)
     # The backend reads the device when it is imported, which the modules below do.
     from flowers17.learners.training import train
+    from flowers17.learners.winograd import quicken
     from flowers17.transfer.fine_tuning import head_of, over_images
 
     examples, recipe = _examples(job), trained.recipe(job)
     lower, network, rates = _networks(job, examples, seed)
+    if config["convolutions"] == "winograd":
+        quicken(network)
     model = over_images(lower, network, config["extractor"]) if lower else network
     n_parameters = extractor_facts(config["extractor"]).n_parameters
     n_parameters += int(head_of(network).count_params())
@@ -186,7 +186,6 @@ def build(job: Job) -> Mapping[str, Any]:
         config["augmentation"] if lower else "none",
         seed=derived_seed(seed, "phase", config["phase"]),
         folder=job.unfinished,
-        convolutions=config["convolutions"],
         watch=watched.after_batch,
         after_epoch=watched.after_epoch,
         rates=rates,

@@ -1,12 +1,13 @@
-"""What the stages that train a network share: telling their progress, and what they publish."""
+"""What the stages that train a network share: how they compute, progress, what they publish."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from flowers17.config import RecipeSettings
+from flowers17.config import RecipeSettings, StudySettings
+from flowers17.learners.devices import chosen_convolutions, chosen_precision
 from flowers17.stages import History, Job, Stage
 
 if TYPE_CHECKING:
@@ -24,6 +25,13 @@ def recipe(job: Job) -> RecipeSettings:
     epochs = [one.json("result")["best_epoch"] for one in folds]
     mean = max(1, round(sum(epochs) / len(epochs)))
     return found.model_copy(update={"epochs": mean, "selection": "last"})
+
+
+def computation(settings: StudySettings, device: Literal["cpu", "gpu"]) -> dict[str, str]:
+    """Return what of a training's configuration says how its numbers are computed."""
+    precision = chosen_precision(settings.learners.precision, device)
+    convolutions = chosen_convolutions(settings.learners.convolutions, precision, device)
+    return {"precision": precision, "convolutions": convolutions, "device": device}
 
 
 def fold_inputs(refit_of: Sequence[Stage]) -> dict[str, Stage]:

@@ -16,7 +16,7 @@ from flowers17.config import (
     StudySettings,
 )
 from flowers17.errors import InvalidSettings
-from flowers17.learners.devices import chosen_convolutions, chosen_precision, device_in
+from flowers17.learners.devices import device_in
 from flowers17.learners.networks import builder_of, check_size
 from flowers17.stages import Job, Stage
 from tasks import trained
@@ -79,7 +79,6 @@ def stage(
     a learner that cannot be trained on images of the settings' size.
     """
     device = device_in(places)
-    precision = chosen_precision(settings.learners.precision, device)
     definition = builder_of(one.learner, settings.learners.definitions)
     _check_sizes(definition, one.recipe, settings.dataset.image_size)
     resources = {"tensorboard": str(places.tensorboard)} if places.tensorboard else {}
@@ -93,9 +92,7 @@ def stage(
             "augmentation": one.augmentation,
             "recipe_name": one.recipe_name,
             "recipe": one.recipe.model_dump(mode="json"),
-            "precision": precision,
-            "convolutions": chosen_convolutions(settings.learners.convolutions, precision, device),
-            "device": device,
+            **trained.computation(settings, device),
         },
         seed=settings.seed,
         inputs={"images": images, "split": split, **trained.fold_inputs(refit_of)},
@@ -144,6 +141,7 @@ def build(job: Job, adversary: Callable[..., Any] | None = None) -> Mapping[str,
     from flowers17.learners.evaluation import probabilities
     from flowers17.learners.networks import build as network
     from flowers17.learners.training import Examples, train
+    from flowers17.learners.winograd import quicken
 
     images = job.inputs["images"].array("images")
     labels, validation = split.array("labels"), split.array("validation")
@@ -163,6 +161,8 @@ def build(job: Job, adversary: Callable[..., Any] | None = None) -> Mapping[str,
     sized = network(config["learner"], (size, size, 3), n_classes, definitions=own)
     layers, operations = layer_table(sized), n_operations(sized)
     del sized
+    if config["convolutions"] == "winograd":
+        quicken(model)
     watched = trained.Watched(job, recipe.epochs)
     done = train(
         model,
@@ -171,7 +171,6 @@ def build(job: Job, adversary: Callable[..., Any] | None = None) -> Mapping[str,
         config["augmentation"],
         seed=seed,
         folder=job.unfinished,
-        convolutions=config["convolutions"],
         watch=watched.after_batch,
         after_epoch=watched.after_epoch,
         perturb=adversary(model, recipe.adversary, seed) if adversary else None,

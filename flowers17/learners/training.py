@@ -19,13 +19,12 @@ from flowers17.artifacts import sha256_of
 from flowers17.config import AugmentationName, RecipeSettings
 from flowers17.data.augmentation import augmented_batch
 from flowers17.errors import InvalidSettings, TrainingDiverged
-from flowers17.learners import winograd
 from flowers17.learners.checkpoints import Checkpoints, Generation
-from flowers17.learners.devices import Convolutions
 from flowers17.learners.evaluation import measures, probabilities
 from flowers17.learners.examples import Examples, check
 from flowers17.learners.images import resized, scaled
 from flowers17.learners.recipes import mixed, optimizer
+from flowers17.learners.winograd import quickened
 from flowers17.seeds import derived_seed, generator
 
 Epoch = dict[str, float]
@@ -65,7 +64,6 @@ def train(
     *,
     seed: int,
     folder: Path,
-    convolutions: Convolutions = "direct",
     watch: Watcher | None = None,
     after_epoch: Callable[[list[Epoch]], None] | None = None,
     perturb: Perturbation | None = None,
@@ -76,8 +74,6 @@ def train(
     model: inputs float32 → probabilities, its last layer a softmax alone; images come in [0, 1],
     activations as they are.
     folder: of the checkpoints, which are used if they are of this training, and stay there.
-    convolutions: how the model's are computed from here on, as `winograd.quicken` does it or as
-    the backend does.
     perturb: of the model itself, for a recipe with an adversary, and only for such a one.
     rates: of each of the model's trainable variables, as a part of the recipe's learning rate, in
     (0, 1]; none: all are 1. The history tells the highest.
@@ -102,14 +98,14 @@ def train(
         "recipe": recipe.model_dump(mode="json"),
         "augmentation": augmentation,
         "rates": list(rates),
-        "convolutions": convolutions,
+        "quickened": quickened(model),
         "backend": keras.backend.backend(),
         "layers": [[type(one).__name__, one.dtype_policy.name] for one in model.layers],
         "weights": [[one.name, list(one.shape), str(one.dtype)] for one in model.weights],
         "examples": examples.digests(),
     }
     with Checkpoints(folder, sha256_of(decides)) as checkpoints:
-        run = Run(model, examples, recipe, augmentation, seed, perturb, rates, convolutions)
+        run = Run(model, examples, recipe, augmentation, seed, perturb, rates)
         done = checkpoints.latest()
         if done:
             run.restore(done)
@@ -141,10 +137,7 @@ class Run:
         seed: int,
         perturb: Perturbation | None = None,
         rates: Sequence[float] = (),
-        convolutions: Convolutions = "direct",
     ) -> None:
-        if convolutions == "winograd":
-            winograd.quicken(model)
         self.model, self.examples, self.recipe = model, examples, recipe
         self.augmentation, self.seed, self.perturb = augmentation, seed, perturb
         self.targets = np.eye(examples.n_classes, dtype=np.float32)[examples.labels]

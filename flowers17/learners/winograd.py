@@ -47,8 +47,8 @@ _INPUTS_2D, _KERNEL_2D, _BACK_2D = (
 )
 
 
-def quicken(model: keras.Model) -> tuple[str, ...]:
-    """Let the layers of a model that suit compute by minimal filtering; return their names.
+def quicken(model: keras.Model) -> None:
+    """Let the layers of a model that suit compute by minimal filtering.
 
     Those are float32 convolutions of 3 × 3 in steps of one, padded to the size of their input,
     from and to at least 128 channels, that are to be trained; on PyTorch, which would not compile
@@ -61,7 +61,11 @@ def quicken(model: keras.Model) -> tuple[str, ...]:
         compile_quietly()
     for layer in suited:
         layer.convolution_op = convolution
-    return tuple(one.name for one in suited)
+
+
+def quickened(model: keras.Model) -> list[str]:
+    """Return the names of the layers that compute by minimal filtering."""
+    return [one.name for one in _layers(model) if vars(one).get("convolution_op") is convolution]
 
 
 def _layers(model: keras.Model) -> list[Any]:
