@@ -196,7 +196,7 @@ def beyond_table(inputs: ReportInputs) -> Table:
     best = best_over_repeats(inputs.evaluations_of_table_8)
     if best:
         combination = next(one for one in inputs.table_8 if inputs.evaluation(one) is best)
-        rows.append(_beyond_row(inputs, combination, "The best of Table 8"))
+        rows.append(_beyond_row(inputs, combination, "The best of Table 8, by its mean"))
     group = "Beyond the study" if rows else ""
     rows += [_beyond_row(inputs, one, group) for one in inputs.study.features.combinations]
     return Table(

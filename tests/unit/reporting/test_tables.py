@@ -108,7 +108,7 @@ def test_verdict_follows_from_the_interval(n_correct: int, reference: float, ver
 
 def test_table_8b_starts_with_the_best_of_table_8(real_study: ReportInputs) -> None:
     best, together = beyond_table(real_study).rows
-    assert best.group == "The best of Table 8"
+    assert best.group == "The best of Table 8, by its mean"
     assert _texts(best)[:2] == ["MobileNet", "logistic regression"]
     title, _, mean, spread, n_splits, clean, report = together.cells
     assert title.text == "MobileNet + Xception (299 px, averaged)"
