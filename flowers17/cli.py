@@ -355,14 +355,14 @@ def predict(
 
 @app.command()
 def export(
-    model: Annotated[str, typer.Argument(help="a network that predict --list shows, or STAGE/KEY")],
+    model: Annotated[str, typer.Argument(help="a model that predict --list shows, or STAGE/KEY")],
     to: Annotated[Path, typer.Option(help="the file to write; it ends in .keras or .onnx")],
     store: StoreOption = "store",
     weights_dir: WeightsDir = None,
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
-    """Write a network as a file that needs nothing of flowers17, with labels and a model card."""
+    """Write a model as a file that needs nothing of flowers17, with labels and a model card."""
     place = existing_store(store)
     from flowers17.commands import exporting
 

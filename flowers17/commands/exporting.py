@@ -1,4 +1,4 @@
-"""Exporting a network from the command line: the model, its labels and its model card."""
+"""Exporting a model from the command line: the file, its labels and its model card."""
 
 import json
 import logging
@@ -26,34 +26,33 @@ def export(
     device: DeviceName,
     err: Console,
 ) -> list[Path]:
-    """Write a network to a file, and its labels and model card beside it; return the three.
+    """Write a model to a file, and its labels and model card beside it; return the three.
 
     name: of the model, or STAGE/KEY. path: ends in `.keras` or `.onnx`. Which model it is and how
     the file was checked goes to `err`.
-    Raises InvalidInput for another ending, an unknown name or what is no network; ArtifactMissing
-    or ArtifactDamaged if the store lacks what the model needs.
+    Raises InvalidInput for another ending or an unknown name; ArtifactMissing or ArtifactDamaged
+    if the store lacks what the model needs.
     """
     exporting.check_target(path)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     entry = Catalogue(store).named(name)
     loader = Loader(store, weights_dir=weights_dir, device=device)
-    model = exporting.exportable(opened(entry.manifest, loader))
+    model = opened(entry.manifest, loader)
     artifact = loader.artifact(entry.manifest)
     err.print(f"model: {entry.name}", highlight=False, markup=False, soft_wrap=True)
-    exporting.write(model, path)
-    labels = exporting.labels(model)
-    checked = exporting.checked(path, artifact, loader, labels["input"]["shape"][1])
-    card = model_card(
-        facts(artifact, loader), labels, file=path.name, sha256=file_sha256(path), checked=checked
-    )
+    with loader.building("float32"):
+        exporting.write(model, path)
+    labels, known = exporting.labels(model), facts(artifact, loader)
+    checked = exporting.checked(path, model, artifact, loader)
+    card = model_card(known, labels, file=path.name, sha256=file_sha256(path), checked=checked)
     beside = [path.with_name(f"{path.name}{ending}") for ending in (".labels.json", ".md")]
     text = json.dumps(labels, ensure_ascii=False, indent=1) + "\n"
     for one, content in zip(beside, (text, card), strict=True):
         one.write_text(content, encoding="utf-8")
     if checked:
         says = f"checked: {checked.n_correct} of {checked.n} held-out images right, as in the study"
-        says = says if checked.n_correct == entry.result["n_correct"] else says.partition(",")[0]
+        says = says if checked.n_correct == known.score.n_correct else says.partition(",")[0]
         says += f"; probabilities within {checked.difference:.1e}"
         err.print(says, highlight=False, soft_wrap=True)
     else:

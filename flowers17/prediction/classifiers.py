@@ -4,6 +4,7 @@ Fitting is deterministic and a matter of seconds, so that no fitted scikit-learn
 stored or read.
 """
 
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
@@ -16,7 +17,7 @@ from flowers17.prediction.features import FeatureMap, RowSpace
 from flowers17.prediction.models import Answers, Loader
 from flowers17.prediction.pictures import Block
 from flowers17.seeds import derived_seed
-from flowers17.transfer.classifiers import fitted_proba
+from flowers17.transfer.classifiers import fitted_proba, fitting_task
 from flowers17.transfer.rowspace import side_by_side
 
 
@@ -39,23 +40,45 @@ class Classifier:
         split = self._loader.artifact(self._inputs["split"])
         train = split.array("train")
         n_train, n_new = len(train), len(block.paths)
-        config = self._config
-        unknown = np.zeros(n_new, np.int64)
         proba = fitted_proba(
-            config["classifier"],
-            ClassifierSettings.model_validate({config["classifier"]: config["hyperparameters"]}),
+            self._name,
+            self._settings,
             **self._read(train, block),
-            labels=np.concatenate([split.array("labels")[train], unknown]),
-            split=Split(
-                split.json("split")["name"],
-                split.json("split")["kind"],
-                None,
-                np.arange(n_train),
-                np.arange(n_train, n_train + n_new),
-            ),
-            seed=derived_seed(self._artifact.manifest["material"]["seed"] or 0, "fitted"),
+            labels=np.concatenate([split.array("labels")[train], np.zeros(n_new, np.int64)]),
+            split=_split(split, np.arange(n_train), np.arange(n_train, n_train + n_new)),
+            seed=self._seed,
         )
         return Answers(proba[n_train:])
+
+    def applied(self, images: Mapping[int, Any]) -> Any:
+        """Return symbolic class probabilities: see `models.Model`."""
+        columns = [one.applied(images) for one in self._maps]
+        from flowers17.prediction import layers
+
+        split = self._loader.artifact(self._inputs["split"])
+        stored = side_by_side([one.stored() for one in self._maps])
+        task = fitting_task(
+            self._name,
+            features=stored,
+            rows=self._space.rows if self._space else None,
+            labels=split.array("labels"),
+            split=_split(split, split.array("train"), split.array("validation")),
+            seed=self._seed,
+        )
+        together = layers.side_by_side(columns)
+        return layers.classifier(together, self._name, self._settings, task, stored)
+
+    @property
+    def _name(self) -> str:
+        return str(self._config["classifier"])
+
+    @property
+    def _settings(self) -> ClassifierSettings:
+        return ClassifierSettings.model_validate({self._name: self._config["hyperparameters"]})
+
+    @property
+    def _seed(self) -> int:
+        return derived_seed(self._artifact.manifest["material"]["seed"] or 0, "fitted")
 
     def _read(self, train: np.ndarray, block: Block) -> dict[str, Any]:
         """Return what the classifier reads of the training images, then of the new ones."""
@@ -86,3 +109,8 @@ class Classifier:
             self._inputs["rows"], lambda found: RowSpace(found, self._maps)
         )
         return space
+
+
+def _split(artifact: Artifact, train: np.ndarray, validation: np.ndarray) -> Split:
+    described = artifact.json("split")
+    return Split(described["name"], described["kind"], None, train, validation)

@@ -4,7 +4,7 @@ The meta-learner is fitted again from the stored out-of-fold probabilities: that
 and takes seconds, and so nothing has to be unpickled.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -49,6 +49,28 @@ class Ensemble:
         """Return calibrated class probabilities, float64 (n, c), and those of the members."""
         members = self.member_probabilities(block)
         return Answers(tempered(self.combined(members), self._temperature), members)
+
+    def applied(self, images: Mapping[int, Any]) -> Any:
+        """Return symbolic calibrated class probabilities: see `models.Model`."""
+        from flowers17.prediction import layers
+
+        members = [
+            layers.averaged([one.applied(images) for one in models]) for models in self._models
+        ]
+        return layers.tempered(self._combined(members), self._temperature)
+
+    def _combined(self, members: Sequence[Any]) -> Any:
+        """Return what `combined` does of symbolic probabilities of the members."""
+        from keras import ops
+
+        from flowers17.prediction import layers
+
+        if self.method == "average":
+            return layers.averaged(members)
+        if self.method == "weighted_average":
+            weights = self._result["weights"]
+            return layers.weighted(members, [weights[name] for name in self._result["members"]])
+        return layers.meta_learner(ops.concatenate(members, axis=1), self._meta_learner)
 
     def member_probabilities(self, block: Block) -> np.ndarray:
         """Return what each member says of a block's images: float32 (m, n, c)."""

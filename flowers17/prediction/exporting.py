@@ -1,7 +1,8 @@
-"""A network of a store as one file that needs nothing of ours: Keras's own format, or ONNX.
+"""A model of a store as one file that needs nothing of ours: Keras's own format, or ONNX.
 
-The file takes the pixels of square images and gives class probabilities: scaling, and averaging
-with the mirror image where the recipe asks for it, are in it.
+The file takes the pixels of square images and gives class probabilities: scaling, averaging with
+the mirror image where the recipe asks for it, classifiers on features and what combines an
+ensemble's members are in it.
 """
 
 import importlib.util
@@ -12,13 +13,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from flowers17.ancestry import by_place, family
 from flowers17.artifacts import Artifact
 from flowers17.errors import InvalidInput
+from flowers17.prediction.held_out import held_out, images_of
 from flowers17.prediction.models import Loader, Model
 
 if TYPE_CHECKING:
@@ -28,22 +29,6 @@ INPUT, OUTPUT = "image", "probabilities"
 BATCH_SIZE = 32
 # Rounding, which differs from machine to machine, may change the class of an image in doubt.
 MAX_CHANGED = 0.01
-
-
-@runtime_checkable
-class Exportable(Protocol):
-    """A network that can be written, such as `prediction.networks.Network`.
-
-    differentiable: the network as it predicts, images float32 (n, s, s, 3) in [0, 1] →
-    probabilities.
-    """
-
-    name: str
-    classes: tuple[str, ...]
-    sizes: frozenset[int]
-
-    @property
-    def differentiable(self) -> "keras.Model": ...
 
 
 @dataclass(frozen=True)
@@ -80,27 +65,28 @@ def check_target(path: Path) -> None:
         )
 
 
-def exportable(model: Model) -> Exportable:
-    """Return a model that can be written; raises InvalidInput for what is not one network."""
-    if not isinstance(model, Exportable):
-        raise InvalidInput(
-            f"{model.name}: expected a network, got {type(model).__name__.lower()}, which is more "
-            "than one Keras model; name a network that `flowers17 predict --list` shows"
-        )
-    return model
+def whole(model: Model) -> "keras.Model":
+    """Return a Keras model of uint8 images (n, s, s, 3) that gives float32 probabilities (n, c).
 
-
-def whole(model: Exportable) -> "keras.Model":
-    """Return a Keras model of uint8 images (n, s, s, 3) that gives float32 probabilities (n, c)."""
-    [size] = model.sizes
-    network = model.differentiable  # first: it chooses the device, which a backend reads early
+    It has an input for each of the model's sizes, as `input_names` names them. The process must
+    have been set up before: see `models.Loader.building`.
+    """
     import keras
 
-    pixels = keras.Input((size, size, 3), dtype="uint8", name=INPUT)
-    images = keras.ops.divide(keras.ops.cast(pixels, "float32"), 255.0)
-    proba = _of_keras_alone(network, {})(images, training=False)
+    names = input_names(model)
+    images = {size: keras.Input((size, size, 3)) for size in names}
+    network = keras.Model(list(images.values()), model.applied(images))
+    pixels = [keras.Input((size, size, 3), dtype="uint8", name=names[size]) for size in names]
+    scaled = [keras.ops.divide(keras.ops.cast(one, "float32"), 255.0) for one in pixels]
+    proba = _of_keras_alone(network, {})(scaled, training=False)
     named = keras.layers.Activation("linear", dtype="float32", name=OUTPUT)
     return keras.Model(pixels, named(proba), name="flowers17")
+
+
+def input_names(model: Model) -> dict[int, str]:
+    """Return the names of a file's inputs by the sides of their squares, the smallest first."""
+    sizes = sorted(model.sizes)
+    return {size: INPUT if len(sizes) == 1 else f"{INPUT}_{size}" for size in sizes}
 
 
 def _of_keras_alone(network: "keras.Model", made: dict[int, "keras.Model"]) -> "keras.Model":
@@ -149,27 +135,29 @@ def _scaled(layer: Any, images: Any) -> Any:
     return keras.layers.Rescaling(scale, made[0].tolist(), dtype="float32")(images)
 
 
-def labels(model: Exportable) -> dict[str, Any]:
-    """Return what a program needs beside the file: classes in order, input and output, as JSON."""
-    [size] = model.sizes
+def labels(model: Model) -> dict[str, Any]:
+    """Return what a program needs beside the file: classes in order, inputs and output, as JSON."""
     return {
         "model": model.name,
         "classes": list(model.classes),
-        "input": {
-            "name": INPUT,
-            "dtype": "uint8",
-            "shape": [None, size, size, 3],
-            "channels": "RGB",
-            "range": [0, 255],
-            "before": f"turn as EXIF says, cut the central square, resize it to {size} × {size} "
-            "with antialiasing (bicubic)",
-        },
+        "inputs": [
+            {
+                "name": name,
+                "dtype": "uint8",
+                "shape": [None, size, size, 3],
+                "channels": "RGB",
+                "range": [0, 255],
+                "before": f"turn as EXIF says, cut the central square, resize it to {size} × "
+                f"{size} with antialiasing (bicubic)",
+            }
+            for size, name in input_names(model).items()
+        ],
         "output": {"name": OUTPUT, "dtype": "float32", "shape": [None, len(model.classes)]},
     }
 
 
-def write(model: Exportable, path: Path) -> None:
-    """Write a network to a file, whole or not at all; one of that name is replaced.
+def write(model: Model, path: Path) -> None:
+    """Write a model to a file, whole or not at all; one of that name is replaced.
 
     path: its ending chooses the format: `.keras` or `.onnx`.
     Raises what `check_target` raises, InvalidInput for a backend that cannot write ONNX.
@@ -196,22 +184,30 @@ def _write_onnx(made: "keras.Model", described: Mapping[str, Any], path: Path) -
         )
     logging.getLogger("tf2onnx").setLevel(logging.WARNING)
     made = _in_float32(made)
-    made(np.zeros((1, *made.input_shape[1:]), np.uint8))  # Keras exports only what was called
+    # Keras exports only what was called.
+    made([np.zeros((1, *one.shape[1:]), np.uint8) for one in made.inputs])
     made.export(path, format="onnx", verbose=False)
     import onnx
 
     graph = onnx.load(path)
-    [given], [made_of] = graph.graph.input, graph.graph.output
-    renamed = {given.name: INPUT, made_of.name: OUTPUT}
+    [made_of] = graph.graph.output
+    sides = {one["shape"][1]: one["name"] for one in described["inputs"]}
+    renamed = {one.name: sides[_side(one)] for one in graph.graph.input}
+    renamed[made_of.name] = OUTPUT
     for node in graph.graph.node:
         for names in (node.input, node.output):
             names[:] = [renamed.get(name, name) for name in names]
-    for value in (given, made_of):
+    for value in (*graph.graph.input, made_of):
         value.name = renamed[value.name]
         value.type.tensor_type.shape.dim[0].dim_param = "n"
     onnx.helper.set_model_props(graph, {"labels": json.dumps(described, ensure_ascii=False)})
     onnx.checker.check_model(graph)
     onnx.save(graph, path)
+
+
+def _side(value: Any) -> int:
+    """Return the side of the squares that an input of a graph takes."""
+    return int(value.type.tensor_type.shape.dim[1].dim_value)
 
 
 def _in_float32(model: "keras.Model") -> "keras.Model":
@@ -250,45 +246,47 @@ WRITERS: MappingProxyType[str, Callable[["keras.Model", Mapping[str, Any], Path]
 )
 
 
-def read(path: Path) -> Callable[[np.ndarray], np.ndarray]:
-    """Return a written file as a function of uint8 images (n, s, s, 3): float32 (n, c)."""
+def read(path: Path) -> Callable[[Mapping[str, np.ndarray]], np.ndarray]:
+    """Return a written file as a function of uint8 images (n, s, s, 3) by input: float32 (n, c)."""
     if path.suffix == ".onnx":
         import onnxruntime
 
         session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-        return lambda images: np.asarray(session.run([OUTPUT], {INPUT: images})[0])
+        return lambda images: np.asarray(session.run([OUTPUT], dict(images))[0])
     import keras
 
     loaded = keras.models.load_model(path, compile=False)
-    return lambda images: np.asarray(keras.ops.convert_to_numpy(loaded.predict_on_batch(images)))
+    names = [one.name for one in loaded.inputs]
+
+    def says(images: Mapping[str, np.ndarray]) -> np.ndarray:
+        proba = loaded.predict_on_batch([images[name] for name in names])
+        return np.asarray(keras.ops.convert_to_numpy(proba))
+
+    return says
 
 
-def checked(path: Path, artifact: Artifact, loader: Loader, size: int) -> Checked | None:
-    """Return how a written file does on the images that its network's split holds out.
+def checked(path: Path, model: Model, artifact: Artifact, loader: Loader) -> Checked | None:
+    """Return how a written file does on the images that its study held out.
 
-    size: of the images that it takes. None if the store does not tell what images those are.
+    None if the store does not tell what images those are.
     Raises InvalidInput if it takes more than one image in a hundred for another class than the
     study did.
     """
-    reference = artifact.manifest["inputs"].get("split")
-    origins = family(artifact.manifest, by_place(loader.store.manifests()))
-    pictures = next((one for one in origins if one["stage"] == "images"), None)
-    if not reference or not pictures or "proba.npy" not in artifact.manifest["files"]:
+    known, images = held_out(artifact, loader), images_of(artifact, loader)
+    if known is None or not model.sizes <= images.keys():
         return None
-    split, images = loader.artifact(reference), loader.artifact(pictures).array("images")
-    if images.shape[1] != size:
-        return None
-    rows, says = split.array("validation"), read(path)
-    parts = [rows[start : start + BATCH_SIZE] for start in range(0, len(rows), BATCH_SIZE)]
-    proba = np.concatenate([says(images[part]) for part in parts])
-    stored = artifact.array("proba")[rows]
-    n_changed = int((proba.argmax(axis=1) != stored.argmax(axis=1)).sum())
-    difference = float(np.abs(proba - stored).max())
-    if not n_changed <= MAX_CHANGED * len(rows) or not np.isfinite(difference):
+    says, n = read(path), len(known.rows)
+    parts = [known.rows[start : start + BATCH_SIZE] for start in range(0, n, BATCH_SIZE)]
+    names = input_names(model)
+    proba = np.concatenate(
+        [says({name: images[size][part] for size, name in names.items()}) for part in parts]
+    )
+    n_changed = int((proba.argmax(axis=1) != known.proba.argmax(axis=1)).sum())
+    difference = float(np.abs(proba - known.proba).max())
+    if not n_changed <= MAX_CHANGED * n or not np.isfinite(difference):
         raise InvalidInput(
-            f"{path}: expected what the study stored, got another class for {n_changed} of "
-            f"{len(rows)} images, probabilities {difference:.2g} apart; export where the network "
-            "was trained, or train it again here"
+            f"{path}: expected what the study stored, got another class for {n_changed} of {n} "
+            f"images, probabilities {difference:.2g} apart; export where the model was trained, "
+            "or train it again here"
         )
-    n_correct = int((proba.argmax(axis=1) == split.array("labels")[rows]).sum())
-    return Checked(len(rows), n_correct, difference)
+    return Checked(n, int((proba.argmax(axis=1) == known.labels).sum()), difference)

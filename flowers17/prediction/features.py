@@ -1,9 +1,9 @@
 """Features of new images by a stored map's own extractor, and their row-space coordinates."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from flowers17.prediction.pictures import Block
 from flowers17.seeds import derived_seed
 from flowers17.transfer.extractors import build_extractor, feature_maps
 from flowers17.transfer.rowspace import COLUMNS_PER_BLOCK, normalised, one_thread
-from flowers17.transfer.weights import resolve_weights
+from flowers17.transfer.weights import extractor_facts, resolve_weights
 
 if TYPE_CHECKING:
     import keras
@@ -31,6 +31,7 @@ class FeatureMap:
         self._config = artifact.manifest["material"]["config"]
         images = loader.artifact(artifact.manifest["inputs"]["images"])
         self.size = int(images.manifest["material"]["config"]["size"])
+        self._last: tuple[Any, Any] | None = None
 
     def stored(self) -> np.ndarray:
         """Return the features of the data set's images: float32 (n, d)."""
@@ -50,6 +51,33 @@ class FeatureMap:
             )
 
         return np.asarray(block.once(f"features {self._artifact.reference.key}", features))
+
+    def applied(self, images: Mapping[int, Any]) -> Any:
+        """Return symbolic features, (n, d), of symbolic images: see `models.Model.applied`."""
+        pixels = images[self.size]
+        if self._last is None or self._last[0] is not pixels:
+            self._last = (pixels, self._features(pixels))
+        return self._last[1]
+
+    def _features(self, pixels: Any) -> Any:
+        extractor = self._extractor
+        import keras
+
+        from flowers17.transfer.fine_tuning import Scaled
+
+        layers, config = keras.layers, self._config
+        name = f"features-{self._artifact.reference.key[:12]}"  # of one kind there may be two
+        network = keras.Model(extractor.input, extractor.output, name=name)
+        scaled = Scaled(extractor_facts(config["extractor"]).module, config["input_size"])
+        averages = config["pooling"] == "average"
+        pooling = layers.GlobalAveragePooling2D() if averages else layers.Flatten()
+
+        def features(views: Any) -> Any:
+            return pooling(network(scaled(views)))
+
+        if not config.get("mirrored", False):
+            return features(pixels)
+        return layers.Average()([features(pixels), features(pixels[:, :, ::-1])])
 
     @cached_property
     def _extractor(self) -> "keras.Model":

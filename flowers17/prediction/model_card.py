@@ -1,10 +1,11 @@
-"""The model card of an exported network: Markdown, its numbers from the store alone."""
+"""The model card of an exported model: Markdown, its numbers from the store alone."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from flowers17.artifacts import short_name
-from flowers17.prediction.exporting import INPUT, OUTPUT, Checked
+from flowers17.prediction.exporting import OUTPUT, Checked
+from flowers17.prediction.held_out import refitted
 from flowers17.prediction.model_facts import Facts
 from flowers17.reporting.features.tables import interval_text
 from flowers17.reporting.lineage import duration_text
@@ -16,38 +17,42 @@ _KINDS = {
     "repeated": "one of several; pictures of one scene are kept on one side",
     "official": "one of the data set’s official splits",
 }
+_IMAGES = """labels = json.load(open("{file}.labels.json", encoding="utf-8"))
+image = ImageOps.exif_transpose(Image.open("photo.jpg")).convert("RGB")
+side = min(image.size)
+left, top = ((length - side + 1) // 2 for length in image.size)
+image = image.crop((left, top, left + side, top + side))
+
+
+def square(size):
+    return np.asarray(image.resize((size, size), Image.Resampling.BICUBIC))[None]
+
+
+images = {{one["name"]: square(one["shape"][1]) for one in labels["inputs"]}}"""
+_NAMED = 'print(labels["classes"][int(proba.argmax())], float(proba.max()))'
 _USES = {
-    ".keras": """import json
+    ".keras": f"""import json
 import keras, numpy as np
 from PIL import Image, ImageOps
 
-model = keras.models.load_model("{file}", compile=False)
-labels = json.load(open("{file}.labels.json", encoding="utf-8"))
-image = ImageOps.exif_transpose(Image.open("photo.jpg")).convert("RGB")
-side = min(image.size)
-left, top = ((length - side + 1) // 2 for length in image.size)
-image = image.crop((left, top, left + side, top + side))
-image = image.resize(({size}, {size}), Image.Resampling.BICUBIC)
-proba = np.asarray(model.predict(np.asarray(image)[None]))[0]
-print(labels["classes"][int(proba.argmax())], float(proba.max()))""",
-    ".onnx": """import json
+model = keras.models.load_model("{{file}}", compile=False)
+{_IMAGES}
+proba = model.predict([images[one.name] for one in model.inputs], verbose=0)[0]
+{_NAMED}""",
+    ".onnx": f"""import json
 import numpy as np, onnxruntime
 from PIL import Image, ImageOps
 
-session = onnxruntime.InferenceSession("{file}", providers=["CPUExecutionProvider"])
-labels = json.load(open("{file}.labels.json", encoding="utf-8"))
-image = ImageOps.exif_transpose(Image.open("photo.jpg")).convert("RGB")
-side = min(image.size)
-left, top = ((length - side + 1) // 2 for length in image.size)
-image = image.crop((left, top, left + side, top + side))
-image = image.resize(({size}, {size}), Image.Resampling.BICUBIC)
-proba = session.run(["{output}"], {{"{input}": np.asarray(image)[None]}})[0][0]
-print(labels["classes"][int(proba.argmax())], float(proba.max()))""",
+session = onnxruntime.InferenceSession("{{file}}", providers=["CPUExecutionProvider"])
+{_IMAGES}
+proba = session.run(["{OUTPUT}"], images)[0][0]
+{_NAMED}""",
 }
 
 _TOLD = (
-    *("learner", "extractor", "input_size", "pixels", "configuration", "phase", "unfrozen_from"),
-    *("layer_decay", "augmentation", "precision", "convolutions", "backend", "n_parameters"),
+    *("learner", "classifier", "extractor", "input_size", "pixels", "configuration", "phase"),
+    *("unfrozen_from", "layer_decay", "augmentation", "precision", "convolutions", "backend"),
+    "n_parameters",
 )
 
 
@@ -85,15 +90,17 @@ def _section(title: str, paragraphs: Iterator[str]) -> Iterator[str]:
 
 
 def _use(labels: Mapping[str, Any], file: str) -> Iterator[str]:
-    size = labels["input"]["shape"][1]
+    for one in labels["inputs"]:
+        size = one["shape"][1]
+        yield (
+            f"Input `{one['name']}`: uint8 (n, {size}, {size}, 3), RGB, 0 to 255; scaling is part "
+            f"of the model. Before it: {one['before']}."
+        )
     yield (
-        f"Input `{INPUT}`: uint8 (n, {size}, {size}, 3), RGB, 0 to 255; scaling is part of the "
-        f"model. Before it: {labels['input']['before']}. Output `{OUTPUT}`: float32 "
-        f"(n, {len(labels['classes'])}), in the order of `classes` in `{file}.labels.json`."
+        f"Output `{OUTPUT}`: float32 (n, {len(labels['classes'])}), in the order of `classes` in "
+        f"`{file}.labels.json`."
     )
-    ending = file[file.rindex(".") :]
-    code = _USES[ending].format(file=file, size=size, input=INPUT, output=OUTPUT)
-    yield f"```python\n{code}\n```"
+    yield f"```python\n{_USES[file[file.rindex('.') :]].format(file=file)}\n```"
 
 
 def _data(known: Facts, labels: Mapping[str, Any]) -> Iterator[str]:
@@ -156,10 +163,16 @@ def _accuracy(known: Facts) -> Iterator[str]:
 
 
 def _limits(known: Facts) -> Iterator[str]:
+    calibrated = (
+        "Its probabilities are calibrated by one temperature, on images like those it was trained "
+        "on; on others a high one is no promise."
+    )
     found = [
         "It names one of its classes for any image, whatever it shows: there is no “none of them”.",
         "It looks at the central square alone.",
-        "Its probabilities are not calibrated; a high one is no promise.",
+        calibrated
+        if known.members
+        else "Its probabilities are not calibrated; a high one is no promise.",
         "The accuracy is that on images like those it was trained on. This card has none for other "
         "cameras, seasons, places or species, nor under attack.",
     ]
@@ -188,7 +201,19 @@ def _training(known: Facts) -> Iterator[str]:
     rows = [(name, str(result[name])) for name in _TOLD if result.get(name) is not None]
     kept = f"{result['best_epoch']} of {result['epochs']}" if "best_epoch" in result else ""
     rows += [("epoch kept", kept)] if kept else []
-    rows += [(f"recipe: {name}", str(value)) for name, value in sorted(result["recipe"].items())]
+    for name in ("recipe", "hyperparameters"):
+        told = sorted(result.get(name, {}).items())
+        rows += [(f"{name}: {setting}", str(value)) for setting, value in told]
+    rows += [("features", one) for one in result.get("maps", ())]
+    if known.members:
+        method = refitted(result)
+        share = f"{method['cross_validated']} of {result['n_train']}"
+        rows += [("member", one) for one in known.members]
+        rows += [
+            ("combined by", method["method"].replace("_", " ")),
+            ("chosen on", f"{result['n_folds']} folds of the training images: {share} right"),
+            ("temperature", f"{method['temperature']:.3f}"),
+        ]
     yield _table(("", ""), [(name, _text(value)) for name, value in rows])
 
 
@@ -234,12 +259,10 @@ def _licence(known: Facts) -> Iterator[str]:
             "The weights were learnt from photographs, whose rights are their owners’. This card "
             "grants none; look up the terms of the data set before you pass the file on."
         )
-    if known.pretrained:
-        digest = known.pretrained.get("sha256")
+    for sha256 in known.pretrained:
         yield (
-            "Training began with weights learnt from ImageNet"
-            + (f" (SHA-256 `{digest}`)" if digest else "")
-            + ", which have terms of their own."
+            f"Training began with weights learnt from ImageNet (SHA-256 `{sha256}`), which have "
+            "terms of their own."
         )
 
 

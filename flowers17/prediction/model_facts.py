@@ -1,14 +1,15 @@
-"""What is known of a network of a store: its data, scores with intervals, and its lineage."""
+"""What is known of a model of a store: its data, scores with intervals, and its lineage."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from flowers17.ancestry import Manifest, Place, by_place, family
-from flowers17.artifacts import Artifact, Store
-from flowers17.prediction.catalogue import Catalogue
+from flowers17.artifacts import Artifact, Store, canonical_json
+from flowers17.prediction.catalogue import KINDS, Catalogue
+from flowers17.prediction.held_out import held_out, refitted
 from flowers17.prediction.models import Loader
 from flowers17.reporting.metrics import Interval, MeanSpread, accuracy_interval
 from flowers17.reporting.records import Score, over_repeats
@@ -30,7 +31,7 @@ class ClassScore:
 
 @dataclass(frozen=True)
 class Facts:
-    """What a model card tells of a network.
+    """What a model card tells of a model.
 
     result: its `result.json`. score: on its split. over_clean: mean over the repeated clean splits
     that the store has the same training of, None for less than two. by_class: empty if the split
@@ -50,23 +51,34 @@ class Facts:
 
     @property
     def name(self) -> str:
-        """How people call the network."""
+        """How people call the model."""
         return str(self.manifest["label"])
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """What an ensemble combines; empty for other models."""
+        return tuple(self.result.get("members", ()))
 
     @property
     def random_weights(self) -> bool:
         """Whether it rests on an extractor that was never trained."""
-        return bool(self.result.get("random_weights"))
+        return any(one["kind"] == "random" for one in self._weights)
 
     @property
-    def pretrained(self) -> Mapping[str, Any] | None:
-        """Kind and digest of the extractor's weights that it began with; None without any."""
-        found = (self.manifest["material"]["config"] or {}).get("weights")
-        return None if found is None or self.random_weights else found
+    def pretrained(self) -> tuple[str, ...]:
+        """SHA-256 of the files of weights that extractors began with."""
+        return tuple(
+            dict.fromkeys(one["sha256"] for one in self._weights if one["kind"] != "random")
+        )
+
+    @property
+    def _weights(self) -> list[Mapping[str, Any]]:
+        configs = [one["material"]["config"] or {} for one in (self.manifest, *self.origins)]
+        return [one["weights"] for one in configs if isinstance(one.get("weights"), Mapping)]
 
 
 def facts(artifact: Artifact, loader: Loader) -> Facts:
-    """Return what is known of a network, by its artifact."""
+    """Return what is known of a model, by its artifact."""
     result, store = artifact.json("result"), loader.store
     known = by_place(store.manifests())
     _, *origins = family(artifact.manifest, known)
@@ -75,9 +87,9 @@ def facts(artifact: Artifact, loader: Loader) -> Facts:
     return Facts(
         manifest=artifact.manifest,
         result=result,
-        score=_score(result),
+        score=_score(artifact.reference.stage, result),
         over_clean=_over_clean(store, artifact.manifest, known),
-        by_class=tuple(_by_class(artifact, loader)),
+        by_class=tuple(_by_class(artifact, loader, result["classes"])),
         source=items.get("source", {}),
         verified=bool(items.get("verified")),
         n_images=len(items["names"]) if items else None,
@@ -85,10 +97,10 @@ def facts(artifact: Artifact, loader: Loader) -> Facts:
     )
 
 
-def _score(result: Mapping[str, Any]) -> Score:
-    n_train, n_validation, n_correct = (
-        int(result[name]) for name in ("n_train", "n_validation", "n_correct")
-    )
+def _score(stage: str, result: Mapping[str, Any]) -> Score:
+    of_images = refitted(result) if stage == "stacking" else result
+    n_train, n_validation = int(result["n_train"]), int(result["n_validation"])
+    n_correct = int(of_images["n_correct"])
     return Score(result["split"], result["kind"], n_train, n_validation, n_correct, {})
 
 
@@ -100,28 +112,31 @@ def _over_clean(
     for one in Catalogue(store).entries:
         same = one.manifest["stage"] == manifest["stage"]
         if same and _decides(one.manifest, known) == _decides(manifest, known):
-            scores[one.result["split"]] = _score(one.result)
+            scores[one.result["split"]] = _score(manifest["stage"], one.result)
     over = over_repeats(scores.values())
     return over if over and over.n_splits > 1 else None
 
 
 def _decides(manifest: Manifest, known: Mapping[Place, Manifest]) -> tuple[Any, ...]:
-    """Return what two trainings on splits of one data set have in common."""
-    material = manifest["material"]
-    splits = next((one for one in family(manifest, known) if one["stage"] == "splits"), None)
+    """Return what two models on splits of one data set have in common."""
+    origins = list(family(manifest, known))
+    splits = next((one for one in origins if one["stage"] == "splits"), None)
     refit = any(name.startswith("fold-") for name in manifest["inputs"])
     key = splits["key"] if splits else manifest["key"]
-    return material["config"], material.get("seed"), key, refit
+    models = sorted(
+        canonical_json([one["material"]["config"], one["material"].get("seed")])
+        for one in origins
+        if one["stage"] in KINDS
+    )
+    return models, key, refit
 
 
-def _by_class(artifact: Artifact, loader: Loader) -> Iterator[ClassScore]:
-    reference = artifact.manifest["inputs"].get("split")
-    if not reference:
+def _by_class(artifact: Artifact, loader: Loader, classes: Sequence[str]) -> Iterator[ClassScore]:
+    known = held_out(artifact, loader)
+    if known is None:
         return
-    split = loader.artifact(reference)
-    truth = split.array("labels")[split.array("validation")]
-    correct = artifact.array("validation-predicted") == truth
-    for label, name in enumerate(split.json("classes")):
-        of_class = truth == label
+    for label, name in enumerate(classes):
+        of_class = known.labels == label
         if of_class.any():
-            yield ClassScore(name, int(np.sum(correct & of_class)), int(of_class.sum()))
+            n_correct = int(np.sum(known.is_correct & of_class))
+            yield ClassScore(name, n_correct, int(of_class.sum()))

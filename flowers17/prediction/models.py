@@ -50,6 +50,14 @@ class Model(Protocol):
         """Return class probabilities of a block's images."""
         ...
 
+    def applied(self, images: Mapping[int, Any]) -> Any:
+        """Return symbolic class probabilities, (n, c), of symbolic images of Keras's.
+
+        images: float32 (n, s, s, 3) in [0, 1], by side s, for each of `sizes`. What one tensor is
+        asked of several models is computed once.
+        """
+        ...
+
 
 class Loader:
     """Opens the artifacts of one store for one run, each verified, and each once."""

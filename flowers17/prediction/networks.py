@@ -1,9 +1,10 @@
 """A trained network: rebuilt from code, its weights loaded from its artifact."""
 
 import importlib.util
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from flowers17.artifacts import Artifact, file_sha256
 from flowers17.config import LearnerDefinition, RecipeSettings
@@ -45,6 +46,14 @@ class Network:
 
         images = block.squares[self._size]
         return Answers(probabilities(model, images, batch_size=BATCH_SIZE, flips=self.flips))
+
+    def applied(self, images: Mapping[int, Any]) -> Any:
+        """Return symbolic class probabilities: see `models.Model`."""
+        model = self.differentiable
+        import keras
+
+        name = f"network-{self._artifact.reference.key[:12]}"  # two may be of one kind
+        return keras.Model(model.input, model.output, name=name)(images[self._size])
 
     @property
     def flips(self) -> bool:

@@ -132,12 +132,40 @@ def fitted_proba(
     Arguments as those of `evaluate`. Returns float64 (n, n_classes); the rows of `split.train` are
     predictions for the classifier's own training images.
     """
-    name, family = needs(classifier), FAMILIES[classifier]
+    task = fitting_task(
+        classifier,
+        features=features,
+        rows=rows,
+        labels=labels,
+        split=split,
+        seed=seed,
+        n_jobs=n_jobs,
+    )
+    with one_thread():
+        proba = FAMILIES[classifier].probas([getattr(settings, classifier)], task)[0]
+    return _checked_proba(split, proba, (len(labels), int(labels.max()) + 1))
+
+
+def fitting_task(
+    classifier: str,
+    *,
+    features: np.ndarray | None = None,
+    rows: np.ndarray | None = None,
+    labels: np.ndarray,
+    split: SplitLike,
+    seed: int,
+    n_jobs: int = -1,
+) -> Task:
+    """Return what a classifier is fitted on for `fitted_proba`, which asks it of every image.
+
+    Arguments as those of `evaluate`.
+    """
+    name = needs(classifier)
     matrix = rows if name == "rows" else features
     if matrix is None:
         raise InvalidInput(f"{classifier}: expected `{name}`, got None; pass the array")
-    n_classes = _check(matrix, name, labels, [split])
-    task = Task(
+    _check(matrix, name, labels, [split])
+    return Task(
         rows=Rows(matrix),
         labels=labels,
         train=split.train,
@@ -145,9 +173,6 @@ def fitted_proba(
         seed=derived_seed(seed, "classifier", classifier, split.name, "fit"),
         n_jobs=n_jobs,
     )
-    with one_thread():
-        proba = family.probas([getattr(settings, classifier)], task)[0]
-    return _checked_proba(split, proba, (len(labels), n_classes))
 
 
 def _check(matrix: np.ndarray, name: str, labels: np.ndarray, splits: Sequence[SplitLike]) -> int:

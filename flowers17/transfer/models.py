@@ -16,7 +16,7 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.kernel_approximation import Nystroem
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.svm import SVC, LinearSVC
 
 from flowers17.config import (
@@ -26,7 +26,7 @@ from flowers17.config import (
     RandomForestSettings,
     SvmSettings,
 )
-from flowers17.transfer.naive_bayes import naive_bayes_probas
+from flowers17.transfer.naive_bayes import Moments, moments, naive_bayes_probas
 
 # Flowers-17 needs about a hundred iterations; at 1e-4, one image in 340 is still undecided.
 GRADIENT_TOLERANCE = 1e-6
@@ -86,6 +86,16 @@ class Task:
     n_jobs: int
     is_trial: bool = False
 
+    @property
+    def fitted_on(self) -> np.ndarray:
+        """The coordinates of the training rows."""
+        return self.rows.coordinates[self.train]
+
+    @property
+    def asked(self) -> np.ndarray:
+        """The coordinates of the evaluated rows."""
+        return self.rows.coordinates[self.evaluated]
+
 
 @dataclass(frozen=True)
 class Family:
@@ -96,22 +106,24 @@ class Family:
 
 
 def _naive_bayes(variants: Sequence[NaiveBayesSettings], task: Task) -> list[np.ndarray]:
-    columns, evaluated = _train_and_evaluated(task)
     smoothings = [one.var_smoothing for one in variants]
-    return naive_bayes_probas(columns, task.labels[task.train], evaluated, smoothings)
+    return naive_bayes_probas(fitted_moments(task), task.asked, smoothings)
+
+
+def fitted_moments(task: Task) -> Moments:
+    """Return what naive Bayes knows of the training rows, whatever its smoothing."""
+    return moments(task.fitted_on, task.labels[task.train])
 
 
 def _neighbours(variants: Sequence[NeighboursSettings], task: Task) -> list[np.ndarray]:
+    return [fitted_neighbours(one, task).predict_proba(task.asked) for one in variants]
+
+
+def fitted_neighbours(settings: NeighboursSettings, task: Task) -> KNeighborsClassifier:
     """Vote among the nearest; among all where there are fewer training rows than neighbours."""
-    coordinates, evaluated = _train_and_evaluated(task)
-    return [
-        KNeighborsClassifier(
-            min(one.n_neighbors, len(task.train)), weights=one.weights, algorithm="brute"
-        )
-        .fit(coordinates, task.labels[task.train])
-        .predict_proba(evaluated)
-        for one in variants
-    ]
+    n_neighbors = min(settings.n_neighbors, len(task.train))
+    model = KNeighborsClassifier(n_neighbors, weights=settings.weights, algorithm="brute")
+    return model.fit(task.fitted_on, task.labels[task.train])
 
 
 def _svm(variants: Sequence[SvmSettings], task: Task) -> list[np.ndarray]:
@@ -121,36 +133,37 @@ def _svm(variants: Sequence[SvmSettings], task: Task) -> list[np.ndarray]:
     """
     found = []
     for one in variants:
-        if len(task.train) > one.exact_up_to:
-            found.append(_approximate_svm(one, task))
-            continue
-        kernel = task.rows.kernel(one)
-        machine = SVC(kernel="precomputed", C=one.C, break_ties=True)
-        machine.fit(kernel[np.ix_(task.train, task.train)], task.labels[task.train])
-        decision = machine.decision_function(kernel[np.ix_(task.evaluated, task.train)])
-        found.append(_of_decision(decision))
+        machine = fitted_svm(one, task)
+        if isinstance(machine, SVC):
+            seen = task.rows.kernel(one)[np.ix_(task.evaluated, task.train)]
+        else:
+            seen = task.asked
+        found.append(_of_decision(machine.decision_function(seen)))
     return found
 
 
-def _approximate_svm(settings: SvmSettings, task: Task) -> np.ndarray:
-    """Return what a linear machine says in the space of some training rows' kernels.
+def fitted_svm(settings: SvmSettings, task: Task) -> SVC | Pipeline:
+    """Return a machine on a precomputed kernel; of more rows than `exact_up_to`, a linear one.
 
+    The linear one is fitted in the space of some training rows' kernels.
     Source: Williams and Seeger 2001, "Using the Nyström method to speed up kernel machines".
     """
-    fitted_on, evaluated = _train_and_evaluated(task)
-    machine = LinearSVC(C=settings.C, dual=False, random_state=task.seed)
+    labels = task.labels[task.train]
+    if len(task.train) <= settings.exact_up_to:
+        kernel = task.rows.kernel(settings)[np.ix_(task.train, task.train)]
+        return SVC(kernel="precomputed", C=settings.C, break_ties=True).fit(kernel, labels)
+    steps: list[Any] = [LinearSVC(C=settings.C, dual=False, random_state=task.seed)]
     if settings.kernel != "linear":
         shape = {"coef0": settings.coef0, "degree": settings.degree}
         landmarks = Nystroem(
             settings.kernel,
             gamma=settings.gamma,
-            n_components=min(settings.n_landmarks, len(fitted_on)),
+            n_components=min(settings.n_landmarks, len(task.train)),
             random_state=task.seed,
             **(shape if settings.kernel == "poly" else {}),
         )
-        machine = make_pipeline(landmarks, machine)
-    machine.fit(fitted_on, task.labels[task.train])
-    return _of_decision(machine.decision_function(evaluated))
+        steps.insert(0, landmarks)
+    return make_pipeline(*steps).fit(task.fitted_on, labels)
 
 
 def _of_decision(decision: np.ndarray) -> np.ndarray:
@@ -164,39 +177,42 @@ def _logistic_regression(
     variants: Sequence[LogisticRegressionSettings], task: Task
 ) -> list[np.ndarray]:
     """Solve the variants as a path, each from the solution before."""
-    coordinates, evaluated = _train_and_evaluated(task)
-    regression = LogisticRegression(
-        tol=GRADIENT_TOLERANCE, max_iter=MAX_ITERATIONS, warm_start=True
-    )
+    asked = task.asked
+    regression: LogisticRegression | None = None
     found = []
     for one in variants:
-        regression.set_params(C=one.C)
-        regression.fit(coordinates, task.labels[task.train])
-        found.append(regression.predict_proba(evaluated))
+        regression = fitted_logistic_regression(one, task, regression)
+        found.append(regression.predict_proba(asked))
     return found
+
+
+def fitted_logistic_regression(
+    settings: LogisticRegressionSettings, task: Task, before: LogisticRegression | None = None
+) -> LogisticRegression:
+    """Return a regression; `before`: one that was fitted on the same task, which goes on."""
+    model = before or LogisticRegression(
+        tol=GRADIENT_TOLERANCE, max_iter=MAX_ITERATIONS, warm_start=True
+    )
+    return model.set_params(C=settings.C).fit(task.fitted_on, task.labels[task.train])
 
 
 def _random_forest(variants: Sequence[RandomForestSettings], task: Task) -> list[np.ndarray]:
-    columns, evaluated = _train_and_evaluated(task)
+    return [fitted_forest(one, task).predict_proba(task.asked) for one in variants]
+
+
+def fitted_forest(settings: RandomForestSettings, task: Task) -> RandomForestClassifier:
+    """Return a forest that predicts in one thread."""
     # Trees walk down columns: this order gives the same trees in little more than half the time.
-    columns = np.asfortranarray(columns, dtype=np.float32)
-    found = []
-    for one in variants:
-        forest = RandomForestClassifier(
-            one.search_n_estimators if task.is_trial else one.n_estimators,
-            min_samples_leaf=one.min_samples_leaf,
-            random_state=task.seed,
-            n_jobs=task.n_jobs,
-        )
-        forest.fit(columns, task.labels[task.train])
-        # Threads would add the trees' votes in the order in which they finish.
-        found.append(forest.set_params(n_jobs=1).predict_proba(evaluated))
-    return found
-
-
-def _train_and_evaluated(task: Task) -> tuple[np.ndarray, np.ndarray]:
-    coordinates = task.rows.coordinates
-    return coordinates[task.train], coordinates[task.evaluated]
+    columns = np.asfortranarray(task.fitted_on, dtype=np.float32)
+    forest = RandomForestClassifier(
+        settings.search_n_estimators if task.is_trial else settings.n_estimators,
+        min_samples_leaf=settings.min_samples_leaf,
+        random_state=task.seed,
+        n_jobs=task.n_jobs,
+    )
+    forest.fit(columns, task.labels[task.train])
+    # Threads would add the trees' votes in the order in which they finish.
+    return forest.set_params(n_jobs=1)
 
 
 def _svm_variants(settings: SvmSettings) -> list[SvmSettings]:

@@ -1,4 +1,4 @@
-"""A small ensemble, then `predict`: the same images, as files, get what the stages stored."""
+"""A small ensemble, then `predict` and `export`: images get what the stages stored."""
 
 import json
 import shutil
@@ -12,6 +12,7 @@ from PIL import Image
 
 from flowers17.artifacts import Artifact, Store
 from flowers17.cli import main
+from flowers17.prediction import exporting
 from flowers17.prediction.catalogue import Catalogue
 from flowers17.prediction.ensembles import Ensemble
 from flowers17.prediction.models import By, Loader, Model
@@ -173,6 +174,42 @@ def test_the_command_gives_the_chosen_method_s_calibrated_probabilities_and_the_
     each = np.stack(np.split(found.array("refit")[rows], 3, axis=1)).argmax(axis=2)
     agreement = (each == proba.argmax(axis=1)).mean(axis=0)
     np.testing.assert_allclose([one["agreement"] for one in said], agreement)
+
+
+@pytest.mark.parametrize(
+    ("name", "ending"),
+    [
+        ("svm on mobilenet-mirrored, clean split", ".keras"),
+        (STACKED, ".onnx"),
+    ],
+)
+def test_a_classifier_and_an_ensemble_as_one_file_say_what_predict_says(
+    name: str,
+    ending: str,
+    store: Store,
+    paths: list[str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    file = tmp_path / f"model{ending}"
+    with pytest.raises(SystemExit) as end:
+        main(["export", name, "--to", str(file), "--store", str(store.root), "--device", "cpu"])
+    assert not end.value.code
+    model = _opened(store, name)
+    block = _block(model, paths)
+    found = exporting.read(file)({"image": block.squares[32]})
+    np.testing.assert_allclose(found, model.answers(block).proba, atol=2e-3)
+    assert "held-out images right, as in the study" in capsys.readouterr().err
+    card = file.with_name(f"{file.name}.md").read_text()
+    assert "It shows that the pipeline works, no more." in card.replace("it shows", "It shows")
+    assert ("| member | tiny |" in card) is (name == STACKED)
+    program = card.partition("```python\n")[2].partition("```")[0]
+    shutil.copy(paths[3], tmp_path / "photo.jpg")
+    printed = output_of(f"import os; os.chdir({str(tmp_path)!r})\n{program}")
+    label, probability = printed.strip().rsplit(" ", 1)
+    [said] = model.answers(_block(model, paths[3:4])).proba
+    assert label == model.classes[int(said.argmax())]
+    assert float(probability) == pytest.approx(said.max(), abs=2e-3)
 
 
 def test_a_damaged_member_is_refused(store: Store, paths: list[str], tmp_path: Path) -> None:

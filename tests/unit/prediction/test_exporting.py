@@ -1,4 +1,4 @@
-"""An exported network says what the store's says, in a process that knows only Keras."""
+"""An exported model says what the store's says, in a process that knows only Keras."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -17,7 +17,8 @@ from flowers17.config import HeadSettings, RecipeSettings
 from flowers17.errors import InvalidInput
 from flowers17.learners.evaluation import probabilities
 from flowers17.prediction import exporting
-from flowers17.prediction.models import Loader
+from flowers17.prediction.models import Answers, Loader, Model
+from flowers17.prediction.pictures import Block
 from flowers17.prediction.predicting import opened
 from flowers17.reporting.metrics import accuracy_interval, mean_spread
 from flowers17.transfer.extractors import build_extractor
@@ -36,7 +37,7 @@ import keras, numpy as np
 images = np.load(sys.argv[1])
 for path in sys.argv[2:]:
     model = keras.models.load_model(path, compile=False)
-    np.save(path + ".npy", model.predict_on_batch(images[str(model.input_shape[1])]))
+    np.save(path + ".npy", model.predict_on_batch(images[str(model.inputs[0].shape[1])]))
 print(sorted(one for one in sys.modules if one.startswith("flowers17")))
 """
 
@@ -45,10 +46,19 @@ print(sorted(one for one in sys.modules if one.startswith("flowers17")))
 class Tuned:
     """A fine-tuned network, as one of a store would be."""
 
-    differentiable: keras.Model
+    network: keras.Model
     name: str = "tuned"
     classes: tuple[str, ...] = tuple(CLASSES)
     sizes: frozenset[int] = frozenset({24})
+    n_at_once: int = 8
+
+    def applied(self, images: Mapping[int, Any]) -> Any:
+        """Return symbolic probabilities of symbolic images."""
+        return self.network(images[24])
+
+    def answers(self, block: Block) -> Answers:
+        """Return what it says of a block's images."""
+        return Answers(probabilities(self.network, block.squares[24]))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -87,7 +97,9 @@ def _published(
     """Publish a training with the images, the split and the splits that it was made from."""
     model = model or _moved(fresh())
     items = {"names": [f"{n}.jpg" for n in range(30)], "source": {"kind": "rendered"}}
-    images = maker.publish("images", "images@16", {"items": items}, {"images": IMAGES})
+    images = maker.publish(
+        "images", "images@16", {"items": items}, {"images": IMAGES}, config={"size": SIZE}
+    )
     splits = maker.publish("splits", "splits", {}, inputs={"images": images})
     kind = "repeated" if split.startswith("repeat") else split
     values = {"split": {"name": split, "kind": kind}, "classes": CLASSES}
@@ -113,9 +125,9 @@ def _published(
     )
 
 
-def _network(maker: Maker, model: keras.Model, **given: Any) -> exporting.Exportable:
+def _network(maker: Maker, model: keras.Model, **given: Any) -> Model:
     artifact = network(maker, "tiny", model, **given)
-    return exporting.exportable(opened(artifact.manifest, Loader(maker.store, device="cpu")))
+    return opened(artifact.manifest, Loader(maker.store, device="cpu"))
 
 
 def _export(*arguments: str) -> int | str | None:
@@ -133,13 +145,13 @@ def test_keras_files_say_the_same_in_a_process_without_flowers17(
     stacked, stateful = _moved(fresh()), _moved(fresh(STATEFUL, any_size=True))
     tuned = _tuned()
     larger = np.random.default_rng(3).integers(0, 256, (9, 24, 24, 3), dtype=np.uint8)
-    files: Mapping[str, tuple[exporting.Exportable, np.ndarray]] = {
+    files: Mapping[str, tuple[Model, np.ndarray]] = {
         "stacked": (_network(maker, stacked), probabilities(stacked, IMAGES)),
         "stateful": (
             _network(maker, stateful, learner=STATEFUL, recipe=TWO_SIZES),
             probabilities(stateful, IMAGES, flips=True),
         ),
-        "tuned": (tuned, probabilities(tuned.differentiable, larger)),
+        "tuned": (tuned, probabilities(tuned.network, larger)),
     }
     np.savez(tmp_path / "images.npz", **{str(SIZE): IMAGES, "24": larger})
     paths = [tmp_path / f"{name}.keras" for name in files]
@@ -152,7 +164,7 @@ def test_keras_files_say_the_same_in_a_process_without_flowers17(
         np.testing.assert_allclose(found, expected, atol=1e-4 if path.stem == "tuned" else 1e-6)
         assert found.dtype == np.float32
     exporting.write(tuned, tmp_path / "tuned.onnx")
-    found = exporting.read(tmp_path / "tuned.onnx")(larger)
+    found = exporting.read(tmp_path / "tuned.onnx")({"image": larger})
     np.testing.assert_allclose(found, files["tuned"][1], atol=1e-4)
 
 
@@ -172,7 +184,7 @@ def test_onnx_files_say_the_same(
     path = tmp_path / "tiny.onnx"
     made = _network(maker, model, learner=learner, **given)
     exporting.write(made, path)
-    found = exporting.read(path)(IMAGES)
+    found = exporting.read(path)({"image": IMAGES})
     np.testing.assert_allclose(
         found, probabilities(model, IMAGES, flips=bool(given.get("recipe"))), atol=1e-6
     )
@@ -198,7 +210,9 @@ def test_the_command_writes_what_predict_says_with_labels_and_card(
         main([*main_arguments, "--device", "cpu", "--json"])
     predicted = json.loads(capsys.readouterr().out)["probabilities"]
     classes = json.loads(beside[0].read_text())["classes"]
-    found = dict(zip(classes, exporting.read(path)(IMAGES[4:5])[0].tolist(), strict=True))
+    found = dict(
+        zip(classes, exporting.read(path)({"image": IMAGES[4:5]})[0].tolist(), strict=True)
+    )
     assert found == pytest.approx(predicted, abs=1e-6)
     assert not list(tmp_path.glob(".export-*"))
 
@@ -261,20 +275,13 @@ class TestRefuses:
         assert _export("mk-9", *place) == 2
         assert "there are: tiny, clean split" in capsys.readouterr().err
 
-    def test_what_is_no_network(self) -> None:
-        class Ensemble:
-            name = "stacking of all"
-
-        model: Any = Ensemble()
-        with pytest.raises(InvalidInput, match="stacking of all: expected a network, got ensemble"):
-            exporting.exportable(model)
-
     def test_a_network_that_no_longer_says_what_the_study_stored(
         self, maker: Maker, tmp_path: Path
     ) -> None:
         other = np.roll(probabilities(_moved(fresh()), IMAGES), 1, axis=1)
         artifact = _published(maker, arrays={"proba": other})
         loader, path = Loader(maker.store, device="cpu"), tmp_path / "a.keras"
-        exporting.write(exporting.exportable(opened(artifact.manifest, loader)), path)
+        model = opened(artifact.manifest, loader)
+        exporting.write(model, path)
         with pytest.raises(InvalidInput, match="got another class for 10 of 10 images"):
-            exporting.checked(path, artifact, loader, SIZE)
+            exporting.checked(path, model, artifact, loader)
