@@ -126,13 +126,13 @@ def _kernel_machine(
     """Return kernels between rows and images, (n, m), times weights (m, k), plus a bias (k,)."""
     if settings.kernel == "linear":
         return _linear(columns, images.T.astype(np.float64) @ weights, bias)
-    products = _linear(columns, images.T)
     if settings.kernel == "rbf":
         lengths = (images.astype(np.float64) ** 2).sum(axis=1)
         to_images = _linear(columns, -2.0 * images.T, lengths)
         own = ops.sum(ops.square(columns), axis=1, keepdims=True)
         distances = ops.maximum(ops.add(to_images, own), 0.0)
         return _linear(ops.exp(ops.multiply(distances, -settings.gamma)), weights, bias)
+    products = _linear(columns, images.T)
     shifted = ops.add(ops.multiply(products, settings.gamma), settings.coef0)
     return _linear(ops.power(shifted, float(settings.degree)), weights, bias)
 
@@ -289,7 +289,7 @@ def _linear(columns: Rows, weights: np.ndarray, bias: np.ndarray | None = None) 
 
 def _constants(columns: Rows, values: np.ndarray) -> Rows:
     """Return the same numbers for each row; a constant itself would not survive ONNX."""
-    return _linear(columns, np.zeros((columns.shape[1], len(values))), values)
+    return _linear(columns[:, :1], np.zeros((1, len(values))), values)
 
 
 def _rows_of(table: np.ndarray, places: Any) -> Any:
