@@ -65,13 +65,17 @@ def main() -> None:
     parser.add_argument("--store", required=True, type=Path, help="where trainings are kept")
     parser.add_argument("--image-size", type=int, default=64, help="pixels a side")
     parser.add_argument("--epochs", type=int, default=12, help="instead of 80")
+    parser.add_argument(
+        "--without", nargs="+", choices=tuple(LEFT_OUT)[1:], help="these alone, not each one"
+    )
     parser.add_argument("--splits", type=int, default=2, help="repeated clean splits")
     given = parser.parse_args()
     given.store = given.store.resolve()
     given.dataset = str(Path(given.dataset).resolve())
     print_machine()
     whole = 0.0
-    for name, changes in LEFT_OUT.items():
+    for name in ["nothing", *(given.without or tuple(LEFT_OUT)[1:])]:
+        changes = LEFT_OUT[name]
         found = trained(given, changes)
         share = sum(one["n_correct"] for one in found) / sum(one["n_validation"] for one in found)
         whole = whole or share
