@@ -41,19 +41,21 @@ def stage(
 
 def build(job: Job) -> Mapping[str, Any]:
     """Fit on the training part; predict every image."""
-    from flowers17.transfer.classifiers import fitted_proba
+    from flowers17.transfer.classifiers import fitted_proba, fitting_task
 
     config, split = job.config, job.inputs["split"]
     labels, validation = split.array("labels"), split.array("validation")
     described = split.json("split")
-    proba = fitted_proba(
-        config["classifier"],
-        ClassifierSettings.model_validate({config["classifier"]: config["hyperparameters"]}),
+    name = config["classifier"]
+    task = fitting_task(
+        name,
         **classifier.read(job),
         labels=labels,
         split=Split(described["name"], described["kind"], None, split.array("train"), validation),
         seed=job.seed,
     )
+    settings = ClassifierSettings.model_validate({name: config["hyperparameters"]})
+    proba = fitted_proba(name, settings, task)
     n_correct = int((proba.argmax(axis=1) == labels)[validation].sum())
     job.save_array("proba", proba)
     job.save_json(

@@ -40,15 +40,14 @@ class Classifier:
         split = self._loader.artifact(self._inputs["split"])
         train = split.array("train")
         n_train, n_new = len(train), len(block.paths)
-        proba = fitted_proba(
+        task = fitting_task(
             self._name,
-            self._settings,
             **self._read(train, block),
             labels=np.concatenate([split.array("labels")[train], np.zeros(n_new, np.int64)]),
             split=_split(split, np.arange(n_train), np.arange(n_train, n_train + n_new)),
             seed=self._seed,
         )
-        return Answers(proba[n_train:])
+        return Answers(fitted_proba(self._name, self._settings, task)[n_train:])
 
     def applied(self, images: Mapping[int, Any]) -> Any:
         """Return symbolic class probabilities: see `models.Model`."""

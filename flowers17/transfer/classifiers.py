@@ -116,34 +116,15 @@ def evaluate(
     return results
 
 
-def fitted_proba(
-    classifier: str,
-    settings: ClassifierSettings,
-    *,
-    features: np.ndarray | None = None,
-    rows: np.ndarray | None = None,
-    labels: np.ndarray,
-    split: SplitLike,
-    seed: int,
-    n_jobs: int = -1,
-) -> np.ndarray:
+def fitted_proba(classifier: str, settings: ClassifierSettings, task: Task) -> np.ndarray:
     """Return what a classifier fitted on a split's training part says of every image.
 
-    Arguments as those of `evaluate`. Returns float64 (n, n_classes); the rows of `split.train` are
+    task: of `fitting_task`. Returns float64 (n, n_classes); the rows of `task.train` are
     predictions for the classifier's own training images.
     """
-    task = fitting_task(
-        classifier,
-        features=features,
-        rows=rows,
-        labels=labels,
-        split=split,
-        seed=seed,
-        n_jobs=n_jobs,
-    )
     with one_thread():
         proba = FAMILIES[classifier].probas([getattr(settings, classifier)], task)[0]
-    return _checked_proba(split, proba, (len(labels), int(labels.max()) + 1))
+    return _checked_proba(classifier, proba, (len(task.labels), int(task.labels.max()) + 1))
 
 
 def fitting_task(
@@ -156,9 +137,9 @@ def fitting_task(
     seed: int,
     n_jobs: int = -1,
 ) -> Task:
-    """Return what a classifier is fitted on for `fitted_proba`, which asks it of every image.
+    """Return what a classifier is fitted on, a split's training part, and asked of: every image.
 
-    Arguments as those of `evaluate`.
+    Arguments, and what is raised, as of `evaluate`.
     """
     name = needs(classifier)
     matrix = rows if name == "rows" else features
@@ -249,7 +230,7 @@ def _best_variant(
 def _result(
     split: SplitLike, labels: np.ndarray, proba: np.ndarray, n_classes: int, chosen: Any
 ) -> SplitResult:
-    proba = _checked_proba(split, proba, (len(split.validation), n_classes))
+    proba = _checked_proba(f"split {split.name}", proba, (len(split.validation), n_classes))
     predicted = proba.argmax(axis=1).astype(np.int64)
     n_correct = int(np.count_nonzero(predicted == labels[split.validation]))
     return SplitResult(
@@ -268,10 +249,10 @@ def _result(
     )
 
 
-def _checked_proba(split: SplitLike, proba: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+def _checked_proba(of: str, proba: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     if proba.shape != shape or not np.isfinite(proba).all():
         raise InvalidInput(
-            f"split {split.name}: expected finite probabilities of {shape[1]} classes, got "
+            f"{of}: expected finite probabilities of {shape[1]} classes, got "
             f"{proba.shape} with NaN; look at the features"
         )
     return proba.astype(np.float64, copy=False)

@@ -12,7 +12,7 @@ from flowers17.data.splits import Split
 from flowers17.ensemble.folds import stratified_folds
 from flowers17.ensemble.probabilities import averaged_models, out_of_fold, side_by_side
 from flowers17.errors import InvalidInput
-from flowers17.transfer.classifiers import fitted_proba
+from flowers17.transfer.classifiers import fitted_proba, fitting_task
 from flowers17.transfer.rowspace import normalised, row_space
 
 RANDOM = np.random.default_rng(3)
@@ -44,16 +44,19 @@ def test_those_of_our_classifiers_equal_cross_val_predict() -> None:
         fitted_proba(
             "logistic_regression",
             ClassifierSettings(),
-            rows=rows,
-            labels=LABELS,
-            split=Split(
-                f"fold {fold}",
-                "repeated",
-                None,
-                np.flatnonzero(fold_of != fold),
-                np.flatnonzero(fold_of == fold),
+            fitting_task(
+                "logistic_regression",
+                rows=rows,
+                labels=LABELS,
+                split=Split(
+                    f"fold {fold}",
+                    "repeated",
+                    None,
+                    np.flatnonzero(fold_of != fold),
+                    np.flatnonzero(fold_of == fold),
+                ),
+                seed=1,
             ),
-            seed=1,
         )
         for fold in range(5)
     ]

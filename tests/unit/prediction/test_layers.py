@@ -70,8 +70,8 @@ def test_a_classifier(name: str, settings: dict[str, Any], n_classes: int) -> No
     split = Split("clean", "clean", None, np.sort(order[:N_TRAIN]), np.sort(order[N_TRAIN:]))
     given: dict[str, Any] = {"features": stored, "labels": labels, "split": split, "seed": 3}
     given["rows"] = row_space(maps) if needs(name) == "rows" else None
-    expected = fitted_proba(name, chosen, **given)
     task = fitting_task(name, **given)
+    expected = fitted_proba(name, chosen, task)
 
     def said(*features: Any) -> Any:
         return layers.classifier(layers.side_by_side(features), name, chosen, task, stored)
