@@ -55,8 +55,8 @@ def ours(timer: Timer, folder: Path, name: str, weights_dir: Path) -> dict[str, 
     from flowers17.config import HeadSettings, RecipeSettings
     from flowers17.learners.checkpoints import Checkpoints
     from flowers17.learners.examples import Examples
+    from flowers17.learners.quickening import quicken
     from flowers17.learners.training import Run
-    from flowers17.learners.winograd import quicken
     from flowers17.transfer.extractors import build_extractor, feature_maps
     from flowers17.transfer.fine_tuning import cut, network
     from flowers17.transfer.weights import resolve_weights

@@ -140,8 +140,8 @@ def build(job: Job, adversary: Callable[..., Any] | None = None) -> Mapping[str,
     from flowers17.learners.description import layer_table, n_operations
     from flowers17.learners.evaluation import probabilities
     from flowers17.learners.networks import build as network
+    from flowers17.learners.quickening import quicken
     from flowers17.learners.training import Examples, train
-    from flowers17.learners.winograd import quicken
 
     images = job.inputs["images"].array("images")
     labels, validation = split.array("labels"), split.array("validation")
@@ -161,8 +161,8 @@ def build(job: Job, adversary: Callable[..., Any] | None = None) -> Mapping[str,
     sized = network(config["learner"], (size, size, 3), n_classes, definitions=own)
     layers, operations = layer_table(sized), n_operations(sized)
     del sized
-    if config["convolutions"] == "winograd":
-        quicken(model)
+    if config["device"] == "cpu":
+        quicken(model, convolutions=config["convolutions"] == "winograd")
     watched = trained.Watched(job, recipe.epochs)
     done = train(
         model,

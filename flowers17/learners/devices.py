@@ -151,6 +151,28 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     return wrapped
 
 
+def fused_batch_norm(
+    images: Any, scale: Any | None, offset: Any | None, epsilon: float
+) -> tuple[Any, Any, Any]:
+    """Return images normalised over all but the channels, and the channels' means and variances.
+
+    images: float32 (n, h, w, channels). scale, offset: float32 (channels,) or None. Differs from
+    Keras's composition by rounding. TensorFlow's alone.
+    """
+    import tensorflow as tf
+
+    n_channels = images.shape[-1]
+    outputs, mean, unbiased = tf.compat.v1.nn.fused_batch_norm(
+        images,
+        tf.ones(n_channels) if scale is None else tf.convert_to_tensor(scale),
+        tf.zeros(n_channels) if offset is None else tf.convert_to_tensor(offset),
+        epsilon=epsilon,
+        is_training=True,
+    )
+    n = tf.cast(tf.size(images) // n_channels, "float32")
+    return outputs, mean, unbiased * (n - 1.0) / n
+
+
 def compile_quietly() -> None:
     """Compile something, unless it was done, where the first time is told on standard error.
 

@@ -23,8 +23,8 @@ from flowers17.learners.checkpoints import Checkpoints, Generation
 from flowers17.learners.evaluation import measures, probabilities
 from flowers17.learners.examples import Examples, check
 from flowers17.learners.images import resized, scaled
+from flowers17.learners.quickening import quickened
 from flowers17.learners.recipes import mixed, optimizer
-from flowers17.learners.winograd import quickened
 from flowers17.seeds import derived_seed, generator
 
 Epoch = dict[str, float]

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from flowers17.learners.devices import compile_quietly, compiled
+from flowers17.learners.devices import compiled
 
 FEWEST_CHANNELS = 128
 TILE, TAPS = 4, 3
@@ -47,37 +47,16 @@ _INPUTS_2D, _KERNEL_2D, _BACK_2D = (
 )
 
 
-def quicken(model: keras.Model) -> None:
-    """Let the layers of a model that suit compute by minimal filtering.
+def suits(layer: Any) -> bool:
+    """Return whether a layer is a convolution that is worth it.
 
     Those are float32 convolutions of 3 × 3 in steps of one, padded to the size of their input,
     from and to at least 128 channels, that are to be trained; on PyTorch, which would not compile
-    them, none. It lasts as long as the model; its weights, and what is saved of it, stay those of
-    ordinary convolutions.
+    them, none.
     """
-    compiles = keras.backend.backend() != "torch"
-    suited = [one for one in _layers(model) if compiles and _suits(one)]
-    if suited:
-        compile_quietly()
-    for layer in suited:
-        layer.convolution_op = convolution
-
-
-def quickened(model: keras.Model) -> list[str]:
-    """Return the names of the layers that compute by minimal filtering."""
-    return [one.name for one in _layers(model) if vars(one).get("convolution_op") is convolution]
-
-
-def _layers(model: keras.Model) -> list[Any]:
-    found = []
-    for layer in model.layers:
-        found += _layers(layer) if isinstance(layer, keras.Model) else [layer]
-    return found
-
-
-def _suits(layer: Any) -> bool:
     return (
-        type(layer) is layers.Conv2D
+        keras.backend.backend() != "torch"
+        and type(layer) is layers.Conv2D
         and layer.trainable  # what is frozen gives what was stored of it, to the byte
         and layer.kernel_size == (TAPS, TAPS)
         and layer.strides == layer.dilation_rate == (1, 1)

@@ -12,8 +12,8 @@ from flowers17.errors import InvalidInput, InvalidSettings
 from flowers17.learners.devices import Convolutions, prepare
 from flowers17.learners.evaluation import probabilities
 from flowers17.learners.examples import Examples
+from flowers17.learners.quickening import quicken, quickened
 from flowers17.learners.training import train
-from flowers17.learners.winograd import quicken, quickened
 from flowers17.transfer.blocks import BLOCKS
 from flowers17.transfer.extractors import build_extractor, feature_maps
 from flowers17.transfer.fine_tuning import cut, head_of, network, over_images, rates_by_block
@@ -78,6 +78,7 @@ class TestStoredAndComputedActivations:
         [
             ("mobilenet", "a", "direct"),
             ("mobilenet", "b", "direct"),
+            ("mobilenet", "b", "winograd"),
             ("vgg16", "a", "direct"),
             ("vgg16", "b", "direct"),
             ("vgg16", "b", "winograd"),

@@ -1,23 +1,29 @@
-"""Training steps whose wide convolutions are computed by Winograd's minimal filtering, or directly.
+"""Training steps whose layers are computed by the backend, or some of them a quicker way.
 
-For each network two of our engine's runs in float32 on a processor, from the same weights on the
-same batch, which differ in `learners.convolutions` alone; their steps take turns in one process,
-after a warm-up that compiles both. Medians of the wall clock, and the ratio.
+For each network our engine's runs in float32 on a processor, from the same weights on the same
+batch; their steps take turns in one process, after a warm-up that compiles them. Medians of the
+wall clock, and the ratios.
 
-  residual:       our own learner at 128 pixels, batches of 64, SGD with momentum
+  direct: as Keras computes them
+  norms:  batch norms by one kernel, as with `learners.convolutions=direct`
+  both:   and wide convolutions by Winograd's minimal filtering, as with `auto`
+
+  residual, sequential, aggregated: our own at 128 pixels, batches of 64, SGD with momentum
   mk-3:           the study's at 128 pixels, batches of 32, SGD
   vgg16, phase b: fine-tuning from block5 on stored activations, batches of 32, Adam
 
-After as many steps as were timed, how far their losses are from each other.
+After as many steps as were timed, how far the losses of the first and the last are apart.
 """
 
 import time
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from measuring import SEED, arguments, load, median, print_machine
 
 N_CLASSES, N_WARM = 17, 2
+WAYS = ("direct", "norms", "both")
 
 
 def main() -> None:
@@ -33,10 +39,10 @@ def main() -> None:
     import keras
 
     from flowers17.config import HeadSettings, RecipeSettings
-    from flowers17.learners import build
     from flowers17.learners.examples import Examples
+    from flowers17.learners.networks import OURS, build
+    from flowers17.learners.quickening import quicken
     from flowers17.learners.training import Run
-    from flowers17.learners.winograd import quicken
     from flowers17.transfer.extractors import build_extractor, feature_maps
     from flowers17.transfer.fine_tuning import cut, network
     from flowers17.transfer.weights import resolve_weights
@@ -59,15 +65,16 @@ def main() -> None:
     by_adam = RecipeSettings(optimizer="adam", learning_rate=1e-4)
     by_momentum = RecipeSettings(learning_rate=0.01, momentum=0.9)
     cases: dict[str, tuple[Callable[[], keras.Model], np.ndarray, int, RecipeSettings]] = {
-        "residual": (lambda: build("residual", seed=SEED), pixels, 64, by_momentum),
+        **{name: (partial(build, name, seed=SEED), pixels, 64, by_momentum) for name in OURS},
         "mk-3": (lambda: build("mk-3", seed=SEED), pixels, 32, RecipeSettings()),
         "vgg16, phase b": (vgg16, maps.reshape(-1, 8, 8, 512), 32, by_adam),
     }
     for name, (made, inputs, size, recipe) in cases.items():
         labels = data.labels[few]
         examples = Examples(inputs, labels, np.arange(size), np.arange(size), N_CLASSES)
-        runs = {how: Run(made(), examples, recipe, "none", SEED) for how in ("direct", "winograd")}
-        quicken(runs["winograd"].model)
+        runs = {how: Run(made(), examples, recipe, "none", SEED) for how in WAYS}
+        quicken(runs["norms"].model, convolutions=False)
+        quicken(runs["both"].model)
         targets = next(iter(runs.values())).targets[:size]
         seconds: dict[str, list[float]] = {how: [] for how in runs}
         losses = {}
@@ -77,11 +84,13 @@ def main() -> None:
                 losses[how] = run.trained.train_on_batch(inputs[:size], targets)[0]
                 if step >= N_WARM:
                     seconds[how].append(time.perf_counter() - start)
-        direct, ours = (median(seconds[how]) for how in ("direct", "winograd"))
-        apart = abs(float(losses["direct"]) - float(losses["winograd"]))
+        direct, norms, both = (median(seconds[how]) for how in WAYS)
+        apart = abs(float(losses["direct"]) - float(losses["both"]))
         print(
-            f"{name}: direct {direct:.3f} s, minimal filtering {ours:.3f} s a step: "
-            f"{direct / ours:.2f}×; losses {float(losses['direct']):.4f}, {apart:.1e} apart"
+            f"{name}: direct {direct:.3f} s a step, norms {norms:.3f} ({direct / norms:.2f}×), "
+            f"both {both:.3f} ({direct / both:.2f}×); losses {float(losses['direct']):.4f}, "
+            f"{apart:.1e} apart",
+            flush=True,
         )
 
 

@@ -1,0 +1,66 @@
+"""Quicker ways to compute what the layers of a network compute: the same up to rounding.
+
+Two kinds of layers have one, in float32 on a processor: wide convolutions (`winograd`), and batch
+norms, for which TensorFlow has one kernel where Keras composes them of a dozen.
+"""
+
+from functools import partial
+from typing import Any
+
+import keras
+from keras import layers
+
+from flowers17.learners import winograd
+from flowers17.learners.devices import compile_quietly, fused_batch_norm
+
+
+def quicken(model: keras.Model, *, convolutions: bool = True) -> None:
+    """Let the layers of a model that are to be trained, and suit, compute the quicker way.
+
+    It lasts as long as the model; its weights, and what is saved of it, stay those of ordinary
+    layers. convolutions: whether those that suit are computed by minimal filtering, which takes
+    seconds to compile.
+    """
+    found = _layers(model)
+    filtered = [one for one in found if convolutions and winograd.suits(one)]
+    if filtered:
+        compile_quietly()
+    for layer in filtered:
+        layer.convolution_op = winograd.convolution
+    for layer in filter(_normalises, found):
+        layer.call = partial(_normalised, layer)
+
+
+def quickened(model: keras.Model) -> list[str]:
+    """Return the names of the layers that compute the quicker way."""
+    return [one.name for one in _layers(model) if {"convolution_op", "call"} & set(vars(one))]
+
+
+def _layers(model: keras.Model) -> list[Any]:
+    found = []
+    for layer in model.layers:
+        found += _layers(layer) if isinstance(layer, keras.Model) else [layer]
+    return found
+
+
+def _normalises(layer: Any) -> bool:
+    """Whether a layer is a batch norm over the channels of images, in float32, on TensorFlow."""
+    return (
+        keras.backend.backend() == "tensorflow"
+        and type(layer) is layers.BatchNormalization
+        and layer.trainable
+        and layer.input_spec.ndim == 4
+        and layer.axis in (-1, 3)
+        and not (layer.synchronized or getattr(layer, "renorm", False))  # not in every Keras 3
+        and layer.compute_dtype == "float32"
+    )
+
+
+def _normalised(layer: Any, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
+    """Call a batch norm; while it is trained, by one kernel."""
+    if not (training and layer.trainable) or mask is not None:
+        return type(layer).call(layer, inputs, training=training, mask=mask)
+    outputs, mean, variance = fused_batch_norm(inputs, layer.gamma, layer.beta, layer.epsilon)
+    for moving, found in ((layer.moving_mean, mean), (layer.moving_variance, variance)):
+        moving.assign(moving * layer.momentum + found * (1.0 - layer.momentum))
+    return outputs

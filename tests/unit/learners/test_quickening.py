@@ -1,0 +1,194 @@
+"""Layers computed a quicker way: which suit, the same up to rounding, nothing else changed."""
+
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from flowers17.learners.networks import build
+from flowers17.learners.quickening import quicken, quickened
+from tests.support.tiny_training import (
+    N_CLASSES,
+    SIZE,
+    Stopped,
+    prepared,
+    trained,
+    weight_bytes,
+)
+
+MANY = 128
+NORMED, QUICK = (f"tests.unit.learners.test_quickening:{name}" for name in ("normed", "quick"))
+only_tensorflow = pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="only TensorFlow has such a kernel"
+)
+
+
+def wide(input_shape: Any, n_classes: int) -> keras.Model:
+    """Return a network with one convolution that suits."""
+    inputs = layers.Input(input_shape)
+    x = layers.Conv2D(MANY, 3, padding="same", strides=2, name="first")(inputs)
+    x = layers.Conv2D(MANY, 3, padding="same", activation="relu", name="suited")(x)
+    x = layers.GlobalAveragePooling2D()(x)
+    return keras.Model(inputs, layers.Dense(n_classes, activation="softmax")(x))
+
+
+def normed(input_shape: Any, n_classes: int) -> keras.Model:
+    """Return the same network with batch norms, the first of which has no weights."""
+    inputs = layers.Input(input_shape)
+    x = layers.BatchNormalization(scale=False, center=False, name="bare")(inputs)
+    x = layers.Conv2D(MANY, 3, padding="same", strides=2, name="first")(x)
+    x = layers.BatchNormalization(momentum=0.9, name="normed")(x)
+    x = layers.Conv2D(MANY, 3, padding="same", activation="relu", name="suited")(x)
+    x = layers.GlobalAveragePooling2D()(x)
+    return keras.Model(inputs, layers.Dense(n_classes, activation="softmax")(x))
+
+
+def quick(input_shape: Any, n_classes: int) -> keras.Model:
+    """Return it quickened."""
+    model = normed(input_shape, n_classes)
+    quicken(model)
+    return model
+
+
+def _found(model: keras.Model) -> list[str]:
+    quicken(model)
+    return quickened(model)
+
+
+def _random(*shape: int) -> np.ndarray:
+    return np.random.default_rng(sum(shape)).standard_normal(shape).astype(np.float32)
+
+
+class TestConvolutions:
+    @pytest.mark.parametrize(
+        ("change", "n_in"),
+        [
+            ({"kernel_size": 1}, MANY),
+            ({"kernel_size": 5}, MANY),
+            ({"strides": 2}, MANY),
+            ({"dilation_rate": 2}, MANY),
+            ({"groups": 2}, MANY),
+            ({"padding": "valid"}, MANY),
+            ({"filters": MANY - 1}, MANY),
+            ({}, MANY - 1),
+            ({"dtype": "mixed_bfloat16"}, MANY),
+        ],
+    )
+    def test_leaves_what_does_not_suit(self, change: dict[str, Any], n_in: int) -> None:
+        inputs = layers.Input((8, 8, n_in))
+        options = {"filters": MANY, "kernel_size": 3, "padding": "same"} | change
+        assert _found(keras.Model(inputs, layers.Conv2D(**options)(inputs))) == []
+
+    def test_leaves_other_kinds_of_convolutions(self) -> None:
+        inputs = layers.Input((8, 8, MANY))
+        x = layers.DepthwiseConv2D(3, padding="same")(inputs)
+        x = layers.SeparableConv2D(MANY, 3, padding="same")(x)
+        x = layers.Conv2DTranspose(MANY, 3, padding="same")(x)
+        assert _found(keras.Model(inputs, x)) == []
+
+    def test_leaves_what_is_frozen(self) -> None:
+        model = wide((SIZE, SIZE, 3), N_CLASSES)
+        model.trainable = False
+        assert _found(model) == []
+
+    def test_finds_the_layers_of_models_inside_a_model(self) -> None:
+        inputs = layers.Input((SIZE, SIZE, 3))
+        inner = wide((SIZE, SIZE, 3), N_CLASSES)
+        assert _found(keras.Model(inputs, inner(inputs))) == ["suited"]
+
+    def test_of_the_studys_learners_suits_the_wide_ones(self) -> None:
+        names = ("baseline", "mk-1", "mk-2", "mk-3")
+        n_suited = {name: len(_found(build(name))) for name in names}
+        assert n_suited == {"baseline": 0, "mk-1": 2, "mk-2": 1, "mk-3": 6}
+
+    def test_changes_what_is_computed_by_rounding_and_nothing_that_is_saved(
+        self, tmp_path: Path
+    ) -> None:
+        model = build("mk-3", (16, 16, 3), N_CLASSES, seed=1)
+        images, before = np.abs(_random(5, 16, 16, 3)), weight_bytes(model)
+        plain = model.predict_on_batch(images)
+        config = model.get_config()
+        quicken(model)
+        model.predict_function = None
+        found = model.predict_on_batch(images)
+        assert not np.array_equal(found, plain)
+        np.testing.assert_allclose(found, plain, atol=1e-5)
+        assert weight_bytes(model) == before
+        assert model.get_config() == config
+        model.save(tmp_path / "model.keras")
+        loaded = keras.saving.load_model(tmp_path / "model.keras")
+        assert np.array_equal(loaded.predict_on_batch(images), plain)
+
+
+@only_tensorflow
+class TestBatchNorms:
+    @pytest.mark.parametrize(
+        ("change", "shape"),
+        [
+            ({"axis": 1}, (8, 8, 3)),
+            ({"axis": 2}, (8, 8, 3)),
+            ({"synchronized": True}, (8, 8, 3)),
+            ({"dtype": "mixed_bfloat16"}, (8, 8, 3)),
+            ({"trainable": False}, (8, 8, 3)),
+            ({}, (8,)),
+            ({}, (8, 3)),
+        ],
+    )
+    def test_leaves_what_does_not_suit(
+        self, change: dict[str, Any], shape: tuple[int, ...]
+    ) -> None:
+        inputs = layers.Input(shape)
+        assert _found(keras.Model(inputs, layers.BatchNormalization(**change)(inputs))) == []
+
+    def test_are_left_to_keras_with_a_mask_and_where_nothing_is_trained(self) -> None:
+        images, mask = _random(3, 4, 4, 2), np.ones((3, 4, 4), bool)
+        layer = layers.BatchNormalization()
+        inputs = layers.Input((4, 4, 2))
+        model = keras.Model(inputs, layer(inputs))
+        twin = layers.BatchNormalization()
+        twin.build(images.shape)
+        assert _found(model) == [layer.name]
+        for training, given in ((False, None), (None, None), (True, mask)):
+            found = layer.call(images, training=training, mask=given)
+            wanted = twin.call(images, training=training, mask=given)
+            assert np.array_equal(found, wanted)
+        layer.trainable = twin.trainable = False
+        assert np.array_equal(layer(images, training=True), twin(images, training=True))
+
+    @pytest.mark.parametrize("size", [1, 7, 16])
+    def test_learn_and_remember_what_those_of_keras_do_up_to_rounding(self, size: int) -> None:
+        images, labels = np.abs(_random(5, size, size, 3)), np.eye(N_CLASSES)[[0, 1, 2, 0, 1]]
+        models = [normed((None, None, 3), N_CLASSES) for _ in range(2)]
+        models[1].set_weights(models[0].get_weights())
+        quicken(models[1], convolutions=False)
+        assert quickened(models[1]) == ["bare", "normed"]
+        for model in models:
+            model.compile(keras.optimizers.SGD(0.1), "categorical_crossentropy")
+        for _ in range(3):
+            losses = [float(model.train_on_batch(images, labels)) for model in models]
+            assert losses[0] == pytest.approx(losses[1], abs=1e-4)
+        for one, other in zip(models[0].weights, models[1].weights, strict=True):
+            np.testing.assert_allclose(
+                one, other, atol=1e-3 if size > 1 else 1e-2, err_msg=one.path
+            )
+        assert not np.allclose(models[0].get_layer("bare").moving_variance, 1)
+
+
+class TestTraining:
+    def test_resumed_is_itself_to_the_byte_and_the_direct_one_up_to_rounding(
+        self, tmp_path: Path
+    ) -> None:
+        with prepared():
+            with pytest.raises(Stopped):
+                trained(tmp_path / "a", learner=QUICK, stop_after=2)
+            ends = [
+                trained(tmp_path / name, learner=learner)
+                for name, learner in (("a", QUICK), ("b", QUICK), ("c", NORMED))
+            ]
+        assert ends[0] == ends[1]
+        assert ends[0].weights != ends[2].weights
+        for one, other in zip(ends[0].history, ends[2].history, strict=True):
+            assert one["loss"] == pytest.approx(other["loss"], abs=1e-4)
