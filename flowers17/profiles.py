@@ -46,6 +46,7 @@ VGG16 = FeatureMapSettings(extractor="vgg16")
 BASELINE = MemberSettings(learner="baseline", augmentation="none")
 
 BEST_RECIPE = LearnersSettings().best_recipe
+OUR_LEARNERS = ("residual", "sequential", "aggregated")
 FINE_TUNING = FineTuningSettings()
 
 
@@ -78,7 +79,7 @@ _DEMO = StudySettings(
         augmented=("mk-2",),
         recipe=RecipeSettings(epochs=4),
         augmented_epochs=4,
-        best=("residual",),
+        best=OUR_LEARNERS,
         best_recipe=BEST_RECIPE.model_copy(update={"epochs": 6, "batch_size": 32}),
         best_splits=1,
         convolutions="direct",  # in so few steps, compiling others costs more than they save
@@ -205,7 +206,7 @@ _SMALL = tuple(_averaged(name, 128) for name in ("mobilenet", "xception", "vgg16
 _BEST = StudySettings(
     dataset=DatasetSettings(source="oxford17"),
     splits=SplitSettings(n_repeats=16),
-    learners=LearnersSettings(plain=(), augmented=(), best=("residual",)),
+    learners=LearnersSettings(plain=(), augmented=(), best=OUR_LEARNERS),
     features=FeatureSettings(
         combinations=(
             CombinationSettings(maps=_TOGETHER),

@@ -1,9 +1,9 @@
 """The learners of the study as data, and the one function that builds any learner.
 
-Baseline and Mk-1 to Mk-6 are rows of a table. `residual` is ours, for the recipe `best`. A learner
-of your own is a further row (setting `learners.definitions`) or a function `module:function`,
-called with the input's shape and the number of classes, that returns a Keras model of class
-probabilities.
+Baseline and Mk-1 to Mk-6 are rows of a table. `residual`, `sequential` and `aggregated` are ours,
+for the recipe `best`. A learner of your own is a further row (setting `learners.definitions`) or a
+function `module:function`, called with the input's shape and the number of classes, that returns a
+Keras model of class probabilities.
 """
 
 import importlib
@@ -14,12 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 from flowers17.config import LearnerDefinition
 from flowers17.errors import InvalidInput, InvalidSettings
-from flowers17.learners.residual import residual
+from flowers17.learners.ours import Shape, aggregated, residual, sequential
 
 if TYPE_CHECKING:
     import keras
 
-Shape = tuple[int | None, int | None, int]
 Builder = Callable[[Shape, int], "keras.Model"]
 
 STUDY: MappingProxyType[str, LearnerDefinition] = MappingProxyType(
@@ -57,7 +56,9 @@ STUDY: MappingProxyType[str, LearnerDefinition] = MappingProxyType(
         )
     }
 )
-OURS: MappingProxyType[str, Builder] = MappingProxyType({"residual": residual})
+OURS: MappingProxyType[str, Builder] = MappingProxyType(
+    {one.__name__: one for one in (residual, sequential, aggregated)}
+)
 
 
 def build(
@@ -70,9 +71,9 @@ def build(
 ) -> "keras.Model":
     """Return a learner with fresh weights: images float32 in [0, 1] → class probabilities.
 
-    name: of the study (`baseline`, `mk-1` … `mk-6`), `residual`, of one of `definitions`, or
-    `module:function`. The model takes (n, *input_shape) and gives float32 (n, n_classes). Its last
-    layer is the softmax alone, so that the logits are the input of it. Height and width may be
+    name: of the study (`baseline`, `mk-1` … `mk-6`), of our own (`OURS`), of one of `definitions`,
+    or `module:function`. The model takes (n, *input_shape) and gives float32 (n, n_classes). Its
+    last layer is the softmax alone, so that the logits are the input of it. Height and width may be
     None for learners that take any size. seed: of the initial weights and of dropout.
     Raises InvalidSettings for an unknown learner; InvalidInput if the images are too small for its
     pools, or there are fewer than two classes.

@@ -77,6 +77,13 @@ def signed(value: float) -> str:
     return "0.000" if float(text) == 0 else text.replace("-", "−")
 
 
+def judged(difference: float, significant: bool) -> str:
+    """Return how one compares with another, in words that go before the other's name."""
+    if not significant:
+        return "not shown to be better than" if difference > 0 else "not better than"
+    return "better than" if difference > 0 else "worse than"
+
+
 def p_text(value: float) -> str:
     """Return a p-value as people write it.
 

@@ -26,7 +26,7 @@ from flowers17.reporting.metrics import (
     mcnemar,
     mean_difference,
 )
-from flowers17.reporting.paired_tables import p_text, signed
+from flowers17.reporting.paired_tables import judged, p_text, signed
 from flowers17.reporting.records import over_repeats
 from flowers17.reporting.tables import EMPTY, Cell, Column, Row, Table
 
@@ -149,13 +149,13 @@ def verdict_in_words(
     """
     title = capital(ensemble_title(inputs, one.ensemble.name))
     if over and over.interval:
-        outcome = _judged(over.mean, over.interval.low > 0 or over.interval.high < 0)
+        outcome = judged(over.mean, over.interval.low > 0 or over.interval.high < 0)
         low, high = (signed(end) for end in over.interval)
         return (
             f"{title} is {outcome} its best member over {over.n_splits} clean splits: mean "
             f"difference {signed(over.mean)} ({low} to {high})."
         )
-    outcome = _judged(one.difference, p_value < LEVEL)
+    outcome = judged(one.difference, p_value < LEVEL)
     member = member_title(inputs, one.member, short=is_the_studys(inputs, one.ensemble.name))
     return (
         f"{title}, by {method_title(one.method)}, is {outcome} its best member, {member}, on "
@@ -166,12 +166,6 @@ def verdict_in_words(
 def _p_in_words(p_value: float) -> str:
     text = p_text(p_value)
     return text if text.startswith("<") else f"= {text}"
-
-
-def _judged(difference: float, significant: bool) -> str:
-    if not significant:
-        return "not shown to be better than" if difference > 0 else "not better than"
-    return "better than" if difference > 0 else "worse than"
 
 
 def _row(inputs: ReportInputs, one: Comparison, adjusted: float) -> Row:

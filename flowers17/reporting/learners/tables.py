@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from flowers17.reporting.collect import ReportInputs
 from flowers17.reporting.features.tables import thousands, verdict_of
+from flowers17.reporting.learners.averaged import averaged_table
 from flowers17.reporting.learners.cells import (
     EPOCHS,
     accuracy_cell,
@@ -54,7 +55,7 @@ def best_over_clean(inputs: ReportInputs) -> tuple[Training, MeanSpread] | None:
 
 
 def learner_tables(inputs: ReportInputs) -> list[Table]:
-    """Return those of Tables 1, 2, 3, 3b and 3c that something was trained, or failed, for."""
+    """Return those of Tables 1, 2, 3 and 3b to 3d that something was trained, or failed, for."""
     if not inputs.trainings and not inputs.untrained:
         return []
     made = (
@@ -63,6 +64,7 @@ def learner_tables(inputs: ReportInputs) -> list[Table]:
         augmented_table(inputs),
         own_table(inputs),
         own_splits_table(inputs),
+        averaged_table(inputs),
     )
     return [table for table in made if table.rows]
 

@@ -98,7 +98,7 @@ def test_takes_its_smallest_size_and_refuses_a_pixel_less(name: str) -> None:
 
 @pytest.mark.parametrize("n_classes", [2, 5, 102])
 def test_takes_any_number_of_classes(n_classes: int) -> None:
-    proba = _forward(build("residual", (32, 32, 3), n_classes), 32)
+    proba = _forward(build("aggregated", (32, 32, 3), n_classes), 32)
     assert proba.shape == (2, n_classes)
     np.testing.assert_allclose(proba.sum(axis=1), 1, rtol=1e-6)
 
@@ -108,14 +108,18 @@ def test_takes_images_that_are_not_square_or_not_of_three_channels() -> None:
     assert model.count_params() == (9 * 32 + 32) + (10 * 5 * 32 * 64 + 64) + (64 * 2 + 2)
 
 
-def test_residual_takes_any_size_in_one_network() -> None:
-    model = build("residual", (None, None, 3), 3)
-    assert 7_700_000 < model.count_params() < 7_900_000
+@pytest.mark.parametrize(
+    ("name", "millions"), [("residual", 7.8), ("sequential", 4.7), ("aggregated", 2.4)]
+)
+def test_ours_take_any_size_in_one_network(name: str, millions: float) -> None:
+    model = build(name, (None, None, 3), 3)
+    assert model.name == name
+    assert round(model.count_params() / 1e6, 1) == millions
     assert [_forward(model, size).shape for size in (32, 48, 96)] == [(2, 3)] * 3
 
 
 def test_ends_in_a_softmax_of_logits() -> None:
-    for name in ("mk-4", "residual"):
+    for name in ("mk-4", *OURS):
         last, before = (build(name, (64, 64, 3), 3).layers[-place] for place in (1, 2))
         assert (type(last).__name__, type(before).__name__) == ("Softmax", "Dense")
         assert before.dtype_policy.compute_dtype == "float32"
@@ -182,7 +186,9 @@ class TestOwnLearner:
 
 
 def test_an_unknown_learner_is_refused_with_those_there_are() -> None:
-    with pytest.raises(InvalidSettings, match=r"mk-6, residual, tiny, .* got 'mk-7'"):
+    with pytest.raises(
+        InvalidSettings, match=r"mk-6, residual, sequential, aggregated, tiny, .* got 'mk-7'"
+    ):
         build("mk-7", definitions=[TINY])
 
 
@@ -192,9 +198,10 @@ def test_fewer_than_two_classes_are_refused(n_classes: int) -> None:
         build("baseline", (16, 16, 3), n_classes)
 
 
-def test_images_too_small_for_the_residual_network_are_refused() -> None:
-    with pytest.raises(InvalidInput, match="at least 32 × 32 pixels, got 31 × 64"):
-        build("residual", (31, 64, 3))
+@pytest.mark.parametrize("name", OURS)
+def test_images_too_small_for_ours_are_refused(name: str) -> None:
+    with pytest.raises(InvalidInput, match=f"{name}: .* at least 32 × 32 pixels, got 31 × 64"):
+        build(name, (31, 64, 3))
 
 
 def test_a_learner_with_a_dense_layer_needs_to_know_the_size() -> None:

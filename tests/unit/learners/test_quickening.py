@@ -169,11 +169,9 @@ class TestBatchNorms:
             model.compile(keras.optimizers.SGD(0.1), "categorical_crossentropy")
         for _ in range(3):
             losses = [float(model.train_on_batch(images, labels)) for model in models]
-            assert losses[0] == pytest.approx(losses[1], abs=1e-4)
+            assert losses[0] == pytest.approx(losses[1], abs=1e-5)
         for one, other in zip(models[0].weights, models[1].weights, strict=True):
-            np.testing.assert_allclose(
-                one, other, atol=1e-3 if size > 1 else 1e-2, err_msg=one.path
-            )
+            np.testing.assert_allclose(one, other, atol=1e-5, err_msg=one.path)
         assert not np.allclose(models[0].get_layer("bare").moving_variance, 1)
 
 

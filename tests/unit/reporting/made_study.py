@@ -214,20 +214,27 @@ TOGETHER = CombinationSettings(
 )
 
 
-def tiny_settings(*, random: bool, size: int = 128, epochs: int | None = None) -> StudySettings:
+def tiny_settings(
+    *,
+    random: bool,
+    size: int = 128,
+    epochs: int | None = None,
+    own: tuple[str, ...] = ("residual",),
+) -> StudySettings:
     """Return settings of a study of three classes, two extractors and one combination.
 
-    epochs: of every training; None: as in the study, and 40 of our own recipe.
+    epochs: of every training; None: as in the study, and 40 of our own recipe. own: which learners
+    are trained by it.
     """
     defaults = LearnersSettings()
-    own = defaults.best_recipe.model_copy(update={"epochs": epochs or 40})
+    recipe = defaults.best_recipe.model_copy(update={"epochs": epochs or 40})
     return StudySettings(
         learners=LearnersSettings(
-            best=("residual",),
+            best=own,
             best_splits=2,
             recipe=RecipeSettings(epochs=epochs or 50),
             augmented_epochs=epochs or 150,
-            best_recipe=own,
+            best_recipe=recipe,
         ),
         dataset=DatasetSettings(
             source="rendered" if random else "../private/17flowers.tgz", image_size=size
@@ -240,7 +247,12 @@ def tiny_settings(*, random: bool, size: int = 128, epochs: int | None = None) -
 
 
 def tiny_study(
-    root: Path, *, random: bool = False, epochs: int | None = None, **changes: Any
+    root: Path,
+    *,
+    random: bool = False,
+    epochs: int | None = None,
+    own: tuple[str, ...] = ("residual",),
+    **changes: Any,
 ) -> ReportInputs:
     """Return a study of 3 × 16 images, 12 held out; InceptionV3 has no weights.
 
@@ -259,5 +271,5 @@ def tiny_study(
         "n_wrong": lambda one: 1 if len(one.maps) > 1 else errors[one.classifier],
         "without": ("inceptionv3",),
     }
-    settings = tiny_settings(random=random, epochs=epochs)
+    settings = tiny_settings(random=random, epochs=epochs, own=own)
     return make_study(root, settings, **{**given, **changes})

@@ -27,7 +27,9 @@ ERRORS = {
     "mk-3 flips": 7,
     "mk-3 wide": 4,
     "residual best": 1,
+    "sequential best": 2,
 }
+SURE, UNSURE = 0.9, 0.6  # of a right answer, and of a wrong one
 
 
 def history(epochs: int) -> list[dict[str, float]]:
@@ -86,7 +88,8 @@ def publish_trainings(
 ) -> None:
     """Publish every training that the settings ask for but those without.
 
-    A learner errs on the first held-out images, as `ERRORS` says and one more on every other split.
+    A learner errs on the first held-out images, as `ERRORS` says and one more on every other split;
+    `sequential` on the last ones.
     """
     n_classes = int(labels.max()) + 1
     for learner, how, recipe, place in _asked(settings, len(splits)):
@@ -96,8 +99,12 @@ def publish_trainings(
             continue
         truth = labels[split["validation"]]
         wrong = ERRORS[name] + place % 2
-        predicted = truth.copy()
-        predicted[:wrong] = (predicted[:wrong] + 1) % n_classes
+        predicted, proba = truth.copy(), np.zeros((len(labels), n_classes), np.float32)
+        errs = slice(-wrong, None) if learner == "sequential" else slice(wrong)
+        predicted[errs] = (predicted[errs] + 1) % n_classes
+        answers = np.where(predicted == truth, SURE, UNSURE)[:, None]
+        said = np.eye(n_classes, dtype=np.float32)[predicted]
+        proba[split["validation"]] = answers * said + (1 - answers) / n_classes
         epochs = history(recipe.epochs)
         last = recipe.selection == "last"
         kept = epochs[-1] if last else min(epochs, key=lambda one: one["val_loss"])
@@ -129,7 +136,7 @@ def publish_trainings(
             "training",
             label,
             {"images": maker.artifacts[f"images@{settings.dataset.image_size}"]},
-            {"validation-predicted": predicted.astype(np.int64)},
+            {"validation-predicted": predicted.astype(np.int64), "proba": proba},
             {"result": result, "history": {"epochs": epochs}, "layers": layers_of(learner)},
         )
 
