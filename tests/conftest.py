@@ -1,10 +1,12 @@
 """What all tests share: an environment without Prefect settings of its own, and one server."""
 
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 
 import pytest
+from absl import logging as absl_logging
 
 _HOME = tempfile.TemporaryDirectory(prefix="flowers17-prefect-home-")
 
@@ -18,6 +20,9 @@ def pytest_configure() -> None:
     os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
     os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "CRITICAL"
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    # Prefect's set-up of logging has Keras's handler close its stream unless it is the process's
+    # own, and here it would be the one that pytest captures.
+    absl_logging.get_absl_handler().python_handler.stream = sys.__stderr__
 
 
 def pytest_unconfigure() -> None:
