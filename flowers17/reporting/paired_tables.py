@@ -1,8 +1,9 @@
 """Table 8c: each classifier against the best, image by image."""
 
+from flowers17.artifacts import Reference
 from flowers17.reporting.collect import ReportInputs
 from flowers17.reporting.features.tables import evaluation_title, trained_tag
-from flowers17.reporting.metrics import holm, mcnemar
+from flowers17.reporting.metrics import PairedTest, holm, mcnemar
 from flowers17.reporting.records import Evaluation, Score
 from flowers17.reporting.tables import Cell, Column, Row, Table
 
@@ -57,14 +58,23 @@ def _paired_rows(inputs: ReportInputs, best: Evaluation, score: Score) -> list[R
         difference -= score.accuracy
         cells = (
             Cell(evaluation_title(inputs, one)),
-            Cell(signed(difference), difference, artifact=source),
-            Cell(str(test.n_only_first), test.n_only_first, artifact=source),
-            Cell(str(test.n_only_second), test.n_only_second, artifact=source),
-            Cell(p_text(test.p_value), test.p_value, artifact=source),
-            Cell(p_text(adjusted), adjusted, artifact=source),
+            *test_cells(difference, test, adjusted, source),
         )
         rows.append(Row(cells, tag=trained_tag(one.random_weights)))
     return rows
+
+
+def test_cells(
+    difference: float, test: PairedTest, adjusted: float, source: Reference | None
+) -> tuple[Cell, ...]:
+    """Return a difference, the images that only one side has right, p, and p corrected by Holm."""
+    return (
+        Cell(signed(difference), difference, artifact=source),
+        Cell(str(test.n_only_first), test.n_only_first, artifact=source),
+        Cell(str(test.n_only_second), test.n_only_second, artifact=source),
+        Cell(p_text(test.p_value), test.p_value, artifact=source),
+        Cell(p_text(adjusted), adjusted, artifact=source),
+    )
 
 
 def signed(value: float) -> str:

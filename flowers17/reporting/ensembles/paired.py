@@ -26,7 +26,7 @@ from flowers17.reporting.metrics import (
     mcnemar,
     mean_difference,
 )
-from flowers17.reporting.paired_tables import judged, p_text, signed
+from flowers17.reporting.paired_tables import judged, p_text, signed, test_cells
 from flowers17.reporting.records import over_repeats
 from flowers17.reporting.tables import EMPTY, Cell, Column, Row, Table
 
@@ -176,11 +176,7 @@ def _row(inputs: ReportInputs, one: Comparison, adjusted: float) -> Row:
         Cell(made.split, made.split),
         count_cell(made.chosen_correct, len(made.rows), source),
         count_cell(one.member_correct, len(made.rows), source),
-        Cell(signed(one.difference), one.difference, artifact=source),
-        Cell(str(test.n_only_first), test.n_only_first, artifact=source),
-        Cell(str(test.n_only_second), test.n_only_second, artifact=source),
-        Cell(p_text(test.p_value), test.p_value, artifact=source),
-        Cell(p_text(adjusted), adjusted, artifact=source),
+        *test_cells(one.difference, test, adjusted, source),
         Cell(method_title(one.method), one.method),
         Cell(member_title(inputs, one.member, short=studys), one.member),
     )

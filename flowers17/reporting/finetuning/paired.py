@@ -16,7 +16,7 @@ from flowers17.reporting.finetuning.cells import (
 )
 from flowers17.reporting.finetuning.records import FineTuning
 from flowers17.reporting.metrics import PairedTest, holm, mcnemar
-from flowers17.reporting.paired_tables import p_text, signed
+from flowers17.reporting.paired_tables import signed, test_cells
 from flowers17.reporting.tables import EMPTY, Cell, Column, Row, Table
 from flowers17.reporting.titles import map_title
 
@@ -172,11 +172,7 @@ def _row(inputs: ReportInputs, one: Difference, adjusted: float) -> Row:
     cells = (
         Cell(one.title),
         EMPTY if one.study is None else Cell(signed(one.study), one.study),
-        Cell(signed(one.value), one.value, artifact=source),
-        Cell(str(test.n_only_first), test.n_only_first, artifact=source),
-        Cell(str(test.n_only_second), test.n_only_second, artifact=source),
-        Cell(p_text(test.p_value), test.p_value, artifact=source),
-        Cell(p_text(adjusted), adjusted, artifact=source),
+        *test_cells(one.value, test, adjusted, source),
         Cell("is real" if real else "may be chance", "real" if real else "chance"),
     )
     group = f"{map_title(one.maps)}: {_QUESTIONS[one.question][0]}"

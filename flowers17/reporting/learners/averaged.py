@@ -11,7 +11,7 @@ from flowers17.reporting.cells import mean_cell, selection_notes
 from flowers17.reporting.collect import ReportInputs
 from flowers17.reporting.learners.cells import accuracy_cell, learner_title
 from flowers17.reporting.metrics import MeanSpread, PairedTest, holm, mcnemar, mean_difference
-from flowers17.reporting.paired_tables import judged, p_text, signed
+from flowers17.reporting.paired_tables import judged, signed, test_cells
 from flowers17.reporting.records import Score, Training, over_repeats
 from flowers17.reporting.tables import EMPTY, Cell, Column, Row, Table
 
@@ -138,11 +138,7 @@ def _row(one: Compared, adjusted: float) -> Row:
         Cell(score.split, score.split),
         Cell(f"{score.accuracy:.3f}", score.accuracy, score.interval),
         accuracy_cell(one.member),
-        Cell(signed(one.difference), one.difference, artifact=source),
-        Cell(str(test.n_only_first), test.n_only_first, artifact=source),
-        Cell(str(test.n_only_second), test.n_only_second, artifact=source),
-        Cell(p_text(test.p_value), test.p_value, artifact=source),
-        Cell(p_text(adjusted), adjusted, artifact=source),
+        *test_cells(one.difference, test, adjusted, source),
     )
     return Row(cells)
 
