@@ -21,6 +21,7 @@ from prefect.states import Completed, State
 from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.tasks import exponential_backoff
 
+from flowers17 import interrupts
 from flowers17.artifacts import Reference, Store, short_name
 from flowers17.cluster import ClusterUnfit, connected
 from flowers17.config import Places
@@ -155,6 +156,7 @@ def _settle(
     ended: SimpleQueue[Stage] = SimpleQueue()
     built = []
     for _ in wanted:
+        interrupts.check()
         for stage in [one for one in left.values() if _has_inputs(one, results)]:
             del left[stage.title]
             inputs: dict[str, Any] = {

@@ -12,6 +12,7 @@ from rich.console import Console
 from flowers17.artifacts import Reference
 from flowers17.commands.display import StageDisplay
 from flowers17.data.source import identify
+from flowers17.interrupts import remembered
 from flowers17.plan import Step, plan
 from flowers17.request import StudyRequest
 from flowers17.shared.store import open_store
@@ -57,11 +58,12 @@ def watched(stages: Callable[[], Sequence[Stage]], console: Console) -> Iterator
     """Let flows that are called inside have a Prefect server, and show how their stages end.
 
     Uses the server that PREFECT_API_URL or Prefect's profile names, else a private one. stages:
-    asked for while that one starts, since their modules take seconds to import.
+    asked for while that one starts, since their modules take seconds to import. Ctrl-C ends all of
+    it with KeyboardInterrupt.
     """
     from flows.local_server import Server
 
-    with Server() as server, StageDisplay(console) as display:
+    with remembered(), Server() as server, StageDisplay(console) as display:
         from prefect.settings import (
             PREFECT_API_URL,
             PREFECT_FLOWS_HEARTBEAT_FREQUENCY,

@@ -11,7 +11,13 @@ from tests.support.processes import ROOT, output_of
 
 # A module may import from its own layer and from layers above it in this list, never below.
 LAYERS = (
-    ("flowers17.errors", "flowers17.files", "flowers17.stamps", "flowers17.ancestry"),
+    (
+        "flowers17.errors",
+        "flowers17.files",
+        "flowers17.stamps",
+        "flowers17.ancestry",
+        "flowers17.interrupts",
+    ),
     ("flowers17.config", "flowers17.seeds", "flowers17.artifacts"),
     ("flowers17.shared",),
     ("flowers17.profiles", "flowers17.request", "flowers17.stages"),
@@ -40,6 +46,7 @@ MACHINERY = (
     "flowers17.stages",
     "flowers17.preloaded",
     "flowers17.isolation",
+    "flowers17.interrupts",
     "flowers17.cluster",
     "flowers17.plan",
     "flowers17.request",

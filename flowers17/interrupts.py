@@ -1,0 +1,46 @@
+"""Ctrl-C that is not lost: remembered, and raised again where what it raised went astray.
+
+Python raises KeyboardInterrupt wherever the main thread is just then. Inside a lock of `threading`
+something else comes of it (`RuntimeError: release unlocked lock`), and asyncio may lose it.
+"""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+_came = threading.Event()
+
+
+@contextmanager
+def remembered() -> Iterator[None]:
+    """Have Ctrl-C end what is inside with KeyboardInterrupt, whatever comes of the first one.
+
+    Outside the main thread, which alone is told of signals, it does nothing.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, _remember)
+    try:
+        yield
+        check()
+    except Exception as problem:
+        if _came.is_set():
+            raise KeyboardInterrupt from problem
+        raise
+    finally:
+        signal.signal(signal.SIGINT, before)
+        _came.clear()
+
+
+def check() -> None:
+    """Raise KeyboardInterrupt if Ctrl-C came and nobody ended for it."""
+    if _came.is_set():
+        raise KeyboardInterrupt
+
+
+def _remember(*_: Any) -> None:
+    _came.set()
+    raise KeyboardInterrupt

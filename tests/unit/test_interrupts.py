@@ -1,0 +1,70 @@
+"""Ctrl-C ends what it should, even where the exception is lost or replaced on its way."""
+
+import os
+import signal
+import threading
+from contextlib import suppress
+
+import pytest
+
+from flowers17.interrupts import check, remembered
+
+
+def _press() -> None:
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def _lost() -> None:
+    with suppress(KeyboardInterrupt):
+        _press()
+
+
+def _replaced() -> None:
+    try:
+        _press()
+    except KeyboardInterrupt:
+        raise RuntimeError("release unlocked lock") from None
+
+
+@pytest.mark.parametrize("how", [_press, _lost, _replaced])
+def test_it_ends_what_is_inside_whatever_comes_of_it(how: object) -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt), remembered():
+        how()  # type: ignore[operator]
+    assert signal.getsignal(signal.SIGINT) is before
+    check()  # and is forgotten
+
+
+def test_one_that_was_lost_is_raised_where_it_is_asked_for() -> None:
+    reached = []
+
+    def work() -> None:
+        with remembered():
+            _lost()
+            reached.append("after it")
+            check()
+            reached.append("after asking")
+
+    with pytest.raises(KeyboardInterrupt):
+        work()
+    assert reached == ["after it"]
+
+
+def test_without_it_other_errors_stay_themselves() -> None:
+    with pytest.raises(ValueError, match="mine"), remembered():
+        raise ValueError("mine")
+    with remembered():
+        check()
+
+
+def test_a_thread_that_gets_no_signals_is_left_alone() -> None:
+    before, seen = signal.getsignal(signal.SIGINT), []
+
+    def enter() -> None:
+        with remembered():
+            seen.append(signal.getsignal(signal.SIGINT))
+
+    thread = threading.Thread(target=enter)
+    thread.start()
+    thread.join()
+    assert seen == [before]
