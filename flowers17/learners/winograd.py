@@ -48,7 +48,7 @@ _INPUTS_2D, _KERNEL_2D, _BACK_2D = (
 
 
 def suits(layer: Any) -> bool:
-    """Return whether a layer is a convolution that is worth it.
+    """Return whether a layer is a convolution for which it pays.
 
     Those are float32 convolutions of 3 × 3 in steps of one, padded to the size of their input,
     from and to at least 128 channels, that are to be trained; on PyTorch, which would not compile
