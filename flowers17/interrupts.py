@@ -17,9 +17,11 @@ _came = threading.Event()
 def remembered() -> Iterator[None]:
     """Have Ctrl-C end what is inside with KeyboardInterrupt, whatever comes of the first one.
 
-    Outside the main thread, which alone is told of signals, it does nothing.
+    Outside the main thread, which alone is told of signals, and where Ctrl-C is ignored, as shells
+    have it for what they start in the background, it does nothing.
     """
-    if threading.current_thread() is not threading.main_thread():
+    ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    if ignored or threading.current_thread() is not threading.main_thread():
         yield
         return
     before = signal.signal(signal.SIGINT, _remember)

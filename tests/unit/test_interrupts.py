@@ -68,3 +68,13 @@ def test_a_thread_that_gets_no_signals_is_left_alone() -> None:
     thread.start()
     thread.join()
     assert seen == [before]
+
+
+def test_where_it_is_ignored_it_stays_ignored() -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with remembered():
+            _press()
+            check()
+    finally:
+        signal.signal(signal.SIGINT, before)
