@@ -162,6 +162,7 @@ def _launched(port: int) -> subprocess.Popen[bytes]:
         stderr=subprocess.DEVNULL,
         env={**os.environ, **_QUIET},
         cwd=Path(__file__).parent.parent,
+        process_group=0,  # a Ctrl-C is for the command, which still reports to the server then
     )
 
 

@@ -92,14 +92,18 @@ def test_a_killed_command_takes_its_private_server_along(tmp_path: Path) -> None
         end(process)
 
 
+@pytest.mark.parametrize("private", [False, True])
+@pytest.mark.parametrize("sign", [".runs", ".locks/features-*"])
 def test_an_interrupted_command_ends_quietly_and_leaves_nobody(
-    tmp_path: Path, prefect_api: str
+    tmp_path: Path, prefect_api: str, sign: str, private: bool
 ) -> None:
-    env = {"PREFECT_API_URL": prefect_api}
+    server = {"PREFECT_HOME": str(tmp_path / "home")}  # as if none were configured
+    env = server if private else {"PREFECT_API_URL": prefect_api}
     with python(*_arguments(tmp_path / "store"), env=env) as process:
-        assert eventually((tmp_path / "store" / ".runs").exists, 120), "no flow run began"
+        began = eventually(lambda: any((tmp_path / "store").glob(sign)), 120)
+        assert began, f"no {sign} came"
         os.killpg(process.pid, signal.SIGINT)
-        _, complaints = process.communicate(timeout=60)
+        _, complaints = process.communicate(timeout=30)
         assert process.returncode == 130
         assert "Traceback" not in complaints
         end(process)
