@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ pytest.importorskip("ray", reason="Ray is not installed (extra `ray`)")
 pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.usefixtures("api")]
 
 logger = logging.getLogger("tests.ray")
-EPOCHS = 16
+EPOCHS = 32  # enough that a kill comes before the end, though epochs are told of late
 SETTINGS = (
     "dataset.n_classes=3",
     "dataset.images_per_class=8",
@@ -223,7 +223,10 @@ class _Disturber:
         elif self.killed_node is None and done >= 6:
             raylet = parent_of(parent_of(pid))
             [self.killed_node] = [one for one in self.roomy if raylet_of(one) == raylet]
+            os.kill(pid, signal.SIGSTOP)  # it would be at its end before the node is
             self.nodes.killed(self.killed_node)
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
 
     def ended(self, label: str, how: str, seconds: float) -> None:
         pass
