@@ -17,7 +17,7 @@ from flowers17.config import (
 )
 from flowers17.errors import InvalidSettings
 from flowers17.learners.devices import device_in
-from flowers17.learners.networks import builder_of, check_size
+from flowers17.learners.networks import Builder, builder_of, check_size
 from flowers17.stages import Job, Stage
 from tasks import trained
 from tasks.long_work import long_work
@@ -80,7 +80,7 @@ def stage(
     """
     device = device_in(places)
     definition = builder_of(one.learner, settings.learners.definitions)
-    _check_sizes(definition, one.recipe, settings.dataset.image_size)
+    _check_sizes(one, definition, settings.dataset.image_size)
     resources = {"tensorboard": str(places.tensorboard)} if places.tensorboard else {}
     return Stage.of(
         "training",
@@ -101,15 +101,13 @@ def stage(
     )
 
 
-def _check_sizes(definition: object, recipe: RecipeSettings, size: int) -> None:
+def _check_sizes(one: Training, found: LearnerDefinition | Builder, size: int) -> None:
     """Refuse before anything runs what would be refused hours later, when its turn comes."""
-    if not isinstance(definition, LearnerDefinition):
-        return
-    check_size(definition, size, size)
-    if set(recipe.resolutions) != {1.0}:
-        parts = ", ".join(f"{one:g}" for one in recipe.resolutions)
+    check_size(one.learner, found, size, size)
+    if isinstance(found, LearnerDefinition) and set(one.recipe.resolutions) != {1.0}:
+        parts = ", ".join(f"{part:g}" for part in one.recipe.resolutions)
         raise InvalidSettings(
-            f"learner {definition.name}: expected a recipe of one image size, since its head reads "
+            f"learner {one.learner}: expected a recipe of one image size, since its head reads "
             f"a flattened map, got resolutions {parts}; set `resolutions` of its recipe to [1.0], "
             "or choose `residual`"
         )

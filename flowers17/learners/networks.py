@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from flowers17.config import LearnerDefinition
 from flowers17.errors import InvalidInput, InvalidSettings
-from flowers17.learners.ours import Shape, aggregated, residual, sequential
+from flowers17.learners.ours import SMALLEST, Shape, aggregated, residual, sequential
 
 if TYPE_CHECKING:
     import keras
@@ -75,11 +75,12 @@ def build(
     or `module:function`. The model takes (n, *input_shape) and gives float32 (n, n_classes). Its
     last layer is the softmax alone, so that the logits are the input of it. Height and width may be
     None for learners that take any size. seed: of the initial weights and of dropout.
-    Raises InvalidSettings for an unknown learner; InvalidInput if the images are too small for its
-    pools, or there are fewer than two classes.
+    Raises InvalidSettings for an unknown learner; InvalidInput if the images are too small for it,
+    or there are fewer than two classes.
     """
     _check(input_shape, n_classes)
     builder = builder_of(name, definitions)
+    check_size(name, builder, *input_shape[:2])
     if isinstance(builder, LearnerDefinition):
         return drawn(_stacked(builder, input_shape, n_classes), seed)
     model = builder(input_shape, n_classes)
@@ -145,33 +146,37 @@ def _check(input_shape: Shape, n_classes: int) -> None:
         raise InvalidInput(f"n_classes: expected two classes or more, got {n_classes}")
 
 
-def smallest_size(definition: LearnerDefinition) -> int:
-    """Return the side of the smallest images that a definition's pools leave a pixel of.
+def smallest_size(found: LearnerDefinition | Builder) -> int:
+    """Return the side of the smallest images that a learner can read, 1 if that is not known.
 
-    >>> smallest_size(STUDY["mk-1"]), smallest_size(STUDY["mk-5"])
-    (16, 74)
+    The pools of a definition have to leave a pixel of them.
+
+    >>> smallest_size(STUDY["mk-1"]), smallest_size(STUDY["mk-5"]), smallest_size(residual)
+    (16, 74, 32)
     """
+    if not isinstance(found, LearnerDefinition):
+        return SMALLEST if found in OURS.values() else 1
     side = 1
-    for block in reversed(definition.blocks):
-        side = 2 * side + (2 * len(block) if definition.padding == "valid" else 0)
+    for block in reversed(found.blocks):
+        side = 2 * side + (2 * len(block) if found.padding == "valid" else 0)
     return side
 
 
-def check_size(definition: LearnerDefinition, height: int | None, width: int | None) -> None:
-    """Raise InvalidInput if a definition's pools leave nothing of images of that size."""
-    needed = smallest_size(definition)
-    if any(side is None or side < needed for side in (height, width)):
+def check_size(
+    name: str, found: LearnerDefinition | Builder, height: int | None, width: int | None
+) -> None:
+    """Raise InvalidInput if a learner cannot read images of that size; None stands for any."""
+    needed, any_size = smallest_size(found), not isinstance(found, LearnerDefinition)
+    if any(not any_size if side is None else side < needed for side in (height, width)):
         raise InvalidInput(
-            f"learner {definition.name}: expected images of at least {needed} × {needed} pixels "
-            f"for its {len(definition.blocks)} pools, got {height} × {width}; raise "
-            "dataset.image_size or leave the learner out"
+            f"learner {name}: expected images of at least {needed} × {needed} pixels, got "
+            f"{height} × {width}; raise dataset.image_size or leave the learner out"
         )
 
 
 def _stacked(definition: LearnerDefinition, input_shape: Shape, n_classes: int) -> "keras.Model":
     from keras import Input, Model, layers
 
-    check_size(definition, *input_shape[:2])
     inputs = Input(input_shape, name="image")
     x = inputs
     for number, block in enumerate(definition.blocks, start=1):

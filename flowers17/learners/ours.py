@@ -7,8 +7,6 @@ them again and widen them, a global average. Batch norm follows every convolutio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from flowers17.errors import InvalidInput
-
 if TYPE_CHECKING:
     import keras
 
@@ -23,7 +21,7 @@ Stage = Callable[[Any, int, str], Any]
 def residual(input_shape: Shape, n_classes: int) -> "keras.Model":
     """Return a residual network: a convolution that widens, and a residual pair, in each stage.
 
-    7.8 million parameters. Raises InvalidInput for images below 32 pixels a side.
+    7.8 million parameters.
     Source: the residual pair of He et al. 2016, arXiv:1512.03385, figure 2.
     """
 
@@ -42,7 +40,7 @@ def residual(input_shape: Shape, n_classes: int) -> "keras.Model":
 def sequential(input_shape: Shape, n_classes: int) -> "keras.Model":
     """Return a network without branches: two convolutions in each stage.
 
-    4.7 million parameters. Raises InvalidInput for images below 32 pixels a side.
+    4.7 million parameters.
     Source: the stages of Simonyan and Zisserman 2015, arXiv:1409.1556, with batch norm.
     """
 
@@ -56,7 +54,7 @@ def sequential(input_shape: Shape, n_classes: int) -> "keras.Model":
 def aggregated(input_shape: Shape, n_classes: int) -> "keras.Model":
     """Return a network whose stages join all that their convolutions gave, and mix it once.
 
-    2.4 million parameters. Raises InvalidInput for images below 32 pixels a side.
+    2.4 million parameters.
     Source: the one-shot aggregation of Lee et al. 2019, arXiv:1904.09730, figure 2.
     """
 
@@ -76,11 +74,6 @@ def aggregated(input_shape: Shape, n_classes: int) -> "keras.Model":
 def _of_stages(name: str, stage: Stage, input_shape: Shape, n_classes: int) -> "keras.Model":
     from keras import Input, Model, layers
 
-    if any(side is not None and side < SMALLEST for side in input_shape[:2]):
-        raise InvalidInput(
-            f"learner {name}: expected images of at least {SMALLEST} × {SMALLEST} pixels, got "
-            f"{input_shape[0]} × {input_shape[1]}; raise dataset.image_size or leave it out"
-        )
     inputs = Input(input_shape, name="image")
     x = layers.BatchNormalization(scale=False, center=False, name="standardised")(inputs)
     x = _convolved(x, 64, "stem", strides=2)

@@ -165,11 +165,15 @@ class TestSettings:
         with pytest.raises(InvalidSettings, match=r"expected one of baseline, .* got 'mk-9'"):
             self._stage(Places(device="cpu"), "mk-9")
 
-    def test_images_too_small_for_a_learner_are_refused_before_anything_is_trained(self) -> None:
+    @pytest.mark.parametrize(("learner", "size"), [("mk-5", 74), ("aggregated", 32)])
+    def test_images_too_small_for_a_learner_are_refused_before_anything_is_trained(
+        self, learner: str, size: int
+    ) -> None:
         places = Places(device="cpu")
-        assert self._stage(places, "mk-5", 74).label
-        with pytest.raises(InvalidInput, match=r"mk-5: expected .* 74 × 74 .* got 73 × 73; raise"):
-            self._stage(places, "mk-5", 73)
+        assert self._stage(places, learner, size).label
+        told = rf"{learner}: expected .* {size} × {size} .* got {size - 1} × {size - 1}; raise"
+        with pytest.raises(InvalidInput, match=told):
+            self._stage(places, learner, size - 1)
 
     def test_growing_images_for_a_learner_of_one_size_are_refused_as_early(self) -> None:
         places, growing = Places(device="cpu"), {"resolutions": (0.5, 1.0)}
