@@ -22,7 +22,7 @@ from tasks import (
     transfer,
 )
 from tasks.attack import SWEPT, WHITE_BOX, Target
-from tasks.engine import Results, run_stages, sharing
+from tasks.engine import Results, at_work, run_stages, sharing
 from tasks.poisoning import Poisoning
 from tasks.training import Training
 
@@ -145,7 +145,8 @@ def stages(settings: StudySettings, places: Places) -> list[Stage]:
 def attacks(request: StudyRequest = StudyRequest()) -> Results:
     """Attack the models, show what fools one to the others, and check the attacks themselves."""
     chosen = parts if sharing() else stages
-    return run_stages(chosen(request.settings, request.places), request.places)
+    with at_work(request.places):
+        return run_stages(chosen(request.settings, request.places), request.places)
 
 
 def _data(settings: StudySettings) -> tuple[Stage, Stage]:

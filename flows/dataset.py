@@ -6,7 +6,7 @@ from flowers17.config import Places, StudySettings
 from flowers17.request import StudyRequest
 from flowers17.stages import Stage
 from tasks import datasheet, duplicates, images, report, splits
-from tasks.engine import Results, run_stages, sharing
+from tasks.engine import Results, at_work, run_stages, sharing
 
 
 def parts(settings: StudySettings, places: Places) -> list[Stage]:
@@ -26,4 +26,5 @@ def stages(settings: StudySettings, places: Places) -> list[Stage]:
 def dataset(request: StudyRequest = StudyRequest()) -> Results:
     """Prepare the images: decode, find near-duplicates, split, describe."""
     chosen = parts if sharing() else stages
-    return run_stages(chosen(request.settings, request.places), request.places)
+    with at_work(request.places):
+        return run_stages(chosen(request.settings, request.places), request.places)

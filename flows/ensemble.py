@@ -26,7 +26,7 @@ from tasks import (
     training,
 )
 from tasks import features as feature_maps
-from tasks.engine import Results, run_stages, sharing
+from tasks.engine import Results, at_work, run_stages, sharing
 from tasks.finetuning import FineTuning
 from tasks.out_of_fold import Member
 
@@ -108,4 +108,5 @@ def stages(settings: StudySettings, places: Places) -> list[Stage]:
 def ensemble(request: StudyRequest = StudyRequest()) -> Results:
     """Predict images with models that did not see them, then average and stack."""
     chosen = parts if sharing() else stages
-    return run_stages(chosen(request.settings, request.places), request.places)
+    with at_work(request.places):
+        return run_stages(chosen(request.settings, request.places), request.places)

@@ -8,7 +8,7 @@ from flowers17.config import FineTunedSettings, Places, StudySettings
 from flowers17.request import StudyRequest
 from flowers17.stages import Stage
 from tasks import duplicates, finetuning, images, report, split, splits
-from tasks.engine import Results, run_stages, sharing
+from tasks.engine import Results, at_work, run_stages, sharing
 from tasks.finetuning import FineTuning
 
 
@@ -46,4 +46,5 @@ def stages(settings: StudySettings, places: Places) -> list[Stage]:
 def finetune(request: StudyRequest = StudyRequest()) -> Results:
     """Train heads on pre-trained networks, then unfreeze the networks' last blocks."""
     chosen = parts if sharing() else stages
-    return run_stages(chosen(request.settings, request.places), request.places)
+    with at_work(request.places):
+        return run_stages(chosen(request.settings, request.places), request.places)

@@ -8,7 +8,7 @@ from flowers17.config import AugmentationName, Places, StudySettings
 from flowers17.request import StudyRequest
 from flowers17.stages import Stage
 from tasks import augmentations, duplicates, images, report, split, splits, training
-from tasks.engine import Results, run_stages, sharing
+from tasks.engine import Results, at_work, run_stages, sharing
 from tasks.training import Training
 
 
@@ -51,4 +51,5 @@ def stages(settings: StudySettings, places: Places) -> list[Stage]:
 def learners(request: StudyRequest = StudyRequest()) -> Results:
     """Train the study's CNNs, and our own, each from its last checkpoint."""
     chosen = parts if sharing() else stages
-    return run_stages(chosen(request.settings, request.places), request.places)
+    with at_work(request.places):
+        return run_stages(chosen(request.settings, request.places), request.places)

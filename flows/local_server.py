@@ -8,15 +8,19 @@ where `flowers17 serve` shows them later.
 
 import fcntl
 import gc
+import io
 import os
+import re
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import tomllib
 from pathlib import Path
 from types import TracebackType
+from typing import IO
 
 from flowers17.errors import Flowers17Error
 from flows.served import prefect_home, served_api
@@ -25,6 +29,7 @@ START_TIMEOUT_S = 180.0
 BUSY_TIMEOUT_S = 60.0  # a configured server that accepts connections, but answers late
 ABSENT_TIMEOUT_S = 10.0  # one that nobody serves
 ANSWER_TIMEOUT_S = 5.0
+_ERROR = re.compile(r"^[\w.]*(?:Error|Exception): .+", re.MULTILINE)  # how a traceback ends
 _QUIET = {
     "PREFECT_UI_ENABLED": "false",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -94,10 +99,12 @@ class Server:
     def __init__(self) -> None:
         self.api = configured_api() or served_api()
         self._process: subprocess.Popen[bytes] | None = None
+        self._complaints: IO[bytes] = io.BytesIO()
         if self.api is None:
             port = free_port()
             self.api = f"http://127.0.0.1:{port}/api"
-            self._process = _launched(port)
+            self._complaints = tempfile.TemporaryFile()  # noqa: SIM115  # `close` does
+            self._process = _launched(port, self._complaints)
 
     def healthy(self) -> str:
         """Return the API's address once it answers.
@@ -110,9 +117,7 @@ class Server:
         began = time.monotonic()
         # One client for all questions, since making one takes long.
         with httpx.Client(timeout=ANSWER_TIMEOUT_S, trust_env=False) as client:
-            while time.monotonic() < began + wait_s and not (
-                self._process and self._process.poll()
-            ):
+            while time.monotonic() < began + wait_s and not self._ended():
                 try:
                     if client.get(f"{self.api}/health").status_code == 200:
                         return admitting(str(self.api))
@@ -121,13 +126,27 @@ class Server:
                 except httpx.HTTPError:
                     pass
                 time.sleep(0.05)
+        if self._process:
+            raise Flowers17Error(self._explained(time.monotonic() - began))
         raise Flowers17Error(
             f"expected a Prefect server to answer at {self.api} within {wait_s:.0f} s; it did not. "
-            + (
-                "See `flowers17 doctor`"
-                if self._process
-                else "Start it (`flowers17 serve`), or unset PREFECT_API_URL to use a private one"
-            )
+            "Start it (`flowers17 serve`), or unset PREFECT_API_URL to use a private one"
+        )
+
+    def _ended(self) -> bool:
+        return self._process is not None and self._process.poll() is not None
+
+    def _explained(self, waited_s: float) -> str:
+        """Return why the private server is not there, in its own words."""
+        self._complaints.seek(0)
+        errors = _ERROR.findall(self._complaints.read().decode(errors="replace"))
+        said = errors[-1] if errors else "nothing"
+        code = self._process.poll() if self._process else None
+        how = "had not answered" if code is None else f"had ended with exit code {code}"
+        return (
+            f"expected a private Prefect server to answer, after {waited_s:.0f} s it {how}; it "
+            f"said: {said}. Its database is in {prefect_home()}: if that is damaged, or of a newer "
+            "Prefect, set PREFECT_HOME to another folder"
         )
 
     def close(self) -> None:
@@ -139,6 +158,7 @@ class Server:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
+            self._complaints.close()
 
     def __enter__(self) -> "Server":
         return self
@@ -152,14 +172,20 @@ class Server:
         self.close()
 
 
-def _launched(port: int) -> subprocess.Popen[bytes]:
+def _launched(port: int, complaints: IO[bytes]) -> subprocess.Popen[bytes]:
     home = prefect_home()
-    home.mkdir(parents=True, exist_ok=True)
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+    except OSError as problem:
+        raise Flowers17Error(
+            f"{home}: expected a folder for Prefect's database, cannot make it "
+            f"({problem.strerror}); set PREFECT_HOME to one that can be written"
+        ) from problem
     return subprocess.Popen(
         [sys.executable, "-m", "flows.local_server", str(port), str(home)],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        stderr=complaints,
         env={**os.environ, **_QUIET},
         cwd=Path(__file__).parent.parent,
         process_group=0,  # a Ctrl-C is for the command, which still reports to the server then
@@ -200,9 +226,13 @@ def _serve(port: int, home: Path) -> None:
 
         threading.Thread(target=watch, daemon=True).start()
         threading.Thread(target=end_with_parent, daemon=True).start()
-        server.run()
-    # All is served and stored; taking the interpreter apart would hold up the command by a second.
-    os._exit(0)
+        try:
+            server.run()
+        finally:
+            sys.stderr.flush()
+            # All is served and stored, or told; taking the interpreter apart would hold up the
+            # command by a second.
+            os._exit(0 if server.started else 1)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Flow `report`: everything that exists, as one page, tables, figures and `results.json`."""
 
 import shutil
+from pathlib import Path
 
 from prefect import flow
 
@@ -11,7 +12,7 @@ from flowers17.shared.store import open_store
 from flowers17.stages import Stage
 from flows import attacks, dataset, ensemble, features, finetune, learners
 from tasks import report as report_stage
-from tasks.engine import Absent, Results, run_stages
+from tasks.engine import Absent, Results, StagesFailed, at_work, run_stages
 
 
 def stages(settings: StudySettings, places: Places) -> list[Stage]:
@@ -23,13 +24,29 @@ def stages(settings: StudySettings, places: Places) -> list[Stage]:
 
 @flow(name="report")
 def report(request: StudyRequest = StudyRequest()) -> Results:
-    """Build what is missing, then write the report to `report/` in the store's folder."""
-    results = run_stages(stages(request.settings, request.places), request.places)
+    """Build what is missing, then write the report to `report/` in the store's folder.
+
+    Where stages failed, it is written on what there is, before StagesFailed is raised.
+    """
     store = open_store(request.store)
-    written = results["report"]
-    if not isinstance(written, Absent):
-        export(store, store.open(written))
+    with at_work(request.places):
+        try:
+            results = run_stages(stages(request.settings, request.places), request.places)
+        except StagesFailed as problem:
+            page = _exported(store, problem.results)
+            told = f"{problem}\nThe report on what there is: {page}" if page else str(problem)
+            raise StagesFailed(told, problem.results) from problem
+        _exported(store, results)
     return results
+
+
+def _exported(store: Store, results: Results) -> Path | None:
+    """Write the report, and return the path of its page; None if its stage failed."""
+    written = results["report"]
+    if isinstance(written, Absent):
+        return None
+    export(store, store.open(written))
+    return store.root / "report" / "index.html"
 
 
 def export(store: Store, artifact: Artifact) -> None:

@@ -13,7 +13,7 @@ from flowers17.sweeps.graph import Sweep, SweepPlan, joined, sweep_plan
 from flowers17.sweeps.settings import Axis, SweepSettings
 from flows import attacks, ensemble, features, finetune, learners, report
 from tasks import sweep as summary
-from tasks.engine import Results, run_stages
+from tasks.engine import Results, at_work, run_stages
 
 MODULES = {
     "study": report,
@@ -39,9 +39,10 @@ def swept(request: StudyRequest, over: SweepSettings) -> Sweep:
 @flow(name="sweep")
 def sweep(request: StudyRequest = StudyRequest(), over: SweepSettings = SEEDS) -> Results:
     """Run a flow over every combination; a failed one does not hold up the others."""
-    chosen = swept(request, over)
-    _show_plan(sweep_plan(chosen, open_store(request.store)))
-    return run_stages([chosen.summary], request.places)
+    with at_work(request.places):
+        chosen = swept(request, over)
+        _show_plan(sweep_plan(chosen, open_store(request.store)))
+        return run_stages([chosen.summary], request.places)
 
 
 def _show_plan(plan: SweepPlan) -> None:

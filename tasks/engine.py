@@ -23,9 +23,9 @@ from prefect.tasks import exponential_backoff
 
 from flowers17 import interrupts
 from flowers17.artifacts import Reference, Store, short_name
-from flowers17.cluster import ClusterUnfit, connected
+from flowers17.cluster import connected
 from flowers17.config import Places
-from flowers17.errors import DownloadFailed, Flowers17Error, StageFailed
+from flowers17.errors import DownloadFailed, Flowers17Error, StageFailed, WeightsMissing
 from flowers17.isolation import ensure_isolated
 from flowers17.shared.store import open_store
 from flowers17.stages import Outcome, Progress, References, Stage, ensure, existing, in_order
@@ -98,12 +98,19 @@ _SHARED: ContextVar[Results | None] = ContextVar("SHARED", default=None)
 
 
 @contextmanager
+def at_work(places: Places) -> Iterator[None]:
+    """Let `recover` know that this flow's run is alive, as it does while stages are built."""
+    with registered(open_store(places.store), flow_run.get_id()):
+        yield
+
+
+@contextmanager
 def shared_results(places: Places) -> Iterator[Results]:
     """Let the subflows inside share what each of them built, reused or found missing."""
     results: Results = {}
     token = _SHARED.set(results)
     try:
-        with registered(open_store(places.store), flow_run.get_id()):
+        with at_work(places):
             yield results
     finally:
         _SHARED.reset(token)
@@ -126,16 +133,13 @@ def run_stages(stages: Sequence[Stage], places: Places) -> Results:
     wanted = [stage for stage in in_order(stages) if stage.title not in results]
     n_threads = {"local": 1, "processes": places.workers, "ray": MOST_WAITING}[places.runner]
     pool: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=n_threads)
-    with (
-        registered(store, flow_run.get_id()),
-        pool as runner,
-        _builders(places, store) as builders,
-    ):
-        built = _settle(wanted, results, runner, store, builders)
-    try:
-        publish_lineage(store, built, flow_run.get_flow_name() or "flow")
-    finally:
-        _raise_if_failed(in_order(stages), results)
+    with at_work(places):
+        with pool as runner, _builders(places, store) as builders:
+            built = _settle(wanted, results, runner, store, builders)
+        try:
+            publish_lineage(store, built, flow_run.get_flow_name() or "flow")
+        finally:
+            _raise_if_failed(in_order(stages), results)
     return results
 
 
@@ -230,7 +234,7 @@ def _result_of(stage: Stage, value: Given) -> Result:
 
 def _may_lack(stage: Stage, problem: Exception) -> bool:
     """Return whether a study may go on without a stage that has this problem."""
-    return stage.optional and not isinstance(problem, ClusterUnfit)
+    return stage.optional and isinstance(problem, WeightsMissing | DownloadFailed)
 
 
 def _hindrance(stage: Stage, absent: Sequence[Absent]) -> Absent | None:

@@ -1,7 +1,7 @@
 """Stage `report`: the page, the tables, the figures and `results.json`."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from flowers17.config import StudySettings
@@ -32,16 +32,16 @@ def build(job: Job) -> Mapping[str, Any]:
 
     inputs = ReportInputs(
         artifacts=job.inputs,
-        missing={label: _reason(label) for label in job.missing},
+        missing={label: _reason(label, job.missing) for label in job.missing},
         settings=job.config["settings"],
     )
     return write_report(inputs, job.folder)
 
 
-def _reason(label: str) -> str:
+def _reason(label: str, missing: Collection[str]) -> str:
     """Say why a stage has no artifact in words that don't depend on the machine or the run."""
     for extractor, facts in EXTRACTORS.items():
-        if re.search(rf"\b{extractor}\b", label):
+        if f"weights {extractor}" in missing and re.search(rf"\b{extractor}\b", label):
             return (
                 f"no ImageNet weights: neither in the weights folder nor to be downloaded; put "
                 f"{facts.file_names[0]} into the folder given as --weights-dir and run again"

@@ -2,7 +2,8 @@
 
 A run is dead if the kernel has freed the lock that it held in its store (`tasks.liveness`). One
 that never came so far is dead if after a while no process here works for it. Prefect leaves both
-`Running`, or reports them `Crashed` if the worker outlived them.
+`Running`, or reports them `Crashed` if the worker outlived them. A run that a person's own program
+started on a relative path is left alone: relative to what, nobody knows here.
 """
 
 import asyncio
@@ -64,7 +65,9 @@ class Recovered:
 
 
 @dataclass
-class _Run:
+class Candidate:
+    """A run that may be dead: its flow, what it was asked for, and the runs of its parts."""
+
     flow: str
     run: FlowRun
     request: StudyRequest
@@ -75,10 +78,18 @@ class _Run:
     def store(self) -> Store:
         """The store that the run writes to; a relative one is the checkout's, where workers run."""
         place = self.request.store
-        return open_store(CHECKOUT / place if isinstance(place, Path) else place)
+        return open_store(CHECKOUT / place.expanduser() if isinstance(place, Path) else place)
+
+    @property
+    def can_be_judged(self) -> bool:
+        """Whether its store can be told: a relative one only for runs of deployments."""
+        place = self.request.store
+        apart = isinstance(place, Path) and not place.expanduser().is_absolute()
+        return self.run.deployment_id is not None or not apart
 
     @property
     def cancelling(self) -> bool:
+        """Whether somebody wanted it cancelled."""
         return self.run.state is not None and self.run.state.type == StateType.CANCELLING
 
 
@@ -131,7 +142,7 @@ async def put_back(flow_run_ids: Iterable[str]) -> None:
                 await client.set_flow_run_state(run.id, AwaitingRetry(), force=True)
 
 
-async def _handed_to_worker(dead: list[_Run], console: Console) -> None:
+async def _handed_to_worker(dead: list[Candidate], console: Console) -> None:
     """Put runs back, and see to it that a worker's late report of their crash does not undo it."""
     async with get_client() as client:
         due = datetime.now(UTC)
@@ -157,7 +168,7 @@ def _died_at(run: FlowRun) -> datetime:
     return run.state.timestamp if run.state and run.state.is_crashed() else datetime.now(UTC)
 
 
-async def _workers_online(client: PrefectClient, runs: list[_Run]) -> bool:
+async def _workers_online(client: PrefectClient, runs: list[Candidate]) -> bool:
     online = filters.WorkerFilter(status=filters.WorkerFilterStatus(any_=["ONLINE"]))
     for pool in {one.run.work_pool_name for one in runs if one.run.work_pool_name}:
         if await client.read_workers_for_work_pool(pool, worker_filter=online):
@@ -177,17 +188,18 @@ def _api() -> Iterator[None]:
             with temporary_settings({PREFECT_API_URL: os.environ["PREFECT_API_URL"]}):
                 yield
     finally:
-        os.environ.pop("PREFECT_API_URL")
+        os.environ.pop("PREFECT_API_URL", None)
         if before is not None:
             os.environ["PREFECT_API_URL"] = before
 
 
-async def _brought_down(store: str | None) -> list[_Run]:
+async def _brought_down(store: str | None) -> list[Candidate]:
     async with get_client() as client:
         candidates = [
             one
             for one in await _candidates(client)
-            if store is None or one.store.address == open_store(store).address
+            if one.can_be_judged
+            and (store is None or one.store.address == open_store(store).address)
         ]
         here = flow_runs_here()
         dead = [one for one in candidates if _is_dead(one, here)]
@@ -199,7 +211,7 @@ async def _brought_down(store: str | None) -> list[_Run]:
     return dead
 
 
-async def _candidates(client: PrefectClient) -> list[_Run]:
+async def _candidates(client: PrefectClient) -> list[Candidate]:
     """Return the study's runs that may be dead, without subflow runs, which belong to them."""
     found = []
     for flow in FLOWS:
@@ -211,7 +223,7 @@ async def _candidates(client: PrefectClient) -> list[_Run]:
             except Flowers17Error:
                 continue  # another project's flow of the same name
             subflow_runs = await _subflow_runs(client, run) if flow == "study" else []
-            found.append(_Run(flow, run, request, over, subflow_runs))
+            found.append(Candidate(flow, run, request, over, subflow_runs))
     return found
 
 
@@ -242,7 +254,7 @@ async def _subflow_runs(client: PrefectClient, run: FlowRun) -> list[FlowRun]:
     )
 
 
-def _is_dead(one: _Run, here: set[str]) -> bool:
+def _is_dead(one: Candidate, here: set[str]) -> bool:
     ids = [str(run.id) for run in (one.run, *one.subflow_runs)]
     if ids[0] in here or any(_holds_lock(one.store, id) for id in ids):
         return False
@@ -262,7 +274,7 @@ def _is_crashed(run: FlowRun) -> bool:
     return run.state is not None and run.state.is_crashed()
 
 
-async def _force_terminal(client: PrefectClient, one: _Run) -> None:
+async def _force_terminal(client: PrefectClient, one: Candidate) -> None:
     """End a dead run, its subflow runs and its tasks."""
     message = "its process is gone (found by `flowers17 recover`)"
     state: State[Any] = Cancelled(message=message) if one.cancelling else Crashed(message=message)

@@ -95,6 +95,17 @@ class TestStates:
         assert done.tasks["classifier"].message == "expected weights, found none"
         assert done.state.is_completed()
 
+    @pytest.mark.parametrize("isolated", [False, True])
+    @pytest.mark.parametrize("problem", ["invalid", "bug"])
+    def test_are_failed_for_optional_stages_too_if_it_is_not_weights_that_miss(
+        self, store: Path, problem: str, isolated: bool
+    ) -> None:
+        config = {"problem": problem}
+        features = number("features", 2, config=config, optional=True, isolated=isolated)
+        done = run([number("classifier", 3, features, optional=True)], store)
+        assert done.state.is_failed()
+        assert done.names == {"classifier": "Skipped", "features": "Failed"}
+
     def test_of_a_failed_stage_and_of_what_needs_it(self, store: Path) -> None:
         broken = number("broken", 1, config={"problem": "invalid"})
         done = run([number("sum", 3, broken, number("b", 2)), number("alone", 4)], store)

@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from threading import Thread
 
 import pytest
@@ -39,19 +40,19 @@ def _serving(*pauses: float) -> Iterator[str]:
 
 @pytest.fixture(autouse=True)
 def _short(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(local_server, "ANSWER_TIMEOUT_S", 0.2)
-    monkeypatch.setattr(local_server, "ABSENT_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(local_server, "ANSWER_TIMEOUT_S", 0.5)
+    monkeypatch.setattr(local_server, "ABSENT_TIMEOUT_S", 2.0)
 
 
 class TestConfiguredServer:
     def test_that_answers_late_is_waited_for(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        with _serving(0.5, 0.5, 0.5) as api:
+        with _serving(1.0, 1.0, 1.0) as api:
             monkeypatch.setenv("PREFECT_API_URL", api)
             assert Server().healthy() == api
 
     def test_that_never_answers_is_given_up(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(local_server, "BUSY_TIMEOUT_S", 0.5)
-        with _serving(*[0.5] * 20) as api:
+        with _serving(*[1.0] * 20) as api:
             monkeypatch.setenv("PREFECT_API_URL", api)
             with pytest.raises(Flowers17Error, match=r"answer at http.*; it did not.*unset"):
                 Server().healthy()
@@ -62,3 +63,28 @@ class TestConfiguredServer:
         with pytest.raises(Flowers17Error, match="Start it"):
             Server().healthy()
         assert time.monotonic() - began < 5
+
+
+class TestPrivateServer:
+    @pytest.fixture(autouse=True)
+    def _none_configured(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        monkeypatch.delenv("PREFECT_API_URL", raising=False)
+        monkeypatch.setenv("PREFECT_HOME", str(tmp_path))
+
+    @pytest.mark.server
+    def test_that_ends_at_once_is_not_waited_for_and_says_why(self, tmp_path: Path) -> None:
+        (tmp_path / "prefect.db").write_text("a letter, and no database " * 100)
+        told = (
+            rf"had ended with exit code \d+; it said: .*database.* {tmp_path}: if that is damaged"
+        )
+        began = time.monotonic()
+        with Server() as server, pytest.raises(Flowers17Error, match=told):
+            server.healthy()
+        assert time.monotonic() - began < local_server.START_TIMEOUT_S
+
+    def test_without_a_folder_for_its_database_is_refused(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("PREFECT_HOME", "/proc/nobody/makes/this")
+        with pytest.raises(Flowers17Error, match=r"this: expected a folder .*set PREFECT_HOME"):
+            Server()

@@ -1,0 +1,64 @@
+"""Flow `report`: its page stands in the store's folder, also where stages failed."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flowers17.artifacts import Store
+from flowers17.request import StudyRequest
+from flowers17.stages import Stage
+from flows import report as flow_module
+from tasks.engine import StagesFailed
+from tasks.liveness import living
+from tests.support.toy import number
+
+pytestmark = [pytest.mark.server, pytest.mark.usefixtures("api")]
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_the_report_is_written_on_what_there_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: bool
+) -> None:
+    part = number("part", 1, config={"problem": "invalid"} if fails else {})
+    whole = number("report", 5, part, number("other", 2), tolerant=True)
+    monkeypatch.setattr(flow_module, "stages", lambda settings, places: [whole])
+    page = tmp_path / "report" / "index.html"
+    request = StudyRequest(store=tmp_path)
+    if fails:
+        with pytest.raises(StagesFailed, match=rf"got a stone\nThe report .*: {page}") as caught:
+            flow_module.report(request)
+        assert set(caught.value.results) == {"part", "other", "report"}
+    else:
+        flow_module.report(request)
+    assert json.loads((page.parent / "total.json").read_text()) == (7 if fails else 8)
+
+
+def test_no_page_is_named_where_its_own_stage_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = number("report", 5, config={"problem": "invalid"})
+    monkeypatch.setattr(flow_module, "stages", lambda settings, places: [broken])
+    with pytest.raises(StagesFailed, match=r"report: expected a flower, got a stone$"):
+        flow_module.report(StudyRequest(store=tmp_path))
+    assert not (tmp_path / "report").exists()
+
+
+def test_its_run_counts_as_alive_from_its_beginning_to_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+
+    def stages(*_: Any) -> list[Stage]:
+        seen.append(len(living(Store(tmp_path))))
+        return [number("report", 5)]
+
+    def export(*_: Any) -> None:
+        seen.append(len(living(Store(tmp_path))))
+
+    monkeypatch.setattr(flow_module, "stages", stages)
+    monkeypatch.setattr(flow_module, "export", export)
+    flow_module.report(StudyRequest(store=tmp_path))
+    assert seen == [1, 1]
+    assert living(Store(tmp_path)) == []
