@@ -98,6 +98,7 @@ def build(job: Job) -> Mapping[str, Any]:
                     "model": one["model"],
                     "attack": one["attack"],
                     "budget": one["settings"]["budget"],
+                    "image_size": one["image_size"],
                     "n_right": right[number].sum(axis=1).tolist(),
                     "n_withstood": stood[number].sum(axis=1).tolist(),
                 }

@@ -5,7 +5,7 @@ arXiv:1705.07263, section 2.4 (network and detector as one classifier with a fur
 """
 
 from collections.abc import Sequence
-from math import log
+from math import inf, log
 
 import keras
 import numpy as np
@@ -24,6 +24,8 @@ from flowers17.robustness.pgd import REACH, pgd, projected
 
 CLEAN, ADVERSARIAL = 0, 1
 BLUR, CONTRAST = 0.8, 32.0
+LARGEST = 1 - 2.0**-25  # a float32 score of 1 is anything from here on
+NOTHING = 1e6  # far above a detector's logits, and finite, as gradients need it
 SMOOTH = 2.0  # standard deviation of an evasive step's blur, in pixels; well above BLUR
 
 
@@ -86,41 +88,58 @@ def scores(detector: keras.Model, images: np.ndarray) -> np.ndarray:
 def threshold(clean_scores: np.ndarray, false_alarms: float) -> float:
     """Return the score from which on an image is refused, so that a share of clean ones is.
 
-    clean_scores: float (n,), of clean images that the detector was not trained on. false_alarms:
-    the share at most, in [0, 1).
+    clean_scores: float (n,) in [0, 1], of clean images that the detector was not trained on.
+    false_alarms: the share at most, in [0, 1); it is less where scores are equal, since all of them
+    are refused or none. Infinity: no image is refused, since too many clean ones have score 1.
 
     >>> threshold(np.array([0.1, 0.2, 0.3, 0.9]), 0.25)
     0.9
     >>> threshold(np.array([0.1, 0.2, 0.3, 0.9]), 0.0) > 0.9
     True
+    >>> threshold(np.array([0.1, 0.3, 0.3, 0.9]), 0.5)
+    0.9
+    >>> threshold(np.array([0.1, 0.2, 0.3, 1.0]), 0.0)
+    inf
     """
     if not len(clean_scores) or not 0 <= false_alarms < 1:
         raise InvalidInput(
             "threshold: expected scores of clean images and a share of them from 0 to below 1, got "
             f"{len(clean_scores)} and {false_alarms!r}"
         )
-    ordered = np.sort(np.asarray(clean_scores, np.float64))
-    n_refused = int(false_alarms * len(ordered))
-    return float(ordered[-n_refused] if n_refused else np.nextafter(ordered[-1], np.inf))
+    # In the precision that scores are compared in: the next float64 is the same float32.
+    ordered = np.sort(clean_scores)
+    kept = ordered[-1 - int(false_alarms * len(ordered))]  # the largest score not to be refused
+    larger = ordered[ordered > kept]
+    found = larger[0] if len(larger) else np.nextafter(kept, np.inf)
+    return float(found) if found <= 1 else inf
 
 
 def guarded(model: keras.Model, detector: keras.Model, refused_from: float) -> keras.Model:
     """Return network and detector as one model with a further, last class: refused.
 
     refused_from: the score from which on an image is refused; there its class has probability 1/2.
-    The other classes share what is left as the network's probabilities do. An attack towards a
-    class of this model has to mislead both, and follows the gradients of both.
-    Raises InvalidInput if a model cannot be followed, or the score is not in (0, 1).
+    Infinity: none is refused. The other classes share what is left as the network's probabilities
+    do. An attack towards a class of this model has to mislead both, and follows the gradients of
+    both.
+    Raises InvalidInput if a model cannot be followed, or the score is neither in (0, 1] nor
+    infinity.
     """
-    if not 0 < refused_from < 1:
-        raise InvalidInput(f"refused_from: expected a score between 0 and 1, got {refused_from!r}")
+    if not (0 < refused_from <= 1 or refused_from == inf):
+        raise InvalidInput(
+            f"refused_from: expected a score above 0, at most 1, or infinity, got {refused_from!r}"
+        )
     shape = tuple(model.input_shape[1:])
     inputs = keras.Input(shape)
     classes = ops.log_softmax(ops.cast(logits_of(model, shape)(inputs), "float32"))
     alarm = ops.cast(logits_of(detector, shape)(inputs), "float32")
-    alarm = alarm[:, ADVERSARIAL:] - alarm[:, :ADVERSARIAL] - log(refused_from / (1 - refused_from))
+    alarm = alarm[:, ADVERSARIAL:] - alarm[:, :ADVERSARIAL] - _log_odds(refused_from)
     joint = ops.concatenate([classes + ops.log_sigmoid(-alarm), ops.log_sigmoid(alarm)], axis=-1)
     return keras.Model(inputs, keras.layers.Softmax(dtype="float32")(joint))
+
+
+def _log_odds(refused_from: float) -> float:
+    score = min(refused_from, LARGEST)
+    return NOTHING if refused_from == inf else log(score / (1 - score))
 
 
 def runners_up(proba: np.ndarray, labels: np.ndarray) -> np.ndarray:

@@ -4,6 +4,7 @@ An image withstands an attack if the model has it right before and after: an att
 alone what is wrong already. Robust accuracy is the share that withstands.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -179,9 +180,9 @@ def summaries(
 ) -> list[dict[str, Any]]:
     """Return each run in numbers: its budget in 255ths, who withstood, and the attacker's goals.
 
-    arrays: as `attacked` returns them, of all images. Goals as in `goals`: n_misclassified of the
-    n_right that were right; n_targeted of the n_elsewhere that were not taken for their target;
-    confidence_drop, the label's, without targets.
+    arrays: as `attacked` returns them, of all images. Goals as in `goals`, of the n_right that were
+    right before: n_misclassified; with targets n_targeted; without them confidence_drop, the
+    label's, None if none was right.
     """
     checked_labels(labels, len(labels), np.iinfo(np.int64).max)
     stood = withstood(arrays, labels)
@@ -197,10 +198,10 @@ def summaries(
             "n_misclassified": missed.n_reached,
         }
         if targets is None:
-            run["confidence_drop"] = confidence_reduction(one)
+            drop = confidence_reduction(one, labels)
+            run["confidence_drop"] = None if math.isnan(drop) else drop
         else:
-            reached = targeted_misclassification(one, targets)
-            run |= {"n_targeted": reached.n_reached, "n_elsewhere": reached.n}
+            run["n_targeted"] = targeted_misclassification(one, labels, targets).n_reached
         found.append(run)
     return found
 

@@ -1,6 +1,7 @@
 """The four goals of an attacker as measures over an attack's result.
 
-Images that already were where the attacker wants them don't count for or against an attack.
+All of them count the images that the model had right before, and no others: what is wrong already
+speaks neither for nor against an attack.
 """
 
 from dataclasses import dataclass
@@ -37,9 +38,15 @@ class SourceTarget:
         return np.where(self.n > 0, self.n_reached / tried, np.nan)
 
 
-def confidence_reduction(result: AttackResult) -> float:
-    """Return the mean drop of the label's probability, in [-1, 1]; of an untargeted attack."""
-    return float((result.confidence_before - result.confidence_after).mean())
+def confidence_reduction(result: AttackResult, labels: np.ndarray) -> float:
+    """Return the mean drop of the label's probability, in [-1, 1]; of an untargeted attack.
+
+    Of the images that the model had right; NaN if it had none. labels: int (n,). Raises
+    InvalidInput if they are not the result's.
+    """
+    right = _right(result, labels)
+    drop = result.confidence_before - result.confidence_after
+    return float(drop[right].mean()) if right.any() else float("nan")
 
 
 def misclassification(result: AttackResult, labels: np.ndarray) -> Share:
@@ -47,19 +54,21 @@ def misclassification(result: AttackResult, labels: np.ndarray) -> Share:
 
     labels: int (n,). Raises InvalidInput if they are not the result's.
     """
-    labels = checked_labels(labels, len(result.predicted), np.iinfo(np.int64).max)
-    right = result.predicted_before == labels
+    right = _right(result, labels)
     return _share(right & (result.predicted != labels), right)
 
 
-def targeted_misclassification(result: AttackResult, targets: np.ndarray) -> Share:
-    """Return how many images the model takes for their target after the attack, not before.
+def targeted_misclassification(
+    result: AttackResult, labels: np.ndarray, targets: np.ndarray
+) -> Share:
+    """Return how many of the images that the model had right it takes for their target afterwards.
 
-    targets: int (n,). Raises InvalidInput if they are not the result's.
+    labels, targets: int (n,), other than each other. Raises InvalidInput if they are not, or not
+    the result's.
     """
-    targets = checked_labels(targets, len(result.predicted), np.iinfo(np.int64).max, name="targets")
-    elsewhere = result.predicted_before != targets
-    return _share(elsewhere & (result.predicted == targets), elsewhere)
+    right = _right(result, labels)
+    targets = checked_targets(targets, labels, np.iinfo(np.int64).max)
+    return _share(right & (result.predicted == targets), right)
 
 
 def source_target_matrix(
@@ -78,6 +87,11 @@ def source_target_matrix(
     for number, rows in enumerate((reached, tried)):
         np.add.at(counts[number], (labels[rows], targets[rows]), 1)
     return SourceTarget(n_reached=counts[0], n=counts[1])
+
+
+def _right(result: AttackResult, labels: np.ndarray) -> np.ndarray:
+    labels = checked_labels(labels, len(result.predicted), np.iinfo(np.int64).max)
+    return np.asarray(result.predicted_before == labels)
 
 
 def _share(reached: np.ndarray, of: np.ndarray) -> Share:

@@ -108,6 +108,7 @@ def test_transfer_to_the_source_itself_is_its_white_box(store: Store) -> None:
         ("tiny", "fgsm"),
         ("tiny", "pgd"),
     ]
+    assert [one["image_size"] for one in result["sources"]] == [32, 32]
     fgsm = _attack(store, "fgsm")
     place = [run["epsilon"] for run in fgsm.json("result")["runs"]].index(8.0)
     assert np.array_equal(found.array("predicted")[0, 0], fgsm.array("predicted")[:, place])

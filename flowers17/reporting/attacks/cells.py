@@ -2,12 +2,14 @@
 
 from string import ascii_lowercase
 
+import numpy as np
+
 from flowers17.artifacts import Reference
 from flowers17.reporting.attacks.records import ORDER, Attack
 from flowers17.reporting.collect import ReportInputs
 from flowers17.reporting.ensembles.cells import method_title
 from flowers17.reporting.features.tables import trained_tag
-from flowers17.reporting.metrics import accuracy_interval
+from flowers17.reporting.metrics import accuracy_interval, clustered_interval
 from flowers17.reporting.tables import EMPTY, Cell
 
 _TITLES = {
@@ -93,6 +95,19 @@ def share_cell(n_reached: int, n: int, source: Reference | None) -> Cell:
         return EMPTY
     share = n_reached / n
     return Cell(f"{share:.3f}", share, accuracy_interval(n_reached, n), artifact=source)
+
+
+def reached_cell(one: Attack, reached: np.ndarray) -> Cell:
+    """Return the cell of the share of what was right before that reached a goal; empty of nothing.
+
+    reached: bool (n,). Pairs of one image and several targets are no independent observations.
+    """
+    counted = reached[one.right]
+    if not len(counted):
+        return EMPTY
+    share = int(counted.sum()) / len(counted)
+    interval = clustered_interval(counted, one.rows[one.right])
+    return Cell(f"{share:.3f}", share, interval, artifact=one.artifact.reference)
 
 
 def notes(inputs: ReportInputs) -> tuple[str, ...]:

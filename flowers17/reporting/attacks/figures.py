@@ -179,8 +179,8 @@ def _source_target(inputs: ReportInputs, one: Attack) -> Figure:
     caption = (
         f"{capital(model_title(one.model))} under {attack_title(one.name)}{budget}: the percentage "
         "of a true class’s images (row) that are made to pass for another class (column). Only "
-        f"images that were right count; empty where nothing was tried. {run.n_targeted} of "
-        f"{run.n_elsewhere} pairs of an image and a target reached it."
+        f"images that were right before count; empty where nothing was tried. {reached.sum()} of "
+        f"{tried.sum()} pairs of an image and a target reached it."
     )
     if not named:
         caption += f" The {n} classes are in the order of Table D1."
@@ -191,9 +191,9 @@ def _source_target(inputs: ReportInputs, one: Attack) -> Figure:
 def gallery(inputs: ReportInputs, model: str) -> Figure | None:
     """Return Figure C3: an example of each attack on a model; None if none succeeded."""
     found = [
-        (one, int(np.argmax(reached + (reached & one.right))))  # rather one that was right before
+        (one, int(np.argmax(reached)))
         for one in attacks_on(inputs, model)
-        if one.name != "noise" and (reached := one.reached(one.main).astype(int)).any()
+        if one.name != "noise" and (reached := one.reached(one.main)).any()
     ]
     pictures = {one.reference.key: one for one in inputs.stage("images")}
     if not found:
@@ -205,7 +205,7 @@ def gallery(inputs: ReportInputs, model: str) -> Figure | None:
     with canvas(step * len(found), salt=f"figure-{number}") as (figure, axes):
         for place, (one, image) in enumerate(found):
             made_of = one.artifact.manifest["inputs"]["images"]["key"]
-            row = int(one.artifact.array("rows")[image])
+            row = int(one.rows[image])
             clean = pictures[made_of].mapped("images")[row]
             changed = one.artifact.array("adversarial")[image]
             y = place * step

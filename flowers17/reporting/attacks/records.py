@@ -18,8 +18,8 @@ class Run:
     """One attack at one budget: how many images, or pairs of an image and a target, reached what.
 
     epsilon: in 255ths; None for an attack without such a budget. n_right: that the model had right
-    before; n_withstood: and after, too; n_misclassified: and not after. n_targeted: taken for their
-    target, of the n_elsewhere that were not before; None without targets.
+    before; n_withstood: and after, too; n_misclassified: and not after; n_targeted: and taken for
+    their target after, None without targets. confidence_drop: mean of the n_right, without targets.
     """
 
     place: int
@@ -30,7 +30,6 @@ class Run:
     n_misclassified: int
     confidence_drop: float | None = None
     n_targeted: int | None = None
-    n_elsewhere: int | None = None
 
     @property
     def robust_accuracy(self) -> float:
@@ -91,6 +90,11 @@ class Attack:
         return self.artifact.array("labels")
 
     @cached_property
+    def rows(self) -> np.ndarray:
+        """Which image of the data set each is, int64 (n,): one as often as it has targets."""
+        return self.artifact.array("rows")
+
+    @cached_property
     def right(self) -> np.ndarray:
         """Whether the model has each image right before, bool (n,)."""
         return np.asarray(self.artifact.array("predicted_before") == self.labels)
@@ -100,12 +104,11 @@ class Attack:
         return np.asarray(self.right & (self.column("predicted", run) != self.labels))
 
     def reached(self, run: Run) -> np.ndarray:
-        """Return which images reached what the attack wants and had not before, bool (n,)."""
+        """Return which images were right before and are what the attack wants after, bool (n,)."""
         if run.n_targeted is None:
             return self.fooled(run)
         targets = self.artifact.array("targets")
-        before = self.artifact.array("predicted_before") == targets
-        return np.asarray(~before & (self.column("predicted", run) == targets))
+        return np.asarray(self.right & (self.column("predicted", run) == targets))
 
     def column(self, name: str, run: Run) -> np.ndarray:
         """Return one number an image of a run: (n,)."""
@@ -130,7 +133,7 @@ class Transfer:
 
     @property
     def sources(self) -> Sequence[Mapping[str, Any]]:
-        """Model, attack, and by victim how many images were right before, and withstood."""
+        """Model, attack, image size, and by victim how many were right before, and withstood."""
         return list(self.result["sources"])
 
 

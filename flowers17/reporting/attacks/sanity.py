@@ -95,7 +95,7 @@ def _against_others(
         yield beats_transfer(pgd.main.robust_accuracy, transferred), pgd
     pixel = attack_on(inputs, model, "one_pixel")
     if pixel and pixel.main.n_right:  # else there is nothing to compare
-        shared = np.isin(pgd.artifact.array("rows"), pixel.artifact.array("rows"))
+        shared = np.isin(pgd.rows, pixel.rows)
         stood = pgd.right & ~pgd.fooled(pgd.runs[-1])
         yield beats_black_box(float(stood[shared].mean()), pixel.main.robust_accuracy), pgd
 

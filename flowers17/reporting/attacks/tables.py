@@ -1,5 +1,7 @@
 """The tables of Part C: robust accuracy, goals, cost and distortion, transfer."""
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from flowers17.reporting.attacks.cells import (
@@ -10,16 +12,18 @@ from flowers17.reporting.attacks.cells import (
     model_title,
     models_of,
     notes,
+    reached_cell,
     share_cell,
     tag_of,
 )
-from flowers17.reporting.attacks.records import Attack
+from flowers17.reporting.attacks.records import Attack, Transfer
 from flowers17.reporting.attacks.sanity import sanity_table
 from flowers17.reporting.collect import ReportInputs
 from flowers17.reporting.ensembles.cells import capital
 from flowers17.reporting.tables import EMPTY, Cell, Column, Row, Table
 
 SWEPT = ("noise", "fgsm", "pgd")
+_PAIRS = "The pairs of one image with several targets depend on each other; intervals allow for it."
 
 
 def attack_tables(inputs: ReportInputs) -> list[Table]:
@@ -86,6 +90,7 @@ def goals_table(inputs: ReportInputs) -> Table:
         Column("attack", "Attack", numeric=False),
         Column("budget", "Budget", numeric=False),
         Column("n", "Images or pairs"),
+        Column("n_right", "Right before"),
         Column("confidence_drop", "Confidence reduction"),
         Column("misclassified", "Misclassification", interval=True),
         Column("targeted", "Targeted misclassification", interval=True),
@@ -99,14 +104,15 @@ def goals_table(inputs: ReportInputs) -> Table:
             drop, targeted = EMPTY, EMPTY
             if run.confidence_drop is not None:
                 drop = Cell(f"{run.confidence_drop:.3f}", run.confidence_drop, artifact=source)
-            if run.n_targeted is not None and run.n_elsewhere is not None:
-                targeted = share_cell(run.n_targeted, run.n_elsewhere, source)
+            if run.n_targeted is not None:
+                targeted = reached_cell(one, one.reached(run))
             cells = (
                 Cell(capital(attack_title(one.name))),
                 Cell(budget_title(run.epsilon), run.epsilon),
                 Cell(f"{run.n:,}", run.n),
+                Cell(f"{run.n_right:,}", run.n_right, artifact=source),
                 drop,
-                share_cell(run.n_misclassified, run.n_right, source),
+                reached_cell(one, one.fooled(run)),
                 targeted,
                 *_pairs(one),
             )
@@ -118,10 +124,10 @@ def goals_table(inputs: ReportInputs) -> Table:
         tuple(rows),
         "Confidence reduction, misclassification, targeted and source/target misclassification.",
         (
-            "Confidence reduction is the mean drop of the true class’s probability. "
-            "Misclassification counts images that were right before; targeted misclassification "
-            "those that were not taken for their target. A pair of classes is reached if any of "
-            "its images is.",
+            "Every goal counts the images, or pairs of an image and a target, that were right "
+            "before. Confidence reduction is the mean drop of the true class’s probability. A pair "
+            "of classes is reached if any of its images is.",
+            _PAIRS,
         ),
     )
 
@@ -167,14 +173,17 @@ def costs_table(inputs: ReportInputs) -> Table:
         "What an attack costs and changes",
         columns,
         tuple(rows),
-        "Medians over the images that an attack fooled the model on; of attacks with a budget, at "
-        "the one that pictures are of.",
+        "Medians over the images that an attack succeeded with; of attacks with a budget, at the "
+        "one that pictures are of.",
         (
-            "Success counts images that were right before, or were not taken for their target. "
-            "Queries are images that the model was asked about, gradients are backward passes. "
-            "SSIM is structural similarity (Wang et al. 2004), 1 for the same picture.",
-            "Images are attacked at the data set’s size; models that take another size get them "
-            "resized, and black boxes get them rounded to 8 bits.",
+            "Success counts the images, or pairs of an image and a target, that were right before: "
+            "wrong after, or taken for their target. Queries are images that the model was asked "
+            "about, gradients are backward passes. SSIM is structural similarity (Wang et al. "
+            "2004), 1 for the same picture.",
+            _PAIRS,
+            "Images are attacked at the data set’s size, or, of a fine-tuned network that sees the "
+            "originals, at the size of its input; models that take another size get them resized, "
+            "and black boxes get them rounded to 8 bits.",
         ),
     )
 
@@ -182,12 +191,11 @@ def costs_table(inputs: ReportInputs) -> Table:
 def _costs(one: Attack) -> tuple[Cell, ...]:
     run, source = one.main, one.artifact.reference
     chosen = one.reached(run)
-    n_tried = run.n_right if run.n_elsewhere is None else run.n_elsewhere
     head = (
         Cell(capital(attack_title(one.name))),
         Cell(str(one.result["access"])),
         Cell(budget_title(run.epsilon), run.epsilon),
-        share_cell(int(chosen.sum()), n_tried, source),
+        reached_cell(one, chosen),
     )
     if not chosen.any():
         return head
@@ -210,21 +218,18 @@ def transfer_table(inputs: ReportInputs) -> Table:
     """Return Table C4: whom images fool that were made on one network."""
     transfers = inputs.transfers
     names = list(dict.fromkeys(name for one in transfers for name in one.victims))
+    rows: list[Row] = []
     columns = (
         Column("source", "Images made on", numeric=False),
         Column("attack", "By", numeric=False),
         *(Column(name, capital(model_title(name)), interval=True) for name in names),
     )
-    rows = []
     for one in transfers:
         found = one.artifact.reference
-        n = int(one.result["n_images"])
-        for number, source in enumerate(one.sources):
+        rows += _accuracies(one, names)
+        for source in one.sources:
             right = dict(zip(one.victims, source["n_right"], strict=True))
             stood = dict(zip(one.victims, source["n_withstood"], strict=True))
-            if number == 0:
-                clean = [share_cell(right.get(name, 0), n, found) for name in names]
-                rows.append(Row((Cell("nothing: accuracy"), EMPTY, *clean)))
             cells = [
                 share_cell(right[name] - stood[name], right[name], found)
                 if name in right
@@ -245,3 +250,18 @@ def transfer_table(inputs: ReportInputs) -> Table:
             "may reach it all the same.",
         ),
     )
+
+
+def _accuracies(one: Transfer, names: list[str]) -> Iterator[Row]:
+    """Yield the models' accuracy on the images that attacks began with: a row for each size."""
+    n_right = {source["image_size"]: source["n_right"] for source in one.sources}
+    for size, counts in n_right.items():
+        title = f"nothing: accuracy at {size} pixels" if len(n_right) > 1 else "nothing: accuracy"
+        right = dict(zip(one.victims, counts, strict=True))
+        cells = [
+            share_cell(right[name], one.result["n_images"], one.artifact.reference)
+            if name in right
+            else EMPTY
+            for name in names
+        ]
+        yield Row((Cell(title), EMPTY, *cells))

@@ -31,16 +31,18 @@ class Attacks:
             raise ValueError("expected a study with images")
         self.images: Artifact = inputs.images
         self.clean = self.images.array("images")[self.rows]
+        self.pairs = np.repeat(np.arange(N // 2), 2)  # six images, towards two targets each
         self.trained = self.maker.publish("training", "mk-2 refit, clean split", {}, {}, {})
         self.stacked = self.maker.publish("stacking", "stacking of small, clean split", {}, {}, {})
 
-    def before(self) -> np.ndarray:
+    def before(self, labels: np.ndarray | None = None) -> np.ndarray:
         """Return what the model says of the clean images: the first two are wrong."""
-        return np.where(np.arange(N) < 2, (self.labels + 1) % 3, self.labels)
+        return self.after(0, labels)
 
-    def after(self, n_fallen: int) -> np.ndarray:
+    def after(self, n_fallen: int, labels: np.ndarray | None = None) -> np.ndarray:
         """Return what it says when so many more are wrong."""
-        return np.where(np.arange(N) < 2 + n_fallen, (self.labels + 1) % 3, self.labels)
+        labels = self.labels if labels is None else labels
+        return np.where(np.arange(N) < 2 + n_fallen, (labels + 1) % 3, labels)
 
     def publish(
         self,
@@ -49,14 +51,22 @@ class Attacks:
         settings: dict[str, Any],
         *,
         model: str = "mk-2",
+        places: np.ndarray | None = None,
         targets: np.ndarray | None = None,
         miscounted: int = 0,
         **arrays: np.ndarray,
     ) -> Artifact:
-        """Publish an attack after which so many of the right images fall, by run."""
+        """Publish an attack after which so many of the right images fall, by run.
+
+        places: which of the images are attacked; all of them, once, if None.
+        """
         n_runs = len(fallen)
         swept = n_runs > 1
-        predicted = np.stack([self.after(one) for one in fallen], axis=1)
+        places = np.arange(N) if places is None else places
+        labels = self.labels[places]
+        before = self.before(labels)
+        predicted = np.stack([self.after(one, labels) for one in fallen], axis=1)
+        predicted = arrays.get("predicted", predicted)
         runs = [
             {
                 "epsilon": BUDGETS[place] if swept else settings.get("budget"),
@@ -68,11 +78,11 @@ class Attacks:
             for place, one in enumerate(fallen)
         ]
         found = {
-            "rows": self.rows,
-            "labels": self.labels,
-            "predicted_before": self.before(),
+            "rows": self.rows[places],
+            "labels": labels,
+            "predicted_before": before,
             "predicted": predicted,
-            "adversarial": 255 - self.clean,
+            "adversarial": 255 - self.clean[places],
             **{name: np.full((N, n_runs), 0.5) for name in ("confidence_before", "ssim")},
             "confidence_after": np.full((N, n_runs), 0.25),
             "n_queries": np.full((N, n_runs), 7),
@@ -84,15 +94,12 @@ class Attacks:
         if targets is None:
             runs = [{**one, "confidence_drop": 0.25} for one in runs]
         else:
-            elsewhere = self.before() != targets
-            reached = int((elsewhere & (predicted[:, 0] == targets)).sum())
-            told = {"n_targeted": reached, "n_elsewhere": int(elsewhere.sum())}
-            runs = [{**one, **told} for one in runs]
             tried = np.zeros((2, 3, 3), np.int64)
-            right = self.before() == self.labels
-            np.add.at(tried[1], (self.labels[right], targets[right]), 1)
+            right = before == labels
+            np.add.at(tried[1], (labels[right], targets[right]), 1)
             hit = right & (predicted[:, 0] == targets)
-            np.add.at(tried[0], (self.labels[hit], targets[hit]), 1)
+            np.add.at(tried[0], (labels[hit], targets[hit]), 1)
+            runs = [{**one, "n_targeted": int(hit.sum())} for one in runs]
             found |= {"targets": targets, "source-target": tried}
         network = model == "mk-2"
         result = {
@@ -100,7 +107,7 @@ class Attacks:
             "model": model,
             "method": None,
             "settings": settings,
-            "access": "white box" if attack in ("fgsm", "pgd", "targeted") else "black box",
+            "access": "white box" if attack in ("fgsm", "pgd", "targeted", "jsma") else "black box",
             "kind": "network" if network else "ensemble",
             "split": "clean",
             "split_kind": "clean",
@@ -117,9 +124,15 @@ class Attacks:
             {"result": result},
         )
 
-    def transfer(self, *, miscounted: int = 0) -> None:
-        """Publish what images of FGSM and PGD do to the forest, which has one more wrong."""
-        clean = np.stack([self.before(), self.after(1)])
+    def transfer(self, *, miscounted: int = 0, sizes: tuple[int, int] = (128, 128)) -> None:
+        """Publish what images of FGSM and PGD do to the forest, which has one more wrong.
+
+        sizes: of the images of FGSM and of PGD; of another size the forest has three more wrong.
+        """
+        differs = sizes[1] != sizes[0]
+        clean = np.stack(
+            [[self.before(), self.after(1)], [self.before(), self.after(1 + 2 * differs)]]
+        )
         after = np.array([[self.after(4), self.after(3)], [self.after(6), self.after(2)]])
         right, stood = clean == self.labels, after == self.labels
         counts = (right & stood).sum(axis=2)
@@ -138,7 +151,8 @@ class Attacks:
                     "model": "mk-2",
                     "attack": attack,
                     "budget": 8.0,
-                    "n_right": right.sum(axis=1).tolist(),
+                    "image_size": sizes[place],
+                    "n_right": right[place].sum(axis=1).tolist(),
                     "n_withstood": (counts[place] + miscounted).tolist(),
                 }
                 for place, attack in enumerate(("fgsm", "pgd"))
@@ -147,17 +161,19 @@ class Attacks:
         arrays = {
             "rows": self.rows,
             "labels": self.labels,
-            "predicted-before": np.stack([clean, clean]),
+            "predicted-before": clean,
             "predicted": after,
         }
         given = {"images": self.images}
         self.maker.publish("transfer", "transfer, clean split", given, arrays, {"result": result})
 
 
-def attacked_study(root: Path, *, miscounted: str = "", **changes: Any) -> ReportInputs:
+def attacked_study(
+    root: Path, *, miscounted: str = "", sizes: tuple[int, int] = (128, 128), **changes: Any
+) -> ReportInputs:
     """Return the tiny study with attacks on one network and on a forest; one was not made.
 
-    miscounted: the attack whose result overstates what withstood.
+    miscounted: the attack whose result overstates what withstood. sizes: as of `transfer`.
     """
     inputs = tiny_study(root / "study", **changes)
     made = Attacks(inputs, root / "attacks")
@@ -168,11 +184,15 @@ def attacked_study(root: Path, *, miscounted: str = "", **changes: Any) -> Repor
     for attack, fallen in FALLEN.items():
         wrong = int(attack == miscounted)
         made.publish(attack, fallen, SWEPT, miscounted=wrong, **further.get(attack, {}))
+    of_pairs = (made.labels[made.pairs] + 1 + np.arange(N) % 2) % 3
+    made.publish("targeted", (5,), {"budget": 8.0}, places=made.pairs, targets=of_pairs)
     targets = (made.labels + 1 + np.arange(N) % 2) % 3
-    made.publish("targeted", (5,), {"budget": 8.0}, targets=targets)
+    # The second image is wrong before, elsewhere than its target, and reaches that.
+    predicted = np.where(np.arange(N) == 1, targets, made.after(5))[:, None]
+    made.publish("jsma", (5,), {}, targets=targets, predicted=predicted)
     made.publish("one_pixel", (2,), {})
     made.publish("noise", (0, 0, 0), SWEPT, model=FOREST)
-    made.transfer(miscounted=int(miscounted == "transfer"))
+    made.transfer(miscounted=int(miscounted == "transfer"), sizes=sizes)
     # The models themselves are no part of what is tested here.
     attacks = {
         label: one

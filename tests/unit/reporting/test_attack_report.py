@@ -4,11 +4,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from flowers17.errors import InvalidInput
 from flowers17.reporting.attacks.tables import attack_tables
 from flowers17.reporting.collect import ReportInputs
+from flowers17.reporting.metrics import accuracy_interval, clustered_interval
 from flowers17.reporting.page import in_order
 from flowers17.reporting.report import all_figures, all_tables, write_report
 
@@ -60,10 +62,41 @@ def test_goals_are_counted_at_the_one_budget(tables: dict[str, Any]) -> None:
     assert rows["PGD"]["misclassified"] == 6 / 10
     assert rows["PGD"]["confidence_drop"] == 0.25
     targeted = rows["PGD, targeted"]
-    # Of twelve, images 2, 4 and 6 reach their target; 0 was taken for it from the start.
-    assert targeted["targeted"] == pytest.approx(3 / 11)
+    # Of twelve pairs, 2, 4 and 6 reach their target; 0 and 1 were wrong before.
+    assert (targeted["n"], targeted["n_right"], targeted["targeted"]) == (12, 10, 3 / 10)
+    assert targeted["misclassified"] == 5 / 10
     assert targeted["confidence_drop"] == "–"
+    assert rows["JSMA"]["targeted"] == 3 / 10, "what was wrong before counts neither way"
     assert rows["One pixel"]["misclassified"] == 2 / 10
+
+
+@pytest.mark.parametrize(("number", "goal"), [("C2", "targeted"), ("C3", "success")])
+def test_an_interval_knows_that_pairs_of_one_image_depend_on_each_other(
+    tables: dict[str, Any], number: str, goal: str
+) -> None:
+    cells = {
+        one["cells"]["attack"]["value"]: one["cells"]
+        for one in tables[number]["rows"]
+        if one["group"] == "Mk-2"
+    }
+    reached = np.isin(np.arange(10), [0, 2, 4])  # of the pairs of five images
+    found = cells["PGD, targeted"][goal]["interval"]
+    assert found == pytest.approx(clustered_interval(reached, np.arange(10) // 2))
+    assert found[0] < accuracy_interval(3, 10).low
+    assert cells["JSMA"][goal]["interval"] == pytest.approx(accuracy_interval(3, 10))
+    name = "misclassified" if number == "C2" else goal
+    assert cells["PGD"][name]["interval"] == pytest.approx(accuracy_interval(6, 10))
+
+
+def test_what_reached_its_target_was_right_before(study: ReportInputs) -> None:
+    for one in study.attacks:
+        if one.name in ("targeted", "jsma"):
+            assert np.flatnonzero(one.reached(one.main)).tolist() == [2, 4, 6]
+
+
+def test_the_caption_of_the_matrix_counts_what_the_matrix_shows(study: ReportInputs) -> None:
+    [figure] = [one for one in all_figures(study)["c"] if one.number == "C2"]
+    assert "3 of 10 pairs of an image and a target reached it." in figure.caption
 
 
 def test_costs_are_medians_over_successes(tables: dict[str, Any]) -> None:
@@ -77,9 +110,22 @@ def test_costs_are_medians_over_successes(tables: dict[str, Any]) -> None:
 
 def test_transfer_counts_of_what_each_model_had_right(tables: dict[str, Any]) -> None:
     clean, fgsm, pgd = _rows(tables["C4"])
+    assert clean["source"] == "nothing: accuracy"
     assert (clean["mk-2"], clean[FOREST]) == (10 / 12, 9 / 12)
     assert (fgsm["mk-2"], fgsm[FOREST]) == (4 / 10, 2 / 9)
     assert (pgd["mk-2"], pgd[FOREST]) == (6 / 10, 1 / 9)
+
+
+def test_transfer_from_several_image_sizes_has_an_accuracy_for_each(tmp_path: Path) -> None:
+    tables = attack_tables(attacked_study(tmp_path, sizes=(128, 64)))
+    [table] = [one for one in tables if one.number == "C4"]
+    found = [[cell.text for cell in row.cells] for row in table.rows]
+    assert found == [
+        ["nothing: accuracy at 128 pixels", "–", "0.833", "0.750"],
+        ["nothing: accuracy at 64 pixels", "–", "0.833", "0.583"],
+        ["Mk-2", "FGSM, 8/255", "0.400", "0.222"],
+        ["Mk-2", "PGD, 8/255", "0.600", "0.000"],
+    ]
 
 
 def test_each_check_is_measured_and_judged(tables: dict[str, Any]) -> None:

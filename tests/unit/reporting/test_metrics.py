@@ -9,6 +9,7 @@ from flowers17.errors import InvalidInput
 from flowers17.reporting.metrics import (
     Interval,
     accuracy_interval,
+    clustered_interval,
     difference_interval,
     holm,
     mcnemar,
@@ -57,6 +58,77 @@ def test_impossible_counts_are_refused(n_correct: int, n: int) -> None:
 def test_level_outside_0_to_1_is_refused() -> None:
     with pytest.raises(InvalidInput, match="level"):
         accuracy_interval(1, 3, 95)
+
+
+def test_an_interval_of_groups_of_one_is_the_plain_one() -> None:
+    reached, rows = np.arange(40) % 3 == 0, np.random.default_rng(1).permutation(40)
+    assert clustered_interval(reached, rows, 0.9) == accuracy_interval(14, 40, 0.9)
+    assert clustered_interval(~reached & False, rows) == accuracy_interval(0, 40)
+
+
+def test_the_interval_of_groups_is_that_of_the_observations_worked_out_by_hand() -> None:
+    # Shares 2/2, 0/2, 1/2 and 1/4 of p = 0.4: deviations y - pm of 1.2, -0.8, 0.2 and -0.6.
+    reached = np.array([1, 1, 0, 0, 1, 0, 1, 0, 0, 0], bool)
+    variance = 4 / 3 * (1.44 + 0.64 + 0.04 + 0.36) / 10**2
+    n = 0.4 * 0.6 / variance * (1.959964 / 3.182446) ** 2
+    centre, z2 = 0.4, 1.959964**2
+    middle = (centre + z2 / (2 * n)) / (1 + z2 / n)
+    half = math.sqrt(z2 * (0.24 / n + z2 / (4 * n**2))) / (1 + z2 / n)
+    found = clustered_interval(reached, np.array([5, 5, 3, 3, 8, 8, 1, 1, 1, 1]))
+    assert found == pytest.approx((middle - half, middle + half), abs=1e-6)
+
+
+def test_groups_that_agree_in_all_they_hold_are_worth_less_than_one_observation_each() -> None:
+    rows = np.repeat(np.arange(30), 16)
+    low, high = clustered_interval(rows < 12, rows)
+    plain = accuracy_interval(12, 30)
+    assert low < plain.low < plain.high < high
+
+
+@pytest.mark.parametrize(
+    ("reached", "n_reached"),
+    [([0, 0, 0, 0, 0, 0], 0), ([1, 1, 1, 1, 1, 1], 3)],
+)
+def test_where_all_or_none_are_reached_groups_are_counted(
+    reached: list[int], n_reached: int
+) -> None:
+    found = clustered_interval(np.array(reached, bool), np.array([0, 0, 1, 1, 2, 2]))
+    assert found == accuracy_interval(n_reached, 3)
+
+
+def test_groups_of_one_share_are_counted_and_a_single_one_is_one_observation() -> None:
+    halves = np.array([1, 0, 0, 1, 1, 0, 0, 1], bool)
+    assert clustered_interval(halves, np.repeat(np.arange(4), 2)) == accuracy_interval(2, 4)
+    low, high = clustered_interval(halves, np.zeros(8, int))
+    assert (low, high) == pytest.approx((0.0546, 0.9454), abs=1e-4)
+
+
+def test_groups_that_vary_less_than_chance_are_not_worth_more_than_all_observations() -> None:
+    """Of 40 groups 39 have 2 of 4, the last has 1 of 4."""
+    reached, rows = np.tile([True, True, False, False], 40), np.repeat(np.arange(40), 4)
+    reached[-4] = False
+    assert clustered_interval(reached, rows) == accuracy_interval(79, 160)
+
+
+@pytest.mark.parametrize(("a", "b"), [(1, 1), (0.5, 2), (4, 0.5)])
+def test_the_interval_of_groups_covers_what_the_plain_one_does_not(a: float, b: float) -> None:
+    """102 images, towards 16 targets each: some are easily misled, others are not."""
+    random, share, rows = np.random.default_rng(17), a / (a + b), np.repeat(np.arange(102), 16)
+    n_drawn, covered, plain = 1000, 0, 0
+    for _ in range(n_drawn):
+        reached = random.random(len(rows)) < random.beta(a, b, 102)[rows]
+        covered += within(clustered_interval(reached, rows), share)
+        plain += within(accuracy_interval(int(reached.sum()), len(rows)), share)
+    assert covered / n_drawn >= 0.92
+    assert plain / n_drawn < 0.75
+
+
+@pytest.mark.parametrize("groups", [np.zeros(2, int), np.zeros((3, 1), int)])
+def test_observations_without_a_group_each_are_refused(groups: np.ndarray) -> None:
+    with pytest.raises(InvalidInput, match="expected observations and the group of each"):
+        clustered_interval(np.ones(3, bool), groups)
+    with pytest.raises(InvalidInput, match="expected observations"):
+        clustered_interval(np.ones(0, bool), np.ones(0, int))
 
 
 def _outcomes(both: int, only_a: int, only_b: int, neither: int) -> tuple[np.ndarray, np.ndarray]:

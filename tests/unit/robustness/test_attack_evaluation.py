@@ -113,7 +113,7 @@ def test_a_single_step_leaves_right_what_the_linear_model_leaves_right_by_hand(
         assert run["n_withstood"] == stood.sum()
         assert run["n_misclassified"] == N - 5 - stood.sum()
         of_label = (made.proba(pictures) - after)[np.arange(N), labels]
-        assert run["confidence_drop"] == pytest.approx(of_label.mean(), abs=1e-5)
+        assert run["confidence_drop"] == pytest.approx(of_label[5:].mean(), abs=1e-5)
     kept = np.clip(pictures + 4 / 255 * signs, 0, 1)
     assert np.array_equal(found["adversarial"], np.rint(kept * 255).astype(np.uint8))
     assert (found["linf"][:, 1] <= 4 / 255 + 1e-6).all()
@@ -124,6 +124,15 @@ def test_what_was_wrong_before_withstands_nothing(
 ) -> None:
     found = _run(made, "noise", pictures, labels)
     assert not withstood(found, labels)[:5].any()
+
+
+def test_of_a_model_that_has_nothing_right_no_confidence_drops(
+    made: Linear, pictures: np.ndarray, labels: np.ndarray
+) -> None:
+    found = _run(made, "noise", pictures, labels)
+    wrong = (made.proba(pictures).argmax(axis=1) + 1) % N_CLASSES
+    runs = summaries("noise", found, wrong, None, SETTINGS)
+    assert [(run["n_right"], run["confidence_drop"]) for run in runs] == [(0, None)] * 3
 
 
 def test_no_gradient_of_the_linear_model_is_zero(
@@ -158,9 +167,8 @@ def test_pairs_of_classes_are_counted_as_by_hand(
             assert tried[source, target] == rows.sum()
             assert reached[source, target] == (found["predicted"][rows, 0] == target).sum()
     [run] = summaries(attack, found, labels, targets, SETTINGS)
-    elsewhere = found["predicted_before"] != targets
-    assert run["n_elsewhere"] == elsewhere.sum()
-    assert run["n_targeted"] == (elsewhere & (found["predicted"][:, 0] == targets)).sum()
+    assert run["n_targeted"] == reached.sum()
+    assert run["n_right"] == tried.sum() == N - 5
     assert "confidence_drop" not in run
 
 

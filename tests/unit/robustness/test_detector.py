@@ -30,11 +30,11 @@ SLOPES = np.random.default_rng(8).normal(size=(60, 2)).astype(np.float32)
 FROM = 0.3
 
 
-def _alarm() -> keras.Model:
+def _alarm(scale: float = 1) -> keras.Model:
     inputs = keras.Input(SHAPE)
     dense = keras.layers.Dense(2)
     model = keras.Model(inputs, keras.layers.Softmax()(dense(keras.layers.Flatten()(inputs))))
-    dense.set_weights([SLOPES, np.zeros(2, np.float32)])
+    dense.set_weights([scale * SLOPES, np.zeros(2, np.float32)])
     return model
 
 
@@ -81,6 +81,50 @@ def test_no_more_clean_images_are_refused_than_allowed(share: float) -> None:
     assert (clean >= threshold(clean, share)).sum() == int(200 * share)
 
 
+@pytest.mark.parametrize(
+    ("scores", "share", "n_refused"),
+    [
+        ([0.1, 0.2, 0.9, 0.9, 0.9], 0.4, 0),  # two may be, three are equal
+        ([0.1, 0.9, 0.9, 0.9, 1.0], 0.4, 1),
+        ([0.1, 0.2, 0.9, 0.9, 0.9], 0.6, 3),
+        ([0.5, 0.5, 0.5, 0.5, 0.5], 0.9, 0),
+        ([0.0, 0.0, 0.0, 0.0, 0.0], 0.2, 0),
+        ([0.1, 0.2, 0.3, 0.4, 1.0], 0.0, 0),
+        ([0.1, 0.2, 1.0, 1.0, 1.0], 0.4, 0),
+        ([0.1, 0.2, 0.3, 0.4, 1 - 2**-24], 0.0, 0),
+        ([0.1, 0.2, 0.3, 0.4, 0.9], 0.0, 0),
+    ],
+)
+def test_equal_scores_are_refused_all_or_none_and_the_model_takes_the_threshold(
+    scores: list[float], share: float, n_refused: int
+) -> None:
+    clean = np.array(scores, np.float32)
+    found = threshold(clean, share)
+    assert (clean >= found).sum() == n_refused
+    guarded(linear(), _alarm(), found)
+
+
+def test_a_threshold_that_nothing_reaches_leaves_the_network_alone() -> None:
+    x, targets = images(6) / 8, np.arange(6) % N_CLASSES
+    both = guarded(linear(), _alarm(1000), threshold(np.ones(3, np.float32), 0.5))
+    said = np.asarray(both.predict_on_batch(x))
+    np.testing.assert_allclose(said[:, :-1], linear().predict_on_batch(x), rtol=1e-5)
+    assert not said[:, -1].any()
+    np.testing.assert_allclose(
+        loss_gradients(both, x, targets), loss_gradients(linear(), x, targets), atol=1e-6
+    )
+
+
+def test_a_threshold_of_1_refuses_what_has_score_1() -> None:
+    x = images(20)
+    alarm = _alarm(20)
+    found = np.asarray(guarded(linear(), alarm, 1.0).predict_on_batch(x))
+    certain = scores(alarm, x) == 1
+    assert 0 < certain.sum() < len(x)
+    assert ((found[:, -1] >= 0.5) == certain).all()
+    assert np.isfinite(loss_gradients(guarded(linear(), alarm, 1.0), x, np.zeros(20, int))).all()
+
+
 def test_runners_up_are_the_best_classes_that_are_not_the_label() -> None:
     proba = np.array([[0.5, 0.3, 0.2], [0.5, 0.3, 0.2], [0.1, 0.1, 0.8]])
     assert runners_up(proba, np.array([0, 1, 2])).tolist() == [1, 0, 0]
@@ -113,9 +157,9 @@ def test_a_detector_starts_the_same_by_seed() -> None:
     assert one.tobytes() == same.tobytes() != other.tobytes()
 
 
-@pytest.mark.parametrize("score", [0.0, 1.0, -1.0, float("nan")])
+@pytest.mark.parametrize("score", [0.0, 1.5, -1.0, float("nan")])
 def test_a_threshold_out_of_range_is_refused(score: float) -> None:
-    with pytest.raises(InvalidInput, match="refused_from: expected a score between 0 and 1"):
+    with pytest.raises(InvalidInput, match="refused_from: expected a score above 0, at most 1"):
         guarded(linear(), _alarm(), score)
 
 
