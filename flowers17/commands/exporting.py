@@ -3,6 +3,9 @@
 import json
 import logging
 import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
@@ -29,9 +32,9 @@ def export(
     """Write a model to a file, and its labels and model card beside it; return the three.
 
     name: of the model, or STAGE/KEY. path: ends in `.keras` or `.onnx`. Which model it is and how
-    the file was checked goes to `err`.
-    Raises InvalidInput for another ending or an unknown name; ArtifactMissing or ArtifactDamaged
-    if the store lacks what the model needs.
+    the file was checked goes to `err`. Files of these names are replaced once all three are there.
+    Raises InvalidInput for another ending, an unknown name or a file that fails its check;
+    ArtifactMissing or ArtifactDamaged if the store lacks what the model needs.
     """
     exporting.check_target(path)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -41,15 +44,16 @@ def export(
     model = opened(entry.manifest, loader)
     artifact = loader.artifact(entry.manifest)
     err.print(f"model: {entry.name}", highlight=False, markup=False, soft_wrap=True)
-    with loader.building("float32"):
-        exporting.write(model, path)
-    labels, known = exporting.labels(model), facts(artifact, loader)
-    checked = exporting.checked(path, model, artifact, loader)
-    card = model_card(known, labels, file=path.name, sha256=file_sha256(path), checked=checked)
-    beside = [path.with_name(f"{path.name}{ending}") for ending in (".labels.json", ".md")]
-    text = json.dumps(labels, ensure_ascii=False, indent=1) + "\n"
-    for one, content in zip(beside, (text, card), strict=True):
-        one.write_text(content, encoding="utf-8")
+    written = [path.with_name(f"{path.name}{ending}") for ending in ("", ".labels.json", ".md")]
+    with _replacing(written) as (new, *beside):
+        with loader.building("float32"):
+            exporting.write(model, new)
+        labels, known = exporting.labels(model), facts(artifact, loader)
+        checked = exporting.checked(new, model, artifact, loader)
+        card = model_card(known, labels, file=path.name, sha256=file_sha256(new), checked=checked)
+        text = json.dumps(labels, ensure_ascii=False, indent=1) + "\n"
+        for one, content in zip(beside, (text, card), strict=True):
+            one.write_text(content, encoding="utf-8")
     if checked:
         says = f"checked: {checked.n_correct} of {checked.n} held-out images right, as in the study"
         says = says if checked.n_correct == known.score.n_correct else says.partition(",")[0]
@@ -57,4 +61,17 @@ def export(
         err.print(says, highlight=False, soft_wrap=True)
     else:
         err.print("not checked: the store lacks the images that it was trained on", highlight=False)
-    return [path, *beside]
+    return written
+
+
+@contextmanager
+def _replacing(paths: Sequence[Path]) -> Iterator[list[Path]]:
+    """Give paths to write to: files that take the names of the given ones, or are gone on an error.
+
+    paths: in one folder.
+    """
+    with tempfile.TemporaryDirectory(dir=paths[0].parent, prefix=".export-") as folder:
+        new = [Path(folder, path.name) for path in paths]
+        yield new
+        for one, path in zip(new, paths, strict=True):
+            one.replace(path)

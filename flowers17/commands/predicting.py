@@ -19,7 +19,7 @@ from flowers17.artifacts import Store, short_name
 from flowers17.config import DeviceName
 from flowers17.prediction.catalogue import Catalogue
 from flowers17.prediction.models import By, Loader
-from flowers17.prediction.pictures import image_paths, shown
+from flowers17.prediction.pictures import Refuse, image_paths, shown
 from flowers17.prediction.predicting import Prediction, opened, predictions
 
 Form = Literal["table", "json", "csv"]
@@ -72,13 +72,21 @@ def predict(
     says = f"model: {entry.name}{members}{why and f' ({why})'}"
     err.print(says, highlight=False, markup=False, soft_wrap=True)
     refusals = Refusals(err)
-    paths = image_paths(images, sys.stdin.buffer, refusals)
+    paths = image_paths(images, _given_lines(refusals), refusals)
     n_predicted = _PRINTED[form](predictions(model, paths, refusals), model.classes)
     if not n_predicted and not refusals.n:
         refusals("standard input: expected paths of images, one a line, got none")
     if refusals.n:
         err.print(f"{n_predicted} predicted, {refusals.n} passed over", highlight=False)
     return not refusals.n
+
+
+def _given_lines(refuse: Refuse) -> Iterator[bytes]:
+    """Yield the lines of standard input, which is looked at when the first is asked for."""
+    if sys.stdin is None:  # closed
+        refuse("standard input: expected paths of images, one a line, found it closed")
+    else:
+        yield from sys.stdin.buffer
 
 
 def models(store: Store) -> list[dict[str, Any]]:

@@ -8,7 +8,6 @@ ensemble's members are in it.
 import importlib.util
 import json
 import logging
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -147,8 +146,9 @@ def labels(model: Model) -> dict[str, Any]:
                 "shape": [None, size, size, 3],
                 "channels": "RGB",
                 "range": [0, 255],
-                "before": f"turn as EXIF says, cut the central square, resize it to {size} × "
-                f"{size} with antialiasing (bicubic)",
+                "before": "turn as EXIF says, lay what is transparent on white, divide 16-bit "
+                f"grey by 257, cut the central square, resize it to {size} × {size} with "
+                "antialiasing (bicubic)",
             }
             for size, name in input_names(model).items()
         ],
@@ -157,17 +157,13 @@ def labels(model: Model) -> dict[str, Any]:
 
 
 def write(model: Model, path: Path) -> None:
-    """Write a model to a file, whole or not at all; one of that name is replaced.
+    """Write a model to a file, not yet checked: see `checked`.
 
     path: its ending chooses the format: `.keras` or `.onnx`.
     Raises what `check_target` raises, InvalidInput for a backend that cannot write ONNX.
     """
     check_target(path)
-    made = whole(model)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".export-") as folder:
-        new = Path(folder) / f"model{path.suffix}"
-        WRITERS[path.suffix](made, labels(model), new)
-        new.replace(path)
+    WRITERS[path.suffix](whole(model), labels(model), path)
 
 
 def _write_keras(made: "keras.Model", described: Mapping[str, Any], path: Path) -> None:
@@ -285,8 +281,8 @@ def checked(path: Path, model: Model, artifact: Artifact, loader: Loader) -> Che
     difference = float(np.abs(proba - known.proba).max())
     if not n_changed <= MAX_CHANGED * n or not np.isfinite(difference):
         raise InvalidInput(
-            f"{path}: expected what the study stored, got another class for {n_changed} of {n} "
-            f"images, probabilities {difference:.2g} apart; export where the model was trained, "
-            "or train it again here"
+            f"{path.name}: expected what the study stored, got another class for {n_changed} of "
+            f"{n} images, probabilities {difference:.2g} apart; export where the model was "
+            "trained, or train it again here"
         )
     return Checked(n, int((proba.argmax(axis=1) == known.labels).sum()), difference)

@@ -17,8 +17,21 @@ _KINDS = {
     "repeated": "one of several; pictures of one scene are kept on one side",
     "official": "one of the data set’s official splits",
 }
+# Of a clean split whose near-duplicates are not the images that look alike.
+_LESS_CLEAN = {
+    "identical": "only pictures of identical pixels are kept on one side",
+    "none": "near-duplicates were not searched for, so that pictures of one scene may lie on both "
+    "sides of it",
+}
+# Pillow, given a path instead of an open file, does not turn an uncompressed TIFF.
 _IMAGES = """labels = json.load(open("{file}.labels.json", encoding="utf-8"))
-image = ImageOps.exif_transpose(Image.open("photo.jpg")).convert("RGB")
+image = ImageOps.exif_transpose(Image.open(open("photo.jpg", "rb")))
+if image.mode.startswith("I"):  # 16-bit grey
+    image = image.convert("I").point(lambda grey: grey / 257 + 0.5).convert("RGB")
+else:
+    image = image.convert("RGBA")
+    white = Image.new("RGBA", image.size, "white")
+    image = Image.alpha_composite(white, image).convert("RGB")
 side = min(image.size)
 left, top = ((length - side + 1) // 2 for length in image.size)
 image = image.crop((left, top, left + side, top + side))
@@ -118,6 +131,8 @@ def _data(known: Facts, labels: Mapping[str, Any]) -> Iterator[str]:
     yield f"Source: {what}.{count}" + (f" Digest `{digest}`." if digest else "")
     score = known.score
     about = _KINDS.get(score.kind, score.kind)
+    if score.kind in ("clean", "repeated"):
+        about = _LESS_CLEAN.get(known.near_duplicates, about)
     yield (
         f"Split `{score.split}`: {score.n_train:,} images to train on, {score.n_validation:,} held "
         f"out; {about}."

@@ -72,6 +72,12 @@ class Facts:
         )
 
     @property
+    def near_duplicates(self) -> str:
+        """Which images clean splits keep on one side, as `splits.near_duplicates` says it."""
+        found = (one["material"]["config"] for one in self.origins if one["stage"] == "duplicates")
+        return str((next(found, None) or {}).get("near_duplicates", "similar"))
+
+    @property
     def _weights(self) -> list[Mapping[str, Any]]:
         configs = [one["material"]["config"] or {} for one in (self.manifest, *self.origins)]
         return [one["weights"] for one in configs if isinstance(one.get("weights"), Mapping)]

@@ -43,6 +43,7 @@ def image_paths(given: Iterable[str], lines: Iterable[bytes], refuse: Refuse) ->
 
     given: paths, and `-` for those on standard input. lines: standard input, a path a line, in the
     file system's encoding; empty lines are passed over. refuse: told why a folder gives nothing.
+    Linked folders below a given one are not followed, and refused if their images would be missing.
     """
     for one in given:
         if one != STANDARD_INPUT:
@@ -127,11 +128,15 @@ def _below(given: str, refuse: Refuse) -> Iterator[str]:
     def unreadable(problem: OSError) -> None:
         refuse(f"folder {shown(str(problem.filename))}: cannot be read ({problem.strerror})")
 
-    found = [
-        str(Path(folder, name))
-        for folder, inner, names in os.walk(given, onerror=unreadable)
-        for name in _visible(inner, names)
-    ]
+    found = []
+    for folder, inner, names in os.walk(given, onerror=unreadable):
+        found += [str(Path(folder, name)) for name in _visible(inner, names)]
+        for link in (Path(folder, name) for name in inner if Path(folder, name).is_symlink()):
+            if not _is_walked(link, Path(given)):
+                refuse(
+                    f"folder {shown(str(link))}: expected a folder, got a link to one that is not "
+                    f"among those below {shown(given)}; give it by itself"
+                )
     if not found:
         refuse(f"folder {shown(given)}: expected images below it, got none")
     yield from sorted(found)
@@ -141,6 +146,14 @@ def _visible(folders: list[str], names: Sequence[str]) -> list[str]:
     """Return the names that are not hidden; hidden folders are not walked into."""
     folders[:] = [name for name in folders if not name.startswith(".")]
     return [name for name in names if not name.startswith(".")]
+
+
+def _is_walked(link: Path, root: Path) -> bool:
+    """Return whether what a link leads to is met below a folder without the link."""
+    target, top = link.resolve(), root.resolve()
+    return target.is_relative_to(top) and not any(
+        part.startswith(".") for part in target.relative_to(top).parts
+    )
 
 
 def _content(path: str) -> bytes:

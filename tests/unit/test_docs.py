@@ -4,6 +4,8 @@ import ast
 import re
 import shlex
 from collections.abc import Iterator
+from functools import cache
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +13,11 @@ import pytest
 import typer.main
 
 from flowers17.cli import Flow, app
+from flowers17.config import Places, StudySettings
+from flowers17.prediction.catalogue import KINDS
 from flowers17.profiles import PROFILES
 from flowers17.request import request_from
+from flowers17.stages import in_order
 from tests.support.processes import ROOT
 
 DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -55,6 +60,39 @@ def test_a_command_in_a_document_can_be_given(words: tuple[str, ...]) -> None:
         assert parsed["profile"] in PROFILES
     if parsed.get("set"):
         assert request_from(parsed["set"]).settings
+
+
+def _models(settings: StudySettings) -> set[str]:
+    """Return the names of the models that the flows make by some settings."""
+    from flows import ensemble, features, finetune, learners
+
+    parts = [flow.parts(settings, Places()) for flow in (learners, features, finetune, ensemble)]
+    return {one.label for one in in_order(chain(*parts)) if one.name in KINDS}
+
+
+@cache
+def _profiles_models() -> set[str]:
+    return set[str]().union(*map(_models, PROFILES.values()))
+
+
+def _named_models() -> list[tuple[str, str]]:
+    """Return the models that commands of the documents name, each with its document."""
+    found = []
+    for name, command, *arguments in _commands("flowers17"):
+        if command in ("predict", "export"):
+            parsed = GROUP.commands[command].make_context(command, arguments).params
+            found += [(name, parsed["model"])] if parsed["model"] else []
+    return found
+
+
+@pytest.mark.parametrize(("name", "model"), _named_models())
+def test_a_model_named_in_a_document_is_made_by_a_profile_or_a_run_of_that_document(
+    name: str, model: str
+) -> None:
+    runs = (words[3:] for words in _commands("flowers17") if words[:2] == (name, "run"))
+    given = (GROUP.commands["run"].make_context("run", ["study", *one]).params for one in runs)
+    own = (request_from(one["set"], profile=one["profile"]).settings for one in given)
+    assert model in _profiles_models() or any(model in _models(one) for one in own)
 
 
 @pytest.mark.parametrize("words", _commands("make"), ids=_named)

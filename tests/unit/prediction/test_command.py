@@ -106,6 +106,31 @@ def test_paths_come_from_standard_input(
     assert found == ["images/1.png", odd]
 
 
+def test_images_in_a_linked_folder_are_missing_aloud(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "photos").mkdir()
+    (folder / "images/0.png").rename("photos/0.png")
+    (folder / "photos/link").symlink_to("../images")
+    assert _exit_code("photos", "--model", NAME, "--json") == 1
+    printed = capsys.readouterr()
+    assert [json.loads(line)["path"] for line in printed.out.splitlines()] == ["photos/0.png"]
+    assert "passed over folder photos/link: expected a folder, got a link" in printed.err
+    assert printed.err.endswith("1 predicted, 1 passed over\n")
+
+
+def test_standard_input_may_be_closed_where_nothing_is_read_from_it(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", None)
+    assert _exit_code("images/0.png", "--model", NAME, "--json") == 0
+    assert len(capsys.readouterr().out.splitlines()) == 1
+    assert _exit_code("images/0.png", "-", "--model", NAME, "--json") == 1
+    printed = capsys.readouterr()
+    assert len(printed.out.splitlines()) == 1
+    assert "passed over standard input: expected paths of images" in printed.err
+
+
 def test_what_cannot_be_read_is_passed_over_and_ends_with_1(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,8 +1,9 @@
 """An exported model says what the store's says, in a process that knows only Keras."""
 
 import json
+import runpy
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from PIL import Image
 from flowers17.artifacts import Artifact, Store, file_sha256
 from flowers17.cli import main
 from flowers17.config import HeadSettings, RecipeSettings
+from flowers17.data.decoding import decode, square
 from flowers17.errors import InvalidInput
 from flowers17.learners.evaluation import probabilities
 from flowers17.prediction import exporting
@@ -24,7 +26,9 @@ from flowers17.reporting.metrics import accuracy_interval, mean_spread
 from flowers17.transfer.extractors import build_extractor
 from flowers17.transfer.fine_tuning import cut, over_images
 from flowers17.transfer.fine_tuning import network as fine_tuned
+from tests.support.made_data import encoded, saved
 from tests.support.processes import output_of
+from tests.support.stores import content
 from tests.support.tiny_training import SIZE, STACKED, STATEFUL, examples, fresh, prepared
 from tests.unit.prediction.made_models import CLASSES, TWO_SIZES, Maker, network
 
@@ -244,6 +248,46 @@ def test_the_card_has_scores_with_intervals_limits_and_lineage(
     assert "under the MIT licence" in card
 
 
+def _odd_images() -> dict[str, bytes]:
+    """Return image files that have to be turned, composited or scaled, by what they are."""
+    draws = np.random.default_rng(3)
+    grey = Image.fromarray(draws.integers(0, 65_536, (24, 20), dtype=np.uint16))
+    clear = Image.fromarray(draws.integers(0, 256, (24, 20, 4), dtype=np.uint8))
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    return {
+        "plain": encoded((20, 24)),
+        "transparent": saved(Image.new("RGBA", (20, 24), (0, 0, 0, 0)), "PNG"),
+        "half transparent, turned": saved(clear, "PNG", exif=turned),
+        "transparent palette": saved(clear.convert("RGB").convert("P"), "PNG", transparency=3),
+        "grey of 16 bits": saved(grey, "PNG"),
+        "grey of 16 bits, turned": saved(grey, "TIFF", exif=turned),
+        "grey of 16 bits, one of them transparent": saved(grey, "PNG", transparency=0),
+        "every grey of 16 bits": saved(
+            Image.fromarray(np.arange(65_536, dtype=np.uint16).reshape(256, 256)), "PNG"
+        ),
+        "CMYK": saved(clear.convert("RGB").convert("CMYK"), "JPEG"),
+    }
+
+
+@pytest.mark.parametrize("file", ["flower.keras", "flower.onnx"])
+def test_the_card_s_program_decodes_as_the_study_does(
+    file: str, maker: Maker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _published(maker)
+    monkeypatch.chdir(tmp_path)
+    assert _export(NAME, "--to", file, "--store", str(maker.store.root)) == 0
+    card = Path(f"{file}.md").read_text()
+    Path("program.py").write_text(card.partition("```python\n")[2].partition("```")[0])
+    for kind, data in _odd_images().items():
+        Path("photo.jpg").write_bytes(data)
+        [found] = runpy.run_path("program.py")["images"]["image"]
+        np.testing.assert_array_equal(found, square(decode(data, kind), SIZE), kind)
+    before = json.loads(Path(f"{file}.labels.json").read_text())["inputs"][0]["before"]
+    assert "lay what is transparent on white, divide 16-bit grey by 257" in before
+    assert before in card
+
+
 class TestRefuses:
     @pytest.mark.parametrize(
         ("target", "says"),
@@ -285,3 +329,20 @@ class TestRefuses:
         exporting.write(model, path)
         with pytest.raises(InvalidInput, match="got another class for 10 of 10 images"):
             exporting.checked(path, model, artifact, loader)
+
+    def test_such_a_network_in_the_place_of_a_good_one(
+        self, maker: Maker, tmp_path: Path, capsys: Any
+    ) -> None:
+        _published(maker)
+        folder = tmp_path / "exported"
+        folder.mkdir()
+        arguments = [NAME, "--to", str(folder / "a.keras"), "--store", str(maker.store.root)]
+        assert _export(*arguments) == 0
+        before = content(folder)
+        assert len(before) == 3
+        other = np.roll(probabilities(_moved(fresh()), IMAGES), 1, axis=1)
+        _published(replace(maker, created="2026-02-03T04:05:06Z"), arrays={"proba": other})
+        assert _export(*arguments) == 2
+        said = capsys.readouterr().err
+        assert "a.keras: expected what the study stored, got another class for 10 of 10" in said
+        assert content(folder) == before

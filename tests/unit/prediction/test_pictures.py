@@ -56,6 +56,31 @@ class TestPaths:
         (tmp_path / "again").symlink_to(tmp_path)
         assert _paths(str(tmp_path)) == [str(tmp_path / "1.png")]
 
+    def test_of_a_linked_folder_that_holds_others_are_told_to_be_missing(
+        self, tmp_path: Path
+    ) -> None:
+        for name in ("photos/1.png", "photos/inner/2.png", "photos/.hidden/3.png", "real/4.png"):
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).touch()
+        photos = tmp_path / "photos"
+        for name, target in {
+            "again": "inner",
+            "inner/back": "../inner",
+            "out": "../real",
+            "inner/up": "../..",
+            "unhidden": ".hidden",
+        }.items():
+            (photos / name).symlink_to(target)
+        told: list[str] = []
+        found = list(image_paths([str(photos)], [], told.append))
+        assert found == [str(photos / "1.png"), str(photos / "inner/2.png")]
+        says = "expected a folder, got a link to one that is not among those below"
+        assert sorted(told) == [
+            f"folder {photos / name}: {says} {photos}; give it by itself"
+            for name in ("inner/up", "out", "unhidden")
+        ]
+        assert _paths(str(photos / "out")) == [str(photos / "out/4.png")]
+
     def test_of_an_empty_folder_are_told_to_be_none(self, tmp_path: Path) -> None:
         told: list[str] = []
         assert list(image_paths([str(tmp_path)], [], told.append)) == []

@@ -1,0 +1,56 @@
+"""What a model card says of the split, by what clean splits of its study kept together."""
+
+from typing import Any
+
+import pytest
+
+from flowers17.prediction.model_card import model_card
+from flowers17.prediction.model_facts import Facts
+from flowers17.reporting.records import Score
+
+LABELS = {"classes": ["rose"], "inputs": []}
+
+
+def _manifest(stage: str, config: Any) -> dict[str, Any]:
+    told = {"stage": stage, "label": stage, "key": "a" * 64, "digest": "d" * 64}
+    return {**told, "material": {"config": config}, "created": "2026-01-01T00:00:00Z"}
+
+
+def _card(kind: str, config: Any) -> str:
+    known = Facts(
+        manifest=_manifest("training", {}),
+        result={},
+        score=Score(kind, kind, 30, 10, 5, {}),
+        over_clean=None,
+        by_class=(),
+        source={},
+        verified=False,
+        n_images=40,
+        origins=(_manifest("duplicates", config),),
+    )
+    return model_card(known, LABELS, file="m.keras", sha256="s", checked=None)
+
+
+@pytest.mark.parametrize("kind", ["clean", "repeated"])
+@pytest.mark.parametrize(
+    ("config", "told"),
+    [
+        ({"near_duplicates": "similar"}, "pictures of one scene are kept on one side"),
+        (None, "pictures of one scene are kept on one side"),
+        (
+            {"near_duplicates": "identical"},
+            "only pictures of identical pixels are kept on one side",
+        ),
+        ({"near_duplicates": "none"}, "near-duplicates were not searched for"),
+    ],
+)
+def test_a_clean_split_is_as_clean_as_its_near_duplicates(
+    kind: str, config: Any, told: str
+) -> None:
+    assert f"{told}" in _card(kind, config)
+    scenes = "pictures of one scene are kept on one side"
+    assert (scenes in _card(kind, config)) == (told == scenes)
+
+
+def test_a_random_split_keeps_nothing_together_whatever_was_searched_for() -> None:
+    assert "a random split, as in the study" in _card("report", {"near_duplicates": "none"})
