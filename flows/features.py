@@ -7,17 +7,18 @@ from flowers17.request import StudyRequest
 from flowers17.stages import Stage
 from tasks import classifier, duplicates, images, report, rows, splits
 from tasks import features as feature_maps
-from tasks.engine import Results, run_stages, sharing
+from tasks.engine import Results, at_work, run_stages, sharing
 
 
 def parts(settings: StudySettings, places: Places) -> list[Stage]:
     """Return the stages of Tables 7 and 8 and of what goes beyond them."""
     pictures = images.stage(settings, settings.dataset.image_size)
-    divided = splits.stage(settings, pictures, duplicates.stage(settings, pictures))
+    pairs = duplicates.stage(settings, pictures)
+    divided = splits.stage(settings, pictures, pairs)
 
     def classified(combination: CombinationSettings) -> Stage:
         maps = [features_of(one) for one in combination.maps]
-        return classifier.stage(settings, combination, maps, rows.stage(maps), divided)
+        return classifier.stage(settings, combination, maps, rows.stage(maps), divided, pairs)
 
     def features_of(one: FeatureMapSettings) -> Stage:
         return feature_maps.stage(settings, places, one)
@@ -39,4 +40,5 @@ def stages(settings: StudySettings, places: Places) -> list[Stage]:
 def features(request: StudyRequest = StudyRequest()) -> Results:
     """Extract features with pre-trained networks and evaluate classifiers on them."""
     chosen = parts if sharing() else stages
-    return run_stages(chosen(request.settings, request.places), request.places)
+    with at_work(request.places):
+        return run_stages(chosen(request.settings, request.places), request.places)

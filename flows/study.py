@@ -12,7 +12,7 @@ from flows.ensemble import ensemble
 from flows.features import features
 from flows.finetune import finetune
 from flows.learners import learners
-from flows.report import report
+from flows.report import report, stages
 from tasks.engine import Results, shared_results
 
 
@@ -20,6 +20,7 @@ from tasks.engine import Results, shared_results
 def study(request: StudyRequest = StudyRequest()) -> Results:
     """Run the whole study; a part that fails does not hold up the others, nor the report."""
     with shared_results(request.places):
+        stages(request.settings, request.places)  # what is wrong is refused now, not hours later
         for part in (dataset, learners, features, finetune, ensemble, attacks):
             with suppress(StageFailed):  # said again by the report, which goes without
                 part(request)

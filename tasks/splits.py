@@ -13,7 +13,8 @@ from flowers17.stages import Job, Stage
 
 def stage(settings: StudySettings, images: Stage, duplicates: Stage) -> Stage:
     """Return the stage of the splits; `datasplits.mat` beside the archive adds the official."""
-    config: dict[str, Any] = settings.splits.model_dump()
+    # Which images count as near-duplicates decides the groups, an input.
+    config: dict[str, Any] = settings.splits.model_dump(exclude={"near_duplicates"})
     resources = {}
     source = images.resources.get("source")
     official = datasplits_file(Path(source)) if source and Path(source).is_file() else None

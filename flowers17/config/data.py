@@ -1,5 +1,7 @@
 """Settings of the data set and its splits."""
 
+from typing import Literal
+
 from pydantic import Field
 
 from flowers17.config.base import Model
@@ -29,4 +31,9 @@ class SplitSettings(Model):
     )
     n_repeats: int = Field(
         8, ge=0, le=100, description="further clean splits, for means and intervals"
+    )
+    near_duplicates: Literal["similar", "identical", "none"] = Field(
+        "similar",
+        description="what clean splits and folds keep on one side: images that look `similar`, "
+        "those of `identical` pixels, or `none`",
     )

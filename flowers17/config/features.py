@@ -139,7 +139,9 @@ class CombinationSettings(Model):
         None, ge=1, description="principal components kept; empty: all"
     )
     search: bool = Field(
-        False, description="choose hyper-parameters by cross-validation on the training part"
+        False,
+        description="choose hyper-parameters by cross-validation on the training part, "
+        "near-duplicates together",
     )
 
 

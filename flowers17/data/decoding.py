@@ -22,8 +22,9 @@ def decode(data: bytes, name: str, *, max_pixels: int = MAX_PIXELS) -> Image.Ima
     data: a JPEG, PNG, WebP, BMP, TIFF or GIF (of several frames, the first).
     max_pixels: refused before decoding if width × height is larger.
     Orientation is as EXIF tells; transparency is composited on white; 16-bit grey is scaled,
-    257 steps to one, not clipped.
-    Raises InvalidInput with the name if the file is of another kind, too large or damaged.
+    257 steps to one, not clipped. 32-bit grey is taken for 16-bit grey if its levels are such.
+    Raises InvalidInput with the name if the file is of another kind, too large or damaged, or if
+    its floating-point or 32-bit pixels do not tell which of them is white.
     """
     try:
         image = Image.open(io.BytesIO(data), formats=FORMATS)
@@ -42,7 +43,9 @@ def decode(data: bytes, name: str, *, max_pixels: int = MAX_PIXELS) -> Image.Ima
         )
     try:
         image.load()
-        return _rgb(ImageOps.exif_transpose(image), name)
+        # PNG has 16 bits at most, which some releases of Pillow open in the 32-bit mode.
+        is_wide = image.mode == "I" and image.format != "PNG"
+        return _rgb(ImageOps.exif_transpose(image), name, is_wide=is_wide)
     except InvalidInput:
         raise
     except Exception as problem:  # as above: damaged data, not our fault
@@ -64,13 +67,13 @@ def square(image: Image.Image, size: int) -> np.ndarray:
     return np.asarray(cut.resize((size, size), Image.Resampling.BICUBIC), dtype=np.uint8)
 
 
-def _rgb(image: Image.Image, name: str) -> Image.Image:
+def _rgb(image: Image.Image, name: str, *, is_wide: bool) -> Image.Image:
     if image.mode == "F":
         raise InvalidInput(
             f"{name}: expected 8 or 16 bits a channel, got floating-point pixels; convert the image"
         )
     if image.mode.startswith("I"):
-        return _eight_bit(image, name).convert("RGB")
+        return _eight_bit(image, name, is_wide=is_wide).convert("RGB")
     if image.has_transparency_data:
         layered = image.convert("RGBA")
         white = Image.new("RGBA", layered.size, "white")
@@ -78,12 +81,16 @@ def _rgb(image: Image.Image, name: str) -> Image.Image:
     return image.convert("RGB")
 
 
-def _eight_bit(image: Image.Image, name: str) -> Image.Image:
-    """Return 16-bit grey as 8-bit grey, 0..65535 to 0..255."""
+def _eight_bit(image: Image.Image, name: str, *, is_wide: bool) -> Image.Image:
+    """Return 16-bit grey as 8-bit grey, 0..65535 to 0..255.
+
+    is_wide: whether the file has 32 bits; with levels of 8 bits only, it would become black.
+    """
     grey = np.asarray(image).astype(np.int64)
-    if grey.min() < 0 or grey.max() > 65_535:
+    low, high = int(grey.min()), int(grey.max())
+    if low < 0 or high > 65_535 or (is_wide and high <= 255):
         raise InvalidInput(
-            f"{name}: expected grey levels in 0..65535, got {grey.min()}..{grey.max()}; "
+            f"{name}: expected grey levels of 8 or 16 bits, got {low}..{high} in 32 bits; "
             "convert the image to 8 or 16 bits"
         )
     return Image.fromarray(((grey + 128) // 257).astype(np.uint8))

@@ -67,7 +67,8 @@ def division(
         if total is None:
             raise InvalidInput(
                 f"class {called[label]}: its {n_images[label]} images cannot be divided without "
-                "near-duplicates on both sides; add images of other scenes or leave the class out"
+                "near-duplicates on both sides; add images of other scenes, leave the class out, "
+                "or, if its images only look alike, set splits.near_duplicates to identical or none"
             )
         for group in _first_groups(within[label], total):
             is_validation[group] = True

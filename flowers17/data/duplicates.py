@@ -9,7 +9,8 @@ Measured on Flowers-17 at 128 pixels (924,120 pairs; `tests/unit/data/test_dupli
 it): all 70 known pairs are found (recall 1.00) and 20 others (precision 0.78 against the list); a
 look at the 20 shows the same scene in each, cropped otherwise, so the list misses them. Among
 1,000 CIFAR-10 images (499,500 pairs) none, among 408 rendered flowers none. Images that differ
-in little else than a stroke, such as handwritten digits, do give false pairs.
+in little else than a stroke, such as handwritten digits, do give false pairs; for those the setting
+`splits.near_duplicates` asks for identical pixels only, or for nothing.
 """
 
 import hashlib
@@ -28,6 +29,8 @@ from flowers17.data import oxford17
 MOST_SEARCHED_IN_CROPS = 20_000
 MAX_DISTANCE = 18
 MIN_CORRELATION = 0.85
+# A larger share of all images is hardly one scene, but rather a chain of images that look alike.
+MOST_OF_ONE_SCENE = 0.1
 CROPS = (0.92, 0.84, 0.76, 0.68)
 
 _HASH_SIDE = 11
@@ -98,6 +101,14 @@ def near_duplicate_pairs(
     return sorted(found + copies, key=_rows)
 
 
+def identical_pairs(images: np.ndarray) -> list[Pair]:
+    """Return each image of identical pixels with the first of them, sorted by rows.
+
+    images: uint8 (n, size, size, 3).
+    """
+    return sorted(_exact_copies(images)[1], key=_rows)
+
+
 def merged_pairs(known: Iterable[Pair], found: Iterable[Pair]) -> list[Pair]:
     """Return the pairs of both, the known one where both have it, sorted by rows."""
     merged = {_rows(pair): pair for pair in found} | {_rows(pair): pair for pair in known}
@@ -114,6 +125,15 @@ def groups(pairs: Iterable[Pair], n_images: int) -> np.ndarray:
     _, component = connected_components(graph, directed=False)
     _, first_row, number = np.unique(component, return_index=True, return_inverse=True)
     return np.argsort(np.argsort(first_row))[number].astype(np.int64)
+
+
+def oversized_group(group_of: np.ndarray) -> int | None:
+    """Return the size of the largest group if that is more than one scene is likely to have.
+
+    group_of: int (n,), what `groups` returned. A pair is never too large.
+    """
+    largest = int(np.bincount(group_of).max(initial=0))
+    return largest if largest > max(2, MOST_OF_ONE_SCENE * len(group_of)) else None
 
 
 def _rows(pair: Pair) -> tuple[int, int]:

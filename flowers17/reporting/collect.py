@@ -42,6 +42,13 @@ _OF_ATTACKS = re.compile(
     r"attack \S+ on |transfer, |defences of |.+ against \S+ \S+, |poisoning, |"
     r".*\bsplit, (not poisoned|\S+ % (labels flipped|with a patch))$"
 )
+# What a clean split is worth where near-duplicates are not the images that look alike.
+_LESS_CLEAN = {
+    "identical": "only images of identical pixels were kept together (splits.near_duplicates), so "
+    "that others of one scene may lie on both sides of clean splits and of folds",
+    "none": "near-duplicates were not searched for (splits.near_duplicates), so that images of one "
+    "scene may lie on both sides of clean splits and of folds",
+}
 
 
 Network = TypeVar("Network", Training, FineTuning)
@@ -393,6 +400,11 @@ class ReportInputs:
     def differences_in_short(self) -> str:
         """The same in a few words, e.g. `rendered flowers, untrained weights`."""
         return ", ".join(short for _, short in self._differences)
+
+    @property
+    def less_clean(self) -> str:
+        """Why clean splits may hold near-duplicates on both sides; empty if they may not."""
+        return _LESS_CLEAN.get(self.study.splits.near_duplicates, "")
 
     @property
     def data_differences_in_short(self) -> str:

@@ -1,7 +1,7 @@
 """The tables of the data: classes, the data sheet, near-duplicates."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -90,9 +90,13 @@ def datasheet_table(inputs: ReportInputs) -> Table:
         found = f"{len(pairs)}" + (f", {', '.join(methods)}" if methods else "")
         if not inputs.duplicates.manifest["metrics"].get("in_crops", True):
             found += "; cropped copies were not searched for among so many images"
-        add("near-duplicate pairs", found, inputs.duplicates, len(pairs))
+        searched = inputs.study.splits.near_duplicates != "none"
+        if searched:
+            add("near-duplicate pairs", found, inputs.duplicates, len(pairs))
+        else:
+            add("near-duplicate pairs", "not searched for", inputs.duplicates)
         for split in inputs.divided:
-            if split["kind"] in ("report", "clean"):
+            if searched and split["kind"] in ("report", "clean"):
                 cut = straddling(pairs, split)
                 name = "report’s" if split["kind"] == "report" else "clean"
                 add(f"pairs cut by the {name} split", str(cut), inputs.splits, cut)
@@ -141,4 +145,18 @@ def duplicates_table(inputs: ReportInputs) -> Table:
         tuple(rows),
         lead="Pairs of images of one scene. A classifier that saw one of a pair in training has an "
         "easy time with the other.",
+        notes=tuple(_duplicates_notes(inputs)),
     )
+
+
+def _duplicates_notes(inputs: ReportInputs) -> Iterator[str]:
+    """Yield which pairs were searched for, if not all, and what to doubt."""
+    if inputs.less_clean:
+        yield f"{inputs.less_clean[0].upper()}{inputs.less_clean[1:]}."
+    metrics = inputs.duplicates.manifest["metrics"] if inputs.duplicates else {}
+    if "oversized_group" in metrics:
+        yield (
+            f"One group of linked images holds {metrics['oversized_group']:,} of the "
+            f"{len(inputs.labels):,}: more than one scene is likely to have. If they only look "
+            "alike, set splits.near_duplicates to identical or none."
+        )

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
-from sklearn.model_selection import StratifiedKFold
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from flowers17.config import ClassifierSettings
 from flowers17.errors import InvalidInput
@@ -65,6 +65,7 @@ def evaluate(
     seed: int,
     n_components: int | None = None,
     search: bool = False,
+    groups: np.ndarray | None = None,
     n_jobs: int = -1,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[SplitResult]:
@@ -74,6 +75,8 @@ def evaluate(
     only what `needs` names is read, and `rows` if `n_components` is given: principal components
     fitted on the training rows alone. labels: int (n,), 0..n_classes-1.
     search: choose hyper-parameters by stratified cross-validation within the training rows.
+    groups: int (n,), equal for near-duplicates, which a search's folds keep together; None: each
+    image is one of its own.
     n_jobs: threads of the random forest, -1 for all cores; never changes a result.
     progress: told (splits done, splits in all).
     Raises InvalidInput if arrays do not belong together, hold NaN, or a split lacks a class.
@@ -84,6 +87,10 @@ def evaluate(
     if matrix is None:
         raise InvalidInput(f"{classifier}: expected `{name}`, got None; pass the array")
     n_classes = _check(matrix, name, labels, splits)
+    if groups is None:
+        groups = np.arange(len(labels))
+    if groups.shape != labels.shape:
+        raise InvalidInput(f"groups: expected one for each label, got {groups.shape}")
     own_settings = getattr(settings, classifier)
     whole = Rows(matrix)
 
@@ -98,8 +105,10 @@ def evaluate(
             role = ("classifier", classifier, split.name)
             chosen = own_settings
             if search:
+                own_seed = derived_seed(seed, *role)
+                folds = _search_folds(labels, groups, split, derived_seed(own_seed, "folds"))
                 chosen = _best_variant(
-                    family, own_settings, rows_for, labels, split, derived_seed(seed, *role), n_jobs
+                    family, own_settings, rows_for, labels, folds, own_seed, n_jobs
                 )
             task = Task(
                 rows=rows_for(split.train),
@@ -192,32 +201,22 @@ def _best_variant(
     settings: Any,
     rows_for: Callable[[np.ndarray], Rows],
     labels: np.ndarray,
-    split: SplitLike,
+    folds: Sequence[tuple[np.ndarray, np.ndarray]],
     seed: int,
     n_jobs: int,
 ) -> Any:
     """Return the settings that predict most training rows right when held out; the first of equals.
 
-    Stratified folds of the training rows, five or as many as the smallest class has images.
+    folds: of `_search_folds`.
     """
-    train = np.asarray(split.train)
-    smallest = int(np.bincount(labels[train]).min())
-    if smallest < 2:
-        raise InvalidInput(
-            f"split {split.name}: a search expects at least 2 training images a class, got "
-            f"{smallest}; add images or set search to false"
-        )
-    folds = StratifiedKFold(
-        min(MAX_FOLDS, smallest), shuffle=True, random_state=derived_seed(seed, "folds")
-    )
     variants = family.variants(settings)
     n_correct = np.zeros(len(variants), np.int64)
-    for k, (fitted, held_out) in enumerate(folds.split(train, labels[train])):
+    for k, (fitted, held_out) in enumerate(folds):
         task = Task(
-            rows=rows_for(train[fitted]),
+            rows=rows_for(fitted),
             labels=labels,
-            train=train[fitted],
-            evaluated=train[held_out],
+            train=fitted,
+            evaluated=held_out,
             seed=derived_seed(seed, "fold", k),
             n_jobs=n_jobs,
             is_trial=True,
@@ -225,6 +224,38 @@ def _best_variant(
         for index, proba in enumerate(family.probas(variants, task)):
             n_correct[index] += np.count_nonzero(proba.argmax(axis=1) == labels[task.evaluated])
     return variants[int(n_correct.argmax())]
+
+
+def _search_folds(
+    labels: np.ndarray, groups: np.ndarray, split: SplitLike, seed: int
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return the training rows fitted on and held out, fold by fold: stratified, groups together.
+
+    Five folds or as many as the smallest class has images (near-duplicates count once); fewer
+    where a class would be in one of them alone.
+    Raises InvalidInput if not even two folds do.
+    """
+    train = np.asarray(split.train)
+    own, group_of = labels[train], groups[train]
+    n_each = [len(np.unique(group_of[own == label])) for label in np.unique(own)]
+    if min(n_each) < 2:
+        raise InvalidInput(
+            f"split {split.name}: a search expects at least 2 training images a class, got "
+            f"{min(n_each)}, near-duplicates counted once; add images or set search to false"
+        )
+    is_grouped = len(np.unique(group_of)) < len(train)
+    for n_folds in range(min(MAX_FOLDS, *n_each), 1, -1):
+        # Given groups of one image, scikit-learn's two divide otherwise.
+        kind = StratifiedGroupKFold if is_grouped else StratifiedKFold
+        folds = kind(n_folds, shuffle=True, random_state=seed)
+        found = list(folds.split(train, own, group_of if is_grouped else None))
+        if all(len(np.unique(own[fitted])) == len(n_each) for fitted, _ in found):
+            return [(train[fitted], train[held_out]) for fitted, held_out in found]
+    raise InvalidInput(
+        f"split {split.name}: a search expects every class in at least 2 folds of its training "
+        "images, got one whose near-duplicates of other classes prevent it; add images or set "
+        "search to false"
+    )
 
 
 def _result(

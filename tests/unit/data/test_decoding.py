@@ -3,7 +3,7 @@ from contextlib import suppress
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from flowers17.data.decoding import decode, square
 from flowers17.errors import InvalidInput
@@ -37,6 +37,30 @@ def test_sixteen_bits_are_scaled_and_not_clipped() -> None:
     grey = np.array([[0, 128, 129, 257, 32768, 65535]], np.uint16)
     decoded = np.asarray(decode(saved(Image.fromarray(grey), "PNG"), "x"))
     assert decoded[0, :, 0].tolist() == [0, 0, 1, 1, 128, 255]
+
+
+@pytest.mark.parametrize("levels", [[0, 255], [0, 0], [0, 65_536], [-1, 40_000]])
+def test_thirty_two_bits_whose_white_is_not_known_are_refused(levels: list[int]) -> None:
+    data = saved(Image.fromarray(np.array([levels], np.int32)), "TIFF")
+    says = (
+        rf"x\.tif: .* got {levels[0]}\.\.{levels[1]} in 32 bits; convert the image to 8 or 16 bits"
+    )
+    with pytest.raises(InvalidInput, match=says):
+        decode(data, "x.tif")
+
+
+def test_thirty_two_bits_that_hold_sixteen_are_scaled() -> None:
+    grey = np.array([[0, 257, 32768, 65535]], np.int32)
+    decoded = np.asarray(decode(saved(Image.fromarray(grey), "TIFF"), "x"))
+    assert decoded[0, :, 0].tolist() == [0, 1, 128, 255]
+
+
+@pytest.mark.parametrize("mode", ["I;16", "I"])  # as Pillow's releases open it
+def test_dark_sixteen_bit_png_stays_dark(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(PngImagePlugin._MODES, (16, 0), (mode, "I;16B"))
+    data = saved(Image.fromarray(np.array([[0, 200]], np.uint16)), "PNG")
+    assert Image.open(io.BytesIO(data)).mode == mode
+    assert np.asarray(decode(data, "x"))[0, :, 0].tolist() == [0, 1]
 
 
 def test_transparency_is_composited_on_white() -> None:

@@ -8,9 +8,11 @@ from flowers17.data import oxford17
 from flowers17.data.duplicates import (
     Pair,
     groups,
+    identical_pairs,
     known_pairs,
     merged_pairs,
     near_duplicate_pairs,
+    oversized_group,
 )
 from flowers17.data.images import ImageSet
 from flowers17.data.rendered import flowers
@@ -84,6 +86,22 @@ def test_flat_images_of_different_colours_are_no_pairs() -> None:
 
 def test_no_images_have_no_pairs() -> None:
     assert near_duplicate_pairs(np.empty((0, 32, 32, 3), np.uint8)) == []
+
+
+def test_identical_pixels_alone_are_identical(pictures: np.ndarray) -> None:
+    copies = np.stack([COPIES[kind](pictures[0]) for kind in ("recompressed", "brighter")])
+    given = np.concatenate([pictures[:3], copies, pictures[2:3], pictures[:1], pictures[2:3]])
+    assert identical_pairs(given) == [Pair(0, 6, 0), Pair(2, 5, 0), Pair(2, 7, 0)]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "oversized"),
+    [([3, *[1] * 27], None), ([3, *[1] * 26], 3), ([1, 2, 4, 1], 4), ([2, 2], None), ([], None)],
+)
+def test_group_of_more_than_a_tenth_is_oversized_unless_a_pair(
+    sizes: list[int], oversized: int | None
+) -> None:
+    assert oversized_group(np.repeat(np.arange(len(sizes)), sizes)) == oversized
 
 
 def test_known_pairs_are_rows_whatever_their_order() -> None:

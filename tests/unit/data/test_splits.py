@@ -84,6 +84,8 @@ def test_group_too_large_for_either_side_is_refused_by_class_name() -> None:
     same = np.array([0, 0, 0, 0, 0, 1, 2, 3, 4, 5])
     with pytest.raises(InvalidInput, match=r"class rose: its 5 images cannot.*add images"):
         clean_split(labels, same, validation_fraction=0.25, seed=0, class_names=("rose", "aster"))
+    with pytest.raises(InvalidInput, match=r"set splits\.near_duplicates to identical or none"):
+        clean_split(labels, same, validation_fraction=0.25, seed=0)
 
 
 def test_class_with_one_image_is_refused() -> None:

@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -168,6 +169,7 @@ def test_parts_not_run_say_so(page: Page) -> None:
 def test_study_that_compares_has_no_warning(page: Page) -> None:
     assert "Not a reproduction" not in page.text
     assert "untrained" not in page.text
+    assert "less clean" not in page.text
     assert "cells of Table 8 reproduced" in page.text
 
 
@@ -177,6 +179,20 @@ def test_demo_is_labelled(demo_study: ReportInputs, tmp_path: Path) -> None:
     assert demo.text.count("untrained weights") > 5
     assert "cells of Table 8 reproduced" not in demo.text
     assert demo.mistakes == []
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [("none", "near-duplicates were not searched for"), ("identical", "only images of identical")],
+)
+def test_a_study_whose_clean_splits_are_less_clean_says_so_first(
+    asked: str, told: str, real_study: ReportInputs, tmp_path: Path
+) -> None:
+    splits = {**real_study.settings["splits"], "near_duplicates": asked}
+    study = replace(real_study, settings={**real_study.settings, "splits": splits})
+    page, _ = _written(study, tmp_path)
+    assert f"Clean splits less clean. In this run {told}" in page.text
+    assert page.mistakes == []
 
 
 def test_networks_from_scratch_are_on_the_page(trained_study: ReportInputs, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import csv
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -165,6 +166,39 @@ def test_near_duplicates_are_listed_with_their_class(real_study: ReportInputs) -
         "3",
         "perceptual hash",
     ]
+
+
+def _asking(study: ReportInputs, near_duplicates: str) -> ReportInputs:
+    splits = {**study.settings["splits"], "near_duplicates": near_duplicates}
+    return replace(study, settings={**study.settings, "splits": splits})
+
+
+def test_tables_of_the_data_say_that_near_duplicates_were_not_searched_for(
+    real_study: ReportInputs,
+) -> None:
+    without = _asking(real_study, "none")
+    table = datasheet_table(without)
+    assert _texts(_row(table, "near-duplicate pairs"))[1] == "not searched for"
+    assert not any("pairs cut" in row.cells[0].text for row in table.rows)
+    (note,) = duplicates_table(without).notes
+    assert note.startswith("Near-duplicates were not searched for (splits.near_duplicates), so")
+
+
+def test_tables_of_the_data_say_that_only_identical_images_are_kept_together(
+    real_study: ReportInputs,
+) -> None:
+    assert duplicates_table(real_study).notes == ()
+    (note,) = duplicates_table(_asking(real_study, "identical")).notes
+    assert note.startswith("Only images of identical pixels were kept together")
+
+
+def test_a_group_too_large_for_one_scene_is_told_below_the_pairs(real_study: ReportInputs) -> None:
+    found = real_study.artifacts["duplicates"]
+    manifest = {**found.manifest, "metrics": {"oversized_group": 30}}
+    artifacts = {**real_study.artifacts, "duplicates": replace(found, manifest=manifest)}
+    (note,) = duplicates_table(replace(real_study, artifacts=artifacts)).notes
+    assert note.startswith("One group of linked images holds 30 of the 48: more than one scene")
+    assert note.endswith("set splits.near_duplicates to identical or none.")
 
 
 def test_csv_has_unrounded_values_intervals_and_artifacts(real_study: ReportInputs) -> None:

@@ -1,6 +1,7 @@
 """Every classifier predicts what plain scikit-learn predicts on the normalised columns."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -24,9 +25,10 @@ from flowers17.config import (
 )
 from flowers17.errors import InvalidSettings
 from flowers17.seeds import derived_seed
+from flowers17.transfer import classifiers
 from flowers17.transfer.classifiers import SplitResult, evaluate
 from flowers17.transfer.families import needs
-from flowers17.transfer.models import FAMILIES
+from flowers17.transfer.models import FAMILIES, Task
 from flowers17.transfer.rowspace import row_space, side_by_side
 from tests.unit.transfer.made_features import Made, made
 
@@ -158,6 +160,65 @@ def test_svm_search_equals_a_scikit_learn_grid_search(case: Made) -> None:
         if all(result.chosen[key] == value for key, value in tried.items())
     ]
     assert scores == [pytest.approx(plain.cv_results_["mean_test_score"].max())]
+
+
+def _trials(monkeypatch: pytest.MonkeyPatch, case: Made, **options: Any) -> list[Task]:
+    """Return what a search of one split fits and holds out, fold by fold."""
+    tried: list[Task] = []
+    probas = FAMILIES["knn"].probas
+
+    def kept(variants: Sequence[Any], task: Task) -> list[np.ndarray]:
+        tried.append(task)
+        return probas(variants, task)
+
+    knn = replace(FAMILIES["knn"], probas=kept)
+    monkeypatch.setattr(classifiers, "FAMILIES", {**FAMILIES, "knn": knn})
+    _evaluated("knn", Made(case.maps, case.labels, case.splits[:1]), search=True, **options)
+    return [task for task in tried if task.is_trial]
+
+
+def test_search_keeps_near_duplicates_in_one_fold(
+    case: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train = case.splits[0].train
+    groups = np.arange(len(case.labels))
+    groups[train[1::2]] = groups[train[::2]]  # pairs, some of which span classes
+    tried = _trials(monkeypatch, case, groups=groups)
+    assert len(tried) == 5
+    for task in tried:
+        assert not set(groups[task.train]) & set(groups[task.evaluated])
+        assert np.union1d(task.train, task.evaluated).tolist() == train.tolist()
+    held_out = np.concatenate([task.evaluated for task in tried])
+    assert np.sort(held_out).tolist() == train.tolist()
+
+
+def test_search_without_near_duplicates_divides_as_it_did(
+    case: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Groups of one training image each, whatever they share with held-out ones, change nothing."""
+    split = case.splits[0]
+    groups = np.arange(len(case.labels))
+    groups[split.validation] = split.train[: len(split.validation)]
+    seed = derived_seed(derived_seed(SEED, "classifier", "knn", "report"), "folds")
+    folds = StratifiedKFold(5, shuffle=True, random_state=seed)
+    expected = [
+        split.train[held_out].tolist()
+        for _, held_out in folds.split(split.train, case.labels[split.train])
+    ]
+    for given in (None, np.arange(len(case.labels)), groups):
+        tried = _trials(monkeypatch, case, groups=given)
+        assert [task.evaluated.tolist() for task in tried] == expected
+
+
+def test_search_has_as_many_folds_as_the_smallest_class_has_groups(
+    case: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    groups = np.arange(len(case.labels))
+    few = np.flatnonzero(case.labels == 2)
+    groups[few] = few[0] + np.arange(len(few)) % 3
+    tried = _trials(monkeypatch, case, groups=groups)
+    assert len(tried) == 3
+    assert all(set(case.labels[task.train]) == set(range(5)) for task in tried)
 
 
 @pytest.mark.parametrize("classifier", FAMILIES)
