@@ -69,6 +69,18 @@ class By(StrEnum):
     average = "average"
 
 
+def _expanded(path: Any) -> Any:
+    """Return an option's path with its ~ replaced, which shells leave there behind `=`."""
+    if not str(path).startswith("~"):
+        return path
+    try:
+        return type(path)(Path(path).expanduser())
+    except RuntimeError:
+        raise typer.BadParameter(
+            f"expected a path below the home of a user that is known, got {str(path)!r}"
+        ) from None
+
+
 FlowArgument = Annotated[Flow, typer.Argument(help="which flow", show_default=False)]
 Profile = Annotated[str, typer.Option(help=f"one of {', '.join(PROFILES)}")]
 Dataset = Annotated[
@@ -76,17 +88,23 @@ Dataset = Annotated[
     typer.Option(
         help="rendered, oxford17, or the path of an archive or of a folder of class folders",
         show_default="the profile's",
+        callback=_expanded,
     ),
 ]
-StoreOption = Annotated[str, typer.Option(help="folder of the store, or s3://bucket/prefix")]
+StoreOption = Annotated[
+    str, typer.Option(help="folder of the store, or s3://bucket/prefix", callback=_expanded)
+]
 WeightsDir = Annotated[
     Path | None,
-    typer.Option(help="folder with extractor weights", show_default="Keras's download"),
+    typer.Option(
+        help="folder with extractor weights", show_default="Keras's download", callback=_expanded
+    ),
 ]
 Runner = Annotated[str, typer.Option(help="local (one stage at a time), processes, or ray")]
 Device = Annotated[str, typer.Option(help="what trains: auto, cpu or gpu")]
 TensorBoard = Annotated[
-    Path | None, typer.Option(help="folder for TensorBoard's logs", show_default="none")
+    Path | None,
+    typer.Option(help="folder for TensorBoard's logs", show_default="none", callback=_expanded),
 ]
 Workers = Annotated[int, typer.Option(help="stages at a time under the runner processes")]
 RayAddress = Annotated[
@@ -324,6 +342,8 @@ def predict(
     """Tell the class of images by an ensemble, network or classifier of a store."""
     if as_json and as_csv:
         raise typer.BadParameter("expected one of --json and --csv, got both")
+    if list_models and (images or as_csv):
+        raise typer.BadParameter("expected --list without images or --csv, got both")
     if not images and not list_models:
         raise typer.BadParameter("expected images: files, folders, or - for standard input")
     place = existing_store(store)
@@ -356,7 +376,10 @@ def predict(
 @app.command()
 def export(
     model: Annotated[str, typer.Argument(help="a model that predict --list shows, or STAGE/KEY")],
-    to: Annotated[Path, typer.Option(help="the file to write; it ends in .keras or .onnx")],
+    to: Annotated[
+        Path,
+        typer.Option(help="the file to write; it ends in .keras or .onnx", callback=_expanded),
+    ],
     store: StoreOption = "store",
     weights_dir: WeightsDir = None,
     device: Device = "auto",
@@ -420,7 +443,10 @@ def compare(
     store: StoreOption = "store",
     everything: Annotated[bool, typer.Option("--all", help="rows with equal numbers too")] = False,
     html: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="write a page for a browser there as well")
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="write a page for a browser there as well", callback=_expanded
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -545,7 +571,11 @@ def serve(
 def recover(
     store: Annotated[
         str | None,
-        typer.Option(help="folder or address of a store", show_default="the stores of all runs"),
+        typer.Option(
+            help="folder or address of a store",
+            show_default="the stores of all runs",
+            callback=_expanded,
+        ),
     ] = None,
     resume: Annotated[
         bool, typer.Option("--resume/--no-resume", help="run dead runs on, or only end them")
@@ -571,17 +601,25 @@ def recover(
 @app.command()
 def gc(
     store: StoreOption = "store",
-    keep_studies: Annotated[int, typer.Option(min=0, help="newest reports kept whole")] = 3,
-    older_than: Annotated[float, typer.Option(min=0, help="days; what is younger stays")] = 1.0,
+    keep_studies: Annotated[
+        int, typer.Option(min=0, help="newest reports kept whole, of each flow")
+    ] = 3,
+    older_than: Annotated[
+        float,
+        typer.Option(
+            min=0, help="days; what is younger stays, so that interrupted studies can go on"
+        ),
+    ] = 14.0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="only say what would go")] = False,
     as_json: Json = False,
 ) -> None:
     """Delete artifacts that no kept study needs, and what broken builds left."""
-    from flowers17.commands.collecting import garbage
+    from flowers17.commands.collecting import expect_no_run, garbage
 
     place = existing_store(store)
     found = garbage(place, keep_studies=keep_studies, older_than_days=older_than)
     if not dry_run:
+        expect_no_run(place)
         place.discard([one.place for one in found])
     if as_json:
         print(json.dumps([{"what": one.what, "bytes": one.size} for one in found], indent=1))
@@ -636,7 +674,7 @@ def doctor(
 def placed_request(set: list[str] | None, *, dataset: str | None, **options: Any) -> StudyRequest:
     """Return what options ask for, paths made absolute: the run can be resumed from anywhere."""
     if dataset and dataset not in ("rendered", "oxford17"):
-        dataset = str(Path(dataset).expanduser().absolute())
+        dataset = str(Path(dataset).absolute())
     options["store"] = store_address(options["store"])
     options = {
         name: value.absolute() if isinstance(value, Path) else value

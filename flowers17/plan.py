@@ -23,16 +23,22 @@ def plan(stages: Sequence[Stage], store: Store) -> list[Step]:
     """Return a step for each stage, in the order given, inputs first.
 
     A stage whose input would be built anew counts as run, though it is reused after all if that
-    input comes out the same. Only the store is read; a damaged artifact is set aside.
+    input comes out the same. A tolerant one is looked up without inputs that may stay away: an
+    optional stage that reads nothing, such as a download, and what needs it. Only the store is
+    read; a damaged artifact is set aside.
     """
     earlier = _latest_materials(store)
     known: dict[str, Reference | None] = {}
+    may_stay_away: dict[str, bool] = {}
     steps = []
     for stage in stages:
         pending = [name for name, one in stage.inputs.items() if known[one.title] is None]
         inputs = {name: known[one.title] for name, one in stage.inputs.items()}
-        found = existing(stage, inputs, store) if stage.tolerant or not pending else None
+        away = [name for name in pending if may_stay_away[stage.inputs[name].title]]
+        known_enough = not pending or (stage.tolerant and away == pending)
+        found = existing(stage, inputs, store) if known_enough else None
         known[stage.title] = found.reference if found else None
+        may_stay_away[stage.title] = stage.optional and (bool(away) or not stage.inputs)
         if found:
             steps.append(
                 Step(stage.title, stage.name, "reuse", ("whole in the store",), found.reference.key)

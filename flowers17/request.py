@@ -3,9 +3,9 @@
 One validation serves Python, the command line and the form that Prefect's UI draws.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, ClassVar, TypeGuard, TypeVar, get_args
 
 import yaml
 from pydantic import (
@@ -28,7 +28,12 @@ M = TypeVar("M", bound=BaseModel)
 
 
 class _Form(Model):
-    """A model as a form shows it: no choice between a type and None, and nothing empty stored."""
+    """A model as a form shows it: no choice between a type and None, and nothing empty stored.
+
+    take_none: fields of which None is a value like others, if it was given.
+    """
+
+    take_none: ClassVar[frozenset[str]] = frozenset()
 
     @classmethod
     def __get_pydantic_json_schema__(
@@ -46,15 +51,21 @@ class _Form(Model):
 
     @model_serializer(mode="wrap")
     def _without_empty_values(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {name: value for name, value in handler(self).items() if value not in (None, {})}
+        return {name: value for name, value in handler(self).items() if self.says(name, value)}
+
+    def says(self, name: str, value: Any) -> bool:
+        """Return whether a field's value is not an empty one, which leaves all as it is."""
+        if value is None:
+            return name in self.take_none and name in self.model_fields_set
+        return bool(value != {})
 
 
-def _partial(model: type[BaseModel], title: str) -> type[BaseModel]:
+def _partial(model: type[BaseModel], title: str) -> type[_Form]:
     """Return the model with every field optional and empty, nested models likewise."""
     fields: dict[str, Any] = {}
     for name, info in model.model_fields.items():
         annotation = info.annotation
-        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        if _is_group(annotation):
             nested = _partial(annotation, name.replace("_", " ").capitalize())
             fields[name] = (nested, Field(nested(), description=annotation.__doc__))
         else:
@@ -67,18 +78,27 @@ def _partial(model: type[BaseModel], title: str) -> type[BaseModel]:
         f"{model.__name__}Overrides", __base__=_Form, __doc__=model.__doc__, **fields
     )
     partial.model_config["title"] = title
+    partial.take_none = frozenset(name for name in model.model_fields if _takes_none(model, name))
     partial.model_rebuild(force=True)
     return partial
 
 
-def _given(model: BaseModel) -> dict[str, Any]:
+def _is_group(annotation: Any) -> TypeGuard[type[BaseModel]]:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+
+
+def _takes_none(model: type[BaseModel], name: str) -> bool:
+    return type(None) in get_args(model.model_fields[name].annotation)
+
+
+def _given(model: _Form) -> dict[str, Any]:
     """Return the values of a partial model that are not empty."""
     values: dict[str, Any] = {}
     for name in model.model_fields_set:
         value = getattr(model, name)
-        if isinstance(value, BaseModel) and type(value).__name__.endswith("Overrides"):
+        if isinstance(value, _Form):
             value = _given(value)
-        if value is not None and value != {}:
+        if model.says(name, value):
             values[name] = value
     return values
 
@@ -139,8 +159,12 @@ def validated(model: type[M], values: Any) -> M:
 
 def _explained(model: type[BaseModel], error: Any) -> str:
     where = ".".join(str(part) for part in error["loc"]) or model.__name__
+    names = _names(model)
+    if where.startswith("set."):  # as the option `--set` takes it
+        where = where.removeprefix("set.")
+        names = [name.removeprefix("set.") for name in names if name.startswith("set.")]
     if error["type"] == "extra_forbidden":
-        near = get_close_matches(where, _names(model), n=1, cutoff=0.5)
+        near = get_close_matches(where, names, n=1, cutoff=0.5)
         hint = f"did you mean {near[0]}?" if near else "see `flowers17 settings`"
         return f"setting {where}: expected a known name, got an unknown one; {hint}"
     if error["type"] == "value_error":  # of a validator of ours, which says what came
@@ -151,7 +175,7 @@ def _explained(model: type[BaseModel], error: Any) -> str:
 def _names(model: type[BaseModel], prefix: str = "") -> list[str]:
     names = []
     for name, info in model.model_fields.items():
-        if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
+        if _is_group(info.annotation):
             names += _names(info.annotation, f"{prefix}{name}.")
         names.append(prefix + name)
     return names
@@ -161,7 +185,7 @@ def request_from(assignments: Iterable[str] = (), **values: Any) -> StudyRequest
     """Return the request for values by name and `KEY=VALUE` overrides, as the command line has.
 
     A VALUE is read as YAML: `--set seed=3 --set features.classifiers.svm.C=1.0`.
-    Raises InvalidSettings if a key is unknown, or a value malformed or out of its range.
+    Raises InvalidSettings if a key is unknown, or a value missing, malformed or out of its range.
     """
     pairs = []
     for assignment in assignments:
@@ -184,9 +208,10 @@ def yaml_value(option: str, key: str, text: str) -> Any:
 
 
 def nested(option: str, pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-    """Return values by dotted names as nested values; of two of one name, the later wins.
+    """Return values of settings by dotted names as nested ones; of two of one name, the later wins.
 
-    Raises InvalidSettings, naming the option, if a name goes below a value set before.
+    Raises InvalidSettings, naming the option, if a name goes below a value set before, or if a
+    setting is given None that does not take it.
     """
     values: dict[str, Any] = {}
     for key, value in pairs:
@@ -197,4 +222,22 @@ def nested(option: str, pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
             if not isinstance(level, dict):
                 raise InvalidSettings(f"{option}: {key!r} goes below a value set before")
         level[last] = value
+    _check_given(option, values, StudySettings)
     return values
+
+
+def _check_given(
+    option: str, values: Mapping[str, Any], model: type[BaseModel], prefix: str = ""
+) -> None:
+    """Raise InvalidSettings if a setting is given None, which to a form is an empty field."""
+    for name, value in values.items():
+        if name not in model.model_fields:
+            continue  # what is unknown is refused with a hint
+        group = model.model_fields[name].annotation
+        if value is None and not _takes_none(model, name):
+            raise InvalidSettings(
+                f"{option} {prefix}{name}: expected a value, got null or nothing; give [] for an "
+                "empty list, or leave the setting out to keep the profile's"
+            )
+        if _is_group(group) and isinstance(value, Mapping):
+            _check_given(option, value, group, f"{prefix}{name}.")

@@ -20,7 +20,7 @@ def stage(
     """Return the stage of the activations that the layers from a block on are given.
 
     below: the block; None: the whole extractor's feature map. mirrored: of the mirrored images.
-    Raises InvalidSettings for a block that the extractor has not.
+    Raises InvalidSettings for a block that the extractor has not, or for images too small for it.
     """
     if below:
         place_before(one.extractor, below)

@@ -7,11 +7,12 @@ import numpy as np
 
 from flowers17.config import FeatureMapSettings, Places, StudySettings
 from flowers17.stages import Job, Stage
+from flowers17.transfer.weights import check_input_size
 from tasks import images, weights
 
 
 def stage(settings: StudySettings, places: Places, one: FeatureMapSettings) -> Stage:
-    """Return the stage of one extractor at one input size."""
+    """Return the stage of one extractor at one input size; raises as `described`."""
     weights_from = weights.source(settings, places, one.extractor)
     return Stage.of(
         "features",
@@ -47,11 +48,18 @@ def input_size(settings: StudySettings, one: FeatureMapSettings) -> int:
 def described(
     settings: StudySettings, one: FeatureMapSettings, weights_from: weights.Source
 ) -> dict[str, Any]:
-    """Return what decides a feature map, beside the images."""
+    """Return what decides a feature map, beside the images.
+
+    Raises InvalidSettings if the extractor cannot take images so small, unless a study may go on
+    without it: then its build does.
+    """
+    size = input_size(settings, one)
+    if not weights_from.optional:
+        check_input_size(one.extractor, size)
     return {
         "name": one.name,
         "extractor": one.extractor,
-        "input_size": input_size(settings, one),
+        "input_size": size,
         "pixels": one.pixels,
         "pooling": one.pooling,
         "weights": dict(weights_from.config),

@@ -82,7 +82,8 @@ def stage(
 
     Phase B begins with the head of phase A. refit_of: phases B on folds; each phase is trained for
     the mean number of epochs that theirs found, instead of choosing one.
-    Raises InvalidSettings for a block to unfreeze that the extractor has not.
+    Raises InvalidSettings for a block to unfreeze that the extractor has not, or for images too
+    small for it.
     """
     one, ours = what.network, settings.fine_tuning
     way, device = _way(settings, one, phase), device_in(places)

@@ -1,18 +1,36 @@
 """Stage `split`: one split by itself, so that what is trained on it does not depend on others."""
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
 from flowers17.data.splits import Split
-from flowers17.errors import InvalidInput
+from flowers17.errors import InvalidInput, InvalidSettings
 from flowers17.stages import Job, Stage
 
 
 def stage(name: str, splits: Stage) -> Stage:
-    """Return the stage of one of the splits."""
+    """Return the stage of one of the splits; raises InvalidSettings if there is none of that name.
+
+    The official ones are there if `splits` has their file.
+    """
+    known = _names(json.loads(splits.config))
+    if name not in known:
+        raise InvalidSettings(
+            f"ensemble.splits, attacks.split: expected one of {', '.join(known)}, got {name!r}; "
+            "raise splits.n_repeats or choose another (official ones need datasplits.mat beside "
+            "the archive)"
+        )
     return Stage.of(
         "split", f"{name} split", "tasks.split:build", {"name": name}, inputs={"splits": splits}
     )
+
+
+def _names(config: Mapping[str, Any]) -> list[str]:
+    """Return the names of what the stage `splits` makes, by its configuration."""
+    official = [f"official-{k}" for k in (1, 2, 3)] if "official" in config else []
+    repeats = [f"repeat-{k:02d}" for k in range(1, config["n_repeats"] + 1)]
+    return ["report", "clean", *official, *repeats]
 
 
 def build(job: Job) -> Mapping[str, Any]:

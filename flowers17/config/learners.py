@@ -89,18 +89,6 @@ class RecipeSettings(Model):
         None, description="adversarial examples among the batches; empty: none"
     )
 
-    def resolution(self, epoch: int) -> float:
-        """Return the part of the image size that an epoch, from 1, is trained at.
-
-        With fewer epochs than resolutions, the first ones are left out.
-
-        >>> two = RecipeSettings(epochs=3, resolutions=(0.5, 1.0))
-        >>> [two.resolution(epoch) for epoch in (1, 2, 3)]
-        [0.5, 0.5, 1.0]
-        """
-        parts = self.resolutions[-self.epochs :]
-        return parts[(epoch - 1) * len(parts) // self.epochs]
-
 
 class LearnersSettings(Model):
     """CNNs trained from scratch (Part A.1)."""

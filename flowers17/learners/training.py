@@ -25,6 +25,7 @@ from flowers17.learners.examples import Examples, check
 from flowers17.learners.images import resized, scaled
 from flowers17.learners.quickening import quickened
 from flowers17.learners.recipes import mixed, optimizer
+from flowers17.learners.resolutions import resolution
 from flowers17.seeds import derived_seed, generator
 
 Epoch = dict[str, float]
@@ -249,7 +250,7 @@ class Run:
 
     def _sized(self, number: int) -> np.ndarray:
         """Return the inputs, images at the size that an epoch is trained at; one size is kept."""
-        size = max(1, round(self.recipe.resolution(number) * self.examples.inputs.shape[1]))
+        size = max(1, round(resolution(self.recipe, number) * self.examples.inputs.shape[1]))
         if self._images[0] != size:
             self._images = (size, resized(self.examples.inputs, size))
         return self._images[1]

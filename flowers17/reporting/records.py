@@ -9,6 +9,7 @@ import numpy as np
 
 from flowers17.artifacts import Artifact
 from flowers17.config import RecipeSettings
+from flowers17.learners.resolutions import resolution
 from flowers17.reporting.metrics import Interval, MeanSpread, accuracy_interval, mean_spread
 from flowers17.reporting.reference import AUGMENTED_EPOCHS, IMAGE_SIZE, PLAIN_EPOCHS
 
@@ -146,7 +147,7 @@ class Training:
         A backward pass counts as two forward ones, and an image at a part of the size as the part's
         square; validation does not count.
         """
-        squares = sum(self.recipe.resolution(epoch + 1) ** 2 for epoch in range(self.epochs))
+        squares = sum(resolution(self.recipe, epoch + 1) ** 2 for epoch in range(self.epochs))
         return 3 * self.n_operations * self.score.n_train * squares
 
     @property

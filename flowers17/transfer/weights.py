@@ -127,8 +127,9 @@ def check_input_size(extractor: str, input_size: int) -> None:
     min_size = extractor_facts(extractor).min_size
     if input_size < min_size:
         raise InvalidSettings(
-            f"input_size: {extractor} expects at least {min_size} pixels a side, got "
-            f"{input_size}; set a larger input_size for it or leave the extractor out"
+            f"extractor {extractor}: expected an input of at least {min_size} pixels a side, got "
+            f"{input_size}; give its feature map a larger `input_size`, raise dataset.image_size "
+            "if it has none, or leave the extractor out"
         )
 
 

@@ -39,6 +39,7 @@ DEFENCES = "defences of tiny, clean split"
 # Of images so small 256 are attacked at once: 260 are two batches.
 DEFENDED = (
     "dataset.image_size=16",
+    "ensemble.ensembles=[]",  # whose extractor reads no image below 32
     "splits.validation_fraction=0.5",
     "learners.definitions=[{name: tiny, blocks: [[16], [32]], dense: 16}]",
     "attacks.n_images=260",

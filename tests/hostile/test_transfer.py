@@ -187,3 +187,23 @@ def test_search_with_one_training_image_of_a_class(case: Made) -> None:
     split = _split(ROWS[15:], ROWS[:15])
     with pytest.raises(InvalidInput, match="at least 2 training images a class, got 1"):
         _evaluated("knn", case.maps[0], case.labels, [split], search=True)
+
+
+def test_search_with_one_scene_of_a_class(case: Made) -> None:
+    groups = np.where(case.labels == 1, 100, ROWS)
+    with pytest.raises(InvalidInput, match="got 1, near-duplicates counted once; add images or"):
+        _evaluated("knn", case.maps[0], case.labels, case.splits, search=True, groups=groups)
+
+
+def test_search_whose_near_duplicates_span_classes_so_that_no_two_folds_hold_each() -> None:
+    labels = np.array([0, 0, 1, 1, 2, 2, 0, 1, 2])
+    groups = np.array([0, 1, 0, 2, 1, 2, 6, 7, 8])
+    features = np.random.default_rng(0).random((9, 4), np.float32)
+    split = _split(range(6), range(6, 9))
+    with pytest.raises(InvalidInput, match="every class in at least 2 folds"):
+        _evaluated("knn", features, labels, [split], search=True, groups=groups)
+
+
+def test_groups_of_other_images(case: Made) -> None:
+    with pytest.raises(InvalidInput, match=r"groups: expected one for each label, got \(79,\)"):
+        _evaluated("knn", case.maps[0], case.labels, case.splits, groups=ROWS[1:])

@@ -3,6 +3,7 @@
 import ast
 import json
 import re
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,12 @@ import pytest
 
 from flowers17.artifacts import Reference, Store
 from flowers17.cli import main
+from flowers17.errors import InvalidInput
 from flowers17.profiles import PROFILES
 from flowers17.reporting.studies.records import studies_in
+from flowers17.request import StudyRequest
 from flowers17.stages import Stage, ensure
+from tasks.liveness import registered
 from tests.support.made_studies import SETTINGS, made_study, row
 from tests.support.processes import output_of
 from tests.support.stores import content
@@ -79,7 +83,8 @@ class TestWrongWords:
                 "ensemble, attacks, report, study",
             ),
             (["study", "--profile", "quik"], "'demo', 'quick', 'report' or 'best', got 'quik'"),
-            (["study", "--set", "dataset.n_clases=3"], "did you mean set.dataset.n_classes?"),
+            (["study", "--set", "dataset.n_clases=3"], "did you mean dataset.n_classes?"),
+            (["study", "--set", "learners.plain="], "learners.plain: expected a value, got null"),
             (["study", "--set", "dataset.n_classes=99"], "less than or equal to 17, got 99"),
             (["study", "--set", "seed"], "expected KEY=VALUE, got 'seed'"),
             (["study", "--set", "seed=[1"], "expected a YAML value, got '[1'"),
@@ -148,6 +153,75 @@ class TestWrongWords:
     ) -> None:
         assert _exit_code("plan", "study", "--set", "seed='[/]'") == 2
         assert "[/]" in capsys.readouterr().err
+
+
+class TestHomeFolders:
+    """A shell leaves the ~ of `--store=~/x` as it is."""
+
+    @pytest.fixture(autouse=True)
+    def home(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        monkeypatch.setenv("HOME", str(tmp_path / "home"))
+        return tmp_path / "home"
+
+    @pytest.fixture
+    def asked(self, monkeypatch: pytest.MonkeyPatch) -> list[StudyRequest]:
+        """Return the requests that commands come to, of which nothing is run."""
+        asked: list[StudyRequest] = []
+
+        def ask(*given: Any, **_: Any) -> Any:
+            asked.extend(one for one in given if isinstance(one, StudyRequest))
+            raise InvalidInput("enough")
+
+        for name in ("running.run_flow", "running.steps_of", "sweeping.planned", "serving.serve"):
+            monkeypatch.setattr(f"flowers17.commands.{name}", ask)
+        return asked
+
+    @pytest.mark.parametrize("words", [["run", "study"], ["plan", "study"], ["sweep"], ["serve"]])
+    @pytest.mark.parametrize("between", ["=", " "])
+    def test_are_replaced_in_what_is_run(
+        self, words: list[str], between: str, home: Path, here: Path, asked: list[StudyRequest]
+    ) -> None:
+        options = ["--store=~/x", "--weights-dir=~/w", "--dataset=~/d.tgz"]
+        options += ["--tensorboard=~/t"] if words[0] != "plan" else []
+        given = [part for one in options for part in one.split("=" if between == " " else None)]
+        assert _exit_code(*words, *given) == 2
+        (request,) = asked
+        assert request.store == home / "x"
+        assert request.weights_dir == home / "w"
+        assert request.dataset == str(home / "d.tgz")
+        assert request.tensorboard == (home / "t" if words[0] != "plan" else None)
+        assert list(here.iterdir()) == []
+
+    @pytest.mark.parametrize("words", [["run", "study"], ["plan", "study"], ["sweep"], ["serve"]])
+    def test_are_none_of_an_address(self, words: list[str], asked: list[StudyRequest]) -> None:
+        assert _exit_code(*words, "--store=s3://bucket/~/x") == 2
+        assert asked[0].store == "s3://bucket/~/x"
+
+    def test_are_replaced_in_what_is_read_and_written(
+        self,
+        studies: Path,
+        home: Path,
+        here: Path,
+        capsys: pytest.CaptureFixture[str],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        studies.rename(home)
+        monkeypatch.setattr("flowers17.commands.exporting.export", lambda _, to, **__: [to])
+        assert _exit_code("export", "best", "--store=~", "--to=~/flowers.onnx") == 0
+        assert capsys.readouterr().out.strip() == str(home / "flowers.onnx")
+        assert _exit_code("show", "--store=~", "--json") == 0
+        assert json.loads(capsys.readouterr().out)
+        assert _exit_code("compare", "--store=~", "--html=~/changes.html") == 0
+        assert (home / "changes.html").is_file()
+        assert list(here.iterdir()) == []
+
+    def test_of_users_that_there_are_not_are_refused(
+        self, here: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert _exit_code("run", "study", "--store=~nobody-at-all/x") == 2
+        said = " ".join(capsys.readouterr().err.replace("│", " ").split())
+        assert "expected a path below the home of a user that is known, got '~nobody-at" in said
+        assert list(here.iterdir()) == []
 
 
 def test_an_interruption_says_what_to_do(
@@ -466,7 +540,7 @@ class TestCollecting:
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         before = content(store.root)
-        self._age(monkeypatch, 2)
+        self._age(monkeypatch, 20)
         assert _exit_code("gc", "--dry-run", "--json") == 0
         assert len(json.loads(capsys.readouterr().out)) == 2
         assert content(store.root) == before
@@ -476,7 +550,7 @@ class TestCollecting:
     ) -> None:
         for folder in (".partial/number-x", ".damaged/number-y"):
             (store.root / folder).mkdir(parents=True)
-        self._age(monkeypatch, 2)
+        self._age(monkeypatch, 20)
         assert _exit_code("gc") == 0
         assert list(store.manifests()) == []
         assert [name for name in content(store.root) if not name.startswith(".locks/")] == []
@@ -490,29 +564,78 @@ class TestCollecting:
         given = {"a": ensure(a, {}, store).reference}
         study = Stage.of("study", "report", "tests.support.toy:add", {"value": 0}, inputs={"a": a})
         ensure(study, given, store)
-        self._age(monkeypatch, 2)
+        self._age(monkeypatch, 20)
         assert _exit_code("gc", "--keep-studies", "1") == 0
         assert sorted(one["label"] for one in store.manifests()) == ["a", "report"]
         assert _exit_code("gc", "--keep-studies", "0") == 0
         assert list(store.manifests()) == []
 
-    def test_counts_a_sweep_and_its_studies_as_one(
+    def test_leaves_what_a_study_that_was_interrupted_goes_on_from(
         self, store: Store, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        stages: list[Stage] = [
-            Stage.of("study", name, "tests.support.toy:add", {"value": number})
-            for number, name in enumerate(("alone", "first", "second"))
-        ]
-        given: dict[str, Reference | None] = {}
-        for day, stage in enumerate(stages):
+        (store.root / ".unfinished" / "training-x").mkdir(parents=True)
+        before = content(store.root)
+        self._age(monkeypatch, 10)
+        assert _exit_code("gc", "--keep-studies", "0") == 0
+        assert content(store.root) == before
+        assert (store.root / ".unfinished" / "training-x").exists()
+
+    def test_deletes_nothing_while_a_run_is_at_work(
+        self, store: Store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        self._age(monkeypatch, 20)
+        with registered(store, "run-1"):
+            before = content(store.root)
+            assert _exit_code("gc", "--dry-run") == 0
+            assert _exit_code("gc") == 1
+            assert "expected no run at work, found run-1" in capsys.readouterr().err
+            assert content(store.root) == before
+        assert _exit_code("gc") == 0
+        assert list(store.manifests()) == []
+
+    def test_keeps_a_whole_study_beside_newer_reports_on_parts(
+        self, store: Store, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        self._studies(store, monkeypatch, "report", "report on features", "report on learners")
+        self._age(monkeypatch, 20)
+        assert _exit_code("gc", "--keep-studies", "1") == 0
+        kept = sorted(one["label"] for one in store.manifests())
+        assert kept == ["report", "report on features", "report on learners"]
+
+    def test_keeps_the_report_whose_page_is_shown(
+        self, store: Store, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        shown = self._studies(store, monkeypatch, "shown", "newer")["shown"]
+        shutil.copytree(store.open(shown).path, store.root / "report")  # as the flow does
+        self._age(monkeypatch, 20)
+        assert _exit_code("gc", "--keep-studies", "0") == 0
+        assert [one["label"] for one in store.manifests()] == ["shown"]
+
+    def _studies(
+        self, store: Store, monkeypatch: pytest.MonkeyPatch, *labels: str
+    ) -> dict[str, Reference]:
+        """Build studies, each a day after the one before."""
+        found = {}
+        for day, label in enumerate(labels):
             monkeypatch.setattr(
                 time, "strftime", lambda *_, day=day: f"2026-01-0{day + 1}T00:00:00Z"
             )
-            given[stage.label] = ensure(stage, {}, store).reference
-        inputs = {one.label: one for one in stages[1:]}
+            stage = Stage.of("study", label, "tests.support.toy:add", {"value": day})
+            found[label] = ensure(stage, {}, store).reference
+        return found
+
+    def test_counts_a_sweep_and_its_studies_as_one(
+        self, store: Store, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        given = self._studies(store, monkeypatch, "alone", "first", "second")
+        inputs = {
+            name: Stage.of("study", name, "tests.support.toy:add", {"value": day})
+            for day, name in enumerate(given)
+            if name != "alone"
+        }
         sweep = Stage.of("sweep", "sweep", "tests.support.toy:add", {"value": 9}, inputs=inputs)
         ensure(sweep, {name: given[name] for name in inputs}, store)
-        self._age(monkeypatch, 2)
+        self._age(monkeypatch, 20)
         assert _exit_code("gc", "--keep-studies", "2") == 0
         kept = sorted(one["label"] for one in store.manifests())
         assert kept == ["alone", "first", "second", "sweep"]

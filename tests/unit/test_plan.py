@@ -133,6 +133,30 @@ def test_reuses_a_tolerant_stage_whose_optional_input_stays_away(store: Store) -
     assert steps == {"weights": "run", "b": "reuse", "report": "reuse"}
 
 
+@pytest.mark.parametrize("optional", [False, True])
+def test_runs_a_tolerant_stage_whose_input_would_be_built(store: Store, optional: bool) -> None:
+    weights = number("weights", 1, optional=True)
+    features = number("features", 2, weights, optional=optional)
+    report = number("report", 0, features, tolerant=True)
+    ensure(weights, {}, store)
+    ensure(report, {"features": None}, store)  # of a study in which the features failed
+    assert _said(plan([weights, features, report], store)) == [
+        ("weights", *WHOLE),
+        ("features", "run", ("never built",)),
+        ("report", "run", ("input features would be built anew",)),
+    ]
+
+
+def test_reuses_a_tolerant_stage_without_all_that_needs_what_stays_away(store: Store) -> None:
+    weights = number("weights", 1, optional=True, config={"problem": "missing"})
+    features = number("features", 2, weights, number("b", 2), optional=True)
+    report = number("report", 0, weights, features, tolerant=True)
+    ensure(features.inputs["b"], {}, store)
+    ensure(report, {"weights": None, "features": None}, store)
+    steps = plan([weights, features.inputs["b"], features, report], store)
+    assert [step.action for step in steps] == ["run", "reuse", "run", "reuse"]
+
+
 def test_survives_artifacts_of_another_make(store: Store) -> None:
     _build(_chain(), store)
     (store.root / "number" / "notes").mkdir()

@@ -59,6 +59,25 @@ class TestOverrides:
         settings = request_from(["dataset.n_classes=3", "dataset.image_size=32"]).settings
         assert (settings.dataset.n_classes, settings.dataset.image_size) == (3, 32)
 
+    @pytest.mark.parametrize("text", ["", "null", "~"])
+    def test_are_none_where_a_setting_takes_it(
+        self, text: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        adversary = "learners.recipe.adversary"
+        hardened = request_from([f"{adversary}={{attack: fgsm}}"]).settings
+        assert hardened.learners.recipe.adversary
+        monkeypatch.setitem(PROFILES, "demo", hardened)
+        assert request_from().settings == hardened
+        request = request_from([f"{adversary}={text}"])
+        again = StudyRequest.model_validate_json(request.model_dump_json())
+        for one in (request, again):
+            assert one.settings.learners.recipe.adversary is None
+            assert one.settings.learners.recipe.epochs == hardened.learners.recipe.epochs
+
+    def test_of_a_forms_empty_fields_leave_the_profile_as_it_is(self) -> None:
+        empty = {"seed": None, "learners": {"plain": None, "recipe": {"epochs": None}}}
+        assert StudyRequest.model_validate({"set": empty}).settings == PROFILES["demo"]
+
     def test_leave_the_profiles_themselves_alone(self) -> None:
         before = PROFILES["demo"].model_dump_json()
         assert request_from(["seed=3", "features.combinations=[]"]).settings.seed == 3
@@ -74,9 +93,9 @@ class TestWrongValues:
     @pytest.mark.parametrize(
         ("assignment", "said"),
         [
-            ("sed=3", "unknown one; did you mean set.seed?"),
-            ("dataset.n_clases=3", "did you mean set.dataset.n_classes?"),
-            ("features.classifiers.svm.c=1", "did you mean set.features.classifiers.svm.C?"),
+            ("sed=3", "setting sed: expected a known name, got an unknown one; did you mean seed?"),
+            ("dataset.n_clases=3", "did you mean dataset.n_classes?"),
+            ("features.classifiers.svm.c=1", "did you mean features.classifiers.svm.C?"),
             ("qqq_qqq=1", "unknown one; see `flowers17 settings`"),
             ("seed=-1", "greater than or equal to 0, got -1"),
             ("seed=2147483648", "less than 2147483648, got 2147483648"),
@@ -99,7 +118,7 @@ class TestWrongValues:
             ("features.classifiers.svm.kernel=cubic", "'linear', 'rbf' or 'poly', got 'cubic'"),
             ("features.classifiers.names=[]", "at least 1 item"),
             ("features.table=[{extractor: resnet}]", "got 'resnet'"),
-            ("features.table=[{extractor: vgg16, size: 3}]", "set.features.table.0.size"),
+            ("features.table=[{extractor: vgg16, size: 3}]", "setting features.table.0.size: "),
             ("features.table=vgg16", "valid tuple"),
             (
                 "fine_tuning.own=[{maps: {extractor: mobilenet, mirrored: true}}]",
@@ -110,6 +129,13 @@ class TestWrongValues:
             ("fine_tuning.own_layer_decay=1.5", "less than or equal to 1, got 1.5"),
             ("fine_tuning.own_layer_decay=.nan", "got nan"),
             ("features.weights=imagnet", "'imagenet' or 'random', got 'imagnet'"),
+            ("learners.plain=", "--set learners.plain: expected a value, got null or nothing; "),
+            ("learners.plain=null", "give [] for an empty list, or leave the setting out"),
+            ("learners={plain: ~, best: []}", "--set learners.plain: expected a value, got null"),
+            ("learners=", "--set learners: expected a value, got null"),
+            ("dataset.source=", "--set dataset.source: expected a value, got null"),
+            ("qqq_qqq=", "unknown one; see `flowers17 settings`"),
+            ("learners.recipe.adversary={attack: }", "'fgsm' or 'pgd', got None"),
             ("seed", "expected KEY=VALUE, got 'seed'"),
             ("=3", "expected KEY=VALUE, got '=3'"),
             ("seed=[1", "expected a YAML value, got '[1'"),
@@ -130,7 +156,7 @@ class TestWrongValues:
 
     @pytest.mark.parametrize("values", [["seed=1", "seed.deep=2"], ["dataset.source.deep=1"]])
     def test_below_a_single_value_are_refused(self, values: list[str]) -> None:
-        with pytest.raises(InvalidSettings, match=r"set\.dataset\.source|seed\.deep"):
+        with pytest.raises(InvalidSettings, match=r"setting dataset\.source|seed\.deep"):
             request_from(values)
 
     @pytest.mark.parametrize(

@@ -246,13 +246,6 @@ class TestWhatAnEpochSees:
                 one.tobytes() for one in scaled(views)
             )
 
-    @pytest.mark.parametrize("epochs", [1, 2, 3, 7])
-    def test_the_last_epoch_is_trained_at_full_size(self, epochs: int) -> None:
-        recipe = RecipeSettings(epochs=epochs, resolutions=(0.5, 0.75, 1.0))
-        parts = [recipe.resolution(number) for number in range(1, epochs + 1)]
-        assert parts == sorted(parts)
-        assert parts[-1] == 1.0
-
     def test_resolutions_change_the_size_for_equal_shares_of_the_epochs(
         self, tmp_path: Path, batches: Batches
     ) -> None:

@@ -81,6 +81,15 @@ class TestCombinations:
         (one,) = _found("dataset.source=[rendered]", request=request_from(dataset="flowers.tgz"))
         assert one.settings.dataset.source == "rendered"
 
+    def test_may_take_away_what_is_set(self) -> None:
+        adversary = "learners.recipe.adversary"
+        (one,) = _found(
+            variants=(f"{{{adversary}: null}}",),
+            request=request_from([f"{adversary}={{attack: fgsm}}"]),
+        )
+        assert one.settings.learners.recipe.adversary is None
+        assert one.name == "recipe.adversary=null"
+
     def test_have_names_of_their_own(self) -> None:
         assert len(SINGLE_SETTINGS) == len({short(one) for one in SINGLE_SETTINGS}) > 100
 
@@ -119,7 +128,7 @@ class TestWrongSweeps:
             ([], ["{seed: -2}"], "setting seed: Input should be greater than or equal to 0"),
             ([], ["seed"], "--variant: expected {KEY: VALUE, …}, got 'seed'"),
             ([], ["{}"], "--variant: expected {KEY: VALUE, …}, got '{}'"),
-            ([], ["{seed: }"], "expected at least one setting in each variant, got an empty one"),
+            ([], ["{seed: }"], "--variant seed: expected a value, got null or nothing"),
             ([], ["{seed: 1, seed.deep: 2}"], "'seed.deep' goes below a value set before"),
         ],
     )

@@ -1,0 +1,144 @@
+"""Settings that contradict each other: refused before anything runs, with what to change."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from flowers17.config import (
+    DatasetSettings,
+    FeatureMapSettings,
+    FineTunedSettings,
+    Places,
+    SplitSettings,
+    StudySettings,
+)
+from flowers17.data.splits import Split, study_splits
+from flowers17.errors import InvalidSettings
+from flowers17.request import StudyRequest, request_from
+from flowers17.stages import Stage
+from flows import attacks, ensemble, features, learners, report, study
+from tasks import activations, finetuning, split, splits
+from tasks import features as feature_maps
+from tasks.finetuning import FineTuning
+from tests.support.toy import number
+
+
+def _n_stages(flow: Any, request: StudyRequest) -> int:
+    return len(flow.stages(request.settings, request.places))
+
+
+class TestSplits:
+    @pytest.mark.parametrize("flow", [ensemble, attacks, report])
+    @pytest.mark.parametrize(
+        ("profile", "settings", "got"),
+        [
+            ("demo", ["ensemble.splits=[repeat-99]", "attacks.split=repeat-99"], "repeat-99"),
+            ("demo", ["ensemble.splits=[nope]", "attacks.split=nope"], "nope"),
+            ("demo", ["ensemble.splits=[repeat-1]", "attacks.split=repeat-1"], "repeat-1"),
+            ("demo", ["ensemble.splits=[repeat-00]", "attacks.split=repeat-00"], "repeat-00"),
+            ("demo", ["ensemble.splits=[official-1]", "attacks.split=official-1"], "official-1"),
+            ("best", ["splits.n_repeats=0", "attacks.split=repeat-01"], "repeat-01"),
+        ],
+    )
+    def test_that_there_are_not(
+        self, flow: Any, profile: str, settings: list[str], got: str
+    ) -> None:
+        request = request_from([*settings, "dataset.source=rendered"], profile=profile)
+        with pytest.raises(InvalidSettings, match=f"clean.*, got '{got}'; raise splits.n_repeats"):
+            _n_stages(flow, request)
+
+    def test_matter_to_what_reads_them_only(self) -> None:
+        request = request_from(["splits.n_repeats=0", "dataset.source=rendered"], profile="best")
+        assert _n_stages(features, request) == _n_stages(learners, request) == 1
+
+    @pytest.mark.parametrize("with_official", [False, True])
+    @pytest.mark.parametrize("n_repeats", [0, 3, 100])
+    def test_that_there_are_have_their_stage(
+        self, n_repeats: int, with_official: bool, tmp_path: Path
+    ) -> None:
+        (tmp_path / "17flowers.tgz").touch()
+        official = [
+            Split(f"official-{k}", "official", None, *[np.arange(2)] * 2) for k in (1, 2, 3)
+        ]
+        if with_official:
+            (tmp_path / "datasplits.mat").touch()
+        made = study_splits(
+            np.repeat([0, 1], 4),
+            np.arange(8),
+            validation_fraction=0.25,
+            n_repeats=n_repeats,
+            seed=1,
+            official=official if with_official else None,
+        )
+        settings = StudySettings(splits=SplitSettings(n_repeats=n_repeats))
+        source = {"source": str(tmp_path / "17flowers.tgz")}
+        divided = splits.stage(settings, number("images", 1, resources=source), number("pairs", 1))
+        for one in made:
+            assert split.stage(one.name, divided).label == f"{one.name} split"
+        for name in {"official-1", "official-4", f"repeat-{n_repeats + 1:02d}"} - {
+            one.name for one in made
+        }:
+            with pytest.raises(InvalidSettings, match=f"got '{name}'.* need datasplits.mat"):
+                split.stage(name, divided)
+
+
+def _of_maps(settings: StudySettings, places: Places, one: FeatureMapSettings) -> Stage:
+    return feature_maps.stage(settings, places, one)
+
+
+def _of_activations(settings: StudySettings, places: Places, one: FeatureMapSettings) -> Stage:
+    return activations.stage(settings, places, one)
+
+
+def _of_fine_tuning(settings: StudySettings, places: Places, one: FeatureMapSettings) -> Stage:
+    what = FineTuning(FineTunedSettings(maps=one))
+    return finetuning.stage(settings, places, what, number("split", 1))
+
+
+@pytest.mark.parametrize("stage_of", [_of_maps, _of_activations, _of_fine_tuning])
+class TestExtractors:
+    def _stage(self, stage_of: Any, size: int, weights: str = "random", **maps: Any) -> Stage:
+        settings = StudySettings.model_validate(
+            {"dataset": DatasetSettings(image_size=size), "features": {"weights": weights}}
+        )
+        made: Stage = stage_of(settings, Places(device="cpu"), FeatureMapSettings(**maps))
+        return made
+
+    @pytest.mark.parametrize(
+        ("extractor", "smallest"),
+        [("vgg16", 32), ("inceptionv3", 75), ("mobilenet", 32), ("xception", 71)],
+    )
+    def test_that_images_are_too_small_for(
+        self, stage_of: Any, extractor: str, smallest: int
+    ) -> None:
+        assert self._stage(stage_of, smallest, extractor=extractor)
+        said = rf"{extractor}: expected .* {smallest} pixels .* got {smallest - 1}; .*image_size"
+        with pytest.raises(InvalidSettings, match=said):
+            self._stage(stage_of, smallest - 1, extractor=extractor)
+
+    def test_may_have_small_images_made_larger(self, stage_of: Any) -> None:
+        assert self._stage(stage_of, 16, extractor="xception", input_size=71)
+        with pytest.raises(InvalidSettings, match=r"larger `input_size`"):
+            self._stage(stage_of, 128, extractor="xception", input_size=70)
+
+    def test_that_a_study_may_go_on_without_are_left_to_their_build(
+        self, stage_of: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+        assert self._stage(stage_of, 32, "imagenet", extractor="xception").optional
+
+
+def test_a_study_is_refused_before_its_first_part(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[str] = []
+    for name in ("dataset", "learners", "features", "finetune", "ensemble", "attacks", "report"):
+        monkeypatch.setattr(study, name, lambda request, name=name: started.append(name))
+    with pytest.raises(InvalidSettings, match="got 'nope'"):
+        study.study.fn(request_from(["attacks.split=nope"], store=tmp_path / "store"))
+    assert started == []
+    assert not (tmp_path / "store").exists()
+    study.study.fn(request_from(store=tmp_path / "store"))
+    assert len(started) == 7
