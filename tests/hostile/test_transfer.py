@@ -88,7 +88,7 @@ def test_weights_with_nan(weights: Path) -> None:
 
 @pytest.mark.parametrize(("extractor", "size"), [("xception", 70), ("inceptionv3", 74)])
 def test_input_below_what_the_network_takes(extractor: str, size: int) -> None:
-    with pytest.raises(InvalidSettings, match=f"{extractor} expects at least .* got {size}"):
+    with pytest.raises(InvalidSettings, match=f"{extractor}: expected .* at least .* got {size}"):
         build_extractor(extractor, input_size=size, weights_path=None, seed=0)
 
 
