@@ -22,6 +22,7 @@ from flowers17.artifacts import Store
 from flowers17.config import Places
 from flowers17.errors import StageFailed
 from flowers17.isolation import Message, ProcessEnded, messages, outcome_of
+from flowers17.keras_settings import keras_backend
 from flowers17.plan import differences
 from flowers17.shared.store import open_store
 from flowers17.stages import Outcome, Progress, References, Stage, key_material
@@ -29,7 +30,6 @@ from flowers17.stages import Outcome, Progress, References, Stage, key_material
 TRIES = 4
 ANSWER_S = 10.0
 MOST_DIFFERENCES = 4
-DECIDING = ("KERAS_BACKEND",)  # variables that decide numbers, so that nodes need them
 _connected_to = ""
 
 
@@ -94,7 +94,7 @@ class Cluster:
         Raises what the build raises, ProcessEnded if it is lost TRIES times, and ClusterUnfit.
         """
         self._expect_room(stage)
-        variables = {name: os.environ[name] for name in DECIDING if name in os.environ}
+        variables = {"KERAS_BACKEND": keras_backend()}  # a node may have another keras.json
         if not self._wanted(stage)["GPU"]:  # Ray would leave those of others in sight
             variables["CUDA_VISIBLE_DEVICES"] = "-1"
         material = key_material(stage, inputs)

@@ -25,6 +25,7 @@ from typing import Any
 
 from flowers17.artifacts import Store
 from flowers17.errors import StageFailed
+from flowers17.keras_settings import keras_backend
 from flowers17.shared.store import open_store
 from flowers17.stages import History, Outcome, Progress, References, Stage, ensure
 
@@ -122,7 +123,7 @@ def outcome_of(
 
 def _context(forks: bool) -> ForkServerContext | SpawnContext:
     """Return how processes begin: forked only where the system and the backend bear it."""
-    bears = sys.platform == "linux" and os.environ.get("KERAS_BACKEND") in (None, "tensorflow")
+    bears = sys.platform == "linux" and keras_backend() == "tensorflow"
     return _FORKED if forks and bears else _SPAWN
 
 

@@ -34,6 +34,7 @@ from flowers17.artifacts import (
     sha256_of,
 )
 from flowers17.errors import InvalidInput, StageFailed
+from flowers17.keras_settings import check_keras_settings, keras_backend
 from flowers17.seeds import derived_seed
 
 # How a stage is described, stored and run does not change what it computes.
@@ -47,6 +48,7 @@ INFRASTRUCTURE = frozenset(
         "errors",
         "files",
         "isolation",
+        "keras_settings",
         "plan",
         "profiles",
         "request",
@@ -83,9 +85,9 @@ class Stage:
     name: the stage, a folder of the store; label: this instance, for people, unique in a study.
     build: `module:function`, called with a Job, returns the artifact's metrics.
     config: canonical JSON text of what decides the result. resources: paths the build needs, whose
-    content is identified in `config`. optional: whether the study goes on without it;
-    tolerant: whether it is built from whichever inputs there are; unless_failed: whether a tolerant
-    one does without optional inputs only.
+    content is identified in `config`. optional: whether the study goes on without it if weights
+    that it rests on are not to be had; tolerant: whether it is built from whichever inputs there
+    are; unless_failed: whether a tolerant one does without optional inputs only.
     variant: what tells it from others of its label, if a graph holds more than one study.
     isolated: whether it is built in a process of its own (TensorFlow, or memory to give back),
     at most `timeout_s` seconds long. tags: those whose concurrency limits
@@ -232,8 +234,12 @@ def stage_key(stage: Stage, inputs: References) -> str:
 
 @cache
 def library_versions() -> dict[str, str]:
-    """Return the versions of the libraries that decide numbers, the Keras backend among them."""
-    backend = os.environ.get("KERAS_BACKEND", "tensorflow")
+    """Return the versions of the libraries that decide numbers, the Keras backend among them.
+
+    Raises InvalidSettings if Keras's own file of settings would change numbers.
+    """
+    check_keras_settings()
+    backend = keras_backend()
     found = {"keras-backend": backend}
     for name in (*LIBRARIES, backend):
         try:

@@ -46,13 +46,14 @@ def build(job: Job) -> Mapping[str, Any]:
 
     split, groups = job.inputs["split"], job.inputs["duplicates"].array("groups")
     labels, n_folds = split.array("labels"), job.config["n_folds"]
+    class_names = split.json("classes")
     folds = stratified_folds(
         labels,
         groups,
         split.array("train"),
         n_folds=n_folds,
         seed=job.seed,
-        class_names=split.json("classes"),
+        class_names=class_names,
     )
     for number in range(n_folds):
         rows = fold_rows(
@@ -62,12 +63,13 @@ def build(job: Job) -> Mapping[str, Any]:
             number,
             choosing_fraction=job.config["choosing_fraction"],
             seed=job.seed,
+            class_names=class_names,
         )
         for part, found in vars(rows).items():
             job.save_array(f"{number + 1:02d}-{part}", found)
     found = fingerprint(folds, labels)
     job.save_json("folds", {**split.json("split"), "n_folds": n_folds, "fingerprint": found})
-    job.save_json("classes", split.json("classes"))
+    job.save_json("classes", class_names)
     job.save_array("folds", folds)
     job.save_array("groups", groups)
     job.save_array("labels", labels)

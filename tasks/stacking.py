@@ -1,10 +1,13 @@
 """Stage `stacking`: averaging and stacking on an ensemble's probabilities, three ways."""
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
 from flowers17.config import StudySettings
 from flowers17.stages import Job, Stage
+
+logger = logging.getLogger(f"flowers17.{__name__}")
 
 
 def stage(settings: StudySettings, out_of_fold: Stage) -> Stage:
@@ -21,7 +24,7 @@ def stage(settings: StudySettings, out_of_fold: Stage) -> Stage:
 
 
 def build(job: Job) -> Mapping[str, Any]:
-    """Fit every meta-learner the biased way, on a hold-out, and out of fold."""
+    """Fit every meta-learner the biased way, on a hold-out if there is one, and out of fold."""
     from flowers17.ensemble.predictions import Predictions
     from flowers17.ensemble.stacking import stacked
 
@@ -45,6 +48,8 @@ def build(job: Job) -> Mapping[str, Any]:
         job.seed,
         progress=lambda done, total: job.progress(done, total, "fits"),
     )
+    if result["no_hold_out"]:
+        logger.warning("no hold-out: %s", result["no_hold_out"])
     learners = [
         {**member, **one}
         for member, one in zip(described["members"], result["learners"], strict=True)

@@ -67,7 +67,8 @@ def stratified_folds(
             raise InvalidInput(
                 f"fold {fold + 1} of {n_folds}: expected every class, got no image of class "
                 f"{_called(int(absent[0]), class_names)}, whose near-duplicates stay together; "
-                "lower ensemble.n_folds or add images"
+                "lower ensemble.n_folds, add images, or, if its images only look alike, set "
+                "splits.near_duplicates to identical or none"
             )
     return found
 
@@ -80,20 +81,30 @@ def fold_rows(
     *,
     choosing_fraction: float,
     seed: int,
+    class_names: Sequence[str] | None = None,
 ) -> Fold:
     """Return the rows of one fold, counted from 0.
 
     folds: as `stratified_folds` returns them. choosing_fraction: share of each class of the fold's
     training images that the epoch is chosen on, whole groups of near-duplicates.
+    Raises InvalidInput if a class cannot be in both parts.
     """
     held_out = np.flatnonzero(folds == fold)
     others = np.flatnonzero((folds >= 0) & (folds != fold))
-    cut = clean_split(
-        labels[others],
-        groups[others],
-        validation_fraction=choosing_fraction,
-        seed=derived_seed(seed, "fold", fold + 1, "choosing"),
-    )
+    try:
+        cut = clean_split(
+            labels[others],
+            groups[others],
+            validation_fraction=choosing_fraction,
+            seed=derived_seed(seed, "fold", fold + 1, "choosing"),
+            class_names=class_names,
+        )
+    except InvalidInput as problem:
+        raise InvalidInput(
+            f"fold {fold + 1} of {int(folds.max()) + 1}: expected to cut a part from its training "
+            f"images to choose the epoch on, got: {problem}; or raise ensemble.n_folds, so that a "
+            "fold trains on more"
+        ) from problem
     return Fold(others[cut.train], others[cut.validation], held_out)
 
 

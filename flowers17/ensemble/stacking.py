@@ -10,7 +10,7 @@ from flowers17.ensemble.importances import of_forest
 from flowers17.ensemble.meta_learners import check_name
 from flowers17.ensemble.methods import Method, chosen, methods, weights_of
 from flowers17.ensemble.predictions import Predictions
-from flowers17.ensemble.ways import Stacking, n_correct, stackings
+from flowers17.ensemble.ways import Stacking, n_correct, stackings, ways
 from flowers17.errors import InvalidSettings
 
 
@@ -32,14 +32,15 @@ def stacked(
     meta_learners: names, see `meta_learners.META_LEARNERS`; importances need `random_forest` among
     them, coefficients `logistic_regression`.
     progress: told (steps done, steps in all); a step is one meta-learner fitted one way.
-    Raises InvalidSettings for an unknown or doubled name, InvalidInput if the first fold is too
-    small to be divided again.
+    Where the first fold is too small to be divided again there is no hold-out, and `no_hold_out`
+    says why. Raises InvalidSettings for an unknown or doubled name.
     """
     if len(set(meta_learners)) < len(meta_learners):
         raise InvalidSettings(f"meta-learners: expected each once, got {', '.join(meta_learners)}")
     for name in meta_learners:
         check_name(name)
-    n_steps, n_done = 3 * len(meta_learners) + 1, 0
+    found, no_hold_out = ways(predictions, seed=seed)
+    n_steps, n_done = len(found) * len(meta_learners) + 1, 0
 
     def told() -> None:
         nonlocal n_done
@@ -48,7 +49,7 @@ def stacked(
             progress(n_done, n_steps)
 
     p = predictions
-    stacks = stackings(p, meta_learners, seed=seed, told=told)
+    stacks = stackings(p, found, meta_learners, seed=seed, told=told)
     table = methods(p, stacks)
     models = {one.meta_learner: one.model for one in stacks if one.way == "out-of-fold"}
     forest = models.get("random_forest")
@@ -64,6 +65,7 @@ def stacked(
         "learners": _learners(p),
         "methods": [_method(one) for one in table],
         "stackings": [_stacking(one) for one in stacks],
+        "no_hold_out": no_hold_out,
         "weights": dict(zip(p.members, weights_of(p).tolist(), strict=True)),
         "coefficients": _coefficients(models.get("logistic_regression")),
         "importances": importances,

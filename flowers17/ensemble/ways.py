@@ -6,7 +6,7 @@ of their own training images, which look better than any new image ever will.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold
@@ -52,47 +52,53 @@ class Stacking:
     n_honest: int
 
 
-def ways(predictions: Predictions, *, seed: int) -> tuple[Way, ...]:
-    """Return the three ways; the folds of the hold-out are divided again by a derived seed.
+class Ways(NamedTuple):
+    """The ways there are. no_hold_out: why the hold-out is not among them, empty if it is."""
 
-    Raises InvalidInput if the first fold cannot be divided.
+    found: tuple[Way, ...]
+    no_hold_out: str
+
+
+def ways(predictions: Predictions, *, seed: int) -> Ways:
+    """Return the three ways, or the two others where the first fold cannot be divided.
+
+    The folds of the hold-out are divided again by a derived seed.
     """
     p, train = predictions, predictions.train
+    labels, folds = p.labels[train], p.folds_of_train
+    biased = Way("biased", p.refit[train], labels, folds, p.refit[p.validation])
+    unseen = Way("out-of-fold", p.out_of_fold[train], labels, folds, p.average[p.validation])
     rows = np.flatnonzero(p.folds == 0)
-    labels = p.labels[train]
-    return (
-        Way("biased", p.refit[train], labels, p.folds_of_train, p.refit[p.validation]),
-        Way(
-            "hold-out",
-            p.first_fold[rows],
+    try:
+        parts = sub_folds(
             p.labels[rows],
-            sub_folds(
-                p.labels[rows],
-                p.groups[rows],
-                seed=derived_seed(seed, "hold-out", "folds"),
-                classes=p.classes,
-            ),
-            p.first_fold[p.validation],
-        ),
-        Way("out-of-fold", p.out_of_fold[train], labels, p.folds_of_train, p.average[p.validation]),
-    )
+            p.groups[rows],
+            seed=derived_seed(seed, "hold-out", "folds"),
+            classes=p.classes,
+        )
+    except InvalidInput as problem:
+        return Ways((biased, unseen), str(problem))
+    asked = p.first_fold[p.validation]
+    hold_out = Way("hold-out", p.first_fold[rows], p.labels[rows], parts, asked)
+    return Ways((biased, hold_out, unseen), "")
 
 
 def stackings(
     predictions: Predictions,
+    given: Sequence[Way],
     meta_learners: Sequence[str],
     *,
     seed: int,
     told: Callable[[], None] | None = None,
 ) -> list[Stacking]:
-    """Return every meta-learner fitted in each of the three ways.
+    """Return every meta-learner fitted in each of the given ways.
 
     One seed serves all ways, so that they differ by what they are fitted on alone.
     told: called after each of them.
     """
     truth = predictions.labels[predictions.validation]
     found = []
-    for way in ways(predictions, seed=seed):
+    for way in given:
         for name in meta_learners:
             held_out = cross_validated(name, way.matrix, way.labels, way.folds, seed)
             model = fitted(name, way.matrix, way.labels, seed)
@@ -132,8 +138,8 @@ def sub_folds(
             return found
     smallest = int(np.argmin(n_groups))
     raise InvalidInput(
-        "hold-out: expected to divide the first fold so that every class is in two parts, got "
-        f"{n_groups[smallest]} images of class {classes[smallest]}, near-duplicates counted once; "
+        "expected to divide the first fold so that every class is in two parts, got "
+        f"{n_groups[smallest]} of class {classes[smallest]} there, near-duplicates counted once; "
         "lower ensemble.n_folds or add images"
     )
 

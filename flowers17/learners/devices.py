@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from flowers17.config import ConvolutionsName, DeviceName, Places, PrecisionName
 from flowers17.errors import InvalidSettings
+from flowers17.keras_settings import check_keras_settings
 
 Precision = Literal["float32", "mixed_bfloat16"]
 Convolutions = Literal["winograd", "direct"]
@@ -78,8 +79,10 @@ def prepare(device: Literal["cpu", "gpu"], precision: Precision, seed: int) -> N
     """Set this process up for one training: device, precision, Keras's seeds, determinism.
 
     Call it before any model is built. It changes the whole process, so a training has a process of
-    its own. Raises InvalidSettings if the backend sees no GPU where one is to be used.
+    its own. Raises InvalidSettings if the backend sees no GPU where one is to be used, or if
+    Keras's own file of settings would change numbers.
     """
+    check_keras_settings()
     if device == "cpu":
         os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")

@@ -8,7 +8,7 @@ Keras model of class probabilities.
 
 import importlib
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -121,22 +121,37 @@ def builder_of(
 
 
 def drawn(model: "keras.Model", seed: int) -> "keras.Model":
-    """Draw anew, from the seed alone, what has no seed of its own: kernels, and dropout's states.
+    """Draw anew, from the seed alone, what has no seed of its own: weights, and dropout's states.
 
-    Keras seeds them from Python's process-wide generator, which other threads use as well.
+    Keras seeds them from Python's process-wide generator, which other threads use as well. Layers
+    inside models and other layers count; a weight is known by the name of its initializer, as
+    Keras's own layers have it (`kernel_initializer`).
     """
     draws = random.Random(seed)
-    for layer in model.layers:
-        initializer: Any = getattr(layer, "kernel_initializer", None)
-        config = initializer.get_config() if initializer else {}
-        if config.get("seed", 0) is None:
-            config["seed"] = draws.randint(1, 10**9)
-            initializer = initializer.from_config(config)
-            layer.kernel.assign(initializer(layer.kernel.shape, dtype=layer.kernel.dtype))
+    for layer in model._flatten_layers(include_self=False):  # `layers` has the outermost alone
+        for weight, initializer in _initialized(layer):
+            config = initializer.get_config()
+            if config.get("seed", 0) is None:
+                config["seed"] = draws.randint(1, 10**9)
+                initializer = initializer.from_config(config)
+                weight.assign(initializer(weight.shape, dtype=weight.dtype))
         generator = getattr(layer, "seed_generator", None)
         if generator is not None and generator.get_config()["seed"] is None:
             generator.state.assign([draws.randint(1, 10**9), 0])
     return model
+
+
+def _initialized(layer: Any) -> Iterator[tuple[Any, Any]]:
+    """Yield the weights of a layer whose initializers it keeps, and these."""
+    import keras
+
+    for name, initializer in sorted(vars(layer).items()):
+        stem = name.removesuffix("_initializer")
+        if stem != name and isinstance(initializer, keras.Initializer):
+            # The kernel of DepthwiseConv2D is its only one, and has no other name.
+            names = (stem, f"{stem}_kernel", *(["kernel"] if stem == "depthwise" else []))
+            found = (getattr(layer, one, None) for one in names)
+            yield from ((one, initializer) for one in found if isinstance(one, keras.Variable))
 
 
 def _check(input_shape: Shape, n_classes: int) -> None:

@@ -11,6 +11,7 @@ import keras
 from keras import layers
 
 from flowers17.learners import winograd
+from flowers17.learners.description import layers_of
 from flowers17.learners.devices import compile_quietly, fused_batch_norm
 
 
@@ -21,7 +22,7 @@ def quicken(model: keras.Model, *, convolutions: bool = True) -> None:
     layers. convolutions: whether those that suit are computed by minimal filtering, which takes
     seconds to compile.
     """
-    found = _layers(model)
+    found = layers_of(model)
     filtered = [one for one in found if convolutions and winograd.suits(one)]
     if filtered:
         compile_quietly()
@@ -33,14 +34,7 @@ def quicken(model: keras.Model, *, convolutions: bool = True) -> None:
 
 def quickened(model: keras.Model) -> list[str]:
     """Return the names of the layers that compute the quicker way."""
-    return [one.name for one in _layers(model) if {"convolution_op", "call"} & set(vars(one))]
-
-
-def _layers(model: keras.Model) -> list[Any]:
-    found = []
-    for layer in model.layers:
-        found += _layers(layer) if isinstance(layer, keras.Model) else [layer]
-    return found
+    return [one.name for one in layers_of(model) if {"convolution_op", "call"} & set(vars(one))]
 
 
 def _normalises(layer: Any) -> bool:

@@ -51,8 +51,8 @@ def suits(layer: Any) -> bool:
     """Return whether a layer is a convolution for which it pays.
 
     Those are float32 convolutions of 3 × 3 in steps of one, padded to the size of their input,
-    from and to at least 128 channels, that are to be trained; on PyTorch, which would not compile
-    them, none.
+    each from all of at least 128 channels to as many, that are to be trained; on PyTorch, which
+    would not compile them, none.
     """
     return (
         keras.backend.backend() != "torch"
@@ -60,6 +60,7 @@ def suits(layer: Any) -> bool:
         and layer.trainable  # what is frozen gives what was stored of it, to the byte
         and layer.kernel_size == (TAPS, TAPS)
         and layer.strides == layer.dilation_rate == (1, 1)
+        and layer.groups == 1
         and layer.padding == "same"
         and layer.data_format == "channels_last"
         and layer.compute_dtype == "float32"

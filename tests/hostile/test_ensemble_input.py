@@ -1,5 +1,9 @@
 """Ensembles that are none: one member, missing predictions, folds without a class. Clear errors."""
 
+import json
+import logging
+import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,6 +13,8 @@ from flowers17.ensemble.meta_learners import META_LEARNERS, fitted, probabilitie
 from flowers17.ensemble.predictions import Predictions
 from flowers17.ensemble.stacking import stacked
 from flowers17.errors import InvalidInput, InvalidSettings
+from flowers17.stages import Job
+from tasks.stacking import build
 from tests.unit.ensemble.made_predictions import arrays
 
 MATRICES = ("out_of_fold", "average", "refit", "first_fold")
@@ -83,18 +89,74 @@ def test_no_validation_images(given: dict[str, Any]) -> None:
     _refused(given, "validation: expected images that are in no fold, at least one, got 0")
 
 
-def test_a_first_fold_of_near_duplicates_has_no_parts(given: dict[str, Any]) -> None:
+def _without_hold_out(given: dict[str, Any], label: int) -> None:
+    told: list[tuple[int, int]] = []
+    result, arrays = stacked(
+        Predictions(**given), ["logistic_regression"], 1, lambda *steps: told.append(steps)
+    )
+    assert [one["way"] for one in result["stackings"]] == ["biased", "out-of-fold"]
+    assert {one["method"] for one in result["methods"]} == {
+        "average",
+        "weighted_average",
+        "logistic_regression",
+    }
+    assert len(arrays) == 2 * 3
+    assert told == [(1, 3), (2, 3), (3, 3)]
+    says = rf"expected to divide the first fold .* got 1 of class class {label} there.*n_folds"
+    assert re.match(says, result["no_hold_out"])
+
+
+def test_a_first_fold_of_near_duplicates_costs_the_hold_out_alone(given: dict[str, Any]) -> None:
     first = given["folds"] == 0
     given["groups"][first & (given["labels"] == 2)] = 999
-    with pytest.raises(InvalidInput, match=r"hold-out: .* got 1 images of class class 2"):
-        stacked(Predictions(**given), ["logistic_regression"], 1)
+    _without_hold_out(given, 2)
 
 
-def test_a_first_fold_with_one_image_of_a_class_has_no_parts(given: dict[str, Any]) -> None:
+def test_a_first_fold_with_one_image_of_a_class_costs_the_hold_out_alone(
+    given: dict[str, Any],
+) -> None:
     of_class = np.flatnonzero((given["folds"] == 0) & (given["labels"] == 1))
     given["folds"][of_class[1:]] = 1
-    with pytest.raises(InvalidInput, match=r"hold-out: .* got 1 images of class class 1"):
-        stacked(Predictions(**given), ["logistic_regression"], 1)
+    _without_hold_out(given, 1)
+
+
+def test_the_stage_says_that_there_is_no_hold_out(
+    given: dict[str, Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    given["groups"][given["folds"] == 0] = 999
+    members = [{"name": name} for name in given["members"]]
+    named = dict.fromkeys(("ensemble", "split", "kind", "fingerprint"), "x")
+
+    class OutOfFold:
+        """What the stage before it left."""
+
+        def json(self, name: str) -> dict[str, Any]:
+            return {**named, "members": members, "classes": given["classes"]}
+
+        def array(self, name: str) -> np.ndarray:
+            return np.asarray(given[name.replace("-", "_")])
+
+    found: Any = OutOfFold()
+    places: Any = {"store": None, "folder": tmp_path, "unfinished": tmp_path}
+    job = Job({"meta_learners": ["logistic_regression"]}, 1, {"out_of_fold": found}, {}, **places)
+    with caplog.at_level(logging.WARNING):
+        assert build(job)["method"]
+    [said] = caplog.messages
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert said == f"no hold-out: {result['no_hold_out']}"
+
+
+def test_classes_as_small_as_five_folds_bear_lose_nothing_but_the_hold_out() -> None:
+    """Of seven images two validate, and each fold has one."""
+    given = arrays(n_each=7)
+    given["folds"] = np.tile([-1, -1, 0, 1, 2, 3, 4], 3)
+    given["validation"] = np.flatnonzero(given["folds"] < 0)
+    random = np.random.default_rng(1)
+    for name in MATRICES:
+        given[name] = random.dirichlet(np.ones(3), (21, 3)).reshape(21, 9).astype(np.float32)
+    result = stacked(Predictions(**given), ["logistic_regression", "gradient_boosting"], 1).result
+    assert len(result["stackings"]) == 2 * 2
+    assert "expected to divide the first fold" in result["no_hold_out"]
 
 
 @pytest.mark.parametrize("name", META_LEARNERS)

@@ -1,5 +1,6 @@
 """Keys change with what decides a result and with nothing else; a stage is built once."""
 
+import ast
 import hashlib
 import importlib
 import json
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 
 import flowers17
-from flowers17 import stages
+from flowers17 import config, stages
 from flowers17.artifacts import Reference, Store, sha256_of
 from flowers17.errors import ArtifactDamaged, InvalidInput, StageFailed
 from flowers17.stages import Job, Stage, ensure, existing, in_order, key_material, stage_key
@@ -218,6 +219,36 @@ def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Modules
     made.write("zz_helper.py", HELPER)
     yield made
     forget_code()
+
+
+def _computing(source: str) -> list[str]:
+    """Return the methods of a module's classes that do more than check, or name, what is set."""
+    classes = [one for one in ast.walk(ast.parse(source)) if isinstance(one, ast.ClassDef)]
+    found = []
+    for model in classes:
+        for one in model.body:
+            if isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef):
+                marks = {ast.unparse(mark).partition("(")[0] for mark in one.decorator_list}
+                returns = ast.unparse(one.returns) if one.returns else ""
+                names = "property" in marks and (returns == "str" or returns.endswith("Settings"))
+                if not names and not marks & {"field_validator", "model_validator"}:
+                    found.append(f"{model.name}.{one.name}")
+    return found
+
+
+def test_settings_compute_nothing_since_no_key_holds_their_code() -> None:
+    assert "flowers17.config" in stages.INFRASTRUCTURE
+    modules = list(Path(config.__file__).parent.glob("*.py"))
+    assert len(modules) > 5
+    assert [name for path in modules for name in _computing(path.read_text())] == []
+
+
+@pytest.mark.parametrize(
+    "method",
+    ["def half(self, n: int) -> float: ...", "@property\n def half(self) -> float: ..."],
+)
+def test_settings_that_compute_are_noticed(method: str) -> None:
+    assert _computing(f"class Settings:\n {method}") == ["Settings.half"]
 
 
 class TestCodeDigests:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from flowers17.reporting.collect import ReportInputs
 from flowers17.reporting.ensembles.cells import (
     capital,
+    combined,
     count_cell,
     ensemble_title,
     group_title,
@@ -64,7 +65,10 @@ class MeanFlattery:
 
 
 def mean_flatteries(made: Sequence[Ensemble]) -> list[MeanFlattery]:
-    """Return how much each way flatters itself over repeated splits of one ensemble."""
+    """Return how much each way flatters itself over repeated splits of one ensemble.
+
+    A way that is not there on every split has no mean.
+    """
     found = []
     sizes = {
         "n_train": min(one.n_train for one in made),
@@ -77,6 +81,8 @@ def mean_flatteries(made: Sequence[Ensemble]) -> list[MeanFlattery]:
             for way in one.stackings
             if (way.way, way.meta_learner) == (first.way, first.meta_learner)
         ]
+        if len(same) < len(made):
+            continue
         apparent = mean_spread([way.apparent / way.n_apparent for way in same], **sizes)
         honest = mean_spread([way.honest / way.n_honest for way in same], **sizes)
         gap = mean_difference([way.gap for way in same], **sizes)
@@ -100,13 +106,24 @@ def leak_tables(inputs: ReportInputs) -> list[Table]:
             here += [_row(inputs, one, way) for way in one.stackings]
     title = "How much the wrong way flatters itself"
     lead = " ".join(finding(inputs, name) for name in names_of(inputs)).strip()
+    notes = tuple(_absences(inputs))
     return [
-        _table("5-leak", title, rows, lead),
-        _table("5-leak-splits", f"{title}: split by split", by_split, ""),
+        _table("5-leak", title, rows, lead, notes),
+        _table("5-leak-splits", f"{title}: split by split", by_split, "", notes),
     ]
 
 
-def _table(number: str, title: str, rows: Sequence[Row], lead: str) -> Table:
+def _absences(inputs: ReportInputs) -> Iterator[str]:
+    """Yield a sentence for each reason why there is no hold-out, with where it holds."""
+    reasons = dict.fromkeys(one.no_hold_out for one in combined(inputs) if one.no_hold_out)
+    for reason in reasons:
+        where = [group_title(inputs, one) for one in combined(inputs) if one.no_hold_out == reason]
+        yield f"{'; '.join(where)}: no row for one held-out fold, nor a mean of it: {reason}."
+
+
+def _table(
+    number: str, title: str, rows: Sequence[Row], lead: str, notes: tuple[str, ...]
+) -> Table:
     return Table(
         number,
         title,
@@ -126,6 +143,7 @@ def _table(number: str, title: str, rows: Sequence[Row], lead: str) -> Table:
             "The study fits on predictions of images that the base learners were trained on.",
             "The gap’s interval is Newcombe’s hybrid score interval (1998), the two accuracies "
             "being measured on different images; over several splits, Nadeau and Bengio’s (2003).",
+            *notes,
         ),
     )
 

@@ -207,6 +207,11 @@ class Ensemble:
         return [WayOfStacking(**one) for one in self.result.get("stackings", [])]
 
     @property
+    def no_hold_out(self) -> str:
+        """Why no meta-learner was fitted on a hold-out; empty if one was."""
+        return str(self.result.get("no_hold_out", ""))
+
+    @property
     def chosen(self) -> tuple[str, By]:
         """The method chosen on the training images alone, and which predictions it is given."""
         return self.result["chosen"]["method"], self.result["chosen"]["by"]

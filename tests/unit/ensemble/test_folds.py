@@ -85,6 +85,27 @@ def test_fewer_images_than_folds_is_refused_by_the_class_s_name() -> None:
 def test_a_class_of_one_group_leaves_folds_without_it() -> None:
     with pytest.raises(InvalidInput, match="expected every class, got no image of class number 1"):
         _folds(groups=np.where(LABELS == 1, 1000, group_of))
+    with pytest.raises(InvalidInput, match=r"set splits\.near_duplicates to identical or none"):
+        _folds(groups=np.where(LABELS == 1, 1000, group_of))
+
+
+def test_a_fold_that_cannot_choose_is_named_with_the_class_and_the_setting() -> None:
+    folds = np.array([0, 1, 0, 1, 0, 1])
+    labels = np.array([0, 0, 0, 0, 1, 1])
+    says = (
+        "fold 1 of 2: expected to cut a part .* got: class daisy: expected at least 2 images .*, "
+        "got 1; .* raise ensemble.n_folds"
+    )
+    with pytest.raises(InvalidInput, match=says):
+        fold_rows(
+            labels,
+            np.arange(6),
+            folds,
+            0,
+            choosing_fraction=0.2,
+            seed=1,
+            class_names=["tulip", "daisy"],
+        )
 
 
 @pytest.mark.parametrize("n_folds", [0, 1])

@@ -15,7 +15,7 @@ from flowers17.ensemble.meta_learners import META_LEARNERS
 from flowers17.ensemble.predictions import Predictions
 from flowers17.ensemble.stacking import Stacked, stacked
 from flowers17.ensemble.ways import stackings, sub_folds, ways
-from flowers17.errors import InvalidSettings
+from flowers17.errors import InvalidInput, InvalidSettings
 from tests.unit.ensemble.made_predictions import arrays, made
 
 SEED = 23
@@ -38,8 +38,9 @@ def _right(proba: np.ndarray, labels: np.ndarray) -> int:
 
 def test_a_way_s_numbers_are_those_of_scikit_learn(case: Predictions) -> None:
     truth = case.labels[case.validation]
-    by_way = {way.name: way for way in ways(case, seed=SEED)}
-    for one in stackings(case, ["logistic_regression"], seed=SEED):
+    given = ways(case, seed=SEED).found
+    by_way = {way.name: way for way in given}
+    for one in stackings(case, given, ["logistic_regression"], seed=SEED):
         way = by_way[one.way]
         plain = META_LEARNERS["logistic_regression"](SEED)
         held_out = cross_val_predict(
@@ -52,7 +53,7 @@ def test_a_way_s_numbers_are_those_of_scikit_learn(case: Predictions) -> None:
 
 
 def test_each_way_is_fitted_on_its_own_predictions(case: Predictions) -> None:
-    biased, hold_out, out_of_fold = ways(case, seed=SEED)
+    biased, hold_out, out_of_fold = ways(case, seed=SEED).found
     first = np.flatnonzero(case.folds == 0)
     for way, matrix, rows, asked in (
         (biased, case.refit, case.train, case.refit),
@@ -85,6 +86,11 @@ class TestSubFolds:
         for fold in set(found.tolist()):
             assert set(labels[found != fold].tolist()) == {0, 1, 2}
 
+    def test_are_none_where_a_class_would_be_in_one_of_them_alone(self) -> None:
+        labels, groups = np.array([0, 0, 0, 1, 1, 1]), np.array([0, 1, 2, 3, 3, 3])
+        with pytest.raises(InvalidInput, match=r"got 1 of class b there, .*; lower ensemble.n_fol"):
+            sub_folds(labels, groups, seed=1, classes=("a", "b"))
+
 
 def test_the_result_is_json_with_every_method_and_way(found: Stacked, case: Predictions) -> None:
     result = json.loads(json.dumps(found.result, allow_nan=False))
@@ -96,6 +102,7 @@ def test_the_result_is_json_with_every_method_and_way(found: Stacked, case: Pred
     assert [(one["way"], one["meta_learner"]) for one in result["stackings"]] == [
         (way, name) for way in ("biased", "hold-out", "out-of-fold") for name in NAMES
     ]
+    assert result["no_hold_out"] == ""
     assert set(found.arrays) == {f"{n}-{by}-proba" for n in methods for by in ("average", "refit")}
     assert (result["n_train"], result["n_validation"], result["n_folds"]) == (45, 15, 3)
     assert np.shape(result["coefficients"]) == (3, 9)

@@ -58,3 +58,32 @@ def test_a_strided_convolution_counts_its_own_places() -> None:
     x = keras.layers.Conv2D(5, 3, strides=2, padding="same", use_bias=False)(inputs)
     model = keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(x))
     assert n_operations(model) == 2 * (4 * 4) * (3 * 3 * 3 * 5)
+
+
+def test_operations_of_a_model_inside_are_counted_layer_by_layer() -> None:
+    inner = keras.Sequential([keras.layers.Conv2D(4, 3), keras.layers.Conv2D(5, 1, strides=2)])
+    inputs = keras.Input((8, 8, 3))
+    outer = keras.Sequential([inner, keras.layers.GlobalAveragePooling2D()])
+    model = keras.Model(inputs, keras.layers.Dense(2)(outer(inputs)))
+    convolutions = 6 * 6 * (3 * 3 * 3 * 4) + 3 * 3 * (4 * 5)
+    assert n_operations(model) == 2 * (convolutions + 5 * 2) == 8_156
+
+
+def test_operations_of_separated_convolutions_are_of_both_their_kernels() -> None:
+    inputs = keras.Input((8, 8, 3))
+    x = keras.layers.SeparableConv2D(5, 3, strides=2, padding="same", depth_multiplier=2)(inputs)
+    x = keras.layers.DepthwiseConv2D(3)(x)
+    model = keras.Model(inputs, keras.layers.Flatten()(x))
+    separable = 4 * 4 * (3 * 3 * 6 + 6 * 5)
+    assert n_operations(model) == 2 * (separable + 2 * 2 * (3 * 3 * 5))
+
+
+def test_what_keras_does_not_know_the_size_of_is_not_counted() -> None:
+    any_size = keras.Input((None, None, 3))
+    inner = keras.Model(any_size, keras.layers.Conv2D(4, 3)(any_size))
+    inputs = keras.Input((8, 3))
+    x = keras.layers.TimeDistributed(keras.layers.Dense(2))(inputs)
+    x = keras.layers.Reshape((4, 4, 1))(x)
+    x = inner(keras.layers.Concatenate()([x, x, x]))
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    assert n_operations(keras.Model(inputs, keras.layers.Dense(2)(x))) == 2 * 4 * 2

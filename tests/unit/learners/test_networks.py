@@ -1,5 +1,6 @@
 """The learners: the study's parameter totals, any size and class count, learners of one's own."""
 
+import hashlib
 import random
 import threading
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 from flowers17.config import LearnerDefinition
 from flowers17.errors import InvalidInput, InvalidSettings
 from flowers17.learners import build
-from flowers17.learners.networks import OURS, STUDY, smallest_size
+from flowers17.learners.networks import OURS, STUDY, drawn, smallest_size
 from tests.support import tiny_training
 
 # REFERENCE.md, Part A.1
@@ -152,6 +153,77 @@ def test_nothing_but_the_seed_decides_the_weights() -> None:
         ended.set()
         other.join()
     assert undisturbed == disturbed
+
+
+# Of the signs of all weights, which rounding does not change, drawn by TensorFlow from seed 7.
+DRAWN = {
+    "baseline": "9f658be58e3e68ca",
+    "mk-1": "ffb5a56e78905124",
+    "mk-2": "13c133604e3801ce",
+    "mk-3": "ad87a321c67a2fd9",
+    "mk-4": "13c133604e3801ce",
+    "mk-5": "69a3d19cf7f84ab8",
+    "mk-6": "b622db4102abffc8",
+    "residual": "2e15c40f065c6df8",
+    "sequential": "6912db73d1a41782",
+    "aggregated": "17a317c89d9d47a5",
+    tiny_training.STATEFUL: "515b1b03e336ff6c",
+}
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="others draw other weights")
+@pytest.mark.parametrize("name", DRAWN)
+def test_draws_the_weights_that_it_always_drew(name: str) -> None:
+    size = 16 if ":" in name else smallest_size({**STUDY, **OURS}[name])
+    digest = hashlib.sha256()
+    for one in build(name, (size, size, 3), 3, seed=7).variables:
+        array = keras.ops.convert_to_numpy(one)
+        is_state = array.dtype.kind != "f"  # of dropout
+        digest.update((array if is_state else np.packbits(np.signbit(array))).tobytes())
+    assert digest.hexdigest()[:16] == DRAWN[name]
+
+
+class Mixed(keras.layers.Layer):
+    """A layer of one's own that holds others."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mix = keras.layers.Dense(4, bias_initializer="random_normal")
+        self.drop = keras.layers.Dropout(0.5)
+
+    def call(self, inputs: Any) -> Any:
+        """Return the inputs, mixed."""
+        return self.drop(self.mix(inputs))
+
+
+def nested(input_shape: Any, n_classes: int) -> keras.Model:
+    """Return a network of models and layers inside one another."""
+    layers = keras.layers
+    block = keras.Sequential([layers.Conv2D(4, 3), layers.Dropout(0.3)])
+    inputs = layers.Input(input_shape)
+    x = keras.Sequential([block, layers.SeparableConv2D(5, 3)])(inputs)
+    x = layers.DepthwiseConv2D(3)(Mixed()(x))
+    x = layers.TimeDistributed(layers.Dense(6))(x)
+    x = layers.Bidirectional(layers.GRU(3))(layers.Reshape((-1, 6))(x))
+    return keras.Model(inputs, layers.Dense(n_classes, activation="softmax")(x))
+
+
+def test_the_seed_decides_all_weights_of_models_and_layers_inside_a_learner() -> None:
+    name = f"{__name__}:nested"
+    first, again, other = (build(name, (16, 16, 3), 3, seed=seed) for seed in (7, 7, 8))
+    for one, same, differing in zip(first.variables, again.variables, other.variables, strict=True):
+        value = keras.ops.convert_to_numpy(one)
+        assert np.array_equal(value, keras.ops.convert_to_numpy(same)), one.path
+        if value.any():  # biases begin at zero
+            assert not np.array_equal(value, keras.ops.convert_to_numpy(differing)), one.path
+
+
+def test_a_seed_of_a_learner_s_own_is_kept() -> None:
+    layer = keras.layers.Dense(3, kernel_initializer=keras.initializers.HeNormal(seed=5))
+    inputs = keras.Input((4,))
+    model = keras.Model(inputs, keras.Sequential([layer])(inputs))
+    before = tiny_training.weight_bytes(model)
+    assert tiny_training.weight_bytes(drawn(model, 1)) == before
 
 
 TINY = LearnerDefinition(name="tiny", blocks=((4, 5), (6,)), dense=7, activation="tanh")

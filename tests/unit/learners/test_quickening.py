@@ -70,7 +70,7 @@ class TestConvolutions:
             ({"kernel_size": 5}, MANY),
             ({"strides": 2}, MANY),
             ({"dilation_rate": 2}, MANY),
-            ({"groups": 2}, MANY),
+            ({"groups": 2, "filters": 2 * MANY}, 2 * MANY),
             ({"padding": "valid"}, MANY),
             ({"filters": MANY - 1}, MANY),
             ({}, MANY - 1),

@@ -178,6 +178,7 @@ def _stacked(
             for way, (fitted, apparent, honest) in WAYS.items()
             for name in ("random_forest", "logistic_regression", "gradient_boosting")
         ],
+        "no_hold_out": "",
         "weights": share,
         "coefficients": [
             [1.0 * (column % c == row) + column / 100 for column in range(len(members) * c)]

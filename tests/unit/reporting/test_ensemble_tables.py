@@ -214,6 +214,30 @@ def test_leak_table_gives_means_where_there_are_several_splits(study: ReportInpu
     assert len(by_split.rows) == 2 * 9
 
 
+@pytest.mark.parametrize("n_without", [1, 2])
+def test_leak_table_does_without_a_hold_out_and_says_why(tmp_path: Path, n_without: int) -> None:
+    inputs = combined_study(tmp_path)
+    for name in ("own, repeat-01", "own, repeat-02")[:n_without]:
+        artifact = inputs.artifacts[f"stacking of {name} split"]
+        result = artifact.json("result")
+        kept = [one for one in result["stackings"] if one["way"] != "hold-out"]
+        result |= {"stackings": kept, "no_hold_out": "got 1 of class iris; lower ensemble.n_folds"}
+        artifact.file("result.json").write_text(canonical_json(result))
+    table, by_split = leak_tables(inputs)
+    assert len(table.rows) == 9 + 6
+    assert len(by_split.rows) == 2 * 9 - n_without * 3
+    ways = {row.cells[0].value for row in table.rows if "mean over" in row.group}
+    assert ways == {"biased", "out-of-fold"}
+    where = ["Ensemble own, split repeat-01", "Ensemble own, split repeat-02"][:n_without]
+    said = (
+        f"{'; '.join(where)}: no row for one held-out fold, nor a mean of it: "
+        "got 1 of class iris; lower ensemble.n_folds."
+    )
+    for one in (table, by_split):
+        assert one.notes[-1] == said
+    assert "out-of-fold predictions" in finding(inputs, "own")
+
+
 def test_finding_says_in_points_how_much_the_wrong_way_flatters_itself(
     study: ReportInputs,
 ) -> None:
