@@ -9,6 +9,7 @@ from flowers17.config import MemberSettings, Places, StudySettings
 from flowers17.request import StudyRequest
 from flowers17.stages import Stage
 from flows import ensemble
+from flows.part import run_part
 from tasks import (
     adversarial_training,
     attack,
@@ -22,7 +23,7 @@ from tasks import (
     transfer,
 )
 from tasks.attack import SWEPT, WHITE_BOX, Target
-from tasks.engine import Results, at_work, run_stages, sharing
+from tasks.engine import Results
 from tasks.poisoning import Poisoning
 from tasks.training import Training
 
@@ -144,9 +145,7 @@ def stages(settings: StudySettings, places: Places) -> list[Stage]:
 @flow(name="attacks")
 def attacks(request: StudyRequest = StudyRequest()) -> Results:
     """Attack the models, show what fools one to the others, and check the attacks themselves."""
-    chosen = parts if sharing() else stages
-    with at_work(request.places):
-        return run_stages(chosen(request.settings, request.places), request.places)
+    return run_part(request, parts, stages)
 
 
 def _data(settings: StudySettings) -> tuple[Stage, Stage]:

@@ -5,8 +5,9 @@ from prefect import flow
 from flowers17.config import Places, StudySettings
 from flowers17.request import StudyRequest
 from flowers17.stages import Stage
+from flows.part import run_part
 from tasks import datasheet, duplicates, images, report, splits
-from tasks.engine import Results, at_work, run_stages, sharing
+from tasks.engine import Results
 
 
 def parts(settings: StudySettings, places: Places) -> list[Stage]:
@@ -25,6 +26,4 @@ def stages(settings: StudySettings, places: Places) -> list[Stage]:
 @flow(name="dataset")
 def dataset(request: StudyRequest = StudyRequest()) -> Results:
     """Prepare the images: decode, find near-duplicates, split, describe."""
-    chosen = parts if sharing() else stages
-    with at_work(request.places):
-        return run_stages(chosen(request.settings, request.places), request.places)
+    return run_part(request, parts, stages)

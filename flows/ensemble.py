@@ -11,6 +11,7 @@ from flowers17.config import (
 )
 from flowers17.request import StudyRequest
 from flowers17.stages import Stage
+from flows.part import run_part
 from tasks import (
     duplicates,
     finetuning,
@@ -26,7 +27,7 @@ from tasks import (
     training,
 )
 from tasks import features as feature_maps
-from tasks.engine import Results, at_work, run_stages, sharing
+from tasks.engine import Results
 from tasks.finetuning import FineTuning
 from tasks.out_of_fold import Member
 
@@ -107,6 +108,4 @@ def stages(settings: StudySettings, places: Places) -> list[Stage]:
 @flow(name="ensemble")
 def ensemble(request: StudyRequest = StudyRequest()) -> Results:
     """Predict images with models that did not see them, then average and stack."""
-    chosen = parts if sharing() else stages
-    with at_work(request.places):
-        return run_stages(chosen(request.settings, request.places), request.places)
+    return run_part(request, parts, stages)

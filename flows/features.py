@@ -5,9 +5,10 @@ from prefect import flow
 from flowers17.config import CombinationSettings, FeatureMapSettings, Places, StudySettings
 from flowers17.request import StudyRequest
 from flowers17.stages import Stage
+from flows.part import run_part
 from tasks import classifier, duplicates, images, report, rows, splits
 from tasks import features as feature_maps
-from tasks.engine import Results, at_work, run_stages, sharing
+from tasks.engine import Results
 
 
 def parts(settings: StudySettings, places: Places) -> list[Stage]:
@@ -39,6 +40,4 @@ def stages(settings: StudySettings, places: Places) -> list[Stage]:
 @flow(name="features")
 def features(request: StudyRequest = StudyRequest()) -> Results:
     """Extract features with pre-trained networks and evaluate classifiers on them."""
-    chosen = parts if sharing() else stages
-    with at_work(request.places):
-        return run_stages(chosen(request.settings, request.places), request.places)
+    return run_part(request, parts, stages)

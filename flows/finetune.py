@@ -7,8 +7,9 @@ from prefect import flow
 from flowers17.config import FineTunedSettings, Places, StudySettings
 from flowers17.request import StudyRequest
 from flowers17.stages import Stage
+from flows.part import run_part
 from tasks import duplicates, finetuning, images, report, split, splits
-from tasks.engine import Results, at_work, run_stages, sharing
+from tasks.engine import Results
 from tasks.finetuning import FineTuning
 
 
@@ -45,6 +46,4 @@ def stages(settings: StudySettings, places: Places) -> list[Stage]:
 @flow(name="finetune")
 def finetune(request: StudyRequest = StudyRequest()) -> Results:
     """Train heads on pre-trained networks, then unfreeze the networks' last blocks."""
-    chosen = parts if sharing() else stages
-    with at_work(request.places):
-        return run_stages(chosen(request.settings, request.places), request.places)
+    return run_part(request, parts, stages)

@@ -7,8 +7,9 @@ from prefect import flow
 from flowers17.config import AugmentationName, Places, StudySettings
 from flowers17.request import StudyRequest
 from flowers17.stages import Stage
+from flows.part import run_part
 from tasks import augmentations, duplicates, images, report, split, splits, training
-from tasks.engine import Results, at_work, run_stages, sharing
+from tasks.engine import Results
 from tasks.training import Training
 
 
@@ -50,6 +51,4 @@ def stages(settings: StudySettings, places: Places) -> list[Stage]:
 @flow(name="learners")
 def learners(request: StudyRequest = StudyRequest()) -> Results:
     """Train the study's CNNs, and our own, each from its last checkpoint."""
-    chosen = parts if sharing() else stages
-    with at_work(request.places):
-        return run_stages(chosen(request.settings, request.places), request.places)
+    return run_part(request, parts, stages)

@@ -34,8 +34,9 @@ def report(request: StudyRequest = StudyRequest()) -> Results:
             results = run_stages(stages(request.settings, request.places), request.places)
         except StagesFailed as problem:
             page = _exported(store, problem.results)
-            told = f"{problem}\nThe report on what there is: {page}" if page else str(problem)
-            raise StagesFailed(told, problem.results) from problem
+            if page is None:
+                raise
+            raise problem.naming(page) from problem
         _exported(store, results)
     return results
 

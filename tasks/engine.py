@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, Protocol
 
@@ -56,6 +57,10 @@ class StagesFailed(StageFailed):
     def __init__(self, message: str, results: Results) -> None:
         super().__init__(message)
         self.results = results
+
+    def naming(self, page: Path) -> "StagesFailed":
+        """Return the same, which says in the end where the report on what there is lies."""
+        return StagesFailed(f"{self}\nThe report on what there is: {page}", self.results)
 
 
 class Build(Protocol):

@@ -5,11 +5,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prefect import flow
 
-from flowers17.artifacts import Store
+from flowers17.artifacts import Reference, Store
+from flowers17.config import Places, StudySettings
 from flowers17.request import StudyRequest
 from flowers17.stages import Stage
 from flows import report as flow_module
+from flows.part import run_part
+from tasks import images, report
 from tasks.engine import StagesFailed
 from tasks.liveness import living
 from tests.support.toy import number
@@ -62,3 +66,27 @@ def test_its_run_counts_as_alive_from_its_beginning_to_its_end(
     flow_module.report(StudyRequest(store=tmp_path))
     assert seen == [1, 1]
     assert living(Store(tmp_path)) == []
+
+
+class TestPart:
+    def parts(self, settings: StudySettings, places: Places) -> list[Stage]:
+        return [
+            images.stage(settings, settings.dataset.image_size),
+            number("broken", 1, config={"problem": "invalid"}),
+        ]
+
+    def stages(self, settings: StudySettings, places: Places) -> list[Stage]:
+        return [report.stage(settings, self.parts(settings, places), label="report on a part")]
+
+    def test_that_fails_names_its_page(self, tmp_path: Path) -> None:
+        request = StudyRequest(
+            store=tmp_path,
+            set={"dataset": {"n_classes": 2, "images_per_class": 2, "image_size": 16}},
+        )
+        with pytest.raises(StagesFailed, match="got a stone\nThe report on what there ") as caught:
+            flow(run_part, validate_parameters=False)(request, self.parts, self.stages)
+        page = Path(str(caught.value).rsplit("what there is: ", 1)[-1])
+        made = caught.value.results["report on a part"]
+        assert isinstance(made, Reference)
+        assert page == Store(tmp_path).open(made).file("index.html")
+        assert page.is_file()

@@ -1,0 +1,30 @@
+"""How a part of the study runs: by itself with a report of its own, or within the whole study."""
+
+from collections.abc import Callable, Sequence
+
+from flowers17.artifacts import Reference
+from flowers17.config import Places, StudySettings
+from flowers17.request import StudyRequest
+from flowers17.shared.store import open_store
+from flowers17.stages import Stage
+from tasks.engine import Results, StagesFailed, at_work, run_stages, sharing
+
+StagesOf = Callable[[StudySettings, Places], Sequence[Stage]]
+
+
+def run_part(request: StudyRequest, parts: StagesOf, stages: StagesOf) -> Results:
+    """Run a part's stages; call it from the part's flow.
+
+    parts: what the whole study takes of it. stages: what it runs by itself, its report among them.
+    StagesFailed names the page that was written on what there is, if one was.
+    """
+    chosen = parts if sharing() else stages
+    with at_work(request.places):
+        try:
+            return run_stages(chosen(request.settings, request.places), request.places)
+        except StagesFailed as problem:
+            store = open_store(request.store)
+            for result in problem.results.values():
+                if isinstance(result, Reference) and result.stage == "study":
+                    raise problem.naming(store.open(result).file("index.html")) from problem
+            raise
