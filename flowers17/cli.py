@@ -342,8 +342,8 @@ def predict(
     """Tell the class of images by an ensemble, network or classifier of a store."""
     if as_json and as_csv:
         raise typer.BadParameter("expected one of --json and --csv, got both")
-    if list_models and (images or as_csv):
-        raise typer.BadParameter("expected --list without images or --csv, got both")
+    if list_models and (images or model or as_csv):
+        raise typer.BadParameter("expected --list without images, --model or --csv, got both")
     if not images and not list_models:
         raise typer.BadParameter("expected images: files, folders, or - for standard input")
     place = existing_store(store)

@@ -1,6 +1,7 @@
 """What all tests share: an environment without Prefect settings of its own, and one server."""
 
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -20,6 +21,8 @@ def pytest_configure() -> None:
     os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
     os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "CRITICAL"
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    # A shell's background job ignores Ctrl-C and hands that on; what tests start must not.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     # Prefect's set-up of logging has Keras's handler close its stream unless it is the process's
     # own, and here it would be the one that pytest captures.
     absl_logging.get_absl_handler().python_handler.stream = sys.__stderr__

@@ -176,7 +176,7 @@ def _write_onnx(made: "keras.Model", described: Mapping[str, Any], path: Path) -
     if keras.backend.backend() != "tensorflow":
         raise InvalidInput(
             f"expected Keras's backend tensorflow to write ONNX, got {keras.backend.backend()}; "
-            "unset KERAS_BACKEND, or write a .keras file"
+            "set KERAS_BACKEND=tensorflow, or write a .keras file"
         )
     logging.getLogger("tf2onnx").setLevel(logging.WARNING)
     made = _in_float32(made)

@@ -116,8 +116,9 @@ class TestWords:
         [
             ([], "expected images: files, folders, or - for standard input"),
             (["x.png", "--json", "--csv"], "expected one of --json and --csv, got both"),
-            (["--list", "--csv"], "expected --list without images or --csv, got both"),
-            (["x.png", "--list"], "expected --list without images or --csv, got both"),
+            (["--list", "--csv"], "expected --list without images, --model or --csv, got both"),
+            (["x.png", "--list"], "expected --list without images, --model or --csv, got both"),
+            (["--list", "--model", "x"], "without images, --model or --csv, got both"),
             (["x.png", "--by", "vote"], "'vote' is not one of 'refit', 'average'"),
             (["x.png", "--device", "tpu"], "'auto', 'cpu' or 'gpu', got 'tpu'"),
             (["x.png", "--model", "mk-9"], "model 'mk-9': expected a name in the store"),
