@@ -2,16 +2,17 @@
 
 Each measurement trains on the same images at 128 pixels in batches of 32 in a fresh process, after
 a warm-up; the sides take turns. Images a second of the wall clock and of processor time, medians.
+Ours and Keras's in float32, and in bfloat16 where the processor computes in it.
 
   engine:   flowers17.learners.training, everything that an epoch does but its validation pass and
             its checkpoint (timed apart), without augmentation and with #3
   bare:     Keras `train_on_batch` on one batch, again and again: what the engine adds to
-  fit:      plain Keras `fit` in float32
+  fit:      plain Keras `fit`
   pytorch:  the same network in PyTorch, channels last, in float32 and in bfloat16
             (`--torch-python`: an interpreter that has torch)
 
-`matrix product` is what the processor reaches in a float32 matrix product (NumPy), against which
-the engine's rate counts three forward passes a training step.
+`matrix product` is what the processor reaches in a product of two matrices of 4096 × 4096 in the
+same precision, against which the engine's rate counts three forward passes a training step.
 """
 
 import json
@@ -23,6 +24,8 @@ from typing import Any
 
 import numpy as np
 from measuring import SEED, Timer, arguments, load, measured, median, print_machine
+
+from flowers17.learners.devices import Precision, computes_in_bfloat16
 
 BATCH, N_TRAIN, N_CLASSES = 32, 320, 17
 
@@ -68,12 +71,12 @@ def _timed(timer: Timer, name: str, work: Any) -> None:
     timer.seconds[f"{name}, processor"] = time.process_time() - cpu
 
 
-def keras_sides(timer: Timer, folder: Path) -> dict[str, Any]:
+def keras_sides(timer: Timer, folder: Path, precision: Precision) -> dict[str, Any]:
     """Time engine, bare steps and `fit` in one process each after its warm-up."""
     data = np.load(folder / "data.npz")
     from flowers17.learners.devices import prepare
 
-    prepare("cpu", "float32", SEED)
+    prepare("cpu", precision, SEED)
     import keras
 
     from flowers17.config import RecipeSettings
@@ -110,9 +113,15 @@ def keras_sides(timer: Timer, folder: Path) -> dict[str, Any]:
     scaled, plain = images[:N_TRAIN].astype(np.float32) / 255, labels[:N_TRAIN]
     model.fit(scaled, plain, batch_size=BATCH, verbose=0)
     _timed(timer, "fit", lambda: model.fit(scaled, plain, batch_size=BATCH, verbose=0))
-    left, right = (np.random.default_rng(0).random((4096, 4096), np.float32) for _ in range(2))
-    left @ right
-    _timed(timer, "matrix product", lambda: left @ right)
+    numbers = np.random.default_rng(0).random((2, 4096, 4096), np.float32)
+    dtype = "float32" if precision == "float32" else "bfloat16"
+    left, right = (keras.ops.convert_to_tensor(one, dtype) for one in numbers)
+
+    def product() -> None:
+        float(keras.ops.matmul(left, right)[0, 0])  # waits for it
+
+    product()
+    _timed(timer, "matrix product", product)
     return {"operations": n_operations(build("mk-2"))}
 
 
@@ -122,6 +131,9 @@ def main() -> None:
     parser.add_argument("--torch-python", help="an interpreter that has torch")
     options = parser.parse_args()
     print_machine()
+    precisions: list[Precision] = ["float32"]
+    if computes_in_bfloat16():
+        precisions.append("mixed_bfloat16")
     found: dict[str, list[float]] = {}
     operations = 0
     with tempfile.TemporaryDirectory() as place:
@@ -132,30 +144,36 @@ def main() -> None:
         small = Path(place) / "torch.npz"
         np.savez(small, images=images[:N_TRAIN], labels=labels[:N_TRAIN])
         for _ in range(options.repeats):
-            made = measured(keras_sides, Path(place))
-            operations = made.value["operations"]
-            for name, seconds in made.seconds.items():
-                found.setdefault(name, []).append(seconds)
+            for precision in precisions:
+                made = measured(keras_sides, Path(place), precision)
+                operations = made.value["operations"]
+                for name, seconds in made.seconds.items():
+                    found.setdefault(f"{precision}: {name}", []).append(seconds)
             for dtype in ("float32", "bfloat16") if options.torch_python else ():
                 command = [options.torch_python, "-c", TORCH, str(small), dtype]
                 wall, cpu = json.loads(subprocess.check_output(command))
-                found.setdefault(f"pytorch {dtype}", []).append(wall)
-                found.setdefault(f"pytorch {dtype}, processor", []).append(cpu)
+                found.setdefault(f"pytorch: {dtype}", []).append(wall)
+                found.setdefault(f"pytorch: {dtype}, processor", []).append(cpu)
     medians = {name: median(values) for name, values in found.items()}
-    print(f"{'':24} images/s   images/s of a core")
+    print(f"{'':28} images/s   images/s of a core")
     for name, seconds in medians.items():
-        if name in ("checkpoint", "matrix product") or name.endswith("processor"):
+        if name.endswith(("checkpoint", "matrix product", "processor")):
             continue
         cores = medians[f"{name}, processor"]
-        print(f"{name:24} {N_TRAIN / seconds:8.1f} {N_TRAIN / cores:10.1f}")
-    print(f"a checkpoint: {medians['checkpoint']:.2f} s")
-    for name in ("bare", "fit", "pytorch float32", "pytorch bfloat16"):
-        if name in medians:
-            print(f"engine against {name}: {medians[name] / medians['engine']:.2f}×")
-    product = 2 * 4096**3 / medians["matrix product"]
-    engine = 3 * operations * N_TRAIN / medians["engine"]
-    print(f"float32 matrix product: {product / 1e9:.0f} Gflop/s; engine: {engine / 1e9:.0f}")
-    print(f"of the matrix product's rate: {engine / product:.0%}")
+        print(f"{name:28} {N_TRAIN / seconds:8.1f} {N_TRAIN / cores:10.1f}")
+    for precision in precisions:
+        engine = medians[f"{precision}: engine"]
+        others = ("float32: fit", "pytorch: float32", "pytorch: bfloat16")
+        for name in dict.fromkeys((f"{precision}: bare", f"{precision}: fit", *others)):
+            if name in medians:
+                print(f"engine in {precision} against {name}: {medians[name] / engine:.2f}×")
+        product = 2 * 4096**3 / medians[f"{precision}: matrix product"]
+        reached = 3 * operations * N_TRAIN / engine
+        print(
+            f"{precision}: a checkpoint {medians[f'{precision}: checkpoint']:.2f} s; matrix "
+            f"product {product / 1e9:.0f} Gflop/s, engine {reached / 1e9:.0f}: "
+            f"{reached / product:.0%}"
+        )
 
 
 if __name__ == "__main__":
