@@ -1,12 +1,12 @@
 """Training steps whose layers are computed by the backend, or some of them a quicker way.
 
-For each network our engine's runs in float32 on a processor, from the same weights on the same
-batch; their steps take turns in one process, after a warm-up that compiles them. Medians of the
-wall clock, and the ratios.
+For each network our engine's runs on a processor, from the same weights on the same batch; their
+steps take turns in one process, after a warm-up that compiles them. Medians of the wall clock, and
+the ratios. In float32, and in bfloat16 where the processor computes in it.
 
   direct: as Keras computes them
   norms:  batch norms by one kernel, as with `learners.convolutions=direct`
-  both:   and wide convolutions by Winograd's minimal filtering, as with `auto`
+  both:   and wide convolutions by Winograd's minimal filtering, as with `auto`; in float32 alone
 
   residual, sequential, aggregated: our own at 128 pixels, batches of 64, SGD with momentum
   mk-3:           the study's at 128 pixels, batches of 32, SGD
@@ -18,24 +18,37 @@ After as many steps as were timed, how far the losses of the first and the last 
 import time
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 import numpy as np
-from measuring import SEED, arguments, load, median, print_machine
+from measuring import SEED, Data, arguments, load, median, print_machine
+
+from flowers17.learners.devices import Precision, computes_in_bfloat16
 
 N_CLASSES, N_WARM = 17, 2
-WAYS = ("direct", "norms", "both")
+WAYS: dict[Precision, tuple[str, ...]] = {
+    "float32": ("direct", "norms", "both"),
+    "mixed_bfloat16": ("direct", "norms"),
+}
 
 
 def main() -> None:
-    """Measure each network, print seconds a step, ratios and differences of losses."""
+    """Measure each network in each precision."""
     parser = arguments(__doc__)
     parser.add_argument("--steps", type=int, default=8, help="steps of each way")
     options = parser.parse_args()
     print_machine()
     data = load(options.dataset)
+    measure(data, options.weights_dir.absolute(), options.steps, "float32")
+    if computes_in_bfloat16():
+        measure(data, options.weights_dir.absolute(), options.steps, "mixed_bfloat16")
+
+
+def measure(data: Data, weights_dir: Path, n_steps: int, precision: Precision) -> None:
+    """Print each network's seconds a step, ratios and differences of losses."""
     from flowers17.learners.devices import prepare
 
-    prepare("cpu", "float32", SEED)
+    prepare("cpu", precision, SEED)
     import keras
 
     from flowers17.config import HeadSettings, RecipeSettings
@@ -47,7 +60,7 @@ def main() -> None:
     from flowers17.transfer.fine_tuning import cut, network
     from flowers17.transfer.weights import resolve_weights
 
-    path = resolve_weights("vgg16", options.weights_dir.absolute()).path
+    path = resolve_weights("vgg16", weights_dir).path
 
     def halves() -> tuple[keras.Model, keras.Model | None]:
         built = build_extractor("vgg16", input_size=128, weights_path=path, seed=SEED)
@@ -72,24 +85,28 @@ def main() -> None:
     for name, (made, inputs, size, recipe) in cases.items():
         labels = data.labels[few]
         examples = Examples(inputs, labels, np.arange(size), np.arange(size), N_CLASSES)
-        runs = {how: Run(made(), examples, recipe, "none", SEED) for how in WAYS}
-        quicken(runs["norms"].model, convolutions=False)
-        quicken(runs["both"].model)
+        ways = WAYS[precision]
+        runs = {how: Run(made(), examples, recipe, "none", SEED) for how in ways}
+        for how in ways[1:]:
+            quicken(runs[how].model, convolutions=how == "both")
         targets = next(iter(runs.values())).targets[:size]
-        seconds: dict[str, list[float]] = {how: [] for how in runs}
-        losses = {}
-        for step in range(N_WARM + options.steps):
+        seconds: dict[str, list[float]] = {how: [] for how in ways}
+        losses: dict[str, float] = {}
+        for step in range(N_WARM + n_steps):
             for how, run in runs.items():
                 start = time.perf_counter()
-                losses[how] = run.trained.train_on_batch(inputs[:size], targets)[0]
+                losses[how] = float(run.trained.train_on_batch(inputs[:size], targets)[0])
                 if step >= N_WARM:
                     seconds[how].append(time.perf_counter() - start)
-        direct, norms, both = (median(seconds[how]) for how in WAYS)
-        apart = abs(float(losses["direct"]) - float(losses["both"]))
+        direct = median(seconds["direct"])
+        told = [
+            f"{how} {median(seconds[how]):.3f} ({direct / median(seconds[how]):.2f}×)"
+            for how in ways[1:]
+        ]
+        apart = abs(losses["direct"] - losses[ways[-1]])
         print(
-            f"{name}: direct {direct:.3f} s a step, norms {norms:.3f} ({direct / norms:.2f}×), "
-            f"both {both:.3f} ({direct / both:.2f}×); losses {float(losses['direct']):.4f}, "
-            f"{apart:.1e} apart",
+            f"{name}, {precision}: direct {direct:.3f} s a step, {', '.join(told)}; losses "
+            f"{losses['direct']:.4f}, {apart:.1e} apart",
             flush=True,
         )
 

@@ -159,8 +159,8 @@ def fused_batch_norm(
 ) -> tuple[Any, Any, Any]:
     """Return images normalised over all but the channels, and the channels' means and variances.
 
-    images: float32 (n, h, w, channels). scale, offset: float32 (channels,) or None. Differs from
-    Keras's composition by rounding. TensorFlow's alone.
+    images: float32 or bfloat16 (n, h, w, channels), returned alike; all else float32 (channels,).
+    scale, offset: or None. Differs from Keras's composition by rounding. TensorFlow's alone.
     """
     import tensorflow as tf
 

@@ -1,6 +1,6 @@
 """Quicker ways to compute what the layers of a network compute: the same up to rounding.
 
-Two kinds of layers have one, in float32 on a processor: wide convolutions (`winograd`), and batch
+Two kinds of layers have one on a processor: wide convolutions in float32 (`winograd`), and batch
 norms, for which TensorFlow has one kernel where Keras composes them of a dozen.
 """
 
@@ -38,7 +38,7 @@ def quickened(model: keras.Model) -> list[str]:
 
 
 def _normalises(layer: Any) -> bool:
-    """Whether a layer is a batch norm over the channels of images, in float32, on TensorFlow."""
+    """Whether a layer is a batch norm over the channels of images, on TensorFlow."""
     return (
         keras.backend.backend() == "tensorflow"
         and type(layer) is layers.BatchNormalization
@@ -46,7 +46,7 @@ def _normalises(layer: Any) -> bool:
         and layer.input_spec.ndim == 4
         and layer.axis in (-1, 3)
         and not (layer.synchronized or getattr(layer, "renorm", False))  # not in every Keras 3
-        and layer.compute_dtype == "float32"
+        and layer.compute_dtype in ("float32", "bfloat16")
     )
 
 
