@@ -29,10 +29,11 @@ KERAS_OWN = {
 }
 # Keras's module of settings by itself, since it cannot be imported without a backend.
 OF_KERAS = """
-import importlib.util, sys, types
+import importlib.util, os, sys, types
 from pathlib import Path
 from unittest.mock import MagicMock
 from flowers17.keras_settings import keras_backend
+os.chdir(sys.argv[1])  # where Keras makes a folder `~` for such a KERAS_HOME
 [folder] = importlib.util.find_spec("keras").submodule_search_locations
 for name in ("keras", "keras.src", "keras.src.api_export", "keras.src.backend.common"):
     sys.modules[name] = types.ModuleType(name)
@@ -105,7 +106,7 @@ class TestBackend:
     def test_is_the_one_that_keras_finds(self, variables: dict[str, str], home: Path) -> None:
         _written(home / ".keras", backend="a")
         _written(home / "other", backend="b")
-        found = output_of(OF_KERAS, env=variables).split()
+        found = output_of(OF_KERAS, str(home), env=variables).split()
         assert found == [{"": "a", "KERAS_HOME": "b", "KERAS_BACKEND": "c"}["".join(variables)]] * 2
 
     def test_of_the_file_is_in_the_key(self, home: Path) -> None:
