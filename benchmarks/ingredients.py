@@ -17,7 +17,11 @@ LEFT_OUT = {
     "nothing": (),
     "one-cycle rate (constant at a fifth)": (
         "learners.best_recipe.schedule=constant",
-        "learners.best_recipe.learning_rate=0.01",
+        "learners.best_recipe.learning_rate=0.006",
+    ),
+    "small batches (64 images, at 0.05)": (
+        "learners.best_recipe.batch_size=64",
+        "learners.best_recipe.learning_rate=0.05",
     ),
     "momentum": ("learners.best_recipe.momentum=0",),
     "weight decay": ("learners.best_recipe.weight_decay=0",),

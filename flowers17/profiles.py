@@ -80,7 +80,7 @@ _DEMO = StudySettings(
         recipe=RecipeSettings(epochs=4),
         augmented_epochs=4,
         best=OUR_LEARNERS,
-        best_recipe=BEST_RECIPE.model_copy(update={"epochs": 6, "batch_size": 32}),
+        best_recipe=BEST_RECIPE.model_copy(update={"epochs": 6}),
         best_splits=1,
         convolutions="direct",  # in so few steps, compiling others costs more than they save
     ),

@@ -112,8 +112,8 @@ class LearnersSettings(Model):
     best_recipe: RecipeSettings = Field(
         RecipeSettings(
             epochs=80,
-            batch_size=64,
-            learning_rate=0.05,
+            batch_size=32,
+            learning_rate=0.03,
             schedule="one-cycle",
             momentum=0.9,
             weight_decay=5e-3,
