@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import keras
 import numpy as np
 
 from flowers17.errors import InvalidInput
@@ -95,6 +94,8 @@ def probabilities(model: Model, images: np.ndarray) -> np.ndarray:
             f"images: expected {shape[1:]} as the model takes them, got {images.shape[1:]}; resize "
             "them first"
         )
+    import keras
+
     predict = model.predict_on_batch if isinstance(model, keras.Model) else model
 
     def said(batch: np.ndarray) -> np.ndarray:

@@ -149,3 +149,7 @@ def test_of_the_command_line_load_neither_networks_nor_prefect() -> None:
 def test_of_tasks_and_flows_load_no_networks() -> None:
     parts = [one for one in MODULES if _below(one, "tasks", "flows")]
     assert _loaded_by(*parts) & {"tensorflow", "keras"} == set()
+
+
+def test_of_poisoning_load_no_networks() -> None:
+    assert _loaded_by("flowers17.robustness.poisoning") & {"tensorflow", "keras"} == set()
