@@ -5,20 +5,21 @@ steps take turns in one process, after a warm-up that compiles them. Medians of 
 the ratios. In float32, and in bfloat16 where the processor computes in it.
 
   direct: as Keras computes them
-  norms:  batch norms by one kernel, as with `learners.convolutions=direct`
+  fused:  batch norms by one kernel, leaky ReLUs with the layer before, as with
+          `learners.convolutions=direct`
   both:   and wide convolutions by Winograd's minimal filtering, as with `auto`; in float32 alone
 
   residual, sequential, aggregated: our own at 128 pixels, batches of 64, SGD with momentum
-  mk-3:           the study's at 128 pixels, batches of 32, SGD
+  mk-3, 4 and 6:  the study's at 128 pixels, batches of 32, SGD; the last two have leaky ReLUs
   vgg16, phase b: fine-tuning from block5 on stored activations, batches of 32, Adam
 
 After as many steps as were timed, how far the losses of the first and the last are apart.
 """
 
 import time
+from argparse import Namespace
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 from measuring import SEED, Data, arguments, load, median, print_machine
@@ -26,9 +27,10 @@ from measuring import SEED, Data, arguments, load, median, print_machine
 from flowers17.learners.devices import Precision, computes_in_bfloat16
 
 N_CLASSES, N_WARM = 17, 2
+STUDY = ("mk-3", "mk-4", "mk-6")
 WAYS: dict[Precision, tuple[str, ...]] = {
-    "float32": ("direct", "norms", "both"),
-    "mixed_bfloat16": ("direct", "norms"),
+    "float32": ("direct", "fused", "both"),
+    "mixed_bfloat16": ("direct", "fused"),
 }
 
 
@@ -36,15 +38,16 @@ def main() -> None:
     """Measure each network in each precision."""
     parser = arguments(__doc__)
     parser.add_argument("--steps", type=int, default=8, help="steps of each way")
+    parser.add_argument("--networks", nargs="*", help="names as above; without: all")
     options = parser.parse_args()
     print_machine()
     data = load(options.dataset)
-    measure(data, options.weights_dir.absolute(), options.steps, "float32")
-    if computes_in_bfloat16():
-        measure(data, options.weights_dir.absolute(), options.steps, "mixed_bfloat16")
+    precisions: tuple[Precision, ...] = ("float32", "mixed_bfloat16")
+    for precision in precisions[: 2 if computes_in_bfloat16() else 1]:
+        measure(data, options, precision)
 
 
-def measure(data: Data, weights_dir: Path, n_steps: int, precision: Precision) -> None:
+def measure(data: Data, options: Namespace, precision: Precision) -> None:
     """Print each network's seconds a step, ratios and differences of losses."""
     from flowers17.learners.devices import prepare
 
@@ -60,7 +63,7 @@ def measure(data: Data, weights_dir: Path, n_steps: int, precision: Precision) -
     from flowers17.transfer.fine_tuning import cut, network
     from flowers17.transfer.weights import resolve_weights
 
-    path = resolve_weights("vgg16", weights_dir).path
+    path = resolve_weights("vgg16", options.weights_dir.absolute()).path
 
     def halves() -> tuple[keras.Model, keras.Model | None]:
         built = build_extractor("vgg16", input_size=128, weights_path=path, seed=SEED)
@@ -79,10 +82,11 @@ def measure(data: Data, weights_dir: Path, n_steps: int, precision: Precision) -
     by_momentum = RecipeSettings(learning_rate=0.01, momentum=0.9)
     cases: dict[str, tuple[Callable[[], keras.Model], np.ndarray, int, RecipeSettings]] = {
         **{name: (partial(build, name, seed=SEED), pixels, 64, by_momentum) for name in OURS},
-        "mk-3": (lambda: build("mk-3", seed=SEED), pixels, 32, RecipeSettings()),
+        **{name: (partial(build, name, seed=SEED), pixels, 32, RecipeSettings()) for name in STUDY},
         "vgg16, phase b": (vgg16, maps.reshape(-1, 8, 8, 512), 32, by_adam),
     }
-    for name, (made, inputs, size, recipe) in cases.items():
+    for name in options.networks or cases:
+        made, inputs, size, recipe = cases[name]
         labels = data.labels[few]
         examples = Examples(inputs, labels, np.arange(size), np.arange(size), N_CLASSES)
         ways = WAYS[precision]
@@ -92,7 +96,7 @@ def measure(data: Data, weights_dir: Path, n_steps: int, precision: Precision) -
         targets = next(iter(runs.values())).targets[:size]
         seconds: dict[str, list[float]] = {how: [] for how in ways}
         losses: dict[str, float] = {}
-        for step in range(N_WARM + n_steps):
+        for step in range(N_WARM + options.steps):
             for how, run in runs.items():
                 start = time.perf_counter()
                 losses[how] = float(run.trained.train_on_batch(inputs[:size], targets)[0])

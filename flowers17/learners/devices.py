@@ -176,6 +176,24 @@ def fused_batch_norm(
     return outputs, mean, unbiased * (n - 1.0) / n
 
 
+def leaky_relu(inputs: Any, negative_slope: float = 0.2) -> Any:
+    """Return what Keras's activation does, whose gradient is taken from what is returned.
+
+    That has the sign of the input, so the gradient is the same, and nothing else needs the input:
+    TensorFlow can compute it together with the convolution and the bias before. TensorFlow's alone.
+    """
+    import tensorflow as tf
+
+    @tf.custom_gradient
+    def leaked(given: Any) -> tuple[Any, Callable[[Any], Any]]:
+        outputs = tf.nn.leaky_relu(given, negative_slope)
+        return outputs, lambda upstream: tf.raw_ops.LeakyReluGrad(
+            gradients=upstream, features=outputs, alpha=negative_slope
+        )
+
+    return leaked(inputs)
+
+
 def compile_quietly() -> None:
     """Compile something, unless it was done, where the first time is told on standard error.
 

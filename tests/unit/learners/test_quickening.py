@@ -188,6 +188,48 @@ class TestBatchNorms:
         assert not np.allclose(models[0].get_layer("bare").moving_variance, 1)
 
 
+def leaky(input_shape: Any, n_classes: int) -> keras.Model:
+    """Return a network with every kind of leaky ReLU."""
+    inputs = layers.Input(input_shape)
+    x = layers.Conv2D(8, 3, activation="leaky_relu", name="convolution")(inputs)
+    x = layers.Conv2D(8, 3, activation="relu")(x)
+    x = layers.Conv2D(8, 3)(x)
+    x = layers.LeakyReLU(0.4, name="layer")(x)
+    x = layers.Activation("leaky_relu", name="activation")(layers.Conv2D(8, 3)(x))
+    x = layers.Dense(8, activation="leaky_relu", name="hidden")(layers.Flatten()(x))
+    return keras.Model(inputs, layers.Dense(n_classes, activation="softmax")(x))
+
+
+@only_tensorflow
+class TestLeakyReLUs:
+    def test_learn_what_those_of_keras_do_and_save_the_same(self) -> None:
+        images, labels = _random(5, SIZE, SIZE, 3), np.eye(N_CLASSES)[[0, 1, 2, 0, 1]]
+        models = [leaky((SIZE, SIZE, 3), N_CLASSES) for _ in range(2)]
+        models[1].set_weights(models[0].get_weights())
+        config = models[1].get_config()
+        assert _found(models[1]) == ["convolution", "layer", "activation", "hidden"]
+        for model in models:
+            model.compile(keras.optimizers.SGD(0.1), "categorical_crossentropy")
+        for _ in range(3):
+            losses = [float(model.train_on_batch(images, labels)) for model in models]
+            assert losses[0] == pytest.approx(losses[1], rel=1e-6)
+        for one, other in zip(models[0].weights, models[1].weights, strict=True):
+            np.testing.assert_allclose(one, other, atol=1e-6, err_msg=one.path)
+        assert models[1].get_config() == config
+
+    @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+    def test_compile_without_a_complaint(
+        self, policy: str, capfd: pytest.CaptureFixture[str], request: pytest.FixtureRequest
+    ) -> None:
+        request.addfinalizer(lambda: keras.config.set_dtype_policy("float32"))
+        keras.config.set_dtype_policy(policy)
+        model = leaky((SIZE, SIZE, 3), N_CLASSES)
+        quicken(model)
+        model.compile(keras.optimizers.SGD(0.1), "categorical_crossentropy")
+        model.train_on_batch(_random(2, SIZE, SIZE, 3), np.eye(N_CLASSES)[:2])
+        assert "failed" not in capfd.readouterr().err
+
+
 class TestTraining:
     @pytest.mark.parametrize(("policy", "rounding"), [("float32", 1e-4), ("mixed_bfloat16", 1e-2)])
     def test_resumed_is_itself_to_the_byte_and_the_direct_one_up_to_rounding(

@@ -125,3 +125,18 @@ def test_new_weights_are_seen() -> None:
     dense = next(one for one in model.layers if isinstance(one, keras.layers.Dense))
     dense.set_weights([2 * weights(), np.zeros(N_CLASSES, np.float32)])
     assert class_gradients(model, x, LABELS[:3]).tolist() == (2 * before).tolist()
+
+
+def test_leaky_relus_are_followed_without_a_complaint(capfd: pytest.CaptureFixture[str]) -> None:
+    inputs = keras.Input(SHAPE)
+    mix = keras.layers.Conv2D(3, 1, activation="leaky_relu")
+    outputs = keras.layers.Dense(N_CLASSES)(keras.layers.Flatten()(mix(inputs)))
+    model, x = keras.Model(inputs, keras.layers.Softmax()(outputs)), images(10)
+    kernel = np.random.default_rng(3).normal(size=(3, 3)).astype(np.float32)
+    mix.set_weights([kernel[None, None], np.zeros(3, np.float32)])
+    model.layers[-2].set_weights([weights(), np.zeros(N_CLASSES, np.float32)])
+    slopes = np.where(x @ kernel > 0, 1, 0.2)
+    assert 0.1 < (slopes == 1).mean() < 0.9
+    by_hand = (weights().T[LABELS].reshape(x.shape) * slopes) @ kernel.T
+    np.testing.assert_allclose(class_gradients(model, x, LABELS), by_hand, rtol=1e-4, atol=1e-5)
+    assert "failed" not in capfd.readouterr().err
