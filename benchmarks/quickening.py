@@ -27,7 +27,9 @@ from measuring import SEED, Data, arguments, load, median, print_machine
 from flowers17.learners.devices import Precision, computes_in_bfloat16
 
 N_CLASSES, N_WARM = 17, 2
+OURS = ("residual", "sequential", "aggregated")
 STUDY = ("mk-3", "mk-4", "mk-6")
+NETWORKS = (*OURS, *STUDY, "vgg16, phase b")
 WAYS: dict[Precision, tuple[str, ...]] = {
     "float32": ("direct", "fused", "both"),
     "mixed_bfloat16": ("direct", "fused"),
@@ -38,7 +40,7 @@ def main() -> None:
     """Measure each network in each precision."""
     parser = arguments(__doc__)
     parser.add_argument("--steps", type=int, default=8, help="steps of each way")
-    parser.add_argument("--networks", nargs="*", help="names as above; without: all")
+    parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=NETWORKS)
     options = parser.parse_args()
     print_machine()
     data = load(options.dataset)
@@ -56,7 +58,7 @@ def measure(data: Data, options: Namespace, precision: Precision) -> None:
 
     from flowers17.config import HeadSettings, RecipeSettings
     from flowers17.learners.examples import Examples
-    from flowers17.learners.networks import OURS, build
+    from flowers17.learners.networks import build
     from flowers17.learners.quickening import quicken
     from flowers17.learners.training import Run
     from flowers17.transfer.extractors import build_extractor, feature_maps
@@ -85,7 +87,7 @@ def measure(data: Data, options: Namespace, precision: Precision) -> None:
         **{name: (partial(build, name, seed=SEED), pixels, 32, RecipeSettings()) for name in STUDY},
         "vgg16, phase b": (vgg16, maps.reshape(-1, 8, 8, 512), 32, by_adam),
     }
-    for name in options.networks or cases:
+    for name in options.networks:
         made, inputs, size, recipe = cases[name]
         labels = data.labels[few]
         examples = Examples(inputs, labels, np.arange(size), np.arange(size), N_CLASSES)
