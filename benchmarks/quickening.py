@@ -25,9 +25,9 @@ import numpy as np
 from measuring import SEED, Data, arguments, load, median, print_machine
 
 from flowers17.learners.devices import Precision, computes_in_bfloat16
+from flowers17.learners.networks import OURS, build
 
 N_CLASSES, N_WARM = 17, 2
-OURS = ("residual", "sequential", "aggregated")
 STUDY = ("mk-3", "mk-4", "mk-6")
 NETWORKS = (*OURS, *STUDY, "vgg16, phase b")
 WAYS: dict[Precision, tuple[str, ...]] = {
@@ -58,7 +58,6 @@ def measure(data: Data, options: Namespace, precision: Precision) -> None:
 
     from flowers17.config import HeadSettings, RecipeSettings
     from flowers17.learners.examples import Examples
-    from flowers17.learners.networks import build
     from flowers17.learners.quickening import quicken
     from flowers17.learners.training import Run
     from flowers17.transfer.extractors import build_extractor, feature_maps

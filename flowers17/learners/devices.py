@@ -179,8 +179,10 @@ def fused_batch_norm(
 def leaky_relu(inputs: Any, negative_slope: float = 0.2) -> Any:
     """Return what Keras's activation does, whose gradient is taken from what is returned.
 
-    That has the sign of the input, so the gradient is the same, and nothing else needs the input:
-    TensorFlow can compute it together with the convolution and the bias before. TensorFlow's alone.
+    inputs: a tensor of any shape and floating type, returned alike. negative_slope: 0 or more.
+    What is returned has the sign of the input, so the gradient is the same, and nothing else needs
+    the input: TensorFlow can compute it with the convolution and the bias before. TensorFlow's
+    alone.
     """
     import tensorflow as tf
 
