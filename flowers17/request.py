@@ -153,7 +153,10 @@ def validated(model: type[M], values: Any) -> M:
     try:
         return model.model_validate(values)
     except ValidationError as problem:
-        lines = [_explained(model, error) for error in problem.errors()]
+        errors = problem.errors()
+        # A list whose items are wrong is called too short as well, since they are not counted.
+        outer = {one["loc"][:n] for one in errors for n in range(len(one["loc"]))}
+        lines = [_explained(model, one) for one in errors if one["loc"] not in outer]
         raise InvalidSettings("\n".join(lines)) from None
 
 

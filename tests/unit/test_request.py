@@ -149,6 +149,13 @@ class TestWrongValues:
         assert assignment.partition("=")[0] in str(caught.value)
         assert "Value error" not in str(caught.value)
 
+    def test_are_named_where_they_stand_and_their_list_is_not(self) -> None:
+        with pytest.raises(InvalidSettings) as caught:
+            request_from(["ensemble.meta_learners=[forest, bush]"])
+        lines = str(caught.value).splitlines()
+        wheres = [line.partition(":")[0] for line in lines]
+        assert wheres == [f"setting ensemble.meta_learners.{number}" for number in (0, 1)]
+
     def test_are_all_named_at_once(self) -> None:
         with pytest.raises(InvalidSettings) as caught:
             request_from(["seed=-1", "dataset.n_classes=99", "nonsense=1"], profile="demi")
