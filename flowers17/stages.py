@@ -14,6 +14,7 @@ import math
 import os
 import platform
 import shutil
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -273,11 +274,16 @@ def _is_infrastructure(module: str) -> bool:
     return any(module == one or module.startswith(f"{one}.") for one in INFRASTRUCTURE)
 
 
+# Up to Python 3.12 two threads that parse at once raise SystemError (CPython issue 106905).
+_PARSING = threading.Lock()
+
+
 @cache
 def _read_code(module: str) -> tuple[dict[str, str], tuple[str, ...]]:
     """Return the digests of a module and of the data beside it, and which of ours it imports."""
     source = Path(_source_of(module))
-    tree = ast.parse(source.read_text())
+    with _PARSING:
+        tree = ast.parse(source.read_text())
     imported = tuple(_own_imports(tree))
     code = ast.dump(_without_docstrings(tree))
     own = {module: hashlib.sha256(code.encode()).hexdigest()}
