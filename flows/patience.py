@@ -3,11 +3,16 @@
 Prefect reads, then writes, in one transaction. If another write comes between, SQLite refuses at
 once, whatever its time-out (it could only wait for ever); Prefect undoes the transaction and
 answers "503". Its own clients try again after seconds, but not the UI in a browser, nor scripts.
+
+The cursor of what was refused is closed at once. Else it stays open until Python collects garbage,
+wherever the server is then, and its end waits for its connection: if that waits in turn for a
+transaction that the server has yet to end, all stand still for a minute.
 """
 
 import argparse
 import asyncio
 import time
+import traceback
 from collections.abc import Awaitable, Callable, MutableMapping
 from functools import partial
 from typing import Any
@@ -27,6 +32,9 @@ def patient(application: Application) -> Application:
     What was refused is asked again in turn, and as long as something is, what comes new and may
     write queues behind it. After PATIENCE_S the answer is passed on; it asks to be tried again.
     """
+    from sqlalchemy import Engine, event
+
+    event.listen(Engine, "handle_error", _closed)
     turn = asyncio.Lock()
 
     async def answering(scope: Any, receive: Any, send: Any) -> None:
@@ -72,6 +80,13 @@ async def _asked(
         if not refusal:  # else it is what the 503 is about, raised once more
             raise
     return refusal
+
+
+def _closed(refused: Any) -> None:
+    """Close the cursor of a statement that failed, which SQLAlchemy's adapter leaves open."""
+    for frame, _ in traceback.walk_tb(refused.original_exception.__traceback__):
+        if (cursor := frame.f_locals.get("_cursor")) is not None:
+            frame.f_locals["self"].await_(cursor.close())
 
 
 async def _whole(receive: Any) -> list[Message]:

@@ -1,10 +1,16 @@
 """What a server patient with its database does with answers of each kind."""
 
 import asyncio
+import gc
 import sqlite3
+import time
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import exc
+from sqlalchemy.ext.asyncio import create_async_engine
 
 from flows import patience
 from flows.patience import BUSY, RETRY_AFTER_S, Application, patient
@@ -101,3 +107,47 @@ def test_new_writes_queue_behind_one_that_was_refused() -> None:
 
     asyncio.run(asked())
     assert order == ["first"] * 3 + ["second"]
+
+
+@pytest.fixture
+def garbage_left() -> Iterator[None]:
+    """Have garbage collected only where the test says so."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.usefixtures("garbage_left")
+def test_what_a_refused_write_leaves_does_not_hold_up_the_server(tmp_path: Path) -> None:
+    """While its connection waits for another's transaction, which the server has yet to end."""
+    patient(answering(DONE))
+
+    async def collected() -> float:
+        engine = create_async_engine(
+            f"sqlite+aiosqlite:///{tmp_path}/database", isolation_level="AUTOCOMMIT"
+        )
+        async with engine.connect() as one, engine.connect() as other:
+            for statement in ("PRAGMA journal_mode = WAL", "CREATE TABLE runs (id)"):
+                await one.exec_driver_sql(statement)
+            await other.exec_driver_sql("PRAGMA busy_timeout = 10000")
+            for statement in ("BEGIN", "SELECT * FROM runs"):
+                await other.exec_driver_sql(statement)
+            await one.exec_driver_sql("INSERT INTO runs VALUES (1)")
+            with pytest.raises(exc.OperationalError, match="database is locked"):
+                await other.exec_driver_sql("INSERT INTO runs VALUES (2)")
+            await other.exec_driver_sql("ROLLBACK")
+
+            await one.exec_driver_sql("BEGIN IMMEDIATE")
+            waiting = asyncio.create_task(other.exec_driver_sql("BEGIN IMMEDIATE"))
+            await asyncio.sleep(0.5)
+            began = time.monotonic()
+            gc.collect()
+            took_s = time.monotonic() - began
+            await one.exec_driver_sql("COMMIT")
+            await waiting
+            await other.exec_driver_sql("COMMIT")
+        await engine.dispose()
+        return took_s
+
+    assert asyncio.run(collected()) < 5
