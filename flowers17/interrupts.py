@@ -1,13 +1,16 @@
 """Ctrl-C that is not lost: remembered, and raised again where what it raised went astray.
 
 Python raises KeyboardInterrupt wherever the main thread is just then. Inside a lock of `threading`
-something else comes of it (`RuntimeError: release unlocked lock`), and asyncio may lose it.
+something else comes of it (`RuntimeError: release unlocked lock`), asyncio may lose it, and where
+Python itself calls back (`__del__`, `weakref.ref`), it is printed and dropped.
 """
 
 import signal
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 _came = threading.Event()
@@ -25,6 +28,8 @@ def remembered() -> Iterator[None]:
         yield
         return
     before = signal.signal(signal.SIGINT, _remember)
+    told = sys.unraisablehook
+    sys.unraisablehook = partial(_tell_unless_remembered, told)
     try:
         yield
         check()
@@ -33,6 +38,7 @@ def remembered() -> Iterator[None]:
             raise KeyboardInterrupt from problem
         raise
     finally:
+        sys.unraisablehook = told
         signal.signal(signal.SIGINT, before)
         _came.clear()
 
@@ -46,3 +52,8 @@ def check() -> None:
 def _remember(*_: Any) -> None:
     _came.set()
     raise KeyboardInterrupt
+
+
+def _tell_unless_remembered(told: Callable[[Any], Any], dropped: Any) -> None:
+    if not (_came.is_set() and dropped.exc_type is KeyboardInterrupt):
+        told(dropped)

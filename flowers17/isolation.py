@@ -139,7 +139,7 @@ def _begun(context: ForkServerContext | SpawnContext, what: tuple[Any, ...]) -> 
 def _interrupts_held_back() -> Iterator[None]:
     """Let processes that are started inside begin without Ctrl-C, which would find them importing.
 
-    A process of a stage lets them through once it can tell of them.
+    A process of a stage lets it through, and ends by it.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
@@ -188,11 +188,12 @@ def _child(
     def progress(done: int, total: int, unit: str, history: History | None = None) -> None:
         tell("progress", (done, total, unit, history) if history else (done, total, unit))
 
+    # Ctrl-C ends it as kill does: Python's exception for it may be lost, and the build would go on.
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     try:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         outcome = ensure(stage, inputs, open_store(store), progress=progress)
-    except KeyboardInterrupt:
-        tell("error", StageFailed(f"stage {stage.label}: interrupted"))
     except Exception as problem:
         problem.add_note(traceback.format_exc())
         tell("error", _sendable(problem, stage))

@@ -2,7 +2,10 @@
 
 import os
 import signal
+import sys
 import threading
+import weakref
+from collections.abc import Callable
 from contextlib import suppress
 
 import pytest
@@ -26,12 +29,29 @@ def _replaced() -> None:
         raise RuntimeError("release unlocked lock") from None
 
 
-@pytest.mark.parametrize("how", [_press, _lost, _replaced])
-def test_it_ends_what_is_inside_whatever_comes_of_it(how: object) -> None:
-    before = signal.getsignal(signal.SIGINT)
+def _called_back(callback: Callable[[], None]) -> None:
+    thing = type("Thing", (), {})()
+    reference = weakref.ref(thing, lambda _: callback())
+    del thing
+    assert reference() is None
+
+
+def _dropped() -> None:
+    _called_back(_press)
+
+
+@pytest.mark.parametrize("how", [_press, _lost, _replaced, _dropped])
+def test_it_ends_what_is_inside_whatever_comes_of_it(
+    how: Callable[[], None],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sys, "unraisablehook", sys.__unraisablehook__)
+    before = signal.getsignal(signal.SIGINT), sys.unraisablehook
     with pytest.raises(KeyboardInterrupt), remembered():
-        how()  # type: ignore[operator]
-    assert signal.getsignal(signal.SIGINT) is before
+        how()
+    assert (signal.getsignal(signal.SIGINT), sys.unraisablehook) == before
+    assert capsys.readouterr().err == ""
     check()  # and is forgotten
 
 
@@ -55,6 +75,18 @@ def test_without_it_other_errors_stay_themselves() -> None:
         raise ValueError("mine")
     with remembered():
         check()
+
+
+def test_other_errors_that_python_drops_are_still_told(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> None:
+        raise ValueError("mine")
+
+    monkeypatch.setattr(sys, "unraisablehook", sys.__unraisablehook__)
+    with remembered():
+        _called_back(fail)
+    assert "ValueError: mine" in capsys.readouterr().err
 
 
 def test_a_thread_that_gets_no_signals_is_left_alone() -> None:
