@@ -24,6 +24,7 @@ from flowers17.artifacts import Reference
 from flowers17.config import Places
 from flowers17.config.places import store_address
 from flowers17.errors import Flowers17Error, InvalidInput
+from flowers17.interrupts import INTERRUPTED
 from flowers17.profiles import PROFILES
 from flowers17.request import StudyRequest, request_from, validated
 from flowers17.shared.store import existing_store, open_store
@@ -163,7 +164,7 @@ def run(
         results, counts = run_flow(flow.value, request, console=err)
     except KeyboardInterrupt:
         err.print("interrupted; run the same command again to go on where it stopped")
-        raise typer.Exit(130) from None
+        raise typer.Exit(INTERRUPTED) from None
     report = _report(request.store, results)
     missing = {label: value["reason"] for label, value in results.items() if "reason" in value}
     if as_json:
@@ -300,7 +301,7 @@ def sweep(
         found = sweeping.run_sweep(request, over, chosen, console=err)
     except KeyboardInterrupt:
         err.print("interrupted; run the same command again to go on where it stopped")
-        raise typer.Exit(130) from None
+        raise typer.Exit(INTERRUPTED) from None
     for title, reason in found["failed"].items():
         err.print(f"[red]failed[/] {escape(f'{title}: {reason}')}", highlight=False, soft_wrap=True)
     if as_json:
@@ -369,7 +370,7 @@ def predict(
         )
     except KeyboardInterrupt:
         err.print("interrupted")
-        raise typer.Exit(130) from None
+        raise typer.Exit(INTERRUPTED) from None
     raise typer.Exit(0 if all_used else 1)
 
 

@@ -2,9 +2,11 @@
 
 Python raises KeyboardInterrupt wherever the main thread is just then. Inside a lock of `threading`
 something else comes of it (`RuntimeError: release unlocked lock`), asyncio may lose it, and where
-Python itself calls back (`__del__`, `weakref.ref`), it is printed and dropped.
+Python itself calls back (`__del__`, `weakref.ref`), it is printed and dropped. What ends in turn
+may wait for ever, as for a Prefect server that is gone: a second Ctrl-C, or GRACE_S, ends it all.
 """
 
+import os
 import signal
 import sys
 import threading
@@ -13,6 +15,9 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
+GRACE_S = 30.0
+INTERRUPTED = 130  # exit code, a shell's for what SIGINT ended
+_SHOW_CURSOR = "\x1b[?25h"  # progress bars hide it
 _came = threading.Event()
 
 
@@ -20,6 +25,7 @@ _came = threading.Event()
 def remembered() -> Iterator[None]:
     """Have Ctrl-C end what is inside with KeyboardInterrupt, whatever comes of the first one.
 
+    A second one, or GRACE_S after the first, ends the process as kill does, with INTERRUPTED.
     Outside the main thread, which alone is told of signals, and where Ctrl-C is ignored, as shells
     have it for what they start in the background, it does nothing.
     """
@@ -27,8 +33,7 @@ def remembered() -> Iterator[None]:
     if ignored or threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGINT, _remember)
-    told = sys.unraisablehook
+    before, told = signal.signal(signal.SIGINT, _remember), sys.unraisablehook
     sys.unraisablehook = partial(_tell_unless_remembered, told)
     try:
         yield
@@ -40,7 +45,10 @@ def remembered() -> Iterator[None]:
     finally:
         sys.unraisablehook = told
         signal.signal(signal.SIGINT, before)
-        _came.clear()
+        if _came.is_set():
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            _came.clear()
 
 
 def check() -> None:
@@ -50,8 +58,20 @@ def check() -> None:
 
 
 def _remember(*_: Any) -> None:
+    if _came.is_set():
+        _leave()
     _came.set()
+    signal.signal(signal.SIGALRM, _leave)
+    signal.setitimer(signal.ITIMER_REAL, GRACE_S)
     raise KeyboardInterrupt
+
+
+def _leave(*_: Any) -> None:
+    """End without a word to the Prefect server; what the store has is whole all the same."""
+    shown = _SHOW_CURSOR if sys.__stderr__ and sys.__stderr__.isatty() else ""
+    said = "interrupted without waiting for the Prefect server; run the same command again to go on"
+    os.write(2, f"{shown}{said} where it stopped\n".encode())
+    os._exit(INTERRUPTED)
 
 
 def _tell_unless_remembered(told: Callable[[Any], Any], dropped: Any) -> None:

@@ -6,10 +6,14 @@ import shutil
 import signal
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 
+from flowers17.interrupts import INTERRUPTED
+from flows.local_server import free_port
 from tests.support.killed_studies import command, digests, end, finished, results, run
 from tests.support.processes import eventually, python, session_members
 
@@ -104,6 +108,32 @@ def test_an_interrupted_command_ends_quietly_and_leaves_nobody(
         assert began, f"no {sign} came"
         os.killpg(process.pid, signal.SIGINT)
         _, complaints = process.communicate(timeout=30)
-        assert process.returncode == 130
+        assert process.returncode == INTERRUPTED
         assert "Traceback" not in complaints
         end(process)
+
+
+def test_a_second_interrupt_does_not_wait_for_a_server_that_hangs(tmp_path: Path) -> None:
+    port, env = free_port(), {"PREFECT_HOME": str(tmp_path / "home")}
+    address = ("--host", "127.0.0.1", "--port", str(port))
+    with python("-m", "flows.patience", *address, env=env) as server:
+        api = f"http://127.0.0.1:{port}/api"
+        assert eventually(lambda: _answers(api), 120), "no server came"
+        with python(*_arguments(tmp_path / "store"), env={"PREFECT_API_URL": api}) as process:
+            locks = tmp_path / "store" / ".locks"
+            assert eventually(lambda: any(locks.glob("features-*")), 120), "no stage began"
+            server.send_signal(signal.SIGSTOP)
+            os.killpg(process.pid, signal.SIGINT)
+            with pytest.raises(subprocess.TimeoutExpired):
+                process.wait(3)
+            os.killpg(process.pid, signal.SIGINT)
+            _, complaints = process.communicate(timeout=10)
+            assert process.returncode == INTERRUPTED
+            assert "interrupted without waiting" in complaints
+            end(process)
+
+
+def _answers(api: str) -> bool:
+    with suppress(OSError), urlopen(f"{api}/health", timeout=1):
+        return True
+    return False

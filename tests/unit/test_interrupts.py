@@ -10,7 +10,8 @@ from contextlib import suppress
 
 import pytest
 
-from flowers17.interrupts import check, remembered
+from flowers17.interrupts import INTERRUPTED, check, remembered
+from tests.support.processes import python
 
 
 def _press() -> None:
@@ -68,6 +69,34 @@ def test_one_that_was_lost_is_raised_where_it_is_asked_for() -> None:
     with pytest.raises(KeyboardInterrupt):
         work()
     assert reached == ["after it"]
+
+
+STUCK = """
+import os, signal, sys, time
+from flowers17 import interrupts
+
+interrupts.GRACE_S = float(sys.argv[1])
+with interrupts.remembered():
+    for _ in range(int(sys.argv[2])):
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+        except KeyboardInterrupt:
+            print("ending", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize(("grace_s", "times"), [("0.5", "1"), ("60", "2")])
+def test_what_does_not_end_is_ended_by_a_second_one_or_after_a_while(
+    grace_s: str, times: str
+) -> None:
+    with python("-c", STUCK, grace_s, times) as process:
+        printed, complaints = process.communicate(timeout=30)
+    assert (process.returncode, printed) == (INTERRUPTED, "ending\n")
+    assert complaints == (
+        "interrupted without waiting for the Prefect server; run the same command again to go on "
+        "where it stopped\n"
+    )
 
 
 def test_without_it_other_errors_stay_themselves() -> None:
