@@ -6,6 +6,7 @@ input. One long module, since the options of all commands stand together; what t
 """
 
 import json
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -23,7 +24,7 @@ from rich.table import Table
 from flowers17.artifacts import Reference
 from flowers17.config import Places
 from flowers17.config.places import store_address
-from flowers17.errors import Flowers17Error, InvalidInput
+from flowers17.errors import Flowers17Error, InvalidInput, ServerLost
 from flowers17.interrupts import INTERRUPTED
 from flowers17.profiles import PROFILES
 from flowers17.request import StudyRequest, request_from, validated
@@ -704,4 +705,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         app(arguments)
     except Flowers17Error as problem:
         err.print(f"[red]error[/] {escape(str(problem))}", highlight=False, soft_wrap=True)
+        if isinstance(problem, ServerLost):
+            os._exit(1)  # on the way out, Prefect would wait for it again
         sys.exit(2 if isinstance(problem, InvalidInput) else 1)

@@ -60,5 +60,9 @@ class TrainingDiverged(Flowers17Error):
     """A training's loss is no longer a finite number."""
 
 
+class ServerLost(Flowers17Error):
+    """The Prefect server no longer answers in the middle of a run, or refuses what it is told."""
+
+
 class TrackingFailed(Flowers17Error):
     """A tracking server cannot be reached, or refuses what it is sent."""

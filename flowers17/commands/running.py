@@ -12,6 +12,7 @@ from rich.console import Console
 from flowers17.artifacts import Reference
 from flowers17.commands.display import StageDisplay
 from flowers17.data.source import identify
+from flowers17.errors import ServerLost
 from flowers17.interrupts import remembered
 from flowers17.plan import Step, plan
 from flowers17.request import StudyRequest
@@ -59,11 +60,12 @@ def watched(stages: Callable[[], Sequence[Stage]], console: Console) -> Iterator
 
     Uses the server that PREFECT_API_URL or Prefect's profile names, else a private one. stages:
     asked for while that one starts, since their modules take seconds to import. Ctrl-C ends all of
-    it with KeyboardInterrupt.
+    it with KeyboardInterrupt. Raises ServerLost once Prefect has given the server up.
     """
     from flows.local_server import Server
 
     with remembered(), Server() as server, StageDisplay(console) as display:
+        from httpx import HTTPError
         from prefect.settings import (
             PREFECT_API_URL,
             PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
@@ -79,12 +81,21 @@ def watched(stages: Callable[[], Sequence[Stage]], console: Console) -> Iterator
         with temporary_settings(
             {PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None, PREFECT_API_URL: server.healthy()}
         ):
-            token = VIEW.set(display)
+            token, lost = VIEW.set(display), None
             try:
                 yield display
+            except HTTPError as problem:
+                lost = problem
             finally:
                 VIEW.reset(token)
-                _drain()
+                if not lost:
+                    _drain()
+            if lost:
+                raise ServerLost(
+                    f"expected the Prefect server at {server.api} to be there until the run's end, "
+                    f"got: {lost}. Start it again, if it is yours (PREFECT_API_URL or Prefect's "
+                    "profile names it); then run the same command again: what is finished is kept"
+                ) from lost
 
 
 def _prepare_runs() -> None:
@@ -101,7 +112,8 @@ def _prepare_runs() -> None:
 
 def quiet() -> None:
     """Keep Prefect's log off the terminal, which shows stages; Prefect is not imported yet."""
-    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
+    for where in ("HANDLERS_CONSOLE", "INTERNAL"):
+        os.environ.setdefault(f"PREFECT_LOGGING_{where}_LEVEL", "CRITICAL")
 
 
 def _drain() -> None:

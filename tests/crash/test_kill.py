@@ -6,7 +6,8 @@ import shutil
 import signal
 import subprocess
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -114,23 +115,48 @@ def test_an_interrupted_command_ends_quietly_and_leaves_nobody(
 
 
 def test_a_second_interrupt_does_not_wait_for_a_server_that_hangs(tmp_path: Path) -> None:
-    port, env = free_port(), {"PREFECT_HOME": str(tmp_path / "home")}
+    with _server(tmp_path / "home") as (server, api), _at_work(tmp_path / "store", api) as process:
+        server.send_signal(signal.SIGSTOP)
+        os.killpg(process.pid, signal.SIGINT)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(3)
+        os.killpg(process.pid, signal.SIGINT)
+        _, complaints = process.communicate(timeout=10)
+        assert process.returncode == INTERRUPTED
+        assert "interrupted without waiting" in complaints
+        end(process)
+
+
+def test_a_server_that_is_gone_is_told_in_a_sentence(tmp_path: Path) -> None:
+    with _server(tmp_path / "home") as (server, api), _at_work(tmp_path / "store", api) as process:
+        end(server)
+        _, complaints = process.communicate(timeout=60)
+        assert process.returncode == 1
+        assert f"expected the Prefect server at {api} to be there until the run's end" in complaints
+        assert "what is finished is kept" in complaints
+        assert "Traceback" not in complaints
+        assert "EventsWorker" not in complaints
+        end(process)
+
+
+@contextmanager
+def _server(home: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """Serve what commands are told to use, with the address of its API."""
+    port = free_port()
     address = ("--host", "127.0.0.1", "--port", str(port))
-    with python("-m", "flows.patience", *address, env=env) as server:
+    with python("-m", "flows.patience", *address, env={"PREFECT_HOME": str(home)}) as server:
         api = f"http://127.0.0.1:{port}/api"
         assert eventually(lambda: _answers(api), 120), "no server came"
-        with python(*_arguments(tmp_path / "store"), env={"PREFECT_API_URL": api}) as process:
-            locks = tmp_path / "store" / ".locks"
-            assert eventually(lambda: any(locks.glob("features-*")), 120), "no stage began"
-            server.send_signal(signal.SIGSTOP)
-            os.killpg(process.pid, signal.SIGINT)
-            with pytest.raises(subprocess.TimeoutExpired):
-                process.wait(3)
-            os.killpg(process.pid, signal.SIGINT)
-            _, complaints = process.communicate(timeout=10)
-            assert process.returncode == INTERRUPTED
-            assert "interrupted without waiting" in complaints
-            end(process)
+        yield server, api
+
+
+@contextmanager
+def _at_work(store: Path, api: str) -> Iterator[subprocess.Popen[str]]:
+    """Run a study that has come to its first long stage, and tries a lost server once only."""
+    env = {"PREFECT_API_URL": api, "PREFECT_CLIENT_MAX_RETRIES": "0"}
+    with python(*_arguments(store), env=env) as process:
+        assert eventually(lambda: any(store.glob(".locks/features-*")), 120), "no stage began"
+        yield process
 
 
 def _answers(api: str) -> bool:
