@@ -92,7 +92,7 @@ def watched(stages: Callable[[], Sequence[Stage]], console: Console) -> Iterator
                     _drain()
             if lost:
                 raise ServerLost(
-                    f"expected the Prefect server at {server.api} to be there until the run's end, "
+                    f"expected the Prefect server at {server.api} to answer until the run's end, "
                     f"got: {lost}. Start it again, if it is yours (PREFECT_API_URL or Prefect's "
                     "profile names it); then run the same command again: what is finished is kept"
                 ) from lost

@@ -132,7 +132,7 @@ def test_a_server_that_is_gone_is_told_in_a_sentence(tmp_path: Path) -> None:
         end(server)
         _, complaints = process.communicate(timeout=60)
         assert process.returncode == 1
-        assert f"expected the Prefect server at {api} to be there until the run's end" in complaints
+        assert f"expected the Prefect server at {api} to answer until the run's end" in complaints
         assert "what is finished is kept" in complaints
         assert "Traceback" not in complaints
         assert "EventsWorker" not in complaints
