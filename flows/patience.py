@@ -14,6 +14,7 @@ import asyncio
 import time
 import traceback
 from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -86,7 +87,8 @@ def _closed(refused: Any) -> None:
     """Close the cursor of a statement that failed, which SQLAlchemy's adapter leaves open."""
     for frame, _ in traceback.walk_tb(refused.original_exception.__traceback__):
         if (cursor := frame.f_locals.get("_cursor")) is not None:
-            frame.f_locals["self"].await_(cursor.close())
+            with suppress(ValueError):  # its connection is closed, and it with that
+                frame.f_locals["self"].await_(cursor.close())
 
 
 async def _whole(receive: Any) -> list[Message]:
