@@ -40,6 +40,10 @@ class ProcessEnded(StageFailed):
     """The process that built a stage ended without a result: killed, or crashed."""
 
 
+class ProcessInterrupted(ProcessEnded):
+    """Ctrl-C ended the process that built a stage."""
+
+
 def ensure_isolated(
     stage: Stage,
     inputs: References,
@@ -86,7 +90,8 @@ def messages(
                 kind, value = receiver.recv()
             except (EOFError, OSError):  # OSError: it ended in the middle of a message
                 process.join()
-                raise ProcessEnded(
+                interrupted = process.exitcode == -signal.SIGINT
+                raise (ProcessInterrupted if interrupted else ProcessEnded)(
                     f"stage {stage.label}: its process ended {_ending(process.exitcode)}. Run the "
                     "same command again: what is finished is kept"
                 ) from None

@@ -27,7 +27,7 @@ from flowers17.artifacts import Reference, Store, short_name
 from flowers17.cluster import connected
 from flowers17.config import Places
 from flowers17.errors import DownloadFailed, Flowers17Error, StageFailed, WeightsMissing
-from flowers17.isolation import ensure_isolated
+from flowers17.isolation import ProcessInterrupted, ensure_isolated
 from flowers17.shared.store import open_store
 from flowers17.stages import Outcome, Progress, References, Stage, ensure, existing, in_order
 from tasks.liveness import registered
@@ -290,6 +290,7 @@ def _run_stage(
         transient = isinstance(problem, DownloadFailed) and problem.transient
         again = transient and (task_run.get_run_count() or 0) <= RETRIES
         may_lack = _may_lack(stage, problem)
+        again = again or isinstance(problem, ProcessInterrupted)  # by the next command
         how = "interrupted" if again else "missing" if may_lack else "failed"
         _tell(view, stage, how, started)
         if transient or not may_lack:
