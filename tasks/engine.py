@@ -289,9 +289,9 @@ def _run_stage(
     except Flowers17Error as problem:
         transient = isinstance(problem, DownloadFailed) and problem.transient
         again = transient and (task_run.get_run_count() or 0) <= RETRIES
+        interrupted = again or isinstance(problem, ProcessInterrupted)
         may_lack = _may_lack(stage, problem)
-        again = again or isinstance(problem, ProcessInterrupted)  # by the next command
-        how = "interrupted" if again else "missing" if may_lack else "failed"
+        how = "interrupted" if interrupted else "missing" if may_lack else "failed"
         _tell(view, stage, how, started)
         if transient or not may_lack:
             raise
