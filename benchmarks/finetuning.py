@@ -55,7 +55,7 @@ def ours(timer: Timer, folder: Path, name: str, weights_dir: Path) -> dict[str, 
     from flowers17.config import HeadSettings, RecipeSettings
     from flowers17.learners.checkpoints import Checkpoints
     from flowers17.learners.examples import Examples
-    from flowers17.learners.quickening import quicken
+    from flowers17.learners.fast_layers import accelerate
     from flowers17.learners.training import Run
     from flowers17.transfer.extractors import build_extractor, feature_maps
     from flowers17.transfer.fine_tuning import cut, network
@@ -91,7 +91,7 @@ def ours(timer: Timer, folder: Path, name: str, weights_dir: Path) -> dict[str, 
             recipe = RecipeSettings(
                 epochs=3, batch_size=BATCH, optimizer=optimizer, learning_rate=RATES[phase]
             )
-            quicken(made)
+            accelerate(made)
             run = Run(made, examples, recipe, "none", SEED)
             run.one_epoch(None)
             with (

@@ -88,7 +88,15 @@ def sqlite(folder: Path) -> Iterator[dict[str, str]]:
     """Serve on SQLite as `flowers17 serve` does; yield the environment of its clients."""
     settings = {"PREFECT_HOME": str(folder), "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
     port = free_port()
-    command = [sys.executable, "-m", "flows.patience", "--host", "127.0.0.1", "--port", str(port)]
+    command = [
+        sys.executable,
+        "-m",
+        "flows.database_retry",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+    ]
     env = _client(folder, port)
     with _served(command, settings, env):
         yield env

@@ -30,7 +30,7 @@ import numpy as np
 
 from flowers17.errors import ArtifactDamaged, ArtifactMissing, StoreUnusable
 from flowers17.files import flush
-from flowers17.stamps import Stamps
+from flowers17.fingerprints import Fingerprints
 
 MANIFEST = "manifest.json"
 logger = logging.getLogger(__name__)
@@ -338,7 +338,7 @@ class Store:
             flush(target.parent)
             if is_first:
                 flush(self.root)
-        self._stamps(target, digest).keep(files, since=since)
+        self._fingerprints(target, digest).keep(files, since=since)
         return Artifact(target, whole)
 
     def leftovers(self) -> Iterator[Leftover]:
@@ -355,7 +355,7 @@ class Store:
             trash.mkdir(parents=True)
             for place in places:
                 (self.root / place).rename(trash / place.replace("/", "-"))
-                self._stamps_file(self.root / place).unlink(missing_ok=True)
+                self._fingerprints_file(self.root / place).unlink(missing_ok=True)
             shutil.rmtree(trash)
 
     def pinned(self) -> set[str]:
@@ -396,26 +396,26 @@ class Store:
             raise ArtifactDamaged(
                 f"{folder}: expected files {sorted(files)}, found {sorted(found)}"
             )
-        stamps = self._stamps(folder, digest)
+        fingerprints = self._fingerprints(folder, digest)
         for name, entry in files.items():
             path = folder / name
             try:
                 same = path.is_file() and not path.is_symlink()
-                passed = same and unless_unchanged and stamps.unchanged(name)
+                passed = same and unless_unchanged and fingerprints.unchanged(name)
                 same = passed or (same and read_sha256(path) == entry["sha256"])
             except OSError as problem:
                 raise ArtifactDamaged(f"{path}: unreadable ({problem})") from problem
             if not same:
-                stamps.forget()
+                fingerprints.forget()
                 raise ArtifactDamaged(f"{path}: its bytes are not those published")
         if unless_unchanged:  # else reading a store would write to it
-            stamps.keep(files, since=since)
+            fingerprints.keep(files, since=since)
         return Artifact(folder, manifest)
 
-    def _stamps(self, folder: Path, digest: str) -> Stamps:
-        return Stamps(self._stamps_file(folder), folder, digest)
+    def _fingerprints(self, folder: Path, digest: str) -> Fingerprints:
+        return Fingerprints(self._fingerprints_file(folder), folder, digest)
 
-    def _stamps_file(self, folder: Path) -> Path:
+    def _fingerprints_file(self, folder: Path) -> Path:
         return self.root / ".verified" / f"{folder.parent.name}-{folder.name}"
 
     def _set_aside(self, folder: Path) -> None:

@@ -55,7 +55,7 @@ INFRASTRUCTURE = frozenset(
         "request",
         "shared",
         "stages",
-        "stamps",
+        "fingerprints",
     )
 ) | {"tasks.engine"}
 LIBRARIES = ("imagehash", "keras", "numpy", "pillow", "scikit-learn", "scipy")

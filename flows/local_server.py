@@ -200,10 +200,10 @@ def _serve(port: int, home: Path) -> None:
         import uvicorn
         from prefect.server.api.server import create_app
 
-        from flows.patience import patient
+        from flows.database_retry import retrying
 
         config = uvicorn.Config(
-            patient(create_app()),
+            retrying(create_app()),
             host="127.0.0.1",
             port=port,
             log_level="error",

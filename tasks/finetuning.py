@@ -160,14 +160,14 @@ def build(job: Job) -> Mapping[str, Any]:
     seed = derived_seed(job.seed, "head", *what)
     prepare(config["device"], config["precision"], seed)
     # The backend reads the device when it is imported, which the modules below do.
-    from flowers17.learners.quickening import quicken
+    from flowers17.learners.fast_layers import accelerate
     from flowers17.learners.training import train
     from flowers17.transfer.fine_tuning import head_of, over_images
 
     examples, recipe = _examples(job), trained.recipe(job)
     lower, network, rates = _networks(job, examples, seed)
     if config["device"] == "cpu":
-        quicken(network, convolutions=config["convolutions"] == "winograd")
+        accelerate(network, convolutions=config["convolutions"] == "winograd")
     model = over_images(lower, network, config["extractor"]) if lower else network
     n_parameters = extractor_facts(config["extractor"]).n_parameters
     n_parameters += int(head_of(network).count_params())

@@ -137,8 +137,8 @@ def build(job: Job, adversary: Callable[..., Any] | None = None) -> Mapping[str,
     # The backend reads the device when it is imported, which the modules below do.
     from flowers17.learners.description import layer_table, n_operations
     from flowers17.learners.evaluation import probabilities
+    from flowers17.learners.fast_layers import accelerate
     from flowers17.learners.networks import build as network
-    from flowers17.learners.quickening import quicken
     from flowers17.learners.training import Examples, train
 
     images = job.inputs["images"].array("images")
@@ -160,7 +160,7 @@ def build(job: Job, adversary: Callable[..., Any] | None = None) -> Mapping[str,
     layers, operations = layer_table(sized), n_operations(sized)
     del sized
     if config["device"] == "cpu":
-        quicken(model, convolutions=config["convolutions"] == "winograd")
+        accelerate(model, convolutions=config["convolutions"] == "winograd")
     watched = trained.Watched(job, recipe.epochs)
     done = train(
         model,

@@ -31,8 +31,8 @@ from flowers17.errors import Flowers17Error
 from flowers17.request import StudyRequest, validated
 from flowers17.shared.store import open_store
 from flowers17.sweeps.settings import SweepSettings
-from flows.guardian import flow_runs_here
 from flows.local_server import Server, configured_api
+from flows.reaper import flow_runs_here
 from flows.served import CHECKOUT, served_api
 from tasks.liveness import died, forget
 

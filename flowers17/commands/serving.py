@@ -1,7 +1,7 @@
 """`flowers17 serve`: Prefect's server with its UI, the deployments and a worker, as one command.
 
 Server and worker log to files in Prefect's home. When `serve` is stopped, runs in progress are put
-back, and the next one takes them up; when it is killed, a guardian ends what it had started.
+back, and the next one takes them up; when it is killed, a reaper ends what it had started.
 """
 
 import asyncio
@@ -25,8 +25,8 @@ from rich.console import Console
 from flowers17.errors import Flowers17Error, InvalidInput
 from flowers17.request import StudyRequest
 from flowers17.shared.store import open_store
-from flows.guardian import MARK, flow_runs_here
 from flows.local_server import admitting, configured_api
+from flows.reaper import MARK, flow_runs_here
 from flows.served import CHECKOUT, HEARTBEAT_S, POOL, announced, prefect_home
 
 START_TIMEOUT_S = 180.0
@@ -101,8 +101,8 @@ class Children:
     @contextmanager
     def guarded(self) -> Iterator[None]:
         """Kill whatever carries the mark at the end, also when this process is killed."""
-        guardian = subprocess.Popen(
-            [sys.executable, "-m", "flows.guardian", self.token],
+        reaper = subprocess.Popen(
+            [sys.executable, "-m", "flows.reaper", self.token],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -112,7 +112,7 @@ class Children:
         try:
             yield
         finally:
-            guardian.communicate()
+            reaper.communicate()
 
 
 def serve(
@@ -136,7 +136,7 @@ def serve(
             stack.enter_context(children.guarded())
             stack.callback(children.stop, "server", SERVER_STOP_S)
             settings = {**_SERVER_SETTINGS, "PREFECT_API_URL": api}
-            arguments = ["flows.patience", "--host", host, "--port", str(port)]
+            arguments = ["flows.database_retry", "--host", host, "--port", str(port)]
             children.start("server", arguments, settings)
         else:
             stack.enter_context(children.guarded())

@@ -22,8 +22,8 @@ from flowers17.errors import InvalidSettings, TrainingDiverged
 from flowers17.learners.checkpoints import Checkpoints, Generation
 from flowers17.learners.evaluation import measures, probabilities
 from flowers17.learners.examples import Examples, check
+from flowers17.learners.fast_layers import fast_layers
 from flowers17.learners.images import resized, scaled
-from flowers17.learners.quickening import quickened
 from flowers17.learners.recipes import mixed, optimizer
 from flowers17.learners.resolutions import resolution
 from flowers17.seeds import derived_seed, generator
@@ -99,7 +99,7 @@ def train(
         "recipe": recipe.model_dump(mode="json"),
         "augmentation": augmentation,
         "rates": list(rates),
-        "quickened": quickened(model),
+        "fast_layers": fast_layers(model),
         "backend": keras.backend.backend(),
         "layers": [[type(one).__name__, one.dtype_policy.name] for one in model.layers],
         "weights": [[one.name, list(one.shape), str(one.dtype)] for one in model.weights],

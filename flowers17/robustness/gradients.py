@@ -10,7 +10,7 @@ from typing import Any, Literal
 import keras
 import numpy as np
 
-from flowers17.learners.quickening import quicken_leaky_relus
+from flowers17.learners.fast_layers import accelerate_leaky_relus
 from flowers17.robustness.base import MOST_AT_ONCE, Model, batches
 from flowers17.robustness.logits import logits_of
 
@@ -122,7 +122,7 @@ def _compiled(value: Value, logits: keras.Model) -> Both:
 def _tensorflow(value: Value, logits: keras.Model) -> Both:
     import tensorflow as tf
 
-    quicken_leaky_relus(logits)
+    accelerate_leaky_relus(logits)
 
     @tf.function
     def both(images: Any, chosen: Any) -> tuple[Any, Any]:

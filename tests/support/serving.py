@@ -11,8 +11,8 @@ from typing import Any
 
 import httpx
 
-from flows.guardian import MARK
 from flows.local_server import free_port
+from flows.reaper import MARK
 from tests.support.processes import environment, eventually
 
 FINAL = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")

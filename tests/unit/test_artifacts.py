@@ -26,7 +26,7 @@ from flowers17.artifacts import (
     sha256_of,
 )
 from flowers17.errors import ArtifactDamaged, ArtifactMissing, StoreUnusable
-from flowers17.stamps import SETTLED_NS, stamp
+from flowers17.fingerprints import SETTLED_NS, fingerprint
 from tests.support.file_systems import mounted
 from tests.support.processes import eventually, kill, python, waits_for_lock
 from tests.support.stores import FILES, KEY, content, publish, set_aside, unfinished
@@ -361,14 +361,16 @@ class TestUnchangedFiles:
         path.write_bytes(path.read_bytes()[::-1])
         [record] = (store.root / ".verified").iterdir()
         kept = json.loads(record.read_text())
-        kept["stamps"]["numbers.json"] = stamp(path)  # as if nothing had written to it
+        kept["fingerprints"]["numbers.json"] = fingerprint(path)  # as if nothing had written to it
         record.write_text(json.dumps(kept))
         assert store.find("numbers", KEY) is not None
         with pytest.raises(ArtifactDamaged):
             store.open(artifact.reference)
         assert store.find("numbers", KEY) is None
 
-    @pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"content": 1}', '{"stamps": {}}'])
+    @pytest.mark.parametrize(
+        "text", ["", "{", "[]", "null", '{"content": 1}', '{"fingerprints": {}}']
+    )
     def test_are_hashed_where_the_record_cannot_be_read(
         self, store: Store, artifact: Artifact, hashed: list[str], text: str
     ) -> None:

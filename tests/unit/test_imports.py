@@ -14,7 +14,7 @@ LAYERS = (
     (
         "flowers17.errors",
         "flowers17.files",
-        "flowers17.stamps",
+        "flowers17.fingerprints",
         "flowers17.ancestry",
         "flowers17.interrupts",
         "flowers17.keras_settings",

@@ -12,7 +12,7 @@ from flowers17.errors import InvalidInput, InvalidSettings
 from flowers17.learners.devices import Convolutions, prepare
 from flowers17.learners.evaluation import probabilities
 from flowers17.learners.examples import Examples
-from flowers17.learners.quickening import quicken, quickened
+from flowers17.learners.fast_layers import accelerate, fast_layers
 from flowers17.learners.training import train
 from flowers17.transfer.blocks import BLOCKS
 from flowers17.transfer.extractors import build_extractor, feature_maps
@@ -96,9 +96,9 @@ class TestStoredAndComputedActivations:
         before = _values(frozen)
         whole = over_images(frozen, large, name)
         if convolutions == "winograd":
-            quicken(small)
-            quicken(whole)
-            assert quickened(small) == quickened(whole) != []
+            accelerate(small)
+            accelerate(whole)
+            assert fast_layers(small) == fast_layers(whole) != []
         assert _fitted(small, stored, tmp_path / "stored") == _fitted(
             whole, _examples(images), tmp_path / "computed"
         )

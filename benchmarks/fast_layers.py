@@ -58,7 +58,7 @@ def measure(data: Data, options: Namespace, precision: Precision) -> None:
 
     from flowers17.config import HeadSettings, RecipeSettings
     from flowers17.learners.examples import Examples
-    from flowers17.learners.quickening import quicken
+    from flowers17.learners.fast_layers import accelerate
     from flowers17.learners.training import Run
     from flowers17.transfer.extractors import build_extractor, feature_maps
     from flowers17.transfer.fine_tuning import cut, network
@@ -93,7 +93,7 @@ def measure(data: Data, options: Namespace, precision: Precision) -> None:
         ways = WAYS[precision]
         runs = {how: Run(made(), examples, recipe, "none", SEED) for how in ways}
         for how in ways[1:]:
-            quicken(runs[how].model, convolutions=how == "both")
+            accelerate(runs[how].model, convolutions=how == "both")
         targets = next(iter(runs.values())).targets[:size]
         seconds: dict[str, list[float]] = {how: [] for how in ways}
         losses: dict[str, float] = {}

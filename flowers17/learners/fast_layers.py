@@ -1,4 +1,4 @@
-"""Quicker ways to compute what the layers of a network compute: the same up to rounding.
+"""Fast layers: quicker implementations of a network's layers, equal up to rounding.
 
 Three kinds of layers have one on a processor: wide convolutions in float32 (`winograd`), batch
 norms, for which TensorFlow has one kernel where Keras composes them of a dozen, and leaky ReLUs,
@@ -16,7 +16,7 @@ from flowers17.learners.description import layers_of
 from flowers17.learners.devices import compile_quietly, fused_batch_norm, leaky_relu
 
 
-def quicken(model: keras.Model, *, convolutions: bool = True) -> None:
+def accelerate(model: keras.Model, *, convolutions: bool = True) -> None:
     """Let the layers of a model that are to be trained, and suit, compute the quicker way.
 
     It lasts as long as the model; its weights, and what is saved of it, stay those of ordinary
@@ -31,20 +31,20 @@ def quicken(model: keras.Model, *, convolutions: bool = True) -> None:
         layer.convolution_op = winograd.convolution
     for layer in filter(_normalises, found):
         layer.call = partial(_normalised, layer)
-    quicken_leaky_relus(model)
+    accelerate_leaky_relus(model)
 
 
-def quicken_leaky_relus(model: keras.Model) -> None:
+def accelerate_leaky_relus(model: keras.Model) -> None:
     """Let the leaky ReLUs of a model that gradients are taken of compute the quicker way.
 
     TensorFlow tries to join them to the layer before all the same, fails, and tells of it on
-    standard error. It lasts as `quicken` does.
+    standard error. It lasts as `accelerate` does.
     """
     for layer in filter(_leaks, layers_of(model)):
         layer.call = partial(_leaked, layer)
 
 
-def quickened(model: keras.Model) -> list[str]:
+def fast_layers(model: keras.Model) -> list[str]:
     """Return the names of the layers that compute the quicker way."""
     return [one.name for one in layers_of(model) if {"convolution_op", "call"} & set(vars(one))]
 

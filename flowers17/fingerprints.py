@@ -1,7 +1,8 @@
-"""What tells that nobody wrote to a file since it was found whole, without reading it again.
+"""File fingerprints: whether anything wrote to a file since its content was verified.
 
-A stamp is a file's inode, size and times of change. Every write changes it, and so do a copy, a
-restored backup, and a file that takes its name. It says nothing of a disk that forgets by itself.
+A fingerprint is a file's inode, size and times of change. Every write changes it, and so do a
+copy, a restored backup, and a file that takes its name. It says nothing of a disk that forgets by
+itself.
 """
 
 import json
@@ -9,21 +10,21 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-Stamp = list[int]
+Fingerprint = list[int]
 SETTLED_NS = 20_000_000  # times of change come from a clock that ticks every 1 to 10 ms
 
 
-def stamp(path: Path) -> Stamp:
-    """Return a file's stamp."""
+def fingerprint(path: Path) -> Fingerprint:
+    """Return a file's fingerprint."""
     status = path.lstat()
     return [status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns]
 
 
-class Stamps:
-    """The stamps of the files in a folder, kept in a file elsewhere.
+class Fingerprints:
+    """The fingerprints of the files in a folder, kept in a file elsewhere.
 
-    content: digest of what the files were found to hold. Stamps of another content don't count,
-    nor do any that cannot be read; where they cannot be written, it is done without them.
+    content: digest of the files' verified content. Fingerprints of another content don't count, nor
+    do any that cannot be read; where they cannot be written, files are simply hashed again.
     """
 
     def __init__(self, path: Path, folder: Path, content: str) -> None:
@@ -33,7 +34,7 @@ class Stamps:
     def unchanged(self, name: str) -> bool:
         """Return whether a file is as it was when it was found whole."""
         known = self._known or {}
-        return name in known and stamp(self._folder / name) == known[name]
+        return name in known and fingerprint(self._folder / name) == known[name]
 
     def keep(self, names: Iterable[str], *, since: int) -> None:
         """Remember files that were found whole; since: when that began, in ns since 1970.
@@ -41,7 +42,7 @@ class Stamps:
         One that was written to just before is not remembered: a write right after might not show.
         """
         with suppress(OSError):
-            found = {name: stamp(self._folder / name) for name in names}
+            found = {name: fingerprint(self._folder / name) for name in names}
             settled = {name: one for name, one in found.items() if one[3] + SETTLED_NS < since}
             if settled != self._known:
                 self._write(settled)
@@ -51,13 +52,13 @@ class Stamps:
         with suppress(OSError):
             self._path.unlink()
 
-    def _read(self) -> Mapping[str, Stamp] | None:
+    def _read(self) -> Mapping[str, Fingerprint] | None:
         with suppress(OSError, ValueError, KeyError, TypeError):
             kept = json.loads(self._path.read_text())
             if kept["content"] == self._content:
-                return dict(kept["stamps"])
+                return dict(kept["fingerprints"])
         return None
 
-    def _write(self, stamps: Mapping[str, Stamp]) -> None:
+    def _write(self, fingerprints: Mapping[str, Fingerprint]) -> None:
         self._path.parent.mkdir(exist_ok=True)
-        self._path.write_text(json.dumps({"content": self._content, "stamps": stamps}))
+        self._path.write_text(json.dumps({"content": self._content, "fingerprints": fingerprints}))

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from keras import layers
 
+from flowers17.learners.fast_layers import accelerate, fast_layers
 from flowers17.learners.networks import build
-from flowers17.learners.quickening import quicken, quickened
 from tests.support.tiny_training import (
     N_CLASSES,
     SIZE,
@@ -20,7 +20,7 @@ from tests.support.tiny_training import (
 )
 
 MANY = 128
-NORMED, QUICK = (f"tests.unit.learners.test_quickening:{name}" for name in ("normed", "quick"))
+NORMED, QUICK = (f"tests.unit.learners.test_fast_layers:{name}" for name in ("normed", "quick"))
 only_tensorflow = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="only TensorFlow has such a kernel"
 )
@@ -47,15 +47,15 @@ def normed(input_shape: Any, n_classes: int) -> keras.Model:
 
 
 def quick(input_shape: Any, n_classes: int) -> keras.Model:
-    """Return it quickened."""
+    """Return its names of fast layers."""
     model = normed(input_shape, n_classes)
-    quicken(model)
+    accelerate(model)
     return model
 
 
 def _found(model: keras.Model) -> list[str]:
-    quicken(model)
-    return quickened(model)
+    accelerate(model)
+    return fast_layers(model)
 
 
 def _random(*shape: int) -> np.ndarray:
@@ -111,7 +111,7 @@ class TestConvolutions:
         images, before = np.abs(_random(5, 16, 16, 3)), weight_bytes(model)
         plain = model.predict_on_batch(images)
         config = model.get_config()
-        quicken(model)
+        accelerate(model)
         model.predict_function = None
         found = model.predict_on_batch(images)
         assert not np.array_equal(found, plain)
@@ -176,8 +176,8 @@ class TestBatchNorms:
         images, labels = np.abs(_random(5, size, size, 3)), np.eye(N_CLASSES)[[0, 1, 2, 0, 1]]
         models = [normed((None, None, 3), N_CLASSES) for _ in range(2)]
         models[1].set_weights(models[0].get_weights())
-        quicken(models[1], convolutions=False)
-        assert quickened(models[1]) == ["bare", "normed"]
+        accelerate(models[1], convolutions=False)
+        assert fast_layers(models[1]) == ["bare", "normed"]
         for model in models:
             model.compile(keras.optimizers.SGD(0.1), "categorical_crossentropy")
         for _ in range(3):
@@ -224,7 +224,7 @@ class TestLeakyReLUs:
         request.addfinalizer(lambda: keras.config.set_dtype_policy("float32"))
         keras.config.set_dtype_policy(policy)
         model = leaky((SIZE, SIZE, 3), N_CLASSES)
-        quicken(model)
+        accelerate(model)
         model.compile(keras.optimizers.SGD(0.1), "categorical_crossentropy")
         model.train_on_batch(_random(2, SIZE, SIZE, 3), np.eye(N_CLASSES)[:2])
         assert "remapper" not in capfd.readouterr().err

@@ -1,4 +1,4 @@
-"""Prefect's server, patient with SQLite: what found the database busy is tried again here.
+"""Prefect's server, with a retry of what SQLite refused because its database was busy.
 
 Prefect reads, then writes, in one transaction. If another write comes between, SQLite refuses at
 once, whatever its time-out (it could only wait for ever); Prefect undoes the transaction and
@@ -22,16 +22,17 @@ Application = Callable[..., Awaitable[None]]  # ASGI: of scope, receive and send
 Message = MutableMapping[str, Any]
 
 BUSY = 503
-PATIENCE_S = 10.0
+RETRY_TIMEOUT_S = 10.0
 SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 0.02, 0.32
 RETRY_AFTER_S = 0.1
 
 
-def patient(application: Application) -> Application:
+def retrying(application: Application) -> Application:
     """Return an ASGI application that asks another again while that answers 503.
 
     What was refused is asked again in turn, and as long as something is, what comes new and may
-    write queues behind it. After PATIENCE_S the answer is passed on; it asks to be tried again.
+    write queues behind it. After RETRY_TIMEOUT_S the answer is passed on, and asks to be tried
+    again.
     """
     from sqlalchemy import Engine, event
 
@@ -43,7 +44,7 @@ def patient(application: Application) -> Application:
             await application(scope, receive, send)
             return
         ask = partial(_asked, application, scope, await _whole(receive), receive, send)
-        deadline = time.monotonic() + PATIENCE_S
+        deadline = time.monotonic() + RETRY_TIMEOUT_S
         if (scope["method"] == "GET" or not turn.locked()) and not await ask():
             return
         async with turn:
@@ -107,7 +108,7 @@ def _serve(host: str, port: int) -> None:
 
     settings = get_current_settings().server
     uvicorn.run(
-        patient(create_app(final=True)),
+        retrying(create_app(final=True)),
         host=host,
         port=port,
         timeout_keep_alive=settings.api.keepalive_timeout,

@@ -12,8 +12,8 @@ import pytest
 from sqlalchemy import exc
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from flows import patience
-from flows.patience import BUSY, RETRY_AFTER_S, Application, patient
+from flows import database_retry
+from flows.database_retry import BUSY, RETRY_AFTER_S, Application, retrying
 
 DONE = 200
 
@@ -58,7 +58,7 @@ def answer(application: Application, *parts: bytes, method: str = "POST") -> lis
 def test_what_was_refused_is_asked_again_with_the_whole_body(method: str) -> None:
     heard: list[bytes] = []
     start, _ = answer(
-        patient(answering(BUSY, BUSY, DONE, heard=heard)), b"one ", b"body", method=method
+        retrying(answering(BUSY, BUSY, DONE, heard=heard)), b"one ", b"body", method=method
     )
     assert start["status"] == DONE
     assert heard == [b"one body"] * 3
@@ -67,8 +67,8 @@ def test_what_was_refused_is_asked_again_with_the_whole_body(method: str) -> Non
 def test_at_the_end_of_patience_the_client_is_asked_to_try_again_soon(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(patience, "PATIENCE_S", 0.05)
-    start, body = answer(patient(answering(BUSY)))
+    monkeypatch.setattr(database_retry, "RETRY_TIMEOUT_S", 0.05)
+    start, body = answer(retrying(answering(BUSY)))
     assert start["status"] == BUSY
     assert start["headers"] == [(b"a", b"b"), (b"retry-after", f"{RETRY_AFTER_S:g}".encode())]
     assert body["body"] == b"text"
@@ -76,13 +76,13 @@ def test_at_the_end_of_patience_the_client_is_asked_to_try_again_soon(
 
 @pytest.mark.parametrize("status", [200, 404, 409])
 def test_other_answers_are_left_as_they_are(status: int) -> None:
-    assert answer(patient(answering(status, DONE))) == answer(answering(status))
+    assert answer(retrying(answering(status, DONE))) == answer(answering(status))
 
 
 def test_other_errors_are_raised_and_not_tried_again() -> None:
     heard: list[bytes] = []
     with pytest.raises(sqlite3.OperationalError):
-        answer(patient(answering(500, DONE, heard=heard)))
+        answer(retrying(answering(500, DONE, heard=heard)))
     assert heard == [b""]
 
 
@@ -99,7 +99,7 @@ def test_new_writes_queue_behind_one_that_was_refused() -> None:
         return {"type": "http.request", "body": b""}
 
     async def asked() -> None:
-        application = patient(busy_at_first)
+        application = retrying(busy_at_first)
         scopes = [{"type": "http", "method": "POST", "path": path} for path in ("first", "second")]
         first = asyncio.create_task(application(scopes[0], nothing, nothing))
         await asyncio.sleep(0)
@@ -121,7 +121,7 @@ def garbage_left() -> Iterator[None]:
 @pytest.mark.usefixtures("garbage_left")
 def test_what_a_refused_write_leaves_does_not_hold_up_the_server(tmp_path: Path) -> None:
     """While its connection waits for another's transaction, which the server has yet to end."""
-    patient(answering(DONE))
+    retrying(answering(DONE))
 
     async def collected() -> float:
         engine = create_async_engine(
