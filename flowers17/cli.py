@@ -29,7 +29,8 @@ from flowers17.interrupts import INTERRUPTED
 from flowers17.profiles import PROFILES
 from flowers17.request import StudyRequest, request_from, validated
 from flowers17.shared.store import existing_store, open_store
-from flowers17.sweeps.settings import sweep_from
+from flowers17.sweeps.settings import SweptFlow, sweep_from
+from flows.listing import FLOWS
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -40,28 +41,8 @@ out, err = Console(), Console(stderr=True)
 MOST_REASONS = 4
 
 
-class Flow(StrEnum):
-    """The flows of the study."""
-
-    dataset = "dataset"
-    learners = "learners"
-    features = "features"
-    finetune = "finetune"
-    ensemble = "ensemble"
-    attacks = "attacks"
-    report = "report"
-    study = "study"
-
-
-class Swept(StrEnum):
-    """The flows that a sweep runs."""
-
-    study = "study"
-    learners = "learners"
-    features = "features"
-    finetune = "finetune"
-    ensemble = "ensemble"
-    attacks = "attacks"
+# What `run` and `plan` take; `sweep`, which has arguments of its own, is a command.
+Flow = StrEnum("Flow", [name for name in FLOWS if name != "sweep"])  # type: ignore[misc]
 
 
 class By(StrEnum):
@@ -236,7 +217,7 @@ def plan(
 
 @app.command()
 def sweep(
-    flow: Annotated[Swept, typer.Argument(help="what each combination runs")] = Swept.study,
+    flow: Annotated[SweptFlow, typer.Argument(help="what each combination runs")] = "study",
     axis: Annotated[
         list[str] | None,
         typer.Option(
@@ -285,7 +266,7 @@ def sweep(
         device=device,
         tensorboard=tensorboard,
     )
-    over = sweep_from(axis or (), variant or (), flow=flow.value)
+    over = sweep_from(axis or (), variant or (), flow=flow)
     from flowers17.commands import sweeping
 
     chosen, plan = sweeping.planned(request, over)

@@ -4,12 +4,22 @@ from collections.abc import Callable, Sequence
 
 from flowers17.artifacts import Reference
 from flowers17.config import Places, StudySettings
+from flowers17.reporting.reference import PartName
 from flowers17.request import StudyRequest
 from flowers17.shared.store import open_store
 from flowers17.stages import Stage
+from flows.data import data
+from tasks import report
 from tasks.engine import Results, StagesFailed, at_work, run_stages, sharing
 
 StagesOf = Callable[[StudySettings, Places], Sequence[Stage]]
+
+
+def reported(
+    settings: StudySettings, part: PartName, stages: Sequence[Stage], title: str
+) -> list[Stage]:
+    """Return the report on the stages of one part and on the data that they read."""
+    return [report.stage(settings, {"data": data(settings), part: stages}, f"report on {title}")]
 
 
 def run_part(request: StudyRequest, parts: StagesOf, stages: StagesOf) -> Results:

@@ -1,5 +1,6 @@
 """Stages `folds` and `fold`: a split's training images divided, and one fold by itself."""
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -30,7 +31,7 @@ def fold_stage(folds: Stage, split: Stage, number: int, *, choosing: bool) -> St
     choosing: whether a part is cut from its training images to choose the epoch on, which then
     validates. Else the held-out images validate, and may only be watched.
     """
-    name = split.label.removesuffix(" split")
+    name = json.loads(split.config)["name"]
     return Stage.of(
         "fold",
         f"{name} fold {number}" + ("" if choosing else ", whole"),

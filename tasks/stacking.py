@@ -10,13 +10,13 @@ from flowers17.stages import Job, Stage
 logger = logging.getLogger(f"flowers17.{__name__}")
 
 
-def stage(settings: StudySettings, out_of_fold: Stage) -> Stage:
+def stage(settings: StudySettings, ensemble: str, out_of_fold: Stage, split: Stage) -> Stage:
     """Return the stage of one ensemble on one split."""
     return Stage.of(
         "stacking",
-        out_of_fold.label.replace("out-of-fold", "stacking", 1),
+        f"stacking of {ensemble}, {split.label}",
         "tasks.stacking:build",
-        {"meta_learners": list(settings.ensemble.meta_learners)},
+        {"ensemble": ensemble, "meta_learners": list(settings.ensemble.meta_learners)},
         seed=settings.seed,
         inputs={"out_of_fold": out_of_fold},
         optional=out_of_fold.optional,

@@ -31,15 +31,12 @@ from flowers17.errors import Flowers17Error
 from flowers17.request import StudyRequest, validated
 from flowers17.shared.store import open_store
 from flowers17.sweeps.settings import SweepSettings
+from flows.listing import FLOWS
 from flows.local_server import Server, configured_api
 from flows.reaper import flow_runs_here
 from flows.served import CHECKOUT, served_api
 from tasks.liveness import died, forget
 
-FLOWS = (
-    *("dataset", "learners", "features", "finetune", "ensemble", "attacks", "report", "study"),
-    "sweep",
-)
 ACTIVE = [StateType.RUNNING, StateType.PENDING, StateType.CANCELLING]
 UNREGISTERED_S = 120.0
 LATE_REPORT_S = 25.0

@@ -19,6 +19,7 @@ from flowers17.request import StudyRequest
 from flowers17.shared.store import open_store
 from flowers17.stages import Stage, in_order
 from flowers17.sweeps.settings import SweepSettings
+from flows.listing import FLOWS
 
 
 def stages_of(flow: str, request: StudyRequest, over: SweepSettings | None = None) -> list[Stage]:
@@ -27,8 +28,7 @@ def stages_of(flow: str, request: StudyRequest, over: SweepSettings | None = Non
         from flows.sweep import swept
 
         return in_order([swept(request, over).summary])
-    module = importlib.import_module("flows.report" if flow == "study" else f"flows.{flow}")
-    return in_order(module.stages(request.settings, request.places))
+    return in_order(FLOWS[flow].stages(request.settings, request.places))
 
 
 def steps_of(flow: str, request: StudyRequest) -> list[Step]:
@@ -46,7 +46,7 @@ def run_flow(
     identify(request.settings.dataset.source)  # a wrong one is refused before anything starts
     quiet()
     with watched(lambda: stages_of(flow, request, over), console) as display:
-        function = getattr(importlib.import_module(f"flows.{flow}"), flow)
+        function = FLOWS[flow].function()
         results = function(request, over) if over else function(request)
     return {
         label: value.to_json() if isinstance(value, Reference) else {"reason": value.reason}

@@ -3,7 +3,6 @@
 One long module, since every table and figure asks the same `ReportInputs`.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,6 +13,7 @@ import numpy as np
 from flowers17.artifacts import Artifact, sha256_of
 from flowers17.config import CombinationSettings, FeatureMapSettings, StudySettings
 from flowers17.errors import InvalidInput
+from flowers17.reporting.absences import NO_RESULT, AbsentStage
 from flowers17.reporting.attacks.records import Attack, Transfer, attack_of, transfer_of
 from flowers17.reporting.ensembles.records import Ensemble, checked, in_pairs
 from flowers17.reporting.finetuning.records import FineTuning, fine_tuning
@@ -27,21 +27,8 @@ from flowers17.reporting.records import (
     inputs_of,
     training,
 )
-from flowers17.reporting.reference import IMAGE_SIZE
+from flowers17.reporting.reference import IMAGE_SIZE, PartName
 
-# Labels of trainings, of the splits that they read, and of the augmentations' pictures.
-_FROM_SCRATCH = re.compile(r"(\S+( \S+)?, )?\S+ split$|augmentations$")
-# Labels of what only ensembles need: folds, base models on them and refit, and what reads those.
-_OF_ENSEMBLES = re.compile(
-    r"(folds|out-of-fold|stacking) of |.*\bfold \d+\b|.+ refit, \S+ split$|\S+ on .+, \S+ split$"
-)
-# Labels of fine-tuned networks, and of the activations that they are trained on.
-_OF_FINE_TUNING = re.compile(r"(fine-tuning|activations) \S+")
-# Labels of attacks, of their images shown to other models, of defences and of poisoning.
-_OF_ATTACKS = re.compile(
-    r"attack \S+ on |transfer, |defences of |.+ against \S+ \S+, |poisoning, |"
-    r".*\bsplit, (not poisoned|\S+ % (labels flipped|with a patch))$"
-)
 # What a clean split is worth where near-duplicates are not the images that look alike.
 _LESS_CLEAN = {
     "identical": "only images of identical pixels were kept together (splits.near_duplicates), so "
@@ -56,13 +43,13 @@ Network = TypeVar("Network", Training, FineTuning)
 
 @dataclass(frozen=True)
 class ReportInputs:
-    """A study's artifacts by label, the labels that have none and why, and the settings.
+    """A study's artifacts by label, its stages that have none, and the settings.
 
-    settings: `StudySettings` as JSON.
+    absent: in the order of the flows. settings: `StudySettings` as JSON.
     """
 
     artifacts: Mapping[str, Artifact]
-    missing: Mapping[str, str]
+    absent: Sequence[AbsentStage]
     settings: Mapping[str, Any]
 
     @cached_property
@@ -231,15 +218,6 @@ class ReportInputs:
                 found.setdefault(one.learner, []).append(one)
         return found
 
-    @property
-    def untrained(self) -> dict[str, str]:
-        """Why, by label, a network was not trained, or what only networks from scratch need."""
-        return {
-            label: why
-            for label, why in self.missing.items()
-            if _FROM_SCRATCH.match(label) and label not in self.uncombined
-        }
-
     @cached_property
     def fine_tunings(self) -> list[FineTuning]:
         """Every phase of every fine-tuned network, in the order of labels.
@@ -259,15 +237,6 @@ class ReportInputs:
     def correct_of(self, one: Training | FineTuning) -> np.ndarray:
         """Return whether each held-out image was classified correctly, bool (n_validation,)."""
         return self._correct(one.artifact, one.score.split, one.predicted)
-
-    @cached_property
-    def untuned(self) -> dict[str, str]:
-        """Why, by label, a network was not fine-tuned, or what only fine-tuning needs."""
-        return {
-            label: why
-            for label, why in self.missing.items()
-            if _OF_FINE_TUNING.match(label) and label not in self.uncombined
-        }
 
     @cached_property
     def ensembles(self) -> list[Ensemble]:
@@ -300,21 +269,23 @@ class ReportInputs:
         """Images made on one network and shown to every model, split by split."""
         return [transfer_of(artifact) for artifact in self.stage("transfer")]
 
-    @cached_property
-    def unattacked(self) -> dict[str, str]:
-        """Why, by label, an attack was not made, or its images were not shown to others."""
-        return {label: why for label, why in self.missing.items() if _OF_ATTACKS.match(label)}
+    def absent_from(self, part: PartName) -> list[AbsentStage]:
+        """Return the stages without an artifact that a part of the report is the first to need."""
+        return [stage for stage in self.absent if stage.part == part]
 
-    @cached_property
-    def uncombined(self) -> dict[str, str]:
-        """Why, by label, an ensemble was not made, or what only ensembles need."""
-        return {label: why for label, why in self.missing.items() if _OF_ENSEMBLES.match(label)}
+    def absences(self, stage: str, **identity: Any) -> list[AbsentStage]:
+        """Return the stages without an artifact that `AbsentStage.is_of` selects."""
+        return [absent for absent in self.absent if absent.is_of(stage, **identity)]
+
+    def reason_absent(self, stage: str, **identity: Any) -> str:
+        """Return why the first of the stages that `AbsentStage.is_of` selects has no artifact."""
+        absences = self.absences(stage, **identity)
+        return absences[0].reason if absences else NO_RESULT
 
     @property
     def has_features(self) -> bool:
         """Whether features were extracted, or should have been."""
-        asked = any(label.startswith("features ") for label in self.missing)
-        return asked or bool(self.feature_maps)
+        return bool(self.feature_maps or self.absences("features"))
 
     def evaluation(self, combination: CombinationSettings) -> Evaluation | None:
         """Return the evaluation of a combination, if it was run."""
@@ -352,15 +323,9 @@ class ReportInputs:
 
     def reason_missing(self, names: Sequence[str], classifier: str = "") -> str:
         """Return why there is nothing for these feature maps, or for a classifier on them."""
-        for name in names:
-            elsewhere = {*self.uncombined, *self.untuned, *self.unattacked}
-            others = sorted(set(self.missing) - elsewhere)
-            labels = [one for one in others if name in re.split(r"[\s,]+", one)]
-            wanted = (f"features {name}", f"{classifier} on {name}")
-            labels.sort(key=lambda label: label not in wanted)
-            if labels:
-                return self.missing[labels[0]]
-        return "no result was made"
+        absences = self.absences("classifier", maps=list(names), classifier=classifier)
+        absences += [absent for name in names for absent in self.absences("features", name=name)]
+        return absences[0].reason if absences else NO_RESULT
 
     @cached_property
     def has_random_weights(self) -> bool:

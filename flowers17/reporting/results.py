@@ -33,7 +33,7 @@ def results(inputs: ReportInputs, tables: Sequence[Table]) -> dict[str, Any]:
         "random_weights": inputs.has_random_weights,
         "differences": inputs.differences,
         "settings": shown_settings(inputs),
-        "missing": {"labels": sorted(inputs.missing)},
+        "missing": {"labels": sorted(stage.label for stage in inputs.absent)},
         "tables": {table.number: _table(table) for table in tables},
     }
 
