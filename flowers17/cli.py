@@ -155,9 +155,8 @@ def run(
             summary["report"] = str(report)
         print(json.dumps(summary, indent=1, sort_keys=True))
         return
-    for label, reason in missing.items():
-        if label.startswith("weights "):
-            err.print(f"[yellow]{escape(reason)}[/]", highlight=False, soft_wrap=True)
+    for reason in dict.fromkeys(missing.values()):
+        err.print(f"[yellow]{escape(reason)}[/]", highlight=False, soft_wrap=True)
     err.print(
         f"{counts['built']} stages built, {counts['reused']} cached, {len(missing)} missing "
         f"in {time.monotonic() - started:.1f} s",
