@@ -64,7 +64,13 @@ def _expanded(path: Any) -> Any:
         ) from None
 
 
-FlowArgument = Annotated[Flow, typer.Argument(help="which flow", show_default=False)]
+FlowArgument = Annotated[
+    Flow,
+    typer.Argument(
+        help="\n\n".join(f"{flow.name}: {FLOWS[flow.name].description}" for flow in Flow),
+        show_default=False,
+    ),
+]
 Profile = Annotated[str, typer.Option(help=f"one of {', '.join(PROFILES)}")]
 Dataset = Annotated[
     str | None,

@@ -144,7 +144,7 @@ def stages(settings: StudySettings, places: Places) -> list[Stage]:
 
 @flow(name="attacks")
 def attacks(request: StudyRequest = StudyRequest()) -> Results:
-    """Attack the models, show what fools one to the others, and check the attacks themselves."""
+    """Attack models, show what fools one to the others, and check the attacks."""
     return run_part(request, parts, stages)
 
 

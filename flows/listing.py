@@ -53,8 +53,14 @@ _LISTED = (
     ListedFlow(
         "attacks", "Attack models, show what fools one to the others, and check the attacks."
     ),
-    ListedFlow("report", "Build what is missing, then write the report."),
-    ListedFlow("study", "Run the whole study, and write the report.", graph="report"),
-    ListedFlow("sweep", "Run a flow over many settings or seeds, and sum the studies up."),
+    ListedFlow("report", "Build what is missing, then write page, tables, figures and results."),
+    ListedFlow(
+        "study",
+        "Run the whole study; a part that fails does not hold up the others, nor the report.",
+        graph="report",
+    ),
+    ListedFlow(
+        "sweep", "Run a flow over every combination; a failed one does not hold up the others."
+    ),
 )
 FLOWS = {listed.name: listed for listed in _LISTED}

@@ -36,9 +36,10 @@ def stages(settings: StudySettings, places: Places) -> list[Stage]:
 
 @flow(name="report")
 def report(request: StudyRequest = StudyRequest()) -> Results:
-    """Build what is missing, then write the report to `report/` in the store's folder.
+    """Build what is missing, then write page, tables, figures and results.
 
-    Where stages failed, it is written on what there is, before StagesFailed is raised.
+    They lie in `report/` in the store's folder. Where stages failed, they are written on what there
+    is, before StagesFailed is raised.
     """
     store = open_store(request.store)
     with at_work(request.places):

@@ -1,6 +1,7 @@
 """Flow `report`: its page stands in the store's folder, also where stages failed."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from flowers17.config import Places, StudySettings
 from flowers17.request import StudyRequest
 from flowers17.stages import Stage
 from flows import report as flow_module
+from flows.data import data
 from flows.part import run_part
 from tasks import images, report
 from tasks.engine import StagesFailed
@@ -72,11 +74,12 @@ class TestPart:
     def parts(self, settings: StudySettings, places: Places) -> list[Stage]:
         return [
             images.stage(settings, settings.dataset.image_size),
-            number("broken", 1, config={"problem": "invalid"}),
+            number("sum", 5, number("broken", 1, config={"problem": "invalid"})),
         ]
 
     def stages(self, settings: StudySettings, places: Places) -> list[Stage]:
-        return [report.stage(settings, self.parts(settings, places), label="report on a part")]
+        parts = {"data": data(settings), "c": self.parts(settings, places)}
+        return [report.stage(settings, parts, label="report on a part")]
 
     def test_that_fails_names_its_page(self, tmp_path: Path) -> None:
         request = StudyRequest(
@@ -89,4 +92,8 @@ class TestPart:
         made = caught.value.results["report on a part"]
         assert isinstance(made, Reference)
         assert page == Store(tmp_path).open(made).file("index.html")
-        assert page.is_file()
+        # Once, in the part that asks for it, with all that it held up.
+        [reasons] = re.findall(r'id="missing-(\w+)">(.*?)</section>', page.read_text(), re.DOTALL)
+        assert reasons[0] == "c"
+        assert "broken failed; the run’s log says why<br>" in reasons[1]
+        assert '<span class="muted">broken; sum</span>' in reasons[1]
