@@ -108,10 +108,11 @@ def _absent_member(inputs: ReportInputs, name: str, member: str, studys: bool) -
 
 def _layer_cells(inputs: ReportInputs, one: Ensemble, member: str) -> tuple[Cell, ...]:
     """Return the layers of a member's refit, and the padding and activation of the study's."""
-    refit = inputs_of(one.folds).get(f"{member}/refit", {}).get("key")
+    # By its content: what was built again to the same bytes has another key.
+    refit = inputs_of(one.folds).get(f"{member}/refit", {}).get("digest")
     counts: list[Cell] = [EMPTY] * 3
     for artifact in inputs.stage("training"):
-        if artifact.reference.key == refit:
+        if artifact.reference.digest == refit:
             n_layers = training(artifact).layer_counts
             counts = [Cell(str(n), n, artifact=artifact.reference) for n in n_layers]
     study = TABLE_4.get(learner_of(member))

@@ -115,7 +115,11 @@ def test_table_4_counts_the_layers_of_the_refit_and_part_a1_leaves_it_out(
         {**values, "result": fold_result},
     )
     predicted = {"validation-predicted": source.array("validation-predicted")}
-    refit = maker.publish("training", refit_label, {"fold-01": fold}, predicted, values)
+    again = {"changed": "what its key depends on, but no byte of it"}
+    refit, _ = (
+        maker.publish("training", refit_label, {"fold-01": fold}, predicted, values, config)
+        for config in ({}, again)
+    )
     publish_ensemble(maker, study, "study", STUDYS, 1, models={"mk-2 wide/refit": refit})
     inputs = ReportInputs({**study.artifacts, **maker.artifacts}, study.absent, study.settings)
     table = members_table(inputs, "study")
