@@ -6,17 +6,12 @@ from dataclasses import dataclass
 from flowers17.artifacts import Reference
 from flowers17.config import CombinationSettings, FeatureMapSettings
 from flowers17.reporting.collect import ReportInputs
-from flowers17.reporting.ensembles.cells import capital, ensemble_title, is_the_studys, mains
 from flowers17.reporting.ensembles.cells import comparable as comparable_ensemble
+from flowers17.reporting.ensembles.cells import ensemble_title, is_the_studys, mains
 from flowers17.reporting.ensembles.cells import method_title as ensemble_method
 from flowers17.reporting.ensembles.cells import tag_of as ensemble_tag
 from flowers17.reporting.ensembles.paired import best_ensemble
-from flowers17.reporting.features.tables import (
-    best_over_repeats,
-    evaluation_title,
-    trained_tag,
-    verdict_of,
-)
+from flowers17.reporting.features.tables import best_over_repeats, evaluation_title
 from flowers17.reporting.finetuning.cells import (
     best_of_table_9,
     network_title,
@@ -42,6 +37,9 @@ from flowers17.reporting.reference import (
     title_of,
 )
 from flowers17.reporting.tables import EMPTY, Cell, Column, Row, Table
+from flowers17.reporting.titles import trained_tag
+from flowers17.reporting.verdicts import verdict_of
+from flowers17.reporting.wording import capital
 
 
 @dataclass(frozen=True)

@@ -9,14 +9,9 @@ from markupsafe import Markup
 
 from flowers17.reporting.best_table import best_tuned
 from flowers17.reporting.collect import ReportInputs
-from flowers17.reporting.ensembles.cells import capital, ensemble_title, split_title, tag_of
+from flowers17.reporting.ensembles.cells import ensemble_title, split_title, tag_of
 from flowers17.reporting.ensembles.paired import best_ensemble
-from flowers17.reporting.features.tables import (
-    best_over_repeats,
-    evaluation_title,
-    interval_text,
-    trained_tag,
-)
+from flowers17.reporting.features.tables import best_over_repeats, evaluation_title
 from flowers17.reporting.figures import Figure
 from flowers17.reporting.html import environment
 from flowers17.reporting.learners.cells import training_title
@@ -33,6 +28,8 @@ from flowers17.reporting.reference import (
 )
 from flowers17.reporting.results import shown_settings
 from flowers17.reporting.tables import Row, Table
+from flowers17.reporting.titles import trained_tag
+from flowers17.reporting.wording import capital, interval_text
 
 NOT_BUILT = "not part of this version yet"
 TABLE_FOLD = 30

@@ -17,6 +17,7 @@ from flowers17.reporting.ensembles.figures import forward_passes, importance_fig
 from flowers17.reporting.ensembles.paired import best_ensemble
 from flowers17.reporting.ensembles.tables import ensemble_tables
 from flowers17.reporting.features.figures import forward_pass, overview
+from flowers17.reporting.features.paired import paired_table
 from flowers17.reporting.features.tables import (
     best_over_repeats,
     beyond_table,
@@ -36,7 +37,6 @@ from flowers17.reporting.learners.figures import (
 )
 from flowers17.reporting.learners.tables import best_over_clean, best_trained, learner_tables
 from flowers17.reporting.page import page
-from flowers17.reporting.paired_tables import paired_table
 from flowers17.reporting.reference import PartName
 from flowers17.reporting.results import results
 from flowers17.reporting.tables import Table, csv_text

@@ -6,8 +6,8 @@ from typing import Any
 from flowers17.artifacts import Artifact
 from flowers17.reporting.attacks.cells import attack_title, budget_title, notes, share_cell
 from flowers17.reporting.collect import ReportInputs
-from flowers17.reporting.ensembles.cells import capital
 from flowers17.reporting.tables import EMPTY, Cell, Column, Row, Table
+from flowers17.reporting.wording import capital
 
 
 def defence_tables(inputs: ReportInputs) -> list[Table]:
@@ -27,8 +27,8 @@ def defences_table(inputs: ReportInputs) -> Table:
     ]
     for one in budgets:
         group = f"Robust accuracy at {budget_title(one)}"
-        columns.append(Column(f"unaware_{one:g}", "Defence unknown", group))
-        columns.append(Column(f"worst_{one:g}", "Defence known", group, interval=True))
+        columns.append(Column(f"unaware_{one:g}", "Defence unknown", group=group))
+        columns.append(Column(f"worst_{one:g}", "Defence known", group=group, interval=True))
     rows = [
         Row(tuple(_cells(artifact, one, budgets)), capital(artifact.json("result")["network"]))
         for artifact, one in _defences(inputs)
@@ -56,10 +56,10 @@ def attacks_on_defences_table(inputs: ReportInputs) -> Table:
         Column("gradients", "Gradients of", numeric=False),
         Column("attack", "Attack", numeric=False),
         *(
-            Column(f"withstood_{one:g}", budget_title(one), "Withstood", interval=True)
+            Column(f"withstood_{one:g}", budget_title(one), group="Withstood", interval=True)
             for one in budgets
         ),
-        *(Column(f"refused_{one:g}", budget_title(one), "Refused") for one in budgets),
+        *(Column(f"refused_{one:g}", budget_title(one), group="Refused") for one in budgets),
     )
     rows = []
     for artifact, one in _defences(inputs):

@@ -7,8 +7,8 @@ import numpy as np
 from flowers17.reporting.attacks.cells import attack_on, attack_title, model_title, models_of
 from flowers17.reporting.attacks.records import Attack
 from flowers17.reporting.collect import ReportInputs
-from flowers17.reporting.ensembles.cells import capital
 from flowers17.reporting.tables import Cell, Column, Row, Table
+from flowers17.reporting.wording import capital
 from flowers17.robustness.sanity import (
     SLACK,
     Check,

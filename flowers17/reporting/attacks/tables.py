@@ -19,8 +19,8 @@ from flowers17.reporting.attacks.cells import (
 from flowers17.reporting.attacks.records import Attack, Transfer
 from flowers17.reporting.attacks.sanity import sanity_table
 from flowers17.reporting.collect import ReportInputs
-from flowers17.reporting.ensembles.cells import capital
 from flowers17.reporting.tables import EMPTY, Cell, Column, Row, Table
+from flowers17.reporting.wording import capital
 
 SWEPT = ("noise", "fgsm", "pgd")
 _PAIRS = "The pairs of one image with several targets depend on each other; intervals allow for it."

@@ -6,7 +6,6 @@ from flowers17.ensemble.calibration import N_BINS, Reliability, reliability, tem
 from flowers17.reporting.collect import ReportInputs
 from flowers17.reporting.drawing import ACCENT, LINE, MUTED, canvas, say, svg_text
 from flowers17.reporting.ensembles.cells import (
-    capital,
     combined,
     ensemble_title,
     group_title,
@@ -19,6 +18,7 @@ from flowers17.reporting.ensembles.cells import (
 from flowers17.reporting.ensembles.records import Calibration, Ensemble
 from flowers17.reporting.figures import Figure, drawn
 from flowers17.reporting.tables import Cell, Column, Row, Table
+from flowers17.reporting.wording import capital
 
 _GAP, _LEFT, _TOP, _SIDE = 34.0, 32.0, 24.0, 140.0
 _BY = {"refit": "refit", "average": "fold models averaged"}
@@ -34,8 +34,8 @@ def calibration_table(inputs: ReportInputs) -> Table:
     ]
     for key, group in (("log_loss", "Log loss"), ("error", "Expected calibration error")):
         columns += [
-            Column(key, "before", group),
-            Column(f"calibrated_{key}", "after", group),
+            Column(key, "before", group=group),
+            Column(f"calibrated_{key}", "after", group=group),
         ]
     return Table(
         "5-calibration",

@@ -5,27 +5,27 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.patches import FancyBboxPatch, Polygon
+from matplotlib.patches import Polygon
 
 from flowers17.config import ClassifierName, FeatureMapSettings
 from flowers17.reporting.collect import ReportInputs
+from flowers17.reporting.diagrams import arrow, box
 from flowers17.reporting.drawing import (
     ACCENT,
     LINE,
     MUTED,
     PAPER,
-    SOFT,
     WARM,
     WIDTH,
     canvas,
     say,
     svg_text,
 )
-from flowers17.reporting.features.tables import shape_text
 from flowers17.reporting.figures import Figure, drawn, shortened
 from flowers17.reporting.records import FeatureMap, Score
 from flowers17.reporting.reference import CLASSIFIERS, EXTRACTORS, TABLE_8, title_of
 from flowers17.reporting.titles import map_title
+from flowers17.reporting.wording import shape_text
 from flowers17.seeds import generator
 
 _SHORT = {"naive_bayes": "naive Bayes", "knn": "k-NN", "svm": "SVM"}
@@ -33,38 +33,6 @@ _SHORT = {"naive_bayes": "naive Bayes", "knn": "k-NN", "svm": "SVM"}
 
 def _short(classifier: str) -> str:
     return _SHORT.get(classifier, CLASSIFIERS.get(classifier, classifier))
-
-
-def box(axes: Axes, x: float, y: float, width: float, height: float, *, face: str = SOFT) -> None:
-    """Draw a rounded box from its top left corner."""
-    axes.add_patch(
-        FancyBboxPatch(
-            (x, y),
-            width,
-            height,
-            boxstyle="round,pad=0,rounding_size=5",
-            facecolor=face,
-            edgecolor=LINE,
-            lw=1,
-        )
-    )
-
-
-def arrow(axes: Axes, start: tuple[float, float], end: tuple[float, float]) -> None:
-    """Draw an arrow between two points."""
-    axes.annotate(
-        "",
-        end,
-        start,
-        arrowprops={
-            "arrowstyle": "-|>",
-            "color": MUTED,
-            "lw": 1,
-            "shrinkA": 2,
-            "shrinkB": 2,
-            "mutation_scale": 8,
-        },
-    )
 
 
 def _cuboid(axes: Axes, x: float, y: float, made: FeatureMap) -> None:

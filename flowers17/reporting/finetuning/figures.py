@@ -10,9 +10,8 @@ from matplotlib.axes import Axes
 from flowers17.artifacts import Artifact, Reference
 from flowers17.reporting.best_table import titled
 from flowers17.reporting.collect import ReportInputs
+from flowers17.reporting.diagrams import arrow, box
 from flowers17.reporting.drawing import MUTED, PAPER, SOFT, WARM, WIDTH, canvas, say, svg_text
-from flowers17.reporting.features.figures import arrow, box
-from flowers17.reporting.features.tables import shape_text
 from flowers17.reporting.figures import Figure, drawn, shortened
 from flowers17.reporting.finetuning.cells import (
     PHASES,
@@ -25,6 +24,7 @@ from flowers17.reporting.learners.curves import Curves, grid_svg, is_cut
 from flowers17.reporting.records import inputs_of
 from flowers17.reporting.reference import EXTRACTORS, title_of
 from flowers17.reporting.titles import map_title
+from flowers17.reporting.wording import shape_text
 from flowers17.seeds import generator
 
 Phases = Mapping[Phase, FineTuning]
