@@ -1,13 +1,13 @@
 """Paired comparisons: two classifiers on the same images, and whether chance explains the rest."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from flowers17.artifacts import Reference
 from flowers17.reporting.cells import value_cell
-from flowers17.reporting.columns import number_column
 from flowers17.reporting.metrics import MeanSpread, PairedTest, holm, mcnemar, mean_difference
 from flowers17.reporting.tables import Cell, Column, Record
 from flowers17.reporting.wording import p_text, signed
@@ -117,33 +117,38 @@ def difference_column(*, interval: bool = False) -> Column[PairedRecord]:
     def cell(record: PairedRecord) -> Cell | None:
         if record.mean:
             return Cell(signed(record.mean.mean), record.mean.mean, record.mean.interval)
-        difference = record.comparison and record.comparison.difference
-        return value_cell(difference, signed, source=record.source)
+        return _comparison_cell(record, lambda comparison: comparison.difference, signed)
 
     return Column("difference", "Difference", cell, interval=interval)
 
 
 def only_first_column(key: str, title: str) -> Column[PairedRecord]:
     """Column of how many images only the first has right."""
-    return number_column(
-        key, title, lambda row: row.comparison and row.comparison.test.n_only_first, "d"
-    )
+    return _comparison_column(key, title, lambda comparison: comparison.test.n_only_first, str)
 
 
 def only_second_column(key: str, title: str) -> Column[PairedRecord]:
     """Column of how many images only the second has right."""
-    return number_column(
-        key, title, lambda row: row.comparison and row.comparison.test.n_only_second, "d"
-    )
+    return _comparison_column(key, title, lambda comparison: comparison.test.n_only_second, str)
+
+
+def _comparison_cell(
+    record: PairedRecord, value: Callable[[PairedComparison], float], form: Callable[[Any], str]
+) -> Cell | None:
+    if not record.comparison:
+        return None
+    return value_cell(value(record.comparison), form, source=record.source)
+
+
+def _comparison_column(
+    key: str, title: str, value: Callable[[PairedComparison], float], form: Callable[[Any], str]
+) -> Column[PairedRecord]:
+    return Column(key, title, lambda record: _comparison_cell(record, value, form))
 
 
 P_COLUMNS: tuple[Column[PairedRecord], ...] = (
-    number_column(
-        "p", "p, exact McNemar", lambda row: row.comparison and row.comparison.test.p_value, p_text
-    ),
-    number_column(
-        "p_holm", "p, Holm", lambda row: row.comparison and row.comparison.p_holm, p_text
-    ),
+    _comparison_column("p", "p, exact McNemar", lambda comparison: comparison.test.p_value, p_text),
+    _comparison_column("p_holm", "p, Holm", lambda comparison: comparison.p_holm, p_text),
 )
 
 

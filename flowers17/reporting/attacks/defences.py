@@ -20,7 +20,7 @@ def defence_tables(inputs: ReportInputs) -> list[Table]:
 def defences_table(inputs: ReportInputs) -> Table:
     """Return Table C6: each defence's accuracy, clean and by the worst attacks of each budget."""
     budgets = _budgets(inputs)
-    columns = [
+    columns: list[Column[Any]] = [
         Column("defence", "Defence", numeric=False),
         Column("clean", "Clean accuracy", interval=True),
         Column("refused", "Clean images refused"),
@@ -52,7 +52,7 @@ def defences_table(inputs: ReportInputs) -> Table:
 def attacks_on_defences_table(inputs: ReportInputs) -> Table:
     """Return Table C7: each attack on each defence, by what the attacker takes the gradients of."""
     budgets = _budgets(inputs)
-    columns = (
+    columns: tuple[Column[Any], ...] = (
         Column("gradients", "Gradients of", numeric=False),
         Column("attack", "Attack", numeric=False),
         *(

@@ -1,6 +1,7 @@
 """Table C5: whether the attacks themselves can be believed, after the field's checklist."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -24,7 +25,7 @@ from flowers17.robustness.sanity import (
 
 def sanity_table(inputs: ReportInputs) -> Table:
     """Return Table C5: of each network, each check, what was measured, and the verdict."""
-    columns = (
+    columns: tuple[Column[Any], ...] = (
         Column("check", "What must hold", numeric=False),
         Column("measured", "Measured", numeric=False),
         Column("verdict", "Verdict", numeric=False),

@@ -1,5 +1,7 @@
 """Table 5-calibration and the reliability diagrams: what the probabilities are worth."""
 
+from typing import Any
+
 from matplotlib.axes import Axes
 
 from flowers17.ensemble.calibration import N_BINS, Reliability, reliability, tempered
@@ -27,7 +29,7 @@ _BY = {"refit": "refit", "average": "fold models averaged"}
 def calibration_table(inputs: ReportInputs) -> Table:
     """Return Table 5-calibration: log loss and calibration error before and after tempering."""
     rows = [_row(inputs, one, found) for one in combined(inputs) for found in one.calibrations]
-    columns = [
+    columns: list[Column[Any]] = [
         Column("method", "Method", numeric=False),
         Column("by", "Given", numeric=False),
         Column("temperature", "Temperature"),

@@ -135,7 +135,8 @@ def classes_table(inputs: ReportInputs, name: str) -> Table:
     titles = [member_title(inputs, member, short=True) for member in names]
     importances: Mapping[str, Any] = (one.result.get("importances") if one else None) or {}
     weights: Sequence[Sequence[float]] = (one.result.get("coefficients") if one else None) or []
-    columns, rows = [Column("class", "Class", numeric=False)], []
+    columns: list[Column[Any]] = [Column("class", "Class", numeric=False)]
+    rows = []
     for key, group, has in (
         ("drop", "Drop in recall, its outputs shuffled", importances),
         ("weight", "Weight of its own output", weights),

@@ -1,6 +1,7 @@
 """Table 4: what the ensembles are made of."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from flowers17.reporting.collect import ReportInputs
 from flowers17.reporting.ensembles.cells import (
@@ -26,7 +27,9 @@ from flowers17.reporting.wording import thousands
 def members_table(inputs: ReportInputs, name: str) -> Table:
     """Return Table 4 of an ensemble: layers and parameters of its members, epochs by fold."""
     studys, suffix = is_the_studys(inputs, name), suffix_of(inputs, name)
-    theirs = [Column("study_parameters", "study", group="Parameters")] if studys else []
+    theirs: list[Column[Any]] = (
+        [Column("study_parameters", "study", group="Parameters")] if studys else []
+    )
     made = made_of(inputs, name)
     rows = [row for one in made for row in _member_rows(inputs, one, studys=studys)]
     if not made:

@@ -1,11 +1,13 @@
 """The tables of Part B.1: extractors, classifiers on features, what goes beyond the study."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from flowers17.config import CombinationSettings, FeatureMapSettings
 from flowers17.reporting.collect import ReportInputs
 from flowers17.reporting.columns import (
+    Form,
+    Value,
     compared_columns,
     mean_columns,
     number_column,
@@ -13,6 +15,7 @@ from flowers17.reporting.columns import (
     text_column,
     verdict_column,
 )
+from flowers17.reporting.metrics import MeanSpread
 from flowers17.reporting.records import Evaluation, FeatureMap, Score
 from flowers17.reporting.reference import (
     BEST_OF_TABLE_8,
@@ -55,42 +58,43 @@ class ExtractorRecord(Record):
         return TABLE_7[self.settings.extractor]
 
 
+def _compared(
+    key: str,
+    title: str,
+    study: Callable[[ExtractorShape], Value],
+    ours: Callable[[FeatureMap], Value],
+    form: Form = thousands,
+) -> tuple[Column[ExtractorRecord], ...]:
+    return compared_columns(
+        key,
+        title,
+        lambda r: study(r.study),
+        lambda r: ours(r.feature_map) if r.feature_map else None,
+        form,
+    )
+
+
+def _weights(record: ExtractorRecord) -> str | None:
+    return record.feature_map.weights if record.feature_map else None
+
+
 _EXTRACTOR_COLUMNS: tuple[Column[ExtractorRecord], ...] = (
     text_column(
         "extractor", "Extractor", lambda r: map_title(r.settings), lambda r: r.settings.name
     ),
-    *compared_columns(
-        "layers",
-        "Layers",
-        lambda r: r.study.n_layers,
-        lambda r: r.feature_map and r.feature_map.n_layers,
-        "d",
+    *_compared("layers", "Layers", lambda study: study.n_layers, lambda ours: ours.n_layers),
+    *_compared(
+        "parameters", "Parameters", lambda study: study.n_parameters, lambda ours: ours.n_parameters
     ),
-    *compared_columns(
-        "parameters",
-        "Parameters",
-        lambda r: r.study.n_parameters,
-        lambda r: r.feature_map and r.feature_map.n_parameters,
-        thousands,
-    ),
-    *compared_columns(
+    *_compared(
         "feature_map",
         "Feature map",
-        lambda r: shape_text(r.study.feature_map),
-        lambda r: r.feature_map and shape_text(r.feature_map.shape),
+        lambda study: shape_text(study.feature_map),
+        lambda ours: shape_text(ours.shape),
     ),
-    *compared_columns(
-        "columns",
-        "Columns",
-        lambda r: r.study.n_columns,
-        lambda r: r.feature_map and r.feature_map.n_columns,
-        thousands,
-    ),
+    *_compared("columns", "Columns", lambda study: study.n_columns, lambda ours: ours.n_columns),
     text_column(
-        "weights",
-        "Weights",
-        lambda r: r.feature_map and _WEIGHTS.get(r.feature_map.weights, r.feature_map.weights),
-        lambda r: r.feature_map and r.feature_map.weights,
+        "weights", "Weights", lambda r: _WEIGHTS.get(_weights(r) or "", _weights(r)), _weights
     ),
 )
 
@@ -136,6 +140,10 @@ class ClassifierRecord(Record):
     def reference(self) -> float:
         """The study's accuracy, in Table 8."""
         return TABLE_8[self.combination.classifier][self.combination.maps[0].extractor]
+
+    def mean(self) -> MeanSpread | None:
+        """Mean over the repeated clean splits, if there is one."""
+        return self.evaluation.repeated if self.evaluation else None
 
     def score(self, kind: str) -> Score | None:
         """The score on the first split of a kind, if there is one."""
@@ -212,7 +220,7 @@ _BEYOND_COLUMNS: tuple[Column[ClassifierRecord], ...] = (
         lambda r: " + ".join(settings.name for settings in r.combination.maps),
     ),
     text_column("classifier", "Classifier", lambda r: classifier_title(r.combination)),
-    *mean_columns(lambda r: r.evaluation and r.evaluation.repeated, lambda r: BEST_OF_TABLE_8),
+    *mean_columns(ClassifierRecord.mean, lambda r: BEST_OF_TABLE_8),
     score_column("clean", "Clean split", lambda r: r.score("clean")),
     score_column("report", "Report’s split", lambda r: r.score("report")),
 )

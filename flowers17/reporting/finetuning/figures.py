@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from flowers17.artifacts import Artifact, Reference
-from flowers17.reporting.best_table import titled
+from flowers17.reporting.best import phase_title
 from flowers17.reporting.collect import ReportInputs
 from flowers17.reporting.diagrams import arrow, box
 from flowers17.reporting.drawing import MUTED, PAPER, SOFT, WARM, WIDTH, canvas, say, svg_text
@@ -184,7 +184,7 @@ def _example(
     name = shortened(inputs.class_names[guess], 24)
     return row, [
         (f"{name}, {float(proba[guess]):.2f}", {"weight": "bold", "size": 11}),
-        (shortened(f"{titled(inputs, best)}: {right}", 64), {"color": MUTED}),
+        (shortened(f"{phase_title(inputs, best)}: {right}", 64), {"color": MUTED}),
     ]
 
 

@@ -1,6 +1,7 @@
 """The tables of Part B.2, in their order, and Table 9: eight configurations, two phases."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from flowers17.config import FeatureMapSettings
 from flowers17.reporting.best_table import best_table
@@ -47,7 +48,7 @@ def fine_tuning_tables(inputs: ReportInputs) -> list[Table]:
 
 def phases_table(inputs: ReportInputs) -> Table:
     """Return Table 9: every configuration of every extractor, phases and studies side by side."""
-    columns = [Column("configuration", "Configuration", numeric=False)]
+    columns: list[Column[Any]] = [Column("configuration", "Configuration", numeric=False)]
     for phase in PHASES:
         title = _HEADINGS[phase]
         columns += [

@@ -1,6 +1,7 @@
 """What the tables of trainings share: titles, cells, reasons and notes."""
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from flowers17.reporting.collect import ReportInputs
 from flowers17.reporting.records import Training
@@ -15,7 +16,7 @@ _AUGMENTATIONS = {
     "wide": "#3 wide mix",
     "strong": "strong, ours",
 }
-EPOCHS = (Column("best_epoch", "Epoch kept"), Column("epochs", "Epochs"))
+EPOCHS: tuple[Column[Any], ...] = (Column("best_epoch", "Epoch kept"), Column("epochs", "Epochs"))
 
 
 def learner_title(name: str) -> str:

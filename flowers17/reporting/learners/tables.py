@@ -1,6 +1,7 @@
 """Tables 1 to 3: networks trained from scratch, without and with augmentation."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from flowers17.reporting.collect import ReportInputs
 from flowers17.reporting.learners.averaged import averaged_table
@@ -32,7 +33,7 @@ from flowers17.reporting.verdicts import VERDICT_NOTE, verdict_cell
 from flowers17.reporting.wording import thousands
 
 _ACTIVATIONS = {"relu": "ReLU", "leaky_relu": "Leaky ReLU", "tanh": "tanh"}
-_OUTCOME = (
+_OUTCOME: tuple[Column[Any], ...] = (
     Column("study", "study", group="Validation accuracy"),
     Column("ours", "ours", group="Validation accuracy", interval=True),
     Column("verdict", "Against the study", numeric=False),
@@ -74,7 +75,7 @@ def shapes_table(inputs: ReportInputs) -> Table:
     """Return Table 1: layers and parameters of every learner asked for."""
     asked = inputs.study.learners
     names = dict.fromkeys([*asked.plain, *asked.augmented, *asked.best])
-    columns = [Column("learner", "Learner", numeric=False)]
+    columns: list[Column[Any]] = [Column("learner", "Learner", numeric=False)]
     for key, title in (
         ("parameters", "Parameters"),
         ("convolutions", "Convolutions"),
@@ -134,7 +135,7 @@ def _style(inputs: ReportInputs, name: str) -> tuple[Cell, Cell]:
 
 def plain_table(inputs: ReportInputs) -> Table:
     """Return Table 2: the learners on plain data, at the epoch of the lowest validation loss."""
-    columns = [Column("learner", "Learner", numeric=False), *_OUTCOME]
+    columns: list[Column[Any]] = [Column("learner", "Learner", numeric=False), *_OUTCOME]
     for key in ("validation_loss", "train_accuracy", "train_loss"):
         title = key.replace("train", "training").replace("_", " ").capitalize()
         columns += [Column(f"study_{key}", "study", group=title), Column(key, "ours", group=title)]
