@@ -77,21 +77,15 @@ def highlights(inputs: ReportInputs, tables: Sequence[Table]) -> list[Highlight]
     def of_study(value: float, compares: bool) -> str:
         return f"best {value:.3f}" if compares else ""
 
-    show(
-        "best of Table 8",
-        classifiers.on_one_split,
-        of_study(BEST_OF_TABLE_8, same_kind),
-        tag=tag,
-    )
+    of_table_8 = of_study(BEST_OF_TABLE_8, same_kind)
+    show("best of Table 8", classifiers.on_one_split, of_table_8, tag=tag)
     if over := classifiers.over_clean:
         show(f"best {over.where}", over, "", tag=tag)
     if tuned := best_fine_tuned(inputs).overall:
         label = f"best fine-tuned network, {tuned.where}"
         show(label, tuned, of_study(BEST_OF_TABLE_9, same_kind))
-    scratch, of_scratch = (
-        "best single network from scratch",
-        of_study(BEST_SINGLE_NETWORK, same_images),
-    )
+    scratch = "best single network from scratch"
+    of_scratch = of_study(BEST_SINGLE_NETWORK, same_images)
     if over := networks.over_clean:
         show(f"{scratch}, {over.where}", over, of_scratch, anchor="table-3c")
     else:
