@@ -65,7 +65,7 @@ def compared_columns(
     study: Callable[[R], Value],
     ours: Callable[[R], Value],
     form: Form = ".3f",
-) -> tuple[Column[R], Column[R]]:
+) -> tuple[Column[R], ...]:
     """The study's number and ours, side by side under one heading."""
     return (
         number_column(f"study_{key}", "study", study, form, linked=False, group=title),
@@ -94,7 +94,7 @@ def mean_columns(
     reference: Callable[[R], float | None] = _nothing,
     *,
     linked: bool = True,
-) -> tuple[Column[R], Column[R], Column[R]]:
+) -> tuple[Column[R], ...]:
     """Mean with its interval, standard deviation and number of the repeated clean splits."""
 
     def source(record: R) -> Reference | None:

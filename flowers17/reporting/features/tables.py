@@ -212,7 +212,7 @@ def _classifier_record(
     )
 
 
-_BEYOND_COLUMNS: tuple[Column[ClassifierRecord], ...] = (
+_BEYOND_COLUMNS: Sequence[Column[ClassifierRecord]] = [
     text_column(
         "features",
         "Features",
@@ -223,7 +223,7 @@ _BEYOND_COLUMNS: tuple[Column[ClassifierRecord], ...] = (
     *mean_columns(ClassifierRecord.mean, lambda r: BEST_OF_TABLE_8),
     score_column("clean", "Clean split", lambda r: r.score("clean")),
     score_column("report", "Report’s split", lambda r: r.score("report")),
-)
+]
 
 
 def beyond_table(inputs: ReportInputs) -> Table:
