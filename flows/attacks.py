@@ -10,7 +10,7 @@ from flowers17.request import StudyRequest
 from flowers17.stages import Stage
 from flows import ensemble
 from flows.data import data
-from flows.part import reported, run_part
+from flows.part import Part
 from tasks import (
     adversarial_training,
     attack,
@@ -137,15 +137,14 @@ def parts(settings: StudySettings, places: Places) -> list[Stage]:
     ]
 
 
-def stages(settings: StudySettings, places: Places) -> list[Stage]:
-    """Return what the flow runs by itself: its parts, and their tables and figures."""
-    return reported(settings, "c", parts(settings, places), "attacks")
+PART = Part("c", "attacks", parts)
+stages = PART.stages
 
 
 @flow(name="attacks")
 def attacks(request: StudyRequest = StudyRequest()) -> Results:
     """Attack models, show what fools one to the others, and check the attacks."""
-    return run_part(request, parts, stages)
+    return PART.run(request)
 
 
 def _data(settings: StudySettings) -> tuple[Stage, Stage]:

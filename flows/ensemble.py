@@ -12,7 +12,7 @@ from flowers17.config import (
 from flowers17.request import StudyRequest
 from flowers17.stages import Stage
 from flows.data import data
-from flows.part import reported, run_part
+from flows.part import Part
 from tasks import features as feature_maps
 from tasks import finetuning, fitted, out_of_fold, rows, stacking, training
 from tasks import folds as fold_stages
@@ -95,12 +95,11 @@ def member(
     return network() if definition.learner else classifier()
 
 
-def stages(settings: StudySettings, places: Places) -> list[Stage]:
-    """Return what the flow runs by itself: its parts, and their tables and figures."""
-    return reported(settings, "a2", parts(settings, places), "ensemble")
+PART = Part("a2", "ensemble", parts)
+stages = PART.stages
 
 
 @flow(name="ensemble")
 def ensemble(request: StudyRequest = StudyRequest()) -> Results:
     """Predict images with models that did not see them, then average and stack."""
-    return run_part(request, parts, stages)
+    return PART.run(request)

@@ -6,7 +6,7 @@ from flowers17.config import CombinationSettings, Places, StudySettings
 from flowers17.request import StudyRequest
 from flowers17.stages import Stage
 from flows.data import data
-from flows.part import reported, run_part
+from flows.part import Part
 from tasks import classifier, rows
 from tasks import features as feature_maps
 from tasks.engine import Results
@@ -28,12 +28,11 @@ def parts(settings: StudySettings, places: Places) -> list[Stage]:
     return [classified(each) for each in (*table_8, *settings.features.combinations)]
 
 
-def stages(settings: StudySettings, places: Places) -> list[Stage]:
-    """Return what the flow runs by itself: its parts, and their tables and figures."""
-    return reported(settings, "b1", parts(settings, places), "features")
+PART = Part("b1", "features", parts)
+stages = PART.stages
 
 
 @flow(name="features")
 def features(request: StudyRequest = StudyRequest()) -> Results:
     """Extract features with pre-trained networks and evaluate classifiers on them."""
-    return run_part(request, parts, stages)
+    return PART.run(request)

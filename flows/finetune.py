@@ -8,7 +8,7 @@ from flowers17.config import FineTunedSettings, Places, StudySettings
 from flowers17.request import StudyRequest
 from flowers17.stages import Stage
 from flows.data import data
-from flows.part import reported, run_part
+from flows.part import Part
 from tasks import finetuning, split
 from tasks.engine import Results
 from tasks.finetuning import FineTuning
@@ -38,12 +38,11 @@ def parts(settings: StudySettings, places: Places) -> list[Stage]:
     ]
 
 
-def stages(settings: StudySettings, places: Places) -> list[Stage]:
-    """Return what the flow runs by itself: its parts, and their tables and figures."""
-    return reported(settings, "b2", parts(settings, places), "fine-tuning")
+PART = Part("b2", "fine-tuning", parts)
+stages = PART.stages
 
 
 @flow(name="finetune")
 def finetune(request: StudyRequest = StudyRequest()) -> Results:
     """Train heads on pre-trained networks, then unfreeze the networks' last blocks."""
-    return run_part(request, parts, stages)
+    return PART.run(request)

@@ -8,7 +8,7 @@ from flowers17.config import AugmentationName, Places, StudySettings
 from flowers17.request import StudyRequest
 from flowers17.stages import Stage
 from flows.data import data
-from flows.part import reported, run_part
+from flows.part import Part
 from tasks import augmentations, split, training
 from tasks.engine import Results
 from tasks.training import Training
@@ -43,12 +43,11 @@ def parts(settings: StudySettings, places: Places) -> list[Stage]:
     return [*trained, *shown]
 
 
-def stages(settings: StudySettings, places: Places) -> list[Stage]:
-    """Return what the flow runs by itself: its parts, and their tables and figures."""
-    return reported(settings, "a1", parts(settings, places), "learners")
+PART = Part("a1", "learners", parts)
+stages = PART.stages
 
 
 @flow(name="learners")
 def learners(request: StudyRequest = StudyRequest()) -> Results:
     """Train the study's CNNs, and our own, each from its last checkpoint."""
-    return run_part(request, parts, stages)
+    return PART.run(request)

@@ -1,15 +1,12 @@
 """Flow `report`: everything that exists, as one page, tables, figures and `results.json`."""
 
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from prefect import flow
 
 from flowers17.artifacts import Artifact, Store
 from flowers17.config import Places, StudySettings
-from flowers17.reporting.reference import PartName
 from flowers17.request import StudyRequest
 from flowers17.shared.store import open_store
 from flowers17.stages import Stage
@@ -17,20 +14,13 @@ from flows import attacks, dataset, ensemble, features, finetune, learners
 from tasks import report as report_stage
 from tasks.engine import Absent, Results, StagesFailed, at_work, run_stages
 
-# The parts in the order in which the study builds them: what two of them need is the first one's.
-PARTS: Mapping[PartName, Any] = {
-    "data": dataset,
-    "a1": learners,
-    "b1": features,
-    "b2": finetune,
-    "a2": ensemble,
-    "c": attacks,
-}
+# In the order in which the study builds them: what two parts need belongs to the first.
+PARTS = [flow.PART for flow in (dataset, learners, features, finetune, ensemble, attacks)]
 
 
 def stages(settings: StudySettings, places: Places) -> list[Stage]:
     """Return the report's stage, which reads those of all parts."""
-    parts = {name: flow.parts(settings, places) for name, flow in PARTS.items()}
+    parts = {part.name: part.parts(settings, places) for part in PARTS}
     return [report_stage.stage(settings, parts)]
 
 

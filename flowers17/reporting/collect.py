@@ -3,7 +3,7 @@
 One long module, since every table and figure asks the same `ReportInputs`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeVar
@@ -21,6 +21,7 @@ from flowers17.reporting.records import (
     Evaluation,
     FeatureMap,
     Score,
+    TrainedNetwork,
     Training,
     evaluation,
     feature_map,
@@ -38,7 +39,7 @@ _LESS_CLEAN = {
 }
 
 
-Network = TypeVar("Network", Training, FineTuning)
+Network = TypeVar("Network", bound=TrainedNetwork)
 
 
 @dataclass(frozen=True)
@@ -59,12 +60,12 @@ class ReportInputs:
 
     def stage(self, name: str) -> list[Artifact]:
         """Return the artifacts of a stage, each once, in the order of their labels."""
-        found = {
+        by_key = {
             artifact.reference.key: artifact
             for _, artifact in sorted(self.artifacts.items())
             if artifact.manifest.get("stage") == name
         }
-        return list(found.values())
+        return list(by_key.values())
 
     def _first(self, stage: str) -> Artifact | None:
         return next(iter(self.stage(stage)), None)
@@ -87,16 +88,13 @@ class ReportInputs:
     @cached_property
     def images(self) -> Artifact | None:
         """The images that the splits were made of; other sizes serve single extractors only."""
-        candidates = self.stage("images")
-        wanted = inputs_of(self.splits).get("images") if self.splits else None
-        for artifact in candidates:
-            if wanted and artifact.reference.digest == wanted.get("digest"):
-                return artifact
-        size = self.study.dataset.image_size
-        for artifact in candidates:
-            if artifact.mapped("images").shape[1] == size:
-                return artifact
-        return candidates[0] if candidates else None
+        every, size = self.stage("images"), self.study.dataset.image_size
+        split = inputs_of(self.splits).get("images", {}).get("digest") if self.splits else None
+        of_the_splits = [artifact for artifact in every if artifact.reference.digest == split]
+        candidates = of_the_splits or [
+            artifact for artifact in every if artifact.mapped("images").shape[1] == size
+        ]
+        return next(iter(candidates or every), None)
 
     @cached_property
     def items(self) -> Mapping[str, Any]:
@@ -120,12 +118,10 @@ class ReportInputs:
 
     def validation_rows(self, split: str) -> np.ndarray:
         """Return the rows that a split holds out, int64 (n_validation,)."""
-        for one in self.divided:
-            if one["name"] == split:
-                return np.asarray(one["validation"], dtype=np.int64)
-        raise InvalidInput(
-            f"expected a split {split!r}, found {[one['name'] for one in self.divided]}"
-        )
+        rows = {each["name"]: each["validation"] for each in self.divided}
+        if split not in rows:
+            raise InvalidInput(f"expected a split {split!r}, got {', '.join(rows)}")
+        return np.asarray(rows[split], dtype=np.int64)
 
     @property
     def is_oxford17(self) -> bool:
@@ -152,7 +148,7 @@ class ReportInputs:
     @cached_property
     def feature_maps(self) -> dict[str, FeatureMap]:
         """Every feature map that was made, by name."""
-        return {one.name: one for one in map(feature_map, self.stage("features"))}
+        return {each.name: each for each in map(feature_map, self.stage("features"))}
 
     @cached_property
     def evaluations(self) -> list[Evaluation]:
@@ -163,11 +159,11 @@ class ReportInputs:
         return [self._evaluation(artifact) for artifact in self.stage("classifier")]
 
     def _evaluation(self, artifact: Artifact) -> Evaluation:
-        found = evaluation(artifact)
-        for score in found.scores.values():
+        classifier = evaluation(artifact)
+        for score in classifier.scores.values():
             if score.kind == "report" and self.images and self.splits:
-                self._check(artifact, score, self.correct(found, score.split))
-        return found
+                self._check(artifact, score, self.correct(classifier, score.split))
+        return classifier
 
     def _check(self, artifact: Artifact, score: Score, correct: np.ndarray) -> None:
         if (len(correct), int(correct.sum())) != (score.n_validation, score.n_correct):
@@ -197,26 +193,26 @@ class ReportInputs:
         Those that only serve ensembles are left out.
         Raises InvalidInput if a result disagrees with its own predictions.
         """
-        every = [training(artifact) for artifact in self.stage("training")]
-        return [self._checked(one) for one in every if not one.of_an_ensemble]
+        return self._checked(map(training, self.stage("training")))
 
     def training(self, learner: str, augmentation: str) -> Training | None:
         """Return the training by the study's recipe on the report's split, if there is one."""
-        wanted = (learner, augmentation, "report", "report")
-        for one in self.trainings:
-            if (one.learner, one.augmentation, one.recipe_name, one.score.kind) == wanted:
-                return one
+        identity = (learner, augmentation, "report", "report")
+        for network in self.trainings:
+            kinds = (network.recipe_name, network.score.kind)
+            if (network.learner, network.augmentation, *kinds) == identity:
+                return network
         return None
 
     @cached_property
     def own_trainings(self) -> dict[str, list[Training]]:
         """By learner, the trainings by our own recipe, in the order of the splits."""
-        order = {one["name"]: place for place, one in enumerate(self.divided)}
-        found: dict[str, list[Training]] = {}
-        for one in sorted(self.trainings, key=lambda one: order.get(one.score.split, len(order))):
-            if one.recipe_name == "best":
-                found.setdefault(one.learner, []).append(one)
-        return found
+        order = {split["name"]: place for place, split in enumerate(self.divided)}
+        own = [network for network in self.trainings if network.recipe_name == "best"]
+        by_learner: dict[str, list[Training]] = {}
+        for network in sorted(own, key=lambda each: order.get(each.score.split, len(order))):
+            by_learner.setdefault(network.learner, []).append(network)
+        return by_learner
 
     @cached_property
     def fine_tunings(self) -> list[FineTuning]:
@@ -225,18 +221,18 @@ class ReportInputs:
         Those that only serve ensembles are left out.
         Raises InvalidInput if a result disagrees with its own predictions.
         """
-        every = [fine_tuning(artifact) for artifact in self.stage("finetuning")]
-        return [self._checked(one) for one in every if not one.of_an_ensemble]
+        return self._checked(map(fine_tuning, self.stage("finetuning")))
 
-    def _checked(self, one: Network) -> Network:
-        """Return a network whose count of correct answers is that of its predictions."""
-        if self.images and self.splits:
-            self._check(one.artifact, one.score, self.correct_of(one))
-        return one
+    def _checked(self, networks: Iterable[Network]) -> list[Network]:
+        """Return networks whose counts of correct answers are those of their predictions."""
+        own = [network for network in networks if not network.of_an_ensemble]
+        for network in own if self.images and self.splits else ():
+            self._check(network.artifact, network.score, self.correct_of(network))
+        return own
 
-    def correct_of(self, one: Training | FineTuning) -> np.ndarray:
+    def correct_of(self, network: TrainedNetwork) -> np.ndarray:
         """Return whether each held-out image was classified correctly, bool (n_validation,)."""
-        return self._correct(one.artifact, one.score.split, one.predicted)
+        return self._correct(network.artifact, network.score.split, network.predicted)
 
     @cached_property
     def ensembles(self) -> list[Ensemble]:
@@ -244,17 +240,16 @@ class ReportInputs:
 
         Raises InvalidInput if a result disagrees with its own predictions.
         """
-        names = [one.name for one in self.study.ensemble.ensembles]
-        splits = [one["name"] for one in self.divided]
-        found = in_pairs(self.stage("out_of_fold"), self.stage("stacking"))
-        for one in found:
-            checked(one)
+        names = [definition.name for definition in self.study.ensemble.ensembles]
+        splits = [split["name"] for split in self.divided]
 
-        def place(one: Ensemble) -> tuple[int, str, int]:
-            named = names.index(one.name) if one.name in names else len(names)
-            return named, one.name, splits.index(one.split) if one.split in splits else len(splits)
+        def place(ensemble: Ensemble) -> tuple[int, str, int]:
+            name, split = ensemble.name, ensemble.split
+            named = names.index(name) if name in names else len(names)
+            return named, name, splits.index(split) if split in splits else len(splits)
 
-        return sorted(found, key=place)
+        pairs = in_pairs(self.stage("out_of_fold"), self.stage("stacking"))
+        return sorted(map(checked, pairs), key=place)
 
     @cached_property
     def attacks(self) -> list[Attack]:
@@ -289,37 +284,33 @@ class ReportInputs:
 
     def evaluation(self, combination: CombinationSettings) -> Evaluation | None:
         """Return the evaluation of a combination, if it was run."""
-        wanted = (
-            tuple(one.name for one in combination.maps),
-            combination.classifier,
-            combination.n_components,
-            combination.search,
-        )
-        for one in self.evaluations:
-            if (one.maps, one.classifier, one.n_components, one.search) == wanted:
-                return one
+        maps = tuple(each.name for each in combination.maps)
+        own = combination.model_dump(exclude={"maps"})
+        for classifier in self.evaluations:
+            if classifier.maps == maps and own == {name: getattr(classifier, name) for name in own}:
+                return classifier
         return None
 
     @cached_property
     def table_8(self) -> list[CombinationSettings]:
         """The cells of Table 8, extractor by extractor."""
         return [
-            CombinationSettings(maps=(one,), classifier=name)
-            for one in self.study.features.table
+            CombinationSettings(maps=(maps,), classifier=name)
+            for maps in self.study.features.table
             for name in self.study.features.classifiers.names
         ]
 
     @cached_property
     def evaluations_of_table_8(self) -> list[Evaluation]:
         """The evaluations behind Table 8, those that were run."""
-        return [found for one in self.table_8 if (found := self.evaluation(one))]
+        return [run for cell in self.table_8 if (run := self.evaluation(cell))]
 
     @cached_property
     def best(self) -> Evaluation | None:
         """The best of Table 8 on the report's split; the first of them if several are."""
-        scored = [(one.score("report"), one) for one in self.evaluations_of_table_8]
-        counted = [(score.accuracy, one) for score, one in scored if score]
-        return max(counted, key=lambda pair: pair[0])[1] if counted else None
+        scored = [(run.score("report"), run) for run in self.evaluations_of_table_8]
+        accuracies = [(score.accuracy, run) for score, run in scored if score]
+        return max(accuracies, key=lambda pair: pair[0])[1] if accuracies else None
 
     def reason_missing(self, names: Sequence[str], classifier: str = "") -> str:
         """Return why there is nothing for these feature maps, or for a classifier on them."""

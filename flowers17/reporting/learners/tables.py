@@ -170,11 +170,7 @@ def _plain_row(inputs: ReportInputs, name: str, made: Training | None) -> Row:
 def _reason(inputs: ReportInputs, learner: str, augmentation: str) -> str:
     """Return why the study's training of a learner has no result."""
     return inputs.reason_absent(
-        "training",
-        learner=learner,
-        augmentation=augmentation,
-        recipe_name="report",
-        split="report",
+        "training", learner=learner, augmentation=augmentation, recipe_name="report", split="report"
     )
 
 
