@@ -1,7 +1,7 @@
 """The flows of the study, in the order in which `study` runs them; it imports none of them."""
 
 import importlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -20,10 +20,9 @@ class ListedFlow(NamedTuple):
         """The flow's module; Prefect is imported with it."""
         return importlib.import_module(f"flows.{self.name}")
 
-    def function(self) -> Callable[..., Any]:
+    def function(self) -> Any:
         """Return the flow itself."""
-        function: Callable[..., Any] = getattr(self.module, self.name)
-        return function
+        return getattr(self.module, self.name)
 
     def stages(self, settings: StudySettings, places: Places) -> Sequence[Stage]:
         """Return the stages that the flow runs by itself; `sweep`, which needs more, has none."""

@@ -257,4 +257,5 @@ def record_of(record: type[Record], artifact: Artifact, **derived: Any) -> Recor
 
 def training(artifact: Artifact) -> Training:
     """Return the training that an artifact of the stage `training` holds."""
-    return record_of(Training, artifact)
+    n_operations = float(artifact.json("result")["n_operations"])
+    return record_of(Training, artifact, n_operations=n_operations)

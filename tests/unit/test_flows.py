@@ -1,6 +1,6 @@
 """The list of flows is the only one: what else names flows agrees with it."""
 
-from typing import Any, get_args
+from typing import get_args
 
 import pytest
 import yaml
@@ -16,7 +16,7 @@ DEPLOYMENTS = yaml.safe_load((ROOT / "deployments" / "prefect.yaml").read_text()
 
 @pytest.mark.parametrize("listed", FLOWS.values(), ids=lambda listed: listed.name)
 def test_every_flow_is_called_and_described_as_it_is_listed(listed: ListedFlow) -> None:
-    flow: Any = listed.function()
+    flow = listed.function()
     assert flow.name == listed.name
     assert flow.description.splitlines()[0] == listed.description
 
