@@ -23,6 +23,7 @@ from flowers17.errors import ChecksumMismatch, InvalidInput
 MAX_FILE_BYTES = 512 * 2**20
 MAX_TOTAL_BYTES = 512 * 2**20  # once decompressed
 MAX_MEMBER_BYTES = 4 * 2**20
+MAX_MEMBER_PIXELS = 5_000_000  # official images have half a million
 MAX_PAX_BYTES = 64 * 2**10
 MAX_HEADERS = 10_000
 MAX_PADDING_BYTES = 2**20  # after the archive's end, and after that of its compression
@@ -72,7 +73,9 @@ def encoded_archive(path: Path, *, sha256: str | None = None) -> EncodedSet:
     Iterating raises InvalidInput if a member is not as expected or an image is missing, and
     ChecksumMismatch if the file is not the one that `sha256` tells.
     """
-    return EncodedSet(oxford17.CLASS_NAMES, oxford17.N_IMAGES, _images(path, sha256))
+    return EncodedSet(
+        oxford17.CLASS_NAMES, oxford17.N_IMAGES, _images(path, sha256), MAX_MEMBER_PIXELS
+    )
 
 
 def _images(path: Path, sha256: str | None) -> Iterator[EncodedImage]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from flowers17.data import oxford17, rendered
 from flowers17.data.decoding import decode, square
-from flowers17.data.encoded import EncodedImage
+from flowers17.data.encoded import EncodedImage, EncodedSet
 from flowers17.data.source import Source, encoded_images
 from flowers17.errors import InvalidInput
 
@@ -103,9 +103,7 @@ def image_set(
     encoded = encoded_images(source)
     images = allocate((encoded.n_images, size, size, 3), np.uint8)
     decoded: list[_Decoded] = []
-    for item, pixels in _decoded_in_order(
-        encoded.images, size, n_threads or min(8, os.cpu_count() or 1)
-    ):
+    for item, pixels in _decoded_in_order(encoded, size, n_threads or min(8, os.cpu_count() or 1)):
         if pixels is not None:
             images[len(decoded)] = pixels
         decoded.append(item)
@@ -142,23 +140,25 @@ def _silent(done: int, total: int) -> None:
 
 
 def _decoded_in_order(
-    encoded: Iterator[EncodedImage], size: int, n_threads: int
+    encoded: EncodedSet, size: int, n_threads: int
 ) -> Iterator[tuple[_Decoded, np.ndarray | None]]:
     """Yield images and their pixels in the order given, a bounded number in memory at a time."""
     waiting: deque[Future[tuple[_Decoded, np.ndarray | None]]] = deque()
     with ThreadPoolExecutor(n_threads) as pool:
         for image in encoded:
-            waiting.append(pool.submit(_decoded, image, size))
+            waiting.append(pool.submit(_decoded, image, size, encoded.max_pixels))
             if len(waiting) >= 2 * n_threads:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
 
 
-def _decoded(encoded: EncodedImage, size: int) -> tuple[_Decoded, np.ndarray | None]:
+def _decoded(
+    encoded: EncodedImage, size: int, max_pixels: int
+) -> tuple[_Decoded, np.ndarray | None]:
     sha256 = hashlib.sha256(encoded.data).hexdigest()
     try:
-        image = decode(encoded.data, encoded.name)
+        image = decode(encoded.data, encoded.name, max_pixels=max_pixels)
     except InvalidInput as problem:
         return _Decoded(encoded.name, encoded.label, sha256, (0, 0), str(problem)), None
     return _Decoded(encoded.name, encoded.label, sha256, image.size), square(image, size)
