@@ -100,7 +100,7 @@ def _streams(folder: Path) -> Path:
 
 
 def _large_images() -> Iterable[bytes]:
-    for number in range(1, 1361):
+    for number in range(1, 151):
         yield header(f"jpg/image_{number:04d}.jpg", size=4 * MB)
         yield from [ZEROS] * 4
 
@@ -124,6 +124,7 @@ def _bombs(mode: str, n_images: int, **options: object) -> Callable[[Path], Path
     return write
 
 
+HARMLESS = "long name of the compressed file"  # is passed over, whatever its length
 CASES: dict[str, Callable[[Path], Path]] = {
     "GNU long name": _long(tarfile.GNUTYPE_LONGNAME),
     "GNU long link": _long(tarfile.GNUTYPE_LONGLINK),
@@ -142,7 +143,7 @@ CASES: dict[str, Callable[[Path], Path]] = {
     "zeros after the compression": lambda folder: _appended(folder, "a.tgz", 200),
     "zeros after an uncompressed archive": lambda folder: _appended(folder, "a.tar", 200),
     "text after the compression": lambda folder: _appended(folder, "a.tgz", 60, b"x" * MB),
-    "long name of the compressed file": _long_gzip_name,
+    HARMLESS: _long_gzip_name,
     "many gzip streams": _streams,
     "large file": _large_file,
     "grey pixels": _bombs("L", 10),
