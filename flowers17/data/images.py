@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from flowers17.data.source import Source, encoded_images
 from flowers17.errors import InvalidInput
 
 MAX_LISTED = 10
+MAX_BAD = 50  # images that cannot be used, before the rest is not looked at
 Progress = Callable[[int, int], None]
 Allocate = Callable[[tuple[int, ...], type[np.generic]], np.ndarray]
 logger = logging.getLogger(__name__)
@@ -103,10 +104,15 @@ def image_set(
     encoded = encoded_images(source)
     images = allocate((encoded.n_images, size, size, 3), np.uint8)
     decoded: list[_Decoded] = []
+    bad: list[_Decoded] = []
     for item, pixels in _decoded_in_order(encoded, size, n_threads or min(8, os.cpu_count() or 1)):
         if pixels is not None:
             images[len(decoded)] = pixels
         decoded.append(item)
+        if item.problem:
+            bad.append(item)
+        if len(bad) == MAX_BAD:
+            _refuse(bad, len(decoded))
         tell(len(decoded), encoded.n_images)
     verified = None
     if source.kind in ("oxford17", "archive"):
@@ -118,7 +124,8 @@ def image_set(
                 "as your own, marked as unverified",
                 source.path,
             )
-    _refuse_bad([item for item in decoded if item.problem], len(decoded))
+    if bad:
+        _refuse(bad, len(decoded))
     order = sorted(range(len(decoded)), key=lambda row: (decoded[row].label, decoded[row].name))
     if order != list(range(len(decoded))):  # folders come in order; an archive fits into memory
         images[:] = images[order]
@@ -164,13 +171,10 @@ def _decoded(
     return _Decoded(encoded.name, encoded.label, sha256, image.size), square(image, size)
 
 
-def _refuse_bad(bad: list[_Decoded], n_images: int) -> None:
-    if bad:
-        lines = [f"  {item.problem}" for item in bad[:MAX_LISTED]]
-        more = [f"  … and {len(bad) - MAX_LISTED} more"] if len(bad) > MAX_LISTED else []
-        raise InvalidInput(
-            "\n".join([f"{len(bad)} of {n_images} images cannot be used:", *lines, *more])
-        )
+def _refuse(bad: list[_Decoded], n_read: int) -> NoReturn:
+    lines = [f"  {item.problem}" for item in bad[:MAX_LISTED]]
+    more = [f"  … and {len(bad) - MAX_LISTED} more"] if len(bad) > MAX_LISTED else []
+    raise InvalidInput("\n".join([f"{len(bad)} of {n_read} images cannot be used:", *lines, *more]))
 
 
 def _rendered_set(

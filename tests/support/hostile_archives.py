@@ -17,7 +17,7 @@ from PIL import Image
 
 from flowers17.data.images import image_set
 from flowers17.data.source import identify
-from tests.support.made_data import member, numbered, official_archive, saved
+from tests.support.made_data import encoded, member, numbered, official_archive, saved
 
 MB = 2**20
 ZEROS = bytes(MB)
@@ -102,7 +102,7 @@ def _streams(folder: Path) -> Path:
 def _large_images() -> Iterable[bytes]:
     for number in range(1, 151):
         yield header(f"jpg/image_{number:04d}.jpg", size=4 * MB)
-        yield from [ZEROS] * 4
+        yield from [encoded().ljust(MB, b"\0"), ZEROS, ZEROS, ZEROS]
 
 
 def _large_file(folder: Path) -> Path:
@@ -112,14 +112,12 @@ def _large_file(folder: Path) -> Path:
     return path
 
 
-def _bombs(mode: str, n_images: int, **options: object) -> Callable[[Path], Path]:
-    """Return what writes an archive with images of 49 million pixels, cut off."""
+def _cut_images(side: int) -> Callable[[Path], Path]:
+    """Return what writes an archive of transparent images whose last bytes are missing."""
 
     def write(folder: Path) -> Path:
-        bomb = saved(Image.new(mode, (7000, 7000)), "PNG", compress_level=1, **options)[:-2000]
-        return official_archive(
-            folder / "a.tgz", {**numbered(), **dict.fromkeys(range(1, n_images + 1), bomb)}
-        )
+        image = saved(Image.new("RGBA", (side, side)), "PNG", compress_level=9)[:-1000]
+        return official_archive(folder / "a.tgz", dict.fromkeys(range(1, 1361), image))
 
     return write
 
@@ -146,8 +144,8 @@ CASES: dict[str, Callable[[Path], Path]] = {
     HARMLESS: _long_gzip_name,
     "many gzip streams": _streams,
     "large file": _large_file,
-    "grey pixels": _bombs("L", 10),
-    "transparent pixels": _bombs("RGBA", 10),
+    "images of 49 million pixels": _cut_images(7000),
+    "images of 5 million pixels": _cut_images(2236),
 }
 
 

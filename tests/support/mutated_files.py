@@ -135,6 +135,8 @@ def tried(
         except InvalidInput as problem:
             n_refused += 1
             longest = max(longest, len(str(problem)))
+            if not str(problem).isprintable():
+                others.append(f"{make.__name__} {index}: unprintable {problem!r}"[:300])
         except Exception as problem:
             others.append(f"{make.__name__} {index}: {problem!r}"[:300])
     peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
