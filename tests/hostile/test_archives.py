@@ -19,7 +19,8 @@ def costs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]
     printed = program("tests.support.hostile_archives", str(folder), seconds=300)
     costs: dict[str, dict[str, Any]] = json.loads(printed)
     for name, cost in costs.items():
-        print(f"{name}: {cost['error'] or 'read'}, {cost['mb']:.0f} MB, {cost['s']:.2f} s")
+        costs_s = f"{cost['s']:.2f} s, {cost['cpu_s']:.2f} s of CPU"
+        print(f"{name}: {cost['error'] or 'read'}, {cost['mb']:.0f} MB, {costs_s}")
     return costs
 
 

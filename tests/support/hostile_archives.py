@@ -54,15 +54,17 @@ def _block_of_size(field: bytes) -> Callable[[Path], Path]:
 
 
 def _long(kind: bytes) -> Callable[[Path], Path]:
-    name = b"x" * MB
-    return archive_of(lambda: [header("././@LongLink", type=kind, size=60 * MB), *[name] * 60])
+    long, name = header("././@LongLink", type=kind, size=60 * MB), b"x" * MB
+    return archive_of(lambda: [long, *[name] * 60, header("jpg/image_0001.jpg")])
 
 
 def _pax(kind: bytes, keyword: str) -> Callable[[Path], Path]:
     size = 60 * MB
     record = f"{size} {keyword}=".encode()
-    parts = [record + b"1," * ((MB - len(record)) // 2), *[b"1," * (MB // 2)] * 59]
-    return archive_of(lambda: [header("pax", type=kind, size=sum(map(len, parts))), *parts])
+    parts = [record.ljust(MB, b"1"), *[b"1," * (MB // 2)] * 59]
+    parts[-1] = parts[-1][:-1] + b"\n"
+    long = header("pax", type=kind, size=size)
+    return archive_of(lambda: [long, *parts, header("jpg/image_0001.jpg")])
 
 
 def _sparse() -> Iterable[bytes]:
@@ -168,7 +170,8 @@ def measured(action: Callable[[], object]) -> dict[str, object]:
         kind, message = json.loads(stream.read() or '["killed", ""]')
     usage = os.wait4(child, 0)[2]
     seconds = time.monotonic() - began
-    return {"error": kind, "message": message, "s": seconds, "mb": usage.ru_maxrss / 1024}
+    cpu_s, mb = usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
+    return {"error": kind, "message": message, "s": seconds, "cpu_s": cpu_s, "mb": mb}
 
 
 def main(folder: Path) -> None:

@@ -32,7 +32,7 @@ def matlab_file(*elements: bytes) -> bytes:
 
 
 def nested_cells(depth: int) -> bytes:
-    cell = matrix(1, b"")
+    cell = matrix(6, b"", tagged(9, bytes(8)))
     for _ in range(depth):
         cell = matrix(1, b"", cell)
     return matrix(1, b"trn1", cell)
