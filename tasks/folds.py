@@ -66,16 +66,16 @@ def build(job: Job) -> Mapping[str, Any]:
             seed=job.seed,
             class_names=class_names,
         )
-        for part, found in vars(rows).items():
-            job.save_array(f"{number + 1:02d}-{part}", found)
-    found = fingerprint(folds, labels)
-    job.save_json("folds", {**split.json("split"), "n_folds": n_folds, "fingerprint": found})
+        for part, indices in vars(rows).items():
+            job.save_array(f"{number + 1:02d}-{part}", indices)
+    digest = fingerprint(folds, labels)
+    job.save_json("folds", {**split.json("split"), "n_folds": n_folds, "fingerprint": digest})
     job.save_json("classes", class_names)
     job.save_array("folds", folds)
     job.save_array("groups", groups)
     job.save_array("labels", labels)
     job.save_array("validation", split.array("validation"))
-    return {"n_folds": n_folds, "fingerprint": found[:12]}
+    return {"n_folds": n_folds, "fingerprint": digest[:12]}
 
 
 def build_fold(job: Job) -> Mapping[str, Any]:

@@ -32,7 +32,7 @@ def stage(
     """
     described = settings.model_dump(mode="json")
     described["dataset"]["source"] = identify(settings.dataset.source).kind
-    stages = in_order(asked for of_part in parts.values() for asked in of_part)
+    stages = in_order(stage for of_part in parts.values() for stage in of_part)
     part_of: dict[str, PartName] = {}
     for part, of_part in parts.items():
         for needed in in_order(of_part):

@@ -15,7 +15,7 @@ def stage(maps: Sequence[Stage]) -> Stage:
         f"rows {' + '.join(names)}",
         "tasks.rows:build",
         inputs=dict(zip(names, maps, strict=True)),
-        optional=any(one.optional for one in maps),
+        optional=any(features.optional for features in maps),
     )
 
 

@@ -322,22 +322,22 @@ class ReportInputs:
     def has_random_weights(self) -> bool:
         """Whether any number rests on untrained weights."""
         resting = (self.feature_maps.values(), self.evaluations, self.fine_tunings)
-        return any(one.random_weights for several in resting for one in several)
+        return any(each.random_weights for records in resting for each in records)
 
     @cached_property
     def _data_differences(self) -> list[tuple[str, str]]:
         """Each difference of the images to the study's, as a clause and in short."""
-        found = []
+        differences = []
         if self.is_rendered:
             clause = "the flowers are rendered from code, not photographs of Oxford Flowers-17"
-            found.append((clause, "rendered flowers"))
+            differences.append((clause, "rendered flowers"))
         elif not self.is_oxford17:
-            found.append(("the images are not those of Oxford Flowers-17", "other images"))
+            differences.append(("the images are not those of Oxford Flowers-17", "other images"))
         size = self.study.dataset.image_size
         if size != IMAGE_SIZE:
             clause = f"the images measure {size} × {size} pixels, not {IMAGE_SIZE} × {IMAGE_SIZE}"
-            found.append((clause, f"{size} × {size} pixels"))
-        return found
+            differences.append((clause, f"{size} × {size} pixels"))
+        return differences
 
     @cached_property
     def _differences(self) -> list[tuple[str, str]]:
@@ -367,7 +367,7 @@ class ReportInputs:
         """The differences of the images alone, e.g. `rendered flowers, 80 × 80 pixels`."""
         return ", ".join(short for _, short in self._data_differences)
 
-    def comparable(self, one: FeatureMapSettings) -> bool:
+    def comparable(self, settings: FeatureMapSettings) -> bool:
         """Whether the study's number and ours measure the same thing on the same data."""
-        made = self.feature_maps.get(one.name)
-        return bool(self.is_oxford17 and made and made.like_the_study and not made.random_weights)
+        ours = self.feature_maps.get(settings.name)
+        return bool(self.is_oxford17 and ours and ours.like_the_study and not ours.random_weights)

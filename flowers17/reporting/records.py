@@ -78,7 +78,7 @@ class Evaluation:
 
     def score(self, kind: str) -> Score | None:
         """Return the score on the first split of a kind, if there is one."""
-        return next((one for one in self.scores.values() if one.kind == kind), None)
+        return next((score for score in self.scores.values() if score.kind == kind), None)
 
     @cached_property
     def repeated(self) -> MeanSpread | None:
@@ -182,23 +182,23 @@ class Training(TrainedNetwork):
 
 def recipe_tag(recipe: RecipeSettings, epochs: int, *, augmented: bool) -> str:
     """Return in what a recipe, for that many epochs, differs from the study's, in short."""
-    wanted = AUGMENTED_EPOCHS if augmented else PLAIN_EPOCHS
-    ours, theirs = (one.model_dump(exclude=RECIPE_FREE) for one in (recipe, RecipeSettings()))
-    parts = [] if ours == theirs else ["another recipe"]
-    if epochs != wanted:
+    of_the_study = AUGMENTED_EPOCHS if augmented else PLAIN_EPOCHS
+    ours, study = (each.model_dump(exclude=RECIPE_FREE) for each in (recipe, RecipeSettings()))
+    parts = [] if ours == study else ["another recipe"]
+    if epochs != of_the_study:
         parts.append(f"{epochs} epoch{'s' * (epochs != 1)}")
     return ", ".join(parts)
 
 
 def over_repeats(scores: Iterable[Score]) -> MeanSpread | None:
     """Return mean and spread over the scores on repeated clean splits; None without any."""
-    repeated = [one for one in scores if one.kind == "repeated"]
+    repeated = [score for score in scores if score.kind == "repeated"]
     if not repeated:
         return None
     return mean_spread(
-        [one.accuracy for one in repeated],
-        n_train=min(one.n_train for one in repeated),
-        n_validation=max(one.n_validation for one in repeated),
+        [score.accuracy for score in repeated],
+        n_train=min(score.n_train for score in repeated),
+        n_validation=max(score.n_validation for score in repeated),
     )
 
 
