@@ -15,15 +15,12 @@ import pytest
 
 from flowers17.commands.serving import check_port
 from flowers17.errors import InvalidInput
+from flows.listing import FLOWS
 from flows.local_server import free_port
 from tests.support.processes import eventually, kill, python
 from tests.support.serving import COMMAND, SMALL, Serving, flowers17, processes
 
 pytestmark = [pytest.mark.server, pytest.mark.slow]
-FLOWS = (
-    *("attacks", "dataset", "ensemble", "features", "finetune", "learners", "report", "study"),
-    "sweep",
-)
 
 
 @pytest.fixture(scope="module")
