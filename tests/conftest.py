@@ -12,6 +12,11 @@ from absl import logging as absl_logging
 _HOME = tempfile.TemporaryDirectory(prefix="flowers17-prefect-home-")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let fuzzers run as long as one likes: `--fuzz 30`."""
+    parser.addoption("--fuzz", type=int, default=1, help="how many times as many fuzzed cases")
+
+
 def pytest_configure() -> None:
     """Keep the person's Prefect settings and database out, before anything imports Prefect."""
     for name in [name for name in os.environ if name.startswith("PREFECT_")]:
@@ -31,6 +36,12 @@ def pytest_configure() -> None:
 def pytest_unconfigure() -> None:
     """Leave nothing behind."""
     _HOME.cleanup()
+
+
+@pytest.fixture(scope="session")
+def fuzz(request: pytest.FixtureRequest) -> int:
+    """Return how many times as many cases as usual a fuzzer tries."""
+    return int(request.config.getoption("--fuzz"))
 
 
 @pytest.fixture(scope="session")
