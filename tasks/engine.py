@@ -310,7 +310,8 @@ def _run_stage(
     except BaseException as problem:
         _tell(view, stage, "failed", started)
         if len(str(problem)) > MOST_CHARACTERS:  # Prefect's database would keep all of it
-            raise StageFailed(f"stage {stage.label}: {type(problem).__name__}: {problem}") from None
+            told = StageFailed(f"stage {stage.label}: {type(problem).__name__}: {problem}")
+            raise told.with_traceback(problem.__traceback__) from None
         raise
     _tell(view, stage, "reused" if outcome.reused else "built", started)
     if not stage.variant:  # the tables of each study of a sweep could not be told apart
