@@ -8,7 +8,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import PurePath
-from typing import Any, ClassVar
+from typing import Any
 
 import yaml
 
@@ -20,6 +20,10 @@ DEEPEST = 16
 _MOST_DIGITS = 300  # of the largest float
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # and halves of characters
 _READ = ("null", "bool", "int", "float")
+_RESOLVERS = {
+    first: [(tag, form) for tag, form in resolvers if tag.rpartition(":")[2] in _READ]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
 
 
 def yaml_value(where: str, text: str) -> Any:
@@ -43,11 +47,10 @@ def yaml_value(where: str, text: str) -> Any:
 class _Loader(yaml.SafeLoader):
     """YAML without tags, anchors, aliases, merges and dates; names are the keys, each once."""
 
-    yaml_implicit_resolvers: ClassVar = {
-        first: [(tag, form) for tag, form in resolvers if tag.rpartition(":")[2] in _READ]
-        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
-    _depth = 0
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.yaml_implicit_resolvers = _RESOLVERS
+        self._depth = 0
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         event = self.peek_event()
@@ -69,7 +72,7 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
     @staticmethod
-    def _refused(problem: str, what: yaml.Node | yaml.Event) -> yaml.MarkedYAMLError:
+    def _refused(problem: str, what: Any) -> yaml.MarkedYAMLError:
         return yaml.MarkedYAMLError(None, None, problem, what.start_mark)
 
 
@@ -77,6 +80,7 @@ def check_plain(values: Any) -> None:
     """Raise InvalidSettings, which names the setting, if one of nested values is not plain."""
     for n, (where, depth, value) in enumerate(_parts(values)):
         name = ".".join(map(str, where)) or "the request"
+        problem: str | None
         if n >= MOST_VALUES:
             problem = f"expected at most {MOST_VALUES} values in all, got more"
         elif depth > DEEPEST:

@@ -113,3 +113,22 @@ def test_half_a_checkout_on_the_path_is_named(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     assert f"expected the package flows beside {half / 'flowers17'}, found none" in done.stderr
+
+
+LOADED = """
+import yaml
+from prefect.flows import load_flow_from_entrypoint
+described = yaml.safe_load(open("deployments/prefect.yaml"))["deployments"]
+for deployment in described:
+    load_flow_from_entrypoint(deployment["entrypoint"])
+import flows, tasks
+print(len(described), tasks.__file__, flows.__file__)
+"""
+
+
+def test_do_not_reach_the_deployments_of_a_worker(shadows: Path) -> None:
+    done = _python("-P", "-c", LOADED, cwd=ROOT, path=shadows)
+    assert done.returncode == 0, done.stderr[-2_000:]
+    n, *places = done.stdout.split()
+    assert int(n) >= 9
+    assert places == [str(ROOT / name / "__init__.py") for name in ("tasks", "flows")]
