@@ -1,7 +1,7 @@
 """A page of somebody else in a real browser, which tries all that a page can try on a server.
 
-The server is any of Prefect's API, as `serve` has it or `run`. `Bait` is what the page may create,
-change or read there; `untouched` tells what it did.
+The server is any of Prefect's API, as `serve` has it or `run`. `Bait` is what the page may change
+or read there; its `harm` tells what the page did.
 """
 
 import threading
@@ -73,13 +73,17 @@ class Bait:
         flow = self._posted("flows/", {"name": "bait"})
         body = {"name": "bait", "flow_id": flow["id"], "description": _SECRET}
         self.id = str(self._posted("deployments/", body)["id"])
+        self._before = self._variables()
 
     def _posted(self, path: str, body: Any) -> Any:
         return self._client.post(path, json=body).raise_for_status().json()
 
+    def _variables(self) -> set[str]:
+        return {one["name"] for one in self._posted("variables/filter", {})}
+
     def harm(self, outcomes: dict[str, Any]) -> list[str]:
         """Return what was created, changed or told to whoever made these attempts, if anything."""
-        harm = [f"created {one['name']}" for one in self._posted("variables/filter", {})]
+        harm = [f"created {name}" for name in sorted(self._variables() - self._before)]
         deployment = self._client.get(f"deployments/{self.id}")
         if deployment.status_code == 404:
             return [*harm, "deleted"]
