@@ -166,6 +166,7 @@ def _forged(port: int) -> list[dict[str, str]]:
 class TestAnotherUser:
     def test_reads_and_plants_nothing(self, serving: Serving) -> None:
         bait, port = Bait(serving.client), serving.port
+        deployment = f"/api/deployments/{bait.deployment}"
 
         def attempt() -> list[Any]:
             return [
@@ -173,11 +174,16 @@ class TestAnotherUser:
                 for headers in _forged(port)
                 for answer in (
                     _asked(port, "GET", "/", **headers),
-                    _asked(port, "GET", f"/api/deployments/{bait.id}", **headers),
+                    _asked(port, "GET", deployment, **headers),
                     _asked(port, "GET", "/api/logs/out", **headers, **UPGRADE),
                     _asked(port, "POST", "/api/variables/", {"name": "x", "value": 1}, **headers),
-                    _asked(port, "POST", f"/api/deployments/{bait.id}/pause_deployment", **headers),
-                    _asked(port, "DELETE", f"/api/deployments/{bait.id}", **headers),
+                    _asked(
+                        port,
+                        "POST",
+                        f"{deployment}/pause_deployment",
+                        **headers,
+                    ),
+                    _asked(port, "DELETE", f"/api/variables/name/{bait.name}", **headers),
                 )
             ]
 

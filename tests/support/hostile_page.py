@@ -5,6 +5,7 @@ or read there; its `harm` tells what the page did.
 """
 
 import threading
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -23,11 +24,11 @@ OPTIONS = (
 )
 _SECRET = "planted-by-the-test"
 _PAGE = "<!doctype html><title>hostile</title><body>"
-_ATTEMPTS = """async ([api, bait]) => {
+_ATTEMPTS = """async ([api, deployment, bait]) => {
     const outcome = async (attempt) => {
         try { return String(await attempt()) } catch (problem) { return 'refused' }
     };
-    const variable = (name) => JSON.stringify({name, value: 1});
+    const variable = (name) => JSON.stringify({name: `${bait}-${name}`, value: 1});
     const post = (name, rest) => outcome(async () => (await fetch(
         `${api}/variables/`, {method: 'POST', body: variable(name), ...rest})).type);
     const done = {};
@@ -37,8 +38,8 @@ _ATTEMPTS = """async ([api, bait]) => {
     done.blob = await post('blob', {mode: 'no-cors', body: new Blob([variable('blob')])});
     done.beacon = navigator.sendBeacon(`${api}/variables/`, new Blob([variable('beacon')]));
     done.method = await outcome(async () => (await fetch(
-        `${api}/deployments/${bait}`, {method: 'DELETE'})).type);
-    done.read = await outcome(async () => (await fetch(`${api}/deployments/${bait}`)).text());
+        `${api}/variables/name/${bait}`, {method: 'DELETE'})).type);
+    done.read = await outcome(async () => (await fetch(`${api}/deployments/${deployment}`)).text());
     done.socket = await new Promise((resolve) => {
         const socket = new WebSocket(`${api.replace('http', 'ws')}/logs/out`, ['prefect']);
         socket.onopen = () => { resolve('open'); socket.close() };
@@ -50,7 +51,7 @@ _ATTEMPTS = """async ([api, bait]) => {
         document.body.append(frame);
         const form = document.createElement('form');
         Object.assign(form, {target: type, method: 'POST', enctype: type,
-                             action: `${api}/deployments/${bait}/pause_deployment`});
+                             action: `${api}/deployments/${deployment}/pause_deployment`});
         document.body.append(form);
         const answered = new Promise((resolve) => frame.onload = () => resolve('answered'));
         form.submit();
@@ -63,7 +64,7 @@ _ATTEMPTS = """async ([api, bait]) => {
 
 
 class Bait:
-    """A deployment that a page may pause, delete or read, and names that it may take.
+    """A deployment that a page may pause or read, and a variable that it may delete.
 
     client: one of the owner's, whose base is the API's address with a slash behind it.
     """
@@ -71,8 +72,10 @@ class Bait:
     def __init__(self, client: httpx.Client) -> None:
         self._client = client
         flow = self._posted("flows/", {"name": "bait"})
-        body = {"name": "bait", "flow_id": flow["id"], "description": _SECRET}
-        self.id = str(self._posted("deployments/", body)["id"])
+        body = {"name": uuid.uuid4().hex, "flow_id": flow["id"], "description": _SECRET}
+        self.deployment = str(self._posted("deployments/", body)["id"])
+        self.name = f"bait-{self.deployment}"
+        self._posted("variables/", {"name": self.name, "value": 1})
         self._before = self._variables()
 
     def _posted(self, path: str, body: Any) -> Any:
@@ -83,18 +86,18 @@ class Bait:
 
     def harm(self, outcomes: dict[str, Any]) -> list[str]:
         """Return what was created, changed or told to whoever made these attempts, if anything."""
-        harm = [f"created {name}" for name in sorted(self._variables() - self._before)]
-        deployment = self._client.get(f"deployments/{self.id}")
-        if deployment.status_code == 404:
-            return [*harm, "deleted"]
-        harm += ["paused"] if deployment.raise_for_status().json()["paused"] else []
+        after = self._variables()
+        harm = [f"created {name}" for name in sorted(after - self._before)]
+        harm += [f"deleted {name}" for name in sorted(self._before - after)]
+        deployment = self._client.get(f"deployments/{self.deployment}").raise_for_status().json()
+        harm += ["paused"] if deployment["paused"] else []
         harm += ["read"] if _SECRET in str(outcomes) else []
-        return harm + (["a websocket"] if outcomes.get("socket") == "open" else [])
+        return harm + (["opened a websocket"] if outcomes.get("socket") == "open" else [])
 
 
 def attempts(page: "Page", api: str, bait: Bait) -> dict[str, Any]:
     """Return how the attempts ended, all made by the page that is open."""
-    outcomes = page.evaluate(_ATTEMPTS, [api, bait.id])
+    outcomes = page.evaluate(_ATTEMPTS, [api, bait.deployment, bait.name])
     assert len(outcomes) == 10
     return dict(outcomes)
 
