@@ -7,18 +7,19 @@ address or under a name of theirs that leads there (DNS rebinding); other users 
 import os
 import re
 import socket
+import struct
 import sys
 from collections.abc import Collection
 from contextlib import suppress
 from functools import cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from pathlib import Path
 from typing import Any
 
 from flows.database_retry import Application
 
 HOSTS_VARIABLE = "FLOWERS17_ALLOWED_HOSTS"
-N_READS = 3  # a table that changes while it is read may leave an entry out
+_NETLINK_SOCK_DIAG, _SOCK_DIAG_BY_FAMILY, _NLM_F_REQUEST = 4, 20, 1
+_QUESTION_BYTES, _ANY, _ESTABLISHED = 72, 0xFFFFFFFF, 1
 LONGEST_QUOTE = 100
 _HOST = re.compile(r"(?:\[([0-9a-f:.]+)\]|([^][:/?#@\s]+))(?::\d+)?")
 _FOREIGN_SITES = ("cross-site", "same-site")
@@ -80,36 +81,37 @@ def connections_tell_users() -> bool:
 def connection_user(client: tuple[str, int], server: tuple[str, int]) -> int | None:
     """Return the id of the user who holds the client's end of a TCP connection, if one does.
 
-    client, server: address and port of both ends. What was closed is nobody's: the kernel shows it
-    as root's, without an inode.
+    client, server: address and port of both ends. What was closed is nobody's: Linux shows it as
+    root's, without an inode. Source: sock_diag(7), linux/inet_diag.h.
     """
-    ends = [(_plain(host), port) for host, port in (client, server)]
-    tables = {"tcp6": [_entry(_in_ipv6(address), port) for address, port in ends]}
-    if all(address.version == 4 for address, _ in ends):
-        tables["tcp"] = [_entry(address, port) for address, port in ends]
-    for _ in range(N_READS):
-        for name, entries in tables.items():
-            pattern = rf": {' '.join(entries)} 01 \S+ \S+ \S+ +(\d+) +\d+ [1-9]"
-            with suppress(OSError):
-                if held := re.search(pattern, Path("/proc/net", name).read_text()):
-                    return int(held.group(1))
-    return None
+    if sys.platform != "linux":
+        return None
+    try:
+        ends = [(_plain(host), port) for host, port in (client, server)]
+        (source, source_port), (target, target_port) = ends
+        family = socket.AF_INET if source.version == 4 else socket.AF_INET6
+        question = (
+            struct.pack("=IHHII", _QUESTION_BYTES, _SOCK_DIAG_BY_FAMILY, _NLM_F_REQUEST, 0, 0)
+            + struct.pack("=BBBBI", family, socket.IPPROTO_TCP, 0, 0, _ANY)
+            + struct.pack("!HH16s16s", source_port, target_port, source.packed, target.packed)
+            + struct.pack("=III", 0, _ANY, _ANY)
+        )
+        with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_SOCK_DIAG) as kernel:
+            kernel.send(question)
+            answer = kernel.recv(4096)
+        kind, state = struct.unpack_from("=4xH11xB", answer)
+        if (kind, state) != (_SOCK_DIAG_BY_FAMILY, _ESTABLISHED):
+            return None
+        user, inode = struct.unpack_from("=80xII", answer)
+    except (OSError, ValueError, struct.error):
+        return None
+    return user if inode else None
 
 
 def _plain(host: str) -> IPv4Address | IPv6Address:
+    """Return an address, of IPv4 also where IPv6 carries it; raises ValueError for a name."""
     address = ip_address(host)
     return getattr(address, "ipv4_mapped", None) or address
-
-
-def _in_ipv6(address: IPv4Address | IPv6Address) -> IPv6Address:
-    return IPv6Address(f"::ffff:{address}") if isinstance(address, IPv4Address) else address
-
-
-def _entry(address: IPv4Address | IPv6Address, port: int) -> str:
-    """Return an end as the kernel's tables show it: words of four bytes in the machine's order."""
-    packed = address.packed
-    words = [packed[index : index + 4] for index in range(0, len(packed), 4)]
-    return "".join(f"{int.from_bytes(word, sys.byteorder):08X}" for word in words) + f":{port:04X}"
 
 
 def _header(scope: Any, name: bytes) -> str:
@@ -174,9 +176,7 @@ def _user_refusal(scope: Any) -> str | None:
         return "expected a connection over TCP, got one that doesn't tell whose it is"
     if not (is_loopback(client[0]) or is_loopback(server[0])):
         return None
-    user = None
-    with suppress(ValueError):
-        user = connection_user(tuple(client), tuple(server))
+    user = connection_user(client[:2], server[:2])
     if user in (os.geteuid(), 0):
         return None
     return (

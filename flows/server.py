@@ -15,12 +15,12 @@ def _serve(host: str | None, port: int | None) -> None:
     from prefect.settings import PREFECT_API_DATABASE_CONNECTION_URL, get_current_settings
 
     from flows.access import allowed_hosts, connections_tell_users, guarded
-    from flows.database_retry import retrying
+    from flows.database_retry import Application, retrying
 
     settings = get_current_settings().server
     host, port = host or settings.api.host, port or settings.api.port
     same_user = settings.api.auth_string is None and connections_tell_users()
-    application = create_app(final=True)
+    application: Application = create_app(final=True)
     if get_dialect(PREFECT_API_DATABASE_CONNECTION_URL.value()).name == "sqlite":
         application = retrying(application)
     uvicorn.run(

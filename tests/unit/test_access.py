@@ -291,8 +291,14 @@ class TestUser:
 
     def test_is_not_taken_from_what_a_proxy_is_said_to_forward(self) -> None:
         with _connected() as (_, server):
-            for forged in (("192.0.2.7", 0), ("", 0), ("unknown", 0), ("127.0.0.1", 0)):
-                given = {"client": forged, "server": server.getsockname()}
+            for forged in (
+                ("192.0.2.7", 0),
+                ("", 0),
+                ("unknown", 0),
+                ("127.0.0.1", 0),
+                ("127.0.0.1", 70_000),
+            ):
+                given = {"client": (host, port), "server": server.getsockname()}
                 assert not _write(same_user=True, **given)[0]
 
     def test_has_to_be_told(self) -> None:
