@@ -298,7 +298,7 @@ class TestUser:
                 ("127.0.0.1", 0),
                 ("127.0.0.1", 70_000),
             ):
-                given = {"client": (host, port), "server": server.getsockname()}
+                given = {"client": forged, "server": server.getsockname()}
                 assert not _write(same_user=True, **given)[0]
 
     def test_has_to_be_told(self) -> None:
