@@ -2,6 +2,6 @@
 
 from flowers17.packages import keep_together
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 keep_together()
