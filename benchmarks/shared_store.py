@@ -1,9 +1,9 @@
-"""A flow on object storage beside the same in a folder: seconds and requests, built and cached.
+"""A flow on object storage and in a folder: seconds and requests, built and cached.
 
     python benchmarks/shared_store.py features --set 'features.table=[{extractor: mobilenet}]'
 
-Object storage is moto's server on loopback, in memory: the time is that of the protocol and of our
-own work, not of a network. Prefect's server is started once, for all runs.
+Object storage is moto's server on loopback, in memory. So the time is that of the protocol and of
+our own work, not of a network. Prefect's server is started once, for all runs.
 """
 
 import argparse

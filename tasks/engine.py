@@ -26,7 +26,13 @@ from flowers17 import interrupts
 from flowers17.artifacts import Reference, Store, short_name
 from flowers17.cluster import connected
 from flowers17.config import Places
-from flowers17.errors import DownloadFailed, Flowers17Error, StageFailed, WeightsMissing
+from flowers17.errors import (
+    MOST_CHARACTERS,
+    DownloadFailed,
+    Flowers17Error,
+    StageFailed,
+    WeightsMissing,
+)
 from flowers17.isolation import ProcessInterrupted, ensure_isolated
 from flowers17.shared.store import open_store
 from flowers17.stages import Outcome, Progress, References, Stage, ensure, existing, in_order
@@ -53,6 +59,8 @@ Given = Result | Outcome | Exception  # what a stage's task is given for an inpu
 
 class StagesFailed(StageFailed):
     """Stages that are not optional have no result; `results` holds what all stages gave."""
+
+    most_characters = 20_000  # it has a line for each cause
 
     def __init__(self, message: str, results: Results) -> None:
         super().__init__(message)
@@ -299,8 +307,11 @@ def _run_stage(
         return Completed(
             name="Missing", message=str(problem), data=Absent(str(problem), optional=True)
         )
-    except BaseException:
+    except BaseException as problem:
         _tell(view, stage, "failed", started)
+        if len(str(problem)) > MOST_CHARACTERS:  # Prefect's database would keep all of it
+            told = StageFailed(f"stage {stage.label}: {type(problem).__name__}: {problem}")
+            raise told.with_traceback(problem.__traceback__) from None
         raise
     _tell(view, stage, "reused" if outcome.reused else "built", started)
     if not stage.variant:  # the tables of each study of a sweep could not be told apart

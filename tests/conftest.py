@@ -13,15 +13,8 @@ _HOME = tempfile.TemporaryDirectory(prefix="flowers17-prefect-home-")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Let what is tried at random be tried more often than in `make test`."""
-    parser.addoption("--fuzz", type=int, default=1, help="times as many rounds of every fuzzer")
-
-
-@pytest.fixture
-def fuzz(request: pytest.FixtureRequest) -> int:
-    """Return by how much the rounds of a fuzzer are multiplied."""
-    times: int = request.config.getoption("--fuzz")
-    return times
+    """Let fuzzers run as long as one likes: `--fuzz 30`."""
+    parser.addoption("--fuzz", type=int, default=1, help="how many times as many fuzzed cases")
 
 
 def pytest_configure() -> None:
@@ -43,6 +36,12 @@ def pytest_configure() -> None:
 def pytest_unconfigure() -> None:
     """Leave nothing behind."""
     _HOME.cleanup()
+
+
+@pytest.fixture(scope="session")
+def fuzz(request: pytest.FixtureRequest) -> int:
+    """Return how many times as many cases as usual a fuzzer tries."""
+    return int(request.config.getoption("--fuzz"))
 
 
 @pytest.fixture(scope="session")

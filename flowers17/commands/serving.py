@@ -15,7 +15,6 @@ import time
 from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
-from ipaddress import ip_address
 from types import FrameType
 from typing import NoReturn
 
@@ -25,6 +24,7 @@ from rich.console import Console
 from flowers17.errors import Flowers17Error, InvalidInput
 from flowers17.request import StudyRequest
 from flowers17.shared.store import open_store
+from flows.access import connections_tell_users, is_loopback
 from flows.local_server import admitting, configured_api
 from flows.reaper import MARK, flow_runs_here
 from flows.served import CHECKOUT, HEARTBEAT_S, POOL, announced, prefect_home
@@ -38,6 +38,8 @@ _SERVER_SETTINGS = {
     "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
     # Its second UI asks an analytics service for its settings, even with analytics off.
     "PREFECT_SERVER_UI_V2_ENABLED": "false",
+    # Pages of other origins have no business here; our own need no permission.
+    "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": "",
     # As the browser sees it, also through a tunnel or a proxy.
     "PREFECT_UI_API_URL": "/api",
     # Kept in memory, leases would be forgotten with the server and their slots never freed.
@@ -136,7 +138,7 @@ def serve(
             stack.enter_context(children.guarded())
             stack.callback(children.stop, "server", SERVER_STOP_S)
             settings = {**_SERVER_SETTINGS, "PREFECT_API_URL": api}
-            arguments = ["flows.database_retry", "--host", host, "--port", str(port)]
+            arguments = ["flows.server", "--host", host, "--port", str(port)]
             children.start("server", arguments, settings)
         else:
             stack.enter_context(children.guarded())
@@ -242,18 +244,20 @@ def check_port(host: str, port: int) -> None:
 
 
 def warn_if_open(host: str, console: Console) -> None:
-    """Say so if other machines could start runs here without a password."""
-    try:
-        closed = host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        closed = False
-    if not closed and _SERVER_AUTH not in os.environ:
-        console.print(
-            f"[yellow]warning[/] whoever reaches {host} can run code here; set {_SERVER_AUTH} "
-            "(see docs/operation.md)",
-            highlight=False,
-            soft_wrap=True,
-        )
+    """Say so if other machines, or other users of this one, could start runs without a password."""
+    if _SERVER_AUTH in os.environ:
+        return
+    if not is_loopback(host):
+        who = f"whoever reaches {host}"
+    elif not connections_tell_users():
+        who = "every user of this machine"
+    else:
+        return
+    console.print(
+        f"[yellow]warning[/] {who} can run code here; set {_SERVER_AUTH} (see docs/security.md)",
+        highlight=False,
+        soft_wrap=True,
+    )
 
 
 def _reachable(host: str) -> str:

@@ -78,7 +78,7 @@ def _server(home: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """Serve what commands are told to use, with the address of its API."""
     port = free_port()
     address = ("--host", "127.0.0.1", "--port", str(port))
-    with python("-m", "flows.database_retry", *address, env={"PREFECT_HOME": str(home)}) as server:
+    with python("-m", "flows.server", *address, env={"PREFECT_HOME": str(home)}) as server:
         api = f"http://127.0.0.1:{port}/api"
         assert eventually(lambda: _answers(api), 120), "no server came"
         yield server, api
