@@ -109,7 +109,7 @@ class Server:
         if self.password:
             changes[settings.PREFECT_API_AUTH_STRING] = self.password
             changes[settings.PREFECT_API_KEY] = None
-            changes[settings.PREFECT_CLIENT_CUSTOM_HEADERS] = {}
+            changes[settings.PREFECT_CLIENT_CUSTOM_HEADERS] = "{}"  # Prefect would add a mapping
         with settings.temporary_settings(changes):
             self._await_answer()
             yield admitting(self.api)

@@ -9,6 +9,7 @@ import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from flowers17.artifacts import Store
@@ -57,13 +58,20 @@ def registered(store: Store, flow_run_id: str, digest: str) -> Iterator[None]:
 
 def died(store: Store, flow_run_id: str) -> bool:
     """Return whether a flow run was registered in this store and its process is gone."""
-    return _of_dead_run(_lock_path(store, flow_run_id)) is not None
+    lock = _read(_lock_path(store, flow_run_id))
+    return lock is not None and not lock.is_held
+
+
+def lives(store: Store, flow_run_id: str) -> bool:
+    """Return whether a flow run is registered in this store and has a living process."""
+    lock = _read(_lock_path(store, flow_run_id))
+    return lock is not None and lock.is_held
 
 
 def living(store: Store) -> list[str]:
     """Return the flow runs that are registered in this store and have a living process."""
     names = sorted(path.name for path in (store.root / ".runs").glob("[!.]*"))
-    return [name for name in names if not died(store, name)]
+    return [name for name in names if lives(store, name)]
 
 
 def forget(store: Store, flow_run_id: str) -> None:
@@ -76,27 +84,31 @@ def forget_dead(store: Store, digest: str | None = None) -> None:
     for path in (store.root / ".runs").glob("*"):
         if not _LOCK.fullmatch(path.name):  # not ours: the folder may be a link to another one
             continue
-        text = _of_dead_run(path)
-        with suppress(OSError):  # somebody else did
-            if text is not None and (
-                text == digest or path.lstat().st_mtime < time.time() - KEPT_S
-            ):
-                path.unlink()
+        lock = _read(path)
+        if lock and not lock.is_held and (lock.digest == digest or lock.age_s > KEPT_S):
+            path.unlink(missing_ok=True)
 
 
-def _of_dead_run(path: Path) -> str | None:
-    """Return what a lock file holds if nobody holds its lock; None: no such file, or a living run.
+@dataclass(frozen=True)
+class _Lock:
+    """A lock file: whether a process holds it, what its run was asked for, seconds since then."""
 
-    Something else that lies there belongs to no run.
-    """
+    is_held: bool
+    digest: str
+    age_s: float
+
+
+def _read(path: Path) -> _Lock | None:
+    """Return a run's lock if there is one; something else that lies there belongs to no run."""
     try:
         stream = os.fdopen(regular_file(path, os.O_RDONLY), errors="replace")
     except (FileNotFoundError, Flowers17Error):
         return None
     with stream:
+        age_s = time.time() - os.fstat(stream.fileno()).st_mtime
         try:
             # Shared, since NFS grants an exclusive one only on a file opened to be written to.
             fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
-            return None
-        return stream.read(256)
+            return _Lock(True, "", age_s)
+        return _Lock(False, stream.read(256), age_s)

@@ -34,7 +34,7 @@ from flowers17.sweeps.settings import SweepSettings
 from flows.local_server import Server
 from flows.reaper import flow_runs_here
 from flows.served import CHECKOUT
-from tasks.liveness import died, forget, forget_dead
+from tasks.liveness import died, forget, forget_dead, lives
 from tasks.own_runs import forget_record, is_recorded, run_digest
 
 FLOWS = (
@@ -253,7 +253,7 @@ async def _subflow_runs(client: PrefectClient, run: FlowRun) -> list[FlowRun]:
 
 def _is_dead(one: Candidate, here: set[str]) -> bool:
     ids = [str(run.id) for run in (one.run, *one.subflow_runs)]
-    if ids[0] in here or any(_holds_lock(one.store, id) for id in ids):
+    if ids[0] in here or any(lives(one.store, id) for id in ids):
         return False
     if any(died(one.store, id) for id in ids):
         return True
@@ -261,10 +261,6 @@ def _is_dead(one: Candidate, here: set[str]) -> bool:
     if state is None or state.type == StateType.CRASHED or not one.store.root.exists():
         return False
     return (datetime.now(UTC) - state.timestamp).total_seconds() > UNREGISTERED_S
-
-
-def _holds_lock(store: Store, flow_run_id: str) -> bool:
-    return (store.root / ".runs" / flow_run_id).exists() and not died(store, flow_run_id)
 
 
 def _is_crashed(run: FlowRun) -> bool:

@@ -37,13 +37,11 @@ START_S = 120.0
 COMMAND = [sys.executable, "-c", "from flowers17.cli import main; main()"]
 
 
-def flowers17(
-    *arguments: str, home: Path, timeout: float = 120
-) -> subprocess.CompletedProcess[str]:
+def flowers17(*arguments: str, home: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run the command line to its end."""
     return subprocess.run(
         [*COMMAND, *arguments],
-        env=environment(PREFECT_HOME=str(home)),
+        env=environment(PREFECT_HOME=str(home), **variables),
         cwd=home,
         capture_output=True,
         text=True,
