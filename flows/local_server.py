@@ -15,7 +15,6 @@ import gc
 import io
 import os
 import re
-import resource
 import secrets
 import socket
 import subprocess
@@ -45,7 +44,6 @@ START_TIMEOUT_S = 180.0
 BUSY_TIMEOUT_S = 60.0  # a configured server that accepts connections, but answers late
 ABSENT_TIMEOUT_S = 10.0  # one that nobody serves
 MESSAGE_LIMIT = 2000  # characters
-DATABASE_ROOM = 2**25  # bytes that a file must be able to grow by
 _ERROR = re.compile(r"^[\w.]*(?:Error|Exception): .+", re.MULTILINE)  # how a traceback ends
 _QUIET = {
     "PREFECT_UI_ENABLED": "false",
@@ -181,7 +179,6 @@ def _launched(
     listener: socket.socket, password: str, complaints: IO[bytes]
 ) -> subprocess.Popen[bytes]:
     home = own_prefect_home()
-    _expect_room(home / "prefect.db")
     return subprocess.Popen(
         [sys.executable, "-m", "flows.local_server", str(listener.fileno()), str(home)],
         stdin=subprocess.PIPE,
@@ -192,17 +189,6 @@ def _launched(
         pass_fds=[listener.fileno()],
         process_group=0,  # a Ctrl-C is for the command, which still reports to the server then
     )
-
-
-def _expect_room(database: Path) -> None:
-    """Raise Flowers17Error if the shell's limit of file sizes would end the server."""
-    limit, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
-    wanted = database.stat().st_size + DATABASE_ROOM
-    if limit != resource.RLIM_INFINITY and limit < wanted:
-        raise Flowers17Error(
-            f"{database}: expected room for Prefect's database to grow to {wanted:,} bytes, files "
-            f"may have {limit:,} bytes here; raise the limit of file sizes (`ulimit -f unlimited`)"
-        )
 
 
 def _serve(listener: socket.socket, home: Path) -> None:

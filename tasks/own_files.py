@@ -2,11 +2,13 @@
 
 import errno
 import os
+import resource
 import stat
 from pathlib import Path
 
 from flowers17.errors import Flowers17Error
 
+DATABASE_ROOM = 2**25  # bytes that a file must be able to grow by
 _TRAPS = (errno.ELOOP, errno.ENXIO, errno.EISDIR, errno.EACCES)
 
 
@@ -18,7 +20,7 @@ def prefect_home() -> Path:
 def own_prefect_home() -> Path:
     """Return Prefect's home once it is there, with a database that only this user can read.
 
-    Raises Flowers17Error if it cannot be made.
+    Raises Flowers17Error if it cannot be made, or the database could not grow.
     """
     home = prefect_home()
     try:
@@ -32,7 +34,19 @@ def own_prefect_home() -> Path:
             f"{home}: expected a folder for Prefect's database, cannot make it "
             f"({problem.strerror}); set PREFECT_HOME to one that can be written"
         ) from problem
+    _expect_room(database)
     return home
+
+
+def _expect_room(database: Path) -> None:
+    """Raise Flowers17Error if the shell's limit of file sizes would end the server."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+    wanted = database.stat().st_size + DATABASE_ROOM
+    if limit != resource.RLIM_INFINITY and limit < wanted:
+        raise Flowers17Error(
+            f"{database}: expected room for Prefect's database to grow to {wanted:,} bytes, files "
+            f"may have {limit:,} bytes here; raise the limit of file sizes (`ulimit -f unlimited`)"
+        )
 
 
 def regular_file(path: Path, flags: int, mode: int = 0o600) -> int:

@@ -35,7 +35,7 @@ def _record(digest: str) -> Path:
 def recorded(digest: str) -> Iterator[None]:
     """Keep a run on record until it ends by itself; a killed one stays on record."""
     path = _record(digest)
-    with suppress(OSError):  # a home that cannot be written: the run goes on, without a record
+    with suppress(OSError, Flowers17Error):  # no record can be made: the run goes on without
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         _forget_old(path.parent)
         with os.fdopen(own_file(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), "w") as stream:

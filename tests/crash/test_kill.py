@@ -74,6 +74,7 @@ def test_a_study_killed_ten_times_ends_as_if_never_disturbed(
 
     last = run(_arguments(store), env)
     assert last["reused"] + last["built"] == first["built"]
+    assert list((store / ".runs").iterdir()) == [], "killed runs left something"
     assert before.items() <= finished(store).items()
     assert digests(store) == digests(undisturbed)
     assert results(store / "report") == results(undisturbed / "report")

@@ -119,6 +119,13 @@ class TestRecord:
         with recorded(DIGEST):
             assert {path.name for path in folder.iterdir()} == {"b" * 64, "letter", DIGEST}
 
+    def test_in_place_of_which_a_link_lies_is_not_written(self, home: Path, tmp_path: Path) -> None:
+        (home / "flowers17-runs").mkdir(parents=True)
+        (home / "flowers17-runs" / DIGEST).symlink_to(tmp_path / "elsewhere")
+        with recorded(DIGEST):
+            assert not is_recorded(DIGEST)
+        assert not (tmp_path / "elsewhere").exists()
+
     def test_that_cannot_be_written_does_not_hold_up_the_run(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
