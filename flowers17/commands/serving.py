@@ -26,6 +26,7 @@ from flowers17.errors import Flowers17Error, InvalidInput
 from flowers17.request import StudyRequest
 from flowers17.shared.store import open_store
 from flows.configured import admitting, configured_api, is_healthy, probing_client, spare_proxies
+from flows.local_server import MESSAGE_LIMIT
 from flows.reaper import MARK, flow_runs_here
 from flows.served import CHECKOUT, HEARTBEAT_S, POOL, announced, prefect_home
 
@@ -81,7 +82,7 @@ class Children:
         """Return the error of a process that ended unasked, with its last words."""
         path = self.logs / f"{name}.log"
         with path.open(errors="replace") as log:
-            last = "".join(deque(log, maxlen=10)).strip()
+            last = "".join(deque(log, maxlen=10)).strip()[-MESSAGE_LIMIT:]
         return Flowers17Error(
             f"expected Prefect's {name} to keep running, it ended; {path} ends with:\n{last}"
         )
