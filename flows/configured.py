@@ -101,7 +101,7 @@ def is_healthy(client: "httpx.Client", api: str) -> bool:
 
     try:
         reply = client.get(f"{api}/health")
-        refusal = f"{reply.status_code} {reply.reason_phrase}"
+        refusal = f"{reply.status_code} {reply.reason_phrase} {reply.text[:200]!r}"
         refused = reply.status_code in _REFUSALS  # Prefect asks nobody for credentials here
     except httpx.ProxyError as problem:
         refusal, refused = str(problem), True

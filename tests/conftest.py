@@ -12,6 +12,18 @@ from absl import logging as absl_logging
 _HOME = tempfile.TemporaryDirectory(prefix="flowers17-prefect-home-")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let what is tried at random be tried more often than in `make test`."""
+    parser.addoption("--fuzz", type=int, default=1, help="times as many rounds of every fuzzer")
+
+
+@pytest.fixture
+def fuzz(request: pytest.FixtureRequest) -> int:
+    """Return by how much the rounds of a fuzzer are multiplied."""
+    times: int = request.config.getoption("--fuzz")
+    return times
+
+
 def pytest_configure() -> None:
     """Keep the person's Prefect settings and database out, before anything imports Prefect."""
     for name in [name for name in os.environ if name.startswith("PREFECT_")]:

@@ -165,7 +165,7 @@ def _show_table(found: dict[str, Any], out: Console, *, everything: bool) -> Non
 
 
 def _show_paired(found: dict[str, Any], out: Console) -> None:
-    from flowers17.reporting.paired_tables import p_text
+    from flowers17.reporting.wording import p_text
 
     _say(out, "paired McNemar tests on the same validation images")
     if found["tests"]:

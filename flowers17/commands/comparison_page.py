@@ -7,7 +7,7 @@ from typing import Any
 from flowers17.commands.comparing import difference_text, differing, few, number_text
 from flowers17.errors import InvalidInput
 from flowers17.reporting.html import environment
-from flowers17.reporting.paired_tables import p_text
+from flowers17.reporting.wording import p_text
 
 
 def write(found: Mapping[str, Any], path: Path) -> None:

@@ -7,8 +7,8 @@ from flowers17.artifacts import short_name
 from flowers17.prediction.exporting import OUTPUT, Checked
 from flowers17.prediction.held_out import refitted
 from flowers17.prediction.model_facts import Facts
-from flowers17.reporting.features.tables import interval_text
 from flowers17.reporting.lineage import duration_text
+from flowers17.reporting.wording import interval_text
 
 _KINDS = {
     "report": "a random split, as in the study: pictures of one scene may lie on both sides of it, "

@@ -5,33 +5,28 @@ from dataclasses import dataclass
 
 from flowers17.artifacts import Reference
 from flowers17.config import CombinationSettings, FeatureMapSettings
+from flowers17.reporting.best import (
+    Best,
+    best_classifiers,
+    best_ensembles,
+    best_fine_tuned,
+    best_networks,
+    best_training,
+    split_text,
+)
 from flowers17.reporting.collect import ReportInputs
-from flowers17.reporting.ensembles.cells import capital, ensemble_title, is_the_studys, mains
 from flowers17.reporting.ensembles.cells import comparable as comparable_ensemble
-from flowers17.reporting.ensembles.cells import method_title as ensemble_method
+from flowers17.reporting.ensembles.cells import is_the_studys, mains
 from flowers17.reporting.ensembles.cells import tag_of as ensemble_tag
-from flowers17.reporting.ensembles.paired import best_ensemble
-from flowers17.reporting.features.tables import (
-    best_over_repeats,
-    evaluation_title,
-    trained_tag,
-    verdict_of,
-)
-from flowers17.reporting.finetuning.cells import (
-    best_of_table_9,
-    network_title,
-    on_the_reports_split,
-    tag_of,
-)
 from flowers17.reporting.finetuning.cells import (
     comparable as comparable_tuning,
 )
-from flowers17.reporting.finetuning.own import best_tuned_over_clean
-from flowers17.reporting.finetuning.records import FineTuning
+from flowers17.reporting.finetuning.cells import (
+    on_the_reports_split,
+    tag_of,
+)
 from flowers17.reporting.learners.cells import comparable as comparable_training
-from flowers17.reporting.learners.cells import number_cell, training_title
-from flowers17.reporting.learners.tables import best_over_clean
-from flowers17.reporting.metrics import Interval, MeanSpread
+from flowers17.reporting.learners.cells import number_cell
 from flowers17.reporting.records import Score, Training
 from flowers17.reporting.reference import (
     BEST_OF_TABLE_8,
@@ -42,6 +37,8 @@ from flowers17.reporting.reference import (
     title_of,
 )
 from flowers17.reporting.tables import EMPTY, Cell, Column, Row, Table
+from flowers17.reporting.titles import trained_tag
+from flowers17.reporting.verdicts import VERDICT_NOTE, no_comparison_notes, verdict_cell
 
 
 @dataclass(frozen=True)
@@ -51,18 +48,6 @@ class Same:
     score: Score
     source: Reference
     comparable: bool
-    tag: str = ""
-
-
-@dataclass(frozen=True)
-class Ours:
-    """The best of ours in a part: its name, accuracy, interval, and what that was measured on."""
-
-    title: str
-    accuracy: float
-    interval: Interval | None
-    where: str
-    source: Reference
     tag: str = ""
 
 
@@ -76,35 +61,36 @@ def best_table(inputs: ReportInputs) -> Table:
             "Baseline",
             TABLE_2["baseline"].validation_accuracy,
             plain,
-            _plain(inputs),
+            best_training(t for t in inputs.trainings if t.augmentation == "none"),
         ),
         (
             "Networks from scratch, augmented",
             "Mk-2, #3 wide mix",
             TABLE_3["mk-2"]["wide"].validation_accuracy,
             augmented,
-            _augmented(inputs),
+            best_networks(inputs).over_clean
+            or best_training(t for t in inputs.trainings if t.augmentation != "none"),
         ),
         (
             "Ensembles",
             "Mk-2 to Mk-6, stacked",
             STACKING_OF_TABLE_5,
             _studys_ensemble(inputs),
-            _ensemble(inputs),
+            best_ensembles(inputs).overall,
         ),
         (
             "Classifiers on features",
             "logistic regression on MobileNet",
             BEST_OF_TABLE_8,
             _features_as_the_study(inputs),
-            _features(inputs),
+            best_classifiers(inputs).overall,
         ),
         (
             "Fine-tuned networks",
             "MobileNet, Adam + batch norm + dropout",
             BEST_OF_TABLE_9,
             _tuned_as_the_study(inputs),
-            best_tuned(inputs),
+            best_fine_tuned(inputs).overall,
         ),
     )
     rows = tuple(row for part in parts for row in _rows(*part))
@@ -124,31 +110,16 @@ def best_table(inputs: ReportInputs) -> Table:
         lead="The study’s best of each part, on its one split, and the same of ours; below it the "
         "best that this run has, over repeated clean splits where there are such.",
         notes=(
-            *(_VERDICTS if judged else ()),
+            *((VERDICT_NOTE,) if judged else ()),
             "Means over clean splits, where near-duplicates never lie on both sides, are the "
             "honest numbers; a best picked from several on one split flatters itself.",
-            *_difference_notes(inputs),
+            *no_comparison_notes(inputs.differences_in_short),
         ),
     )
 
 
-_VERDICTS = (
-    "“within”: the study’s number lies in our interval; “better”: it lies below our interval; "
-    "“below”: it lies above our interval.",
-)
-
-
-def _difference_notes(inputs: ReportInputs) -> tuple[str, ...]:
-    if not inputs.differences_in_short:
-        return ()
-    return (
-        f"Not a comparison ({inputs.differences_in_short}): the study’s numbers only show where "
-        "they belong.",
-    )
-
-
 def _rows(
-    group: str, title: str, reference: float, same: Same | None, ours: Ours | None
+    group: str, title: str, reference: float, same: Same | None, ours: Best | None
 ) -> Iterator[Row]:
     """Yield the row of what the study names, and that of the best of ours in the same part."""
     mine, judged, where, tag = EMPTY, EMPTY, EMPTY, ""
@@ -156,56 +127,21 @@ def _rows(
         score, tag = same.score, same.tag
         text = f"{score.accuracy:.3f}"
         mine = Cell(text, score.accuracy, score.interval, reference, same.source)
-        verdict = verdict_of(score, reference) if same.comparable else None
-        judged = Cell(verdict or "–", verdict or "not comparable", verdict=verdict)
+        judged = verdict_cell(score, reference, same.comparable)
         where = Cell(split_text(score))
     missing = "" if same or ours else "nothing of this part has a result"
     yield Row((Cell(title), number_cell(reference), mine, judged, where), group, tag, missing)
     if ours:
         best = Cell(f"{ours.accuracy:.3f}", ours.accuracy, ours.interval, artifact=ours.source)
-        head = Cell(f"best of ours: {ours.title}")
+        title = ", ".join(part for part in (ours.title, ours.method) if part)
+        head = Cell(f"best of ours: {title}")
         yield Row((head, EMPTY, best, EMPTY, Cell(ours.where)), group, ours.tag)
-
-
-def split_text(score: Score) -> str:
-    """Return on what a score was measured: `report’s split`, `clean split`."""
-    return "report’s split" if score.kind == "report" else f"{score.split} split"
-
-
-def _of_score(title: str, score: Score, source: Reference, tag: str = "") -> Ours:
-    return Ours(title, score.accuracy, score.interval, split_text(score), source, tag)
-
-
-def _of_mean(title: str, mean: MeanSpread, source: Reference, tag: str = "") -> Ours:
-    where = f"mean over {mean.n_splits} clean split{'s' * (mean.n_splits != 1)}"
-    return Ours(title, mean.mean, mean.interval, where, source, tag)
 
 
 def _trained(inputs: ReportInputs, one: Training | None) -> Same | None:
     if not one:
         return None
     return Same(one.score, one.artifact.reference, comparable_training(inputs, one), one.tag)
-
-
-def _plain(inputs: ReportInputs) -> Ours | None:
-    made = [one for one in inputs.trainings if one.augmentation == "none"]
-    return _best_training(made)
-
-
-def _augmented(inputs: ReportInputs) -> Ours | None:
-    clean = best_over_clean(inputs)
-    if clean:
-        first, mean = clean
-        return _of_mean(training_title(first), mean, first.artifact.reference, first.tag)
-    return _best_training([one for one in inputs.trainings if one.augmentation != "none"])
-
-
-def _best_training(made: list[Training]) -> Ours | None:
-    made = [one for one in made if one.score.kind == "report"]
-    best = max(made, key=lambda one: one.score.accuracy, default=None)
-    if not best:
-        return None
-    return _of_score(training_title(best), best.score, best.artifact.reference, best.tag)
 
 
 def _studys_ensemble(inputs: ReportInputs) -> Same | None:
@@ -222,19 +158,6 @@ def _studys_ensemble(inputs: ReportInputs) -> Same | None:
     return None
 
 
-def _ensemble(inputs: ReportInputs) -> Ours | None:
-    best = best_ensemble(inputs)
-    if not best or not best.first.stacked:
-        return None
-    one, source = best.first, best.first.stacked.reference
-    title = capital(ensemble_title(inputs, one.name))
-    tag = ensemble_tag(inputs, one.name)
-    if best.over:
-        return _of_mean(title, best.over, source, tag)
-    title += f", {ensemble_method(one.chosen[0])}"
-    return _of_score(title, one.score(one.chosen_correct), source, tag)
-
-
 def _features_as_the_study(inputs: ReportInputs) -> Same | None:
     wanted = FeatureMapSettings(extractor="mobilenet")
     found = inputs.evaluation(CombinationSettings(maps=(wanted,), classifier="logistic_regression"))
@@ -245,38 +168,8 @@ def _features_as_the_study(inputs: ReportInputs) -> Same | None:
     return Same(score, found.artifact.reference, inputs.comparable(wanted), tag)
 
 
-def _features(inputs: ReportInputs) -> Ours | None:
-    over = best_over_repeats(inputs.evaluations)
-    if over and over.repeated:
-        title, tag = evaluation_title(inputs, over), trained_tag(over.random_weights)
-        return _of_mean(title, over.repeated, over.artifact.reference, tag)
-    best = inputs.best
-    score = best.score("report") if best else None
-    if not best or not score:
-        return None
-    tag = trained_tag(best.random_weights)
-    return _of_score(evaluation_title(inputs, best), score, best.artifact.reference, tag)
-
-
 def _tuned_as_the_study(inputs: ReportInputs) -> Same | None:
     one = on_the_reports_split(inputs, "mobilenet adam + batch norm + dropout", "b")
     if not one:
         return None
     return Same(one.score, one.artifact.reference, comparable_tuning(inputs, one), tag_of([one]))
-
-
-def best_tuned(inputs: ReportInputs) -> Ours | None:
-    """Return the best fine-tuned network: over clean splits if there are such, else of Table 9."""
-    clean = best_tuned_over_clean(inputs)
-    if clean:
-        first, mean = clean
-        return _of_mean(titled(inputs, first), mean, first.artifact.reference, tag_of([first]))
-    best = best_of_table_9(inputs)
-    if not best:
-        return None
-    return _of_score(titled(inputs, best), best.score, best.artifact.reference, tag_of([best]))
-
-
-def titled(inputs: ReportInputs, one: FineTuning) -> str:
-    """Return how people call one phase of a network: `MobileNet, SGD, phase A`."""
-    return f"{network_title(inputs, one)}, phase {one.phase.upper()}"

@@ -1,41 +1,72 @@
-"""Cells and notes that tables of every part share."""
+"""Cells of numbers and scores, and the notes that tables of several parts share."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 from flowers17.artifacts import Reference
 from flowers17.config import RecipeSettings
 from flowers17.reporting.metrics import MeanSpread
+from flowers17.reporting.records import Score
 from flowers17.reporting.tables import EMPTY, Cell
 
 
-def mean_cell(
-    over: MeanSpread | None, reference: float | None = None, source: Reference | None = None
+def value_cell(
+    value: float | int | str | None,
+    form: str | Callable[[Any], str] = ".3f",
+    *,
+    reference: float | int | str | None = None,
+    source: Reference | None = None,
 ) -> Cell:
-    """Return the cell of a mean over splits, with its interval."""
-    return Cell(f"{over.mean:.3f}", over.mean, over.interval, reference, source) if over else EMPTY
+    """Cell of a value; EMPTY for None.
 
-
-def spread_cell(over: MeanSpread | None, source: Reference | None = None) -> Cell:
-    """Return the cell of a standard deviation over splits."""
-    if not over or over.spread is None:
+    form: a format or function by which a number is written; words are shown as they are.
+    """
+    if value is None:
         return EMPTY
-    return Cell(f"{over.spread:.3f}", over.spread, artifact=source)
+    if isinstance(value, str):
+        text = value
+    else:
+        text = form(value) if callable(form) else format(value, form)
+    return Cell(text, value, reference=reference, artifact=source)
+
+
+def score_cell(
+    score: Score | None, reference: float | None = None, source: Reference | None = None
+) -> Cell:
+    """Cell of an accuracy on one split, with its interval; EMPTY without a score."""
+    if not score:
+        return EMPTY
+    return Cell(f"{score.accuracy:.3f}", score.accuracy, score.interval, reference, source)
+
+
+def mean_cell(
+    mean: MeanSpread | None, reference: float | None = None, source: Reference | None = None
+) -> Cell:
+    """Cell of a mean over splits, with its interval; EMPTY without a mean."""
+    if not mean:
+        return EMPTY
+    return Cell(f"{mean.mean:.3f}", mean.mean, mean.interval, reference, source)
+
+
+def spread_cell(mean: MeanSpread | None, source: Reference | None = None) -> Cell:
+    """Cell of the standard deviation over splits; EMPTY for fewer than two."""
+    return value_cell(mean.spread if mean else None, source=source)
 
 
 def integer_cell(value: int | None) -> Cell:
-    """Return the cell of a count."""
-    return EMPTY if value is None else Cell(str(value), value)
+    """Cell of a count; EMPTY for None."""
+    return value_cell(value, "d")
 
 
 def selection_notes(recipes: Iterable[RecipeSettings]) -> Iterator[str]:
     """Yield which epoch's weights numbers are of, and whether mirror images were averaged."""
-    every = list(recipes)
-    if any(one.selection == "val_loss" for one in every):
+    recipes = list(recipes)
+    if any(recipe.selection == "val_loss" for recipe in recipes):
         yield (
             "The epoch kept is the one with the lowest loss on the validation images, which "
             "flatters the numbers a little."
         )
-    elif every:
+    elif recipes:
         yield "The weights are those of the last epoch: no validation image chooses it."
-    if any(one.flips_at_test for one in every):
+    if any(recipe.flips_at_test for recipe in recipes):
         yield "Probabilities are the mean of those of an image and of its mirror image."

@@ -2,12 +2,17 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from flowers17.artifacts import Artifact
+from flowers17.reporting.cells import value_cell
 from flowers17.reporting.collect import ReportInputs
-from flowers17.reporting.tables import EMPTY, Cell, Column, Row, Table
+from flowers17.reporting.columns import number_column, text_column
+from flowers17.reporting.tables import Cell, Column, Record, Table
+from flowers17.reporting.wording import capital
 
 SOURCES = {
     "rendered": "rendered from code",
@@ -17,142 +22,178 @@ SOURCES = {
 }
 
 
+@dataclass(frozen=True)
+class ClassRecord(Record):
+    """A class by its label."""
+
+    label: int
+    name: str
+
+
 def classes_table(inputs: ReportInputs) -> Table:
-    """Return Table D1: images a class, in all and on each side of the splits."""
-    splits = [one for one in inputs.divided if one["kind"] in ("report", "clean")]
-    source = inputs.images.reference if inputs.images else None
-    divided = inputs.splits.reference if inputs.splits else None
-    columns = [Column("class", "Class", numeric=False), Column("images", "Images")]
-    totals = np.bincount(inputs.labels, minlength=len(inputs.class_names))
-    sides: list[np.ndarray] = []
-    for one in splits:
-        title = "Report’s split" if one["kind"] == "report" else "Clean split"
-        for side in ("train", "validation"):
-            short = "training" if side == "train" else side
-            columns.append(Column(f"{one['name']}_{side}", short, title))
-            rows = np.asarray(one[side], dtype=np.int64)
-            sides.append(np.bincount(inputs.labels[rows], minlength=len(inputs.class_names)))
-    rows_ = [
-        Row(
-            (
-                Cell(name),
-                Cell(str(totals[label]), int(totals[label]), artifact=source),
-                *(Cell(str(n[label]), int(n[label]), artifact=divided) for n in sides),
-            )
-        )
-        for label, name in enumerate(inputs.class_names)
+    """Table D1: images of each class, in all and on each side of the splits."""
+    columns: list[Column[ClassRecord]] = [
+        text_column("class", "Class", lambda r: r.name),
+        _images_column(inputs, inputs.images, "images", "Images", inputs.labels),
     ]
+    for split in inputs.divided:
+        if split["kind"] not in ("report", "clean"):
+            continue
+        group = "Report’s split" if split["kind"] == "report" else "Clean split"
+        for side, title in (("train", "training"), ("validation", "validation")):
+            labels = inputs.labels[np.asarray(split[side], dtype=np.int64)]
+            key = f"{split['name']}_{side}"
+            columns.append(_images_column(inputs, inputs.splits, key, title, labels, group))
+    records = [ClassRecord(label, name) for label, name in enumerate(inputs.class_names)]
     lead = "Images of each class, and how the splits divide them."
-    return Table("D1", "Classes", tuple(columns), tuple(rows_), lead=lead)
+    return Table("D1", "Classes", columns, records, lead=lead)
+
+
+def _images_column(
+    inputs: ReportInputs,
+    artifact: Artifact | None,
+    key: str,
+    title: str,
+    labels: np.ndarray,
+    group: str = "",
+) -> Column[ClassRecord]:
+    """Column of how many of the labels are of a class."""
+    counts = np.bincount(labels, minlength=len(inputs.class_names))
+    source = artifact.reference if artifact else None
+    return Column(key, title, lambda r: value_cell(int(counts[r.label]), "d", source=source), group)
 
 
 def straddling(pairs: Sequence[Mapping[str, Any]], split: Mapping[str, Any]) -> int:
-    """Return how many near-duplicate pairs have one image on each side of a split."""
-    train, held = set(split["train"]), set(split["validation"])
+    """Number of near-duplicate pairs with one image on each side of a split."""
+    train, validation = set(split["train"]), set(split["validation"])
     return sum(
-        (pair["first"] in train and pair["second"] in held)
-        or (pair["first"] in held and pair["second"] in train)
+        (pair["first"] in train and pair["second"] in validation)
+        or (pair["first"] in validation and pair["second"] in train)
         for pair in pairs
     )
 
 
+@dataclass(frozen=True)
+class Fact(Record):
+    """A line of the data sheet. text: as it is shown; value: as files hold it."""
+
+    name: str
+    text: str
+    value: float | int | str | None = None
+
+
+_FACT_COLUMNS: tuple[Column[Fact], ...] = (
+    text_column("what", "What", lambda r: r.name),
+    Column("value", "Value", lambda r: Cell(r.text, r.value, artifact=r.source), numeric=False),
+)
+
+
 def datasheet_table(inputs: ReportInputs) -> Table:
-    """Return Table D2: source, counts, sizes, near-duplicates and digests in one place."""
-    rows: list[Row] = []
+    """Table D2: source, counts, sizes, near-duplicates and digests in one place."""
+    facts = [*_image_facts(inputs), *_duplicate_facts(inputs), *_split_facts(inputs)]
+    return Table("D2", "Data sheet", _FACT_COLUMNS, facts)
 
-    def add(name: str, text: str, stage: Any, value: float | int | str | None = None) -> None:
-        rows.append(Row((Cell(name), Cell(text, value, artifact=stage and stage.reference))))
 
-    if inputs.images:
-        images, items = inputs.images, inputs.items
-        add("source", SOURCES.get(inputs.source_kind, inputs.source_kind), images)
-        if inputs.source_kind in ("oxford17", "archive"):
-            verified = "yes, every image" if inputs.is_oxford17 else "no"
-            add("images are those of Oxford Flowers-17", verified, images)
-        add("images", f"{len(inputs.labels):,}", images, len(inputs.labels))
-        add("classes", str(len(inputs.class_names)), images, len(inputs.class_names))
-        side = images.mapped("images").shape[1]
-        add("size used", f"{side} × {side} pixels, RGB", images, side)
-        sizes = np.asarray(items.get("original_sizes") or [[side, side]])
-        for index, what in enumerate(("width", "height")):
-            low, middle, high = (int(f(sizes[:, index])) for f in (np.min, np.median, np.max))
-            add(
-                f"original {what}",
-                f"{low}–{high} pixels, median {middle}" if low != high else f"{low} pixels",
-                images,
-            )
-        copies = sum(count - 1 for count in Counter(items.get("sha256", [])).values())
-        add("exact copies", str(copies), images, copies)
-        add("digest of images and labels", f"{inputs.data_digest}", images, inputs.data_digest)
-    if inputs.duplicates:
-        pairs = inputs.duplicates.json("pairs")
-        methods = sorted({str(pair.get("method")) for pair in pairs})
-        found = f"{len(pairs)}" + (f", {', '.join(methods)}" if methods else "")
-        if not inputs.duplicates.manifest["metrics"].get("in_crops", True):
-            found += "; cropped copies were not searched for among so many images"
-        searched = inputs.study.splits.near_duplicates != "none"
-        if searched:
-            add("near-duplicate pairs", found, inputs.duplicates, len(pairs))
-        else:
-            add("near-duplicate pairs", "not searched for", inputs.duplicates)
-        for split in inputs.divided:
-            if searched and split["kind"] in ("report", "clean"):
-                cut = straddling(pairs, split)
-                name = "report’s" if split["kind"] == "report" else "clean"
-                add(f"pairs cut by the {name} split", str(cut), inputs.splits, cut)
-    if inputs.divided:
-        counts = Counter(one["kind"] for one in inputs.divided)
+def _image_facts(inputs: ReportInputs) -> Iterator[Fact]:
+    if not inputs.images:
+        return
+    source, items = inputs.images.reference, inputs.items
+    yield Fact("source", SOURCES.get(inputs.source_kind, inputs.source_kind), source=source)
+    if inputs.source_kind in ("oxford17", "archive"):
+        verified = "yes, every image" if inputs.is_oxford17 else "no"
+        yield Fact("images are those of Oxford Flowers-17", verified, source=source)
+    n_images, n_classes = len(inputs.labels), len(inputs.class_names)
+    yield Fact("images", f"{n_images:,}", n_images, source=source)
+    yield Fact("classes", str(n_classes), n_classes, source=source)
+    side = inputs.images.mapped("images").shape[1]
+    yield Fact("size used", f"{side} × {side} pixels, RGB", side, source=source)
+    sizes = np.asarray(items.get("original_sizes") or [[side, side]])
+    for index, dimension in enumerate(("width", "height")):
+        low, middle, high = (int(f(sizes[:, index])) for f in (np.min, np.median, np.max))
+        text = f"{low}–{high} pixels, median {middle}" if low != high else f"{low} pixels"
+        yield Fact(f"original {dimension}", text, source=source)
+    copies = sum(count - 1 for count in Counter(items.get("sha256", [])).values())
+    yield Fact("exact copies", str(copies), copies, source=source)
+    digest = inputs.data_digest
+    yield Fact("digest of images and labels", f"{digest}", digest, source=source)
+
+
+def _duplicate_facts(inputs: ReportInputs) -> Iterator[Fact]:
+    if not inputs.duplicates:
+        return
+    name, source = "near-duplicate pairs", inputs.duplicates.reference
+    if inputs.study.splits.near_duplicates == "none":
+        yield Fact(name, "not searched for", source=source)
+        return
+    pairs = inputs.duplicates.json("pairs")
+    methods = sorted({str(pair.get("method")) for pair in pairs})
+    text = ", ".join([str(len(pairs)), *methods])
+    if not inputs.duplicates.manifest["metrics"].get("in_crops", True):
+        text += "; cropped copies were not searched for among so many images"
+    yield Fact(name, text, len(pairs), source=source)
+    for split in inputs.divided:
+        if split["kind"] in ("report", "clean"):
+            n_cut = straddling(pairs, split)
+            title = "report’s" if split["kind"] == "report" else "clean"
+            splits = inputs.splits.reference if inputs.splits else None
+            yield Fact(f"pairs cut by the {title} split", str(n_cut), n_cut, source=splits)
+
+
+def _split_facts(inputs: ReportInputs) -> Iterator[Fact]:
+    if inputs.splits and inputs.divided:
+        counts = Counter(split["kind"] for split in inputs.divided)
         text = ", ".join(f"{n} {kind}" for kind, n in counts.items())
-        add("splits", text, inputs.splits)
-    columns = (Column("what", "What", numeric=False), Column("value", "Value", numeric=False))
-    return Table("D2", "Data sheet", columns, tuple(rows))
+        yield Fact("splits", text, source=inputs.splits.reference)
+
+
+@dataclass(frozen=True)
+class DuplicateRecord(Record):
+    """A pair of near-duplicates as their artifact describes it. classes: of its images, sorted."""
+
+    pair: Mapping[str, Any]
+    classes: Sequence[str]
+
+
+_DUPLICATE_COLUMNS: tuple[Column[DuplicateRecord], ...] = (
+    Column(
+        "first",
+        "Image",
+        lambda r: Cell(str(r.pair["first_name"]), artifact=r.source),
+        numeric=False,
+    ),
+    text_column("second", "Image", lambda r: str(r.pair["second_name"])),
+    text_column("class", "Class", lambda r: " / ".join(r.classes)),
+    number_column("distance", "Distance", lambda r: r.pair.get("distance"), "g", linked=False),
+    text_column("method", "Found by", lambda r: str(r.pair.get("method", ""))),
+)
 
 
 def duplicates_table(inputs: ReportInputs) -> Table:
-    """Return Table D3: the pairs of images that show the same scene."""
-    columns = (
-        Column("first", "Image", numeric=False),
-        Column("second", "Image", numeric=False),
-        Column("class", "Class", numeric=False),
-        Column("distance", "Distance"),
-        Column("method", "Found by", numeric=False),
-    )
-    rows = []
-    if inputs.duplicates:
-        source = inputs.duplicates.reference
-        for pair in inputs.duplicates.json("pairs"):
-            distance = pair.get("distance")
-            names = {
-                inputs.class_names[inputs.labels[pair[side]]]
-                for side in ("first", "second")
-                if inputs.images
-            }
-            rows.append(
-                Row(
-                    (
-                        Cell(str(pair["first_name"]), artifact=source),
-                        Cell(str(pair["second_name"])),
-                        Cell(" / ".join(sorted(names))),
-                        EMPTY if distance is None else Cell(f"{distance:g}", distance),
-                        Cell(str(pair.get("method", ""))),
-                    )
-                )
-            )
+    """Table D3: the pairs of images that show the same scene."""
     return Table(
         "D3",
         "Near-duplicates",
-        columns,
-        tuple(rows),
+        _DUPLICATE_COLUMNS,
+        list(_duplicate_records(inputs)),
         lead="Pairs of images of one scene. A classifier that saw one of a pair in training has an "
         "easy time with the other.",
         notes=tuple(_duplicates_notes(inputs)),
     )
 
 
+def _duplicate_records(inputs: ReportInputs) -> Iterator[DuplicateRecord]:
+    if not inputs.duplicates:
+        return
+    for pair in inputs.duplicates.json("pairs"):
+        labels = [inputs.labels[pair[side]] for side in ("first", "second") if inputs.images]
+        classes = sorted({inputs.class_names[label] for label in labels})
+        yield DuplicateRecord(pair, classes, source=inputs.duplicates.reference)
+
+
 def _duplicates_notes(inputs: ReportInputs) -> Iterator[str]:
     """Yield which pairs were searched for, if not all, and what to doubt."""
     if inputs.less_clean:
-        yield f"{inputs.less_clean[0].upper()}{inputs.less_clean[1:]}."
+        yield f"{capital(inputs.less_clean)}."
     metrics = inputs.duplicates.manifest["metrics"] if inputs.duplicates else {}
     if "oversized_group" in metrics:
         yield (

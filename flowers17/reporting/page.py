@@ -7,20 +7,16 @@ from typing import Any
 
 from markupsafe import Markup
 
-from flowers17.reporting.best_table import best_tuned
-from flowers17.reporting.collect import ReportInputs
-from flowers17.reporting.ensembles.cells import capital, ensemble_title, split_title, tag_of
-from flowers17.reporting.ensembles.paired import best_ensemble
-from flowers17.reporting.features.tables import (
-    best_over_repeats,
-    evaluation_title,
-    interval_text,
-    trained_tag,
+from flowers17.reporting.best import (
+    Best,
+    best_classifiers,
+    best_ensembles,
+    best_fine_tuned,
+    best_networks,
 )
+from flowers17.reporting.collect import ReportInputs
 from flowers17.reporting.figures import Figure
 from flowers17.reporting.html import environment
-from flowers17.reporting.learners.cells import training_title
-from flowers17.reporting.learners.tables import best_over_clean, best_trained
 from flowers17.reporting.lineage import anchor_of, lineages
 from flowers17.reporting.reference import (
     BEST_OF_TABLE_8,
@@ -32,7 +28,9 @@ from flowers17.reporting.reference import (
     PartName,
 )
 from flowers17.reporting.results import shown_settings
-from flowers17.reporting.tables import Row, Table
+from flowers17.reporting.tables import Row, Table, Verdict
+from flowers17.reporting.titles import trained_tag
+from flowers17.reporting.wording import interval_text
 
 NOT_BUILT = "not part of this version yet"
 TABLE_FOLD = 30
@@ -62,103 +60,60 @@ class Highlight:
 
 
 def highlights(inputs: ReportInputs, tables: Sequence[Table]) -> list[Highlight]:
-    """Return the few numbers that a reader wants first."""
-    found: list[Highlight] = []
-    best, tag = inputs.best, trained_tag(inputs.has_random_weights)
-    score = best.score("report") if best else None
-    if best and score:
-        compared = "" if inputs.differences else f"; the study’s best {BEST_OF_TABLE_8:.3f}"
-        found.append(
+    """The few numbers that a reader wants first."""
+    classifiers, networks = best_classifiers(inputs), best_networks(inputs)
+    same_kind, same_images = not inputs.differences, not inputs.data_differences_in_short
+    tag = trained_tag(inputs.has_random_weights)
+    shown: list[Highlight] = []
+
+    def show(
+        label: str, best: Best | None, study: str, *, anchor: str = "", tag: str | None = None
+    ) -> None:
+        if best:
+            detail = f"{best.words}; the study’s {study}" if study else best.words
+            tag, anchor = best.tag if tag is None else tag, anchor or anchor_of(best.source)
+            shown.append(Highlight(f"{best.accuracy:.3f}", label, detail, anchor, tag))
+
+    def of_study(value: float, compares: bool) -> str:
+        return f"best {value:.3f}" if compares else ""
+
+    of_table_8 = of_study(BEST_OF_TABLE_8, same_kind)
+    show("best of Table 8", classifiers.on_one_split, of_table_8, tag=tag)
+    if over := classifiers.over_clean:
+        show(f"best {over.where}", over, "", tag=tag)
+    if tuned := best_fine_tuned(inputs).overall:
+        label = f"best fine-tuned network, {tuned.where}"
+        show(label, tuned, of_study(BEST_OF_TABLE_9, same_kind))
+    scratch = "best single network from scratch"
+    of_scratch = of_study(BEST_SINGLE_NETWORK, same_images)
+    if over := networks.over_clean:
+        show(f"{scratch}, {over.where}", over, of_scratch, anchor="table-3c")
+    else:
+        show(scratch, networks.on_one_split, of_scratch)
+    ensembles = best_ensembles(inputs)
+    if ensemble := ensembles.overall:
+        where = ensemble.where if ensembles.over_clean else f"the {ensemble.where}"
+        stacking = f"{STACKING_OF_TABLE_5:.3f}" if same_images else ""
+        show(f"best ensemble, {where}", ensemble, stacking, anchor="table-5-paired")
+    verdicts = verdicts_of_table_8(tables)
+    if verdicts:
+        n_good = sum(verdict != "below" for verdict in verdicts)
+        shown.append(
             Highlight(
-                f"{score.accuracy:.3f}",
-                "best of Table 8",
-                f"{evaluation_title(inputs, best)}, {interval_text(score.interval)}{compared}",
-                anchor_of(best.artifact.reference),
-                tag,
-            )
-        )
-    over = best_over_repeats(inputs.evaluations)
-    if over and over.repeated:
-        mean = over.repeated
-        between = f", {interval_text(mean.interval)}" if mean.interval else ""
-        found.append(
-            Highlight(
-                f"{mean.mean:.3f}",
-                f"best mean over {mean.n_splits} clean split{'s' * (mean.n_splits != 1)}",
-                f"{evaluation_title(inputs, over)}{between}",
-                anchor_of(over.artifact.reference),
-                tag,
-            )
-        )
-    found += _fine_tuned(inputs) + _from_scratch(inputs) + _ensemble(inputs)
-    judged = [
-        cell.verdict
-        for table in tables
-        if table.number == "8"
-        for row in table.rows
-        for cell in row.cells
-        if cell.verdict
-    ]
-    if judged:
-        good = sum(one in ("within", "better") for one in judged)
-        found.append(
-            Highlight(
-                f"{good} of {len(judged)}",
+                f"{n_good} of {len(verdicts)}",
                 "cells of Table 8 reproduced",
                 "the study’s number within our 95 % interval, or ours better",
                 "table-8",
                 tag,
             )
         )
-    return found
+    return shown
 
 
-def _fine_tuned(inputs: ReportInputs) -> list[Highlight]:
-    """Return the best fine-tuned network: over clean splits if there are such, else of Table 9."""
-    best = best_tuned(inputs)
-    if not best:
-        return []
-    compared = "" if inputs.differences else f"; the study’s best {BEST_OF_TABLE_9:.3f}"
-    between = f", {interval_text(best.interval)}" if best.interval else ""
-    label = f"best fine-tuned network, {best.where}"
-    anchor = anchor_of(best.source)
-    detail = f"{best.title}{between}{compared}"
-    return [Highlight(f"{best.accuracy:.3f}", label, detail, anchor, best.tag)]
-
-
-def _from_scratch(inputs: ReportInputs) -> list[Highlight]:
-    """Return the best single network: over clean splits if there are such trainings."""
-    differs = bool(inputs.data_differences_in_short)
-    compared = "" if differs else f"; the study’s best {BEST_SINGLE_NETWORK:.3f}"
-    clean, one = best_over_clean(inputs), best_trained(inputs)
-    if clean:
-        first, mean = clean
-        between = f", {interval_text(mean.interval)}" if mean.interval else ""
-        label = f"best single network from scratch, mean over {mean.n_splits} clean split"
-        label += "s" * (mean.n_splits != 1)
-        detail = f"{training_title(first)}{between}{compared}"
-        return [Highlight(f"{mean.mean:.3f}", label, detail, "table-3c", first.tag)]
-    if one:
-        detail = f"{training_title(one)}, {interval_text(one.score.interval)}{compared}"
-        anchor, value = anchor_of(one.artifact.reference), f"{one.score.accuracy:.3f}"
-        return [Highlight(value, "best single network from scratch", detail, anchor, one.tag)]
-    return []
-
-
-def _ensemble(inputs: ReportInputs) -> list[Highlight]:
-    """Return the best ensemble, by the method that was chosen on the training images."""
-    best = best_ensemble(inputs)
-    if not best:
-        return []
-    one, score = best.first, best.first.score(best.first.chosen_correct)
-    differs = bool(inputs.data_differences_in_short)
-    compared = "" if differs else f"; the study’s {STACKING_OF_TABLE_5:.3f}"
-    interval = best.over.interval if best.over else score.interval
-    where = f"mean over {best.over.n_splits} clean splits" if best.over else split_title(one)
-    between = f", {interval_text(interval)}" if interval else ""
-    detail = f"{capital(ensemble_title(inputs, one.name))}{between}{compared}"
-    label, tag = f"best ensemble, {where}", tag_of(inputs, one.name)
-    return [Highlight(f"{best.accuracy:.3f}", label, detail, "table-5-paired", tag)]
+def verdicts_of_table_8(tables: Sequence[Table]) -> list[Verdict]:
+    """The verdicts in Table 8's cells."""
+    rows = [row for table in tables if table.number == "8" for row in table.rows]
+    return [cell.verdict for row in rows for cell in row.cells if cell.verdict]
 
 
 def behind(number: str) -> str | None:

@@ -8,25 +8,29 @@ from flowers17.reporting.attacks.defences import defence_tables
 from flowers17.reporting.attacks.figures import attack_figures
 from flowers17.reporting.attacks.poisoning import poisoning_tables
 from flowers17.reporting.attacks.tables import attack_tables
+from flowers17.reporting.best import (
+    Best,
+    best_classifiers,
+    best_ensembles,
+    best_fine_tuned,
+    best_networks,
+)
 from flowers17.reporting.collect import ReportInputs
 from flowers17.reporting.confusion_figures import confusion_matrix
 from flowers17.reporting.data_tables import classes_table, datasheet_table, duplicates_table
 from flowers17.reporting.ensembles.calibration import reliability_figures
 from flowers17.reporting.ensembles.confusions import confused_pairs, confusion_matrices
 from flowers17.reporting.ensembles.figures import forward_passes, importance_figures
-from flowers17.reporting.ensembles.paired import best_ensemble
 from flowers17.reporting.ensembles.tables import ensemble_tables
 from flowers17.reporting.features.figures import forward_pass, overview
+from flowers17.reporting.features.paired import paired_table
 from flowers17.reporting.features.tables import (
-    best_over_repeats,
     beyond_table,
     classifiers_table,
     extractors_table,
 )
 from flowers17.reporting.figures import Figure, class_counts, one_image_a_class
-from flowers17.reporting.finetuning.cells import best_of_table_9
 from flowers17.reporting.finetuning.figures import tuned_curves, tuned_forward_pass
-from flowers17.reporting.finetuning.own import best_tuned_over_clean
 from flowers17.reporting.finetuning.tables import fine_tuning_tables
 from flowers17.reporting.learners.figures import (
     augmentation_examples,
@@ -34,9 +38,9 @@ from flowers17.reporting.learners.figures import (
     own_curves,
     plain_curves,
 )
-from flowers17.reporting.learners.tables import best_over_clean, best_trained, learner_tables
-from flowers17.reporting.page import page
-from flowers17.reporting.paired_tables import paired_table
+from flowers17.reporting.learners.tables import learner_tables
+from flowers17.reporting.page import page, verdicts_of_table_8
+from flowers17.reporting.records import Score
 from flowers17.reporting.reference import PartName
 from flowers17.reporting.results import results
 from flowers17.reporting.tables import Table, csv_text
@@ -113,34 +117,25 @@ def _write(path: Path, text: str) -> None:
 
 
 def report_metrics(inputs: ReportInputs, tables: list[Table]) -> dict[str, Any]:
-    """Return the report's few numbers for the study's overview."""
+    """The report's few numbers for the study's overview."""
     rows = [row for table in tables if table.number == "8" for row in table.rows]
-    verdicts = [cell.verdict for row in rows for cell in row.cells if cell.verdict]
-    found: dict[str, Any] = {}
+    verdicts = verdicts_of_table_8(tables)
+    metrics: dict[str, Any] = {}
     if rows:
-        found |= {"n_cells": len(rows), "n_missing": sum(bool(row.missing) for row in rows)}
+        metrics |= {"n_cells": len(rows), "n_missing": sum(bool(row.missing) for row in rows)}
     if verdicts:
-        found["n_compared"] = len(verdicts)
-        found["n_within_or_better"] = sum(one != "below" for one in verdicts)
-    best = inputs.best
-    score = best.score("report") if best else None
-    if score:
-        found["best accuracy (report)"] = round(score.accuracy, 4)
-    over = best_over_repeats(inputs.evaluations)
-    if over and over.repeated:
-        found["best mean accuracy (clean splits)"] = round(over.repeated.mean, 4)
-    tuned, over_clean = best_of_table_9(inputs), best_tuned_over_clean(inputs)
-    if tuned:
-        found["best accuracy, fine-tuned (report)"] = round(tuned.score.accuracy, 4)
-    if over_clean:
-        found["best mean accuracy, fine-tuned (clean splits)"] = round(over_clean[1].mean, 4)
-    trained, clean = best_trained(inputs), best_over_clean(inputs)
-    if trained:
-        found["best accuracy from scratch (report)"] = round(trained.score.accuracy, 4)
-    if clean:
-        found["best mean accuracy from scratch (clean splits)"] = round(clean[1].mean, 4)
-    ensemble = best_ensemble(inputs)
+        metrics["n_compared"] = len(verdicts)
+        metrics["n_within_or_better"] = sum(verdict != "below" for verdict in verdicts)
+    bests: dict[str, Best | None] = {}
+    for name, part in (
+        ("", best_classifiers(inputs)),
+        (", fine-tuned", best_fine_tuned(inputs)),
+        (" from scratch", best_networks(inputs)),
+    ):
+        bests[f"best accuracy{name} (report)"] = part.on_one_split
+        bests[f"best mean accuracy{name} (clean splits)"] = part.over_clean
+    ensemble = best_ensembles(inputs).overall
     if ensemble:
-        where = "clean splits" if ensemble.over else ensemble.first.split
-        found[f"best ensemble accuracy ({where})"] = round(ensemble.accuracy, 4)
-    return found
+        where = ensemble.score.split if isinstance(ensemble.score, Score) else "clean splits"
+        bests[f"best ensemble accuracy ({where})"] = ensemble
+    return metrics | {name: round(best.accuracy, 4) for name, best in bests.items() if best}

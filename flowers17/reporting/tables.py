@@ -2,8 +2,10 @@
 
 import csv
 import io
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from functools import cached_property
+from typing import Any, Generic, Literal, TypeVar
 
 from flowers17.artifacts import Reference
 from flowers17.reporting.metrics import Interval
@@ -26,27 +28,52 @@ class Cell:
 EMPTY = Cell("–")
 
 
-@dataclass(frozen=True)
-class Column:
-    """One column: its key in files, its title, a heading shared with neighbours, its alignment.
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """What one row shows; a table's own records add the objects that its columns read.
 
-    interval: whether its cells have one, which the CSV then gives two columns of its own.
+    group: a heading shared with the rows around it. tag: a warning that belongs to every number
+    of the row. missing: why the row has no numbers. source: the artifact that they come from.
+    """
+
+    group: str = ""
+    tag: str = ""
+    missing: str = ""
+    source: Reference | None = None
+
+
+R = TypeVar("R", bound=Record, contravariant=True)
+
+
+def _by_position(record: Record) -> Cell | None:  # until every room has records
+    raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Column(Generic[R]):
+    """A column: its key in files, its title and unit, and how its cell comes from a record.
+
+    cell: the cell of a record; None where the record has nothing to show. group: a heading shared
+    with neighbours. interval: whether its cells have one, which the CSV then gives two columns.
     """
 
     key: str
     title: str
+    cell: Callable[[R], Cell | None] = _by_position
     group: str = ""
+    unit: str = ""
     numeric: bool = True
     interval: bool = False
+
+    @property
+    def heading(self) -> str:
+        """Its title and unit."""
+        return f"{self.title}, {self.unit}" if self.unit else self.title
 
 
 @dataclass(frozen=True)
 class Row:
-    """One row: a cell for each column; the first is its heading.
-
-    group: a heading shared with the rows around it. tag: a warning that belongs to every number
-    of the row. missing: why the row has no numbers.
-    """
+    """A record as it is written: a cell for each column, the first its heading."""
 
     cells: tuple[Cell, ...]
     group: str = ""
@@ -56,17 +83,32 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """A numbered table.
+    """A numbered table: records, and columns that know their cells.
 
-    number: as people say it, e.g. `8b`. lead: what it shows; notes: how to read it.
+    number: as readers refer to it, e.g. `8b`. lead: what it shows; notes: how to read it.
     """
 
     number: str
     title: str
-    columns: tuple[Column, ...]
-    rows: tuple[Row, ...]
+    columns: Sequence[Column[Any]]
+    records: Sequence[Record | Row]
     lead: str = ""
     notes: tuple[str, ...] = ()
+
+    @cached_property
+    def rows(self) -> tuple[Row, ...]:
+        """The records as rows of cells."""
+        return tuple(
+            record
+            if isinstance(record, Row)
+            else Row(
+                tuple(column.cell(record) or EMPTY for column in self.columns),
+                record.group,
+                record.tag,
+                record.missing,
+            )
+            for record in self.records
+        )
 
     @property
     def anchor(self) -> str:
@@ -80,7 +122,7 @@ class Table:
 
 
 def padded(number: str) -> str:
-    """Return a number with two digits, for file names that sort.
+    """A number with two digits, for file names that sort.
 
     >>> padded("8b"), padded("10"), padded("D1")
     ('08b', '10', 'd1')
@@ -90,7 +132,7 @@ def padded(number: str) -> str:
 
 
 def csv_text(table: Table) -> str:
-    """Return the table as CSV: values unrounded, intervals and artifacts in columns of their own.
+    """The table as CSV: values unrounded, intervals and artifacts in columns of their own.
 
     Text that a spreadsheet would take for a formula is preceded by an apostrophe.
     """

@@ -1,4 +1,4 @@
-"""How people call feature maps, and classifiers on them."""
+"""Display names of feature maps, and of classifiers on them."""
 
 from collections.abc import Sequence
 
@@ -6,17 +6,22 @@ from flowers17.config import CombinationSettings, FeatureMapSettings
 from flowers17.reporting.reference import CLASSIFIERS, EXTRACTORS
 
 
-def map_title(one: FeatureMapSettings) -> str:
-    """Return how people call a feature map.
+def trained_tag(random_weights: bool) -> str:
+    """The warning that belongs to numbers of untrained weights; empty for others."""
+    return "untrained weights" if random_weights else ""
+
+
+def map_title(settings: FeatureMapSettings) -> str:
+    """Display name of a feature map.
 
     >>> map_title(FeatureMapSettings(extractor="mobilenet", input_size=224, pooling="average"))
     'MobileNet (224 px, averaged)'
     """
-    return _title(one, _qualities(one))
+    return _title(settings, _qualities(settings))
 
 
 def maps_title(maps: Sequence[FeatureMapSettings]) -> str:
-    """Return how people call feature maps side by side; what all have is said once, at the end.
+    """Display name of feature maps side by side; what all share stands once, at the end.
 
     >>> sizes = {"mobilenet": 224, "xception": 299}
     >>> maps_title([
@@ -25,30 +30,35 @@ def maps_title(maps: Sequence[FeatureMapSettings]) -> str:
     ... ])
     'MobileNet (224 px) + Xception (299 px), averaged'
     """
-    first, *others = maps
-    if not others:
-        return map_title(first)
-    common = [one for one in _qualities(first) if all(one in _qualities(each) for each in others)]
-    own = [[one for one in _qualities(each) if one not in common] for each in maps]
-    titles = [_title(one, qualities) for one, qualities in zip(maps, own, strict=True)]
+    if len(maps) == 1:
+        return map_title(maps[0])
+    qualities = [_qualities(settings) for settings in maps]
+    common = [quality for quality in qualities[0] if all(quality in each for each in qualities)]
+    titles = [
+        _title(settings, [quality for quality in each if quality not in common])
+        for settings, each in zip(maps, qualities, strict=True)
+    ]
     return ", ".join([" + ".join(titles), *common])
 
 
-def _title(one: FeatureMapSettings, qualities: Sequence[str]) -> str:
-    parts = [f"{one.input_size} px"] if one.input_size else []
+def _title(settings: FeatureMapSettings, qualities: Sequence[str]) -> str:
+    parts = [f"{settings.input_size} px"] if settings.input_size else []
     parts += qualities
-    title = EXTRACTORS[one.extractor]
+    title = EXTRACTORS[settings.extractor]
     return f"{title} ({', '.join(parts)})" if parts else title
 
 
-def _qualities(one: FeatureMapSettings) -> list[str]:
-    found = ["originals"] if one.pixels == "original" else []
-    found += ["averaged"] if one.pooling == "average" else []
-    return found + (["both ways round"] if one.mirrored else [])
+def _qualities(settings: FeatureMapSettings) -> list[str]:
+    qualities = {
+        "originals": settings.pixels == "original",
+        "averaged": settings.pooling == "average",
+        "both ways round": settings.mirrored,
+    }
+    return [quality for quality, holds in qualities.items() if holds]
 
 
 def classifier_title(combination: CombinationSettings) -> str:
-    """Return how people call a classifier and what was done around it."""
+    """Display name of a classifier, with what was done around it."""
     parts = [CLASSIFIERS[combination.classifier]]
     if combination.n_components:
         parts.append(f"{combination.n_components} principal components")

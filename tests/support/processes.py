@@ -59,6 +59,21 @@ def output_of(code: str, *arguments: str, env: dict[str, str] | None = None) -> 
     return result.stdout
 
 
+def program(module: str, *arguments: str, seconds: float) -> str:
+    """Return what a program of ours prints; fails with how it ended, and its last complaints."""
+    result = subprocess.run(
+        [sys.executable, "-m", module, *arguments],
+        capture_output=True,
+        text=True,
+        env=environment(),
+        cwd=ROOT,
+        timeout=seconds,
+        check=False,
+    )
+    assert result.returncode == 0, f"ended with {result.returncode}: {result.stderr[-2000:]}"
+    return result.stdout
+
+
 def at_once(*processes: subprocess.Popen[str]) -> list[str]:
     """Let programs that print a line and wait for one go on together; return what they print."""
     for process in processes:

@@ -6,8 +6,8 @@ from typing import Any
 from flowers17.artifacts import Artifact
 from flowers17.reporting.attacks.cells import attack_title, budget_title, notes, share_cell
 from flowers17.reporting.collect import ReportInputs
-from flowers17.reporting.ensembles.cells import capital
 from flowers17.reporting.tables import EMPTY, Cell, Column, Row, Table
+from flowers17.reporting.wording import capital
 
 
 def defence_tables(inputs: ReportInputs) -> list[Table]:
@@ -20,15 +20,15 @@ def defence_tables(inputs: ReportInputs) -> list[Table]:
 def defences_table(inputs: ReportInputs) -> Table:
     """Return Table C6: each defence's accuracy, clean and by the worst attacks of each budget."""
     budgets = _budgets(inputs)
-    columns = [
+    columns: list[Column[Any]] = [
         Column("defence", "Defence", numeric=False),
         Column("clean", "Clean accuracy", interval=True),
         Column("refused", "Clean images refused"),
     ]
     for one in budgets:
         group = f"Robust accuracy at {budget_title(one)}"
-        columns.append(Column(f"unaware_{one:g}", "Defence unknown", group))
-        columns.append(Column(f"worst_{one:g}", "Defence known", group, interval=True))
+        columns.append(Column(f"unaware_{one:g}", "Defence unknown", group=group))
+        columns.append(Column(f"worst_{one:g}", "Defence known", group=group, interval=True))
     rows = [
         Row(tuple(_cells(artifact, one, budgets)), capital(artifact.json("result")["network"]))
         for artifact, one in _defences(inputs)
@@ -52,14 +52,14 @@ def defences_table(inputs: ReportInputs) -> Table:
 def attacks_on_defences_table(inputs: ReportInputs) -> Table:
     """Return Table C7: each attack on each defence, by what the attacker takes the gradients of."""
     budgets = _budgets(inputs)
-    columns = (
+    columns: tuple[Column[Any], ...] = (
         Column("gradients", "Gradients of", numeric=False),
         Column("attack", "Attack", numeric=False),
         *(
-            Column(f"withstood_{one:g}", budget_title(one), "Withstood", interval=True)
+            Column(f"withstood_{one:g}", budget_title(one), group="Withstood", interval=True)
             for one in budgets
         ),
-        *(Column(f"refused_{one:g}", budget_title(one), "Refused") for one in budgets),
+        *(Column(f"refused_{one:g}", budget_title(one), group="Refused") for one in budgets),
     )
     rows = []
     for artifact, one in _defences(inputs):

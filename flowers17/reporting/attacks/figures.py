@@ -30,9 +30,9 @@ from flowers17.reporting.drawing import (
     say,
     svg_text,
 )
-from flowers17.reporting.ensembles.cells import capital
 from flowers17.reporting.figures import Figure, drawn, shortened
 from flowers17.reporting.metrics import accuracy_interval
+from flowers17.reporting.wording import capital
 
 _STYLES = {"noise": (MUTED, ":"), "fgsm": (ACCENT, "--"), "pgd": (WARM, "-")}
 MAX_CLASSES_NAMED = 30

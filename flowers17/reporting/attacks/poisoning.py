@@ -6,8 +6,8 @@ from typing import Any
 from flowers17.artifacts import Artifact
 from flowers17.reporting.attacks.cells import share_cell
 from flowers17.reporting.collect import ReportInputs
-from flowers17.reporting.ensembles.cells import capital
 from flowers17.reporting.tables import EMPTY, Cell, Column, Row, Table
+from flowers17.reporting.wording import capital
 
 _TITLES = {"labels": "wrong labels", "patch": "patch"}
 

@@ -1,14 +1,15 @@
 """Table C5: whether the attacks themselves can be believed, after the field's checklist."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
 from flowers17.reporting.attacks.cells import attack_on, attack_title, model_title, models_of
 from flowers17.reporting.attacks.records import Attack
 from flowers17.reporting.collect import ReportInputs
-from flowers17.reporting.ensembles.cells import capital
 from flowers17.reporting.tables import Cell, Column, Row, Table
+from flowers17.reporting.wording import capital
 from flowers17.robustness.sanity import (
     SLACK,
     Check,
@@ -24,7 +25,7 @@ from flowers17.robustness.sanity import (
 
 def sanity_table(inputs: ReportInputs) -> Table:
     """Return Table C5: of each network, each check, what was measured, and the verdict."""
-    columns = (
+    columns: tuple[Column[Any], ...] = (
         Column("check", "What must hold", numeric=False),
         Column("measured", "Measured", numeric=False),
         Column("verdict", "Verdict", numeric=False),

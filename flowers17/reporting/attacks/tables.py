@@ -1,6 +1,7 @@
 """The tables of Part C: robust accuracy, goals, cost and distortion, transfer."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -19,8 +20,8 @@ from flowers17.reporting.attacks.cells import (
 from flowers17.reporting.attacks.records import Attack, Transfer
 from flowers17.reporting.attacks.sanity import sanity_table
 from flowers17.reporting.collect import ReportInputs
-from flowers17.reporting.ensembles.cells import capital
 from flowers17.reporting.tables import EMPTY, Cell, Column, Row, Table
+from flowers17.reporting.wording import capital
 
 SWEPT = ("noise", "fgsm", "pgd")
 _PAIRS = "The pairs of one image with several targets depend on each other; intervals allow for it."
@@ -43,7 +44,7 @@ def attack_tables(inputs: ReportInputs) -> list[Table]:
 def robust_table(inputs: ReportInputs) -> Table:
     """Return Table C1: robust accuracy by model, budget and attack."""
     names = [name for name in SWEPT if any(one.name == name for one in inputs.attacks)]
-    columns = (
+    columns: tuple[Column[Any], ...] = (
         Column("budget", "Budget", numeric=False),
         *(Column(name, capital(attack_title(name)), interval=True) for name in names),
     )
@@ -86,7 +87,7 @@ def _robust_cell(one: Attack | None, epsilon: float) -> Cell:
 
 def goals_table(inputs: ReportInputs) -> Table:
     """Return Table C2: the four goals of an attacker, at one budget."""
-    columns = (
+    columns: tuple[Column[Any], ...] = (
         Column("attack", "Attack", numeric=False),
         Column("budget", "Budget", numeric=False),
         Column("n", "Images or pairs"),
@@ -151,7 +152,7 @@ def _pairs(one: Attack) -> tuple[Cell, Cell]:
 
 def costs_table(inputs: ReportInputs) -> Table:
     """Return Table C3: what successes take, in questions, gradients and changes to the image."""
-    columns = (
+    columns: tuple[Column[Any], ...] = (
         Column("attack", "Attack", numeric=False),
         Column("access", "Access", numeric=False),
         Column("budget", "Budget", numeric=False),
@@ -219,7 +220,7 @@ def transfer_table(inputs: ReportInputs) -> Table:
     transfers = inputs.transfers
     names = list(dict.fromkeys(name for one in transfers for name in one.victims))
     rows: list[Row] = []
-    columns = (
+    columns: tuple[Column[Any], ...] = (
         Column("source", "Images made on", numeric=False),
         Column("attack", "By", numeric=False),
         *(Column(name, capital(model_title(name)), interval=True) for name in names),

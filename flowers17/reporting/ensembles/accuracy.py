@@ -5,7 +5,6 @@ from collections.abc import Iterator, Sequence
 from flowers17.reporting.cells import mean_cell, spread_cell
 from flowers17.reporting.collect import ReportInputs
 from flowers17.reporting.ensembles.cells import (
-    capital,
     comparable,
     count_cell,
     data_notes,
@@ -24,10 +23,8 @@ from flowers17.reporting.ensembles.cells import (
     unmade_splits,
 )
 from flowers17.reporting.ensembles.records import Ensemble, Outcome
-from flowers17.reporting.features.tables import verdict_of
 from flowers17.reporting.learners.cells import number_cell
 from flowers17.reporting.metrics import mean_difference
-from flowers17.reporting.paired_tables import signed
 from flowers17.reporting.records import over_repeats
 from flowers17.reporting.reference import (
     AVERAGE_OF_TABLE_5,
@@ -36,6 +33,8 @@ from flowers17.reporting.reference import (
     title_of,
 )
 from flowers17.reporting.tables import EMPTY, Cell, Column, Row, Table
+from flowers17.reporting.verdicts import verdict_cell
+from flowers17.reporting.wording import capital, signed
 
 AS_THE_STUDY = "random_forest, biased"
 _TRAINED = (
@@ -188,11 +187,8 @@ def _outcome_cells(
 
 
 def _verdict(inputs: ReportInputs, one: Ensemble, n_correct: int, reference: float | None) -> Cell:
-    if reference is None:
-        return EMPTY
-    comparable_here = comparable(inputs, one.name) and one.kind in ("report", "clean")
-    verdict = verdict_of(one.score(n_correct), reference) if comparable_here else None
-    return Cell(verdict or "–", verdict or "not comparable", verdict=verdict)
+    like_the_study = comparable(inputs, one.name) and one.kind in ("report", "clean")
+    return verdict_cell(one.score(n_correct), reference, like_the_study)
 
 
 def _absent_rows(inputs: ReportInputs, name: str, n_columns: int) -> Iterator[Row]:

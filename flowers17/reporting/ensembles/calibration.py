@@ -1,12 +1,13 @@
 """Table 5-calibration and the reliability diagrams: what the probabilities are worth."""
 
+from typing import Any
+
 from matplotlib.axes import Axes
 
 from flowers17.ensemble.calibration import N_BINS, Reliability, reliability, tempered
 from flowers17.reporting.collect import ReportInputs
 from flowers17.reporting.drawing import ACCENT, LINE, MUTED, canvas, say, svg_text
 from flowers17.reporting.ensembles.cells import (
-    capital,
     combined,
     ensemble_title,
     group_title,
@@ -19,6 +20,7 @@ from flowers17.reporting.ensembles.cells import (
 from flowers17.reporting.ensembles.records import Calibration, Ensemble
 from flowers17.reporting.figures import Figure, drawn
 from flowers17.reporting.tables import Cell, Column, Row, Table
+from flowers17.reporting.wording import capital
 
 _GAP, _LEFT, _TOP, _SIDE = 34.0, 32.0, 24.0, 140.0
 _BY = {"refit": "refit", "average": "fold models averaged"}
@@ -27,15 +29,15 @@ _BY = {"refit": "refit", "average": "fold models averaged"}
 def calibration_table(inputs: ReportInputs) -> Table:
     """Return Table 5-calibration: log loss and calibration error before and after tempering."""
     rows = [_row(inputs, one, found) for one in combined(inputs) for found in one.calibrations]
-    columns = [
+    columns: list[Column[Any]] = [
         Column("method", "Method", numeric=False),
         Column("by", "Given", numeric=False),
         Column("temperature", "Temperature"),
     ]
     for key, group in (("log_loss", "Log loss"), ("error", "Expected calibration error")):
         columns += [
-            Column(key, "before", group),
-            Column(f"calibrated_{key}", "after", group),
+            Column(key, "before", group=group),
+            Column(f"calibrated_{key}", "after", group=group),
         ]
     return Table(
         "5-calibration",

@@ -6,13 +6,14 @@ from string import ascii_lowercase
 from flowers17.artifacts import Reference
 from flowers17.reporting.collect import ReportInputs
 from flowers17.reporting.ensembles.records import Ensemble
-from flowers17.reporting.features.tables import trained_tag
 from flowers17.reporting.learners.cells import augmentation_title, learner_title
 from flowers17.reporting.metrics import accuracy_interval
 from flowers17.reporting.records import recipe_tag
 from flowers17.reporting.reference import CLASSIFIERS, IMAGE_SIZE, TABLE_5
 from flowers17.reporting.tables import Cell
-from flowers17.reporting.titles import maps_title
+from flowers17.reporting.titles import maps_title, trained_tag
+from flowers17.reporting.verdicts import no_comparison_notes
+from flowers17.reporting.wording import capital
 
 _METHODS = {
     "average": "average",
@@ -197,17 +198,7 @@ def count_cell(
 
 def data_notes(inputs: ReportInputs, tags: Sequence[str] = ()) -> tuple[str, ...]:
     """Return the notes under numbers that are not of the study's kind."""
-    notes = []
-    if inputs.data_differences_in_short:
-        notes.append(
-            f"Not a comparison ({inputs.data_differences_in_short}): the study’s numbers only show "
-            "where they belong."
-        )
+    notes = [*no_comparison_notes(inputs.data_differences_in_short)]
     if any(tags):
         notes.append("A row with a tag was made otherwise than in the study and is not compared.")
     return tuple(notes)
-
-
-def capital(text: str) -> str:
-    """Return a text that begins a sentence."""
-    return text[:1].upper() + text[1:]

@@ -6,7 +6,6 @@ from flowers17.reporting.collect import ReportInputs
 from flowers17.reporting.confusion_figures import counted, matrix_figure, most_confused
 from flowers17.reporting.drawing import MUTED, WIDTH, canvas, say, svg_text
 from flowers17.reporting.ensembles.cells import (
-    capital,
     ensemble_title,
     mains,
     method_title,
@@ -16,6 +15,7 @@ from flowers17.reporting.ensembles.cells import (
 )
 from flowers17.reporting.ensembles.records import Ensemble
 from flowers17.reporting.figures import Figure, chosen_rows, drawn, picture, shortened
+from flowers17.reporting.wording import capital
 
 MAX_PAIRS, MAX_SHOWN = 5, 4
 

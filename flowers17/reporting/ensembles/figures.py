@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from matplotlib.axes import Axes
 
 from flowers17.reporting.collect import ReportInputs
+from flowers17.reporting.diagrams import arrow, box
 from flowers17.reporting.drawing import ACCENT, LINE, MUTED, PAPER, WIDTH, canvas, say, svg_text
 from flowers17.reporting.ensembles.cells import (
-    capital,
     ensemble_title,
     is_the_studys,
     mains,
@@ -18,10 +18,10 @@ from flowers17.reporting.ensembles.cells import (
 )
 from flowers17.reporting.ensembles.importances import impurity_sums
 from flowers17.reporting.ensembles.records import Ensemble, Member
-from flowers17.reporting.features.figures import arrow, box
 from flowers17.reporting.figures import Figure, drawn, shortened
 from flowers17.reporting.learners.curves import ticks
 from flowers17.reporting.reference import title_of
+from flowers17.reporting.wording import capital
 
 MAX_CLASSES_NAMED = 20
 _STEP = 30.0

@@ -21,9 +21,9 @@ from flowers17.reporting.ensembles.cells import (
 )
 from flowers17.reporting.ensembles.records import Ensemble
 from flowers17.reporting.learners.cells import number_cell
-from flowers17.reporting.paired_tables import signed
 from flowers17.reporting.reference import TABLE_6, title_of
 from flowers17.reporting.tables import EMPTY, Cell, Column, Row, Table
+from flowers17.reporting.wording import signed
 
 
 def impurity_sums(one: Ensemble) -> dict[str, float]:
@@ -58,8 +58,8 @@ def importances_table(inputs: ReportInputs, name: str) -> Table:
         title_of("table", 6) if studys else f"Importance of the members of ensemble {name}",
         (
             Column("member", "Member", numeric=False),
-            *((Column("study_impurity", "study", "Impurity importance"),) * studys),
-            Column("impurity", "ours" if studys else "Impurity importance", _shared(studys)),
+            *((Column("study_impurity", "study", group="Impurity importance"),) * studys),
+            Column("impurity", "ours" if studys else "Impurity importance", group=_shared(studys)),
             Column("permutation", "Permutation: drop in accuracy"),
             Column("permutation_spread", "± s.d."),
             Column("left_out", "Accuracy without it"),
@@ -135,13 +135,14 @@ def classes_table(inputs: ReportInputs, name: str) -> Table:
     titles = [member_title(inputs, member, short=True) for member in names]
     importances: Mapping[str, Any] = (one.result.get("importances") if one else None) or {}
     weights: Sequence[Sequence[float]] = (one.result.get("coefficients") if one else None) or []
-    columns, rows = [Column("class", "Class", numeric=False)], []
+    columns: list[Column[Any]] = [Column("class", "Class", numeric=False)]
+    rows = []
     for key, group, has in (
         ("drop", "Drop in recall, its outputs shuffled", importances),
         ("weight", "Weight of its own output", weights),
     ):
         columns += [
-            Column(f"{key}_{member}", title, group)
+            Column(f"{key}_{member}", title, group=group)
             for member, title in zip(names, titles, strict=True)
             if has
         ]

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from flowers17.reporting.collect import ReportInputs
 from flowers17.reporting.ensembles.cells import (
-    capital,
     combined,
     count_cell,
     ensemble_title,
@@ -27,8 +26,8 @@ from flowers17.reporting.metrics import (
     mean_difference,
     mean_spread,
 )
-from flowers17.reporting.paired_tables import signed
 from flowers17.reporting.tables import EMPTY, Cell, Column, Row, Table
+from flowers17.reporting.wording import capital, signed
 
 
 @dataclass(frozen=True)

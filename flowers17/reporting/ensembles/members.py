@@ -1,6 +1,7 @@
 """Table 4: what the ensembles are made of."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from flowers17.reporting.collect import ReportInputs
 from flowers17.reporting.ensembles.cells import (
@@ -17,16 +18,18 @@ from flowers17.reporting.ensembles.cells import (
     tag_of,
 )
 from flowers17.reporting.ensembles.records import Ensemble
-from flowers17.reporting.features.tables import thousands
 from flowers17.reporting.records import training
 from flowers17.reporting.reference import TABLE_4, title_of
 from flowers17.reporting.tables import EMPTY, Cell, Column, Row, Table
+from flowers17.reporting.wording import thousands
 
 
 def members_table(inputs: ReportInputs, name: str) -> Table:
     """Return Table 4 of an ensemble: layers and parameters of its members, epochs by fold."""
     studys, suffix = is_the_studys(inputs, name), suffix_of(inputs, name)
-    theirs = [Column("study_parameters", "study", "Parameters")] if studys else []
+    theirs: list[Column[Any]] = (
+        [Column("study_parameters", "study", group="Parameters")] if studys else []
+    )
     made = made_of(inputs, name)
     rows = [row for one in made for row in _member_rows(inputs, one, studys=studys)]
     if not made:
@@ -39,7 +42,7 @@ def members_table(inputs: ReportInputs, name: str) -> Table:
         (
             Column("member", "Member", numeric=False),
             *theirs,
-            Column("parameters", "ours" if studys else "Parameters", "Parameters" * studys),
+            Column("parameters", "ours" if studys else "Parameters", group="Parameters" * studys),
             Column("convolutions", "Convolutions"),
             Column("poolings", "Pooling"),
             Column("dense", "Dense"),

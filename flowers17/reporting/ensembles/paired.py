@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from flowers17.reporting.collect import ReportInputs
 from flowers17.reporting.ensembles.cells import (
-    capital,
     count_cell,
     ensemble_title,
     is_the_studys,
@@ -26,9 +25,10 @@ from flowers17.reporting.metrics import (
     mcnemar,
     mean_difference,
 )
-from flowers17.reporting.paired_tables import judged, p_text, signed, test_cells
+from flowers17.reporting.paired_comparisons import judged, test_cells
 from flowers17.reporting.records import over_repeats
 from flowers17.reporting.tables import EMPTY, Cell, Column, Row, Table
+from flowers17.reporting.wording import capital, p_text, signed
 
 LEVEL = 0.05
 

@@ -5,27 +5,27 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.patches import FancyBboxPatch, Polygon
+from matplotlib.patches import Polygon
 
 from flowers17.config import ClassifierName, FeatureMapSettings
 from flowers17.reporting.collect import ReportInputs
+from flowers17.reporting.diagrams import arrow, box
 from flowers17.reporting.drawing import (
     ACCENT,
     LINE,
     MUTED,
     PAPER,
-    SOFT,
     WARM,
     WIDTH,
     canvas,
     say,
     svg_text,
 )
-from flowers17.reporting.features.tables import shape_text
 from flowers17.reporting.figures import Figure, drawn, shortened
 from flowers17.reporting.records import FeatureMap, Score
 from flowers17.reporting.reference import CLASSIFIERS, EXTRACTORS, TABLE_8, title_of
 from flowers17.reporting.titles import map_title
+from flowers17.reporting.wording import shape_text
 from flowers17.seeds import generator
 
 _SHORT = {"naive_bayes": "naive Bayes", "knn": "k-NN", "svm": "SVM"}
@@ -35,41 +35,9 @@ def _short(classifier: str) -> str:
     return _SHORT.get(classifier, CLASSIFIERS.get(classifier, classifier))
 
 
-def box(axes: Axes, x: float, y: float, width: float, height: float, *, face: str = SOFT) -> None:
-    """Draw a rounded box from its top left corner."""
-    axes.add_patch(
-        FancyBboxPatch(
-            (x, y),
-            width,
-            height,
-            boxstyle="round,pad=0,rounding_size=5",
-            facecolor=face,
-            edgecolor=LINE,
-            lw=1,
-        )
-    )
-
-
-def arrow(axes: Axes, start: tuple[float, float], end: tuple[float, float]) -> None:
-    """Draw an arrow between two points."""
-    axes.annotate(
-        "",
-        end,
-        start,
-        arrowprops={
-            "arrowstyle": "-|>",
-            "color": MUTED,
-            "lw": 1,
-            "shrinkA": 2,
-            "shrinkB": 2,
-            "mutation_scale": 8,
-        },
-    )
-
-
-def _cuboid(axes: Axes, x: float, y: float, made: FeatureMap) -> None:
+def _cuboid(axes: Axes, x: float, y: float, feature_map: FeatureMap) -> None:
     """Draw a feature map around (x, y): its face for height and width, its length for channels."""
-    height, width, channels = (*made.shape, 1, 1, 1)[:3]
+    height, width, channels = (*feature_map.shape, 1, 1, 1)[:3]
     face_h, face_w = 6 + 2.6 * min(height, 8), 6 + 2.6 * min(width, 8)
     length = 12 + 20 * min(channels, 2048) / 2048
     dx, dy = length * 0.85, length * 0.45
@@ -86,12 +54,14 @@ def _cuboid(axes: Axes, x: float, y: float, made: FeatureMap) -> None:
 
 
 def forward_pass(inputs: ReportInputs) -> Figure | None:
-    """Return Figure 7: image, extractor, feature map, normalised columns, classifiers, class.
+    """Figure 7: image, extractor, feature map, normalised columns, classifiers, class.
 
     Shapes are those of this run, and so are image and prediction. None without feature maps.
     """
-    asked = [one for one in inputs.study.features.table if one.name in inputs.feature_maps][:4]
-    if not inputs.images or not asked:
+    extractors = [
+        settings for settings in inputs.study.features.table if settings.name in inputs.feature_maps
+    ][:4]
+    if not inputs.images or not extractors:
         return None
     row, answers = _example(inputs)
     images = inputs.images.mapped("images")
@@ -102,10 +72,10 @@ def forward_pass(inputs: ReportInputs) -> Figure | None:
         axes.set_aspect("auto")
         say(axes, middle + 46, 32, "image", ha="left", weight="bold")
         say(axes, middle + 46, 46, f"{side} × {side} × 3", ha="left", color=MUTED)
-        centres = [WIDTH * (i + 0.5) / len(asked) for i in range(len(asked))]
-        for one, x in zip(asked, centres, strict=True):
+        centres = [WIDTH * (i + 0.5) / len(extractors) for i in range(len(extractors))]
+        for settings, x in zip(extractors, centres, strict=True):
             arrow(axes, (middle, 78), (x, 102))
-            _extractor(axes, x, inputs.feature_maps[one.name], one)
+            _extractor(axes, x, inputs.feature_maps[settings.name], settings)
             arrow(axes, (x, 274), (x, 292))
         box(axes, 5, 294, WIDTH - 10, 26)
         say(axes, middle, 307, "flattened and normalised, one row an image", weight="bold")
@@ -116,26 +86,30 @@ def forward_pass(inputs: ReportInputs) -> Figure | None:
         axes.set_xlim(0, WIDTH)
         axes.set_ylim(482, 0)
         text = svg_text(figure)
-    untrained = any(inputs.feature_maps[one.name].random_weights for one in asked)
+    feature_maps = [inputs.feature_maps[settings.name] for settings in extractors]
     caption = (
         "Each extractor’s feature map becomes a row of numbers; each classifier learns from the "
         "rows of the training images. Shapes are those of this run."
     )
-    caption += " The weights are random, not trained." if untrained else ""
-    used = tuple(inputs.feature_maps[one.name].artifact.reference for one in asked)
+    caption += " The weights are random, not trained." * any(m.random_weights for m in feature_maps)
+    used = tuple(feature_map.artifact.reference for feature_map in feature_maps)
     return drawn("7", title_of("figure", 7), caption, text, used)
 
 
-def _extractor(axes: Axes, x: float, made: FeatureMap, one: FeatureMapSettings) -> None:
+def _extractor(axes: Axes, x: float, feature_map: FeatureMap, settings: FeatureMapSettings) -> None:
     box(axes, x - 42, 104, 84, 66)
-    say(axes, x, 120, EXTRACTORS[one.extractor], weight="bold", size=10)
-    say(axes, x, 137, f"{made.n_layers} layers", color=MUTED)
-    weights = "untrained" if made.random_weights else f"{made.n_parameters / 1e6:.1f} M weights"
-    say(axes, x, 153, weights, color=WARM if made.random_weights else MUTED)
+    say(axes, x, 120, EXTRACTORS[settings.extractor], weight="bold", size=10)
+    say(axes, x, 137, f"{feature_map.n_layers} layers", color=MUTED)
+    weights = (
+        "untrained"
+        if feature_map.random_weights
+        else f"{feature_map.n_parameters / 1e6:.1f} M weights"
+    )
+    say(axes, x, 153, weights, color=WARM if feature_map.random_weights else MUTED)
     arrow(axes, (x, 171), (x, 190))
-    _cuboid(axes, x, 212, made)
-    say(axes, x, 246, shape_text(made.shape))
-    say(axes, x, 262, f"{made.n_columns:,} columns", color=MUTED)
+    _cuboid(axes, x, 212, feature_map)
+    say(axes, x, 246, shape_text(feature_map.shape))
+    say(axes, x, 262, f"{feature_map.n_columns:,} columns", color=MUTED)
 
 
 def _classifiers(axes: Axes, names: Sequence[str]) -> None:
@@ -151,21 +125,21 @@ def _classifiers(axes: Axes, names: Sequence[str]) -> None:
 
 
 def _example(inputs: ReportInputs) -> tuple[int, list[tuple[str, dict[str, object]]]]:
-    """Return a held-out image of the report's split and what the best classifier makes of it."""
+    """A held-out image of the report's split and what the best classifier makes of it."""
     best, split = inputs.best, None
     score = best.score("report") if best else None
     random = generator(inputs.study.seed, "report", "figure-7")
     if not best or not score:
         split = [(f"one of {len(inputs.class_names)} classes", {"weight": "bold", "size": 11})]
         return int(random.integers(len(inputs.labels))), split
-    held = inputs.validation_rows(score.split)
-    place = int(random.integers(len(held)))
-    row, guess = int(held[place]), int(best.predicted(score.split)[place])
-    proba = float(best.proba(score.split)[place, guess])
+    rows = inputs.validation_rows(score.split)
+    index = int(random.integers(len(rows)))
+    row, guess = int(rows[index]), int(best.predicted(score.split)[index])
+    proba = float(best.proba(score.split)[index, guess])
     truth = inputs.class_names[inputs.labels[row]]
     right = "correct" if guess == inputs.labels[row] else f"wrong, it is: {truth}"
-    used = next(one for one in inputs.study.features.table if (one.name,) == best.maps)
-    answer = shortened(f"{_short(best.classifier)} on {map_title(used)}: {right}", 46)
+    settings = next(s for s in inputs.study.features.table if (s.name,) == best.maps)
+    answer = shortened(f"{_short(best.classifier)} on {map_title(settings)}: {right}", 46)
     name = shortened(inputs.class_names[guess], 24)
     return row, [
         (f"{name}, {proba:.2f}", {"weight": "bold", "size": 11}),
@@ -174,24 +148,24 @@ def _example(inputs: ReportInputs) -> tuple[int, list[tuple[str, dict[str, objec
 
 
 def overview(inputs: ReportInputs) -> Figure | None:
-    """Return Figure 7b: Table 8 at a glance, ours with intervals, the study's as marks."""
+    """Figure 7b: Table 8 at a glance, ours with intervals, the study's as marks."""
     shown: list[tuple[FeatureMapSettings, list[tuple[ClassifierName, Score]]]] = []
-    for one in inputs.study.features.table:
+    for settings in inputs.study.features.table:
         cells = [
             (combination.classifier, score)
             for combination in inputs.table_8
-            if combination.maps == (one,)
-            and (found := inputs.evaluation(combination))
-            and (score := found.score("report"))
+            if combination.maps == (settings,)
+            and (evaluation := inputs.evaluation(combination))
+            and (score := evaluation.score("report"))
         ]
         if cells:
-            shown.append((one, cells))
+            shown.append((settings, cells))
     if not shown:
         return None
     left, step, head, top = 116, 17, 26, 30
     height = top + sum(head + step * len(cells) for _, cells in shown) + 30
     low = min(score.interval.low for _, cells in shown for _, score in cells)
-    low = min(low, *(TABLE_8[name][one.extractor] for one, cells in shown for name, _ in cells))
+    low = min(low, *(TABLE_8[name][s.extractor] for s, cells in shown for name, _ in cells))
     tick_step = 0.2 if low < 0.5 else 0.1
     start = max(0.0, float(np.floor(low / tick_step)) * tick_step)
     scale = (WIDTH - left - 14) / (1 - start)
@@ -209,23 +183,23 @@ def overview(inputs: ReportInputs) -> Figure | None:
         _study_mark(axes, left + 128, 13)
         say(axes, left + 138, 13, "the study’s", ha="left", color=MUTED)
         y = float(top)
-        for one, cells in shown:
-            random = inputs.feature_maps.get(one.name)
-            tag = " (untrained)" if random and random.random_weights else ""
-            say(axes, 2, y + 16, map_title(one) + tag, ha="left", weight="bold")
+        for settings, cells in shown:
+            feature_map = inputs.feature_maps.get(settings.name)
+            tag = " (untrained)" if feature_map and feature_map.random_weights else ""
+            say(axes, 2, y + 16, map_title(settings) + tag, ha="left", weight="bold")
             y += head
             for name, score in cells:
                 say(axes, left - 12, y + 8, _short(name), ha="right")
                 ends = [at(score.interval.low), at(score.interval.high)]
                 axes.plot(ends, [y + 8, y + 8], color=ACCENT, lw=2, solid_capstyle="round")
                 _mark(axes, at(score.accuracy), y + 8)
-                _study_mark(axes, at(TABLE_8[name][one.extractor]), y + 8)
+                _study_mark(axes, at(TABLE_8[name][settings.extractor]), y + 8)
                 y += step
         text = svg_text(figure)
     caption = "Validation accuracy on the report’s split."
     if inputs.differences:
         caption += f" Not a comparison with the study ({inputs.differences_in_short})."
-    used = tuple(one.artifact.reference for one in inputs.evaluations_of_table_8)
+    used = tuple(e.artifact.reference for e in inputs.evaluations_of_table_8)
     return drawn("7b", "Table 8 at a glance", caption, text, used)
 
 

@@ -4,11 +4,11 @@ from collections.abc import Iterable, Sequence
 
 from flowers17.config import FeatureMapSettings, FineTunedSettings
 from flowers17.reporting.collect import ReportInputs
-from flowers17.reporting.features.tables import trained_tag
 from flowers17.reporting.finetuning.records import FineTuning, Phase
 from flowers17.reporting.reference import EXTRACTORS, PHASE_EPOCHS, TABLE_9
 from flowers17.reporting.tables import EMPTY, Cell
-from flowers17.reporting.titles import map_title
+from flowers17.reporting.titles import map_title, trained_tag
+from flowers17.reporting.verdicts import no_comparison_notes
 
 PHASES: tuple[Phase, Phase] = ("a", "b")
 
@@ -178,11 +178,7 @@ def rate_notes(made: Iterable[FineTuning]) -> Iterable[str]:
 
 def recipe_notes(inputs: ReportInputs, made: Sequence[FineTuning]) -> Iterable[str]:
     """Yield what keeps numbers from being compared with the study's, and their precision."""
-    if inputs.differences_in_short:
-        yield (
-            f"Not a comparison ({inputs.differences_in_short}): the study’s numbers only show "
-            "where they belong."
-        )
+    yield from no_comparison_notes(inputs.differences_in_short)
     if any(one.tag for one in made):
         yield (
             f"The study trains {PHASE_EPOCHS['a']} epochs in phase A and {PHASE_EPOCHS['b']} in "

@@ -8,11 +8,10 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from flowers17.artifacts import Artifact, Reference
-from flowers17.reporting.best_table import titled
+from flowers17.reporting.best import phase_title
 from flowers17.reporting.collect import ReportInputs
+from flowers17.reporting.diagrams import arrow, box
 from flowers17.reporting.drawing import MUTED, PAPER, SOFT, WARM, WIDTH, canvas, say, svg_text
-from flowers17.reporting.features.figures import arrow, box
-from flowers17.reporting.features.tables import shape_text
 from flowers17.reporting.figures import Figure, drawn, shortened
 from flowers17.reporting.finetuning.cells import (
     PHASES,
@@ -25,6 +24,7 @@ from flowers17.reporting.learners.curves import Curves, grid_svg, is_cut
 from flowers17.reporting.records import inputs_of
 from flowers17.reporting.reference import EXTRACTORS, title_of
 from flowers17.reporting.titles import map_title
+from flowers17.reporting.wording import shape_text
 from flowers17.seeds import generator
 
 Phases = Mapping[Phase, FineTuning]
@@ -184,7 +184,7 @@ def _example(
     name = shortened(inputs.class_names[guess], 24)
     return row, [
         (f"{name}, {float(proba[guess]):.2f}", {"weight": "bold", "size": 11}),
-        (shortened(f"{titled(inputs, best)}: {right}", 64), {"color": MUTED}),
+        (shortened(f"{phase_title(inputs, best)}: {right}", 64), {"color": MUTED}),
     ]
 
 

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from flowers17.config import FineTunedSettings
 from flowers17.reporting.cells import integer_cell, mean_cell, selection_notes, spread_cell
 from flowers17.reporting.collect import ReportInputs
-from flowers17.reporting.features.tables import thousands
 from flowers17.reporting.finetuning.cells import (
     PHASES,
     accuracy_cell,
@@ -20,10 +19,10 @@ from flowers17.reporting.finetuning.cells import (
 from flowers17.reporting.finetuning.records import FineTuning
 from flowers17.reporting.learners.cells import number_cell
 from flowers17.reporting.metrics import MeanSpread, mean_difference
-from flowers17.reporting.paired_tables import signed
 from flowers17.reporting.records import over_repeats
 from flowers17.reporting.reference import BEST_OF_TABLE_9
 from flowers17.reporting.tables import EMPTY, Cell, Column, Row, Table
+from flowers17.reporting.wording import signed, thousands
 
 
 def best_tuned_over_clean(inputs: ReportInputs) -> tuple[FineTuning, MeanSpread] | None:
@@ -129,8 +128,8 @@ def tuned_splits_table(inputs: ReportInputs) -> Table:
             Column("train_accuracy", "Training accuracy, B"),
             Column("n_train", "Training images"),
             Column("n_validation", "Validation images"),
-            Column("epoch_a", "A", "Epoch kept"),
-            Column("epoch_b", "B", "Epoch kept"),
+            Column("epoch_a", "A", group="Epoch kept"),
+            Column("epoch_b", "B", group="Epoch kept"),
         ),
         tuple(rows),
         lead="Each split is a training of its own, with 95 % intervals.",

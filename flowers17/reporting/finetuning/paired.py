@@ -16,9 +16,10 @@ from flowers17.reporting.finetuning.cells import (
 )
 from flowers17.reporting.finetuning.records import FineTuning
 from flowers17.reporting.metrics import PairedTest, holm, mcnemar
-from flowers17.reporting.paired_tables import signed, test_cells
+from flowers17.reporting.paired_comparisons import test_cells
 from flowers17.reporting.tables import EMPTY, Cell, Column, Row, Table
 from flowers17.reporting.titles import map_title
+from flowers17.reporting.wording import signed
 
 # What is asked of an extractor's networks, and how the outcome is put.
 _QUESTIONS = {

@@ -1,11 +1,11 @@
 """The tables of Part B.2, in their order, and Table 9: eight configurations, two phases."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from flowers17.config import FeatureMapSettings
 from flowers17.reporting.best_table import best_table
 from flowers17.reporting.collect import ReportInputs
-from flowers17.reporting.features.tables import verdict_of
 from flowers17.reporting.finetuning.cells import (
     PHASES,
     accuracy_cell,
@@ -27,6 +27,7 @@ from flowers17.reporting.learners.cells import number_cell
 from flowers17.reporting.reference import title_of
 from flowers17.reporting.tables import EMPTY, Cell, Column, Row, Table
 from flowers17.reporting.titles import map_title
+from flowers17.reporting.verdicts import VERDICT_NOTE, verdict_cell
 
 _HEADINGS = {"a": "Phase A: the head alone", "b": "Phase B: the last blocks too"}
 
@@ -47,17 +48,17 @@ def fine_tuning_tables(inputs: ReportInputs) -> list[Table]:
 
 def phases_table(inputs: ReportInputs) -> Table:
     """Return Table 9: every configuration of every extractor, phases and studies side by side."""
-    columns = [Column("configuration", "Configuration", numeric=False)]
+    columns: list[Column[Any]] = [Column("configuration", "Configuration", numeric=False)]
     for phase in PHASES:
         title = _HEADINGS[phase]
         columns += [
-            Column(f"study_{phase}", "study", title),
-            Column(f"ours_{phase}", "ours", title, interval=True),
-            Column(f"verdict_{phase}", "against it", title, numeric=False),
+            Column(f"study_{phase}", "study", group=title),
+            Column(f"ours_{phase}", "ours", group=title, interval=True),
+            Column(f"verdict_{phase}", "against it", group=title, numeric=False),
         ]
     columns += [
-        Column("epoch_a", "A", "Epoch kept"),
-        Column("epoch_b", "B", "Epoch kept"),
+        Column("epoch_a", "A", group="Epoch kept"),
+        Column("epoch_b", "B", group="Epoch kept"),
     ]
     made = every_of_table_9(inputs)
     return Table(
@@ -72,7 +73,7 @@ def phases_table(inputs: ReportInputs) -> Table:
         lead="Validation accuracy on the report’s split, with 95 % intervals. Phase B goes on from "
         "the head that phase A keeps. Table 9-paired tells which differences are more than chance.",
         notes=(
-            *(_VERDICTS if any(comparable(inputs, one) for one in made) else ()),
+            *((VERDICT_NOTE,) if any(comparable(inputs, one) for one in made) else ()),
             *(_CHOSEN if any(one.recipe.selection == "val_loss" for one in made) else ()),
             *way_notes(made),
             *_unfrozen_notes(inputs, made),
@@ -81,10 +82,6 @@ def phases_table(inputs: ReportInputs) -> Table:
     )
 
 
-_VERDICTS = (
-    "“within”: the study’s number lies in our interval; “better”: it lies below our interval; "
-    "“below”: it lies above our interval.",
-)
 _CHOSEN = (
     "As in the study, the epoch kept is the one with the lowest loss on these same validation "
     "images, which flatters every number a little.",
@@ -128,7 +125,5 @@ def _row(
 
 
 def _judged(inputs: ReportInputs, one: FineTuning | None, reference: float | None) -> Cell:
-    if not one or reference is None:
-        return EMPTY
-    verdict = verdict_of(one.score, reference) if comparable(inputs, one) else None
-    return Cell(verdict or "–", verdict or "not comparable", verdict=verdict)
+    like_the_study = bool(one and comparable(inputs, one))
+    return verdict_cell(one.score if one else None, reference, like_the_study)

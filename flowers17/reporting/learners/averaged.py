@@ -11,9 +11,10 @@ from flowers17.reporting.cells import mean_cell, selection_notes
 from flowers17.reporting.collect import ReportInputs
 from flowers17.reporting.learners.cells import accuracy_cell, learner_title
 from flowers17.reporting.metrics import MeanSpread, PairedTest, holm, mcnemar, mean_difference
-from flowers17.reporting.paired_tables import judged, signed, test_cells
+from flowers17.reporting.paired_comparisons import judged, test_cells
 from flowers17.reporting.records import Score, Training, over_repeats
 from flowers17.reporting.tables import EMPTY, Cell, Column, Row, Table
+from flowers17.reporting.wording import signed
 
 LEVEL = 0.05
 

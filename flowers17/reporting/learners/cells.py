@@ -1,11 +1,13 @@
 """What the tables of trainings share: titles, cells, reasons and notes."""
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from flowers17.reporting.collect import ReportInputs
 from flowers17.reporting.records import Training
 from flowers17.reporting.reference import AUGMENTED_EPOCHS, LEARNERS, PLAIN_EPOCHS
 from flowers17.reporting.tables import EMPTY, Cell, Column
+from flowers17.reporting.verdicts import no_comparison_notes
 
 _AUGMENTATIONS = {
     "none": "plain",
@@ -14,7 +16,7 @@ _AUGMENTATIONS = {
     "wide": "#3 wide mix",
     "strong": "strong, ours",
 }
-EPOCHS = (Column("best_epoch", "Epoch kept"), Column("epochs", "Epochs"))
+EPOCHS: tuple[Column[Any], ...] = (Column("best_epoch", "Epoch kept"), Column("epochs", "Epochs"))
 
 
 def learner_title(name: str) -> str:
@@ -76,11 +78,7 @@ def reason_untrained(inputs: ReportInputs, *starts: str) -> str:
 
 
 def comparison_notes(inputs: ReportInputs, made: Sequence[Training | None]) -> Iterable[str]:
-    if inputs.data_differences_in_short:
-        yield (
-            f"Not a comparison ({inputs.data_differences_in_short}): the study’s numbers only show "
-            "where they belong."
-        )
+    yield from no_comparison_notes(inputs.data_differences_in_short)
     if any(one and one.tag for one in made):
         yield (
             f"The study trains {PLAIN_EPOCHS} epochs on plain data and {AUGMENTED_EPOCHS} with "

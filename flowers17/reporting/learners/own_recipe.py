@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 from flowers17.reporting.cells import integer_cell, mean_cell, selection_notes, spread_cell
 from flowers17.reporting.collect import ReportInputs
-from flowers17.reporting.features.tables import thousands
 from flowers17.reporting.learners.cells import (
     EPOCHS,
     accuracy_cell,
@@ -24,6 +23,7 @@ from flowers17.reporting.reference import (
     TABLE_1,
 )
 from flowers17.reporting.tables import EMPTY, Cell, Column, Row, Table
+from flowers17.reporting.wording import thousands
 
 
 def own_table(inputs: ReportInputs) -> Table:

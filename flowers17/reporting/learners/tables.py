@@ -1,9 +1,9 @@
 """Tables 1 to 3: networks trained from scratch, without and with augmentation."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from flowers17.reporting.collect import ReportInputs
-from flowers17.reporting.features.tables import thousands, verdict_of
 from flowers17.reporting.learners.averaged import averaged_table
 from flowers17.reporting.learners.cells import (
     EPOCHS,
@@ -29,11 +29,13 @@ from flowers17.reporting.reference import (
     title_of,
 )
 from flowers17.reporting.tables import EMPTY, Cell, Column, Row, Table
+from flowers17.reporting.verdicts import VERDICT_NOTE, verdict_cell
+from flowers17.reporting.wording import thousands
 
 _ACTIVATIONS = {"relu": "ReLU", "leaky_relu": "Leaky ReLU", "tanh": "tanh"}
-_OUTCOME = (
-    Column("study", "study", "Validation accuracy"),
-    Column("ours", "ours", "Validation accuracy", interval=True),
+_OUTCOME: tuple[Column[Any], ...] = (
+    Column("study", "study", group="Validation accuracy"),
+    Column("ours", "ours", group="Validation accuracy", interval=True),
     Column("verdict", "Against the study", numeric=False),
 )
 
@@ -73,14 +75,14 @@ def shapes_table(inputs: ReportInputs) -> Table:
     """Return Table 1: layers and parameters of every learner asked for."""
     asked = inputs.study.learners
     names = dict.fromkeys([*asked.plain, *asked.augmented, *asked.best])
-    columns = [Column("learner", "Learner", numeric=False)]
+    columns: list[Column[Any]] = [Column("learner", "Learner", numeric=False)]
     for key, title in (
         ("parameters", "Parameters"),
         ("convolutions", "Convolutions"),
         ("poolings", "Pooling"),
         ("dense", "Dense"),
     ):
-        columns += [Column(f"study_{key}", "study", title), Column(key, "ours", title)]
+        columns += [Column(f"study_{key}", "study", group=title), Column(key, "ours", group=title)]
     columns += [
         Column("padding", "Padding", numeric=False),
         Column("activation", "Activation", numeric=False),
@@ -133,10 +135,10 @@ def _style(inputs: ReportInputs, name: str) -> tuple[Cell, Cell]:
 
 def plain_table(inputs: ReportInputs) -> Table:
     """Return Table 2: the learners on plain data, at the epoch of the lowest validation loss."""
-    columns = [Column("learner", "Learner", numeric=False), *_OUTCOME]
+    columns: list[Column[Any]] = [Column("learner", "Learner", numeric=False), *_OUTCOME]
     for key in ("validation_loss", "train_accuracy", "train_loss"):
         title = key.replace("train", "training").replace("_", " ").capitalize()
-        columns += [Column(f"study_{key}", "study", title), Column(key, "ours", title)]
+        columns += [Column(f"study_{key}", "study", group=title), Column(key, "ours", group=title)]
     names = inputs.study.learners.plain
     made = [inputs.training(name, "none") for name in names]
     rows = [_plain_row(inputs, name, one) for name, one in zip(names, made, strict=True)]
@@ -181,8 +183,8 @@ def augmented_table(inputs: ReportInputs) -> Table:
         (
             Column("augmentation", "Augmentation", numeric=False),
             *_OUTCOME,
-            Column("study_train_accuracy", "study", "Training accuracy"),
-            Column("train_accuracy", "ours", "Training accuracy"),
+            Column("study_train_accuracy", "study", group="Training accuracy"),
+            Column("train_accuracy", "ours", group="Training accuracy"),
             *EPOCHS,
         ),
         tuple(rows),
@@ -212,24 +214,18 @@ def _outcome(
     inputs: ReportInputs, study: Trained | None, made: Training | None
 ) -> tuple[Cell, Cell, Cell]:
     reference = study.validation_accuracy if study else None
-    judged = EMPTY
-    if made and reference is not None:
-        verdict = verdict_of(made.score, reference) if comparable(inputs, made) else None
-        judged = Cell(verdict or "–", verdict or "not comparable", verdict=verdict)
+    like_the_study = bool(made and comparable(inputs, made))
+    judged = verdict_cell(made.score if made else None, reference, like_the_study)
     return number_cell(reference), accuracy_cell(made, reference), judged
 
 
 def _notes(inputs: ReportInputs, made: Sequence[Training | None]) -> tuple[str, ...]:
-    verdicts = (
-        "“within”: the study’s number lies in our interval; “better”: it lies below our interval; "
-        "“below”: it lies above our interval.",
-    )
     chosen = (
         "As in the study, the epoch kept is the one with the lowest loss on these same validation "
         "images, which flatters every number a little.",
     )
     return (
-        *(verdicts if any(one and comparable(inputs, one) for one in made) else ()),
+        *((VERDICT_NOTE,) if any(one and comparable(inputs, one) for one in made) else ()),
         *(chosen if any(one and one.recipe.selection == "val_loss" for one in made) else ()),
         *comparison_notes(inputs, made),
     )

@@ -15,16 +15,12 @@ from flowers17.reporting.data_tables import (
     duplicates_table,
     straddling,
 )
-from flowers17.reporting.features.tables import (
-    beyond_table,
-    classifiers_table,
-    extractors_table,
-    verdict_of,
-)
+from flowers17.reporting.features.paired import paired_table
+from flowers17.reporting.features.tables import beyond_table, classifiers_table, extractors_table
 from flowers17.reporting.metrics import accuracy_interval, holm
-from flowers17.reporting.paired_tables import paired_table
 from flowers17.reporting.records import Score
 from flowers17.reporting.tables import Cell, Column, Row, Table, csv_text
+from flowers17.reporting.verdicts import verdict_of
 
 from .made_study import REASON
 

@@ -1,0 +1,138 @@
+"""The best of each part: what the highlights, Table 10 and the report's metrics tell."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from flowers17.artifacts import Reference
+from flowers17.reporting.collect import ReportInputs
+from flowers17.reporting.ensembles.cells import ensemble_title, method_title
+from flowers17.reporting.ensembles.cells import tag_of as ensemble_tag
+from flowers17.reporting.ensembles.paired import best_ensemble
+from flowers17.reporting.features.tables import best_over_repeats, evaluation_title
+from flowers17.reporting.finetuning.cells import best_of_table_9, network_title, tag_of
+from flowers17.reporting.finetuning.own import best_tuned_over_clean
+from flowers17.reporting.finetuning.records import FineTuning
+from flowers17.reporting.learners.cells import training_title
+from flowers17.reporting.learners.tables import best_over_clean
+from flowers17.reporting.metrics import Interval, MeanSpread
+from flowers17.reporting.records import Evaluation, Score, Training
+from flowers17.reporting.titles import trained_tag
+from flowers17.reporting.wording import capital, counted, interval_text
+
+
+@dataclass(frozen=True)
+class Best:
+    """A part's most accurate result: its score on one split, or its mean over clean splits.
+
+    method: how an ensemble combines its members on the one split.
+    """
+
+    title: str
+    score: Score | MeanSpread
+    source: Reference
+    tag: str = ""
+    method: str = ""
+
+    @property
+    def accuracy(self) -> float:
+        """The score's accuracy, or the mean."""
+        return self.score.accuracy if isinstance(self.score, Score) else self.score.mean
+
+    @property
+    def interval(self) -> Interval | None:
+        """The accuracy's 95 % interval; None for a mean over a single split."""
+        return self.score.interval
+
+    @property
+    def where(self) -> str:
+        """What it was measured on: `clean split`, `mean over 3 clean splits`."""
+        if isinstance(self.score, Score):
+            return split_text(self.score)
+        return f"mean over {counted(self.score.n_splits, 'clean split')}"
+
+    @property
+    def words(self) -> str:
+        """Its title and interval."""
+        return f"{self.title}, {interval_text(self.interval)}" if self.interval else self.title
+
+
+@dataclass(frozen=True)
+class BestOfPart:
+    """The best of a part on one split, and by its mean over repeated clean splits."""
+
+    on_one_split: Best | None
+    over_clean: Best | None
+
+    @property
+    def overall(self) -> Best | None:
+        """The one over clean splits, where near-duplicates flatter nothing, if there is one."""
+        return self.over_clean or self.on_one_split
+
+
+def split_text(score: Score) -> str:
+    """What a score was measured on: `report’s split`, `clean split`."""
+    return "report’s split" if score.kind == "report" else f"{score.split} split"
+
+
+def best_classifiers(inputs: ReportInputs) -> BestOfPart:
+    """The best of Table 8, and the best of all classifiers on features over clean splits."""
+
+    def best(evaluation: Evaluation, score: Score | MeanSpread) -> Best:
+        title, tag = evaluation_title(inputs, evaluation), trained_tag(evaluation.random_weights)
+        return Best(title, score, evaluation.artifact.reference, tag)
+
+    on_split, over = inputs.best, best_over_repeats(inputs.evaluations)
+    score = on_split.score("report") if on_split else None
+    return BestOfPart(
+        best(on_split, score) if on_split and score else None,
+        best(over, over.repeated) if over and over.repeated else None,
+    )
+
+
+def best_training(trainings: Iterable[Training]) -> Best | None:
+    """The best of networks trained from scratch, on the report's split."""
+    on_split = [training for training in trainings if training.score.kind == "report"]
+    training = max(on_split, key=lambda training: training.score.accuracy, default=None)
+    return _trained(training, training.score) if training else None
+
+
+def _trained(training: Training, score: Score | MeanSpread) -> Best:
+    return Best(training_title(training), score, training.artifact.reference, training.tag)
+
+
+def best_networks(inputs: ReportInputs) -> BestOfPart:
+    """The best networks trained from scratch."""
+    clean = best_over_clean(inputs)
+    return BestOfPart(best_training(inputs.trainings), _trained(*clean) if clean else None)
+
+
+def best_fine_tuned(inputs: ReportInputs) -> BestOfPart:
+    """The best phase of Table 9, and the best fine-tuned network over clean splits."""
+
+    def best(tuning: FineTuning, score: Score | MeanSpread) -> Best:
+        title = phase_title(inputs, tuning)
+        return Best(title, score, tuning.artifact.reference, tag_of([tuning]))
+
+    on_split, clean = best_of_table_9(inputs), best_tuned_over_clean(inputs)
+    return BestOfPart(
+        best(on_split, on_split.score) if on_split else None, best(*clean) if clean else None
+    )
+
+
+def phase_title(inputs: ReportInputs, tuning: FineTuning) -> str:
+    """Display name of one phase of a network: `MobileNet, SGD, phase A`."""
+    return f"{network_title(inputs, tuning)}, phase {tuning.phase.upper()}"
+
+
+def best_ensembles(inputs: ReportInputs) -> BestOfPart:
+    """The best ensemble by its chosen method: over clean splits if there are several."""
+    best = best_ensemble(inputs)
+    if not best or not best.first.stacked:
+        return BestOfPart(None, None)
+    ensemble, source = best.first, best.first.stacked.reference
+    title = capital(ensemble_title(inputs, ensemble.name))
+    tag = ensemble_tag(inputs, ensemble.name)
+    if best.over:
+        return BestOfPart(None, Best(title, best.over, source, tag))
+    score = ensemble.score(ensemble.chosen_correct)
+    return BestOfPart(Best(title, score, source, tag, method_title(ensemble.chosen[0])), None)

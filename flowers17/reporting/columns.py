@@ -1,0 +1,129 @@
+"""The columns that tables of several parts have: each knows its cell of a record."""
+
+from collections.abc import Callable
+from typing import Any
+
+from flowers17.artifacts import Reference
+from flowers17.reporting.cells import mean_cell, score_cell, spread_cell, value_cell
+from flowers17.reporting.metrics import MeanSpread
+from flowers17.reporting.records import Score
+from flowers17.reporting.tables import Cell, Column, R
+from flowers17.reporting.verdicts import verdict_cell
+
+Value = float | int | str | None
+Form = str | Callable[[Any], str]
+
+
+def _nothing(record: object) -> None:
+    return None
+
+
+def text_column(
+    key: str,
+    title: str,
+    text: Callable[[R], str | None],
+    value: Callable[[R], Value] = _nothing,
+    *,
+    group: str = "",
+) -> Column[R]:
+    """Column of words. value: what files hold in their place, such as the name in the settings."""
+
+    def cell(record: R) -> Cell | None:
+        words = text(record)
+        return None if words is None else Cell(words, value(record))
+
+    return Column(key, title, cell, group, numeric=False)
+
+
+def number_column(
+    key: str,
+    title: str,
+    value: Callable[[R], Value],
+    form: Form = ".3f",
+    *,
+    reference: Callable[[R], Value] = _nothing,
+    linked: bool = True,
+    group: str = "",
+    unit: str = "",
+) -> Column[R]:
+    """Column of numbers, or of words for numbers such as a shape.
+
+    form: a format or function by which a number is written. linked: whether a cell leads to the
+    record's source.
+    """
+
+    def cell(record: R) -> Cell:
+        source = record.source if linked else None
+        return value_cell(value(record), form, reference=reference(record), source=source)
+
+    return Column(key, title, cell, group, unit)
+
+
+def compared_columns(
+    key: str,
+    title: str,
+    study: Callable[[R], Value],
+    ours: Callable[[R], Value],
+    form: Form = ".3f",
+) -> tuple[Column[R], ...]:
+    """The study's number and ours, side by side under one heading."""
+    return (
+        number_column(f"study_{key}", "study", study, form, linked=False, group=title),
+        number_column(key, "ours", ours, form, reference=study, group=title),
+    )
+
+
+def score_column(
+    key: str,
+    title: str,
+    score: Callable[[R], Score | None],
+    reference: Callable[[R], float | None] = _nothing,
+    *,
+    group: str = "",
+) -> Column[R]:
+    """Column of accuracies on one split, with intervals."""
+
+    def cell(record: R) -> Cell:
+        return score_cell(score(record), reference(record), record.source)
+
+    return Column(key, title, cell, group, interval=True)
+
+
+def mean_columns(
+    mean: Callable[[R], MeanSpread | None],
+    reference: Callable[[R], float | None] = _nothing,
+    *,
+    linked: bool = True,
+) -> tuple[Column[R], ...]:
+    """Mean with its interval, standard deviation and number of the repeated clean splits."""
+
+    def source(record: R) -> Reference | None:
+        return record.source if linked else None
+
+    def count(record: R) -> int | None:
+        over = mean(record)
+        return over.n_splits if over else None
+
+    return (
+        Column(
+            "mean",
+            "Mean over clean splits",
+            lambda record: mean_cell(mean(record), reference(record), source(record)),
+            interval=True,
+        ),
+        Column("spread", "± s.d.", lambda record: spread_cell(mean(record), source(record))),
+        number_column("n_splits", "Splits", count, "d", linked=False),
+    )
+
+
+def verdict_column(
+    score: Callable[[R], Score | None],
+    reference: Callable[[R], float | None],
+    comparable: Callable[[R], bool],
+) -> Column[R]:
+    """Column of our accuracies' standing against the study's."""
+
+    def cell(record: R) -> Cell:
+        return verdict_cell(score(record), reference(record), comparable(record))
+
+    return Column("verdict", "Against the study", cell, numeric=False)

@@ -1,0 +1,58 @@
+"""Numbers and phrases as every part of the report writes them."""
+
+from collections.abc import Sequence
+
+from flowers17.reporting.metrics import Interval
+
+
+def thousands(value: int) -> str:
+    """An integer with its thousands set apart: 14,714,688."""
+    return f"{value:,}"
+
+
+def counted(n: int, noun: str) -> str:
+    """A number of things, the noun in the plural unless there is a single one.
+
+    >>> counted(1, "clean split"), counted(3, "clean split")
+    ('1 clean split', '3 clean splits')
+    """
+    return f"{n} {noun}{'s' * (n != 1)}"
+
+
+def shape_text(shape: Sequence[int]) -> str:
+    """The shape of an array or image: 4 × 4 × 512."""
+    return " × ".join(str(side) for side in shape)
+
+
+def interval_text(interval: Interval) -> str:
+    """The two ends of an interval.
+
+    >>> interval_text(Interval(0.916, 0.965)), interval_text(Interval(-0.01, 0.02))
+    ('0.916–0.965', '−0.010 to 0.020')
+    """
+    between = " to " if interval.low < 0 else "–"
+    return f"{interval.low:.3f}{between}{interval.high:.3f}".replace("-", "−")
+
+
+def signed(value: float) -> str:
+    """A difference with its sign, a true minus and three decimals.
+
+    >>> signed(-0.0118)
+    '−0.012'
+    """
+    text = f"{value:+.3f}"
+    return "0.000" if float(text) == 0 else text.replace("-", "−")
+
+
+def p_text(value: float) -> str:
+    """A p-value with three decimals.
+
+    >>> p_text(0.0004), p_text(0.0312)
+    ('< 0.001', '0.031')
+    """
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def capital(text: str) -> str:
+    """A text whose first letter is a capital one."""
+    return text[:1].upper() + text[1:]
