@@ -571,6 +571,9 @@ def recover(
     as_json: Json = False,
 ) -> None:
     """Find runs whose process died, force them to a terminal state, and resume them."""
+    from flowers17.commands.running import prepare_for_prefect
+
+    prepare_for_prefect()
     from flowers17.commands.recovery import as_json as plain
     from flowers17.commands.recovery import recover as recover_runs
 

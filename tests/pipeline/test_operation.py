@@ -236,12 +236,14 @@ class TestEnds:
         assert serving.deployment("study")["schedules"][0]["active"]
         assert serving.deployment("study")["global_concurrency_limit"]["active_slots"] == 0
 
-    def test_leave_nothing_even_if_killed(self, serving: Serving) -> None:
+    def test_leave_nothing_even_if_killed_after_their_reaper(self, serving: Serving) -> None:
         before = _manifests(serving, "images")
         flow_run_id = _started(serving, "features", set=_with(serving, seed=24))
         assert eventually(lambda: _manifests(serving, "images") > before, 90), serving.worker_log()
         # server, worker, run, isolated stage
         assert eventually(lambda: len(serving.marked) >= 4, 10), processes(serving.home)
+        (reaper,) = serving.reapers()
+        kill(reaper)
         assert serving.end(signal.SIGKILL) == -signal.SIGKILL
         assert eventually(lambda: processes(serving.home) == {}, 10), processes(serving.home)
         assert (serving.store / ".runs" / flow_run_id).exists()

@@ -584,7 +584,7 @@ class TestCollecting:
         self, store: Store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         self._age(monkeypatch, 20)
-        with registered(store, "run-1"):
+        with registered(store, "run-1", "digest"):
             before = content(store.root)
             assert _exit_code("gc", "--dry-run") == 0
             assert _exit_code("gc") == 1
