@@ -50,12 +50,14 @@ INFRASTRUCTURE = frozenset(
         "files",
         "isolation",
         "keras_settings",
+        "manifests",
         "plan",
         "profiles",
         "request",
         "shared",
         "stages",
         "fingerprints",
+        "terminal",
     )
 ) | {"tasks.engine"}
 LIBRARIES = ("imagehash", "keras", "numpy", "pillow", "scikit-learn", "scipy")

@@ -40,6 +40,7 @@ class Ensemble:
         self.classes = tuple(self._result["classes"])
         self.method: str = self._result["chosen"]["method"]
         self.by = by
+        _ = self._temperature  # refused now rather than after the members have computed
         self._models = self._members(opened)
         models = [model for member in self._models for model in member]
         self.sizes = frozenset(size for one in models for size in one.sizes)
