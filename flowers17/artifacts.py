@@ -442,7 +442,8 @@ class Store:
             for place in places:
                 self.own_folder(place.partition("/")[0])
                 (self.root / place).rename(trash / place.replace("/", "-"))
-                self._fingerprints_file(self.root / place).unlink(missing_ok=True)
+                with suppress(OSError):  # absent, or no file
+                    self._fingerprints_file(self.root / place).unlink()
             shutil.rmtree(trash)
 
     def pinned(self) -> set[str]:

@@ -106,4 +106,4 @@ def check(manifest: Any) -> None:
     except ValidationError as problem:
         first = problem.errors(include_url=False, include_input=False)[0]
         place = ascii(".".join(map(str, first["loc"])))[:200]
-        raise ValueError(f"{place}: {first['msg']}") from None
+        raise ValueError(f"{place}: {first['msg'][:300]}") from None

@@ -12,6 +12,19 @@ from absl import logging as absl_logging
 _HOME = tempfile.TemporaryDirectory(prefix="flowers17-prefect-home-")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add how long fuzzers run."""
+    parser.addoption(
+        "--fuzz", type=int, default=1, metavar="N", help="fuzzers make N times as many rounds"
+    )
+
+
+@pytest.fixture(scope="session")
+def fuzz(request: pytest.FixtureRequest) -> int:
+    """How many times as many rounds a fuzzer makes as by default."""
+    return int(request.config.getoption("--fuzz"))
+
+
 def pytest_configure() -> None:
     """Keep the person's Prefect settings and database out, before anything imports Prefect."""
     for name in [name for name in os.environ if name.startswith("PREFECT_")]:

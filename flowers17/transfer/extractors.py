@@ -171,13 +171,25 @@ def _load_weights(model: "keras.Model", path: Path, name: str, facts: ExtractorF
 
 
 def _n_values(file: h5py.File) -> int:
-    """Count the values of all data sets, optimizer state left out."""
+    """Count the values of all data sets, optimizer state left out.
+
+    Raises ValueError for a file that has values read from other files.
+    """
     total = 0
+
+    def check(group: h5py.Group) -> None:
+        if any(not isinstance(group.get(one, getlink=True), h5py.HardLink) for one in group):
+            raise ValueError("expected values, got a link")
 
     def add(name: str, item: h5py.Group | h5py.Dataset) -> None:
         nonlocal total
+        if isinstance(item, h5py.Group):
+            check(item)
+        elif item.external or item.is_virtual:
+            raise ValueError("expected values, got the name of another file")
         if isinstance(item, h5py.Dataset) and not name.startswith("optimizer"):
             total += item.size
 
+    check(file)
     file.visititems(add)
     return total
