@@ -16,6 +16,7 @@ from flowers17.ancestry import Place, by_place, family, place_of
 from flowers17.artifacts import Store, read_as_written
 from flowers17.errors import ArtifactDamaged, ArtifactMissing, InvalidInput
 from flowers17.files import read_regular
+from flowers17.terminal import shown
 
 Kind = Literal["network", "classifier", "ensemble"]
 KINDS: Mapping[str, Kind] = {
@@ -155,7 +156,8 @@ class Catalogue:
                 return result
         except (OSError, KeyError, ValueError, TypeError, RecursionError, ArtifactDamaged):
             pass
-        logger.warning("%s: not as it was published; the model is passed over", path)
+        label = shown(manifest["label"])
+        logger.warning("%s: not as it was published; %s is passed over", path, label)
         return None
 
 
