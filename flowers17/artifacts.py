@@ -172,7 +172,8 @@ def _folders_of(folder: Path) -> list[Path]:
 
 
 def _size(path: Path) -> int:
-    return sum(one.lstat().st_size for one in (_files_below(path) if path.is_dir() else [path]))
+    is_folder = path.is_dir() and not path.is_symlink()
+    return sum(one.lstat().st_size for one in (_files_below(path) if is_folder else [path]))
 
 
 def _sealed(manifest: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from flowers17.artifacts import Store, file_sha256
+from flowers17.artifacts import Store, file_sha256, read_as_written
 from flowers17.config import DeviceName
 from flowers17.prediction import exporting
 from flowers17.prediction.catalogue import Catalogue
@@ -50,7 +50,8 @@ def export(
     with _replacing(written) as (new, *beside):
         with loader.building("float32"):
             exporting.write(model, new)
-        labels, known = exporting.labels(model), facts(artifact, loader)
+        with read_as_written(entry.name):
+            labels, known = exporting.labels(model), facts(artifact, loader)
         checked = exporting.checked(new, model, artifact, loader)
         card = model_card(known, labels, file=path.name, sha256=file_sha256(new), checked=checked)
         text = json.dumps(labels, ensure_ascii=False, indent=1) + "\n"

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from flowers17.artifacts import Artifact
+from flowers17.artifacts import Artifact, read_as_written
 from flowers17.ensemble.averaging import averaged, weighted
 from flowers17.ensemble.calibration import tempered
 from flowers17.ensemble.meta_learners import fitted, probabilities
@@ -99,7 +99,8 @@ class Ensemble:
     def _meta_learner(self) -> Any:
         rows = self._found.array("folds") >= 0
         matrix, labels = self._found.array("out-of-fold"), self._found.array("labels")
-        return fitted(self.method, matrix[rows], labels[rows], seed=self._seed)
+        with read_as_written(self.name):
+            return fitted(self.method, matrix[rows], labels[rows], seed=self._seed)
 
     @property
     def _temperature(self) -> float:

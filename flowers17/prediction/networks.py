@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from flowers17.artifacts import Artifact
+from flowers17.artifacts import Artifact, read_as_written
 from flowers17.config import LearnerDefinition, RecipeSettings
 from flowers17.errors import InvalidInput
 from flowers17.learners.networks import build, module_of
@@ -79,7 +79,7 @@ class Network:
         own, learner = self._definitions, self._config["learner"]
         takes_any_size = set(self._recipe.resolutions) != {1.0}
         side = None if takes_any_size else self._size
-        with self._loader.building(self._config["precision"]):
+        with read_as_written(self.name), self._loader.building(self._config["precision"]):
             model = build(learner, (side, side, 3), len(self.classes), definitions=own)
         load(model, self._artifact, "run learners")
         return model
