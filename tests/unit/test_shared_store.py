@@ -83,7 +83,7 @@ def _published(store: SharedStore, **files: bytes) -> Reference:
         for name, data in (files or FILES).items():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_bytes(data)
-        manifest = described("numbers", KEY, created="2020-01-01T00:00:00Z")
+        manifest = described("numbers", KEY, label="n", created="2020-01-01T00:00:00Z")
         return store.publish(folder, manifest).reference
 
 
