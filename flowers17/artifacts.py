@@ -42,8 +42,9 @@ MANIFEST = "manifest.json"
 _PLACE = re.compile(f"{STAGE}/{KEY}")
 # What reading a file of another kind than expected raises, NumPy's reader included.
 _UNREADABLE = (OSError, ValueError, EOFError, MemoryError, OverflowError, RecursionError)
-_AS_WRITTEN = (
-    "{}: expected what this version of flowers17 writes, could not read {}; run the study again"
+# What using a value of another kind than expected raises.
+_TWISTED = (
+    *(ArithmeticError, AttributeError, LookupError, RecursionError, StopIteration, TypeError),
 )
 logger = logging.getLogger(__name__)
 
@@ -210,10 +211,12 @@ def read_as_written(name: str) -> Iterator[None]:
         yield
     except Flowers17Error:
         raise
-    except (ArithmeticError, AttributeError, LookupError, StopIteration, TypeError) as problem:
-        raise ArtifactDamaged(_AS_WRITTEN.format(name, repr(problem))) from problem
-    except ValueError as problem:
-        raise ArtifactDamaged(_AS_WRITTEN.format(name, problem)) from problem
+    except (*_TWISTED, ValueError) as problem:
+        reason = problem if isinstance(problem, ValueError) else repr(problem)
+        raise ArtifactDamaged(
+            f"{name}: expected what this version of flowers17 writes, could not read {reason}; run "
+            "the study again"
+        ) from problem
 
 
 @dataclass(frozen=True)
