@@ -216,13 +216,16 @@ class Checkpoints:
         if not _ARRAYS.fullmatch(entry["name"]):
             raise ValueError(f"expected a file of arrays, got {entry['name']!r}")
         path = self.folder / entry["name"]
-        if read_sha256(path) != entry["sha256"]:
-            raise ValueError(f"{path.name}: its bytes are not those written")
-        with zipfile.ZipFile(path) as members:  # a packed one may be larger than the memory
-            if any(one.compress_type != zipfile.ZIP_STORED for one in members.infolist()):
-                raise ValueError(f"{path.name}: expected arrays as they were written")
-        with np.load(path, allow_pickle=False) as found:
-            return [np.asarray(found[name]) for name in sorted(found.files)]
+        try:
+            if read_sha256(path) != entry["sha256"]:
+                raise ValueError("its bytes are not those written")
+            with zipfile.ZipFile(path) as members:  # a packed one may be larger than the memory
+                if any(one.compress_type != zipfile.ZIP_STORED for one in members.infolist()):
+                    raise ValueError("expected arrays as they were written")
+            with np.load(path, allow_pickle=False) as found:
+                return [np.asarray(found[name]) for name in sorted(found.files)]
+        except _DAMAGE as cause:
+            raise CheckpointDamaged(f"{path}: damaged checkpoint ({cause})") from cause
 
     def _prune(self) -> None:
         wanted = {LOCK, *(_manifest_name(epoch) for epoch, _ in self._held)}
