@@ -18,7 +18,7 @@ def matching(store: Store, artifact: str | None) -> list[Manifest]:
 
     Raises ArtifactMissing if nothing matches.
     """
-    found = list(store.manifests())
+    found: list[Manifest] = list(store.manifests())
     if artifact is None:
         return found
     stage, _, key = artifact.partition("/")

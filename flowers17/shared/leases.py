@@ -151,8 +151,8 @@ class Lease:
 
 def _read(state: bytes) -> dict:
     """Return what a lease says, nothing if it is none of ours: such a one expires as ours does."""
-    with suppress(ValueError, TypeError, RecursionError):
+    with suppress(ValueError, TypeError, KeyError, RecursionError):
         said = json.loads(state)
-        if isinstance(said, dict) and 0.1 <= said.get("expires_s") <= LONGEST_S:
+        if isinstance(said, dict) and 0.1 <= said["expires_s"] <= LONGEST_S:
             return said
     return {}
