@@ -1,4 +1,4 @@
-"""Stage `stacking`: averaging and stacking on an ensemble's probabilities, three ways."""
+"""Stage `stacking`: averaging and stacking on an ensemble's probabilities, under three schemes."""
 
 import logging
 from collections.abc import Mapping
@@ -24,22 +24,22 @@ def stage(settings: StudySettings, out_of_fold: Stage) -> Stage:
 
 
 def build(job: Job) -> Mapping[str, Any]:
-    """Fit every meta-learner the biased way, on a hold-out if there is one, and out of fold."""
+    """Fit every meta-learner under every stacking scheme."""
     from flowers17.ensemble.predictions import Predictions
     from flowers17.ensemble.stacking import stacked
 
-    found = job.inputs["out_of_fold"]
-    described = found.json("members")
+    artifact = job.inputs["out_of_fold"]
+    described = artifact.json("members")
     predictions = Predictions(
-        out_of_fold=found.array("out-of-fold"),
-        average=found.array("average"),
-        refit=found.array("refit"),
-        first_fold=found.array("first-fold"),
-        folds=found.array("folds"),
-        groups=found.array("groups"),
-        labels=found.array("labels"),
-        validation=found.array("validation"),
-        members=tuple(one["name"] for one in described["members"]),
+        out_of_fold=artifact.array("out-of-fold"),
+        average=artifact.array("average"),
+        refit=artifact.array("refit"),
+        first_fold=artifact.array("first-fold"),
+        folds=artifact.array("folds"),
+        groups=artifact.array("groups"),
+        labels=artifact.array("labels"),
+        validation=artifact.array("validation"),
+        members=tuple(member["name"] for member in described["members"]),
         classes=tuple(described["classes"]),
     )
     result, arrays = stacked(
@@ -51,15 +51,15 @@ def build(job: Job) -> Mapping[str, Any]:
     if result["no_hold_out"]:
         logger.warning("no hold-out: %s", result["no_hold_out"])
     learners = [
-        {**member, **one}
-        for member, one in zip(described["members"], result["learners"], strict=True)
+        {**member, **scores}
+        for member, scores in zip(described["members"], result["learners"], strict=True)
     ]
     named = {name: described[name] for name in ("ensemble", "split", "kind", "fingerprint")}
     job.save_json("result", {**named, **result, "learners": learners})
     for name, array in arrays.items():
         job.save_array(name, array)
     best = result["chosen"]
-    [chosen] = [one for one in result["methods"] if best.items() <= one.items()]
+    [chosen] = [method for method in result["methods"] if best.items() <= method.items()]
     return {
         "method": chosen["method"],
         "accuracy": round(chosen["n_correct"] / result["n_validation"], 4),

@@ -56,25 +56,24 @@ class Calibration:
 
 
 @dataclass(frozen=True)
-class WayOfStacking:
-    """One meta-learner, fitted one way.
+class StackingResult:
+    """The accuracy of one meta-learner under one stacking scheme.
 
-    way: `biased`, `hold-out` or `out-of-fold`. apparent: correct of the n_apparent images that it
-    is fitted on, cross-validated; honest: of the n_honest validation images.
+    scheme: `biased`, `hold-out` or `out-of-fold`. n_apparent: correct of the n_fitted images that
+    it is fitted on, in cross-validation; n_correct: of the n_validation held-out images.
     """
 
-    way: str
+    scheme: str
     meta_learner: str
     n_fitted: int
-    apparent: int
     n_apparent: int
-    honest: int
-    n_honest: int
+    n_correct: int
+    n_validation: int
 
     @property
-    def gap(self) -> float:
-        """By how much the apparent accuracy exceeds the honest one."""
-        return self.apparent / self.n_apparent - self.honest / self.n_honest
+    def optimism(self) -> float:
+        """Apparent accuracy minus the accuracy on held-out images."""
+        return self.n_apparent / self.n_fitted - self.n_correct / self.n_validation
 
 
 @dataclass(frozen=True)
@@ -202,9 +201,9 @@ class Ensemble:
         ]
 
     @cached_property
-    def stackings(self) -> list[WayOfStacking]:
+    def stackings(self) -> list[StackingResult]:
         """Every meta-learner, fitted each way."""
-        return [WayOfStacking(**one) for one in self.result.get("stackings", [])]
+        return [StackingResult(**stacking) for stacking in self.result.get("stackings", [])]
 
     @property
     def no_hold_out(self) -> str:

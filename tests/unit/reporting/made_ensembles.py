@@ -1,4 +1,4 @@
-"""Ensembles made by hand: known folds, errors, importances and ways of stacking."""
+"""Ensembles made by hand: known folds, errors, importances and stacking schemes."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -39,8 +39,8 @@ METHODS = {
     "logistic_regression": (3, 2, 9),
     "gradient_boosting": (4, 4, 10),
 }
-# Rows fitted on, apparent errors of them, honest errors of the 12 held out.
-WAYS = {"biased": (36, 0, 6), "hold-out": (12, 4, 5), "out-of-fold": (36, 6, 1)}
+# Rows fitted on, apparent errors among them, errors among the 12 held out.
+SCHEMES = {"biased": (36, 0, 6), "hold-out": (12, 4, 5), "out-of-fold": (36, 6, 1)}
 REASON_OF_A_FOLD = "its loss left the finite numbers <in fold 2>"
 
 
@@ -167,15 +167,14 @@ def _stacked(
         "methods": methods,
         "stackings": [
             {
-                "way": way,
+                "scheme": scheme,
                 "meta_learner": name,
                 "n_fitted": fitted,
-                "apparent": fitted - apparent,
-                "n_apparent": fitted,
-                "honest": n - honest - more,
-                "n_honest": n,
+                "n_apparent": fitted - n_errors,
+                "n_correct": n - n_held_out_errors - more,
+                "n_validation": n,
             }
-            for way, (fitted, apparent, honest) in WAYS.items()
+            for scheme, (fitted, n_errors, n_held_out_errors) in SCHEMES.items()
             for name in ("random_forest", "logistic_regression", "gradient_boosting")
         ],
         "no_hold_out": "",

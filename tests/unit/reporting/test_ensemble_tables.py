@@ -220,7 +220,7 @@ def test_leak_table_does_without_a_hold_out_and_says_why(tmp_path: Path, n_witho
     for name in ("own, repeat-01", "own, repeat-02")[:n_without]:
         artifact = inputs.artifacts[f"stacking of {name} split"]
         result = artifact.json("result")
-        kept = [one for one in result["stackings"] if one["way"] != "hold-out"]
+        kept = [one for one in result["stackings"] if one["scheme"] != "hold-out"]
         result |= {"stackings": kept, "no_hold_out": "got 1 of class iris; lower ensemble.n_folds"}
         artifact.file("result.json").write_text(canonical_json(result))
     table, by_split = leak_tables(inputs)
@@ -254,7 +254,7 @@ def test_finding_does_not_claim_what_chance_may_explain(tmp_path: Path) -> None:
     artifact = inputs.artifacts["stacking of study, clean split"]
     result = artifact.json("result")
     for one in result["stackings"]:
-        one |= {"apparent": one["n_apparent"] * 3 // 4, "honest": 8}
+        one |= {"n_apparent": one["n_fitted"] * 3 // 4, "n_correct": 8}
     artifact.file("result.json").write_text(canonical_json(result))
     assert "flattering itself" not in finding(inputs, "study")
 
