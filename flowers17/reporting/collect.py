@@ -15,7 +15,7 @@ from flowers17.artifacts import Artifact, sha256_of
 from flowers17.config import CombinationSettings, FeatureMapSettings, StudySettings
 from flowers17.errors import InvalidInput
 from flowers17.reporting.attacks.records import Attack, Transfer, attack_of, transfer_of
-from flowers17.reporting.ensembles.records import Ensemble, checked, in_pairs
+from flowers17.reporting.ensembles.records import EnsembleResult, ensemble_results
 from flowers17.reporting.finetuning.records import FineTuning, fine_tuning
 from flowers17.reporting.records import (
     Evaluation,
@@ -270,22 +270,22 @@ class ReportInputs:
         }
 
     @cached_property
-    def ensembles(self) -> list[Ensemble]:
+    def ensemble_results(self) -> list[EnsembleResult]:
         """Every ensemble on every split, as the settings name them, the splits in their order.
 
         Raises InvalidInput if a result disagrees with its own predictions.
         """
-        names = [one.name for one in self.study.ensemble.ensembles]
-        splits = [one["name"] for one in self.divided]
-        found = in_pairs(self.stage("out_of_fold"), self.stage("stacking"))
-        for one in found:
-            checked(one)
+        names = [ensemble.name for ensemble in self.study.ensemble.ensembles]
+        splits = [split["name"] for split in self.divided]
 
-        def place(one: Ensemble) -> tuple[int, str, int]:
-            named = names.index(one.name) if one.name in names else len(names)
-            return named, one.name, splits.index(one.split) if one.split in splits else len(splits)
+        def order(result: EnsembleResult) -> tuple[int, str, int]:
+            rank = names.index(result.name) if result.name in names else len(names)
+            split = splits.index(result.split) if result.split in splits else len(splits)
+            return rank, result.name, split
 
-        return sorted(found, key=place)
+        return sorted(
+            ensemble_results(self.stage("out_of_fold"), self.stage("stacking")), key=order
+        )
 
     @cached_property
     def attacks(self) -> list[Attack]:
