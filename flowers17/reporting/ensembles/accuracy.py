@@ -102,48 +102,36 @@ def accuracy_tables(ensemble: Ensemble) -> list[Table]:
 
     Its means over repeated clean splits if there are two of them, else its first split.
     """
-    combined, absent = ensemble.combined, ensemble.absent_splits
+    combined = ensemble.combined
     title = f"{ensemble.capital_title}: members, average, stacking"
     title = title_of("table", 5) if ensemble.is_study else title
-    tables = [_means_table(ensemble, title) if ensemble.repeated else _first_table(ensemble, title)]
-    if len(combined) + len(absent) > 1:
-        records = [
-            record
-            for result in combined
-            for record in _split_records(
-                ensemble,
-                result,
-                f"{result.split_title}, {result.n_train:,} training, {len(result.rows):,} "
-                "validation images",
-            )
-        ]
-        for split in absent:
-            missing = ensemble.reason_absent(split)
-            records.append(OutcomeRecord(None, split, group="Not run", missing=missing))
-        tables.append(
-            _split_table(ensemble, "-splits", f"{title}: split by split", "each split", records)
-        )
-    return tables
-
-
-def _first_table(ensemble: Ensemble, title: str) -> Table:
-    result = ensemble.first
-    if not result:
-        return _split_table(ensemble, "", title, "a split", list(_absent_records(ensemble)))
-    where = f"{result.split_title}: {len(result.rows):,} images, {result.n_train:,} to train on"
-    return _split_table(ensemble, "", title, where, list(_split_records(ensemble, result)))
+    by_mean = bool(ensemble.repeated)
+    first = (
+        _means_table(ensemble, title) if by_mean else _split_table(ensemble, title, combined[:1])
+    )
+    if len(combined) + len(ensemble.absent_splits) < 2:
+        return [first]
+    return [first, _split_table(ensemble, title, combined, by_split=True)]
 
 
 def _split_table(
-    ensemble: Ensemble, end: str, title: str, where: str, records: Sequence[OutcomeRecord]
+    ensemble: Ensemble, title: str, results: Sequence[EnsembleResult], *, by_split: bool = False
 ) -> Table:
+    records = [r for result in results for r in _split_records(ensemble, result, by_split=by_split)]
+    for split in ensemble.absent_splits if by_split else ():
+        missing = ensemble.reason_absent(split)
+        records.append(OutcomeRecord(None, split, group="Not run", missing=missing))
+    where = "each split" if by_split else "a split"
+    for result in () if by_split else results:
+        where = f"{result.split_title}: {len(result.rows):,} images, {result.n_train:,} to train on"
+    study_notes = _study_notes(ensemble, results) if ensemble.is_study else ()
     return Table(
-        f"5{ensemble.suffix}{end}",
-        title,
+        f"5{ensemble.suffix}{'-splits' * by_split}",
+        f"{title}{': split by split' * by_split}",
         _shown(ensemble, _SPLIT_COLUMNS),
-        records,
+        records or list(_absent_records(ensemble)),
         lead=f"Validation accuracy with 95 % intervals, on {where}.",
-        notes=(_MODELS, *(_study_notes(ensemble) if ensemble.is_study else ()), *ensemble.notes),
+        notes=(_MODELS, *study_notes, *ensemble.notes),
     )
 
 
@@ -153,14 +141,14 @@ def _shown(ensemble: Ensemble, columns: Sequence[Column[R]]) -> list[Column[R]]:
     return [column for column in columns if column.key not in of_the_study]
 
 
-def _study_notes(ensemble: Ensemble) -> Iterator[str]:
+def _study_notes(ensemble: Ensemble, results: Sequence[EnsembleResult]) -> Iterator[str]:
     yield (
         "The study fits its random forest on predictions for the learners’ own training images: "
         "the last row does the same, and only this row is set against the study’s stacking."
     )
     if ensemble.comparable:
         yield VERDICT_NOTE
-    if any(result.kind != "report" for result in ensemble.combined):
+    if any(result.kind != "report" for result in results):
         yield (
             "The study’s one split is random, so that near-duplicates may lie on both sides of "
             "it; here they never do, which makes its numbers a little harder to reach. The study "
@@ -169,9 +157,12 @@ def _study_notes(ensemble: Ensemble) -> Iterator[str]:
 
 
 def _split_records(
-    ensemble: Ensemble, result: EnsembleResult, heading: str = ""
+    ensemble: Ensemble, result: EnsembleResult, *, by_split: bool
 ) -> Iterator[OutcomeRecord]:
-    """Yield the members, the methods, and the study's stacking. heading: of all of them."""
+    """Yield the members, the methods, and the study's stacking."""
+    heading = (
+        f"{result.split_title}, {result.n_train:,} training, {len(result.rows):,} validation images"
+    )
     scores: dict[str, tuple[Score, Score | None, Score | None]] = {
         name: (outcome.refit, outcome.average, outcome.out_of_fold)
         for name, outcome in result.outcomes.items()
@@ -188,7 +179,7 @@ def _split_records(
             average,
             out_of_fold,
             ensemble.compares(result),
-            group=heading or _group(ensemble, name),
+            group=heading if by_split else _group(ensemble, name),
             tag=ensemble.tag,
             source=result.reference,
         )

@@ -71,10 +71,9 @@ def _records(ensemble: Ensemble) -> Iterator[ImportanceRecord]:
         for name in ensemble.members:
             measures = _measures(result, name)
             yield ImportanceRecord(name, measures, group=group, tag=tag, source=source)
-    if ensemble.is_study and not ensemble.combined:
+    for name in ensemble.members if ensemble.is_study and not ensemble.combined else ():
         missing = ensemble.reason_absent()
-        for name in ensemble.members:
-            yield ImportanceRecord(name, {}, group="Base learners", missing=missing)
+        yield ImportanceRecord(name, {}, group="Base learners", missing=missing)
 
 
 def _measures(result: EnsembleResult, name: str) -> dict[str, float]:

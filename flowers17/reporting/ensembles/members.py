@@ -17,10 +17,11 @@ from flowers17.reporting.wording import thousands
 class MemberRecord(Record):
     """A member on one split, None if there are no predictions of it.
 
-    refit: its network trained on all training images of the split.
+    shape: of the study's learner. refit: our network trained on all training images of the split.
     """
 
     name: str
+    shape: LearnerShape | None
     member: Member | None = None
     refit: Training | None = None
 
@@ -38,21 +39,10 @@ def _epochs(record: MemberRecord) -> str | None:
 
 
 def _columns(ensemble: Ensemble) -> Sequence[Column[MemberRecord]]:
-    def shape(record: MemberRecord) -> LearnerShape | None:
-        return TABLE_4.get(ensemble.learner(record.name))
-
-    def study_parameters(record: MemberRecord) -> int | None:
-        study = shape(record)
-        return study.n_parameters if study else None
-
-    def style(record: MemberRecord) -> str | None:
-        study = shape(record)
-        return f"{study.padding}, {study.activation}" if study and record.member else None
-
     parameters: Sequence[Column[MemberRecord]] = ensemble.beside_study(
         "parameters",
         "Parameters",
-        study_parameters,
+        lambda r: r.shape.n_parameters if r.shape else None,
         lambda r: r.member.n_parameters if r.member else None,
         thousands,
     )
@@ -62,7 +52,11 @@ def _columns(ensemble: Ensemble) -> Sequence[Column[MemberRecord]]:
         Column("convolutions", "Convolutions", lambda r: _layers(r, 0)),
         Column("poolings", "Pooling", lambda r: _layers(r, 1)),
         Column("dense", "Dense", lambda r: _layers(r, 2)),
-        text_column("style", "Padding, activation", style),
+        text_column(
+            "style",
+            "Padding, activation",
+            lambda r: f"{r.shape.padding}, {r.shape.activation}" if r.shape and r.member else None,
+        ),
         number_column("epochs", "Epoch kept, fold by fold", _epochs),
         number_column(
             "refit_epochs",
@@ -75,33 +69,31 @@ def _columns(ensemble: Ensemble) -> Sequence[Column[MemberRecord]]:
 
 def members_table(ensemble: Ensemble) -> Table:
     """Table 4 of an ensemble: layers and parameters of its members, epochs by fold."""
-    n_folds = " or ".join(map(str, sorted({result.n_folds for result in ensemble.results})))
+    n_folds = sorted({result.n_folds for result in ensemble.results})
+    folds = " ".join([" or ".join(map(str, n_folds)), "folds"]).strip()
     return Table(
         f"4{ensemble.suffix}",
         title_of("table", 4) if ensemble.is_study else f"The members of {ensemble.title}",
         _columns(ensemble),
         list(_records(ensemble)),
-        lead=f"The training images of a split are divided into {n_folds} folds, the same for every "
-        "member: stratified, and near-duplicates together.".replace("  ", " "),
+        lead=f"The training images of a split are divided into {folds}, the same for every "
+        "member: stratified, and near-duplicates together.",
         notes=(*_epoch_notes(ensemble), *ensemble.notes),
     )
 
 
 def _records(ensemble: Ensemble) -> Iterator[MemberRecord]:
+    shapes = {name: TABLE_4.get(ensemble.learner(name)) for name in ensemble.members}
     for result in ensemble.results:
+        group, tag, source = ensemble.heading(result), ensemble.tag, result.folds.reference
         for member in result.members:
+            name, refit = member.name, _refit(ensemble, result, member.name)
             yield MemberRecord(
-                member.name,
-                member,
-                _refit(ensemble, result, member.name),
-                group=ensemble.heading(result),
-                tag=ensemble.tag,
-                source=result.folds.reference,
+                name, shapes[name], member, refit, group=group, tag=tag, source=source
             )
-    if not ensemble.results:
-        for name in ensemble.members:
-            missing = ensemble.reason_absent()
-            yield MemberRecord(name, group="Base learners", missing=missing)
+    for name in () if ensemble.results else ensemble.members:
+        missing = ensemble.reason_absent()
+        yield MemberRecord(name, shapes[name], group="Base learners", missing=missing)
 
 
 def _refit(ensemble: Ensemble, result: EnsembleResult, member: str) -> Training | None:
@@ -112,7 +104,8 @@ def _refit(ensemble: Ensemble, result: EnsembleResult, member: str) -> Training 
 def _epoch_notes(ensemble: Ensemble) -> Iterator[str]:
     """Yield how the epochs were chosen, of the networks that there are."""
     members = [member for result in ensemble.results for member in result.members if member.epochs]
-    recipes = {ensemble.settings[member.name].recipe for member in members}
+    settings = [ensemble.settings.get(member.name) for member in members]
+    recipes = {member.recipe for member in settings if member}
     if "report" in recipes:
         yield (
             "By the study’s recipe a fold’s model keeps the epoch with the lowest loss on a part "

@@ -159,9 +159,7 @@ class EnsembleResult:
 
     def proba(self, method: str, by: By) -> np.ndarray:
         """A method's uncalibrated probabilities, float64 (n_validation, n_classes)."""
-        if not self.stacked:
-            raise InvalidInput(f"expected {self.name} to be stacked on split {self.split!r}")
-        return self.stacked.array(f"{method}-{by}-proba")
+        return (self.stacked or self.folds).array(f"{method}-{by}-proba")
 
     def predicted(self, name: str, by: By) -> np.ndarray:
         """A member's or method's classes of the validation images, int64 (n_validation,)."""
@@ -183,18 +181,15 @@ def ensemble_results(
     for artifact in stacked:
         values = artifact.json("result")
         stackings[values["ensemble"], values["split"]] = artifact
-    results = []
-    for artifact in folds:
-        described = artifact.json("members")
-        stacking = stackings.get((described["ensemble"], described["split"]))
-        results.append(_result(artifact, stacking, described))
-        _check(results[-1])
+    results = [_result(artifact, stackings) for artifact in folds]
+    for result in results:
+        _check(result)
     return results
 
 
-def _result(
-    folds: Artifact, stacked: Artifact | None, described: Mapping[str, Any]
-) -> EnsembleResult:
+def _result(folds: Artifact, stackings: Mapping[tuple[str, str], Artifact]) -> EnsembleResult:
+    described = folds.json("members")
+    stacked = stackings.get((described["ensemble"], described["split"]))
     values: Mapping[str, Any] = stacked.json("result") if stacked else {}
     methods, chosen = values.get("methods", []), values.get("chosen", {})
     split, kind, rows = described["split"], described["kind"], folds.array("validation")
@@ -203,14 +198,11 @@ def _result(
     def score(n_correct: int, n_images: int) -> Score:
         return Score(split, kind, n_train, n_images, n_correct, {})
 
-    scores = {
-        member["name"]: {
-            "refit": score(member["refit"], n),
-            "average": score(member["average"], n),
-            "out_of_fold": score(member["out_of_fold"], n_train),
-        }
-        for member in values.get("learners", [])
-    }
+    scores: dict[str, dict[str, Score]] = {}
+    for member in values.get("learners", []):
+        by_models = scores.setdefault(member["name"], {})
+        for by, n_images in (("refit", n), ("average", n), ("out_of_fold", n_train)):
+            by_models[by] = score(member[by], n_images)
     for method in methods:
         by_models = scores.setdefault(method["method"], {})
         by_models[method["by"]] = score(method["n_correct"], n)
