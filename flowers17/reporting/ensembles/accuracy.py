@@ -105,13 +105,13 @@ def accuracy_tables(ensemble: Ensemble) -> list[Table]:
     combined = ensemble.combined
     title = f"{ensemble.capital_title}: members, average, stacking"
     title = title_of("table", 5) if ensemble.is_study else title
-    by_mean = bool(ensemble.repeated)
-    first = (
-        _means_table(ensemble, title) if by_mean else _split_table(ensemble, title, combined[:1])
-    )
-    if len(combined) + len(ensemble.absent_splits) < 2:
-        return [first]
-    return [first, _split_table(ensemble, title, combined, by_split=True)]
+    if ensemble.repeated:
+        tables = [_means_table(ensemble, title)]
+    else:
+        tables = [_split_table(ensemble, title, combined[:1])]
+    if len(combined) + len(ensemble.absent_splits) > 1:
+        tables.append(_split_table(ensemble, title, combined, by_split=True))
+    return tables
 
 
 def _split_table(

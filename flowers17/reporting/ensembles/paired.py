@@ -23,42 +23,52 @@ from flowers17.reporting.paired_comparisons import (
     only_second_column,
     paired_comparisons,
 )
-from flowers17.reporting.records import Score, over_repeats
+from flowers17.reporting.records import over_repeats
 from flowers17.reporting.tables import Cell, Column, Table
 from flowers17.reporting.wording import p_text, signed
 
 
 @dataclass(frozen=True, kw_only=True)
 class BestMemberRecord(PairedRecord):
-    """An ensemble's chosen method and its best member, on one split or over repeated ones."""
+    """An ensemble's chosen method and its best member; result: None over repeated splits."""
 
-    method_score: Score | MeanSpread | None
-    member_score: Score | MeanSpread | None
-    method: str | None = None
-    member: str | None = None
-    member_title: str | None = None
+    ensemble: Ensemble
+    result: EnsembleResult | None = None
 
 
-def _accuracy_cell(record: BestMemberRecord, score: Score | MeanSpread | None) -> Cell:
-    if isinstance(score, MeanSpread):
-        return mean_cell(score)
-    return score_cell(score, source=record.source)
+def _method_cell(record: BestMemberRecord) -> Cell:
+    if record.result:
+        return score_cell(record.result.chosen_score, source=record.source)
+    return mean_cell(record.ensemble.chosen_mean)
+
+
+def _member_cell(record: BestMemberRecord) -> Cell:
+    if record.result:
+        return score_cell(record.result.best_member_score, source=record.source)
+    repeated = record.ensemble.repeated
+    return mean_cell(over_repeats(result.best_member_score for result in repeated))
 
 
 _COLUMNS: tuple[Column[BestMemberRecord], ...] = (
     text_column("split", "Split", lambda r: r.title, lambda r: r.value),
-    Column(
-        "ensemble_accuracy", "Ensemble", lambda r: _accuracy_cell(r, r.method_score), interval=True
-    ),
-    Column("member_accuracy", "Member", lambda r: _accuracy_cell(r, r.member_score), interval=True),
+    Column("ensemble_accuracy", "Ensemble", _method_cell, interval=True),
+    Column("member_accuracy", "Member", _member_cell, interval=True),
     difference_column(interval=True),
     only_first_column("only_ensemble", "Ensemble alone right"),
     only_second_column("only_member", "Member alone right"),
     *P_COLUMNS,
     text_column(
-        "method", "Ensemble, by", lambda r: r.method and method_title(r.method), lambda r: r.method
+        "method",
+        "Ensemble, by",
+        lambda r: method_title(r.result.chosen[0]) if r.result else None,
+        lambda r: r.result.chosen[0] if r.result else None,
     ),
-    text_column("member", "Best member", lambda r: r.member_title, lambda r: r.member),
+    text_column(
+        "member",
+        "Best member",
+        lambda r: r.ensemble.member_title(r.result.best_member) if r.result else None,
+        lambda r: r.result.best_member if r.result else None,
+    ),
 )
 
 
@@ -69,13 +79,34 @@ def ensemble_paired_table(inputs: ReportInputs) -> Table:
     comparisons = dict(zip(results, paired_comparisons(map(answers, results)), strict=True))
     records, verdicts = [], []
     for ensemble in ensembles:
-        records += [_record(ensemble, result, comparisons[result]) for result in ensemble.combined]
-        repeated = ensemble.repeated
+        group, tag, repeated = ensemble.capital_title, ensemble.tag, ensemble.repeated
+        records += [
+            BestMemberRecord(
+                title=result.split,
+                value=result.split,
+                comparison=comparisons[result],
+                ensemble=ensemble,
+                result=result,
+                group=group,
+                tag=tag,
+                source=result.reference,
+            )
+            for result in ensemble.combined
+        ]
         mean = mean_over_splits(
             [comparisons[result] for result in repeated], (result.n_train for result in repeated)
         )
         if mean:
-            records.append(_mean_record(ensemble, mean))
+            records.append(
+                BestMemberRecord(
+                    title=f"mean over {mean.n_splits} clean splits",
+                    value="mean",
+                    mean=mean,
+                    ensemble=ensemble,
+                    group=group,
+                    tag=tag,
+                )
+            )
         verdicts.append(_verdict(ensemble, comparisons[ensemble.combined[0]], mean))
     return Table(
         "5-paired",
@@ -103,17 +134,12 @@ def answers(result: EnsembleResult) -> tuple[np.ndarray, np.ndarray]:
     return chosen == result.truth, member == result.truth
 
 
-def _member_score(result: EnsembleResult) -> Score:
-    return result.outcomes[result.best_member].by(result.chosen[1])
-
-
 def _verdict(ensemble: Ensemble, first: PairedComparison, mean: MeanSpread | None) -> str:
     """Plainly, whether an ensemble is better than its best member.
 
     By the mean difference over repeated splits, if there are several, else on the first split.
     """
-    result = ensemble.combined[0]
-    title = ensemble.capital_title
+    result, title = ensemble.combined[0], ensemble.capital_title
     if mean:
         where = f"over {mean.n_splits} clean splits"
         return f"{title} is {meanjudged(mean)} its best member {where}: {mean_text(mean)}."
@@ -122,34 +148,4 @@ def _verdict(ensemble: Ensemble, first: PairedComparison, mean: MeanSpread | Non
         f"{title}, by {method_title(result.chosen[0])}, is {first.reading} its best member, "
         f"{ensemble.member_title(result.best_member)}, on {result.split_title}: "
         f"{signed(first.difference)}, p {p if p.startswith('<') else f'= {p}'}."
-    )
-
-
-def _record(
-    ensemble: Ensemble, result: EnsembleResult, comparison: PairedComparison
-) -> BestMemberRecord:
-    return BestMemberRecord(
-        title=result.split,
-        value=result.split,
-        comparison=comparison,
-        method_score=result.chosen_score,
-        member_score=_member_score(result),
-        method=result.chosen[0],
-        member=result.best_member,
-        member_title=ensemble.member_title(result.best_member),
-        group=ensemble.capital_title,
-        tag=ensemble.tag,
-        source=result.reference,
-    )
-
-
-def _mean_record(ensemble: Ensemble, mean: MeanSpread) -> BestMemberRecord:
-    return BestMemberRecord(
-        title=f"mean over {mean.n_splits} clean splits",
-        value="mean",
-        mean=mean,
-        method_score=ensemble.chosen_mean,
-        member_score=over_repeats(map(_member_score, ensemble.repeated)),
-        group=ensemble.capital_title,
-        tag=ensemble.tag,
     )

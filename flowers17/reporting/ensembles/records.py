@@ -141,6 +141,11 @@ class EnsembleResult:
         return max(names, key=lambda name: self.outcomes[name].out_of_fold.n_correct)
 
     @property
+    def best_member_score(self) -> Score:
+        """Its score on the validation images, by the same kind of models as the chosen method."""
+        return self.outcomes[self.best_member].by(self.chosen[1])
+
+    @property
     def impurity(self) -> Mapping[str, float]:
         """The random forest's impurity importance of each member, its outputs together."""
         values = self.importances.get("impurity", {})
