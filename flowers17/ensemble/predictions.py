@@ -47,7 +47,8 @@ class Predictions:
             if matrix.shape != shape:
                 raise InvalidInput(
                     f"{name}: expected probabilities of {len(self.members)} models and "
-                    f"{len(self.classes)} classes for {shape[0]} images, {shape}, got {matrix.shape}"
+                    f"{len(self.classes)} classes for {shape[0]} images, {shape}, got "
+                    f"{matrix.shape}"
                 )
         self._check_folds()
         parts = {
