@@ -114,25 +114,6 @@ def test_same_number_of_values_in_other_shapes(weights: Path) -> None:
     _refused(weights, "not the weights of mobilenet")
 
 
-@pytest.mark.parametrize("kind", ["a link", "a soft link", "an external file", "a virtual one"])
-def test_values_that_lie_in_another_file(kind: str, weights: Path, tmp_path: Path) -> None:
-    (tmp_path / "secret").write_bytes(b"mine" * 100)
-    with h5py.File(weights, "r+") as file:
-        group: Any = file.create_group("further")
-        if kind == "a link":
-            group["values"] = h5py.ExternalLink(str(tmp_path / "secret"), "/")
-        elif kind == "a soft link":
-            group["values"] = h5py.SoftLink("/layers")
-        elif kind == "an external file":
-            external = [(str(tmp_path / "secret"), 0, 400)]
-            group.create_dataset("values", (100,), "f4", external=external)
-        else:
-            layout = h5py.VirtualLayout((4,), "f4")
-            layout[:] = h5py.VirtualSource(str(tmp_path / "secret"), "x", (4,))
-            group.create_virtual_dataset("values", layout)
-    _refused(weights, "expected values, got")
-
-
 def test_layer_under_another_name(weights: Path) -> None:
     with h5py.File(weights, "a") as file:
         file.move("layers/conv2d", "layers/convolution")
