@@ -22,7 +22,7 @@ from tasks import (
     training,
     transfer,
 )
-from tasks.attack import SWEPT, WHITE_BOX, Target
+from tasks.attack import SWEPT, WHITE_BOX, VictimStages
 from tasks.engine import Results
 from tasks.poisoning import Poisoning
 from tasks.training import Training
@@ -37,7 +37,7 @@ class Network:
     refit_of: tuple[Stage, ...]
 
 
-def targets(settings: StudySettings, places: Places) -> Iterator[Target]:
+def targets(settings: StudySettings, places: Places) -> Iterator[VictimStages]:
     """Yield the models to be attacked: refits on the split, then its ensembles."""
     ours = settings.attacks
     pictures, _ = _data(settings)
@@ -45,13 +45,13 @@ def targets(settings: StudySettings, places: Places) -> Iterator[Target]:
         refit = ensemble.member(settings, places, one, ours.split).refit
         tuned = one.fine_tuned
         seen = features.pictures(settings, tuned.maps) if tuned else pictures
-        yield Target(one.name, refit, seen, is_network=one.classifier is None)
+        yield VictimStages(one.name, refit, seen, is_network=one.classifier is None)
     if ours.split in settings.ensemble.splits:
         for defined in settings.ensemble.ensembles:
             combined = ensemble.stacked(settings, places, defined, ours.split)
             for method in ours.methods:
                 name = f"{defined.name} by {method}"
-                yield Target(name, combined, pictures, is_network=False, method=method)
+                yield VictimStages(name, combined, pictures, is_network=False, method=method)
 
 
 def attacked(settings: StudySettings, places: Places) -> list[Stage]:
@@ -59,7 +59,7 @@ def attacked(settings: StudySettings, places: Places) -> list[Stage]:
     _, whole = _data(settings)
     every_target = list(targets(settings, places))
 
-    def attacks_on(one: Target) -> dict[str, Stage]:
+    def attacks_on(one: VictimStages) -> dict[str, Stage]:
         return {
             name: attack.stage(settings, places, name, one, whole)
             for name in dict.fromkeys(settings.attacks.attacks)
@@ -113,7 +113,7 @@ def poisonings(settings: StudySettings, places: Places) -> list[Stage]:
         return Poisoning(
             data,
             {
-                name: poisoned.trained_on(
+                name: poisoned.training_stage(
                     settings, places, one.training, data, refit_of=one.refit_of
                 )
                 for name, one in networks.items()
