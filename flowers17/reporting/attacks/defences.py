@@ -1,46 +1,107 @@
 """The tables of defences: what is left by attackers who know them, and attack by attack."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-from flowers17.artifacts import Artifact
-from flowers17.reporting.attacks.cells import attack_title, budget_title, notes, share_cell
+from flowers17.reporting.attacks.cells import attack_title, budget_title, image_notes, share_column
 from flowers17.reporting.collect import ReportInputs
-from flowers17.reporting.tables import EMPTY, Cell, Column, Row, Table
+from flowers17.reporting.columns import text_column
+from flowers17.reporting.tables import Column, Record, Table
 from flowers17.reporting.wording import capital
+
+Counts = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class DefenceRecord(Record):
+    """A defence of a network, as the stage describes it, under all attacks or under one.
+
+    by_budget: by budget in 255ths, how many of the n images withstood. attack, and view, what it
+    takes the gradients of: empty under all.
+    """
+
+    defence: Counts
+    by_budget: Mapping[float, Counts]
+    view: str = ""
+    attack: str = ""
+
+    @property
+    def title(self) -> str:
+        """Display name of the defence: `median, 3 × 3`."""
+        name = str(self.defence["name"])
+        first, _, strength = name.partition(" ")
+        if self.defence["kind"] == "adversarial training":
+            return f"trained on {attack_title(first)}, {strength}/255"
+        if self.defence["kind"] != "filter":
+            return name
+        known = {
+            "median": f"{first}, {strength} × {strength}",
+            "gaussian": f"Gaussian, σ {strength}",
+        }
+        return known.get(first, f"{name} a channel")
+
+    def share(self, count: str, counts: Counts | None) -> tuple[int, int] | None:
+        """One of some counts, and the number of images; None if it was not counted."""
+        refuses = self.defence["kind"] == "detector"
+        n = counts.get(count) if counts and (refuses or count != "n_refused") else None
+        return None if n is None else (n, self.defence["n"])
 
 
 def defence_tables(inputs: ReportInputs) -> list[Table]:
-    """Return Tables C6 and C7, if a network was defended."""
-    if not inputs.stage("defences"):
+    """Tables C6 and C7, if a network was defended."""
+    records = [
+        DefenceRecord(
+            defence,
+            {counts["epsilon"]: counts for counts in defence["worst"]},
+            group=capital(artifact.json("result")["network"]),
+            source=artifact.reference,
+        )
+        for artifact in inputs.stage("defences")
+        for defence in artifact.json("result")["defences"]
+    ]
+    budgets = sorted({epsilon for record in records for epsilon in record.by_budget})
+    if not records:
         return []
-    return [defences_table(inputs), attacks_on_defences_table(inputs)]
+    return [_defences_table(inputs, records, budgets), _attacks_table(records, budgets)]
 
 
-def defences_table(inputs: ReportInputs) -> Table:
-    """Return Table C6: each defence's accuracy, clean and by the worst attacks of each budget."""
-    budgets = _budgets(inputs)
-    columns: list[Column[Any]] = [
-        Column("defence", "Defence", numeric=False),
-        Column("clean", "Clean accuracy", interval=True),
-        Column("refused", "Clean images refused"),
+def _at_budget(count: str, budget: float) -> Callable[[DefenceRecord], tuple[int, int] | None]:
+    """The counts of a column at a budget."""
+    return lambda record: record.share(count, record.by_budget.get(budget))
+
+
+def _defences_table(
+    inputs: ReportInputs, records: Sequence[DefenceRecord], budgets: Sequence[float]
+) -> Table:
+    """Table C6: each defence's accuracy, clean and by the worst attacks of each budget."""
+    columns: list[Column[DefenceRecord]] = [
+        text_column("defence", "Defence", lambda r: r.title),
+        share_column("clean", "Clean accuracy", lambda r: r.share("n_right", r.defence)),
+        share_column(
+            "refused",
+            "Clean images refused",
+            lambda r: r.share("n_refused", r.defence),
+            interval=False,
+        ),
     ]
-    for one in budgets:
-        group = f"Robust accuracy at {budget_title(one)}"
-        columns.append(Column(f"unaware_{one:g}", "Defence unknown", group=group))
-        columns.append(Column(f"worst_{one:g}", "Defence known", group=group, interval=True))
-    rows = [
-        Row(tuple(_cells(artifact, one, budgets)), capital(artifact.json("result")["network"]))
-        for artifact, one in _defences(inputs)
-    ]
+    for budget in budgets:
+        group = f"Robust accuracy at {budget_title(budget)}"
+        for key, title, count in (
+            ("unaware", "Defence unknown", "n_withstood_unaware"),
+            ("worst", "Defence known", "n_withstood"),
+        ):
+            counts, interval = _at_budget(count, budget), key == "worst"
+            key = f"{key}_{budget:g}"
+            columns.append(share_column(key, title, counts, group=group, interval=interval))
     return Table(
         "C6",
         "Defences, and attackers who know them",
-        tuple(columns),
-        tuple(rows),
-        "What a defence costs on clean images, and what it saves.",
-        (
-            *notes(inputs),
+        columns,
+        records,
+        lead="What a defence costs on clean images, and what it saves.",
+        notes=(
+            *image_notes(inputs),
             "Robust accuracy: the share of images that are right, and accepted, before, and right "
             "or refused after every attack of a budget: FGSM and PGD, each as Table C7 lists them. "
             "An attacker who does not know the defence attacks the network without it; one who "
@@ -49,85 +110,32 @@ def defences_table(inputs: ReportInputs) -> Table:
     )
 
 
-def attacks_on_defences_table(inputs: ReportInputs) -> Table:
-    """Return Table C7: each attack on each defence, by what the attacker takes the gradients of."""
-    budgets = _budgets(inputs)
-    columns: tuple[Column[Any], ...] = (
-        Column("gradients", "Gradients of", numeric=False),
-        Column("attack", "Attack", numeric=False),
-        *(
-            Column(f"withstood_{one:g}", budget_title(one), group="Withstood", interval=True)
-            for one in budgets
-        ),
-        *(Column(f"refused_{one:g}", budget_title(one), group="Refused") for one in budgets),
-    )
-    rows = []
-    for artifact, one in _defences(inputs):
-        group = f"{capital(artifact.json('result')['network'])}: {_title(one)}"
-        for view, attack in dict.fromkeys((run["view"], run["attack"]) for run in one["runs"]):
-            runs = {
-                run["epsilon"]: run
-                for run in one["runs"]
-                if (run["view"], run["attack"]) == (view, attack)
-            }
-            cells = [Cell(view), Cell(attack_title(attack))]
-            for name in ("n_withstood", "n_refused"):
-                shown = name == "n_withstood" or one["kind"] == "detector"
-                cells += [
-                    share_cell(runs[epsilon][name], one["n"], artifact.reference)
-                    if shown and epsilon in runs
-                    else EMPTY
-                    for epsilon in budgets
-                ]
-            rows.append(Row(tuple(cells), group))
+def _attacks_table(records: Sequence[DefenceRecord], budgets: Sequence[float]) -> Table:
+    """Table C7: each attack on each defence, by what the attacker takes the gradients of."""
+    columns: list[Column[DefenceRecord]] = [
+        text_column("gradients", "Gradients of", lambda r: r.view),
+        text_column("attack", "Attack", lambda r: attack_title(r.attack)),
+    ]
+    for key in ("withstood", "refused"):
+        for budget in budgets:
+            counts, title = _at_budget(f"n_{key}", budget), budget_title(budget)
+            columns.append(share_column(f"{key}_{budget:g}", title, counts, group=capital(key)))
     return Table(
         "C7",
         "Defences, attack by attack",
         columns,
-        tuple(rows),
-        "Through a filter, gradients are its own; around it, they pass as if it were not there. "
-        "Both together: network and detector as one model, also by steps so smooth that the "
+        [attacked for record in records for attacked in _by_attack(record)],
+        lead="Through a filter, gradients are its own; around it, they pass as if it were not "
+        "there. Both together: network and detector as one model, also by steps so smooth that the "
         "detector, which sees what a blur takes away, does not see them.",
     )
 
 
-def _cells(artifact: Artifact, one: Mapping[str, Any], budgets: list[float]) -> Iterator[Cell]:
-    source, n = artifact.reference, one["n"]
-    yield Cell(_title(one))
-    yield share_cell(one["n_right"], n, source)
-    if one["kind"] == "detector":
-        share = one["n_refused"] / n
-        yield Cell(f"{share:.3f}", share, artifact=source)
-    else:
-        yield EMPTY
-    worst = {found["epsilon"]: found for found in one["worst"]}
-    for epsilon in budgets:
-        found = worst.get(epsilon)
-        unaware = found["n_withstood_unaware"] if found else None
-        yield EMPTY if unaware is None else Cell(f"{unaware / n:.3f}", unaware / n, artifact=source)
-        yield share_cell(found["n_withstood"], n, source) if found else EMPTY
-
-
-def _title(one: Mapping[str, Any]) -> str:
-    name = str(one["name"])
-    if one["kind"] == "adversarial training":
-        attack, _, epsilon = name.partition(" ")
-        return f"trained on {attack_title(attack)}, {epsilon}/255"
-    if one["kind"] == "filter":
-        kind, _, strength = name.partition(" ")
-        titles = {
-            "median": f"median, {strength} × {strength}",
-            "gaussian": f"Gaussian, σ {strength}",
-        }
-        return titles.get(kind, f"{name} a channel")
-    return name
-
-
-def _defences(inputs: ReportInputs) -> Iterator[tuple[Artifact, Mapping[str, Any]]]:
-    for artifact in inputs.stage("defences"):
-        for one in artifact.json("result")["defences"]:
-            yield artifact, one
-
-
-def _budgets(inputs: ReportInputs) -> list[float]:
-    return sorted({found["epsilon"] for _, one in _defences(inputs) for found in one["worst"]})
+def _by_attack(record: DefenceRecord) -> Iterator[DefenceRecord]:
+    """Yield a defence's record under each attack."""
+    runs: dict[tuple[str, str], dict[float, Counts]] = {}
+    for run in record.defence["runs"]:
+        runs.setdefault((run["view"], run["attack"]), {})[run["epsilon"]] = run
+    group = f"{record.group}: {record.title}"
+    for (view, attack), by_budget in runs.items():
+        yield replace(record, by_budget=by_budget, view=view, attack=attack, group=group)
