@@ -35,6 +35,19 @@ from flowers17.reporting.reference import (
 from flowers17.reporting.tables import Cell, Column, Record, Table
 from flowers17.reporting.verdicts import VERDICT_NOTE, no_comparison_notes, verdict_cell
 
+# Part, what is best of it, and its accuracy.
+_STUDY = (
+    ("Networks from scratch, plain data", "Baseline", TABLE_2["baseline"].validation_accuracy),
+    (
+        "Networks from scratch, augmented",
+        "Mk-2, #3 wide mix",
+        TABLE_3["mk-2"]["wide"].validation_accuracy,
+    ),
+    ("Ensembles", "Mk-2 to Mk-6, stacked", STACKING_OF_TABLE_5),
+    ("Classifiers on features", "logistic regression on MobileNet", BEST_OF_TABLE_8),
+    ("Fine-tuned networks", "MobileNet, Adam + batch norm + dropout", BEST_OF_TABLE_9),
+)
+
 
 @dataclass(frozen=True)
 class BestRecord(Record):
@@ -76,42 +89,20 @@ def best_table(inputs: ReportInputs) -> Table:
     """Table 10; without rows if fewer than two parts have anything of ours."""
     plain = [training for training in inputs.trainings if training.augmentation == "none"]
     augmented = [training for training in inputs.trainings if training.augmentation != "none"]
-    records = [
-        *_records(
-            "Networks from scratch, plain data",
-            "Baseline",
-            TABLE_2["baseline"].validation_accuracy,
-            _training(inputs, "baseline", "none"),
-            best_training(plain),
-        ),
-        *_records(
-            "Networks from scratch, augmented",
-            "Mk-2, #3 wide mix",
-            TABLE_3["mk-2"]["wide"].validation_accuracy,
+    ours = (
+        (_training(inputs, "baseline", "none"), best_training(plain)),
+        (
             _training(inputs, "mk-2", "wide"),
             best_networks(inputs).over_clean or best_training(augmented),
         ),
-        *_records(
-            "Ensembles",
-            "Mk-2 to Mk-6, stacked",
-            STACKING_OF_TABLE_5,
-            _stacking(inputs),
-            best_ensembles(inputs).overall,
-        ),
-        *_records(
-            "Classifiers on features",
-            "logistic regression on MobileNet",
-            BEST_OF_TABLE_8,
-            _classifier(inputs),
-            best_classifiers(inputs).overall,
-        ),
-        *_records(
-            "Fine-tuned networks",
-            "MobileNet, Adam + batch norm + dropout",
-            BEST_OF_TABLE_9,
-            _fine_tuned(inputs),
-            best_fine_tuned(inputs).overall,
-        ),
+        (_stacking(inputs), best_ensembles(inputs).overall),
+        (_classifier(inputs), best_classifiers(inputs).overall),
+        (_fine_tuned(inputs), best_fine_tuned(inputs).overall),
+    )
+    records = [
+        record
+        for study, bests in zip(_STUDY, ours, strict=True)
+        for record in _records(*study, *bests)
     ]
     filled = {record.group for record in records if record.ours}
     return Table(

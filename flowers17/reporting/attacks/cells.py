@@ -1,16 +1,17 @@
 """What tables and figures of attacks share: models and their attacks, names, shares, notes."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from string import ascii_lowercase
+from typing import NamedTuple
 
 from flowers17.artifacts import Reference
 from flowers17.reporting.attacks.records import Attack
 from flowers17.reporting.collect import ReportInputs
 from flowers17.reporting.ensembles.cells import method_title
 from flowers17.reporting.metrics import accuracy_interval
-from flowers17.reporting.tables import EMPTY, Cell, Column, R
+from flowers17.reporting.tables import EMPTY, Cell, Column, Record
 from flowers17.reporting.titles import trained_tag
 from flowers17.reporting.wording import capital
 
@@ -102,27 +103,39 @@ def budget_title(epsilon: float | None) -> str:
     return f"{epsilon:g}/255" if epsilon else "none"
 
 
-def share_cell(n_reached: int, n: int, source: Reference | None, *, interval: bool = True) -> Cell:
-    """Cell of a share, with its interval; EMPTY for a share of nothing."""
-    if not n:
-        return EMPTY
-    share, ends = n_reached / n, accuracy_interval(n_reached, n) if interval else None
-    return Cell(f"{share:.3f}", share, ends, artifact=source)
+class Share(NamedTuple):
+    """How many of n images, and the artifact that says so."""
+
+    n_reached: int
+    n: int
+    source: Reference
+
+
+@dataclass(frozen=True)
+class ShareRecord(Record):
+    """A row of shares, by the keys of their columns.
+
+    title: its heading; value: what files hold in its place. attack: by which the images were made.
+    """
+
+    title: str
+    shares: Mapping[str, Share]
+    value: float | str | None = None
+    attack: str | None = None
 
 
 def share_column(
-    key: str,
-    title: str,
-    counts: Callable[[R], tuple[int, int] | None],
-    *,
-    group: str = "",
-    interval: bool = True,
-) -> Column[R]:
-    """Column of shares. counts: how many, and of how many; None for no share."""
+    key: str, title: str, group: str = "", *, interval: bool = True
+) -> Column[ShareRecord]:
+    """Column of shares; empty where they are of nothing."""
 
-    def cell(record: R) -> Cell | None:
-        pair = counts(record)
-        return share_cell(*pair, record.source, interval=interval) if pair else None
+    def cell(record: ShareRecord) -> Cell | None:
+        share = record.shares.get(key)
+        if not share or not share.n:
+            return None
+        value = share.n_reached / share.n
+        ends = accuracy_interval(share.n_reached, share.n) if interval else None
+        return Cell(f"{value:.3f}", value, ends, artifact=share.source)
 
     return Column(key, title, cell, group, interval=interval)
 

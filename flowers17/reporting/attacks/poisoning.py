@@ -4,36 +4,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from flowers17.reporting.attacks.cells import share_column
+from flowers17.artifacts import Reference
+from flowers17.reporting.attacks.cells import Share, ShareRecord, share_column
 from flowers17.reporting.collect import ReportInputs
 from flowers17.reporting.columns import number_column, text_column
-from flowers17.reporting.tables import Column, Record, Table
+from flowers17.reporting.tables import Column, Table
 from flowers17.reporting.wording import capital, thousands
 
 _TITLES = {"none": "none", "labels": "wrong labels", "patch": "patch"}
 
 
 @dataclass(frozen=True)
-class PoisoningRecord(Record):
-    """A network after a poisoning, as the stage describes them, or before any (of kind none).
+class PoisoningRecord(ShareRecord):
+    """A network after a poisoning; its kind is the value. poisoned: of the training images."""
 
-    network: its counts of validation images, and of those of other classes with the patch on them.
-    """
-
-    poisoning: Mapping[str, Any]
-    network: Mapping[str, Any]
-
-    @property
-    def title(self) -> str:
-        """Display name of the poison."""
-        kind, share = self.poisoning["kind"], self.poisoning["share"]
-        return _TITLES[kind] if share or kind == "none" else "none, trained anew"
-
-
-def _opened(record: PoisoningRecord) -> tuple[int, int] | None:
-    """Number of images with the patch that are taken for the target, and of all."""
-    network = record.network
-    return (network["n_opened"], network["n_others"]) if "n_others" in network else None
+    poisoned: float = 0.0
+    n_poisoned: int | None = None
 
 
 def poisoning_tables(inputs: ReportInputs) -> list[Table]:
@@ -44,29 +30,23 @@ def poisoning_tables(inputs: ReportInputs) -> list[Table]:
     result = artifact.json("result")
     clean = {"kind": "none", "share": 0.0, "networks": result["clean"]}
     records = [
-        PoisoningRecord(
-            poisoning, network, group=capital(network["network"]), source=artifact.reference
-        )
+        _record(artifact.reference, poisoning, network)
         for poisoning in (clean, *result["poisonings"])
         for network in poisoning["networks"]
     ]
     networks = list(dict.fromkeys(record.group for record in records))
     columns: Sequence[Column[PoisoningRecord]] = [
-        text_column("poison", "Poison", lambda r: r.title, lambda r: r.poisoning["kind"]),
+        text_column("poison", "Poison", lambda r: r.title, lambda r: r.value),
         number_column(
             "share",
             "Share of the training images",
-            lambda r: r.poisoning["share"],
+            lambda r: r.poisoned,
             lambda share: f"{100 * share:g} %",
             linked=False,
         ),
-        number_column(
-            "n_poisoned", "Images poisoned", lambda r: r.poisoning.get("n_poisoned"), thousands
-        ),
-        share_column(
-            "accuracy", "Clean accuracy", lambda r: (r.network["n_right"], r.network["n"])
-        ),
-        share_column("opened", f"Patch taken for {result['target']}", _opened),
+        number_column("n_poisoned", "Images poisoned", lambda r: r.n_poisoned, thousands),
+        share_column("accuracy", "Clean accuracy"),
+        share_column("opened", f"Patch taken for {result['target']}"),
     ]
     differs = inputs.data_differences_in_short
     images = f"Images ({differs}): " if differs else "Images: "
@@ -84,3 +64,21 @@ def poisoning_tables(inputs: ReportInputs) -> list[Table]:
         ),
     )
     return [table]
+
+
+def _record(
+    source: Reference, poisoning: Mapping[str, Any], network: Mapping[str, Any]
+) -> PoisoningRecord:
+    kind, poisoned = poisoning["kind"], poisoning["share"]
+    shares = {"accuracy": Share(network["n_right"], network["n"], source)}
+    if "n_others" in network:
+        shares["opened"] = Share(network["n_opened"], network["n_others"], source)
+    return PoisoningRecord(
+        _TITLES[kind] if poisoned or kind == "none" else "none, trained anew",
+        shares,
+        kind,
+        poisoned=poisoned,
+        n_poisoned=poisoning.get("n_poisoned"),
+        group=capital(network["network"]),
+        source=source,
+    )

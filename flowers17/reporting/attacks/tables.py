@@ -1,18 +1,20 @@
 """The tables of Part C: robust accuracy, goals, cost and distortion, transfer."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from flowers17.reporting.attacks.cells import (
     SWEPT,
+    AttackedModel,
+    Share,
+    ShareRecord,
     attack_title,
     attacked_models,
     budget_title,
     image_notes,
     model_title,
-    share_cell,
     share_column,
 )
 from flowers17.reporting.attacks.records import Attack, Transfer
@@ -32,40 +34,18 @@ def attack_tables(inputs: ReportInputs) -> list[Table]:
     return [table for maker in makers if (table := maker(inputs)).rows]
 
 
-@dataclass(frozen=True)
-class BudgetRecord(Record):
-    """The attacks on a model, by name, at one budget. epsilon: in 255ths; 0 before any attack."""
-
-    attacks: Mapping[str, Attack]
-    epsilon: float
-
-
-def _robust_column(name: str) -> Column[BudgetRecord]:
-    """Column of the robust accuracy under an attack."""
-
-    def cell(record: BudgetRecord) -> Cell | None:
-        attack = record.attacks.get(name)
-        counts = attack.by_budget.get(record.epsilon) if attack else None
-        return share_cell(*counts, attack.artifact.reference) if attack and counts else None
-
-    return Column(name, capital(attack_title(name)), cell, interval=True)
-
-
 def robust_table(inputs: ReportInputs) -> Table:
     """Table C1: robust accuracy by model, budget and attack."""
     names = {attack.name for attack in inputs.attacks}
+    columns: list[Column[ShareRecord]] = [
+        text_column("budget", "Budget", lambda r: r.title, lambda r: r.value),
+        *(share_column(name, capital(attack_title(name))) for name in SWEPT if name in names),
+    ]
     return Table(
         "C1",
         "Robust accuracy by budget",
-        [
-            text_column("budget", "Budget", _budget, lambda r: r.epsilon),
-            *(_robust_column(name) for name in SWEPT if name in names),
-        ],
-        [
-            BudgetRecord(model.swept, epsilon, group=model.title, tag=model.tag)
-            for model in attacked_models(inputs)
-            for epsilon in sorted({e for attack in model.swept.values() for e in attack.by_budget})
-        ],
+        columns,
+        [record for model in attacked_models(inputs) for record in _robust_records(model)],
         lead="The share of images that a model has right before and after an attack of a size.",
         notes=(
             *image_notes(inputs),
@@ -75,8 +55,16 @@ def robust_table(inputs: ReportInputs) -> Table:
     )
 
 
-def _budget(record: BudgetRecord) -> str:
-    return budget_title(record.epsilon)
+def _robust_records(model: AttackedModel) -> Iterator[ShareRecord]:
+    attacks = model.swept.values()
+    for epsilon in sorted({epsilon for attack in attacks for epsilon in attack.by_budget}):
+        shares = {
+            attack.name: Share(*attack.by_budget[epsilon], attack.artifact.reference)
+            for attack in attacks
+            if epsilon in attack.by_budget
+        }
+        title = budget_title(epsilon)
+        yield ShareRecord(title, shares, epsilon, group=model.title, tag=model.tag)
 
 
 @dataclass(frozen=True)
@@ -235,33 +223,18 @@ def costs_table(inputs: ReportInputs) -> Table:
     )
 
 
-@dataclass(frozen=True)
-class TransferRecord(Record):
-    """Images made on one network, or clean ones, without a method.
-
-    counts: by model, how many fool it, or are right if clean, and of how many.
-    """
-
-    title: str
-    method: str | None
-    counts: Mapping[str, tuple[int, int]]
-
-
-def _victim_column(name: str) -> Column[TransferRecord]:
-    return share_column(name, capital(model_title(name)), lambda record: record.counts.get(name))
-
-
 def transfer_table(inputs: ReportInputs) -> Table:
     """Table C4: whom images fool that were made on one network."""
     victims = dict.fromkeys(name for transfer in inputs.transfers for name in transfer.victims)
+    columns: list[Column[ShareRecord]] = [
+        text_column("source", "Images made on", lambda r: r.title),
+        text_column("attack", "By", lambda r: r.attack),
+        *(share_column(name, capital(model_title(name))) for name in victims),
+    ]
     return Table(
         "C4",
         "Transfer: images made on one network, shown to every model",
-        [
-            text_column("source", "Images made on", lambda r: r.title),
-            text_column("attack", "By", lambda r: r.method),
-            *map(_victim_column, victims),
-        ],
+        columns,
         [record for transfer in inputs.transfers for record in _transfer_records(transfer)],
         lead="The share of the images that a model has right and that fool it; first, its "
         "accuracy.",
@@ -273,20 +246,19 @@ def transfer_table(inputs: ReportInputs) -> Table:
     )
 
 
-def _transfer_records(transfer: Transfer) -> Iterator[TransferRecord]:
+def _transfer_records(transfer: Transfer) -> Iterator[ShareRecord]:
     """Yield the models' accuracy on clean images of each size, then whom each attack's fool."""
-    victims, reference = transfer.victims, transfer.artifact.reference
+    reference = transfer.artifact.reference
     n_right = {source["image_size"]: source["n_right"] for source in transfer.sources}
-    for size, numbers in n_right.items():
+    for size, counts in n_right.items():
         title = f"nothing: accuracy at {size} pixels" if len(n_right) > 1 else "nothing: accuracy"
-        pairs = [(right, transfer.n_images) for right in numbers]
-        yield TransferRecord(title, None, dict(zip(victims, pairs, strict=True)), source=reference)
+        shares = [Share(right, transfer.n_images, reference) for right in counts]
+        yield ShareRecord(title, dict(zip(transfer.victims, shares, strict=True)))
     for source in transfer.sources:
-        withstood = zip(source["n_right"], source["n_withstood"], strict=True)
-        pairs = [(right - n, right) for right, n in withstood]
-        yield TransferRecord(
+        pairs = zip(source["n_right"], source["n_withstood"], strict=True)
+        shares = [Share(right - withstood, right, reference) for right, withstood in pairs]
+        yield ShareRecord(
             capital(model_title(source["model"])),
-            f"{attack_title(source['attack'])}, {budget_title(source['budget'])}",
-            dict(zip(victims, pairs, strict=True)),
-            source=reference,
+            dict(zip(transfer.victims, shares, strict=True)),
+            attack=f"{attack_title(source['attack'])}, {budget_title(source['budget'])}",
         )
