@@ -97,14 +97,8 @@ def test_ids_of_figures_never_meet_in_one_page(real: dict[str, Figure]) -> None:
 
 def test_forward_pass_shows_the_shapes_of_this_run(real: dict[str, Figure]) -> None:
     text = " ".join(ET.fromstring(real["7"].svg).itertext())
-    for words in (
-        "128 × 128 × 3",
-        "MobileNet",
-        "4 × 4 × 1024",
-        "16,384 columns",
-        "3.2 M weights",
-    ):
-        assert text_shown in text
+    for words in ("128 × 128 × 3", "MobileNet", "4 × 4 × 1024", "16,384 columns", "3.2 M weights"):
+        assert words in text
     assert "InceptionV3" not in text
 
 
