@@ -87,16 +87,10 @@ def best_classifiers(inputs: ReportInputs) -> BestOfPart:
     )
 
 
-def evaluated(
-    inputs: ReportInputs,
-    evaluation: Evaluation,
-    score: Score | MeanSpread,
-    *,
-    comparable: bool = False,
-) -> Best:
+def evaluated(inputs: ReportInputs, evaluation: Evaluation, score: Score | MeanSpread) -> Best:
     """A classifier on features, by one of its scores."""
     title, tag = evaluation_title(inputs, evaluation), trained_tag(evaluation.random_weights)
-    return Best(title, score, evaluation.artifact.reference, tag, comparable=comparable)
+    return Best(title, score, evaluation.artifact.reference, tag)
 
 
 def best_training(trainings: Iterable[Training]) -> Best | None:
@@ -106,10 +100,9 @@ def best_training(trainings: Iterable[Training]) -> Best | None:
     return trained(training, training.score) if training else None
 
 
-def trained(training: Training, score: Score | MeanSpread, *, comparable: bool = False) -> Best:
+def trained(training: Training, score: Score | MeanSpread) -> Best:
     """A network trained from scratch, by one of its scores."""
-    title, source = training_title(training), training.artifact.reference
-    return Best(title, score, source, training.tag, comparable=comparable)
+    return Best(training_title(training), score, training.artifact.reference, training.tag)
 
 
 def best_networks(inputs: ReportInputs) -> BestOfPart:
@@ -127,16 +120,10 @@ def best_fine_tuned(inputs: ReportInputs) -> BestOfPart:
     )
 
 
-def tuned(
-    inputs: ReportInputs,
-    tuning: FineTuning,
-    score: Score | MeanSpread,
-    *,
-    comparable: bool = False,
-) -> Best:
+def tuned(inputs: ReportInputs, tuning: FineTuning, score: Score | MeanSpread) -> Best:
     """A phase of a fine-tuned network, by one of its scores."""
     title = phase_title(inputs, tuning)
-    return Best(title, score, tuning.artifact.reference, tag_of([tuning]), comparable=comparable)
+    return Best(title, score, tuning.artifact.reference, tag_of([tuning]))
 
 
 def phase_title(inputs: ReportInputs, tuning: FineTuning) -> str:

@@ -1,7 +1,7 @@
 """Table 10: the best of each part of the study, and the best that the project has beside it."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from flowers17.config import CombinationSettings, FeatureMapSettings
 from flowers17.reporting.best import (
@@ -57,12 +57,12 @@ class BestRecord(Record):
     """
 
     title: str
-    ours: Best | None
+    best: Best | None
     reference: float | None = None
 
 
 def _accuracy(record: BestRecord) -> Cell | None:
-    best = record.ours
+    best = record.best
     if not best:
         return None
     text = f"{best.accuracy:.3f}"
@@ -70,7 +70,7 @@ def _accuracy(record: BestRecord) -> Cell | None:
 
 
 def _verdict(record: BestRecord) -> Cell | None:
-    best = record.ours
+    best = record.best
     if not best or isinstance(best.score, MeanSpread):
         return None
     return verdict_cell(best.score, record.reference, best.comparable)
@@ -81,7 +81,7 @@ _COLUMNS: Sequence[Column[BestRecord]] = (
     number_column("study", "Study", lambda r: r.reference, linked=False),
     Column("ours", "Ours", _accuracy, interval=True),
     Column("verdict", "Against the study", _verdict, numeric=False),
-    text_column("where", "Ours measured on", lambda r: r.ours.where if r.ours else None),
+    text_column("where", "Ours measured on", lambda r: r.best.where if r.best else None),
 )
 
 
@@ -89,7 +89,7 @@ def best_table(inputs: ReportInputs) -> Table:
     """Table 10; without rows if fewer than two parts have anything of ours."""
     plain = [training for training in inputs.trainings if training.augmentation == "none"]
     augmented = [training for training in inputs.trainings if training.augmentation != "none"]
-    ours = (
+    results = (
         (_training(inputs, "baseline", "none"), best_training(plain)),
         (
             _training(inputs, "mk-2", "wide"),
@@ -101,10 +101,10 @@ def best_table(inputs: ReportInputs) -> Table:
     )
     records = [
         record
-        for study, bests in zip(_STUDY, ours, strict=True)
+        for study, bests in zip(_STUDY, results, strict=True)
         for record in _records(*study, *bests)
     ]
-    filled = {record.group for record in records if record.ours}
+    filled = {record.group for record in records if record.best}
     return Table(
         "10",
         title_of("table", 10),
@@ -113,7 +113,7 @@ def best_table(inputs: ReportInputs) -> Table:
         lead="The study’s best of each part, on its one split, and the same of ours; below it the "
         "best that this run has, over repeated clean splits where there are such.",
         notes=(
-            *((VERDICT_NOTE,) if any(r.ours and r.ours.comparable for r in records) else ()),
+            *((VERDICT_NOTE,) if any(r.best and r.best.comparable for r in records) else ()),
             "Means over clean splits, where near-duplicates never lie on both sides, are the "
             "honest numbers; a best picked from several on one split flatters itself.",
             *no_comparison_notes(inputs.differences_in_short),
@@ -137,7 +137,8 @@ def _training(inputs: ReportInputs, learner: str, augmentation: str) -> Best | N
     training = inputs.training(learner, augmentation)
     if not training:
         return None
-    return trained(training, training.score, comparable=comparable_training(inputs, training))
+    best = trained(training, training.score)
+    return replace(best, comparable=comparable_training(inputs, training))
 
 
 def _stacking(inputs: ReportInputs) -> Best | None:
@@ -165,11 +166,13 @@ def _classifier(inputs: ReportInputs) -> Best | None:
     score = evaluation.score("report") if evaluation else None
     if not evaluation or not score:
         return None
-    return evaluated(inputs, evaluation, score, comparable=inputs.comparable(maps))
+    best = evaluated(inputs, evaluation, score)
+    return replace(best, comparable=inputs.comparable(maps))
 
 
 def _fine_tuned(inputs: ReportInputs) -> Best | None:
     tuning = on_the_reports_split(inputs, "mobilenet adam + batch norm + dropout", "b")
     if not tuning:
         return None
-    return tuned(inputs, tuning, tuning.score, comparable=comparable_tuning(inputs, tuning))
+    best = tuned(inputs, tuning, tuning.score)
+    return replace(best, comparable=comparable_tuning(inputs, tuning))

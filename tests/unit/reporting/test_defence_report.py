@@ -2,13 +2,13 @@
 
 import csv
 import io
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from flowers17.reporting.attacks.defences import defence_tables
 from flowers17.reporting.attacks.poisoning import poisoning_tables
-from flowers17.reporting.collect import ReportInputs
 from flowers17.reporting.metrics import accuracy_interval
 from flowers17.reporting.tables import Table, csv_text
 
@@ -83,7 +83,7 @@ def tables(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Table]:
     result = {"network": "mk-2", "defences": DEFENCES}
     maker.publish("defences", "defences of mk-2, clean split", {}, {}, {"result": result})
     maker.publish("poisoning", "poisoning, clean split", {}, {}, {"result": POISONINGS})
-    inputs = ReportInputs({**study.artifacts, **maker.artifacts}, {}, study.settings)
+    inputs = replace(study, artifacts={**study.artifacts, **maker.artifacts})
     return {table.number: table for table in (*defence_tables(inputs), *poisoning_tables(inputs))}
 
 
