@@ -163,31 +163,19 @@ def class_counts(inputs: ReportInputs) -> Figure | None:
         np.bincount(inputs.labels[np.asarray(split[side], dtype=np.int64)], minlength=n)
         for side in ("train", "validation")
     ]
-    left, step, top = 108, 17, 26
+    left, step, top = 108.0, 17, 26
     scale = (WIDTH - left - 32) / max(1, int((sides[0] + sides[1]).max()))
     with canvas(top + n * step + 4, salt="figure-1b") as (figure, axes):
         _legend(axes, left)
         for label, name in enumerate(inputs.class_names):
             y = top + label * step
-            training, held = (int(side[label]) * scale for side in sides)
             axes.text(left - 8, y + 8.5, shortened(name, 18), ha="right", va="center", size=9)
-            axes.fill_between([left, left + training], y + 3, y + 14, color=ACCENT, lw=0)
-            axes.fill_between(
-                [left + training + 1, left + training + 1 + held],
-                y + 3,
-                y + 14,
-                color=ACCENT,
-                alpha=0.4,
-                lw=0,
-            )
-            axes.text(
-                left + training + held + 7,
-                y + 8.5,
-                str(int(sides[0][label] + sides[1][label])),
-                va="center",
-                size=9,
-                color=MUTED,
-            )
+            x, counts = left, [int(side[label]) for side in sides]
+            for count, alpha in zip(counts, (1.0, 0.4), strict=True):
+                ends = [x, x + count * scale]
+                axes.fill_between(ends, y + 3, y + 14, color=ACCENT, alpha=alpha, lw=0)
+                x = ends[1] + 1
+            axes.text(x + 5, y + 8.5, str(sum(counts)), va="center", size=9, color=MUTED)
         axes.plot([left, left], [top, top + n * step], color=LINE, lw=1)
         text = svg_text(figure)
     caption = "Images a class in the report’s split: training, then validation, and their sum."

@@ -153,14 +153,9 @@ def row_groups(table: Table) -> list[RowGroup]:
     groups = []
     for title, rows in gathered.items():
         tags, reasons = {row.tag for row in rows}, {row.missing for row in rows}
-        groups.append(
-            RowGroup(
-                title,
-                tags.pop() if title and len(tags) == 1 else "",
-                tuple(rows),
-                reasons.pop() if title and len(rows) > 1 and len(reasons) == 1 else "",
-            )
-        )
+        tag = tags.pop() if title and len(tags) == 1 else ""
+        reason = reasons.pop() if title and len(rows) > 1 and len(reasons) == 1 else ""
+        groups.append(RowGroup(title, tag, tuple(rows), reason))
     return groups
 
 
