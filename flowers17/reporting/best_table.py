@@ -14,19 +14,13 @@ from flowers17.reporting.best import (
     best_training,
     split_text,
 )
+from flowers17.reporting.cells import value_cell
 from flowers17.reporting.collect import ReportInputs
 from flowers17.reporting.ensembles.cells import comparable as comparable_ensemble
 from flowers17.reporting.ensembles.cells import is_the_studys, mains
 from flowers17.reporting.ensembles.cells import tag_of as ensemble_tag
-from flowers17.reporting.finetuning.cells import (
-    comparable as comparable_tuning,
-)
-from flowers17.reporting.finetuning.cells import (
-    on_the_reports_split,
-    tag_of,
-)
-from flowers17.reporting.learners.cells import comparable as comparable_training
-from flowers17.reporting.learners.cells import number_cell
+from flowers17.reporting.finetuning.cells import on_the_reports_split, tag_of
+from flowers17.reporting.networks import comparable
 from flowers17.reporting.records import Score, Training
 from flowers17.reporting.reference import (
     BEST_OF_TABLE_8,
@@ -130,7 +124,7 @@ def _rows(
         judged = verdict_cell(score, reference, same.comparable)
         where = Cell(split_text(score))
     missing = "" if same or ours else "nothing of this part has a result"
-    yield Row((Cell(title), number_cell(reference), mine, judged, where), group, tag, missing)
+    yield Row((Cell(title), value_cell(reference), mine, judged, where), group, tag, missing)
     if ours:
         best = Cell(f"{ours.accuracy:.3f}", ours.accuracy, ours.interval, artifact=ours.source)
         title = ", ".join(part for part in (ours.title, ours.method) if part)
@@ -141,7 +135,7 @@ def _rows(
 def _trained(inputs: ReportInputs, one: Training | None) -> Same | None:
     if not one:
         return None
-    return Same(one.score, one.artifact.reference, comparable_training(inputs, one), one.tag)
+    return Same(one.score, one.artifact.reference, comparable(inputs, one), one.tag)
 
 
 def _studys_ensemble(inputs: ReportInputs) -> Same | None:
@@ -172,4 +166,4 @@ def _tuned_as_the_study(inputs: ReportInputs) -> Same | None:
     one = on_the_reports_split(inputs, "mobilenet adam + batch norm + dropout", "b")
     if not one:
         return None
-    return Same(one.score, one.artifact.reference, comparable_tuning(inputs, one), tag_of([one]))
+    return Same(one.score, one.artifact.reference, comparable(inputs, one), tag_of([one]))

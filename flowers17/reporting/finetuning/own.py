@@ -1,170 +1,153 @@
 """Tables 9b and 9c: fine-tuned networks over repeated clean splits."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from flowers17.config import FineTunedSettings
-from flowers17.reporting.cells import integer_cell, mean_cell, selection_notes, spread_cell
+from flowers17.reporting.cells import mean_cell, selection_notes
 from flowers17.reporting.collect import ReportInputs
+from flowers17.reporting.columns import mean_columns, text_column
 from flowers17.reporting.finetuning.cells import (
-    PHASES,
-    accuracy_cell,
-    asked_title,
-    rate_notes,
+    EPOCH_COLUMNS,
+    OF_EITHER,
+    OF_PHASE,
+    TuningRecord,
+    frozen_part_notes,
+    phases_of,
     reason_untuned,
     recipe_notes,
-    repeated,
-    tag_of,
-    way_notes,
+    settings_title,
+    tuning_record,
 )
-from flowers17.reporting.finetuning.records import FineTuning
-from flowers17.reporting.learners.cells import number_cell
+from flowers17.reporting.finetuning.records import FineTuning, Phase
 from flowers17.reporting.metrics import MeanSpread, mean_difference
+from flowers17.reporting.networks import best_mean
 from flowers17.reporting.records import over_repeats
 from flowers17.reporting.reference import BEST_OF_TABLE_9
-from flowers17.reporting.tables import EMPTY, Cell, Column, Row, Table
+from flowers17.reporting.tables import Cell, Column, Table
 from flowers17.reporting.wording import signed, thousands
 
 
 def best_tuned_over_clean(inputs: ReportInputs) -> tuple[FineTuning, MeanSpread] | None:
-    """Return the network with the highest mean over clean splits: its first split, the mean."""
-    names = dict.fromkeys((one.name, one.phase) for one in inputs.fine_tunings)
-    found = []
-    for name, phase in names:
-        made = repeated(inputs, name, phase)
-        if over := over_repeats(one.score for one in made):
-            found.append((made[0], over))
-    return max(found, key=lambda pair: pair[1].mean, default=None)
+    """The network with the highest mean over clean splits: its first split, the mean."""
+    names = dict.fromkeys(tuning.name for tuning in inputs.fine_tunings)
+    phases = [phases_of(inputs, name, "repeated") for name in names]
+    return best_mean(tunings for network in phases for tunings in network.values() if tunings)
+
+
+def _mean(record: TuningRecord, phase: Phase = "b") -> MeanSpread | None:
+    return over_repeats(tuning.score for tuning in record.phases[phase])
+
+
+def _difference_cell(record: TuningRecord) -> Cell | None:
+    """Cell of the mean of phase B less phase A over the splits that have both."""
+    before = {tuning.score.split: tuning.score for tuning in record.phases["a"]}
+    after = [t.score for t in record.phases["b"] if t.score.split in before]
+    if not after:
+        return None
+    mean = mean_difference(
+        [score.accuracy - before[score.split].accuracy for score in after],
+        n_train=min(score.n_train for score in after),
+        n_validation=max(score.n_validation for score in after),
+    )
+    return Cell(signed(mean.mean), mean.mean, mean.interval)
+
+
+def _unfrozen_from(record: TuningRecord) -> str | None:
+    return record.firsts["b"].unfrozen_from if "b" in record.firsts else None
+
+
+_MEAN_COLUMNS: Sequence[Column[TuningRecord]] = [
+    text_column("network", "Network", lambda r: r.title, lambda r: r.value),
+    *mean_columns(_mean, lambda r: BEST_OF_TABLE_9, title="Mean, phase B", linked=False),
+    Column("mean_a", "Mean, phase A", lambda r: mean_cell(_mean(r, "a")), interval=True),
+    Column("difference", "B − A", _difference_cell, interval=True),
+    OF_EITHER.number("input_size", "Input, pixels", lambda t: t.input_size, "d"),
+    text_column("unfrozen", "Trained from", _unfrozen_from),
+    OF_PHASE["b"].number("trained", "Parameters trained in B", lambda t: t.n_trainable, thousands),
+]
 
 
 def tuned_table(inputs: ReportInputs) -> Table:
-    """Return Table 9b: means of both phases over repeated clean splits, and their difference."""
-    asked = inputs.study.fine_tuning.own
-    made = [one for each in asked for phase in PHASES for one in repeated(inputs, each.name, phase)]
+    """Table 9b: means of both phases over repeated clean splits, and their difference."""
+    records = [_record(inputs, settings) for settings in inputs.study.fine_tuning.own]
+    tunings = [tuning for record in records for tuning in record.tunings]
     return Table(
         "9b",
         "Fine-tuned networks over clean splits",
-        (
-            Column("network", "Network", numeric=False),
-            Column("mean", "Mean, phase B", interval=True),
-            Column("spread", "± s.d."),
-            Column("n_splits", "Splits"),
-            Column("mean_a", "Mean, phase A", interval=True),
-            Column("difference", "B − A", interval=True),
-            Column("input_size", "Input, pixels"),
-            Column("unfrozen", "Trained from", numeric=False),
-            Column("trained", "Parameters trained in B"),
-        ),
-        tuple(_row(inputs, one) for one in asked),
+        _MEAN_COLUMNS,
+        records,
         lead="Accuracy over repeated splits that keep near-duplicates on one side, the honest "
         f"measure. The study’s best is {BEST_OF_TABLE_9:.3f}, on its one split.",
         notes=(
-            *selection_notes(one.recipe for one in made),
+            *selection_notes(tuning.recipe for tuning in tunings),
             "Repeated splits share most of their images; the intervals use the corrected variance "
             "of Nadeau and Bengio (2003). The trainings behind a mean are in Table 9c.",
-            *way_notes(made),
-            *rate_notes(made),
-            *recipe_notes(inputs, made),
+            *frozen_part_notes(tunings),
+            *_rate_notes(tunings),
+            *recipe_notes(inputs, tunings),
         ),
     )
 
 
-def _row(inputs: ReportInputs, asked: FineTunedSettings) -> Row:
-    title = Cell(asked_title(inputs, asked), asked.name)
-    by_phase = {phase: repeated(inputs, asked.name, phase) for phase in PHASES}
-    means = {phase: over_repeats(one.score for one in made) for phase, made in by_phase.items()}
-    last, first = means["b"], means["a"]
-    made = by_phase["b"] or by_phase["a"]
-    if not made:
-        return Row((title, *[EMPTY] * 8), missing=reason_untuned(inputs, asked.name))
-    one, source = made[0], made[0].artifact.reference
-    between = _difference(by_phase["a"], by_phase["b"])
-    cells = (
-        title,
-        mean_cell(last, BEST_OF_TABLE_9),
-        spread_cell(last),
-        integer_cell(last.n_splits if last else None),
-        mean_cell(first),
-        Cell(signed(between.mean), between.mean, between.interval) if between else EMPTY,
-        Cell(str(one.input_size), one.input_size, artifact=source),
-        Cell(one.unfrozen_from) if one.unfrozen_from else EMPTY,
-        Cell(thousands(one.n_trainable), one.n_trainable, artifact=source) if last else EMPTY,
-    )
-    missing = "" if last else f"phase B: {reason_untuned(inputs, asked.name, ', phase b, ')}"
-    return Row(cells, tag=tag_of([*by_phase["a"], *by_phase["b"]]), missing=missing)
+def _record(inputs: ReportInputs, settings: FineTunedSettings) -> TuningRecord:
+    name, phases, missing = settings.name, phases_of(inputs, settings.name, "repeated"), ""
+    if not phases["a"] and not phases["b"]:
+        missing = reason_untuned(inputs, name)
+    elif not phases["b"]:
+        missing = f"phase B: {reason_untuned(inputs, name, ', phase b, ')}"
+    return tuning_record(settings_title(settings), name, phases, missing)
 
 
-def _difference(first: Sequence[FineTuning], last: Sequence[FineTuning]) -> MeanSpread | None:
-    """Return the mean of phase B less phase A over the splits that have both; None without any."""
-    before = {one.score.split: one.score for one in first}
-    pairs = [(before[one.score.split], one.score) for one in last if one.score.split in before]
-    if not pairs:
-        return None
-    return mean_difference(
-        [after.accuracy - earlier.accuracy for earlier, after in pairs],
-        n_train=min(one.n_train for pair in pairs for one in pair),
-        n_validation=max(one.n_validation for pair in pairs for one in pair),
-    )
+def _rate_notes(tunings: Iterable[FineTuning]) -> Iterator[str]:
+    """Yield at which rates the blocks are trained, if not at the head's."""
+    for decay in sorted({tuning.layer_decay for tuning in tunings} - {1.0}):
+        yield (
+            f"Phase B trains at discriminative rates: the last block at {decay:g} times the head’s "
+            f"rate, each block before it at {decay:g} times that of the block behind it."
+        )
+
+
+_SPLIT_COLUMNS: Sequence[Column[TuningRecord]] = [
+    text_column("split", "Split", lambda r: r.title),
+    OF_PHASE["b"].accuracy("b", "Phase B"),
+    OF_PHASE["a"].accuracy("a", "Phase A"),
+    OF_PHASE["b"].number("validation_loss", "Validation loss, B", lambda t: t.validation_loss),
+    OF_PHASE["b"].number("train_accuracy", "Training accuracy, B", lambda t: t.train_accuracy),
+    OF_EITHER.number("n_train", "Training images", lambda t: t.score.n_train, "d"),
+    OF_EITHER.number("n_validation", "Validation images", lambda t: t.score.n_validation, "d"),
+    *EPOCH_COLUMNS,
+]
 
 
 def tuned_splits_table(inputs: ReportInputs) -> Table:
-    """Return Table 9c: the networks of Table 9b, split by split."""
-    rows: list[Row] = []
-    for asked in inputs.study.fine_tuning.own:
-        before = {one.score.split: one for one in repeated(inputs, asked.name, "a")}
-        after = {one.score.split: one for one in repeated(inputs, asked.name, "b")}
-        splits = dict.fromkeys([*before, *after, *_failed_splits(inputs, asked.name)])
-        rows += [
-            _split_row(inputs, asked, split, before.get(split), after.get(split))
-            for split in splits
-        ]
+    """Table 9c: the networks of Table 9b, split by split."""
+    networks = [_record(inputs, settings) for settings in inputs.study.fine_tuning.own]
     return Table(
         "9c",
         "Fine-tuned networks, split by split",
-        (
-            Column("split", "Split", numeric=False),
-            Column("b", "Phase B", interval=True),
-            Column("a", "Phase A", interval=True),
-            Column("validation_loss", "Validation loss, B"),
-            Column("train_accuracy", "Training accuracy, B"),
-            Column("n_train", "Training images"),
-            Column("n_validation", "Validation images"),
-            Column("epoch_a", "A", group="Epoch kept"),
-            Column("epoch_b", "B", group="Epoch kept"),
-        ),
-        tuple(rows),
+        _SPLIT_COLUMNS,
+        [record for network in networks for record in _split_records(inputs, network)],
         lead="Each split is a training of its own, with 95 % intervals.",
     )
 
 
+def _split_records(inputs: ReportInputs, network: TuningRecord) -> Iterator[TuningRecord]:
+    name, splits = network.value, [tuning.score.split for tuning in network.tunings]
+    for split in dict.fromkeys([*splits, *_failed_splits(inputs, name)]):
+        phases = {
+            phase: [tuning for tuning in tunings if tuning.score.split == split]
+            for phase, tunings in network.phases.items()
+        }
+        reason = reason_untuned(inputs, name, f", phase b, {split} split")
+        missing = "" if phases["b"] else reason
+        yield TuningRecord(split, split, phases, group=network.title, missing=missing)
+
+
 def _failed_splits(inputs: ReportInputs, name: str) -> list[str]:
-    """Return the repeated splits on which a network was asked for and a phase of it failed."""
+    """The repeated splits on which a network was asked for and a phase of it failed."""
     start, end = f"fine-tuning {name}, phase ", " split"
-    labels = [one for one in sorted(inputs.untuned) if one.startswith(start) and one.endswith(end)]
-    splits = [one.removesuffix(end).rpartition(", ")[2] for one in labels]
-    return [one for one in splits if one.startswith("repeat-")]
-
-
-def _split_row(
-    inputs: ReportInputs,
-    asked: FineTunedSettings,
-    split: str,
-    before: FineTuning | None,
-    after: FineTuning | None,
-) -> Row:
-    one = after or before
-    counts = (one.score.n_train, one.score.n_validation) if one else (None, None)
-    kept = [
-        Cell(f"{made.best_epoch} of {made.epochs}", made.best_epoch) if made else EMPTY
-        for made in (before, after)
+    labels = [
+        label for label in sorted(inputs.untuned) if label.startswith(start) and label.endswith(end)
     ]
-    cells = (
-        Cell(split, split),
-        accuracy_cell(after),
-        accuracy_cell(before),
-        number_cell(after.validation_loss if after else None),
-        number_cell(after.train_accuracy if after else None),
-        *(integer_cell(count) for count in counts),
-        *kept,
-    )
-    missing = "" if after else reason_untuned(inputs, asked.name, f", phase b, {split} split")
-    return Row(cells, asked_title(inputs, asked), missing=missing)
+    splits = [label.removesuffix(end).rpartition(", ")[2] for label in labels]
+    return [split for split in splits if split.startswith("repeat-")]

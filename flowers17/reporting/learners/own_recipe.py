@@ -2,17 +2,21 @@
 
 from collections.abc import Sequence
 
-from flowers17.reporting.cells import integer_cell, mean_cell, selection_notes, spread_cell
+from flowers17.reporting.cells import selection_notes
 from flowers17.reporting.collect import ReportInputs
+from flowers17.reporting.columns import mean_columns, text_column
 from flowers17.reporting.learners.cells import (
-    EPOCHS,
-    accuracy_cell,
+    EPOCH_COLUMNS,
+    LEARNER_COLUMN,
+    OF_TRAINING,
+    TrainingRecord,
     comparison_notes,
-    epoch_cells,
     learner_title,
-    number_cell,
     reason_untrained,
+    training_record,
 )
+from flowers17.reporting.metrics import MeanSpread
+from flowers17.reporting.networks import NetworkColumns
 from flowers17.reporting.records import Training, over_repeats
 from flowers17.reporting.reference import (
     AUGMENTED_EPOCHS,
@@ -22,88 +26,80 @@ from flowers17.reporting.reference import (
     N_TRAINING_IMAGES,
     TABLE_1,
 )
-from flowers17.reporting.tables import EMPTY, Cell, Column, Row, Table
+from flowers17.reporting.tables import Column, Table
 from flowers17.reporting.wording import thousands
+
+_SINGLE_SPLITS = {"clean": "Clean split", "report": "Report’s split", "official": "Official split"}
+
+
+def _mean(record: TrainingRecord) -> MeanSpread | None:
+    return over_repeats(training.score for training in record.trainings)
+
+
+def _single_column(kind: str) -> Column[TrainingRecord]:
+    """Column of the trainings on the first split of a kind."""
+
+    def training(record: TrainingRecord) -> Training | None:
+        return next((t for t in record.trainings if t.score.kind == kind), None)
+
+    return NetworkColumns(training).accuracy(kind, _SINGLE_SPLITS[kind])
 
 
 def own_table(inputs: ReportInputs) -> Table:
-    """Return Table 3b: our own recipe over repeated clean splits, and what it costs."""
+    """Table 3b: our own recipe over repeated clean splits, and what it costs."""
     names = inputs.study.learners.best
-    made = [one for name in names for one in inputs.own_trainings.get(name, [])]
-    single = _single_splits(made)
+    trainings = [training for name in names for training in inputs.own_trainings.get(name, [])]
+    kinds = {training.score.kind for training in trainings}
+    columns: Sequence[Column[TrainingRecord]] = [
+        LEARNER_COLUMN,
+        *mean_columns(_mean, lambda r: BEST_SINGLE_NETWORK, linked=False),
+        *(_single_column(kind) for kind in _SINGLE_SPLITS if kind in kinds),
+        OF_TRAINING.number("parameters", "Parameters", lambda t: t.n_parameters, thousands),
+        OF_TRAINING.number(
+            "operations", "Operations an image", lambda t: t.n_operations, operations_text
+        ),
+        OF_TRAINING.number("cost", "Training, × Mk-3’s", lambda t: relative_cost(inputs, t), ".2g"),
+    ]
     return Table(
         "3b",
         "Our own recipe, trained from scratch",
-        (
-            Column("learner", "Learner", numeric=False),
-            Column("mean", "Mean over clean splits", interval=True),
-            Column("spread", "± s.d."),
-            Column("n_splits", "Splits"),
-            *(Column(kind, title, interval=True) for kind, title in single.items()),
-            Column("parameters", "Parameters"),
-            Column("operations", "Operations an image"),
-            Column("cost", "Training, × Mk-3’s"),
-        ),
-        tuple(_own_row(inputs, name, list(single)) for name in names),
+        columns,
+        [
+            training_record(
+                name, inputs.own_trainings.get(name, []), reason_untrained(inputs, f"{name} best, ")
+            )
+            for name in names
+        ],
         lead="Validation accuracy over repeated splits that keep near-duplicates on one side. The "
         f"study’s best single network reaches {BEST_SINGLE_NETWORK:.3f}, on its one split.",
         notes=(
-            *selection_notes(one.recipe for one in made),
+            *selection_notes(training.recipe for training in trainings),
             "Operations are floating-point ones of one forward pass. A training’s are 3 × forward "
             "× images × the squared resolution of each epoch; the last column sets them "
             f"against the study’s Mk-3, {N_TRAINING_IMAGES:,} images, {AUGMENTED_EPOCHS} epochs.",
             "The trainings behind a mean are in Table 3c. Repeated splits share most of their "
             "images; its interval uses the corrected variance of Nadeau and Bengio (2003).",
-            *comparison_notes(inputs, made),
+            *comparison_notes(inputs, trainings),
         ),
     )
 
 
-def _single_splits(made: Sequence[Training]) -> dict[str, str]:
-    """Return kind and title of the splits, besides repeated ones, that something was trained on."""
-    kinds = {one.score.kind for one in made}
-    titles = {"clean": "Clean split", "report": "Report’s split", "official": "Official split"}
-    return {kind: title for kind, title in titles.items() if kind in kinds}
-
-
-def _own_row(inputs: ReportInputs, name: str, kinds: Sequence[str]) -> Row:
-    title, made = Cell(learner_title(name), name), inputs.own_trainings.get(name)
-    if not made:
-        return Row(
-            (title, *[EMPTY] * (6 + len(kinds))), missing=reason_untrained(inputs, f"{name} best, ")
-        )
-    first, over = made[0], over_repeats(one.score for one in made)
-    of_kind = {one.score.kind: one for one in reversed(made)}
-    source, cost = first.artifact.reference, relative_cost(inputs, first)
-    cells = (
-        title,
-        mean_cell(over, BEST_SINGLE_NETWORK),
-        spread_cell(over),
-        integer_cell(over.n_splits if over else None),
-        *(accuracy_cell(of_kind.get(kind)) for kind in kinds),
-        Cell(thousands(first.n_parameters), first.n_parameters, artifact=source),
-        Cell(operations_text(first.n_operations), first.n_operations, artifact=source),
-        Cell(f"{cost:.2g}", cost, artifact=source),
-    )
-    return Row(cells)
-
-
-def relative_cost(inputs: ReportInputs, made: Training) -> float:
-    """Return a training's operations over those of the study's Mk-3 under augmentation.
+def relative_cost(inputs: ReportInputs, training: Training) -> float:
+    """A training's operations over those of the study's Mk-3 under augmentation.
 
     Mk-3's forward pass is that of the network we trained, if it has the study's size and number of
     classes, else counted from the study's table.
     """
     forward = float(TABLE_1["mk-3"].n_operations)
-    for one in inputs.trainings:
-        same = (one.image_size, len(inputs.class_names)) == (IMAGE_SIZE, N_CLASSES)
-        if one.learner == "mk-3" and same:
-            forward = one.n_operations
-    return made.training_operations / (3 * forward * N_TRAINING_IMAGES * AUGMENTED_EPOCHS)
+    for mk3 in inputs.trainings:
+        same = (mk3.image_size, len(inputs.class_names)) == (IMAGE_SIZE, N_CLASSES)
+        if mk3.learner == "mk-3" and same:
+            forward = mk3.n_operations
+    return training.training_operations / (3 * forward * N_TRAINING_IMAGES * AUGMENTED_EPOCHS)
 
 
 def operations_text(value: float) -> str:
-    """Return a number of operations as people say it.
+    """A number of operations in words.
 
     >>> operations_text(2_741_000_000), operations_text(84_500_000)
     ('2.74 G', '84.5 M')
@@ -111,53 +107,40 @@ def operations_text(value: float) -> str:
     return f"{value / 1e9:.2f} G" if value >= 1e9 else f"{value / 1e6:.1f} M"
 
 
+_SPLIT_COLUMNS: Sequence[Column[TrainingRecord]] = [
+    text_column("split", "Split", lambda r: r.name),
+    OF_TRAINING.accuracy("accuracy", "Validation accuracy"),
+    OF_TRAINING.number("validation_loss", "Validation loss", lambda t: t.validation_loss),
+    OF_TRAINING.number("train_accuracy", "Training accuracy", lambda t: t.train_accuracy),
+    OF_TRAINING.number("n_train", "Training images", lambda t: t.score.n_train, "d", linked=False),
+    OF_TRAINING.number(
+        "n_validation", "Validation images", lambda t: t.score.n_validation, "d", linked=False
+    ),
+    *EPOCH_COLUMNS,
+]
+
+
 def own_splits_table(inputs: ReportInputs) -> Table:
-    """Return Table 3c: our own recipe, split by split."""
-    rows: list[Row] = []
-    made = []
+    """Table 3c: our own recipe, split by split."""
+    records = []
     for name in inputs.study.learners.best:
-        trained = inputs.own_trainings.get(name, [])
-        made += trained
-        rows += [_split_row(one) for one in trained]
-        rows += [
-            Row((Cell(split), *[EMPTY] * 7), learner_title(name), missing=why)
-            for split, why in _failed_splits(inputs, name)
-            if trained
-        ]
+        trainings = inputs.own_trainings.get(name, [])
+        group = learner_title(name)
+        records += [training_record(t.score.split, [t], "", group=group) for t in trainings]
+        failed = _failed_splits(inputs, name) if trainings else []
+        records += [training_record(split, [], why, group=group) for split, why in failed]
     return Table(
         "3c",
         "Our own recipe, split by split",
-        (
-            Column("split", "Split", numeric=False),
-            Column("accuracy", "Validation accuracy", interval=True),
-            Column("validation_loss", "Validation loss"),
-            Column("train_accuracy", "Training accuracy"),
-            Column("n_train", "Training images"),
-            Column("n_validation", "Validation images"),
-            *EPOCHS,
-        ),
-        tuple(rows),
+        _SPLIT_COLUMNS,
+        records,
         lead="Each split is a training of its own, with 95 % intervals.",
-        notes=tuple(selection_notes(one.recipe for one in made)),
+        notes=tuple(selection_notes(t.recipe for record in records for t in record.trainings)),
     )
-
-
-def _split_row(made: Training) -> Row:
-    score = made.score
-    cells = (
-        Cell(score.split, score.split),
-        accuracy_cell(made),
-        number_cell(made.validation_loss, None, made),
-        number_cell(made.train_accuracy, None, made),
-        integer_cell(score.n_train),
-        integer_cell(score.n_validation),
-        *epoch_cells(made),
-    )
-    return Row(cells, learner_title(made.learner))
 
 
 def _failed_splits(inputs: ReportInputs, name: str) -> list[tuple[str, str]]:
-    """Return the splits that our own recipe was not trained on, and why."""
+    """The splits that our own recipe was not trained on, and why."""
     start, end = f"{name} best, ", " split"
     return [
         (label.removeprefix(start).removesuffix(end), why)
