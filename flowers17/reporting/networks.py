@@ -80,8 +80,11 @@ class NetworkColumns(Generic[R, Network]):
 
 def best_mean(groups: Iterable[Sequence[Network]]) -> tuple[Network, MeanSpread] | None:
     """The first network and the mean of the group whose mean over clean splits is highest."""
-    means = [(group[0], over_repeats(network.score for network in group)) for group in groups]
-    means = [(network, mean) for network, mean in means if mean]
+    means = [
+        (group[0], mean)
+        for group in groups
+        if (mean := over_repeats(network.score for network in group))
+    ]
     return max(means, key=lambda pair: pair[1].mean, default=None)
 
 

@@ -64,12 +64,19 @@ class TrainingRecord(Record):
 
 
 def training_record(
-    name: str, trainings: Sequence[Training], reason: str, study: Trained | None = None, **row: str
+    name: str,
+    trainings: Sequence[Training],
+    reason: str,
+    study: Trained | None = None,
+    group: str = "",
+    tag: str = "",
 ) -> TrainingRecord:
-    """The record of trainings, or of the reason why there are none. row: its group and tag."""
-    if not trainings:
-        return TrainingRecord(name, study=study, missing=reason, **row)
-    return TrainingRecord(name, trainings, study, source=trainings[0].artifact.reference, **row)
+    """The record of trainings, or of the reason why there are none."""
+    missing = "" if trainings else reason
+    source = trainings[0].artifact.reference if trainings else None
+    return TrainingRecord(
+        name, trainings, study, group=group, tag=tag, missing=missing, source=source
+    )
 
 
 OF_TRAINING = NetworkColumns(TrainingRecord.first)
@@ -88,8 +95,8 @@ def number_cell(value: float | None) -> Cell:  # until every room has records
 
 def reason_untrained(inputs: ReportInputs, *starts: str) -> str:
     """Why no training with such a label was made."""
-    reasons = (why for label, why in sorted(inputs.untrained.items()) if label.startswith(starts))
-    return next(reasons, "no result was made")
+    labels = (label for label in sorted(inputs.untrained) if label.startswith(starts))
+    return next((inputs.untrained[label] for label in labels), "no result was made")
 
 
 def comparison_notes(inputs: ReportInputs, trainings: Sequence[Training]) -> Iterator[str]:

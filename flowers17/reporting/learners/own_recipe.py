@@ -128,7 +128,7 @@ def own_splits_table(inputs: ReportInputs) -> Table:
         group = learner_title(name)
         records += [training_record(t.score.split, [t], "", group=group) for t in trainings]
         failed = _failed_splits(inputs, name) if trainings else []
-        records += [training_record(split, [], why, group=group) for split, why in failed]
+        records += [training_record(split, [], reason, group=group) for split, reason in failed]
     return Table(
         "3c",
         "Our own recipe, split by split",
@@ -143,7 +143,7 @@ def _failed_splits(inputs: ReportInputs, name: str) -> list[tuple[str, str]]:
     """The splits that our own recipe was not trained on, and why."""
     start, end = f"{name} best, ", " split"
     return [
-        (label.removeprefix(start).removesuffix(end), why)
-        for label, why in sorted(inputs.untrained.items())
+        (label.removeprefix(start).removesuffix(end), reason)
+        for label, reason in sorted(inputs.untrained.items())
         if label.startswith(start)
     ]
