@@ -27,7 +27,6 @@ class NetworkColumns(Generic[R, Network]):
         key: str,
         title: str,
         reference: Callable[[R], float | None] = lambda record: None,
-        *,
         group: str = "",
     ) -> Column[R]:
         """Column of its accuracy with the interval, which leads to the network."""
@@ -48,12 +47,13 @@ class NetworkColumns(Generic[R, Network]):
         linked: bool = True,
     ) -> Column[R]:
         """Column of a number that it has."""
-
-        def number(record: R) -> Value:
-            ours = self.network(record)
-            return value(ours) if ours else None
-
-        return number_column(key, title, number, form, linked=linked)
+        return number_column(
+            key,
+            title,
+            lambda r: value(ours) if (ours := self.network(r)) else None,
+            form,
+            linked=linked,
+        )
 
     def compared(
         self,
@@ -73,7 +73,7 @@ class NetworkColumns(Generic[R, Network]):
         title, verdict_group = ("against it", group) if phase else ("Against the study", "")
         return (
             number_column(f"study{ending}", "study", reference, linked=False, group=group),
-            self.accuracy(f"ours{ending}", "ours", reference, group=group),
+            self.accuracy(f"ours{ending}", "ours", reference, group),
             Column(f"verdict{ending}", title, verdict, verdict_group, numeric=False),
         )
 

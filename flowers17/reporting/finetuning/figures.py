@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from string import ascii_lowercase
 from typing import Any
 
-import numpy as np
 from matplotlib.axes import Axes
 
 from flowers17.artifacts import Artifact
@@ -79,34 +78,26 @@ def _accuracy(phases: Phases) -> float:
 
 def _column(axes: Axes, inputs: ReportInputs, x: float, width: float, phases: Phases) -> None:
     last, first = phases["b"], phases.get("a")
-    n_head = first.n_trainable if first else None
-    n_frozen = last.n_parameters - last.n_trainable
-    left, size = x - width / 2, f"{last.input_size} × {last.input_size} × 3"
+    left, side = x - width / 2, last.input_size
     title = EXTRACTORS.get(last.extractor, last.extractor)
-    boxes: list[tuple[str, list[_Line]]] = [
-        (
-            SOFT,
-            [
-                (title, {"weight": "bold", "size": 10}),
-                (f"input {size}", _SMALL),
-                ("frozen", {}),
-                (f"{n_frozen / 1e6:.1f} M weights", _SMALL),
-            ],
-        ),
-        (
-            PAPER,
-            [
-                (f"{last.unfrozen_from} and all behind it", _BOLD),
-                ("frozen in A, trained in B", _TRAINED),
-                (_millions(last.n_trainable, n_head), _SMALL),
-            ],
-        ),
-        (PAPER, _head(last, n_head)),
-        (PAPER, [("softmax", _BOLD), (f"{len(inputs.class_names)} probabilities", _SMALL)]),
+    boxes: list[list[_Line]] = [
+        [
+            (title, {"weight": "bold", "size": 10}),
+            (f"input {side} × {side} × 3", _SMALL),
+            ("frozen", {}),
+            (_millions(last.n_parameters - last.n_trainable), _SMALL),
+        ],
+        [
+            (f"{last.unfrozen_from} and all behind it", _BOLD),
+            ("frozen in A, trained in B", _TRAINED),
+            (_millions(last.n_trainable - first.n_trainable) if first else "", _SMALL),
+        ],
+        _head(last) + ([(_millions(first.n_trainable), _SMALL)] if first else []),
+        [("softmax", _BOLD), (f"{len(inputs.class_names)} probabilities", _SMALL)],
     ]
-    for index, (face, lines) in enumerate(boxes):
+    for index, lines in enumerate(boxes):
         top, height = _TOPS[index], _HEIGHTS[index]
-        box(axes, left, top, width, height, face=face)
+        box(axes, left, top, width, height, face=PAPER if index else SOFT)
         step = (height - 8) / len(lines)
         for line, (text, style) in enumerate(lines):
             say(axes, x, top + 4 + step * (line + 0.5), text, **style)
@@ -118,21 +109,20 @@ def _column(axes: Axes, inputs: ReportInputs, x: float, width: float, phases: Ph
             say(axes, x + 8, y, shape_text(shape), ha="left", size=8)
 
 
-def _millions(n_trainable: int, n_head: int | None) -> str:
-    return "" if n_head is None else f"{(n_trainable - n_head) / 1e6:.1f} M weights"
+def _millions(n_weights: int) -> str:
+    return f"{n_weights / 1e6:.1f} M weights"
 
 
-def _head(tuning: FineTuning, n_head: int | None) -> list[_Line]:
+def _head(tuning: FineTuning) -> list[_Line]:
     extras = ["batch norm"] * tuning.batch_norm
     extras += [f"dropout {tuning.dropout:g}"] if tuning.dropout else []
     pool = "flattened" if tuning.pooling == "flatten" else "averaged over places"
-    lines: list[_Line] = [
+    return [
         ("head", {"weight": "bold", "size": 9}),
         (f"{pool}, {tuning.units} units", {"size": 8}),
         (", ".join(extras) or "no batch norm, no dropout", _SMALL),
         ("trained in A and B", _TRAINED),
     ]
-    return lines if n_head is None else [*lines, (f"{n_head / 1e6:.1f} M weights", _SMALL)]
 
 
 def _frozen_output(inputs: ReportInputs, tuning: FineTuning) -> Artifact | None:
@@ -146,8 +136,7 @@ def _boundary(inputs: ReportInputs, tuning: FineTuning) -> tuple[int, ...]:
     artifact = _frozen_output(inputs, tuning)
     if not artifact or artifact.reference.stage != "activations":
         return ()
-    stored = np.load(artifact.file("activations.npy"), mmap_mode="r", allow_pickle=False)
-    return tuple(stored.shape[1:])
+    return artifact.mapped("activations").shape[1:]
 
 
 def _feature_map(inputs: ReportInputs, phases: Phases) -> tuple[int, ...]:
