@@ -1,15 +1,16 @@
-"""The attacks beside two toolboxes: one process, alternately, the same networks and images.
+"""Our attacks against two toolboxes: alternately in one process, on the same networks and images.
 
-  FGSM, six budgets: beside ART's `FastGradientMethod`, once a budget
-  FGSM, one budget: beside CleverHans's `fast_gradient_method`
-    Toolboxes return images; `fgsm` also says who succeeded, which takes predictions of the clean
-    and the adversarial images. So ours is measured whole and without them ("images alone"), and
+  FGSM, six budgets: against ART's `FastGradientMethod`, called once per budget
+  FGSM, one budget: against CleverHans's `fast_gradient_method`
+    Toolboxes return images. `fgsm` also judges success, which takes predictions of the clean and
+    the adversarial images. So ours is timed with and without them ("images alone"), and
     CleverHans's alone and with them ("judged").
-  JSMA: 30 images × 9 targets in one batch, beside ART's `SaliencyMapMethod` at its fastest batch
-  One-Pixel: queries a second, beside ART's `PixelAttack(es=1)` and the bare network
+  JSMA: 30 images × 9 targets in one batch, against ART's `SaliencyMapMethod` at its fastest batch
+  One-Pixel: queries per second, against ART's `PixelAttack(es=1)` and the bare network
 
 Run it with a Python that has the toolboxes (`pip install adversarial-robustness-toolbox cleverhans
-tensorflow-probability`, which CleverHans imports). What is missing is said, and ours alone runs.
+tensorflow-probability`; CleverHans imports the last). It names a missing toolbox and runs ours
+alone.
 """
 
 import argparse

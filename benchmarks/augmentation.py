@@ -1,15 +1,15 @@
-"""An epoch of augmented images: one composed warp an image, and plainly with Keras's layers.
+"""An epoch of augmented images: one composed warp per image, against Keras's layers.
 
-Both start from the 1,020 training images at 128 pixels, uint8, and end with float32 batches of 32,
-each image zoomed, flipped, shifted, rotated and sheared at random, within the same ranges.
+Both start from the 1,020 training images at 128 pixels, uint8, and end with float32 batches of 32.
+Each image is zoomed, flipped, shifted, rotated and sheared at random, within the same ranges.
 
   ours:  augmented_batch under `wide`, then float32; one thread
-  plain: RandomZoom, RandomFlip, RandomTranslation, RandomRotation and RandomShear, bilinear, with
-         the nearest edge outside, one after another in tf.data's graph; TensorFlow on one thread
+  plain: RandomZoom, RandomFlip, RandomTranslation, RandomRotation and RandomShear in sequence,
+         bilinear, with the nearest edge outside, in tf.data's graph; TensorFlow on one thread
 
-The first batch of each is not counted, since TensorFlow builds its graph then. Random numbers
-differ, so images can't be compared; a unit test compares the warp with Keras's. Processor time
-stands beside the clock's, since other work on the machine shows less in it.
+The first batch of each is not counted, because TensorFlow builds its graph then. The random numbers
+differ, so images cannot be compared here; a unit test compares the warp with Keras's. Processor
+time is given beside wall-clock time, because other work on the machine affects it less.
 """
 
 import argparse

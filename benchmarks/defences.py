@@ -1,7 +1,7 @@
-"""What defences are worth: training against FGSM and PGD, filters, a detector, on one learner.
+"""The worth of defences on one learner: adversarial training (FGSM, PGD), filters, a detector.
 
-Every training is a stage of the study, on its clean split: the script can be stopped and called
-again, and goes on where it was. The last epoch counts, so that no image chooses it.
+Every training is a stage of the study, on its clean split. Stop the script at any time; called
+again, it continues. The last epoch counts, so that no image chooses it.
 """
 
 import argparse

@@ -1,10 +1,10 @@
-"""Which detector tells adversarial images from clean ones, and what is left by who knows of it.
+"""Which detector tells adversarial images from clean ones, also against an informed attacker.
 
-A Baseline is trained and attacked; then four detectors are compared on images that neither it nor
-they were trained on: a CNN on the images, a CNN on what a blur takes away (ours), a network on the
-logits, and an autoencoder (its reconstruction error, and how much the network's answer to the
-reconstruction differs: MagNet, Meng and Chen 2017, arXiv:1705.09064). Ours is then attacked
-together with the network.
+A Baseline is trained and attacked. Four detectors are then compared, on images that neither the
+Baseline nor they were trained on: a CNN on the images, a CNN on the images minus their blurred
+copies (ours), a network on the logits, and an autoencoder, by its reconstruction error and by the
+change of the network's output (MagNet, Meng and Chen 2017, arXiv:1705.09064). At last ours is
+attacked together with the network.
 """
 
 import argparse

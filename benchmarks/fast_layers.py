@@ -1,19 +1,19 @@
-"""Training steps whose layers are computed by the backend, or some of them a quicker way.
+"""Training steps with layers as the backend computes them, and with fast layers.
 
-For each network our engine's runs on a processor, from the same weights on the same batch; their
-steps take turns in one process, after a warm-up that compiles them. Medians of the wall clock, and
-the ratios. In float32, and in bfloat16 where the processor computes in it.
+Each network is trained by our engine on a processor, from the same weights on the same batch. The
+variants take turns in one process, after a warm-up that compiles them. Medians of the wall clock,
+and ratios. In float32, and in bfloat16 where the processor has it.
 
   direct: as Keras computes them
   fused:  batch norms by one kernel, leaky ReLUs with the layer before, as with
           `learners.convolutions=direct`
-  both:   and wide convolutions by Winograd's minimal filtering, as with `auto`; in float32 alone
+  both:   fused, and wide convolutions by Winograd's minimal filtering, as with `auto`; float32 only
 
   residual, sequential, aggregated: our own at 128 pixels, batches of 64, SGD with momentum
   mk-3, 4 and 6:  the study's at 128 pixels, batches of 32, SGD; the last two have leaky ReLUs
   vgg16, phase b: fine-tuning from block5 on stored activations, batches of 32, Adam
 
-After as many steps as were timed, how far the losses of the first and the last are apart.
+The losses of the first and the last variant are compared after the last step.
 """
 
 import time
@@ -39,7 +39,7 @@ WAYS: dict[Precision, tuple[str, ...]] = {
 def main() -> None:
     """Measure each network in each precision."""
     parser = arguments(__doc__)
-    parser.add_argument("--steps", type=int, default=8, help="steps of each way")
+    parser.add_argument("--steps", type=int, default=8, help="steps of each variant")
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=NETWORKS)
     options = parser.parse_args()
     print_machine()

@@ -1,20 +1,19 @@
-"""The sixteen configurations of Table 9: this project's way, and plainly.
+"""The sixteen configurations of Table 9: this project against plain Keras.
 
-Both start from the 1,360 images at 128 pixels and weights on the disk, and train each of eight
+Both start from the 1,360 images at 128 pixels and weights on the disk. They train each of eight
 heads on VGG16 and on MobileNet for 25 epochs with the extractor frozen and 50 with its last block
-unfrozen, in float32, batches of 32, validated after every epoch, on the report's split.
+unfrozen, in float32, in batches of 32, validated after every epoch, on the report's split.
 
-  ours:  activations of the frozen part once an extractor; our engine on them, with its checkpoint
+  ours:  activations of the frozen part, once per extractor; our engine on them, with its checkpoint
          after every epoch
-  plain: what a person writes first: Keras's application with its weights under a head,
+  plain: the obvious script: Keras's application with its weights under a head,
          `trainable = False` and then `True` from the block on, `fit` with `validation_data`
 
-Measured: the activations in whole, and one whole epoch (all 1,020 training and 340 validation
-images) of each phase, for the dearest head (Adam, batch norm, dropout) and the cheapest (SGD),
-after a warm-up in which every size of batch is compiled: an epoch of ours, and as many images as
-give those sizes plainly. **Extrapolated** from those, alike for both sides: each head counts
-for four of the eight, each epoch for all of its phase. Building networks and compiling them count
-in neither.
+Measured: all activations, and one whole epoch (1,020 training and 340 validation images) of each
+phase, for the most expensive head (Adam, batch norm, dropout) and the cheapest (SGD). A warm-up
+compiles every batch size first: an epoch of ours, and on the plain side images enough for these
+sizes. **Extrapolated**, alike for both sides: each head counts for four of the eight, each epoch
+for all of its phase. Building and compiling networks counts on neither side.
 """
 
 import gc

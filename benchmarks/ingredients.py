@@ -1,7 +1,7 @@
-"""What each ingredient of the recipe `best` is worth: trained without it, at a reduced length.
+"""The worth of each ingredient of the recipe `best`: trainings without it, at a reduced length.
 
-Every training is a stage of the study, on its repeated clean splits: the script can be stopped and
-called again, and goes on where it was. Accuracy is that of the last epoch.
+Every training is a stage of the study, on its repeated clean splits. Stop the script at any time;
+called again, it continues. Accuracy is that of the last epoch.
 """
 
 import argparse

@@ -1,13 +1,15 @@
 """A folder of 100,000 labelled images through dataset, features and classifiers.
 
-The folder is made first, unless it is there: rendered flowers at 128 pixels as JPEG files, each
-tenth one drawn and the nine after it augmented views of it (rendering takes 36 ms of a core), in 17
-class folders. Then `flowers17 run features` is given the folder as anyone's own, with MobileNet
-averaged at 128 pixels, a forest of 50 trees and no repeated splits. Measured: seconds of each
-stage, from the store; the most memory that all its processes together hold at a time (anonymous
-pages, sampled four times a second: pages of mapped files go when memory is wanted); images a second
-of the features stage, beside those of the bare extractor's `predict_on_batch` on a batch in memory,
-before and after.
+The folder is created first, unless it exists: rendered flowers at 128 pixels as JPEG files in 17
+class folders. Every tenth is drawn, the nine after it are augmented views of it, because rendering
+takes 36 ms of a core. `flowers17 run features` then reads the folder like anybody's own, with
+MobileNet averaged at 128 pixels, a forest of 50 trees and no repeated splits. Measured:
+
+  seconds of each stage, from the store
+  memory: the most that all processes together hold (anonymous pages, sampled four times a second;
+    pages of mapped files are left out, since the kernel drops them when memory is scarce)
+  images a second of the stage features, beside the bare extractor's `predict_on_batch` on a batch
+    in memory, before and after
 """
 
 import argparse

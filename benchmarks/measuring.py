@@ -1,4 +1,4 @@
-"""What the benchmarks share: real images, one child process a measurement, the machine's name."""
+"""Shared by the benchmarks: real images, one child process per measurement, the machine's name."""
 
 import argparse
 import multiprocessing

@@ -1,16 +1,15 @@
 """The headline rows of three papers, on small CNNs that the project trains itself.
 
   FGSM (Goodfellow et al. 2015, arXiv:1412.6572): error on MNIST at ε 0.25
-  JSMA (Papernot et al. 2016, arXiv:1511.07528): sources towards each other class, at most 14.5 % of
-    the features; successes, and the mean share of features changed by them
+  JSMA (Papernot et al. 2016, arXiv:1511.07528): each image towards each other class, at most 14.5 %
+    of the features; success, and the mean share of features that a success changed
   One-Pixel (Su et al. 2019, arXiv:1710.08864): CIFAR-10, non-targeted, population 400, 100
-    generations; successes among correctly classified images, and the mean confidence in what the
-    image passes for
+    generations; success on correctly classified images, and the mean confidence in the wrong class
 
-Each row is printed beside the paper's. What differs: the networks are small and trained on 8,000 of
-MNIST's test images and on 800 of CIFAR-10's, which is what `mnist_t10k.npz` and
-`cifar10_test1000.npz` hold; attacks are judged on the images that the networks were not trained on.
-Intervals are Wilson's, 95 %; attacks on one image towards nine targets count as independent.
+Each row is printed beside the paper's. The networks differ: ours are small and trained on 8,000 of
+MNIST's test images and on 800 of CIFAR-10's, from `mnist_t10k.npz` and `cifar10_test1000.npz`.
+Attacks are judged on images that the networks were not trained on. Intervals are Wilson's, 95 %;
+attacks on one image towards nine targets count as independent.
 """
 
 import argparse

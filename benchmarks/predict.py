@@ -1,14 +1,14 @@
 """Predicting image files with Mk-2: ours against the bare `predict_on_batch` of the same model.
 
-All sides see the same images at 128 pixels in batches of 64, in one process a repeat, after a
-warm-up; the first two take turns batch by batch. Images a second of the wall clock and of processor
-time, medians; the model's loading is timed apart, since all sides need it.
+All variants predict the same images at 128 pixels in batches of 64, in one process per repeat,
+after a warm-up. The first two take turns batch by batch. Images a second of wall clock and of
+processor time, medians. Loading the model is timed apart, since every variant needs it.
 
-  bare:      `predict_on_batch`, again and again, on float32 arrays decoded and scaled before
-  decoded:   ours on blocks of uint8 images decoded before: scaling and what else we add
-  files:     ours from JPEG files: decoding, cropping and resizing too, beside the network
+  bare:      repeated `predict_on_batch` on float32 arrays, decoded and scaled before
+  decoded:   ours on uint8 images decoded before: adds scaling and our overhead
+  files:     ours from JPEG files: adds decoding, cropping and resizing, beside the network
 
-`decoding` is what the files' part of it takes when nothing else runs.
+`decoding` is the time of the decoding in `files` when nothing else runs.
 """
 
 import argparse

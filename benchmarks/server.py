@@ -1,8 +1,8 @@
-"""What a stage costs beside its work: on SQLite as `serve` has it, on PostgreSQL as a team has it.
+"""The overhead of a stage: on SQLite as in `serve`, on PostgreSQL as for a team.
 
-A flow of stages that add two numbers, by our engine (key, lock, artifact on disk, lineage shown in
-the UI, progress), and a flow of as many bare Prefect tasks, each against both servers in turn. Each
-measurement is a process of its own; the store is empty, then, for `cached`, full.
+A flow of stages that add two numbers, run by our engine (key, lock, artifact on disk, lineage shown
+in the UI, progress), and a flow of as many bare Prefect tasks, each against both servers in turn.
+Each measurement is a process of its own. The store is empty at first; for `cached` it is full.
 
     python benchmarks/server.py --stages 500 --repeats 2
 
@@ -91,7 +91,7 @@ def sqlite(folder: Path) -> Iterator[dict[str, str]]:
     command = [
         sys.executable,
         "-m",
-        "flows.database_retry",
+        "flows.server",
         "--host",
         "127.0.0.1",
         "--port",

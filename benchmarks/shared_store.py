@@ -1,9 +1,9 @@
-"""A flow on object storage beside the same in a folder: seconds and requests, built and cached.
+"""A flow on object storage and in a folder: seconds and requests, built and cached.
 
     python benchmarks/shared_store.py features --set 'features.table=[{extractor: mobilenet}]'
 
-Object storage is moto's server on loopback, in memory: the time is that of the protocol and of our
-own work, not of a network. Prefect's server is started once, for all runs.
+Object storage is moto's server on loopback, in memory. So the time is that of the protocol and of
+our own work, not of a network. Prefect's server is started once, for all runs.
 """
 
 import argparse
@@ -33,8 +33,10 @@ def main() -> None:
         tempfile.TemporaryDirectory() as name,
         object_storage(Path(name)) as storage,
         Server() as server,
+        server.connected() as api,
     ):
-        variables = {**os.environ, **storage.variables, "PREFECT_API_URL": server.healthy()}
+        variables = {**os.environ, **storage.variables, "PREFECT_API_URL": api}
+        variables["PREFECT_API_AUTH_STRING"] = server.password or ""
 
         def run(store: str, cache: str, what: str, repeats: int = 1) -> None:
             seconds = []

@@ -1,14 +1,14 @@
-"""A cross-validated SVM grid: through one Gram matrix, and plainly with scikit-learn.
+"""A cross-validated SVM grid: through one Gram matrix, against plain scikit-learn.
 
 Both start from MobileNet's feature maps at 128 pixels, 1,020 training rows of 16,384 columns, and
 end with the chosen SVM's predictions for 340 images: 21 variants (kernel × C × gamma) in 5 folds.
 
-  ours:  evaluate("svm", search=True) on row_space(features), including the coordinates
+  ours:  evaluate("svm", search=True) on row_space(features), coordinates included
   plain: GridSearchCV(SVC) on the normalised float32 columns, then predict; scikit-learn's defaults
 
-The plain way takes an hour, so by default one fold of three variants (one a kernel) and the final
-fit are measured, and the grid is extrapolated from them; `--full` measures all of it, once.
-Equality is checked on everything that both ways computed.
+The plain side takes an hour. So by default one fold of three variants (one per kernel) and the
+final fit are measured, and the grid is extrapolated from them; `--full` measures all of it, once.
+Predictions are compared wherever both sides computed them.
 """
 
 import tempfile

@@ -1,18 +1,17 @@
-"""The whole of Table 8 for three extractors: this project's way, and plainly.
+"""The whole of Table 8 for three extractors: this project against plain code.
 
-Both start from the 1,360 images at 128 pixels and weights on the disk, and end with the validation
+Both start from the 1,360 images at 128 pixels and weights on the disk. Both end with the validation
 predictions of five classifiers on each extractor, on the report's split, with the same
 hyper-parameters and the same normalised columns.
 
-  ours:  features once an extractor, row-space coordinates for three classifiers, `evaluate`
-  plain: what a person writes first, one script a cell: Keras's application with its weights,
-         `model.predict`, flatten, normalise, scikit-learn's classifier on the float32 columns with
-         scikit-learn's defaults for everything that is no hyper-parameter (threads, tolerance).
-         The features are extracted for each of the five classifiers; extraction is measured once
-         and counted five times.
-  plain, features kept: the same, but features are extracted once an extractor.
+  ours:  features once per extractor, row-space coordinates for three classifiers, `evaluate`
+  plain: the obvious script for each cell: Keras's application with its weights, `model.predict`,
+         flatten, normalise, scikit-learn's classifier on the float32 columns with its defaults for
+         all but the hyper-parameters (threads, tolerance). It extracts the features for each of
+         the five classifiers; extraction is measured once and counted five times.
+  plain, features kept: the same, but with one extraction per extractor
 
-Building a network, loading its weights and compiling it count in both ways; imports do not.
+Building a network, loading its weights and compiling it count on both sides; imports do not.
 """
 
 import tempfile

@@ -1,18 +1,18 @@
 """Training Mk-2 on two cores: our engine, bare Keras, plain Keras `fit`, and PyTorch.
 
-Each measurement trains on the same images at 128 pixels in batches of 32 in a fresh process, after
-a warm-up; the sides take turns. Images a second of the wall clock and of processor time, medians.
-Ours and Keras's in float32, and in bfloat16 where the processor computes in it.
+Each measurement trains on the same images at 128 pixels in batches of 32, in a fresh process, after
+a warm-up; the variants take turns. Images a second of wall clock and of processor time, medians.
+Ours and Keras's in float32, and in bfloat16 where the processor has it.
 
-  engine:   flowers17.learners.training, everything that an epoch does but its validation pass and
-            its checkpoint (timed apart), without augmentation and with #3
-  bare:     Keras `train_on_batch` on one batch, again and again: what the engine adds to
+  engine:   flowers17.learners.training: an epoch without its validation and its checkpoint, which
+            are timed apart; without augmentation and with #3
+  bare:     repeated Keras `train_on_batch` on one batch: the floor for the engine
   fit:      plain Keras `fit`
   pytorch:  the same network in PyTorch, channels last, in float32 and in bfloat16
             (`--torch-python`: an interpreter that has torch)
 
-`matrix product` is what the processor reaches in a product of two matrices of 4096 × 4096 in the
-same precision, against which the engine's rate counts three forward passes a training step.
+`matrix product` is the processor's rate in a product of two matrices of 4096 × 4096 in the same
+precision. The engine's rate, set against it, counts three forward passes per training step.
 """
 
 import json

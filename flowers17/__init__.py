@@ -1,3 +1,7 @@
 """flowers17: a small-data image-classification study as a library of plain functions."""
 
-__version__ = "0.1.0"
+from flowers17.packages import keep_together
+
+__version__ = "0.2.0"
+
+keep_together()

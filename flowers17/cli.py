@@ -24,12 +24,13 @@ from rich.table import Table
 from flowers17.artifacts import Reference
 from flowers17.config import Places
 from flowers17.config.places import store_address
-from flowers17.errors import Flowers17Error, InvalidInput, ServerLost
+from flowers17.errors import Flowers17Error, InvalidInput, ServerLost, shown
 from flowers17.interrupts import INTERRUPTED
 from flowers17.profiles import PROFILES
 from flowers17.request import StudyRequest, request_from, validated
 from flowers17.shared.store import existing_store, open_store
-from flowers17.sweeps.settings import sweep_from
+from flowers17.sweeps.settings import SweptFlow, sweep_from
+from flows.listing import FLOWS
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -40,28 +41,8 @@ out, err = Console(), Console(stderr=True)
 MOST_REASONS = 4
 
 
-class Flow(StrEnum):
-    """The flows of the study."""
-
-    dataset = "dataset"
-    learners = "learners"
-    features = "features"
-    finetune = "finetune"
-    ensemble = "ensemble"
-    attacks = "attacks"
-    report = "report"
-    study = "study"
-
-
-class Swept(StrEnum):
-    """The flows that a sweep runs."""
-
-    study = "study"
-    learners = "learners"
-    features = "features"
-    finetune = "finetune"
-    ensemble = "ensemble"
-    attacks = "attacks"
+# What `run` and `plan` take; `sweep`, which has arguments of its own, is a command.
+Flow = StrEnum("Flow", [name for name in FLOWS if name != "sweep"])  # type: ignore[misc]
 
 
 class By(StrEnum):
@@ -79,11 +60,17 @@ def _expanded(path: Any) -> Any:
         return type(path)(Path(path).expanduser())
     except RuntimeError:
         raise typer.BadParameter(
-            f"expected a path below the home of a user that is known, got {str(path)!r}"
+            f"expected a path below the home of a user that is known, got {shown(str(path))}"
         ) from None
 
 
-FlowArgument = Annotated[Flow, typer.Argument(help="which flow", show_default=False)]
+FlowArgument = Annotated[
+    Flow,
+    typer.Argument(
+        help="\n\n".join(f"{flow.name}: {FLOWS[flow.name].description}" for flow in Flow),
+        show_default=False,
+    ),
+]
 Profile = Annotated[str, typer.Option(help=f"one of {', '.join(PROFILES)}")]
 Dataset = Annotated[
     str | None,
@@ -174,9 +161,8 @@ def run(
             summary["report"] = str(report)
         print(json.dumps(summary, indent=1, sort_keys=True))
         return
-    for label, reason in missing.items():
-        if label.startswith("weights "):
-            err.print(f"[yellow]{escape(reason)}[/]", highlight=False, soft_wrap=True)
+    for reason in dict.fromkeys(missing.values()):
+        err.print(f"[yellow]{escape(reason)}[/]", highlight=False, soft_wrap=True)
     err.print(
         f"{counts['built']} stages built, {counts['reused']} cached, {len(missing)} missing "
         f"in {time.monotonic() - started:.1f} s",
@@ -236,7 +222,7 @@ def plan(
 
 @app.command()
 def sweep(
-    flow: Annotated[Swept, typer.Argument(help="what each combination runs")] = Swept.study,
+    flow: Annotated[SweptFlow, typer.Argument(help="what each combination runs")] = "study",
     axis: Annotated[
         list[str] | None,
         typer.Option(
@@ -285,7 +271,7 @@ def sweep(
         device=device,
         tensorboard=tensorboard,
     )
-    over = sweep_from(axis or (), variant or (), flow=flow.value)
+    over = sweep_from(axis or (), variant or (), flow=flow)
     from flowers17.commands import sweeping
 
     chosen, plan = sweeping.planned(request, over)
@@ -585,6 +571,9 @@ def recover(
     as_json: Json = False,
 ) -> None:
     """Find runs whose process died, force them to a terminal state, and resume them."""
+    from flowers17.commands.running import prepare_for_prefect
+
+    prepare_for_prefect()
     from flowers17.commands.recovery import as_json as plain
     from flowers17.commands.recovery import recover as recover_runs
 

@@ -3,9 +3,64 @@
 A message says what was expected, what came, where, and what to do next.
 """
 
+import itertools
+from collections.abc import Iterable
+from typing import Any, ClassVar
+
+MOST_CHARACTERS = 2_000
+_MOST_SHOWN = 200
+_LEFT_OUT = 50  # room for the words that stand for what was left out
+
+
+def legible(text: str, most: int = MOST_CHARACTERS) -> str:
+    """Return a text fit for terminals, logs and JSON: escaped, and of at most so many characters.
+
+    Characters that are not printable, line ends and tabs apart, become Python's escapes. Of a
+    longer text the beginning and the end stay, with the number of characters left out between them.
+
+    >>> legible("a\\x1b[31mb")
+    'a\\\\x1b[31mb'
+    """
+    if len(text) <= most:
+        escaped = "".join(map(_escaped, text))
+        if len(escaped) <= most:
+            return escaped
+    half = (most - _LEFT_OUT) // 2
+    head, tail = _fitting(text, half), _fitting(reversed(text), half)
+    n_left_out = len(text) - len(head) - len(tail)
+    return f"{''.join(head)} … ({n_left_out} characters left out) … {''.join(reversed(tail))}"
+
+
+def _escaped(character: str) -> str:
+    if character.isprintable() or character in "\n\t":
+        return character
+    return character.encode("unicode_escape").decode()
+
+
+def _fitting(characters: Iterable[str], most: int) -> list[str]:
+    escaped = list(map(_escaped, itertools.islice(characters, most)))
+    ends = itertools.accumulate(map(len, escaped))
+    return [one for one, end in zip(escaped, ends, strict=True) if end <= most]
+
+
+def shown(value: Any) -> str:
+    """Return a value as a message shows what came: its `repr`, shortened."""
+    try:
+        return legible(repr(value), _MOST_SHOWN)
+    except (ValueError, RecursionError):  # an integer of more digits than Python writes, deep lists
+        return f"a value of type {type(value).__name__} that is too large to be shown"
+
 
 class Flowers17Error(Exception):
-    """Base of all errors raised on purpose; its message is fit to be shown as it is."""
+    """Base of all errors raised on purpose; its message is fit to be shown as it is.
+
+    most_characters: of a message, whatever it is made from (`legible`).
+    """
+
+    most_characters: ClassVar[int] = MOST_CHARACTERS
+
+    def __init__(self, message: object = "", *rest: object) -> None:
+        super().__init__(legible(str(message), self.most_characters), *rest)
 
 
 class InvalidInput(Flowers17Error, ValueError):
@@ -58,6 +113,10 @@ class CheckpointsInUse(Flowers17Error):
 
 class TrainingDiverged(Flowers17Error):
     """A training's loss is no longer a finite number."""
+
+
+class PackageShadowed(Flowers17Error, ImportError):
+    """Another package of the name of one of ours is imported in its place."""
 
 
 class ServerLost(Flowers17Error):

@@ -12,26 +12,23 @@ import multiprocessing
 import os
 import pickle
 import signal
-import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Generator, Iterable, Mapping
+from contextlib import closing, suppress
 from multiprocessing.connection import Connection, wait
-from multiprocessing.context import ForkServerContext, SpawnContext
 from multiprocessing.process import BaseProcess
 from typing import Any
 
+from flowers17 import fork_server
 from flowers17.artifacts import Store
-from flowers17.errors import StageFailed
-from flowers17.keras_settings import keras_backend
+from flowers17.errors import MOST_CHARACTERS, StageFailed, legible
 from flowers17.shared.store import open_store
 from flowers17.stages import History, Outcome, Progress, References, Stage, ensure
 
-_SPAWN = multiprocessing.get_context("spawn")
-_FORKED = multiprocessing.get_context("forkserver")
-_FORKED.set_forkserver_preload(["flowers17.preloaded"])
+_MOST_OF_A_TRACEBACK = 20_000
+_UNKNOWN = 255  # exit code of a process whose fork server was killed
 
 Message = tuple[str, Any]  # `progress`, `log`, at last `error` or `outcome`, and what it tells
 
@@ -69,14 +66,7 @@ def messages(
     forks: whether to fork where that can be done, which pays if this process has more stages built.
     Raises ProcessEnded and StageFailed as `ensure_isolated` does.
     """
-    receiver, sender = multiprocessing.Pipe(duplex=False)
-    what = (sender, stage, dict(inputs), store.address, dict(os.environ))
-    try:
-        process = _begun(_context(forks), what)
-    except (FileNotFoundError, ConnectionError):
-        # The server's socket is a temporary file, which somebody may have tidied away meanwhile.
-        process = _begun(_SPAWN, what)
-    sender.close()
+    process, receiver = _begun(stage, inputs, store, forks=forks)
     deadline = time.monotonic() + stage.timeout_s
     kind = ""
     try:
@@ -102,6 +92,7 @@ def messages(
             process.join(0.5)
             process.kill()
         process.join()
+        process.close()  # ends it, too, if its fork server is gone and nobody tells that it lives
 
 
 def outcome_of(
@@ -126,31 +117,38 @@ def outcome_of(
     return outcome
 
 
-def _context(forks: bool) -> ForkServerContext | SpawnContext:
-    """Return how processes begin: forked only where the system and the backend bear it."""
-    bears = sys.platform == "linux" and keras_backend() == "tensorflow"
-    return _FORKED if forks and bears else _SPAWN
+def _begun(
+    stage: Stage, inputs: References, store: Store, *, forks: bool
+) -> tuple[BaseProcess, Connection]:
+    """Return a process that has begun to build the stage, and where it tells of it.
 
-
-def _begun(context: ForkServerContext | SpawnContext, what: tuple[Any, ...]) -> BaseProcess:
-    """Return a process that has begun to build a stage; what: the arguments of `_child`."""
-    process = context.Process(target=_child, args=what, name=what[1].label, daemon=True)
-    with _interrupts_held_back():
-        process.start()
-    return process
-
-
-@contextmanager
-def _interrupts_held_back() -> Iterator[None]:
-    """Let processes that are started inside begin without Ctrl-C, which would find them importing.
-
-    A process of a stage lets it through, and ends by it.
+    It is spawned where it cannot be forked. Raises ProcessEnded if it cannot be begun at all.
     """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    if forks and fork_server.forks_bear():
+        with suppress(OSError, EOFError):
+            return _told_by(stage, inputs, store, forked=True)
     try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        return _told_by(stage, inputs, store, forked=False)
+    except (OSError, EOFError) as problem:
+        raise ProcessEnded(
+            f"stage {stage.label}: expected to begin a process for it, got: {problem!r}. Free "
+            "memory, processes or room for temporary files; then run the same command again: what "
+            "is finished is kept"
+        ) from problem
+
+
+def _told_by(
+    stage: Stage, inputs: References, store: Store, *, forked: bool
+) -> tuple[BaseProcess, Connection]:
+    # A pipe of its own for each try, since a process that got lost may still write into it.
+    receiver, sender = multiprocessing.Pipe(duplex=False)
+    what = (sender, stage, dict(inputs), store.address, dict(os.environ))
+    with sender:
+        try:
+            return fork_server.begin(_child, what, name=stage.label, forked=forked), receiver
+        except BaseException:
+            receiver.close()
+            raise
 
 
 def _ending(exit_code: int | None) -> str:
@@ -158,6 +156,8 @@ def _ending(exit_code: int | None) -> str:
         name = signal.Signals(-exit_code).name
         hint = " (out of memory?)" if name == "SIGKILL" else ""
         return f"by {name}{hint}"
+    if exit_code == _UNKNOWN:
+        return "with the process that it was forked from: killed (out of memory?)"
     return f"with exit code {exit_code} and no result"
 
 
@@ -200,7 +200,7 @@ def _child(
     try:
         outcome = ensure(stage, inputs, open_store(store), progress=progress)
     except Exception as problem:
-        problem.add_note(traceback.format_exc())
+        problem.add_note(legible(traceback.format_exc(), _MOST_OF_A_TRACEBACK))
         tell("error", _sendable(problem, stage))
     else:
         tell("outcome", outcome)
@@ -208,6 +208,8 @@ def _child(
 
 def _sendable(problem: Exception, stage: Stage) -> Exception:
     try:
+        if len(str(problem)) > MOST_CHARACTERS:
+            raise OverflowError
         pickle.loads(pickle.dumps(problem))
     except Exception:  # some libraries' errors can be sent but not received, or not even sent
         told = StageFailed(f"stage {stage.label}: {problem!r}")

@@ -3,28 +3,48 @@
 One validation serves Python, the command line and the form that Prefect's UI draws.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Annotated, Any, ClassVar, TypeGuard, TypeVar, get_args
 
-import yaml
 from pydantic import (
     BaseModel,
     Field,
     GetJsonSchemaHandler,
+    ModelWrapValidatorHandler,
     SerializerFunctionWrapHandler,
     ValidationError,
     create_model,
     model_serializer,
+    model_validator,
 )
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from flowers17.config import Model, Places, ProfileName, StudySettings
-from flowers17.errors import InvalidSettings
+from flowers17.config.plain import check_plain, yaml_value
+from flowers17.errors import InvalidSettings, shown
 from flowers17.profiles import PROFILES
 
 M = TypeVar("M", bound=BaseModel)
+MOST_EXPLAINED = 20
+_DEEPEST_NAME = 8
+
+
+class Asked(Model):
+    """A model of what people ask for: checked before it is read, and refused in our words.
+
+    Forms and deployments give it to Prefect, which validates it itself.
+    """
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _refused_in_words(cls, values: Any, handler: ModelWrapValidatorHandler[M]) -> M:
+        check_plain(values)
+        try:
+            return handler(values)
+        except ValidationError as problem:
+            raise _refused(cls, problem) from None
 
 
 class _Form(Model):
@@ -120,7 +140,7 @@ class _Choice(_Form):
     )
 
 
-class StudyRequest(Places, _Choice):
+class StudyRequest(Asked, Places, _Choice):
     """A profile, the data, where things lie, and single settings."""
 
     set: Overrides = Field(  # type: ignore[valid-type]
@@ -150,29 +170,44 @@ def _merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
 
 def validated(model: type[M], values: Any) -> M:
     """Return the values as a model; raises InvalidSettings that names each wrong one."""
+    check_plain(values)
     try:
         return model.model_validate(values)
     except ValidationError as problem:
-        errors = problem.errors()
-        # A list whose items are wrong is called too short as well, since they are not counted.
-        outer = {one["loc"][:n] for one in errors for n in range(len(one["loc"]))}
-        lines = [_explained(model, one) for one in errors if one["loc"] not in outer]
-        raise InvalidSettings("\n".join(lines)) from None
+        raise _refused(model, problem) from None
+
+
+def _refused(model: type[BaseModel], problem: ValidationError) -> InvalidSettings:
+    errors = problem.errors()
+    # A list whose items are wrong is called too short as well, since they are not counted.
+    outer = {one["loc"][:n] for one in errors for n in range(len(one["loc"]))}
+    wrong = [one for one in errors if one["loc"] not in outer]
+    lines = [_explained(model, one) for one in wrong[:MOST_EXPLAINED]]
+    if len(wrong) > MOST_EXPLAINED:
+        lines.append(f"and {len(wrong) - MOST_EXPLAINED} more")
+    return InvalidSettings("\n".join(lines))
 
 
 def _explained(model: type[BaseModel], error: Any) -> str:
+    if error["type"] == "value_error" and isinstance(error["ctx"]["error"], InvalidSettings):
+        return str(error["ctx"]["error"])  # of `Asked`
     where = ".".join(str(part) for part in error["loc"]) or model.__name__
     names = _names(model)
     if where.startswith("set."):  # as the option `--set` takes it
         where = where.removeprefix("set.")
         names = [name.removeprefix("set.") for name in names if name.startswith("set.")]
     if error["type"] == "extra_forbidden":
-        near = get_close_matches(where, names, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]}?" if near else "see `flowers17 settings`"
+        hint = hint_for(where, names)
         return f"setting {where}: expected a known name, got an unknown one; {hint}"
     if error["type"] == "value_error":  # of a validator of ours, which says what came
         return f"setting {where}: {error['ctx']['error']}"
-    return f"setting {where}: {error['msg']}, got {error['input']!r}"
+    return f"setting {where}: {error['msg']}, got {shown(error['input'])}"
+
+
+def hint_for(name: str, names: Sequence[str]) -> str:
+    """Return what to do about a name that is not among those there are."""
+    near = get_close_matches(name[:100], names, n=1, cutoff=0.5)
+    return f"did you mean {near[0]}?" if near else "see `flowers17 settings`"
 
 
 def _names(model: type[BaseModel], prefix: str = "") -> list[str]:
@@ -194,20 +229,11 @@ def request_from(assignments: Iterable[str] = (), **values: Any) -> StudyRequest
     for assignment in assignments:
         key, equals, text = assignment.partition("=")
         if not (key and equals):
-            raise InvalidSettings(f"--set: expected KEY=VALUE, got {assignment!r}")
-        pairs.append((key, yaml_value("--set", key, text)))
+            raise InvalidSettings(f"--set: expected KEY=VALUE, got {shown(assignment)}")
+        pairs.append((key, yaml_value(f"--set {key}", text)))
     overrides = nested("--set", pairs)
     given = {name: value for name, value in values.items() if value is not None}
     return validated(StudyRequest, {**given, "set": overrides})
-
-
-def yaml_value(option: str, key: str, text: str) -> Any:
-    """Return what a text says as YAML; raises InvalidSettings, naming the option and the key."""
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as problem:
-        where = f"{option} {key}".strip()
-        raise InvalidSettings(f"{where}: expected a YAML value, got {text!r}") from problem
 
 
 def nested(option: str, pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
@@ -220,10 +246,15 @@ def nested(option: str, pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     for key, value in pairs:
         level = values
         *path, last = key.split(".")
+        if len(path) > _DEEPEST_NAME:
+            raise InvalidSettings(
+                f"{option} {key}: expected a known name, got one of {len(path) + 1} parts; see "
+                "`flowers17 settings`"
+            )
         for name in path:
             level = level.setdefault(name, {})
             if not isinstance(level, dict):
-                raise InvalidSettings(f"{option}: {key!r} goes below a value set before")
+                raise InvalidSettings(f"{option}: {shown(key)} goes below a value set before")
         level[last] = value
     _check_given(option, values, StudySettings)
     return values

@@ -9,7 +9,6 @@ wherever the server is then, and its end waits for its connection: if that waits
 transaction that the server has yet to end, all stand still for a minute.
 """
 
-import argparse
 import asyncio
 import time
 import traceback
@@ -98,29 +97,3 @@ async def _whole(receive: Any) -> list[Message]:
     while messages[-1].get("more_body"):
         messages.append(await receive())
     return messages
-
-
-def _serve(host: str, port: int) -> None:
-    """Serve the API and the UI as `prefect server start` does, until SIGINT or SIGTERM."""
-    import uvicorn
-    from prefect.server.api.server import create_app
-    from prefect.settings import get_current_settings
-
-    settings = get_current_settings().server
-    uvicorn.run(
-        retrying(create_app(final=True)),
-        host=host,
-        port=port,
-        timeout_keep_alive=settings.api.keepalive_timeout,
-        ws_ping_interval=settings.api.websocket_ping_interval,
-        ws_ping_timeout=settings.api.websocket_ping_timeout,
-        log_level=settings.logging_level.lower(),
-    )
-
-
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--host", required=True)
-    parser.add_argument("--port", required=True, type=int)
-    given = parser.parse_args()
-    _serve(given.host, given.port)

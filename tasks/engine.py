@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from prefect import allow_failure, task
 from prefect.cache_policies import NO_CACHE
 from prefect.concurrency.sync import concurrency
+from prefect.context import FlowRunContext
 from prefect.futures import PrefectFuture
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run, task_run
@@ -26,11 +27,18 @@ from flowers17 import interrupts
 from flowers17.artifacts import Reference, Store, short_name
 from flowers17.cluster import connected
 from flowers17.config import Places
-from flowers17.errors import DownloadFailed, Flowers17Error, StageFailed, WeightsMissing
+from flowers17.errors import (
+    MOST_CHARACTERS,
+    DownloadFailed,
+    Flowers17Error,
+    StageFailed,
+    WeightsMissing,
+)
 from flowers17.isolation import ProcessInterrupted, ensure_isolated
 from flowers17.shared.store import open_store
 from flowers17.stages import Outcome, Progress, References, Stage, ensure, existing, in_order
 from tasks.liveness import registered
+from tasks.own_runs import run_digest
 from tasks.published import ProgressArtifact, publish_contents, publish_lineage
 
 RETRIES = 3
@@ -53,6 +61,8 @@ Given = Result | Outcome | Exception  # what a stage's task is given for an inpu
 
 class StagesFailed(StageFailed):
     """Stages that are not optional have no result; `results` holds what all stages gave."""
+
+    most_characters = 20_000  # it has a line for each cause
 
     def __init__(self, message: str, results: Results) -> None:
         super().__init__(message)
@@ -105,7 +115,13 @@ _SHARED: ContextVar[Results | None] = ContextVar("SHARED", default=None)
 @contextmanager
 def at_work(places: Places) -> Iterator[None]:
     """Let `recover` know that this flow's run is alive, as it does while stages are built."""
-    with registered(open_store(places.store), flow_run.get_id()):
+    context = FlowRunContext.get()
+    if context is None or context.flow is None or context.flow_run is None:
+        yield
+        return
+    parameters = context.flow.serialize_parameters(context.flow_run.parameters)
+    digest = run_digest(context.flow.name, parameters)
+    with registered(open_store(places.store), str(context.flow_run.id), digest):
         yield
 
 
@@ -299,8 +315,11 @@ def _run_stage(
         return Completed(
             name="Missing", message=str(problem), data=Absent(str(problem), optional=True)
         )
-    except BaseException:
+    except BaseException as problem:
         _tell(view, stage, "failed", started)
+        if len(str(problem)) > MOST_CHARACTERS:  # Prefect's database would keep all of it
+            told = StageFailed(f"stage {stage.label}: {type(problem).__name__}: {problem}")
+            raise told.with_traceback(problem.__traceback__) from None
         raise
     _tell(view, stage, "reused" if outcome.reused else "built", started)
     if not stage.variant:  # the tables of each study of a sweep could not be told apart

@@ -1,5 +1,6 @@
 """Stages `folds` and `fold`: a split's training images divided, and one fold by itself."""
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -30,7 +31,7 @@ def fold_stage(folds: Stage, split: Stage, number: int, *, choosing: bool) -> St
     choosing: whether a part is cut from its training images to choose the epoch on, which then
     validates. Else the held-out images validate, and may only be watched.
     """
-    name = split.label.removesuffix(" split")
+    name = json.loads(split.config)["name"]
     return Stage.of(
         "fold",
         f"{name} fold {number}" + ("" if choosing else ", whole"),
@@ -65,16 +66,16 @@ def build(job: Job) -> Mapping[str, Any]:
             seed=job.seed,
             class_names=class_names,
         )
-        for part, found in vars(rows).items():
-            job.save_array(f"{number + 1:02d}-{part}", found)
-    found = fingerprint(folds, labels)
-    job.save_json("folds", {**split.json("split"), "n_folds": n_folds, "fingerprint": found})
+        for part, indices in vars(rows).items():
+            job.save_array(f"{number + 1:02d}-{part}", indices)
+    digest = fingerprint(folds, labels)
+    job.save_json("folds", {**split.json("split"), "n_folds": n_folds, "fingerprint": digest})
     job.save_json("classes", class_names)
     job.save_array("folds", folds)
     job.save_array("groups", groups)
     job.save_array("labels", labels)
     job.save_array("validation", split.array("validation"))
-    return {"n_folds": n_folds, "fingerprint": found[:12]}
+    return {"n_folds": n_folds, "fingerprint": digest[:12]}
 
 
 def build_fold(job: Job) -> Mapping[str, Any]:

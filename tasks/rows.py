@@ -1,5 +1,6 @@
 """Stage `rows`: row-space coordinates of normalised features, all that inner products need."""
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -8,13 +9,13 @@ from flowers17.stages import Job, Stage
 
 def stage(maps: Sequence[Stage]) -> Stage:
     """Return the stage of the coordinates of one or several feature maps set side by side."""
-    names = [one.label.removeprefix("features ") for one in maps]
+    names = [json.loads(features.config)["name"] for features in maps]
     return Stage.of(
         "rows",
         f"rows {' + '.join(names)}",
         "tasks.rows:build",
         inputs=dict(zip(names, maps, strict=True)),
-        optional=any(one.optional for one in maps),
+        optional=any(features.optional for features in maps),
     )
 
 

@@ -12,6 +12,11 @@ from absl import logging as absl_logging
 _HOME = tempfile.TemporaryDirectory(prefix="flowers17-prefect-home-")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let fuzzers run as long as one likes: `--fuzz 30`."""
+    parser.addoption("--fuzz", type=int, default=1, help="how many times as many fuzzed cases")
+
+
 def pytest_configure() -> None:
     """Keep the person's Prefect settings and database out, before anything imports Prefect."""
     for name in [name for name in os.environ if name.startswith("PREFECT_")]:
@@ -34,12 +39,19 @@ def pytest_unconfigure() -> None:
 
 
 @pytest.fixture(scope="session")
+def fuzz(request: pytest.FixtureRequest) -> int:
+    """Return how many times as many cases as usual a fuzzer tries."""
+    return int(request.config.getoption("--fuzz"))
+
+
+@pytest.fixture(scope="session")
 def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Return the address of a private Prefect server that all tests share."""
+    """Return the address of a private Prefect server that all tests share; it knows us."""
     from flows.local_server import Server
 
-    with Server() as server:
-        yield server.healthy()
+    with Server() as server, pytest.MonkeyPatch.context() as patch, server.connected() as api:
+        patch.setenv("PREFECT_API_AUTH_STRING", server.password or "")  # for commands
+        yield api
         _drain()
 
 

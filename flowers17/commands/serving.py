@@ -15,7 +15,6 @@ import time
 from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
-from ipaddress import ip_address
 from types import FrameType
 from typing import NoReturn
 
@@ -25,7 +24,9 @@ from rich.console import Console
 from flowers17.errors import Flowers17Error, InvalidInput
 from flowers17.request import StudyRequest
 from flowers17.shared.store import open_store
-from flows.local_server import admitting, configured_api
+from flows.access import connections_tell_users, is_loopback
+from flows.configured import admitting, configured_api, is_healthy, probing_client, spare_proxies
+from flows.local_server import MESSAGE_LIMIT
 from flows.reaper import MARK, flow_runs_here
 from flows.served import CHECKOUT, HEARTBEAT_S, POOL, announced, prefect_home
 
@@ -38,6 +39,8 @@ _SERVER_SETTINGS = {
     "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
     # Its second UI asks an analytics service for its settings, even with analytics off.
     "PREFECT_SERVER_UI_V2_ENABLED": "false",
+    # Pages of other origins have no business here; our own need no permission.
+    "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": "",
     # As the browser sees it, also through a tunnel or a proxy.
     "PREFECT_UI_API_URL": "/api",
     # Kept in memory, leases would be forgotten with the server and their slots never freed.
@@ -64,8 +67,8 @@ class Children:
         self.logs.mkdir(parents=True, exist_ok=True)
         with (self.logs / f"{name}.log").open("ab") as log:
             self._running[name] = subprocess.Popen(
-                [sys.executable, "-m", *arguments],
-                stdin=subprocess.DEVNULL,
+                [sys.executable, "-m", "flows.reaper", self.token, *arguments],
+                stdin=subprocess.PIPE,  # its end is that of `serve`
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 cwd=CHECKOUT,
@@ -81,7 +84,7 @@ class Children:
         """Return the error of a process that ended unasked, with its last words."""
         path = self.logs / f"{name}.log"
         with path.open(errors="replace") as log:
-            last = "".join(deque(log, maxlen=10)).strip()
+            last = "".join(deque(log, maxlen=10)).strip()[-MESSAGE_LIMIT:]
         return Flowers17Error(
             f"expected Prefect's {name} to keep running, it ended; {path} ends with:\n{last}"
         )
@@ -127,6 +130,7 @@ def serve(
     """
     open_store(request.store).check_writable()
     api, children = configured_api(), Children()
+    spare_proxies(api or f"http://{_reachable(host)}:{port}/api")
     with _until_signalled(), ExitStack() as stack:
         if api is None:
             check_port(host, port)
@@ -136,7 +140,7 @@ def serve(
             stack.enter_context(children.guarded())
             stack.callback(children.stop, "server", SERVER_STOP_S)
             settings = {**_SERVER_SETTINGS, "PREFECT_API_URL": api}
-            arguments = ["flows.database_retry", "--host", host, "--port", str(port)]
+            arguments = ["flows.server", "--host", host, "--port", str(port)]
             children.start("server", arguments, settings)
         else:
             stack.enter_context(children.guarded())
@@ -211,14 +215,15 @@ def _watch(children: Children, limit: int | None, console: Console) -> None:
 
 def _wait_until_healthy(api: str, children: Children) -> None:
     deadline = time.monotonic() + START_TIMEOUT_S
-    while time.monotonic() < deadline:
-        if children.ended("server"):
-            raise children.failure("server")
-        with suppress(httpx.HTTPError):
-            if httpx.get(f"{api}/health", timeout=5, trust_env=False).status_code == 200:
-                admitting(api)
-                return
-        time.sleep(0.1)
+    with probing_client() as client:
+        while time.monotonic() < deadline:
+            if children.ended("server"):
+                raise children.failure("server")
+            with suppress(httpx.HTTPError):
+                if is_healthy(client, api):
+                    admitting(api)
+                    return
+            time.sleep(0.1)
     raise Flowers17Error(
         f"expected a Prefect server to answer at {api} within {START_TIMEOUT_S:.0f} s; start it, "
         "or unset PREFECT_API_URL (and Prefect's profile) to have one started"
@@ -242,18 +247,20 @@ def check_port(host: str, port: int) -> None:
 
 
 def warn_if_open(host: str, console: Console) -> None:
-    """Say so if other machines could start runs here without a password."""
-    try:
-        closed = host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        closed = False
-    if not closed and _SERVER_AUTH not in os.environ:
-        console.print(
-            f"[yellow]warning[/] whoever reaches {host} can run code here; set {_SERVER_AUTH} "
-            "(see docs/operation.md)",
-            highlight=False,
-            soft_wrap=True,
-        )
+    """Say so if other machines, or other users of this one, could start runs without a password."""
+    if _SERVER_AUTH in os.environ:
+        return
+    if not is_loopback(host):
+        who = f"whoever reaches {host}"
+    elif not connections_tell_users():
+        who = "every user of this machine"
+    else:
+        return
+    console.print(
+        f"[yellow]warning[/] {who} can run code here; set {_SERVER_AUTH} (see docs/security.md)",
+        highlight=False,
+        soft_wrap=True,
+    )
 
 
 def _reachable(host: str) -> str:

@@ -1,12 +1,13 @@
 """Archives in the official layout of Flowers-17, streamed and never extracted.
 
 Only regular members `jpg/image_0001.jpg` … `jpg/image_1360.jpg` are read, each once; the folder
-entry and `jpg/files.txt` are passed over; anything else is refused. Sizes are bounded, compressed
-or not, so that an archive cannot fill memory.
+entry, `jpg/files.txt` and pax headers are passed over; anything else is refused. Headers are read
+block by block, so that nothing in an archive is held but the image at hand: long names, sparse
+maps and values of pax headers, which `tarfile` would take into memory whole, are not needed here.
 """
 
-import gzip
 import hashlib
+import io
 import re
 import tarfile
 import zlib
@@ -14,28 +15,27 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, cast
 
+from flowers17.artifacts import file_sha256
 from flowers17.data import oxford17
 from flowers17.data.encoded import EncodedImage, EncodedSet
 from flowers17.errors import ChecksumMismatch, InvalidInput
 
-MAX_MEMBER_BYTES = 16 * 2**20
-MAX_TOTAL_BYTES = 512 * 2**20
+MAX_FILE_BYTES = 512 * 2**20
+MAX_TOTAL_BYTES = 512 * 2**20  # once decompressed
+MAX_MEMBER_BYTES = 4 * 2**20
+MAX_MEMBER_PIXELS = 5_000_000  # official images have half a million
+MAX_PAX_BYTES = 64 * 2**10
+MAX_HEADERS = 10_000
+MAX_PADDING_BYTES = 2**20  # after the archive's end, and after that of its compression
 
 _CHUNK = 2**16
 _GZIP_MAGIC = b"\x1f\x8b"
+_GZIP_WINDOW = 16 + zlib.MAX_WBITS
 _IMAGE = re.compile(r"(?:\./)?(jpg/image_([0-9]{4})\.jpg)")
 _IGNORED_FOLDERS = frozenset({".", "jpg", "./jpg"})
 _IGNORED_FILES = frozenset({"jpg/files.txt", "./jpg/files.txt"})
-# What the standard library raises on damaged or hostile headers and compressed data.
-_UNREADABLE = (
-    tarfile.TarError,
-    EOFError,
-    zlib.error,
-    gzip.BadGzipFile,
-    ValueError,
-    ArithmeticError,
-    LookupError,
-)
+_REGULAR = (tarfile.REGTYPE, tarfile.AREGTYPE)
+_PAX = (tarfile.XHDTYPE, tarfile.XGLTYPE)
 _KINDS = {
     tarfile.SYMTYPE: "a symbolic link",
     tarfile.LNKTYPE: "a hard link",
@@ -43,13 +43,27 @@ _KINDS = {
     tarfile.BLKTYPE: "a block device",
     tarfile.FIFOTYPE: "a named pipe",
     tarfile.DIRTYPE: "a folder",
+    tarfile.GNUTYPE_LONGNAME: "a name of more than 100 bytes",
+    tarfile.GNUTYPE_LONGLINK: "a link of more than 100 bytes",
+    tarfile.GNUTYPE_SPARSE: "a sparse file",
 }
+# What the standard library raises on damaged or hostile headers and compressed data.
+_UNREADABLE = (tarfile.TarError, EOFError, zlib.error, ValueError)
 
 
 def datasplits_file(archive: Path) -> Path | None:
     """Return the path of `datasplits.mat` beside an archive, or None if there is none."""
     path = archive.parent / oxford17.SPLITS_NAME
     return path if path.is_file() else None
+
+
+def archive_digest(path: Path) -> str:
+    """Return the SHA-256 of an archive's file; raises InvalidInput if it is too large."""
+    try:
+        _refuse_large(path)
+        return file_sha256(path)
+    except OSError as problem:
+        raise InvalidInput(f"archive {path}: cannot be read ({problem.strerror})") from problem
 
 
 def encoded_archive(path: Path, *, sha256: str | None = None) -> EncodedSet:
@@ -59,28 +73,30 @@ def encoded_archive(path: Path, *, sha256: str | None = None) -> EncodedSet:
     Iterating raises InvalidInput if a member is not as expected or an image is missing, and
     ChecksumMismatch if the file is not the one that `sha256` tells.
     """
-    return EncodedSet(oxford17.CLASS_NAMES, oxford17.N_IMAGES, _images(path, sha256))
+    return EncodedSet(
+        oxford17.CLASS_NAMES, oxford17.N_IMAGES, _images(path, sha256), MAX_MEMBER_PIXELS
+    )
 
 
 def _images(path: Path, sha256: str | None) -> Iterator[EncodedImage]:
     missing = set(range(1, oxford17.N_IMAGES + 1))
     try:
+        _refuse_large(path)
         with path.open("rb") as file:
-            raw = _HashedStream(file)
-            stream = _BoundedStream(_decompressed(raw, path), path)
-            with tarfile.open(fileobj=cast(Any, stream), mode="r|", encoding="utf-8") as tar:
-                for member in tar:
-                    number = _image_number(member, path)
-                    if number is None:
-                        continue
-                    if number not in missing:
-                        raise _refused(path, member.name, "each image once", "a second one")
-                    missing.remove(number)
-                    content = cast(IO[bytes], tar.extractfile(member)).read()
-                    label = (number - 1) // oxford17.IMAGES_PER_CLASS
-                    yield EncodedImage(oxford17.image_name(number), label, content)
-            stream.drain()
-            got = raw.hexdigest()
+            hashed = _Hashed(file)
+            stream = _decompressed(io.BufferedReader(hashed, _CHUNK))
+            for member in _headers(stream, path):
+                number = _image_number(member, path)
+                content = _content(stream, member)
+                if number is None:
+                    continue
+                if number not in missing:
+                    raise _refused(path, member.name, "each image once", "a second one")
+                missing.remove(number)
+                label = (number - 1) // oxford17.IMAGES_PER_CLASS
+                yield EncodedImage(oxford17.image_name(number), label, content)
+            _skip_padding(stream, "after its last member")
+            got = hashed.hexdigest()
     except InvalidInput:
         raise
     except _UNREADABLE as problem:
@@ -103,23 +119,65 @@ def _images(path: Path, sha256: str | None) -> Iterator[EncodedImage]:
         )
 
 
+def _headers(stream: IO[bytes], path: Path) -> Iterator[tarfile.TarInfo]:
+    """Yield the members' headers; the content of each is to be read before the next."""
+    n_bytes_left = MAX_TOTAL_BYTES
+    for index in range(MAX_HEADERS):
+        block = stream.read(tarfile.BLOCKSIZE)
+        if (index and not block) or block == bytes(tarfile.BLOCKSIZE):
+            return
+        member = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
+        n_bytes_left -= tarfile.BLOCKSIZE + _padded(member)
+        if n_bytes_left < 0:
+            raise _excessive(path, f"{MAX_TOTAL_BYTES:,} bytes once decompressed")
+        yield member
+    raise _excessive(path, f"{MAX_HEADERS:,} members")
+
+
 def _image_number(member: tarfile.TarInfo, path: Path) -> int | None:
     """Return the number of an image, or None for a member to pass over."""
     name = member.name
     if member.isdir() and name in _IGNORED_FOLDERS:
         return None
-    if member.type not in (tarfile.REGTYPE, tarfile.AREGTYPE) or member.issparse():
+    if member.type not in _REGULAR + _PAX:
         kind = _KINDS.get(member.type, "a special member")
         raise _refused(path, name, "only regular files below jpg/", kind)
-    if member.size > MAX_MEMBER_BYTES:
-        raise _refused(path, name, f"at most {MAX_MEMBER_BYTES:,} bytes", f"{member.size:,} bytes")
-    if name in _IGNORED_FILES:
+    limit = MAX_PAX_BYTES if member.type in _PAX else MAX_MEMBER_BYTES
+    if not 0 <= member.size <= limit:
+        raise _refused(path, name, f"at most {limit:,} bytes", f"{member.size:,} bytes")
+    if member.type in _PAX or name in _IGNORED_FILES:
         return None
     match = _IMAGE.fullmatch(name)
     number = int(match[2]) if match else 0
     if not 1 <= number <= oxford17.N_IMAGES:
         raise _refused(path, name, "jpg/image_0001.jpg … jpg/image_1360.jpg", "another name")
     return number
+
+
+def _padded(member: tarfile.TarInfo) -> int:
+    """Return how many bytes a member's content takes up; folders have none."""
+    if member.isdir():
+        return 0
+    return -(-member.size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
+
+
+def _content(stream: IO[bytes], member: tarfile.TarInfo) -> bytes:
+    n_bytes = _padded(member)
+    content = stream.read(n_bytes)
+    if len(content) < n_bytes:
+        raise EOFError("it ends within a member")
+    return content[: member.size]
+
+
+def _refuse_large(path: Path) -> None:
+    if path.stat().st_size > MAX_FILE_BYTES:
+        raise _excessive(path, f"{MAX_FILE_BYTES:,} bytes")
+
+
+def _excessive(path: Path, limit: str) -> InvalidInput:
+    return InvalidInput(
+        f"archive {path}: expected at most {limit}, got more; use the official Flowers-17 archive"
+    )
 
 
 def _refused(path: Path, name: str, expected: str, got: str) -> InvalidInput:
@@ -129,60 +187,62 @@ def _refused(path: Path, name: str, expected: str, got: str) -> InvalidInput:
     )
 
 
-def _decompressed(raw: "_HashedStream", path: Path) -> IO[bytes]:
-    magic = raw.peek(len(_GZIP_MAGIC))
-    if magic == _GZIP_MAGIC:
-        return cast(IO[bytes], gzip.GzipFile(fileobj=cast(Any, raw), mode="rb"))
-    return cast(IO[bytes], raw)
+def _skip_padding(stream: IO[bytes], where: str, ahead: bytes = b"") -> None:
+    """Read to the end, so that the checksum of the compression is checked too."""
+    n_bytes, chunk = 0, ahead or stream.read(_CHUNK)
+    while chunk:
+        n_bytes += len(chunk)
+        if n_bytes > MAX_PADDING_BYTES or chunk.strip(b"\0"):
+            raise ValueError(f"expected at most {MAX_PADDING_BYTES:,} bytes, all zero, {where}")
+        chunk = stream.read(_CHUNK)
 
 
-class _HashedStream:
+def _decompressed(file: io.BufferedReader) -> io.BufferedReader:
+    is_packed = file.peek(len(_GZIP_MAGIC)).startswith(_GZIP_MAGIC)
+    return io.BufferedReader(_Decompressed(file), _CHUNK) if is_packed else file
+
+
+class _Decompressed(io.RawIOBase):
+    """What a gzip file holds, decompressed no further than it is read.
+
+    `gzip.GzipFile` reads names in the header, and zeros after the end, byte by byte.
+    """
+
+    def __init__(self, file: io.BufferedReader) -> None:
+        self._file = file
+        self._gzip = zlib.decompressobj(_GZIP_WINDOW)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        content = b""
+        while not content and not self._gzip.eof:
+            packed = self._gzip.unconsumed_tail or self._file.read(_CHUNK)
+            content = self._gzip.decompress(packed, len(buffer))
+            if not content and not packed:
+                raise EOFError("its compression ends early")
+        if not content:
+            _skip_padding(self._file, "after its gzip stream", self._gzip.unused_data)
+        buffer[: len(content)] = content
+        return len(content)
+
+
+class _Hashed(io.RawIOBase):
     """A file whose SHA-256 is taken as it is read."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
         self._digest = hashlib.sha256()
-        self._ahead = b""
 
-    def peek(self, n_bytes: int) -> bytes:
-        self._ahead = self.read(n_bytes)
-        return self._ahead
+    def readable(self) -> bool:
+        return True
 
-    def read(self, n_bytes: int = -1) -> bytes:
-        if self._ahead:
-            taken = len(self._ahead) if n_bytes < 0 else n_bytes
-            data, self._ahead = self._ahead[:taken], self._ahead[taken:]
-            return data
-        data = self._file.read(n_bytes)
-        self._digest.update(data)
-        return data
+    def readinto(self, buffer: Any) -> int:
+        n_bytes = cast(io.BufferedReader, self._file).readinto(buffer)
+        self._digest.update(memoryview(buffer)[:n_bytes])
+        return n_bytes
 
     def hexdigest(self) -> str:
-        """Return the digest of the whole file, reading what is left of it."""
-        while self.read(_CHUNK):
-            pass
+        """Return the digest of what was read: to the end, that of the whole file."""
         return self._digest.hexdigest()
-
-
-class _BoundedStream:
-    """A stream that refuses to give more than MAX_TOTAL_BYTES."""
-
-    def __init__(self, stream: IO[bytes], path: Path) -> None:
-        self._stream = stream
-        self._path = path
-        self._left = MAX_TOTAL_BYTES
-
-    def read(self, n_bytes: int) -> bytes:
-        data = self._stream.read(n_bytes)
-        self._left -= len(data)
-        if self._left < 0:
-            raise InvalidInput(
-                f"archive {self._path}: expected at most {MAX_TOTAL_BYTES:,} bytes once "
-                "decompressed, got more; use the official Flowers-17 archive"
-            )
-        return data
-
-    def drain(self) -> None:
-        """Read to the end, so that the checksum of the compression is checked too."""
-        while self.read(_CHUNK):
-            pass

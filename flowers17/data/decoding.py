@@ -45,7 +45,8 @@ def decode(data: bytes, name: str, *, max_pixels: int = MAX_PIXELS) -> Image.Ima
         image.load()
         # PNG has 16 bits at most, which some releases of Pillow open in the 32-bit mode.
         is_wide = image.mode == "I" and image.format != "PNG"
-        return _rgb(ImageOps.exif_transpose(image), name, is_wide=is_wide)
+        ImageOps.exif_transpose(image, in_place=True)
+        return _rgb(image, name, is_wide=is_wide)
     except InvalidInput:
         raise
     except Exception as problem:  # as above: damaged data, not our fault

@@ -4,7 +4,8 @@ import hashlib
 import json
 import socket
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +17,9 @@ from flowers17.files import flush
 Progress = Callable[[int, int | None], None]
 
 MAX_BYTES = 2**30
+MAX_REDIRECTS = 5
 _CHUNK = 2**16
+_MAX_DIGITS = 20
 _BUSY = frozenset({408, 425, 429})
 
 
@@ -39,7 +42,7 @@ class _Part:
             n_bytes = self.path.stat().st_size
             known = json.loads(self.note.read_text())
             validator = known["validator"]
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return 0, None
         is_same = known["url"] == url and (isinstance(validator, str) or checked_at_end)
         return (n_bytes, validator) if is_same else (0, None)
@@ -79,7 +82,7 @@ def download(
     part = _Part.of(target)
     tell = progress or _silent
     try:
-        with httpx.Client(timeout=timeout, follow_redirects=True) as client:
+        with httpx.Client(timeout=timeout) as client:
             is_whole = _fetched(client, url, part, any(digests.values()), tell, max_bytes)
             if not is_whole:
                 part.remove()
@@ -116,7 +119,7 @@ def _fetched(
         headers["Range"] = f"bytes={start}-"
         if validator and not validator.startswith("W/"):
             headers["If-Range"] = validator
-    with client.stream("GET", url, headers=headers) as answer:
+    with _answer(client, url, headers) as answer:
         if answer.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE and start:
             return _total_of(answer) == start and checked_at_end
         _refuse_error(url, answer)
@@ -145,6 +148,24 @@ def _fetched(
     return True
 
 
+@contextmanager
+def _answer(client: httpx.Client, url: str, headers: Mapping[str, str]) -> Iterator[httpx.Response]:
+    """Open what a URL leads to; httpx would read the whole body of each redirect into memory."""
+    request = client.build_request("GET", url, headers=headers)
+    for _ in range(MAX_REDIRECTS + 1):
+        answer = client.send(request, stream=True)
+        try:
+            if answer.next_request is None:
+                yield answer
+                return
+            request = answer.next_request
+        finally:
+            answer.close()
+    raise DownloadFailed(
+        f"{url}: expected at most {MAX_REDIRECTS} redirects, got more; check the URL"
+    )
+
+
 def _validator(answer: httpx.Response) -> str | None:
     """Return what tells one version of a file from another, if the server says."""
     return answer.headers.get("etag") or answer.headers.get("last-modified")
@@ -153,16 +174,19 @@ def _validator(answer: httpx.Response) -> str | None:
 def _first_byte(answer: httpx.Response) -> int | None:
     unit, _, span = answer.headers.get("content-range", "").partition(" ")
     first = span.partition("-")[0]
-    return int(first) if unit == "bytes" and first.isdecimal() else None
+    return _number(first) if unit == "bytes" else None
 
 
 def _total_of(answer: httpx.Response) -> int | None:
     """Return the size of the whole file, if the server says."""
     _, slash, total = answer.headers.get("content-range", "").partition("/")
     if slash:
-        return int(total) if total.isdecimal() else None
-    length = answer.headers.get("content-length", "")
-    return int(length) if length.isdecimal() else None
+        return _number(total)
+    return _number(answer.headers.get("content-length", ""))
+
+
+def _number(digits: str) -> int | None:
+    return int(digits) if digits.isdecimal() and len(digits) < _MAX_DIGITS else None
 
 
 def _refuse_size(url: str, n_bytes: int, max_bytes: int) -> None:

@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from flowers17.data.decoding import MAX_PIXELS
+
 MAX_IMAGE_BYTES = 64 * 2**20
 
 
@@ -19,6 +21,7 @@ class EncodedImage:
 class EncodedSet:
     """A source's images, read one after the other as they are iterated, once.
 
+    max_pixels: that an image may have once decoded.
     Iterating raises InvalidInput at the latest at the end if the source is not what it should be,
     so that nothing may be used before all was iterated.
     """
@@ -26,6 +29,7 @@ class EncodedSet:
     class_names: tuple[str, ...]
     n_images: int
     images: Iterator[EncodedImage]
+    max_pixels: int = MAX_PIXELS
 
     def __iter__(self) -> Iterator[EncodedImage]:
         return self.images

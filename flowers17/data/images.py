@@ -7,17 +7,18 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
 from flowers17.data import oxford17, rendered
 from flowers17.data.decoding import decode, square
-from flowers17.data.encoded import EncodedImage
+from flowers17.data.encoded import EncodedImage, EncodedSet
 from flowers17.data.source import Source, encoded_images
 from flowers17.errors import InvalidInput
 
 MAX_LISTED = 10
+MAX_BAD = 50  # images that cannot be used, before the rest is not looked at
 Progress = Callable[[int, int], None]
 Allocate = Callable[[tuple[int, ...], type[np.generic]], np.ndarray]
 logger = logging.getLogger(__name__)
@@ -103,12 +104,15 @@ def image_set(
     encoded = encoded_images(source)
     images = allocate((encoded.n_images, size, size, 3), np.uint8)
     decoded: list[_Decoded] = []
-    for item, pixels in _decoded_in_order(
-        encoded.images, size, n_threads or min(8, os.cpu_count() or 1)
-    ):
+    bad: list[_Decoded] = []
+    for item, pixels in _decoded_in_order(encoded, size, n_threads or min(8, os.cpu_count() or 1)):
         if pixels is not None:
             images[len(decoded)] = pixels
         decoded.append(item)
+        if item.problem:
+            bad.append(item)
+        if len(bad) == MAX_BAD:
+            _refuse(bad, len(decoded))
         tell(len(decoded), encoded.n_images)
     verified = None
     if source.kind in ("oxford17", "archive"):
@@ -120,7 +124,8 @@ def image_set(
                 "as your own, marked as unverified",
                 source.path,
             )
-    _refuse_bad([item for item in decoded if item.problem], len(decoded))
+    if bad:
+        _refuse(bad, len(decoded))
     order = sorted(range(len(decoded)), key=lambda row: (decoded[row].label, decoded[row].name))
     if order != list(range(len(decoded))):  # folders come in order; an archive fits into memory
         images[:] = images[order]
@@ -142,35 +147,34 @@ def _silent(done: int, total: int) -> None:
 
 
 def _decoded_in_order(
-    encoded: Iterator[EncodedImage], size: int, n_threads: int
+    encoded: EncodedSet, size: int, n_threads: int
 ) -> Iterator[tuple[_Decoded, np.ndarray | None]]:
     """Yield images and their pixels in the order given, a bounded number in memory at a time."""
     waiting: deque[Future[tuple[_Decoded, np.ndarray | None]]] = deque()
     with ThreadPoolExecutor(n_threads) as pool:
         for image in encoded:
-            waiting.append(pool.submit(_decoded, image, size))
+            waiting.append(pool.submit(_decoded, image, size, encoded.max_pixels))
             if len(waiting) >= 2 * n_threads:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
 
 
-def _decoded(encoded: EncodedImage, size: int) -> tuple[_Decoded, np.ndarray | None]:
+def _decoded(
+    encoded: EncodedImage, size: int, max_pixels: int
+) -> tuple[_Decoded, np.ndarray | None]:
     sha256 = hashlib.sha256(encoded.data).hexdigest()
     try:
-        image = decode(encoded.data, encoded.name)
+        image = decode(encoded.data, encoded.name, max_pixels=max_pixels)
     except InvalidInput as problem:
         return _Decoded(encoded.name, encoded.label, sha256, (0, 0), str(problem)), None
     return _Decoded(encoded.name, encoded.label, sha256, image.size), square(image, size)
 
 
-def _refuse_bad(bad: list[_Decoded], n_images: int) -> None:
-    if bad:
-        lines = [f"  {item.problem}" for item in bad[:MAX_LISTED]]
-        more = [f"  … and {len(bad) - MAX_LISTED} more"] if len(bad) > MAX_LISTED else []
-        raise InvalidInput(
-            "\n".join([f"{len(bad)} of {n_images} images cannot be used:", *lines, *more])
-        )
+def _refuse(bad: list[_Decoded], n_read: int) -> NoReturn:
+    lines = [f"  {item.problem}" for item in bad[:MAX_LISTED]]
+    more = [f"  … and {len(bad) - MAX_LISTED} more"] if len(bad) > MAX_LISTED else []
+    raise InvalidInput("\n".join([f"{len(bad)} of {n_read} images cannot be used:", *lines, *more]))
 
 
 def _rendered_set(

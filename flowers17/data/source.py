@@ -4,9 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from flowers17.artifacts import file_sha256
 from flowers17.data import oxford17
-from flowers17.data.archive import encoded_archive
+from flowers17.data.archive import archive_digest, encoded_archive
 from flowers17.data.encoded import EncodedSet
 from flowers17.data.folder import encoded_folder, folder_digest
 from flowers17.errors import InvalidInput
@@ -49,10 +48,7 @@ def identify(spec: str) -> Source:
     if path.is_dir():
         return Source("folder", digest=folder_digest(path), path=path)
     if path.is_file() and path.name.lower().endswith(_ARCHIVE_SUFFIXES):
-        try:
-            return Source("archive", digest=file_sha256(path), path=path)
-        except OSError as problem:
-            raise InvalidInput(f"archive {path}: cannot be read ({problem.strerror})") from problem
+        return Source("archive", digest=archive_digest(path), path=path)
     got = "a file of another kind" if path.exists() else "no such file or folder"
     raise InvalidInput(f"dataset {spec!r}: expected {_FORMS}; got {got}")
 

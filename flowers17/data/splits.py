@@ -5,6 +5,7 @@ them to validation. A clean split walks the same order but moves whole groups of
 so that it equals the report's where nothing is duplicated.
 """
 
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,11 +15,12 @@ import numpy as np
 
 from flowers17.data import oxford17
 from flowers17.data.division import division
+from flowers17.data.matlab import numeric_arrays
 from flowers17.errors import InvalidInput
 from flowers17.seeds import derived_seed
 
 SplitKind = Literal["report", "clean", "official", "repeated"]
-MAX_SPLITS_FILE_BYTES = 2**20
+MAX_SPLITS_BYTES = 2**20  # of the file, and once more of what it holds
 
 
 def _no_rows() -> np.ndarray:
@@ -103,10 +105,10 @@ def official_splits(path: Path, names: Sequence[str]) -> list[Split]:
     variables = [f"{part}{k}" for k in (1, 2, 3) for part in ("trn", "val", "tst")]
     row_of = {oxford17.image_number(name): row for row, name in enumerate(names)}
     every_number = np.arange(1, oxford17.N_IMAGES + 1)
-    found = _matrices(path, variables)
+    arrays = _arrays(path, variables)
     splits = []
     for k in (1, 2, 3):
-        parts = [found[f"{part}{k}"] for part in ("trn", "val", "tst")]
+        parts = [arrays[f"{part}{k}"] for part in ("trn", "val", "tst")]
         joined = np.sort(np.concatenate(parts))
         if not np.array_equal(joined, every_number) or not all(map(len, parts)):
             raise InvalidInput(
@@ -157,22 +159,22 @@ def study_splits(
     return splits
 
 
-def _matrices(path: Path, names: list[str]) -> dict[str, np.ndarray]:
-    from scipy.io import loadmat
-
+def _arrays(path: Path, names: list[str]) -> dict[str, np.ndarray]:
     try:
-        n_bytes = path.stat().st_size
-        if n_bytes > MAX_SPLITS_FILE_BYTES:
-            raise InvalidInput(f"{path}: expected a small file of splits, got {n_bytes:,} bytes")
-        found = loadmat(path, variable_names=names)
-        return {name: np.asarray(found[name]).ravel().astype(np.int64) for name in names}
-    except InvalidInput:
-        raise
-    except Exception as problem:  # scipy raises nearly anything on a damaged file
+        with path.open("rb") as stream:
+            content = stream.read(MAX_SPLITS_BYTES + 1)
+        if len(content) > MAX_SPLITS_BYTES:
+            raise ValueError(f"it has more than {MAX_SPLITS_BYTES:,} bytes")
+        arrays = numeric_arrays(content, names, max_bytes=MAX_SPLITS_BYTES)
+        absent = [name for name in names if name not in arrays]
+        if absent:
+            raise ValueError(f"it has no {absent[0]}")
+    except (OSError, ValueError, zlib.error) as problem:
         raise InvalidInput(
             f"{path}: expected a MATLAB file with {', '.join(names[:3])} … {names[-1]}, got one "
             f"that cannot be read ({problem}); fetch {oxford17.SPLITS_URL} again or remove it"
         ) from problem
+    return arrays
 
 
 def _split(

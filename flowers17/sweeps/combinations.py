@@ -3,7 +3,6 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from itertools import product
 from typing import Any
 
@@ -12,7 +11,7 @@ from pydantic import BaseModel
 from flowers17.artifacts import canonical_json
 from flowers17.config import StudySettings
 from flowers17.errors import InvalidSettings
-from flowers17.request import StudyRequest, validated
+from flowers17.request import StudyRequest, hint_for, validated
 from flowers17.sweeps.settings import SweepSettings
 
 MOST_COMBINATIONS = 256
@@ -137,8 +136,7 @@ def _check_setting(setting: str) -> None:
             f"axis {setting}: expected a single setting, got a group of them; {below[0]}, for "
             "instance, is one"
         )
-    near = get_close_matches(setting, SINGLE_SETTINGS, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]}?" if near else "see `flowers17 settings`"
+    hint = hint_for(setting, SINGLE_SETTINGS)
     raise InvalidSettings(f"axis {setting}: expected a known setting, got an unknown one; {hint}")
 
 

@@ -6,8 +6,9 @@ from typing import Literal
 from pydantic import Field, JsonValue
 
 from flowers17.config import Model
-from flowers17.errors import InvalidSettings
-from flowers17.request import Overrides, nested, validated, yaml_value
+from flowers17.config.plain import check_plain, yaml_value
+from flowers17.errors import InvalidSettings, shown
+from flowers17.request import Asked, Overrides, nested, validated
 
 SweptFlow = Literal["study", "learners", "features", "finetune", "ensemble", "attacks"]
 
@@ -23,7 +24,7 @@ class Axis(Model):
     )
 
 
-class SweepSettings(Model):
+class SweepSettings(Asked):
     """A flow, and what it is run over: every variant with every combination of the axes' values."""
 
     flow: SweptFlow = Field("study", description="what each combination runs")
@@ -57,16 +58,17 @@ def sweep_from(
 
 def _axis(text: str) -> dict[str, JsonValue]:
     setting, equals, values = text.partition("=")
-    read = yaml_value("--axis", setting, values) if setting and equals else None
+    read = yaml_value(f"--axis {setting}", values) if setting and equals else None
     if not isinstance(read, list) or not read:
         raise InvalidSettings(
-            f"--axis: expected KEY=[VALUE, …] with at least one value, got {text!r}"
+            f"--axis: expected KEY=[VALUE, …] with at least one value, got {shown(text)}"
         )
+    check_plain({setting: read})
     return {"setting": setting, "values": read}
 
 
 def _variant(text: str) -> Overrides:  # type: ignore[valid-type]
-    read = yaml_value("--variant", "", text)
-    if not isinstance(read, dict) or not all(isinstance(one, str) for one in read) or not read:
-        raise InvalidSettings(f"--variant: expected {{KEY: VALUE, …}}, got {text!r}")
+    read = yaml_value("--variant", text)
+    if not isinstance(read, dict) or not read:
+        raise InvalidSettings(f"--variant: expected {{KEY: VALUE, …}}, got {shown(text)}")
     return validated(Overrides, nested("--variant", read.items()))

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import keras
 
 BATCH_SIZE = 32
+_MAX_PARTS = 10_000  # of a file of weights; InceptionV3's has fewer than 2,000
 
 
 def build_extractor(
@@ -171,13 +172,26 @@ def _load_weights(model: "keras.Model", path: Path, name: str, facts: ExtractorF
 
 
 def _n_values(file: h5py.File) -> int:
-    """Count the values of all data sets, optimizer state left out."""
-    total = 0
+    """Count the values of all data sets, optimizer state left out.
 
-    def add(name: str, item: h5py.Group | h5py.Dataset) -> None:
-        nonlocal total
-        if isinstance(item, h5py.Dataset) and not name.startswith("optimizer"):
-            total += item.size
-
-    file.visititems(add)
+    Raises ValueError at what Keras never writes: links, data that lie in other files, and more
+    parts than any network has. HDF5's own walk takes for ever on groups that are nested deep.
+    """
+    total, n_parts = 0, 0
+    groups: list[h5py.Group] = [file]
+    while groups:
+        group = groups.pop()
+        for name in group:
+            n_parts += 1
+            if n_parts > _MAX_PARTS:
+                raise ValueError(f"it has more than {_MAX_PARTS:,} parts")
+            if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+                raise ValueError("it has a link to another place")
+            part = group[name]
+            if isinstance(part, h5py.Group):
+                groups += [] if group == file and name.startswith("optimizer") else [part]
+            elif isinstance(part, h5py.Dataset):
+                if part.external or part.is_virtual:
+                    raise ValueError("its values lie in another file")
+                total += part.size or 0
     return total

@@ -1,22 +1,20 @@
 """A person at the UI fills in the form of `features`, starts it, sees it end, opens its results."""
 
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.browser import browser_page
 from tests.support.serving import Serving
 
-playwright = pytest.importorskip("playwright.sync_api", reason="needs the package playwright")
+if TYPE_CHECKING:
+    from playwright.sync_api import Locator, Page
+
 pytestmark = [pytest.mark.server, pytest.mark.browser, pytest.mark.slow]
 
-CHROMIUM = shutil.which("chromium")
-OPTIONS = (
-    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
-    *("--disable-background-networking", "--disable-component-update"),
-)
 FORM = {"Seed": "5", "Image Size": "32", "N Classes": "3", "Images Per Class": "8"}
 FORM |= {"N Repeats": "0"}
 # Lists are clumsy to fill in, so the form begins with one small extractor.
@@ -37,27 +35,19 @@ def serving(tmp_path: Path) -> Iterator[Serving]:
 
 
 @pytest.fixture
-def page(tmp_path: Path) -> Iterator["playwright.Page"]:
-    if CHROMIUM is None:
-        pytest.skip("needs a browser: apt-get install chromium")
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=list(OPTIONS))
-        try:
-            page = browser.new_page(viewport={"width": 1200, "height": 1400})
-            page.set_default_timeout(30_000)
-            yield page
-        finally:
-            browser.close()
+def page() -> Iterator["Page"]:
+    with browser_page() as page:
+        yield page
 
 
-def _field(page: "playwright.Page", label: str) -> "playwright.Locator":
+def _field(page: "Page", label: str) -> "Locator":
     """Return the input of a form's field; the first one, where several have the label."""
     named = page.locator("label", has_text=re.compile(rf"^{label} \(Optional\)")).first
     return named.locator("xpath=../..").locator("input, textarea")
 
 
 def test_a_person_runs_features_and_opens_its_table_and_picture(
-    serving: Serving, page: "playwright.Page", tmp_path: Path
+    serving: Serving, page: "Page", tmp_path: Path
 ) -> None:
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))

@@ -1,5 +1,6 @@
 """Weights, features and splits that are not what they should be: each a clear error."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,45 @@ def test_truncated_weights(share: float, weights: Path) -> None:
 def test_file_that_is_no_hdf5(weights: Path) -> None:
     weights.write_text("<html>404 Not Found</html>")
     _refused(weights, "damaged or no HDF5 file")
+
+
+def _nested(file: h5py.File) -> None:
+    group: h5py.Group = file
+    for _ in range(11_000):
+        group = group.create_group("g")
+
+
+def _cycle(file: h5py.File) -> None:
+    file["g"] = file
+
+
+def _stored_elsewhere(file: h5py.File) -> None:
+    file.create_dataset("x", (100,), "f4", external=[("/etc/passwd", 0, 400)])
+
+
+HOSTILE_HDF5: dict[str, tuple[Callable[[h5py.File], object], str]] = {
+    "nested groups": (_nested, "more than 10,000 parts"),
+    "group that holds itself": (_cycle, "more than 10,000 parts"),
+    "link to another file": (
+        lambda file: file.update(x=h5py.ExternalLink("/etc/passwd", "x")),
+        "a link to another place",
+    ),
+    "link within the file": (lambda file: file.update(x=h5py.SoftLink("/y")), "a link to another"),
+    "values of another file": (_stored_elsewhere, "its values lie in another file"),
+    "values without end": (
+        lambda file: file.create_dataset("x", (2**60,), "f4", chunks=(1024,)),
+        "holds 1,152,921,504,606,846,976 values where",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", HOSTILE_HDF5)
+def test_hostile_hdf5_file_is_refused(case: str, tmp_path: Path) -> None:
+    write, says = HOSTILE_HDF5[case]
+    path = tmp_path / "mobilenet_notop.weights.h5"
+    with h5py.File(path, "w") as file:
+        write(file)
+    _refused(path, says)
 
 
 def test_no_weights_file(tmp_path: Path) -> None:

@@ -123,6 +123,19 @@ class TestStates:
         done = run([number("a", 1, config={"problem": problem}, isolated=isolated)], store)
         assert done.names == {"a": "Failed"}
 
+    @pytest.mark.parametrize("isolated", [False, True])
+    def test_are_failed_in_few_words_whatever_the_error_says(
+        self, store: Path, isolated: bool
+    ) -> None:
+        config = {"problem": "endless words"}
+        done = run([number("a", 1, config=config, isolated=isolated)], store)
+        for text in (done.tasks["a"].message or "", str(done.failure)):
+            assert len(text) < 2_500
+            assert "ZeroDivisionError" in text
+            assert "characters left out" in text
+            assert " by zero" in text
+            assert "\x1b" not in text
+
     def test_is_failed_when_the_process_was_killed(self, store: Path) -> None:
         done = run([number("a", 1, config={"problem": "killed"}, isolated=True)], store)
         assert done.names == {"a": "Failed"}

@@ -10,6 +10,23 @@ from flowers17.artifacts import MANIFEST, Store
 from tests.support.processes import eventually, python, session_members
 from tests.support.stores import content
 
+TINY = (
+    "dataset.n_classes=3",
+    "dataset.images_per_class=8",
+    "dataset.image_size=32",
+    "splits.n_repeats=1",
+    "learners.plain=[]",
+    "learners.augmented=[]",
+    "learners.best=[]",
+    "fine_tuning.table=[]",
+    "ensemble.ensembles=[]",
+    "defences.networks=[]",
+    "poisoning.networks=[]",
+    "attacks.models=[]",
+    "features.table=[{extractor: mobilenet}]",
+    "features.combinations=[]",
+    "features.classifiers.names=[knn, naive_bayes]",
+)
 COMMAND = Path(sys.executable).with_name("flowers17")
 
 
@@ -49,6 +66,20 @@ def digests(store: Path) -> dict[str, str]:
         f"{one['label']} {one['key']}": one["digest"] if one["stage"] != "study" else ""
         for one in Store(store).manifests()
     }
+
+
+def every_byte(store: Path) -> dict[str, bytes]:
+    """Return all that a store shows, of manifests what no clock tells, and without pages."""
+    visible = {name: data for name, data in content(store).items() if not name.startswith(".")}
+    for name, data in visible.items():
+        if Path(name).name == MANIFEST:
+            manifest = json.loads(data)
+            timed = {"created", "duration_s", "seal"}
+            if manifest["stage"] == "study":
+                timed |= {"digest", "files"}  # of the page as well
+            told = {field: value for field, value in manifest.items() if field not in timed}
+            visible[name] = json.dumps(told, sort_keys=True).encode()
+    return {name: data for name, data in visible.items() if Path(name).name != "index.html"}
 
 
 def results(folder: Path) -> dict[str, bytes]:

@@ -11,7 +11,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
+NOBODY = 54321  # a user who owns nothing here
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can act as another user")
 _TEMPORARY = tempfile.TemporaryDirectory(prefix="flowers17-")  # of processes that may be killed
 
 
@@ -52,6 +56,21 @@ def output_of(code: str, *arguments: str, env: dict[str, str] | None = None) -> 
         check=False,
     )
     assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+def program(module: str, *arguments: str, seconds: float) -> str:
+    """Return what a program of ours prints; fails with how it ended, and its last complaints."""
+    result = subprocess.run(
+        [sys.executable, "-m", module, *arguments],
+        capture_output=True,
+        text=True,
+        env=environment(),
+        cwd=ROOT,
+        timeout=seconds,
+        check=False,
+    )
+    assert result.returncode == 0, f"ended with {result.returncode}: {result.stderr[-2000:]}"
     return result.stdout
 
 

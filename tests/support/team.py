@@ -24,7 +24,11 @@ from tests.support.processes import ROOT, environment, eventually, kill
 from tests.support.serving import COMMAND, START_S, Serving, processes
 
 DEPLOYMENTS = ROOT / "deployments"
-PROGRAMS = {"prefect": [sys.executable, "-m", "prefect"], "flowers17": COMMAND}
+PROGRAMS = {
+    "python": [sys.executable],
+    "prefect": [sys.executable, "-m", "prefect"],
+    "flowers17": COMMAND,
+}
 
 
 def shipped_settings(part: str) -> dict[str, str]:

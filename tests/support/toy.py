@@ -56,6 +56,8 @@ def add(job: Job) -> Mapping[str, Any]:
         time.sleep(600)
     elif problem == "end of file":
         raise EOFError("compressed file ended early")
+    elif problem == "endless words":
+        raise ZeroDivisionError("\x1b[31m" + "x" * 1_000_000 + " by zero")
     elif problem == "unsendable":
         raise Unsendable("a flower", colour="red")
     elif problem == "exit":

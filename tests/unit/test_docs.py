@@ -3,19 +3,22 @@
 import ast
 import re
 import shlex
+import tomllib
 from collections.abc import Iterator
 from functools import cache
-from itertools import chain
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 import typer.main
 
+import flowers17
 from flowers17.cli import Flow, app
 from flowers17.config import Places, StudySettings
 from flowers17.prediction.catalogue import KINDS
 from flowers17.profiles import PROFILES
+from flowers17.reporting import reference
 from flowers17.request import request_from
 from flowers17.stages import in_order
 from tests.support.processes import ROOT
@@ -120,11 +123,131 @@ def test_links_of_a_document_lead_somewhere(path: Path) -> None:
     assert [link for link in local if not (path.parent / link).exists()] == []
 
 
-def test_the_changelog_names_this_version_or_what_comes_next() -> None:
-    text = (ROOT / "CHANGELOG.md").read_text()
-    version = re.search(r'^version = "(.+)"', (ROOT / "pyproject.toml").read_text(), re.M)
-    assert version is not None
-    assert "## [Unreleased]" in text or f"## [{version.group(1)}]" in text
+def test_package_project_and_changelog_name_one_version() -> None:
+    newest = re.search(r"^## \[([\d.]+)\]", (ROOT / "CHANGELOG.md").read_text(), re.M)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert newest is not None
+    assert newest.group(1) == project["version"] == flowers17.__version__
+
+
+def _tables_of_the_study() -> dict[str, list[list[str]]]:
+    """Return the body rows of the tables in docs/the-study.md, by their header row."""
+    text = (ROOT / "docs" / "the-study.md").read_text()
+    tables = re.findall(r"^\|(.+)\|\n\|[-|]+\|\n((?:\|.+\|\n)+)", text, re.M)
+    return {
+        header.strip(): [
+            [cell.strip() for cell in row.strip("|").split("|")] for row in body.splitlines()
+        ]
+        for header, body in tables
+    }
+
+
+def test_the_page_on_the_study_has_every_number_that_the_report_compares_with() -> None:
+    networks, table_2, table_3, ensemble, table_7, table_8, table_9, table_10, _ = (
+        _tables_of_the_study().values()
+    )
+
+    def blocks(shape: reference.LearnerShape) -> str:
+        return " ".join(f"({' '.join(map(str, block))})" for block in shape.blocks)
+
+    shapes = reference.TABLE_1 | reference.TABLE_4
+    assert networks == [
+        [
+            reference.LEARNERS[name],
+            *(str(shape.n_convolutions), str(shape.n_poolings), shape.padding, shape.activation),
+            *(f"{shape.n_parameters:,}", blocks(shape), f"{shape.units:,}"),
+        ]
+        for name, shape in shapes.items()
+    ]
+    assert {shape.n_dense for shape in shapes.values()} == {1}
+    assert [[row[0], *map(float, row[1:])] for row in table_2] == [
+        [
+            reference.LEARNERS[name],
+            *(row.train_loss, row.train_accuracy, row.validation_loss, row.validation_accuracy),
+        ]
+        for name, row in reference.TABLE_2.items()
+    ]
+    assert [[row[0], *map(float, row[1:])] for row in table_3] == [
+        [
+            reference.LEARNERS[name],
+            *(row["none"].train_accuracy, row["none"].validation_accuracy),
+            *(row["wide"].train_accuracy, row["wide"].validation_accuracy),
+        ]
+        for name, row in reference.TABLE_3.items()
+    ]
+    assert [[row[0], float(row[1])] for row in ensemble] == [
+        *([reference.LEARNERS[name], accuracy] for name, accuracy in reference.TABLE_5.items()),
+        ["average", reference.AVERAGE_OF_TABLE_5],
+        ["stacking, random forest", reference.STACKING_OF_TABLE_5],
+    ]
+    assert [float(row[2]) for row in ensemble[:-2]] == list(reference.TABLE_6.values())
+    assert table_7 == [
+        [
+            reference.EXTRACTORS[name],
+            *(str(shape.n_layers), f"{shape.n_parameters:,}"),
+            " × ".join(f"{side:,}" for side in shape.feature_map),
+            f"{shape.n_columns:,}",
+        ]
+        for name, shape in reference.TABLE_7.items()
+    ]
+    assert [[row[0], *map(float, row[1:])] for row in table_8] == [
+        [reference.CLASSIFIERS[name], *(row[extractor] for extractor in reference.EXTRACTORS)]
+        for name, row in reference.TABLE_8.items()
+    ]
+    assert [[row[0].lower(), *map(float, row[1:])] for row in table_9] == [
+        [
+            head,
+            *(row["vgg16"].a, row["vgg16"].b, row["mobilenet"].a, row["mobilenet"].b),
+        ]
+        for head, row in reference.TABLE_9.items()
+    ]
+    assert [float(row[2]) for row in table_10] == [
+        max(row.validation_accuracy for row in reference.TABLE_2.values()),
+        max(row["wide"].validation_accuracy for row in reference.TABLE_3.values()),
+        reference.STACKING_OF_TABLE_5,
+        reference.BEST_OF_TABLE_8,
+        reference.BEST_OF_TABLE_9,
+    ]
+
+
+def test_the_page_on_the_study_has_its_set_up() -> None:
+    text = (ROOT / "docs" / "the-study.md").read_text()
+    epochs, rates = reference.PHASE_EPOCHS, reference.PHASE_RATES
+    for words in (
+        f"{reference.N_CLASSES} kinds",
+        f"{reference.N_TRAINING_IMAGES:,} training images",
+        f"{reference.IMAGE_SIZE} × {reference.IMAGE_SIZE} pixels",
+        f"plain data for {reference.PLAIN_EPOCHS} epochs",
+        f"augmented data for {reference.AUGMENTED_EPOCHS} epochs",
+        f"one dense layer of {reference.HEAD_UNITS} units",
+        f"{epochs['a']} epochs, learning rate {rates['a']}",
+        f"{epochs['b']} epochs, learning rate {rates['b']}",
+        f"the probability {reference.DROPOUT}",
+    ):
+        assert words in " ".join(text.split()), words
+
+
+def test_each_profile_states_its_command_time_and_accuracy() -> None:
+    tree = ast.parse((ROOT / "flowers17" / "profiles.py").read_text()).body
+    documented = {
+        node.targets[0].id.strip("_").lower(): following.value.value
+        for node, following in pairwise(tree)
+        if isinstance(node, ast.Assign)
+        and isinstance(node.targets[0], ast.Name)
+        and isinstance(following, ast.Expr)
+        and isinstance(following.value, ast.Constant)
+    }
+    assert set(documented) == set(PROFILES)
+    for name, text in documented.items():
+        assert re.search("^Command: flowers17 run", text, re.M), name
+        assert re.search("^Time: ", text, re.M), name
+        assert re.search("^Accuracy", text, re.M), name
+
+
+def test_pictures_of_the_readme_are_light() -> None:
+    pictures = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", (ROOT / "README.md").read_text())
+    assert len(pictures) == 2
+    assert sum((ROOT / picture).stat().st_size for picture in pictures) < 400_000
 
 
 def test_the_readme_names_every_command_profile_and_flow() -> None:

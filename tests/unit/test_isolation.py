@@ -1,6 +1,8 @@
 """A stage in a process of its own: its errors, its end, and its parent's end."""
 
+import fcntl
 import logging
+import os
 import re
 import sys
 import time
@@ -218,3 +220,129 @@ print(os.listdir("/proc/self/task") == before, "keras" in __import__("sys").modu
 @pytest.mark.skipif(sys.platform != "linux", reason="processes are forked on Linux only")
 def test_what_processes_are_forked_with_starts_no_threads() -> None:
     assert output_of(THREADS) == "True True\n"
+
+
+KILLED_SERVERS = """
+import logging, multiprocessing.forkserver as servers, os, signal, sys, threading
+from pathlib import Path
+from flowers17.artifacts import Store
+from flowers17.errors import StageFailed
+from flowers17.isolation import ensure_isolated
+from tests.support.processes import eventually, session_members
+from tests.support.toy import number
+
+def made(value, **rest):
+    quiet = lambda done, total, unit: None
+    stage = number("a", value, isolated=True, **rest)
+    ensure_isolated(stage, {}, Store(sys.argv[1]), progress=quiet, logger=logging.getLogger())
+
+def kill():
+    os.kill(servers._forkserver._forkserver_pid, signal.SIGKILL)
+
+def killed_at_the_start(descriptors):
+    servers.ensure_running()
+    os.kill(servers._forkserver._forkserver_pid, signal.SIGSTOP)
+    ends = connect(descriptors)
+    kill()
+    return ends
+
+def forked():
+    lines = {pid: Path(f"/proc/{pid}/cmdline") for pid in session_members(os.getsid(0))}
+    return [pid for pid, path in lines.items() if b"forkserver" in path.read_bytes()]
+
+if __name__ == "__main__":
+    made(1)
+    kill()
+    made(2)
+    from multiprocessing import popen_forkserver
+    connect, servers.connect_to_new_process = servers.connect_to_new_process, killed_at_the_start
+    made(3)
+    servers.connect_to_new_process = connect
+    calls = Path(sys.argv[2])
+    killer = threading.Thread(target=lambda: (eventually(calls.exists, 60), kill()))
+    killer.start()
+    try:
+        made(4, config={"seconds": 600}, resources={"calls": str(calls)}, timeout_s=8.0)
+    except StageFailed as problem:
+        print(problem)
+    killer.join()
+    print(eventually(lambda: not forked(), 60))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are forked on Linux only")
+def test_a_killed_fork_server_stops_nothing_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    script = tmp_path / "killed.py"
+    script.write_text(KILLED_SERVERS)
+    with python(str(script), str(tmp_path / "store"), str(tmp_path / "calls")) as process:
+        printed, complaints = process.communicate(timeout=180)
+        assert process.returncode == 0, complaints
+    assert len(list(Store(tmp_path / "store").manifests())) == 3
+    lines = printed.splitlines()
+    assert lines == [
+        "stage a: expected to end within 8 s; it was stopped. Run the same command again: what is "
+        "finished is kept",
+        "True",
+    ]
+
+
+WAITING = """
+import logging, sys
+from flowers17.artifacts import Store
+from flowers17.isolation import ensure_isolated
+from tests.support.toy import number
+
+if __name__ == "__main__":
+    quiet = lambda done, total, unit: None
+    stage = number("a", int(sys.argv[2]), isolated=True)
+    ensure_isolated(stage, {}, Store(sys.argv[1]), progress=quiet, logger=logging.getLogger())
+    print("built", flush=True)
+    sys.stdin.readline()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are forked on Linux only")
+def test_folders_of_sockets_go_with_their_process_or_with_the_next(tmp_path: Path) -> None:
+    script, temporary = tmp_path / "waiting.py", tmp_path / "tmp"
+    script.write_text(WAITING)
+    temporary.mkdir()
+
+    def run(value: int, *, killed: bool) -> None:
+        arguments = str(script), str(tmp_path / "store"), str(value)
+        with python(*arguments, env={"TMPDIR": str(temporary)}) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "built\n"
+            for pid in session_members(process.pid) if killed else []:
+                kill(pid)
+            process.communicate("go\n" if not killed else None, timeout=60)
+
+    run(1, killed=True)
+    (left,) = temporary.iterdir()
+    kept = [temporary / f"f17-forks-{name}" for name in ("young", "link", "locked")]
+    (tmp_path / "theirs").mkdir()
+    kept[0].mkdir()
+    kept[1].symlink_to(tmp_path / "theirs")
+    kept[2].mkdir()
+    for folder in (left, kept[2], tmp_path / "theirs"):
+        os.utime(folder, (0, 0))
+    lock = os.open(kept[2], os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        run(2, killed=False)
+    finally:
+        os.close(lock)
+    assert sorted(temporary.iterdir()) == sorted(kept)
+    assert (tmp_path / "theirs").is_dir()
+
+
+@pytest.mark.parametrize("tmpdir", ["t" * 90, "absent"])
+def test_stages_are_built_without_a_place_for_a_socket(tmp_path: Path, tmpdir: str) -> None:
+    script, temporary = tmp_path / "waiting.py", tmp_path / tmpdir
+    script.write_text(WAITING)
+    if tmpdir != "absent":
+        temporary.mkdir()
+    with python(
+        str(script), str(tmp_path / "store"), "1", env={"TMPDIR": str(temporary)}
+    ) as process:
+        printed, complaints = process.communicate("go\n", timeout=60)
+        assert printed == "built\n", complaints

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from string import ascii_lowercase
 
 from flowers17.artifacts import Reference
+from flowers17.reporting.absences import NO_RESULT, AbsentStage
 from flowers17.reporting.collect import ReportInputs
 from flowers17.reporting.ensembles.records import Ensemble
 from flowers17.reporting.learners.cells import augmentation_title, learner_title
@@ -172,20 +173,18 @@ def comparable(inputs: ReportInputs, name: str) -> bool:
 
 def reason_unmade(inputs: ReportInputs, name: str, split: str = "") -> str:
     """Return why an ensemble was not made, on a split or at all."""
-    end = f"of {name}, {split} split" if split else f"of {name}, "
-    for stage in ("out-of-fold", "stacking"):
-        for label, why in sorted(inputs.missing.items()):
-            if label.startswith(f"{stage} {end}"):
-                return why
-    return "no result was made"
+    absences = _absences(inputs, name)
+    return next((each.reason for each in absences if split in ("", each.split)), NO_RESULT)
 
 
 def unmade_splits(inputs: ReportInputs, name: str) -> list[str]:
     """Return the splits on which an ensemble was asked for and its members not combined."""
-    start, end = f"stacking of {name}, ", " split"
-    other = f"out-of-fold of {name}, "
-    labels = [one for one in sorted(inputs.missing) if one.startswith((start, other))]
-    return list(dict.fromkeys(one.partition(", ")[2].removesuffix(end) for one in labels))
+    return list(dict.fromkeys(absent.split for absent in _absences(inputs, name)))
+
+
+def _absences(inputs: ReportInputs, ensemble: str) -> list[AbsentStage]:
+    stages = ("out_of_fold", "stacking")
+    return [each for stage in stages for each in inputs.absences(stage, ensemble=ensemble)]
 
 
 def count_cell(

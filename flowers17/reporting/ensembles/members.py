@@ -18,7 +18,7 @@ from flowers17.reporting.ensembles.cells import (
     tag_of,
 )
 from flowers17.reporting.ensembles.records import Ensemble
-from flowers17.reporting.records import training
+from flowers17.reporting.records import inputs_of, training
 from flowers17.reporting.reference import TABLE_4, title_of
 from flowers17.reporting.tables import EMPTY, Cell, Column, Row, Table
 from flowers17.reporting.wording import thousands
@@ -111,11 +111,13 @@ def _absent_member(inputs: ReportInputs, name: str, member: str, studys: bool) -
 
 def _layer_cells(inputs: ReportInputs, one: Ensemble, member: str) -> tuple[Cell, ...]:
     """Return the layers of a member's refit, and the padding and activation of the study's."""
-    label = f"{member} refit, {one.split} split"
+    # By its content: what was built again to the same bytes has another key.
+    refit = inputs_of(one.folds).get(f"{member}/refit", {}).get("digest")
     counts: list[Cell] = [EMPTY] * 3
-    if label in inputs.artifacts:
-        made = training(inputs.artifacts[label])
-        counts = [Cell(str(n), n, artifact=made.artifact.reference) for n in made.layer_counts]
+    for artifact in inputs.stage("training"):
+        if artifact.reference.digest == refit:
+            n_layers = training(artifact).layer_counts
+            counts = [Cell(str(n), n, artifact=artifact.reference) for n in n_layers]
     study = TABLE_4.get(learner_of(member))
     style = Cell(f"{study.padding}, {study.activation}") if study else EMPTY
     return (*counts, style)

@@ -231,12 +231,10 @@ class Ensemble:
 
 def in_pairs(folds: Iterable[Artifact], stacked: Iterable[Artifact]) -> list[Ensemble]:
     """Return the ensembles of which there are predictions, each with what was made of them."""
-    made = {}
-    for one in stacked:
-        result = one.json("result")
-        made[result["ensemble"], result["split"]] = one
-    found = [Ensemble(one, None) for one in folds]
-    return [Ensemble(one.folds, made.get((one.name, one.split))) for one in found]
+    results = [(artifact, artifact.json("result")) for artifact in stacked]
+    by_place = {(result["ensemble"], result["split"]): artifact for artifact, result in results}
+    alone = [Ensemble(predictions, None) for predictions in folds]
+    return [Ensemble(each.folds, by_place.get((each.name, each.split))) for each in alone]
 
 
 def checked(one: Ensemble) -> Ensemble:

@@ -13,7 +13,7 @@ from flowers17.reporting.tables import Table
 
 def ensemble_tables(inputs: ReportInputs) -> list[Table]:
     """Return Tables 4 to 6 and what goes with them, of ensembles that were made, or failed."""
-    if not inputs.ensembles and not inputs.uncombined:
+    if not inputs.ensembles and not inputs.absent_from("a2"):
         return []
     names = [name for name in names_of(inputs) if members_of(inputs, name)]
     tables = [members_table(inputs, name) for name in names]

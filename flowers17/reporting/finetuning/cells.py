@@ -133,9 +133,9 @@ def records_of_table_9(inputs: ReportInputs) -> list[TuningRecord]:
             phases = phases_of(inputs, network.name, "report")
             missing = ""
             if lacking := [phase for phase in PHASES if not phases[phase]]:
-                end = f", phase {lacking[0]}, report split"
+                identity = {"name": network.name, "phase": lacking[0], "split": "report"}
                 missing = "" if len(lacking) == 2 else f"phase {lacking[0].upper()}: "
-                missing += reason_untuned(inputs, network.name, end)
+                missing += inputs.reason_absent("finetuning", **identity)
             title, study = configuration_title(head.name), study_of(network)
             group = map_title(maps)
             records.append(tuning_record(title, head.name, phases, missing, group, study))
@@ -163,18 +163,6 @@ def tag_of(tunings: Iterable[FineTuning]) -> str:
     else:
         tags += [f"phase {phase.upper()}: {tag}" for phase, tag in by_phase.items() if tag]
     return ", ".join(tag for tag in tags if tag)
-
-
-def reason_untuned(inputs: ReportInputs, name: str, end: str = "") -> str:
-    """Why a network was not fine-tuned; end: of the label, e.g. `, phase b, report split`.
-
-    The first reason that is its own, else that of something it needs.
-    """
-    for start in (f"fine-tuning {name}{end or ', '}", f"fine-tuning {name}, "):
-        for label, reason in sorted(inputs.untuned.items()):
-            if label.startswith(start):
-                return reason
-    return "no result was made"
 
 
 def frozen_part_notes(tunings: Sequence[FineTuning]) -> Iterator[str]:

@@ -13,7 +13,6 @@ from flowers17.reporting.finetuning.cells import (
     TuningRecord,
     frozen_part_notes,
     phases_of,
-    reason_untuned,
     recipe_notes,
     settings_title,
     tuning_record,
@@ -92,9 +91,10 @@ def tuned_table(inputs: ReportInputs) -> Table:
 def _record(inputs: ReportInputs, settings: FineTunedSettings) -> TuningRecord:
     name, phases, missing = settings.name, phases_of(inputs, settings.name, "repeated"), ""
     if not phases["a"] and not phases["b"]:
-        missing = reason_untuned(inputs, name)
+        missing = inputs.reason_absent("finetuning", part="b2", name=name)
     elif not phases["b"]:
-        missing = f"phase B: {reason_untuned(inputs, name, ', phase b, ')}"
+        reason = inputs.reason_absent("finetuning", part="b2", name=name, phase="b")
+        missing = f"phase B: {reason}"
     return tuning_record(settings_title(settings), name, phases, missing)
 
 
@@ -133,21 +133,13 @@ def tuned_splits_table(inputs: ReportInputs) -> Table:
 
 def _split_records(inputs: ReportInputs, network: TuningRecord) -> Iterator[TuningRecord]:
     name, splits = network.value, [tuning.score.split for tuning in network.tunings]
-    for split in dict.fromkeys([*splits, *_failed_splits(inputs, name)]):
+    absences = inputs.absences("finetuning", part="b2", name=name)
+    splits += [absent.split for absent in absences if absent.split != "report"]
+    for split in dict.fromkeys(splits):
         phases = {
             phase: [tuning for tuning in tunings if tuning.score.split == split]
             for phase, tunings in network.phases.items()
         }
-        reason = reason_untuned(inputs, name, f", phase b, {split} split")
+        reason = inputs.reason_absent("finetuning", name=name, phase="b", split=split)
         missing = "" if phases["b"] else reason
         yield TuningRecord(split, split, phases, group=network.title, missing=missing)
-
-
-def _failed_splits(inputs: ReportInputs, name: str) -> list[str]:
-    """The repeated splits on which a network was asked for and a phase of it failed."""
-    start, end = f"fine-tuning {name}, phase ", " split"
-    labels = [
-        label for label in sorted(inputs.untuned) if label.startswith(start) and label.endswith(end)
-    ]
-    splits = [label.removesuffix(end).rpartition(", ")[2] for label in labels]
-    return [split for split in splits if split.startswith("repeat-")]

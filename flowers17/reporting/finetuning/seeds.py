@@ -9,7 +9,6 @@ from flowers17.reporting.columns import number_column, text_column
 from flowers17.reporting.finetuning.cells import (
     TuningRecord,
     phases_of,
-    reason_untuned,
     recipe_notes,
     settings_title,
     study_of,
@@ -79,7 +78,7 @@ def _records(inputs: ReportInputs, settings: FineTunedSettings) -> Iterator[Tuni
     for phase, tunings in phases_of(
         inputs, name, "report", inputs.study.fine_tuning.n_seeds
     ).items():
-        reason = reason_untuned(inputs, name, f", phase {phase}, report split")
+        reason = inputs.reason_absent("finetuning", name=name, phase=phase, split="report")
         missing, title = "" if tunings else reason, f"phase {phase.upper()}"
         yield tuning_record(title, phase, {phase: tunings}, missing, group, study)
 

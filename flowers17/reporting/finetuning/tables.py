@@ -26,7 +26,7 @@ from flowers17.reporting.titles import map_title
 def fine_tuning_tables(inputs: ReportInputs) -> list[Table]:
     """Tables 9 and what goes with it, if something was fine-tuned or failed, and 10."""
     tables: list[Table] = []
-    if inputs.fine_tunings or inputs.untuned:
+    if inputs.fine_tunings or inputs.absent_from("b2"):
         tables = [
             phases_table(inputs),
             seeds_table(inputs),

@@ -93,12 +93,6 @@ def number_cell(value: float | None) -> Cell:  # until every room has records
     return value_cell(value)
 
 
-def reason_untrained(inputs: ReportInputs, *starts: str) -> str:
-    """Why no training with such a label was made."""
-    labels = (label for label in sorted(inputs.untrained) if label.startswith(starts))
-    return next((inputs.untrained[label] for label in labels), "no result was made")
-
-
 def comparison_notes(inputs: ReportInputs, trainings: Sequence[Training]) -> Iterator[str]:
     """Yield what keeps numbers from being compared with the study's, and their precision."""
     yield from no_comparison_notes(inputs.data_differences_in_short)

@@ -12,7 +12,6 @@ from flowers17.reporting.learners.cells import (
     TrainingRecord,
     comparison_notes,
     learner_title,
-    reason_untrained,
     training_record,
 )
 from flowers17.reporting.metrics import MeanSpread
@@ -66,7 +65,9 @@ def own_table(inputs: ReportInputs) -> Table:
         columns,
         [
             training_record(
-                name, inputs.own_trainings.get(name, []), reason_untrained(inputs, f"{name} best, ")
+                name,
+                inputs.own_trainings.get(name, []),
+                inputs.reason_absent("training", part="a1", learner=name, recipe_name="best"),
             )
             for name in names
         ],
@@ -127,8 +128,9 @@ def own_splits_table(inputs: ReportInputs) -> Table:
         trainings = inputs.own_trainings.get(name, [])
         group = learner_title(name)
         records += [training_record(t.score.split, [t], "", group=group) for t in trainings]
-        failed = _failed_splits(inputs, name) if trainings else []
-        records += [training_record(split, [], reason, group=group) for split, reason in failed]
+        if trainings:
+            absences = inputs.absences("training", part="a1", learner=name, recipe_name="best")
+            records += [training_record(a.split, [], a.reason, group=group) for a in absences]
     return Table(
         "3c",
         "Our own recipe, split by split",
@@ -137,13 +139,3 @@ def own_splits_table(inputs: ReportInputs) -> Table:
         lead="Each split is a training of its own, with 95 % intervals.",
         notes=tuple(selection_notes(t.recipe for record in records for t in record.trainings)),
     )
-
-
-def _failed_splits(inputs: ReportInputs, name: str) -> list[tuple[str, str]]:
-    """The splits that our own recipe was not trained on, and why."""
-    start, end = f"{name} best, ", " split"
-    return [
-        (label.removeprefix(start).removesuffix(end), reason)
-        for label, reason in sorted(inputs.untrained.items())
-        if label.startswith(start)
-    ]

@@ -13,7 +13,6 @@ from flowers17.reporting.learners.cells import (
     augmentation_title,
     comparison_notes,
     learner_title,
-    reason_untrained,
     training_record,
 )
 from flowers17.reporting.learners.own_recipe import own_splits_table, own_table
@@ -43,7 +42,7 @@ def best_over_clean(inputs: ReportInputs) -> tuple[Training, MeanSpread] | None:
 
 def learner_tables(inputs: ReportInputs) -> list[Table]:
     """Those of Tables 1, 2, 3 and 3b to 3d that something was trained, or failed, for."""
-    if not inputs.trainings and not inputs.untrained:
+    if not inputs.trainings and not inputs.absent_from("a1"):
         return []
     tables = (
         shapes_table(inputs),
@@ -91,7 +90,7 @@ def shapes_table(inputs: ReportInputs) -> Table:
         training_record(
             name,
             [training for training in trainings if training.learner == name],
-            reason_untrained(inputs, f"{name} ", f"{name}, "),
+            inputs.reason_absent("training", learner=name),
         )
         for name in dict.fromkeys([*settings.plain, *settings.augmented, *settings.best])
     ]
@@ -183,8 +182,8 @@ def _record(
 ) -> TrainingRecord:
     training = inputs.training(learner, augmentation)
     trainings, tag = ([training], training.tag) if training else ([], "")
-    label = learner if augmentation == "none" else f"{learner} {augmentation}"
-    reason = reason_untrained(inputs, f"{label}, report ")
+    identity = {"learner": learner, "augmentation": augmentation}
+    reason = inputs.reason_absent("training", recipe_name="report", split="report", **identity)
     return training_record(name, trainings, reason, study, group=group, tag=tag)
 
 

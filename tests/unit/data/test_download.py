@@ -2,6 +2,7 @@ import hashlib
 import socket
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -26,6 +27,8 @@ class Site:
     ignores_range: bool = False
     status: int = 200
     declares_length: bool = True
+    location: str | None = None  # where it redirects to, with an endless body
+    total: str | None = None  # the size of the whole that it claims for a part
     requests: list[dict[str, str]] = field(default_factory=list)
     n_bytes_sent: int = 0
     url: str = ""
@@ -38,6 +41,15 @@ def handler_of(site: Site) -> type[BaseHTTPRequestHandler]:
 
         def do_GET(self) -> None:
             site.requests.append(dict(self.headers))
+            if site.location and self.path != "/end":
+                self.send_response(302)
+                self.send_header("Location", site.location)
+                self.end_headers()
+                with suppress(OSError):
+                    while site.n_bytes_sent < 2**26:
+                        self.wfile.write(CONTENT)
+                        site.n_bytes_sent += len(CONTENT)
+                return
             if site.status != 200:
                 self.send_error(site.status)
                 return
@@ -54,7 +66,7 @@ def handler_of(site: Site) -> type[BaseHTTPRequestHandler]:
             body = site.content[start:]
             self.send_response(206 if start else 200)
             if start:
-                end, total = len(site.content) - 1, len(site.content)
+                end, total = len(site.content) - 1, site.total or len(site.content)
                 self.send_header("Content-Range", f"bytes {start}-{end}/{total}")
             if site.declares_length:
                 self.send_header("Content-Length", str(len(body)))
@@ -200,6 +212,27 @@ def test_too_large_a_file_is_refused(site: Site, tmp_path: Path, declares_length
     with pytest.raises(DownloadFailed, match="at most 1,000 bytes"):
         download(site.url, tmp_path / "f", max_bytes=1000)
     assert not (tmp_path / "f").exists()
+
+
+def test_redirect_is_followed_and_its_body_is_not_read(site: Site, tmp_path: Path) -> None:
+    site.location = "/end"
+    assert download(site.url, tmp_path / "f", sha256=SHA256).read_bytes() == CONTENT
+    assert site.n_bytes_sent < 2**26, "the body of the redirect was read to its end"
+
+
+def test_redirects_without_end_are_refused(site: Site, tmp_path: Path) -> None:
+    site.location = "/again"
+    with pytest.raises(DownloadFailed, match="at most 5 redirects") as failure:
+        download(site.url, tmp_path / "f")
+    assert not failure.value.transient
+    assert len(site.requests) == 6
+    assert not list(tmp_path.iterdir())
+
+
+def test_size_that_is_no_number_of_bytes_is_passed_over(site: Site, tmp_path: Path) -> None:
+    broken_download(site, tmp_path / "f", 100_000)
+    site.total = "9" * 5000  # Python converts no string of more than 4,300 digits
+    assert download(site.url, tmp_path / "f").read_bytes() == CONTENT
 
 
 def test_unknown_host_is_not_worth_a_retry(

@@ -96,6 +96,14 @@ def test_bad_images_are_named_up_to_ten(tmp_path: Path) -> None:
     assert lines[11:] == ["  … and 2 more"]
 
 
+def test_after_fifty_bad_images_no_more_is_read(tmp_path: Path) -> None:
+    root = class_folders(tmp_path / "own", {"a": 70, "b": 3})
+    for path in root.glob("a/*.png"):
+        path.write_bytes(path.read_bytes()[:80])
+    with pytest.raises(InvalidInput, match=r"(?s)50 of 50 images cannot be used:.*and 40 more"):
+        image_set(identify(str(root)), size=16)
+
+
 @pytest.fixture
 def made_official(monkeypatch: pytest.MonkeyPatch) -> dict[int, bytes]:
     """Return tiny images that count as the official ones."""

@@ -177,6 +177,17 @@ def test_official_splits_that_repeat_or_miss_images_are_refused(
         official_splits(tmp_path / "datasplits.mat", NAMES)
 
 
+@pytest.mark.parametrize("number", [np.nan, 0.5, 1e300])
+def test_official_splits_of_what_numbers_no_image_are_refused(
+    tmp_path: Path, divisions: dict[str, np.ndarray], number: float
+) -> None:
+    divisions = {name: numbers.astype(float) for name, numbers in divisions.items()}
+    divisions["trn1"][0, 0] += number
+    savemat(tmp_path / "datasplits.mat", divisions)
+    with pytest.raises(InvalidInput, match=r"trn1, val1 and tst1.*once each"):
+        official_splits(tmp_path / "datasplits.mat", NAMES)
+
+
 @pytest.mark.parametrize("content", [b"", b"no MATLAB file", b"\0" * 200])
 def test_file_that_holds_no_splits_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "datasplits.mat").write_bytes(content)

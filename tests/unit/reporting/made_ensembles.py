@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from flowers17.artifacts import Artifact
 from flowers17.config import (
     EnsembleDefinition,
     EnsembleSettings,
@@ -16,7 +17,7 @@ from flowers17.reporting.collect import ReportInputs
 from flowers17.reporting.reference import TABLE_4
 
 from .made_study import tiny_study
-from .maker import Maker
+from .maker import Maker, absent_stage
 
 STUDYS = [f"mk-{number} wide" for number in range(2, 7)]
 OWN = ["residual best", "svm on mobilenet"]
@@ -206,14 +207,20 @@ def publish_ensemble(
     *,
     stack: bool = True,
     more: int = 0,
+    models: Mapping[str, Artifact] | None = None,
 ) -> None:
-    """Publish an ensemble's two artifacts on the split at a place; its methods make more errors."""
+    """Publish an ensemble's two artifacts on the split at a place; its methods make more errors.
+
+    models: those of its members that are artifacts, by the names of the stage's inputs.
+    """
     split, labels = inputs.divided[place], inputs.labels
     validation = np.asarray(split["validation"], dtype=np.int64)
     arrays = out_of_fold_arrays(labels, validation, members)
     described = described_members(ensemble, split, members, inputs.class_names)
     end = f"of {ensemble}, {split['name']} split"
-    made = maker.publish("out_of_fold", f"out-of-fold {end}", {}, arrays, {"members": described})
+    made = maker.publish(
+        "out_of_fold", f"out-of-fold {end}", models or {}, arrays, {"members": described}
+    )
     if stack:
         result, probas = _stacked(
             ensemble, split, members, inputs.class_names, labels[validation], more
@@ -248,13 +255,18 @@ def combined_study(
     publish_ensemble(maker, inputs, "study", STUDYS, 1)
     for place, errors in enumerate(more, start=2):
         publish_ensemble(maker, inputs, "own", OWN, place, more=errors)
-    missing = {
-        "residual best, repeat-03 fold 2": REASON_OF_A_FOLD,
-        "out-of-fold of own, repeat-03 split": REASON_OF_A_FOLD,
-        "stacking of own, repeat-03 split": REASON_OF_A_FOLD,
-    }
+    absent = [
+        absent_stage(
+            "a2", stage, label, REASON_OF_A_FOLD, "repeat-03", ensemble="own", learner="residual"
+        )
+        for stage, label in (
+            ("training", "residual best, repeat-03 fold 2"),
+            ("out_of_fold", "out-of-fold of own, repeat-03 split"),
+            ("stacking", "stacking of own, repeat-03 split"),
+        )
+    ]
     return ReportInputs(
         {**inputs.artifacts, **maker.artifacts},
-        {**inputs.missing, **missing},
+        [*inputs.absent, *absent],
         settings_with_ensembles(inputs),
     )

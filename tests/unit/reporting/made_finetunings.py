@@ -17,7 +17,7 @@ from flowers17.reporting.collect import ReportInputs
 from flowers17.reporting.finetuning.records import Phase
 
 from .made_trainings import history
-from .maker import Maker
+from .maker import Maker, absent_stage
 
 VGG16, MOBILENET = (FeatureMapSettings(extractor=name) for name in ("vgg16", "mobilenet"))
 XCEPTION = FeatureMapSettings(
@@ -75,19 +75,25 @@ def with_fine_tunings(
     missing: why, by label. computed: whether the frozen part is computed at each step. changed: in
     every result.
     """
-    study, missing = settings_of(inputs.study, **settings), missing or {}
+    study, absent = settings_of(inputs.study, **settings), [*inputs.absent]
     maker = Maker(inputs.artifacts["splits"].path.parents[1])
     maker.artifacts = dict(inputs.artifacts)
     blocks = study.fine_tuning.unfrozen
     _activations(maker, f"activations mobilenet below {blocks.mobilenet}", inputs)
     for network, number, index in _networks(study):
+        split = inputs.divided[index]["name"]
+        ending = f", seed {number}" if number > 1 else ""
         for phase in ("a", "b"):
-            _publish(
-                maker, inputs, study, network, phase, number, index, missing, computed, changed
-            )
-    return ReportInputs(
-        maker.artifacts, {**inputs.missing, **missing}, study.model_dump(mode="json")
-    )
+            label = f"fine-tuning {network.name}, phase {phase}, {split} split{ending}"
+            if missing and label in missing:
+                identity = {"name": network.name, "phase": phase, "seed_number": number}
+                reason = missing[label]
+                absent.append(absent_stage("b2", "finetuning", label, reason, split, **identity))
+            else:
+                _publish(
+                    maker, inputs, study, network, phase, number, index, label, computed, changed
+                )
+    return ReportInputs(maker.artifacts, absent, study.model_dump(mode="json"))
 
 
 def _networks(settings: StudySettings) -> list[tuple[FineTunedSettings, int, int]]:
@@ -117,15 +123,10 @@ def _publish(
     phase: Phase,
     number: int,
     index: int,
-    missing: Mapping[str, str],
+    label: str,
     computed: bool,
     changed: Mapping[str, Any] | None,
 ) -> None:
-    split = inputs.divided[index]
-    ending = f", seed {number}" if number > 1 else ""
-    label = f"fine-tuning {network.name}, phase {phase}, {split['name']} split{ending}"
-    if label in missing:
-        return
     tuning = settings.fine_tuning
     recipes = {
         ("report", "a"): tuning.phase_a,

@@ -76,7 +76,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[ReportInputs, Stacke
         {"result": {**found.result, **more}},
     )
     both = {**inputs.artifacts, **maker.artifacts}
-    return ReportInputs(both, {}, inputs.settings), found
+    return ReportInputs(both, [], inputs.settings), found
 
 
 def test_every_table_and_figure_is_written(

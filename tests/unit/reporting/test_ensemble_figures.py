@@ -123,7 +123,7 @@ def test_most_certain_errors_come_first_and_no_more_than_four(tmp_path: Path) ->
         if (method["method"], method["by"]) == ("random_forest", "average"):
             method["n_correct"] = 3
     artifact.file("result.json").write_text(canonical_json(result))
-    again = ReportInputs(inputs.artifacts, {}, inputs.settings)
+    again = ReportInputs(inputs.artifacts, [], inputs.settings)
     words = _words(confused_pairs(again)[0])
     assert "daffodil taken for <b>lily</b> & co, 4 of 4" in words
     assert "=iris taken for daffodil, 1 of 4" in words
@@ -140,7 +140,7 @@ def test_ensemble_that_errs_nowhere_has_no_pairs(tmp_path: Path) -> None:
             if (method["method"], method["by"]) == ("random_forest", "average"):
                 method["n_correct"] = 12
         artifact.file("result.json").write_text(canonical_json(result))
-    assert confused_pairs(ReportInputs(inputs.artifacts, {}, inputs.settings)) == []
+    assert confused_pairs(ReportInputs(inputs.artifacts, [], inputs.settings)) == []
 
 
 def test_reliability_tells_the_errors_and_the_temperature(made: dict[str, Figure]) -> None:

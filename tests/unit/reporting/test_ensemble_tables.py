@@ -38,7 +38,7 @@ from .made_ensembles import (
 )
 from .made_study import tiny_study
 from .made_trainings import layers_of
-from .maker import Maker
+from .maker import Maker, absent_stage
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,7 @@ def _cell(table: Table, row: Row, key: str) -> Cell:
 def _only(inputs: ReportInputs, *stages: str) -> ReportInputs:
     """Return the inputs without the artifacts of some stages."""
     kept = {k: v for k, v in inputs.artifacts.items() if v.manifest["stage"] not in stages}
-    return ReportInputs(kept, inputs.missing, inputs.settings)
+    return ReportInputs(kept, inputs.absent, inputs.settings)
 
 
 def test_tables_of_the_studys_ensemble_have_its_numbers_and_ours_get_a_letter(
@@ -78,7 +78,7 @@ def test_every_row_has_a_cell_for_each_column(study: ReportInputs) -> None:
 
 def test_study_without_ensembles_has_none_of_the_tables(real_study: ReportInputs) -> None:
     assert real_study.ensembles == []
-    assert real_study.uncombined == {}
+    assert real_study.absent_from("a2") == []
     assert ensemble_tables(real_study) == []
 
 
@@ -115,8 +115,13 @@ def test_table_4_counts_the_layers_of_the_refit_and_part_a1_leaves_it_out(
         {**values, "result": fold_result},
     )
     predicted = {"validation-predicted": source.array("validation-predicted")}
-    maker.publish("training", refit_label, {"fold-01": fold}, predicted, values)
-    inputs = ReportInputs({**study.artifacts, **maker.artifacts}, study.missing, study.settings)
+    again = {"changed": "what its key depends on, but no byte of it"}
+    refit, _ = (
+        maker.publish("training", refit_label, {"fold-01": fold}, predicted, values, config)
+        for config in ({}, again)
+    )
+    publish_ensemble(maker, study, "study", STUDYS, 1, models={"mk-2 wide/refit": refit})
+    inputs = ReportInputs({**study.artifacts, **maker.artifacts}, study.absent, study.settings)
     table = members_table(inputs, "study")
     row = _row(table, "mk-2 wide")
     assert [cell.text for cell in row.cells[3:6]] == ["6", "3", "1"]
@@ -302,7 +307,7 @@ def test_sentence_says_better_only_if_the_test_does(
     plain, maker = tiny_study(tmp_path, images=images, labels=labels), Maker(tmp_path / "more")
     monkeypatch.setitem(ERRORS, "mk-3 wide", (n_wrong, n_wrong, 9))
     publish_ensemble(maker, plain, "study", STUDYS, 1, more=more)
-    inputs = ReportInputs({**plain.artifacts, **maker.artifacts}, {}, plain.settings)
+    inputs = ReportInputs({**plain.artifacts, **maker.artifacts}, [], plain.settings)
     assert f"{verdict} its best member, Mk-3, on the clean split" in (
         ensemble_paired_table(inputs).lead
     )
@@ -363,17 +368,12 @@ def test_ensembles_that_were_not_made_keep_the_studys_numbers_and_say_why(
     study: ReportInputs,
 ) -> None:
     without = _only(study, "out_of_fold", "stacking")
-    missing = {
-        "mk-2 refit, clean split": "first reason",
-        "svm on mobilenet, clean fold 2, whole": "second reason",
-        "folds of clean split": "third reason",
-        "stacking of study, clean split": "fourth reason",
-        "mk-2 wide, report split": "another matter",
-        "svm on mobilenet": "a third one",
-    }
-    inputs = ReportInputs(without.artifacts, missing, study.settings)
-    assert set(inputs.uncombined) == set(list(missing)[:4])
-    assert set(inputs.untrained) == {"mk-2 wide, report split"}
+    label = "stacking of study, clean split"
+    absent = [
+        absent_stage("a2", "folds", "folds of clean split", "third reason", "clean"),
+        absent_stage("a2", "stacking", label, "fourth reason", "clean", ensemble="study"),
+    ]
+    inputs = ReportInputs(without.artifacts, absent, study.settings)
     tables = {one.number: one for one in ensemble_tables(inputs)}
     row = _row(tables["5"], "mk-3 wide")
     assert (row.cells[1].value, row.cells[2].text, row.missing) == (0.788, "–", "fourth reason")
@@ -391,8 +391,9 @@ def test_members_that_were_not_combined_still_have_table_4(study: ReportInputs) 
 
 
 def test_reason_of_a_fold_is_not_taken_for_that_of_a_classifier(study: ReportInputs) -> None:
-    missing = {"svm on vgg16, clean fold 2": "of a fold"}
-    inputs = ReportInputs(study.artifacts, missing, study.settings)
+    identity = {"maps": ["vgg16"], "classifier": "svm"}
+    fold = absent_stage("a2", "fitted", "svm on vgg16, clean fold 2", "of a fold", **identity)
+    inputs = ReportInputs(study.artifacts, [fold], study.settings)
     assert inputs.reason_missing(["vgg16"], "svm") == "no result was made"
 
 

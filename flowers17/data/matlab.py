@@ -1,0 +1,78 @@
+"""Arrays of numbers in a MATLAB 5 file, and nothing else that such a file can hold.
+
+Cells and structures nest without end in such a file, and compression has no limit. SciPy follows
+both in compiled code, until the stack or the memory is full. Here only arrays at the file's top
+are read, of compressed ones as much as is allowed.
+Source: MAT-File Format, The MathWorks, version 5.
+"""
+
+import zlib
+from collections.abc import Collection, Iterator
+from itertools import islice
+from typing import Literal
+
+import numpy as np
+
+_HEADER_BYTES = 128
+_BYTE_ORDERS: dict[bytes, Literal["little", "big"]] = {b"IM": "little", b"MI": "big"}
+_MATRIX, _COMPRESSED = 14, 15
+_NUMBERS = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8"}
+_NUMBERS |= {12: "i8", 13: "u8"}
+_NUMERIC_CLASSES = range(6, 16)
+_COMPLEX = 0x0800
+
+Element = tuple[int, bytes]  # its type and what it holds
+
+
+def numeric_arrays(
+    content: bytes, names: Collection[str], *, max_bytes: int
+) -> dict[str, np.ndarray]:
+    """Return those of the named arrays that a file holds, flat.
+
+    max_bytes: of all that the file holds, once decompressed.
+    Raises ValueError if the content is no MATLAB 5 file, is cut off, holds more, or something else
+    than real numbers under one of the names.
+    """
+    order = _BYTE_ORDERS.get(content[_HEADER_BYTES - 2 : _HEADER_BYTES])
+    if order is None:
+        raise ValueError("its header is not that of a MATLAB 5 file")
+    arrays = {}
+    n_bytes_left = max_bytes
+    for kind, data in _elements(content[_HEADER_BYTES:], order):
+        if kind == _COMPRESSED:
+            data = zlib.decompressobj().decompress(data, n_bytes_left + 1)
+            n_bytes_left -= len(data)
+            if n_bytes_left < 0:
+                raise ValueError(f"it holds more than {max_bytes:,} bytes once decompressed")
+            kind, data = next(_elements(data, order), (0, b""))
+        if kind == _MATRIX:
+            parts = list(islice(_elements(data, order), 4))  # flags, dimensions, name, real part
+            name = parts[2][1].decode("latin-1") if len(parts) > 2 else ""
+            if name in names:
+                arrays[name] = _real_numbers(name, parts, order)
+    return arrays
+
+
+def _elements(content: bytes, order: Literal["little", "big"]) -> Iterator[Element]:
+    position = 0
+    while position < len(content):
+        kind = int.from_bytes(content[position : position + 4], order)
+        n_bytes = kind >> 16  # a small element tells its size here, and is 8 bytes with its tag
+        if n_bytes:
+            kind, start, end = kind & 0xFFFF, position + 4, position + 8
+        else:
+            n_bytes = int.from_bytes(content[position + 4 : position + 8], order)
+            start = position + 8
+            end = start + n_bytes + (0 if kind == _COMPRESSED else -n_bytes % 8)
+        if start + n_bytes > min(end, len(content)):
+            raise ValueError("it is cut off")
+        yield kind, content[start : start + n_bytes]
+        position = end
+
+
+def _real_numbers(name: str, parts: list[Element], order: Literal["little", "big"]) -> np.ndarray:
+    flags = int.from_bytes(parts[0][1][:4], order)
+    kind, data = parts[3] if len(parts) > 3 else (0, b"")
+    if flags & 0xFF not in _NUMERIC_CLASSES or flags & _COMPLEX or kind not in _NUMBERS:
+        raise ValueError(f"{name} is no array of real numbers")
+    return np.frombuffer(data, np.dtype(_NUMBERS[kind]).newbyteorder(order))

@@ -1,0 +1,108 @@
+"""Beginning processes of stages: forked from a server that has imported Keras, or spawned.
+
+The server is `multiprocessing`'s, and so is the socket that it is reached by, which whoever writes
+to it has run code. It lies in a folder that only its user may enter. That folder goes with the
+process that made it, or with the next one if that was killed.
+"""
+
+import fcntl
+import multiprocessing
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from multiprocessing.process import BaseProcess
+from multiprocessing.util import Finalize
+from pathlib import Path
+
+from flowers17.keras_settings import keras_backend
+
+_SPAWN = multiprocessing.get_context("spawn")
+_FORKED = multiprocessing.get_context("forkserver")
+_FORKED.set_forkserver_preload(["flowers17.preloaded"])
+_BEGINNING = threading.Lock()
+_PREFIX = "f17-forks-"  # short, since the path of a socket has at most 107 bytes
+_YOUNG_S = 60.0  # no process takes so long from making its folder to locking it
+
+
+def forks_bear() -> bool:
+    """Return whether the system and Keras's backend bear forked processes."""
+    return sys.platform == "linux" and keras_backend() == "tensorflow"
+
+
+def begin(target: Callable[..., None], arguments: tuple, *, name: str, forked: bool) -> BaseProcess:
+    """Return a daemonic process that has begun to call the function.
+
+    Raises OSError or EOFError if it cannot begin: there is no memory or no place for a socket, or
+    the server was killed or its socket tidied away. The next one is forked from a new server.
+    """
+    context = _FORKED if forked else _SPAWN
+    process = context.Process(target=target, args=arguments, name=name, daemon=True)
+    with _BEGINNING, _interrupts_held_back(), _current_folder_off_the_path():
+        if forked:
+            _place_socket()
+        process.start()
+    return process
+
+
+@contextmanager
+def _interrupts_held_back() -> Iterator[None]:
+    """Let processes that are started inside begin without Ctrl-C, which would find them importing.
+
+    A process of a stage lets it through, and ends by it.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _current_folder_off_the_path() -> Iterator[None]:
+    """Let processes that are started inside import nothing from the current folder at first.
+
+    A `random.py` there would be imported in place of Python's own. A process of a stage has the
+    path of its parent later, and its parent's environment.
+    """
+    before = os.environ.get("PYTHONSAFEPATH")
+    os.environ["PYTHONSAFEPATH"] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["PYTHONSAFEPATH"]
+        else:
+            os.environ["PYTHONSAFEPATH"] = before
+
+
+def _place_socket() -> None:
+    """Have the server's socket lie in a folder of this process, and remove those of dead ones."""
+    configuration = multiprocessing.current_process()._config  # type: ignore[attr-defined]
+    if "tempdir" in configuration:  # `multiprocessing` has a folder already, or had
+        return
+    place = Path(tempfile.gettempdir())
+    for left in place.glob(f"{_PREFIX}*"):
+        _remove_if_dead(left)
+    folder = tempfile.mkdtemp(prefix=_PREFIX)
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    with suppress(OSError):  # where folders cannot be locked, none counts as a dead one's
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    Finalize(None, shutil.rmtree, args=(folder, True), exitpriority=-100)
+    configuration["tempdir"] = folder
+
+
+def _remove_if_dead(folder: Path) -> None:
+    """Remove a folder of this user that no living process has locked."""
+    with suppress(OSError), ExitStack() as stack:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        stack.callback(os.close, descriptor)
+        status = os.fstat(descriptor)
+        if status.st_uid == os.getuid() and status.st_mtime < time.time() - _YOUNG_S:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(folder)

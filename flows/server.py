@@ -1,0 +1,43 @@
+"""Prefect's server with its API and its UI, guarded: `serve` and a team's service start it.
+
+What `prefect server start` does with the same settings, for pages of its own origin, and without a
+password for its own user only.
+"""
+
+import argparse
+
+
+def _serve(host: str | None, port: int | None) -> None:
+    """Serve until SIGINT or SIGTERM, by default at the address that Prefect's settings name."""
+    import uvicorn
+    from prefect.server.api.server import create_app
+    from prefect.server.utilities.database import get_dialect
+    from prefect.settings import PREFECT_API_DATABASE_CONNECTION_URL, get_current_settings
+
+    from flows.access import allowed_hosts, connections_tell_users, guarded
+    from flows.database_retry import Application, retrying
+
+    settings = get_current_settings().server
+    host, port = host or settings.api.host, port or settings.api.port
+    same_user = settings.api.auth_string is None and connections_tell_users()
+    application: Application = create_app(final=True)
+    if get_dialect(PREFECT_API_DATABASE_CONNECTION_URL.value()).name == "sqlite":
+        application = retrying(application)
+    uvicorn.run(
+        guarded(application, hosts=allowed_hosts(host), same_user=same_user),
+        host=host,
+        port=port,
+        proxy_headers=not same_user,
+        timeout_keep_alive=settings.api.keepalive_timeout,
+        ws_ping_interval=settings.api.websocket_ping_interval,
+        ws_ping_timeout=settings.api.websocket_ping_timeout,
+        log_level=settings.logging_level.lower(),
+    )
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--host")
+    parser.add_argument("--port", type=int)
+    address = parser.parse_args()
+    _serve(address.host, address.port)

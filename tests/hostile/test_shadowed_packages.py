@@ -1,0 +1,134 @@
+"""Files of a person's own that have the names of our packages, or of Python's modules."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.processes import ROOT, environment
+
+TINY = ("dataset.n_classes=2", "dataset.images_per_class=4", "dataset.image_size=16")
+SET = tuple(f"--set={one}" for one in TINY)
+COMMAND = "from flowers17.cli import main; main()"
+BOOM = "raise SystemExit('a person\\'s own file was imported')\n"
+
+
+def _command(*arguments: str, cwd: Path, path: Path) -> subprocess.CompletedProcess[str]:
+    """Run the command as its script does, with a folder before ours on the path."""
+    return _python("-P", "-c", COMMAND, *arguments, cwd=cwd, path=path)
+
+
+def _python(*arguments: str, cwd: Path, path: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *arguments],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env=environment(PYTHONPATH=os.pathsep.join([str(path), str(ROOT)])),
+        timeout=240,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def shadows(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder that holds packages `tasks` and `flows` that end whoever imports them."""
+    folder = tmp_path_factory.mktemp("shadows")
+    for package in ("tasks", "flows"):
+        (folder / package).mkdir()
+        for name in ("__init__", "dataset", "images", "report", "engine"):
+            (folder / package / f"{name}.py").write_text(BOOM)
+    return folder
+
+
+DIGESTS = """
+import json
+import flowers17.stages as stages
+import flows.report, flowers17.request as request
+r = request.request_from()
+parts = stages.in_order(flows.report.stages(r.settings, r.places))
+print(json.dumps({one.title: one.code() for one in parts}, sort_keys=True))
+"""
+
+
+def _digests(path: Path) -> str:
+    done = _python("-P", "-c", DIGESTS, cwd=path, path=path)
+    assert done.returncode == 0, done.stderr[-2_000:]
+    return done.stdout
+
+
+@pytest.mark.parametrize("kind", ["packages", "modules", "folders"])
+def test_leave_the_digests_of_our_code_as_they_are(
+    kind: str, shadows: Path, tmp_path: Path
+) -> None:
+    folder = shadows
+    if kind != "packages":
+        folder = tmp_path
+        for name in ("tasks", "flows"):
+            if kind == "modules":
+                (tmp_path / f"{name}.py").write_text(BOOM)
+            else:  # a namespace, which Python makes of any folder
+                (tmp_path / name).mkdir()
+                (tmp_path / name / "images.py").write_text(BOOM)
+    assert _digests(folder) == _digests(ROOT)
+
+
+def test_a_run_beside_them_builds_what_it_builds_elsewhere(shadows: Path, tmp_path: Path) -> None:
+    for name in ("random", "socket", "struct", "keras"):  # of Python's own, in the current folder
+        (tmp_path / f"{name}.py").write_text(BOOM)
+    rest = ("dataset", "--store", str(tmp_path / "store"), "--json", *SET)
+    done = _command("run", *rest, cwd=tmp_path, path=shadows)
+    assert done.returncode == 0, done.stderr[-2_000:]
+    plain = _command("plan", *rest, cwd=ROOT, path=ROOT)
+    steps = json.loads(plain.stdout)
+    assert {step["action"] for step in steps} == {"reuse"}, steps
+
+
+IMPORTED_BEFORE = """
+import tasks
+from flowers17.errors import PackageShadowed
+try:
+    import flows.dataset
+except PackageShadowed as problem:
+    print(problem)
+"""
+
+
+def test_that_were_imported_before_are_named_at_once(tmp_path: Path) -> None:
+    (tmp_path / "tasks").mkdir()
+    (tmp_path / "tasks" / "__init__.py").touch()
+    done = _python("-c", IMPORTED_BEFORE, cwd=tmp_path, path=tmp_path)
+    assert str(ROOT / "tasks" / "__init__.py") in done.stdout, done.stderr
+    assert str(tmp_path / "tasks") in done.stdout
+
+
+def test_half_a_checkout_on_the_path_is_named(tmp_path: Path) -> None:
+    half = tmp_path / "half"
+    shutil.copytree(ROOT / "flowers17", half / "flowers17")
+    done = _command("plan", "dataset", *SET, cwd=tmp_path, path=half)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert f"expected the package flows beside {half / 'flowers17'}, found none" in done.stderr
+
+
+LOADED = """
+import yaml
+from prefect.flows import load_flow_from_entrypoint
+described = yaml.safe_load(open("deployments/prefect.yaml"))["deployments"]
+for deployment in described:
+    load_flow_from_entrypoint(deployment["entrypoint"])
+import flows, tasks
+print(len(described), tasks.__file__, flows.__file__)
+"""
+
+
+def test_do_not_reach_the_deployments_of_a_worker(shadows: Path) -> None:
+    done = _python("-P", "-c", LOADED, cwd=ROOT, path=shadows)
+    assert done.returncode == 0, done.stderr[-2_000:]
+    n, *places = done.stdout.split()
+    assert int(n) >= 9
+    assert places == [str(ROOT / name / "__init__.py") for name in ("tasks", "flows")]
