@@ -13,10 +13,9 @@ from flowers17.reporting.finetuning.cells import (
     recipe_notes,
     records_of_table_9,
 )
-from flowers17.reporting.finetuning.own import tuned_splits_table, tuned_table
 from flowers17.reporting.finetuning.paired import tuned_paired_table
 from flowers17.reporting.finetuning.records import FineTuning
-from flowers17.reporting.finetuning.seeds import seeds_table
+from flowers17.reporting.finetuning.repeats import seeds_table, tuned_splits_table, tuned_table
 from flowers17.reporting.networks import study_notes
 from flowers17.reporting.reference import title_of
 from flowers17.reporting.tables import Column, Table

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 
 from flowers17.reporting.collect import ReportInputs
 from flowers17.reporting.columns import compared_columns, text_column
-from flowers17.reporting.learners.averaged import averaged_table
 from flowers17.reporting.learners.cells import (
     EPOCH_COLUMNS,
     LEARNER_COLUMN,
@@ -16,7 +15,7 @@ from flowers17.reporting.learners.cells import (
     reason_untrained,
     training_record,
 )
-from flowers17.reporting.learners.own_recipe import own_splits_table, own_table
+from flowers17.reporting.learners.own_recipe import averaged_table, own_splits_table, own_table
 from flowers17.reporting.metrics import MeanSpread
 from flowers17.reporting.networks import best_mean, study_notes
 from flowers17.reporting.records import Training

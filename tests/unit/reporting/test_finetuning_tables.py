@@ -10,19 +10,19 @@ from flowers17.config import HeadSettings
 from flowers17.errors import InvalidInput
 from flowers17.reporting.best_table import best_table
 from flowers17.reporting.collect import ReportInputs
-from flowers17.reporting.finetuning.own import (
+from flowers17.reporting.finetuning.paired import tuned_paired_table
+from flowers17.reporting.finetuning.repeats import (
     best_tuned_over_clean,
+    seeds_table,
     tuned_splits_table,
     tuned_table,
 )
-from flowers17.reporting.finetuning.paired import tuned_paired_table
-from flowers17.reporting.finetuning.seeds import seeds_table
 from flowers17.reporting.finetuning.tables import fine_tuning_tables, phases_table
 from flowers17.reporting.metrics import accuracy_interval, holm, mean_difference, mean_spread
 from flowers17.reporting.page import highlights
 from flowers17.reporting.reference import TABLE_9
 from flowers17.reporting.report import report_metrics
-from flowers17.reporting.tables import Row, Table
+from flowers17.reporting.tables import Record, Row, Table
 
 from .made_finetunings import MOBILENET, with_fine_tunings
 from .made_study import tiny_study
@@ -67,7 +67,8 @@ def _values(table: Table, row: Row) -> dict[str, object]:
 def test_every_table_has_what_was_fine_tuned(tuned: ReportInputs) -> None:
     tables = fine_tuning_tables(tuned)
     assert [table.number for table in tables] == ["9", "9-repeated", "9-paired", "9b", "9c", "10"]
-    assert all(len(row.cells) == len(table.columns) for table in tables for row in table.rows)
+    records = [record for table in tables[:-1] for record in table.records]
+    assert all(isinstance(record, Record) for record in records)  # from which columns take cells
 
 
 def test_study_without_fine_tuning_has_table_10_alone(

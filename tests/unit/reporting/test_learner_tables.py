@@ -12,9 +12,13 @@ from flowers17.artifacts import canonical_json
 from flowers17.config import LearnersSettings, RecipeSettings
 from flowers17.reporting.best import best_training
 from flowers17.reporting.collect import ReportInputs
-from flowers17.reporting.learners.averaged import averaged_table
-from flowers17.reporting.learners.cells import training_title
-from flowers17.reporting.learners.own_recipe import own_splits_table, own_table, relative_cost
+from flowers17.reporting.learners.cells import OF_TRAINING, training_record, training_title
+from flowers17.reporting.learners.own_recipe import (
+    averaged_table,
+    own_splits_table,
+    own_table,
+    relative_cost,
+)
 from flowers17.reporting.learners.tables import (
     augmented_table,
     best_over_clean,
@@ -25,7 +29,7 @@ from flowers17.reporting.learners.tables import (
 from flowers17.reporting.metrics import accuracy_interval, mean_difference, mean_spread
 from flowers17.reporting.networks import comparable
 from flowers17.reporting.reference import TABLE_1
-from flowers17.reporting.tables import Row, Table, csv_text
+from flowers17.reporting.tables import Record, Row, Table, csv_text
 
 from .made_study import make_study, tiny_settings, tiny_study
 from .made_trainings import DIVERGED, N_OPERATIONS, history
@@ -40,8 +44,10 @@ def _row(table: Table, first: str, group: str = "") -> Row:
     return next(r for r in table.rows if r.cells[0].value == first and r.group in ("", group))
 
 
-def test_every_table_is_made_of_what_was_trained(trained_study: ReportInputs) -> None:
-    assert [table.number for table in learner_tables(trained_study)] == ["1", "2", "3", "3b", "3c"]
+def test_every_table_has_records_of_what_was_trained(trained_study: ReportInputs) -> None:
+    tables = learner_tables(trained_study)
+    assert [table.number for table in tables] == ["1", "2", "3", "3b", "3c"]
+    assert all(isinstance(record, Record) for table in tables for record in table.records)
 
 
 def test_study_without_trainings_has_no_tables_of_learners(real_study: ReportInputs) -> None:
@@ -329,6 +335,20 @@ def test_table_3d_is_of_the_splits_that_every_network_was_trained_on(tmp_path: P
     table = averaged_table(inputs)
     assert [row.cells[0].text for row in table.rows] == ["clean"]
     assert "is not shown to be better than it on split clean: +0.167." in table.lead
+
+
+def test_column_of_a_network_takes_a_record_without_one(trained_study: ReportInputs) -> None:
+    training = trained_study.trainings[0]
+    epochs = OF_TRAINING.number("epochs", "Epochs", lambda t: t.epochs, "d")
+    columns = (*OF_TRAINING.compared(trained_study, lambda r: 0.5, "Accuracy"), epochs)
+    records = [
+        training_record("mk-2", [], "no weights"),
+        training_record("mk-3", [training], ""),
+    ]
+    without, trained = Table("1", "", columns, records).rows
+    assert [cell.text for cell in without.cells] == ["0.500", "–", "–", "–"]
+    assert (without.missing, trained.missing) == ("no weights", "")
+    assert trained.cells[1].artifact == trained.cells[3].artifact == training.artifact.reference
 
 
 def test_table_3d_takes_two_networks(trained_study: ReportInputs) -> None:
