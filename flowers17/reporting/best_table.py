@@ -18,10 +18,9 @@ from flowers17.reporting.best import (
 from flowers17.reporting.collect import ReportInputs
 from flowers17.reporting.columns import number_column, text_column
 from flowers17.reporting.ensembles.ensemble import ensembles_of
-from flowers17.reporting.finetuning.cells import comparable as comparable_tuning
 from flowers17.reporting.finetuning.cells import on_the_reports_split
-from flowers17.reporting.learners.cells import comparable as comparable_training
 from flowers17.reporting.metrics import MeanSpread
+from flowers17.reporting.networks import comparable
 from flowers17.reporting.reference import (
     BEST_OF_TABLE_8,
     BEST_OF_TABLE_9,
@@ -136,7 +135,7 @@ def _training(inputs: ReportInputs, learner: str, augmentation: str) -> Best | N
     if not training:
         return None
     best = trained(training, training.score)
-    return replace(best, comparable=comparable_training(inputs, training))
+    return replace(best, comparable=comparable(inputs, training))
 
 
 def _stacking(inputs: ReportInputs) -> Best | None:
@@ -171,4 +170,4 @@ def _fine_tuned(inputs: ReportInputs) -> Best | None:
     if not tuning:
         return None
     best = tuned(inputs, tuning, tuning.score)
-    return replace(best, comparable=comparable_tuning(inputs, tuning))
+    return replace(best, comparable=comparable(inputs, tuning))
