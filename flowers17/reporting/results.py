@@ -42,7 +42,7 @@ def _table(table: Table) -> dict[str, Any]:
     keys = [column.key for column in table.columns]
     rows = []
     for row in table.rows:
-        cells = dict(zip(keys, map(_cell, row.cells), strict=False))
+        cells = dict(zip(keys, map(_cell, row.cells), strict=True))
         marks = {"group": row.group, "note": row.tag, "missing": bool(row.missing)}
         rows.append({**{name: mark for name, mark in marks.items() if mark}, "cells": cells})
     return {"title": table.title, "rows": rows}

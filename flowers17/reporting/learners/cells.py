@@ -3,13 +3,12 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from flowers17.reporting.cells import value_cell
 from flowers17.reporting.collect import ReportInputs
 from flowers17.reporting.columns import text_column
 from flowers17.reporting.networks import NetworkColumns, training_notes
 from flowers17.reporting.records import Training
 from flowers17.reporting.reference import AUGMENTED_EPOCHS, LEARNERS, PLAIN_EPOCHS, Trained
-from flowers17.reporting.tables import Cell, Column, Record
+from flowers17.reporting.tables import Column, Record
 from flowers17.reporting.verdicts import no_comparison_notes
 
 _AUGMENTATIONS = {
@@ -87,10 +86,6 @@ EPOCH_COLUMNS = (
     OF_TRAINING.number("best_epoch", "Epoch kept", lambda t: t.best_epoch, "d", linked=False),
     OF_TRAINING.number("epochs", "Epochs", lambda t: t.epochs, "d", linked=False),
 )
-
-
-def number_cell(value: float | None) -> Cell:  # until every room has records
-    return value_cell(value)
 
 
 def comparison_notes(inputs: ReportInputs, trainings: Sequence[Training]) -> Iterator[str]:

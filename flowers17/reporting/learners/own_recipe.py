@@ -25,9 +25,9 @@ from flowers17.reporting.paired_comparisons import (
     P_COLUMNS,
     PairedRecord,
     difference_column,
+    mean_judged,
     mean_over_splits,
     mean_text,
-    meanjudged,
     only_first_column,
     only_second_column,
     paired_comparisons,
@@ -274,6 +274,6 @@ def _verdict(records: Sequence[AverageRecord]) -> str:
         return ""
     if mean := records[-1].mean:
         splits = f"{mean.n_splits} clean splits"
-        return f"The average is {meanjudged(mean)} it over {splits}: {mean_text(mean)}."
+        return f"The average is {mean_judged(mean)} it over {splits}: {mean_text(mean)}."
     difference = signed(comparison.difference)
     return f"The average is {comparison.reading} it on split {records[0].title}: {difference}."
