@@ -1,6 +1,6 @@
 """Every error that flowers17 raises on purpose.
 
-A message says what was expected, what came, where, and what to do next.
+A message holds the expectation, the input, the place, and what to do next.
 """
 
 import itertools
@@ -26,7 +26,7 @@ def legible(text: str, most: int = MOST_CHARACTERS) -> str:
         if len(escaped) <= most:
             return escaped
     half = (most - _LEFT_OUT) // 2
-    head, tail = _fitting(text, half), _fitting(reversed(text), half)
+    head, tail = _fitting_prefix(text, half), _fitting_prefix(reversed(text), half)
     n_left_out = len(text) - len(head) - len(tail)
     return f"{''.join(head)} … ({n_left_out} characters left out) … {''.join(reversed(tail))}"
 
@@ -37,14 +37,14 @@ def _escaped(character: str) -> str:
     return character.encode("unicode_escape").decode()
 
 
-def _fitting(characters: Iterable[str], most: int) -> list[str]:
+def _fitting_prefix(characters: Iterable[str], most: int) -> list[str]:
     escaped = list(map(_escaped, itertools.islice(characters, most)))
     ends = itertools.accumulate(map(len, escaped))
-    return [one for one, end in zip(escaped, ends, strict=True) if end <= most]
+    return [text for text, end in zip(escaped, ends, strict=True) if end <= most]
 
 
 def shown(value: Any) -> str:
-    """Return a value as a message shows what came: its `repr`, shortened."""
+    """Representation of a value in a message: its `repr`, shortened."""
     try:
         return legible(repr(value), _MOST_SHOWN)
     except (ValueError, RecursionError):  # an integer of more digits than Python writes, deep lists
@@ -52,9 +52,9 @@ def shown(value: Any) -> str:
 
 
 class Flowers17Error(Exception):
-    """Base of all errors raised on purpose; its message is fit to be shown as it is.
+    """Base of all errors raised on purpose; its message can be shown as it is.
 
-    most_characters: of a message, whatever it is made from (`legible`).
+    most_characters: limit of a message, which `legible` shortens.
     """
 
     most_characters: ClassVar[int] = MOST_CHARACTERS
@@ -64,7 +64,7 @@ class Flowers17Error(Exception):
 
 
 class InvalidInput(Flowers17Error, ValueError):
-    """An argument, image, archive, folder or file does not hold what it should."""
+    """An argument, image, archive, folder or file has unexpected content."""
 
 
 class InvalidSettings(InvalidInput):
@@ -76,7 +76,7 @@ class ChecksumMismatch(InvalidInput):
 
 
 class DownloadFailed(Flowers17Error):
-    """A download did not complete; `transient` tells whether a retry may help."""
+    """A download did not complete; transient: whether a retry may help."""
 
     def __init__(self, message: str, *, transient: bool = False) -> None:
         super().__init__(message)
@@ -120,8 +120,8 @@ class PackageShadowed(Flowers17Error, ImportError):
 
 
 class ServerLost(Flowers17Error):
-    """The Prefect server no longer answers in the middle of a run, or refuses what it is told."""
+    """The Prefect server no longer answers in the middle of a run, or refuses a request."""
 
 
 class TrackingFailed(Flowers17Error):
-    """A tracking server cannot be reached, or refuses what it is sent."""
+    """A tracking server cannot be reached, or refuses a request."""

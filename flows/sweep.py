@@ -9,7 +9,7 @@ from prefect.logging import get_run_logger
 from flowers17.request import StudyRequest
 from flowers17.shared.store import open_store
 from flowers17.sweeps.combinations import combinations
-from flowers17.sweeps.graph import Sweep, SweepPlan, joined, sweep_plan
+from flowers17.sweeps.graph import Sweep, SweepPlan, sweep_plan, with_shared_stages
 from flowers17.sweeps.settings import Axis, SweepSettings
 from flows import attacks, ensemble, features, finetune, learners, report
 from tasks import sweep as summary
@@ -32,7 +32,7 @@ def swept(request: StudyRequest, over: SweepSettings) -> Sweep:
     alone = [
         study for one in found for study in MODULES[over.flow].stages(one.settings, request.places)
     ]
-    studies = joined(found, [replace(study, unless_failed=True) for study in alone])
+    studies = with_shared_stages(found, [replace(study, unless_failed=True) for study in alone])
     return Sweep(over.flow, tuple(found), tuple(studies), summary.stage(over.flow, found, studies))
 
 

@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from flowers17.config import StudySettings
-from flowers17.data.source import identify
+from flowers17.data.source import source_from
 from flowers17.stages import Job, Stage, in_order
 from flowers17.transfer.weights import EXTRACTORS
 
@@ -13,7 +13,7 @@ from flowers17.transfer.weights import EXTRACTORS
 def stage(settings: StudySettings, parts: Sequence[Stage], label: str = "report") -> Stage:
     """Return the stage of the report on the parts and all they need, whichever there are."""
     described = settings.model_dump(mode="json")
-    described["dataset"]["source"] = identify(settings.dataset.source).kind
+    described["dataset"]["source"] = source_from(settings.dataset.source).kind
     return Stage.of(
         "study",
         label,

@@ -43,7 +43,7 @@ class AdversarySettings(Model):
 
     @property
     def name(self) -> str:
-        """How tables call it, e.g. `pgd 4`."""
+        """Display name, e.g. `pgd 4`."""
         return f"{self.attack} {self.epsilon:g}"
 
 

@@ -25,8 +25,8 @@ from flowers17.stages import (
     in_order,
 )
 from flows import attacks
+from tests.support.image_files import class_folders
 from tests.support.made_attacks import SETTINGS
-from tests.support.made_data import class_folders
 from tests.support.processes import eventually
 
 pytestmark = pytest.mark.slow

@@ -27,7 +27,7 @@ def test_keep_beginning_and_end_and_have_at_most_so_many_characters(
     assert len(message) <= MOST_CHARACTERS
     assert message.startswith("flowers.tgz: expected names, got ")
     assert message.endswith("; pack it anew")
-    assert all(one.isprintable() or one in "\n\t" for one in message)
+    assert all(symbol.isprintable() or symbol in "\n\t" for symbol in message)
     assert str(pickle.loads(pickle.dumps(problem))) == message
     if n == 1 and character.isprintable():
         assert message == text
