@@ -29,7 +29,7 @@ from flowers17.stages import Outcome, Progress, References, Stage, key_material
 
 TRIES = 4
 ANSWER_S = 10.0
-MOST_DIFFERENCES = 4
+MAX_DIFFERENCES = 4
 _connected_to = ""
 
 
@@ -251,7 +251,7 @@ def _check_node(request: _BuildRequest) -> None:
         changes = differences(request.material, here)
         raise ClusterUnfit(
             f"{node}: expected the code and libraries of the run, got others "
-            f"({'; '.join(changes[:MOST_DIFFERENCES])}); bring it to the same checkout and packages"
+            f"({'; '.join(changes[:MAX_DIFFERENCES])}); bring it to the same checkout and packages"
         )
 
 

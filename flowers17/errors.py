@@ -7,12 +7,12 @@ import itertools
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
-MOST_CHARACTERS = 2_000
-_MOST_SHOWN = 200
+MAX_CHARACTERS = 2_000
+_MAX_REPR_CHARACTERS = 200
 _LEFT_OUT = 50  # room for the words that stand for what was left out
 
 
-def legible(text: str, most: int = MOST_CHARACTERS) -> str:
+def legible(text: str, limit: int = MAX_CHARACTERS) -> str:
     """Return a text fit for terminals, logs and JSON: escaped, and of at most so many characters.
 
     Characters that are not printable, line ends and tabs apart, become Python's escapes. Of a
@@ -21,11 +21,11 @@ def legible(text: str, most: int = MOST_CHARACTERS) -> str:
     >>> legible("a\\x1b[31mb")
     'a\\\\x1b[31mb'
     """
-    if len(text) <= most:
+    if len(text) <= limit:
         escaped = "".join(map(_escaped, text))
-        if len(escaped) <= most:
+        if len(escaped) <= limit:
             return escaped
-    half = (most - _LEFT_OUT) // 2
+    half = (limit - _LEFT_OUT) // 2
     head, tail = _fitting_prefix(text, half), _fitting_prefix(reversed(text), half)
     n_left_out = len(text) - len(head) - len(tail)
     return f"{''.join(head)} … ({n_left_out} characters left out) … {''.join(reversed(tail))}"
@@ -37,16 +37,16 @@ def _escaped(character: str) -> str:
     return character.encode("unicode_escape").decode()
 
 
-def _fitting_prefix(characters: Iterable[str], most: int) -> list[str]:
-    escaped = list(map(_escaped, itertools.islice(characters, most)))
+def _fitting_prefix(characters: Iterable[str], limit: int) -> list[str]:
+    escaped = list(map(_escaped, itertools.islice(characters, limit)))
     ends = itertools.accumulate(map(len, escaped))
-    return [text for text, end in zip(escaped, ends, strict=True) if end <= most]
+    return [text for text, end in zip(escaped, ends, strict=True) if end <= limit]
 
 
-def shown(value: Any) -> str:
+def short_repr(value: Any) -> str:
     """Representation of a value in a message: its `repr`, shortened."""
     try:
-        return legible(repr(value), _MOST_SHOWN)
+        return legible(repr(value), _MAX_REPR_CHARACTERS)
     except (ValueError, RecursionError):  # an integer of more digits than Python writes, deep lists
         return f"a value of type {type(value).__name__} that is too large to be shown"
 
@@ -54,13 +54,13 @@ def shown(value: Any) -> str:
 class Flowers17Error(Exception):
     """Base of all errors raised on purpose; its message can be shown as it is.
 
-    most_characters: limit of a message, which `legible` shortens.
+    max_characters: limit of a message, which `legible` shortens.
     """
 
-    most_characters: ClassVar[int] = MOST_CHARACTERS
+    max_characters: ClassVar[int] = MAX_CHARACTERS
 
     def __init__(self, message: object = "", *rest: object) -> None:
-        super().__init__(legible(str(message), self.most_characters), *rest)
+        super().__init__(legible(str(message), self.max_characters), *rest)
 
 
 class InvalidInput(Flowers17Error, ValueError):

@@ -23,7 +23,7 @@ from typing import Any
 
 from flowers17 import fork_server
 from flowers17.artifacts import Store
-from flowers17.errors import MOST_CHARACTERS, StageFailed, legible
+from flowers17.errors import MAX_CHARACTERS, StageFailed, legible
 from flowers17.shared.store import open_store
 from flowers17.stages import History, Outcome, Progress, References, Stage, ensure
 
@@ -212,7 +212,7 @@ def _build_and_report(
 
 def _picklable_error(problem: Exception, stage: Stage) -> Exception:
     try:
-        if len(str(problem)) > MOST_CHARACTERS:
+        if len(str(problem)) > MAX_CHARACTERS:
             raise OverflowError
         pickle.loads(pickle.dumps(problem))
     except Exception:  # some libraries' errors cannot be pickled, or not loaded again

@@ -23,7 +23,7 @@ from pydantic_core import CoreSchema
 
 from flowers17.config import Model, Places, ProfileName, StudySettings
 from flowers17.config.plain import check_plain, yaml_value
-from flowers17.errors import InvalidSettings, shown
+from flowers17.errors import InvalidSettings, short_repr
 from flowers17.profiles import PROFILES
 
 M = TypeVar("M", bound=BaseModel)
@@ -201,7 +201,7 @@ def _error_line(model: type[BaseModel], error: Any) -> str:
         return f"setting {name}: expected a known name, got an unknown one; {hint}"
     if error["type"] == "value_error":  # of our own validators, whose messages hold the input
         return f"setting {name}: {error['ctx']['error']}"
-    return f"setting {name}: {error['msg']}, got {shown(error['input'])}"
+    return f"setting {name}: {error['msg']}, got {short_repr(error['input'])}"
 
 
 def hint_for(name: str, names: Sequence[str]) -> str:
@@ -229,7 +229,7 @@ def request_from(assignments: Iterable[str] = (), **values: Any) -> StudyRequest
     for assignment in assignments:
         key, equals, text = assignment.partition("=")
         if not (key and equals):
-            raise InvalidSettings(f"--set: expected KEY=VALUE, got {shown(assignment)}")
+            raise InvalidSettings(f"--set: expected KEY=VALUE, got {short_repr(assignment)}")
         pairs.append((key, yaml_value(f"--set {key}", text)))
     overrides = nested("--set", pairs)
     fields = {name: value for name, value in values.items() if value is not None}
@@ -254,7 +254,7 @@ def nested(option: str, pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
         for name in path:
             level = level.setdefault(name, {})
             if not isinstance(level, dict):
-                raise InvalidSettings(f"{option}: {shown(key)} goes below a value set before")
+                raise InvalidSettings(f"{option}: {short_repr(key)} goes below a value set before")
         level[last] = value
     _check_nulls(option, values, StudySettings)
     return values

@@ -12,9 +12,9 @@ from typing import Any
 
 import yaml
 
-from flowers17.errors import InvalidSettings, shown
+from flowers17.errors import InvalidSettings, short_repr
 
-MOST_CHARACTERS = 65_536
+MAX_CHARACTERS = 65_536
 MAX_VALUES = 20_000
 MAX_DEPTH = 16
 _MAX_DIGITS = 300  # of the largest float
@@ -28,19 +28,19 @@ _RESOLVERS = {
 
 def yaml_value(source: str, text: str) -> Any:
     """Return the value of a YAML text; raises InvalidSettings, which begins with `source`."""
-    if len(text) > MOST_CHARACTERS:
+    if len(text) > MAX_CHARACTERS:
         raise InvalidSettings(
-            f"{source}: expected at most {MOST_CHARACTERS} characters, got {len(text)}"
+            f"{source}: expected at most {MAX_CHARACTERS} characters, got {len(text)}"
         )
     try:
         return yaml.load(text, _Loader)
     except yaml.MarkedYAMLError as problem:
         raise InvalidSettings(
-            f"{source}: expected a YAML value, got {shown(text)} ({problem.problem})"
+            f"{source}: expected a YAML value, got {short_repr(text)} ({problem.problem})"
         ) from problem
     except (yaml.YAMLError, ValueError, ArithmeticError) as problem:
         raise InvalidSettings(
-            f"{source}: expected a YAML value, got {shown(text)} ({problem})"
+            f"{source}: expected a YAML value, got {short_repr(text)} ({problem})"
         ) from problem
 
 
@@ -67,7 +67,7 @@ class _Loader(yaml.SafeLoader):
         names: set[Any] = set()
         for key, _ in node.value:
             if key.tag != "tag:yaml.org,2002:str" or key.value in names:
-                raise self._refused(f"expected names, each once, got {shown(key.value)}", key)
+                raise self._refused(f"expected names, each once, got {short_repr(key.value)}", key)
             names.add(key.value)
         return super().construct_mapping(node, deep)
 
@@ -114,10 +114,10 @@ def _value_problem(value: Any) -> str | None:
     if isinstance(value, PurePath):
         value = str(value)
     if isinstance(value, str):
-        if len(value) > MOST_CHARACTERS:
-            return f"expected at most {MOST_CHARACTERS} characters, got {len(value)}"
+        if len(value) > MAX_CHARACTERS:
+            return f"expected at most {MAX_CHARACTERS} characters, got {len(value)}"
         if _CONTROL.search(value):
-            return f"expected text without control characters, got {shown(value)}"
+            return f"expected text without control characters, got {short_repr(value)}"
     if isinstance(value, float) and not math.isfinite(value):
         return f"expected a finite number, got {value}"
     if isinstance(value, int) and abs(value) >= 10**_MAX_DIGITS:

@@ -14,7 +14,7 @@ from flowers17.errors import InvalidSettings
 from flowers17.request import StudyRequest, hint_for, validated
 from flowers17.sweeps.settings import SweepSettings
 
-MOST_COMBINATIONS = 256
+MAX_COMBINATIONS = 256
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def combinations(request: StudyRequest, sweep: SweepSettings) -> list[Combinatio
     The sweep's values win over those of the request.
     Raises InvalidSettings if there is nothing to sweep over, if an axis names no single setting or
     one that something else sets, if a value is wrong, if two combinations are the same, or if there
-    are more than MOST_COMBINATIONS.
+    are more than MAX_COMBINATIONS.
     """
     choices = _choices(sweep)
     base = request.settings
@@ -86,10 +86,10 @@ def _choices(sweep: SweepSettings) -> list[Sequence[Mapping[str, Any]]]:
     choices: list[Sequence[Mapping[str, Any]]] = [variants] if variants else []
     choices += [[{axis.setting: value} for value in axis.values] for axis in sweep.axes]
     n = math.prod(map(len, choices))
-    if n > MOST_COMBINATIONS:
+    if n > MAX_COMBINATIONS:
         product_of = " × ".join(str(len(values)) for values in choices)
         raise InvalidSettings(
-            f"expected at most {MOST_COMBINATIONS} combinations, got {n} ({product_of}); take "
+            f"expected at most {MAX_COMBINATIONS} combinations, got {n} ({product_of}); take "
             "fewer values, or several sweeps: they share artifacts, too"
         )
     return choices

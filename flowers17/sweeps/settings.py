@@ -7,7 +7,7 @@ from pydantic import Field, JsonValue
 
 from flowers17.config import Model
 from flowers17.config.plain import check_plain, yaml_value
-from flowers17.errors import InvalidSettings, shown
+from flowers17.errors import InvalidSettings, short_repr
 from flowers17.request import Overrides, RequestModel, nested, validated
 
 SweptFlow = Literal["study", "learners", "features", "finetune", "ensemble", "attacks"]
@@ -61,7 +61,7 @@ def _axis(text: str) -> dict[str, JsonValue]:
     parsed = yaml_value(f"--axis {setting}", values) if setting and equals else None
     if not isinstance(parsed, list) or not parsed:
         raise InvalidSettings(
-            f"--axis: expected KEY=[VALUE, …] with at least one value, got {shown(text)}"
+            f"--axis: expected KEY=[VALUE, …] with at least one value, got {short_repr(text)}"
         )
     check_plain({setting: parsed})
     return {"setting": setting, "values": parsed}
@@ -70,5 +70,5 @@ def _axis(text: str) -> dict[str, JsonValue]:
 def _variant(text: str) -> Overrides:  # type: ignore[valid-type]
     parsed = yaml_value("--variant", text)
     if not isinstance(parsed, dict) or not parsed:
-        raise InvalidSettings(f"--variant: expected {{KEY: VALUE, …}}, got {shown(text)}")
+        raise InvalidSettings(f"--variant: expected {{KEY: VALUE, …}}, got {short_repr(text)}")
     return validated(Overrides, nested("--variant", parsed.items()))

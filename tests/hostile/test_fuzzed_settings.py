@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from prefect.exceptions import ParameterTypeError
 
-from flowers17.errors import MOST_CHARACTERS, InvalidInput, InvalidSettings, legible
+from flowers17.errors import MAX_CHARACTERS, InvalidInput, InvalidSettings, legible
 from flowers17.profiles import PROFILES
 from flowers17.request import StudyRequest, request_from, validated
 from flowers17.sweeps.combinations import SINGLE_SETTINGS, combinations
@@ -185,7 +185,7 @@ def test_settings_of_every_kind_are_taken_or_refused_by_name(fuzz: int) -> None:
                 assert request.settings
         except InvalidInput as problem:
             text = str(problem)
-            assert len(text) <= MOST_CHARACTERS
+            assert len(text) <= MAX_CHARACTERS
             assert text == legible(text)  # nothing in it moves a terminal's cursor
             assert any(_first_part(name) in text for name in names), (names, text)
             continue
@@ -202,7 +202,7 @@ def _expect_stages_or_a_reason(request: StudyRequest) -> None:
         assert report.stages(request.settings, request.places)
     except InvalidInput as problem:
         reason = str(problem)
-        assert len(reason) <= MOST_CHARACTERS  # either will do
+        assert len(reason) <= MAX_CHARACTERS  # either will do
 
 
 @pytest.mark.parametrize(
@@ -242,7 +242,7 @@ def test_values_that_yaml_stumbles_over(assignment: str, message: str | None) ->
     with pytest.raises(InvalidSettings) as caught:
         _ = request_from([assignment]).settings
     assert message in str(caught.value)
-    assert len(str(caught.value)) <= MOST_CHARACTERS
+    assert len(str(caught.value)) <= MAX_CHARACTERS
 
 
 def test_values_of_a_form_are_refused_in_the_same_words() -> None:
@@ -255,4 +255,4 @@ def test_values_of_a_form_are_refused_in_the_same_words() -> None:
     ):
         with pytest.raises(ParameterTypeError, match=message) as caught:
             dataset.dataset.validate_parameters({"request": {"set": values}})
-        assert len(str(caught.value)) < MOST_CHARACTERS + 500
+        assert len(str(caught.value)) < MAX_CHARACTERS + 500

@@ -1,4 +1,4 @@
-"""Who gets an answer: every kind of host, origin, method, content type and connection."""
+"""Access to the server by every kind of host, origin, method, content type and connection."""
 
 import asyncio
 import io

@@ -1,4 +1,4 @@
-"""What a person may ask for, and how wrong requests are refused."""
+"""Requests for a study, and the refusal of wrong ones."""
 
 import json
 from collections.abc import Iterator

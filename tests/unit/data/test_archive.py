@@ -18,10 +18,10 @@ def test_images_and_labels_come_from_the_numbers(tmp_path: Path, name: str, pref
     images = numbered()
     backwards = dict(reversed(images.items()))
     path = official_archive(tmp_path / name, backwards, prefix=prefix)
-    images = {image.name: image for image in encoded_archive(path)}
-    assert len(images) == 1360
+    image_by_name = {image.name: image for image in encoded_archive(path)}
+    assert len(image_by_name) == 1360
     for number, label in ((1, 0), (80, 0), (81, 1), (1360, 16)):
-        image = images[f"jpg/image_{number:04d}.jpg"]
+        image = image_by_name[f"jpg/image_{number:04d}.jpg"]
         assert (image.label, image.data) == (label, images[number])
 
 

@@ -17,7 +17,7 @@ def _noise(height: int, width: int, seed: int = 0) -> np.ndarray:
 
 
 def _by_scipy(image: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """Return what SciPy gives, rounded; it counts from the first pixel's centre, y first."""
+    """SciPy's result, rounded; it counts from the first pixel's centre, y first."""
     linear = matrix[::-1, 1::-1]
     offset = matrix[::-1, 2] + linear @ (0.5, 0.5) - 0.5
     channels = [

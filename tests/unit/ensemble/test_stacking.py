@@ -243,7 +243,7 @@ def test_progress_counts_to_the_end(case: Predictions) -> None:
 
 
 @pytest.mark.parametrize(
-    ("names", "says"),
+    ("names", "message"),
     [
         (["perceptron"], "expected one of random_forest, logistic_regression, gradient_boosting"),
         (["random_forest", "random_forest"], "expected each once"),

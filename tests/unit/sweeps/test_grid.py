@@ -1,4 +1,4 @@
-"""What a sweep may be asked for: grids and variants, and how wrong ones are refused."""
+"""Sweeps over grids and variants, and the refusal of wrong ones."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from flowers17.cli import Swept
 from flowers17.errors import InvalidSettings
 from flowers17.request import StudyRequest, request_from
 from flowers17.sweeps.combinations import (
-    MOST_COMBINATIONS,
+    MAX_COMBINATIONS,
     SINGLE_SETTINGS,
     Combination,
     combinations,
@@ -109,7 +109,7 @@ class TestCombinations:
         assert combinations(request_from(), again) == combinations(request_from(), sweep)
 
     def test_may_be_as_many_as_are_allowed_and_no_more(self) -> None:
-        assert len(_combinations(f"seed={list(range(MOST_COMBINATIONS))}")) == MOST_COMBINATIONS
+        assert len(_combinations(f"seed={list(range(MAX_COMBINATIONS))}")) == MAX_COMBINATIONS
         with pytest.raises(InvalidSettings, match=r"at most 256 combinations, got 514 \(257 × 2\)"):
             _combinations(f"seed={list(range(257))}", f"{KNN}=[1, 2]")
 
