@@ -49,7 +49,7 @@ def combinations(request: StudyRequest, sweep: SweepSettings) -> list[Combinatio
     for choice in product(*choices):
         values = {setting: value for part in choice for setting, value in part.items()}
         assigned = {setting: _text(value) for setting, value in values.items()}
-        words = {setting: f"{short_name(setting)}={value}" for setting, value in assigned.items()}
+        words = {setting: f"{setting_tail(setting)}={value}" for setting, value in assigned.items()}
         combination = Combination(assigned, words, _with_values(base, values))
         settings = combination.settings.model_dump_json()
         if settings in known:
@@ -107,10 +107,10 @@ def _single_settings(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
 SINGLE_SETTINGS = tuple(_single_settings(StudySettings))
 
 
-def short_name(setting: str) -> str:
+def setting_tail(setting: str) -> str:
     """Return the last two parts of a setting's name, which no two settings have in common.
 
-    >>> short("features.classifiers.svm.C")
+    >>> setting_tail("features.classifiers.svm.C")
     'svm.C'
     """
     return ".".join(setting.split(".")[-2:])

@@ -12,7 +12,7 @@ from flowers17.sweeps.combinations import (
     SINGLE_SETTINGS,
     Combination,
     combinations,
-    short_name,
+    setting_tail,
 )
 from flowers17.sweeps.settings import SweepSettings, sweep_from
 from flows.sweep import MODULES
@@ -99,7 +99,9 @@ class TestCombinations:
 
     def test_have_names_of_their_own(self) -> None:
         assert (
-            len(SINGLE_SETTINGS) == len({short_name(setting) for setting in SINGLE_SETTINGS}) > 100
+            len(SINGLE_SETTINGS)
+            == len({setting_tail(setting) for setting in SINGLE_SETTINGS})
+            > 100
         )
 
     def test_survive_the_json_that_prefect_stores(self) -> None:
