@@ -23,7 +23,7 @@ from rich.table import Table
 from flowers17.artifacts import Reference
 from flowers17.config import Places
 from flowers17.config.places import store_address
-from flowers17.errors import Flowers17Error, InvalidInput, ServerLost, shown
+from flowers17.errors import Flowers17Error, InvalidInput, ServerLost, short_repr
 from flowers17.interrupts import INTERRUPTED
 from flowers17.profiles import PROFILES
 from flowers17.request import StudyRequest, request_from, validated
@@ -60,7 +60,7 @@ def _expanded(path: Any) -> Any:
         return type(path)(Path(path).expanduser())
     except RuntimeError:
         raise typer.BadParameter(
-            f"expected a path below the home of a user that is known, got {shown(str(path))}"
+            f"expected a path below the home of a user that is known, got {short_repr(str(path))}"
         ) from None
 
 
