@@ -25,11 +25,11 @@ import numpy as np
 from measuring import SEED, Data, arguments, load, median, print_machine
 
 from flowers17.learners.devices import Precision, computes_in_bfloat16
-from flowers17.learners.networks import OURS, build
+from flowers17.learners.networks import BUILDERS, build
 
 N_CLASSES, N_WARM = 17, 2
 STUDY = ("mk-3", "mk-4", "mk-6")
-NETWORKS = (*OURS, *STUDY, "vgg16, phase b")
+NETWORKS = (*BUILDERS, *STUDY, "vgg16, phase b")
 WAYS: dict[Precision, tuple[str, ...]] = {
     "float32": ("direct", "fused", "both"),
     "mixed_bfloat16": ("direct", "fused"),
@@ -82,7 +82,7 @@ def measure(data: Data, options: Namespace, precision: Precision) -> None:
     by_adam = RecipeSettings(optimizer="adam", learning_rate=1e-4)
     by_momentum = RecipeSettings(learning_rate=0.01, momentum=0.9)
     cases: dict[str, tuple[Callable[[], keras.Model], np.ndarray, int, RecipeSettings]] = {
-        **{name: (partial(build, name, seed=SEED), pixels, 64, by_momentum) for name in OURS},
+        **{name: (partial(build, name, seed=SEED), pixels, 64, by_momentum) for name in BUILDERS},
         **{name: (partial(build, name, seed=SEED), pixels, 32, RecipeSettings()) for name in STUDY},
         "vgg16, phase b": (vgg16, maps.reshape(-1, 8, 8, 512), 32, by_adam),
     }

@@ -44,7 +44,7 @@ def targets(settings: StudySettings, places: Places) -> Iterator[Target]:
     for one in ours.models:
         refit = ensemble.member(settings, places, one, ours.split).refit
         tuned = one.fine_tuned
-        seen = features.pictures(settings, tuned.maps) if tuned else pictures
+        seen = features.image_stage(settings, tuned.maps) if tuned else pictures
         yield Target(one.name, refit, seen, is_network=one.classifier is None)
     if ours.split in settings.ensemble.splits:
         for defined in settings.ensemble.ensembles:
@@ -157,6 +157,6 @@ def _data(settings: StudySettings) -> tuple[Stage, Stage]:
 
 def _network(settings: StudySettings, places: Places, one: MemberSettings) -> Network:
     member = ensemble.member(settings, places, one, settings.attacks.split)
-    what = training.of_member(settings, one)
+    what = training.member_training(settings, one)
     refit_of = tuple(member.folds) if what.recipe.selection == "val_loss" else ()
     return Network(what, member.refit, refit_of)

@@ -62,7 +62,7 @@ def member(settings: StudySettings, places: Places, one: MemberSettings, name: s
 
     def network() -> Member:
         pictures = images.stage(settings, settings.dataset.image_size)
-        what = training.of_member(settings, one)
+        what = training.member_training(settings, one)
         chooses = what.recipe.selection == "val_loss"
         fitted_on = [
             training.stage(settings, places, what, pictures, part)
@@ -81,7 +81,7 @@ def member(settings: StudySettings, places: Places, one: MemberSettings, name: s
         return Member(one.name, fitted_on, refit)
 
     def fine_tuned(network: FineTunedSettings) -> Member:
-        what, chooses = FineTuning(network), finetuning.chooses(settings, network)
+        what, chooses = FineTuning(network), finetuning.selects_epoch(settings, network)
         fitted_on = [
             finetuning.stage(settings, places, what, part) for part in every_fold(choosing=chooses)
         ]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from flowers17.config import LearnerDefinition
 from flowers17.errors import InvalidInput, InvalidSettings
-from flowers17.learners.ours import SMALLEST, Shape, aggregated, residual, sequential
+from flowers17.learners.builders import SMALLEST, Shape, aggregated, residual, sequential
 
 if TYPE_CHECKING:
     import keras
@@ -56,7 +56,7 @@ STUDY: MappingProxyType[str, LearnerDefinition] = MappingProxyType(
         )
     }
 )
-OURS: MappingProxyType[str, Builder] = MappingProxyType(
+BUILDERS: MappingProxyType[str, Builder] = MappingProxyType(
     {one.__name__: one for one in (residual, sequential, aggregated)}
 )
 
@@ -71,7 +71,7 @@ def build(
 ) -> "keras.Model":
     """Return a learner with fresh weights: images float32 in [0, 1] → class probabilities.
 
-    name: of the study (`baseline`, `mk-1` … `mk-6`), of our own (`OURS`), of one of `definitions`,
+    name: of the study (`baseline`, `mk-1` … `mk-6`), built in (`BUILDERS`), of one of `definitions`,
     or `module:function`. The model takes (n, *input_shape) and gives float32 (n, n_classes). Its
     last layer is the softmax alone, so that the logits are the input of it. Height and width may be
     None for learners that take any size. seed: of the initial weights and of dropout.
@@ -102,13 +102,13 @@ def builder_of(
         return own[name]
     if name in STUDY:
         return STUDY[name]
-    if name in OURS:
-        return OURS[name]
+    if name in BUILDERS:
+        return BUILDERS[name]
     module, colon, function = name.partition(":")
     if not colon:
         raise InvalidSettings(
-            f"learner: expected one of {', '.join([*STUDY, *OURS, *own])}, or module:function, got "
-            f"{name!r}; define it under learners.definitions"
+            f"learner: expected one of {', '.join([*STUDY, *BUILDERS, *own])}, or module:function, "
+            f"got {name!r}; define it under learners.definitions"
         )
     try:
         found: Builder = getattr(importlib.import_module(module), function)
@@ -170,7 +170,7 @@ def smallest_size(found: LearnerDefinition | Builder) -> int:
     (16, 74, 32)
     """
     if not isinstance(found, LearnerDefinition):
-        return SMALLEST if found in OURS.values() else 1
+        return SMALLEST if found in BUILDERS.values() else 1
     side = 1
     for block in reversed(found.blocks):
         side = 2 * side + (2 * len(block) if found.padding == "valid" else 0)

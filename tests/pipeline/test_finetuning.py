@@ -113,7 +113,7 @@ def test_phase_b_begins_with_the_head_of_phase_a_and_trains_further_blocks(built
     assert before["n_parameters"] == after["n_parameters"]
     assert (before["unfrozen_from"], after["unfrozen_from"]) == (None, "block12")
     assert (before["layer_decay"], after["layer_decay"]) == (1.0, 0.5)
-    assert (after["way"], after["augmentation"]) == ("stored", "mirrored")
+    assert (after["activations"], after["augmentation"]) == ("stored", "mirrored")
     for one in (a, b):
         result, split = one.json("result"), _artifacts(built, "split")["repeat-01 split"]
         rows = split.array("validation")

@@ -130,7 +130,7 @@ def fine_tuning(artifact: Artifact) -> FineTuning:
         phase=result["phase"],
         unfrozen_from=result["unfrozen_from"],
         layer_decay=float(result.get("layer_decay", 1)),
-        stored=result["way"] == "stored",
+        stored=result["activations"] == "stored",
         augmentation=result["augmentation"],
         recipe_name=result["recipe_name"],
         recipe=RecipeSettings.model_validate(result["recipe"]),

@@ -12,7 +12,7 @@ import pytest
 from flowers17.config import LearnerDefinition
 from flowers17.errors import InvalidInput, InvalidSettings
 from flowers17.learners import build
-from flowers17.learners.networks import OURS, STUDY, drawn, smallest_size
+from flowers17.learners.networks import BUILDERS, STUDY, drawn, smallest_size
 from tests.support import tiny_training
 
 # REFERENCE.md, Part A.1
@@ -77,7 +77,7 @@ def test_has_the_parameters_counted_by_hand_at_another_size(
 
 
 @pytest.mark.parametrize("size", [128, 64])
-@pytest.mark.parametrize("name", [*TOTALS, *OURS])
+@pytest.mark.parametrize("name", [*TOTALS, *BUILDERS])
 def test_gives_probabilities_at_128_and_64(name: str, size: int) -> None:
     if name == "mk-5" and size == 64:
         with pytest.raises(InvalidInput, match="mk-5: expected images of at least 74 × 74 pixels"):
@@ -120,7 +120,7 @@ def test_ours_take_any_size_in_one_network(name: str, millions: float) -> None:
 
 
 def test_ends_in_a_softmax_of_logits() -> None:
-    for name in ("mk-4", *OURS):
+    for name in ("mk-4", *BUILDERS):
         last, before = (build(name, (64, 64, 3), 3).layers[-place] for place in (1, 2))
         assert (type(last).__name__, type(before).__name__) == ("Softmax", "Dense")
         assert before.dtype_policy.compute_dtype == "float32"
@@ -174,7 +174,7 @@ DRAWN = {
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="others draw other weights")
 @pytest.mark.parametrize("name", DRAWN)
 def test_draws_the_weights_that_it_always_drew(name: str) -> None:
-    size = 16 if ":" in name else smallest_size({**STUDY, **OURS}[name])
+    size = 16 if ":" in name else smallest_size({**STUDY, **BUILDERS}[name])
     digest = hashlib.sha256()
     for one in build(name, (size, size, 3), 3, seed=7).variables:
         array = keras.ops.convert_to_numpy(one)
@@ -270,7 +270,7 @@ def test_fewer_than_two_classes_are_refused(n_classes: int) -> None:
         build("baseline", (16, 16, 3), n_classes)
 
 
-@pytest.mark.parametrize("name", OURS)
+@pytest.mark.parametrize("name", BUILDERS)
 def test_images_too_small_for_ours_are_refused(name: str) -> None:
     with pytest.raises(InvalidInput, match=f"{name}: .* at least 32 × 32 pixels, got 31 × 64"):
         build(name, (31, 64, 3))
