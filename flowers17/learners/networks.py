@@ -71,8 +71,8 @@ def build(
 ) -> "keras.Model":
     """Return a learner with fresh weights: images float32 in [0, 1] → class probabilities.
 
-    name: of the study (`baseline`, `mk-1` … `mk-6`), built in (`BUILDERS`), of one of `definitions`,
-    or `module:function`. The model takes (n, *input_shape) and gives float32 (n, n_classes). Its
+    name: of the study (`baseline`, `mk-1` … `mk-6`), of `BUILDERS`, of one of `definitions`, or
+    `module:function`. The model takes (n, *input_shape) and gives float32 (n, n_classes). Its
     last layer is the softmax alone, so that the logits are the input of it. Height and width may be
     None for learners that take any size. seed: of the initial weights and of dropout.
     Raises InvalidSettings for an unknown learner; InvalidInput if the images are too small for it,

@@ -120,7 +120,8 @@ def train(
                 raise TrainingDiverged(
                     f"{model.name}: expected a finite loss, got {bad_loss} in epoch "
                     f"{run.epoch + 1}; the last good checkpoint is {last_good}, in {folder}. "
-                    f"Lower the learning rate (now at most {recipe.learning_rate:g}), or compute in float32"
+                    f"Lower the learning rate (now at most {recipe.learning_rate:g}), or compute "
+                    "in float32"
                 )
             run.save(checkpoints)
             if after_epoch:
