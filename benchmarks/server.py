@@ -91,7 +91,7 @@ def sqlite(folder: Path) -> Iterator[dict[str, str]]:
     command = [
         sys.executable,
         "-m",
-        "flows.database_retry",
+        "flows.server",
         "--host",
         "127.0.0.1",
         "--port",

@@ -33,8 +33,10 @@ def main() -> None:
         tempfile.TemporaryDirectory() as name,
         object_storage(Path(name)) as storage,
         Server() as server,
+        server.connected() as api,
     ):
-        variables = {**os.environ, **storage.variables, "PREFECT_API_URL": server.healthy()}
+        variables = {**os.environ, **storage.variables, "PREFECT_API_URL": api}
+        variables["PREFECT_API_AUTH_STRING"] = server.password or ""
 
         def run(store: str, cache: str, what: str, repeats: int = 1) -> None:
             seconds = []

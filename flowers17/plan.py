@@ -7,6 +7,8 @@ from typing import Any, Literal
 from flowers17.artifacts import Reference, Store
 from flowers17.stages import Stage, existing, key_material
 
+_LONG = 200  # characters of two values, beyond which nobody reads them in a line
+
 
 @dataclass(frozen=True)
 class Step:
@@ -73,6 +75,8 @@ def differences(
     """
     found = [
         f"setting {name}: {old} → {new}"
+        if len(f"{old}{new}") < _LONG
+        else f"setting {name} changed"
         for name, old, new in _changes(_flat(before["config"]), _flat(now["config"]))
     ]
     if before["seed"] != now["seed"]:

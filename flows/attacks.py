@@ -9,16 +9,15 @@ from flowers17.config import MemberSettings, Places, StudySettings
 from flowers17.request import StudyRequest
 from flowers17.stages import Stage
 from flows import ensemble
-from flows.part import run_part
+from flows.data import data
+from flows.part import Part
 from tasks import (
     adversarial_training,
     attack,
     defences,
     features,
-    images,
     poisoned,
     poisoning,
-    report,
     training,
     transfer,
 )
@@ -30,7 +29,7 @@ from tasks.training import Training
 
 @dataclass(frozen=True)
 class Network:
-    """A network from scratch: how it is trained, on a split, for as long as its folds found."""
+    """A network from scratch: its training, its refit, and the folds that set the epochs."""
 
     training: Training
     refit: Stage
@@ -41,91 +40,92 @@ def targets(settings: StudySettings, places: Places) -> Iterator[Target]:
     """Yield the models to be attacked: refits on the split, then its ensembles."""
     ours = settings.attacks
     pictures, _ = _data(settings)
-    for one in ours.models:
-        refit = ensemble.member(settings, places, one, ours.split).refit
-        tuned = one.fine_tuned
+    for model in ours.models:
+        refit = ensemble.member(settings, places, model, ours.split).refit
+        tuned = model.fine_tuned
         seen = features.image_stage(settings, tuned.maps) if tuned else pictures
-        yield Target(one.name, refit, seen, is_network=one.classifier is None)
+        yield Target(model.name, refit, seen, is_network=model.classifier is None)
     if ours.split in settings.ensemble.splits:
-        for defined in settings.ensemble.ensembles:
-            combined = ensemble.stacked(settings, places, defined, ours.split)
+        for definition in settings.ensemble.ensembles:
+            combination = ensemble.stacked(settings, places, definition, ours.split)
             for method in ours.methods:
-                name = f"{defined.name} by {method}"
-                yield Target(name, combined, pictures, is_network=False, method=method)
+                name = f"{definition.name} by {method}"
+                yield Target(name, combination, pictures, is_network=False, method=method)
 
 
 def attacked(settings: StudySettings, places: Places) -> list[Stage]:
     """Return the stage of each attack on each model, and of what fools one shown to the others."""
-    _, whole = _data(settings)
+    _, split = _data(settings)
     every_target = list(targets(settings, places))
-
-    def attacks_on(one: Target) -> dict[str, Stage]:
-        return {
-            name: attack.stage(settings, places, name, one, whole)
+    by_target = [
+        {
+            name: attack.stage(settings, places, name, target, split)
             for name in dict.fromkeys(settings.attacks.attacks)
-            if one.is_network or name == "one_pixel"
+            if target.is_network or name == "one_pixel"
         }
-
-    by_target = [attacks_on(one) for one in every_target]
-    every = [stage for found in by_target for stage in found.values()]
+        for target in every_target
+    ]
+    stages = [stage for by_name in by_target for stage in by_name.values()]
     shown = [
         stage
-        for found in by_target
-        for name, stage in found.items()
+        for by_name in by_target
+        for name, stage in by_name.items()
         if name in SWEPT and name in WHITE_BOX
     ]
     if shown and len(every_target) > 1:
-        every.append(transfer.stage(settings, places, shown, every_target, whole))
-    return every
+        stages.append(transfer.stage(settings, places, shown, every_target, split))
+    return stages
 
 
 def defended(settings: StudySettings, places: Places) -> list[Stage]:
     """Return the stage of each network's defences."""
-    pictures, whole = _data(settings)
+    pictures, split = _data(settings)
 
-    def stage(one: MemberSettings) -> Stage:
-        found = _network(settings, places, one)
+    def stage(member: MemberSettings) -> Stage:
+        network = _network(settings, places, member)
         hardened = [
             adversarial_training.stage(
                 settings,
                 places,
-                found.training,
+                network.training,
                 adversary,
                 pictures,
-                whole,
-                refit_of=found.refit_of,
+                split,
+                refit_of=network.refit_of,
             )
             for adversary in settings.defences.adversaries
         ]
-        return defences.stage(settings, places, one.name, found.refit, hardened, pictures, whole)
+        return defences.stage(
+            settings, places, member.name, network.refit, hardened, pictures, split
+        )
 
-    return [stage(one) for one in settings.defences.networks]
+    return [stage(member) for member in settings.defences.networks]
 
 
 def poisonings(settings: StudySettings, places: Places) -> list[Stage]:
     """Return the stage of all poisonings, if there is a network to be poisoned."""
-    ours, (pictures, whole) = settings.poisoning, _data(settings)
-    networks = {one.name: _network(settings, places, one) for one in ours.networks}
+    ours, (pictures, split) = settings.poisoning, _data(settings)
+    networks = {member.name: _network(settings, places, member) for member in ours.networks}
     control = [(ours.kinds[-1], 0.0)] if 0 in ours.shares and ours.kinds else []
     poisons = [(kind, share) for kind in ours.kinds for share in ours.shares if share]
 
-    def on(data: Stage) -> Poisoning:
+    def on(poisoned_split: Stage) -> Poisoning:
         return Poisoning(
-            data,
+            poisoned_split,
             {
                 name: poisoned.trained_on(
-                    settings, places, one.training, data, refit_of=one.refit_of
+                    settings, places, network.training, poisoned_split, refit_of=network.refit_of
                 )
-                for name, one in networks.items()
+                for name, network in networks.items()
             },
         )
 
     every = [
-        on(poisoned.stage(settings, kind, share, pictures, whole))
+        on(poisoned.stage(settings, kind, share, pictures, split))
         for kind, share in (*control, *poisons)
     ]
-    clean = {name: one.refit for name, one in networks.items()}
-    return [poisoning.stage(settings, every, clean, whole)] if every and networks else []
+    clean = {name: network.refit for name, network in networks.items()}
+    return [poisoning.stage(settings, every, clean, split)] if every and networks else []
 
 
 def parts(settings: StudySettings, places: Places) -> list[Stage]:
@@ -137,26 +137,24 @@ def parts(settings: StudySettings, places: Places) -> list[Stage]:
     ]
 
 
-def stages(settings: StudySettings, places: Places) -> list[Stage]:
-    """Return what the flow runs by itself: its parts, and their tables and figures."""
-    return [report.stage(settings, parts(settings, places), label="report on attacks")]
+PART = Part("c", "attacks", parts)
+stages = PART.stages
 
 
 @flow(name="attacks")
 def attacks(request: StudyRequest = StudyRequest()) -> Results:
-    """Attack the models, show what fools one to the others, and check the attacks themselves."""
-    return run_part(request, parts, stages)
+    """Attack models, show what fools one to the others, and check the attacks."""
+    return PART.run(request)
 
 
 def _data(settings: StudySettings) -> tuple[Stage, Stage]:
     """Return the stages of the images, and of the split that is attacked."""
-    pictures = images.stage(settings, settings.dataset.image_size)
-    whole, _ = ensemble.divided(settings, settings.attacks.split)
-    return pictures, whole
+    split, _ = ensemble.divided(settings, settings.attacks.split)
+    return data(settings).images, split
 
 
-def _network(settings: StudySettings, places: Places, one: MemberSettings) -> Network:
-    member = ensemble.member(settings, places, one, settings.attacks.split)
-    what = training.member_training(settings, one)
-    refit_of = tuple(member.folds) if what.recipe.selection == "val_loss" else ()
-    return Network(what, member.refit, refit_of)
+def _network(settings: StudySettings, places: Places, definition: MemberSettings) -> Network:
+    member = ensemble.member(settings, places, definition, settings.attacks.split)
+    learner = training.member_training(settings, definition)
+    refit_of = tuple(member.folds) if learner.recipe.selection == "val_loss" else ()
+    return Network(learner, member.refit, refit_of)

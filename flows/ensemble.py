@@ -11,22 +11,12 @@ from flowers17.config import (
 )
 from flowers17.request import StudyRequest
 from flowers17.stages import Stage
-from flows.part import run_part
-from tasks import (
-    duplicates,
-    finetuning,
-    fitted,
-    folds,
-    images,
-    out_of_fold,
-    report,
-    rows,
-    split,
-    splits,
-    stacking,
-    training,
-)
+from flows.data import data
+from flows.part import Part
 from tasks import features as feature_maps
+from tasks import finetuning, fitted, out_of_fold, rows, stacking, training
+from tasks import folds as fold_stages
+from tasks import split as split_stage
 from tasks.engine import Results
 from tasks.finetuning import FineTuning
 from tasks.out_of_fold import Member
@@ -34,78 +24,82 @@ from tasks.out_of_fold import Member
 
 def parts(settings: StudySettings, places: Places) -> list[Stage]:
     """Return the stages of Tables 4 to 6: every ensemble on every split asked for."""
-    ours = settings.ensemble
-    return [stacked(settings, places, one, name) for name in ours.splits for one in ours.ensembles]
+    return [
+        stacked(settings, places, ensemble, name)
+        for name in settings.ensemble.splits
+        for ensemble in settings.ensemble.ensembles
+    ]
 
 
 def stacked(
     settings: StudySettings, places: Places, ensemble: EnsembleDefinition, name: str
 ) -> Stage:
     """Return the stage that combines an ensemble's members on the split of a name."""
-    whole, parted = divided(settings, name)
-    members = [member(settings, places, one, name) for one in ensemble.members]
-    found = out_of_fold.stage(ensemble.name, members, parted, whole)
-    return stacking.stage(settings, found)
+    split, folds = divided(settings, name)
+    members = [member(settings, places, each, name) for each in ensemble.members]
+    predictions = out_of_fold.stage(ensemble.name, members, folds, split)
+    return stacking.stage(settings, ensemble.name, predictions, split)
 
 
 def divided(settings: StudySettings, name: str) -> tuple[Stage, Stage]:
     """Return the stages of the split of a name and of its folds."""
-    pictures = images.stage(settings, settings.dataset.image_size)
-    pairs = duplicates.stage(settings, pictures)
-    whole = split.stage(name, splits.stage(settings, pictures, pairs))
-    return whole, folds.stage(settings, whole, pairs)
+    _, duplicates, splits = data(settings)
+    split = split_stage.stage(name, splits)
+    return split, fold_stages.stage(settings, split, duplicates)
 
 
-def member(settings: StudySettings, places: Places, one: MemberSettings, name: str) -> Member:
+def member(
+    settings: StudySettings, places: Places, definition: MemberSettings, name: str
+) -> Member:
     """Return the stages of a base model on the split of a name: one a fold, and the refit."""
-    whole, parted = divided(settings, name)
+    split, folds = divided(settings, name)
 
     def network() -> Member:
-        pictures = images.stage(settings, settings.dataset.image_size)
-        what = training.member_training(settings, one)
-        chooses = what.recipe.selection == "val_loss"
-        fitted_on = [
-            training.stage(settings, places, what, pictures, part)
-            for part in every_fold(choosing=chooses)
+        pictures = data(settings).images
+        learner = training.member_training(settings, definition)
+        chooses = learner.recipe.selection == "val_loss"
+        models = [
+            training.stage(settings, places, learner, pictures, fold)
+            for fold in every_fold(choosing=chooses)
         ]
-        refit_of = fitted_on if chooses else ()
-        refit = training.stage(settings, places, what, pictures, whole, refit_of=refit_of)
-        return Member(one.name, fitted_on, refit)
+        refit_of = models if chooses else ()
+        refit = training.stage(settings, places, learner, pictures, split, refit_of=refit_of)
+        return Member(definition.name, models, refit)
 
     def classifier() -> Member:
-        maps = [feature_maps.stage(settings, places, each) for each in one.maps]
-        *fitted_on, refit = (
-            fitted.stage(settings, one.combination, maps, rows.stage(maps), part)
-            for part in (*every_fold(choosing=False), whole)
+        maps = [feature_maps.stage(settings, places, each) for each in definition.maps]
+        *models, refit = (
+            fitted.stage(settings, definition.combination, maps, rows.stage(maps), fold)
+            for fold in (*every_fold(choosing=False), split)
         )
-        return Member(one.name, fitted_on, refit)
+        return Member(definition.name, models, refit)
 
     def fine_tuned(network: FineTunedSettings) -> Member:
-        what, chooses = FineTuning(network), finetuning.selects_epoch(settings, network)
-        fitted_on = [
-            finetuning.stage(settings, places, what, part) for part in every_fold(choosing=chooses)
+        tuning, chooses = FineTuning(network), finetuning.selects_epoch(settings, network)
+        models = [
+            finetuning.stage(settings, places, tuning, fold)
+            for fold in every_fold(choosing=chooses)
         ]
-        refit_of = fitted_on if chooses else ()
-        refit = finetuning.stage(settings, places, what, whole, refit_of=refit_of)
-        return Member(one.name, fitted_on, refit)
+        refit_of = models if chooses else ()
+        refit = finetuning.stage(settings, places, tuning, split, refit_of=refit_of)
+        return Member(definition.name, models, refit)
 
     def every_fold(*, choosing: bool) -> list[Stage]:
         return [
-            folds.fold_stage(parted, whole, number, choosing=choosing)
+            fold_stages.fold_stage(folds, split, number, choosing=choosing)
             for number in range(1, settings.ensemble.n_folds + 1)
         ]
 
-    if one.fine_tuned:
-        return fine_tuned(one.fine_tuned)
-    return network() if one.learner else classifier()
+    if definition.fine_tuned:
+        return fine_tuned(definition.fine_tuned)
+    return network() if definition.learner else classifier()
 
 
-def stages(settings: StudySettings, places: Places) -> list[Stage]:
-    """Return what the flow runs by itself: its parts, and their tables and figures."""
-    return [report.stage(settings, parts(settings, places), label="report on ensemble")]
+PART = Part("a2", "ensemble", parts)
+stages = PART.stages
 
 
 @flow(name="ensemble")
 def ensemble(request: StudyRequest = StudyRequest()) -> Results:
     """Predict images with models that did not see them, then average and stack."""
-    return run_part(request, parts, stages)
+    return PART.run(request)

@@ -2,42 +2,37 @@
 
 from prefect import flow
 
-from flowers17.config import CombinationSettings, FeatureMapSettings, Places, StudySettings
+from flowers17.config import CombinationSettings, Places, StudySettings
 from flowers17.request import StudyRequest
 from flowers17.stages import Stage
-from flows.part import run_part
-from tasks import classifier, duplicates, images, report, rows, splits
+from flows.data import data
+from flows.part import Part
+from tasks import classifier, rows
 from tasks import features as feature_maps
 from tasks.engine import Results
 
 
 def parts(settings: StudySettings, places: Places) -> list[Stage]:
     """Return the stages of Tables 7 and 8 and of what goes beyond them."""
-    pictures = images.stage(settings, settings.dataset.image_size)
-    pairs = duplicates.stage(settings, pictures)
-    divided = splits.stage(settings, pictures, pairs)
+    _, duplicates, splits = data(settings)
 
     def classified(combination: CombinationSettings) -> Stage:
-        maps = [features_of(one) for one in combination.maps]
-        return classifier.stage(settings, combination, maps, rows.stage(maps), divided, pairs)
-
-    def features_of(one: FeatureMapSettings) -> Stage:
-        return feature_maps.stage(settings, places, one)
+        maps = [feature_maps.stage(settings, places, maps) for maps in combination.maps]
+        return classifier.stage(settings, combination, maps, rows.stage(maps), splits, duplicates)
 
     table_8 = [
-        CombinationSettings(maps=(one,), classifier=name)
-        for one in settings.features.table
+        CombinationSettings(maps=(maps,), classifier=name)
+        for maps in settings.features.table
         for name in settings.features.classifiers.names
     ]
-    return [classified(one) for one in (*table_8, *settings.features.combinations)]
+    return [classified(each) for each in (*table_8, *settings.features.combinations)]
 
 
-def stages(settings: StudySettings, places: Places) -> list[Stage]:
-    """Return what the flow runs by itself: its parts, and their tables and figures."""
-    return [report.stage(settings, parts(settings, places), label="report on features")]
+PART = Part("b1", "features", parts)
+stages = PART.stages
 
 
 @flow(name="features")
 def features(request: StudyRequest = StudyRequest()) -> Results:
     """Extract features with pre-trained networks and evaluate classifiers on them."""
-    return run_part(request, parts, stages)
+    return PART.run(request)

@@ -7,8 +7,9 @@ from prefect import flow
 from flowers17.config import FineTunedSettings, Places, StudySettings
 from flowers17.request import StudyRequest
 from flowers17.stages import Stage
-from flows.part import run_part
-from tasks import duplicates, finetuning, images, report, split, splits
+from flows.data import data
+from flows.part import Part
+from tasks import finetuning, split
 from tasks.engine import Results
 from tasks.finetuning import FineTuning
 
@@ -30,20 +31,18 @@ def trainings(settings: StudySettings) -> Iterator[tuple[FineTuning, str]]:
 
 def parts(settings: StudySettings, places: Places) -> list[Stage]:
     """Return the stages of Table 9, phase B of each network, which phase A comes before."""
-    pictures = images.stage(settings, settings.dataset.image_size)
-    divided = splits.stage(settings, pictures, duplicates.stage(settings, pictures))
-    wanted = dict.fromkeys(trainings(settings))
+    splits = data(settings).splits
     return [
-        finetuning.stage(settings, places, one, split.stage(name, divided)) for one, name in wanted
+        finetuning.stage(settings, places, network, split.stage(name, splits))
+        for network, name in dict.fromkeys(trainings(settings))
     ]
 
 
-def stages(settings: StudySettings, places: Places) -> list[Stage]:
-    """Return what the flow runs by itself: its parts, and their tables and figures."""
-    return [report.stage(settings, parts(settings, places), label="report on fine-tuning")]
+PART = Part("b2", "fine-tuning", parts)
+stages = PART.stages
 
 
 @flow(name="finetune")
 def finetune(request: StudyRequest = StudyRequest()) -> Results:
     """Train heads on pre-trained networks, then unfreeze the networks' last blocks."""
-    return run_part(request, parts, stages)
+    return PART.run(request)

@@ -7,8 +7,9 @@ from prefect import flow
 from flowers17.config import AugmentationName, Places, StudySettings
 from flowers17.request import StudyRequest
 from flowers17.stages import Stage
-from flows.part import run_part
-from tasks import augmentations, duplicates, images, report, split, splits, training
+from flows.data import data
+from flows.part import Part
+from tasks import augmentations, split, training
 from tasks.engine import Results
 from tasks.training import Training
 
@@ -30,25 +31,23 @@ def trainings(settings: StudySettings) -> Iterator[tuple[Training, str]]:
 
 def parts(settings: StudySettings, places: Places) -> list[Stage]:
     """Return the stages of Tables 1 to 3 and of our own recipe."""
-    pictures = images.stage(settings, settings.dataset.image_size)
-    divided = splits.stage(settings, pictures, duplicates.stage(settings, pictures))
+    pictures, _, splits = data(settings)
     trained = [
-        training.stage(settings, places, one, pictures, split.stage(name, divided))
-        for one, name in trainings(settings)
+        training.stage(settings, places, learner, pictures, split.stage(name, splits))
+        for learner, name in trainings(settings)
     ]
     names: dict[AugmentationName, None] = dict.fromkeys(
-        one.augmentation for one, _ in trainings(settings) if one.augmentation != "none"
+        learner.augmentation for learner, _ in trainings(settings) if learner.augmentation != "none"
     )
     shown = [augmentations.stage(settings, list(names), pictures)] if names else []
     return [*trained, *shown]
 
 
-def stages(settings: StudySettings, places: Places) -> list[Stage]:
-    """Return what the flow runs by itself: its parts, and their tables and figures."""
-    return [report.stage(settings, parts(settings, places), label="report on learners")]
+PART = Part("a1", "learners", parts)
+stages = PART.stages
 
 
 @flow(name="learners")
 def learners(request: StudyRequest = StudyRequest()) -> Results:
     """Train the study's CNNs, and our own, each from its last checkpoint."""
-    return run_part(request, parts, stages)
+    return PART.run(request)

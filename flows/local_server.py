@@ -4,6 +4,10 @@ Prefect's own temporary server starts only after the flow's imports, and its shu
 tracebacks of cancelled services; this one starts beside the imports and keeps quiet. It ends when
 its standard input does, so also when the command is killed. Runs are kept in Prefect's database,
 where `flowers17 serve` shows them later.
+
+Other users of the machine and pages in a browser reach its port, too. So it listens on a socket
+that the command has bound, is guarded (`flows.access`), admits only who knows the command's random
+password, and is told no credentials of other servers.
 """
 
 import fcntl
@@ -11,28 +15,40 @@ import gc
 import io
 import os
 import re
+import secrets
 import socket
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import IO
+from typing import IO, Any
 
 from flowers17.errors import Flowers17Error
-from flows.served import prefect_home, served_api
+from flows.configured import (
+    admitting,
+    configured_api,
+    is_healthy,
+    probing_client,
+    proxy_of,
+    spare_proxies,
+)
+from flows.served import served_api
+from tasks.own_files import own_file, own_prefect_home, prefect_home
 
 START_TIMEOUT_S = 180.0
 BUSY_TIMEOUT_S = 60.0  # a configured server that accepts connections, but answers late
 ABSENT_TIMEOUT_S = 10.0  # one that nobody serves
-ANSWER_TIMEOUT_S = 5.0
+MESSAGE_LIMIT = 2000  # characters
 _ERROR = re.compile(r"^[\w.]*(?:Error|Exception): .+", re.MULTILINE)  # how a traceback ends
 _QUIET = {
     "PREFECT_UI_ENABLED": "false",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": "none",
     "PREFECT_SERVER_LOGGING_LEVEL": "CRITICAL",
     "PREFECT_LOGGING_LEVEL": "CRITICAL",
     **{
@@ -58,69 +74,54 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def configured_api() -> str | None:
-    """Return the API that PREFECT_API_URL or Prefect's active profile names, if any.
-
-    Read from the files, since importing Prefect takes seconds in which a server could start.
-    """
-    if "PREFECT_API_URL" in os.environ:
-        return os.environ["PREFECT_API_URL"] or None
-    try:
-        profiles = tomllib.loads((prefect_home() / "profiles.toml").read_text())
-    except FileNotFoundError:
-        return None
-    active = os.environ.get("PREFECT_PROFILE", profiles.get("active", ""))
-    return profiles.get("profiles", {}).get(active, {}).get("PREFECT_API_URL")
-
-
-def admitting(api: str) -> str:
-    """Return the address of an API that answers; raises Flowers17Error if it refuses us."""
-    from prefect.client.orchestration import get_client
-    from prefect.exceptions import PrefectHTTPStatusError
-    from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
-
-    with temporary_settings({PREFECT_API_URL: api}), get_client(sync_client=True) as client:
-        try:
-            client.api_version()
-        except PrefectHTTPStatusError as problem:
-            if problem.response.status_code not in (401, 403):
-                raise
-            given = "other ones" if PREFECT_API_AUTH_STRING.value() else "none"
-            raise Flowers17Error(
-                f"{api}: expected the credentials of this Prefect server, got {given}; set "
-                "PREFECT_API_AUTH_STRING to the user:password that its operator gave you"
-            ) from None
-    return api
-
-
 class Server:
-    """A Prefect API to talk to: the configured one, or a private one that `close` stops."""
+    """A Prefect API to talk to: the configured one, or a private one that `close` stops.
+
+    password: of a private one (`user:password`); None: Prefect knows what the configured one wants.
+    """
 
     def __init__(self) -> None:
-        self.api = configured_api() or served_api()
+        api = configured_api() or served_api()
+        spare_proxies(api)
+        self.password: str | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._complaints: IO[bytes] = io.BytesIO()
-        if self.api is None:
-            port = free_port()
-            self.api = f"http://127.0.0.1:{port}/api"
+        if api is None:
+            self.password = f"flowers17:{secrets.token_urlsafe(32)}"
             self._complaints = tempfile.TemporaryFile()  # noqa: SIM115  # `close` does
-            self._process = _launched(port, self._complaints)
+            # It listens from here on, so that nobody else can answer at its port.
+            with socket.create_server(("127.0.0.1", 0)) as listener:
+                api = f"http://127.0.0.1:{listener.getsockname()[1]}/api"
+                self._process = _launched(listener, self.password, self._complaints)
+        self.api = api
 
-    def healthy(self) -> str:
-        """Return the API's address once it answers.
+    @contextmanager
+    def connected(self) -> Iterator[str]:
+        """Let Prefect's clients in this process talk to it; yield its address once it answers.
 
         Raises Flowers17Error if it doesn't, or if it refuses our credentials.
         """
-        import httpx  # takes longer than what comes before the server's start
+        from prefect import settings
+
+        changes: dict[Any, Any] = {settings.PREFECT_API_URL: self.api}
+        if self.password:
+            changes[settings.PREFECT_API_AUTH_STRING] = self.password
+            changes[settings.PREFECT_API_KEY] = None
+            changes[settings.PREFECT_CLIENT_CUSTOM_HEADERS] = "{}"  # Prefect would add a mapping
+        with settings.temporary_settings(changes):
+            self._await_answer()
+            yield admitting(self.api)
+
+    def _await_answer(self) -> None:
+        import httpx
 
         wait_s = START_TIMEOUT_S if self._process else ABSENT_TIMEOUT_S
         began = time.monotonic()
-        # One client for all questions, since making one takes long.
-        with httpx.Client(timeout=ANSWER_TIMEOUT_S, trust_env=False) as client:
+        with probing_client() as client:
             while time.monotonic() < began + wait_s and not self._ended():
                 try:
-                    if client.get(f"{self.api}/health").status_code == 200:
-                        return admitting(str(self.api))
+                    if is_healthy(client, self.api):
+                        return
                 except httpx.ReadTimeout:
                     wait_s = max(wait_s, BUSY_TIMEOUT_S)
                 except httpx.HTTPError:
@@ -128,9 +129,11 @@ class Server:
                 time.sleep(0.05)
         if self._process:
             raise Flowers17Error(self._explained(time.monotonic() - began))
+        proxy = proxy_of(self.api)
+        through = f" through the proxy {proxy}" if proxy else ""
         raise Flowers17Error(
-            f"expected a Prefect server to answer at {self.api} within {wait_s:.0f} s; it did not. "
-            "Start it (`flowers17 serve`), or unset PREFECT_API_URL to use a private one"
+            f"expected a Prefect server to answer at {self.api}{through} within {wait_s:.0f} s; it "
+            "did not. Start it (`flowers17 serve`), or unset PREFECT_API_URL to use a private one"
         )
 
     def _ended(self) -> bool:
@@ -140,7 +143,7 @@ class Server:
         """Return why the private server is not there, in its own words."""
         self._complaints.seek(0)
         errors = _ERROR.findall(self._complaints.read().decode(errors="replace"))
-        said = errors[-1] if errors else "nothing"
+        said = errors[-1][:MESSAGE_LIMIT] if errors else "nothing"
         code = self._process.poll() if self._process else None
         how = "had not answered" if code is None else f"had ended with exit code {code}"
         return (
@@ -172,42 +175,39 @@ class Server:
         self.close()
 
 
-def _launched(port: int, complaints: IO[bytes]) -> subprocess.Popen[bytes]:
-    home = prefect_home()
-    try:
-        home.mkdir(parents=True, exist_ok=True)
-    except OSError as problem:
-        raise Flowers17Error(
-            f"{home}: expected a folder for Prefect's database, cannot make it "
-            f"({problem.strerror}); set PREFECT_HOME to one that can be written"
-        ) from problem
+def _launched(
+    listener: socket.socket, password: str, complaints: IO[bytes]
+) -> subprocess.Popen[bytes]:
+    home = own_prefect_home()
     return subprocess.Popen(
-        [sys.executable, "-m", "flows.local_server", str(port), str(home)],
+        [sys.executable, "-m", "flows.local_server", str(listener.fileno()), str(home)],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=complaints,
-        env={**os.environ, **_QUIET},
+        env={**os.environ, **_QUIET, "PREFECT_SERVER_API_AUTH_STRING": password},
         cwd=Path(__file__).parent.parent,
+        pass_fds=[listener.fileno()],
         process_group=0,  # a Ctrl-C is for the command, which still reports to the server then
     )
 
 
-def _serve(port: int, home: Path) -> None:
-    with (home / "flowers17-server.lock").open("w") as lock:
+def _serve(listener: socket.socket, home: Path) -> None:
+    with os.fdopen(own_file(home / "flowers17-server.lock", os.O_RDWR | os.O_CREAT)) as lock:
         # Two servers that create the database at once would trip over each other's migrations.
         fcntl.flock(lock, fcntl.LOCK_EX)
         gc.disable()  # a tenth of the time that the imports take
         import uvicorn
         from prefect.server.api.server import create_app
 
+        from flows.access import connections_tell_users, guarded
         from flows.database_retry import retrying
 
+        same_user = connections_tell_users()
         config = uvicorn.Config(
-            retrying(create_app()),
-            host="127.0.0.1",
-            port=port,
+            guarded(retrying(create_app()), hosts={"localhost"}, same_user=same_user),
             log_level="error",
             lifespan="on",
+            proxy_headers=False,
         )
         server = uvicorn.Server(config)
 
@@ -227,7 +227,7 @@ def _serve(port: int, home: Path) -> None:
         threading.Thread(target=watch, daemon=True).start()
         threading.Thread(target=end_with_parent, daemon=True).start()
         try:
-            server.run()
+            server.run([listener])
         finally:
             sys.stderr.flush()
             # All is served and stored, or told; taking the interpreter apart would hold up the
@@ -236,4 +236,4 @@ def _serve(port: int, home: Path) -> None:
 
 
 if __name__ == "__main__":
-    _serve(int(sys.argv[1]), Path(sys.argv[2]))
+    _serve(socket.socket(fileno=int(sys.argv[1])), Path(sys.argv[2]))

@@ -1,13 +1,16 @@
 """What one `flowers17 serve` started carries its mark, and ends with it, however it ends.
 
 Prefect's worker starts runs in sessions of their own, which outlive a killed worker. So each
-process inherits a mark in its environment, and a small process apart waits for the end of `serve`,
-then kills whoever still carries it.
+process inherits a mark in its environment. A small process apart waits for the end of `serve`, then
+kills whoever still carries the mark. The server and the worker wait for it, too: so it is enough
+that one of the three is left.
 """
 
 import os
+import runpy
 import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -25,7 +28,7 @@ def _environments() -> Iterator[tuple[int, list[bytes]]]:
 
 
 def marked(token: str) -> list[int]:
-    """Return the processes that carry the mark of one `serve`."""
+    """Return the other processes that carry the mark of one `serve`."""
     mark = f"{MARK}={token}".encode()
     return [process for process, environment in _environments() if mark in environment]
 
@@ -42,17 +45,47 @@ def flow_runs_here(token: str | None = None) -> set[str]:
     }
 
 
-def end_all(token: str) -> None:
-    """Kill the processes that carry the mark, also those that start meanwhile."""
-    while left := marked(token):
+def end_all(token: str, *, but_waiting: bool = False) -> None:
+    """Kill the other processes that carry the mark, also those that start meanwhile.
+
+    but_waiting: leave those alone that wait for the end of `serve` themselves.
+    """
+    while left := [one for one in marked(token) if not (but_waiting and _waits(one))]:
         for process in left:
             with suppress(ProcessLookupError, PermissionError):
                 os.kill(process, signal.SIGKILL)
         time.sleep(0.05)
 
 
+def _waits(process: int) -> bool:
+    with suppress(OSError):
+        return b"flows.reaper" in Path(f"/proc/{process}/cmdline").read_bytes().split(b"\0")
+    return False
+
+
+def _await_end_of_serve() -> None:
+    while os.read(sys.stdin.fileno(), 1):  # `serve` holds the other end
+        pass
+
+
+def _run_module(token: str, arguments: list[str]) -> None:
+    """Run a module as `python -m` does, and end it and the runs with `serve`."""
+
+    def end_with_serve() -> None:
+        _await_end_of_serve()
+        end_all(token, but_waiting=True)  # two that kill each other would leave the runs
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    threading.Thread(target=end_with_serve, daemon=True).start()
+    sys.argv = arguments
+    runpy.run_module(arguments[0], run_name="__main__", alter_sys=True)
+
+
 if __name__ == "__main__":
-    for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(ignored, signal.SIG_IGN)
-    sys.stdin.buffer.read()
-    end_all(sys.argv[1])
+    if sys.argv[2:]:
+        _run_module(sys.argv[1], sys.argv[2:])
+    else:
+        for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(ignored, signal.SIG_IGN)
+        _await_end_of_serve()
+        end_all(sys.argv[1])

@@ -14,19 +14,22 @@ from flows import attacks, dataset, ensemble, features, finetune, learners
 from tasks import report as report_stage
 from tasks.engine import Absent, Results, StagesFailed, at_work, run_stages
 
+# In the order in which the study builds them: what two parts need belongs to the first.
+PARTS = [flow.PART for flow in (dataset, learners, features, finetune, ensemble, attacks)]
+
 
 def stages(settings: StudySettings, places: Places) -> list[Stage]:
     """Return the report's stage, which reads those of all parts."""
-    flows = (dataset, learners, features, finetune, ensemble, attacks)
-    parts = [one for flow in flows for one in flow.parts(settings, places)]
+    parts = {part.name: part.parts(settings, places) for part in PARTS}
     return [report_stage.stage(settings, parts)]
 
 
 @flow(name="report")
 def report(request: StudyRequest = StudyRequest()) -> Results:
-    """Build what is missing, then write the report to `report/` in the store's folder.
+    """Build what is missing, then write page, tables, figures and results.
 
-    Where stages failed, it is written on what there is, before StagesFailed is raised.
+    They lie in `report/` in the store's folder. Where stages failed, they are written on what there
+    is, before StagesFailed is raised.
     """
     store = open_store(request.store)
     with at_work(request.places):

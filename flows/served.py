@@ -12,15 +12,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from flowers17.errors import Flowers17Error
+from tasks.own_files import own_file, own_prefect_home, prefect_home
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 POOL = "flowers17"
 HEARTBEAT_S = 30  # Prefect's shortest
-
-
-def prefect_home() -> Path:
-    """Return the folder that holds Prefect's database and profiles."""
-    return Path(os.environ.get("PREFECT_HOME", "~/.prefect")).expanduser()
 
 
 def _lock_path() -> Path:
@@ -28,9 +24,12 @@ def _lock_path() -> Path:
 
 
 def served_api() -> str | None:
-    """Return the API of the `serve` that runs on this Prefect home, if there is one."""
+    """Return the API of the `serve` that runs on this Prefect home, if there is one.
+
+    Raises Flowers17Error if somebody else announced it: credentials are sent to what it names.
+    """
     try:
-        stream = _lock_path().open()
+        stream = os.fdopen(own_file(_lock_path(), os.O_RDONLY))
     except FileNotFoundError:
         return None
     with stream:
@@ -45,13 +44,13 @@ def served_api() -> str | None:
 @contextmanager
 def announced(api: str) -> Iterator[None]:
     """Let `served_api` find this API; raises Flowers17Error if another one is served already."""
-    _lock_path().parent.mkdir(parents=True, exist_ok=True)
-    with _lock_path().open("a+") as stream:
+    home = own_prefect_home()
+    with os.fdopen(own_file(_lock_path(), os.O_RDWR | os.O_CREAT), "r+") as stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise Flowers17Error(
-                f"expected no other `flowers17 serve` on {prefect_home()}, found the one at "
+                f"expected no other `flowers17 serve` on {home}, found the one at "
                 f"{served_api()}; use it, stop it, or set PREFECT_HOME to another folder"
             ) from None
         stream.truncate(0)

@@ -11,29 +11,23 @@ from flowers17.shared.store import open_store
 from flowers17.sweeps.combinations import combinations
 from flowers17.sweeps.graph import Sweep, SweepPlan, joined, sweep_plan
 from flowers17.sweeps.settings import Axis, SweepSettings
-from flows import attacks, ensemble, features, finetune, learners, report
+from flows.listing import FLOWS
 from tasks import sweep as summary
 from tasks.engine import Results, at_work, run_stages
 
-MODULES = {
-    "study": report,
-    "learners": learners,
-    "features": features,
-    "finetune": finetune,
-    "ensemble": ensemble,
-    "attacks": attacks,
-}
 SEEDS = SweepSettings(axes=(Axis(setting="seed", values=(17, 18, 19)),))
 
 
 def swept(request: StudyRequest, over: SweepSettings) -> Sweep:
     """Return the sweep's graph; raises InvalidSettings if it is not one that can be run."""
-    found = combinations(request, over)
+    every = combinations(request, over)
     alone = [
-        study for one in found for study in MODULES[over.flow].stages(one.settings, request.places)
+        replace(study, unless_failed=True)
+        for combination in every
+        for study in FLOWS[over.flow].stages(combination.settings, request.places)
     ]
-    studies = joined(found, [replace(study, unless_failed=True) for study in alone])
-    return Sweep(over.flow, tuple(found), tuple(studies), summary.stage(over.flow, found, studies))
+    studies = joined(every, alone)
+    return Sweep(over.flow, tuple(every), tuple(studies), summary.stage(over.flow, every, studies))
 
 
 @flow(name="sweep")

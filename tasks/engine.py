@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from prefect import allow_failure, task
 from prefect.cache_policies import NO_CACHE
 from prefect.concurrency.sync import concurrency
+from prefect.context import FlowRunContext
 from prefect.futures import PrefectFuture
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run, task_run
@@ -37,6 +38,7 @@ from flowers17.isolation import ProcessInterrupted, ensure_isolated
 from flowers17.shared.store import open_store
 from flowers17.stages import Outcome, Progress, References, Stage, ensure, existing, in_order
 from tasks.liveness import registered
+from tasks.own_runs import run_digest
 from tasks.published import ProgressArtifact, publish_contents, publish_lineage
 
 RETRIES = 3
@@ -113,7 +115,13 @@ _SHARED: ContextVar[Results | None] = ContextVar("SHARED", default=None)
 @contextmanager
 def at_work(places: Places) -> Iterator[None]:
     """Let `recover` know that this flow's run is alive, as it does while stages are built."""
-    with registered(open_store(places.store), flow_run.get_id()):
+    context = FlowRunContext.get()
+    if context is None or context.flow is None or context.flow_run is None:
+        yield
+        return
+    parameters = context.flow.serialize_parameters(context.flow_run.parameters)
+    digest = run_digest(context.flow.name, parameters)
+    with registered(open_store(places.store), str(context.flow_run.id), digest):
         yield
 
 

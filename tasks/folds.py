@@ -1,5 +1,6 @@
 """Stages `folds` and `fold`: the folds of a split's training images, and a single fold."""
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -30,7 +31,7 @@ def fold_stage(folds: Stage, split: Stage, number: int, *, choosing: bool) -> St
     choosing: whether a part of the training images becomes the validation part, to select the epoch
     on. Else the held-out images do; they may then select nothing.
     """
-    name = split.label.removesuffix(" split")
+    name = json.loads(split.config)["name"]
     return Stage.of(
         "fold",
         f"{name} fold {number}" + ("" if choosing else ", whole"),

@@ -1,12 +1,23 @@
-"""Which flow runs still have a living process: the kernel frees a run's lock when it dies."""
+"""Which flow runs still have a living process: the kernel frees a run's lock when it dies.
+
+What is in the folder of the locks may come from others who write to the store.
+"""
 
 import fcntl
+import os
+import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from flowers17.artifacts import Store
+from flowers17.errors import Flowers17Error
+from tasks.own_files import regular_file
+from tasks.own_runs import KEPT_S, recorded
 
+_LOCK = re.compile(r"\.?[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _held: set[Path] = set()  # by this process
 
 
@@ -15,21 +26,26 @@ def _lock_path(store: Store, flow_run_id: str) -> Path:
 
 
 @contextmanager
-def registered(store: Store, flow_run_id: str | None) -> Iterator[None]:
+def registered(store: Store, flow_run_id: str, digest: str) -> Iterator[None]:
     """Hold the lock of a flow run while it lives; the file is removed when it ends.
 
-    Inside of another one for the same run it does nothing.
+    digest: of what the run was asked for; locks of dead runs that were asked for the same are
+    removed. Inside of another one for the same run it does nothing.
     """
-    path = _lock_path(store, flow_run_id or "")
-    if not flow_run_id or path in _held:
+    path = _lock_path(store, flow_run_id)
+    if path in _held:
         yield
         return
     fresh = path.with_name(f".{path.name}")
     with store.guarded_writes():
         path.parent.mkdir(parents=True, exist_ok=True)
-        stream = fresh.open("w")
-    with stream:
+        forget_dead(store, digest)
+        descriptor = regular_file(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+        stream = os.fdopen(descriptor, "w")
+    with stream, recorded(digest):
         fcntl.flock(stream, fcntl.LOCK_EX)
+        stream.write(digest)
+        stream.flush()
         fresh.rename(path)  # locked first: nobody sees the file of a living run unlocked
         _held.add(path)
         try:
@@ -42,25 +58,57 @@ def registered(store: Store, flow_run_id: str | None) -> Iterator[None]:
 
 def died(store: Store, flow_run_id: str) -> bool:
     """Return whether a flow run was registered in this store and its process is gone."""
-    try:
-        stream = _lock_path(store, flow_run_id).open()
-    except FileNotFoundError:
-        return False
-    with stream:
-        try:
-            # Shared, since NFS grants an exclusive one only on a file opened to be written to.
-            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
+    lock = _read(_lock_path(store, flow_run_id))
+    return lock is not None and not lock.is_held
+
+
+def lives(store: Store, flow_run_id: str) -> bool:
+    """Return whether a flow run is registered in this store and has a living process."""
+    lock = _read(_lock_path(store, flow_run_id))
+    return lock is not None and lock.is_held
 
 
 def living(store: Store) -> list[str]:
     """Return the flow runs that are registered in this store and have a living process."""
     names = sorted(path.name for path in (store.root / ".runs").glob("[!.]*"))
-    return [name for name in names if not died(store, name)]
+    return [name for name in names if lives(store, name)]
 
 
 def forget(store: Store, flow_run_id: str) -> None:
     """Remove what a dead flow run left."""
     _lock_path(store, flow_run_id).unlink(missing_ok=True)
+
+
+def forget_dead(store: Store, digest: str | None = None) -> None:
+    """Remove what dead runs left: those that were asked for the same, and old ones."""
+    for path in (store.root / ".runs").glob("*"):
+        if not _LOCK.fullmatch(path.name):  # not ours: the folder may be a link to another one
+            continue
+        lock = _read(path)
+        if lock and not lock.is_held and (lock.digest == digest or lock.age_s > KEPT_S):
+            path.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class _Lock:
+    """A lock file: whether a process holds it, what its run was asked for, seconds since then."""
+
+    is_held: bool
+    digest: str
+    age_s: float
+
+
+def _read(path: Path) -> _Lock | None:
+    """Return a run's lock if there is one; something else that lies there belongs to no run."""
+    try:
+        stream = os.fdopen(regular_file(path, os.O_RDONLY), errors="replace")
+    except (FileNotFoundError, Flowers17Error):
+        return None
+    with stream:
+        age_s = time.time() - os.fstat(stream.fileno()).st_mtime
+        try:
+            # Shared, since NFS grants an exclusive one only on a file opened to be written to.
+            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return _Lock(True, "", age_s)
+        return _Lock(False, stream.read(256), age_s)

@@ -1,5 +1,6 @@
 """Stage `rows`: row-space coordinates of normalised features, which keep all inner products."""
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -8,7 +9,7 @@ from flowers17.stages import Job, Stage
 
 def stage(maps: Sequence[Stage]) -> Stage:
     """Stage of the row-space coordinates of one or several feature maps side by side."""
-    names = [feature_map.label.removeprefix("features ") for feature_map in maps]
+    names = [json.loads(feature_map.config)["name"] for feature_map in maps]
     return Stage.of(
         "rows",
         f"rows {' + '.join(names)}",

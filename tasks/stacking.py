@@ -1,4 +1,4 @@
-"""Stage `stacking`: averaging and stacking on an ensemble's probabilities, three ways."""
+"""Stage `stacking`: averaging and stacking on an ensemble's probabilities, under three schemes."""
 
 import logging
 from collections.abc import Mapping
@@ -10,13 +10,13 @@ from flowers17.stages import Job, Stage
 logger = logging.getLogger(f"flowers17.{__name__}")
 
 
-def stage(settings: StudySettings, out_of_fold: Stage) -> Stage:
+def stage(settings: StudySettings, ensemble: str, out_of_fold: Stage, split: Stage) -> Stage:
     """Return the stage of one ensemble on one split."""
     return Stage.of(
         "stacking",
-        out_of_fold.label.replace("out-of-fold", "stacking", 1),
+        f"stacking of {ensemble}, {split.label}",
         "tasks.stacking:build",
-        {"meta_learners": list(settings.ensemble.meta_learners)},
+        {"ensemble": ensemble, "meta_learners": list(settings.ensemble.meta_learners)},
         seed=settings.seed,
         inputs={"out_of_fold": out_of_fold},
         optional=out_of_fold.optional,
@@ -24,22 +24,22 @@ def stage(settings: StudySettings, out_of_fold: Stage) -> Stage:
 
 
 def build(job: Job) -> Mapping[str, Any]:
-    """Fit every meta-learner the biased way, on a hold-out if there is one, and out of fold."""
+    """Fit every meta-learner under every stacking scheme."""
     from flowers17.ensemble.predictions import Predictions
     from flowers17.ensemble.stacking import stacked
 
-    found = job.inputs["out_of_fold"]
-    described = found.json("members")
+    probabilities = job.inputs["out_of_fold"]
+    described = probabilities.json("members")
     predictions = Predictions(
-        out_of_fold=found.array("out-of-fold"),
-        average=found.array("average"),
-        refit=found.array("refit"),
-        first_fold=found.array("first-fold"),
-        folds=found.array("folds"),
-        groups=found.array("groups"),
-        labels=found.array("labels"),
-        validation=found.array("validation"),
-        members=tuple(one["name"] for one in described["members"]),
+        out_of_fold=probabilities.array("out-of-fold"),
+        average=probabilities.array("average"),
+        refit=probabilities.array("refit"),
+        first_fold=probabilities.array("first-fold"),
+        folds=probabilities.array("folds"),
+        groups=probabilities.array("groups"),
+        labels=probabilities.array("labels"),
+        validation=probabilities.array("validation"),
+        members=tuple(member["name"] for member in described["members"]),
         classes=tuple(described["classes"]),
     )
     result, arrays = stacked(
@@ -51,15 +51,15 @@ def build(job: Job) -> Mapping[str, Any]:
     if result["no_hold_out"]:
         logger.warning("no hold-out: %s", result["no_hold_out"])
     learners = [
-        {**member, **one}
-        for member, one in zip(described["members"], result["learners"], strict=True)
+        {**member, **counts}
+        for member, counts in zip(described["members"], result["learners"], strict=True)
     ]
     named = {name: described[name] for name in ("ensemble", "split", "kind", "fingerprint")}
     job.save_json("result", {**named, **result, "learners": learners})
     for name, array in arrays.items():
         job.save_array(name, array)
     best = result["chosen"]
-    [chosen] = [one for one in result["methods"] if best.items() <= one.items()]
+    [chosen] = [method for method in result["methods"] if best.items() <= method.items()]
     return {
         "method": chosen["method"],
         "accuracy": round(chosen["n_correct"] / result["n_validation"], 4),

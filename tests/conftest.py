@@ -46,11 +46,12 @@ def fuzz(request: pytest.FixtureRequest) -> int:
 
 @pytest.fixture(scope="session")
 def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Return the address of a private Prefect server that all tests share."""
+    """Return the address of a private Prefect server that all tests share; it knows us."""
     from flows.local_server import Server
 
-    with Server() as server:
-        yield server.healthy()
+    with Server() as server, pytest.MonkeyPatch.context() as patch, server.connected() as api:
+        patch.setenv("PREFECT_API_AUTH_STRING", server.password or "")  # for commands
+        yield api
         _drain()
 
 

@@ -13,7 +13,7 @@ from flowers17.errors import ArtifactDamaged, StoreUnusable
 from tasks.liveness import living
 
 DAY_S = 24 * 3600.0
-PART = "report on "  # how the labels of reports on a part of the study begin
+WHOLE = "report"  # label of the reports on the whole study
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def garbage(store: Store, *, keep_studies: int, older_than_days: float) -> list[
     )
     n_kept: Counter[str] = Counter()
     for report in reports:
-        of = report["label"] if report["label"].startswith(PART) else ""
+        of = "" if report["label"] == WHOLE or report["stage"] == "sweep" else report["label"]
         if n_kept[of] < keep_studies and place_of(report) not in kept:
             n_kept[of] += 1
             kept |= {place_of(one) for one in family(report, manifests)}

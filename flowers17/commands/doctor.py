@@ -15,7 +15,8 @@ from flowers17.learners.devices import chosen_device, chosen_precision, has_gpu
 from flowers17.shared.store import open_store
 from flowers17.stages import machine
 from flowers17.transfer.weights import resolve_weights
-from flows.local_server import Server, configured_api
+from flows.configured import configured_api
+from flows.local_server import Server
 
 
 @dataclass(frozen=True)
@@ -119,11 +120,11 @@ def _weights(folder: Path | None) -> list[Finding]:
 
 
 def _prefect() -> Finding:
-    if configured_api() is None:
-        return Finding("Prefect API", "ok", "none configured; each run starts a private one")
     try:
-        with Server() as server:
-            return Finding("Prefect API", "ok", server.healthy())
+        if configured_api() is None:
+            return Finding("Prefect API", "ok", "none configured; each run starts a private one")
+        with Server() as server, server.connected() as api:
+            return Finding("Prefect API", "ok", api)
     except Flowers17Error as problem:
         return Finding("Prefect API", "missing", str(problem))
 

@@ -4,12 +4,13 @@ A run is dead if the kernel has freed the lock that it held in its store (`tasks
 that never came so far is dead if after a while no process here works for it. Prefect leaves both
 `Running`, or reports them `Crashed` if the worker outlived them. A run that a person's own program
 started on a relative path is left alone: relative to what, nobody knows here.
+
+Whoever can write to the server, or to its database, can leave a run there that looks dead. So only
+what this user has begun on this machine runs again here (`tasks.own_runs`).
 """
 
 import asyncio
-import os
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,7 +22,6 @@ from prefect.client.schemas import filters
 from prefect.client.schemas.actions import GlobalConcurrencyLimitUpdate
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.responses import DeploymentResponse
-from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import AwaitingRetry, Cancelled, Crashed, State
 from rich.console import Console
 
@@ -31,16 +31,18 @@ from flowers17.errors import Flowers17Error
 from flowers17.request import StudyRequest, validated
 from flowers17.shared.store import open_store
 from flowers17.sweeps.settings import SweepSettings
-from flows.local_server import Server, configured_api
+from flows.listing import FLOWS
+from flows.local_server import Server
 from flows.reaper import flow_runs_here
-from flows.served import CHECKOUT, served_api
-from tasks.liveness import died, forget
+from flows.served import CHECKOUT
+from tasks.liveness import died, forget, forget_dead, lives
+from tasks.own_runs import forget_record, is_recorded, run_digest
 
-FLOWS = (
-    *("dataset", "learners", "features", "finetune", "ensemble", "attacks", "report", "study"),
-    "sweep",
-)
 ACTIVE = [StateType.RUNNING, StateType.PENDING, StateType.CANCELLING]
+FOREIGN = (
+    "you have not begun it on this machine; run the same command again if it is yours, and see who "
+    "else can write to this Prefect server if it is not"
+)
 UNREGISTERED_S = 120.0
 LATE_REPORT_S = 25.0
 PAGE = 200
@@ -88,6 +90,11 @@ class Candidate:
         return self.run.deployment_id is not None or not apart
 
     @property
+    def digest(self) -> str:
+        """What its record in Prefect's home is named by, if this user began it here."""
+        return run_digest(self.flow, self.run.parameters)
+
+    @property
     def cancelling(self) -> bool:
         """Whether somebody wanted it cancelled."""
         return self.run.state is not None and self.run.state.type == StateType.CANCELLING
@@ -97,11 +104,11 @@ def recover(store: str | None, *, resume: bool, console: Console) -> list[Recove
     """Force dead runs to a terminal state, free the slots they held, and resume them.
 
     store: only runs on this store; None: on any. A deployment's run is put back for the worker; a
-    run of `flowers17 run` is run again here. Uses the server of PREFECT_API_URL, of Prefect's
-    profile or of a running `flowers17 serve`, else a private one.
+    run of `flowers17 run` is run again here, if this user began it on this machine. Uses the server
+    of PREFECT_API_URL, of Prefect's profile or of a running `flowers17 serve`, else a private one.
     """
     done = []
-    with _api():
+    with Server() as server, server.connected():
         dead = asyncio.run(_brought_down(store))
         again = [one for one in dead if resume and not one.cancelling]
         deployed = [one for one in again if one.run.deployment_id]
@@ -118,13 +125,17 @@ def recover(store: str | None, *, resume: bool, console: Console) -> list[Recove
             done.append(result)
             if one in deployed:
                 result.resumed = "worker"
+            elif one in again and not is_recorded(one.digest):
+                result.problem = FOREIGN
             elif one in again:
                 console.print(f"running {one.flow} again, as {one.run.name} did", highlight=False)
                 try:
-                    run_flow(one.flow, one.request, console=console, over=one.over)
+                    run_flow(one.flow, one.request, console=console, over=one.over, server=server)
                     result.resumed = "here"
                 except Flowers17Error as problem:
                     result.problem = str(problem)
+            forget_record(one.digest)
+            forget_dead(one.store)
     return done
 
 
@@ -174,23 +185,6 @@ async def _workers_online(client: PrefectClient, runs: list[Candidate]) -> bool:
         if await client.read_workers_for_work_pool(pool, worker_filter=online):
             return True
     return False
-
-
-@contextmanager
-def _api() -> Iterator[None]:
-    before = os.environ.get("PREFECT_API_URL")
-    found = configured_api() or served_api()
-    if found:
-        os.environ["PREFECT_API_URL"] = found
-    try:
-        with Server() as server:
-            os.environ["PREFECT_API_URL"] = server.healthy()  # also for runs resumed here
-            with temporary_settings({PREFECT_API_URL: os.environ["PREFECT_API_URL"]}):
-                yield
-    finally:
-        os.environ.pop("PREFECT_API_URL", None)
-        if before is not None:
-            os.environ["PREFECT_API_URL"] = before
 
 
 async def _brought_down(store: str | None) -> list[Candidate]:
@@ -256,7 +250,7 @@ async def _subflow_runs(client: PrefectClient, run: FlowRun) -> list[FlowRun]:
 
 def _is_dead(one: Candidate, here: set[str]) -> bool:
     ids = [str(run.id) for run in (one.run, *one.subflow_runs)]
-    if ids[0] in here or any(_holds_lock(one.store, id) for id in ids):
+    if ids[0] in here or any(lives(one.store, id) for id in ids):
         return False
     if any(died(one.store, id) for id in ids):
         return True
@@ -264,10 +258,6 @@ def _is_dead(one: Candidate, here: set[str]) -> bool:
     if state is None or state.type == StateType.CRASHED or not one.store.root.exists():
         return False
     return (datetime.now(UTC) - state.timestamp).total_seconds() > UNREGISTERED_S
-
-
-def _holds_lock(store: Store, flow_run_id: str) -> bool:
-    return (store.root / ".runs" / flow_run_id).exists() and not died(store, flow_run_id)
 
 
 def _is_crashed(run: FlowRun) -> bool:

@@ -4,7 +4,7 @@ import gc
 import importlib
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from rich.console import Console
@@ -19,6 +19,9 @@ from flowers17.request import StudyRequest
 from flowers17.shared.store import open_store
 from flowers17.stages import Stage, in_order
 from flowers17.sweeps.settings import SweepSettings
+from flows.configured import configured_api
+from flows.listing import FLOWS
+from flows.local_server import Server
 
 
 def stages_of(flow: str, request: StudyRequest, over: SweepSettings | None = None) -> list[Stage]:
@@ -27,26 +30,32 @@ def stages_of(flow: str, request: StudyRequest, over: SweepSettings | None = Non
         from flows.sweep import swept
 
         return in_order([swept(request, over).summary])
-    module = importlib.import_module("flows.report" if flow == "study" else f"flows.{flow}")
-    return in_order(module.stages(request.settings, request.places))
+    return in_order(FLOWS[flow].stages(request.settings, request.places))
 
 
 def steps_of(flow: str, request: StudyRequest) -> list[Step]:
     """Return what the flow would run or reuse."""
+    prepare_for_prefect()
     return plan(stages_of(flow, request), open_store(request.store))
 
 
 def run_flow(
-    flow: str, request: StudyRequest, *, console: Console, over: SweepSettings | None = None
+    flow: str,
+    request: StudyRequest,
+    *,
+    console: Console,
+    over: SweepSettings | None = None,
+    server: Server | None = None,
 ) -> tuple[dict[str, dict[str, Any]], dict[str, int]]:
     """Run a flow in this process; return its results by label, and how many were built or reused.
 
-    over: what the flow `sweep` runs over. Raises what the flow raises.
+    over: what the flow `sweep` runs over. server: one that is running already, else one is found
+    or started. Raises what the flow raises.
     """
     identify(request.settings.dataset.source)  # a wrong one is refused before anything starts
-    quiet()
-    with watched(lambda: stages_of(flow, request, over), console) as display:
-        function = getattr(importlib.import_module(f"flows.{flow}"), flow)
+    prepare_for_prefect()
+    with watched(lambda: stages_of(flow, request, over), console, server) as display:
+        function = FLOWS[flow].function()
         results = function(request, over) if over else function(request)
     return {
         label: value.to_json() if isinstance(value, Reference) else {"reason": value.reason}
@@ -55,22 +64,20 @@ def run_flow(
 
 
 @contextmanager
-def watched(stages: Callable[[], Sequence[Stage]], console: Console) -> Iterator[StageDisplay]:
+def watched(
+    stages: Callable[[], Sequence[Stage]], console: Console, running: Server | None = None
+) -> Iterator[StageDisplay]:
     """Let flows that are called inside have a Prefect server, and show how their stages end.
 
     Uses the server that PREFECT_API_URL or Prefect's profile names, else a private one. stages:
-    asked for while that one starts, since their modules take seconds to import. Ctrl-C ends all of
-    it with KeyboardInterrupt. Raises ServerLost once Prefect has given the server up.
+    asked for while that one starts, since their modules take seconds to import. running: a server
+    to use instead. Ctrl-C ends all of it with KeyboardInterrupt. Raises ServerLost once Prefect has
+    given the server up.
     """
-    from flows.local_server import Server
-
-    with remembered(), Server() as server, StageDisplay(console) as display:
+    use = nullcontext(running) if running else Server()
+    with remembered(), use as server, StageDisplay(console) as display:
         from httpx import HTTPError
-        from prefect.settings import (
-            PREFECT_API_URL,
-            PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
-            temporary_settings,
-        )
+        from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
         from tasks.engine import VIEW
 
@@ -78,9 +85,7 @@ def watched(stages: Callable[[], Sequence[Stage]], console: Console) -> Iterator
             stage.code()
         _prepare_runs()
         # The store's locks tell which runs died; heartbeats would hold up each flow's end.
-        with temporary_settings(
-            {PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None, PREFECT_API_URL: server.healthy()}
-        ):
+        with server.connected(), temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
             token, lost = VIEW.set(display), None
             try:
                 yield display
@@ -110,8 +115,12 @@ def _prepare_runs() -> None:
     gc.freeze()
 
 
-def quiet() -> None:
-    """Keep Prefect's log off the terminal, which shows stages; Prefect is not imported yet."""
+def prepare_for_prefect() -> None:
+    """Keep Prefect's log off the terminal, which shows stages; Prefect is not imported yet.
+
+    Raises Flowers17Error if it could not be: its profiles are damaged.
+    """
+    configured_api()
     for where in ("HANDLERS_CONSOLE", "INTERNAL"):
         os.environ.setdefault(f"PREFECT_LOGGING_{where}_LEVEL", "CRITICAL")
 

@@ -25,7 +25,8 @@ from flowers17.errors import Flowers17Error, InvalidInput
 from flowers17.request import StudyRequest
 from flowers17.shared.store import open_store
 from flows.access import connections_tell_users, is_loopback
-from flows.local_server import admitting, configured_api
+from flows.configured import admitting, configured_api, is_healthy, probing_client, spare_proxies
+from flows.local_server import MESSAGE_LIMIT
 from flows.reaper import MARK, flow_runs_here
 from flows.served import CHECKOUT, HEARTBEAT_S, POOL, announced, prefect_home
 
@@ -66,8 +67,8 @@ class Children:
         self.logs.mkdir(parents=True, exist_ok=True)
         with (self.logs / f"{name}.log").open("ab") as log:
             self._running[name] = subprocess.Popen(
-                [sys.executable, "-m", *arguments],
-                stdin=subprocess.DEVNULL,
+                [sys.executable, "-m", "flows.reaper", self.token, *arguments],
+                stdin=subprocess.PIPE,  # its end is that of `serve`
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 cwd=CHECKOUT,
@@ -83,7 +84,7 @@ class Children:
         """Return the error of a process that ended unasked, with its last words."""
         path = self.logs / f"{name}.log"
         with path.open(errors="replace") as log:
-            last = "".join(deque(log, maxlen=10)).strip()
+            last = "".join(deque(log, maxlen=10)).strip()[-MESSAGE_LIMIT:]
         return Flowers17Error(
             f"expected Prefect's {name} to keep running, it ended; {path} ends with:\n{last}"
         )
@@ -129,6 +130,7 @@ def serve(
     """
     open_store(request.store).check_writable()
     api, children = configured_api(), Children()
+    spare_proxies(api or f"http://{_reachable(host)}:{port}/api")
     with _until_signalled(), ExitStack() as stack:
         if api is None:
             check_port(host, port)
@@ -213,14 +215,15 @@ def _watch(children: Children, limit: int | None, console: Console) -> None:
 
 def _wait_until_healthy(api: str, children: Children) -> None:
     deadline = time.monotonic() + START_TIMEOUT_S
-    while time.monotonic() < deadline:
-        if children.ended("server"):
-            raise children.failure("server")
-        with suppress(httpx.HTTPError):
-            if httpx.get(f"{api}/health", timeout=5, trust_env=False).status_code == 200:
-                admitting(api)
-                return
-        time.sleep(0.1)
+    with probing_client() as client:
+        while time.monotonic() < deadline:
+            if children.ended("server"):
+                raise children.failure("server")
+            with suppress(httpx.HTTPError):
+                if is_healthy(client, api):
+                    admitting(api)
+                    return
+            time.sleep(0.1)
     raise Flowers17Error(
         f"expected a Prefect server to answer at {api} within {START_TIMEOUT_S:.0f} s; start it, "
         "or unset PREFECT_API_URL (and Prefect's profile) to have one started"

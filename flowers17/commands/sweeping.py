@@ -9,7 +9,7 @@ from rich.table import Table
 
 from flowers17.artifacts import Reference, short_name
 from flowers17.commands.comparing import number_text
-from flowers17.commands.running import quiet, watched
+from flowers17.commands.running import prepare_for_prefect, watched
 from flowers17.data.source import identify
 from flowers17.reporting.studies.sweeps import EVERY
 from flowers17.request import StudyRequest
@@ -21,7 +21,7 @@ from flowers17.sweeps.settings import SweepSettings
 
 def planned(request: StudyRequest, over: SweepSettings) -> tuple[Sweep, SweepPlan]:
     """Return a sweep and what it would run or reuse; raises InvalidSettings if it is wrong."""
-    quiet()
+    prepare_for_prefect()
     from flows.sweep import swept
 
     identify(request.settings.dataset.source)

@@ -19,7 +19,7 @@ from flowers17.artifacts import sha256_of
 from flowers17.config import AugmentationName, RecipeSettings
 from flowers17.data.augmentation import augmented_batch
 from flowers17.errors import InvalidSettings, TrainingDiverged
-from flowers17.learners.checkpoints import Checkpoints, Generation
+from flowers17.learners.checkpoints import Checkpoints, Generation, shapes_of
 from flowers17.learners.evaluation import loss_and_accuracy, probabilities
 from flowers17.learners.examples import Examples, check_examples
 from flowers17.learners.fast_layers import fast_layers
@@ -110,7 +110,7 @@ def train(
     }
     with Checkpoints(folder, sha256_of(configuration)) as checkpoints:
         run = Run(model, examples, recipe, augmentation, seed, perturb, rates)
-        checkpoint = checkpoints.latest()
+        checkpoint = checkpoints.latest(shapes_of(model.weights, run.further_state()))
         if checkpoint:
             run.restore(checkpoint)
         while run.epoch < recipe.epochs:
@@ -224,7 +224,7 @@ class Run:
         """Write the state after the last epoch."""
         arrays = {
             "weights": _values(self.model.weights),
-            "state": _values(self._further_state()),
+            "state": _values(self.further_state()),
         }
         lowest = min(self.history, key=lambda epoch: epoch["val_loss"])["epoch"]
         if self.recipe.selection == "last" or lowest == self.epoch:
@@ -236,7 +236,7 @@ class Run:
     def restore(self, generation: Generation) -> None:
         """Load the state of a checkpoint."""
         _assign(self.model.weights, generation.arrays["weights"])
-        _assign(self._further_state(), generation.arrays["state"])
+        _assign(self.further_state(), generation.arrays["state"])
         self.history = list(generation.values["history"])
         self.best_epoch = int(generation.values["best_epoch"])
         self.best_weights = list(generation.arrays["best"])
@@ -246,7 +246,7 @@ class Run:
         _assign(self.model.weights, self.best_weights)
         return TrainingResult(self.history, self.best_epoch)
 
-    def _further_state(self) -> list[Any]:
+    def further_state(self) -> list[Any]:
         """Variables other than weights: those of the optimizer and of random generators."""
         known_ids = {
             id(variable) for variable in (*self.model.weights, *self.network.metrics_variables)

@@ -3,8 +3,7 @@
 One long module, since every table and figure asks the same `ReportInputs`.
 """
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeVar
@@ -14,34 +13,23 @@ import numpy as np
 from flowers17.artifacts import Artifact, sha256_of
 from flowers17.config import CombinationSettings, FeatureMapSettings, StudySettings
 from flowers17.errors import InvalidInput
+from flowers17.reporting.absences import NO_RESULT, AbsentStage
 from flowers17.reporting.attacks.records import Attack, Transfer, attack_of, transfer_of
-from flowers17.reporting.ensembles.records import Ensemble, checked, in_pairs
+from flowers17.reporting.ensembles.records import EnsembleResult, ensemble_results
 from flowers17.reporting.finetuning.records import FineTuning, fine_tuning
 from flowers17.reporting.records import (
     Evaluation,
     FeatureMap,
     Score,
+    TrainedNetwork,
     Training,
     evaluation,
     feature_map,
     inputs_of,
     training,
 )
-from flowers17.reporting.reference import IMAGE_SIZE
+from flowers17.reporting.reference import IMAGE_SIZE, PartName
 
-# Labels of trainings, of the splits that they read, and of the augmentations' pictures.
-_FROM_SCRATCH = re.compile(r"(\S+( \S+)?, )?\S+ split$|augmentations$")
-# Labels of what only ensembles need: folds, base models on them and refit, and what reads those.
-_OF_ENSEMBLES = re.compile(
-    r"(folds|out-of-fold|stacking) of |.*\bfold \d+\b|.+ refit, \S+ split$|\S+ on .+, \S+ split$"
-)
-# Labels of fine-tuned networks, and of the activations that they are trained on.
-_OF_FINE_TUNING = re.compile(r"(fine-tuning|activations) \S+")
-# Labels of attacks, of their images shown to other models, of defences and of poisoning.
-_OF_ATTACKS = re.compile(
-    r"attack \S+ on |transfer, |defences of |.+ against \S+ \S+, |poisoning, |"
-    r".*\bsplit, (not poisoned|\S+ % (labels flipped|with a patch))$"
-)
 # What a clean split is worth where near-duplicates are not the images that look alike.
 _LESS_CLEAN = {
     "identical": "only images of identical pixels were kept together (splits.near_duplicates), so "
@@ -51,18 +39,18 @@ _LESS_CLEAN = {
 }
 
 
-Network = TypeVar("Network", Training, FineTuning)
+Network = TypeVar("Network", bound=TrainedNetwork)
 
 
 @dataclass(frozen=True)
 class ReportInputs:
-    """A study's artifacts by label, the labels that have none and why, and the settings.
+    """A study's artifacts by label, its stages that have none, and the settings.
 
-    settings: `StudySettings` as JSON.
+    absent: in the order of the flows. settings: `StudySettings` as JSON.
     """
 
     artifacts: Mapping[str, Artifact]
-    missing: Mapping[str, str]
+    absent: Sequence[AbsentStage]
     settings: Mapping[str, Any]
 
     @cached_property
@@ -72,12 +60,12 @@ class ReportInputs:
 
     def stage(self, name: str) -> list[Artifact]:
         """Return the artifacts of a stage, each once, in the order of their labels."""
-        found = {
+        by_key = {
             artifact.reference.key: artifact
             for _, artifact in sorted(self.artifacts.items())
             if artifact.manifest.get("stage") == name
         }
-        return list(found.values())
+        return list(by_key.values())
 
     def _first(self, stage: str) -> Artifact | None:
         return next(iter(self.stage(stage)), None)
@@ -100,16 +88,13 @@ class ReportInputs:
     @cached_property
     def images(self) -> Artifact | None:
         """The images that the splits were made of; other sizes serve single extractors only."""
-        candidates = self.stage("images")
-        wanted = inputs_of(self.splits).get("images") if self.splits else None
-        for artifact in candidates:
-            if wanted and artifact.reference.digest == wanted.get("digest"):
-                return artifact
-        size = self.study.dataset.image_size
-        for artifact in candidates:
-            if artifact.mapped("images").shape[1] == size:
-                return artifact
-        return candidates[0] if candidates else None
+        every, size = self.stage("images"), self.study.dataset.image_size
+        split = inputs_of(self.splits).get("images", {}).get("digest") if self.splits else None
+        of_the_splits = [artifact for artifact in every if artifact.reference.digest == split]
+        candidates = of_the_splits or [
+            artifact for artifact in every if artifact.mapped("images").shape[1] == size
+        ]
+        return next(iter(candidates or every), None)
 
     @cached_property
     def items(self) -> Mapping[str, Any]:
@@ -133,12 +118,10 @@ class ReportInputs:
 
     def validation_rows(self, split: str) -> np.ndarray:
         """Return the rows that a split holds out, int64 (n_validation,)."""
-        for one in self.divided:
-            if one["name"] == split:
-                return np.asarray(one["validation"], dtype=np.int64)
-        raise InvalidInput(
-            f"expected a split {split!r}, found {[one['name'] for one in self.divided]}"
-        )
+        rows = {each["name"]: each["validation"] for each in self.divided}
+        if split not in rows:
+            raise InvalidInput(f"expected a split {split!r}, got {', '.join(rows)}")
+        return np.asarray(rows[split], dtype=np.int64)
 
     @property
     def is_oxford17(self) -> bool:
@@ -165,7 +148,7 @@ class ReportInputs:
     @cached_property
     def feature_maps(self) -> dict[str, FeatureMap]:
         """Every feature map that was made, by name."""
-        return {one.name: one for one in map(feature_map, self.stage("features"))}
+        return {each.name: each for each in map(feature_map, self.stage("features"))}
 
     @cached_property
     def evaluations(self) -> list[Evaluation]:
@@ -176,11 +159,11 @@ class ReportInputs:
         return [self._evaluation(artifact) for artifact in self.stage("classifier")]
 
     def _evaluation(self, artifact: Artifact) -> Evaluation:
-        found = evaluation(artifact)
-        for score in found.scores.values():
+        classifier = evaluation(artifact)
+        for score in classifier.scores.values():
             if score.kind == "report" and self.images and self.splits:
-                self._check(artifact, score, self.correct(found, score.split))
-        return found
+                self._check(artifact, score, self.correct(classifier, score.split))
+        return classifier
 
     def _check(self, artifact: Artifact, score: Score, correct: np.ndarray) -> None:
         if (len(correct), int(correct.sum())) != (score.n_validation, score.n_correct):
@@ -210,35 +193,26 @@ class ReportInputs:
         Those that only serve ensembles are left out.
         Raises InvalidInput if a result disagrees with its own predictions.
         """
-        every = [training(artifact) for artifact in self.stage("training")]
-        return [self._checked(one) for one in every if not one.of_an_ensemble]
+        return self._checked(map(training, self.stage("training")))
 
     def training(self, learner: str, augmentation: str) -> Training | None:
         """Return the training by the study's recipe on the report's split, if there is one."""
-        wanted = (learner, augmentation, "report", "report")
-        for one in self.trainings:
-            if (one.learner, one.augmentation, one.recipe_name, one.score.kind) == wanted:
-                return one
+        identity = (learner, augmentation, "report", "report")
+        for network in self.trainings:
+            kinds = (network.recipe_name, network.score.kind)
+            if (network.learner, network.augmentation, *kinds) == identity:
+                return network
         return None
 
     @cached_property
     def own_trainings(self) -> dict[str, list[Training]]:
         """By learner, the trainings by our own recipe, in the order of the splits."""
-        order = {one["name"]: place for place, one in enumerate(self.divided)}
-        found: dict[str, list[Training]] = {}
-        for one in sorted(self.trainings, key=lambda one: order.get(one.score.split, len(order))):
-            if one.recipe_name == "best":
-                found.setdefault(one.learner, []).append(one)
-        return found
-
-    @property
-    def untrained(self) -> dict[str, str]:
-        """Why, by label, a network was not trained, or what only networks from scratch need."""
-        return {
-            label: why
-            for label, why in self.missing.items()
-            if _FROM_SCRATCH.match(label) and label not in self.uncombined
-        }
+        order = {split["name"]: place for place, split in enumerate(self.divided)}
+        own = [network for network in self.trainings if network.recipe_name == "best"]
+        by_learner: dict[str, list[Training]] = {}
+        for network in sorted(own, key=lambda each: order.get(each.score.split, len(order))):
+            by_learner.setdefault(network.learner, []).append(network)
+        return by_learner
 
     @cached_property
     def fine_tunings(self) -> list[FineTuning]:
@@ -247,45 +221,36 @@ class ReportInputs:
         Those that only serve ensembles are left out.
         Raises InvalidInput if a result disagrees with its own predictions.
         """
-        every = [fine_tuning(artifact) for artifact in self.stage("finetuning")]
-        return [self._checked(one) for one in every if not one.of_an_ensemble]
+        return self._checked(map(fine_tuning, self.stage("finetuning")))
 
-    def _checked(self, one: Network) -> Network:
-        """Return a network whose count of correct answers is that of its predictions."""
-        if self.images and self.splits:
-            self._check(one.artifact, one.score, self.correct_of(one))
-        return one
+    def _checked(self, networks: Iterable[Network]) -> list[Network]:
+        """Return networks whose counts of correct answers are those of their predictions."""
+        own = [network for network in networks if not network.of_an_ensemble]
+        for network in own if self.images and self.splits else ():
+            self._check(network.artifact, network.score, self.correct_of(network))
+        return own
 
-    def correct_of(self, one: Training | FineTuning) -> np.ndarray:
+    def correct_of(self, network: TrainedNetwork) -> np.ndarray:
         """Return whether each held-out image was classified correctly, bool (n_validation,)."""
-        return self._correct(one.artifact, one.score.split, one.predicted)
+        return self._correct(network.artifact, network.score.split, network.predicted)
 
     @cached_property
-    def untuned(self) -> dict[str, str]:
-        """Why, by label, a network was not fine-tuned, or what only fine-tuning needs."""
-        return {
-            label: why
-            for label, why in self.missing.items()
-            if _OF_FINE_TUNING.match(label) and label not in self.uncombined
-        }
-
-    @cached_property
-    def ensembles(self) -> list[Ensemble]:
+    def ensemble_results(self) -> list[EnsembleResult]:
         """Every ensemble on every split, as the settings name them, the splits in their order.
 
         Raises InvalidInput if a result disagrees with its own predictions.
         """
-        names = [one.name for one in self.study.ensemble.ensembles]
-        splits = [one["name"] for one in self.divided]
-        found = in_pairs(self.stage("out_of_fold"), self.stage("stacking"))
-        for one in found:
-            checked(one)
+        names = [ensemble.name for ensemble in self.study.ensemble.ensembles]
+        splits = [split["name"] for split in self.divided]
 
-        def place(one: Ensemble) -> tuple[int, str, int]:
-            named = names.index(one.name) if one.name in names else len(names)
-            return named, one.name, splits.index(one.split) if one.split in splits else len(splits)
+        def order(result: EnsembleResult) -> tuple[int, str, int]:
+            rank = names.index(result.name) if result.name in names else len(names)
+            split = splits.index(result.split) if result.split in splits else len(splits)
+            return rank, result.name, split
 
-        return sorted(found, key=place)
+        return sorted(
+            ensemble_results(self.stage("out_of_fold"), self.stage("stacking")), key=order
+        )
 
     @cached_property
     def attacks(self) -> list[Attack]:
@@ -300,88 +265,80 @@ class ReportInputs:
         """Images made on one network and shown to every model, split by split."""
         return [transfer_of(artifact) for artifact in self.stage("transfer")]
 
-    @cached_property
-    def unattacked(self) -> dict[str, str]:
-        """Why, by label, an attack was not made, or its images were not shown to others."""
-        return {label: why for label, why in self.missing.items() if _OF_ATTACKS.match(label)}
+    def absent_from(self, part: PartName) -> list[AbsentStage]:
+        """Return the stages without an artifact that a part of the report is the first to need."""
+        return [stage for stage in self.absent if stage.part == part]
 
-    @cached_property
-    def uncombined(self) -> dict[str, str]:
-        """Why, by label, an ensemble was not made, or what only ensembles need."""
-        return {label: why for label, why in self.missing.items() if _OF_ENSEMBLES.match(label)}
+    def absences(self, stage: str, **identity: Any) -> list[AbsentStage]:
+        """Return the stages without an artifact that `AbsentStage.is_of` selects."""
+        return [absent for absent in self.absent if absent.is_of(stage, **identity)]
+
+    def reason_absent(self, stage: str, **identity: Any) -> str:
+        """Return why the first of the stages that `AbsentStage.is_of` selects has no artifact."""
+        absences = self.absences(stage, **identity)
+        return absences[0].reason if absences else NO_RESULT
 
     @property
     def has_features(self) -> bool:
         """Whether features were extracted, or should have been."""
-        asked = any(label.startswith("features ") for label in self.missing)
-        return asked or bool(self.feature_maps)
+        return bool(self.feature_maps or self.absences("features"))
 
     def evaluation(self, combination: CombinationSettings) -> Evaluation | None:
         """Return the evaluation of a combination, if it was run."""
-        wanted = (
-            tuple(one.name for one in combination.maps),
-            combination.classifier,
-            combination.n_components,
-            combination.search,
-        )
-        for one in self.evaluations:
-            if (one.maps, one.classifier, one.n_components, one.search) == wanted:
-                return one
+        maps = tuple(each.name for each in combination.maps)
+        own = combination.model_dump(exclude={"maps"})
+        for classifier in self.evaluations:
+            if classifier.maps == maps and own == {name: getattr(classifier, name) for name in own}:
+                return classifier
         return None
 
     @cached_property
     def table_8(self) -> list[CombinationSettings]:
         """The cells of Table 8, extractor by extractor."""
         return [
-            CombinationSettings(maps=(one,), classifier=name)
-            for one in self.study.features.table
+            CombinationSettings(maps=(maps,), classifier=name)
+            for maps in self.study.features.table
             for name in self.study.features.classifiers.names
         ]
 
     @cached_property
     def evaluations_of_table_8(self) -> list[Evaluation]:
         """The evaluations behind Table 8, those that were run."""
-        return [found for one in self.table_8 if (found := self.evaluation(one))]
+        return [run for cell in self.table_8 if (run := self.evaluation(cell))]
 
     @cached_property
     def best(self) -> Evaluation | None:
         """The best of Table 8 on the report's split; the first of them if several are."""
-        scored = [(one.score("report"), one) for one in self.evaluations_of_table_8]
-        counted = [(score.accuracy, one) for score, one in scored if score]
-        return max(counted, key=lambda pair: pair[0])[1] if counted else None
+        scored = [(run.score("report"), run) for run in self.evaluations_of_table_8]
+        accuracies = [(score.accuracy, run) for score, run in scored if score]
+        return max(accuracies, key=lambda pair: pair[0])[1] if accuracies else None
 
     def reason_missing(self, names: Sequence[str], classifier: str = "") -> str:
         """Return why there is nothing for these feature maps, or for a classifier on them."""
-        for name in names:
-            elsewhere = {*self.uncombined, *self.untuned, *self.unattacked}
-            others = sorted(set(self.missing) - elsewhere)
-            labels = [one for one in others if name in re.split(r"[\s,]+", one)]
-            wanted = (f"features {name}", f"{classifier} on {name}")
-            labels.sort(key=lambda label: label not in wanted)
-            if labels:
-                return self.missing[labels[0]]
-        return "no result was made"
+        absences = self.absences("classifier", maps=list(names), classifier=classifier)
+        absences += [absent for name in names for absent in self.absences("features", name=name)]
+        return absences[0].reason if absences else NO_RESULT
 
     @cached_property
     def has_random_weights(self) -> bool:
         """Whether any number rests on untrained weights."""
         resting = (self.feature_maps.values(), self.evaluations, self.fine_tunings)
-        return any(one.random_weights for several in resting for one in several)
+        return any(each.random_weights for records in resting for each in records)
 
     @cached_property
     def _data_differences(self) -> list[tuple[str, str]]:
         """Each difference of the images to the study's, as a clause and in short."""
-        found = []
+        differences = []
         if self.is_rendered:
             clause = "the flowers are rendered from code, not photographs of Oxford Flowers-17"
-            found.append((clause, "rendered flowers"))
+            differences.append((clause, "rendered flowers"))
         elif not self.is_oxford17:
-            found.append(("the images are not those of Oxford Flowers-17", "other images"))
+            differences.append(("the images are not those of Oxford Flowers-17", "other images"))
         size = self.study.dataset.image_size
         if size != IMAGE_SIZE:
             clause = f"the images measure {size} × {size} pixels, not {IMAGE_SIZE} × {IMAGE_SIZE}"
-            found.append((clause, f"{size} × {size} pixels"))
-        return found
+            differences.append((clause, f"{size} × {size} pixels"))
+        return differences
 
     @cached_property
     def _differences(self) -> list[tuple[str, str]]:
@@ -411,7 +368,7 @@ class ReportInputs:
         """The differences of the images alone, e.g. `rendered flowers, 80 × 80 pixels`."""
         return ", ".join(short for _, short in self._data_differences)
 
-    def comparable(self, one: FeatureMapSettings) -> bool:
+    def comparable(self, settings: FeatureMapSettings) -> bool:
         """Whether the study's number and ours measure the same thing on the same data."""
-        made = self.feature_maps.get(one.name)
-        return bool(self.is_oxford17 and made and made.like_the_study and not made.random_weights)
+        ours = self.feature_maps.get(settings.name)
+        return bool(self.is_oxford17 and ours and ours.like_the_study and not ours.random_weights)

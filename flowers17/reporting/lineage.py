@@ -55,8 +55,11 @@ def anchor_of(reference: Reference) -> str:
 
 def lineages(inputs: ReportInputs) -> list[Lineage]:
     """Return the lineage of every artifact, in the order in which stages build on each other."""
-    artifacts = {one.reference.key: (label, one) for label, one in sorted(inputs.artifacts.items())}
-    known = {one.reference: anchor_of(one.reference) for _, one in artifacts.values()}
+    artifacts = {
+        artifact.reference.key: (label, artifact)
+        for label, artifact in sorted(inputs.artifacts.items())
+    }
+    known = {each.reference: anchor_of(each.reference) for _, each in artifacts.values()}
     ordered = sorted(artifacts.values(), key=lambda item: (_rank(item[1].reference.stage), item[0]))
     return [_lineage(label, artifact, known) for label, artifact in ordered]
 
@@ -68,19 +71,17 @@ def _rank(stage: str) -> int:
 def _lineage(label: str, artifact: Artifact, known: Mapping[Reference, str]) -> Lineage:
     manifest, reference = artifact.manifest, artifact.reference
     material: Mapping[str, Any] = manifest.get("material") or {}
-    origins = []
-    for name, value in sorted(inputs_of(artifact).items()):
-        made = Reference(
-            str(value.get("stage", "")), str(value.get("key", "")), str(value.get("digest", ""))
-        )
-        origins.append(Origin(name, made, known.get(made, "")))
+    references = {name: Reference.from_json(value) for name, value in inputs_of(artifact).items()}
     seconds = manifest.get("duration_s")
     seed = material.get("seed")
     return Lineage(
         anchor=anchor_of(reference),
         label=str(manifest.get("label") or label),
         reference=reference,
-        origins=tuple(origins),
+        origins=tuple(
+            Origin(name, origin, known.get(origin, ""))
+            for name, origin in sorted(references.items())
+        ),
         config=json.dumps(material.get("config") or {}, indent=1, sort_keys=True),
         seed="" if seed is None else str(seed),
         metrics=_pairs(manifest.get("metrics")),
@@ -88,15 +89,13 @@ def _lineage(label: str, artifact: Artifact, known: Mapping[Reference, str]) -> 
         libraries=_pairs(material.get("libraries")),
         duration="" if seconds is None else duration_text(float(seconds)),
         created=str(manifest.get("created") or "").replace("T", " ").replace("Z", " UTC"),
-        machine=_machine_text(manifest.get("machine")),
+        machine=_machine_text(manifest.get("machine") or {}),
         command=f"flowers17 show {short_name(reference.stage, reference.key)}",
     )
 
 
-def _pairs(values: Any) -> tuple[tuple[str, str], ...]:
-    if not isinstance(values, Mapping):
-        return ()
-    return tuple((str(name), str(value)) for name, value in sorted(values.items()))
+def _pairs(values: Mapping[str, Any] | None) -> tuple[tuple[str, str], ...]:
+    return tuple((name, str(value)) for name, value in sorted((values or {}).items()))
 
 
 def duration_text(seconds: float) -> str:
@@ -112,14 +111,12 @@ def duration_text(seconds: float) -> str:
     return f"{hours} h {minutes_left} min" if hours else f"{minutes} min {rest} s"
 
 
-def _machine_text(machine: Any) -> str:
-    if not isinstance(machine, Mapping):
-        return str(machine or "")
-    processor = str(machine.get("processor") or machine.get("architecture") or "")
-    parts = [processor]
-    if machine.get("cores"):
-        parts.append(f"{machine['cores']} cores")
-    parts.append(str(machine.get("system") or ""))
-    if machine.get("python"):
-        parts.append(f"Python {machine['python']}")
-    return ", ".join(part for part in parts if part)
+def _machine_text(machine: Mapping[str, Any]) -> str:
+    cores, python = machine.get("cores"), machine.get("python")
+    parts = (
+        machine.get("processor") or machine.get("architecture"),
+        cores and f"{cores} cores",
+        machine.get("system"),
+        python and f"Python {python}",
+    )
+    return ", ".join(str(part) for part in parts if part)

@@ -7,6 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from flowers17.reporting.absences import labels_by_reason
 from flowers17.reporting.best import (
     Best,
     best_classifiers,
@@ -167,14 +168,6 @@ def row_groups(table: Table) -> list[RowGroup]:
     return groups
 
 
-def reasons(missing: Mapping[str, str]) -> list[tuple[str, list[str]]]:
-    """Return each reason why something was not run, once, with the labels that it holds for."""
-    gathered: dict[str, list[str]] = {}
-    for label, reason in sorted(missing.items()):
-        gathered.setdefault(reason, []).append(label)
-    return list(gathered.items())
-
-
 def page(
     inputs: ReportInputs,
     tables: Mapping[PartName, Sequence[Table]],
@@ -189,12 +182,6 @@ def page(
     every = [table for part in tables.values() for table in part]
     made = {f"Table {one.number}" for one in every}
     made |= {f"Figure {one.number}" for part in figures.values() for one in part}
-    elsewhere = {
-        *inputs.untrained,
-        *inputs.uncombined,
-        *inputs.untuned,
-        *inputs.unattacked,
-    }
     values: dict[str, Any] = {
         "inputs": inputs,
         "parts": PARTS,
@@ -205,16 +192,10 @@ def page(
             part.name: in_order(tables.get(part.name, ()), figures.get(part.name, ()))
             for part in PARTS
         },
-        "reasons": {
-            "a1": reasons(inputs.untrained),
-            "a2": reasons(inputs.uncombined),
-            "b1": reasons(
-                {label: why for label, why in inputs.missing.items() if label not in elsewhere}
-            ),
-            "b2": reasons(inputs.untuned),
-            "c": reasons(inputs.unattacked),
-        },
-        "needs_weights": any(label.startswith("features ") for label in inputs.missing),
+        "reasons": {part.name: labels_by_reason(inputs.absent_from(part.name)) for part in PARTS},
+        "weights_part": next(
+            (absent.part for absent in inputs.absent if absent.why == "weights"), ""
+        ),
         "lineages": lineages(inputs),
         "settings": flat(shown_settings(inputs)),
         "absent": {

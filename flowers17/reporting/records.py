@@ -1,9 +1,9 @@
 """What single artifacts hold: a feature map, an evaluation, a training, and their inputs."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -15,6 +15,8 @@ from flowers17.reporting.reference import AUGMENTED_EPOCHS, IMAGE_SIZE, PLAIN_EP
 
 # What the study does not tell of its recipe, or what has no effect in it.
 RECIPE_FREE = {"epochs", "batch_size", "warmup", "mixup_until"}
+
+Record = TypeVar("Record")
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ class Evaluation:
 
     def score(self, kind: str) -> Score | None:
         """Return the score on the first split of a kind, if there is one."""
-        return next((one for one in self.scores.values() if one.kind == kind), None)
+        return next((score for score in self.scores.values() if score.kind == kind), None)
 
     @cached_property
     def repeated(self) -> MeanSpread | None:
@@ -92,29 +94,24 @@ class Evaluation:
         return self.artifact.array(f"{split}-proba")
 
 
-@dataclass(frozen=True)
-class Training:
-    """One learner, trained under one augmentation and recipe on one split.
+@dataclass(frozen=True, kw_only=True)
+class TrainedNetwork:
+    """What trainings from scratch and phases of fine-tuning have in common.
 
-    recipe_name: `report` for the study's, `best` for our own. n_operations: floating-point ones of
-    one forward pass of one image. best_epoch: from 1; the losses and the training accuracy are
-    those of that epoch, the score is that of the weights kept from it.
+    recipe_name: `report` for the study's, `best` for our own. best_epoch: from 1; the losses and
+    the training accuracy are those of that epoch, the score is that of the weights kept from it.
     """
 
     artifact: Artifact
-    learner: str
     augmentation: str
     recipe_name: str
     recipe: RecipeSettings
     score: Score
     n_parameters: int
-    n_operations: float
     epochs: int
     best_epoch: int
-    train_loss: float | None
     train_accuracy: float | None
     validation_loss: float | None
-    image_size: int
     precision: str
 
     @cached_property
@@ -122,15 +119,34 @@ class Training:
         """Each epoch's losses, accuracies and learning rate."""
         return list(self.artifact.json("history")["epochs"])
 
-    @cached_property
-    def layers(self) -> list[Mapping[str, Any]]:
-        """Each layer's name, kind, output shape and parameters."""
-        return list(self.artifact.json("layers"))
-
     @property
     def predicted(self) -> np.ndarray:
         """The predicted classes, int64 (n_validation,), in the split's order."""
         return self.artifact.array("validation-predicted")
+
+    @property
+    def of_an_ensemble(self) -> bool:
+        """Whether it serves an ensemble only: on a fold, or as long as its folds found best."""
+        refit = any(name.startswith("fold-") for name in inputs_of(self.artifact))
+        return refit or self.score.kind == "fold"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training(TrainedNetwork):
+    """One learner, trained under one augmentation and recipe on one split.
+
+    n_operations: floating-point ones of one forward pass of one image.
+    """
+
+    learner: str
+    n_operations: float
+    train_loss: float | None
+    image_size: int
+
+    @cached_property
+    def layers(self) -> list[Mapping[str, Any]]:
+        """Each layer's name, kind, output shape and parameters."""
+        return list(self.artifact.json("layers"))
 
     @property
     def layer_counts(self) -> tuple[int, int, int]:
@@ -163,82 +179,53 @@ class Training:
             return ""
         return recipe_tag(self.recipe, self.epochs, augmented=self.augmentation != "none")
 
-    @property
-    def of_an_ensemble(self) -> bool:
-        """Whether it serves an ensemble only: on a fold, or as long as its folds found best."""
-        refit = any(name.startswith("fold-") for name in inputs_of(self.artifact))
-        return refit or self.score.kind == "fold"
-
 
 def recipe_tag(recipe: RecipeSettings, epochs: int, *, augmented: bool) -> str:
     """Return in what a recipe, for that many epochs, differs from the study's, in short."""
-    wanted = AUGMENTED_EPOCHS if augmented else PLAIN_EPOCHS
-    ours, theirs = (one.model_dump(exclude=RECIPE_FREE) for one in (recipe, RecipeSettings()))
-    parts = [] if ours == theirs else ["another recipe"]
-    if epochs != wanted:
+    of_the_study = AUGMENTED_EPOCHS if augmented else PLAIN_EPOCHS
+    ours, study = (each.model_dump(exclude=RECIPE_FREE) for each in (recipe, RecipeSettings()))
+    parts = [] if ours == study else ["another recipe"]
+    if epochs != of_the_study:
         parts.append(f"{epochs} epoch{'s' * (epochs != 1)}")
     return ", ".join(parts)
 
 
 def over_repeats(scores: Iterable[Score]) -> MeanSpread | None:
     """Return mean and spread over the scores on repeated clean splits; None without any."""
-    repeated = [one for one in scores if one.kind == "repeated"]
+    repeated = [score for score in scores if score.kind == "repeated"]
     if not repeated:
         return None
     return mean_spread(
-        [one.accuracy for one in repeated],
-        n_train=min(one.n_train for one in repeated),
-        n_validation=max(one.n_validation for one in repeated),
+        [score.accuracy for score in repeated],
+        n_train=min(score.n_train for score in repeated),
+        n_validation=max(score.n_validation for score in repeated),
     )
 
 
 def inputs_of(artifact: Artifact) -> dict[str, Mapping[str, Any]]:
     """Return, by name, the references (stage, key, digest) that an artifact was made from."""
-    material = artifact.manifest.get("material") or {}
-    for given in (artifact.manifest.get("inputs"), material.get("inputs")):
-        found = {name: value for name, value in (given or {}).items() if isinstance(value, Mapping)}
-        if found:
-            return found
-    return {}
+    inputs = artifact.manifest.get("inputs") or {}
+    return {name: value for name, value in inputs.items() if isinstance(value, Mapping)}
 
 
 def feature_map(artifact: Artifact) -> FeatureMap:
     """Return the feature map that an artifact of the stage `features` holds."""
     info = artifact.json("extractor")
-    weights = info.get("weights") or {}
-    kind = str(weights.get("kind", "unknown"))
-    shape = tuple(int(side) for side in info.get("map_shape", ()))
     columns = np.load(artifact.file("features.npy"), mmap_mode="r", allow_pickle=False).shape[1]
+    own = {"artifact", "shape", "n_columns", "weights"}
+    names = {field.name for field in fields(FeatureMap)} - own
     return FeatureMap(
         artifact=artifact,
-        name=info["name"],
-        extractor=info["extractor"],
-        input_size=int(info["input_size"]),
-        pixels=info.get("pixels", "dataset"),
-        pooling=info.get("pooling", "flatten"),
-        shape=shape,
+        shape=tuple(info["map_shape"]),
         n_columns=int(columns),
-        n_parameters=int(info["n_parameters"]),
-        n_layers=int(info["n_layers"]),
-        weights=kind,
-        random_weights=bool(info.get("random_weights", kind == "random")),
+        weights=info["weights"]["kind"],
+        **{name: info[name] for name in names},
     )
 
 
 def evaluation(artifact: Artifact) -> Evaluation:
     """Return the evaluation that an artifact of the stage `classifier` holds."""
     result = artifact.json("result")
-    scores = {
-        one["name"]: Score(
-            one["name"],
-            one["kind"],
-            int(one["n_train"]),
-            int(one["n_validation"]),
-            int(one["n_correct"]),
-            one.get("chosen") or {},
-        )
-        for one in result["splits"]
-    }
     return Evaluation(
         artifact,
         tuple(result["maps"]),
@@ -246,35 +233,29 @@ def evaluation(artifact: Artifact) -> Evaluation:
         result.get("n_components"),
         bool(result.get("search")),
         bool(result.get("random_weights")),
-        scores,
+        {split["name"]: score_of(split, split["name"]) for split in result["splits"]},
     )
+
+
+def score_of(result: Mapping[str, Any], split: str) -> Score:
+    """Return the score that a result, or its entry for a split, holds."""
+    counts = {name: result[name] for name in ("n_train", "n_validation", "n_correct")}
+    return Score(split, result["kind"], **counts, chosen=result.get("chosen") or {})
+
+
+def record_of(record: type[Record], artifact: Artifact, **derived: Any) -> Record:
+    """Return the record of a network; what is not derived has its result's names."""
+    result = artifact.json("result")
+    derived |= {
+        "artifact": artifact,
+        "score": score_of(result, result["split"]),
+        "recipe": RecipeSettings.model_validate(result["recipe"]),
+    }
+    names = {field.name for field in fields(record)}  # type: ignore[arg-type]
+    return record(**derived, **{name: result[name] for name in names - derived.keys()})
 
 
 def training(artifact: Artifact) -> Training:
     """Return the training that an artifact of the stage `training` holds."""
-    result = artifact.json("result")
-    score = Score(
-        result["split"],
-        result["kind"],
-        int(result["n_train"]),
-        int(result["n_validation"]),
-        int(result["n_correct"]),
-        {},
-    )
-    return Training(
-        artifact=artifact,
-        learner=result["learner"],
-        augmentation=result["augmentation"],
-        recipe_name=result["recipe_name"],
-        recipe=RecipeSettings.model_validate(result["recipe"]),
-        score=score,
-        n_parameters=int(result["n_parameters"]),
-        n_operations=float(result["n_operations"]),
-        epochs=int(result["epochs"]),
-        best_epoch=int(result["best_epoch"]),
-        train_loss=result["train_loss"],
-        train_accuracy=result["train_accuracy"],
-        validation_loss=result["validation_loss"],
-        image_size=int(result["image_size"]),
-        precision=result["precision"],
-    )
+    n_operations = float(artifact.json("result")["n_operations"])
+    return record_of(Training, artifact, n_operations=n_operations)

@@ -33,7 +33,7 @@ def results(inputs: ReportInputs, tables: Sequence[Table]) -> dict[str, Any]:
         "random_weights": inputs.has_random_weights,
         "differences": inputs.differences,
         "settings": shown_settings(inputs),
-        "missing": {"labels": sorted(inputs.missing)},
+        "missing": {"labels": sorted(stage.label for stage in inputs.absent)},
         "tables": {table.number: _table(table) for table in tables},
     }
 
@@ -55,13 +55,13 @@ def _table(table: Table) -> dict[str, Any]:
 
 
 def _cell(cell: Cell) -> dict[str, Any]:
-    found: dict[str, Any] = {"value": cell.text if cell.value is None else cell.value}
+    values: dict[str, Any] = {"value": cell.text if cell.value is None else cell.value}
     if cell.interval:
-        found["interval"] = list(cell.interval)
+        values["interval"] = list(cell.interval)
     if cell.reference is not None:
-        found["reference"] = cell.reference
+        values["reference"] = cell.reference
     if cell.verdict:
-        found["verdict"] = cell.verdict
+        values["verdict"] = cell.verdict
     if cell.artifact:
-        found["artifact"] = cell.artifact.to_json()
-    return found
+        values["artifact"] = cell.artifact.to_json()
+    return values

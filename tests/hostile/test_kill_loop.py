@@ -51,6 +51,7 @@ def test_a_study_killed_again_and_again_ends_as_if_never_disturbed(
         last = run(command("study", store, TINY), env)
         assert last["reused"] + last["built"] == first["built"]
         assert before.items() <= finished(store).items()
+        assert list((store / ".runs").iterdir()) == [], "killed runs left their locks"
         assert every_byte(store) == expected, f"other bytes after {n_kills} kills"
     print(f"{n_kills} kills, 0 of {sum(map(len, expected.values())):,} bytes changed")
 

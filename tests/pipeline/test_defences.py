@@ -54,7 +54,9 @@ def _built(root: Path) -> Built:
     new: list[str] = []
     request = request_from(SETTINGS, store=root, device="cpu")
     parts = attacks.parts(request.settings, request.places)
-    for stage in in_order([report.stage(request.settings, parts, label="report on defences")]):
+    for stage in in_order(
+        [report.stage(request.settings, {"c": parts}, label="report on defences")]
+    ):
         given = {name: done[one.label] for name, one in stage.inputs.items()}
         outcome = ensure(stage, given, store)
         done[stage.label] = outcome.reference

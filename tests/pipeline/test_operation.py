@@ -15,15 +15,12 @@ import pytest
 
 from flowers17.commands.serving import check_port
 from flowers17.errors import InvalidInput
+from flows.listing import FLOWS
 from flows.local_server import free_port
 from tests.support.processes import eventually, kill, python
 from tests.support.serving import COMMAND, SMALL, Serving, flowers17, processes
 
 pytestmark = [pytest.mark.server, pytest.mark.slow]
-FLOWS = (
-    *("attacks", "dataset", "ensemble", "features", "finetune", "learners", "report", "study"),
-    "sweep",
-)
 
 
 @pytest.fixture(scope="module")
@@ -239,12 +236,14 @@ class TestEnds:
         assert serving.deployment("study")["schedules"][0]["active"]
         assert serving.deployment("study")["global_concurrency_limit"]["active_slots"] == 0
 
-    def test_leave_nothing_even_if_killed(self, serving: Serving) -> None:
+    def test_leave_nothing_even_if_killed_after_their_reaper(self, serving: Serving) -> None:
         before = _manifests(serving, "images")
         flow_run_id = _started(serving, "features", set=_with(serving, seed=24))
         assert eventually(lambda: _manifests(serving, "images") > before, 90), serving.worker_log()
         # server, worker, run, isolated stage
         assert eventually(lambda: len(serving.marked) >= 4, 10), processes(serving.home)
+        (reaper,) = serving.reapers()
+        kill(reaper)
         assert serving.end(signal.SIGKILL) == -signal.SIGKILL
         assert eventually(lambda: processes(serving.home) == {}, 10), processes(serving.home)
         assert (serving.store / ".runs" / flow_run_id).exists()

@@ -1,6 +1,7 @@
 """Flow `report`: its page stands in the store's folder, also where stages failed."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,7 @@ from flowers17.config import Places, StudySettings
 from flowers17.request import StudyRequest
 from flowers17.stages import Stage
 from flows import report as flow_module
-from flows.part import run_part
-from tasks import images, report
+from flows.part import Part
 from tasks.engine import StagesFailed
 from tasks.liveness import living
 from tests.support.toy import number
@@ -70,23 +70,22 @@ def test_its_run_counts_as_alive_from_its_beginning_to_its_end(
 
 class TestPart:
     def parts(self, settings: StudySettings, places: Places) -> list[Stage]:
-        return [
-            images.stage(settings, settings.dataset.image_size),
-            number("broken", 1, config={"problem": "invalid"}),
-        ]
-
-    def stages(self, settings: StudySettings, places: Places) -> list[Stage]:
-        return [report.stage(settings, self.parts(settings, places), label="report on a part")]
+        return [number("sum", 5, number("broken", 1, config={"problem": "invalid"}))]
 
     def test_that_fails_names_its_page(self, tmp_path: Path) -> None:
         request = StudyRequest(
             store=tmp_path,
             set={"dataset": {"n_classes": 2, "images_per_class": 2, "image_size": 16}},
         )
+        part = Part("c", "a part", self.parts)
         with pytest.raises(StagesFailed, match="got a stone\nThe report on what there ") as caught:
-            flow(run_part, validate_parameters=False)(request, self.parts, self.stages)
+            flow(part.run, validate_parameters=False)(request)
         page = Path(str(caught.value).rsplit("what there is: ", 1)[-1])
         made = caught.value.results["report on a part"]
         assert isinstance(made, Reference)
         assert page == Store(tmp_path).open(made).file("index.html")
-        assert page.is_file()
+        # Once, in the part that asks for it, with all that it held up.
+        [reasons] = re.findall(r'id="missing-(\w+)">(.*?)</section>', page.read_text(), re.DOTALL)
+        assert reasons[0] == "c"
+        assert "broken failed; the run’s log says why<br>" in reasons[1]
+        assert '<span class="muted">broken; sum</span>' in reasons[1]

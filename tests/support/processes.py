@@ -11,7 +11,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
+NOBODY = 54321  # a user who owns nothing here
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can act as another user")
 _TEMPORARY = tempfile.TemporaryDirectory(prefix="flowers17-")  # of processes that may be killed
 
 

@@ -1,6 +1,7 @@
 """A real `flowers17 serve` on a free port with a Prefect home of its own, and its API."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -37,13 +38,11 @@ START_S = 120.0
 COMMAND = [sys.executable, "-c", "from flowers17.cli import main; main()"]
 
 
-def flowers17(
-    *arguments: str, home: Path, timeout: float = 120
-) -> subprocess.CompletedProcess[str]:
+def flowers17(*arguments: str, home: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run the command line to its end."""
     return subprocess.run(
         [*COMMAND, *arguments],
-        env=environment(PREFECT_HOME=str(home)),
+        env=environment(PREFECT_HOME=str(home), **variables),
         cwd=home,
         capture_output=True,
         text=True,
@@ -182,6 +181,11 @@ class Serving:
     def workers(self) -> list[int]:
         """Return the worker's process."""
         return [pid for pid, command in processes(self.home).items() if "worker start" in command]
+
+    def reapers(self) -> list[int]:
+        """Return the process that only waits for the end of `serve`."""
+        found = processes(self.home).items()
+        return [pid for pid, command in found if re.search(r"-m flows\.reaper \w+$", command)]
 
     @property
     def marked(self) -> list[int]:

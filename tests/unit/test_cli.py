@@ -584,7 +584,7 @@ class TestCollecting:
         self, store: Store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         self._age(monkeypatch, 20)
-        with registered(store, "run-1"):
+        with registered(store, "run-1", "digest"):
             before = content(store.root)
             assert _exit_code("gc", "--dry-run") == 0
             assert _exit_code("gc") == 1
@@ -627,18 +627,18 @@ class TestCollecting:
     def test_counts_a_sweep_and_its_studies_as_one(
         self, store: Store, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        given = self._studies(store, monkeypatch, "alone", "first", "second")
+        given = self._studies(store, monkeypatch, "report", "first", "second")
         inputs = {
             name: Stage.of("study", name, "tests.support.toy:add", {"value": day})
             for day, name in enumerate(given)
-            if name != "alone"
+            if name != "report"
         }
         sweep = Stage.of("sweep", "sweep", "tests.support.toy:add", {"value": 9}, inputs=inputs)
         ensure(sweep, {name: given[name] for name in inputs}, store)
         self._age(monkeypatch, 20)
         assert _exit_code("gc", "--keep-studies", "2") == 0
         kept = sorted(one["label"] for one in store.manifests())
-        assert kept == ["alone", "first", "second", "sweep"]
+        assert kept == ["first", "report", "second", "sweep"]
         assert _exit_code("gc", "--keep-studies", "1") == 0
         assert sorted(one["label"] for one in store.manifests()) == ["first", "second", "sweep"]
 

@@ -10,8 +10,9 @@ from threading import Thread
 import pytest
 
 from flowers17.errors import Flowers17Error
-from flows import local_server
+from flows import configured, local_server
 from flows.local_server import Server, free_port
+from tests.support.processes import output_of
 
 
 @contextmanager
@@ -40,7 +41,7 @@ def _serving(*pauses: float) -> Iterator[str]:
 
 @pytest.fixture(autouse=True)
 def _short(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(local_server, "ANSWER_TIMEOUT_S", 0.5)
+    monkeypatch.setattr(configured, "ANSWER_TIMEOUT_S", 0.5)
     monkeypatch.setattr(local_server, "ABSENT_TIMEOUT_S", 2.0)
 
 
@@ -48,20 +49,22 @@ class TestConfiguredServer:
     def test_that_answers_late_is_waited_for(self, monkeypatch: pytest.MonkeyPatch) -> None:
         with _serving(1.0, 1.0, 1.0) as api:
             monkeypatch.setenv("PREFECT_API_URL", api)
-            assert Server().healthy() == api
+            with Server().connected() as answering:
+                assert answering == api
 
     def test_that_never_answers_is_given_up(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(local_server, "BUSY_TIMEOUT_S", 0.5)
         with _serving(*[1.0] * 20) as api:
             monkeypatch.setenv("PREFECT_API_URL", api)
-            with pytest.raises(Flowers17Error, match=r"answer at http.*; it did not.*unset"):
-                Server().healthy()
+            told = pytest.raises(Flowers17Error, match=r"answer at http.*; it did not.*unset")
+            with told, Server().connected():
+                pass
 
     def test_that_nobody_serves_is_given_up_soon(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("PREFECT_API_URL", f"http://127.0.0.1:{free_port()}/api")
         began = time.monotonic()
-        with pytest.raises(Flowers17Error, match="Start it"):
-            Server().healthy()
+        with pytest.raises(Flowers17Error, match="Start it"), Server().connected():
+            pass
         assert time.monotonic() - began < 5
 
 
@@ -78,9 +81,36 @@ class TestPrivateServer:
             rf"had ended with exit code \d+; it said: .*database.* {tmp_path}: if that is damaged"
         )
         began = time.monotonic()
-        with Server() as server, pytest.raises(Flowers17Error, match=told):
-            server.healthy()
+        with (
+            Server() as server,
+            pytest.raises(Flowers17Error, match=told) as problem,
+            server.connected(),
+        ):
+            pass
         assert time.monotonic() - began < local_server.START_TIMEOUT_S
+        assert len(str(problem.value)) < local_server.MESSAGE_LIMIT + 500
+
+    @pytest.mark.server
+    def test_says_no_more_than_a_page(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("PREFECT_SERVER_DATABASE_CONNECTION_URL", f"sqlite+{9999 * 'x'}:///a.db")
+        with Server() as server, pytest.raises(Flowers17Error) as problem, server.connected():
+            pass
+        assert "xxx" in str(problem.value)
+        assert len(str(problem.value)) < local_server.MESSAGE_LIMIT + 500
+
+    def test_where_files_may_not_grow_is_refused_at_once(self, tmp_path: Path) -> None:
+        code = """
+import resource
+resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, resource.RLIM_INFINITY))
+from flows.local_server import Server
+try:
+    Server()
+except Exception as problem:
+    print(problem)
+"""
+        printed = output_of(code, env={"PREFECT_HOME": str(tmp_path)})
+        assert f"{tmp_path}/prefect.db: expected room" in printed
+        assert "files may have 1,048,576 bytes here; raise the limit" in printed
 
     def test_without_a_folder_for_its_database_is_refused(
         self, monkeypatch: pytest.MonkeyPatch

@@ -187,6 +187,10 @@ class TestDifferences:
                 {"config": {"svm": {"C": 1.0}, "maps": ["a", "b"]}},
                 ["setting maps: ['a'] → ['a', 'b']", "setting svm.kernel: rbf → absent"],
             ),
+            (
+                {"config": {"svm": {"C": 1.0, "kernel": "rbf"}, "maps": ["a" * 300]}},
+                ["setting maps changed"],
+            ),
             ({"seed": None}, ["seed: 1 → None"]),
             ({"version": 2}, ["stage version: 1 → 2"]),
             ({"inputs": {"rows": "2"}}, ["input rows changed"]),

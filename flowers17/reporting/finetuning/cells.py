@@ -124,20 +124,6 @@ def tag_of(made: Iterable[FineTuning]) -> str:
     return ", ".join(tag for tag in tags if tag)
 
 
-def reason_untuned(inputs: ReportInputs, name: str, end: str = "") -> str:
-    """Return why a network was not fine-tuned; end: of the label, e.g. `, phase b, report split`.
-
-    The first reason that is its own, else that of something it needs.
-    """
-    wanted = [f"fine-tuning {name}, "]
-    wanted = [f"fine-tuning {name}{end}", *wanted] if end else wanted
-    for start in wanted:
-        for label, why in sorted(inputs.untuned.items()):
-            if label.startswith(start):
-                return why
-    return "no result was made"
-
-
 def way_notes(made: Sequence[FineTuning]) -> tuple[str, ...]:
     """Return how the frozen part was computed: once and stored, or at each step."""
     stored = sum(one.stored for one in made)

@@ -10,7 +10,6 @@ from flowers17.reporting.finetuning.cells import (
     accuracy_cell,
     asked_title,
     rate_notes,
-    reason_untuned,
     recipe_notes,
     repeated,
     tag_of,
@@ -75,7 +74,8 @@ def _row(inputs: ReportInputs, asked: FineTunedSettings) -> Row:
     last, first = means["b"], means["a"]
     made = by_phase["b"] or by_phase["a"]
     if not made:
-        return Row((title, *[EMPTY] * 8), missing=reason_untuned(inputs, asked.name))
+        why = inputs.reason_absent("finetuning", part="b2", name=asked.name)
+        return Row((title, *[EMPTY] * 8), missing=why)
     one, source = made[0], made[0].artifact.reference
     between = _difference(by_phase["a"], by_phase["b"])
     cells = (
@@ -89,7 +89,10 @@ def _row(inputs: ReportInputs, asked: FineTunedSettings) -> Row:
         Cell(one.unfrozen_from) if one.unfrozen_from else EMPTY,
         Cell(thousands(one.n_trainable), one.n_trainable, artifact=source) if last else EMPTY,
     )
-    missing = "" if last else f"phase B: {reason_untuned(inputs, asked.name, ', phase b, ')}"
+    missing = ""
+    if not last:
+        why = inputs.reason_absent("finetuning", part="b2", name=asked.name, phase="b")
+        missing = f"phase B: {why}"
     return Row(cells, tag=tag_of([*by_phase["a"], *by_phase["b"]]), missing=missing)
 
 
@@ -138,10 +141,8 @@ def tuned_splits_table(inputs: ReportInputs) -> Table:
 
 def _failed_splits(inputs: ReportInputs, name: str) -> list[str]:
     """Return the repeated splits on which a network was asked for and a phase of it failed."""
-    start, end = f"fine-tuning {name}, phase ", " split"
-    labels = [one for one in sorted(inputs.untuned) if one.startswith(start) and one.endswith(end)]
-    splits = [one.removesuffix(end).rpartition(", ")[2] for one in labels]
-    return [one for one in splits if one.startswith("repeat-")]
+    absences = inputs.absences("finetuning", part="b2", name=name)
+    return [absent.split for absent in absences if absent.split != "report"]
 
 
 def _split_row(
@@ -166,5 +167,7 @@ def _split_row(
         *(integer_cell(count) for count in counts),
         *kept,
     )
-    missing = "" if after else reason_untuned(inputs, asked.name, f", phase b, {split} split")
+    missing = ""
+    if not after:
+        missing = inputs.reason_absent("finetuning", name=asked.name, phase="b", split=split)
     return Row(cells, asked_title(inputs, asked), missing=missing)

@@ -9,7 +9,6 @@ from flowers17.reporting.finetuning.cells import (
     PHASES,
     asked_title,
     on_the_reports_split,
-    reason_untuned,
     recipe_notes,
     reference_of,
     tag_of,
@@ -83,7 +82,7 @@ def _row(
     group, title = asked_title(inputs, asked), Cell(f"phase {phase.upper()}", phase)
     study = number_cell(reference_of(asked.head.name, asked.maps.extractor, phase))
     if not made:
-        why = reason_untuned(inputs, asked.name, f", phase {phase}, report split")
+        why = inputs.reason_absent("finetuning", name=asked.name, phase=phase, split="report")
         return Row((title, study, *[EMPTY] * 6), group, missing=why)
     values, source = [one.score.accuracy for one in made], made[0].artifact.reference
     mean = fmean(values)

@@ -13,7 +13,6 @@ from flowers17.reporting.finetuning.cells import (
     configuration_title,
     every_of_table_9,
     of_table_9,
-    reason_untuned,
     recipe_notes,
     reference_of,
     tag_of,
@@ -35,7 +34,7 @@ _HEADINGS = {"a": "Phase A: the head alone", "b": "Phase B: the last blocks too"
 def fine_tuning_tables(inputs: ReportInputs) -> list[Table]:
     """Return Tables 9 and what goes with it, if something was fine-tuned or failed, and 10."""
     made: list[Table] = []
-    if inputs.fine_tunings or inputs.untuned:
+    if inputs.fine_tunings or inputs.absent_from("b2"):
         made = [
             phases_table(inputs),
             seeds_table(inputs),
@@ -119,7 +118,7 @@ def _row(
     missing = ""
     if lacking:
         name = f"{maps.name} {configuration}"
-        missing = reason_untuned(inputs, name, f", phase {lacking[0]}, report split")
+        missing = inputs.reason_absent("finetuning", name=name, phase=lacking[0], split="report")
         missing = missing if len(lacking) == 2 else f"phase {lacking[0].upper()}: {missing}"
     return Row(tuple(cells), map_title(maps), tag_of(made.values()), missing)
 

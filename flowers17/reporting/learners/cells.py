@@ -71,12 +71,6 @@ def comparable(inputs: ReportInputs, made: Training) -> bool:
     return inputs.is_oxford17 and made.like_the_study
 
 
-def reason_untrained(inputs: ReportInputs, *starts: str) -> str:
-    """Return why no training with such a label was made."""
-    found = (why for label, why in sorted(inputs.untrained.items()) if label.startswith(starts))
-    return next(found, "no result was made")
-
-
 def comparison_notes(inputs: ReportInputs, made: Sequence[Training | None]) -> Iterable[str]:
     yield from no_comparison_notes(inputs.data_differences_in_short)
     if any(one and one.tag for one in made):

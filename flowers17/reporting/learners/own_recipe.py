@@ -11,7 +11,6 @@ from flowers17.reporting.learners.cells import (
     epoch_cells,
     learner_title,
     number_cell,
-    reason_untrained,
 )
 from flowers17.reporting.records import Training, over_repeats
 from flowers17.reporting.reference import (
@@ -69,9 +68,8 @@ def _single_splits(made: Sequence[Training]) -> dict[str, str]:
 def _own_row(inputs: ReportInputs, name: str, kinds: Sequence[str]) -> Row:
     title, made = Cell(learner_title(name), name), inputs.own_trainings.get(name)
     if not made:
-        return Row(
-            (title, *[EMPTY] * (6 + len(kinds))), missing=reason_untrained(inputs, f"{name} best, ")
-        )
+        why = inputs.reason_absent("training", part="a1", learner=name, recipe_name="best")
+        return Row((title, *[EMPTY] * (6 + len(kinds))), missing=why)
     first, over = made[0], over_repeats(one.score for one in made)
     of_kind = {one.score.kind: one for one in reversed(made)}
     source, cost = first.artifact.reference, relative_cost(inputs, first)
@@ -120,8 +118,8 @@ def own_splits_table(inputs: ReportInputs) -> Table:
         made += trained
         rows += [_split_row(one) for one in trained]
         rows += [
-            Row((Cell(split), *[EMPTY] * 7), learner_title(name), missing=why)
-            for split, why in _failed_splits(inputs, name)
+            Row((Cell(absent.split), *[EMPTY] * 7), learner_title(name), missing=absent.reason)
+            for absent in inputs.absences("training", part="a1", learner=name, recipe_name="best")
             if trained
         ]
     return Table(
@@ -154,13 +152,3 @@ def _split_row(made: Training) -> Row:
         *epoch_cells(made),
     )
     return Row(cells, learner_title(made.learner))
-
-
-def _failed_splits(inputs: ReportInputs, name: str) -> list[tuple[str, str]]:
-    """Return the splits that our own recipe was not trained on, and why."""
-    start, end = f"{name} best, ", " split"
-    return [
-        (label.removeprefix(start).removesuffix(end), why)
-        for label, why in sorted(inputs.untrained.items())
-        if label.startswith(start)
-    ]

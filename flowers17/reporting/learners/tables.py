@@ -14,7 +14,6 @@ from flowers17.reporting.learners.cells import (
     epoch_cells,
     learner_title,
     number_cell,
-    reason_untrained,
 )
 from flowers17.reporting.learners.own_recipe import own_splits_table, own_table
 from flowers17.reporting.metrics import MeanSpread
@@ -58,7 +57,7 @@ def best_over_clean(inputs: ReportInputs) -> tuple[Training, MeanSpread] | None:
 
 def learner_tables(inputs: ReportInputs) -> list[Table]:
     """Return those of Tables 1, 2, 3 and 3b to 3d that something was trained, or failed, for."""
-    if not inputs.trainings and not inputs.untrained:
+    if not inputs.trainings and not inputs.absent_from("a1"):
         return []
     made = (
         shapes_table(inputs),
@@ -120,7 +119,7 @@ def _shape_row(inputs: ReportInputs, name: str) -> Row:
             for n, cell in zip(counts, theirs, strict=True)
         ]
     cells = [cell for pair in zip(theirs, ours, strict=True) for cell in pair]
-    missing = "" if made else reason_untrained(inputs, f"{name} ", f"{name}, ")
+    missing = "" if made else inputs.reason_absent("training", learner=name)
     return Row((Cell(learner_title(name), name), *cells, *_style(inputs, name)), missing=missing)
 
 
@@ -164,8 +163,15 @@ def _plain_row(inputs: ReportInputs, name: str, made: Training | None) -> Row:
         for cell in (number_cell(reference), number_cell(value, reference, made))
     ]
     cells = (title, *_outcome(inputs, study, made), *pairs, *epoch_cells(made))
-    missing = "" if made else reason_untrained(inputs, f"{name}, report ")
+    missing = "" if made else _reason(inputs, name, "none")
     return Row(cells, tag=made.tag if made else "", missing=missing)
+
+
+def _reason(inputs: ReportInputs, learner: str, augmentation: str) -> str:
+    """Return why the study's training of a learner has no result."""
+    return inputs.reason_absent(
+        "training", learner=learner, augmentation=augmentation, recipe_name="report", split="report"
+    )
 
 
 def augmented_table(inputs: ReportInputs) -> Table:
@@ -203,10 +209,7 @@ def _augmented_row(
     accuracies = (number_cell(reference), number_cell(value, reference, made))
     title = Cell(augmentation_title(augmentation), augmentation)
     cells = (title, *_outcome(inputs, study, made), *accuracies, *epoch_cells(made))
-    label = (
-        f"{learner}, report " if augmentation == "none" else f"{learner} {augmentation}, report "
-    )
-    missing = "" if made else reason_untrained(inputs, label)
+    missing = "" if made else _reason(inputs, learner, augmentation)
     return Row(cells, learner_title(learner), made.tag if made else "", missing)
 
 

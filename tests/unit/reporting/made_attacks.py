@@ -9,7 +9,7 @@ from flowers17.artifacts import Artifact
 from flowers17.reporting.collect import ReportInputs
 
 from .made_study import tiny_study
-from .maker import Maker
+from .maker import Maker, absent_stage
 
 N = 12  # images attacked, of which the model has the first two wrong
 BUDGETS = (1.0, 8.0, 64.0)
@@ -199,7 +199,6 @@ def attacked_study(
         for label, one in made.maker.artifacts.items()
         if one.reference.stage in ("attack", "transfer")
     }
-    missing = {"attack one_pixel on small by random_forest, clean split": REASON}
-    return ReportInputs(
-        {**inputs.artifacts, **attacks}, {**inputs.missing, **missing}, inputs.settings
-    )
+    label = "attack one_pixel on small by random_forest, clean split"
+    absent = absent_stage("c", "attack", label, REASON, "clean")
+    return ReportInputs({**inputs.artifacts, **attacks}, [*inputs.absent, absent], inputs.settings)

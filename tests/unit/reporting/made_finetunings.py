@@ -17,7 +17,7 @@ from flowers17.reporting.collect import ReportInputs
 from flowers17.reporting.finetuning.records import Phase
 
 from .made_trainings import history
-from .maker import Maker
+from .maker import Maker, absent_stage
 
 VGG16, MOBILENET = (FeatureMapSettings(extractor=name) for name in ("vgg16", "mobilenet"))
 XCEPTION = FeatureMapSettings(
@@ -76,19 +76,25 @@ def with_fine_tunings(
     every result.
     """
     asked = settings_of(inputs.study, **settings)
-    missing = untuned or {}
     maker = Maker(inputs.artifacts["splits"].path.parents[1])
     maker.artifacts = dict(inputs.artifacts)
     blocks = asked.fine_tuning.unfrozen
     _activations(maker, f"activations mobilenet below {blocks.mobilenet}", inputs)
+    absent = [*inputs.absent]
     for network, number, place in _asked(asked):
+        split = inputs.divided[place]["name"]
+        ending = f", seed {number}" if number > 1 else ""
         for phase in ("a", "b"):
-            _publish(
-                maker, inputs, asked, network, phase, number, place, missing, computed, changed
-            )
-    return ReportInputs(
-        maker.artifacts, {**inputs.missing, **missing}, asked.model_dump(mode="json")
-    )
+            label = f"fine-tuning {network.name}, phase {phase}, {split} split{ending}"
+            if untuned and label in untuned:
+                identity = {"name": network.name, "phase": phase, "seed_number": number}
+                reason = untuned[label]
+                absent.append(absent_stage("b2", "finetuning", label, reason, split, **identity))
+            else:
+                _publish(
+                    maker, inputs, asked, network, phase, number, place, label, computed, changed
+                )
+    return ReportInputs(maker.artifacts, absent, asked.model_dump(mode="json"))
 
 
 def _asked(settings: StudySettings) -> list[tuple[FineTunedSettings, int, int]]:
@@ -118,15 +124,10 @@ def _publish(
     phase: Phase,
     number: int,
     place: int,
-    missing: Mapping[str, str],
+    label: str,
     computed: bool,
     changed: Mapping[str, Any] | None,
 ) -> None:
-    split = inputs.divided[place]
-    ending = f", seed {number}" if number > 1 else ""
-    label = f"fine-tuning {network.name}, phase {phase}, {split['name']} split{ending}"
-    if label in missing:
-        return
     ours = settings.fine_tuning
     of_phase = {
         ("report", "a"): ours.phase_a,

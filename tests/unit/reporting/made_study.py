@@ -17,10 +17,11 @@ from flowers17.config import (
     SplitSettings,
     StudySettings,
 )
+from flowers17.reporting.absences import AbsentStage
 from flowers17.reporting.collect import ReportInputs
 
 from .made_trainings import publish_examples, publish_trainings
-from .maker import Maker
+from .maker import Maker, absent_stage
 
 SHAPES = {
     "vgg16": ([4, 4, 512], 14_714_688, 19),
@@ -167,13 +168,16 @@ def make_study(
     ]
     combinations += settings.features.combinations
     maps = {one.name: one for combination in combinations for one in combination.maps}
-    missing = dict(untrained or {})
+    absent: list[AbsentStage] = []
     if untrained is not None:
-        publish_trainings(maker, settings, labels, splits, without=untrained)
+        absent += publish_trainings(maker, settings, labels, splits, without=untrained)
         publish_examples(maker, images[:1])
     for one in maps.values():
         if one.extractor in without:
-            missing[f"features {one.name}"] = REASON
+            label = f"features {one.name}"
+            absent.append(
+                absent_stage("b1", "features", label, REASON, lacks_weights=True, name=one.name)
+            )
             continue
         shape, n_parameters, n_layers = SHAPES[one.extractor]
         maker.publish(
@@ -198,11 +202,13 @@ def make_study(
         )
     for combination in combinations:
         if any(one.extractor in without for one in combination.maps):
-            names_ = " + ".join(one.name for one in combination.maps)
-            missing[f"{combination.classifier} on {names_}"] = REASON
+            map_names = [one.name for one in combination.maps]
+            label = f"{combination.classifier} on {' + '.join(map_names)}"
+            identity = {"maps": map_names, **combination.model_dump(exclude={"maps"})}
+            absent.append(absent_stage("b1", "classifier", label, REASON, **identity))
         elif f"{combination}" not in maker.artifacts:
             _classified(maker, settings, combination, labels, splits, n_wrong(combination))
-    return ReportInputs(maker.artifacts, missing, settings.model_dump(mode="json"))
+    return ReportInputs(maker.artifacts, absent, settings.model_dump(mode="json"))
 
 
 TINY_TABLE = tuple(FeatureMapSettings(extractor=name) for name in ("inceptionv3", "mobilenet"))

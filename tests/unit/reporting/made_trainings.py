@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from flowers17.config import RecipeSettings, StudySettings
+from flowers17.reporting.absences import AbsentStage
 from flowers17.reporting.reference import TABLE_1
 
-from .maker import Maker
+from .maker import Maker, absent_stage
 
 DIVERGED = "its loss left the finite numbers <at once>"
 N_OPERATIONS = 1e9
@@ -85,17 +86,26 @@ def publish_trainings(
     splits: Sequence[Mapping[str, Any]],
     *,
     without: Mapping[str, str],
-) -> None:
-    """Publish every training that the settings ask for but those without.
+) -> list[AbsentStage]:
+    """Publish every training that the settings ask for; return those without, and why.
 
     A learner errs on the first held-out images, as `ERRORS` says and one more on every other split;
     `sequential` on the last ones.
     """
-    n_classes = int(labels.max()) + 1
+    n_classes, absent = int(labels.max()) + 1, []
     for learner, how, recipe, place in _asked(settings, len(splits)):
         split, name = splits[place], learner if how == "none" else f"{learner} {how}"
         label = f"{name}, {split['name']} split"
+        recipe_name = "best" if how == "best" else "report"
+        augmentation = settings.learners.best_augmentation if how == "best" else how
         if label in without:
+            identity = {
+                "learner": learner,
+                "augmentation": augmentation,
+                "recipe_name": recipe_name,
+            }
+            reason = without[label]
+            absent.append(absent_stage("a1", "training", label, reason, split["name"], **identity))
             continue
         truth = labels[split["validation"]]
         wrong = ERRORS[name] + place % 2
@@ -111,9 +121,9 @@ def publish_trainings(
         study = TABLE_1.get(learner)
         result = {
             "learner": learner,
-            "augmentation": settings.learners.best_augmentation if how == "best" else how,
+            "augmentation": augmentation,
             "recipe": recipe.model_dump(mode="json"),
-            "recipe_name": "best" if how == "best" else "report",
+            "recipe_name": recipe_name,
             "split": split["name"],
             "kind": split["kind"],
             "n_train": len(split["train"]),
@@ -139,6 +149,7 @@ def publish_trainings(
             {"validation-predicted": predicted.astype(np.int64), "proba": proba},
             {"result": result, "history": {"epochs": epochs}, "layers": layers_of(learner)},
         )
+    return absent
 
 
 def publish_examples(maker: Maker, image: np.ndarray) -> None:

@@ -2,11 +2,28 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from flowers17.artifacts import Artifact, Store, canonical_json, sha256_of
+from flowers17.reporting.absences import AbsentStage
+from flowers17.reporting.reference import PartName
+
+
+def absent_stage(
+    part: PartName,
+    stage: str,
+    label: str,
+    reason: str,
+    split: str = "",
+    *,
+    lacks_weights: bool = False,
+    **configuration: Any,
+) -> AbsentStage:
+    """Return a stage without an artifact: it failed by itself, or there are no weights."""
+    why: Literal["weights", "failed"] = "weights" if lacks_weights else "failed"
+    return AbsentStage(part, stage, label, configuration, split, why, label, reason)
 
 
 class Maker:

@@ -20,7 +20,7 @@ def test_images_are_those_that_the_splits_were_made_of(
     small = np.zeros((48, 16, 16, 3), dtype=np.uint8)
     other = maker.publish("images", "images@16", {}, {"images": small}, {"items": {}})
     both = ReportInputs(
-        {"an earlier label": other, **real_study.artifacts}, {}, real_study.settings
+        {"an earlier label": other, **real_study.artifacts}, [], real_study.settings
     )
     assert both.images is not None
     assert both.images.reference == real_study.artifacts["images@128"].reference

@@ -66,7 +66,7 @@ def test_figure_1_depends_on_the_seed(real_study: ReportInputs) -> None:
     others = set()
     for seed in range(6):
         seeded = settings.model_copy(update={"seed": seed}).model_dump(mode="json")
-        others.add(tuple(chosen_rows(ReportInputs(real_study.artifacts, {}, seeded))))
+        others.add(tuple(chosen_rows(ReportInputs(real_study.artifacts, [], seeded))))
     assert len(others) > 1
 
 
@@ -113,7 +113,7 @@ def test_untrained_weights_and_rendered_flowers_are_labelled(demo: dict[str, Fig
 
 
 def test_nothing_to_draw_gives_no_figure() -> None:
-    empty = ReportInputs({}, {}, tiny_settings(random=True).model_dump(mode="json"))
+    empty = ReportInputs({}, [], tiny_settings(random=True).model_dump(mode="json"))
     assert _figures(empty) == {}
     assert np.size(empty.labels) == 0
 

@@ -58,7 +58,7 @@ def test_figure_8_leaves_out_a_shape_that_was_not_stored(tuned: ReportInputs) ->
         for label, one in tuned.artifacts.items()
         if not label.startswith(("activations ", "features mobilenet"))
     }
-    figure = tuned_forward_pass(ReportInputs(kept, {}, tuned.settings))
+    figure = tuned_forward_pass(ReportInputs(kept, [], tuned.settings))
     assert figure is not None
     assert " × ".join(map(str, BOUNDARY)) not in _texts(figure.svg)
 

@@ -28,6 +28,7 @@ from flowers17.reporting.tables import Row, Table, csv_text
 
 from .made_study import make_study, tiny_settings, tiny_study
 from .made_trainings import DIVERGED, N_OPERATIONS, history
+from .maker import absent_stage
 
 
 def _cells(table: Table, row: Row) -> dict[str, object]:
@@ -48,18 +49,29 @@ def test_study_without_trainings_has_no_tables_of_learners(real_study: ReportInp
 
 
 def test_trainings_that_all_failed_keep_the_studys_numbers_and_say_why() -> None:
-    missing = {
-        "mk-2, report split": "first reason",
-        "mk-2 wide, report split": "second reason",
-        "residual best, clean split": "third reason",
-        "svm on mobilenet": "another matter",
-    }
-    inputs = ReportInputs({}, missing, tiny_settings(random=False).model_dump(mode="json"))
-    assert set(inputs.untrained) == set(missing) - {"svm on mobilenet"}
+    absent = [
+        absent_stage(
+            part,
+            "training",
+            label,
+            reason,
+            split,
+            learner=learner,
+            augmentation=augmentation,
+            recipe_name=recipe,
+        )
+        for part, label, reason, split, learner, augmentation, recipe in (
+            ("a1", "mk-2 wide, report split", "second reason", "report", "mk-2", "wide", "report"),
+            ("a1", "mk-2, report split", "first reason", "report", "mk-2", "none", "report"),
+            ("a2", "residual best, clean split", "a2", "clean", "residual", "strong", "best"),
+            ("a1", "residual best, repeat-01", "third", "repeat-01", "residual", "strong", "best"),
+        )
+    ]
+    inputs = ReportInputs({}, absent, tiny_settings(random=False).model_dump(mode="json"))
     row = _row(plain_table(inputs), "mk-2")
     assert (row.cells[1].value, row.cells[2].text, row.missing) == (0.461, "–", "first reason")
     assert _row(augmented_table(inputs), "wide", "Mk-2").missing == "second reason"
-    assert _row(own_table(inputs), "residual").missing == "third reason"
+    assert _row(own_table(inputs), "residual").missing == "third"
     assert _row(plain_table(inputs), "mk-3").missing == "no result was made"
     assert [one.number for one in learner_tables(inputs)] == ["1", "2", "3", "3b"]
 
@@ -92,7 +104,7 @@ def test_table_1_names_the_style_of_a_learner_of_ones_own(real_study: ReportInpu
     settings = tiny_settings(random=False).model_dump(mode="json")
     own = {"name": "mine", "blocks": [[8]], "dense": 4, "activation": "tanh", "padding": "valid"}
     settings["learners"] |= {"definitions": [own], "plain": ["mine"], "augmented": []}
-    row = _row(shapes_table(ReportInputs(real_study.artifacts, {}, settings)), "mine")
+    row = _row(shapes_table(ReportInputs(real_study.artifacts, [], settings)), "mine")
     assert [cell.text for cell in row.cells[-2:]] == ["valid", "tanh"]
 
 
@@ -236,7 +248,7 @@ def test_table_3b_has_no_columns_for_splits_that_nothing_was_trained_on(
 ) -> None:
     single = {f"residual best, {name} split" for name in ("report", "clean")}
     others = {label: one for label, one in trained_study.artifacts.items() if label not in single}
-    table = own_table(ReportInputs(others, {}, trained_study.settings))
+    table = own_table(ReportInputs(others, [], trained_study.settings))
     assert {"clean", "report"}.isdisjoint(column.key for column in table.columns)
     assert len(table.rows[0].cells) == len(table.columns)
     assert table.rows[0].cells[1].value == pytest.approx(21 / 24)

@@ -14,6 +14,7 @@ from flowers17.reporting.page import highlights
 from flowers17.reporting.report import write_report
 
 from .made_study import REASON, tiny_settings, tiny_study
+from .maker import absent_stage
 
 VOID = {"meta", "link", "img", "br", "hr", "input", "col", "wbr"}
 
@@ -224,7 +225,7 @@ def test_highlight_of_a_short_training_says_so(tmp_path: Path) -> None:
     inputs = tiny_study(tmp_path / "study", epochs=5, untrained={})
     settings = inputs.study.model_dump(mode="json")
     only = {k: v for k, v in inputs.artifacts.items() if "residual" not in k}
-    found = highlights(ReportInputs(only, {}, settings), [])
+    found = highlights(ReportInputs(only, [], settings), [])
     scratch = next(one for one in found if "from scratch" in one.label)
     assert (scratch.value, scratch.tag) == ("0.750", "5 epochs")
     assert "Mk-2, #3 wide mix" in scratch.detail
@@ -239,7 +240,8 @@ def test_report_on_networks_alone_leaves_features_out(
         for label, one in trained_study.artifacts.items()
         if one.manifest["stage"] in stages
     }
-    inputs = ReportInputs(only, {"augmentations": "the disk was full"}, trained_study.settings)
+    absent = absent_stage("a1", "augmentations", "augmentations", "the disk was full")
+    inputs = ReportInputs(only, [absent], trained_study.settings)
     metrics = write_report(inputs, tmp_path)
     assert metrics == {
         "best accuracy from scratch (report)": 0.9167,
@@ -254,7 +256,8 @@ def test_report_on_networks_alone_leaves_features_out(
 
 def test_study_with_nothing_made_still_has_a_page(tmp_path: Path) -> None:
     settings = tiny_settings(random=True).model_dump(mode="json")
-    inputs = ReportInputs({}, {"images@128": "the disk was full"}, settings)
+    absent = absent_stage("data", "images", "images@128", "the disk was full")
+    inputs = ReportInputs({}, [absent], settings)
     empty, _ = _written(inputs, tmp_path)
     assert empty.mistakes == []
     assert "the disk was full" in empty.text

@@ -4,7 +4,6 @@ from typing import Any
 
 import pytest
 
-from flowers17.cli import Swept
 from flowers17.errors import InvalidSettings
 from flowers17.request import StudyRequest, request_from
 from flowers17.sweeps.combinations import (
@@ -15,7 +14,7 @@ from flowers17.sweeps.combinations import (
     short,
 )
 from flowers17.sweeps.settings import SweepSettings, sweep_from
-from flows.sweep import MODULES
+from flows.listing import FLOWS
 
 KNN = "features.classifiers.knn.n_neighbors"
 
@@ -155,6 +154,6 @@ class TestWrongSweeps:
             SweepSettings.model_validate(over)
 
 
-def test_the_command_the_form_and_the_flow_offer_the_same_flows() -> None:
+def test_the_form_offers_flows_that_are_listed() -> None:
     offered = SweepSettings.model_json_schema()["properties"]["flow"]["enum"]
-    assert list(Swept) == offered == list(MODULES)
+    assert set(offered) < set(FLOWS)

@@ -1,0 +1,212 @@
+"""The private server of `run` beside other users of the machine, who reach its port as well."""
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from prefect import flow
+from prefect.client.orchestration import get_client
+from prefect.settings import (
+    PREFECT_API_AUTH_STRING,
+    PREFECT_API_KEY,
+    PREFECT_CLIENT_CUSTOM_HEADERS,
+    temporary_settings,
+)
+from prefect.states import Running
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
+from websockets.typing import Subprotocol
+
+from flowers17.errors import Flowers17Error
+from flowers17.request import StudyRequest
+from flows import dataset
+from flows.local_server import Server
+from tasks.engine import at_work
+from tasks.own_runs import is_recorded, recorded, run_digest
+from tests.support.processes import NOBODY, needs_root, output_of
+from tests.support.serving import flowers17
+
+pytestmark = pytest.mark.server
+
+TEAM = {
+    PREFECT_API_AUTH_STRING: "team:their-password",
+    PREFECT_API_KEY: "their-key",
+    PREFECT_CLIENT_CUSTOM_HEADERS: {"X-Team": "their-header"},
+}
+# What another user tries; everything is imported before, since libraries may lie where only root
+# can read them.
+INTRUDER = """
+import json, os, socket, sys
+import encodings.idna, http.client
+port, process, home, nobody = int(sys.argv[1]), sys.argv[2], sys.argv[3], int(sys.argv[4])
+if nobody:
+    os.setgroups([]); os.setgid(nobody); os.setuid(nobody)
+
+def asked(method, path, body=None, **headers):
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    connection.request(method, path, json.dumps(body), headers)
+    reply = connection.getresponse()
+    return reply.status
+
+def attempt(action):
+    try:
+        return repr(action())
+    except OSError as problem:
+        return type(problem).__name__
+
+told = {
+    "read": asked("POST", "/api/flow_runs/filter", {}),
+    "read with a guess": asked("POST", "/api/flow_runs/filter", {}, Authorization="Basic Og=="),
+    "plant": asked("POST", "/api/flows/", {"name": "features"}),
+    "version": asked("GET", "/api/admin/version"),
+    "command line": open(f"/proc/{process}/cmdline").read(),
+    "environment": attempt(lambda: open(f"/proc/{process}/environ").read()),
+    "home": attempt(lambda: os.listdir(home)),
+    "database": attempt(lambda: open(f"{home}/prefect.db", "rb").read()),
+    "record": attempt(lambda: os.mkdir(f"{home}/flowers17-runs")),
+}
+taken = socket.socket()
+taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+told["port"] = attempt(lambda: (taken.bind(("127.0.0.1", port)), taken.listen()))
+print(json.dumps(told))
+"""
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the Prefect home of the module's servers."""
+    return tmp_path_factory.mktemp("private") / "home"
+
+
+@pytest.fixture(scope="module")
+def server(home: Path) -> Iterator[Server]:
+    """Return a private server; the person has credentials for a team's."""
+    with pytest.MonkeyPatch.context() as patch, temporary_settings(TEAM):
+        patch.setenv("PREFECT_HOME", str(home))
+        patch.delenv("PREFECT_API_URL", raising=False)
+        with Server() as server, server.connected():
+            yield server
+
+
+def _intruder(server: Server, home: Path, user: int) -> dict[str, Any]:
+    port = httpx.URL(server.api).port
+    assert server._process is not None
+    words = (str(port), str(server._process.pid), str(home), str(user))
+    return json.loads(output_of(INTRUDER, *words))
+
+
+class TestIntruder:
+    @pytest.mark.parametrize("user", [0, pytest.param(NOBODY, marks=needs_root)])
+    def test_without_the_password_reads_and_plants_nothing(
+        self, server: Server, home: Path, user: int
+    ) -> None:
+        told = _intruder(server, home, user)
+        asked = ("read", "read with a guess", "plant", "version")
+        assert {told[name] for name in asked} <= {401, 403}
+        assert told["port"] == "OSError"  # in use
+        with get_client(sync_client=True) as client:
+            reply = client._client.post("/flows/filter", json={})
+        assert reply.json() == []
+
+    @needs_root
+    def test_who_is_another_user_reads_no_file_nor_the_password(
+        self, server: Server, home: Path
+    ) -> None:
+        told = _intruder(server, home, NOBODY)
+        closed = ("environment", "home", "database", "record")
+        assert {name: told[name] for name in closed} == dict.fromkeys(closed, "PermissionError")
+        assert str(httpx.URL(server.api).port) not in told["command line"]
+        assert str(server.password) not in told["command line"]
+
+    @pytest.mark.parametrize("path", ["events/in", "events/out", "logs/out"])
+    def test_gets_no_stream(self, server: Server, path: str) -> None:
+        address = f"{server.api.replace('http', 'ws', 1)}/{path}"
+        with connect(address, subprotocols=[Subprotocol("prefect")], proxy=None) as stream:
+            stream.send(json.dumps({"type": "auth", "token": "guess"}))
+            with pytest.raises(ConnectionClosed, match="Invalid token"):
+                stream.recv(timeout=10)
+
+    @pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://localhost:4200"])
+    def test_that_is_a_page_is_told_that_it_may_not_ask(self, server: Server, origin: str) -> None:
+        asks = {"Origin": origin, "Access-Control-Request-Method": "POST"}
+        reply = httpx.options(f"{server.api}/flows/", headers=asks, trust_env=False)
+        assert "access-control-allow-origin" not in reply.headers
+
+
+class TestCredentials:
+    def test_of_a_team_are_not_sent_to_it(self, server: Server) -> None:
+        with get_client(sync_client=True) as client:
+            sent = str(client._client.headers.raw)
+        assert "x-team" not in sent.lower()
+        assert sent.count("Basic ") == 1
+        assert "their" not in sent
+        assert client._client.headers["Authorization"] == _basic(str(server.password))
+
+    def test_of_its_own_are_sent_to_no_other(
+        self, server: Server, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with Server() as other:
+            assert other.password != server.password
+        monkeypatch.setenv("PREFECT_API_URL", server.api)  # as if it were another one
+        refused = pytest.raises(Flowers17Error, match="got other ones; set PREFECT_API_AUTH_STRING")
+        with temporary_settings(TEAM), refused, Server().connected():
+            pass
+
+
+def _basic(pair: str) -> str:
+    return httpx.BasicAuth(*pair.split(":", 1))._auth_header
+
+
+class TestRecord:
+    def test_of_a_run_is_what_its_server_holds_of_it(self, server: Server, tmp_path: Path) -> None:
+        """So that `recover` finds the runs of a person's own programs, too."""
+        request = StudyRequest(store=tmp_path / "store", profile="demo")
+        seen: list[bool] = []
+
+        @flow(name="a person's own")
+        def own(request: StudyRequest, n: int = 3, path: Path = Path("x")) -> str:
+            with at_work(request.places), get_client(sync_client=True) as client:
+                (run,) = client.read_flow_runs()
+                digest = run_digest("a person's own", run.parameters)
+                seen.append(is_recorded(digest))
+            return digest
+
+        digest = own(request)
+        assert seen == [True]
+        assert not is_recorded(digest)
+
+    def test_is_needed_to_be_run_again_here(
+        self, server: Server, home: Path, tmp_path: Path
+    ) -> None:
+        planted, mine = (_dead_run(tmp_path / name) for name in ("planted", "mine"))
+        # As when this user was killed: the record is still there.
+        asked = {"request": json.loads(StudyRequest(**mine).model_dump_json())}
+        with recorded(run_digest("dataset", asked)):
+            done = flowers17("recover", "--json", home=home)
+        told = {one["store"]: one for one in json.loads(done.stdout)}
+        assert done.returncode == 1
+        forged = told[str(planted["store"])]
+        assert (forged["now"], forged["resumed"]) == ("Crashed", None)
+        assert "you have not begun it on this machine" in forged["problem"]
+        assert not list(Path(planted["store"]).glob("*/*/manifest.json"))
+        assert told[str(mine["store"])]["resumed"] == "here"
+        assert list(Path(mine["store"]).glob("study/*/manifest.json"))
+        assert list((home / "flowers17-runs").iterdir()) == []
+        assert list(tmp_path.glob("*/.runs/*")) == []
+
+
+def _dead_run(store: Path) -> dict[str, Any]:
+    """Put a run on the server that looks as if it had been killed; return its request."""
+    small = {"n_classes": 3, "images_per_class": 8, "image_size": 32}
+    request = {"store": str(store), "set": {"dataset": small, "splits": {"n_repeats": 0}}}
+    parameters = {"request": json.loads(StudyRequest(**request).model_dump_json())}
+    with get_client(sync_client=True) as client:
+        state = Running(timestamp=datetime(2026, 1, 1, tzinfo=UTC))
+        run = client.create_flow_run(dataset.dataset, parameters=parameters, state=state)
+    (store / ".runs").mkdir(parents=True)
+    (store / ".runs" / str(run.id)).touch()
+    return request
