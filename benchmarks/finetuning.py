@@ -11,9 +11,9 @@ unfrozen, in float32, in batches of 32, validated after every epoch, on the repo
 
 Measured: all activations, and one whole epoch (1,020 training and 340 validation images) of each
 phase, for the most expensive head (Adam, batch norm, dropout) and the cheapest (SGD). A warm-up
-compiles every batch size first: one epoch of this project, enough images on the
-plain side. **Extrapolated**, alike for both sides: each head counts for four of the eight, each epoch
-for all of its phase. Building and compiling networks counts on neither side.
+compiles every batch size first: one epoch of this project, enough images on the plain side.
+**Extrapolated**, alike for both sides: each head counts for four of the eight, each epoch for all
+of its phase. Building and compiling networks counts on neither side.
 """
 
 import gc

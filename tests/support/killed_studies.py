@@ -32,7 +32,7 @@ COMMAND = Path(sys.executable).with_name("flowers17")
 
 def command(flow: str, store: Path, settings: Iterable[str], *options: str) -> list[str]:
     """Arguments of Python that run a flow by the command line."""
-    chosen = [word for one in settings for word in ("--set", one)]
+    chosen = [word for setting in settings for word in ("--set", setting)]
     return [str(COMMAND), "run", flow, "--store", str(store), "--json", *options, *chosen]
 
 
