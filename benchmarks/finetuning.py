@@ -94,8 +94,8 @@ def project(timer: Timer, folder: Path, name: str, weights_dir: Path) -> dict[st
             run = Run(trainable, examples, recipe, "none", SEED)
             run.run_epoch(None)
             with (
-                tempfile.TemporaryDirectory() as folder_name,
-                Checkpoints(Path(folder_name), "x") as checkpoints,
+                tempfile.TemporaryDirectory() as root,
+                Checkpoints(Path(root), "x") as checkpoints,
                 timer.step(f"{phase}, {head}"),
             ):
                 run.run_epoch(None)
@@ -118,7 +118,7 @@ def plain(timer: Timer, folder: Path, name: str, weights_dir: Path) -> dict[str,
     module = getattr(applications, facts.module)
     pixels = module.preprocess_input(data.images.astype(np.float32))
     x, y = pixels[data.train], data.labels[data.train]
-    validation_pixels, truth = pixels[data.validation], data.labels[data.validation]
+    x_val, y_val = pixels[data.validation], data.labels[data.validation]
     n_trainable = {}
     for head, (optimizer, batch_norm, dropout) in HEADS.items():
         base = getattr(module, facts.function)(
@@ -142,22 +142,14 @@ def plain(timer: Timer, folder: Path, name: str, weights_dir: Path) -> dict[str,
                 base.trainable = True
                 for layer in base.layers[:first]:
                     layer.trainable = False
-            optimizer_class = keras.optimizers.Adam if optimizer == "adam" else keras.optimizers.SGD
-            model.compile(
-                optimizer_class(RATES[phase]),
-                "sparse_categorical_crossentropy",
-                metrics=["accuracy"],
-            )
+            kind = keras.optimizers.Adam if optimizer == "adam" else keras.optimizers.SGD
+            loss = "sparse_categorical_crossentropy"
+            model.compile(kind(RATES[phase]), loss, metrics=["accuracy"])
             options: dict[str, Any] = {"batch_size": BATCH, "verbose": 0}
-            n, n_validation = (BATCH + len(rows) % BATCH for rows in (x, validation_pixels))
-            model.fit(
-                x[:n],
-                y[:n],
-                validation_data=(validation_pixels[:n_validation], truth[:n_validation]),
-                **options,
-            )
+            n, n_val = (BATCH + len(rows) % BATCH for rows in (x, x_val))
+            model.fit(x[:n], y[:n], validation_data=(x_val[:n_val], y_val[:n_val]), **options)
             with timer.step(f"{phase}, {head}"):
-                model.fit(x, y, validation_data=(validation_pixels, truth), **options)
+                model.fit(x, y, validation_data=(x_val, y_val), **options)
             n_trainable[f"{phase}, {head}"] = _size(model.trainable_weights)
     return n_trainable
 
@@ -183,14 +175,14 @@ def main() -> None:
     data = load(options.dataset)
     weights_dir = options.weights_dir.absolute()
     totals: dict[str, dict[str, list[float]]] = {}
-    with tempfile.TemporaryDirectory() as folder_name:
+    with tempfile.TemporaryDirectory() as root:
         for part in ("images", "labels", "train", "validation"):
-            np.save(Path(folder_name) / f"{part}.npy", getattr(data, part))
+            np.save(Path(root) / f"{part}.npy", getattr(data, part))
         for name in [options.only] if options.only else EXTRACTORS:
             totals[name] = {"project": [], "plain": []}
             for _ in range(options.repeats):
                 pair = {
-                    side.__name__: measured(side, Path(folder_name), name, weights_dir)
+                    side.__name__: measured(side, Path(root), name, weights_dir)
                     for side in (project, plain)
                 }
                 if pair["project"].value != pair["plain"].value:

@@ -104,10 +104,7 @@ def keras_sides(timer: Timer, folder: Path, precision: Precision) -> dict[str, A
             run.network.train_on_batch(pixels, targets, return_dict=True)
 
     _timed(timer, "bare", bare)
-    with (
-        tempfile.TemporaryDirectory() as folder_name,
-        Checkpoints(Path(folder_name), "x") as checkpoints,
-    ):
+    with tempfile.TemporaryDirectory() as root, Checkpoints(Path(root), "x") as checkpoints:
         _timed(timer, "checkpoint", lambda: run.save(checkpoints))
     model = build("mk-2")
     model.compile(
@@ -139,16 +136,16 @@ def main() -> None:
         precisions.append("mixed_bfloat16")
     seconds_by_name: dict[str, list[float]] = {}
     operations = 0
-    with tempfile.TemporaryDirectory() as folder_name:
+    with tempfile.TemporaryDirectory() as root:
         data = load(options.dataset)
         images = data.images[data.train[: N_TRAIN + BATCH]]
         labels = data.labels[data.train[: N_TRAIN + BATCH]]
-        np.savez(Path(folder_name) / "data.npz", images=images, labels=labels)
-        small = Path(folder_name) / "torch.npz"
+        np.savez(Path(root) / "data.npz", images=images, labels=labels)
+        small = Path(root) / "torch.npz"
         np.savez(small, images=images[:N_TRAIN], labels=labels[:N_TRAIN])
         for _ in range(options.repeats):
             for precision in precisions:
-                measurement = measured(keras_sides, Path(folder_name), precision)
+                measurement = measured(keras_sides, Path(root), precision)
                 operations = measurement.value["operations"]
                 for name, seconds in measurement.seconds.items():
                     seconds_by_name.setdefault(f"{precision}: {name}", []).append(seconds)

@@ -23,9 +23,7 @@ def build(job: Job) -> Mapping[str, Any]:
     downloaded = download(
         oxford17.ARCHIVE_URL,
         job.unfinished / FILE_NAME,
-        progress=lambda n_done, n_bytes: job.progress(
-            n_done, n_bytes or oxford17.ARCHIVE_BYTES, "bytes"
-        ),
+        progress=lambda n, total: job.progress(n, total or oxford17.ARCHIVE_BYTES, "bytes"),
     )
     downloaded.rename(job.folder / FILE_NAME)
     return {"bytes": (job.folder / FILE_NAME).stat().st_size}

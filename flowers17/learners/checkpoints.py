@@ -45,10 +45,8 @@ logger = logging.getLogger(__name__)
 
 def shapes_of(weights: Sequence[Any], state: Sequence[Any]) -> Shapes:
     """Shapes of a training's arrays by role: weights, best weights, further state."""
-    weight_shapes, state_shapes = (
-        [tuple(array.shape) for array in group] for group in (weights, state)
-    )
-    return {"weights": weight_shapes, "state": state_shapes, "best": weight_shapes}
+    groups = {"weights": weights, "state": state, "best": weights}
+    return {role: [tuple(array.shape) for array in group] for role, group in groups.items()}
 
 
 @dataclass(frozen=True)
@@ -61,10 +59,8 @@ class Generation:
 
     def check(self, shapes: Shapes) -> None:
         """Raise ValueError unless arrays have the given shapes by role and the history fits."""
-        found_shapes = {
-            role: [array.shape for array in group] for role, group in self.arrays.items()
-        }
-        if found_shapes != {role: list(group) for role, group in shapes.items()}:
+        own = {role: [array.shape for array in group] for role, group in self.arrays.items()}
+        if own != {role: list(group) for role, group in shapes.items()}:
             raise ValueError("its arrays have other shapes")
         if any(array.dtype.kind not in "biuf" for group in self.arrays.values() for array in group):
             raise ValueError("its arrays hold no numbers")

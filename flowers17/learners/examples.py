@@ -34,12 +34,10 @@ class Examples:
 
     def digests(self) -> dict[str, str]:
         """SHA-256 of each array."""
-        arrays = {
-            name: array for name, array in vars(self).items() if isinstance(array, np.ndarray)
-        }
         return {
             name: hashlib.sha256(np.ascontiguousarray(array).data).hexdigest()
-            for name, array in arrays.items()
+            for name, array in vars(self).items()
+            if isinstance(array, np.ndarray)
         }
 
 
@@ -132,9 +130,9 @@ def _check_parts(examples: Examples) -> None:
                 f"{name}: expected rows of {n_images} images, at least one, got "
                 + (f"{rows.min()} to {rows.max()}" if len(rows) else "none")
             )
-    shared_rows = np.intersect1d(examples.train, examples.validation)
-    if len(shared_rows):
+    shared = np.intersect1d(examples.train, examples.validation)
+    if len(shared):
         raise InvalidInput(
-            f"train and validation: expected no image in both, got {len(shared_rows)}, the first "
-            f"{shared_rows[0]}"
+            f"train and validation: expected no image in both, got {len(shared)}, the first "
+            f"{shared[0]}"
         )

@@ -23,15 +23,13 @@ def accelerate(model: keras.Model, *, convolutions: bool = True) -> None:
     They last as long as the model object; weights and saved models stay those of ordinary layers.
     convolutions: whether eligible ones use minimal filtering, which takes seconds to compile.
     """
-    model_layers = layers_of(model)
-    convolutions_3x3 = [
-        layer for layer in model_layers if convolutions and winograd.is_eligible(layer)
-    ]
-    if convolutions_3x3:
+    flat = layers_of(model)
+    wide = [layer for layer in flat if convolutions and winograd.is_eligible(layer)]
+    if wide:
         compile_quietly()
-    for layer in convolutions_3x3:
+    for layer in wide:
         layer.convolution_op = winograd.convolution
-    for layer in filter(_is_fusible_norm, model_layers):
+    for layer in filter(_is_fusible_norm, flat):
         layer.call = partial(_fused_norm, layer)
     accelerate_leaky_relus(model)
 
@@ -47,9 +45,8 @@ def accelerate_leaky_relus(model: keras.Model) -> None:
 
 def fast_layers(model: keras.Model) -> list[str]:
     """Names of a model's fast layers."""
-    return [
-        layer.name for layer in layers_of(model) if {"convolution_op", "call"} & set(vars(layer))
-    ]
+    overridden = {"convolution_op", "call"}
+    return [layer.name for layer in layers_of(model) if overridden & set(vars(layer))]
 
 
 def _is_fusible_norm(layer: Any) -> bool:
@@ -70,13 +67,8 @@ def _fused_norm(layer: Any, inputs: Any, training: bool | None = None, mask: Any
     if not (training and layer.trainable) or mask is not None:
         return type(layer).call(layer, inputs, training=training, mask=mask)
     outputs, mean, variance = fused_batch_norm(inputs, layer.gamma, layer.beta, layer.epsilon)
-    for moving_average, batch_value in (
-        (layer.moving_mean, mean),
-        (layer.moving_variance, variance),
-    ):
-        moving_average.assign(
-            moving_average * layer.momentum + batch_value * (1.0 - layer.momentum)
-        )
+    for average, value in ((layer.moving_mean, mean), (layer.moving_variance, variance)):
+        average.assign(average * layer.momentum + value * (1.0 - layer.momentum))
     return outputs
 
 

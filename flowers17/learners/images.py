@@ -6,13 +6,9 @@ from PIL import Image
 
 def resized(images: np.ndarray, size: int) -> np.ndarray:
     """Images uint8 (n, h, w, 3), resized by antialiased bicubic: uint8 (n, size, size, 3)."""
-    sides = (size, size)
-    return np.stack(
-        [
-            np.asarray(Image.fromarray(image).resize(sides, Image.Resampling.BICUBIC))
-            for image in images
-        ]
-    )
+    pictures = (Image.fromarray(image) for image in images)
+    bicubic = Image.Resampling.BICUBIC
+    return np.stack([np.asarray(picture.resize((size, size), bicubic)) for picture in pictures])
 
 
 def scaled(inputs: np.ndarray) -> np.ndarray:

@@ -49,7 +49,7 @@ def optimizer(
             for factor in factors
         ]
         return DiscriminativeOptimizer(
-            [optimizer(scaled_recipe, steps_per_epoch) for scaled_recipe in scaled_recipes],
+            [optimizer(scaled, steps_per_epoch) for scaled in scaled_recipes],
             [factors.index(rate) for rate in rates],
         )
     rate: Any = recipe.learning_rate

@@ -215,9 +215,8 @@ class Run:
             if not np.isfinite(means["loss"]):
                 break
             if after_batch:
-                after_batch(
-                    self.epoch + n_seen / n_train, means, n_seen / (time.monotonic() - start)
-                )
+                rate = n_seen / (time.monotonic() - start)
+                after_batch(self.epoch + n_seen / n_train, means, rate)
         return means
 
     def save(self, checkpoints: Checkpoints) -> None:
@@ -248,10 +247,8 @@ class Run:
 
     def further_state(self) -> list[Any]:
         """Variables other than weights: those of the optimizer and of random generators."""
-        known_ids = {
-            id(variable) for variable in (*self.model.weights, *self.network.metrics_variables)
-        }
-        seeds = [variable for variable in self.model.variables if id(variable) not in known_ids]
+        excluded = set(map(id, (*self.model.weights, *self.network.metrics_variables)))
+        seeds = [variable for variable in self.model.variables if id(variable) not in excluded]
         return [*self.network.optimizer.variables, *seeds]
 
     def _sized(self, number: int) -> np.ndarray:

@@ -247,10 +247,10 @@ class TestOwnLearner:
         assert _forward(model, 16).shape == (2, 3)
 
     @pytest.mark.parametrize(
-        ("function", "got"), [("wrong_output", r"got \(None, 4\)"), ("no_model", "got str")]
+        ("function", "message"), [("wrong_output", r"got \(None, 4\)"), ("no_model", "got str")]
     )
-    def test_that_gives_something_else_is_refused(self, function: str, got: str) -> None:
-        with pytest.raises(InvalidInput, match=rf"output \(None, 3\), {got}"):
+    def test_that_gives_something_else_is_refused(self, function: str, message: str) -> None:
+        with pytest.raises(InvalidInput, match=rf"output \(None, 3\), {message}"):
             build(f"tests.support.tiny_training:{function}", (16, 16, 3), 3)
 
     @pytest.mark.parametrize("name", ["tests.nowhere:build", "tests.support.tiny_training:nothing"])

@@ -129,7 +129,7 @@ class TestTraining:
             trained(tmp_path, PLAIN, STATEFUL)
 
     @pytest.mark.parametrize(
-        ("rates", "got"),
+        ("rates", "message"),
         [
             ((1.0,) * 7, "got 7, from 1.0 to 1.0"),
             ((*[1.0] * 7, 0.0), "got 8, from 0.0 to 1.0"),
@@ -140,11 +140,11 @@ class TestTraining:
         ids=["too few", "zero", "negative", "above one", "no number"],
     )
     def test_at_rates_that_do_not_fit_is_refused(
-        self, tmp_path: Path, rates: tuple[float, ...], got: str
+        self, tmp_path: Path, rates: tuple[float, ...], message: str
     ) -> None:
         with pytest.raises(InvalidSettings, match=r"none or 8 rates in \(0, 1\]") as caught:
             trained(tmp_path / "checkpoints", PLAIN, STATEFUL, rates=rates)
-        assert got in str(caught.value)
+        assert message in str(caught.value)
         assert list(tmp_path.iterdir()) == []
 
 
