@@ -3,9 +3,9 @@
 Both start from the 1,020 training images at 128 pixels, uint8, and end with float32 batches of 32.
 Each image is zoomed, flipped, shifted, rotated and sheared at random, within the same ranges.
 
-  ours:  augmented_batch under `wide`, then float32; one thread
-  plain: RandomZoom, RandomFlip, RandomTranslation, RandomRotation and RandomShear in sequence,
-         bilinear, with the nearest edge outside, in tf.data's graph; TensorFlow on one thread
+  project: augmented_batch under `wide`, then float32; one thread
+  plain:   RandomZoom, RandomFlip, RandomTranslation, RandomRotation and RandomShear in sequence,
+           bilinear, with the nearest edge outside, in tf.data's graph; TensorFlow on one thread
 
 The first batch of each is not counted, because TensorFlow builds its graph then. The random numbers
 differ, so images cannot be compared here; a unit test compares the warp with Keras's. Processor
@@ -34,8 +34,8 @@ class Epoch:
     cpu: float
 
 
-def ours(timer: Timer, folder: Path, name: Any) -> Epoch:
-    """Return what an epoch gave, and its processor time."""
+def project(timer: Timer, folder: Path, name: Any) -> Epoch:
+    """Shape and processor time of an epoch."""
     from flowers17.data.augmentation import augmented_batch
 
     images = np.load(folder / "images.npy")
@@ -51,7 +51,7 @@ def ours(timer: Timer, folder: Path, name: Any) -> Epoch:
 
 
 def plain(timer: Timer, folder: Path) -> Epoch:
-    """Return what an epoch gave, and its processor time."""
+    """Shape and processor time of an epoch."""
     import keras
     import tensorflow as tf
 
@@ -63,24 +63,24 @@ def plain(timer: Timer, folder: Path) -> Epoch:
     ranges = RANGES["wide"]
     zoom = (ranges.zoom[0] - 1, ranges.zoom[1] - 1)
     shear = float(np.radians(ranges.shear))
-    how = {"interpolation": "bilinear", "fill_mode": "nearest"}
+    options = {"interpolation": "bilinear", "fill_mode": "nearest"}
     layers = keras.Sequential(
         [
-            keras.layers.RandomZoom(zoom, zoom, **how),
+            keras.layers.RandomZoom(zoom, zoom, **options),
             keras.layers.RandomFlip("horizontal_and_vertical"),
-            keras.layers.RandomTranslation(ranges.shift_y, ranges.shift_x, **how),
-            keras.layers.RandomRotation(ranges.rotation / 360, **how),
-            keras.layers.RandomShear(shear, shear, **how),
+            keras.layers.RandomTranslation(ranges.shift_y, ranges.shift_x, **options),
+            keras.layers.RandomRotation(ranges.rotation / 360, **options),
+            keras.layers.RandomShear(shear, shear, **options),
         ]
     )
-    options = tf.data.Options()
-    options.threading.private_threadpool_size = 1
-    options.threading.max_intra_op_parallelism = 1
+    tf_options = tf.data.Options()
+    tf_options.threading.private_threadpool_size = 1
+    tf_options.threading.max_intra_op_parallelism = 1
     batches = (
         tf.data.Dataset.from_tensor_slices(np.load(folder / "images.npy"))
         .batch(BATCH_SIZE)
         .map(lambda batch: layers(tf.cast(batch, tf.float32), training=True))
-        .with_options(options)
+        .with_options(tf_options)
     )
     next(iter(batches))
     with timer.step("epoch"):
@@ -90,7 +90,7 @@ def plain(timer: Timer, folder: Path) -> Epoch:
 def _epoch(batches: Iterator[np.ndarray]) -> Epoch:
     start = time.process_time()
     shapes = [batch.shape for batch in batches]
-    shape = (sum(one[0] for one in shapes), *shapes[0][1:])
+    shape = (sum(shape[0] for shape in shapes), *shapes[0][1:])
     return Epoch(shape, time.process_time() - start)
 
 
@@ -109,20 +109,20 @@ def main() -> None:
         np.save(folder / "images.npy", data.images[data.train])
         fast, slow, strong = [], [], []
         for _ in range(options.repeats):
-            fast.append(measured(ours, folder, "wide"))
+            fast.append(measured(project, folder, "wide"))
             slow.append(measured(plain, folder))
-            strong.append(measured(ours, folder, "strong"))
-    _print_way("ours, wide", fast)
-    _print_way("plain, the same ranges", slow)
-    _print_way("ours, strong, which no plain way here equals", strong)
+            strong.append(measured(project, folder, "strong"))
+    _print_side("project, wide", fast)
+    _print_side("plain, the same ranges", slow)
+    _print_side("project, strong, without a plain counterpart", strong)
     pairs = list(zip(slow, fast, strict=True))
     _print_ratio("ratio", [a.total / b.total for a, b in pairs])
     _print_ratio("ratio of processor time", [a.value.cpu / b.value.cpu for a, b in pairs])
 
 
-def _print_way(text: str, runs: list[Measurement]) -> None:
-    seconds, cpu = median([one.total for one in runs]), median([one.value.cpu for one in runs])
-    shape, peak = runs[0].value.shape, max(one.peak_gib for one in runs)
+def _print_side(text: str, runs: list[Measurement]) -> None:
+    seconds, cpu = median([run.total for run in runs]), median([run.value.cpu for run in runs])
+    shape, peak = runs[0].value.shape, max(run.peak_gib for run in runs)
     print(
         f"{text}: {seconds:.2f} s for {shape}, {shape[0] / seconds:,.0f} images/s, "
         f"processor {cpu:.2f} s, peak {peak:.2f} GiB"

@@ -4,16 +4,16 @@ Both start from the 1,360 images at 128 pixels and weights on the disk. They tra
 heads on VGG16 and on MobileNet for 25 epochs with the extractor frozen and 50 with its last block
 unfrozen, in float32, in batches of 32, validated after every epoch, on the report's split.
 
-  ours:  activations of the frozen part, once per extractor; our engine on them, with its checkpoint
-         after every epoch
-  plain: the obvious script: Keras's application with its weights under a head,
-         `trainable = False` and then `True` from the block on, `fit` with `validation_data`
+  project: activations of the frozen part, once per extractor; the engine on them, with a checkpoint
+           after every epoch
+  plain:   the obvious script: Keras's application with its weights under a head,
+           `trainable = False` and then `True` from the block on, `fit` with `validation_data`
 
 Measured: all activations, and one whole epoch (1,020 training and 340 validation images) of each
 phase, for the most expensive head (Adam, batch norm, dropout) and the cheapest (SGD). A warm-up
-compiles every batch size first: an epoch of ours, and on the plain side images enough for these
-sizes. **Extrapolated**, alike for both sides: each head counts for four of the eight, each epoch
-for all of its phase. Building and compiling networks counts on neither side.
+compiles every batch size first: one epoch of this project, enough images on the plain side.
+**Extrapolated**, alike for both sides: each head counts for four of the eight, each epoch for all
+of its phase. Building and compiling networks counts on neither side.
 """
 
 import gc
@@ -47,7 +47,7 @@ def _loaded(folder: Path) -> Data:
     return Data(*(np.load(folder / f"{name}.npy") for name in names))
 
 
-def ours(timer: Timer, folder: Path, name: str, weights_dir: Path) -> dict[str, int]:
+def project(timer: Timer, folder: Path, name: str, weights_dir: Path) -> dict[str, int]:
     """Time the activations, and an epoch of each phase and head; return trainable parameters."""
     import keras
 
@@ -57,28 +57,28 @@ def ours(timer: Timer, folder: Path, name: str, weights_dir: Path) -> dict[str, 
     from flowers17.learners.fast_layers import accelerate
     from flowers17.learners.training import Run
     from flowers17.transfer.extractors import build_extractor, feature_maps
-    from flowers17.transfer.fine_tuning import cut, network
+    from flowers17.transfer.fine_tuning import cut, trainable_network
     from flowers17.transfer.weights import resolve_weights
 
     data = _loaded(folder)
     path = resolve_weights(name, weights_dir).path
 
     def parts(block: str | None) -> tuple[keras.Model, keras.Model | None]:
-        built = build_extractor(name, input_size=128, weights_path=path, seed=SEED)
-        return cut(built, name, block)
+        extractor = build_extractor(name, input_size=128, weights_path=path, seed=SEED)
+        return cut(extractor, name, block)
 
     n_trainable = {}
     for phase, block in (("a", None), ("b", EXTRACTORS[name])):
         lower, _ = parts(block)
         shape = lower.output_shape[1:]
         with timer.step("activations"):
-            found = feature_maps(lower, data.images, extractor=name, input_size=128)
+            features = feature_maps(lower, data.images, extractor=name, input_size=128)
         examples = Examples(
-            found.reshape(-1, *shape), data.labels, data.train, data.validation, N_CLASSES
+            features.reshape(-1, *shape), data.labels, data.train, data.validation, N_CLASSES
         )
         for head, (optimizer, batch_norm, dropout) in HEADS.items():
             _, upper = parts(block)
-            made = network(
+            trainable = trainable_network(
                 upper,
                 tuple(upper.output_shape[1:]) if upper else shape,
                 N_CLASSES,
@@ -90,18 +90,18 @@ def ours(timer: Timer, folder: Path, name: str, weights_dir: Path) -> dict[str, 
             recipe = RecipeSettings(
                 epochs=3, batch_size=BATCH, optimizer=optimizer, learning_rate=RATES[phase]
             )
-            accelerate(made)
-            run = Run(made, examples, recipe, "none", SEED)
-            run.one_epoch(None)
+            accelerate(trainable)
+            run = Run(trainable, examples, recipe, "none", SEED)
+            run.run_epoch(None)
             with (
-                tempfile.TemporaryDirectory() as place,
-                Checkpoints(Path(place), "x") as checkpoints,
+                tempfile.TemporaryDirectory() as root,
+                Checkpoints(Path(root), "x") as checkpoints,
                 timer.step(f"{phase}, {head}"),
             ):
-                run.one_epoch(None)
+                run.run_epoch(None)
                 run.save(checkpoints)
-            n_trainable[f"{phase}, {head}"] = _size(made.trainable_weights)
-            del run, made
+            n_trainable[f"{phase}, {head}"] = _size(trainable.trainable_weights)
+            del run, trainable
             gc.collect()
     return n_trainable
 
@@ -111,14 +111,14 @@ def plain(timer: Timer, folder: Path, name: str, weights_dir: Path) -> dict[str,
     import keras
     from keras import applications, layers
 
-    from flowers17.transfer.blocks import place_before
+    from flowers17.transfer.blocks import cut_point
     from flowers17.transfer.weights import extractor_facts, resolve_weights
 
     data, facts = _loaded(folder), extractor_facts(name)
     module = getattr(applications, facts.module)
     pixels = module.preprocess_input(data.images.astype(np.float32))
     x, y = pixels[data.train], data.labels[data.train]
-    seen, truth = pixels[data.validation], data.labels[data.validation]
+    x_val, y_val = pixels[data.validation], data.labels[data.validation]
     n_trainable = {}
     for head, (optimizer, batch_norm, dropout) in HEADS.items():
         base = getattr(module, facts.function)(
@@ -137,32 +137,33 @@ def plain(timer: Timer, folder: Path, name: str, weights_dir: Path) -> dict[str,
         model = keras.Model(inputs, outputs)
         for phase in EPOCHS:
             if phase == "b":
-                names = [one.name for one in base.layers]
-                first = names.index(place_before(name, EXTRACTORS[name]).layer)
+                names = [layer.name for layer in base.layers]
+                first = names.index(cut_point(name, EXTRACTORS[name]).layer)
                 base.trainable = True
-                for one in base.layers[:first]:
-                    one.trainable = False
-            by = keras.optimizers.Adam if optimizer == "adam" else keras.optimizers.SGD
-            model.compile(by(RATES[phase]), "sparse_categorical_crossentropy", metrics=["accuracy"])
-            few: dict[str, Any] = {"batch_size": BATCH, "verbose": 0}
-            n, n_seen = (BATCH + len(rows) % BATCH for rows in (x, seen))
-            model.fit(x[:n], y[:n], validation_data=(seen[:n_seen], truth[:n_seen]), **few)
+                for layer in base.layers[:first]:
+                    layer.trainable = False
+            kind = keras.optimizers.Adam if optimizer == "adam" else keras.optimizers.SGD
+            loss = "sparse_categorical_crossentropy"
+            model.compile(kind(RATES[phase]), loss, metrics=["accuracy"])
+            options: dict[str, Any] = {"batch_size": BATCH, "verbose": 0}
+            n, n_val = (BATCH + len(rows) % BATCH for rows in (x, x_val))
+            model.fit(x[:n], y[:n], validation_data=(x_val[:n_val], y_val[:n_val]), **options)
             with timer.step(f"{phase}, {head}"):
-                model.fit(x, y, validation_data=(seen, truth), **few)
+                model.fit(x, y, validation_data=(x_val, y_val), **options)
             n_trainable[f"{phase}, {head}"] = _size(model.trainable_weights)
     return n_trainable
 
 
 def _size(weights: list[Any]) -> int:
-    return sum(int(np.prod(one.shape)) for one in weights)
+    return sum(int(np.prod(weight.shape)) for weight in weights)
 
 
-def whole_table(found: Measurement) -> float:
-    """Return the seconds of one extractor's eight configurations, extrapolated."""
+def table_seconds(measurement: Measurement) -> float:
+    """Seconds of one extractor's eight configurations, extrapolated."""
     epochs = sum(
-        n * found.seconds[f"{phase}, {head}"] for phase, n in EPOCHS.items() for head in HEADS
+        n * measurement.seconds[f"{phase}, {head}"] for phase, n in EPOCHS.items() for head in HEADS
     )
-    return found.seconds.get("activations", 0.0) + N_HEADS / len(HEADS) * epochs
+    return measurement.seconds.get("activations", 0.0) + N_HEADS / len(HEADS) * epochs
 
 
 def main() -> None:
@@ -174,31 +175,34 @@ def main() -> None:
     data = load(options.dataset)
     weights_dir = options.weights_dir.absolute()
     totals: dict[str, dict[str, list[float]]] = {}
-    with tempfile.TemporaryDirectory() as place:
+    with tempfile.TemporaryDirectory() as root:
         for part in ("images", "labels", "train", "validation"):
-            np.save(Path(place) / f"{part}.npy", getattr(data, part))
+            np.save(Path(root) / f"{part}.npy", getattr(data, part))
         for name in [options.only] if options.only else EXTRACTORS:
-            totals[name] = {"ours": [], "plain": []}
+            totals[name] = {"project": [], "plain": []}
             for _ in range(options.repeats):
                 pair = {
-                    way.__name__: measured(way, Path(place), name, weights_dir)
-                    for way in (ours, plain)
+                    side.__name__: measured(side, Path(root), name, weights_dir)
+                    for side in (project, plain)
                 }
-                if pair["ours"].value != pair["plain"].value:
+                if pair["project"].value != pair["plain"].value:
                     raise SystemExit(f"{name}: expected both to train the same parameters")
-                for way, found in pair.items():
-                    totals[name][way].append(whole_table(found))
-                    each = ", ".join(f"{one} {s:.1f} s" for one, s in found.seconds.items())
-                    print(f"{name}, {way}: {each}; peak {found.peak_gib:.2f} GiB")
-    both = {
-        way: [sum(one) for one in zip(*(each[way] for each in totals.values()), strict=True)]
-        for way in ("ours", "plain")
+                for side, measurement in pair.items():
+                    totals[name][side].append(table_seconds(measurement))
+                    each = ", ".join(f"{step} {s:.1f} s" for step, s in measurement.seconds.items())
+                    print(f"{name}, {side}: {each}; peak {measurement.peak_gib:.2f} GiB")
+    together = {
+        side: [
+            sum(seconds)
+            for seconds in zip(*(by_side[side] for by_side in totals.values()), strict=True)
+        ]
+        for side in ("project", "plain")
     }
-    for name, found in {**totals, "together": both}.items():
-        ratios = [b / a for a, b in zip(found["ours"], found["plain"], strict=True)]
+    for name, seconds in {**totals, "together": together}.items():
+        ratios = [b / a for a, b in zip(seconds["project"], seconds["plain"], strict=True)]
         print(
-            f"{name}, extrapolated: ours {median(found['ours']) / 60:.1f} min, plain "
-            f"{median(found['plain']) / 60:.1f} min: {median(ratios):.2f}×"
+            f"{name}, extrapolated: project {median(seconds['project']) / 60:.1f} min, plain "
+            f"{median(seconds['plain']) / 60:.1f} min: {median(ratios):.2f}×"
         )
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from measuring import ROOT, print_machine
 
-LEFT_OUT = {
+CHANGES = {
     "nothing": (),
     "one-cycle rate (constant at a fifth)": (
         "learners.best_recipe.schedule=constant",
@@ -34,29 +34,31 @@ LEFT_OUT = {
 COMMAND = "import sys; from flowers17.cli import main; sys.exit(main(sys.argv[1:]))"
 
 
-def trained(given: argparse.Namespace, changes: tuple[str, ...]) -> list[dict[str, Any]]:
-    """Return the results of our recipe with some settings changed, a split each."""
+def trained(options: argparse.Namespace, changes: tuple[str, ...]) -> list[dict[str, Any]]:
+    """Results of the recipe `best` with some settings changed, one for each split."""
     settings = (
-        f"dataset.image_size={given.image_size}",
+        f"dataset.image_size={options.image_size}",
         "learners.plain=[]",
         "learners.augmented=[]",
         "learners.best=[residual]",
-        f"learners.best_splits={given.splits}",
-        f"learners.best_recipe.epochs={given.epochs}",
+        f"learners.best_splits={options.splits}",
+        f"learners.best_recipe.epochs={options.epochs}",
         *changes,
     )
-    words = ["--dataset", given.dataset, "--profile", "report", "--store", str(given.store)]
-    chosen = [word for one in settings for word in ("--set", one)]
-    done = subprocess.run(
-        [sys.executable, "-c", COMMAND, "run", "learners", *words, "--json", *chosen],
+    words = ["--dataset", options.dataset, "--profile", "report", "--store", str(options.store)]
+    arguments = [word for setting in settings for word in ("--set", setting)]
+    process = subprocess.run(
+        [sys.executable, "-c", COMMAND, "run", "learners", *words, "--json", *arguments],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         text=True,
         check=True,
     )
-    study = json.loads(done.stdout)["stages"]
-    references = [one for label, one in study.items() if label.startswith("residual best, ")]
-    folders = [given.store / one["stage"] / one["key"] for one in references]
+    study = json.loads(process.stdout)["stages"]
+    references = [
+        reference for label, reference in study.items() if label.startswith("residual best, ")
+    ]
+    folders = [options.store / reference["stage"] / reference["key"] for reference in references]
     return [json.loads((folder / "result.json").read_text()) for folder in folders]
 
 
@@ -70,21 +72,23 @@ def main() -> None:
     parser.add_argument("--image-size", type=int, default=64, help="pixels a side")
     parser.add_argument("--epochs", type=int, default=12, help="instead of 80")
     parser.add_argument(
-        "--without", nargs="+", choices=tuple(LEFT_OUT)[1:], help="these alone, not each one"
+        "--without", nargs="+", choices=tuple(CHANGES)[1:], help="these alone, not each one"
     )
     parser.add_argument("--splits", type=int, default=2, help="repeated clean splits")
-    given = parser.parse_args()
-    given.store = given.store.resolve()
-    given.dataset = str(Path(given.dataset).resolve())
+    options = parser.parse_args()
+    options.store = options.store.resolve()
+    options.dataset = str(Path(options.dataset).resolve())
     print_machine()
-    whole = 0.0
-    for name in ["nothing", *(given.without or tuple(LEFT_OUT)[1:])]:
-        changes = LEFT_OUT[name]
-        found = trained(given, changes)
-        share = sum(one["n_correct"] for one in found) / sum(one["n_validation"] for one in found)
-        whole = whole or share
-        each = " ".join(f"{one['accuracy']:.3f}" for one in found)
-        print(f"without {name:42} {share:.3f} {share - whole:+.3f}   ({each})", flush=True)
+    full_share = 0.0
+    for name in ["nothing", *(options.without or tuple(CHANGES)[1:])]:
+        changes = CHANGES[name]
+        results = trained(options, changes)
+        share = sum(result["n_correct"] for result in results) / sum(
+            result["n_validation"] for result in results
+        )
+        full_share = full_share or share
+        each = " ".join(f"{result['accuracy']:.3f}" for result in results)
+        print(f"without {name:42} {share:.3f} {share - full_share:+.3f}   ({each})", flush=True)
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ SEED = 17
 
 
 def arguments(description: str | None) -> argparse.ArgumentParser:
-    """Return a parser with the options that all benchmarks have."""
+    """Parser with the options of all benchmarks."""
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -46,17 +46,17 @@ class Data:
 
 
 def load(dataset: str) -> Data:
-    """Return the images of a data set with the report's split of the study's own seed."""
+    """Images of a data set, with the report's split by the study's seed."""
     from flowers17.data.images import image_set
     from flowers17.data.source import source_from
     from flowers17.data.splits import report_split
     from flowers17.seeds import derived_seed
 
-    found = image_set(source_from(dataset), size=128)
+    image_data = image_set(source_from(dataset), size=128)
     split = report_split(
-        found.labels, validation_fraction=0.25, seed=derived_seed(SEED, "split", "report")
+        image_data.labels, validation_fraction=0.25, seed=derived_seed(SEED, "split", "report")
     )
-    return Data(found.images, found.labels, split.train, split.validation)
+    return Data(image_data.images, image_data.labels, split.train, split.validation)
 
 
 @dataclass
@@ -75,7 +75,7 @@ class Timer:
 
 @dataclass(frozen=True)
 class Measurement:
-    """What one child process did: seconds a step, peak memory, and what it returned."""
+    """Measurement of a child process: seconds by step, peak memory, returned value."""
 
     seconds: dict[str, float]
     peak_gib: float
@@ -87,24 +87,24 @@ class Measurement:
         return sum(self.seconds.values())
 
 
-def measured(function: Callable[..., Any], *given: Any) -> Measurement:
-    """Run `function(timer, *given)` in a fresh process, so that peak memory is its own.
+def measured(function: Callable[..., Any], *arguments: Any) -> Measurement:
+    """Run `function(timer, *arguments)` in a fresh process, so that peak memory is its own.
 
-    Only the timer's steps count: the start of Python and imports made before them do not.
+    Only the timer's steps count; the start of Python and imports before them do not.
     """
     with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(_child, (function, given))
+        return pool.apply(_child, (function, arguments))
 
 
-def _child(function: Callable[..., Any], given: Sequence[Any]) -> Measurement:
+def _child(function: Callable[..., Any], arguments: Sequence[Any]) -> Measurement:
     timer = Timer()
-    value = function(timer, *given)
+    value = function(timer, *arguments)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     return Measurement(timer.seconds, peak, value)
 
 
 def median(values: Sequence[float]) -> float:
-    """Return the median."""
+    """Median of the values."""
     return statistics.median(values)
 
 
@@ -118,7 +118,7 @@ def print_machine() -> None:
     print(f"machine: {processor}, {os.cpu_count()} cores, {gib:.0f} GiB, {platform.system()}")
     print(f"load before: {os.getloadavg()[0]:.1f} (a shared machine shows in both ways)")
     packages = ("tensorflow", "tensorflow-cpu", "keras", "scikit-learn", "numpy", "scipy")
-    versions = [f"{one} {version(one)}" for one in packages if _installed(one)]
+    versions = [f"{package} {version(package)}" for package in packages if _installed(package)]
     print(f"Python {platform.python_version()}, {', '.join(versions)}")
 
 

@@ -3,8 +3,8 @@
 Both start from MobileNet's feature maps at 128 pixels, 1,020 training rows of 16,384 columns, and
 end with the chosen SVM's predictions for 340 images: 21 variants (kernel × C × gamma) in 5 folds.
 
-  ours:  evaluate("svm", search=True) on row_space(features), coordinates included
-  plain: GridSearchCV(SVC) on the normalised float32 columns, then predict; scikit-learn's defaults
+  project: evaluate("svm", search=True) on row_space(features), coordinates included
+  plain:   GridSearchCV(SVC) on the normalised float32 columns, then predict; with its defaults
 
 The plain side takes an hour. So by default one fold of three variants (one per kernel) and the
 final fit are measured, and the grid is extrapolated from them; `--full` measures all of it, once.
@@ -18,11 +18,11 @@ from typing import Any
 import numpy as np
 from measuring import SEED, Measurement, Timer, arguments, load, measured, median, print_machine
 
-TRIED = ("linear", "rbf", "poly")  # one variant of each kernel, at the default C and gamma
+KERNELS = ("linear", "rbf", "poly")  # one variant of each kernel, at the default C and gamma
 
 
 def extract(timer: Timer, images: np.ndarray, weights_dir: Path) -> np.ndarray:
-    """Return MobileNet's flattened feature maps."""
+    """Flattened feature maps of MobileNet."""
     from flowers17.transfer.extractors import build_extractor, feature_maps
     from flowers17.transfer.weights import resolve_weights
 
@@ -41,8 +41,8 @@ def _folds() -> Any:
     return StratifiedKFold(5, shuffle=True, random_state=seed)
 
 
-def ours(timer: Timer, folder: Path) -> dict[str, Any]:
-    """Return the chosen variant, its predictions, and those of the variants tried plainly."""
+def project(timer: Timer, folder: Path) -> dict[str, Any]:
+    """Selected variant, its predictions, and those of the variants that `plain_part` fits."""
     from flowers17.config import ClassifierSettings, SvmSettings
     from flowers17.data.splits import Split
     from flowers17.transfer.classifiers import evaluate
@@ -66,14 +66,14 @@ def ours(timer: Timer, folder: Path) -> dict[str, Any]:
         )[0]
     fitted, held_out = next(iter(_folds().split(train, labels[train])))
     task = Task(Rows(rows), labels, train[fitted], train[held_out], SEED, 1)
-    variants = [SvmSettings(kernel=kernel) for kernel in TRIED]  # type: ignore[arg-type]
+    variants = [SvmSettings(kernel=kernel) for kernel in KERNELS]  # type: ignore[arg-type]
     probas = FAMILIES["svm"].probas(variants, task)
     return {
         "n_variants": len(FAMILIES["svm"].variants(SvmSettings())),
         "chosen": result.chosen,
         "predicted": result.predicted,
         "accuracy": result.accuracy,
-        "tried": {k: p.argmax(axis=1) for k, p in zip(TRIED, probas, strict=True)},
+        "tried": {k: p.argmax(axis=1) for k, p in zip(KERNELS, probas, strict=True)},
     }
 
 
@@ -84,7 +84,7 @@ def _svc(**settings: Any) -> Any:
 
 
 def plain_part(timer: Timer, folder: Path, chosen: dict[str, Any]) -> dict[str, Any]:
-    """Return one fold's predictions of one variant a kernel, and the final fit's."""
+    """Predictions of one variant for each kernel on one fold, and those of the final fit."""
     from flowers17.transfer.rowspace import normalised
 
     features, labels = np.load(folder / "features.npy"), np.load(folder / "labels.npy")
@@ -94,7 +94,7 @@ def plain_part(timer: Timer, folder: Path, chosen: dict[str, Any]) -> dict[str, 
     x, y = columns[train], labels[train]
     fitted, held_out = next(iter(_folds().split(x, y)))
     tried = {}
-    for kernel in TRIED:
+    for kernel in KERNELS:
         with timer.step(f"one fit, {kernel}"):
             machine = _svc(kernel=kernel, C=10.0, gamma=1.0).fit(x[fitted], y[fitted])
             tried[kernel] = machine.predict(x[held_out])
@@ -105,7 +105,7 @@ def plain_part(timer: Timer, folder: Path, chosen: dict[str, Any]) -> dict[str, 
 
 
 def plain_full(timer: Timer, folder: Path) -> dict[str, Any]:
-    """Return what the plain grid search chooses, and its predictions."""
+    """Selected variant of the plain grid search, and its predictions."""
     from sklearn.model_selection import GridSearchCV
 
     from flowers17.config import SvmSettings
@@ -127,11 +127,11 @@ def plain_full(timer: Timer, folder: Path) -> dict[str, Any]:
 
 
 def _extrapolated(part: Measurement, n_variants: int) -> float:
-    """Return seconds of the whole plain grid: each kernel's fit × its variants × 5 folds."""
+    """Seconds of the whole plain grid: each kernel's fit × its variants × 5 folds."""
     n_linear = 3
     n_other = (n_variants - n_linear) // 2
     count = {"linear": n_linear, "rbf": n_other, "poly": n_other}
-    grid = sum(5 * count[kernel] * part.seconds[f"one fit, {kernel}"] for kernel in TRIED)
+    grid = sum(5 * count[kernel] * part.seconds[f"one fit, {kernel}"] for kernel in KERNELS)
     return grid + part.seconds["normalisation"] + part.seconds["final fit"]
 
 
@@ -151,27 +151,27 @@ def main() -> None:
         np.save(folder / "features.npy", features)
         fast, slow = [], []
         for _ in range(options.repeats):
-            fast.append(measured(ours, folder))
+            fast.append(measured(project, folder))
             slow.append(measured(plain_part, folder, fast[-1].value["chosen"]))
         _print_parts(fast, slow)
         if options.full:
-            whole = measured(plain_full, folder)
-            same = np.array_equal(whole.value["predicted"], fast[0].value["predicted"])
-            print(f"plain, whole grid: {whole.total:.0f} s, peak {whole.peak_gib:.2f} GiB")
-            print(f"plain chose {whole.value['chosen']}; predictions equal: {same}")
+            full = measured(plain_full, folder)
+            are_equal = np.array_equal(full.value["predicted"], fast[0].value["predicted"])
+            print(f"plain, whole grid: {full.total:.0f} s, peak {full.peak_gib:.2f} GiB")
+            print(f"plain chose {full.value['chosen']}; predictions equal: {are_equal}")
             print(
-                f"ratio, whole grid measured: {whole.total / median([m.total for m in fast]):.0f}×"
+                f"ratio, whole grid measured: {full.total / median([m.total for m in fast]):.0f}×"
             )
 
 
 def _print_parts(fast: list[Measurement], slow: list[Measurement]) -> None:
     value = fast[0].value
-    seconds = [one.total for one in fast]
-    estimates = [_extrapolated(one, value["n_variants"]) for one in slow]
+    seconds = [measurement.total for measurement in fast]
+    estimates = [_extrapolated(measurement, value["n_variants"]) for measurement in slow]
     print(f"chosen: {value['chosen']}, accuracy {value['accuracy']:.3f}")
     print(
-        f"ours: {median(seconds):.2f} s for {value['n_variants']} variants × 5 folds and the final "
-        f"fit (row space {median([m.seconds['row space'] for m in fast]):.2f} s of it), "
+        f"project: {median(seconds):.2f} s for {value['n_variants']} variants × 5 folds and the "
+        f"final fit (row space {median([m.seconds['row space'] for m in fast]):.2f} s of it), "
         f"peak {max(m.peak_gib for m in fast):.2f} GiB"
     )
     for step in slow[0].seconds:
@@ -183,16 +183,16 @@ def _print_parts(fast: list[Measurement], slow: list[Measurement]) -> None:
     )
     equal = {
         kernel: all(np.array_equal(m.value["tried"][kernel], value["tried"][kernel]) for m in slow)
-        for kernel in TRIED
+        for kernel in KERNELS
     }
     final = all(np.array_equal(m.value["predicted"], value["predicted"]) for m in slow)
     print(f"predictions equal, one fold: {equal}; final fit: {final}")
     ratios = [a / b for a, b in zip(estimates, seconds, strict=True)]
-    one = [sum(v for k, v in m.seconds.items() if k.startswith("one fit")) for m in slow]
+    fit_seconds = [sum(v for k, v in m.seconds.items() if k.startswith("one fit")) for m in slow]
     print(f"ratio, grid extrapolated: {median(ratios):.0f}× (each pair: {_listed(ratios)})")
     print(
-        "ratio, measured alone, three plain fits against our whole grid: "
-        f"{median([a / b for a, b in zip(one, seconds, strict=True)]):.1f}×"
+        "ratio, measured alone, three plain fits against the whole grid of the project: "
+        f"{median([a / b for a, b in zip(fit_seconds, seconds, strict=True)]):.1f}×"
     )
 
 

@@ -4,8 +4,8 @@ Both start from the 1,360 images at 128 pixels and weights on the disk. Both end
 predictions of five classifiers on each extractor, on the report's split, with the same
 hyper-parameters and the same normalised columns.
 
-  ours:  features once per extractor, row-space coordinates for three classifiers, `evaluate`
-  plain: the obvious script for each cell: Keras's application with its weights, `model.predict`,
+  project: features once per extractor, row-space coordinates for three classifiers, `evaluate`
+  plain:   the obvious script for each cell: Keras's application with its weights, `model.predict`,
          flatten, normalise, scikit-learn's classifier on the float32 columns with its defaults for
          all but the hyper-parameters (threads, tolerance). It extracts the features for each of
          the five classifiers; extraction is measured once and counted five times.
@@ -29,8 +29,8 @@ def _arrays(folder: Path) -> list[np.ndarray]:
     return [np.load(folder / f"{name}.npy") for name in ("images", "labels", "train", "validation")]
 
 
-def ours(timer: Timer, folder: Path, extractor: Any, weights_dir: Path) -> dict[str, np.ndarray]:
-    """Return every classifier's predictions."""
+def project(timer: Timer, folder: Path, extractor: Any, weights_dir: Path) -> dict[str, np.ndarray]:
+    """Predictions of every classifier."""
     import keras  # noqa: F401  (not part of the measurement)
 
     from flowers17.config import ClassifierSettings
@@ -64,7 +64,7 @@ def ours(timer: Timer, folder: Path, extractor: Any, weights_dir: Path) -> dict[
 
 
 def plain(timer: Timer, folder: Path, extractor: str, weights_dir: Path) -> dict[str, np.ndarray]:
-    """Return every classifier's predictions, with Keras and scikit-learn alone."""
+    """Predictions of every classifier, with Keras and scikit-learn alone."""
     from keras import applications
     from sklearn.ensemble import RandomForestClassifier
     from sklearn.linear_model import LogisticRegression
@@ -121,38 +121,41 @@ def main() -> None:
             fast.append({})
             slow.append({})
             for extractor in EXTRACTORS:
-                fast[-1][extractor] = measured(ours, folder, extractor, weights_dir)
+                fast[-1][extractor] = measured(project, folder, extractor, weights_dir)
                 slow[-1][extractor] = measured(plain, folder, extractor, weights_dir)
                 _print_pair(extractor, fast[-1][extractor], slow[-1][extractor], truth)
-    ours_s = [sum(m.total for m in one.values()) for one in fast]
-    kept_s = [sum(m.total for m in one.values()) for one in slow]
-    again_s = [
-        kept + (len(CLASSIFIERS) - 1) * sum(m.seconds["extraction"] for m in one.values())
-        for kept, one in zip(kept_s, slow, strict=True)
+    project_s = [sum(m.total for m in measurements.values()) for measurements in fast]
+    stored_s = [sum(m.total for m in measurements.values()) for measurements in slow]
+    repeated_s = [
+        stored
+        + (len(CLASSIFIERS) - 1) * sum(m.seconds["extraction"] for m in measurements.values())
+        for stored, measurements in zip(stored_s, slow, strict=True)
     ]
-    print(f"ours {median(ours_s):.0f} s, peak {_peak(fast):.2f} GiB")
-    for text, seconds in (("plain", again_s), ("plain, features kept", kept_s)):
-        ratio = median([a / b for a, b in zip(seconds, ours_s, strict=True)])
+    print(f"project {median(project_s):.0f} s, peak {_peak(fast):.2f} GiB")
+    for text, seconds in (("plain", repeated_s), ("plain, features kept", stored_s)):
+        ratio = median([a / b for a, b in zip(seconds, project_s, strict=True)])
         print(f"{text} {median(seconds):.0f} s, peak {_peak(slow):.2f} GiB: {ratio:.2f}×")
 
 
 def _peak(runs: list[dict[str, Measurement]]) -> float:
-    return max(m.peak_gib for one in runs for m in one.values())
+    return max(m.peak_gib for measurements in runs for m in measurements.values())
 
 
 def _print_pair(extractor: str, fast: Measurement, slow: Measurement, truth: np.ndarray) -> None:
-    print(f"{extractor}: ours {fast.total:.1f} s, plain with features kept {slow.total:.1f} s")
+    print(f"{extractor}: project {fast.total:.1f} s, plain with features kept {slow.total:.1f} s")
     for step in dict.fromkeys([*fast.seconds, *slow.seconds]):
-        ours_s, plain_s = fast.seconds.get(step), slow.seconds.get(step)
-        times = " ".join(f"{'–' if s is None else f'{s:.2f}':>8}" for s in (ours_s, plain_s))
-        found = ""
+        project_s, plain_s = fast.seconds.get(step), slow.seconds.get(step)
+        times = " ".join(f"{'–' if s is None else f'{s:.2f}':>8}" for s in (project_s, plain_s))
+        comparison = ""
         if step in CLASSIFIERS:
-            one, other = fast.value[step], slow.value[step]
-            found = (
-                f"  accuracy {np.mean(one == truth):.3f} {np.mean(other == truth):.3f}, "
-                f"{np.count_nonzero(one != other)} of {len(truth)} predictions differ"
+            predicted, plain_predicted = fast.value[step], slow.value[step]
+            accuracies = (np.mean(predicted == truth), np.mean(plain_predicted == truth))
+            n_different = np.count_nonzero(predicted != plain_predicted)
+            comparison = (
+                f"  accuracy {accuracies[0]:.3f} {accuracies[1]:.3f}, "
+                f"{n_different} of {len(truth)} predictions differ"
             )
-        print(f"  {step:20} {times} s{found}", flush=True)
+        print(f"  {step:20} {times} s{comparison}", flush=True)
 
 
 if __name__ == "__main__":

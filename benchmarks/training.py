@@ -94,17 +94,17 @@ def keras_sides(timer: Timer, folder: Path, precision: Precision) -> dict[str, A
         for name, augmentation in (("engine", "none"), ("engine, #3", "wide"))
     }
     for name, run in runs.items():
-        run.one_epoch(None)
+        run.run_epoch(None)
         _timed(timer, name, lambda run=run: run.train_epoch(2, None))
     run = runs["engine"]
     pixels, targets = images[:BATCH].astype(np.float32) / 255, run.targets[:BATCH]
 
     def bare() -> None:
         for _ in range(N_TRAIN // BATCH):
-            run.trained.train_on_batch(pixels, targets, return_dict=True)
+            run.network.train_on_batch(pixels, targets, return_dict=True)
 
     _timed(timer, "bare", bare)
-    with tempfile.TemporaryDirectory() as place, Checkpoints(Path(place), "x") as checkpoints:
+    with tempfile.TemporaryDirectory() as root, Checkpoints(Path(root), "x") as checkpoints:
         _timed(timer, "checkpoint", lambda: run.save(checkpoints))
     model = build("mk-2")
     model.compile(
@@ -115,7 +115,7 @@ def keras_sides(timer: Timer, folder: Path, precision: Precision) -> dict[str, A
     _timed(timer, "fit", lambda: model.fit(scaled, plain, batch_size=BATCH, verbose=0))
     numbers = np.random.default_rng(0).random((2, 4096, 4096), np.float32)
     dtype = "float32" if precision == "float32" else "bfloat16"
-    left, right = (keras.ops.convert_to_tensor(one, dtype) for one in numbers)
+    left, right = (keras.ops.convert_to_tensor(matrix, dtype) for matrix in numbers)
 
     def product() -> None:
         float(keras.ops.matmul(left, right)[0, 0])  # waits for it
@@ -134,27 +134,27 @@ def main() -> None:
     precisions: list[Precision] = ["float32"]
     if computes_in_bfloat16():
         precisions.append("mixed_bfloat16")
-    found: dict[str, list[float]] = {}
+    seconds_by_name: dict[str, list[float]] = {}
     operations = 0
-    with tempfile.TemporaryDirectory() as place:
+    with tempfile.TemporaryDirectory() as root:
         data = load(options.dataset)
         images = data.images[data.train[: N_TRAIN + BATCH]]
         labels = data.labels[data.train[: N_TRAIN + BATCH]]
-        np.savez(Path(place) / "data.npz", images=images, labels=labels)
-        small = Path(place) / "torch.npz"
+        np.savez(Path(root) / "data.npz", images=images, labels=labels)
+        small = Path(root) / "torch.npz"
         np.savez(small, images=images[:N_TRAIN], labels=labels[:N_TRAIN])
         for _ in range(options.repeats):
             for precision in precisions:
-                made = measured(keras_sides, Path(place), precision)
-                operations = made.value["operations"]
-                for name, seconds in made.seconds.items():
-                    found.setdefault(f"{precision}: {name}", []).append(seconds)
+                measurement = measured(keras_sides, Path(root), precision)
+                operations = measurement.value["operations"]
+                for name, seconds in measurement.seconds.items():
+                    seconds_by_name.setdefault(f"{precision}: {name}", []).append(seconds)
             for dtype in ("float32", "bfloat16") if options.torch_python else ():
                 command = [options.torch_python, "-c", TORCH, str(small), dtype]
                 wall, cpu = json.loads(subprocess.check_output(command))
-                found.setdefault(f"pytorch: {dtype}", []).append(wall)
-                found.setdefault(f"pytorch: {dtype}, processor", []).append(cpu)
-    medians = {name: median(values) for name, values in found.items()}
+                seconds_by_name.setdefault(f"pytorch: {dtype}", []).append(wall)
+                seconds_by_name.setdefault(f"pytorch: {dtype}, processor", []).append(cpu)
+    medians = {name: median(values) for name, values in seconds_by_name.items()}
     print(f"{'':28} images/s   images/s of a core")
     for name, seconds in medians.items():
         if name.endswith(("checkpoint", "matrix product", "processor")):
@@ -163,8 +163,8 @@ def main() -> None:
         print(f"{name:28} {N_TRAIN / seconds:8.1f} {N_TRAIN / cores:10.1f}")
     for precision in precisions:
         engine = medians[f"{precision}: engine"]
-        others = ("float32: fit", "pytorch: float32", "pytorch: bfloat16")
-        for name in dict.fromkeys((f"{precision}: bare", f"{precision}: fit", *others)):
+        rivals = ("float32: fit", "pytorch: float32", "pytorch: bfloat16")
+        for name in dict.fromkeys((f"{precision}: bare", f"{precision}: fit", *rivals)):
             if name in medians:
                 print(f"engine in {precision} against {name}: {medians[name] / engine:.2f}×")
         product = 2 * 4096**3 / medians[f"{precision}: matrix product"]

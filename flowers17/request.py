@@ -22,7 +22,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from flowers17.config import Model, Places, ProfileName, StudySettings
-from flowers17.config.plain import check_plain, yaml_value
+from flowers17.plain_values import check_plain, yaml_value
 from flowers17.errors import InvalidSettings, short_repr
 from flowers17.profiles import PROFILES
 

@@ -53,6 +53,7 @@ INFRASTRUCTURE = frozenset(
         "keras_settings",
         "manifests",
         "packages",
+        "plain_values",
         "plan",
         "profiles",
         "request",

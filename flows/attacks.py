@@ -43,7 +43,7 @@ def victims(settings: StudySettings, places: Places) -> Iterator[VictimStages]:
     for model in ours.models:
         refit = ensemble.member(settings, places, model, ours.split).refit
         tuned = model.fine_tuned
-        seen = features.pictures(settings, tuned.maps) if tuned else pictures
+        seen = features.image_stage(settings, tuned.maps) if tuned else pictures
         yield VictimStages(model.name, refit, seen, is_network=model.classifier is None)
     if ours.split in settings.ensemble.splits:
         for definition in settings.ensemble.ensembles:
@@ -155,6 +155,6 @@ def _data(settings: StudySettings) -> tuple[Stage, Stage]:
 
 def _network(settings: StudySettings, places: Places, definition: MemberSettings) -> Network:
     member = ensemble.member(settings, places, definition, settings.attacks.split)
-    learner = training.of_member(settings, definition)
+    learner = training.member_training(settings, definition)
     refit_of = tuple(member.folds) if learner.recipe.selection == "val_loss" else ()
     return Network(learner, member.refit, refit_of)

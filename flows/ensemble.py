@@ -56,7 +56,7 @@ def member(
 
     def network() -> Member:
         pictures = data(settings).images
-        learner = training.of_member(settings, definition)
+        learner = training.member_training(settings, definition)
         chooses = learner.recipe.selection == "val_loss"
         models = [
             training.stage(settings, places, learner, pictures, fold)
@@ -75,7 +75,7 @@ def member(
         return Member(definition.name, models, refit)
 
     def fine_tuned(network: FineTunedSettings) -> Member:
-        tuning, chooses = FineTuning(network), finetuning.chooses(settings, network)
+        tuning, chooses = FineTuning(network), finetuning.selects_epoch(settings, network)
         models = [
             finetuning.stage(settings, places, tuning, fold)
             for fold in every_fold(choosing=chooses)

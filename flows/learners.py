@@ -18,15 +18,15 @@ def trainings(settings: StudySettings) -> Iterator[tuple[Training, str]]:
     """Yield every training and its split: the study's on the report's, our own on clean ones."""
     ours = settings.learners
     for learner in ours.plain:
-        yield training.as_in_the_study(settings, learner, "none"), "report"
+        yield training.study_training(settings, learner, "none"), "report"
     for learner in ours.augmented:
         for augmentation in ours.augmentations:
-            yield training.as_in_the_study(settings, learner, augmentation), "report"
+            yield training.study_training(settings, learner, augmentation), "report"
     n_clean = min(ours.best_splits, settings.splits.n_repeats)
     clean = [f"repeat-{number:02d}" for number in range(1, n_clean + 1)]
     for learner in ours.best:
         for name in clean:
-            yield training.by_our_recipe(settings, learner), name
+            yield training.best_training(settings, learner), name
 
 
 def parts(settings: StudySettings, places: Places) -> list[Stage]:

@@ -1,41 +1,42 @@
-"""Stage `activations`: what the frozen part of an extractor gives over all images."""
+"""Stage `activations`: activations of the frozen part of an extractor over all images."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from flowers17.config import FeatureMapSettings, Places, StudySettings
 from flowers17.stages import Job, Stage
-from flowers17.transfer.blocks import place_before
+from flowers17.transfer.blocks import cut_point
 from tasks import features, weights
 
 
 def stage(
     settings: StudySettings,
     places: Places,
-    one: FeatureMapSettings,
+    feature_map: FeatureMapSettings,
     *,
     below: str | None = None,
     mirrored: bool = False,
 ) -> Stage:
-    """Return the stage of the activations that the layers from a block on are given.
+    """Stage of the activations below a block of an extractor.
 
     below: the block; None: the whole extractor's feature map. mirrored: of the mirrored images.
-    Raises InvalidSettings for a block that the extractor has not, or for images too small for it.
+    Raises InvalidSettings for an unknown block, or images too small for the extractor.
     """
     if below:
-        place_before(one.extractor, below)
-    whole = one.model_copy(update={"pooling": "flatten"})
-    weights_from = weights.source(settings, places, one.extractor)
-    label = f"activations {whole.name}"
+        cut_point(feature_map.extractor, below)
+    unpooled = feature_map.model_copy(update={"pooling": "flatten"})
+    weights_from = weights.source(settings, places, feature_map.extractor)
+    label = f"activations {unpooled.name}"
     label += f" below {below}" if below else ""
     label += ", mirrored" if mirrored else ""
     return Stage.of(
         "activations",
         label,
         "tasks.activations:build",
-        features.described(settings, whole, weights_from) | {"below": below, "mirrored": mirrored},
+        features.configuration(settings, unpooled, weights_from)
+        | {"below": below, "mirrored": mirrored},
         seed=settings.seed if weights_from.are_random else None,
-        inputs={"images": features.pictures(settings, one), **weights_from.inputs},
+        inputs={"images": features.image_stage(settings, feature_map), **weights_from.inputs},
         resources=weights_from.resources,
         optional=weights_from.optional,
         isolated=True,
@@ -51,13 +52,13 @@ def build(job: Job) -> Mapping[str, Any]:
     config = job.config
     images = job.inputs["images"].mapped("images")
     lower, _ = cut(weights.extractor(job), config["extractor"], config["below"])
-    found = feature_maps(
+    activations = feature_maps(
         lower,
         images[:, :, ::-1] if config["mirrored"] else images,
         extractor=config["extractor"],
         input_size=config["input_size"],
-        progress=lambda done, total: job.progress(done, total, "images"),
+        progress=lambda n_done, n_images: job.progress(n_done, n_images, "images"),
     )
     shape = lower.output_shape[1:]
-    job.save_array("activations", found.reshape(len(found), *shape))
-    return {"n_images": len(found), "shape": " × ".join(map(str, shape))}
+    job.save_array("activations", activations.reshape(len(activations), *shape))
+    return {"n_images": len(activations), "shape": " × ".join(map(str, shape))}

@@ -1,4 +1,4 @@
-"""Stage `archive`: the official Flowers-17 archive, downloaded and kept in the store."""
+"""Stage `archive`: download of the official Flowers-17 archive into the store."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,19 +11,19 @@ FILE_NAME = "17flowers.tgz"
 
 
 def stage() -> Stage:
-    """Return the stage of the official archive."""
+    """Stage of the official archive."""
     return Stage.of(
         "archive", "archive", "tasks.archive:build", {"sha256": oxford17.ARCHIVE_SHA256}
     )
 
 
 def build(job: Job) -> Mapping[str, Any]:
-    """Download the archive; its images are verified where they are decoded."""
+    """Download the archive; decoding verifies its images."""
     job.unfinished.mkdir(parents=True, exist_ok=True)
     downloaded = download(
         oxford17.ARCHIVE_URL,
         job.unfinished / FILE_NAME,
-        progress=lambda done, total: job.progress(done, total or oxford17.ARCHIVE_BYTES, "bytes"),
+        progress=lambda n, total: job.progress(n, total or oxford17.ARCHIVE_BYTES, "bytes"),
     )
     downloaded.rename(job.folder / FILE_NAME)
     return {"bytes": (job.folder / FILE_NAME).stat().st_size}

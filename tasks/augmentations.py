@@ -1,4 +1,4 @@
-"""Stage `augmentations`: a few random views of one image under each augmentation."""
+"""Stage `augmentations`: random views of an image under each augmentation, for the report."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,7 +12,7 @@ N_DRAWS = 6
 
 
 def stage(settings: StudySettings, names: Sequence[AugmentationName], images: Stage) -> Stage:
-    """Return the stage of the pictures."""
+    """Stage of the views."""
     return Stage.of(
         "augmentations",
         "augmentations",

@@ -8,7 +8,7 @@ import numpy as np
 from flowers17.config import ClassifierSettings, CombinationSettings, StudySettings
 from flowers17.data.splits import Split
 from flowers17.stages import Job, Stage
-from flowers17.transfer.families import needs
+from flowers17.transfer.families import input_form
 
 
 def stage(
@@ -19,15 +19,12 @@ def stage(
     splits: Stage,
     duplicates: Stage,
 ) -> Stage:
-    """Return the stage of one classifier; it reads the columns only if it needs them.
-
-    A search reads the near-duplicates, which its folds keep together.
-    """
-    names = [one.name for one in combination.maps]
+    """Stage of a classifier; a search also reads the near-duplicates, to keep them in one fold."""
+    names = [feature_map.name for feature_map in combination.maps]
     classifier = combination.classifier
-    reads = inputs(combination, maps, rows) | {"splits": splits}
+    stage_inputs = inputs(combination, maps, rows) | {"splits": splits}
     if combination.search:
-        reads["duplicates"] = duplicates
+        stage_inputs["duplicates"] = duplicates
     label = f"{classifier} on {' + '.join(names)}"
     label += f", {combination.n_components} components" if combination.n_components else ""
     label += ", searched" if combination.search else ""
@@ -49,29 +46,29 @@ def stage(
             "random_weights": settings.features.weights == "random",
         },
         seed=settings.seed,
-        inputs=reads,
-        optional=any(one.optional for one in maps),
+        inputs=stage_inputs,
+        optional=any(feature_map.optional for feature_map in maps),
     )
 
 
 def inputs(
     combination: CombinationSettings, maps: Sequence[Stage], rows: Stage
 ) -> dict[str, Stage]:
-    """Return what a classifier reads: coordinates of rows, or the columns if it needs them."""
-    if needs(combination.classifier) == "features" and not combination.n_components:
-        return dict(zip((one.name for one in combination.maps), maps, strict=True))
+    """Input stages of a classifier: row-space coordinates, or the feature maps."""
+    if input_form(combination.classifier) == "features" and not combination.n_components:
+        return dict(zip((feature_map.name for feature_map in combination.maps), maps, strict=True))
     return {"rows": rows}
 
 
-class Read(TypedDict, total=False):
-    """What a classifier reads, by its name: one of the two."""
+class Arrays(TypedDict, total=False):
+    """Input array of a classifier under the name of its form."""
 
     rows: np.ndarray
     features: np.ndarray
 
 
-def read(job: Job) -> Read:
-    """Return the array among a job's `inputs` that its classifier reads."""
+def arrays(job: Job) -> Arrays:
+    """Input array of a job's classifier."""
     from flowers17.transfer.rowspace import side_by_side
 
     if "rows" in job.inputs:
@@ -88,14 +85,14 @@ def build(job: Job) -> Mapping[str, Any]:
     results = evaluate(
         config["classifier"],
         ClassifierSettings.model_validate({config["classifier"]: config["hyperparameters"]}),
-        **read(job),
+        **arrays(job),
         labels=splits.array("labels"),
         splits=[Split.from_json(value) for value in splits.json("splits")["splits"]],
         seed=job.seed,
         n_components=config["n_components"],
         search=config["search"],
         groups=job.inputs["duplicates"].array("groups") if config["search"] else None,
-        progress=lambda done, total: job.progress(done, total, "splits"),
+        progress=lambda n_done, n_splits: job.progress(n_done, n_splits, "splits"),
     )
     for result in results:
         job.save_array(f"{result.name}-proba", result.proba)

@@ -1,4 +1,4 @@
-"""Stage `datasheet`: counts, sizes, duplicates and digests of the data."""
+"""Stage `datasheet`: counts, sizes, duplicates and digests of the data set."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,7 +8,7 @@ from flowers17.stages import Job, Stage
 
 
 def stage(images: Stage, duplicates: Stage, splits: Stage) -> Stage:
-    """Return the stage of the data sheet."""
+    """Stage of the data sheet."""
     return Stage.of(
         "datasheet",
         "datasheet",
@@ -18,7 +18,7 @@ def stage(images: Stage, duplicates: Stage, splits: Stage) -> Stage:
 
 
 def build(job: Job) -> Mapping[str, Any]:
-    """Describe the data."""
+    """Summarise the data set."""
     images = job.inputs["images"]
     sheet = datasheet(
         labels=images.array("labels"),

@@ -1,4 +1,4 @@
-"""Stage `duplicates`: same-scene pairs of images, and the groups that they form."""
+"""Stage `duplicates`: pairs of near-duplicate images, and their groups."""
 
 import logging
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ logger = logging.getLogger(f"flowers17.{__name__}")
 
 
 def stage(settings: StudySettings, images: Stage) -> Stage:
-    """Return the stage of the near-duplicates among the images."""
+    """Stage of the near-duplicates among the images."""
     return Stage.of(
         "duplicates",
         "duplicates",
@@ -25,18 +25,18 @@ def stage(settings: StudySettings, images: Stage) -> Stage:
 
 
 def build(job: Job) -> Mapping[str, Any]:
-    """Find the pairs that the settings ask for, and the groups that they form."""
+    """Find pairs by the method of the settings, and the groups that they form."""
     from flowers17.data.duplicates import groups, identical_pairs, oversized_group
 
-    asked = job.config["near_duplicates"]
+    method = job.config["near_duplicates"]
     names = job.inputs["images"].json("items")["names"]
-    told: dict[str, Any] = {}
+    metrics: dict[str, Any] = {}
     pairs: list[Pair] = []
-    if asked == "similar":
-        pairs, told = _similar(job)
-    elif asked == "identical":
+    if method == "similar":
+        pairs, metrics = _similar(job)
+    elif method == "identical":
         pairs = identical_pairs(job.inputs["images"].mapped("images"))
-    by = "identical pixels" if asked == "identical" else "perceptual hash"
+    pair_method = "identical pixels" if method == "identical" else "perceptual hash"
     job.save_json(
         "pairs",
         [
@@ -46,7 +46,7 @@ def build(job: Job) -> Mapping[str, Any]:
                 "first_name": names[pair.first],
                 "second_name": names[pair.second],
                 "distance": pair.distance,
-                "method": "known" if pair.distance is None else by,
+                "method": "known" if pair.distance is None else pair_method,
             }
             for pair in pairs
         ],
@@ -55,18 +55,18 @@ def build(job: Job) -> Mapping[str, Any]:
     job.save_array("groups", group_of)
     oversized = oversized_group(group_of)
     if oversized:
-        told["oversized_group"] = oversized
+        metrics["oversized_group"] = oversized
         logger.warning(
             "near-duplicates: one group holds %s of %s images; if they only look alike, set "
             "splits.near_duplicates to identical or none",
             f"{oversized:,}",
             f"{len(names):,}",
         )
-    return {"n_pairs": len(pairs), **told}
+    return {"n_pairs": len(pairs), **metrics}
 
 
 def _similar(job: Job) -> "tuple[list[Pair], dict[str, Any]]":
-    """Return the pairs by perceptual hashing and Flowers-17's known ones, and what to tell."""
+    """Pairs by perceptual hashing together with Flowers-17's known ones, and metrics."""
     from flowers17.data.duplicates import (
         MAX_IMAGES_SEARCHED_IN_CROPS,
         known_pairs,
@@ -85,9 +85,9 @@ def _similar(job: Job) -> "tuple[list[Pair], dict[str, Any]]":
             f"{len(names):,}",
             f"{MAX_IMAGES_SEARCHED_IN_CROPS:,}",
         )
-    found = near_duplicate_pairs(
+    similar = near_duplicate_pairs(
         job.inputs["images"].mapped("images"),
-        progress=lambda done, total: job.progress(done, total, "images"),
+        progress=lambda n_done, n_images: job.progress(n_done, n_images, "images"),
         in_crops=in_crops,
     )
-    return merged_pairs(known, found), {"n_known": len(known), "in_crops": in_crops}
+    return merged_pairs(known, similar), {"n_known": len(known), "in_crops": in_crops}

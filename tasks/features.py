@@ -11,16 +11,16 @@ from flowers17.transfer.weights import check_input_size
 from tasks import images, weights
 
 
-def stage(settings: StudySettings, places: Places, one: FeatureMapSettings) -> Stage:
-    """Return the stage of one extractor at one input size; raises as `described`."""
-    weights_from = weights.source(settings, places, one.extractor)
+def stage(settings: StudySettings, places: Places, feature_map: FeatureMapSettings) -> Stage:
+    """Stage of a feature map; raises as `configuration` does."""
+    weights_from = weights.source(settings, places, feature_map.extractor)
     return Stage.of(
         "features",
-        f"features {one.name}",
+        f"features {feature_map.name}",
         "tasks.features:build",
-        described(settings, one, weights_from) | {"mirrored": one.mirrored},
+        configuration(settings, feature_map, weights_from) | {"mirrored": feature_map.mirrored},
         seed=settings.seed if weights_from.are_random else None,
-        inputs={"images": pictures(settings, one), **weights_from.inputs},
+        inputs={"images": image_stage(settings, feature_map), **weights_from.inputs},
         resources=weights_from.resources,
         optional=weights_from.optional,
         isolated=True,
@@ -28,40 +28,40 @@ def stage(settings: StudySettings, places: Places, one: FeatureMapSettings) -> S
     )
 
 
-def pictures(settings: StudySettings, one: FeatureMapSettings) -> Stage:
-    """Return the stage of the images that an extractor sees."""
-    return images.stage(settings, pictured_size(settings, one))
+def image_stage(settings: StudySettings, feature_map: FeatureMapSettings) -> Stage:
+    """Stage of the images that an extractor reads."""
+    return images.stage(settings, image_size(settings, feature_map))
 
 
-def pictured_size(settings: StudySettings, one: FeatureMapSettings) -> int:
-    """Return the side of the images that an extractor sees, before they are resized for it."""
-    if one.pixels == "original":
-        return input_size(settings, one)
+def image_size(settings: StudySettings, feature_map: FeatureMapSettings) -> int:
+    """Side in pixels of the images that an extractor reads, before they are resized for it."""
+    if feature_map.pixels == "original":
+        return input_size(settings, feature_map)
     return settings.dataset.image_size
 
 
-def input_size(settings: StudySettings, one: FeatureMapSettings) -> int:
-    """Return the side of an extractor's input, in pixels."""
-    return one.input_size or settings.dataset.image_size
+def input_size(settings: StudySettings, feature_map: FeatureMapSettings) -> int:
+    """Side of an extractor's input, in pixels."""
+    return feature_map.input_size or settings.dataset.image_size
 
 
-def described(
-    settings: StudySettings, one: FeatureMapSettings, weights_from: weights.Source
+def configuration(
+    settings: StudySettings, feature_map: FeatureMapSettings, weights_from: weights.Source
 ) -> dict[str, Any]:
-    """Return what decides a feature map, beside the images.
+    """Configuration of a feature map, beside the images.
 
-    Raises InvalidSettings if the extractor cannot take images so small, unless a study may go on
-    without it: then its build does.
+    Raises InvalidSettings if the input size is too small for the extractor; for an optional stage
+    its build does.
     """
-    size = input_size(settings, one)
+    size = input_size(settings, feature_map)
     if not weights_from.optional:
-        check_input_size(one.extractor, size)
+        check_input_size(feature_map.extractor, size)
     return {
-        "name": one.name,
-        "extractor": one.extractor,
+        "name": feature_map.name,
+        "extractor": feature_map.extractor,
         "input_size": size,
-        "pixels": one.pixels,
-        "pooling": one.pooling,
+        "pixels": feature_map.pixels,
+        "pooling": feature_map.pooling,
         "weights": dict(weights_from.config),
     }
 
@@ -79,16 +79,16 @@ def build(job: Job) -> Mapping[str, Any]:
         input_size=config["input_size"],
         pooling=config["pooling"],
         mirrored=config["mirrored"],
-        progress=lambda done, total: job.progress(done, total, "images"),
+        progress=lambda n_done, n_images: job.progress(n_done, n_images, "images"),
         allocate=lambda shape, dtype: job.new_array("features", shape, dtype),
     )
-    trainable = [one for one in model.weights if not one.name.startswith("moving_")]
+    trainable = [weight for weight in model.weights if not weight.name.startswith("moving_")]
     job.save_json(
         "extractor",
         {
             **config,
             "map_shape": list(model.output_shape[1:]),
-            "n_parameters": sum(int(np.prod(one.shape)) for one in trainable),
+            "n_parameters": sum(int(np.prod(weight.shape)) for weight in trainable),
             "n_layers": len(model.layers),
             "random_weights": config["weights"]["kind"] == "random",
         },

@@ -1,4 +1,4 @@
-"""Stage `finetuning`: one phase of one network on one split; resumes from its last epoch."""
+"""Stage `finetuning`: one phase of a network on one split; resumes from its last epoch."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from flowers17.config import (
 from flowers17.learners.devices import device_in
 from flowers17.stages import Job, Stage
 from flowers17.transfer.weights import extractor_facts
-from tasks import activations, features, trained, weights
+from tasks import activations, features, network_training, weights
 from tasks.long_work import long_work
 
 if TYPE_CHECKING:
@@ -30,15 +30,15 @@ Phase = Literal["a", "b"]
 
 @dataclass(frozen=True)
 class FineTuning:
-    """Which network, how, and the number of its seed, from 1."""
+    """A network to fine-tune, and the number of its seed, from 1."""
 
     network: FineTunedSettings
     seed_number: int = 1
 
 
 @dataclass(frozen=True)
-class _Way:
-    """What of a phase depends on its recipe."""
+class _PhaseSettings:
+    """Settings of a phase that depend on the network's recipe."""
 
     recipe: RecipeSettings
     augmentation: AugmentationName
@@ -47,77 +47,80 @@ class _Way:
     layer_decay: float = 1.0
 
 
-def _way(settings: StudySettings, one: FineTunedSettings, phase: Phase) -> _Way:
-    ours = settings.fine_tuning
-    if one.recipe == "report":
-        recipe = ours.phase_a if phase == "a" else ours.phase_b
-        recipe = recipe.model_copy(update={"optimizer": one.head.optimizer})
-        return _Way(recipe, "none", ours.activations == "stored", mirrors=False)
-    recipe = ours.own_phase_a if phase == "a" else ours.own_phase_b
-    recipe = recipe.model_copy(update={"optimizer": one.head.optimizer})
-    decay = ours.own_layer_decay if phase == "b" else 1.0
-    if ours.own_augmentation == "mirrored":
-        return _Way(recipe, "none", stores=True, mirrors=True, layer_decay=decay)
-    plain = ours.own_augmentation == "none"
-    stores = plain and ours.activations == "stored"
-    return _Way(recipe, ours.own_augmentation, stores, mirrors=False, layer_decay=decay)
+def _phase_settings(
+    settings: StudySettings, network: FineTunedSettings, phase: Phase
+) -> _PhaseSettings:
+    options = settings.fine_tuning
+    if network.recipe == "report":
+        recipe = options.phase_a if phase == "a" else options.phase_b
+        recipe = recipe.model_copy(update={"optimizer": network.head.optimizer})
+        return _PhaseSettings(recipe, "none", options.activations == "stored", mirrors=False)
+    recipe = options.own_phase_a if phase == "a" else options.own_phase_b
+    recipe = recipe.model_copy(update={"optimizer": network.head.optimizer})
+    decay = options.own_layer_decay if phase == "b" else 1.0
+    if options.own_augmentation == "mirrored":
+        return _PhaseSettings(recipe, "none", stores=True, mirrors=True, layer_decay=decay)
+    unaugmented = options.own_augmentation == "none"
+    stores = unaugmented and options.activations == "stored"
+    return _PhaseSettings(
+        recipe, options.own_augmentation, stores, mirrors=False, layer_decay=decay
+    )
 
 
-def chooses(settings: StudySettings, one: FineTunedSettings) -> bool:
-    """Return whether images outside the training part choose an epoch of either phase."""
-    recipes = [_way(settings, one, phase).recipe for phase in get_args(Phase)]
+def selects_epoch(settings: StudySettings, network: FineTunedSettings) -> bool:
+    """Whether validation images select the epoch of either phase."""
+    recipes = [_phase_settings(settings, network, phase).recipe for phase in get_args(Phase)]
     return any(recipe.selection == "val_loss" for recipe in recipes)
 
 
 def stage(
     settings: StudySettings,
     places: Places,
-    what: FineTuning,
+    fine_tuning: FineTuning,
     split: Stage,
     phase: Phase = "b",
     *,
     refit_of: Sequence[Stage] = (),
 ) -> Stage:
-    """Return the stage of one phase on a split, or on a fold in the form of one.
+    """Stage of a phase on a split or on a fold, which has the form of a split.
 
-    Phase B begins with the head of phase A. refit_of: phases B on folds; each phase is trained for
-    the mean number of epochs that theirs found, instead of choosing one.
-    Raises InvalidSettings for a block to unfreeze that the extractor has not, or for images too
-    small for it.
+    Phase B starts from the head of phase A. refit_of: phases B on folds; each phase of the refit
+    trains for the mean of the best epochs on the folds.
+    Raises InvalidSettings for an unknown block to unfreeze, or images too small for the extractor.
     """
-    one, ours = what.network, settings.fine_tuning
-    way, device = _way(settings, one, phase), device_in(places)
-    block = getattr(ours.unfrozen, one.maps.extractor) if phase == "b" else None
-    weights_from = weights.source(settings, places, one.maps.extractor)
+    network, options = fine_tuning.network, settings.fine_tuning
+    phase_settings, device = _phase_settings(settings, network, phase), device_in(places)
+    block = getattr(options.unfrozen, network.maps.extractor) if phase == "b" else None
+    weights_from = weights.source(settings, places, network.maps.extractor)
     inputs = {"split": split, **weights_from.inputs}
-    inputs |= _seen(settings, places, one, block, way)
+    inputs |= _example_inputs(settings, places, network, block, phase_settings)
     if phase == "b":
-        before = [one.inputs["phase-a"] for one in refit_of]
-        inputs["phase-a"] = stage(settings, places, what, split, "a", refit_of=before)
-    inputs |= trained.fold_inputs(refit_of)
+        phase_a_folds = [fold.inputs["phase-a"] for fold in refit_of]
+        inputs["phase-a"] = stage(settings, places, fine_tuning, split, "a", refit_of=phase_a_folds)
+    inputs |= network_training.fold_inputs(refit_of)
     refit = " refit" if refit_of else ""
-    seed = f", seed {what.seed_number}" if what.seed_number > 1 else ""
+    seed = f", seed {fine_tuning.seed_number}" if fine_tuning.seed_number > 1 else ""
     return Stage.of(
         "finetuning",
-        f"fine-tuning {one.name}{refit}, phase {phase}, {split.label}{seed}",
+        f"fine-tuning {network.name}{refit}, phase {phase}, {split.label}{seed}",
         "tasks.finetuning:build",
         {
-            **features.described(settings, one.maps, weights_from),
-            "image_size": features.pictured_size(settings, one.maps),
-            "name": one.name,
-            "maps": one.maps.name,
-            "configuration": one.head.name,
-            "head": one.head.model_dump(mode="json"),
-            "units": ours.units,
+            **features.configuration(settings, network.maps, weights_from),
+            "image_size": features.image_size(settings, network.maps),
+            "name": network.name,
+            "maps": network.maps.name,
+            "configuration": network.head.name,
+            "head": network.head.model_dump(mode="json"),
+            "units": options.units,
             "phase": phase,
             "unfrozen_from": block,
-            "layer_decay": way.layer_decay,
-            "way": "stored" if way.stores else "computed",
-            "augmentation": "mirrored" if way.mirrors else way.augmentation,
-            "recipe_name": one.recipe,
-            "recipe": way.recipe.model_dump(mode="json"),
-            "seed_number": what.seed_number,
-            **trained.computation(settings, device),
+            "layer_decay": phase_settings.layer_decay,
+            "activations": "stored" if phase_settings.stores else "computed",
+            "augmentation": "mirrored" if phase_settings.mirrors else phase_settings.augmentation,
+            "recipe_name": network.recipe,
+            "recipe": phase_settings.recipe.model_dump(mode="json"),
+            "seed_number": fine_tuning.seed_number,
+            **network_training.computation(settings, device),
         },
         seed=settings.seed,
         inputs=inputs,
@@ -127,93 +130,93 @@ def stage(
     )
 
 
-def _seen(
+def _example_inputs(
     settings: StudySettings,
     places: Places,
-    one: FineTunedSettings,
+    network: FineTunedSettings,
     block: str | None,
-    way: _Way,
+    phase_settings: _PhaseSettings,
 ) -> dict[str, Stage]:
-    """Return what a phase is trained on: images, or stored activations below the block."""
-    if not way.stores:
-        return {"images": features.pictures(settings, one.maps)}
+    """Input stages of a phase: images, or stored activations below the block."""
+    if not phase_settings.stores:
+        return {"images": features.image_stage(settings, network.maps)}
     if block is None:
-        whole = one.maps.model_copy(update={"pooling": "flatten"})
-        found = {"activations": features.stage(settings, places, whole)}
+        unpooled = network.maps.model_copy(update={"pooling": "flatten"})
+        inputs = {"activations": features.stage(settings, places, unpooled)}
     else:
-        found = {"activations": activations.stage(settings, places, one.maps, below=block)}
-    if way.mirrors:
-        found["mirrored"] = activations.stage(
-            settings, places, one.maps, below=block, mirrored=True
+        inputs = {"activations": activations.stage(settings, places, network.maps, below=block)}
+    if phase_settings.mirrors:
+        inputs["mirrored"] = activations.stage(
+            settings, places, network.maps, below=block, mirrored=True
         )
-    return found
+    return inputs
 
 
 def build(job: Job) -> Mapping[str, Any]:
-    """Train, and evaluate the kept epoch on the split's validation images."""
+    """Train, and evaluate the best epoch on the split's validation images."""
     from flowers17.learners.devices import prepare
     from flowers17.seeds import derived_seed
 
     config, split = job.config, job.inputs["split"]
-    named = split.json("split")["name"]
-    what = (config["name"], config["configuration"], named, config["seed_number"])
-    seed = derived_seed(job.seed, "head", *what)
+    split_name = split.json("split")["name"]
+    identity = (config["name"], config["configuration"], split_name, config["seed_number"])
+    seed = derived_seed(job.seed, "head", *identity)
     prepare(config["device"], config["precision"], seed)
-    # The backend reads the device when it is imported, which the modules below do.
+    # The backend reads the device at import, and the modules below import it.
     from flowers17.learners.fast_layers import accelerate
     from flowers17.learners.training import train
-    from flowers17.transfer.fine_tuning import head_of, over_images
+    from flowers17.transfer.fine_tuning import head_of, image_network
 
-    examples, recipe = _examples(job), trained.recipe(job)
+    examples, recipe = _examples(job), network_training.recipe(job)
     lower, network, rates = _networks(job, examples, seed)
     if config["device"] == "cpu":
         accelerate(network, convolutions=config["convolutions"] == "winograd")
-    model = over_images(lower, network, config["extractor"]) if lower else network
+    model = image_network(lower, network, config["extractor"]) if lower else network
     n_parameters = extractor_facts(config["extractor"]).n_parameters
     n_parameters += int(head_of(network).count_params())
-    described = {
+    configuration = {
         **{name: value for name, value in config.items() if name not in ("head", "weights")},
         **config["head"],
         "recipe": recipe.model_dump(mode="json"),
         "n_parameters": n_parameters,
-        "n_trainable": sum(int(np.prod(one.shape)) for one in network.trainable_weights),
+        "n_trainable": sum(int(np.prod(weight.shape)) for weight in network.trainable_weights),
         "random_weights": config["weights"]["kind"] == "random",
     }
-    watched = trained.Watched(job, recipe.epochs)
-    done = train(
+    progress = network_training.TrainingProgress(job, recipe.epochs)
+    result = train(
         model,
         examples,
         recipe,
         config["augmentation"] if lower else "none",
         seed=derived_seed(seed, "phase", config["phase"]),
         folder=job.unfinished,
-        watch=watched.after_batch,
-        after_epoch=watched.after_epoch,
+        after_batch=progress.after_batch,
+        after_epoch=progress.after_epoch,
         rates=rates,
     )
     proba = _probabilities(model, examples, recipe)
-    return trained.publish(job, described, network, done, proba)
+    return network_training.publish(job, configuration, network, result, proba)
 
 
 def _networks(
     job: Job, examples: "Examples", seed: int
 ) -> tuple["keras.Model | None", "keras.Model", tuple[float, ...]]:
-    """Return the frozen part, None where what it gives is stored, the network to train, its rates.
+    """Frozen part, or None if its activations are stored; trainable network; learning rates.
 
-    Phase B begins with phase A's head.
+    Phase B starts from phase A's head.
     """
     from flowers17.learners.stored import load
-    from flowers17.transfer.fine_tuning import cut, head_of, network, rates_by_block
+    from flowers17.transfer.fine_tuning import cut, head_of, rates_by_block, trainable_network
 
     config = job.config
-    computes = config["way"] == "computed"
+    computes = config["activations"] == "computed"
     lower = upper = None
     map_shape = tuple(examples.inputs.shape[1:])
     if computes or config["unfrozen_from"]:
         extractor = weights.extractor(job)
         map_shape = tuple(extractor.output_shape[1:])
         lower, upper = cut(extractor, config["extractor"], config["unfrozen_from"])
-    made = network(
+    trainable = trainable_network(
         upper,
         map_shape,
         examples.n_classes,
@@ -224,22 +227,22 @@ def _networks(
         name=config["extractor"],
     )
     if "phase-a" in job.inputs:
-        load(head_of(made), job.inputs["phase-a"], "run finetune")
+        load(head_of(trainable), job.inputs["phase-a"], "run finetune")
     rates: tuple[float, ...] = ()
     if config["layer_decay"] < 1:  # in phase B alone, which has an extractor
         block, decay = config["unfrozen_from"], config["layer_decay"]
-        rates = rates_by_block(made, extractor, config["extractor"], block, decay=decay)
-    return lower if computes else None, made, rates
+        rates = rates_by_block(trainable, extractor, config["extractor"], block, decay=decay)
+    return lower if computes else None, trainable, rates
 
 
 def _examples(job: Job) -> "Examples":
-    """Return what is trained on: images of the network's input size, or activations."""
+    """Training inputs: images of the network's input size, or activations."""
     from flowers17.learners.examples import Examples
     from flowers17.transfer.extractors import resized
 
     split = job.inputs["split"]
     mirrored = None
-    if job.config["way"] == "computed":
+    if job.config["activations"] == "computed":
         inputs = resized(job.inputs["images"].array("images"), job.config["input_size"])
     else:
         inputs = _stored(job, "activations")
@@ -255,24 +258,24 @@ def _examples(job: Job) -> "Examples":
 
 
 def _stored(job: Job, role: str) -> np.ndarray:
-    """Return activations float32 (n, h, w, c), of either stage that has them."""
+    """Activations float32 (n, h, w, c), from the stage `activations` or `features`."""
     artifact = job.inputs[role]
     if artifact.reference.stage == "activations":
         return artifact.array("activations")
-    flat = artifact.array("features")
-    return flat.reshape(len(flat), *artifact.json("extractor")["map_shape"])
+    rows = artifact.array("features")
+    return rows.reshape(len(rows), *artifact.json("extractor")["map_shape"])
 
 
 def _probabilities(
     model: "keras.Model", examples: "Examples", recipe: RecipeSettings
 ) -> np.ndarray:
-    """Return class probabilities of all images, float32 (n, n_classes)."""
+    """Class probabilities of all images: float32 (n, n_classes)."""
     from flowers17.learners.evaluation import probabilities
 
     if examples.mirrored is None:
         flips = recipe.flips_at_test and examples.are_images
         return probabilities(model, examples.inputs, flips=flips)
-    found = probabilities(model, examples.inputs)
+    proba = probabilities(model, examples.inputs)
     if not recipe.flips_at_test:
-        return found
-    return (found + probabilities(model, examples.mirrored)) / np.float32(2)
+        return proba
+    return (proba + probabilities(model, examples.mirrored)) / np.float32(2)

@@ -1,4 +1,4 @@
-"""Stage `fitted`: one classifier on features, fitted on one split or fold, for ensembles."""
+"""Stage `fitted`: a classifier on features, fitted on one split or fold, for ensembles."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,8 +16,8 @@ def stage(
     rows: Stage,
     split: Stage,
 ) -> Stage:
-    """Return the stage of a classifier on a split, or on a fold in the form of one."""
-    names = [one.name for one in combination.maps]
+    """Stage of a classifier on a split or on a fold, which has the form of a split."""
+    names = [feature_map.name for feature_map in combination.maps]
     name = combination.classifier
     return Stage.of(
         "fitted",
@@ -35,7 +35,7 @@ def stage(
         },
         seed=settings.seed,
         inputs={**classifier.inputs(combination, maps, rows), "split": split},
-        optional=any(one.optional for one in maps),
+        optional=any(feature_map.optional for feature_map in maps),
     )
 
 
@@ -45,13 +45,13 @@ def build(job: Job) -> Mapping[str, Any]:
 
     config, split = job.config, job.inputs["split"]
     labels, validation = split.array("labels"), split.array("validation")
-    described = split.json("split")
+    split_info = split.json("split")
     name = config["classifier"]
     task = fitting_task(
         name,
-        **classifier.read(job),
+        **classifier.arrays(job),
         labels=labels,
-        split=Split(described["name"], described["kind"], None, split.array("train"), validation),
+        split=Split(split_info["name"], split_info["kind"], None, split.array("train"), validation),
         seed=job.seed,
     )
     settings = ClassifierSettings.model_validate({name: config["hyperparameters"]})
@@ -62,8 +62,8 @@ def build(job: Job) -> Mapping[str, Any]:
         "result",
         {
             **config,
-            "split": described["name"],
-            "kind": described["kind"],
+            "split": split_info["name"],
+            "kind": split_info["kind"],
             "classes": split.json("classes"),
             "n_train": len(split.array("train")),
             "n_validation": len(validation),

@@ -1,4 +1,4 @@
-"""Stages `folds` and `fold`: a split's training images divided, and one fold by itself."""
+"""Stages `folds` and `fold`: the folds of a split's training images, and a single fold."""
 
 import json
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from flowers17.stages import Job, Stage
 
 
 def stage(settings: StudySettings, split: Stage, duplicates: Stage) -> Stage:
-    """Return the stage of a split's folds, which are the same for every learner."""
+    """Stage of a split's folds, the same for every learner."""
     return Stage.of(
         "folds",
         f"folds of {split.label}",
@@ -26,10 +26,10 @@ def stage(settings: StudySettings, split: Stage, duplicates: Stage) -> Stage:
 
 
 def fold_stage(folds: Stage, split: Stage, number: int, *, choosing: bool) -> Stage:
-    """Return the stage of one fold, from 1, in the form of a split.
+    """Stage of one fold, from 1, in the form of a split.
 
-    choosing: whether a part is cut from its training images to choose the epoch on, which then
-    validates. Else the held-out images validate, and may only be watched.
+    choosing: whether a part of the training images becomes the validation part, to select the epoch
+    on. Else the held-out images do; they may then select nothing.
     """
     name = json.loads(split.config)["name"]
     return Stage.of(
@@ -66,8 +66,8 @@ def build(job: Job) -> Mapping[str, Any]:
             seed=job.seed,
             class_names=class_names,
         )
-        for part, indices in vars(rows).items():
-            job.save_array(f"{number + 1:02d}-{part}", indices)
+        for part, row_indices in vars(rows).items():
+            job.save_array(f"{number + 1:02d}-{part}", row_indices)
     digest = fingerprint(folds, labels)
     job.save_json("folds", {**split.json("split"), "n_folds": n_folds, "fingerprint": digest})
     job.save_json("classes", class_names)

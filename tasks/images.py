@@ -1,4 +1,4 @@
-"""Stage `images`: every image decoded once, square, as uint8 arrays."""
+"""Stage `images`: all images, decoded and square, as a uint8 array."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -12,7 +12,7 @@ from tasks import archive
 
 
 def stage(settings: StudySettings, size: int) -> Stage:
-    """Return the stage of the data set's images with sides of `size` pixels."""
+    """Stage of the data set's images with sides of `size` pixels."""
     source = source_from(settings.dataset.source)
     config: dict[str, Any] = {"kind": source.kind, "digest": source.digest, "size": size}
     inputs, resources, seed = {}, {}, None
@@ -47,7 +47,7 @@ def build(job: Job) -> Mapping[str, Any]:
         size=job.config["size"],
         **job.config.get("drawn", {}),
         seed=job.seed,
-        progress=lambda done, total: job.progress(done, total, "images"),
+        progress=lambda n_done, n_images: job.progress(n_done, n_images, "images"),
         allocate=lambda shape, dtype: job.new_array("images", shape, dtype),
     )
     job.save_array("labels", images.labels)

@@ -1,4 +1,7 @@
-"""Stage `out_of_fold`: what an ensemble's members say of images that they did not see."""
+"""Stage `out_of_fold`: out-of-fold probabilities of an ensemble's members.
+
+Each image's come from the models whose training folds lack it.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +14,7 @@ from flowers17.stages import Job, Stage
 
 @dataclass(frozen=True)
 class Member:
-    """A base model's stages: one a fold, and one on all the split's training images."""
+    """Stages of a base model: one for each fold, and the refit on all the training images."""
 
     name: str
     folds: Sequence[Stage]
@@ -19,12 +22,12 @@ class Member:
 
 
 def stage(ensemble: str, members: Sequence[Member], folds: Stage, split: Stage) -> Stage:
-    """Return the stage of an ensemble's probabilities on one split."""
+    """Stage of an ensemble's out-of-fold probabilities on a split."""
     models = {
         **{
-            _role(member.name, number): one
+            _role(member.name, number): fold_stage
             for member in members
-            for number, one in enumerate(member.folds, start=1)
+            for number, fold_stage in enumerate(member.folds, start=1)
         },
         **{_role(member.name, "refit"): member.refit for member in members},
     }
@@ -32,9 +35,9 @@ def stage(ensemble: str, members: Sequence[Member], folds: Stage, split: Stage) 
         "out_of_fold",
         f"out-of-fold of {ensemble}, {split.label}",
         "tasks.out_of_fold:build",
-        {"ensemble": ensemble, "members": [one.name for one in members]},
+        {"ensemble": ensemble, "members": [member.name for member in members]},
         inputs={"folds": folds, **models},
-        optional=any(one.optional for one in models.values()),
+        optional=any(model.optional for model in models.values()),
     )
 
 
@@ -43,58 +46,58 @@ def _role(member: str, number: int | str) -> str:
 
 
 def build(job: Job) -> Mapping[str, Any]:
-    """Set the members' probabilities side by side, those of each fold from its own models."""
+    """Join the members' probabilities, those of each fold from its own models."""
     from flowers17.ensemble.probabilities import averaged_models, column_names, out_of_fold
 
-    names, divided = job.config["members"], job.inputs["folds"]
-    described, folds = divided.json("folds"), divided.array("folds")
-    labels, validation = divided.array("labels"), divided.array("validation")
-    classes = divided.json("classes")
-    numbers = range(1, described["n_folds"] + 1)
-    by_fold = [_side_by_side(job, number) for number in numbers]
-    refit = _side_by_side(job, "refit")
+    names, folds_artifact = job.config["members"], job.inputs["folds"]
+    folds_info, folds = folds_artifact.json("folds"), folds_artifact.array("folds")
+    labels, validation = folds_artifact.array("labels"), folds_artifact.array("validation")
+    classes = folds_artifact.json("classes")
+    numbers = range(1, folds_info["n_folds"] + 1)
+    by_fold = [_proba_columns(job, number) for number in numbers]
+    refit = _proba_columns(job, "refit")
     job.save_array("out-of-fold", out_of_fold(by_fold, folds))
     job.save_array("average", averaged_models(by_fold, folds))
     job.save_array("refit", refit)
     job.save_array("first-fold", by_fold[0])
-    for name, array in (("folds", folds), ("groups", divided.array("groups"))):
+    for name, array in (("folds", folds), ("groups", folds_artifact.array("groups"))):
         job.save_array(name, array)
     job.save_array("labels", labels)
     job.save_array("validation", validation)
-    members = [_described(job, name, numbers) for name in names]
+    members = [_member_info(job, name, numbers) for name in names]
     job.save_json(
         "members",
         {
             "ensemble": job.config["ensemble"],
-            "split": described["name"],
-            "kind": described["kind"],
-            "n_folds": described["n_folds"],
-            "fingerprint": described["fingerprint"],
+            "split": folds_info["name"],
+            "kind": folds_info["kind"],
+            "n_folds": folds_info["n_folds"],
+            "fingerprint": folds_info["fingerprint"],
             "classes": classes,
             "columns": column_names(names, classes),
             "members": members,
         },
     )
-    return {"n_members": len(names), "n_folds": described["n_folds"]}
+    return {"n_members": len(names), "n_folds": folds_info["n_folds"]}
 
 
-def _side_by_side(job: Job, number: int | str) -> np.ndarray:
+def _proba_columns(job: Job, number: int | str) -> np.ndarray:
     from flowers17.ensemble.probabilities import side_by_side
 
     models = {name: job.inputs[_role(name, number)] for name in job.config["members"]}
     return side_by_side(
-        {name: one.array("proba") for name, one in models.items()},
-        {name: one.json("result")["classes"] for name, one in models.items()},
+        {name: model.array("proba") for name, model in models.items()},
+        {name: model.json("result")["classes"] for name, model in models.items()},
     )
 
 
-def _described(job: Job, name: str, numbers: Sequence[int]) -> dict[str, Any]:
+def _member_info(job: Job, name: str, numbers: Sequence[int]) -> dict[str, Any]:
     results = [job.inputs[_role(name, number)].json("result") for number in numbers]
     refit = job.inputs[_role(name, "refit")].json("result")
     is_network = "best_epoch" in refit
     return {
         "name": name,
-        "epochs": [one["best_epoch"] for one in results] if is_network else None,
+        "epochs": [result["best_epoch"] for result in results] if is_network else None,
         "refit_epochs": refit["best_epoch"] if is_network else None,
         "n_operations": refit.get("n_operations"),
         "n_parameters": refit.get("n_parameters"),

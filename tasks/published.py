@@ -1,4 +1,4 @@
-"""What a person sees in Prefect's UI: progress, lineage, tables and pictures as artifacts."""
+"""Prefect artifacts in the UI: progress, lineage, tables and pictures."""
 
 import base64
 import csv
@@ -26,7 +26,7 @@ _PICTURE_TYPES = {".png": "image/png", ".svg": "image/svg+xml"}
 
 
 def artifact_key(text: str) -> str:
-    """Return a text as a Prefect artifact key: lower-case letters, digits and dashes.
+    """Prefect artifact key of a text: lower-case letters, digits and dashes.
 
     >>> artifact_key("features mobilenet@224-original")
     'features-mobilenet-224-original'
@@ -35,9 +35,9 @@ def artifact_key(text: str) -> str:
 
 
 class ProgressArtifact:
-    """A stage's progress in the UI, at most an update a second; also told to `watcher`.
+    """Progress of a stage in the UI, at most one update a second; `watcher` gets every one.
 
-    A training's learning curves so far become a new version of an artifact, every so often.
+    A training's learning curves so far become a new version of a picture, every 15 seconds.
     """
 
     def __init__(
@@ -77,33 +77,33 @@ class ProgressArtifact:
 
     def __exit__(
         self,
-        kind: type[BaseException] | None,
-        problem: BaseException | None,
-        where: TracebackType | None,
+        exception_type: type[BaseException] | None,
+        exception: BaseException | None,
+        traceback: TracebackType | None,
     ) -> None:
         if self._id is not None:
-            self._percent = 100.0 if kind is None else self._percent
-            self._show(f"{self.label}: {'done' if kind is None else 'stopped'}")
+            self._percent = 100.0 if exception_type is None else self._percent
+            self._show(f"{self.label}: {'done' if exception_type is None else 'stopped'}")
 
 
 def publish_lineage(store: Store, references: Sequence[Reference], flow_name: str) -> None:
-    """Show what a flow built: where each artifact lies, what it was made from, its metrics.
+    """Publish the lineage of a flow's artifacts: names, inputs and metrics.
 
-    One table for all of them, since a request a stage would cost more than a short stage does.
+    All are in one table, since a request for each would cost more than a short stage.
     """
     if not references:
         return
     n_shown = min(len(references), MOST_ROWS)
-    how_many = f"{n_shown} of {len(references)} artifacts that {flow_name} built"
+    extent = f"{n_shown} of {len(references)} artifacts that {flow_name} built"
     create_table_artifact(
-        [_lineage(store.open(one).manifest) for one in references[:n_shown]],
+        [_lineage(store.open(reference).manifest) for reference in references[:n_shown]],
         key=artifact_key(f"lineage {flow_name}"),
-        description=f"Lineage of {how_many}; `flowers17 show ARTIFACT` tells more",
+        description=f"Lineage of {extent}; `flowers17 show ARTIFACT` tells more",
     )
 
 
 def _lineage(manifest: Mapping[str, Any]) -> dict[str, str | float]:
-    made_from = [
+    origins = [
         f"{name}: {short_name(value['stage'], value['key'])}"
         for name, value in manifest["inputs"].items()
         if value
@@ -111,14 +111,14 @@ def _lineage(manifest: Mapping[str, Any]) -> dict[str, str | float]:
     return {
         "stage": manifest["label"],
         "artifact": short_name(manifest["stage"], manifest["key"]),
-        "made from": ", ".join(made_from),
+        "made from": ", ".join(origins),
         "metrics": ", ".join(f"{name}: {value}" for name, value in manifest["metrics"].items()),
         "seconds": manifest["duration_s"],
     }
 
 
 def rounded(cell: str) -> str:
-    """Return a table's cell as people read it: fractions with four decimals.
+    """Display text of a table's cell: fractions with four decimals.
 
     >>> rounded("0.6666666666666666"), rounded("17"), rounded("4 × 4 × 512")
     ('0.6667', '17', '4 × 4 × 512')
@@ -130,7 +130,7 @@ def rounded(cell: str) -> str:
 
 
 def publish_picture(data: bytes, media_type: str, name: str, description: str) -> None:
-    """Show a picture, which travels inside the artifact."""
+    """Publish a picture, embedded in a Markdown artifact."""
     encoded = base64.b64encode(data).decode()
     create_markdown_artifact(
         f"![{name}](data:{media_type};base64,{encoded})",
@@ -140,13 +140,13 @@ def publish_picture(data: bytes, media_type: str, name: str, description: str) -
 
 
 def publish_contents(store: Store, reference: Reference) -> None:
-    """Show the tables and figures of a report or of a sweep; others have none to be shown."""
+    """Publish the tables and figures of a report or a sweep; of other stages nothing."""
     if reference.stage not in ("study", "sweep"):
         return
     artifact = store.open(reference)
     title = artifact.manifest["label"]
     for name in sorted(artifact.manifest["files"]):
-        path, what = artifact.file(name), artifact_key(Path(name).stem)
+        path, key = artifact.file(name), artifact_key(Path(name).stem)
         if path.suffix == ".csv":
             with path.open(newline="") as stream:
                 rows = [
@@ -154,8 +154,8 @@ def publish_contents(store: Store, reference: Reference) -> None:
                     for row in csv.DictReader(stream)
                 ]
             if len(rows) <= MOST_ROWS:
-                create_table_artifact(rows, key=what, description=f"{what} of the {title}")
+                create_table_artifact(rows, key=key, description=f"{key} of the {title}")
         elif path.suffix in _PICTURE_TYPES:
             publish_picture(
-                path.read_bytes(), _PICTURE_TYPES[path.suffix], what, f"{what} of the {title}"
+                path.read_bytes(), _PICTURE_TYPES[path.suffix], key, f"{key} of the {title}"
             )

@@ -1,4 +1,4 @@
-"""Stage `rows`: row-space coordinates of normalised features, all that inner products need."""
+"""Stage `rows`: row-space coordinates of normalised features, which keep all inner products."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -8,19 +8,19 @@ from flowers17.stages import Job, Stage
 
 
 def stage(maps: Sequence[Stage]) -> Stage:
-    """Return the stage of the coordinates of one or several feature maps set side by side."""
-    names = [json.loads(features.config)["name"] for features in maps]
+    """Stage of the row-space coordinates of one or several feature maps side by side."""
+    names = [json.loads(feature_map.config)["name"] for feature_map in maps]
     return Stage.of(
         "rows",
         f"rows {' + '.join(names)}",
         "tasks.rows:build",
         inputs=dict(zip(names, maps, strict=True)),
-        optional=any(features.optional for features in maps),
+        optional=any(feature_map.optional for feature_map in maps),
     )
 
 
 def build(job: Job) -> Mapping[str, Any]:
-    """Rotate the rows into the space that they span."""
+    """Compute the coordinates of the rows in the space that they span."""
     from flowers17.transfer.rowspace import row_space
 
     rows = row_space([artifact.mapped("features") for artifact in job.inputs.values()])

@@ -1,4 +1,4 @@
-"""Stage `split`: one split by itself, so that what is trained on it does not depend on others."""
+"""Stage `split`: a single split, so that trainings on it do not depend on the other splits."""
 
 import json
 from collections.abc import Mapping
@@ -10,14 +10,14 @@ from flowers17.stages import Job, Stage
 
 
 def stage(name: str, splits: Stage) -> Stage:
-    """Return the stage of one of the splits; raises InvalidSettings if there is none of that name.
+    """Stage of a split by name; raises InvalidSettings for an unknown name.
 
-    The official ones are there if `splits` has their file.
+    The official splits exist if `splits` has their file.
     """
-    known = _names(json.loads(splits.config))
-    if name not in known:
+    names = _names(json.loads(splits.config))
+    if name not in names:
         raise InvalidSettings(
-            f"ensemble.splits, attacks.split: expected one of {', '.join(known)}, got {name!r}; "
+            f"ensemble.splits, attacks.split: expected one of {', '.join(names)}, got {name!r}; "
             "raise splits.n_repeats or choose another (official ones need datasplits.mat beside "
             "the archive)"
         )
@@ -27,7 +27,7 @@ def stage(name: str, splits: Stage) -> Stage:
 
 
 def _names(config: Mapping[str, Any]) -> list[str]:
-    """Return the names of what the stage `splits` makes, by its configuration."""
+    """Names of the splits of a stage `splits`, from its configuration."""
     official = [f"official-{k}" for k in (1, 2, 3)] if "official" in config else []
     repeats = [f"repeat-{k:02d}" for k in range(1, config["n_repeats"] + 1)]
     return ["report", "clean", *official, *repeats]
@@ -36,16 +36,16 @@ def _names(config: Mapping[str, Any]) -> list[str]:
 def build(job: Job) -> Mapping[str, Any]:
     """Copy the split's rows, and the labels of all images."""
     splits, name = job.inputs["splits"], job.config["name"]
-    every = [Split.from_json(one) for one in splits.json("splits")["splits"]]
-    found = next((one for one in every if one.name == name), None)
-    if found is None:
+    all_splits = [Split.from_json(value) for value in splits.json("splits")["splits"]]
+    split = next((candidate for candidate in all_splits if candidate.name == name), None)
+    if split is None:
         raise InvalidInput(
-            f"expected a split {name!r}, found {', '.join(one.name for one in every)}; raise "
-            "splits.n_repeats or choose another"
+            f"expected a split {name!r}, found {', '.join(split.name for split in all_splits)}; "
+            "raise splits.n_repeats or choose another"
         )
-    job.save_json("split", {"name": name, "kind": found.kind})
+    job.save_json("split", {"name": name, "kind": split.kind})
     job.save_json("classes", splits.json("classes"))
     job.save_array("labels", splits.array("labels"))
-    job.save_array("train", found.train)
-    job.save_array("validation", found.validation)
-    return {"n_train": len(found.train), "n_validation": len(found.validation)}
+    job.save_array("train", split.train)
+    job.save_array("validation", split.validation)
+    return {"n_train": len(split.train), "n_validation": len(split.validation)}

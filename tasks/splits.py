@@ -1,4 +1,4 @@
-"""Stage `splits`: the report's split, its clean twin, the official ones, and repeats."""
+"""Stage `splits`: the report's split, the clean split, the official ones, and clean repeats."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,8 +12,8 @@ from flowers17.stages import Job, Stage
 
 
 def stage(settings: StudySettings, images: Stage, duplicates: Stage) -> Stage:
-    """Return the stage of the splits; `datasplits.mat` beside the archive adds the official."""
-    # Which images count as near-duplicates decides the groups, an input.
+    """Stage of the splits; `datasplits.mat` beside the archive adds the official ones."""
+    # The groups, an input, depend on the setting `near_duplicates` already.
     config: dict[str, Any] = settings.splits.model_dump(exclude={"near_duplicates"})
     resources = {}
     source = images.resources.get("source")
@@ -33,7 +33,7 @@ def stage(settings: StudySettings, images: Stage, duplicates: Stage) -> Stage:
 
 
 def build(job: Job) -> Mapping[str, Any]:
-    """Divide the images; the labels are kept beside, so that readers need no images."""
+    """Split the images, and store the labels too, so that later stages need no images."""
     images = job.inputs["images"]
     labels, items = images.array("labels"), images.json("items")
     official = None

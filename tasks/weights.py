@@ -1,4 +1,4 @@
-"""Stage `weights`: an extractor's ImageNet weights, downloaded from where Keras has them."""
+"""Stage `weights`: an extractor's ImageNet weights, downloaded from Keras's server."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Source:
-    """Where an extractor's weights come from, as parts of the stage that reads them.
+    """Source of an extractor's weights, as parts of the stage that reads them.
 
-    config: what decides the result; the seed of random weights is one for all stages, so that
-    they mean one network. optional: whether the weights may turn out to be missing.
+    config: part of the stage's configuration; all stages have one seed of random weights, so that
+    they read the same network. optional: whether the weights may be missing at run time.
     """
 
     config: Mapping[str, Any]
@@ -35,23 +35,23 @@ class Source:
 
 
 def source(settings: StudySettings, places: Places, extractor: ExtractorName) -> Source:
-    """Return where a stage reads an extractor's weights from; see `resolve_weights`."""
-    found = resolve_weights(extractor, places.weights_dir, weights=settings.features.weights)
-    download = found.kind == "download"
+    """Source of an extractor's weights for a stage; see `resolve_weights`."""
+    weights = resolve_weights(extractor, places.weights_dir, weights=settings.features.weights)
+    download = weights.kind == "download"
     return Source(
         {
-            "kind": found.kind,
-            "sha256": found.sha256,
-            "seed": derived_seed(settings.seed, "features") if found.kind == "random" else None,
+            "kind": weights.kind,
+            "sha256": weights.sha256,
+            "seed": derived_seed(settings.seed, "features") if weights.kind == "random" else None,
         },
         {"weights": stage(extractor)} if download else {},
-        {"weights": str(found.path)} if found.path else {},
+        {"weights": str(weights.path)} if weights.path else {},
         optional=download,
     )
 
 
 def extractor(job: Job) -> "keras.Model":
-    """Return a freshly built extractor with the weights that a job was given."""
+    """Freshly built extractor with the weights of a job."""
     from flowers17.transfer.extractors import build_extractor
 
     path = job.resources.get("weights")
@@ -66,7 +66,7 @@ def extractor(job: Job) -> "keras.Model":
 
 
 def stage(extractor: str) -> Stage:
-    """Return the stage that downloads one extractor's weights; a study goes on without."""
+    """Stage that downloads an extractor's weights; optional, since a study can go on without."""
     facts = extractor_facts(extractor)
     return Stage.of(
         "weights",
@@ -78,7 +78,7 @@ def stage(extractor: str) -> Stage:
 
 
 def build(job: Job) -> Mapping[str, Any]:
-    """Download the weights; raises WeightsMissing that says how to bring them by hand."""
+    """Download the weights; raises WeightsMissing with the way to provide them by hand."""
     facts = extractor_facts(job.config["extractor"])
     try:
         job.unfinished.mkdir(parents=True, exist_ok=True)
@@ -86,7 +86,7 @@ def build(job: Job) -> Mapping[str, Any]:
             facts.url,
             job.unfinished / facts.download_name,
             md5=facts.md5,
-            progress=lambda done, total: job.progress(done, total or 0, "bytes"),
+            progress=lambda n_done, n_bytes: job.progress(n_done, n_bytes or 0, "bytes"),
         )
     except DownloadFailed as problem:
         if problem.transient:

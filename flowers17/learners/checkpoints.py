@@ -1,9 +1,9 @@
-"""Checkpoints of a training: after each epoch a complete generation, whole or absent.
+"""Checkpoints of a training: a generation of files after each epoch, complete or absent.
 
-A generation is a small manifest that names its files: arrays of the weights, of the optimizer, of
-the best weights. Files are flushed and renamed into place first, the manifest last, so that a kill
-at any moment leaves the generation before. The two newest generations are kept, and share no file,
-so that damage costs one of them at most. A kernel lock keeps a second training out.
+A generation is a small manifest with the names of its files: arrays of the weights, the optimizer
+and the best weights. Files are flushed and renamed first, the manifest last, so that a kill at any
+moment leaves the previous generation. The two newest generations are kept and share no file, so
+that damage costs at most one of them. A kernel lock excludes a second training.
 """
 
 import fcntl
@@ -38,15 +38,15 @@ _DAMAGE = (
     *(zipfile.BadZipFile, zlib.error),
 )
 Shapes = Mapping[str, Sequence[tuple[int, ...]]]
-_OURS = re.compile(rf"({LOCK}|generation-\d{{6}}\.json|[a-z]+-\d{{6}}\.npz)(\.partial)?")
+_FILE_NAMES = re.compile(rf"({LOCK}|generation-\d{{6}}\.json|[a-z]+-\d{{6}}\.npz)(\.partial)?")
 Files = dict[str, dict[str, str]]
 logger = logging.getLogger(__name__)
 
 
 def shapes_of(weights: Sequence[Any], state: Sequence[Any]) -> Shapes:
-    """Return the shapes of what a training keeps: its weights, the best ones, further state."""
-    of_weights, of_state = ([tuple(one.shape) for one in group] for group in (weights, state))
-    return {"weights": of_weights, "state": of_state, "best": of_weights}
+    """Shapes of a training's arrays by role: weights, best weights, further state."""
+    groups = {"weights": weights, "state": state, "best": weights}
+    return {role: [tuple(array.shape) for array in group] for role, group in groups.items()}
 
 
 @dataclass(frozen=True)
@@ -58,11 +58,11 @@ class Generation:
     values: Mapping[str, Any]
 
     def check(self, shapes: Shapes) -> None:
-        """Raise ValueError unless it is a state of a training: shapes of its arrays by role."""
-        found = {role: [one.shape for one in group] for role, group in self.arrays.items()}
-        if found != {role: list(group) for role, group in shapes.items()}:
+        """Raise ValueError unless arrays have the given shapes by role and the history fits."""
+        own = {role: [array.shape for array in group] for role, group in self.arrays.items()}
+        if own != {role: list(group) for role, group in shapes.items()}:
             raise ValueError("its arrays have other shapes")
-        if any(one.dtype.kind not in "biuf" for group in self.arrays.values() for one in group):
+        if any(array.dtype.kind not in "biuf" for group in self.arrays.values() for array in group):
             raise ValueError("its arrays hold no numbers")
         history = self.values["history"]
         numbers = [float(value) for epoch in history for value in epoch.values()]
@@ -74,13 +74,13 @@ class Generation:
 
 
 class Checkpoints:
-    """The checkpoints of one training in one folder; use it as a context, which holds the lock."""
+    """Checkpoints of one training in a folder; a context manager that holds the lock."""
 
     def __init__(self, folder: Path, configuration: str) -> None:
-        """Name the folder, and the digest of all that decides the training's numbers."""
+        """Set the folder, and the digest of everything that determines the training's numbers."""
         self.folder, self.configuration = folder, configuration
         self._lock: int | None = None
-        self._held: list[tuple[int, Files]] = []  # the kept generations' files, oldest first
+        self._kept_files: list[tuple[int, Files]] = []  # the kept generations' files, oldest first
 
     def __enter__(self) -> "Checkpoints":
         try:
@@ -89,16 +89,16 @@ class Checkpoints:
             raise InvalidInput(
                 f"{self.folder}: expected a folder for checkpoints, found a file; choose another"
             ) from problem
-        found = self.folder.iterdir()
-        strange = [
-            one.name
-            for one in found
-            if not _OURS.fullmatch(one.name) or one.is_symlink() or not one.is_file()
+        entries = self.folder.iterdir()
+        foreign = [
+            path.name
+            for path in entries
+            if not _FILE_NAMES.fullmatch(path.name) or path.is_symlink() or not path.is_file()
         ]
-        if strange:
+        if foreign:
             raise InvalidInput(
                 f"{self.folder}: expected an empty folder or checkpoints of a training, found "
-                f"{sorted(strange)[0]!r}; choose another folder"
+                f"{sorted(foreign)[0]!r}; choose another folder"
             )
         self._lock = open_regular(self.folder / LOCK, os.O_WRONLY | os.O_CREAT)
         try:
@@ -113,9 +113,9 @@ class Checkpoints:
 
     def __exit__(
         self,
-        kind: type[BaseException] | None,
-        problem: BaseException | None,
-        where: TracebackType | None,
+        exception_type: type[BaseException] | None,
+        exception: BaseException | None,
+        traceback: TracebackType | None,
     ) -> None:
         self._close()
 
@@ -125,11 +125,11 @@ class Checkpoints:
         self._lock = None
 
     def latest(self, shapes: Shapes | None = None) -> Generation | None:
-        """Return the newest whole generation, if there is one.
+        """Newest valid generation, or None.
 
-        shapes: of the training's arrays by role, if there is more to fit than the digests.
-        A damaged one is passed over with a warning. Raises InvalidInput if the checkpoints belong
-        to a training with another configuration.
+        shapes: of the training's arrays by role, checked beside the digests. A damaged generation
+        is skipped with a warning. Raises InvalidInput if the checkpoints belong to a training with
+        another configuration.
         """
         for epoch in sorted(self._epochs(), reverse=True):
             try:
@@ -146,15 +146,15 @@ class Checkpoints:
         *,
         since: Mapping[str, int] | None = None,
     ) -> None:
-        """Make the state after an epoch the newest generation.
+        """Save the state after an epoch as the newest generation.
 
-        arrays: a group given under two roles is written once. since: the epoch that a role has not
-        changed from; its file in the generation before last, which goes now, is then used again.
+        arrays: by role; an object under two roles is written once. since: the last epoch that
+        changed a role; its file in the oldest generation, which is removed now, is then reused.
         """
         files: Files = {}
-        before, older = self._held[0] if len(self._held) == KEPT else (0, {})
+        before, older = self._kept_files[0] if len(self._kept_files) == KEPT else (0, {})
         for role, group in arrays.items():
-            twin = next((one for one in files if arrays[one] is group), None)
+            twin = next((other_role for other_role in files if arrays[other_role] is group), None)
             if twin:
                 files[role] = files[twin]
             elif role in older and (since or {}).get(role, epoch) <= before:
@@ -171,17 +171,17 @@ class Checkpoints:
         text = canonical_json({**manifest, "seal": sha256_of(manifest)})
         with replacing(self.folder / _manifest_name(epoch)) as stream:
             stream.write(text.encode())
-        self._held = [*self._held, (epoch, files)][-KEPT:]
+        self._kept_files = [*self._kept_files, (epoch, files)][-KEPT:]
         self._prune()
 
     def _epochs(self) -> list[int]:
-        found = (_MANIFEST.fullmatch(one.name) for one in self.folder.iterdir())
-        return [int(one[1]) for one in found if one]
+        matches = (_MANIFEST.fullmatch(path.name) for path in self.folder.iterdir())
+        return [int(match[1]) for match in matches if match]
 
     def _write_arrays(self, role: str, epoch: int, group: Sequence[np.ndarray]) -> dict[str, str]:
         name = f"{role}-{epoch:06d}.npz"
         with replacing(self.folder / name) as stream:
-            named: dict[str, Any] = {f"{place:05d}": array for place, array in enumerate(group)}
+            named: dict[str, Any] = {f"{index:05d}": array for index, array in enumerate(group)}
             np.savez(stream, allow_pickle=False, **named)
         return {"name": name, "sha256": read_sha256(self.folder / name)}
 
@@ -190,8 +190,8 @@ class Checkpoints:
         try:
             manifest = bounded(json.loads(read_regular(path, at_most=LARGEST)))
             seal = manifest.pop("seal")
-            wanted = {"format": FORMAT, "epoch": epoch}
-            if seal != sha256_of(manifest) or not wanted.items() <= manifest.items():
+            expected = {"format": FORMAT, "epoch": epoch}
+            if seal != sha256_of(manifest) or not expected.items() <= manifest.items():
                 raise ValueError("not as it was written")
             configuration, files = str(manifest["configuration"]), dict(manifest["files"])
         except _DAMAGE as cause:
@@ -209,7 +209,7 @@ class Checkpoints:
                 generation.check(shapes)
         except _DAMAGE as cause:
             raise CheckpointDamaged(f"{path}: damaged checkpoint ({cause})") from cause
-        self._held = [(epoch, files)]
+        self._kept_files = [(epoch, files)]
         return generation
 
     def _read_arrays(self, entry: Mapping[str, Any]) -> list[np.ndarray]:
@@ -220,20 +220,20 @@ class Checkpoints:
             if read_sha256(path) != entry["sha256"]:
                 raise ValueError("its bytes are not those written")
             with zipfile.ZipFile(path) as members:  # a packed one may be larger than the memory
-                if any(one.compress_type != zipfile.ZIP_STORED for one in members.infolist()):
+                if any(member.compress_type != zipfile.ZIP_STORED for member in members.infolist()):
                     raise ValueError("expected arrays as they were written")
-            with np.load(path, allow_pickle=False) as found:
-                return [np.asarray(found[name]) for name in sorted(found.files)]
+            with np.load(path, allow_pickle=False) as archive:
+                return [np.asarray(archive[name]) for name in sorted(archive.files)]
         except _DAMAGE as cause:
             raise CheckpointDamaged(f"{path}: damaged checkpoint ({cause})") from cause
 
     def _prune(self) -> None:
-        wanted = {LOCK, *(_manifest_name(epoch) for epoch, _ in self._held)}
-        wanted |= {entry["name"] for _, files in self._held for entry in files.values()}
-        # Manifests first: one without its files would count as damaged.
-        found = sorted(self.folder.iterdir(), key=lambda one: one.suffix != ".json")
-        for path in found:
-            if path.name not in wanted:
+        kept_names = {LOCK, *(_manifest_name(epoch) for epoch, _ in self._kept_files)}
+        kept_names |= {entry["name"] for _, files in self._kept_files for entry in files.values()}
+        # Manifests first, since a manifest without its files would count as damaged.
+        paths = sorted(self.folder.iterdir(), key=lambda path: path.suffix != ".json")
+        for path in paths:
+            if path.name not in kept_names:
                 path.unlink(missing_ok=True)
 
 

@@ -1,4 +1,4 @@
-"""What a learner is made of: its layers, parameters and operations."""
+"""Layers, parameters and operations of a learner."""
 
 import math
 from typing import TYPE_CHECKING, Any
@@ -10,17 +10,17 @@ KERNELS = ("kernel", "depthwise_kernel", "pointwise_kernel")
 
 
 def layers_of(model: "keras.Model") -> list[Any]:
-    """Return the layers of a model in their order, those of a model inside it in its place."""
+    """Layers of a model in order, nested models replaced by their own layers."""
     from keras import Model
 
-    found = []
+    flat_layers = []
     for layer in model.layers:
-        found += layers_of(layer) if isinstance(layer, Model) else [layer]
-    return found
+        flat_layers += layers_of(layer) if isinstance(layer, Model) else [layer]
+    return flat_layers
 
 
 def layer_table(model: "keras.Model") -> list[dict[str, Any]]:
-    """Return one row a layer: name, kind, output shape without the batch, parameters."""
+    """Name, kind, output shape without the batch, and parameters of each layer."""
     return [
         {
             "name": layer.name,
@@ -33,17 +33,17 @@ def layer_table(model: "keras.Model") -> list[dict[str, Any]]:
 
 
 def n_operations(model: "keras.Model") -> int:
-    """Return the floating-point operations of one image's forward pass.
+    """Floating-point operations (FLOPs) of one image's forward pass.
 
-    Those of convolutions and dense layers, a multiplication and an addition each; the rest is
-    small beside them. The model must have been built for a fixed image size. A model inside it
-    counts at the size that it was itself built for. What does not count, since Keras does not tell
-    at how many places it is: a model inside that takes any size, and layers inside a layer.
+    Convolutions and dense layers count, a multiplication and an addition for each product; other
+    layers cost little beside them. The model must be built for a fixed image size; a nested model
+    counts at the size that it was built for. Nested models of any size and layers inside layers
+    do not count, since Keras does not give the size of their outputs.
     """
     total = 0
     for layer in layers_of(model):
         kernels: list[Any] = [getattr(layer, name, None) for name in KERNELS]
-        n_weights = sum(math.prod(one.shape) for one in kernels if hasattr(one, "shape"))
+        n_weights = sum(math.prod(kernel.shape) for kernel in kernels if hasattr(kernel, "shape"))
         sides = layer.output.shape[1:-1] if n_weights and hasattr(layer, "output") else (None,)
         if None not in sides:
             total += 2 * math.prod(sides) * n_weights

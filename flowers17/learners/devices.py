@@ -1,6 +1,6 @@
-"""What trains: processor or GPU, in which precision, and bit for bit the same each time.
+"""Device, precision and determinism of a training.
 
-The one module that calls a backend by name; everything else is Keras.
+Only this module calls a backend by name; everything else calls Keras.
 """
 
 import os
@@ -20,14 +20,14 @@ BFLOAT16_FLAGS = frozenset({"avx512_bf16", "amx_bf16"})
 
 
 def has_gpu() -> bool:
-    """Return whether an NVIDIA GPU is there and visible; imports no backend."""
+    """Whether an NVIDIA GPU is present and visible; imports no backend."""
     if os.environ.get("CUDA_VISIBLE_DEVICES", "0") in ("", "-1"):
         return False
     return any(Path("/dev").glob("nvidia[0-9]*"))
 
 
 def computes_in_bfloat16() -> bool:
-    """Return whether the processor multiplies in bfloat16."""
+    """Whether the processor multiplies in bfloat16."""
     try:
         text = Path("/proc/cpuinfo").read_text()
     except OSError:
@@ -37,7 +37,7 @@ def computes_in_bfloat16() -> bool:
 
 
 def chosen_device(device: DeviceName) -> Literal["cpu", "gpu"]:
-    """Return what a training runs on; raises InvalidSettings if a GPU is asked for and absent."""
+    """Device of a training; raises InvalidSettings if a GPU is required and absent."""
     if device == "gpu" and not has_gpu():
         raise InvalidSettings(
             "device: expected a GPU, found none (no /dev/nvidia*, or CUDA_VISIBLE_DEVICES hides "
@@ -47,9 +47,9 @@ def chosen_device(device: DeviceName) -> Literal["cpu", "gpu"]:
 
 
 def device_in(places: Places) -> Literal["cpu", "gpu"]:
-    """Return what a run's trainings run on; raises InvalidSettings as `chosen_device` does.
+    """Device of a run's trainings; raises InvalidSettings as `chosen_device` does.
 
-    With the runner `ray`, a GPU that is asked for is one of a node's, and Ray looks for it.
+    With the runner `ray`, a required GPU belongs to a node, and Ray looks for it.
     """
     if places.runner == "ray" and places.device == "gpu":
         return "gpu"
@@ -57,7 +57,7 @@ def device_in(places: Places) -> Literal["cpu", "gpu"]:
 
 
 def chosen_precision(precision: PrecisionName, device: Literal["cpu", "gpu"]) -> Precision:
-    """Return the precision of a training; `auto` is bfloat16 where it is computed in hardware."""
+    """Precision of a training; `auto` is bfloat16 where hardware computes it."""
     if precision == "auto":
         fast = device == "gpu" or computes_in_bfloat16()
         return "mixed_bfloat16" if fast else "float32"
@@ -67,20 +67,21 @@ def chosen_precision(precision: PrecisionName, device: Literal["cpu", "gpu"]) ->
 def chosen_convolutions(
     convolutions: ConvolutionsName, precision: Precision, device: Literal["cpu", "gpu"]
 ) -> Convolutions:
-    """Return how a training computes its convolutions over many channels.
+    """Algorithm of a training's convolutions over many channels.
 
-    `auto` is Winograd's way in float32 on a processor; a GPU's library chooses for itself.
+    `auto` is Winograd's minimal filtering in float32 on a processor; a GPU's library has its own
+    choice.
     """
-    suits = convolutions == "auto" and precision == "float32" and device == "cpu"
-    return "winograd" if suits else "direct"
+    is_winograd = convolutions == "auto" and precision == "float32" and device == "cpu"
+    return "winograd" if is_winograd else "direct"
 
 
 def prepare(device: Literal["cpu", "gpu"], precision: Precision, seed: int) -> None:
-    """Set this process up for one training: device, precision, Keras's seeds, determinism.
+    """Set device, precision, Keras's seeds and determinism of this process for one training.
 
-    Call it before any model is built. It changes the whole process, so a training has a process of
-    its own. Raises InvalidSettings if the backend sees no GPU where one is to be used, or if
-    Keras's own file of settings would change numbers.
+    Call it before any model is built. It changes the whole process, so each training has its own
+    process. Raises InvalidSettings if the backend sees no GPU although `device` is one, or if
+    Keras's own settings file would change numbers.
     """
     check_keras_settings()
     if device == "cpu":
@@ -112,7 +113,7 @@ def _tensorflow() -> int:
 def _jax() -> int:
     import jax
 
-    return sum(one.platform == "gpu" for one in jax.devices())
+    return sum(device.platform == "gpu" for device in jax.devices())
 
 
 def _torch() -> int:
@@ -123,7 +124,7 @@ def _torch() -> int:
 
 
 def tensorboard_log(folder: Path) -> Callable[[int, Mapping[str, float]], None]:
-    """Return a function that logs an epoch's numbers; raises InvalidSettings without TensorFlow."""
+    """Function that logs an epoch's numbers; raises InvalidSettings without TensorFlow."""
     try:
         import tensorflow as tf
     except ImportError:
@@ -143,7 +144,7 @@ def tensorboard_log(folder: Path) -> Callable[[int, Mapping[str, float]], None]:
 
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a function of tensors that is compiled as one, where the backend has to be told."""
+    """A function of tensors, compiled as a whole where the backend does not do so itself."""
     import keras
 
     if keras.backend.backend() != "tensorflow":
@@ -157,10 +158,11 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
 def fused_batch_norm(
     images: Any, scale: Any | None, offset: Any | None, epsilon: float
 ) -> tuple[Any, Any, Any]:
-    """Return images normalised over all but the channels, and the channels' means and variances.
+    """Batch normalisation in training by one TensorFlow kernel.
 
-    images: float32 or bfloat16 (n, h, w, channels), returned alike; all else float32 (channels,).
-    scale, offset: or None. Differs from Keras's composition by rounding. TensorFlow's alone.
+    images: float32 or bfloat16 (n, h, w, channels). scale, offset: float32 (channels,) or None.
+    Returns the normalised images, like `images`, and the mean and variance of each channel,
+    float32 (channels,). The results differ from Keras's composition of operations by rounding.
     """
     import tensorflow as tf
 
@@ -177,29 +179,28 @@ def fused_batch_norm(
 
 
 def leaky_relu(inputs: Any, negative_slope: float = 0.2) -> Any:
-    """Return what Keras's activation does, whose gradient is taken from what is returned.
+    """Leaky ReLU whose gradient is computed from its output; TensorFlow only.
 
-    inputs: a tensor of any shape and floating type, returned alike. negative_slope: 0 or more.
-    What is returned has the sign of the input, so the gradient is the same, and nothing else needs
-    the input: TensorFlow can compute it with the convolution and the bias before. TensorFlow's
-    alone.
+    inputs: a tensor of any shape and floating type; the output is alike. negative_slope: 0 or more.
+    Output and input have the same sign, so the gradient equals Keras's. The input need not be
+    stored, so TensorFlow can fuse the activation with the convolution and bias before it.
     """
     import tensorflow as tf
 
     @tf.custom_gradient
-    def leaked(given: Any) -> tuple[Any, Callable[[Any], Any]]:
-        outputs = tf.nn.leaky_relu(given, negative_slope)
+    def activation(tensor: Any) -> tuple[Any, Callable[[Any], Any]]:
+        outputs = tf.nn.leaky_relu(tensor, negative_slope)
         return outputs, lambda upstream: tf.raw_ops.LeakyReluGrad(
             gradients=upstream, features=outputs, alpha=negative_slope
         )
 
-    return leaked(inputs)
+    return activation(inputs)
 
 
 def compile_quietly() -> None:
-    """Compile something, unless it was done, where the first time is told on standard error.
+    """Compile a first function with standard error silenced, once per process.
 
-    TensorFlow tells it in the middle of a progress bar, whatever TF_CPP_MIN_LOG_LEVEL says.
+    TensorFlow logs its first compilation, at every TF_CPP_MIN_LOG_LEVEL, into the progress bar.
     """
     import keras
 
@@ -215,11 +216,11 @@ def _compiled_once() -> None:
 
 @contextmanager
 def _silent_errors() -> Iterator[None]:
-    kept = os.dup(2)
+    standard_error = os.dup(2)
     try:
-        with Path(os.devnull).open("w") as nowhere:
-            os.dup2(nowhere.fileno(), 2)
+        with Path(os.devnull).open("w") as null_device:
+            os.dup2(null_device.fileno(), 2)
         yield
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
+        os.dup2(standard_error, 2)
+        os.close(standard_error)

@@ -1,4 +1,4 @@
-"""What a network says of images, and how right it is."""
+"""Class probabilities of a network, their loss and accuracy."""
 
 import keras
 import numpy as np
@@ -9,28 +9,30 @@ from flowers17.learners.images import scaled
 def probabilities(
     model: keras.Model, images: np.ndarray, *, batch_size: int = 64, flips: bool = False
 ) -> np.ndarray:
-    """Return class probabilities, float32 (n, n_classes), of images or activations, as `Examples`.
+    """Class probabilities of images or activations: float32 (n, n_classes).
 
-    flips: whether to average those of an image and of its mirror image; of images only.
+    images: as the inputs of `Examples`. flips: average over each image and its mirror image.
     """
     if flips:
-        both = (images, images[:, :, ::-1])
-        first, second = (probabilities(model, one, batch_size=batch_size) for one in both)
-        return (first + second) / np.float32(2)
-    parts = [
+        views = (images, images[:, :, ::-1])
+        proba, mirrored_proba = (
+            probabilities(model, view, batch_size=batch_size) for view in views
+        )
+        return (proba + mirrored_proba) / np.float32(2)
+    batches = [
         np.asarray(model.predict_on_batch(scaled(images[start : start + batch_size])))
         for start in range(0, len(images), batch_size)
     ]
-    return np.concatenate(parts).astype(np.float32)
+    return np.concatenate(batches).astype(np.float32)
 
 
-def measures(probabilities: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
-    """Return mean cross-entropy and accuracy.
+def loss_and_accuracy(proba: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
+    """Mean cross-entropy, in nats, and accuracy.
 
-    >>> loss, accuracy = measures(np.array([[0.5, 0.5], [0.25, 0.75]]), np.array([0, 1]))
+    >>> loss, accuracy = loss_and_accuracy(np.array([[0.5, 0.5], [0.25, 0.75]]), np.array([0, 1]))
     >>> round(loss, 4), accuracy
     (0.4904, 1.0)
     """
-    of_truth = probabilities[np.arange(len(labels)), labels].astype(np.float64)
-    loss = -np.log(np.clip(of_truth, 1e-7, 1.0)).mean()
-    return float(loss), float((probabilities.argmax(axis=1) == labels).mean())
+    true_class_proba = proba[np.arange(len(labels)), labels].astype(np.float64)
+    loss = -np.log(np.clip(true_class_proba, 1e-7, 1.0)).mean()
+    return float(loss), float((proba.argmax(axis=1) == labels).mean())

@@ -1,4 +1,4 @@
-"""What a training sees, and whether model, recipe and examples fit together."""
+"""Inputs and labels of a training, and their check against model and recipe."""
 
 import hashlib
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ from flowers17.errors import InvalidInput, InvalidSettings
 
 @dataclass(frozen=True)
 class Examples:
-    """What a training sees.
+    """Inputs and labels of a training.
 
     inputs: the whole data set: images, uint8 (n, size, size, 3), or activations of a frozen
-    network, float32 (n, …). labels: int (n,) in 0..n_classes-1. train, validation: rows of the two
-    parts, int, none in both. mirrored: activations of the mirrored images, as `inputs`; each epoch
-    draws for each image which of the two it sees.
+    network, float32 (n, …). labels: int (n,) in 0..n_classes-1. train, validation: row indices of
+    the two parts, int, disjoint. mirrored: activations of the mirrored images, as `inputs`; each
+    epoch draws at random which of the two it uses for an image.
     """
 
     inputs: np.ndarray
@@ -29,19 +29,19 @@ class Examples:
 
     @property
     def are_images(self) -> bool:
-        """Whether the inputs are images, and no activations."""
+        """Whether the inputs are images rather than activations."""
         return bool(self.inputs.dtype == np.uint8)
 
     def digests(self) -> dict[str, str]:
-        """Return the SHA-256 of each array."""
-        arrays = {name: one for name, one in vars(self).items() if isinstance(one, np.ndarray)}
+        """SHA-256 of each array."""
         return {
-            name: hashlib.sha256(np.ascontiguousarray(one).data).hexdigest()
-            for name, one in arrays.items()
+            name: hashlib.sha256(np.ascontiguousarray(array).data).hexdigest()
+            for name, array in vars(self).items()
+            if isinstance(array, np.ndarray)
         }
 
 
-def check(
+def check_examples(
     model: keras.Model, examples: Examples, recipe: RecipeSettings, augmentation: AugmentationName
 ) -> None:
     """Raise InvalidInput or InvalidSettings if model, examples and recipe don't fit together."""
@@ -73,10 +73,10 @@ def _check_images(model: keras.Model, examples: Examples, recipe: RecipeSettings
         raise InvalidInput(
             "mirrored: expected none beside images, got one; flips are an augmentation of theirs"
         )
-    taken = model.input_shape[1]
-    if taken is not None and (taken != size or set(recipe.resolutions) != {1.0}):
+    input_size = model.input_shape[1]
+    if input_size is not None and (input_size != size or set(recipe.resolutions) != {1.0}):
         raise InvalidSettings(
-            f"{model.name}: expected images of {taken} pixels at every epoch, got "
+            f"{model.name}: expected images of {input_size} pixels at every epoch, got "
             f"{size} at resolutions {recipe.resolutions}; this learner takes one size"
         )
     smallest = max(1, round(min(recipe.resolutions) * size))
@@ -92,12 +92,12 @@ def _check_images(model: keras.Model, examples: Examples, recipe: RecipeSettings
 def _check_activations(
     model: keras.Model, examples: Examples, recipe: RecipeSettings, augmentation: AugmentationName
 ) -> None:
-    inputs, taken = examples.inputs, tuple(model.input_shape[1:])
-    if inputs.dtype != np.float32 or inputs.shape[1:] != taken or not len(inputs):
+    inputs, input_shape = examples.inputs, tuple(model.input_shape[1:])
+    if inputs.dtype != np.float32 or inputs.shape[1:] != input_shape or not len(inputs):
         raise InvalidInput(
             "inputs: expected uint8 images, or float32 activations "
-            f"(n, {', '.join(map(str, taken))}) as {model.name} takes them, got {inputs.dtype} "
-            f"{inputs.shape}"
+            f"(n, {', '.join(map(str, input_shape))}) as {model.name} takes them, got "
+            f"{inputs.dtype} {inputs.shape}"
         )
     mirrored = examples.mirrored
     if mirrored is not None and (mirrored.dtype, mirrored.shape) != (inputs.dtype, inputs.shape):
@@ -130,8 +130,9 @@ def _check_parts(examples: Examples) -> None:
                 f"{name}: expected rows of {n_images} images, at least one, got "
                 + (f"{rows.min()} to {rows.max()}" if len(rows) else "none")
             )
-    both = np.intersect1d(examples.train, examples.validation)
-    if len(both):
+    shared = np.intersect1d(examples.train, examples.validation)
+    if len(shared):
         raise InvalidInput(
-            f"train and validation: expected no image in both, got {len(both)}, the first {both[0]}"
+            f"train and validation: expected no image in both, got {len(shared)}, the first "
+            f"{shared[0]}"
         )

@@ -1,8 +1,9 @@
-"""Fast layers: quicker implementations of a network's layers, equal up to rounding.
+"""Fast layers: faster implementations of a network's layers, equal up to rounding.
 
-Three kinds of layers have one on a processor: wide convolutions in float32 (`winograd`), batch
-norms, for which TensorFlow has one kernel where Keras composes them of a dozen, and leaky ReLUs,
-whose gradient TensorFlow takes from their input, and so cannot join them to the layer before.
+Three kinds of layers have one on a processor. Wide convolutions in float32 use minimal filtering
+(`winograd`). Batch norms use one fused TensorFlow kernel in place of Keras's dozen operations.
+Leaky ReLUs take their gradient from their output, so that TensorFlow fuses them with the layer
+before.
 """
 
 from functools import partial
@@ -17,40 +18,39 @@ from flowers17.learners.devices import compile_quietly, fused_batch_norm, leaky_
 
 
 def accelerate(model: keras.Model, *, convolutions: bool = True) -> None:
-    """Let the layers of a model that are to be trained, and suit, compute the quicker way.
+    """Give the trainable layers of a model their fast implementations.
 
-    It lasts as long as the model; its weights, and what is saved of it, stay those of ordinary
-    layers. convolutions: whether those that suit are computed by minimal filtering, which takes
-    seconds to compile.
+    They last as long as the model object; weights and saved models stay those of ordinary layers.
+    convolutions: whether eligible ones use minimal filtering, which takes seconds to compile.
     """
-    found = layers_of(model)
-    filtered = [one for one in found if convolutions and winograd.suits(one)]
-    if filtered:
+    flat = layers_of(model)
+    wide = [layer for layer in flat if convolutions and winograd.is_eligible(layer)]
+    if wide:
         compile_quietly()
-    for layer in filtered:
+    for layer in wide:
         layer.convolution_op = winograd.convolution
-    for layer in filter(_normalises, found):
-        layer.call = partial(_normalised, layer)
+    for layer in filter(_is_fusible_norm, flat):
+        layer.call = partial(_fused_norm, layer)
     accelerate_leaky_relus(model)
 
 
 def accelerate_leaky_relus(model: keras.Model) -> None:
-    """Let the leaky ReLUs of a model that gradients are taken of compute the quicker way.
+    """Give the leaky ReLUs of a model their fast implementation; for models under a gradient tape.
 
-    TensorFlow tries to join them to the layer before all the same, fails, and tells of it on
-    standard error. It lasts as `accelerate` does.
+    Without it, TensorFlow tries to fuse them with the layer before, fails, and logs an error.
     """
-    for layer in filter(_leaks, layers_of(model)):
-        layer.call = partial(_leaked, layer)
+    for layer in filter(_has_leaky_relu, layers_of(model)):
+        layer.call = partial(_fused_leaky_relu, layer)
 
 
 def fast_layers(model: keras.Model) -> list[str]:
-    """Return the names of the layers that compute the quicker way."""
-    return [one.name for one in layers_of(model) if {"convolution_op", "call"} & set(vars(one))]
+    """Names of a model's fast layers."""
+    overridden = {"convolution_op", "call"}
+    return [layer.name for layer in layers_of(model) if overridden & set(vars(layer))]
 
 
-def _normalises(layer: Any) -> bool:
-    """Whether a layer is a batch norm over the channels of images, on TensorFlow."""
+def _is_fusible_norm(layer: Any) -> bool:
+    """Whether a layer is a trainable batch norm over the channels of images, on TensorFlow."""
     return (
         keras.backend.backend() == "tensorflow"
         and type(layer) is layers.BatchNormalization
@@ -62,17 +62,17 @@ def _normalises(layer: Any) -> bool:
     )
 
 
-def _normalised(layer: Any, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
-    """Call a batch norm; while it is trained, by one kernel."""
+def _fused_norm(layer: Any, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
+    """Call a batch norm, by the fused kernel in training."""
     if not (training and layer.trainable) or mask is not None:
         return type(layer).call(layer, inputs, training=training, mask=mask)
     outputs, mean, variance = fused_batch_norm(inputs, layer.gamma, layer.beta, layer.epsilon)
-    for moving, found in ((layer.moving_mean, mean), (layer.moving_variance, variance)):
-        moving.assign(moving * layer.momentum + found * (1.0 - layer.momentum))
+    for average, value in ((layer.moving_mean, mean), (layer.moving_variance, variance)):
+        average.assign(average * layer.momentum + value * (1.0 - layer.momentum))
     return outputs
 
 
-def _leaks(layer: Any) -> bool:
+def _has_leaky_relu(layer: Any) -> bool:
     """Whether a layer is a leaky ReLU, or ends in one, on TensorFlow."""
     if keras.backend.backend() != "tensorflow":
         return False
@@ -81,7 +81,7 @@ def _leaks(layer: Any) -> bool:
     return type(layer) is layers.LeakyReLU
 
 
-def _leaked(layer: Any, inputs: Any, **options: Any) -> Any:
+def _fused_leaky_relu(layer: Any, inputs: Any, **options: Any) -> Any:
     """Call a layer with a leaky ReLU whose gradient comes from its output."""
     if type(layer) is layers.LeakyReLU:
         return leaky_relu(inputs, layer.negative_slope)

@@ -1,9 +1,9 @@
-"""The learners of the study as data, and the one function that builds any learner.
+"""Learners: the CNNs of the study as data, built-in ones, and the user's own.
 
-Baseline and Mk-1 to Mk-6 are rows of a table. `residual`, `sequential` and `aggregated` are ours,
-for the recipe `best`. A learner of your own is a further row (setting `learners.definitions`) or a
-function `module:function`, called with the input's shape and the number of classes, that returns a
-Keras model of class probabilities.
+Baseline and Mk-1 to Mk-6 are definitions. `residual`, `sequential` and `aggregated`, for the recipe
+`best`, are built by functions. A user's learner is a further definition (setting
+`learners.definitions`) or a function `module:function`. It is called with the input shape and the
+number of classes and returns a Keras model of class probabilities.
 """
 
 import importlib
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from flowers17.config import LearnerDefinition
 from flowers17.errors import InvalidInput, InvalidSettings
-from flowers17.learners.ours import SMALLEST, Shape, aggregated, residual, sequential
+from flowers17.learners.builders import SMALLEST, Shape, aggregated, residual, sequential
 
 if TYPE_CHECKING:
     import keras
@@ -23,8 +23,8 @@ Builder = Callable[[Shape, int], "keras.Model"]
 
 STUDY: MappingProxyType[str, LearnerDefinition] = MappingProxyType(
     {
-        one.name: one
-        for one in (
+        definition.name: definition
+        for definition in (
             LearnerDefinition(name="baseline", blocks=((32,),), dense=64),
             LearnerDefinition(name="mk-1", blocks=((64,), (128,), (256,), (512,)), dense=512),
             LearnerDefinition(name="mk-2", blocks=((32, 32), (64, 64), (128, 256)), dense=512),
@@ -56,8 +56,8 @@ STUDY: MappingProxyType[str, LearnerDefinition] = MappingProxyType(
         )
     }
 )
-OURS: MappingProxyType[str, Builder] = MappingProxyType(
-    {one.__name__: one for one in (residual, sequential, aggregated)}
+BUILDERS: MappingProxyType[str, Builder] = MappingProxyType(
+    {builder.__name__: builder for builder in (residual, sequential, aggregated)}
 )
 
 
@@ -69,16 +69,16 @@ def build(
     definitions: Sequence[LearnerDefinition] = (),
     seed: int = 0,
 ) -> "keras.Model":
-    """Return a learner with fresh weights: images float32 in [0, 1] → class probabilities.
+    """Learner with fresh weights: images float32 in [0, 1] → class probabilities.
 
-    name: of the study (`baseline`, `mk-1` … `mk-6`), of our own (`OURS`), of one of `definitions`,
-    or `module:function`. The model takes (n, *input_shape) and gives float32 (n, n_classes). Its
+    name: of the study (`baseline`, `mk-1` … `mk-6`), of `BUILDERS`, of one of `definitions`, or
+    `module:function`. The model takes (n, *input_shape) and gives float32 (n, n_classes). Its
     last layer is the softmax alone, so that the logits are the input of it. Height and width may be
     None for learners that take any size. seed: of the initial weights and of dropout.
     Raises InvalidSettings for an unknown learner; InvalidInput if the images are too small for it,
     or there are fewer than two classes.
     """
-    _check(input_shape, n_classes)
+    _check_shape(input_shape, n_classes)
     builder = builder_of(name, definitions)
     check_size(name, builder, *input_shape[:2])
     if isinstance(builder, LearnerDefinition):
@@ -94,12 +94,12 @@ def build(
 
 
 def module_of(name: str, definitions: Sequence[LearnerDefinition] = ()) -> str | None:
-    """Return the module that a learner's function comes from; None for rows, and for ours.
+    """Module of a learner's function; None for definitions and built-in learners.
 
     >>> module_of("mine.networks:wide"), module_of("mk-1")
     ('mine.networks', None)
     """
-    if name in STUDY or name in OURS or any(name == one.name for one in definitions):
+    if name in {*STUDY, *BUILDERS, *(definition.name for definition in definitions)}:
         return None
     module, colon, _ = name.partition(":")
     return module if colon else None
@@ -108,36 +108,36 @@ def module_of(name: str, definitions: Sequence[LearnerDefinition] = ()) -> str |
 def builder_of(
     name: str, definitions: Sequence[LearnerDefinition] = ()
 ) -> LearnerDefinition | Builder:
-    """Return the definition or the function that makes a learner; raises InvalidSettings."""
-    own = {one.name: one for one in definitions}
+    """Definition or function that builds a learner; raises InvalidSettings for an unknown one."""
+    own = {definition.name: definition for definition in definitions}
     if name in own:
         return own[name]
     if name in STUDY:
         return STUDY[name]
-    if name in OURS:
-        return OURS[name]
+    if name in BUILDERS:
+        return BUILDERS[name]
     module, function = module_of(name, definitions), name.partition(":")[2]
     if module is None:
         raise InvalidSettings(
-            f"learner: expected one of {', '.join([*STUDY, *OURS, *own])}, or module:function, got "
-            f"{name!r}; define it under learners.definitions"
+            f"learner: expected one of {', '.join([*STUDY, *BUILDERS, *own])}, or module:function, "
+            f"got {name!r}; define it under learners.definitions"
         )
     try:
-        found: Builder = getattr(importlib.import_module(module), function)
+        builder: Builder = getattr(importlib.import_module(module), function)
     except (ImportError, AttributeError) as problem:
         raise InvalidSettings(
             f"learner {name!r}: expected a function that can be imported, got {problem}; put its "
             "module where Python finds it (PYTHONPATH)"
         ) from problem
-    return found
+    return builder
 
 
 def drawn(model: "keras.Model", seed: int) -> "keras.Model":
-    """Draw anew, from the seed alone, what has no seed of its own: weights, and dropout's states.
+    """Draw initial weights and dropout states again, from the seed alone; fixed seeds stay.
 
-    Keras seeds them from Python's process-wide generator, which other threads use as well. Layers
-    inside models and other layers count; a weight is known by the name of its initializer, as
-    Keras's own layers have it (`kernel_initializer`).
+    Keras seeds them from Python's process-wide generator, which other threads use too. Nested
+    models and layers are included. A weight is found by the name of its initializer, as in Keras's
+    layers (`kernel_initializer`).
     """
     draws = random.Random(seed)
     for layer in model._flatten_layers(include_self=False):  # `layers` has the outermost alone
@@ -154,7 +154,7 @@ def drawn(model: "keras.Model", seed: int) -> "keras.Model":
 
 
 def _initialized(layer: Any) -> Iterator[tuple[Any, Any]]:
-    """Yield the weights of a layer whose initializers it keeps, and these."""
+    """Yield the weights of a layer with their initializers."""
     import keras
 
     for name, initializer in sorted(vars(layer).items()):
@@ -162,41 +162,43 @@ def _initialized(layer: Any) -> Iterator[tuple[Any, Any]]:
         if stem != name and isinstance(initializer, keras.Initializer):
             # The kernel of DepthwiseConv2D is its only one, and has no other name.
             names = (stem, f"{stem}_kernel", *(["kernel"] if stem == "depthwise" else []))
-            found = (getattr(layer, one, None) for one in names)
-            yield from ((one, initializer) for one in found if isinstance(one, keras.Variable))
+            for weight_name in names:
+                weight = getattr(layer, weight_name, None)
+                if isinstance(weight, keras.Variable):
+                    yield weight, initializer
 
 
-def _check(input_shape: Shape, n_classes: int) -> None:
-    if len(input_shape) != 3 or any(one is not None and one < 1 for one in input_shape):
+def _check_shape(input_shape: Shape, n_classes: int) -> None:
+    if len(input_shape) != 3 or any(side is not None and side < 1 for side in input_shape):
         raise InvalidInput(f"input_shape: expected (height, width, channels), got {input_shape}")
     if n_classes < 2:
         raise InvalidInput(f"n_classes: expected two classes or more, got {n_classes}")
 
 
-def smallest_size(found: LearnerDefinition | Builder) -> int:
-    """Return the side of the smallest images that a learner can read, 1 if that is not known.
+def smallest_size(builder: LearnerDefinition | Builder) -> int:
+    """Smallest side of the images that a learner can read, in pixels; 1 if unknown.
 
-    The pools of a definition have to leave a pixel of them.
+    At least one pixel must remain after the pools of a definition.
 
     >>> smallest_size(STUDY["mk-1"]), smallest_size(STUDY["mk-5"]), smallest_size(residual)
     (16, 74, 32)
     """
-    if not isinstance(found, LearnerDefinition):
-        return SMALLEST if found in OURS.values() else 1
+    if not isinstance(builder, LearnerDefinition):
+        return SMALLEST if builder in BUILDERS.values() else 1
     side = 1
-    for block in reversed(found.blocks):
-        side = 2 * side + (2 * len(block) if found.padding == "valid" else 0)
+    for block in reversed(builder.blocks):
+        side = 2 * side + (2 * len(block) if builder.padding == "valid" else 0)
     return side
 
 
 def check_size(
-    name: str, found: LearnerDefinition | Builder, height: int | None, width: int | None
+    name: str, builder: LearnerDefinition | Builder, height: int | None, width: int | None
 ) -> None:
-    """Raise InvalidInput if a learner cannot read images of that size; None stands for any."""
-    needed, any_size = smallest_size(found), not isinstance(found, LearnerDefinition)
-    if any(not any_size if side is None else side < needed for side in (height, width)):
+    """Raise InvalidInput if a learner cannot read images of a size; a side of None is any size."""
+    smallest, takes_any_size = smallest_size(builder), not isinstance(builder, LearnerDefinition)
+    if any(not takes_any_size if side is None else side < smallest for side in (height, width)):
         raise InvalidInput(
-            f"learner {name}: expected images of at least {needed} × {needed} pixels, got "
+            f"learner {name}: expected images of at least {smallest} × {smallest} pixels, got "
             f"{height} × {width}; raise dataset.image_size or leave the learner out"
         )
 
@@ -207,13 +209,13 @@ def _stacked(definition: LearnerDefinition, input_shape: Shape, n_classes: int) 
     inputs = Input(input_shape, name="image")
     x = inputs
     for number, block in enumerate(definition.blocks, start=1):
-        for place, filters in enumerate(block, start=1):
+        for position, filters in enumerate(block, start=1):
             x = layers.Conv2D(
                 filters,
                 3,
                 padding=definition.padding,
                 activation=definition.activation,
-                name=f"block{number}_conv{place}",
+                name=f"block{number}_conv{position}",
             )(x)
         x = layers.MaxPooling2D(2, name=f"block{number}_pool")(x)
     x = layers.Flatten(name="flatten")(x)

@@ -1,4 +1,4 @@
-"""Discriminative learning rates: one optimizer a rate, together the optimizer of one network.
+"""Discriminative learning rates: parts of a network trained at different rates.
 
 Source: Howard and Ruder 2018, arXiv:1801.06146, section 3.2.
 """
@@ -9,12 +9,12 @@ from typing import Any
 import keras
 
 
-class Discriminative(keras.optimizers.Optimizer):
-    """Optimizers at different rates, each of which updates some of a network's variables.
+class DiscriminativeOptimizer(keras.optimizers.Optimizer):
+    """One optimizer for each learning rate; each updates its own variables.
 
-    Each is whole, so that its schedule, momentum and weight decay follow its own rate.
-    optimizers: not yet built, that of the highest rate first. owners: for each variable that it is
-    built on, the place of the optimizer that updates it.
+    Schedule, momentum and weight decay of each follow its own rate.
+    optimizers: not yet built, that of the highest rate first. owners: for each variable, the index
+    of the optimizer that updates it.
     """
 
     def __init__(
@@ -26,20 +26,20 @@ class Discriminative(keras.optimizers.Optimizer):
     def build(self, variables: Sequence[Any]) -> None:
         """Create the state of each optimizer."""
         super().build(variables)
-        for one, its in zip(self.optimizers, self._shared_out(variables), strict=True):
-            one.build(its)
+        for optimizer, share in zip(self.optimizers, self._by_optimizer(variables), strict=True):
+            optimizer.build(share)
 
     def apply(self, grads: Sequence[Any], trainable_variables: Sequence[Any] | None = None) -> None:
         """Update each variable by its optimizer."""
-        known = trainable_variables or [None] * len(grads)
-        shares = zip(self._shared_out(grads), self._shared_out(known), strict=True)
-        for one, (gradients, variables) in zip(self.optimizers, shares, strict=True):
-            one.apply(gradients, variables if trainable_variables else None)
+        variables_or_none = trainable_variables or [None] * len(grads)
+        shares = zip(self._by_optimizer(grads), self._by_optimizer(variables_or_none), strict=True)
+        for optimizer, (gradients, variables) in zip(self.optimizers, shares, strict=True):
+            optimizer.apply(gradients, variables if trainable_variables else None)
 
     @property
     def variables(self) -> list[Any]:
-        """The state of all optimizers; it has none of its own."""
-        return [variable for one in self.optimizers for variable in one.variables]
+        """The state of all optimizers."""
+        return [variable for optimizer in self.optimizers for variable in optimizer.variables]
 
     @property
     def learning_rate(self) -> Any:
@@ -48,12 +48,12 @@ class Discriminative(keras.optimizers.Optimizer):
 
     @property
     def iterations(self) -> Any:
-        """Steps done."""
+        """Number of steps so far."""
         return self.optimizers[0].iterations
 
-    def _shared_out(self, values: Sequence[Any]) -> list[list[Any]]:
-        """Return each optimizer's own of values that are given for every variable."""
-        found: list[list[Any]] = [[] for _ in self.optimizers]
+    def _by_optimizer(self, values: Sequence[Any]) -> list[list[Any]]:
+        """Values, one for each variable, grouped by the optimizer that updates the variable."""
+        groups: list[list[Any]] = [[] for _ in self.optimizers]
         for value, owner in zip(values, self.owners, strict=True):
-            found[owner].append(value)
-        return found
+            groups[owner].append(value)
+        return groups

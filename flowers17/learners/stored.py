@@ -1,4 +1,4 @@
-"""A network's weights as a training's artifact holds them, one file each in Keras's order."""
+"""Weights of a network in a training's artifact: one file each, in Keras's order."""
 
 import re
 from pathlib import Path
@@ -14,19 +14,20 @@ _WEIGHTS = re.compile(r"weights/[0-9]{1,6}\.npy")
 
 
 def load(model: "keras.Model", artifact: Artifact, command: str) -> None:
-    """Put an artifact's weights into a model.
+    """Load an artifact's weights into a model.
 
-    command: of `flowers17`, that trains it again. Raises InvalidInput for weights of other shapes.
+    command: of `flowers17` that repeats the training, for the error. Raises InvalidInput for
+    weights of other shapes.
     """
     names = [name for name in artifact.manifest["files"] if _WEIGHTS.fullmatch(name)]
     names.sort(key=lambda name: int(Path(name).stem))
     values = [artifact.array(name.removesuffix(".npy")) for name in names]
-    wanted = [tuple(one.shape) for one in model.weights]
-    found = [one.shape for one in values]
-    if wanted != found:
+    expected_shapes = [tuple(weight.shape) for weight in model.weights]
+    shapes = [value.shape for value in values]
+    if expected_shapes != shapes:
         raise InvalidInput(
-            f"{artifact.manifest['label']}: expected weights of shapes {wanted}, as this version "
-            f"builds {model.name}, got {found}; run `flowers17 {command}` again"
+            f"{artifact.manifest['label']}: expected weights of shapes {expected_shapes}, as this "
+            f"version builds {model.name}, got {shapes}; run `flowers17 {command}` again"
         )
     for variable, value in zip(model.weights, values, strict=True):
         variable.assign(value)

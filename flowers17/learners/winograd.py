@@ -1,8 +1,8 @@
-"""Convolutions of 3 × 3 by Winograd's minimal filtering: the same sums from fewer products.
+"""Convolutions of 3 × 3 by Winograd's minimal filtering: equal outputs from fewer products.
 
-A tile of 4 × 4 results takes 36 products for each pair of channels in place of 144; the transforms
-before and after cost little where there are many channels. Results differ from the backend's own
-by float32 rounding, about 1e-5 of their size.
+A tile of 4 × 4 outputs takes 36 products for each pair of channels in place of 144; the transforms
+before and after cost little if there are many channels. Outputs differ from the backend's by
+float32 rounding, about 1e-5 of their size.
 Source: Lavin and Gray 2016, arXiv:1509.09308, sections 3 and 4.
 """
 
@@ -15,12 +15,12 @@ from keras import layers, ops
 from flowers17.learners.devices import compiled
 
 FEWEST_CHANNELS = 128
-TILE, TAPS = 4, 3
-READ = TILE + TAPS - 1
+TILE, KERNEL_SIDE = 4, 3
+INPUT_TILE = TILE + KERNEL_SIDE - 1
 
-# For one dimension, over the points 0, ±1, ±2 and infinity: of what is read, of the kernel, and
-# back. A tile has two, so that each is applied along rows and columns at once.
-_OF_INPUTS: list[list[float]] = [
+# F(4, 3) in one dimension, over the points 0, ±1, ±2 and infinity; a tile has two dimensions, so
+# the Kronecker product applies each transform along rows and columns at once.
+_INPUT_TRANSFORM: list[list[float]] = [
     [4, 0, -5, 0, 1, 0],
     [0, -4, -4, 1, 1, 0],
     [0, 4, -4, -1, 1, 0],
@@ -28,7 +28,7 @@ _OF_INPUTS: list[list[float]] = [
     [0, 2, -1, -2, 1, 0],
     [0, 4, 0, -5, 0, 1],
 ]
-_OF_KERNEL: list[list[float]] = [
+_KERNEL_TRANSFORM: list[list[float]] = [
     [1 / 4, 0, 0],
     [-1 / 6, -1 / 6, -1 / 6],
     [-1 / 6, 1 / 6, -1 / 6],
@@ -36,29 +36,29 @@ _OF_KERNEL: list[list[float]] = [
     [1 / 24, -1 / 12, 1 / 6],
     [0, 0, 1],
 ]
-_BACK: list[list[float]] = [
+_OUTPUT_TRANSFORM: list[list[float]] = [
     [1, 1, 1, 1, 1, 0],
     [0, 1, -1, 2, -2, 0],
     [0, 1, 1, 4, 4, 0],
     [0, 1, -1, 8, -8, 1],
 ]
-_INPUTS_2D, _KERNEL_2D, _BACK_2D = (
-    np.kron(one, one).astype(np.float32) for one in (_OF_INPUTS, _OF_KERNEL, _BACK)
+_INPUT_TRANSFORM_2D, _KERNEL_TRANSFORM_2D, _OUTPUT_TRANSFORM_2D = (
+    np.kron(transform, transform).astype(np.float32)
+    for transform in (_INPUT_TRANSFORM, _KERNEL_TRANSFORM, _OUTPUT_TRANSFORM)
 )
 
 
-def suits(layer: Any) -> bool:
-    """Return whether a layer is a convolution for which it pays.
+def is_eligible(layer: Any) -> bool:
+    """Whether minimal filtering makes a layer faster.
 
-    Those are float32 convolutions of 3 × 3 in steps of one, padded to the size of their input,
-    each from all of at least 128 channels to as many, that are to be trained; on PyTorch, which
-    would not compile them, none.
+    Eligible are trainable float32 convolutions of 3 × 3 with stride 1, `same` padding, no groups,
+    and at least 128 channels on both sides; none on PyTorch, which would not compile them.
     """
     return (
         keras.backend.backend() != "torch"
         and type(layer) is layers.Conv2D
-        and layer.trainable  # what is frozen gives what was stored of it, to the byte
-        and layer.kernel_size == (TAPS, TAPS)
+        and layer.trainable  # frozen ones must reproduce stored activations to the byte
+        and layer.kernel_size == (KERNEL_SIDE, KERNEL_SIDE)
         and layer.strides == layer.dilation_rate == (1, 1)
         and layer.groups == 1
         and layer.padding == "same"
@@ -69,11 +69,11 @@ def suits(layer: Any) -> bool:
 
 
 def convolution(inputs: Any, kernel: Any) -> Any:
-    """Return what a convolution in steps of one gives: float32 (n, h, w, n_out).
+    """Convolution with stride 1 and `same` padding: float32 (n, h, w, n_out).
 
-    inputs: float32 (n, h, w, n_in), padded with zeros to keep h and w. kernel: (3, 3, n_in, n_out).
+    inputs: float32 (n, h, w, n_in). kernel: float32 (3, 3, n_in, n_out).
     """
-    return _convolution(inputs, ops.reshape(kernel, (TAPS**2, *kernel.shape[2:])))
+    return _convolution(inputs, ops.reshape(kernel, (KERNEL_SIDE**2, *kernel.shape[2:])))
 
 
 @compiled
@@ -81,27 +81,28 @@ def _convolution(inputs: Any, taps: Any) -> Any:
     _, h, w, n_in = ops.shape(inputs)
     n_out = taps.shape[-1]
     n_down, n_across = -(-h // TILE), -(-w // TILE)
-    beyond = [(1, TILE * n + TILE - 1 - side) for n, side in ((n_down, h), (n_across, w))]
-    padded = ops.pad(inputs, [(0, 0), *beyond, (0, 0)])
+    padding = [(1, TILE * n + TILE - 1 - side) for n, side in ((n_down, h), (n_across, w))]
+    padded = ops.pad(inputs, [(0, 0), *padding, (0, 0)])
     tiles = _overlapping(_overlapping(padded, 1, n_down), 3, n_across)
-    read = ops.reshape(ops.transpose(tiles, (2, 4, 0, 1, 3, 5)), (READ**2, -1))
+    tile_values = ops.reshape(ops.transpose(tiles, (2, 4, 0, 1, 3, 5)), (INPUT_TILE**2, -1))
     products = ops.matmul(
-        ops.reshape(ops.matmul(_INPUTS_2D, read), (READ**2, -1, n_in)),
+        ops.reshape(ops.matmul(_INPUT_TRANSFORM_2D, tile_values), (INPUT_TILE**2, -1, n_in)),
         ops.reshape(
-            ops.matmul(_KERNEL_2D, ops.reshape(taps, (TAPS**2, -1))), (READ**2, n_in, n_out)
+            ops.matmul(_KERNEL_TRANSFORM_2D, ops.reshape(taps, (KERNEL_SIDE**2, -1))),
+            (INPUT_TILE**2, n_in, n_out),
         ),
     )
-    sums = ops.matmul(_BACK_2D, ops.reshape(products, (READ**2, -1)))
-    sums = ops.reshape(sums, (TILE, TILE, -1, n_down, n_across, n_out))
-    sums = ops.transpose(sums, (2, 3, 0, 4, 1, 5))
-    return ops.reshape(sums, (-1, TILE * n_down, TILE * n_across, n_out))[:, :h, :w]
+    outputs = ops.matmul(_OUTPUT_TRANSFORM_2D, ops.reshape(products, (INPUT_TILE**2, -1)))
+    outputs = ops.reshape(outputs, (TILE, TILE, -1, n_down, n_across, n_out))
+    outputs = ops.transpose(outputs, (2, 3, 0, 4, 1, 5))
+    return ops.reshape(outputs, (-1, TILE * n_down, TILE * n_across, n_out))[:, :h, :w]
 
 
 def _overlapping(padded: Any, axis: int, n_tiles: int) -> Any:
-    """Split an axis in two: tiles, and what each reads, of which it shares two with the next."""
+    """Split an axis in two, tile and value; a tile shares its last two values with the next."""
     shape = ops.shape(padded)
-    cut = ops.reshape(padded, (-1, *shape[1:axis], n_tiles + 1, TILE, *shape[axis + 1 :]))
-    before = (slice(None),) * axis
-    own, next_ones = cut[(*before, slice(n_tiles))], cut[(*before, slice(1, None))]
-    shared = next_ones[(*before, slice(None), slice(READ - TILE))]
+    tiles = ops.reshape(padded, (-1, *shape[1:axis], n_tiles + 1, TILE, *shape[axis + 1 :]))
+    leading_axes = (slice(None),) * axis
+    own, following = tiles[(*leading_axes, slice(n_tiles))], tiles[(*leading_axes, slice(1, None))]
+    shared = following[(*leading_axes, slice(None), slice(INPUT_TILE - TILE))]
     return ops.concatenate([own, shared], axis=axis + 1)

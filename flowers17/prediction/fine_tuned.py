@@ -46,12 +46,12 @@ class FineTuned(Network):
 
     def _whole(self, image_size: int) -> "keras.Model":
         extractor = extractor_of(self._artifact, self._loader)
-        from flowers17.transfer.fine_tuning import cut, network, over_images
+        from flowers17.transfer.fine_tuning import cut, image_network, trainable_network
 
         config, map_shape = self._config, tuple(extractor.output_shape[1:])
         lower, upper = cut(extractor, config["extractor"], config["unfrozen_from"])
         with self._loader.building(config["precision"]):
-            trained = network(
+            trained = trainable_network(
                 upper,
                 map_shape,
                 len(self.classes),
@@ -62,4 +62,4 @@ class FineTuned(Network):
                 name=config["extractor"],
             )
         load(trained, self._artifact, "run finetune")
-        return over_images(lower, trained, config["extractor"], image_size=image_size)
+        return image_network(lower, trained, config["extractor"], image_size=image_size)

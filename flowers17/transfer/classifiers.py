@@ -1,9 +1,9 @@
 """Classifiers on features: fitted on every split's training part, evaluated on its validation part.
 
-SVM, logistic regression and neighbours see row-space coordinates (see `rowspace`) and predict
-what scikit-learn predicts on the normalised columns; naive Bayes and the random forest look at
-single columns and are given them. Logistic regression stops at a tolerance on its gradient,
-which fixes its probabilities to about 1e-3; nothing else is approximate.
+SVM, logistic regression and neighbours read row-space coordinates (see `rowspace`) and predict
+what scikit-learn predicts on the normalised columns. Naive Bayes and the random forest read the
+columns. Logistic regression stops at a tolerance on its gradient, which fixes its probabilities to
+about 1e-3; nothing else is approximate.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,7 +16,7 @@ from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 from flowers17.config import ClassifierSettings
 from flowers17.errors import InvalidInput
 from flowers17.seeds import derived_seed
-from flowers17.transfer.families import needs
+from flowers17.transfer.families import input_form
 from flowers17.transfer.models import FAMILIES, Family, Rows, Task
 from flowers17.transfer.rowspace import check_features, one_thread, principal_components
 
@@ -24,7 +24,7 @@ MAX_FOLDS = 5
 
 
 class SplitLike(Protocol):
-    """What is asked of a split: its name, its kind, and which rows train and validate."""
+    """Protocol of a split: name, kind, and row indices of the training and validation parts."""
 
     @property
     def name(self) -> str: ...
@@ -38,10 +38,10 @@ class SplitLike(Protocol):
 
 @dataclass(frozen=True)
 class SplitResult:
-    """What a classifier predicts for one split's validation images, in the split's order.
+    """Predictions of a classifier for one split's validation images, in the split's order.
 
     predicted: int64 (n_validation,); proba: float64 (n_validation, n_classes), rows sum to one
-    and are largest at `predicted`. chosen: the hyper-parameters fitted with.
+    and are largest at `predicted`. chosen: the hyper-parameters of the fit.
     """
 
     name: str
@@ -69,45 +69,45 @@ def evaluate(
     n_jobs: int = -1,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[SplitResult]:
-    """Return what a classifier predicts on every split; no split sees another.
+    """Predictions of a classifier on every split, each fitted on its own training part.
 
     features: float32 (n, d), normalised columns; rows: float64 (n, r), row-space coordinates;
-    only what `needs` names is read, and `rows` if `n_components` is given: principal components
-    fitted on the training rows alone. labels: int (n,), 0..n_classes-1.
+    only the `input_form` of the classifier is read, or `rows` if `n_components` is given: principal
+    components fitted on the training rows alone. labels: int (n,), 0..n_classes-1.
     search: choose hyper-parameters by stratified cross-validation within the training rows.
-    groups: int (n,), equal for near-duplicates, which a search's folds keep together; None: each
-    image is one of its own.
+    groups: int (n,), equal for near-duplicates, which a search's folds keep together; None: every
+    image is its own group.
     n_jobs: threads of the random forest, -1 for all cores; never changes a result.
-    progress: told (splits done, splits in all).
+    progress: called with the splits done and the number of splits.
     Raises InvalidInput if arrays do not belong together, hold NaN, or a split lacks a class.
     """
-    name = "rows" if n_components is not None else needs(classifier)
+    form = "rows" if n_components is not None else input_form(classifier)
     family = FAMILIES[classifier]
-    matrix = rows if name == "rows" else features
+    matrix = rows if form == "rows" else features
     if matrix is None:
-        raise InvalidInput(f"{classifier}: expected `{name}`, got None; pass the array")
-    n_classes = _check(matrix, name, labels, splits)
+        raise InvalidInput(f"{classifier}: expected `{form}`, got None; pass the array")
+    n_classes = _check(matrix, form, labels, splits)
     if groups is None:
         groups = np.arange(len(labels))
     if groups.shape != labels.shape:
         raise InvalidInput(f"groups: expected one for each label, got {groups.shape}")
     own_settings = getattr(settings, classifier)
-    whole = Rows(matrix)
+    all_rows = Rows(matrix)
 
     def rows_for(train: np.ndarray) -> Rows:
         if n_components is None:
-            return whole
+            return all_rows
         return Rows(principal_components(matrix, train, n_components))
 
     results = []
     with one_thread():
         for split in splits:
             role = ("classifier", classifier, split.name)
-            chosen = own_settings
+            hyperparameters = own_settings
             if search:
                 own_seed = derived_seed(seed, *role)
                 folds = _search_folds(labels, groups, split, derived_seed(own_seed, "folds"))
-                chosen = _best_variant(
+                hyperparameters = _best_variant(
                     family, own_settings, rows_for, labels, folds, own_seed, n_jobs
                 )
             task = Task(
@@ -118,18 +118,17 @@ def evaluate(
                 seed=derived_seed(seed, *role, "fit"),
                 n_jobs=n_jobs,
             )
-            proba = family.probas([chosen], task)[0]
-            results.append(_result(split, labels, proba, n_classes, chosen))
+            proba = family.probas([hyperparameters], task)[0]
+            results.append(_result(split, labels, proba, n_classes, hyperparameters))
             if progress is not None:
                 progress(len(results), len(splits))
     return results
 
 
 def fitted_proba(classifier: str, settings: ClassifierSettings, task: Task) -> np.ndarray:
-    """Return what a classifier fitted on a split's training part says of every image.
+    """Class probabilities of every image from a fit on `task.train`: float64 (n, n_classes).
 
-    task: of `fitting_task`. Returns float64 (n, n_classes); the rows of `task.train` are
-    predictions for the classifier's own training images.
+    task: of `fitting_task`. The rows of `task.train` are in-sample predictions.
     """
     with one_thread():
         proba = FAMILIES[classifier].probas([getattr(settings, classifier)], task)[0]
@@ -146,15 +145,15 @@ def fitting_task(
     seed: int,
     n_jobs: int = -1,
 ) -> Task:
-    """Return what a classifier is fitted on, a split's training part, and asked of: every image.
+    """Task of a fit on a split's training part, evaluated on every image.
 
-    Arguments, and what is raised, as of `evaluate`.
+    Arguments and errors are those of `evaluate`.
     """
-    name = needs(classifier)
-    matrix = rows if name == "rows" else features
+    form = input_form(classifier)
+    matrix = rows if form == "rows" else features
     if matrix is None:
-        raise InvalidInput(f"{classifier}: expected `{name}`, got None; pass the array")
-    _check(matrix, name, labels, [split])
+        raise InvalidInput(f"{classifier}: expected `{form}`, got None; pass the array")
+    _check(matrix, form, labels, [split])
     return Task(
         rows=Rows(matrix),
         labels=labels,
@@ -165,12 +164,12 @@ def fitting_task(
     )
 
 
-def _check(matrix: np.ndarray, name: str, labels: np.ndarray, splits: Sequence[SplitLike]) -> int:
-    """Return the number of classes of arrays and splits that belong together."""
-    check_features(matrix, name)
+def _check(matrix: np.ndarray, form: str, labels: np.ndarray, splits: Sequence[SplitLike]) -> int:
+    """Number of classes; raises InvalidInput if arrays and splits do not belong together."""
+    check_features(matrix, form)
     if labels.shape != (len(matrix),) or labels.dtype.kind not in "iu" or labels.min() < 0:
         raise InvalidInput(
-            f"labels: expected {len(matrix)} integers from 0, one for each of the {name}, got "
+            f"labels: expected {len(matrix)} integers from 0, one for each of the {form}, got "
             f"{labels.dtype} {labels.shape}"
         )
     n_classes = int(labels.max()) + 1
@@ -205,10 +204,7 @@ def _best_variant(
     seed: int,
     n_jobs: int,
 ) -> Any:
-    """Return the settings that predict most training rows right when held out; the first of equals.
-
-    folds: of `_search_folds`.
-    """
+    """Variant with the most correct out-of-fold predictions, the first of equals."""
     variants = family.variants(settings)
     n_correct = np.zeros(len(variants), np.int64)
     for k, (fitted, held_out) in enumerate(folds):
@@ -229,11 +225,10 @@ def _best_variant(
 def _search_folds(
     labels: np.ndarray, groups: np.ndarray, split: SplitLike, seed: int
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return the training rows fitted on and held out, fold by fold: stratified, groups together.
+    """Stratified folds of the training rows, groups kept together: rows to fit on and held out.
 
-    Five folds or as many as the smallest class has images (near-duplicates count once); fewer
-    where a class would be in one of them alone.
-    Raises InvalidInput if not even two folds do.
+    Five folds, or as many as the smallest class has images (near-duplicates count once); fewer if
+    a class would be in one of them alone. Raises InvalidInput if fewer than two are left.
     """
     train = np.asarray(split.train)
     own, group_of = labels[train], groups[train]
@@ -245,12 +240,12 @@ def _search_folds(
         )
     is_grouped = len(np.unique(group_of)) < len(train)
     for n_folds in range(min(MAX_FOLDS, *n_each), 1, -1):
-        # Given groups of one image, scikit-learn's two divide otherwise.
-        kind = StratifiedGroupKFold if is_grouped else StratifiedKFold
-        folds = kind(n_folds, shuffle=True, random_state=seed)
-        found = list(folds.split(train, own, group_of if is_grouped else None))
-        if all(len(np.unique(own[fitted])) == len(n_each) for fitted, _ in found):
-            return [(train[fitted], train[held_out]) for fitted, held_out in found]
+        # With groups of one image each, scikit-learn's two splitters give different folds.
+        splitter_class = StratifiedGroupKFold if is_grouped else StratifiedKFold
+        splitter = splitter_class(n_folds, shuffle=True, random_state=seed)
+        folds = list(splitter.split(train, own, group_of if is_grouped else None))
+        if all(len(np.unique(own[fitted])) == len(n_each) for fitted, _ in folds):
+            return [(train[fitted], train[held_out]) for fitted, held_out in folds]
     raise InvalidInput(
         f"split {split.name}: a search expects every class in at least 2 folds of its training "
         "images, got one whose near-duplicates of other classes prevent it; add images or set "
@@ -259,7 +254,7 @@ def _search_folds(
 
 
 def _result(
-    split: SplitLike, labels: np.ndarray, proba: np.ndarray, n_classes: int, chosen: Any
+    split: SplitLike, labels: np.ndarray, proba: np.ndarray, n_classes: int, hyperparameters: Any
 ) -> SplitResult:
     proba = _checked_proba(f"split {split.name}", proba, (len(split.validation), n_classes))
     predicted = proba.argmax(axis=1).astype(np.int64)
@@ -274,16 +269,16 @@ def _result(
         accuracy=n_correct / len(predicted),
         chosen={
             key: value
-            for key, value in chosen.model_dump().items()
+            for key, value in hyperparameters.model_dump().items()
             if not key.startswith("search_")
         },
     )
 
 
-def _checked_proba(of: str, proba: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+def _checked_proba(subject: str, proba: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     if proba.shape != shape or not np.isfinite(proba).all():
         raise InvalidInput(
-            f"{of}: expected finite probabilities of {shape[1]} classes, got "
+            f"{subject}: expected finite probabilities of {shape[1]} classes, got "
             f"{proba.shape} with NaN; look at the features"
         )
     return proba.astype(np.float64, copy=False)

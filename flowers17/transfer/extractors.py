@@ -1,6 +1,6 @@
-"""Pre-trained networks without their top, and the feature maps they give.
+"""Extractors: pre-trained networks without their top, and their feature maps.
 
-Keras is imported inside the functions: it takes seconds.
+Functions import Keras themselves, since that takes seconds.
 """
 
 import importlib
@@ -27,11 +27,11 @@ _MAX_PARTS = 10_000  # of a file of weights; InceptionV3's has fewer than 2,000
 def build_extractor(
     name: str, *, input_size: int, weights_path: Path | None, seed: int
 ) -> "keras.Model":
-    """Return a network without its top, its weights float32.
+    """Frozen network without its top, weights float32.
 
-    weights_path: a Keras 3 `.weights.h5` or a legacy Keras `.h5`, float32 or float16; without
-    one the network is untrained: He-normal kernels drawn from `seed`, the same everywhere.
-    Raises InvalidSettings if the network cannot take images so small, InvalidInput if the file
+    weights_path: a Keras 3 `.weights.h5` or a legacy Keras `.h5`, float32 or float16; None: an
+    untrained network of He-normal kernels drawn from `seed`, the same on every machine.
+    Raises InvalidSettings if the input size is too small for the network, InvalidInput if the file
     is damaged or belongs to another network.
     """
     facts = extractor_facts(name)
@@ -65,13 +65,13 @@ def feature_maps(
     progress: Callable[[int, int], None] | None = None,
     allocate: Callable[[tuple[int, ...], type[np.generic]], np.ndarray] = np.empty,
 ) -> np.ndarray:
-    """Return one row of features an image: float32 (n, h·w·c), or (n, c) if averaged.
+    """Features of images, one row each: float32 (n, h·w·c), or (n, c) if averaged.
 
-    images: uint8 (n, s, s, 3), of any s; resized to `input_size` where they differ and scaled as
-    the network expects. mirrored: whether to give the mean of an image's features and its mirror
-    image's. progress: told (images done, images in all) after every batch.
-    allocate: gives the array that the features are written to, of a shape and a type, a batch at a
-    time; they and the images may lie on the disk.
+    images: uint8 (n, s, s, 3), of any s; resized to `input_size` and scaled as the network expects.
+    mirrored: average the features of each image and its mirror image.
+    progress: called with the images done and their number after every batch.
+    allocate: called with a shape and a type; returns the array for the features, which is written
+    batch by batch. It and the images may be memory-mapped files.
     The same batch size gives the same bytes; another one differs by float rounding at most.
     Raises InvalidInput for other shapes or types, and for features that are not finite.
     """
@@ -96,8 +96,8 @@ def feature_maps(
         batch[: stop - start] = resized(images[start:stop], input_size)
         # Copies, since scaling may be in place.
         views = (batch, batch[:, :, ::-1].copy()) if mirrored else (batch,)
-        found = [_pooled(model.predict_on_batch(preprocess(one)), pooling) for one in views]
-        rows = np.mean(found, axis=0)[: stop - start]
+        pooled = [_pooled(model.predict_on_batch(preprocess(view)), pooling) for view in views]
+        rows = np.mean(pooled, axis=0)[: stop - start]
         if not np.isfinite(rows).all():
             raise InvalidInput(
                 f"features of {extractor}: expected finite numbers, got NaN or infinity; "
@@ -116,7 +116,7 @@ def _pooled(maps: np.ndarray, pooling: Literal["flatten", "average"]) -> np.ndar
 
 
 def resized(images: np.ndarray, size: int) -> np.ndarray:
-    """Return uint8 images (n, size, size, 3): bilinear, antialiased where they shrink."""
+    """Images resized by bilinear interpolation, antialiased: uint8 (n, size, size, 3)."""
     if images.shape[1:3] == (size, size):
         return images
     return np.stack(
@@ -154,12 +154,12 @@ def _load_weights(model: "keras.Model", path: Path, name: str, facts: ExtractorF
         raise InvalidInput(
             f"{path}: holds {n_found:,} values where {name} has {facts.n_parameters:,}; {advice}"
         )
-    # A weight that the file does not reach stays NaN, whatever Keras skips silently.
+    # Keras skips some weights silently; those stay NaN.
     for variable in model.weights:
         variable.assign(np.full(variable.shape, np.nan, np.float32))
     try:
         with tempfile.TemporaryDirectory() as folder:
-            # Keras tells its two formats apart by name alone.
+            # Keras recognises its two formats by the file name alone.
             link = Path(folder) / ("legacy.h5" if legacy else "keras3.weights.h5")
             link.symlink_to(path.resolve())
             model.load_weights(link)

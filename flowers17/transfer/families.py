@@ -1,7 +1,7 @@
-"""Which of the two forms of features each kind of classifier reads; imports no library.
+"""Input form of each kind of classifier: row-space coordinates or columns; imports no library.
 
-Row-space coordinates keep all inner products, which is all that most classifiers look at; those
-that look at single columns need the columns themselves.
+Row-space coordinates keep all inner products, which are all that most classifiers use. Classifiers
+that treat columns one by one need the columns themselves.
 """
 
 from types import MappingProxyType
@@ -9,7 +9,7 @@ from typing import Literal
 
 from flowers17.errors import InvalidSettings
 
-READS: MappingProxyType[str, Literal["rows", "features"]] = MappingProxyType(
+INPUT_FORMS: MappingProxyType[str, Literal["rows", "features"]] = MappingProxyType(
     {
         "naive_bayes": "features",
         "knn": "rows",
@@ -20,14 +20,14 @@ READS: MappingProxyType[str, Literal["rows", "features"]] = MappingProxyType(
 )
 
 
-def needs(classifier: str) -> Literal["rows", "features"]:
-    """Return what a classifier reads, unless components are asked for: they come from rows.
+def input_form(classifier: str) -> Literal["rows", "features"]:
+    """Input form of a classifier without principal components, which are computed from rows.
 
     Raises InvalidSettings if there is no such classifier.
     """
     try:
-        return READS[classifier]
+        return INPUT_FORMS[classifier]
     except KeyError:
         raise InvalidSettings(
-            f"classifier: expected one of {', '.join(READS)}, got {classifier!r}"
+            f"classifier: expected one of {', '.join(INPUT_FORMS)}, got {classifier!r}"
         ) from None

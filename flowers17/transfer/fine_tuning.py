@@ -1,10 +1,10 @@
 """Fine-tuning: an extractor cut in two, a head, and the networks that the two phases train.
 
-The frozen part of a network is computed in inference mode, its batch normalisation by the moving
-averages that came with the weights. What it gives does not change while the rest is trained, so it
-can be stored; a network over stored activations and one over images end with the same bits.
+The frozen part of a network computes in inference mode: its batch normalisation uses the moving
+averages of the pre-trained weights. Its activations do not change while the rest is trained, so
+they can be stored; training on stored activations and on images ends with the same bits.
 
-Every network needs a freshly built extractor: a layer that was trainable once stays so.
+Every network needs a freshly built extractor, since a layer that was once trainable stays so.
 """
 
 import importlib
@@ -15,7 +15,7 @@ import keras
 from flowers17.config import HeadSettings
 from flowers17.errors import InvalidSettings
 from flowers17.learners.networks import drawn
-from flowers17.transfer.blocks import blocks_from, place_before
+from flowers17.transfer.blocks import blocks_from, cut_point
 from flowers17.transfer.weights import extractor_facts
 
 Pooling = Literal["flatten", "average"]
@@ -24,11 +24,11 @@ Pooling = Literal["flatten", "average"]
 def cut(
     extractor: keras.Model, name: str, block: str | None
 ) -> tuple[keras.Model, keras.Model | None]:
-    """Return an extractor's part below a block, frozen, and the part from it on, to be trained.
+    """Frozen part of an extractor below a block, and trainable part from the block on.
 
-    extractor: as `build_extractor` returns it, just built. block: as `blocks.BLOCKS` names it;
-    None: nothing is to be trained, and the first part is the whole. The parts share its weights.
-    Raises InvalidSettings for a block that there is not.
+    extractor: freshly built by `build_extractor`. block: a name in `blocks.BLOCKS`; None: the first
+    part is the whole extractor, the second None. Both parts share the extractor's weights.
+    Raises InvalidSettings for an unknown block.
     """
     extractor.trainable = False
     if block is None:
@@ -36,26 +36,26 @@ def cut(
     tensor = _tensor_before(extractor, name, block)
     lower = keras.Model(extractor.inputs, tensor, name=f"{name}-frozen")
     upper = keras.Model(tensor, extractor.output, name=f"{name}-unfrozen")
-    for one in upper.layers:
-        one.trainable = True
+    for layer in upper.layers:
+        layer.trainable = True
     return lower, upper
 
 
 def _tensor_before(extractor: keras.Model, name: str, block: str) -> Any:
-    place = place_before(name, block)
-    layer = extractor.get_layer(place.layer)
-    return layer.output if place.behind else layer.input
+    cut = cut_point(name, block)
+    layer = extractor.get_layer(cut.layer)
+    return layer.output if cut.behind else layer.input
 
 
 def rates_by_block(
     model: keras.Model, extractor: keras.Model, name: str, block: str, *, decay: float
 ) -> tuple[float, ...]:
-    """Return the rate of each of a network's trainable variables, as a part of the head's.
+    """Discriminative learning rates: one factor of the head's rate for each trainable variable.
 
-    It is 1 in the head, decay in the last block, and a further decay times that in each before it.
-    model: of `network` or `over_images`. extractor, block: what was cut and where, as in `cut`.
-    decay: in (0, 1]; 1: all rates are equal.
-    Raises InvalidSettings for another decay, or a block that there is not.
+    The factor is 1 in the head, `decay` in the last block, and `decay` times that of the next block
+    in every other one. model: of `trainable_network` or `image_network`. extractor, name, block:
+    the arguments of `cut`. decay: in (0, 1]; 1: all rates are equal.
+    Raises InvalidSettings for another decay or an unknown block.
     Source: Howard and Ruder 2018, arXiv:1801.06146, section 3.2.
     """
     if not 0 < decay <= 1:
@@ -63,15 +63,15 @@ def rates_by_block(
             f"fine_tuning.own_layer_decay: expected a factor in (0, 1], got {decay}; 1 trains all "
             "at one rate"
         )
-    steps_back: dict[int, int] = {}
+    distance: dict[int, int] = {}
     blocks = blocks_from(name, block)
-    for place, one in enumerate(blocks):  # what later blocks hold is overwritten by them
-        behind = keras.Model(_tensor_before(extractor, name, one), extractor.output)
-        steps_back |= {id(variable): len(blocks) - place for variable in behind.weights}
-    return tuple(decay ** steps_back.get(id(one), 0) for one in model.trainable_variables)
+    for position, block_name in enumerate(blocks):  # later blocks overwrite their own variables
+        upper_part = keras.Model(_tensor_before(extractor, name, block_name), extractor.output)
+        distance |= {id(variable): len(blocks) - position for variable in upper_part.weights}
+    return tuple(decay ** distance.get(id(variable), 0) for variable in model.trainable_variables)
 
 
-def network(
+def trainable_network(
     upper: keras.Model | None,
     map_shape: tuple[int, ...],
     n_classes: int,
@@ -82,16 +82,15 @@ def network(
     seed: int,
     name: str = "fine-tuned",
 ) -> keras.Model:
-    """Return the part of a network that is trained: activations float32 → class probabilities.
+    """Trainable part of a network: activations float32 → class probabilities.
 
     upper: of `cut`, or None for the head alone. map_shape: (h, w, c) of the extractor's feature
-    map. seed: of the head's initial weights and of its dropout. The model's last layer is the
-    softmax alone.
+    map. seed: of the head's initial weights and dropout. The last layer is the softmax alone.
     """
-    on_top = _head(map_shape, n_classes, pooling, units, head, seed)
-    taken = tuple(upper.input_shape[1:]) if upper else map_shape
-    inputs = keras.Input(taken, name="activations")
-    logits = on_top(upper(inputs) if upper else inputs)
+    head_network = _head(map_shape, n_classes, pooling, units, head, seed)
+    input_shape = tuple(upper.input_shape[1:]) if upper else map_shape
+    inputs = keras.Input(input_shape, name="activations")
+    logits = head_network(upper(inputs) if upper else inputs)
     return keras.Model(inputs, keras.layers.Softmax(dtype="float32")(logits), name=name)
 
 
@@ -115,14 +114,14 @@ def _head(
     return drawn(keras.Model(inputs, x, name="head"), seed)
 
 
-def over_images(
+def image_network(
     lower: keras.Model, trained: keras.Model, name: str, *, image_size: int | None = None
 ) -> keras.Model:
-    """Return the whole network: images float32 (n, size, size, 3) in [0, 1] → probabilities.
+    """Network over images: float32 (n, size, size, 3) in [0, 1] → class probabilities.
 
-    lower: of `cut`. trained: of `network`. name: the extractor's. image_size: of the images; where
-    it is not the extractor's input size, the network resizes them, bilinearly and antialiased.
-    Scaling is the extractor's own, which Keras calls `preprocess_input`.
+    lower: of `cut`. trained: of `trainable_network`. name: the extractor's. image_size: if it is
+    not the extractor's input size, the network resizes images, bilinearly and antialiased.
+    Pixels are scaled as the extractor expects (`preprocess_input` in Keras).
     """
     size = lower.input_shape[1]
     inputs = keras.Input((image_size or size, image_size or size, 3), name="image")
@@ -134,9 +133,9 @@ def over_images(
 
 @keras.saving.register_keras_serializable("flowers17")
 class Scaled(keras.layers.Layer):
-    """Pixels in [0, 1] as a family of extractors expects them, at its input size; no weights.
+    """Layer that resizes and scales pixels in [0, 1] as an extractor expects them; no weights.
 
-    module: of `keras.applications` whose `preprocess_input` is applied to values 0 to 255.
+    module: of `keras.applications`, whose `preprocess_input` is applied to values 0 to 255.
     """
 
     def __init__(self, module: str, size: int, **rest: Any) -> None:
@@ -144,7 +143,7 @@ class Scaled(keras.layers.Layer):
         self.module, self.size = module, size
 
     def call(self, images: Any) -> Any:
-        """Return (n, size, size, 3) scaled pixels of (n, h, w, 3) images."""
+        """Scaled pixels (n, size, size, 3) of images (n, h, w, 3)."""
         applications = importlib.import_module(f"keras.applications.{self.module}")
         sides = (self.size, self.size)
         if tuple(images.shape[1:3]) != sides:  # a Resizing layer would switch dropout on
@@ -152,15 +151,15 @@ class Scaled(keras.layers.Layer):
         return applications.preprocess_input(images * 255.0, data_format="channels_last")
 
     def compute_output_shape(self, input_shape: Any) -> Any:
-        """Return the shape of the scaled pixels."""
+        """Shape of the scaled pixels."""
         return (input_shape[0], self.size, self.size, 3)
 
     def get_config(self) -> dict[str, Any]:
-        """Return what the layer is built from."""
+        """Arguments of the constructor."""
         return {**super().get_config(), "module": self.module, "size": self.size}
 
 
 def head_of(model: keras.Model) -> keras.Model:
-    """Return the head inside a network of `network`."""
-    found: keras.Model = model.get_layer("head")
-    return found
+    """Head inside a network of `trainable_network`."""
+    head: keras.Model = model.get_layer("head")
+    return head

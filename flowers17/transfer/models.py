@@ -1,8 +1,8 @@
-"""The five classifiers: which settings a search tries, and class probabilities of given rows.
+"""The five classifier families: variants of settings for a search, and class probabilities.
 
-Each family is two functions. `variants` lists settings, the simplest first. `probas` fits every
-listed variant on the training rows and returns, for each, the probabilities of the evaluated
-rows: float64 (n_evaluated, n_classes). Classes are 0..n_classes-1, each among the training rows.
+A family is two functions. `variants` lists settings, the simplest first. `probas` fits every
+variant on the training rows and returns, for each, the class probabilities of the evaluated rows:
+float64 (n_evaluated, n_classes). Classes are 0..n_classes-1, each among the training rows.
 """
 
 from collections.abc import Callable, Sequence
@@ -26,7 +26,7 @@ from flowers17.config import (
     RandomForestSettings,
     SvmSettings,
 )
-from flowers17.transfer.naive_bayes import Moments, moments, naive_bayes_probas
+from flowers17.transfer.naive_bayes import Moments, class_moments, naive_bayes_probas
 
 # Flowers-17 needs about a hundred iterations; at 1e-4, one image in 340 is still undecided.
 GRADIENT_TOLERANCE = 1e-6
@@ -34,14 +34,14 @@ MAX_ITERATIONS = 10_000
 
 
 class Rows:
-    """Rows in some coordinates, and the kernels between them, each computed once."""
+    """Rows in some coordinates, and their kernel matrices, each computed once."""
 
     def __init__(self, coordinates: np.ndarray) -> None:
         self.coordinates = coordinates
         self._kernels: dict[tuple[Any, ...], np.ndarray] = {}
 
     def kernel(self, settings: SvmSettings) -> np.ndarray:
-        """Return the kernel between all rows: float64 (n, n)."""
+        """Kernel matrix of all rows: float64 (n, n)."""
         if settings.kernel == "linear":
             return self._once(("linear",), self._inner_products)
         if settings.kernel == "rbf":
@@ -73,9 +73,9 @@ class Rows:
 
 @dataclass(frozen=True)
 class Task:
-    """What a classifier is fitted on and asked: labels of all rows, and which rows do what.
+    """Inputs of a fit: all rows and their labels, row indices to train on and to evaluate.
 
-    is_trial: whether variants are compared only, so that a smaller forest will do.
+    is_trial: whether the fit only compares variants, so that a smaller forest is enough.
     """
 
     rows: Rows
@@ -87,12 +87,12 @@ class Task:
     is_trial: bool = False
 
     @property
-    def fitted_on(self) -> np.ndarray:
+    def train_rows(self) -> np.ndarray:
         """The coordinates of the training rows."""
         return self.rows.coordinates[self.train]
 
     @property
-    def asked(self) -> np.ndarray:
+    def evaluated_rows(self) -> np.ndarray:
         """The coordinates of the evaluated rows."""
         return self.rows.coordinates[self.evaluated]
 
@@ -106,46 +106,48 @@ class Family:
 
 
 def _naive_bayes(variants: Sequence[NaiveBayesSettings], task: Task) -> list[np.ndarray]:
-    smoothings = [one.var_smoothing for one in variants]
-    return naive_bayes_probas(fitted_moments(task), task.asked, smoothings)
+    smoothings = [variant.var_smoothing for variant in variants]
+    return naive_bayes_probas(fitted_moments(task), task.evaluated_rows, smoothings)
 
 
 def fitted_moments(task: Task) -> Moments:
-    """Return what naive Bayes knows of the training rows, whatever its smoothing."""
-    return moments(task.fitted_on, task.labels[task.train])
+    """Class moments of the training rows; they serve every smoothing."""
+    return class_moments(task.train_rows, task.labels[task.train])
 
 
 def _neighbours(variants: Sequence[NeighboursSettings], task: Task) -> list[np.ndarray]:
-    return [fitted_neighbours(one, task).predict_proba(task.asked) for one in variants]
+    return [
+        fitted_neighbours(variant, task).predict_proba(task.evaluated_rows) for variant in variants
+    ]
 
 
 def fitted_neighbours(settings: NeighboursSettings, task: Task) -> KNeighborsClassifier:
-    """Vote among the nearest; among all where there are fewer training rows than neighbours."""
+    """Fitted k-nearest neighbours; k is at most the number of training rows."""
     n_neighbors = min(settings.n_neighbors, len(task.train))
     model = KNeighborsClassifier(n_neighbors, weights=settings.weights, algorithm="brute")
-    return model.fit(task.fitted_on, task.labels[task.train])
+    return model.fit(task.train_rows, task.labels[task.train])
 
 
 def _svm(variants: Sequence[SvmSettings], task: Task) -> list[np.ndarray]:
-    """Softmax of the one-against-one votes and margins: their order is the prediction's.
+    """Softmax of the one-against-one decision function, largest at the predicted class.
 
     Platt's calibration would refit five times, and can contradict the prediction.
     """
-    found = []
-    for one in variants:
-        machine = fitted_svm(one, task)
+    probas = []
+    for variant in variants:
+        machine = fitted_svm(variant, task)
         if isinstance(machine, SVC):
-            seen = task.rows.kernel(one)[np.ix_(task.evaluated, task.train)]
+            machine_inputs = task.rows.kernel(variant)[np.ix_(task.evaluated, task.train)]
         else:
-            seen = task.asked
-        found.append(_of_decision(machine.decision_function(seen)))
-    return found
+            machine_inputs = task.evaluated_rows
+        probas.append(_of_decision(machine.decision_function(machine_inputs)))
+    return probas
 
 
 def fitted_svm(settings: SvmSettings, task: Task) -> SVC | Pipeline:
-    """Return a machine on a precomputed kernel; of more rows than `exact_up_to`, a linear one.
+    """Fitted SVM on a precomputed kernel; beyond `exact_up_to` rows, the Nyström approximation.
 
-    The linear one is fitted in the space of some training rows' kernels.
+    The approximation is a linear SVM on the kernels with `n_landmarks` training rows.
     Source: Williams and Seeger 2001, "Using the Nyström method to speed up kernel machines".
     """
     labels = task.labels[task.train]
@@ -163,11 +165,11 @@ def fitted_svm(settings: SvmSettings, task: Task) -> SVC | Pipeline:
             **(shape if settings.kernel == "poly" else {}),
         )
         steps.insert(0, landmarks)
-    return make_pipeline(*steps).fit(task.fitted_on, labels)
+    return make_pipeline(*steps).fit(task.train_rows, labels)
 
 
 def _of_decision(decision: np.ndarray) -> np.ndarray:
-    """Return probabilities (n, n_classes) in the order of what a machine decides by."""
+    """Softmax of a decision function: (n, n_classes)."""
     if decision.ndim == 1:  # two classes: positive means the second
         decision = np.column_stack([-decision, decision]) / 2
     return softmax(decision, axis=1)
@@ -176,34 +178,34 @@ def _of_decision(decision: np.ndarray) -> np.ndarray:
 def _logistic_regression(
     variants: Sequence[LogisticRegressionSettings], task: Task
 ) -> list[np.ndarray]:
-    """Solve the variants as a path, each from the solution before."""
-    asked = task.asked
+    """Class probabilities along the regularisation path, each fit started from the last."""
+    evaluated_rows = task.evaluated_rows
     regression: LogisticRegression | None = None
-    found = []
-    for one in variants:
-        regression = fitted_logistic_regression(one, task, regression)
-        found.append(regression.predict_proba(asked))
-    return found
+    probas = []
+    for variant in variants:
+        regression = fitted_logistic_regression(variant, task, regression)
+        probas.append(regression.predict_proba(evaluated_rows))
+    return probas
 
 
 def fitted_logistic_regression(
-    settings: LogisticRegressionSettings, task: Task, before: LogisticRegression | None = None
+    settings: LogisticRegressionSettings, task: Task, previous: LogisticRegression | None = None
 ) -> LogisticRegression:
-    """Return a regression; `before`: one that was fitted on the same task, which goes on."""
-    model = before or LogisticRegression(
+    """Fitted logistic regression; `previous`: a fit on the same task to start from, changed."""
+    model = previous or LogisticRegression(
         tol=GRADIENT_TOLERANCE, max_iter=MAX_ITERATIONS, warm_start=True
     )
-    return model.set_params(C=settings.C).fit(task.fitted_on, task.labels[task.train])
+    return model.set_params(C=settings.C).fit(task.train_rows, task.labels[task.train])
 
 
 def _random_forest(variants: Sequence[RandomForestSettings], task: Task) -> list[np.ndarray]:
-    return [fitted_forest(one, task).predict_proba(task.asked) for one in variants]
+    return [fitted_forest(variant, task).predict_proba(task.evaluated_rows) for variant in variants]
 
 
 def fitted_forest(settings: RandomForestSettings, task: Task) -> RandomForestClassifier:
-    """Return a forest that predicts in one thread."""
-    # Trees walk down columns: this order gives the same trees in little more than half the time.
-    columns = np.asfortranarray(task.fitted_on, dtype=np.float32)
+    """Fitted random forest that predicts in one thread."""
+    # Trees read columns: this order gives the same trees in little more than half the time.
+    columns = np.asfortranarray(task.train_rows, dtype=np.float32)
     forest = RandomForestClassifier(
         settings.search_n_estimators if task.is_trial else settings.n_estimators,
         min_samples_leaf=settings.min_samples_leaf,
@@ -211,7 +213,7 @@ def fitted_forest(settings: RandomForestSettings, task: Task) -> RandomForestCla
         n_jobs=task.n_jobs,
     )
     forest.fit(columns, task.labels[task.train])
-    # Threads would add the trees' votes in the order in which they finish.
+    # Threads would sum the trees' votes in the order in which they finish.
     return forest.set_params(n_jobs=1)
 
 
@@ -226,8 +228,8 @@ def _svm_variants(settings: SvmSettings) -> list[SvmSettings]:
 
 def _variants_of(setting: str) -> Callable[[Any], list[Any]]:
     def variants(settings: Any) -> list[Any]:
-        tried = getattr(settings, f"search_{setting}")
-        return [settings.model_copy(update={setting: value}) for value in tried]
+        values = getattr(settings, f"search_{setting}")
+        return [settings.model_copy(update={setting: value}) for value in values]
 
     return variants
 

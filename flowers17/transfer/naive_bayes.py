@@ -1,9 +1,9 @@
 """Gaussian naive Bayes by matrix products, block by block of columns.
 
-scikit-learn's GaussianNB walks all columns once a class, in double precision several times the
-size of the features. Expanding (x − μ)² / σ² makes it three products that need one block at a
-time, and the moments serve every value of the smoothing. Columns are centred first, so that the
-expansion loses nothing that shows.
+scikit-learn's GaussianNB reads all columns once for each class and needs several times the memory
+of the features in double precision. Expanding (x − μ)² / σ² gives three products that need one
+block at a time, and the moments serve every smoothing. Centred columns keep the expansion exact
+to rounding.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,11 +17,11 @@ COLUMNS_PER_BLOCK = 4096
 
 @dataclass(frozen=True)
 class Moments:
-    """What is known of the training rows' columns, float64.
+    """Class moments of the training rows, float64.
 
     prior: logarithms of the classes' shares, (n_classes,). centre: means of all rows, (d,). means,
-    variances: by class, (n_classes, d), of what is left of the columns without the centre.
-    largest: of the columns' variances.
+    variances: of the centred columns by class, (n_classes, d). largest: the largest variance of a
+    column over all rows.
     """
 
     prior: np.ndarray
@@ -31,8 +31,8 @@ class Moments:
     largest: float
 
 
-def moments(train: np.ndarray, labels: np.ndarray) -> Moments:
-    """Return the moments of float (n, d) rows; labels: int (n,), 0..n_classes-1, each there."""
+def class_moments(train: np.ndarray, labels: np.ndarray) -> Moments:
+    """Moments of float (n, d) rows; labels: int (n,), 0..n_classes-1, every class present."""
     n_images = np.bincount(labels)
     membership = (labels == np.arange(len(n_images))[:, None]) / n_images[:, None]
     centre = train.mean(axis=0, dtype=np.float64)
@@ -48,33 +48,35 @@ def moments(train: np.ndarray, labels: np.ndarray) -> Moments:
 
 
 def naive_bayes_probas(
-    known: Moments, evaluated: np.ndarray, smoothings: Sequence[float]
+    moments: Moments, evaluated: np.ndarray, smoothings: Sequence[float]
 ) -> list[np.ndarray]:
-    """Return, for each smoothing, class probabilities: float64 (n_evaluated, n_classes).
+    """Class probabilities for each smoothing: float64 (n_evaluated, n_classes).
 
-    evaluated: float (m, d). smoothings: shares of the largest column variance that are added to
-    every variance.
-    Source: what GaussianNB of scikit-learn computes, to about 1e-9.
+    evaluated: float (n_evaluated, d). smoothings: shares of the largest column variance that are
+    added to every variance. Equals GaussianNB of scikit-learn to about 1e-9.
     """
-    scores = [np.tile(known.prior, (len(evaluated), 1)) for _ in smoothings]
+    scores = [np.tile(moments.prior, (len(evaluated), 1)) for _ in smoothings]
     for block in _blocks(evaluated.shape[1]):
-        columns = evaluated[:, block] - known.centre[block]
+        columns = evaluated[:, block] - moments.centre[block]
         squares = columns**2
         for score, smoothing in zip(scores, smoothings, strict=True):
-            of_squares, of_columns, constant = coefficients(known, smoothing, block)
+            of_squares, of_columns, constant = coefficients(moments, smoothing, block)
             score += squares @ of_squares.T + columns @ of_columns.T + constant
     return [softmax(score, axis=1) for score in scores]
 
 
 def coefficients(
-    known: Moments, smoothing: float, block: slice = slice(None)
+    moments: Moments, smoothing: float, block: slice = slice(None)
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return what a class's score has of columns without their centre, beside its prior.
+    """Coefficients of the log-likelihood, a quadratic function of the centred columns.
 
-    That is, of their squares and of themselves, (n_classes, d) each, and a constant, (n_classes,).
-    block: of columns, whose part of the sums it is.
+    Returns those of the squares and of the columns, (n_classes, d) each, and the constant,
+    (n_classes,), without the prior. block: the columns that they are for.
     """
-    variance, mean = known.variances[:, block] + smoothing * known.largest, known.means[:, block]
+    variance, mean = (
+        moments.variances[:, block] + smoothing * moments.largest,
+        moments.means[:, block],
+    )
     constant = np.sum(np.log(2 * np.pi * variance) + mean**2 / variance, axis=1)
     return -0.5 / variance, mean / variance, -constant / 2
 

@@ -1,16 +1,17 @@
-"""The mathematics that makes wide features cheap: everything depends on inner products.
+"""Row space: coordinates of wide features in the space that their rows span.
 
-With n images and d ≫ n columns, whatever is built on inner products of rows (SVMs with linear,
+With n images and d ≫ n columns, every method built on inner products of rows (SVMs with linear,
 RBF and polynomial kernels, L2-penalised logistic regression, Euclidean neighbours, principal
 components) is the same in any orthonormal basis of the space that the n rows span. There a row
-has r ≤ n coordinates: Z (n × r) with Z Zᵀ = X Xᵀ, from one product and one eigendecomposition.
-Penalised solutions lie in that span (representer theorem), so nothing is approximated.
+has r ≤ n coordinates: Z (n × r) with Z Zᵀ = X Xᵀ, the Gram matrix, from one product and one
+eigendecomposition. Penalised solutions lie in that span (representer theorem), so that nothing is
+approximated.
 
-With more images than columns, the principal axes of the columns give the same coordinates from a
-product of columns, d × d, instead.
+With more images than columns, the principal axes of the columns give the same coordinates from
+the d × d product of columns.
 
-The normalisation looks at one row at a time, so that no split can leak through it and one Gram
-matrix serves all splits.
+The normalisation treats each row by itself, so that nothing leaks between the parts of a split and
+one Gram matrix serves all splits.
 """
 
 from collections.abc import Sequence
@@ -25,19 +26,19 @@ from flowers17.errors import InvalidInput
 
 COLUMNS_PER_BLOCK = 8192
 ROWS_PER_BLOCK = 4096
-# Of the smaller of images and columns: a matrix of so many squared takes 3.2 GB.
+# Limit on the smaller of images and columns; the square of it in float64 takes 3.2 GB.
 MOST_ROWS_AND_COLUMNS = 20_000
 
 
 def one_thread() -> AbstractContextManager[Any]:
-    """Return a context in which the number of threads does not show in the last bits of sums."""
+    """Context of one BLAS thread, so that the number of threads never changes the last bits."""
     return threadpool_limits(1)
 
 
 def normalised(features: np.ndarray) -> np.ndarray:
-    """Return rows of unit length, each the signed square roots of a feature row.
+    """Power and L2 normalisation: signed square roots of the features, rows of unit length.
 
-    features: float (n, d), finite. Returns float32 (n, d); a row of zeros stays one.
+    features: float (n, d), finite. Returns float32 (n, d); a row of zeros stays zero.
     The root tempers the few large activations. Against unit length alone it lifts VGG16 on
     Flowers-17 at 128 pixels from 0.890 to 0.909 (logistic regression) and from 0.726 to 0.787
     (neighbours), and changes MobileNet and Xception by less than 0.01.
@@ -53,26 +54,28 @@ def normalised(features: np.ndarray) -> np.ndarray:
 
 
 def side_by_side(maps: Sequence[np.ndarray]) -> np.ndarray:
-    """Return the columns of one or several feature maps: each normalised, all of equal weight.
+    """Columns of feature maps side by side, each map normalised, all of equal weight.
 
     maps: float (n, d_k), of the same n images. Returns float32 (n, Σ d_k), rows of unit length.
     """
     _check_maps(maps)
     if len(maps) == 1:
         return normalised(maps[0])
-    return np.hstack([normalised(one) for one in maps]) / np.float32(np.sqrt(len(maps)))
+    return np.hstack([normalised(feature_map) for feature_map in maps]) / np.float32(
+        np.sqrt(len(maps))
+    )
 
 
 def gram_matrix(maps: Sequence[np.ndarray]) -> np.ndarray:
-    """Return the inner products of the rows of `side_by_side(maps)`: float64 (n, n).
+    """Gram matrix, the inner products of the rows of `side_by_side(maps)`: float64 (n, n).
 
-    Several maps never stand side by side in memory: their Gram matrices add.
+    It is the mean of the maps' Gram matrices, so that the maps need not be in memory together.
     """
     _check_maps(maps)
     gram = np.zeros((len(maps[0]), len(maps[0])))
     with one_thread():
-        for one in maps:
-            columns = normalised(one)
+        for feature_map in maps:
+            columns = normalised(feature_map)
             for start in range(0, columns.shape[1], COLUMNS_PER_BLOCK):
                 block = columns[:, start : start + COLUMNS_PER_BLOCK].astype(np.float64)
                 gram += block @ block.T
@@ -80,14 +83,14 @@ def gram_matrix(maps: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def row_space(maps: Sequence[np.ndarray]) -> np.ndarray:
-    """Return coordinates of the rows of `side_by_side(maps)` in the space that they span.
+    """Coordinates of the rows of `side_by_side(maps)` in the space that they span.
 
-    maps: float (n, d_k); may lie on the disk. Returns float64 (n, r), r ≤ n and r ≤ Σ d_k, the
+    maps: float (n, d_k), possibly memory-mapped. Returns float64 (n, r), r ≤ n and r ≤ Σ d_k, the
     longest axis first; inner products and distances equal those of the columns to about 1e-13.
     Raises InvalidInput for rows of zeros only, or too many images and too many columns at once.
     """
     _check_maps(maps)
-    n_images, n_columns = len(maps[0]), sum(one.shape[1] for one in maps)
+    n_images, n_columns = len(maps[0]), sum(feature_map.shape[1] for feature_map in maps)
     if min(n_images, n_columns) > MOST_ROWS_AND_COLUMNS:
         raise InvalidInput(
             f"features: expected at most {MOST_ROWS_AND_COLUMNS:,} images or as many columns, got "
@@ -101,51 +104,53 @@ def row_space(maps: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def _projected(maps: Sequence[np.ndarray]) -> np.ndarray:
-    """Return row-space coordinates by way of the columns' own inner products."""
-    blocks = [slice(at, at + ROWS_PER_BLOCK) for at in range(0, len(maps[0]), ROWS_PER_BLOCK)]
+    """Row-space coordinates from the inner products of the columns."""
+    blocks = [
+        slice(start, start + ROWS_PER_BLOCK) for start in range(0, len(maps[0]), ROWS_PER_BLOCK)
+    ]
 
     def columns(block: slice) -> np.ndarray:
-        return side_by_side([one[block] for one in maps]).astype(np.float64)
+        return side_by_side([feature_map[block] for feature_map in maps]).astype(np.float64)
 
     with one_thread():
-        n_columns = sum(one.shape[1] for one in maps)
+        n_columns = sum(feature_map.shape[1] for feature_map in maps)
         products = np.zeros((n_columns, n_columns))
         for block in blocks:
-            found = columns(block)
-            products += found.T @ found
+            block_columns = columns(block)
+            products += block_columns.T @ block_columns
         _, axes = _spectrum(products)
         return np.concatenate([columns(block) @ axes for block in blocks])
 
 
 def _spectrum(products: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the eigenvalues of inner products that are not rounding, and their vectors.
+    """Eigenvalues above rounding, the largest first, and their vectors.
 
-    The largest first; raises InvalidInput if there are none.
+    Raises InvalidInput if there are none.
     """
     with one_thread():
         values, vectors = eigh(products)
-    kept = values > values[-1] * len(products) * np.finfo(np.float64).eps
-    if not kept.any():
+    above_rounding = values > values[-1] * len(products) * np.finfo(np.float64).eps
+    if not above_rounding.any():
         raise InvalidInput("features: expected rows that differ from zero, got zeros only")
-    return values[kept][::-1], vectors[:, kept][:, ::-1]
+    return values[above_rounding][::-1], vectors[:, above_rounding][:, ::-1]
 
 
 def principal_components(rows: np.ndarray, train: np.ndarray, n_components: int) -> np.ndarray:
-    """Return the coordinates of all rows on the principal components of the training rows.
+    """Scores of all rows on the principal components of the training rows.
 
-    rows: float64 (n, r), row-space coordinates; train: int, the rows that components are fitted
-    on. Returns float64 (n, n_components): what PCA fitted on the training columns gives, but for
-    signs. Raises InvalidInput if there are fewer than `n_components` components.
+    rows: float64 (n, r), row-space coordinates; train: int, indices of the training rows. Returns
+    float64 (n, n_components), equal to PCA fitted on the training columns up to signs.
+    Raises InvalidInput if there are fewer than `n_components` components.
     """
-    fitted_on = rows[train]
-    n_available = min(len(fitted_on) - 1, rows.shape[1])
+    train_rows = rows[train]
+    n_available = min(len(train_rows) - 1, rows.shape[1])
     if not 1 <= n_components <= n_available:
         raise InvalidInput(
-            f"n_components: expected 1..{n_available} for {len(fitted_on)} training images, got "
+            f"n_components: expected 1..{n_available} for {len(train_rows)} training images, got "
             f"{n_components}; set a smaller n_components"
         )
-    mean = fitted_on.mean(axis=0)
-    centred = fitted_on - mean
+    mean = train_rows.mean(axis=0)
+    centred = train_rows - mean
     _, axes = eigh(
         centred.T @ centred, subset_by_index=[rows.shape[1] - n_components, rows.shape[1] - 1]
     )
@@ -167,7 +172,7 @@ def check_features(features: np.ndarray, name: str) -> None:
 
 
 def _check_maps(maps: Sequence[np.ndarray]) -> None:
-    lengths = [len(one) for one in maps]
+    lengths = [len(feature_map) for feature_map in maps]
     if not lengths or len(set(lengths)) > 1:
         raise InvalidInput(
             f"feature maps: expected one or more of the same images, got lengths {lengths}"

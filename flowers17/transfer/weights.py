@@ -1,7 +1,7 @@
-"""What is known of each extractor without loading it, and where its weights come from.
+"""Facts about each extractor, and the source of its weights.
 
-Nothing here imports Keras, so that planning a study costs no import. File names, addresses and
-MD5 digests are those of keras/src/applications; parameter totals are REFERENCE.md's Table 7.
+Imports no Keras, so that planning a study is fast. File names, addresses and MD5 digests are those
+of keras/src/applications; parameter totals are REFERENCE.md's Table 7.
 """
 
 import hashlib
@@ -20,10 +20,10 @@ _SERVER = "https://storage.googleapis.com/tensorflow/keras-applications"
 
 @dataclass(frozen=True)
 class ExtractorFacts:
-    """One network of `keras.applications`, without its fully connected top.
+    """Facts about a network of `keras.applications` without its fully connected top.
 
-    module, function: where Keras builds it. native_size: pixels it was trained at;
-    min_size: smallest input it accepts. n_parameters: all; n_trainable: without moving averages.
+    module, function: that build it. native_size: side of its training images in pixels;
+    min_size: smallest input side. n_parameters: all; n_trainable: without moving averages.
     download_name, url, md5: Keras's own weight file (Keras publishes no digest for MobileNet).
     file_names: accepted in a weights folder, in order of preference.
     """
@@ -101,10 +101,10 @@ EXTRACTORS: MappingProxyType[str, ExtractorFacts] = MappingProxyType(
 
 @dataclass(frozen=True)
 class WeightsSource:
-    """Where an extractor's weights come from.
+    """Source of an extractor's weights.
 
-    `file`: path and sha256 are set. `download`: both are empty until it is fetched.
-    `random`: untrained, both stay empty.
+    kind: `file`, with path and sha256; `download`, both None before the download; `random`,
+    untrained, both None.
     """
 
     kind: Literal["file", "download", "random"]
@@ -113,7 +113,7 @@ class WeightsSource:
 
 
 def extractor_facts(extractor: str) -> ExtractorFacts:
-    """Return what is known of an extractor; raises InvalidSettings if there is none."""
+    """Facts about an extractor; raises InvalidSettings for an unknown name."""
     try:
         return EXTRACTORS[extractor]
     except KeyError:
@@ -123,7 +123,7 @@ def extractor_facts(extractor: str) -> ExtractorFacts:
 
 
 def check_input_size(extractor: str, input_size: int) -> None:
-    """Raise InvalidSettings if a network cannot take images so small."""
+    """Raise InvalidSettings if the input size is below the extractor's minimum."""
     min_size = extractor_facts(extractor).min_size
     if input_size < min_size:
         raise InvalidSettings(
@@ -134,7 +134,7 @@ def check_input_size(extractor: str, input_size: int) -> None:
 
 
 def keras_cache() -> Path:
-    """Return the folder where Keras keeps downloaded weights."""
+    """Folder of the weights that Keras downloaded."""
     home = os.environ.get("KERAS_HOME")
     return (Path(home).expanduser() if home else Path.home() / ".keras") / "models"
 
@@ -145,11 +145,11 @@ def resolve_weights(
     *,
     weights: Literal["imagenet", "random"] = "imagenet",
 ) -> WeightsSource:
-    """Return where an extractor's weights come from, touching no network.
+    """Source of an extractor's weights, without a network request.
 
     A file in `weights_dir` comes first, then Keras's cache, then Keras's download.
-    Raises InvalidInput if `weights_dir` is no folder, ChecksumMismatch if a file under Keras's
-    own name is not the one that Keras publishes.
+    Raises InvalidInput if `weights_dir` is no folder, ChecksumMismatch if a file of Keras's name
+    differs from the one that Keras publishes.
     """
     facts = extractor_facts(extractor)
     if weights == "random":
@@ -174,9 +174,9 @@ def resolve_weights(
 
 def _check_md5(path: Path, expected: str) -> None:
     with path.open("rb") as stream:
-        found = hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
-    if found != expected:
+        digest = hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+    if digest != expected:
         raise ChecksumMismatch(
-            f"{path}: expected md5 {expected}, got {found}; it is truncated or another file: "
+            f"{path}: expected md5 {expected}, got {digest}; it is truncated or another file: "
             "delete it, and Keras's own is downloaded again"
         )

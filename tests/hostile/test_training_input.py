@@ -16,7 +16,7 @@ from flowers17.config import (
     StudySettings,
 )
 from flowers17.errors import InvalidInput, InvalidSettings
-from flowers17.learners.examples import check
+from flowers17.learners.examples import check_examples
 from flowers17.learners.networks import build
 from tasks import training
 from tests.support.stores import content
@@ -44,7 +44,7 @@ IMAGES, LABELS = examples().inputs, examples().labels
 
 class TestExamples:
     @pytest.mark.parametrize(
-        ("changes", "says"),
+        ("changes", "message"),
         [
             (
                 {"inputs": IMAGES / 255},
@@ -70,16 +70,16 @@ class TestExamples:
         ],
     )
     def test_that_do_not_fit_are_refused_before_anything_is_written(
-        self, tmp_path: Path, changes: dict[str, Any], says: str
+        self, tmp_path: Path, changes: dict[str, Any], message: str
     ) -> None:
-        with pytest.raises(InvalidInput, match=says):
+        with pytest.raises(InvalidInput, match=message):
             trained(tmp_path / "checkpoints", examples=changes)
         assert list(tmp_path.iterdir()) == []
 
     def test_of_more_classes_than_the_network_has_are_refused(self) -> None:
         model = build("baseline", (SIZE, SIZE, 3), N_CLASSES + 1)
         with pytest.raises(InvalidInput, match="baseline: expected 3 outputs, got 4"):
-            check(model, examples(), PLAIN, "none")
+            check_examples(model, examples(), PLAIN, "none")
 
 
 class TestRecipe:
@@ -126,12 +126,12 @@ class TestRecipe:
         model = build("residual", (None, None, 3), N_CLASSES)
         recipe = PLAIN.model_copy(update={"resolutions": (0.5, 1.0)})
         with pytest.raises(InvalidSettings, match=r"large enough .* 8 pixels at resolution 0\.5"):
-            check(model, examples(), recipe, "none")
+            check_examples(model, examples(), recipe, "none")
 
     def test_for_images_of_another_size_is_refused(self) -> None:
         model = build("baseline", (32, 32, 3), N_CLASSES)
         with pytest.raises(InvalidSettings, match=r"expected images of 32 pixels .* got 16"):
-            check(model, examples(), PLAIN, "none")
+            check_examples(model, examples(), PLAIN, "none")
 
 
 class TestSettings:
@@ -156,10 +156,12 @@ class TestSettings:
             LearnerDefinition(**{**right, **wrong})
 
     def _stage(self, places: Places, learner: str, size: int = 128, **recipe: Any) -> Any:
-        changed = PLAIN.model_copy(update=recipe)
-        one = training.Training(learner, "none", "report", changed)
+        changed_recipe = PLAIN.model_copy(update=recipe)
+        configuration = training.Training(learner, "none", "report", changed_recipe)
         settings = StudySettings(dataset=DatasetSettings(image_size=size))
-        return training.stage(settings, places, one, number("images", 1), number("split", 1))
+        return training.stage(
+            settings, places, configuration, number("images", 1), number("split", 1)
+        )
 
     def test_an_unknown_learner_is_refused_before_anything_is_trained(self) -> None:
         with pytest.raises(InvalidSettings, match=r"expected one of baseline, .* got 'mk-9'"):
@@ -171,8 +173,8 @@ class TestSettings:
     ) -> None:
         places = Places(device="cpu")
         assert self._stage(places, learner, size).label
-        told = rf"{learner}: expected .* {size} × {size} .* got {size - 1} × {size - 1}; raise"
-        with pytest.raises(InvalidInput, match=told):
+        message = rf"{learner}: expected .* {size} × {size} .* got {size - 1} × {size - 1}; raise"
+        with pytest.raises(InvalidInput, match=message):
             self._stage(places, learner, size - 1)
 
     def test_growing_images_for_a_learner_of_one_size_are_refused_as_early(self) -> None:

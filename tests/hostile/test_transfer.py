@@ -13,9 +13,9 @@ from flowers17.data.splits import Split
 from flowers17.errors import InvalidInput, InvalidSettings
 from flowers17.transfer.classifiers import evaluate
 from flowers17.transfer.extractors import build_extractor, feature_maps
-from flowers17.transfer.families import READS
+from flowers17.transfer.families import INPUT_FORMS
 from flowers17.transfer.rowspace import row_space, side_by_side
-from tests.unit.transfer.made_features import Made, made
+from tests.unit.transfer.made_features import FeatureCase, feature_case
 from tests.unit.transfer.networks import SIZE, keras3_file, legacy_file, small_network
 
 
@@ -30,12 +30,12 @@ def weights(network: Any, tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def case() -> Made:
-    return made()
+def case() -> FeatureCase:
+    return feature_case()
 
 
-def _refused(path: Path, says: str, extractor: str = "mobilenet") -> None:
-    with pytest.raises(InvalidInput, match=says) as caught:
+def _refused(path: Path, message: str, extractor: str = "mobilenet") -> None:
+    with pytest.raises(InvalidInput, match=message) as caught:
         build_extractor(extractor, input_size=SIZE, weights_path=path, seed=0)
     assert str(path) in str(caught.value)
     assert "replace the file" in str(caught.value)
@@ -91,11 +91,11 @@ HOSTILE_HDF5: dict[str, tuple[Callable[[h5py.File], object], str]] = {
 
 @pytest.mark.parametrize("case", HOSTILE_HDF5)
 def test_hostile_hdf5_file_is_refused(case: str, tmp_path: Path) -> None:
-    write, says = HOSTILE_HDF5[case]
+    write, message = HOSTILE_HDF5[case]
     path = tmp_path / "mobilenet_notop.weights.h5"
     with h5py.File(path, "w") as file:
         write(file)
-    _refused(path, says)
+    _refused(path, message)
 
 
 def test_no_weights_file(tmp_path: Path) -> None:
@@ -138,13 +138,13 @@ def test_images_that_are_already_scaled(network: Any) -> None:
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_features_that_are_not_finite(value: float, case: Made) -> None:
+def test_features_that_are_not_finite(value: float, case: FeatureCase) -> None:
     features = case.maps[0].copy()
     features[4, 2] = value
     for used in (row_space, side_by_side):
         with pytest.raises(InvalidInput, match="NaN or infinity in 1 rows, first in row 4"):
             used([features])
-    for classifier in READS:
+    for classifier in INPUT_FORMS:
         with pytest.raises(InvalidInput, match="NaN or infinity"):
             _evaluated(classifier, features, case.labels, case.splits)
 
@@ -154,7 +154,7 @@ def test_features_that_are_all_zero() -> None:
         row_space([np.zeros((4, 9), np.float32)])
 
 
-def test_maps_of_different_images(case: Made) -> None:
+def test_maps_of_different_images(case: FeatureCase) -> None:
     with pytest.raises(InvalidInput, match=r"lengths \[80, 79\]"):
         row_space([case.maps[0], case.maps[0][1:]])
     with pytest.raises(InvalidInput, match=r"lengths \[\]"):
@@ -183,9 +183,9 @@ def _split(train: Any, validation: Any) -> Split:
 ROWS = np.arange(80)
 
 
-@pytest.mark.parametrize("classifier", READS)
+@pytest.mark.parametrize("classifier", INPUT_FORMS)
 @pytest.mark.parametrize(
-    ("split", "says"),
+    ("split", "message"),
     [
         (_split(ROWS, []), "split report, validation: expected rows in 0..79, got none"),
         (_split([], ROWS), "split report, train: expected rows in 0..79, got none"),
@@ -195,13 +195,15 @@ ROWS = np.arange(80)
         (_split(ROWS[16:], ROWS[:16]), "every class among the training rows, got none of class 0"),
     ],
 )
-def test_split_that_cannot_be_used(split: Split, says: str, classifier: str, case: Made) -> None:
-    with pytest.raises(InvalidInput, match=says):
+def test_split_that_cannot_be_used(
+    split: Split, message: str, classifier: str, case: FeatureCase
+) -> None:
+    with pytest.raises(InvalidInput, match=message):
         _evaluated(classifier, case.maps[0], case.labels, [split])
 
 
 @pytest.mark.parametrize(
-    ("labels", "says"),
+    ("labels", "message"),
     [
         (np.zeros(79, int), "expected 80 integers"),
         (np.zeros((80, 2), int), "expected 80 integers"),
@@ -210,26 +212,26 @@ def test_split_that_cannot_be_used(split: Split, says: str, classifier: str, cas
         (np.zeros(80, int), "at least two classes"),
     ],
 )
-def test_labels_that_do_not_belong(labels: np.ndarray, says: str, case: Made) -> None:
-    with pytest.raises(InvalidInput, match=says):
+def test_labels_that_do_not_belong(labels: np.ndarray, message: str, case: FeatureCase) -> None:
+    with pytest.raises(InvalidInput, match=message):
         _evaluated("knn", case.maps[0], labels, case.splits)
 
 
-def test_array_that_a_classifier_needs_is_missing(case: Made) -> None:
-    for classifier, read in READS.items():
+def test_array_that_a_classifier_needs_is_missing(case: FeatureCase) -> None:
+    for classifier, read in INPUT_FORMS.items():
         with pytest.raises(InvalidInput, match=f"{classifier}: expected `{read}`"):
             evaluate(
                 classifier, ClassifierSettings(), labels=case.labels, splits=case.splits, seed=1
             )
 
 
-def test_search_with_one_training_image_of_a_class(case: Made) -> None:
+def test_search_with_one_training_image_of_a_class(case: FeatureCase) -> None:
     split = _split(ROWS[15:], ROWS[:15])
     with pytest.raises(InvalidInput, match="at least 2 training images a class, got 1"):
         _evaluated("knn", case.maps[0], case.labels, [split], search=True)
 
 
-def test_search_with_one_scene_of_a_class(case: Made) -> None:
+def test_search_with_one_scene_of_a_class(case: FeatureCase) -> None:
     groups = np.where(case.labels == 1, 100, ROWS)
     with pytest.raises(InvalidInput, match="got 1, near-duplicates counted once; add images or"):
         _evaluated("knn", case.maps[0], case.labels, case.splits, search=True, groups=groups)
@@ -244,6 +246,6 @@ def test_search_whose_near_duplicates_span_classes_so_that_no_two_folds_hold_eac
         _evaluated("knn", features, labels, [split], search=True, groups=groups)
 
 
-def test_groups_of_other_images(case: Made) -> None:
+def test_groups_of_other_images(case: FeatureCase) -> None:
     with pytest.raises(InvalidInput, match=r"groups: expected one for each label, got \(79,\)"):
         _evaluated("knn", case.maps[0], case.labels, case.splits, groups=ROWS[1:])

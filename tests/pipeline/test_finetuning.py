@@ -64,9 +64,12 @@ NAME = "fine-tuning mobilenet-average adam + batch norm + dropout, best"
 
 
 def _artifacts(store: Path, stage: str) -> dict[str, Artifact]:
-    """Return a stage's artifacts by label."""
-    found = [one for one in Store(store).manifests() if one["stage"] == stage]
-    return {one["label"]: Artifact(store / stage / one["key"], one) for one in found}
+    """Artifacts of a stage by label."""
+    manifests = [manifest for manifest in Store(store).manifests() if manifest["stage"] == stage]
+    return {
+        manifest["label"]: Artifact(store / stage / manifest["key"], manifest)
+        for manifest in manifests
+    }
 
 
 @pytest.fixture(scope="module")
@@ -75,8 +78,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     store = tmp_path_factory.mktemp("killed") / "store"
 
     def checkpoints() -> list[str]:
-        found = store.glob(".unfinished/finetuning*/generation-*.json")
-        return sorted(one.name for one in found)
+        paths = store.glob(".unfinished/finetuning*/generation-*.json")
+        return sorted(path.name for path in paths)
 
     def in_phase_b() -> bool:
         return len(_artifacts(store, "finetuning")) == 1 and len(checkpoints()) >= 2
@@ -93,11 +96,11 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_kill_in_phase_b_changes_no_byte(
     built: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    other = tmp_path_factory.mktemp("undisturbed") / "store"
-    output_of(CODE, str(other), *SETTINGS)
+    undisturbed_store = tmp_path_factory.mktemp("undisturbed") / "store"
+    output_of(CODE, str(undisturbed_store), *SETTINGS)
     killed, undisturbed = (
-        {label: one.reference for label, one in _artifacts(place, "finetuning").items()}
-        for place in (built, other)
+        {label: artifact.reference for label, artifact in _artifacts(store, "finetuning").items()}
+        for store in (built, undisturbed_store)
     )
     assert len(killed) == 2
     assert killed == undisturbed
@@ -113,37 +116,37 @@ def test_phase_b_begins_with_the_head_of_phase_a_and_trains_further_blocks(built
     assert before["n_parameters"] == after["n_parameters"]
     assert (before["unfrozen_from"], after["unfrozen_from"]) == (None, "block12")
     assert (before["layer_decay"], after["layer_decay"]) == (1.0, 0.5)
-    assert (after["way"], after["augmentation"]) == ("stored", "mirrored")
-    for one in (a, b):
-        result, split = one.json("result"), _artifacts(built, "split")["repeat-01 split"]
+    assert (after["activations"], after["augmentation"]) == ("stored", "mirrored")
+    for network in (a, b):
+        result, split = network.json("result"), _artifacts(built, "split")["repeat-01 split"]
         rows = split.array("validation")
-        correct = one.array("proba")[rows].argmax(axis=1) == split.array("labels")[rows]
+        correct = network.array("proba")[rows].argmax(axis=1) == split.array("labels")[rows]
         assert result["n_correct"] == int(correct.sum())
 
 
 def test_predictions_for_images_are_those_that_the_training_stored(built: Path) -> None:
     [images] = _artifacts(built, "images").values()
     pixels = images.array("images")
-    for label, one in _artifacts(built, "finetuning").items():
-        model = opened(one.reference.to_json(), Loader(Store(built), device="cpu"))
-        assert model.classes == tuple(one.json("result")["classes"])
-        found = model.answers(Block(("",) * len(pixels), {32: pixels})).proba
-        np.testing.assert_array_equal(found, one.array("proba"), err_msg=label)
+    for label, network in _artifacts(built, "finetuning").items():
+        model = opened(network.reference.to_json(), Loader(Store(built), device="cpu"))
+        assert model.classes == tuple(network.json("result")["classes"])
+        proba = model.answers(Block(("",) * len(pixels), {32: pixels})).proba
+        np.testing.assert_array_equal(proba, network.array("proba"), err_msg=label)
 
 
 def test_an_attack_sees_what_predictions_say_and_the_gradient_of_it(built: Path) -> None:
     [images] = _artifacts(built, "images").values()
     pixels = images.array("images")[:4]
-    one = _artifacts(built, "finetuning")[f"{NAME}, phase b, repeat-01 split"]
-    attacked = Attacked(one, Loader(Store(built), device="cpu"))
+    network = _artifacts(built, "finetuning")[f"{NAME}, phase b, repeat-01 split"]
+    attacked = Attacked(network, Loader(Store(built), device="cpu"))
     inputs = scaled(pixels)
-    np.testing.assert_allclose(attacked.proba(inputs), one.array("proba")[:4], atol=1e-6)
+    np.testing.assert_allclose(attacked.proba(inputs), network.array("proba")[:4], atol=1e-6)
     assert attacked.network is not None
     np.testing.assert_allclose(
-        np.asarray(attacked.network(inputs)), one.array("proba")[:4], atol=1e-5
+        np.asarray(attacked.network(inputs)), network.array("proba")[:4], atol=1e-5
     )
-    found = fgsm(attacked.network, inputs, attacked.proba(inputs).argmax(axis=1), epsilon=4 / 255)
-    assert (found.confidence_after < found.confidence_before).all()
+    result = fgsm(attacked.network, inputs, attacked.proba(inputs).argmax(axis=1), epsilon=4 / 255)
+    assert (result.confidence_after < result.confidence_before).all()
 
 
 def test_discriminative_rates_matter_to_phase_b_of_our_own_recipe_alone() -> None:
@@ -151,15 +154,15 @@ def test_discriminative_rates_matter_to_phase_b_of_our_own_recipe_alone() -> Non
 
     def configs(decay: float) -> dict[str, Any]:
         maps = FeatureMapSettings(extractor="mobilenet")
-        ours = FineTuningSettings(
+        fine_tuning = FineTuningSettings(
             table=(maps,), own=(FineTunedSettings(maps=maps, recipe="best"),), own_layer_decay=decay
         )
-        parts = finetune.parts(StudySettings(fine_tuning=ours), Places(device="cpu"))
-        return {one.label: one.config for one in in_order(parts)}
+        parts = finetune.parts(StudySettings(fine_tuning=fine_tuning), Places(device="cpu"))
+        return {stage.label: stage.config for stage in in_order(parts)}
 
-    one, other = configs(1.0), configs(0.5)
-    assert one.keys() == other.keys()
-    changed = [label for label in one if one[label] != other[label]]
+    equal, decaying = configs(1.0), configs(0.5)
+    assert equal.keys() == decaying.keys()
+    changed = [label for label in equal if equal[label] != decaying[label]]
     assert len(changed) == 8
     assert all(", best, phase b, repeat-" in label for label in changed)
 
@@ -181,13 +184,13 @@ class TestEnsembleMember:
             ),
         ).model_copy(deep=True)
         parts = ensemble.parts(settings, Places(device="cpu"))
-        return [one.label for one in in_order(parts) if one.name == "finetuning"]
+        return [stage.label for stage in in_order(parts) if stage.name == "finetuning"]
 
     def test_is_trained_on_each_fold_and_refitted_for_as_long_as_they_took(self) -> None:
         name = "fine-tuning mobilenet adam + batch norm + dropout"
         assert self._labels() == [
-            f"{name}{how}, phase {phase}, {where}"
-            for how, where in (
+            f"{name}{suffix}, phase {phase}, {split}"
+            for suffix, split in (
                 ("", "clean fold 1"),
                 ("", "clean fold 2"),
                 (" refit", "clean split"),
@@ -197,6 +200,6 @@ class TestEnsembleMember:
 
     def test_that_chooses_no_epoch_is_fitted_on_the_whole_training_part(self) -> None:
         labels = self._labels(recipe="best")
-        assert [one for one in labels if "refit" in one] == []
+        assert [label for label in labels if "refit" in label] == []
         name = "fine-tuning mobilenet adam + batch norm + dropout, best"
         assert f"{name}, phase b, clean split" in labels

@@ -53,9 +53,9 @@ print("imported:", *sorted(heavy & sys.modules.keys()), file=sys.stderr)
 
 
 def _words(store: Path, settings: tuple[str, ...], *options: str) -> list[str]:
-    chosen = [word for one in (*SETTINGS, *settings) for word in ("--set", one)]
-    where = ["--store", str(store), "--device", "cpu"]
-    return ["-c", CODE, "run", "learners", *where, "--json", *options, *chosen]
+    arguments = [word for setting in (*SETTINGS, *settings) for word in ("--set", setting)]
+    places = ["--store", str(store), "--device", "cpu"]
+    return ["-c", CODE, "run", "learners", *places, "--json", *options, *arguments]
 
 
 def _run(api: str, words: list[str]) -> tuple[dict[str, int], str]:
@@ -67,16 +67,25 @@ def _run(api: str, words: list[str]) -> tuple[dict[str, int], str]:
 
 
 def _trainings(store: Path) -> dict[str, Artifact]:
-    """Return the trainings of a store by label."""
-    found = [one for one in Store(store).manifests() if one["stage"] == "training"]
-    return {one["label"]: Artifact(store / "training" / one["key"], one) for one in found}
+    """Trainings of a store by label."""
+    manifests = [
+        manifest for manifest in Store(store).manifests() if manifest["stage"] == "training"
+    ]
+    return {
+        manifest["label"]: Artifact(store / "training" / manifest["key"], manifest)
+        for manifest in manifests
+    }
 
 
 def _holder(lock: Path) -> int:
-    """Return the process that holds a file's kernel lock."""
+    """Process that holds a file's kernel lock."""
     inode = lock.stat().st_ino
     lines = [line.split() for line in Path("/proc/locks").read_text().splitlines()]
-    [pid] = [int(one[4]) for one in lines if one[1] == "FLOCK" and one[5].endswith(f":{inode}")]
+    [pid] = [
+        int(fields[4])
+        for fields in lines
+        if fields[1] == "FLOCK" and fields[5].endswith(f":{inode}")
+    ]
     return pid
 
 
@@ -92,24 +101,24 @@ def built(tmp_path_factory: pytest.TempPathFactory, prefect_api: str) -> tuple[P
 def test_each_training_leaves_its_history_layers_weights_and_probabilities(
     built: tuple[Path, int],
 ) -> None:
-    found = _trainings(built[0])
-    assert found.keys() == TRAINED
-    for label, artifact in found.items():
+    trainings = _trainings(built[0])
+    assert trainings.keys() == TRAINED
+    for label, artifact in trainings.items():
         result = artifact.json("result")
         history = artifact.json("history")["epochs"]
         proba = artifact.array("proba")
         split = Store(built[0]).open(Reference.from_json(artifact.manifest["inputs"]["split"]))
         assert len(history) == result["epochs"] == (EPOCHS if label == PLAIN else len(history))
         assert proba.shape == (len(split.array("labels")), 3)
-        said = proba[split.array("validation")].argmax(axis=1)
-        assert (said == artifact.array("validation-predicted")).all()
-        assert len(said) == result["n_validation"]
+        predicted = proba[split.array("validation")].argmax(axis=1)
+        assert (predicted == artifact.array("validation-predicted")).all()
+        assert len(predicted) == result["n_validation"]
         weights = [name for name in artifact.manifest["files"] if name.startswith("weights/")]
         values = sum(artifact.array(name.removesuffix(".npy")).size for name in weights)
         assert values == result["n_parameters"]
         assert sum(row["parameters"] for row in artifact.json("layers")) == values
-    losses = [one["val_loss"] for one in found[PLAIN].json("history")["epochs"]]
-    result = found[PLAIN].json("result")
+    losses = [epoch["val_loss"] for epoch in trainings[PLAIN].json("history")["epochs"]]
+    result = trainings[PLAIN].json("result")
     assert result["best_epoch"] == 1 + losses.index(min(losses))
     assert result["validation_loss"] == pytest.approx(min(losses), rel=1e-6)
     assert not list((built[0] / ".unfinished").glob("training-*"))
@@ -126,10 +135,10 @@ def test_a_second_run_reuses_every_stage_and_imports_nothing_to_compute_with(
 @pytest.mark.usefixtures("api", "built")
 def test_learning_curves_and_progress_are_shown() -> None:
     keys = ["learning-curves-tiny-report-split", "progress-tiny-report-split"]
-    chosen = ArtifactFilter(key=ArtifactFilterKey(any_=keys))
+    filter_ = ArtifactFilter(key=ArtifactFilterKey(any_=keys))
     with get_client(sync_client=True) as client:
-        found = client.read_artifacts(artifact_filter=chosen)
-    shown: dict[str, Any] = {one.key or "": one for one in found}
+        artifacts = client.read_artifacts(artifact_filter=filter_)
+    shown: dict[str, Any] = {artifact.key or "": artifact for artifact in artifacts}
     assert shown.keys() == set(keys)
     assert "data:image/svg+xml;base64," in str(shown[keys[0]].data)
     assert shown[keys[1]].type == "progress"
@@ -144,8 +153,8 @@ def test_a_killed_training_says_so_and_goes_on_from_its_last_epoch(
     unfinished = store / ".unfinished"
 
     def epochs() -> list[int]:
-        found = unfinished.glob("training-*/generation-*.json")
-        return [int(one.stem.partition("-")[2]) for one in found]
+        paths = unfinished.glob("training-*/generation-*.json")
+        return [int(path.stem.partition("-")[2]) for path in paths]
 
     with python(*words, env={"PREFECT_API_URL": prefect_api}) as process:
         assert eventually(lambda: max(epochs(), default=0) >= 3, 120), "no epoch was saved"

@@ -22,7 +22,7 @@ from flowers17.transfer.rowspace import row_space
 from flows import dataset, features
 from tasks import classifier
 from tests.unit.reporting.maker import Maker
-from tests.unit.transfer.made_features import made
+from tests.unit.transfer.made_features import feature_case
 
 N_CLASSES, N_EACH = 4, 20
 GROUPS = np.arange(80)
@@ -129,7 +129,7 @@ def test_a_search_alone_reads_the_near_duplicates() -> None:
 
 def _job(folder: Path, n_repeats: int, *, search: bool = False) -> Job:
     """Return the job of a classifier on made rows, over a study's splits and an official one."""
-    case, maker = made(widths=(40,)), Maker(folder / "store")
+    case, maker = feature_case(widths=(40,)), Maker(folder / "store")
     official = Split("official-1", "official", None, np.arange(0, 80, 2), np.arange(1, 80, 2))
     divided = study_splits(
         case.labels,

@@ -26,21 +26,23 @@ def watch(root: Path, step: Callable[[str], None]) -> None:
     """Call `step` before each step on the store, with its name and place."""
     flush = os.fsync
 
-    def place(value: Any) -> str:
-        path = Path(f"/proc/self/fd/{value}").readlink() if isinstance(value, int) else Path(value)
-        return str(path.relative_to(root)) if path.is_relative_to(root) else ""
+    def path_of(value: Any) -> str:
+        absolute = (
+            Path(f"/proc/self/fd/{value}").readlink() if isinstance(value, int) else Path(value)
+        )
+        return str(absolute.relative_to(root)) if absolute.is_relative_to(root) else ""
 
     def fsync(descriptor: int) -> None:
-        step(f"fsync {place(descriptor)}")
+        step(f"fsync {path_of(descriptor)}")
         flush(descriptor)
 
     def hook(event: str, arguments: tuple[Any, ...]) -> None:
         if event in WATCHED and isinstance(arguments[0], str | Path | int):
-            where = place(arguments[0])
-            if where:
+            path = path_of(arguments[0])
+            if path:
                 # mode None: os.open, here only to flush
                 mode = f" {arguments[1]}" if event == "open" else ""
-                step(f"{event.removeprefix('os.')} {where}{mode}")
+                step(f"{event.removeprefix('os.')} {path}{mode}")
 
     os.fsync = fsync  # type: ignore[assignment]
     sys.addaudithook(hook)
@@ -65,24 +67,24 @@ def killed_before(k: int, root: Path) -> bool:
 
 
 def steps(root: Path) -> list[str]:
-    """Return the steps of an undisturbed build."""
+    """Steps of an undisturbed build."""
     reader, writer = os.pipe()
     if os.fork() == 0:
-        taken: list[str] = []
-        watch(root, taken.append)
+        names: list[str] = []
+        watch(root, names.append)
         ensure(STAGE, {}, Store(root))
         with os.fdopen(writer, "w") as stream:
-            json.dump(taken, stream)
+            json.dump(names, stream)
         os._exit(0)
     os.close(writer)
     with os.fdopen(reader) as stream:
-        taken = json.load(stream)
+        names = json.load(stream)
     os.wait()
-    return taken
+    return names
 
 
 def bytes_of(store: Store) -> dict[str, str]:
-    """Return the artifact's files in hexadecimal, without the manifest, which holds the time."""
+    """Files of the artifact in hexadecimal, without the manifest, which has the time."""
     folder = store.folder("number", stage_key(STAGE, {}))
     files = (path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST)
     return {path.name: path.read_bytes().hex() for path in files}
@@ -94,27 +96,27 @@ def main(folder: Path) -> None:
     k = 1
     while killed_before(k, folder / str(k)):
         store = Store(folder / str(k))
-        there = store.folder("number", stage_key(STAGE, {})).exists()
-        whole = existing(STAGE, {}, store) is not None
-        again = ensure(STAGE, {}, store)
-        left = len(list((store.root / ".partial").glob("*")))
-        aside = (store.root / ".damaged").exists()
+        is_published = store.folder("number", stage_key(STAGE, {})).exists()
+        is_valid = existing(STAGE, {}, store) is not None
+        rebuilt = ensure(STAGE, {}, store)
+        n_left = len(list((store.root / ".partial").glob("*")))
+        is_set_aside = (store.root / ".damaged").exists()
         kills.append(
             {
                 "k": k,
-                "there": there,
-                "whole": whole,
-                "reused": again.reused,
-                "digest": again.reference.digest,
+                "there": is_published,
+                "whole": is_valid,
+                "reused": rebuilt.reused,
+                "digest": rebuilt.reference.digest,
                 "bytes": bytes_of(store),
-                "left": left,
-                "set aside": aside,
+                "left": n_left,
+                "set aside": is_set_aside,
             }
         )
         k += 1
     undisturbed = Store(folder / "undisturbed")
-    taken = steps(undisturbed.root)
-    print(json.dumps({"kills": kills, "steps": taken, "bytes": bytes_of(undisturbed)}))
+    step_names = steps(undisturbed.root)
+    print(json.dumps({"kills": kills, "steps": step_names, "bytes": bytes_of(undisturbed)}))
 
 
 if __name__ == "__main__":

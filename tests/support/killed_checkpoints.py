@@ -26,33 +26,40 @@ CONFIGURATION = "c" * 64
 
 
 def arrays(epoch: int) -> list[np.ndarray]:
-    """Return what stands for the weights after an epoch."""
+    """Arrays in place of the weights after an epoch."""
     return [np.random.default_rng(epoch).random((20, 3)), np.array(epoch)]
 
 
 def save_all(folder: Path) -> None:
     """Save what is not there yet of the four generations."""
     with Checkpoints(folder, CONFIGURATION) as checkpoints:
-        found = checkpoints.latest()
-        for epoch in range(found.epoch if found else 0, EPOCHS):
+        newest = checkpoints.latest()
+        for epoch in range(newest.epoch if newest else 0, EPOCHS):
             number, best = epoch + 1, BEST[epoch]
             weights = arrays(number)
             groups = {"weights": weights, "best": weights if best == number else arrays(best)}
             checkpoints.save(number, groups, {"best_epoch": best}, since={"best": best})
 
 
-def described(found: Generation | None) -> dict[str, Any]:
-    """Return a generation as JSON, its arrays by digest."""
-    if found is None:
+def summary(generation: Generation | None) -> dict[str, Any]:
+    """A generation as JSON, its arrays by digest."""
+    if generation is None:
         return {"epoch": 0}
-    groups = {role: [one.tobytes().hex() for one in group] for role, group in found.arrays.items()}
-    return {"epoch": found.epoch, "values": dict(found.values), "arrays": sha256_of(groups)}
+    groups = {
+        role: [array.tobytes().hex() for array in group]
+        for role, group in generation.arrays.items()
+    }
+    return {
+        "epoch": generation.epoch,
+        "values": dict(generation.values),
+        "arrays": sha256_of(groups),
+    }
 
 
 def latest(folder: Path) -> dict[str, Any]:
-    """Return the newest generation of a folder."""
+    """Newest generation of a folder."""
     with Checkpoints(folder, CONFIGURATION) as checkpoints:
-        return described(checkpoints.latest())
+        return summary(checkpoints.latest())
 
 
 def killed_before(k: int, folder: Path) -> list[str] | None:
@@ -62,21 +69,21 @@ def killed_before(k: int, folder: Path) -> list[str] | None:
     if child == 0:
         count = 0
 
-        def step(what: str) -> None:
+        def step(name: str) -> None:
             nonlocal count
             count += 1
             if count == k:
                 os.kill(os.getpid(), signal.SIGKILL)
-            os.write(writer, f"{what}\n".encode())
+            os.write(writer, f"{name}\n".encode())
 
         watch(folder, step)
         save_all(folder)
         os._exit(0)
     os.close(writer)
     with os.fdopen(reader) as stream:
-        taken = stream.read().splitlines()
+        step_names = stream.read().splitlines()
     killed = os.WIFSIGNALED(os.waitpid(child, 0)[1])
-    return taken if killed else None
+    return step_names if killed else None
 
 
 class _Warnings(logging.Handler):
@@ -96,21 +103,21 @@ def main(root: Path) -> None:
     for epoch in range(1, EPOCHS + 1):
         values, groups = {"best_epoch": BEST[epoch - 1]}, {}
         groups = {"weights": arrays(epoch), "best": arrays(BEST[epoch - 1])}
-        truth[str(epoch)] = described(Generation(epoch, groups, values))
+        truth[str(epoch)] = summary(Generation(epoch, groups, values))
     kills: list[dict[str, Any]] = []
     while True:
         folder = root / str(len(kills) + 1)
-        taken = killed_before(len(kills) + 1, folder)
-        if taken is None:
+        step_names = killed_before(len(kills) + 1, folder)
+        if step_names is None:
             break
-        found = latest(folder)
+        newest = latest(folder)
         save_all(folder)
         kills.append(
             {
-                "taken": taken,
-                "found": found,
+                "steps": step_names,
+                "newest": newest,
                 "end": latest(folder),
-                "left": sorted(one.name for one in folder.glob("*.partial")),
+                "partial": sorted(path.name for path in folder.glob("*.partial")),
                 "n_generations": len(list(folder.glob("generation-*.json"))),
             }
         )

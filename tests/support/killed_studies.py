@@ -31,8 +31,8 @@ COMMAND = Path(sys.executable).with_name("flowers17")
 
 
 def command(flow: str, store: Path, settings: Iterable[str], *options: str) -> list[str]:
-    """Return what Python is given to run a flow as a person would."""
-    chosen = [word for one in settings for word in ("--set", one)]
+    """Arguments of Python that run a flow by the command line."""
+    chosen = [word for setting in settings for word in ("--set", setting)]
     return [str(COMMAND), "run", flow, "--store", str(store), "--json", *options, *chosen]
 
 
@@ -41,9 +41,9 @@ def run(arguments: list[str], env: dict[str, str]) -> dict[str, int]:
     with python(*arguments, env=env) as process:
         printed, complaints = process.communicate(timeout=600)
     assert process.returncode == 0, complaints
-    told = json.loads(printed)
-    assert Path(told["report"]).is_file()
-    counts: dict[str, int] = told["counts"]
+    output = json.loads(printed)
+    assert Path(output["report"]).is_file()
+    counts: dict[str, int] = output["counts"]
     return counts
 
 
@@ -55,21 +55,23 @@ def end(process: subprocess.Popen[str]) -> None:
 
 
 def finished(store: Path) -> dict[str, tuple[int, int]]:
-    """Return which artifacts there are, and by inode and time whether they were made anew."""
-    found = {path: path.stat() for path in store.glob(f"[!.]*/*/{MANIFEST}")}
-    return {str(path): (stat.st_ino, stat.st_mtime_ns) for path, stat in found.items()}
+    """Artifacts of a store, each with inode and time of change, which tell a rebuilt one."""
+    stats = {path: path.stat() for path in store.glob(f"[!.]*/*/{MANIFEST}")}
+    return {str(path): (stat.st_ino, stat.st_mtime_ns) for path, stat in stats.items()}
 
 
 def digests(store: Path) -> dict[str, str]:
-    """Return what was made, by label and key; the report's page tells times and is left out."""
+    """Digests of all artifacts by label and key; empty for reports, whose page has times."""
     return {
-        f"{one['label']} {one['key']}": one["digest"] if one["stage"] != "study" else ""
-        for one in Store(store).manifests()
+        f"{manifest['label']} {manifest['key']}": manifest["digest"]
+        if manifest["stage"] != "study"
+        else ""
+        for manifest in Store(store).manifests()
     }
 
 
 def every_byte(store: Path) -> dict[str, bytes]:
-    """Return all that a store shows, of manifests what no clock tells, and without pages."""
+    """Visible files of a store, manifests without times, and no pages."""
     visible = {name: data for name, data in content(store).items() if not name.startswith(".")}
     for name, data in visible.items():
         if Path(name).name == MANIFEST:
@@ -77,15 +79,15 @@ def every_byte(store: Path) -> dict[str, bytes]:
             timed = {"created", "duration_s", "seal"}
             if manifest["stage"] == "study":
                 timed |= {"digest", "files"}  # of the page as well
-            told = {field: value for field, value in manifest.items() if field not in timed}
-            visible[name] = json.dumps(told, sort_keys=True).encode()
+            timeless = {field: value for field, value in manifest.items() if field not in timed}
+            visible[name] = json.dumps(timeless, sort_keys=True).encode()
     return {name: data for name, data in visible.items() if Path(name).name != "index.html"}
 
 
 def results(folder: Path) -> dict[str, bytes]:
-    """Return the bytes of all that is stored below a folder, without what tells times.
+    """Bytes of all files below a folder, except those with times.
 
     Of a report these are results, tables and figures: all that it has beside the page.
     """
-    told = ("index.html", MANIFEST)
-    return {name: data for name, data in content(folder).items() if Path(name).name not in told}
+    timed = ("index.html", MANIFEST)
+    return {name: data for name, data in content(folder).items() if Path(name).name not in timed}

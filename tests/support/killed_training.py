@@ -31,7 +31,7 @@ def trains(folder: Path, **hooks: Any) -> None:
     """Train in this process, and write down how it ended."""
     prepare("cpu", "float32", SEED)
     end = trained(folder, RECIPE, STATEFUL, **hooks)
-    weights = sha256_of([one.hex() for one in end.weights])
+    weights = sha256_of([weight.hex() for weight in end.weights])
     text = json.dumps([weights, end.history, end.best_epoch])
     folder.with_suffix(".json").write_text(text)
 
@@ -50,7 +50,7 @@ def forked(task: Callable[[], None]) -> int:
 
 
 def ending(child: int) -> int:
-    """Return a process's exit code, negative if a signal ended it."""
+    """Exit code of a process, negative if a signal ended it."""
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
@@ -63,11 +63,11 @@ def finished(folder: Path) -> Any:
 
 
 def changes_something(step: str) -> bool:
-    """Return whether a step writes, flushes, renames or removes; reading changes nothing."""
-    what, _, where = step.partition(" ")
-    if what == "open":
-        return where.endswith(" w")
-    return what in ("fsync", "rename") or (what == "remove" and not where.endswith(".partial"))
+    """Whether a step writes, flushes, renames or removes; reading changes nothing."""
+    action, _, path = step.partition(" ")
+    if action == "open":
+        return path.endswith(" w")
+    return action in ("fsync", "rename") or (action == "remove" and not path.endswith(".partial"))
 
 
 def killed_before(k: int, folder: Path) -> bool:
@@ -76,9 +76,9 @@ def killed_before(k: int, folder: Path) -> bool:
     def task() -> None:
         count = 0
 
-        def step(what: str) -> None:
+        def step(name: str) -> None:
             nonlocal count
-            count += changes_something(what)
+            count += changes_something(name)
             if count == k:
                 os.kill(os.getpid(), signal.SIGKILL)
 
@@ -110,7 +110,7 @@ def killed_after(seconds: float, folder: Path, *, from_first_batch: bool) -> boo
     reader, writer = os.pipe()
 
     def task() -> None:
-        trains(folder, watch=lambda *_: os.write(writer, b"."))
+        trains(folder, after_batch=lambda *_: os.write(writer, b"."))
 
     child = forked(task)
     os.close(writer)

@@ -1,7 +1,7 @@
 """A training that takes a second: random images of 16 pixels and a few hundred weights.
 
-Whatever outlasts an epoch is in it: momentum, a rate that changes, seed generators (dropout),
-batch-norm statistics, mixup, two resolutions, and a last batch that is not full.
+It has every kind of state between epochs: momentum, a learning-rate schedule, seed generators of
+dropout, batch-norm statistics, mixup, two resolutions, and a last batch that is not full.
 """
 
 import os
@@ -18,7 +18,7 @@ from flowers17.config import AugmentationName, LearnerDefinition, RecipeSettings
 from flowers17.learners.devices import prepare
 from flowers17.learners.examples import Examples
 from flowers17.learners.networks import build
-from flowers17.learners.training import Epoch, Trained, train
+from flowers17.learners.training import Epoch, TrainingResult, train
 from flowers17.robustness.adversarial_training import Adversary
 
 SIZE, N_CLASSES, N_TRAIN, SEED = 16, 3, 20, 5
@@ -40,12 +40,12 @@ EVERYTHING = RecipeSettings(
 
 
 class Stopped(Exception):
-    """A training that its watcher ended."""
+    """A training that its callback ended."""
 
 
 @dataclass(frozen=True)
 class End:
-    """What a training ends with: the bytes of the weights, the history, the epoch kept."""
+    """End of a training: the bytes of the weights, the history, the best epoch."""
 
     weights: list[bytes]
     history: list[Epoch]
@@ -53,14 +53,14 @@ class End:
 
 
 def examples(seed: int = 0) -> Examples:
-    """Return 30 random images of three classes, 20 of them to train on."""
+    """Random images: 30 of three classes, 20 of them to train on."""
     images = np.random.default_rng(seed).integers(0, 256, (30, SIZE, SIZE, 3), dtype=np.uint8)
     labels = np.arange(30) % N_CLASSES
     return Examples(images, labels, np.arange(N_TRAIN), np.arange(N_TRAIN, 30), N_CLASSES)
 
 
 def stateful(input_shape: Any, n_classes: int) -> keras.Model:
-    """Return a network that takes any size and has more state than its weights."""
+    """Network that takes any size and has more state than its weights."""
     layers = keras.layers
     inputs = layers.Input(input_shape)
     x = layers.Conv2D(4, 3, padding="same")(inputs)
@@ -72,37 +72,37 @@ def stateful(input_shape: Any, n_classes: int) -> keras.Model:
 
 
 def wrong_output(input_shape: Any, n_classes: int) -> keras.Model:
-    """Return a network with a class too many."""
+    """Network with one class too many."""
     return stateful(input_shape, n_classes + 1)
 
 
 def no_model(input_shape: Any, n_classes: int) -> str:
-    """Return what is no network."""
+    """Builder that returns no network."""
     return "a daisy"
 
 
 @contextmanager
 def prepared() -> Iterator[None]:
     """Set the process up as for a training, and restore what can be restored."""
-    before = dict(os.environ)
+    old_environment = dict(os.environ)
     try:
         prepare("cpu", "float32", SEED)
         yield
     finally:
         keras.config.set_dtype_policy("float32")
         os.environ.clear()
-        os.environ.update(before)
+        os.environ.update(old_environment)
 
 
 def fresh(learner: str = STACKED.name, *, any_size: bool = False) -> keras.Model:
-    """Return a learner with the weights that every training of these begins with."""
+    """Learner with the initial weights of all these trainings."""
     shape = (None, None, 3) if any_size else (SIZE, SIZE, 3)
     return build(learner, shape, N_CLASSES, definitions=[STACKED], seed=SEED)
 
 
 def weight_bytes(model: keras.Model) -> list[bytes]:
-    """Return the bytes of each weight."""
-    return [keras.ops.convert_to_numpy(one).tobytes() for one in model.weights]
+    """Bytes of each weight."""
+    return [keras.ops.convert_to_numpy(weight).tobytes() for weight in model.weights]
 
 
 def trained(
@@ -112,13 +112,13 @@ def trained(
     *,
     augmentation: AugmentationName = "wide",
     stop_after: int | None = None,
-    watch: Any = None,
+    after_batch: Any = None,
     after_epoch: Callable[[int], None] | None = None,
-    **rest: Any,
+    **options: Any,
 ) -> End:
     """Train a fresh network with the checkpoints of a folder; raises Stopped after an epoch."""
 
-    def ended(history: list[Epoch]) -> None:
+    def stop(history: list[Epoch]) -> None:
         if after_epoch:
             after_epoch(len(history))
         if len(history) == stop_after:
@@ -126,16 +126,16 @@ def trained(
 
     model = fresh(learner, any_size=learner == STATEFUL)
     if recipe.adversary:
-        rest.setdefault("perturb", Adversary(model, recipe.adversary, SEED))
-    found: Trained = train(
+        options.setdefault("perturb", Adversary(model, recipe.adversary, SEED))
+    result: TrainingResult = train(
         model,
-        replace(examples(), **rest.pop("examples", {})),
+        replace(examples(), **options.pop("examples", {})),
         recipe,
         augmentation,
-        seed=rest.pop("seed", SEED),
+        seed=options.pop("seed", SEED),
         folder=folder,
-        watch=watch,
-        after_epoch=ended,
-        **rest,
+        after_batch=after_batch,
+        after_epoch=stop,
+        **options,
     )
-    return End(weight_bytes(model), found.history, found.best_epoch)
+    return End(weight_bytes(model), result.history, result.best_epoch)

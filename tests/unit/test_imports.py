@@ -14,6 +14,7 @@ LAYERS = (
     (
         "flowers17.errors",
         "flowers17.packages",
+        "flowers17.plain_values",
         "flowers17.files",
         "flowers17.fingerprints",
         "flowers17.manifests",

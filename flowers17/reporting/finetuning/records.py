@@ -85,5 +85,5 @@ def fine_tuning(artifact: Artifact) -> FineTuning:
         FineTuning,
         artifact,
         layer_decay=float(result.get("layer_decay", 1)),
-        stored=result["way"] == "stored",
+        stored=result["activations"] == "stored",
     )

@@ -17,12 +17,12 @@ from tests.support.file_systems import mounted, remount
 from tests.support.processes import python
 from tests.support.stores import content
 
-OURS = "a" * 64
+CONFIGURATION = "a" * 64
 ROLES = ("weights", "state", "best")
 
 
 def _arrays(epoch: int, best: int, n_values: int = 40) -> dict[str, list[np.ndarray]]:
-    """Return arrays by role; those of the best epoch are its weights, one object if it is new."""
+    """Arrays by role; the roles `weights` and `best` share one object if the epoch is the best."""
     weights = _weights(epoch, n_values)
     return {
         "weights": weights,
@@ -32,44 +32,47 @@ def _arrays(epoch: int, best: int, n_values: int = 40) -> dict[str, list[np.ndar
 
 
 def _weights(epoch: int, n_values: int) -> list[np.ndarray]:
-    random = np.random.default_rng(epoch)
-    return [random.normal(size=n_values).astype(np.float32), random.normal(size=(3, 2))]
+    rng = np.random.default_rng(epoch)
+    return [rng.normal(size=n_values).astype(np.float32), rng.normal(size=(3, 2))]
 
 
-def _save(checkpoints: Checkpoints, epoch: int, best: int, **rest: Any) -> None:
+def _save(checkpoints: Checkpoints, epoch: int, best: int, **options: Any) -> None:
     values = {"history": [0.1 * epoch], "best_epoch": best}
-    checkpoints.save(epoch, _arrays(epoch, best, **rest), values, since={"best": best})
+    checkpoints.save(epoch, _arrays(epoch, best, **options), values, since={"best": best})
 
 
 BEST = {1: 1, 2: 2, 3: 2, 4: 2, 5: 2, 6: 6, 7: 6}
 
 
-def _saved(folder: Path, last: int, configuration: str = OURS) -> None:
+def _save_all(folder: Path, last: int, configuration: str = CONFIGURATION) -> None:
     with Checkpoints(folder, configuration) as checkpoints:
         for epoch in range(1, last + 1):
             _save(checkpoints, epoch, BEST[epoch])
 
 
-def _latest(folder: Path, configuration: str = OURS) -> Generation | None:
+def _latest(folder: Path, configuration: str = CONFIGURATION) -> Generation | None:
     with Checkpoints(folder, configuration) as checkpoints:
         return checkpoints.latest()
 
 
-def _is_whole(found: Generation | None, epoch: int) -> bool:
+def _is_generation(generation: Generation | None, epoch: int) -> bool:
     expected = _arrays(epoch, BEST[epoch])
-    assert found is not None
-    assert (found.epoch, found.values["best_epoch"]) == (epoch, BEST[epoch])
-    assert found.values["history"] == [0.1 * epoch]
+    assert generation is not None
+    assert (generation.epoch, generation.values["best_epoch"]) == (epoch, BEST[epoch])
+    assert generation.values["history"] == [0.1 * epoch]
     for role in ROLES:
-        for one, other in zip(found.arrays[role], expected[role], strict=True):
-            assert (one.dtype, one.shape) == (other.dtype, other.shape)
-            assert one.tobytes() == other.tobytes()
+        for array, expected_array in zip(generation.arrays[role], expected[role], strict=True):
+            assert (array.dtype, array.shape) == (expected_array.dtype, expected_array.shape)
+            assert array.tobytes() == expected_array.tobytes()
     return True
 
 
 def _files_of(folder: Path, epoch: int) -> set[str]:
     manifest = json.loads((folder / f"generation-{epoch:06d}.json").read_text())
-    return {f"generation-{epoch:06d}.json", *(one["name"] for one in manifest["files"].values())}
+    return {
+        f"generation-{epoch:06d}.json",
+        *(entry["name"] for entry in manifest["files"].values()),
+    }
 
 
 class TestWhatIsKept:
@@ -77,8 +80,8 @@ class TestWhatIsKept:
     def test_the_newest_generation_comes_back_byte_for_byte(
         self, tmp_path: Path, last: int
     ) -> None:
-        _saved(tmp_path, last)
-        assert _is_whole(_latest(tmp_path), last)
+        _save_all(tmp_path, last)
+        assert _is_generation(_latest(tmp_path), last)
 
     def test_nothing_saved_gives_none(self, tmp_path: Path) -> None:
         assert _latest(tmp_path / "new" / "folder") is None
@@ -87,47 +90,47 @@ class TestWhatIsKept:
     def test_the_two_newest_are_kept_with_their_files_and_no_others(
         self, tmp_path: Path, last: int
     ) -> None:
-        _saved(tmp_path, last)
-        kept = _files_of(tmp_path, last) | _files_of(tmp_path, last - 1)
-        assert {one.name for one in tmp_path.iterdir()} == kept | {"lock"}
+        _save_all(tmp_path, last)
+        names = _files_of(tmp_path, last) | _files_of(tmp_path, last - 1)
+        assert {path.name for path in tmp_path.iterdir()} == names | {"lock"}
 
     @pytest.mark.parametrize("last", range(2, 8))
     def test_the_two_share_no_file(self, tmp_path: Path, last: int) -> None:
-        _saved(tmp_path, last)
+        _save_all(tmp_path, last)
         assert not _files_of(tmp_path, last) & _files_of(tmp_path, last - 1)
 
     def test_new_best_weights_are_written_once(self, tmp_path: Path) -> None:
-        _saved(tmp_path, 2)
-        assert {one.name for one in tmp_path.glob("*-000002.npz")} == {
+        _save_all(tmp_path, 2)
+        assert {path.name for path in tmp_path.glob("*-000002.npz")} == {
             "weights-000002.npz",
             "state-000002.npz",
         }
 
     def test_best_weights_of_long_ago_are_not_written_again(self, tmp_path: Path) -> None:
-        with Checkpoints(tmp_path, OURS) as checkpoints:
+        with Checkpoints(tmp_path, CONFIGURATION) as checkpoints:
             for epoch in range(1, 9):
                 _save(checkpoints, epoch, best=2)
                 if epoch == 3:
                     copied = (tmp_path / "best-000003.npz").stat()
-        named = {one.name for one in tmp_path.iterdir()}
-        assert {"weights-000002.npz", "best-000003.npz"} <= named
-        assert "weights-000003.npz" not in named
+        names = {path.name for path in tmp_path.iterdir()}
+        assert {"weights-000002.npz", "best-000003.npz"} <= names
+        assert "weights-000003.npz" not in names
         assert (tmp_path / "best-000003.npz").stat().st_ino == copied.st_ino
 
     def test_going_on_after_a_restart_keeps_the_best(self, tmp_path: Path) -> None:
         for epoch in range(1, 8):
-            with Checkpoints(tmp_path, OURS) as checkpoints:
-                found = checkpoints.latest()
-                assert (found.epoch if found else 0) == epoch - 1
+            with Checkpoints(tmp_path, CONFIGURATION) as checkpoints:
+                newest = checkpoints.latest()
+                assert (newest.epoch if newest else 0) == epoch - 1
                 _save(checkpoints, epoch, BEST[epoch])
-        assert _is_whole(_latest(tmp_path), 7)
-        assert len({one.suffix for one in tmp_path.iterdir()}) == 3
+        assert _is_generation(_latest(tmp_path), 7)
+        assert len({path.suffix for path in tmp_path.iterdir()}) == 3
         assert len(list(tmp_path.glob("generation-*"))) == 2
 
     def test_the_bytes_do_not_depend_on_the_time(self, tmp_path: Path) -> None:
-        _saved(tmp_path / "one", 3)
+        _save_all(tmp_path / "one", 3)
         os.utime(tmp_path / "one", (0, 0))
-        _saved(tmp_path / "two", 3)
+        _save_all(tmp_path / "two", 3)
         assert content(tmp_path / "one") == content(tmp_path / "two")
 
 
@@ -144,67 +147,67 @@ def _damages() -> Iterator[tuple[str, int]]:
         yield f"{role} replaced", 0
 
 
-def _damage(folder: Path, epoch: int, what: str, tenth: int = 5) -> None:
+def _damage(folder: Path, epoch: int, damage: str, tenth: int = 5) -> None:
     """Damage one file of a generation, at a tenth of its length."""
-    role, how = what.split()
+    role, kind = damage.split()
     path = folder / f"generation-{epoch:06d}.json"
     if role != "manifest":
         path = folder / json.loads(path.read_text())["files"][role]["name"]
-    whole = path.read_bytes()
-    if how == "missing":
+    data = path.read_bytes()
+    if kind == "missing":
         path.unlink()
-    elif how == "replaced":
-        path.write_bytes(os.urandom(len(whole)))
-    elif how == "cut":
-        path.write_bytes(whole[: len(whole) * tenth // 10])
+    elif kind == "replaced":
+        path.write_bytes(os.urandom(len(data)))
+    elif kind == "cut":
+        path.write_bytes(data[: len(data) * tenth // 10])
     else:
-        place = len(whole) * tenth // 10
-        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0x10]) + whole[place + 1 :])
+        position = len(data) * tenth // 10
+        path.write_bytes(data[:position] + bytes([data[position] ^ 0x10]) + data[position + 1 :])
 
 
 class TestDamage:
-    @pytest.mark.parametrize(("what", "tenth"), list(_damages()))
+    @pytest.mark.parametrize(("damage", "tenth"), list(_damages()))
     def test_of_the_newest_falls_back_to_the_one_before_with_a_warning(
-        self, tmp_path: Path, caplog: pytest.LogCaptureFixture, what: str, tenth: int
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: str, tenth: int
     ) -> None:
-        _saved(tmp_path, LAST)
-        _damage(tmp_path, LAST, what, tenth)
-        with Checkpoints(tmp_path, OURS) as checkpoints:
-            assert _is_whole(checkpoints.latest(), LAST - 1)
-            warned = [one.getMessage() for one in caplog.records]
-            if what == "manifest missing":
-                assert warned == []
+        _save_all(tmp_path, LAST)
+        _damage(tmp_path, LAST, damage, tenth)
+        with Checkpoints(tmp_path, CONFIGURATION) as checkpoints:
+            assert _is_generation(checkpoints.latest(), LAST - 1)
+            messages = [record.getMessage() for record in caplog.records]
+            if damage == "manifest missing":
+                assert messages == []
             else:
-                [message] = warned
+                [message] = messages
                 assert str(tmp_path) in message
                 assert message.endswith("; the checkpoint before it is used")
             for epoch in range(LAST, 8):
                 _save(checkpoints, epoch, BEST[epoch])
-        assert _is_whole(_latest(tmp_path), 7)
+        assert _is_generation(_latest(tmp_path), 7)
         assert len(list(tmp_path.glob("generation-*"))) == 2
 
     def test_of_the_older_one_is_not_even_noticed(
         self, tmp_path: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
-        _saved(tmp_path, LAST)
+        _save_all(tmp_path, LAST)
         for role in (*ROLES, "manifest"):
             _damage(tmp_path, LAST - 1, f"{role} missing")
-        assert _is_whole(_latest(tmp_path), LAST)
+        assert _is_generation(_latest(tmp_path), LAST)
         assert caplog.records == []
 
     @pytest.mark.parametrize("role", ["manifest", *ROLES])
     def test_of_all_starts_anew_and_removes_what_is_damaged(
         self, tmp_path: Path, caplog: pytest.LogCaptureFixture, role: str
     ) -> None:
-        _saved(tmp_path, LAST)
+        _save_all(tmp_path, LAST)
         for epoch in (LAST, LAST - 1):
             _damage(tmp_path, epoch, f"{role} flipped")
-        with Checkpoints(tmp_path, OURS) as checkpoints:
+        with Checkpoints(tmp_path, CONFIGURATION) as checkpoints:
             assert checkpoints.latest() is None
             assert len(caplog.records) == 2
             _save(checkpoints, 1, 1)
-        assert _is_whole(_latest(tmp_path), 1)
-        assert {one.name for one in tmp_path.iterdir()} == _files_of(tmp_path, 1) | {"lock"}
+        assert _is_generation(_latest(tmp_path), 1)
+        assert {path.name for path in tmp_path.iterdir()} == _files_of(tmp_path, 1) | {"lock"}
 
     @pytest.mark.parametrize(
         "text", ["", "null", "[]", "{}", '{"seal": 1}', "[" * 100_000, '{"seal": NaN}', "\udcff"]
@@ -212,26 +215,26 @@ class TestDamage:
     def test_of_the_manifest_to_other_json_counts_as_damage(
         self, tmp_path: Path, caplog: pytest.LogCaptureFixture, text: str
     ) -> None:
-        _saved(tmp_path, LAST)
+        _save_all(tmp_path, LAST)
         manifest = tmp_path / f"generation-{LAST:06d}.json"
         manifest.write_bytes(text.encode(errors="surrogateescape"))
-        assert _is_whole(_latest(tmp_path), LAST - 1)
+        assert _is_generation(_latest(tmp_path), LAST - 1)
         assert len(caplog.records) == 1
 
     @pytest.mark.parametrize("change", [{"epoch": 3}, {"format": 2}])
     def test_a_sealed_manifest_of_another_epoch_or_format_is_not_believed(
         self, tmp_path: Path, caplog: pytest.LogCaptureFixture, change: dict[str, int]
     ) -> None:
-        _saved(tmp_path, LAST)
+        _save_all(tmp_path, LAST)
         path = tmp_path / f"generation-{LAST:06d}.json"
         manifest = {**json.loads(path.read_text()), **change}
         del manifest["seal"]
         path.write_text(canonical_json({**manifest, "seal": sha256_of(manifest)}))
-        assert _is_whole(_latest(tmp_path), LAST - 1)
+        assert _is_generation(_latest(tmp_path), LAST - 1)
         assert len(caplog.records) == 1
 
     def test_a_pickle_in_place_of_arrays_is_not_loaded(self, tmp_path: Path) -> None:
-        _saved(tmp_path, 1)
+        _save_all(tmp_path, 1)
         path = tmp_path / "weights-000001.npz"
         np.savez(path, allow_pickle=True, **{"00000": np.array([print, {}], object)})
         manifest = json.loads((tmp_path / "generation-000001.json").read_text())
@@ -247,14 +250,14 @@ class TestStrangers:
     def test_checkpoints_of_another_configuration_are_refused_and_left_alone(
         self, tmp_path: Path
     ) -> None:
-        _saved(tmp_path, 3)
+        _save_all(tmp_path, 3)
         before = content(tmp_path)
         with pytest.raises(InvalidInput, match=r"another configuration .* or delete this one"):
             _latest(tmp_path, "b" * 64)
         assert content(tmp_path) == before
 
     @pytest.mark.parametrize("name", ["thesis.odt", "weights.npz", "generation-1.json", ".lock"])
-    def test_a_folder_that_is_not_ours_is_refused_and_left_alone(
+    def test_a_folder_with_other_files_is_refused_and_left_alone(
         self, tmp_path: Path, name: str
     ) -> None:
         (tmp_path / name).write_text("mine")
@@ -274,16 +277,16 @@ class TestStrangers:
             _latest(tmp_path / "file" / below)
 
     def test_what_a_kill_left_half_written_is_harmless_and_removed(self, tmp_path: Path) -> None:
-        _saved(tmp_path, 2)
+        _save_all(tmp_path, 2)
         for name in ("weights-000003.npz", "generation-000003.json", "state-000009.npz"):
             (tmp_path / f"{name}.partial").write_bytes(b"half")
         (tmp_path / "weights-000003.npz").write_bytes(b"no manifest names it")
-        with Checkpoints(tmp_path, OURS) as checkpoints:
-            assert _is_whole(checkpoints.latest(), 2)
+        with Checkpoints(tmp_path, CONFIGURATION) as checkpoints:
+            assert _is_generation(checkpoints.latest(), 2)
             _save(checkpoints, 3, BEST[3])
-        assert _is_whole(_latest(tmp_path), 3)
-        kept = _files_of(tmp_path, 3) | _files_of(tmp_path, 2)
-        assert {one.name for one in tmp_path.iterdir()} == kept | {"lock"}
+        assert _is_generation(_latest(tmp_path), 3)
+        names = _files_of(tmp_path, 3) | _files_of(tmp_path, 2)
+        assert {path.name for path in tmp_path.iterdir()} == names | {"lock"}
 
 
 HOLDER = """
@@ -298,7 +301,7 @@ with Checkpoints(Path(sys.argv[1]), "a" * 64):
 
 class TestSecondWriter:
     def test_is_refused_while_the_first_lives_even_if_that_is_killed(self, tmp_path: Path) -> None:
-        _saved(tmp_path, 2)
+        _save_all(tmp_path, 2)
         with python("-c", HOLDER, str(tmp_path)) as process:
             assert process.stdout is not None
             assert process.stdout.readline() == "held\n"
@@ -308,10 +311,10 @@ class TestSecondWriter:
             assert content(tmp_path) == before
             process.kill()
             process.wait(10)
-        assert _is_whole(_latest(tmp_path), 2)
+        assert _is_generation(_latest(tmp_path), 2)
 
     def test_is_refused_in_the_same_process(self, tmp_path: Path) -> None:
-        with Checkpoints(tmp_path, OURS), pytest.raises(CheckpointsInUse):
+        with Checkpoints(tmp_path, CONFIGURATION), pytest.raises(CheckpointsInUse):
             _latest(tmp_path)
         assert _latest(tmp_path) is None
 
@@ -323,28 +326,28 @@ class TestFullDisk:
         stopped_at = set()
         for n_blocks in range(3, 48, 3):
             with mounted(tmp_path / f"disk-{n_blocks}", f"size={4096 * n_blocks}") as disk:
-                folder, done = disk / "checkpoints", 0
+                folder, n_saved = disk / "checkpoints", 0
                 try:
-                    with Checkpoints(folder, OURS) as checkpoints:
+                    with Checkpoints(folder, CONFIGURATION) as checkpoints:
                         for epoch in range(1, 8):
                             _save(checkpoints, epoch, BEST[epoch], n_values=4000)
-                            done = epoch
+                            n_saved = epoch
                 except OSError as problem:
                     if problem.errno != errno.ENOSPC:
                         raise
-                    stopped_at.add(done)
+                    stopped_at.add(n_saved)
                     assert not list(folder.glob("*.partial"))
-                found = _latest(folder)
-                assert (found.epoch if found else 0) == done
+                newest = _latest(folder)
+                assert (newest.epoch if newest else 0) == n_saved
                 remount(disk, "size=1m")
-                with Checkpoints(folder, OURS) as checkpoints:
+                with Checkpoints(folder, CONFIGURATION) as checkpoints:
                     checkpoints.latest()
-                    for epoch in range(done + 1, 8):
+                    for epoch in range(n_saved + 1, 8):
                         _save(checkpoints, epoch, BEST[epoch], n_values=4000)
                     last = checkpoints.latest()
                 assert last is not None
                 expected = _arrays(7, BEST[7], n_values=4000)
-                assert [one.tobytes() for one in last.arrays["best"]] == [
-                    one.tobytes() for one in expected["best"]
+                assert [array.tobytes() for array in last.arrays["best"]] == [
+                    array.tobytes() for array in expected["best"]
                 ]
         assert {0, 1} < stopped_at

@@ -8,8 +8,8 @@ from flowers17.learners.description import layer_table, n_operations
 
 def test_the_table_of_the_baseline_is_the_one_made_by_hand() -> None:
     rows = layer_table(build("baseline"))
-    found = [(one["kind"], one["output_shape"], one["parameters"]) for one in rows]
-    assert found == [
+    table = [(row["kind"], row["output_shape"], row["parameters"]) for row in rows]
+    assert table == [
         ("InputLayer", [128, 128, 3], 0),
         ("Conv2D", [128, 128, 32], 896),
         ("MaxPooling2D", [64, 64, 32], 0),
@@ -24,8 +24,8 @@ def test_names_are_unique_and_parameters_add_up() -> None:
     for name in ("mk-3", "mk-5", "residual"):
         model = build(name)
         rows = layer_table(model)
-        assert len({one["name"] for one in rows}) == len(rows)
-        assert sum(one["parameters"] for one in rows) == model.count_params()
+        assert len({row["name"] for row in rows}) == len(rows)
+        assert sum(row["parameters"] for row in rows) == model.count_params()
 
 
 def test_operations_of_the_baseline_are_those_counted_by_hand() -> None:

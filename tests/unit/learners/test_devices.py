@@ -1,4 +1,4 @@
-"""What trains: chosen without importing a backend, set up so that the same comes out again."""
+"""Devices and precision: chosen without importing a backend."""
 
 from pathlib import Path
 

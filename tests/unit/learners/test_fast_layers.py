@@ -1,4 +1,4 @@
-"""Layers computed a quicker way: which suit, the same up to rounding, nothing else changed."""
+"""Fast layers: which are eligible, equal up to rounding, and nothing else changed."""
 
 from pathlib import Path
 from typing import Any
@@ -20,14 +20,16 @@ from tests.support.tiny_training import (
 )
 
 MANY = 128
-NORMED, QUICK = (f"tests.unit.learners.test_fast_layers:{name}" for name in ("normed", "quick"))
+NORMED, ACCELERATED = (
+    f"tests.unit.learners.test_fast_layers:{name}" for name in ("normed", "accelerated")
+)
 only_tensorflow = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="only TensorFlow has such a kernel"
 )
 
 
 def wide(input_shape: Any, n_classes: int) -> keras.Model:
-    """Return a network with one convolution that suits."""
+    """Network with one eligible convolution."""
     inputs = layers.Input(input_shape)
     x = layers.Conv2D(MANY, 3, padding="same", strides=2, name="first")(inputs)
     x = layers.Conv2D(MANY, 3, padding="same", activation="relu", name="suited")(x)
@@ -36,7 +38,7 @@ def wide(input_shape: Any, n_classes: int) -> keras.Model:
 
 
 def normed(input_shape: Any, n_classes: int) -> keras.Model:
-    """Return the same network with batch norms, the first of which has no weights."""
+    """The same network with batch norms, the first of which has no weights."""
     inputs = layers.Input(input_shape)
     x = layers.BatchNormalization(scale=False, center=False, name="bare")(inputs)
     x = layers.Conv2D(MANY, 3, padding="same", strides=2, name="first")(x)
@@ -46,14 +48,14 @@ def normed(input_shape: Any, n_classes: int) -> keras.Model:
     return keras.Model(inputs, layers.Dense(n_classes, activation="softmax")(x))
 
 
-def quick(input_shape: Any, n_classes: int) -> keras.Model:
-    """Return its names of fast layers."""
+def accelerated(input_shape: Any, n_classes: int) -> keras.Model:
+    """The network `normed` with fast layers."""
     model = normed(input_shape, n_classes)
     accelerate(model)
     return model
 
 
-def _found(model: keras.Model) -> list[str]:
+def _accelerated_layers(model: keras.Model) -> list[str]:
     accelerate(model)
     return fast_layers(model)
 
@@ -80,28 +82,28 @@ class TestConvolutions:
     def test_leaves_what_does_not_suit(self, change: dict[str, Any], n_in: int) -> None:
         inputs = layers.Input((8, 8, n_in))
         options = {"filters": MANY, "kernel_size": 3, "padding": "same"} | change
-        assert _found(keras.Model(inputs, layers.Conv2D(**options)(inputs))) == []
+        assert _accelerated_layers(keras.Model(inputs, layers.Conv2D(**options)(inputs))) == []
 
     def test_leaves_other_kinds_of_convolutions(self) -> None:
         inputs = layers.Input((8, 8, MANY))
         x = layers.DepthwiseConv2D(3, padding="same")(inputs)
         x = layers.SeparableConv2D(MANY, 3, padding="same")(x)
         x = layers.Conv2DTranspose(MANY, 3, padding="same")(x)
-        assert _found(keras.Model(inputs, x)) == []
+        assert _accelerated_layers(keras.Model(inputs, x)) == []
 
     def test_leaves_what_is_frozen(self) -> None:
         model = wide((SIZE, SIZE, 3), N_CLASSES)
         model.trainable = False
-        assert _found(model) == []
+        assert _accelerated_layers(model) == []
 
     def test_finds_the_layers_of_models_inside_a_model(self) -> None:
         inputs = layers.Input((SIZE, SIZE, 3))
         inner = wide((SIZE, SIZE, 3), N_CLASSES)
-        assert _found(keras.Model(inputs, inner(inputs))) == ["suited"]
+        assert _accelerated_layers(keras.Model(inputs, inner(inputs))) == ["suited"]
 
     def test_of_the_studys_learners_suits_the_wide_ones(self) -> None:
         names = ("baseline", "mk-1", "mk-2", "mk-3")
-        n_suited = {name: len(_found(build(name))) for name in names}
+        n_suited = {name: len(_accelerated_layers(build(name))) for name in names}
         assert n_suited == {"baseline": 0, "mk-1": 2, "mk-2": 1, "mk-3": 6}
 
     def test_changes_what_is_computed_by_rounding_and_nothing_that_is_saved(
@@ -113,9 +115,9 @@ class TestConvolutions:
         config = model.get_config()
         accelerate(model)
         model.predict_function = None
-        found = model.predict_on_batch(images)
-        assert not np.array_equal(found, plain)
-        np.testing.assert_allclose(found, plain, atol=1e-5)
+        accelerated_output = model.predict_on_batch(images)
+        assert not np.array_equal(accelerated_output, plain)
+        np.testing.assert_allclose(accelerated_output, plain, atol=1e-5)
         assert weight_bytes(model) == before
         assert model.get_config() == config
         model.save(tmp_path / "model.keras")
@@ -141,7 +143,10 @@ class TestBatchNorms:
         self, change: dict[str, Any], shape: tuple[int, ...]
     ) -> None:
         inputs = layers.Input(shape)
-        assert _found(keras.Model(inputs, layers.BatchNormalization(**change)(inputs))) == []
+        assert (
+            _accelerated_layers(keras.Model(inputs, layers.BatchNormalization(**change)(inputs)))
+            == []
+        )
 
     def test_are_left_to_keras_with_a_mask_and_where_nothing_is_trained(self) -> None:
         images, mask = _random(3, 4, 4, 2), np.ones((3, 4, 4), bool)
@@ -150,11 +155,11 @@ class TestBatchNorms:
         model = keras.Model(inputs, layer(inputs))
         twin = layers.BatchNormalization()
         twin.build(images.shape)
-        assert _found(model) == [layer.name]
-        for training, given in ((False, None), (None, None), (True, mask)):
-            found = layer.call(images, training=training, mask=given)
-            wanted = twin.call(images, training=training, mask=given)
-            assert np.array_equal(found, wanted)
+        assert _accelerated_layers(model) == [layer.name]
+        for training, layer_mask in ((False, None), (None, None), (True, mask)):
+            output = layer.call(images, training=training, mask=layer_mask)
+            expected = twin.call(images, training=training, mask=layer_mask)
+            assert np.array_equal(output, expected)
         layer.trainable = twin.trainable = False
         assert np.array_equal(layer(images, training=True), twin(images, training=True))
 
@@ -183,13 +188,13 @@ class TestBatchNorms:
         for _ in range(3):
             losses = [float(model.train_on_batch(images, labels)) for model in models]
             assert losses[0] == pytest.approx(losses[1], abs=rounding)
-        for one, other in zip(models[0].weights, models[1].weights, strict=True):
-            np.testing.assert_allclose(one, other, atol=rounding, err_msg=one.path)
+        for weight, fast_weight in zip(models[0].weights, models[1].weights, strict=True):
+            np.testing.assert_allclose(weight, fast_weight, atol=rounding, err_msg=weight.path)
         assert not np.allclose(models[0].get_layer("bare").moving_variance, 1)
 
 
 def leaky(input_shape: Any, n_classes: int) -> keras.Model:
-    """Return a network with every kind of leaky ReLU."""
+    """Network with every kind of leaky ReLU."""
     inputs = layers.Input(input_shape)
     x = layers.Conv2D(8, 3, activation="leaky_relu", name="convolution")(inputs)
     x = layers.Conv2D(8, 3, activation="relu")(x)
@@ -207,14 +212,14 @@ class TestLeakyReLUs:
         models = [leaky((SIZE, SIZE, 3), N_CLASSES) for _ in range(2)]
         models[1].set_weights(models[0].get_weights())
         config = models[1].get_config()
-        assert _found(models[1]) == ["convolution", "layer", "activation", "hidden"]
+        assert _accelerated_layers(models[1]) == ["convolution", "layer", "activation", "hidden"]
         for model in models:
             model.compile(keras.optimizers.SGD(0.1), "categorical_crossentropy")
         for _ in range(3):
             losses = [float(model.train_on_batch(images, labels)) for model in models]
             assert losses[0] == pytest.approx(losses[1], rel=1e-6)
-        for one, other in zip(models[0].weights, models[1].weights, strict=True):
-            np.testing.assert_allclose(one, other, atol=1e-6, err_msg=one.path)
+        for weight, fast_weight in zip(models[0].weights, models[1].weights, strict=True):
+            np.testing.assert_allclose(weight, fast_weight, atol=1e-6, err_msg=weight.path)
         assert models[1].get_config() == config
 
     @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
@@ -238,12 +243,12 @@ class TestTraining:
         with prepared():
             keras.config.set_dtype_policy(policy)
             with pytest.raises(Stopped):
-                trained(tmp_path / "a", learner=QUICK, stop_after=2)
+                trained(tmp_path / "a", learner=ACCELERATED, stop_after=2)
             ends = [
                 trained(tmp_path / name, learner=learner)
-                for name, learner in (("a", QUICK), ("b", QUICK), ("c", NORMED))
+                for name, learner in (("a", ACCELERATED), ("b", ACCELERATED), ("c", NORMED))
             ]
         assert ends[0] == ends[1]
         assert ends[0].weights != ends[2].weights
-        for one, other in zip(ends[0].history, ends[2].history, strict=True):
-            assert one["loss"] == pytest.approx(other["loss"], abs=rounding)
+        for fast_epoch, direct_epoch in zip(ends[0].history, ends[2].history, strict=True):
+            assert fast_epoch["loss"] == pytest.approx(direct_epoch["loss"], abs=rounding)

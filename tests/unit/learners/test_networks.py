@@ -12,7 +12,7 @@ import pytest
 from flowers17.config import LearnerDefinition
 from flowers17.errors import InvalidInput, InvalidSettings
 from flowers17.learners import build
-from flowers17.learners.networks import OURS, STUDY, drawn, smallest_size
+from flowers17.learners.networks import BUILDERS, STUDY, drawn, smallest_size
 from tests.support import tiny_training
 
 # REFERENCE.md, Part A.1
@@ -77,7 +77,7 @@ def test_has_the_parameters_counted_by_hand_at_another_size(
 
 
 @pytest.mark.parametrize("size", [128, 64])
-@pytest.mark.parametrize("name", [*TOTALS, *OURS])
+@pytest.mark.parametrize("name", [*TOTALS, *BUILDERS])
 def test_gives_probabilities_at_128_and_64(name: str, size: int) -> None:
     if name == "mk-5" and size == 64:
         with pytest.raises(InvalidInput, match="mk-5: expected images of at least 74 × 74 pixels"):
@@ -120,10 +120,10 @@ def test_ours_take_any_size_in_one_network(name: str, millions: float) -> None:
 
 
 def test_ends_in_a_softmax_of_logits() -> None:
-    for name in ("mk-4", *OURS):
-        last, before = (build(name, (64, 64, 3), 3).layers[-place] for place in (1, 2))
-        assert (type(last).__name__, type(before).__name__) == ("Softmax", "Dense")
-        assert before.dtype_policy.compute_dtype == "float32"
+    for name in ("mk-4", *BUILDERS):
+        last, logits = (build(name, (64, 64, 3), 3).layers[-position] for position in (1, 2))
+        assert (type(last).__name__, type(logits).__name__) == ("Softmax", "Dense")
+        assert logits.dtype_policy.compute_dtype == "float32"
 
 
 def test_the_same_seed_draws_the_same_weights() -> None:
@@ -137,21 +137,21 @@ def test_nothing_but_the_seed_decides_the_weights() -> None:
 
     def built() -> list[bytes]:
         model = build(tiny_training.STATEFUL, (16, 16, 3), 3, seed=7)
-        return [keras.ops.convert_to_numpy(one).tobytes() for one in model.variables]
+        return [keras.ops.convert_to_numpy(variable).tobytes() for variable in model.variables]
 
-    ended = threading.Event()
+    is_over = threading.Event()
 
     def draw() -> None:
-        while not ended.is_set():
+        while not is_over.is_set():
             random.random()
 
-    other = threading.Thread(target=draw)
-    other.start()
+    thread = threading.Thread(target=draw)
+    thread.start()
     try:
         undisturbed, disturbed = built(), built()
     finally:
-        ended.set()
-        other.join()
+        is_over.set()
+        thread.join()
     assert undisturbed == disturbed
 
 
@@ -174,10 +174,10 @@ DRAWN = {
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="others draw other weights")
 @pytest.mark.parametrize("name", DRAWN)
 def test_draws_the_weights_that_it_always_drew(name: str) -> None:
-    size = 16 if ":" in name else smallest_size({**STUDY, **OURS}[name])
+    size = 16 if ":" in name else smallest_size({**STUDY, **BUILDERS}[name])
     digest = hashlib.sha256()
-    for one in build(name, (size, size, 3), 3, seed=7).variables:
-        array = keras.ops.convert_to_numpy(one)
+    for variable in build(name, (size, size, 3), 3, seed=7).variables:
+        array = keras.ops.convert_to_numpy(variable)
         is_state = array.dtype.kind != "f"  # of dropout
         digest.update((array if is_state else np.packbits(np.signbit(array))).tobytes())
     assert digest.hexdigest()[:16] == DRAWN[name]
@@ -192,12 +192,12 @@ class Mixed(keras.layers.Layer):
         self.drop = keras.layers.Dropout(0.5)
 
     def call(self, inputs: Any) -> Any:
-        """Return the inputs, mixed."""
+        """Mix the inputs."""
         return self.drop(self.mix(inputs))
 
 
 def nested(input_shape: Any, n_classes: int) -> keras.Model:
-    """Return a network of models and layers inside one another."""
+    """Network of nested models and layers."""
     layers = keras.layers
     block = keras.Sequential([layers.Conv2D(4, 3), layers.Dropout(0.3)])
     inputs = layers.Input(input_shape)
@@ -210,12 +210,14 @@ def nested(input_shape: Any, n_classes: int) -> keras.Model:
 
 def test_the_seed_decides_all_weights_of_models_and_layers_inside_a_learner() -> None:
     name = f"{__name__}:nested"
-    first, again, other = (build(name, (16, 16, 3), 3, seed=seed) for seed in (7, 7, 8))
-    for one, same, differing in zip(first.variables, again.variables, other.variables, strict=True):
-        value = keras.ops.convert_to_numpy(one)
-        assert np.array_equal(value, keras.ops.convert_to_numpy(same)), one.path
+    model, rebuilt, of_another_seed = (build(name, (16, 16, 3), 3, seed=seed) for seed in (7, 7, 8))
+    for variable, twin, different in zip(
+        model.variables, rebuilt.variables, of_another_seed.variables, strict=True
+    ):
+        value = keras.ops.convert_to_numpy(variable)
+        assert np.array_equal(value, keras.ops.convert_to_numpy(twin)), variable.path
         if value.any():  # biases begin at zero
-            assert not np.array_equal(value, keras.ops.convert_to_numpy(differing)), one.path
+            assert not np.array_equal(value, keras.ops.convert_to_numpy(different)), variable.path
 
 
 def test_a_seed_of_a_learner_s_own_is_kept() -> None:
@@ -245,10 +247,10 @@ class TestOwnLearner:
         assert _forward(model, 16).shape == (2, 3)
 
     @pytest.mark.parametrize(
-        ("function", "got"), [("wrong_output", r"got \(None, 4\)"), ("no_model", "got str")]
+        ("function", "message"), [("wrong_output", r"got \(None, 4\)"), ("no_model", "got str")]
     )
-    def test_that_gives_something_else_is_refused(self, function: str, got: str) -> None:
-        with pytest.raises(InvalidInput, match=rf"output \(None, 3\), {got}"):
+    def test_that_gives_something_else_is_refused(self, function: str, message: str) -> None:
+        with pytest.raises(InvalidInput, match=rf"output \(None, 3\), {message}"):
             build(f"tests.support.tiny_training:{function}", (16, 16, 3), 3)
 
     @pytest.mark.parametrize("name", ["tests.nowhere:build", "tests.support.tiny_training:nothing"])
@@ -270,7 +272,7 @@ def test_fewer_than_two_classes_are_refused(n_classes: int) -> None:
         build("baseline", (16, 16, 3), n_classes)
 
 
-@pytest.mark.parametrize("name", OURS)
+@pytest.mark.parametrize("name", BUILDERS)
 def test_images_too_small_for_ours_are_refused(name: str) -> None:
     with pytest.raises(InvalidInput, match=f"{name}: .* at least 32 × 32 pixels, got 31 × 64"):
         build(name, (31, 64, 3))

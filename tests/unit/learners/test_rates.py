@@ -10,7 +10,7 @@ import pytest
 
 from flowers17.config import RecipeSettings
 from flowers17.errors import InvalidInput, InvalidSettings
-from flowers17.learners.rates import Discriminative
+from flowers17.learners.rates import DiscriminativeOptimizer
 from flowers17.learners.recipes import optimizer
 from tests.support.tiny_training import EVERYTHING, PLAIN, STATEFUL, Stopped, fresh, trained
 
@@ -22,7 +22,7 @@ RECIPES = {
         epochs=2, learning_rate=0.1, optimizer="adam", schedule="one-cycle", weight_decay=0.05
     ),
 }
-PARTS = (0.16, 1.0, 0.4, 0.4)
+FACTORS = (0.16, 1.0, 0.4, 0.4)
 # Of a convolution, a batch norm and two dense layers, the first two as one block.
 OF_BLOCKS = (*[0.25] * 4, *[0.5] * 2, *[1.0] * 2)
 SGD = EVERYTHING.model_copy(update={"epochs": 3, "resolutions": (1.0,)})
@@ -34,56 +34,56 @@ def _gradients(step: int) -> list[np.ndarray]:
 
 
 def _after(
-    recipe: RecipeSettings, parts: Sequence[float], *, n_steps: int, start: float, **rest: Any
+    recipe: RecipeSettings, factors: Sequence[float], *, n_steps: int, start: float, **options: Any
 ) -> list[np.ndarray]:
-    """Return what four variables are after some steps of their own gradients."""
+    """Values of four variables after some steps of their own gradients."""
     variables = [keras.Variable(np.full((2, 3), start), name="kernel") for _ in range(4)]
-    made = optimizer(recipe, 3, parts)
-    made.build(variables)
+    update_rule = optimizer(recipe, 3, factors)
+    update_rule.build(variables)
     for step in range(n_steps):
-        given = rest.get("gradients") or _gradients(step)
-        made.apply([keras.ops.convert_to_tensor(one) for one in given])
-    assert int(made.iterations) == n_steps
-    return [np.array(keras.ops.convert_to_numpy(one)) for one in variables]
+        gradients = options.get("gradients") or _gradients(step)
+        update_rule.apply([keras.ops.convert_to_tensor(gradient) for gradient in gradients])
+    assert int(update_rule.iterations) == n_steps
+    return [np.array(keras.ops.convert_to_numpy(variable)) for variable in variables]
 
 
 class TestDiscriminative:
     @pytest.mark.parametrize("name", RECIPES)
     def test_moves_each_variable_as_a_plain_optimizer_at_its_rate(self, name: str) -> None:
         recipe = RECIPES[name]
-        found = _after(recipe, PARTS, n_steps=5, start=1.0)
+        variables = _after(recipe, FACTORS, n_steps=5, start=1.0)
         full = _after(recipe, (), n_steps=5, start=1.0)
-        for place, part in enumerate(PARTS):
-            rate = {"learning_rate": part * recipe.learning_rate}
+        for index, factor in enumerate(FACTORS):
+            rate = {"learning_rate": factor * recipe.learning_rate}
             alone = _after(recipe.model_copy(update=rate), (), n_steps=5, start=1.0)
-            assert found[place].tobytes() == alone[place].tobytes()
-            assert np.array_equal(found[place], full[place]) == (part == 1)
+            assert variables[index].tobytes() == alone[index].tobytes()
+            assert np.array_equal(variables[index], full[index]) == (factor == 1)
 
     def test_a_step_of_gradient_descent_is_exactly_its_part_of_a_full_one(self) -> None:
         halves = (1.0, 0.5, 0.25, 0.125)
         full = _after(RECIPES["sgd"], (), n_steps=1, start=0.0)
-        found = _after(RECIPES["sgd"], halves, n_steps=1, start=0.0)
-        for part, one, whole in zip(halves, found, full, strict=True):
-            assert np.array_equal(one, np.float32(part) * whole)
+        variables = _after(RECIPES["sgd"], halves, n_steps=1, start=0.0)
+        for factor, variable, full_step in zip(halves, variables, full, strict=True):
+            assert np.array_equal(variable, np.float32(factor) * full_step)
 
     def test_the_first_step_of_adam_has_the_size_of_its_rate_whatever_the_gradient(self) -> None:
-        signs = [np.sign(one) for one in _gradients(0)]
-        gradients = [10**place * one for place, one in enumerate(signs)]
-        found = _after(RECIPES["adam"], PARTS, n_steps=1, start=0.0, gradients=gradients)
-        for part, one, sign in zip(PARTS, found, signs, strict=True):
-            np.testing.assert_allclose(one, -part * 0.1 * sign, rtol=1e-5)
+        signs = [np.sign(gradient) for gradient in _gradients(0)]
+        gradients = [10**exponent * sign for exponent, sign in enumerate(signs)]
+        variables = _after(RECIPES["adam"], FACTORS, n_steps=1, start=0.0, gradients=gradients)
+        for factor, variable, sign in zip(FACTORS, variables, signs, strict=True):
+            np.testing.assert_allclose(variable, -factor * 0.1 * sign, rtol=1e-5)
 
     def test_weights_decay_by_their_own_rate(self) -> None:
         none = [np.zeros((2, 3), np.float32)] * 4
-        found = _after(RECIPES["momentum"], PARTS, n_steps=1, start=2.0, gradients=none)
-        for part, one in zip(PARTS, found, strict=True):
-            np.testing.assert_allclose(one, 2.0 * (1 - part * 0.1 * 0.05), rtol=1e-6)
+        variables = _after(RECIPES["momentum"], FACTORS, n_steps=1, start=2.0, gradients=none)
+        for factor, variable in zip(FACTORS, variables, strict=True):
+            np.testing.assert_allclose(variable, 2.0 * (1 - factor * 0.1 * 0.05), rtol=1e-6)
 
     def test_tells_the_highest_rate(self) -> None:
         recipe = RECIPES["everything"]
-        made, plain = optimizer(recipe, 3, PARTS), optimizer(recipe, 3)
-        assert isinstance(made, Discriminative)
-        assert float(made.learning_rate) == float(plain.learning_rate)
+        combined, plain = optimizer(recipe, 3, FACTORS), optimizer(recipe, 3)
+        assert isinstance(combined, DiscriminativeOptimizer)
+        assert float(combined.learning_rate) == float(plain.learning_rate)
 
     def test_where_all_rates_are_one_is_the_plain_optimizer(self) -> None:
         for name, recipe in RECIPES.items():
@@ -97,15 +97,19 @@ class TestTraining:
     ) -> None:
         changes = {"epochs": 1, "batch_size": 20, "schedule": "constant"}
         one_step = recipe.model_copy(update=changes)
-        found = trained(tmp_path / "parts", one_step, STATEFUL, rates=OF_BLOCKS)
-        places = _trainable_places()
-        for part in (0.25, 0.5, 1.0):
-            rate = {"learning_rate": part * recipe.learning_rate}
+        end = trained(tmp_path / "parts", one_step, STATEFUL, rates=OF_BLOCKS)
+        indices = _trainable_indices()
+        for factor in (0.25, 0.5, 1.0):
+            rate = {"learning_rate": factor * recipe.learning_rate}
             slower = one_step.model_copy(update=rate)
-            alone = trained(tmp_path / f"{part}", slower, STATEFUL)
-            theirs = [place for place, of in zip(places, OF_BLOCKS, strict=True) if of == part]
-            assert [found.weights[at] for at in theirs] == [alone.weights[at] for at in theirs]
-            assert found.weights != alone.weights
+            alone = trained(tmp_path / f"{factor}", slower, STATEFUL)
+            own = [
+                index
+                for index, own_factor in zip(indices, OF_BLOCKS, strict=True)
+                if own_factor == factor
+            ]
+            assert [end.weights[index] for index in own] == [alone.weights[index] for index in own]
+            assert end.weights != alone.weights
 
     def test_at_equal_rates_ends_with_the_bytes_of_one_without(self, tmp_path: Path) -> None:
         plain = trained(tmp_path / "plain", SGD, STATEFUL)
@@ -113,10 +117,10 @@ class TestTraining:
 
     @pytest.mark.parametrize("recipe", [SGD, ADAM], ids=["sgd", "adam"])
     def test_resumed_ends_with_the_same_bytes(self, tmp_path: Path, recipe: RecipeSettings) -> None:
-        whole = trained(tmp_path / "whole", recipe, STATEFUL, rates=OF_BLOCKS)
+        uninterrupted = trained(tmp_path / "whole", recipe, STATEFUL, rates=OF_BLOCKS)
         with pytest.raises(Stopped):
             trained(tmp_path / "halves", recipe, STATEFUL, rates=OF_BLOCKS, stop_after=2)
-        assert trained(tmp_path / "halves", recipe, STATEFUL, rates=OF_BLOCKS) == whole
+        assert trained(tmp_path / "halves", recipe, STATEFUL, rates=OF_BLOCKS) == uninterrupted
 
     def test_at_other_rates_is_another_training(self, tmp_path: Path) -> None:
         with pytest.raises(Stopped):
@@ -125,7 +129,7 @@ class TestTraining:
             trained(tmp_path, PLAIN, STATEFUL)
 
     @pytest.mark.parametrize(
-        ("rates", "got"),
+        ("rates", "message"),
         [
             ((1.0,) * 7, "got 7, from 1.0 to 1.0"),
             ((*[1.0] * 7, 0.0), "got 8, from 0.0 to 1.0"),
@@ -136,16 +140,16 @@ class TestTraining:
         ids=["too few", "zero", "negative", "above one", "no number"],
     )
     def test_at_rates_that_do_not_fit_is_refused(
-        self, tmp_path: Path, rates: tuple[float, ...], got: str
+        self, tmp_path: Path, rates: tuple[float, ...], message: str
     ) -> None:
         with pytest.raises(InvalidSettings, match=r"none or 8 rates in \(0, 1\]") as caught:
             trained(tmp_path / "checkpoints", PLAIN, STATEFUL, rates=rates)
-        assert got in str(caught.value)
+        assert message in str(caught.value)
         assert list(tmp_path.iterdir()) == []
 
 
-def _trainable_places() -> list[int]:
-    """Return where a network's trainable variables are among its weights."""
+def _trainable_indices() -> list[int]:
+    """Indices of a network's trainable variables among its weights."""
     model = fresh(STATEFUL, any_size=True)
-    places = {id(one): place for place, one in enumerate(model.weights)}
-    return [places[id(one)] for one in model.trainable_variables]
+    indices = {id(variable): index for index, variable in enumerate(model.weights)}
+    return [indices[id(variable)] for variable in model.trainable_variables]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from flowers17.config import RecipeSettings
-from flowers17.learners.recipes import OneCycle, mixed, optimizer
+from flowers17.learners.recipes import OneCycle, mixup, optimizer
 
 
 def _value(rate: Any) -> float:
@@ -22,9 +22,9 @@ class TestOneCycle:
         rates = [_value(OneCycle(highest, n_steps, warmup)(step)) for step in range(n_steps)]
         expected = []
         for step in range(n_steps):
-            at = (step + 1) / n_steps
-            fall = (1 + math.cos(math.pi * (at - warmup) / (1 - warmup))) / 2
-            expected.append(highest * (at / warmup if at < warmup else fall))
+            progress = (step + 1) / n_steps
+            fall = (1 + math.cos(math.pi * (progress - warmup) / (1 - warmup))) / 2
+            expected.append(highest * (progress / warmup if progress < warmup else fall))
         np.testing.assert_allclose(rates, expected, atol=1e-8)
         assert max(rates) <= highest * (1 + 1e-6)
         assert rates[-1] == pytest.approx(0, abs=1e-9)
@@ -37,28 +37,28 @@ class TestOneCycle:
 
     def test_is_what_the_optimizer_follows(self) -> None:
         recipe = RecipeSettings(epochs=3, learning_rate=0.2, schedule="one-cycle", warmup=0.5)
-        made = optimizer(recipe, steps_per_epoch=4)
+        update_rule = optimizer(recipe, steps_per_epoch=4)
         variable = keras.Variable([1.0, 1.0])
-        made.build([variable])
+        update_rule.build([variable])
         schedule, expected = OneCycle(0.2, 12, 0.5), np.float32(1)
         for step in range(12):
-            made.apply([np.ones(2, np.float32)])
+            update_rule.apply([np.ones(2, np.float32)])
             expected -= np.float32(_value(schedule(step)))
             np.testing.assert_allclose(keras.ops.convert_to_numpy(variable), expected, rtol=1e-6)
 
     def test_survives_being_written_down(self) -> None:
-        made = OneCycle(0.05, 40, 0.2)
-        again = OneCycle.from_config(made.get_config())
-        assert [_value(again(step)) for step in range(40)] == [
-            _value(made(step)) for step in range(40)
+        schedule = OneCycle(0.05, 40, 0.2)
+        restored = OneCycle.from_config(schedule.get_config())
+        assert [_value(restored(step)) for step in range(40)] == [
+            _value(schedule(step)) for step in range(40)
         ]
 
 
 def _after_a_step(recipe: RecipeSettings, name: str, value: float, gradient: float) -> float:
     variable = keras.Variable([value], name=name)
-    made = optimizer(recipe, steps_per_epoch=1)
-    made.build([variable])
-    made.apply([np.array([gradient], np.float32)])
+    update_rule = optimizer(recipe, steps_per_epoch=1)
+    update_rule.build([variable])
+    update_rule.apply([np.array([gradient], np.float32)])
     return float(keras.ops.convert_to_numpy(variable)[0])
 
 
@@ -70,11 +70,11 @@ class TestOptimizer:
     def test_nesterov_momentum_is_the_hand_result(self) -> None:
         recipe = RecipeSettings(learning_rate=0.5, momentum=0.9)
         variable = keras.Variable([2.0], name="kernel")
-        made = optimizer(recipe, steps_per_epoch=1)
-        made.build([variable])
+        update_rule = optimizer(recipe, steps_per_epoch=1)
+        update_rule.build([variable])
         value, velocity = 2.0, 0.0
         for gradient in (3.0, -1.0, 0.5):
-            made.apply([np.array([gradient], np.float32)])
+            update_rule.apply([np.array([gradient], np.float32)])
             velocity = 0.9 * velocity - 0.5 * gradient
             value += 0.9 * velocity - 0.5 * gradient
             assert float(keras.ops.convert_to_numpy(variable)[0]) == pytest.approx(value)
@@ -95,43 +95,47 @@ class TestOptimizer:
         model = keras.Model(inputs, keras.layers.Dense(2)(keras.layers.Flatten()(x)))
         for variable in model.trainable_variables:
             variable.assign(np.ones(variable.shape))
-        made = optimizer(RecipeSettings(learning_rate=0.5, weight_decay=0.1), steps_per_epoch=1)
-        made.build(model.trainable_variables)
-        made.apply([np.zeros(one.shape, np.float32) for one in model.trainable_variables])
+        update_rule = optimizer(
+            RecipeSettings(learning_rate=0.5, weight_decay=0.1), steps_per_epoch=1
+        )
+        update_rule.build(model.trainable_variables)
+        update_rule.apply(
+            [np.zeros(variable.shape, np.float32) for variable in model.trainable_variables]
+        )
         changed = {
-            one.name
-            for one in model.trainable_variables
-            if not (keras.ops.convert_to_numpy(one) == 1).all()
+            variable.name
+            for variable in model.trainable_variables
+            if not (keras.ops.convert_to_numpy(variable) == 1).all()
         }
         assert changed == {"kernel"}
 
 
 class TestMixedBatch:
     def test_is_the_hand_result(self) -> None:
-        random = np.random.default_rng(3)
-        share = np.float32(random.beta(0.2, 0.2))
-        other = random.permutation(4)
+        rng = np.random.default_rng(3)
+        share = np.float32(rng.beta(0.2, 0.2))
+        partners = rng.permutation(4)
         images = np.arange(4 * 2 * 2 * 3, dtype=np.float32).reshape(4, 2, 2, 3)
         targets = np.eye(4, dtype=np.float32)
-        blended, blended_targets = mixed(images, targets, 0.2, np.random.default_rng(3))
+        blended, blended_targets = mixup(images, targets, 0.2, np.random.default_rng(3))
         assert (blended.dtype, blended_targets.dtype) == (np.float32, np.float32)
-        for place in range(4):
-            by_hand = share * images[place] + (1 - share) * images[other[place]]
-            np.testing.assert_array_equal(blended[place], by_hand)
-            by_hand = share * targets[place] + (1 - share) * targets[other[place]]
-            np.testing.assert_array_equal(blended_targets[place], by_hand)
+        for index in range(4):
+            by_hand = share * images[index] + (1 - share) * images[partners[index]]
+            np.testing.assert_array_equal(blended[index], by_hand)
+            by_hand = share * targets[index] + (1 - share) * targets[partners[index]]
+            np.testing.assert_array_equal(blended_targets[index], by_hand)
 
     def test_keeps_the_range_of_pixels_and_the_sum_of_targets(self) -> None:
-        random = np.random.default_rng(0)
-        images = random.random((9, 3, 3, 3), dtype=np.float32)
+        rng = np.random.default_rng(0)
+        images = rng.random((9, 3, 3, 3), dtype=np.float32)
         targets = np.eye(3, dtype=np.float32)[np.arange(9) % 3]
         for _ in range(50):
-            blended, blended_targets = mixed(images, targets, 0.2, random)
+            blended, blended_targets = mixup(images, targets, 0.2, rng)
             assert 0 <= blended.min() <= blended.max() <= 1
             np.testing.assert_allclose(blended_targets.sum(axis=1), 1, rtol=1e-6)
 
     def test_leaves_its_arguments_alone(self) -> None:
         images, targets = np.ones((2, 1, 1, 3), np.float32), np.eye(2, dtype=np.float32)
-        mixed(images, targets, 1.0, np.random.default_rng(0))
+        mixup(images, targets, 1.0, np.random.default_rng(0))
         assert images.min() == 1
         np.testing.assert_array_equal(targets, np.eye(2))

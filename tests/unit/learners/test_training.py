@@ -15,7 +15,7 @@ from flowers17.config import RecipeSettings
 from flowers17.data.augmentation import augmented_batch
 from flowers17.errors import InvalidInput, TrainingDiverged
 from flowers17.learners.checkpoints import Checkpoints
-from flowers17.learners.evaluation import measures, probabilities
+from flowers17.learners.evaluation import loss_and_accuracy, probabilities
 from flowers17.learners.images import resized, scaled
 from flowers17.learners.training import train
 from tests.support.stores import content
@@ -35,20 +35,20 @@ from tests.support.tiny_training import (
 
 
 class Batches:
-    """Keeps the batches that networks are trained on, and can stop at one."""
+    """Records the batches that networks are trained on, and can stop at one."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.seen: list[tuple[np.ndarray, np.ndarray]] = []
+        self.steps: list[tuple[np.ndarray, np.ndarray]] = []
         self.stop_at = -1
         real = keras.Model.train_on_batch
 
-        def counted(model: Any, images: Any, targets: Any, **rest: Any) -> Any:
-            if len(self.seen) == self.stop_at:
+        def recording_step(model: Any, images: Any, targets: Any, **options: Any) -> Any:
+            if len(self.steps) == self.stop_at:
                 raise Stopped
-            self.seen.append((images, targets))
-            return real(model, images, targets, **rest)
+            self.steps.append((images, targets))
+            return real(model, images, targets, **options)
 
-        monkeypatch.setattr(keras.Model, "train_on_batch", counted)
+        monkeypatch.setattr(keras.Model, "train_on_batch", recording_step)
 
 
 @pytest.fixture
@@ -83,9 +83,9 @@ class TestResume:
         folder = tmp_path / "checkpoints"
         shutil.copytree(snapshots / str(last), folder)
         assert trained(folder, EVERYTHING, STATEFUL) == undisturbed
-        whole = snapshots / str(EVERYTHING.epochs)
+        last_snapshot = snapshots / str(EVERYTHING.epochs)
         for name in ("weights-000006.npz", "state-000006.npz"):
-            assert read_sha256(folder / name) == read_sha256(whole / name)
+            assert read_sha256(folder / name) == read_sha256(last_snapshot / name)
 
     def test_in_the_middle_of_an_epoch_repeats_that_epoch_only(
         self, tmp_path: Path, undisturbed: End, batches: Batches
@@ -94,9 +94,9 @@ class TestResume:
         with pytest.raises(Stopped):
             trained(tmp_path, EVERYTHING, STATEFUL)
         batches.stop_at = -1
-        before = len(batches.seen)
+        before = len(batches.steps)
         assert trained(tmp_path, EVERYTHING, STATEFUL) == undisturbed
-        assert len(batches.seen) - before == 3 * (EVERYTHING.epochs - 2)
+        assert len(batches.steps) - before == 3 * (EVERYTHING.epochs - 2)
 
     def test_from_the_generation_before_a_damaged_one_ends_with_the_same_bytes(
         self,
@@ -112,20 +112,20 @@ class TestResume:
         assert "state-000003.npz: damaged checkpoint" in caplog.text
 
     def test_of_a_plain_learner_ends_with_the_same_bytes(self, tmp_path: Path) -> None:
-        whole = trained(tmp_path / "whole")
+        uninterrupted = trained(tmp_path / "whole")
         with pytest.raises(Stopped):
             trained(tmp_path / "halves", stop_after=2)
-        assert trained(tmp_path / "halves") == whole
+        assert trained(tmp_path / "halves") == uninterrupted
 
     def test_of_a_finished_training_does_nothing(
         self, tmp_path: Path, batches: Batches, caplog: pytest.LogCaptureFixture
     ) -> None:
         first = trained(tmp_path)
-        before, n_batches = content(tmp_path), len(batches.seen)
-        ended: list[int] = []
-        assert trained(tmp_path, after_epoch=ended.append) == first
-        assert len(batches.seen) == n_batches == 3 * PLAIN.epochs
-        assert ended == []
+        before, n_batches = content(tmp_path), len(batches.steps)
+        epochs: list[int] = []
+        assert trained(tmp_path, after_epoch=epochs.append) == first
+        assert len(batches.steps) == n_batches == 3 * PLAIN.epochs
+        assert epochs == []
         assert content(tmp_path) == before
         assert caplog.records == []
 
@@ -170,10 +170,10 @@ class TestResume:
     def test_in_bfloat16_ends_with_the_same_bytes(self, tmp_path: Path) -> None:
         keras.config.set_dtype_policy("mixed_bfloat16")
         try:
-            whole = trained(tmp_path / "whole", EVERYTHING, STATEFUL)
+            uninterrupted = trained(tmp_path / "whole", EVERYTHING, STATEFUL)
             with pytest.raises(Stopped):
                 trained(tmp_path / "halves", EVERYTHING, STATEFUL, stop_after=3)
-            assert trained(tmp_path / "halves", EVERYTHING, STATEFUL) == whole
+            assert trained(tmp_path / "halves", EVERYTHING, STATEFUL) == uninterrupted
         finally:
             keras.config.set_dtype_policy("float32")
 
@@ -183,7 +183,7 @@ class TestSelection:
         recipe = PLAIN.model_copy(update={"epochs": 8, "learning_rate": 0.3})
         at_epoch: dict[int, list[bytes]] = {}
         model = fresh()
-        found = train(
+        result = train(
             model,
             examples(),
             recipe,
@@ -192,12 +192,12 @@ class TestSelection:
             folder=tmp_path,
             after_epoch=lambda history: at_epoch.update({len(history): weight_bytes(model)}),
         )
-        losses = [one["val_loss"] for one in found.history]
-        assert found.best_epoch == 1 + int(np.argmin(losses))
-        assert 1 < found.best_epoch < 8, "the test needs a lowest loss on the way"
-        assert weight_bytes(model) == at_epoch[found.best_epoch] != at_epoch[8]
+        losses = [epoch["val_loss"] for epoch in result.history]
+        assert result.best_epoch == 1 + int(np.argmin(losses))
+        assert 1 < result.best_epoch < 8, "the test needs a lowest loss on the way"
+        assert weight_bytes(model) == at_epoch[result.best_epoch] != at_epoch[8]
         proba = probabilities(model, examples().inputs[N_TRAIN:])
-        assert measures(proba, examples().labels[N_TRAIN:])[0] == min(losses)
+        assert loss_and_accuracy(proba, examples().labels[N_TRAIN:])[0] == min(losses)
 
     def test_last_keeps_the_last_epoch(self, tmp_path: Path) -> None:
         recipe = PLAIN.model_copy(update={"epochs": 5, "learning_rate": 0.3, "selection": "last"})
@@ -205,13 +205,13 @@ class TestSelection:
             trained(tmp_path, recipe, stop_after=3)
         end = trained(tmp_path, recipe)
         assert end.best_epoch == 5
-        with np.load(tmp_path / "weights-000005.npz") as kept:
-            assert [kept[name].tobytes() for name in sorted(kept.files)] == end.weights
+        with np.load(tmp_path / "weights-000005.npz") as arrays:
+            assert [arrays[name].tobytes() for name in sorted(arrays.files)] == end.weights
 
     def test_of_equal_losses_keeps_the_first(self, tmp_path: Path) -> None:
         recipe = PLAIN.model_copy(update={"learning_rate": 1e-30})
         end = trained(tmp_path, recipe)
-        assert len({one["val_loss"] for one in end.history}) == 1
+        assert len({epoch["val_loss"] for epoch in end.history}) == 1
         assert end.best_epoch == 1
 
 
@@ -220,15 +220,17 @@ class TestWhatAnEpochSees:
         self, tmp_path: Path, batches: Batches
     ) -> None:
         trained(tmp_path, PLAIN.model_copy(update={"epochs": 2}), augmentation="none")
-        sizes = [len(images) for images, _ in batches.seen]
+        sizes = [len(images) for images, _ in batches.steps]
         assert sizes == [8, 8, 4] * 2
-        wanted = scaled(examples().inputs[:N_TRAIN])
+        expected = scaled(examples().inputs[:N_TRAIN])
         orders = []
         for start in (0, 3):
-            seen = np.concatenate([images for images, _ in batches.seen[start : start + 3]])
-            order = [int(np.flatnonzero((wanted == one).all(axis=(1, 2, 3)))[0]) for one in seen]
+            images = np.concatenate([images for images, _ in batches.steps[start : start + 3]])
+            order = [
+                int(np.flatnonzero((expected == image).all(axis=(1, 2, 3)))[0]) for image in images
+            ]
             assert sorted(order) == list(range(N_TRAIN))
-            targets = np.concatenate([one for _, one in batches.seen[start : start + 3]])
+            targets = np.concatenate([targets for _, targets in batches.steps[start : start + 3]])
             np.testing.assert_array_equal(targets.argmax(axis=1), examples().labels[order])
             orders.append(order)
         assert orders[0] != orders[1]
@@ -241,9 +243,9 @@ class TestWhatAnEpochSees:
             views = augmented_batch(
                 examples().inputs, np.arange(N_TRAIN), "strong", root=SEED, epoch=number
             )
-            seen = np.concatenate([images for images, _ in batches.seen[start : start + 3]])
-            assert sorted(one.tobytes() for one in seen) == sorted(
-                one.tobytes() for one in scaled(views)
+            images = np.concatenate([images for images, _ in batches.steps[start : start + 3]])
+            assert sorted(image.tobytes() for image in images) == sorted(
+                image.tobytes() for image in scaled(views)
             )
 
     def test_resolutions_change_the_size_for_equal_shares_of_the_epochs(
@@ -251,17 +253,19 @@ class TestWhatAnEpochSees:
     ) -> None:
         recipe = PLAIN.model_copy(update={"epochs": 6, "resolutions": (0.5, 0.75, 1.0)})
         trained(tmp_path, recipe, STATEFUL, augmentation="none")
-        sizes = [images.shape[1] for images, _ in batches.seen[::3]]
+        sizes = [images.shape[1] for images, _ in batches.steps[::3]]
         assert sizes == [8, 8, 12, 12, 16, 16]
         small = scaled(resized(examples().inputs[:N_TRAIN], 8))
-        assert {one.tobytes() for one in batches.seen[0][0]} < {one.tobytes() for one in small}
+        assert {image.tobytes() for image in batches.steps[0][0]} < {
+            image.tobytes() for image in small
+        }
 
     def test_mixup_ends_after_its_share_of_the_epochs(
         self, tmp_path: Path, batches: Batches
     ) -> None:
         recipe = PLAIN.model_copy(update={"mixup": 5.0, "mixup_until": 0.5})
         trained(tmp_path, recipe, augmentation="none")
-        pure = [bool((targets.max(axis=1) == 1).all()) for _, targets in batches.seen]
+        pure = [bool((targets.max(axis=1) == 1).all()) for _, targets in batches.steps]
         assert pure == [False] * 6 + [True] * 6
 
     def test_the_loss_is_of_smoothed_targets(self, tmp_path: Path) -> None:
@@ -278,10 +282,10 @@ class TestWhatAnEpochSees:
         recipe = PLAIN.model_copy(update={"epochs": 1, "learning_rate": 1e-9})
         [epoch] = trained(tmp_path, recipe, augmentation="none").history
         proba = probabilities(fresh(), examples().inputs)
-        loss, accuracy = measures(proba[:N_TRAIN], examples().labels[:N_TRAIN])
+        loss, accuracy = loss_and_accuracy(proba[:N_TRAIN], examples().labels[:N_TRAIN])
         assert epoch["loss"] == pytest.approx(loss, rel=1e-5)
         assert epoch["accuracy"] == pytest.approx(accuracy)
-        loss, accuracy = measures(proba[N_TRAIN:], examples().labels[N_TRAIN:])
+        loss, accuracy = loss_and_accuracy(proba[N_TRAIN:], examples().labels[N_TRAIN:])
         assert epoch["val_loss"] == pytest.approx(loss, rel=1e-5)
         assert epoch["val_accuracy"] == pytest.approx(accuracy)
 
@@ -289,17 +293,22 @@ class TestWhatAnEpochSees:
         recipe = RecipeSettings(
             epochs=4, batch_size=8, learning_rate=0.1, schedule="one-cycle", warmup=0.5
         )
-        rates = [one["learning_rate"] for one in trained(tmp_path, recipe).history]
-        at = (np.array([0, 3, 6, 9]) + 1) / 12
-        expected = np.where(at < 0.5, at / 0.5, (1 + np.cos(np.pi * (at - 0.5) / 0.5)) / 2) * 0.1
+        rates = [epoch["learning_rate"] for epoch in trained(tmp_path, recipe).history]
+        progress = (np.array([0, 3, 6, 9]) + 1) / 12
+        expected = (
+            np.where(
+                progress < 0.5, progress / 0.5, (1 + np.cos(np.pi * (progress - 0.5) / 0.5)) / 2
+            )
+            * 0.1
+        )
         np.testing.assert_allclose(rates, expected, rtol=1e-5)
 
-    def test_the_watcher_is_told_after_every_batch(self, tmp_path: Path) -> None:
-        told: list[tuple[float, Mapping[str, float], float]] = []
-        trained(tmp_path, watch=lambda *numbers: told.append(numbers))
-        expected = [epoch + seen / 20 for epoch in range(4) for seen in (8, 16, 20)]
-        assert [epochs for epochs, _, _ in told] == pytest.approx(expected)
-        assert all(rate > 0 and {"loss", "accuracy"} <= logs.keys() for _, logs, rate in told)
+    def test_the_callback_is_called_after_every_batch(self, tmp_path: Path) -> None:
+        calls: list[tuple[float, Mapping[str, float], float]] = []
+        trained(tmp_path, after_batch=lambda *numbers: calls.append(numbers))
+        expected = [epoch + n_seen / 20 for epoch in range(4) for n_seen in (8, 16, 20)]
+        assert [epochs for epochs, _, _ in calls] == pytest.approx(expected)
+        assert all(rate > 0 and {"loss", "accuracy"} <= logs.keys() for _, logs, rate in calls)
 
 
 def _configuration(folder: Path) -> str:
@@ -318,9 +327,9 @@ class TestDivergence:
     ) -> None:
         real = keras.Model.train_on_batch
 
-        def overshot(model: Any, images: Any, targets: Any, **rest: Any) -> Any:
-            logs = real(model, images, targets, **rest)
-            if len(batches.seen) == 2 * 3:
+        def overshot(model: Any, images: Any, targets: Any, **options: Any) -> Any:
+            logs = real(model, images, targets, **options)
+            if len(batches.steps) == 2 * 3:
                 model.weights[-1].assign(np.full(3, np.nan, np.float32))
             return logs
 
@@ -328,20 +337,20 @@ class TestDivergence:
         with pytest.raises(TrainingDiverged, match=r"got nan in epoch 2; .* is epoch 1, in"):
             trained(tmp_path)
         with Checkpoints(tmp_path, _configuration(tmp_path)) as checkpoints:
-            found = checkpoints.latest()
-        assert found is not None
-        assert found.epoch == 1
-        assert all(np.isfinite(one).all() for one in found.arrays["weights"])
+            checkpoint = checkpoints.latest()
+        assert checkpoint is not None
+        assert checkpoint.epoch == 1
+        assert all(np.isfinite(array).all() for array in checkpoint.arrays["weights"])
 
     def test_names_the_last_good_checkpoint_which_is_there_and_loads(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batches: Batches
     ) -> None:
         real = keras.Model.train_on_batch
 
-        def poisoned(model: Any, images: Any, targets: Any, **rest: Any) -> Any:
-            if len(batches.seen) == 7:  # in epoch 3
+        def poisoned(model: Any, images: Any, targets: Any, **options: Any) -> Any:
+            if len(batches.steps) == 7:  # in epoch 3
                 targets = targets * np.float32(np.nan)
-            return real(model, images, targets, **rest)
+            return real(model, images, targets, **options)
 
         with monkeypatch.context() as patched:
             patched.setattr(keras.Model, "train_on_batch", poisoned)
@@ -351,9 +360,9 @@ class TestDivergence:
         assert "got nan in epoch 3; the last good checkpoint is epoch 2" in message
         assert str(tmp_path) in message
         assert "Lower the learning rate (now at most 0.01), or compute in float32" in message
-        n_before = len(batches.seen)
+        n_before = len(batches.steps)
         assert trained(tmp_path) == trained(tmp_path.with_name("whole"))
-        assert len(batches.seen) - n_before == 3 * 2 + 3 * 4
+        assert len(batches.steps) - n_before == 3 * 2 + 3 * 4
 
 
 class TestProbabilities:
@@ -361,20 +370,22 @@ class TestProbabilities:
         model, images = fresh(), examples().inputs
         plain = probabilities(model, images)
         mirrored = probabilities(model, np.ascontiguousarray(images[:, :, ::-1]))
-        both = probabilities(model, images, flips=True)
-        np.testing.assert_array_equal(both, (plain + mirrored) / np.float32(2))
+        averaged = probabilities(model, images, flips=True)
+        np.testing.assert_array_equal(averaged, (plain + mirrored) / np.float32(2))
         assert np.abs(plain - mirrored).max() > 0
-        np.testing.assert_array_equal(both, probabilities(model, images[:, :, ::-1], flips=True))
+        np.testing.assert_array_equal(
+            averaged, probabilities(model, images[:, :, ::-1], flips=True)
+        )
 
     def test_are_float32_that_sum_to_1_in_any_batch_size(self) -> None:
         model, images = fresh(), examples().inputs
-        whole = probabilities(model, images)
-        assert (whole.dtype, whole.shape) == (np.float32, (30, 3))
-        np.testing.assert_allclose(whole.sum(axis=1), 1, rtol=1e-6)
-        np.testing.assert_allclose(probabilities(model, images, batch_size=7), whole, rtol=1e-5)
+        proba = probabilities(model, images)
+        assert (proba.dtype, proba.shape) == (np.float32, (30, 3))
+        np.testing.assert_allclose(proba.sum(axis=1), 1, rtol=1e-6)
+        np.testing.assert_allclose(probabilities(model, images, batch_size=7), proba, rtol=1e-5)
 
     def test_measures_are_the_hand_result(self) -> None:
         proba = np.array([[0.5, 0.25, 0.25], [0.1, 0.1, 0.8], [1.0, 0.0, 0.0]])
-        loss, accuracy = measures(proba, np.array([0, 2, 1]))
+        loss, accuracy = loss_and_accuracy(proba, np.array([0, 2, 1]))
         assert loss == pytest.approx(-(np.log(0.5) + np.log(0.8) + np.log(1e-7)) / 3)
         assert accuracy == pytest.approx(2 / 3)

@@ -15,7 +15,7 @@ def _random(*shape: int) -> np.ndarray:
 
 
 def _derivatives(function: Any, inputs: np.ndarray, kernel: np.ndarray) -> list[np.ndarray]:
-    """Return what a function gives and the gradients of a sum over it, on any backend."""
+    """Value of a function and the gradients of a weighted sum of it, on any backend."""
     weights = np.cos(np.arange(inputs.shape[0] * inputs.shape[1] * inputs.shape[2]))
     weights = weights.reshape(*inputs.shape[:3], 1).astype(np.float32)
     if keras.backend.backend() == "jax":
@@ -23,14 +23,14 @@ def _derivatives(function: Any, inputs: np.ndarray, kernel: np.ndarray) -> list[
 
         total = lambda *args: (ops.sum(function(*args) * weights), function(*args))  # noqa: E731
         gradients, value = jax.grad(total, (0, 1), has_aux=True)(inputs, kernel)
-        return [np.asarray(one) for one in (value, *gradients)]
+        return [np.asarray(tensor) for tensor in (value, *gradients)]
     import tensorflow as tf
 
     with tf.GradientTape() as tape:
         variables = [tf.Variable(inputs), tf.Variable(kernel)]
         value = function(*variables)
         total = ops.sum(value * weights)
-    return [np.asarray(one) for one in (value, *tape.gradient(total, variables))]
+    return [np.asarray(tensor) for tensor in (value, *tape.gradient(total, variables))]
 
 
 class TestConvolution:
@@ -43,24 +43,28 @@ class TestConvolution:
     ) -> None:
         inputs, kernel = _random(3, h, w, n_in), _random(3, 3, n_in, n_out)
         plain = _derivatives(lambda x, k: ops.conv(x, k, padding="same"), inputs, kernel)
-        for one, other in zip(_derivatives(convolution, inputs, kernel), plain, strict=True):
-            assert one.shape == other.shape
-            np.testing.assert_allclose(one, other, rtol=0, atol=3e-5 * np.abs(other).max())
+        for gradient, expected in zip(
+            _derivatives(convolution, inputs, kernel), plain, strict=True
+        ):
+            assert gradient.shape == expected.shape
+            np.testing.assert_allclose(
+                gradient, expected, rtol=0, atol=3e-5 * np.abs(expected).max()
+            )
 
     def test_by_a_kernel_of_one_tap_shifts_the_image(self) -> None:
         inputs, kernel = _random(1, 6, 6, 1), np.zeros((3, 3, 1, 1), np.float32)
         kernel[0, 2] = 1
-        wanted = np.zeros_like(inputs)
-        wanted[:, 1:, :-1] = inputs[:, :-1, 1:]
-        np.testing.assert_allclose(convolution(inputs, kernel), wanted, atol=1e-5)
+        expected = np.zeros_like(inputs)
+        expected[:, 1:, :-1] = inputs[:, :-1, 1:]
+        np.testing.assert_allclose(convolution(inputs, kernel), expected, atol=1e-5)
 
     def test_takes_batches_and_sides_that_differ(self) -> None:
         inputs = keras.Input((None, None, 2))
         layer = layers.Conv2D(3, 3, padding="same", use_bias=False)
         batches = [_random(n, side, side + 1, 2) for n, side in ((1, 4), (3, 9))]
         model = keras.Model(inputs, layer(inputs))
-        plain = [model.predict_on_batch(one) for one in batches]
+        plain = [model.predict_on_batch(batch) for batch in batches]
         layer.convolution_op = convolution
         model = keras.Model(inputs, layer(inputs))
-        for batch, wanted in zip(batches, plain, strict=True):
-            np.testing.assert_allclose(model.predict_on_batch(batch), wanted, atol=1e-5)
+        for batch, expected in zip(batches, plain, strict=True):
+            np.testing.assert_allclose(model.predict_on_batch(batch), expected, atol=1e-5)

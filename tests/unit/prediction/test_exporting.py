@@ -24,8 +24,8 @@ from flowers17.prediction.pictures import Block
 from flowers17.prediction.predicting import opened
 from flowers17.reporting.metrics import accuracy_interval, mean_spread
 from flowers17.transfer.extractors import build_extractor
-from flowers17.transfer.fine_tuning import cut, over_images
-from flowers17.transfer.fine_tuning import network as fine_tuned
+from flowers17.transfer.fine_tuning import cut, image_network
+from flowers17.transfer.fine_tuning import trainable_network as fine_tuned
 from tests.support.image_files import encoded, saved
 from tests.support.processes import output_of
 from tests.support.stores import content
@@ -92,7 +92,7 @@ def _tuned() -> Tuned:
     head = HeadSettings(batch_norm=True, dropout=0.5)
     shape = extractor.output_shape[1:]
     made = fine_tuned(upper, shape, 3, pooling="average", units=8, head=head, seed=2)
-    return Tuned(over_images(lower, made, "vgg16", image_size=24))
+    return Tuned(image_network(lower, made, "vgg16", image_size=24))
 
 
 def _published(

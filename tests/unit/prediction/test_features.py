@@ -20,7 +20,7 @@ from flowers17.transfer.extractors import feature_maps
 from flowers17.transfer.rowspace import normalised, row_space, side_by_side
 from tests.support.tiny_training import prepared
 from tests.unit.prediction.made_models import Maker
-from tests.unit.transfer.made_features import made
+from tests.unit.transfer.made_features import feature_case
 from tests.unit.transfer.networks import SIZE, keras3_file, small_network
 
 WIDTHS = [(600,), (600, 90), (20,)]
@@ -36,7 +36,7 @@ def _placed(stored: list[np.ndarray], new: list[np.ndarray]) -> tuple[np.ndarray
 
 @pytest.mark.parametrize("widths", WIDTHS)
 def test_a_stored_image_gets_its_own_coordinates(widths: tuple[int, ...]) -> None:
-    maps = made(widths=widths).maps
+    maps = feature_case(widths=widths).maps
     rows, found = _placed(maps, [one[5:20] for one in maps])
     np.testing.assert_allclose(found[:, :-1], rows[5:20, :-1], atol=1e-9)
     np.testing.assert_allclose(found[:, -1], 0, atol=1e-6)
@@ -44,7 +44,7 @@ def test_a_stored_image_gets_its_own_coordinates(widths: tuple[int, ...]) -> Non
 
 @pytest.mark.parametrize("widths", WIDTHS)
 def test_another_image_keeps_its_inner_products_and_distances(widths: tuple[int, ...]) -> None:
-    every = made(widths=widths).maps
+    every = feature_case(widths=widths).maps
     rows, found = _placed([one[:60] for one in every], [one[60:] for one in every])
     columns = side_by_side(every).astype(np.float64)
     products = columns[60:] @ columns[:60].T
@@ -55,14 +55,14 @@ def test_another_image_keeps_its_inner_products_and_distances(widths: tuple[int,
 
 
 def test_one_image_gets_the_same_whatever_stands_beside_it() -> None:
-    maps = made().maps
+    maps = feature_case().maps
     _, together = _placed([maps[0][:60]], [maps[0][60:]])
     _, alone = _placed([maps[0][:60]], [maps[0][63:64]])
     np.testing.assert_allclose(together[3:4], alone, atol=1e-12)
 
 
 def test_features_of_zeros_lie_at_the_origin() -> None:
-    maps = made().maps
+    maps = feature_case().maps
     _, found = _placed(maps, [np.zeros((2, 600), np.float32)])
     assert not found.any()
 

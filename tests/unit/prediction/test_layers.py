@@ -13,7 +13,7 @@ from flowers17.ensemble import averaging, calibration
 from flowers17.ensemble.meta_learners import META_LEARNERS, fitted, probabilities
 from flowers17.prediction import layers
 from flowers17.transfer.classifiers import fitted_proba, fitting_task
-from flowers17.transfer.families import needs
+from flowers17.transfer.families import input_form
 from flowers17.transfer.rowspace import row_space, side_by_side
 from tests.support.tiny_training import prepared
 
@@ -69,7 +69,7 @@ def test_a_classifier(name: str, settings: dict[str, Any], n_classes: int) -> No
     order = np.random.default_rng(6).permutation(N_IMAGES)  # rows that train are not the first ones
     split = Split("clean", "clean", None, np.sort(order[:N_TRAIN]), np.sort(order[N_TRAIN:]))
     given: dict[str, Any] = {"features": stored, "labels": labels, "split": split, "seed": 3}
-    given["rows"] = row_space(maps) if needs(name) == "rows" else None
+    given["rows"] = row_space(maps) if input_form(name) == "rows" else None
     task = fitting_task(name, **given)
     expected = fitted_proba(name, chosen, task)
 

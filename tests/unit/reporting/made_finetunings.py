@@ -143,7 +143,7 @@ def _publish(
             **result,
             "unfrozen_from": block,
             "layer_decay": tuning.own_layer_decay if is_own_b else 1.0,
-            "way": "computed" if computed else "stored",
+            "activations": "computed" if computed else "stored",
             "augmentation": "mirrored" if network.recipe == "best" else "none",
             "random_weights": settings.features.weights == "random",
             "units": tuning.units,

@@ -1,4 +1,4 @@
-"""Made features: few rows, many columns, classes that overlap a little."""
+"""Synthetic features: few rows, many columns, classes that overlap a little."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from flowers17.data.splits import Split
 
 
 @dataclass(frozen=True)
-class Made:
+class FeatureCase:
     """Feature maps of one set of images, labels and splits."""
 
     maps: list[np.ndarray]
@@ -16,8 +16,10 @@ class Made:
     splits: list[Split]
 
 
-def made(*, n_classes: int = 5, n_each: int = 16, widths: tuple[int, ...] = (600,)) -> Made:
-    """Return maps as a network with rectified units gives them: most columns are zero."""
+def feature_case(
+    *, n_classes: int = 5, n_each: int = 16, widths: tuple[int, ...] = (600,)
+) -> FeatureCase:
+    """Feature maps like those of rectified units, with most columns zero, and two splits."""
     rng = np.random.default_rng(5)
     labels = np.repeat(np.arange(n_classes), n_each)
     maps = []
@@ -30,6 +32,9 @@ def made(*, n_classes: int = 5, n_each: int = 16, widths: tuple[int, ...] = (600
         order = np.concatenate(
             [rng.permutation(np.flatnonzero(labels == label)) for label in range(n_classes)]
         ).reshape(n_classes, n_each)
-        held_out, kept = order[:, : n_each // 4].ravel(), order[:, n_each // 4 :].ravel()
-        splits.append(Split(name, name, 1, np.sort(kept), np.sort(held_out)))  # type: ignore[arg-type]
-    return Made(maps, labels, splits)
+        validation_rows, train_rows = (
+            order[:, : n_each // 4].ravel(),
+            order[:, n_each // 4 :].ravel(),
+        )
+        splits.append(Split(name, name, 1, np.sort(train_rows), np.sort(validation_rows)))  # type: ignore[arg-type]
+    return FeatureCase(maps, labels, splits)

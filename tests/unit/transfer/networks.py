@@ -12,7 +12,7 @@ SIZE = 32
 
 
 def small_network(seed: int = 1) -> Any:
-    """Return an untrained MobileNet for images of 32 pixels."""
+    """Untrained MobileNet for images of 32 pixels."""
     return build_extractor("mobilenet", input_size=SIZE, weights_path=None, seed=seed)
 
 
@@ -40,8 +40,8 @@ def legacy_file(model: Any, path: Path) -> Path:
 
 def half_precision_file(model: Any, path: Path) -> Path:
     """Write the weights as Keras 3 does, kernels in float16."""
-    whole = keras3_file(model, path.with_name("whole.weights.h5"))
-    with h5py.File(whole) as source, h5py.File(path, "w") as target:
+    full_precision = keras3_file(model, path.with_name("whole.weights.h5"))
+    with h5py.File(full_precision) as source, h5py.File(path, "w") as target:
 
         def copy(name: str, item: Any) -> None:
             if isinstance(item, h5py.Dataset):

@@ -27,10 +27,10 @@ from flowers17.errors import InvalidSettings
 from flowers17.seeds import derived_seed
 from flowers17.transfer import classifiers
 from flowers17.transfer.classifiers import SplitResult, evaluate
-from flowers17.transfer.families import needs
+from flowers17.transfer.families import input_form
 from flowers17.transfer.models import FAMILIES, Task
 from flowers17.transfer.rowspace import row_space, side_by_side
-from tests.unit.transfer.made_features import Made, made
+from tests.unit.transfer.made_features import FeatureCase, feature_case
 
 SEED = 17
 SETTINGS = ClassifierSettings(
@@ -52,11 +52,11 @@ PLAIN: dict[str, Callable[[str], ClassifierMixin]] = {
 
 
 @pytest.fixture(scope="module")
-def case() -> Made:
-    return made(widths=(600, 90))
+def case() -> FeatureCase:
+    return feature_case(widths=(600, 90))
 
 
-def _evaluated(classifier: str, case: Made, **options: Any) -> list[SplitResult]:
+def _evaluated(classifier: str, case: FeatureCase, **options: Any) -> list[SplitResult]:
     settings = options.pop("settings", SETTINGS)
     return evaluate(
         classifier,
@@ -71,7 +71,9 @@ def _evaluated(classifier: str, case: Made, **options: Any) -> list[SplitResult]
 
 
 @pytest.mark.parametrize("classifier", FAMILIES)
-def test_predictions_equal_plain_scikit_learn_on_the_columns(classifier: str, case: Made) -> None:
+def test_predictions_equal_plain_scikit_learn_on_the_columns(
+    classifier: str, case: FeatureCase
+) -> None:
     columns = side_by_side(case.maps).astype(np.float64)
     for split, result in zip(case.splits, _evaluated(classifier, case), strict=True):
         plain = PLAIN[classifier](split.name)
@@ -85,7 +87,7 @@ def test_predictions_equal_plain_scikit_learn_on_the_columns(classifier: str, ca
 
 
 @pytest.mark.parametrize("kernel", ["linear", "rbf", "poly"])
-def test_svm_equals_scikit_learn_with_every_kernel(kernel: Any, case: Made) -> None:
+def test_svm_equals_scikit_learn_with_every_kernel(kernel: Any, case: FeatureCase) -> None:
     columns = side_by_side(case.maps).astype(np.float64)
     settings = ClassifierSettings(svm=SvmSettings(kernel=kernel, C=3, gamma=0.7))
     for split, result in zip(case.splits, _evaluated("svm", case, settings=settings), strict=True):
@@ -96,25 +98,25 @@ def test_svm_equals_scikit_learn_with_every_kernel(kernel: Any, case: Made) -> N
 
 @pytest.mark.parametrize("kernel", ["linear", "rbf", "poly"])
 def test_approximate_svm_of_all_landmarks_is_a_linear_machine_on_the_whole_kernel(
-    kernel: Any, case: Made
+    kernel: Any, case: FeatureCase
 ) -> None:
     split, columns = case.splits[0], side_by_side(case.maps).astype(np.float64)
     svm = SvmSettings(kernel=kernel, exact_up_to=1, n_landmarks=10_000)
-    found = _evaluated("svm", case, settings=SETTINGS.model_copy(update={"svm": svm}))[0]
+    result = _evaluated("svm", case, settings=SETTINGS.model_copy(update={"svm": svm}))[0]
     shape = {"linear": {}, "rbf": {"gamma": 1.0}, "poly": {"gamma": 1.0, "degree": 3, "coef0": 1.0}}
     products = pairwise_kernels(columns, columns[split.train], kernel, **shape[kernel])
     values, vectors = np.linalg.eigh(products[split.train])
-    kept = values > 1e-9
-    mapped = products @ vectors[:, kept] / np.sqrt(values[kept])
+    above_rounding = values > 1e-9
+    mapped = products @ vectors[:, above_rounding] / np.sqrt(values[above_rounding])
     plain = LinearSVC(C=10, dual=False).fit(mapped[split.train], case.labels[split.train])
-    assert np.array_equal(found.predicted, plain.predict(mapped[split.validation]))
+    assert np.array_equal(result.predicted, plain.predict(mapped[split.validation]))
 
 
-def test_svm_is_approximated_only_beyond_its_limit(case: Made) -> None:
+def test_svm_is_approximated_only_beyond_its_limit(case: FeatureCase) -> None:
     n_train = len(case.splits[0].train)
     exact, limit, beyond = (
-        _evaluated("svm", case, settings=SETTINGS.model_copy(update={"svm": one}))[0].proba
-        for one in (
+        _evaluated("svm", case, settings=SETTINGS.model_copy(update={"svm": svm}))[0].proba
+        for svm in (
             SvmSettings(),
             SvmSettings(exact_up_to=n_train),
             SvmSettings(exact_up_to=n_train - 1),
@@ -125,7 +127,7 @@ def test_svm_is_approximated_only_beyond_its_limit(case: Made) -> None:
 
 
 @pytest.mark.parametrize("classifier", ["naive_bayes", "knn", "svm", "logistic_regression"])
-def test_components_equal_a_scikit_learn_pipeline(classifier: str, case: Made) -> None:
+def test_components_equal_a_scikit_learn_pipeline(classifier: str, case: FeatureCase) -> None:
     columns = side_by_side(case.maps).astype(np.float64)
     for split, result in zip(
         case.splits, _evaluated(classifier, case, n_components=12), strict=True
@@ -135,7 +137,7 @@ def test_components_equal_a_scikit_learn_pipeline(classifier: str, case: Made) -
         np.testing.assert_array_equal(result.predicted, plain.predict(columns[split.validation]))
 
 
-def test_svm_search_equals_a_scikit_learn_grid_search(case: Made) -> None:
+def test_svm_search_equals_a_scikit_learn_grid_search(case: FeatureCase) -> None:
     columns = side_by_side(case.maps).astype(np.float64)
     split, result = case.splits[0], _evaluated("svm", case, search=True)[0]
     settings = SETTINGS.svm
@@ -154,46 +156,46 @@ def test_svm_search_equals_a_scikit_learn_grid_search(case: Made) -> None:
     plain.fit(columns[split.train], case.labels[split.train])
     scores = [
         score
-        for tried, score in zip(
+        for variant, score in zip(
             plain.cv_results_["params"], plain.cv_results_["mean_test_score"], strict=True
         )
-        if all(result.chosen[key] == value for key, value in tried.items())
+        if all(result.chosen[key] == value for key, value in variant.items())
     ]
     assert scores == [pytest.approx(plain.cv_results_["mean_test_score"].max())]
 
 
-def _trials(monkeypatch: pytest.MonkeyPatch, case: Made, **options: Any) -> list[Task]:
-    """Return what a search of one split fits and holds out, fold by fold."""
-    tried: list[Task] = []
+def _trials(monkeypatch: pytest.MonkeyPatch, case: FeatureCase, **options: Any) -> list[Task]:
+    """Tasks of a search on one split, fold by fold."""
+    tasks: list[Task] = []
     probas = FAMILIES["knn"].probas
 
-    def kept(variants: Sequence[Any], task: Task) -> list[np.ndarray]:
-        tried.append(task)
+    def recording_probas(variants: Sequence[Any], task: Task) -> list[np.ndarray]:
+        tasks.append(task)
         return probas(variants, task)
 
-    knn = replace(FAMILIES["knn"], probas=kept)
+    knn = replace(FAMILIES["knn"], probas=recording_probas)
     monkeypatch.setattr(classifiers, "FAMILIES", {**FAMILIES, "knn": knn})
-    _evaluated("knn", Made(case.maps, case.labels, case.splits[:1]), search=True, **options)
-    return [task for task in tried if task.is_trial]
+    _evaluated("knn", FeatureCase(case.maps, case.labels, case.splits[:1]), search=True, **options)
+    return [task for task in tasks if task.is_trial]
 
 
 def test_search_keeps_near_duplicates_in_one_fold(
-    case: Made, monkeypatch: pytest.MonkeyPatch
+    case: FeatureCase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     train = case.splits[0].train
     groups = np.arange(len(case.labels))
     groups[train[1::2]] = groups[train[::2]]  # pairs, some of which span classes
-    tried = _trials(monkeypatch, case, groups=groups)
-    assert len(tried) == 5
-    for task in tried:
+    tasks = _trials(monkeypatch, case, groups=groups)
+    assert len(tasks) == 5
+    for task in tasks:
         assert not set(groups[task.train]) & set(groups[task.evaluated])
         assert np.union1d(task.train, task.evaluated).tolist() == train.tolist()
-    held_out = np.concatenate([task.evaluated for task in tried])
+    held_out = np.concatenate([task.evaluated for task in tasks])
     assert np.sort(held_out).tolist() == train.tolist()
 
 
 def test_search_without_near_duplicates_divides_as_it_did(
-    case: Made, monkeypatch: pytest.MonkeyPatch
+    case: FeatureCase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Groups of one training image each, whatever they share with held-out ones, change nothing."""
     split = case.splits[0]
@@ -205,24 +207,24 @@ def test_search_without_near_duplicates_divides_as_it_did(
         split.train[held_out].tolist()
         for _, held_out in folds.split(split.train, case.labels[split.train])
     ]
-    for given in (None, np.arange(len(case.labels)), groups):
-        tried = _trials(monkeypatch, case, groups=given)
-        assert [task.evaluated.tolist() for task in tried] == expected
+    for grouping in (None, np.arange(len(case.labels)), groups):
+        tasks = _trials(monkeypatch, case, groups=grouping)
+        assert [task.evaluated.tolist() for task in tasks] == expected
 
 
 def test_search_has_as_many_folds_as_the_smallest_class_has_groups(
-    case: Made, monkeypatch: pytest.MonkeyPatch
+    case: FeatureCase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     groups = np.arange(len(case.labels))
     few = np.flatnonzero(case.labels == 2)
     groups[few] = few[0] + np.arange(len(few)) % 3
-    tried = _trials(monkeypatch, case, groups=groups)
-    assert len(tried) == 3
-    assert all(set(case.labels[task.train]) == set(range(5)) for task in tried)
+    tasks = _trials(monkeypatch, case, groups=groups)
+    assert len(tasks) == 3
+    assert all(set(case.labels[task.train]) == set(range(5)) for task in tasks)
 
 
 @pytest.mark.parametrize("classifier", FAMILIES)
-def test_search_equals_fitting_with_what_it_chose(classifier: str, case: Made) -> None:
+def test_search_equals_fitting_with_what_it_chose(classifier: str, case: FeatureCase) -> None:
     for index, searched in enumerate(_evaluated(classifier, case, search=True)):
         own = getattr(SETTINGS, classifier).model_copy(update=searched.chosen)
         settings = SETTINGS.model_copy(update={classifier: own})
@@ -232,7 +234,7 @@ def test_search_equals_fitting_with_what_it_chose(classifier: str, case: Made) -
 
 @pytest.mark.parametrize("classifier", FAMILIES)
 def test_probabilities_sum_to_one_and_agree_with_the_prediction(
-    classifier: str, case: Made
+    classifier: str, case: FeatureCase
 ) -> None:
     for split, result in zip(case.splits, _evaluated(classifier, case), strict=True):
         assert result.proba.dtype == np.float64
@@ -246,30 +248,30 @@ def test_probabilities_sum_to_one_and_agree_with_the_prediction(
 @pytest.mark.parametrize("search", [False, True])
 @pytest.mark.parametrize("classifier", FAMILIES)
 def test_labels_of_validation_images_choose_nothing(
-    classifier: str, search: bool, case: Made
+    classifier: str, search: bool, case: FeatureCase
 ) -> None:
     labels = case.labels.copy()
     validation = case.splits[0].validation
     labels[validation] = (labels[validation] + 1) % 5
-    one_split = Made(case.maps, case.labels, case.splits[:1])
-    honest = _evaluated(classifier, one_split, search=search)[0]
+    one_split = FeatureCase(case.maps, case.labels, case.splits[:1])
+    undisturbed = _evaluated(classifier, one_split, search=search)[0]
     disturbed = _evaluated(classifier, one_split, search=search, labels=labels)[0]
-    assert honest.proba.tobytes() == disturbed.proba.tobytes()
-    assert honest.chosen == disturbed.chosen
+    assert undisturbed.proba.tobytes() == disturbed.proba.tobytes()
+    assert undisturbed.chosen == disturbed.chosen
 
 
 @pytest.mark.parametrize("classifier", FAMILIES)
-def test_other_splits_and_threads_change_nothing(classifier: str, case: Made) -> None:
-    both = _evaluated(classifier, case, n_jobs=2)
-    reversed_case = Made(case.maps, case.labels, case.splits[::-1])
+def test_other_splits_and_threads_change_nothing(classifier: str, case: FeatureCase) -> None:
+    forwards = _evaluated(classifier, case, n_jobs=2)
+    reversed_case = FeatureCase(case.maps, case.labels, case.splits[::-1])
     backwards = _evaluated(classifier, reversed_case, n_jobs=1)[::-1]
-    for first, second in zip(both, backwards, strict=True):
+    for first, second in zip(forwards, backwards, strict=True):
         assert first.name == second.name
         assert first.proba.tobytes() == second.proba.tobytes()
 
 
 def test_two_classes_are_as_good_as_many() -> None:
-    pair = made(n_classes=2)
+    pair = feature_case(n_classes=2)
     for classifier in FAMILIES:
         for result in _evaluated(classifier, pair):
             assert result.proba.shape == (8, 2)
@@ -277,14 +279,14 @@ def test_two_classes_are_as_good_as_many() -> None:
 
 
 def test_fewer_training_images_than_neighbours_all_vote() -> None:
-    pair = made(n_classes=2)
+    pair = feature_case(n_classes=2)
     settings = ClassifierSettings(knn=NeighboursSettings(n_neighbors=100, weights="uniform"))
     result = _evaluated("knn", pair, settings=settings)[0]
     np.testing.assert_allclose(result.proba, 0.5)
 
 
-def test_only_what_a_classifier_needs_is_read(case: Made) -> None:
-    assert {name: needs(name) for name in FAMILIES} == {
+def test_only_what_a_classifier_needs_is_read(case: FeatureCase) -> None:
+    assert {name: input_form(name) for name in FAMILIES} == {
         "naive_bayes": "features",
         "knn": "rows",
         "svm": "rows",
@@ -297,12 +299,12 @@ def test_only_what_a_classifier_needs_is_read(case: Made) -> None:
     evaluate("naive_bayes", SETTINGS, rows=rows, n_components=3, **common)  # type: ignore[arg-type]
 
 
-def test_progress_counts_the_splits(case: Made) -> None:
-    told: list[tuple[int, int]] = []
-    _evaluated("knn", case, progress=lambda done, total: told.append((done, total)))
-    assert told == [(1, 2), (2, 2)]
+def test_progress_counts_the_splits(case: FeatureCase) -> None:
+    counts: list[tuple[int, int]] = []
+    _evaluated("knn", case, progress=lambda n_done, n_splits: counts.append((n_done, n_splits)))
+    assert counts == [(1, 2), (2, 2)]
 
 
 def test_unknown_classifier_is_refused_with_the_known_ones() -> None:
     with pytest.raises(InvalidSettings, match="naive_bayes, knn, svm"):
-        needs("perceptron")
+        input_form("perceptron")

@@ -36,13 +36,13 @@ def test_untrained_weights_depend_on_the_seed_alone(network: Any) -> None:
     import keras
 
     keras.utils.set_random_seed(99)
-    for one, other in zip(_weights(network), _weights(small_network()), strict=True):
-        np.testing.assert_array_equal(one, other)
+    for weight, twin in zip(_weights(network), _weights(small_network()), strict=True):
+        np.testing.assert_array_equal(weight, twin)
     kernels = [weight.name == "kernel" for weight in network.weights]
-    for is_kernel, one, other in zip(
+    for is_kernel, weight, twin in zip(
         kernels, _weights(network), _weights(small_network(seed=2)), strict=True
     ):
-        assert not is_kernel or (one != other).any()
+        assert not is_kernel or (weight != twin).any()
 
 
 @pytest.mark.parametrize("extractor", ["mobilenet", "xception"])
@@ -61,9 +61,11 @@ def test_weights_are_loaded_from_every_format_under_every_name(
     path = written.rename(tmp_path / name)
     loaded = build_extractor("mobilenet", input_size=SIZE, weights_path=path, seed=5)
     tolerance = 1e-3 if format_ == "float16" else 0
-    for one, other in zip(_weights(network), _weights(loaded), strict=True):
-        assert other.dtype == np.float32
-        np.testing.assert_allclose(other, one, rtol=tolerance, atol=1e-7 if tolerance else 0)
+    for weight, loaded_weight in zip(_weights(network), _weights(loaded), strict=True):
+        assert loaded_weight.dtype == np.float32
+        np.testing.assert_allclose(
+            loaded_weight, weight, rtol=tolerance, atol=1e-7 if tolerance else 0
+        )
 
 
 def test_features_are_those_of_keras(network: Any, images: np.ndarray) -> None:
@@ -78,21 +80,21 @@ def test_caffe_networks_see_blue_first_and_no_mean() -> None:
     probe = keras.Sequential([keras.Input((32, 32, 3)), keras.layers.Identity()])
     images = np.zeros((1, 32, 32, 3), np.uint8)
     images[..., 0] = 255
-    seen = feature_maps(probe, images, extractor="vgg16", input_size=32, pooling="average")
-    np.testing.assert_allclose(seen, [[-103.939, -116.779, 255 - 123.68]], rtol=1e-6)
+    output = feature_maps(probe, images, extractor="vgg16", input_size=32, pooling="average")
+    np.testing.assert_allclose(output, [[-103.939, -116.779, 255 - 123.68]], rtol=1e-6)
 
 
 def test_batches_change_nothing_but_rounding(network: Any, images: np.ndarray) -> None:
-    whole = _features(network, images, batch_size=7)
+    features = _features(network, images, batch_size=7)
     for batch_size in (1, 3, 64):
         np.testing.assert_allclose(
-            _features(network, images, batch_size=batch_size), whole, rtol=1e-4, atol=1e-5
+            _features(network, images, batch_size=batch_size), features, rtol=1e-4, atol=1e-5
         )
 
 
 def test_same_batches_give_the_same_bytes(network: Any, images: np.ndarray) -> None:
-    one, other = (_features(network, images, batch_size=3).tobytes() for _ in range(2))
-    assert one == other
+    first, second = (_features(network, images, batch_size=3).tobytes() for _ in range(2))
+    assert first == second
 
 
 def test_average_is_the_mean_over_places(images: np.ndarray) -> None:
@@ -106,19 +108,21 @@ def test_average_is_the_mean_over_places(images: np.ndarray) -> None:
 def test_mirrored_is_the_mean_of_an_image_and_its_mirror_image(images: np.ndarray) -> None:
     model = build_extractor("mobilenet", input_size=64, weights_path=None, seed=1)
     options: dict[str, Any] = {"extractor": "mobilenet", "input_size": 64, "pooling": "average"}
-    one, other = (
-        feature_maps(model, np.ascontiguousarray(seen), **options)
-        for seen in (images, images[:, :, ::-1])
+    plain, flipped = (
+        feature_maps(model, np.ascontiguousarray(view), **options)
+        for view in (images, images[:, :, ::-1])
     )
-    assert np.abs(one - other).max() > 1e-3
-    both = feature_maps(model, images, mirrored=True, **options)
-    np.testing.assert_allclose(both, (one + other) / 2, rtol=1e-5, atol=1e-6)
+    assert np.abs(plain - flipped).max() > 1e-3
+    mean = feature_maps(model, images, mirrored=True, **options)
+    np.testing.assert_allclose(mean, (plain + flipped) / 2, rtol=1e-5, atol=1e-6)
 
 
 def test_progress_counts_the_images(network: Any, images: np.ndarray) -> None:
-    told: list[tuple[int, int]] = []
-    _features(network, images, batch_size=3, progress=lambda done, all_: told.append((done, all_)))
-    assert told == [(3, 7), (6, 7), (7, 7)]
+    counts: list[tuple[int, int]] = []
+    _features(
+        network, images, batch_size=3, progress=lambda n_done, total: counts.append((n_done, total))
+    )
+    assert counts == [(3, 7), (6, 7), (7, 7)]
 
 
 def test_images_shrink_with_antialiasing() -> None:

@@ -16,7 +16,13 @@ from flowers17.learners.fast_layers import accelerate, fast_layers
 from flowers17.learners.training import train
 from flowers17.transfer.blocks import BLOCKS
 from flowers17.transfer.extractors import build_extractor, feature_maps
-from flowers17.transfer.fine_tuning import cut, head_of, network, over_images, rates_by_block
+from flowers17.transfer.fine_tuning import (
+    cut,
+    head_of,
+    image_network,
+    rates_by_block,
+    trainable_network,
+)
 from flowers17.transfer.weights import EXTRACTORS
 
 SIZE, N_CLASSES, SEED = 32, 3, 5
@@ -38,14 +44,14 @@ def _extractor(name: str, size: int = SIZE) -> keras.Model:
 def _parts(
     name: str, block: str | None, head: HeadSettings = BARE
 ) -> tuple[keras.Model, keras.Model]:
-    """Return the frozen part of a fresh extractor, and a network to train."""
+    """Frozen part of a fresh extractor, and a network to train."""
     extractor = _extractor(name)
     map_shape = tuple(extractor.output_shape[1:])
     lower, upper = cut(extractor, name, block)
-    made = network(
+    trainable = trainable_network(
         upper, map_shape, N_CLASSES, pooling="flatten", units=16, head=head, seed=SEED, name=name
     )
-    return lower, made
+    return lower, trainable
 
 
 def _images(n: int = 30) -> np.ndarray:
@@ -58,12 +64,12 @@ def _examples(inputs: np.ndarray, **rest: Any) -> Examples:
 
 
 def _stored(lower: keras.Model, name: str, images: np.ndarray) -> np.ndarray:
-    found = feature_maps(lower, images, extractor=name, input_size=SIZE)
-    return found.reshape(len(images), *lower.output_shape[1:])
+    features = feature_maps(lower, images, extractor=name, input_size=SIZE)
+    return features.reshape(len(images), *lower.output_shape[1:])
 
 
 def _values(model: keras.Model) -> list[np.ndarray]:
-    return [np.array(keras.ops.convert_to_numpy(one)) for one in model.weights]
+    return [np.array(keras.ops.convert_to_numpy(weight)) for weight in model.weights]
 
 
 def _fitted(
@@ -94,34 +100,36 @@ class TestStoredAndComputedActivations:
         stored = _examples(_stored(lower, name, images))
         frozen, large = _parts(name, block, head)
         before = _values(frozen)
-        whole = over_images(frozen, large, name)
+        over_images = image_network(frozen, large, name)
         if convolutions == "winograd":
             accelerate(small)
-            accelerate(whole)
-            assert fast_layers(small) == fast_layers(whole) != []
+            accelerate(over_images)
+            assert fast_layers(small) == fast_layers(over_images) != []
         assert _fitted(small, stored, tmp_path / "stored") == _fitted(
-            whole, _examples(images), tmp_path / "computed"
+            over_images, _examples(images), tmp_path / "computed"
         )
-        for one, other in zip(_values(small), _values(large), strict=True):
-            assert np.array_equal(one, other)
-        assert np.array_equal(probabilities(small, stored.inputs), probabilities(whole, images))
+        for small_weight, large_weight in zip(_values(small), _values(large), strict=True):
+            assert np.array_equal(small_weight, large_weight)
+        assert np.array_equal(
+            probabilities(small, stored.inputs), probabilities(over_images, images)
+        )
         # Batch norm of the frozen part keeps its moving averages.
-        for one, other in zip(before, _values(frozen), strict=True):
-            assert np.array_equal(one, other)
+        for small_weight, large_weight in zip(before, _values(frozen), strict=True):
+            assert np.array_equal(small_weight, large_weight)
 
     def test_of_mirrored_images_are_drawn_for_half_of_the_images(self, tmp_path: Path) -> None:
         lower, small = _parts("mobilenet", None)
         images = _images()
         stored, mirrored = (
-            _stored(lower, "mobilenet", one) for one in (images, images[:, :, ::-1])
+            _stored(lower, "mobilenet", pixels) for pixels in (images, images[:, :, ::-1])
         )
-        both = _fitted(small, _examples(stored, mirrored=mirrored), tmp_path / "both")
-        again = _fitted(
+        mirrored_history = _fitted(small, _examples(stored, mirrored=mirrored), tmp_path / "both")
+        repeated = _fitted(
             _parts("mobilenet", None)[1], _examples(stored, mirrored=mirrored), tmp_path / "again"
         )
         plain = _fitted(_parts("mobilenet", None)[1], _examples(stored), tmp_path / "plain")
-        assert both == again
-        assert [one["loss"] for one in both] != [one["loss"] for one in plain]
+        assert mirrored_history == repeated
+        assert [epoch["loss"] for epoch in mirrored_history] != [epoch["loss"] for epoch in plain]
 
 
 class TestCut:
@@ -132,12 +140,12 @@ class TestCut:
         size = max(SIZE, EXTRACTORS[name].min_size)
         images = np.random.default_rng(2).random((2, size, size, 3), np.float32)
         extractor = _extractor(name, size)
-        wanted = np.asarray(extractor(images))
+        expected = np.asarray(extractor(images))
         for block in (next(iter(BLOCKS[name])), list(BLOCKS[name])[-1]):
             lower, upper = cut(extractor, name, block)
             assert upper is not None
-            assert np.array_equal(np.asarray(upper(lower(images))), wanted), block
-            inside = {id(one) for part in (lower, upper) for one in part.weights}
+            assert np.array_equal(np.asarray(upper(lower(images))), expected), block
+            inside = {id(weight) for part in (lower, upper) for weight in part.weights}
             assert len(inside) == len(extractor.weights), block
 
     @pytest.mark.parametrize("name", ["vgg16", "mobilenet", "xception", "inceptionv3"])
@@ -151,8 +159,8 @@ class TestCut:
         lower, upper = cut(extractor, "vgg16", "block5")
         assert upper is not None
         assert not lower.trainable_weights
-        assert [one.path for one in upper.trainable_weights] == [
-            f"block5_conv{number}/{what}" for number in (1, 2, 3) for what in ("kernel", "bias")
+        assert [weight.path for weight in upper.trainable_weights] == [
+            f"block5_conv{number}/{kind}" for number in (1, 2, 3) for kind in ("kernel", "bias")
         ]
 
     def test_without_a_block_trains_nothing(self) -> None:
@@ -188,7 +196,7 @@ class TestRatesByBlock:
         size = max(SIZE, EXTRACTORS[name].min_size)
         extractor = _extractor(name, size)
         _, upper = cut(extractor, name, block)
-        made = network(
+        trainable = trainable_network(
             upper,
             tuple(extractor.output_shape[1:]),
             N_CLASSES,
@@ -197,97 +205,97 @@ class TestRatesByBlock:
             head=BARE,
             seed=SEED,
         )
-        rates = rates_by_block(made, extractor, name, block, decay=0.5)
+        rates = rates_by_block(trainable, extractor, name, block, decay=0.5)
         assert {steps: rates.count(0.5**steps) for steps in n_by_steps} == n_by_steps
-        assert len(rates) == sum(n_by_steps.values()) == len(made.trainable_variables)
-        for one, rate in zip(made.trainable_variables, rates, strict=True):
-            layer = one.path.rpartition("/")[0]
+        assert len(rates) == sum(n_by_steps.values()) == len(trainable.trainable_variables)
+        for variable, rate in zip(trainable.trainable_variables, rates, strict=True):
+            layer = variable.path.rpartition("/")[0]
             if layer in ("dense", "logits"):
-                assert rate == 1, one.path
+                assert rate == 1, variable.path
             elif layer.startswith("block"):  # as VGG16 and Xception name them
                 last = int(list(BLOCKS[name])[-1].removeprefix("block"))
                 number = int(layer.removeprefix("block").partition("_")[0])
-                assert rate == 0.5 ** (1 + last - number), one.path
+                assert rate == 0.5 ** (1 + last - number), variable.path
             elif layer.startswith("conv_"):  # as MobileNet does
                 number = int(layer.removesuffix("_bn").rpartition("_")[2])
-                assert rate == 0.5 ** (1 + 13 - number), one.path
+                assert rate == 0.5 ** (1 + 13 - number), variable.path
 
     def test_end_with_the_same_bits_over_stored_and_computed_activations(
         self, tmp_path: Path
     ) -> None:
         name, block, images = "mobilenet", "block12", _images()
-        found = []
+        ends = []
         for stores in (True, False):
             extractor = _extractor(name)
             lower, upper = cut(extractor, name, block)
             shape = tuple(extractor.output_shape[1:])
-            made = network(
+            trainable = trainable_network(
                 upper, shape, N_CLASSES, pooling="flatten", units=16, head=FULL, seed=SEED
             )
-            rates = rates_by_block(made, extractor, name, block, decay=0.5)
-            whole = over_images(lower, made, name)
-            assert rates_by_block(whole, extractor, name, block, decay=0.5) == rates
-            model = made if stores else whole
-            given = _examples(_stored(lower, name, images) if stores else images)
-            history = _fitted(model, given, tmp_path / f"{stores}", rates=rates)
-            found.append((history, [one.tobytes() for one in _values(made)]))
-        assert found[0] == found[1]
+            rates = rates_by_block(trainable, extractor, name, block, decay=0.5)
+            over_images = image_network(lower, trainable, name)
+            assert rates_by_block(over_images, extractor, name, block, decay=0.5) == rates
+            model = trainable if stores else over_images
+            examples = _examples(_stored(lower, name, images) if stores else images)
+            history = _fitted(model, examples, tmp_path / f"{stores}", rates=rates)
+            ends.append((history, [weight.tobytes() for weight in _values(trainable)]))
+        assert ends[0] == ends[1]
 
     @pytest.mark.parametrize("decay", [0.0, -0.5, 1.5, float("nan")])
     def test_of_no_factor_are_refused(self, decay: float) -> None:
-        _, made = _parts("vgg16", "block5")
+        _, trainable = _parts("vgg16", "block5")
         with pytest.raises(InvalidSettings, match=r"own_layer_decay: expected a factor in .0, 1"):
-            rates_by_block(made, _extractor("vgg16"), "vgg16", "block5", decay=decay)
+            rates_by_block(trainable, _extractor("vgg16"), "vgg16", "block5", decay=decay)
 
     def test_from_an_unknown_block_names_those_there_are(self) -> None:
-        _, made = _parts("vgg16", "block5")
+        _, trainable = _parts("vgg16", "block5")
         with pytest.raises(InvalidSettings, match=r"expected one of block1, .*, got 'block6'"):
-            rates_by_block(made, _extractor("vgg16"), "vgg16", "block6", decay=0.5)
+            rates_by_block(trainable, _extractor("vgg16"), "vgg16", "block6", decay=0.5)
 
 
 class TestHead:
     def test_has_a_dense_layer_batch_norm_dropout_and_the_logits(self) -> None:
         head = head_of(_parts("mobilenet", None, FULL)[1])
-        kinds = [type(one).__name__ for one in head.layers[1:]]
+        kinds = [type(layer).__name__ for layer in head.layers[1:]]
         assert kinds == ["Flatten", "Dense", "BatchNormalization", "ReLU", "Dropout", "Dense"]
         assert head.get_layer("dense").units == 16
         assert head.get_layer("dropout").rate == 0.5
 
     def test_is_the_same_for_the_same_seed_and_on_any_network(self) -> None:
         alone, behind = (head_of(_parts("vgg16", block)[1]) for block in (None, "block5"))
-        for one, other in zip(_values(alone), _values(behind), strict=True):
-            assert np.array_equal(one, other)
+        for weight, weight_behind in zip(_values(alone), _values(behind), strict=True):
+            assert np.array_equal(weight, weight_behind)
 
 
 class TestOverImages:
     @pytest.mark.parametrize("name", BLOCK)
     def test_scales_pixels_as_the_extractor_expects(self, name: str) -> None:
-        lower, made = _parts(name, BLOCK[name])
+        lower, trainable = _parts(name, BLOCK[name])
         images = _images(5)
-        whole = over_images(lower, made, name)
-        given = probabilities(made, _stored(lower, name, images))
-        assert np.array_equal(probabilities(whole, images), given)
+        over_images = image_network(lower, trainable, name)
+        expected = probabilities(trainable, _stored(lower, name, images))
+        assert np.array_equal(probabilities(over_images, images), expected)
 
     def test_of_another_size_resizes_the_images(self) -> None:
-        lower, made = _parts("mobilenet", "block12")
-        whole = over_images(lower, made, "mobilenet", image_size=48)
+        lower, trainable = _parts("mobilenet", "block12")
+        over_images = image_network(lower, trainable, "mobilenet", image_size=48)
         flat = np.full((1, 48, 48, 3), 128, np.uint8)
-        small = over_images(lower, made, "mobilenet")
-        wanted = probabilities(small, flat[:, :SIZE, :SIZE])
-        assert probabilities(whole, flat) == pytest.approx(wanted, abs=1e-5)
+        small = image_network(lower, trainable, "mobilenet")
+        expected = probabilities(small, flat[:, :SIZE, :SIZE])
+        assert probabilities(over_images, flat) == pytest.approx(expected, abs=1e-5)
 
     def test_can_be_saved_and_loaded_without_our_code_of_the_parts(self, tmp_path: Path) -> None:
-        lower, made = _parts("vgg16", "block5")
-        whole = over_images(lower, made, "vgg16")
-        whole.save(tmp_path / "whole.keras")
+        lower, trainable = _parts("vgg16", "block5")
+        over_images = image_network(lower, trainable, "vgg16")
+        over_images.save(tmp_path / "whole.keras")
         loaded = keras.saving.load_model(tmp_path / "whole.keras")
         images = _images(4)
-        assert np.array_equal(probabilities(loaded, images), probabilities(whole, images))
+        assert np.array_equal(probabilities(loaded, images), probabilities(over_images, images))
 
 
 class TestActivations:
     @pytest.mark.parametrize(
-        ("changes", "says"),
+        ("changes", "message"),
         [
             ({"inputs": np.zeros((30, 2, 2, 1024), np.float32)}, r"activations \(n, 1, 1, 1024\)"),
             ({"inputs": np.zeros((30, 1, 1, 1024))}, "got float64"),
@@ -296,11 +304,11 @@ class TestActivations:
         ids=["of another input size", "float64", "mirrored of other images"],
     )
     def test_that_do_not_fit_are_refused(
-        self, tmp_path: Path, changes: dict[str, np.ndarray], says: str
+        self, tmp_path: Path, changes: dict[str, np.ndarray], message: str
     ) -> None:
         _, small = _parts("mobilenet", None)
         right = {"inputs": np.zeros((30, 1, 1, 1024), np.float32)}
-        with pytest.raises(InvalidInput, match=says):
+        with pytest.raises(InvalidInput, match=message):
             _fitted(small, _examples(**{**right, **changes}), tmp_path / "checkpoints")
         assert list(tmp_path.iterdir()) == []
 

@@ -14,7 +14,7 @@ from flowers17.transfer.rowspace import (
     row_space,
     side_by_side,
 )
-from tests.unit.transfer.made_features import made
+from tests.unit.transfer.made_features import feature_case
 
 
 def test_normalised_rows_have_unit_length_and_keep_signs() -> None:
@@ -28,13 +28,13 @@ def test_row_of_zeros_stays_zero() -> None:
 
 
 def test_one_row_is_normalised_whatever_the_others_are() -> None:
-    features = made().maps[0]
+    features = feature_case().maps[0]
     np.testing.assert_array_equal(normalised(features)[3:7], normalised(features[3:7]))
 
 
 @pytest.mark.parametrize("widths", [(600,), (600, 90), (20,)])
 def test_inner_products_equal_those_of_the_columns(widths: tuple[int, ...]) -> None:
-    maps = made(widths=widths).maps
+    maps = feature_case(widths=widths).maps
     columns = side_by_side(maps).astype(np.float64)
     rows = row_space(maps)
     assert rows.shape[1] <= min(columns.shape)
@@ -42,7 +42,7 @@ def test_inner_products_equal_those_of_the_columns(widths: tuple[int, ...]) -> N
 
 
 def test_inner_products_equal_the_gram_matrix_to_double_precision() -> None:
-    maps = made(widths=(600, 90)).maps
+    maps = feature_case(widths=(600, 90)).maps
     rows = row_space(maps)
     np.testing.assert_allclose(rows @ rows.T, gram_matrix(maps), atol=1e-13)
 
@@ -50,28 +50,28 @@ def test_inner_products_equal_the_gram_matrix_to_double_precision() -> None:
 def test_many_images_with_few_columns_keep_their_inner_products_in_any_blocks(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    maps = made(widths=(20, 9)).maps
-    whole = row_space(maps)
-    assert whole.shape == (len(maps[0]), 29)
-    np.testing.assert_allclose(whole @ whole.T, gram_matrix(maps), atol=1e-7)
-    lengths = np.linalg.norm(whole, axis=0)
+    maps = feature_case(widths=(20, 9)).maps
+    rows = row_space(maps)
+    assert rows.shape == (len(maps[0]), 29)
+    np.testing.assert_allclose(rows @ rows.T, gram_matrix(maps), atol=1e-7)
+    lengths = np.linalg.norm(rows, axis=0)
     assert (np.diff(lengths) <= 0).all()
     monkeypatch.setattr(rowspace, "ROWS_PER_BLOCK", 7)
-    np.testing.assert_allclose(np.abs(row_space(maps)), np.abs(whole), atol=1e-12)
+    np.testing.assert_allclose(np.abs(row_space(maps)), np.abs(rows), atol=1e-12)
 
 
 def test_too_many_images_and_columns_are_refused_with_what_to_do(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(rowspace, "MOST_ROWS_AND_COLUMNS", 50)
-    maps = made(widths=(600,)).maps
+    maps = feature_case(widths=(600,)).maps
     with pytest.raises(InvalidInput, match=r"at most 50 images or as many columns, got .* average"):
         row_space(maps)
-    assert row_space(made(widths=(50,)).maps).shape[1] == 50
+    assert row_space(feature_case(widths=(50,)).maps).shape[1] == 50
 
 
 def test_maps_side_by_side_weigh_the_same_and_keep_unit_length() -> None:
-    maps = made(widths=(600, 90)).maps
+    maps = feature_case(widths=(600, 90)).maps
     columns = side_by_side(maps)
     np.testing.assert_allclose(np.linalg.norm(columns[:, :600], axis=1), 0.5**0.5, rtol=1e-6)
     np.testing.assert_allclose(np.linalg.norm(columns, axis=1), 1, rtol=1e-6)
@@ -79,26 +79,26 @@ def test_maps_side_by_side_weigh_the_same_and_keep_unit_length() -> None:
 
 @pytest.mark.parametrize("width", [3000, 90])
 def test_number_of_threads_does_not_change_a_bit(width: int) -> None:
-    maps = made(n_each=40, widths=(width,)).maps
-    found = []
+    maps = feature_case(n_each=40, widths=(width,)).maps
+    results = []
     for n_threads in (1, 2):
         with threadpool_limits(n_threads):
-            found.append(row_space(maps).tobytes())
-    assert found[0] == found[1]
+            results.append(row_space(maps).tobytes())
+    assert results[0] == results[1]
 
 
 def test_principal_components_equal_scikit_learn_on_the_columns() -> None:
-    case = made(widths=(600, 90))
+    case = feature_case(widths=(600, 90))
     train = case.splits[0].train
     columns = side_by_side(case.maps).astype(np.float64)
     plain = PCA(10, svd_solver="full").fit(columns[train]).transform(columns)
-    ours = principal_components(row_space(case.maps), train, 10)
-    signs = np.sign((plain * ours).sum(axis=0))
-    np.testing.assert_allclose(ours * signs, plain, atol=1e-6)
+    components = principal_components(row_space(case.maps), train, 10)
+    signs = np.sign((plain * components).sum(axis=0))
+    np.testing.assert_allclose(components * signs, plain, atol=1e-6)
 
 
 def test_principal_components_are_fitted_on_training_rows_alone() -> None:
-    case = made()
+    case = feature_case()
     rows = row_space(case.maps)
     train = case.splits[0].train
     disturbed = rows.copy()
@@ -110,6 +110,6 @@ def test_principal_components_are_fitted_on_training_rows_alone() -> None:
 
 
 def test_more_components_than_there_are_is_refused() -> None:
-    case = made()
+    case = feature_case()
     with pytest.raises(InvalidInput, match=r"n_components: expected 1\.\.59 for 60 training"):
         principal_components(row_space(case.maps), case.splits[0].train, 60)

@@ -1,4 +1,4 @@
-"""Where weights come from is known without loading Keras."""
+"""Sources of weights are known without loading Keras."""
 
 import hashlib
 import subprocess
@@ -38,8 +38,10 @@ def test_no_module_of_the_study_loads_keras() -> None:
         for name in ("weights", "extractors", "rowspace", "models", "classifiers")
     )
     code = f"import sys, {modules}; print({{'keras', 'tensorflow'}} & set(sys.modules))"
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert found.stdout.strip() == "set()"
+    process = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert process.stdout.strip() == "set()"
 
 
 @pytest.mark.parametrize("extractor", EXTRACTORS)
@@ -54,19 +56,19 @@ def test_accepted_file_is_found_with_its_digest(extractor: str, tmp_path: Path) 
 def test_weights_folder_comes_before_the_cache_and_the_cache_before_the_download(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    known = replace(EXTRACTORS["vgg16"], md5=hashlib.md5(b"weights").hexdigest())
-    monkeypatch.setattr(weights, "EXTRACTORS", MappingProxyType({"vgg16": known}))
+    facts = replace(EXTRACTORS["vgg16"], md5=hashlib.md5(b"weights").hexdigest())
+    monkeypatch.setattr(weights, "EXTRACTORS", MappingProxyType({"vgg16": facts}))
     folder = tmp_path / "weights"
     folder.mkdir()
     assert resolve_weights("vgg16", folder) == WeightsSource("download")
     assert resolve_weights("vgg16", None) == WeightsSource("download")
-    cached = _written(keras_cache() / known.download_name)
+    cached = _written(keras_cache() / facts.download_name)
     assert cached.is_relative_to(tmp_path)
     assert resolve_weights("vgg16", folder).path == cached
     assert resolve_weights("vgg16", None).path == cached
-    given = _written(folder / known.download_name)
-    assert resolve_weights("vgg16", folder).path == given
-    preferred = _written(folder / known.file_names[0])
+    published = _written(folder / facts.download_name)
+    assert resolve_weights("vgg16", folder).path == published
+    preferred = _written(folder / facts.file_names[0])
     assert resolve_weights("vgg16", folder).path == preferred
 
 

@@ -1,7 +1,7 @@
-"""Our own networks, for the recipe `best`: three that differ in how their convolutions are wired.
+"""Built-in networks for the recipe `best`: residual, sequential, and with aggregated features.
 
-All read images of any size of at least 32 pixels: a stem that halves them, three stages that halve
-them again and widen them, a global average. Batch norm follows every convolution.
+Each takes images of any size from 32 pixels. A stem halves the resolution, three stages halve it
+again and widen the network, global average pooling follows. Batch norm follows every convolution.
 """
 
 from collections.abc import Callable
@@ -19,10 +19,10 @@ Stage = Callable[[Any, int, str], Any]
 
 
 def residual(input_shape: Shape, n_classes: int) -> "keras.Model":
-    """Return a residual network: a convolution that widens, and a residual pair, in each stage.
+    """Residual network of 7.8 million parameters.
 
-    7.8 million parameters.
-    Source: the residual pair of He et al. 2016, arXiv:1512.03385, figure 2.
+    Each stage has a convolution that widens, then a residual block of two convolutions.
+    Source: the residual block of He et al. 2016, arXiv:1512.03385, figure 2.
     """
 
     def stage(x: Any, number: int, name: str) -> Any:
@@ -38,9 +38,8 @@ def residual(input_shape: Shape, n_classes: int) -> "keras.Model":
 
 
 def sequential(input_shape: Shape, n_classes: int) -> "keras.Model":
-    """Return a network without branches: two convolutions in each stage.
+    """Network without branches, two convolutions in each stage; 4.7 million parameters.
 
-    4.7 million parameters.
     Source: the stages of Simonyan and Zisserman 2015, arXiv:1409.1556, with batch norm.
     """
 
@@ -52,20 +51,20 @@ def sequential(input_shape: Shape, n_classes: int) -> "keras.Model":
 
 
 def aggregated(input_shape: Shape, n_classes: int) -> "keras.Model":
-    """Return a network whose stages join all that their convolutions gave, and mix it once.
+    """Network of one-shot aggregation stages; 2.4 million parameters.
 
-    2.4 million parameters.
-    Source: the one-shot aggregation of Lee et al. 2019, arXiv:1904.09730, figure 2.
+    A stage concatenates the outputs of all its convolutions and mixes them by one of 1 × 1.
+    Source: Lee et al. 2019, arXiv:1904.09730, figure 2.
     """
 
     def stage(x: Any, number: int, name: str) -> Any:
         from keras import layers
 
         n_convolutions, width = AGGREGATED[number]
-        found = [x]
-        for place in range(1, n_convolutions + 1):
-            found.append(_convolved(found[-1], width, f"{name}_part{place}"))
-        joined = layers.Concatenate(name=f"{name}_joined")(found)
+        outputs = [x]
+        for position in range(1, n_convolutions + 1):
+            outputs.append(_convolved(outputs[-1], width, f"{name}_part{position}"))
+        joined = layers.Concatenate(name=f"{name}_joined")(outputs)
         return _convolved(joined, WIDTHS[number], f"{name}_mixed", size=1)
 
     return _of_stages("aggregated", stage, input_shape, n_classes)

@@ -1,4 +1,4 @@
-"""What the stages that train a network share: how they compute, progress, what they publish."""
+"""Shared parts of the stages that train a network: recipe, device, progress, results."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -13,94 +13,94 @@ from flowers17.stages import History, Job, Stage
 if TYPE_CHECKING:
     import keras
 
-    from flowers17.learners.training import Trained
+    from flowers17.learners.training import TrainingResult
 
 
 def recipe(job: Job) -> RecipeSettings:
-    """Return a training's recipe; a refit's has the mean number of epochs that its folds found."""
-    found = RecipeSettings.model_validate(job.config["recipe"])
-    folds = [one for name, one in sorted(job.inputs.items()) if name.startswith("fold-")]
+    """Recipe of a training; a refit has the mean of its folds' best epochs, rounded."""
+    base = RecipeSettings.model_validate(job.config["recipe"])
+    folds = [fold for name, fold in sorted(job.inputs.items()) if name.startswith("fold-")]
     if not folds:
-        return found
-    epochs = [one.json("result")["best_epoch"] for one in folds]
+        return base
+    epochs = [fold.json("result")["best_epoch"] for fold in folds]
     mean = max(1, round(sum(epochs) / len(epochs)))
-    return found.model_copy(update={"epochs": mean, "selection": "last"})
+    return base.model_copy(update={"epochs": mean, "selection": "last"})
 
 
 def computation(settings: StudySettings, device: Literal["cpu", "gpu"]) -> dict[str, str]:
-    """Return what of a training's configuration says how its numbers are computed."""
+    """Precision, convolutions and device of a training, as parts of its configuration."""
     precision = chosen_precision(settings.learners.precision, device)
     convolutions = chosen_convolutions(settings.learners.convolutions, precision, device)
     return {"precision": precision, "convolutions": convolutions, "device": device}
 
 
 def fold_inputs(refit_of: Sequence[Stage]) -> dict[str, Stage]:
-    """Return trainings on folds as the inputs that `recipe` finds them by."""
+    """Trainings on folds as inputs of their refit; `recipe` reads them."""
     return {f"fold-{number:02d}": fold for number, fold in enumerate(refit_of, start=1)}
 
 
 def publish(
     job: Job,
-    described: Mapping[str, Any],
+    details: Mapping[str, Any],
     network: "keras.Model",
-    trained: "Trained",
+    training: "TrainingResult",
     proba: np.ndarray,
 ) -> Mapping[str, Any]:
     """Store a training's result, history, probabilities and weights; return its metrics.
 
-    described: what the result says beside the scores. network: whose weights are stored. proba:
+    details: further entries of the result. network: its weights are stored. proba:
     float32 (n_images, n_classes), of all images; those of the split's validation part are scored.
     """
     import keras
 
-    from flowers17.learners.evaluation import measures
+    from flowers17.learners.evaluation import loss_and_accuracy
 
     split = job.inputs["split"]
     labels, validation = split.array("labels"), split.array("validation")
     predicted = proba[validation].argmax(axis=1)
     n_correct = int((predicted == labels[validation]).sum())
     accuracy = n_correct / len(validation)
-    kept = trained.history[trained.best_epoch - 1]
+    best_scores = training.history[training.best_epoch - 1]
     result = {
-        **described,
+        **details,
         "split": split.json("split")["name"],
         "kind": split.json("split")["kind"],
         "classes": split.json("classes"),
         "n_train": len(split.array("train")),
         "n_validation": len(validation),
-        "epochs": len(trained.history),
-        "best_epoch": trained.best_epoch,
-        "train_loss": kept["loss"],
-        "train_accuracy": kept["accuracy"],
-        "validation_loss": measures(proba[validation], labels[validation])[0],
+        "epochs": len(training.history),
+        "best_epoch": training.best_epoch,
+        "train_loss": best_scores["loss"],
+        "train_accuracy": best_scores["accuracy"],
+        "validation_loss": loss_and_accuracy(proba[validation], labels[validation])[0],
         "validation_accuracy": accuracy,
         "n_correct": n_correct,
         "accuracy": accuracy,
         "backend": str(keras.backend.backend()),
     }
     job.save_json("result", result)
-    job.save_json("history", {"epochs": trained.history})
+    job.save_json("history", {"epochs": training.history})
     job.save_array("proba", proba)
     job.save_array("validation-predicted", predicted)
     (job.folder / "weights").mkdir()
-    for place, variable in enumerate(network.weights):
-        job.save_array(f"weights/{place:03d}", keras.ops.convert_to_numpy(variable))
+    for position, variable in enumerate(network.weights):
+        job.save_array(f"weights/{position:03d}", keras.ops.convert_to_numpy(variable))
     return {
         "accuracy": round(accuracy, 4),
-        "epoch kept": trained.best_epoch,
-        "train accuracy": round(kept["accuracy"], 4),
+        "epoch kept": training.best_epoch,
+        "train accuracy": round(best_scores["accuracy"], 4),
     }
 
 
-class Watched:
-    """Tells a job's progress while its training runs."""
+class TrainingProgress:
+    """Reports a training's progress to its job."""
 
     def __init__(self, job: Job, n_epochs: int) -> None:
         self.job, self.n_epochs, self.last = job, n_epochs, float("-inf")
         self.log: Callable[[int, Mapping[str, float]], None] | None = None
 
     def after_batch(self, epochs: float, epoch: Mapping[str, float], rate: float) -> None:
-        """Say where the training is, once a second at most."""
+        """Report epoch, loss and accuracy, at most once a second."""
         if time.monotonic() - self.last >= 1:
             self.last = time.monotonic()
             numbers = f"loss {epoch['loss']:.3f}, accuracy {epoch['accuracy']:.3f}"
@@ -108,7 +108,7 @@ class Watched:
             self.job.progress(int(epochs), self.n_epochs, unit)
 
     def after_epoch(self, history: History) -> None:
-        """Say how the epoch ended, and what the learning curves are so far."""
+        """Report the epoch's validation scores and the learning curves so far."""
         last = history[-1]
         unit = f"epochs, validation loss {last['val_loss']:.3f}, {last['val_accuracy']:.3f} correct"
         self.job.progress(len(history), self.n_epochs, unit, history)
