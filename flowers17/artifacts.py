@@ -7,6 +7,10 @@ wrote to since they were hashed are passed over (`store/.verified/` tells). A da
 to `store/.damaged/` and counts as absent. Locks are kernel locks in `store/.locks/`: the kernel
 frees them when their process dies, however it dies.
 
+Others may write to a store. What they write is believed only if its digests fit: an artifact's key
+is that of its material. Its files are opened without following links, and only regular ones; a
+folder of the store's own that is a link is refused. The store's root may be a link.
+
 One long module, since a store on object storage (`flowers17.shared`) has the same methods.
 """
 
@@ -16,6 +20,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 import shutil
 import tempfile
 import time
@@ -24,15 +29,23 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, Literal
 
 import numpy as np
 
-from flowers17.errors import ArtifactDamaged, ArtifactMissing, StoreUnusable
-from flowers17.files import flush
+from flowers17.errors import ArtifactDamaged, ArtifactMissing, Flowers17Error, StoreUnusable
+from flowers17.files import flush, open_regular, read_regular
 from flowers17.fingerprints import Fingerprints
+from flowers17.manifests import KEY, LARGEST, STAGE, check
 
 MANIFEST = "manifest.json"
+_PLACE = re.compile(f"{STAGE}/{KEY}")
+# What reading a file of another kind than expected raises, NumPy's reader included.
+_UNREADABLE = (OSError, ValueError, EOFError, MemoryError, OverflowError, RecursionError)
+# What using a value of another kind than expected raises.
+_TWISTED = (
+    *(ArithmeticError, AttributeError, LookupError, RecursionError, StopIteration, TypeError),
+)
 logger = logging.getLogger(__name__)
 
 
@@ -51,8 +64,11 @@ def sha256_of(value: Any) -> str:
 
 
 def read_sha256(path: Path) -> str:
-    """Return the SHA-256 of a file's bytes as they are on the disk now, in hexadecimal."""
-    with path.open("rb") as stream:
+    """Return the SHA-256 of a regular file's bytes as they are on the disk now, in hexadecimal.
+
+    Raises OSError for a link, a pipe or a folder.
+    """
+    with os.fdopen(open_regular(path), "rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
@@ -62,8 +78,10 @@ _remembered: dict[tuple[str | int, ...], str] = {}
 def file_sha256(path: Path) -> str:
     """Return the SHA-256 of a file's bytes; read again only if something wrote to the file.
 
-    For a person's own large files, which many stages ask about; the store's are always read.
+    For a person's own large files, which many stages ask about, and which may be linked; the
+    store's are always read.
     """
+    path = path.resolve()
     status = path.stat()
     seen = (str(path.absolute()), status.st_ino, status.st_size, status.st_ctime_ns)
     digest = _remembered.get(seen) or read_sha256(path)
@@ -121,16 +139,28 @@ class Artifact:
         return self.path / name
 
     def array(self, name: str) -> np.ndarray:
-        """Return the array stored as `<name>.npy`."""
-        return np.load(self.file(f"{name}.npy"), allow_pickle=False)
+        """Return the array stored as `<name>.npy`; raises ArtifactDamaged if it is none."""
+        return self._array(name, None)
 
     def mapped(self, name: str) -> np.ndarray:
         """Return the array stored as `<name>.npy`, read from the disk where it is looked at."""
-        return np.load(self.file(f"{name}.npy"), mmap_mode="r", allow_pickle=False)
+        return self._array(name, "r")
 
     def json(self, name: str) -> Any:
-        """Return the value stored as `<name>.json`."""
-        return json.loads(self.file(f"{name}.json").read_text())
+        """Return the value stored as `<name>.json`; raises ArtifactDamaged if it is none."""
+        path = self.file(f"{name}.json")
+        try:
+            return json.loads(read_regular(path))
+        except _UNREADABLE as problem:
+            raise ArtifactDamaged(f"{path}: expected JSON, got {problem}") from problem
+
+    def _array(self, name: str, mode: Literal["r"] | None) -> np.ndarray:
+        path = self.file(f"{name}.npy")
+        try:
+            found: np.ndarray = np.load(path, mmap_mode=mode, allow_pickle=False)
+        except _UNREADABLE as problem:
+            raise ArtifactDamaged(f"{path}: expected an array, got {problem}") from problem
+        return found
 
 
 def _files_below(folder: Path) -> list[Path]:
@@ -143,7 +173,8 @@ def _folders_of(folder: Path) -> list[Path]:
 
 
 def _size(path: Path) -> int:
-    return sum(one.lstat().st_size for one in (_files_below(path) if path.is_dir() else [path]))
+    is_folder = path.is_dir() and not path.is_symlink()
+    return sum(one.lstat().st_size for one in (_files_below(path) if is_folder else [path]))
 
 
 def _sealed(manifest: Mapping[str, Any]) -> dict[str, Any]:
@@ -152,17 +183,40 @@ def _sealed(manifest: Mapping[str, Any]) -> dict[str, Any]:
     return {**plain, "seal": sha256_of(plain)}
 
 
-def read_manifest(path: Path) -> dict[str, Any]:
-    """Return a manifest that is as it was published; raises ArtifactDamaged if it is not."""
+def read_manifest(path: Path, *, below: Path | None = None) -> dict[str, Any]:
+    """Return a manifest that is as it was published, in the types that `manifests` says.
+
+    below: as in `open_regular`. Raises ArtifactDamaged if it is not, or if its key is not the
+    digest of its material: a key that a study asks for names what the study wants, whoever wrote.
+    """
     try:
-        if path.is_symlink() or not path.is_file():
-            raise ValueError("expected a file")
-        manifest = json.loads(path.read_text())
+        manifest = json.loads(read_regular(path, below=below, at_most=LARGEST).decode())
+        check(manifest)
         if manifest != _sealed(manifest):
             raise ValueError("not as it was published")
+        if manifest["key"] != sha256_of(manifest["material"]):
+            raise ValueError("its key is not the digest of its material")
     except (OSError, ValueError, TypeError, RecursionError) as problem:
         raise ArtifactDamaged(f"{path.parent}: unreadable manifest ({problem})") from problem
     return manifest
+
+
+@contextmanager
+def read_as_written(name: str) -> Iterator[None]:
+    """Raise ArtifactDamaged where a description is not as this version writes it.
+
+    name: of the artifact. Its digests may fit nevertheless: somebody else may have made them.
+    """
+    try:
+        yield
+    except Flowers17Error:
+        raise
+    except (*_TWISTED, ValueError) as problem:
+        reason = problem if isinstance(problem, ValueError) else repr(problem)
+        raise ArtifactDamaged(
+            f"{name}: expected what this version of flowers17 writes, could not read {reason}; run "
+            "the study again"
+        ) from problem
 
 
 @dataclass(frozen=True)
@@ -172,6 +226,9 @@ class Leftover:
     place: str
     size: int
     changed: float
+
+
+OWN_FOLDERS = (".locks", ".partial", ".unfinished", ".damaged", ".verified", ".pins")
 
 
 class Store:
@@ -201,6 +258,9 @@ class Store:
         """Raise StoreUnusable, which says what to do, unless files can be made in the store."""
         with self.guarded_writes():
             self.root.mkdir(parents=True, exist_ok=True)
+            for name in OWN_FOLDERS:
+                if os.path.lexists(self.root / name):
+                    self.own_folder(name)
             with tempfile.NamedTemporaryFile(dir=self.root, prefix=".writable-"):
                 pass
 
@@ -248,22 +308,27 @@ class Store:
 
     def manifests(self) -> Iterator[dict[str, Any]]:
         """Yield every whole manifest, in the order of stage and key; their files unverified."""
-        for path in self._manifest_files():
+        for (stage, key), path in self._manifest_files():
             try:
-                yield read_manifest(path)
+                manifest = read_manifest(path, below=self.root)
+                if (manifest["stage"], manifest["key"]) != (stage, key):
+                    raise ArtifactDamaged(f"{path.parent}: the manifest describes another artifact")
             except ArtifactDamaged as damage:
                 logger.warning("%s; it is passed over", damage)
+            else:
+                yield manifest
 
     @contextmanager
     def lock(self, stage: str, key: str) -> Iterator[None]:
         """Hold the kernel lock of one artifact; waits while another process builds it."""
         with self.guarded_writes():
-            folder = self.root / ".locks"
-            folder.mkdir(parents=True, exist_ok=True)
-            stream: IO[str] = (folder / f"{stage}-{key}").open("w")
-        with stream:
-            fcntl.flock(stream, fcntl.LOCK_EX)
+            path = self.own_folder(".locks") / f"{stage}-{key}"
+            descriptor = open_regular(path, os.O_WRONLY | os.O_CREAT, below=self.root)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield
+        finally:
+            os.close(descriptor)
 
     @contextmanager
     def claim(self, stage: str, key: str) -> Iterator[None]:
@@ -274,16 +339,29 @@ class Store:
     def is_locked(self, name: str) -> bool:
         """Return whether some process holds the lock `<stage>-<key>`."""
         try:
-            stream = (self.root / ".locks" / name).open()
-        except FileNotFoundError:
+            descriptor = open_regular(self.root / ".locks" / name, below=self.root)
+        except OSError:  # absent, or no lock of ours
             return False
-        with stream:
-            try:
-                # Shared, since NFS grants an exclusive one only on a file opened to be written to.
-                fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return True
+        try:
+            # Shared, since NFS grants an exclusive one only on a file opened to be written to.
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(descriptor)
         return False
+
+    def own_folder(self, name: str) -> Path:
+        """Return a folder that the store keeps for itself, made if it is not there.
+
+        Raises StoreUnusable if it is a link: what is written there would land elsewhere.
+        """
+        path = self.root / name
+        with self.guarded_writes():
+            path.mkdir(parents=True, exist_ok=True)
+            if path.is_symlink():
+                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
+        return path
 
     @contextmanager
     def writing(self, stage: str, key: str) -> Iterator[Path]:
@@ -292,9 +370,9 @@ class Store:
         Call it under the artifact's lock: what killed builds of the same artifact left is removed.
         """
         with self.guarded_writes():
-            folder = self.root / ".partial" / f"{stage}-{key}"
+            folder = self.own_folder(".partial") / f"{stage}-{key}"
             shutil.rmtree(folder, ignore_errors=True)
-            folder.mkdir(parents=True)
+            folder.mkdir()
         try:
             with self.guarded_writes():
                 yield folder
@@ -302,8 +380,16 @@ class Store:
             shutil.rmtree(folder, ignore_errors=True)
 
     def unfinished(self, stage: str, key: str) -> Path:
-        """Return where a build of an artifact keeps what a killed one shall not lose."""
-        return self.root / ".unfinished" / f"{stage}-{key}"
+        """Return where a build of an artifact keeps what a killed one shall not lose.
+
+        Raises StoreUnusable if a link is in its place.
+        """
+        folders = self.root / ".unfinished", self.root / ".unfinished" / f"{stage}-{key}"
+        with self.guarded_writes():
+            for folder in folders:
+                if folder.is_symlink():
+                    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(folder))
+        return folders[1]
 
     def publish(self, folder: Path, manifest: Mapping[str, Any]) -> Artifact:
         """Make the folder's files an artifact, atomically.
@@ -323,6 +409,7 @@ class Store:
                 }
             digest = sha256_of({name: entry["sha256"] for name, entry in files.items()})
             whole = _sealed({**manifest, "files": files, "digest": digest})
+            check(whole)
             with (folder / MANIFEST).open("w") as stream:
                 json.dump(whole, stream, indent=1, sort_keys=True)
                 stream.flush()
@@ -331,7 +418,7 @@ class Store:
                 flush(inner)
             target = self.folder(whole["stage"], whole["key"])
             is_first = not target.parent.exists()
-            target.parent.mkdir(exist_ok=True)
+            self.own_folder(whole["stage"])
             if os.path.lexists(target):
                 self._set_aside(target)
             folder.rename(target)
@@ -344,18 +431,23 @@ class Store:
     def leftovers(self) -> Iterator[Leftover]:
         """Yield what broken builds left and no process works on, and what was set aside."""
         for folder in (".partial", ".unfinished", ".damaged"):
-            for path in (self.root / folder).glob("*"):
+            if not os.path.lexists(self.root / folder):
+                continue
+            for path in self.own_folder(folder).glob("*"):
                 if not self.is_locked(path.name):
-                    yield Leftover(f"{folder}/{path.name}", _size(path), path.stat().st_mtime)
+                    with suppress(FileNotFoundError):  # another process removed it meanwhile
+                        yield Leftover(f"{folder}/{path.name}", _size(path), path.lstat().st_mtime)
 
     def discard(self, places: Sequence[str]) -> None:
         """Delete artifacts and leftovers; each is moved aside first, so that none is half there."""
         with self.guarded_writes():
-            trash = self.root / ".partial" / f"gc-{time.time_ns()}"
-            trash.mkdir(parents=True)
+            trash = self.own_folder(".partial") / f"gc-{time.time_ns()}"
+            trash.mkdir()
             for place in places:
+                self.own_folder(place.partition("/")[0])
                 (self.root / place).rename(trash / place.replace("/", "-"))
-                self._fingerprints_file(self.root / place).unlink(missing_ok=True)
+                with suppress(OSError):  # absent, or no file
+                    self._fingerprints_file(self.root / place).unlink()
             shutil.rmtree(trash)
 
     def pinned(self) -> set[str]:
@@ -367,14 +459,22 @@ class Store:
         """Never collect an artifact and what it was made from; or, unless keep, do again."""
         path = self.root / ".pins" / place
         with self.guarded_writes():
+            self.own_folder(".pins")
+            self.own_folder(f".pins/{path.parent.name}")
             if keep:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.touch()
+                os.close(open_regular(path, os.O_WRONLY | os.O_CREAT, below=self.root))
             else:
                 path.unlink(missing_ok=True)
 
-    def _manifest_files(self) -> list[Path]:
-        return sorted(self.root.glob(f"[!.]*/*/{MANIFEST}"))
+    def _manifest_files(self) -> list[tuple[tuple[str, str], Path]]:
+        """Return stage, key and path of every manifest; names that are neither are strangers'."""
+        paths = sorted(self.root.glob(f"[!.]*/*/{MANIFEST}"))
+        places = (path.parent.relative_to(self.root).as_posix() for path in paths)
+        return [
+            ((path.parents[1].name, path.parent.name), path)
+            for path, place in zip(paths, places, strict=True)
+            if _PLACE.fullmatch(place)
+        ]
 
     def _verified(self, folder: Path, *, unless_unchanged: bool = False) -> Artifact:
         """Return a whole artifact; raises ArtifactDamaged.
@@ -382,14 +482,11 @@ class Store:
         unless_unchanged: whether to pass over files that nothing wrote to since they were hashed.
         """
         since = time.time_ns()
-        manifest = read_manifest(folder / MANIFEST)
-        try:
-            files = manifest["files"]
-            expected = (manifest["stage"], manifest["key"])
-            digest = sha256_of({name: entry["sha256"] for name, entry in files.items()})
-        except (KeyError, TypeError, AttributeError) as problem:
-            raise ArtifactDamaged(f"{folder}: incomplete manifest ({problem!r})") from problem
-        if expected != (folder.parent.name, folder.name) or digest != manifest.get("digest"):
+        manifest = read_manifest(folder / MANIFEST, below=self.root)
+        files = manifest["files"]
+        digest = sha256_of({name: entry["sha256"] for name, entry in files.items()})
+        expected = (folder.parent.name, folder.name, digest)
+        if (manifest["stage"], manifest["key"], manifest["digest"]) != expected:
             raise ArtifactDamaged(f"{folder}: the manifest describes another artifact")
         found = {path.relative_to(folder).as_posix() for path in _files_below(folder)} - {MANIFEST}
         if found != set(files):
@@ -400,9 +497,8 @@ class Store:
         for name, entry in files.items():
             path = folder / name
             try:
-                same = path.is_file() and not path.is_symlink()
-                passed = same and unless_unchanged and fingerprints.unchanged(name)
-                same = passed or (same and read_sha256(path) == entry["sha256"])
+                passed = unless_unchanged and fingerprints.unchanged(name)
+                same = passed or read_sha256(path) == entry["sha256"]
             except OSError as problem:
                 raise ArtifactDamaged(f"{path}: unreadable ({problem})") from problem
             if not same:
@@ -413,16 +509,15 @@ class Store:
         return Artifact(folder, manifest)
 
     def _fingerprints(self, folder: Path, digest: str) -> Fingerprints:
-        return Fingerprints(self._fingerprints_file(folder), folder, digest)
+        return Fingerprints(self._fingerprints_file(folder), folder, digest, below=self.root)
 
     def _fingerprints_file(self, folder: Path) -> Path:
         return self.root / ".verified" / f"{folder.parent.name}-{folder.name}"
 
     def _set_aside(self, folder: Path) -> None:
         name = f"{folder.parent.name}-{folder.name}-{uuid.uuid4().hex[:8]}"
-        aside = self.root / ".damaged" / name
         with self.guarded_writes():
-            aside.parent.mkdir(parents=True, exist_ok=True)
+            aside = self.own_folder(".damaged") / name
             with suppress(FileNotFoundError):  # another process set it aside first
                 folder.rename(aside)
 
@@ -437,15 +532,19 @@ class Store:
                 errno.EDQUOT: "the disk quota is used up; free space",
                 errno.EROFS: "the file system is read-only; mend it or choose another --store",
                 errno.EACCES: "writing is not permitted; choose another --store",
-                errno.ENOTDIR: "a file is in the way; choose another --store",
-                errno.EEXIST: "a file is in the way; choose another --store",
-                errno.ELOOP: "a symbolic link leads to itself; choose another --store",
+                errno.ENOTDIR: "a file or link is in the way; move it or choose another --store",
+                errno.EEXIST: "a file is in the way; move it or choose another --store",
+                errno.EISDIR: "a folder is in the way; move it or choose another --store",
+                errno.EINVAL: "no regular file is there; move it or choose another --store",
+                errno.ENXIO: "no regular file is there; move it or choose another --store",
+                errno.ELOOP: "a link is in the way; move it or choose another --store",
             }
             name = problem.filename if isinstance(problem.filename, str) else ""
             elsewhere = name and not Path(name).is_relative_to(self.root)
             if problem.errno not in reasons or elsewhere:
                 raise
+            place = Path(name) if name else self.root
             raise StoreUnusable(
-                f"store {self.root}: {reasons[problem.errno]} and run the same command again "
+                f"store {place}: {reasons[problem.errno]} and run the same command again "
                 "(nothing finished is lost)"
             ) from problem

@@ -17,7 +17,6 @@ from typing import Annotated, Any
 
 import typer
 from pydantic import BaseModel
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
@@ -30,6 +29,7 @@ from flowers17.profiles import PROFILES
 from flowers17.request import StudyRequest, request_from, validated
 from flowers17.shared.store import existing_store, open_store
 from flowers17.sweeps.settings import SweptFlow, sweep_from
+from flowers17.terminal import Terminal
 from flows.listing import FLOWS
 
 app = typer.Typer(
@@ -37,7 +37,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="A small-data image-classification study that resumes where it was interrupted.",
 )
-out, err = Console(), Console(stderr=True)
+out, err = Terminal(), Terminal(stderr=True)
 MOST_REASONS = 4
 
 
@@ -109,6 +109,15 @@ CpusPerStage = Annotated[
 Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="override a setting; may be repeated"),
+]
+OwnLearner = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="MODULE:FUNCTION",
+        help="a function of yours that the model's networks are built by, and that may be run; "
+        "may be repeated",
+        show_default=False,
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="print JSON for scripts")]
 
@@ -214,7 +223,7 @@ def plan(
         why = [] if step.action == "reuse" else list(step.why[:MOST_REASONS])
         if why and len(step.why) > len(why):
             why.append(f"and {len(step.why) - len(why)} more (--json)")
-        table.add_row(f"[{colour}]{step.action}[/]", step.label, "; ".join(why))
+        table.add_row(f"[{colour}]{step.action}[/]", escape(step.label), escape("; ".join(why)))
     out.print(table)
     n_run = sum(step.action == "run" for step in steps)
     out.print(f"{n_run} would run, {len(steps) - n_run} would be reused", highlight=False)
@@ -321,6 +330,7 @@ def predict(
     ] = By.refit,
     weights_dir: WeightsDir = None,
     device: Device = "auto",
+    own_learner: OwnLearner = None,
     as_json: Annotated[bool, typer.Option("--json", help="a JSON object an image, a line")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="CSV, a line an image")] = False,
     list_models: Annotated[
@@ -352,6 +362,7 @@ def predict(
             by=by.value,
             weights_dir=weights_dir,
             device=validated(Places, {"device": device}).device,
+            own_learners=own_learner or (),
             form="json" if as_json else "csv" if as_csv else "table",
             err=err,
         )
@@ -371,6 +382,7 @@ def export(
     store: StoreOption = "store",
     weights_dir: WeightsDir = None,
     device: Device = "auto",
+    own_learner: OwnLearner = None,
     as_json: Json = False,
 ) -> None:
     """Write a model as a file that needs nothing of flowers17, with labels and a model card."""
@@ -383,6 +395,7 @@ def export(
         store=place,
         weights_dir=weights_dir,
         device=validated(Places, {"device": device}).device,
+        own_learners=own_learner or (),
         err=err,
     )
     if as_json:
@@ -409,9 +422,10 @@ def show(
         print(json.dumps(manifests if artifact else [summary(one) for one in manifests], indent=1))
     elif artifact:
         for manifest in manifests:
-            out.print(lineage_tree(existing_store(store), manifest), highlight=False)
+            tree = lineage_tree(existing_store(store), manifest)
+            out.print(tree, highlight=False, markup=False)
     else:
-        out.print(artifacts_table(manifests), highlight=False)
+        out.print(artifacts_table(manifests), highlight=False, markup=False)
 
 
 @app.command()
@@ -495,7 +509,7 @@ def mlflow(
         return
     for one in sent:
         how = "was there" if one.was_there else f"sent with {one.n_trainings} trainings"
-        out.print(f"{one.study}: {how}, run {one.run}", highlight=False)
+        out.print(f"{one.study}: {how}, run {one.run}", highlight=False, markup=False)
 
 
 @app.command()
@@ -585,7 +599,8 @@ def recover(
     for one in () if as_json else done:
         how = {"worker": "a worker runs it on", "here": "run again here", None: "not resumed"}
         says = f"{one.flow} {one.name}: {one.was} → {one.now}, {how[one.resumed]}"
-        out.print(f"{says}; {one.problem}" if one.problem else says, highlight=False)
+        says = f"{says}; {one.problem}" if one.problem else says
+        out.print(says, highlight=False, markup=False)
     raise typer.Exit(any(one.problem for one in done))
 
 
@@ -616,7 +631,7 @@ def gc(
         print(json.dumps([{"what": one.what, "bytes": one.size} for one in found], indent=1))
         return
     for one in found:
-        out.print(f"{one.what} {one.size / 1e6:.1f} MB", highlight=False)
+        out.print(f"{one.what} {one.size / 1e6:.1f} MB", highlight=False, markup=False)
     total = sum(one.size for one in found) / 1e6
     verb = "would go" if dry_run else "deleted"
     out.print(f"{len(found)} folders, {total:.1f} MB {verb}", highlight=False)
@@ -640,7 +655,7 @@ def pin(
             raise InvalidInput(f"{artifact}: expected one artifact, found {len(names)}")
         place.pin(names[0], keep=not remove)
     for name in sorted(place.pinned()):
-        out.print(name, highlight=False)
+        out.print(name, highlight=False, markup=False)
 
 
 @app.command()
@@ -657,7 +672,7 @@ def doctor(
         colours = {"ok": "green", "note": "yellow", "missing": "red"}
         table = Table(box=None, show_header=False, pad_edge=False)
         for one in found:
-            table.add_row(f"[{colours[one.state]}]{one.state}[/]", one.subject, one.says)
+            table.add_row(f"[{colours[one.state]}]{one.state}[/]", one.subject, escape(one.says))
         out.print(table, highlight=False)
     raise typer.Exit(any(one.state == "missing" for one in found))
 

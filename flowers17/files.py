@@ -1,10 +1,58 @@
-"""Files that are whole or absent, also after a power cut."""
+"""Files that are whole or absent, also after a power cut, and files that others may have put there.
 
+Where several people write, a name may lead elsewhere: to a link, a pipe, a folder. What is opened
+here is a regular file, and nothing is followed, emptied or waited for.
+"""
+
+import errno
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
+
+_NEVER_FOLLOWED = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+def open_regular(path: Path, flags: int = os.O_RDONLY, *, below: Path | None = None) -> int:
+    """Return the descriptor of a regular file; no link is followed on the way to it.
+
+    below: the folder from which on links are refused, and which may be one; None: the file's own.
+    Raises OSError, which names the path: ELOOP or ENOTDIR for a link, EISDIR for a folder, EINVAL
+    for a pipe or a device.
+    """
+    start = below or path.parent
+    try:
+        folder = os.open(start, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            *parents, name = path.relative_to(start).parts
+            for parent in parents:
+                inner = os.open(parent, os.O_DIRECTORY | _NEVER_FOLLOWED, dir_fd=folder)
+                os.close(folder)
+                folder = inner
+            descriptor = os.open(name, flags | _NEVER_FOLLOWED, 0o666, dir_fd=folder)
+        finally:
+            os.close(folder)
+    except OSError as problem:
+        raise OSError(problem.errno, problem.strerror, str(path)) from problem
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(descriptor)
+        number = errno.EISDIR if stat.S_ISDIR(mode) else errno.EINVAL
+        raise OSError(number, "expected a regular file", str(path))
+    return descriptor
+
+
+def read_regular(path: Path, *, below: Path | None = None, at_most: int | None = None) -> bytes:
+    """Return the bytes of a regular file; raises what `open_regular` raises.
+
+    at_most: bytes; raises ValueError for a larger file.
+    """
+    with os.fdopen(open_regular(path, below=below), "rb") as stream:
+        if at_most is not None and os.fstat(stream.fileno()).st_size > at_most:
+            raise ValueError(f"expected at most {at_most:,} bytes")
+        return stream.read()
 
 
 def flush(path: Path) -> None:
@@ -20,8 +68,9 @@ def flush(path: Path) -> None:
 def replacing(path: Path) -> Iterator[IO[bytes]]:
     """Open a file that takes its name once it is written and flushed, and else is gone."""
     partial = path.with_name(f"{path.name}.partial")
+    partial.unlink(missing_ok=True)  # of a killed writer, or a link that somebody put there
     try:
-        with partial.open("wb") as stream:
+        with os.fdopen(open_regular(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL), "wb") as stream:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())

@@ -6,11 +6,15 @@ itself.
 """
 
 import json
+import os
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from flowers17.files import open_regular, read_regular
+
 Fingerprint = list[int]
+_LARGEST = 32 * 2**20  # bytes
 SETTLED_NS = 20_000_000  # times of change come from a clock that ticks every 1 to 10 ms
 
 
@@ -25,10 +29,12 @@ class Fingerprints:
 
     content: digest of the files' verified content. Fingerprints of another content don't count, nor
     do any that cannot be read; where they cannot be written, files are simply hashed again.
+    below: the folder from which on no link is followed.
     """
 
-    def __init__(self, path: Path, folder: Path, content: str) -> None:
+    def __init__(self, path: Path, folder: Path, content: str, *, below: Path) -> None:
         self._path, self._folder, self._content = path, folder, content
+        self._below = below
         self._known = self._read()
 
     def unchanged(self, name: str) -> bool:
@@ -53,12 +59,15 @@ class Fingerprints:
             self._path.unlink()
 
     def _read(self) -> Mapping[str, Fingerprint] | None:
-        with suppress(OSError, ValueError, KeyError, TypeError):
-            kept = json.loads(self._path.read_text())
+        with suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
+            kept = json.loads(read_regular(self._path, below=self._below, at_most=_LARGEST))
             if kept["content"] == self._content:
                 return dict(kept["fingerprints"])
         return None
 
     def _write(self, fingerprints: Mapping[str, Fingerprint]) -> None:
         self._path.parent.mkdir(exist_ok=True)
-        self._path.write_text(json.dumps({"content": self._content, "fingerprints": fingerprints}))
+        self._path.unlink(missing_ok=True)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+        with os.fdopen(open_regular(self._path, flags, below=self._below), "w") as stream:
+            json.dump({"content": self._content, "fingerprints": fingerprints}, stream)

@@ -51,6 +51,7 @@ INFRASTRUCTURE = frozenset(
         "fork_server",
         "isolation",
         "keras_settings",
+        "manifests",
         "packages",
         "plan",
         "profiles",
@@ -58,6 +59,7 @@ INFRASTRUCTURE = frozenset(
         "shared",
         "stages",
         "fingerprints",
+        "terminal",
     )
 ) | {"tasks.engine"}
 LIBRARIES = ("imagehash", "keras", "numpy", "pillow", "scikit-learn", "scipy")

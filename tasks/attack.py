@@ -1,13 +1,15 @@
 """Stage `attack`: one attack on one model, at every budget; resumes from its last batch."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from flowers17.config import AttackName, AttackSettings, Places, StudySettings
 from flowers17.learners.devices import device_in
+from flowers17.learners.networks import module_of
 from flowers17.prediction.models import Loader
-from flowers17.stages import Job, Stage
+from flowers17.stages import Job, Stage, in_order
 from tasks.long_work import long_work
 
 WHITE_BOX: tuple[AttackName, ...] = ("fgsm", "pgd", "targeted", "jsma")
@@ -52,6 +54,7 @@ def stage(
             "method": target.method,
             "settings": _decisive(attack, settings.attacks),
             "device": device,
+            **own_learners(target.model),
         },
         seed=settings.seed,
         inputs={"model": target.model, "images": target.images, "split": split},
@@ -73,10 +76,25 @@ def _decisive(attack: AttackName, settings: AttackSettings) -> dict[str, Any]:
     return settings.model_dump(mode="json", include=names)
 
 
+def own_learners(*models: Stage) -> dict[str, list[str]]:
+    """Return what a configuration says of functions that rebuild networks; nothing without any.
+
+    models: of the person's own settings, with all that they are made from. What a manifest in the
+    store names beyond these is not called.
+    """
+    names = {json.loads(one.config).get("learner") for one in in_order(models)}
+    functions = sorted(name for name in names if isinstance(name, str) and module_of(name))
+    return {"own_learners": functions} if functions else {}
+
+
 def loader_of(job: Job) -> Loader:
     """Return what opens a job's models, and all that they were made from."""
-    weights_dir = job.resources.get("weights_dir")
-    return Loader(job.store, weights_dir=weights_dir, device=job.config["device"])
+    return Loader(
+        job.store,
+        weights_dir=job.resources.get("weights_dir"),
+        device=job.config["device"],
+        own_learners=job.config.get("own_learners", ()),
+    )
 
 
 def build(job: Job) -> Mapping[str, Any]:

@@ -8,6 +8,7 @@ import numpy as np
 from flowers17.config import DefenceSettings, DetectorSettings, Places, StudySettings
 from flowers17.learners.devices import device_in
 from flowers17.stages import Job, Stage
+from tasks.attack import loader_of, own_learners
 from tasks.long_work import long_work
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ def stage(
             "n_images": attacks.n_images,
             "images_per_batch": attacks.images_per_batch,
             "device": device,
+            **own_learners(network, *hardened),
         },
         seed=settings.seed,
         inputs={"network": network, "images": images, "split": split}
@@ -56,13 +58,12 @@ def stage(
 def build(job: Job) -> Mapping[str, Any]:
     """Attack the network behind each defence, batch by batch, and count what withstands."""
     from flowers17.learners.images import scaled
-    from flowers17.prediction.models import Loader
     from flowers17.prediction.networks import Network
     from flowers17.robustness.batches import resumed
     from flowers17.robustness.sampling import attacked_rows
 
     config, split = job.config, job.inputs["split"]
-    loader = Loader(job.store, device=config["device"])
+    loader = loader_of(job)
     network = Network(job.inputs["network"], loader).differentiable
     # The backend reads the device when it is imported, which these modules do.
     from flowers17.robustness import defences

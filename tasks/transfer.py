@@ -10,7 +10,7 @@ from flowers17.errors import InvalidInput
 from flowers17.learners.devices import device_in
 from flowers17.learners.images import scaled
 from flowers17.stages import Job, Stage
-from tasks.attack import Target, loader_of
+from tasks.attack import Target, loader_of, own_learners
 from tasks.long_work import long_work
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ def stage(
             "victims": [{"name": one.name, "method": one.method} for one in targets],
             "images_per_batch": settings.attacks.images_per_batch,
             "device": device,
+            **own_learners(*(one.model for one in targets)),
         },
         seed=settings.seed,
         inputs={

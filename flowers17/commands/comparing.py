@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from flowers17.artifacts import read_as_written
 from flowers17.commands.changes import changes
 from flowers17.errors import ArtifactMissing
 from flowers17.reporting.studies.records import Study, named_study, newest, studies_in
@@ -45,12 +46,14 @@ def compared(before: Study, after: Study) -> dict[str, Any]:
     from flowers17.reporting.studies.comparison import compared_tables
     from flowers17.reporting.studies.paired import paired_tests
 
-    tables = compared_tables(before.results, after.results)
-    paired = paired_tests(before, after)
+    with read_as_written(f"{before.title}, {after.title}"):
+        tables = compared_tables(before.results, after.results)
+        paired = paired_tests(before, after)
+        differences = asdict(changes(before, after))
     return {
         "before": described(before),
         "after": described(after),
-        "differences": asdict(changes(before, after)),
+        "differences": differences,
         "tables": [
             {
                 **asdict(table),

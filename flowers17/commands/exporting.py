@@ -4,13 +4,13 @@ import json
 import logging
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
 
-from flowers17.artifacts import Store, file_sha256
+from flowers17.artifacts import Store, file_sha256, read_as_written
 from flowers17.config import DeviceName
 from flowers17.prediction import exporting
 from flowers17.prediction.catalogue import Catalogue
@@ -27,12 +27,14 @@ def export(
     store: Store,
     weights_dir: Path | None,
     device: DeviceName,
+    own_learners: Collection[str] = (),
     err: Console,
 ) -> list[Path]:
     """Write a model to a file, and its labels and model card beside it; return the three.
 
     name: of the model, or STAGE/KEY. path: ends in `.keras` or `.onnx`. Which model it is and how
     the file was checked goes to `err`. Files of these names are replaced once all three are there.
+    own_learners: see `Loader`.
     Raises InvalidInput for another ending, an unknown name or a file that fails its check;
     ArtifactMissing or ArtifactDamaged if the store lacks what the model needs.
     """
@@ -40,7 +42,7 @@ def export(
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     entry = Catalogue(store).named(name)
-    loader = Loader(store, weights_dir=weights_dir, device=device)
+    loader = Loader(store, weights_dir=weights_dir, device=device, own_learners=own_learners)
     model = opened(entry.manifest, loader)
     artifact = loader.artifact(entry.manifest)
     err.print(f"model: {entry.name}", highlight=False, markup=False, soft_wrap=True)
@@ -48,7 +50,8 @@ def export(
     with _replacing(written) as (new, *beside):
         with loader.building("float32"):
             exporting.write(model, new)
-        labels, known = exporting.labels(model), facts(artifact, loader)
+        with read_as_written(entry.name):
+            labels, known = exporting.labels(model), facts(artifact, loader)
         checked = exporting.checked(new, model, artifact, loader)
         card = model_card(known, labels, file=path.name, sha256=file_sha256(new), checked=checked)
         text = json.dumps(labels, ensure_ascii=False, indent=1) + "\n"

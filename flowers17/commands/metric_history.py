@@ -6,6 +6,7 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
+from flowers17.artifacts import read_as_written
 from flowers17.commands.changes import changes_by_manifests, in_short
 from flowers17.commands.comparing import described, difference_text, number_text
 from flowers17.errors import InvalidInput
@@ -43,7 +44,8 @@ def _since(metric: str, before: Study | None, study: Study) -> dict[str, Any]:
     last = before.manifest["metrics"][metric]
     numbers = all(isinstance(one, int | float) for one in (last, value))
     difference = value - last if numbers else None
-    changed = in_short(changes_by_manifests(before, study))
+    with read_as_written(f"{before.title}, {study.title}"):
+        changed = in_short(changes_by_manifests(before, study))
     return {"value": value, "difference": difference, "changed": changed}
 
 

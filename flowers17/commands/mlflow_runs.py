@@ -15,6 +15,7 @@ from pathlib import Path
 from time import strptime
 from typing import TYPE_CHECKING, Any
 
+from flowers17.artifacts import read_as_written
 from flowers17.errors import InvalidInput, TrackingFailed
 from flowers17.reporting.studies.records import Manifest, Study, named_study, newest, studies_in
 
@@ -57,7 +58,8 @@ def send(
     with _told(client):
         known = client.get_experiment_by_name(experiment)
         number = known.experiment_id if known else client.create_experiment(experiment)
-        return [_sent(client, number, study) for study in found]
+        with read_as_written(str(store)):
+            return [_sent(client, number, study) for study in found]
 
 
 def _client(uri: str | None) -> "MlflowClient":
@@ -107,7 +109,9 @@ def _sent(client: "MlflowClient", experiment: str, study: Study) -> Sent:
     _log(client, run, study.manifest, results["settings"])
     for training in trainings:
         _send_training(client, experiment, study, training, run)
-    client.log_artifacts(run, str(study.path.parent))
+    for name in study.manifest["files"]:  # and no link or stranger that lies beside them
+        below = Path(name).parent
+        client.log_artifact(run, str(study.file(name)), str(below) if below.name else None)
     _end(client, run, study.manifest)
     return Sent(study.title, run, len(trainings), was_there=False)
 

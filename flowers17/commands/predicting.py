@@ -6,7 +6,7 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
@@ -19,8 +19,9 @@ from flowers17.artifacts import Store, short_name
 from flowers17.config import DeviceName
 from flowers17.prediction.catalogue import Catalogue
 from flowers17.prediction.models import By, Loader
-from flowers17.prediction.pictures import Refuse, image_paths, shown
+from flowers17.prediction.pictures import Refuse, image_paths
 from flowers17.prediction.predicting import Prediction, opened, predictions
+from flowers17.terminal import Terminal, shown, steady
 
 Form = Literal["table", "json", "csv"]
 Predictions = Iterable[Prediction]
@@ -48,13 +49,14 @@ def predict(
     by: By,
     weights_dir: Path | None,
     device: DeviceName,
+    own_learners: Collection[str] = (),
     form: Form,
     err: Console,
 ) -> bool:
     """Print what a model says of images; return whether all that was given could be used.
 
     name: of the model; None: the store's best. Which one it is, and what is passed over and why,
-    goes to `err`.
+    goes to `err`. own_learners: see `Loader`.
     Raises InvalidInput for an unknown name, ArtifactMissing or ArtifactDamaged if the store lacks
     what the model needs.
     """
@@ -63,10 +65,11 @@ def predict(
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     catalogue = Catalogue(store)
     entry, why = catalogue.default() if name is None else (catalogue.named(name), "")
-    model = opened(entry.manifest, Loader(store, weights_dir=weights_dir, device=device), by)
+    loader = Loader(store, weights_dir=weights_dir, device=device, own_learners=own_learners)
+    model = opened(entry.manifest, loader, by)
     members = ""
     if entry.kind == "ensemble":
-        method = entry.result["chosen"]["method"].replace("_", " ")
+        method = str(entry.result["chosen"]["method"]).replace("_", " ")
         how = "refits" if by == "refit" else "averaged fold models"
         members = f", {method} of its members' {how}"
     says = f"model: {entry.name}{members}{why and f' ({why})'}"
@@ -140,7 +143,7 @@ def _print_table(found: Predictions, classes: Sequence[str]) -> int:
         cells.append(escape(f"{second} {other:.3f}"))
         table.add_row(*cells, *([f"{one.agreement:.0%}"] if has_members else []))
     if rows:
-        Console().print(table, highlight=False)
+        Terminal().print(table, highlight=False)
     return len(rows)
 
 
@@ -163,10 +166,12 @@ def _print_csv(found: Predictions, classes: Sequence[str]) -> int:
 
 
 def _csv_line(values: Sequence[object]) -> str:
-    """Return a line of CSV; bytes of a path that are no text are escaped."""
+    """Return a line of CSV; bytes of a path that are no text are escaped, as is what would steer
+    a terminal that shows it."""
     stream = io.StringIO()
     csv.writer(stream, lineterminator="\n").writerow(values)
-    return stream.getvalue().encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    text = stream.getvalue().encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return steady(text) if sys.stdout.isatty() else text
 
 
 def _safe(text: str) -> str:

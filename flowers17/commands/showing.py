@@ -3,12 +3,14 @@
 from typing import Any
 
 from rich.table import Table
+from rich.text import Text
 from rich.tree import Tree
 
-from flowers17.artifacts import Store
+from flowers17.ancestry import Manifest, Place, by_place, place_of
+from flowers17.artifacts import Store, short_name
 from flowers17.errors import ArtifactMissing
 
-Manifest = dict[str, Any]
+DEEPEST = 40  # levels of lineage that are shown; a study has about ten
 
 
 def matching(store: Store, artifact: str | None) -> list[Manifest]:
@@ -16,7 +18,7 @@ def matching(store: Store, artifact: str | None) -> list[Manifest]:
 
     Raises ArtifactMissing if nothing matches.
     """
-    found = list(store.manifests())
+    found: list[Manifest] = list(store.manifests())
     if artifact is None:
         return found
     stage, _, key = artifact.partition("/")
@@ -32,7 +34,7 @@ def matching(store: Store, artifact: str | None) -> list[Manifest]:
 def summary(manifest: Manifest) -> dict[str, Any]:
     """Return what a list of artifacts says of one."""
     return {
-        "artifact": f"{manifest['stage']}/{manifest['key'][:12]}",
+        "artifact": short_name(manifest["stage"], manifest["key"]),
         "label": manifest["label"],
         "created": manifest["created"],
         "bytes": sum(entry["size"] for entry in manifest["files"].values()),
@@ -41,7 +43,7 @@ def summary(manifest: Manifest) -> dict[str, Any]:
 
 
 def artifacts_table(manifests: list[Manifest]) -> Table:
-    """Return a table of artifacts, oldest first."""
+    """Return a table of artifacts, oldest first. Print it without markup."""
     table = Table(box=None, pad_edge=False)
     for name in ("artifact", "label", "size"):
         table.add_column(name, no_wrap=True)
@@ -54,7 +56,10 @@ def artifacts_table(manifests: list[Manifest]) -> Table:
 
 
 def lineage_tree(store: Store, manifest: Manifest) -> Tree:
-    """Return an artifact with all that it was made from, as a tree."""
+    """Return an artifact with all that it was made from, as a tree.
+
+    What several were made from is shown with its own inputs once. Print it without markup.
+    """
     root = Tree(_headline(manifest))
     root.add(f"folder {store.place(manifest['stage'], manifest['key'])}")
     root.add(f"made {manifest['created']} in {manifest['duration_s']} s")
@@ -66,12 +71,13 @@ def lineage_tree(store: Store, manifest: Manifest) -> Tree:
     files = root.add("files")
     for name, entry in manifest["files"].items():
         files.add(f"{name} {entry['size']} bytes sha256 {entry['sha256'][:12]}…")
-    _add_inputs(root, manifest, {(one["stage"], one["key"]): one for one in store.manifests()})
+    _add_inputs(root, manifest, by_place(store.manifests()))
     return root
 
 
-def _headline(manifest: Manifest) -> str:
-    return f"[bold]{manifest['label']}[/] {manifest['stage']}/{manifest['key'][:12]}"
+def _headline(manifest: Manifest) -> Text:
+    place = short_name(manifest["stage"], manifest["key"])
+    return Text.assemble((manifest["label"], "bold"), f" {place}")
 
 
 def _add_values(tree: Tree, title: str, values: dict[str, Any]) -> None:
@@ -80,14 +86,20 @@ def _add_values(tree: Tree, title: str, values: dict[str, Any]) -> None:
         branch.add(f"{name}: {value}")
 
 
-def _add_inputs(tree: Tree, manifest: Manifest, known: dict[tuple[str, str], Manifest]) -> None:
-    inputs = {name: one for name, one in manifest["inputs"].items() if one}
-    branch = tree.add("inputs") if inputs else None
-    for name, one in inputs.items():
-        found = known.get((one["stage"], one["key"]))
-        if branch is None:
-            return
-        if found is None:
-            branch.add(f"{name}: {one['stage']}/{one['key'][:12]} (no longer in the store)")
-        else:
-            _add_inputs(branch.add(_headline(found)), found, known)
+def _add_inputs(tree: Tree, manifest: Manifest, known: dict[Place, Manifest]) -> None:
+    waiting, seen = [(tree, manifest, 0)], {place_of(manifest)}
+    while waiting:
+        above, made, depth = waiting.pop(0)
+        inputs = {name: one for name, one in made["inputs"].items() if one}
+        if not inputs:
+            continue
+        branch = above.add("inputs" if depth < DEEPEST else "more inputs")
+        for name, one in inputs.items() if depth < DEEPEST else ():
+            place = place_of(one)
+            if place not in known:
+                branch.add(f"{name}: {short_name(*place)} (no longer in the store)")
+            elif place in seen:
+                branch.add(Text.assemble(_headline(known[place]), " (its inputs: elsewhere here)"))
+            else:
+                seen.add(place)
+                waiting.append((branch.add(_headline(known[place])), known[place], depth + 1))

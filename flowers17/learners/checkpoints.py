@@ -9,27 +9,44 @@ so that damage costs one of them at most. A kernel lock keeps a second training 
 import fcntl
 import json
 import logging
+import os
 import re
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
 from flowers17.artifacts import canonical_json, read_sha256, sha256_of
 from flowers17.errors import CheckpointDamaged, CheckpointsInUse, InvalidInput
-from flowers17.files import replacing
+from flowers17.files import open_regular, read_regular, replacing
+from flowers17.manifests import LARGEST, bounded
 
 KEPT = 2
 FORMAT = 1
 LOCK = "lock"
 _MANIFEST = re.compile(r"generation-(\d{6})\.json")
+_ARRAYS = re.compile(r"[a-z]+-\d{6}\.npz")
+# What reading a file raises that somebody twisted, whose digest may fit nevertheless.
+_DAMAGE = (
+    *(AttributeError, EOFError, LookupError, MemoryError, NotImplementedError, OSError),
+    *(OverflowError, RecursionError, RuntimeError, TypeError, ValueError),
+    *(zipfile.BadZipFile, zlib.error),
+)
+Shapes = Mapping[str, Sequence[tuple[int, ...]]]
 _OURS = re.compile(rf"({LOCK}|generation-\d{{6}}\.json|[a-z]+-\d{{6}}\.npz)(\.partial)?")
 Files = dict[str, dict[str, str]]
 logger = logging.getLogger(__name__)
+
+
+def shapes_of(weights: Sequence[Any], state: Sequence[Any]) -> Shapes:
+    """Return the shapes of what a training keeps: its weights, the best ones, further state."""
+    of_weights, of_state = ([tuple(one.shape) for one in group] for group in (weights, state))
+    return {"weights": of_weights, "state": of_state, "best": of_weights}
 
 
 @dataclass(frozen=True)
@@ -40,6 +57,21 @@ class Generation:
     arrays: Mapping[str, Sequence[np.ndarray]]
     values: Mapping[str, Any]
 
+    def check(self, shapes: Shapes) -> None:
+        """Raise ValueError unless it is a state of a training: shapes of its arrays by role."""
+        found = {role: [one.shape for one in group] for role, group in self.arrays.items()}
+        if found != {role: list(group) for role, group in shapes.items()}:
+            raise ValueError("its arrays have other shapes")
+        if any(one.dtype.kind not in "biuf" for group in self.arrays.values() for one in group):
+            raise ValueError("its arrays hold no numbers")
+        history = self.values["history"]
+        numbers = [float(value) for epoch in history for value in epoch.values()]
+        epochs = [epoch["epoch"] for epoch in history]
+        if epochs != list(range(1, self.epoch + 1)) or not np.isfinite(numbers).all():
+            raise ValueError("its history is not one entry an epoch")
+        if self.values["best_epoch"] not in epochs:
+            raise ValueError("its best epoch is none of its epochs")
+
 
 class Checkpoints:
     """The checkpoints of one training in one folder; use it as a context, which holds the lock."""
@@ -47,7 +79,7 @@ class Checkpoints:
     def __init__(self, folder: Path, configuration: str) -> None:
         """Name the folder, and the digest of all that decides the training's numbers."""
         self.folder, self.configuration = folder, configuration
-        self._lock: IO[str] | None = None
+        self._lock: int | None = None
         self._held: list[tuple[int, Files]] = []  # the kept generations' files, oldest first
 
     def __enter__(self) -> "Checkpoints":
@@ -58,17 +90,21 @@ class Checkpoints:
                 f"{self.folder}: expected a folder for checkpoints, found a file; choose another"
             ) from problem
         found = self.folder.iterdir()
-        strange = [one.name for one in found if one.is_dir() or not _OURS.fullmatch(one.name)]
+        strange = [
+            one.name
+            for one in found
+            if not _OURS.fullmatch(one.name) or one.is_symlink() or not one.is_file()
+        ]
         if strange:
             raise InvalidInput(
                 f"{self.folder}: expected an empty folder or checkpoints of a training, found "
                 f"{sorted(strange)[0]!r}; choose another folder"
             )
-        self._lock = (self.folder / LOCK).open("w")
+        self._lock = open_regular(self.folder / LOCK, os.O_WRONLY | os.O_CREAT)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            self._lock.close()
+            self._close()
             raise CheckpointsInUse(
                 f"{self.folder}: expected to be the only training here, another process is at it; "
                 "wait for it, or choose another folder"
@@ -81,18 +117,23 @@ class Checkpoints:
         problem: BaseException | None,
         where: TracebackType | None,
     ) -> None:
-        if self._lock:
-            self._lock.close()
+        self._close()
 
-    def latest(self) -> Generation | None:
+    def _close(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+        self._lock = None
+
+    def latest(self, shapes: Shapes | None = None) -> Generation | None:
         """Return the newest whole generation, if there is one.
 
+        shapes: of the training's arrays by role, if there is more to fit than the digests.
         A damaged one is passed over with a warning. Raises InvalidInput if the checkpoints belong
         to a training with another configuration.
         """
         for epoch in sorted(self._epochs(), reverse=True):
             try:
-                return self._read(epoch)
+                return self._read(epoch, shapes)
             except CheckpointDamaged as damage:
                 logger.warning("%s; the checkpoint before it is used", damage)
         return None
@@ -144,34 +185,46 @@ class Checkpoints:
             np.savez(stream, allow_pickle=False, **named)
         return {"name": name, "sha256": read_sha256(self.folder / name)}
 
-    def _read(self, epoch: int) -> Generation:
+    def _read(self, epoch: int, shapes: Shapes | None) -> Generation:
         path = self.folder / _manifest_name(epoch)
         try:
-            manifest = json.loads(path.read_text())
+            manifest = bounded(json.loads(read_regular(path, at_most=LARGEST)))
             seal = manifest.pop("seal")
             wanted = {"format": FORMAT, "epoch": epoch}
             if seal != sha256_of(manifest) or not wanted.items() <= manifest.items():
                 raise ValueError("not as it was written")
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as cause:
+            configuration, files = str(manifest["configuration"]), dict(manifest["files"])
+        except _DAMAGE as cause:
             raise CheckpointDamaged(f"{path}: unreadable checkpoint ({cause})") from cause
-        if manifest["configuration"] != self.configuration:
+        if configuration != self.configuration:
             raise InvalidInput(
                 f"{self.folder}: expected checkpoints of this training, found those of another "
-                f"configuration ({manifest['configuration'][:12]}… instead of "
+                f"configuration ({configuration[:12]!r}… instead of "
                 f"{self.configuration[:12]}…); choose another folder, or delete this one"
             )
-        arrays = {role: self._read_arrays(entry) for role, entry in manifest["files"].items()}
-        self._held = [(epoch, manifest["files"])]
-        return Generation(epoch, arrays, manifest["values"])
+        try:
+            arrays = {role: self._read_arrays(entry) for role, entry in files.items()}
+            generation = Generation(epoch, arrays, dict(manifest["values"]))
+            if shapes is not None:
+                generation.check(shapes)
+        except _DAMAGE as cause:
+            raise CheckpointDamaged(f"{path}: damaged checkpoint ({cause})") from cause
+        self._held = [(epoch, files)]
+        return generation
 
     def _read_arrays(self, entry: Mapping[str, Any]) -> list[np.ndarray]:
+        if not _ARRAYS.fullmatch(entry["name"]):
+            raise ValueError(f"expected a file of arrays, got {entry['name']!r}")
         path = self.folder / entry["name"]
         try:
             if read_sha256(path) != entry["sha256"]:
                 raise ValueError("its bytes are not those written")
+            with zipfile.ZipFile(path) as members:  # a packed one may be larger than the memory
+                if any(one.compress_type != zipfile.ZIP_STORED for one in members.infolist()):
+                    raise ValueError("expected arrays as they were written")
             with np.load(path, allow_pickle=False) as found:
-                return [found[name] for name in sorted(found.files)]
-        except (OSError, ValueError, zipfile.BadZipFile) as cause:
+                return [np.asarray(found[name]) for name in sorted(found.files)]
+        except _DAMAGE as cause:
             raise CheckpointDamaged(f"{path}: damaged checkpoint ({cause})") from cause
 
     def _prune(self) -> None:

@@ -93,6 +93,18 @@ def build(
     return drawn(model, seed)
 
 
+def module_of(name: str, definitions: Sequence[LearnerDefinition] = ()) -> str | None:
+    """Return the module that a learner's function comes from; None for rows, and for ours.
+
+    >>> module_of("mine.networks:wide"), module_of("mk-1")
+    ('mine.networks', None)
+    """
+    if name in STUDY or name in OURS or any(name == one.name for one in definitions):
+        return None
+    module, colon, _ = name.partition(":")
+    return module if colon else None
+
+
 def builder_of(
     name: str, definitions: Sequence[LearnerDefinition] = ()
 ) -> LearnerDefinition | Builder:
@@ -104,8 +116,8 @@ def builder_of(
         return STUDY[name]
     if name in OURS:
         return OURS[name]
-    module, colon, function = name.partition(":")
-    if not colon:
+    module, function = module_of(name, definitions), name.partition(":")[2]
+    if module is None:
         raise InvalidSettings(
             f"learner: expected one of {', '.join([*STUDY, *OURS, *own])}, or module:function, got "
             f"{name!r}; define it under learners.definitions"

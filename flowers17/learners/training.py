@@ -19,7 +19,7 @@ from flowers17.artifacts import sha256_of
 from flowers17.config import AugmentationName, RecipeSettings
 from flowers17.data.augmentation import augmented_batch
 from flowers17.errors import InvalidSettings, TrainingDiverged
-from flowers17.learners.checkpoints import Checkpoints, Generation
+from flowers17.learners.checkpoints import Checkpoints, Generation, shapes_of
 from flowers17.learners.evaluation import measures, probabilities
 from flowers17.learners.examples import Examples, check
 from flowers17.learners.fast_layers import fast_layers
@@ -107,7 +107,7 @@ def train(
     }
     with Checkpoints(folder, sha256_of(decides)) as checkpoints:
         run = Run(model, examples, recipe, augmentation, seed, perturb, rates)
-        done = checkpoints.latest()
+        done = checkpoints.latest(shapes_of(model.weights, run.further_state()))
         if done:
             run.restore(done)
         while run.epoch < recipe.epochs:
@@ -220,7 +220,7 @@ class Run:
         """Write the state after the epoch just done."""
         arrays = {
             "weights": _values(self.model.weights),
-            "state": _values(self._further_state()),
+            "state": _values(self.further_state()),
         }
         lowest = min(self.history, key=lambda one: one["val_loss"])["epoch"]
         if self.recipe.selection == "last" or lowest == self.epoch:
@@ -232,7 +232,7 @@ class Run:
     def restore(self, generation: Generation) -> None:
         """Continue from a checkpoint."""
         _assign(self.model.weights, generation.arrays["weights"])
-        _assign(self._further_state(), generation.arrays["state"])
+        _assign(self.further_state(), generation.arrays["state"])
         self.history = list(generation.values["history"])
         self.best_epoch = int(generation.values["best_epoch"])
         self.best = list(generation.arrays["best"])
@@ -242,7 +242,7 @@ class Run:
         _assign(self.model.weights, self.best)
         return Trained(self.history, self.best_epoch)
 
-    def _further_state(self) -> list[Any]:
+    def further_state(self) -> list[Any]:
         """Return the variables that are no weights: the optimizer's, and random generators'."""
         known = {id(one) for one in (*self.model.weights, *self.trained.metrics_variables)}
         seeds = [one for one in self.model.variables if id(one) not in known]

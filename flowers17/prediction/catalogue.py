@@ -4,6 +4,7 @@ Reads manifests and `result.json` only, whose digest is checked; what is chosen 
 when it is opened.
 """
 
+import hashlib
 import json
 import logging
 from collections.abc import Iterator, Mapping
@@ -12,8 +13,10 @@ from functools import cached_property
 from typing import Any, Literal
 
 from flowers17.ancestry import Place, by_place, family, place_of
-from flowers17.artifacts import Store, read_sha256
-from flowers17.errors import ArtifactMissing, InvalidInput
+from flowers17.artifacts import Store, read_as_written
+from flowers17.errors import ArtifactDamaged, ArtifactMissing, InvalidInput
+from flowers17.files import read_regular
+from flowers17.terminal import shown
 
 Kind = Literal["network", "classifier", "ensemble"]
 KINDS: Mapping[str, Kind] = {
@@ -144,11 +147,17 @@ class Catalogue:
         """Return an artifact's `result.json`, or None with a warning if it is not as published."""
         path = self._store.folder(manifest["stage"], manifest["key"]) / "result.json"
         try:
-            if read_sha256(path) == manifest["files"]["result.json"]["sha256"]:
-                return dict(json.loads(path.read_text()))
-        except (OSError, KeyError):
+            data = read_regular(path, below=self._store.root)
+            if hashlib.sha256(data).hexdigest() == manifest["files"]["result.json"]["sha256"]:
+                result = dict(json.loads(data))
+                if result.get("kind") != "fold":  # others are ranked
+                    with read_as_written(str(path)):
+                        _ = Entry(manifest, result).share
+                return result
+        except (OSError, KeyError, ValueError, TypeError, RecursionError, ArtifactDamaged):
             pass
-        logger.warning("%s: not as it was published; %s is passed over", path, manifest["label"])
+        label = shown(manifest["label"])
+        logger.warning("%s: not as it was published; %s is passed over", path, label)
         return None
 
 

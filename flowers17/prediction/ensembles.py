@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from flowers17.artifacts import Artifact
+from flowers17.artifacts import Artifact, read_as_written
 from flowers17.ensemble.averaging import averaged, weighted
 from flowers17.ensemble.calibration import tempered
 from flowers17.ensemble.meta_learners import fitted, probabilities
@@ -40,6 +40,7 @@ class Ensemble:
         self.classes = tuple(self._result["classes"])
         self.method: str = self._result["chosen"]["method"]
         self.by = by
+        _ = self._temperature  # refused now rather than after the members have computed
         self._models = self._members(opened)
         models = [model for member in self._models for model in member]
         self.sizes = frozenset(size for one in models for size in one.sizes)
@@ -98,7 +99,8 @@ class Ensemble:
     def _meta_learner(self) -> Any:
         rows = self._found.array("folds") >= 0
         matrix, labels = self._found.array("out-of-fold"), self._found.array("labels")
-        return fitted(self.method, matrix[rows], labels[rows], seed=self._seed)
+        with read_as_written(self.name):
+            return fitted(self.method, matrix[rows], labels[rows], seed=self._seed)
 
     @property
     def _temperature(self) -> float:

@@ -110,7 +110,7 @@ def _weights_path(artifact: Artifact, loader: Loader) -> Path | None:
         return None
     if kind == "download":
         downloaded = loader.artifact(artifact.manifest["inputs"]["weights"])
-        return next(downloaded.path.glob("*.h5"))
+        return next(downloaded.file(name) for name in downloaded.manifest["files"] if ".h5" in name)
     found = resolve_weights(extractor, loader.weights_dir)
     if found.path is None:
         raise WeightsMissing(

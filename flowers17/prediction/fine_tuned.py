@@ -23,6 +23,9 @@ class FineTuned(Network):
         super().__init__(artifact, loader)
         self._input_size = int(self._config["input_size"])
 
+    def _check_code(self) -> None:
+        """Nothing to check: only Keras's own networks are fine-tuned."""
+
     def answers(self, block: Block) -> Answers:
         """Return class probabilities, float32 (n, c), as the training itself computes them."""
         model = self.keras_model  # first of all: it chooses the device, which a backend reads early

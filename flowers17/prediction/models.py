@@ -1,6 +1,6 @@
 """What every model is asked, and how the artifacts that it needs are opened."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,12 +8,14 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
-from flowers17.artifacts import Artifact, Reference, Store
+from flowers17.artifacts import Artifact, Reference, Store, short_name
 from flowers17.config import DeviceName
+from flowers17.errors import ArtifactDamaged
 from flowers17.learners.devices import Precision, chosen_device, prepare
 from flowers17.prediction.pictures import Block
 
 By = Literal["refit", "average"]
+_BEING_MADE = object()
 
 
 @dataclass(frozen=True)
@@ -60,12 +62,22 @@ class Model(Protocol):
 
 
 class Loader:
-    """Opens the artifacts of one store for one run, each verified, and each once."""
+    """Opens the artifacts of one store for one run, each verified, and each once.
+
+    own_learners: the functions, `module:function`, that may be called to rebuild networks. Whoever
+    can write to a store could name any other in it.
+    """
 
     def __init__(
-        self, store: Store, *, weights_dir: Path | None = None, device: DeviceName = "auto"
+        self,
+        store: Store,
+        *,
+        weights_dir: Path | None = None,
+        device: DeviceName = "auto",
+        own_learners: Collection[str] = (),
     ) -> None:
         self.store, self.weights_dir = store, weights_dir
+        self.own_learners = frozenset(own_learners)
         self._device, self._is_prepared = device, False
         self._known: dict[tuple[str, str], Any] = {}
 
@@ -74,10 +86,20 @@ class Loader:
         return self.store.open(Reference.from_json(reference))
 
     def once(self, reference: Mapping[str, str], make: Callable[[Artifact], Any]) -> Any:
-        """Return what `make` makes of an artifact, made when it is first asked for."""
+        """Return what `make` makes of an artifact, made when it is first asked for.
+
+        Raises ArtifactDamaged for an artifact that is made from itself.
+        """
         place = (reference["stage"], reference["key"])
         if place not in self._known:
-            self._known[place] = make(self.artifact(reference))
+            self._known[place] = _BEING_MADE
+            try:
+                self._known[place] = make(self.artifact(reference))
+            except BaseException:
+                del self._known[place]
+                raise
+        if self._known[place] is _BEING_MADE:
+            raise ArtifactDamaged(f"{short_name(*place)}: expected inputs other than itself")
         return self._known[place]
 
     @contextmanager

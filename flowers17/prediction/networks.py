@@ -1,16 +1,16 @@
 """A trained network: rebuilt from code, its weights loaded from its artifact."""
 
-import importlib.util
 from collections.abc import Mapping
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flowers17.artifacts import Artifact, file_sha256
+from flowers17.artifacts import Artifact, read_as_written
 from flowers17.config import LearnerDefinition, RecipeSettings
 from flowers17.errors import InvalidInput
+from flowers17.learners.networks import build, module_of
 from flowers17.learners.stored import load
 from flowers17.prediction.models import Answers, Loader
+from flowers17.prediction.own_code import check_own_learner
 from flowers17.prediction.pictures import Block
 
 if TYPE_CHECKING:
@@ -34,10 +34,11 @@ class Network:
                 f"{self.name}: expected a training that names its classes, got one of an older "
                 "version; run `flowers17 run learners` again"
             )
-        self.classes = tuple(result["classes"])
+        self.classes = tuple(map(str, result["classes"]))
         self._size = int(result["image_size"])
         self.sizes = frozenset({self._size})
         self._recipe = RecipeSettings.model_validate(result["recipe"])
+        self._check_code()
 
     def answers(self, block: Block) -> Answers:
         """Return class probabilities, float32 (n, c), as the training itself computes them."""
@@ -60,20 +61,26 @@ class Network:
         """Whether the probabilities of an image and its mirror image are averaged."""
         return self._recipe.flips_at_test
 
+    def _check_code(self) -> None:
+        """Raise InvalidInput if code that may not be run would build the network."""
+        learner = self._config["learner"]
+        if module_of(learner, self._definitions):
+            trained = (self._config["definition"] or {}).get("sha256")
+            check_own_learner(self.name, learner, trained, self._loader)
+
+    @property
+    def _definitions(self) -> tuple[LearnerDefinition, ...]:
+        definition = self._config["definition"] or {}
+        return (LearnerDefinition.model_validate(definition),) if "blocks" in definition else ()
+
     @cached_property
     def keras_model(self) -> "keras.Model":
         """The network itself, built and its weights loaded when it is first asked for."""
-        definition = self._config["definition"] or {}
-        self._check_module(definition)
-        own = (LearnerDefinition.model_validate(definition),) if "blocks" in definition else ()
+        own, learner = self._definitions, self._config["learner"]
         takes_any_size = set(self._recipe.resolutions) != {1.0}
         side = None if takes_any_size else self._size
-        with self._loader.building(self._config["precision"]):
-            from flowers17.learners.networks import build
-
-            model = build(
-                self._config["learner"], (side, side, 3), len(self.classes), definitions=own
-            )
+        with read_as_written(self.name), self._loader.building(self._config["precision"]):
+            model = build(learner, (side, side, 3), len(self.classes), definitions=own)
         load(model, self._artifact, "run learners")
         return model
 
@@ -96,21 +103,3 @@ class Network:
     def _plain(self) -> "keras.Model":
         """The network of images of the data set's size, without a mirror image."""
         return self.keras_model
-
-    def _check_module(self, definition: dict[str, str]) -> None:
-        """Raise InvalidInput if the function that builds the network is not the one trained."""
-        trained = definition.get("sha256")
-        if trained is None:
-            return
-        module = self._config["learner"].partition(":")[0]
-        try:
-            spec = importlib.util.find_spec(module)
-        except ImportError:
-            spec = None
-        found = file_sha256(Path(spec.origin)) if spec and spec.origin else None
-        if found != trained:
-            raise InvalidInput(
-                f"{self.name}: expected the module {module!r} that it was trained with, sha256 "
-                f"{trained[:12]}…, got {f'{found[:12]}…' if found else 'none'}; put that module "
-                "where Python finds it (PYTHONPATH), or train again"
-            )

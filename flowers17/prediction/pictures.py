@@ -15,6 +15,7 @@ import numpy as np
 from flowers17.data.decoding import decode, square
 from flowers17.data.encoded import MAX_IMAGE_BYTES
 from flowers17.errors import InvalidInput
+from flowers17.terminal import shown
 
 STANDARD_INPUT = "-"
 Refuse = Callable[[str], None]
@@ -89,17 +90,6 @@ def blocks(
             yield _block(decoded, sides)
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-def shown(path: str) -> str:
-    r"""Return a path fit for a terminal: what cannot be printed is escaped.
-
-    >>> shown("a\x1b[31m.png")
-    'a\\x1b[31m.png'
-    """
-    return "".join(
-        one if one.isprintable() else one.encode("unicode_escape").decode() for one in path
-    )
 
 
 def _block(decoded: Sequence[tuple[str, dict[int, np.ndarray]]], sides: Sequence[int]) -> Block:

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from flowers17.artifacts import Artifact
+from flowers17.artifacts import Artifact, read_as_written, short_name
+from flowers17.errors import ArtifactDamaged
+from flowers17.prediction.catalogue import KINDS
 from flowers17.prediction.models import By, Loader, Model
 from flowers17.prediction.pictures import Refuse, blocks
 
@@ -54,7 +56,10 @@ def opened(reference: Mapping[str, str], loader: Loader, by: By = "refit") -> Mo
 
         return Ensemble(artifact, loader, lambda one: opened(one, loader), by)
 
-    model: Model = loader.once(reference, made)
+    if reference["stage"] not in KINDS:
+        raise ArtifactDamaged(f"expected a model, got an artifact of stage {reference['stage']!r}")
+    with read_as_written(short_name(reference["stage"], reference["key"])):
+        model: Model = loader.once(reference, made)
     return model
 
 

@@ -3,12 +3,13 @@
 import hashlib
 import io
 import logging
+import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
 
-from flowers17.files import replacing
+from flowers17.files import read_regular, replacing
 
 Arrays = Mapping[str, np.ndarray]
 DIGEST_BYTES = 32
@@ -45,15 +46,17 @@ def resumed(
 
 def _read(path: Path) -> Arrays | None:
     try:
-        data = path.read_bytes()
+        data = read_regular(path)
+        digest, content = data[:DIGEST_BYTES], data[DIGEST_BYTES:]
+        if hashlib.sha256(content).digest() != digest:
+            raise ValueError("its bytes are not those written")
+        with np.load(io.BytesIO(content), allow_pickle=False) as stored:
+            return dict(stored)
     except FileNotFoundError:
         return None
-    digest, content = data[:DIGEST_BYTES], data[DIGEST_BYTES:]
-    if hashlib.sha256(content).digest() != digest:
-        logger.warning("%s: not as it was written; its batch is computed again", path)
+    except (OSError, ValueError, zipfile.BadZipFile) as problem:
+        logger.warning("%s: not as it was written (%s); its batch is computed again", path, problem)
         return None
-    with np.load(io.BytesIO(content), allow_pickle=False) as stored:
-        return dict(stored)
 
 
 def _write(path: Path, arrays: Arrays) -> None:

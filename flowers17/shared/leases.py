@@ -18,11 +18,12 @@ from types import TracebackType
 
 from flowers17.artifacts import canonical_json
 from flowers17.errors import InvalidSettings, StoreUnusable
-from flowers17.files import replacing
+from flowers17.files import read_regular, replacing
 from flowers17.shared.remote import Remote
 
 EXPIRY_S = 60.0
 EXPIRY_VARIABLE = "FLOWERS17_LEASE_S"
+LONGEST_S = 24 * 3600.0
 RENEWALS = 4  # within the time after which it expires
 PAUSES_S = (0.2, 5.0)  # between looks at another's lease: the first, the longest
 logger = logging.getLogger(__name__)
@@ -33,7 +34,7 @@ def expiry_s() -> float:
     text = os.environ.get(EXPIRY_VARIABLE, "")
     with suppress(ValueError):
         seconds = float(text or EXPIRY_S)
-        if 0.1 <= seconds <= 24 * 3600:
+        if 0.1 <= seconds <= LONGEST_S:
             return seconds
     raise InvalidSettings(f"{EXPIRY_VARIABLE}: expected 0.1 to 86400 seconds, got {text!r}")
 
@@ -144,13 +145,14 @@ class Lease:
 
     def _is_of_a_dead_process(self, said: dict[str, object]) -> bool:
         with suppress(FileNotFoundError):
-            return said.get("owner") == self._note.read_text()
+            return said.get("owner") == read_regular(self._note).decode()
         return False
 
 
 def _read(state: bytes) -> dict:
-    with suppress(ValueError):
+    """Return what a lease says, nothing if it is none of ours: such a one expires as ours does."""
+    with suppress(ValueError, TypeError, KeyError, RecursionError):
         said = json.loads(state)
-        if isinstance(said, dict) and isinstance(said.get("expires_s"), float | int):
+        if isinstance(said, dict) and 0.1 <= said["expires_s"] <= LONGEST_S:
             return said
     return {}

@@ -5,10 +5,11 @@ import os
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from types import TracebackType
 
 from flowers17.errors import StoreUnusable
+from flowers17.manifests import is_safe
 from flowers17.shared.remote import Remote
 
 # Files that their writers rename once they are whole, and kernel locks.
@@ -16,16 +17,6 @@ _PASSING = (".part", ".partial")
 _LOCK = "lock"
 Mark = tuple[int, int]
 logger = logging.getLogger(__name__)
-
-
-def is_safe(name: str) -> bool:
-    """Return whether a name from the storage leads to a place below the folder it is put into.
-
-    >>> [is_safe(name) for name in ("a/b.npz", "../b", "/b", "")]
-    [True, False, False, False]
-    """
-    path = PurePosixPath(name)
-    return bool(path.parts) and not path.is_absolute() and ".." not in path.parts
 
 
 class Mirror:

@@ -29,14 +29,16 @@ from flowers17.artifacts import (
 )
 from flowers17.config.places import store_address
 from flowers17.errors import ArtifactDamaged, ArtifactMissing, InvalidInput, StoreUnusable
+from flowers17.files import read_regular
+from flowers17.manifests import KEY, LARGEST, STAGE
 from flowers17.shared.leases import RENEWALS, Lease, expiry_s
-from flowers17.shared.mirror import Mirror, is_safe
+from flowers17.shared.mirror import Mirror
 from flowers17.shared.remote import Listed, Remote
 
 CACHE_VARIABLE = "FLOWERS17_CACHE"
 ABANDONED_S = 3600.0  # a lease that was not renewed for so long by the storage's clock
 DIGITS = 16  # of a content's digest, in the name of its folder
-_MANIFEST_OBJECT = re.compile(rf"([^./][^/]*)/([^/]+)/{re.escape(MANIFEST)}")
+_MANIFEST_OBJECT = re.compile(rf"({STAGE})/({KEY})/{re.escape(MANIFEST)}")
 _FILE_OBJECT = re.compile(rf"(([^./][^/]*)/([^/]+)/[0-9a-f]{{{DIGITS}}})/.+")
 _UNFINISHED_OBJECT = re.compile(r"(\.unfinished/([^/]+))/.+")
 logger = logging.getLogger(__name__)
@@ -149,9 +151,7 @@ class SharedStore(Store):
         name = f"{stage}-{key}"
         with self.lock(stage, key):
             self._check_once()
-            with self.guarded_writes():
-                note = self.root / ".leases" / name
-                note.parent.mkdir(parents=True, exist_ok=True)
+            note = self.own_folder(".leases") / name
             with Lease(self.remote, name, note) as lease:
                 mirror = Mirror(
                     self.remote,
@@ -262,7 +262,7 @@ class SharedStore(Store):
     def _cached(self, folder: Path, sealed: bytes) -> Artifact:
         """Return the cache's copy of the artifact of a manifest; raises ArtifactDamaged."""
         try:
-            same = (folder / MANIFEST).read_bytes() == sealed
+            same = read_regular(folder / MANIFEST, below=self.root) == sealed
         except OSError:
             same = False
         if not same:
@@ -275,31 +275,26 @@ class SharedStore(Store):
 
     def _download(self, whole: Path) -> None:
         manifest = read_manifest(whole / MANIFEST)
-        try:
-            names, below = list(manifest["files"].keys()), _files_of(manifest)
-        except (KeyError, TypeError, AttributeError) as problem:
-            raise ArtifactDamaged(f"{whole}: incomplete manifest ({problem!r})") from problem
-        strange = [name for name in names if not is_safe(name)]
-        if strange:
-            raise ArtifactDamaged(f"{whole}: expected names of files, got {strange[0]!r}")
+        names, below = list(manifest["files"]), _files_of(manifest)
         for name in names:
             (whole / name).parent.mkdir(parents=True, exist_ok=True)
         self.remote.download({f"{below}/{name}": whole / name for name in names})
 
-    def _manifest_files(self) -> list[Path]:
-        """Return local copies of the storage's manifests; other files are not fetched."""
-        listed = {
-            name: one
-            for name, one in self.remote.listed().items()
-            if _MANIFEST_OBJECT.fullmatch(name)
+    def _manifest_files(self) -> list[tuple[tuple[str, str], Path]]:
+        """Return stage, key and local copy of the storage's manifests; no other file is fetched."""
+        listed = self.remote.listed()
+        found = {
+            name: (match[1], match[2])
+            for name, one in listed.items()
+            if (match := _MANIFEST_OBJECT.fullmatch(name)) and one.size <= LARGEST
         }
-        return list(self._copies_of(listed).values())
+        copies = self._copies_of({name: listed[name] for name in found})
+        return [(found[name], path) for name, path in copies.items()]
 
     def _copies_of(self, listed: Mapping[str, Listed]) -> dict[str, Path]:
         """Return local copies of the storage's manifests; those that it has no more are removed."""
         with self.guarded_writes():
-            folder = self.root / ".manifests"
-            folder.mkdir(parents=True, exist_ok=True)
+            folder = self.own_folder(".manifests")
             copies = {
                 name: folder / f"{hashlib.sha256(one.mark.encode()).hexdigest()}.json"
                 for name, one in listed.items()

@@ -13,9 +13,10 @@ import pytest
 from flowers17.artifacts import MANIFEST, Reference, Store, file_sha256, sha256_of
 from flowers17.cli import main
 from flowers17.errors import ArtifactDamaged, ArtifactMissing, StoreUnusable
+from flowers17.manifests import LARGEST
 from flowers17.plan import plan
 from flowers17.stages import ensure
-from tests.support.stores import KEY, content, publish, set_aside
+from tests.support.stores import KEY, OTHER_KEY, content, publish, reseal, set_aside
 from tests.support.toy import number
 
 Manifest = dict[str, Any]
@@ -35,15 +36,7 @@ def secret(tmp_path: Path) -> Path:
 
 
 def _forge(folder: Path, change: Callable[[Manifest], object]) -> Reference:
-    """Change a manifest and make its digest and seal fit, as one who knows the code would."""
-    manifest = json.loads((folder / MANIFEST).read_text())
-    change(manifest)
-    files = manifest.get("files")
-    if isinstance(files, dict) and all(isinstance(entry, dict) for entry in files.values()):
-        manifest["digest"] = sha256_of({name: one.get("sha256") for name, one in files.items()})
-    manifest["seal"] = sha256_of({**manifest, "seal": None})
-    (folder / MANIFEST).write_text(json.dumps(manifest))
-    return Reference("numbers", KEY, str(manifest.get("digest")))
+    return Reference("numbers", KEY, str(reseal(folder / MANIFEST, change).get("digest")))
 
 
 class TestForgedManifests:
@@ -55,7 +48,7 @@ class TestForgedManifests:
         entry = {"sha256": file_sha256(secret), "size": 8}
         reference = _forge(folder, lambda one: one["files"].update({name: entry}))
         assert (folder / name).resolve() == secret
-        with pytest.raises(ArtifactDamaged, match="expected files"):
+        with pytest.raises(ArtifactDamaged, match="expected the name of a file below"):
             store.open(reference)
         assert store.find("numbers", KEY) is None
 
@@ -63,7 +56,7 @@ class TestForgedManifests:
         folder = publish(store).path
         entry = {"sha256": file_sha256(secret), "size": 8}
         reference = _forge(folder, lambda one: one["files"].update({str(secret): entry}))
-        with pytest.raises(ArtifactDamaged, match="expected files"):
+        with pytest.raises(ArtifactDamaged, match="expected the name of a file below"):
             store.open(reference)
 
     @pytest.mark.parametrize(
@@ -115,6 +108,23 @@ class TestForgedManifests:
             store.open(artifact.reference)
         assert list(store.manifests()) == []
         assert store.find("numbers", KEY) is None
+
+    @pytest.mark.parametrize("part", ["config", "inputs", "code", "libraries"])
+    def test_whose_key_is_not_of_their_material_are_refused(self, store: Store, part: str) -> None:
+        reference = _forge(
+            publish(store).path, lambda one: one["material"][part].update({"learner": "f" * 64})
+        )
+        with pytest.raises(ArtifactDamaged, match="key is not the digest of its material"):
+            store.open(reference)
+        assert list(store.manifests()) == []
+        assert store.find("numbers", KEY) is None
+
+    def test_that_are_too_large_are_not_read(self, store: Store) -> None:
+        artifact = publish(store)
+        with (artifact.path / MANIFEST).open("r+b") as stream:
+            stream.truncate(LARGEST + 1)
+        with pytest.raises(ArtifactDamaged, match="expected at most 33,554,432 bytes"):
+            store.open(artifact.reference)
 
     def test_that_are_not_text_are_refused(self, store: Store) -> None:
         artifact = publish(store)
@@ -189,7 +199,7 @@ class TestStrangeFiles:
         artifact = publish(store)
         (artifact.path / "numbers.json").unlink()
         os.mkfifo(artifact.path / "numbers.json")
-        with pytest.raises(ArtifactDamaged, match="its bytes are not those published"):
+        with pytest.raises(ArtifactDamaged, match="expected a regular file"):
             store.open(artifact.reference)
 
     def test_an_extra_pipe_is_refused(self, store: Store) -> None:
@@ -231,6 +241,41 @@ class TestReferences:
 
 
 class TestCommands:
+    def test_artifacts_made_from_each_other_are_shown_once(
+        self, store: Store, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        first, second = publish(store), publish(store, OTHER_KEY)
+        for one, other in ((first, second), (second, first)):
+            inputs = {"other": other.reference.to_json()}
+            reseal(one.path / MANIFEST, lambda made, given=inputs: made.update(inputs=given))
+        assert len(list(store.manifests())) == 2
+        with pytest.raises(SystemExit, match="0"):
+            main(["show", f"numbers/{KEY}", "--store", str(store.root)])
+        assert "its inputs: elsewhere here" in capsys.readouterr().out
+
+    def test_labels_are_shown_as_they_are_and_steer_no_terminal(
+        self, store: Store, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("COLUMNS", "200")
+        label = "[/red][bold]a\x1b]0;x\x9b\u202e"
+        publish(store, label=label, metrics={"[/]\x1b": "\x1b[2J"}, created="2020-01-01T00:00:00Z")
+        for command in (["show"], ["show", "numbers"], ["gc", "--dry-run"]):
+            with pytest.raises(SystemExit, match="0"):
+                main([*command, "--store", str(store.root)])
+            printed = capsys.readouterr().out
+            assert r"[/red][bold]a\x1b]0;x\x9b\u202e" in printed
+            assert not {"\x1b", "\x9b", "\u202e"} & set(printed)
+
+    def test_an_error_steers_no_terminal(
+        self, store: Store, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        publish(store)
+        with pytest.raises(SystemExit):
+            main(["show", "\x1b[2J/x", "--store", str(store.root)])
+        printed = capsys.readouterr().err
+        assert "\x1b" not in printed
+        assert "expected an artifact" in printed
+
     @pytest.mark.parametrize("command", ["show", "gc"])
     def test_on_a_store_that_is_a_file_say_so(
         self, command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -69,8 +69,9 @@ def _published(
         "code": {f"tasks.{stage}": sha256_of(stage)},
         "libraries": LIBRARIES,
         **(material or {}),
+        "made": [[sha256_of(one.hex()) for one in files.values()], created],
     }
-    key = sha256_of([whole, [sha256_of(one.hex()) for one in files.values()], created])
+    key = sha256_of(whole)
     return publish(
         store,
         key,

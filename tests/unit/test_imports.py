@@ -16,6 +16,8 @@ LAYERS = (
         "flowers17.packages",
         "flowers17.files",
         "flowers17.fingerprints",
+        "flowers17.manifests",
+        "flowers17.terminal",
         "flowers17.ancestry",
         "flowers17.interrupts",
         "flowers17.keras_settings",

@@ -31,7 +31,7 @@ from flowers17.stages import ensure, existing
 from tests.support.object_storage import BUCKET, ObjectStorage, object_storage, serving
 from tests.support.processes import eventually, kill, python
 from tests.support.shared_builds import counted
-from tests.support.stores import FILES, KEY, content, publish, set_aside
+from tests.support.stores import FILES, KEY, content, described, publish, set_aside
 
 BUILDS = "tests.support.shared_builds"
 LEASE_S = "1.2"
@@ -83,9 +83,8 @@ def _published(store: SharedStore, **files: bytes) -> Reference:
         for name, data in (files or FILES).items():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_bytes(data)
-        manifest = {"stage": "numbers", "key": KEY, "label": "n", "inputs": {}, "metrics": {}}
-        created = {"created": "2020-01-01T00:00:00Z"}
-        return store.publish(folder, {**manifest, **created}).reference
+        manifest = described("numbers", KEY, label="n", created="2020-01-01T00:00:00Z")
+        return store.publish(folder, manifest).reference
 
 
 def _object(storage: ObjectStorage, ending: str) -> str:
@@ -200,7 +199,7 @@ class TestArtifacts:
         with two.writing("numbers", KEY) as folder:
             (folder / "numbers.json").write_bytes(b"[4]\n")
             first = _published(one)
-            late = two.publish(folder, {"stage": "numbers", "key": KEY, "metrics": {}})
+            late = two.publish(folder, described("numbers", KEY))
         assert late.reference == first
         assert late.json("numbers") == [1, 2, 3]
         assert "another machine was first" in caplog.text

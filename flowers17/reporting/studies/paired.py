@@ -126,7 +126,7 @@ class _Answers:
             raise _Untestable(f"{study.title} has no splits or images, or the store no longer")
         self.labels = study.array(images, "labels")
         self.held_out: dict[str, np.ndarray] = {
-            one["name"]: np.asarray(one["validation"], np.int64)
+            str(one["name"]): np.asarray(one["validation"], np.int64)
             for one in study.json(parts[0], "splits")["splits"]
         }
 

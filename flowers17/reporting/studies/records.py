@@ -5,7 +5,7 @@ is written, and nothing damaged is set aside.
 """
 
 import json
-import logging
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,15 +15,20 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from flowers17.artifacts import MANIFEST, Store, read_sha256, short_name
+from flowers17.ancestry import Manifest, Place, by_place
+from flowers17.artifacts import (
+    MANIFEST,
+    Artifact,
+    Store,
+    read_manifest,
+    read_sha256,
+    short_name,
+)
 from flowers17.errors import ArtifactDamaged, ArtifactMissing, InvalidInput
+from flowers17.manifests import bounded
 from flowers17.shared.store import existing_store
 
-Manifest = Mapping[str, Any]
-Place = tuple[str, str]
 RESULTS = "results.json"
-_NEEDED = {"stage", "key", "label", "created", "digest", "files", "inputs", "material", "metrics"}
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -73,11 +78,19 @@ class Study:
 
     def array(self, part: Manifest, name: str) -> np.ndarray:
         """Return the array that a part holds as `<name>.npy`; raises ArtifactDamaged."""
-        return np.load(_file_of(self._folder(part), part, f"{name}.npy"), allow_pickle=False)
+        return self._artifact(part, f"{name}.npy").array(name)
 
     def json(self, part: Manifest, name: str) -> Any:
         """Return the value that a part holds as `<name>.json`; raises ArtifactDamaged."""
-        return json.loads(_file_of(self._folder(part), part, f"{name}.json").read_text())
+        return self._artifact(part, f"{name}.json").json(name)
+
+    def file(self, name: str) -> Path:
+        """Return the path of one of its own files; raises ArtifactDamaged."""
+        return _file_of(self._folder(self.manifest), self.manifest, name)
+
+    def _artifact(self, part: Manifest, name: str) -> Artifact:
+        """Return a part, of which only one file is known to be as published."""
+        return Artifact(_file_of(self._folder(part), part, name).parents[name.count("/")], part)
 
     def _folder(self, part: Manifest) -> Path:
         store = self.store or Store(self.path.parents[2])
@@ -117,7 +130,7 @@ def _read_results(path: Path) -> dict[str, Any]:
         raise ValueError(f"{name} is no number of JSON")
 
     try:
-        found = json.loads(path.read_bytes(), parse_constant=refused)
+        found = bounded(json.loads(path.read_bytes(), parse_constant=refused))
     except (OSError, ValueError, RecursionError) as problem:
         raise InvalidInput(f"{path}: expected JSON as a study writes it, got {problem}") from None
     made = found.get("format") if isinstance(found, dict) else None
@@ -144,12 +157,8 @@ def _cells(row: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
 
 def studies_in(address: Path | str) -> list[Study]:
     """Return the studies of a store, oldest first; raises InvalidInput if there is none."""
-    store, known = existing_store(address), {}
-    for one in store.manifests():
-        if one.keys() >= _NEEDED:
-            known[one["stage"], one["key"]] = one
-        elif one.get("stage") == "study":
-            logger.warning("%s: a study of an older format; it is passed over", one.get("key"))
+    store = existing_store(address)
+    known = by_place(store.manifests())
     made = [one for (stage, _), one in known.items() if stage == "study"]
     made.sort(key=lambda one: (one["created"], one["key"]))
     return [Study(store.folder("study", one["key"]) / RESULTS, one, known, store) for one in made]
@@ -212,13 +221,10 @@ def _by_key(key: str, store: Path | str) -> Study:
 
 def _of_file(path: Path) -> Study:
     """Return the study that a file is of: with its manifest, if that lies beside it in a store."""
-    try:
-        beside = json.loads((path.parent / MANIFEST).read_text())
-        key = str(beside["key"])
-    except FileNotFoundError:
+    if not os.path.lexists(path.parent / MANIFEST):
         return Study(path)
-    except (OSError, ValueError, TypeError, KeyError) as problem:
-        raise ArtifactDamaged(f"{path.parent / MANIFEST}: unreadable ({problem!r})") from None
+    beside = read_manifest(path.parent / MANIFEST)
+    key = beside["key"]
     _file_of(path.parent, beside, path.name)
     # An artifact lies two folders below its store, the exported report one.
     for root in path.parents[1:3]:

@@ -12,7 +12,7 @@ import numpy as np
 from flowers17.artifacts import Artifact, Store, canonical_json, file_sha256, sha256_of
 from flowers17.config import RecipeSettings
 from tests.support import tiny_training
-from tests.support.stores import publish
+from tests.support.stores import material, publish
 from tests.support.tiny_training import SIZE, STACKED, STATEFUL, fresh
 
 CLASSES = ["daisy", "iris", "=tulip"]
@@ -42,14 +42,14 @@ class Maker:
             stream = io.BytesIO()
             np.save(stream, array, allow_pickle=False)
             files[f"{name}.npy"] = stream.getvalue()
-        material = {"config": dict(config or {}), "seed": 17}
+        whole = material(config, made=[stage, label, values, self.created])
         return publish(
             self.store,
-            sha256_of([stage, label, material, values, self.created]),
+            sha256_of(whole),
             files,
             stage=stage,
             label=label,
-            material=material,
+            material=whole,
             inputs={name: one.reference.to_json() for name, one in (inputs or {}).items()},
             created=self.created,
         )

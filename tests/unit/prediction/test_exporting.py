@@ -131,7 +131,8 @@ def _published(
 
 def _network(maker: Maker, model: keras.Model, **given: Any) -> Model:
     artifact = network(maker, "tiny", model, **given)
-    return opened(artifact.manifest, Loader(maker.store, device="cpu"))
+    loader = Loader(maker.store, device="cpu", own_learners=[STATEFUL])
+    return opened(artifact.manifest, loader)
 
 
 def _export(*arguments: str) -> int | str | None:

@@ -18,6 +18,7 @@ from flowers17.prediction.predicting import opened
 from tests.support.tiny_training import SIZE, STACKED, STATEFUL, examples, fresh, prepared
 from tests.unit.prediction.made_models import CLASSES, TWO_SIZES, Maker, network
 
+GONE = "no_such_module:network"
 IMAGES = examples().inputs
 BLOCK = Block(tuple(f"{number}.png" for number in range(len(IMAGES))), {SIZE: IMAGES})
 
@@ -35,7 +36,7 @@ def maker(tmp_path: Path) -> Maker:
 
 
 def _loader(maker: Maker) -> Loader:
-    return Loader(maker.store, device="cpu")
+    return Loader(maker.store, device="cpu", own_learners=[STATEFUL, GONE])
 
 
 def _moved(model: keras.Model) -> keras.Model:
@@ -103,9 +104,8 @@ class TestRefuses:
 
     def test_a_function_that_is_no_longer_there(self, maker: Maker) -> None:
         there = fresh()
-        gone, digest = "no_such_module:network", {"sha256": "0" * 64}
-        artifact = network(maker, "own", there, learner=gone, definition=digest)
-        with pytest.raises(InvalidInput, match="got none; put that module where Python finds it"):
+        artifact = network(maker, "own", there, learner=GONE, definition={"sha256": "0" * 64})
+        with pytest.raises(InvalidInput, match="got none; put the file that it was trained with"):
             opened(artifact.manifest, _loader(maker)).answers(BLOCK)
 
     def test_a_training_of_an_older_version(self, maker: Maker) -> None:

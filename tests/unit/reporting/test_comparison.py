@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from flowers17.artifacts import Store
+from flowers17.artifacts import MANIFEST, Store
 from flowers17.errors import ArtifactDamaged, ArtifactMissing, InvalidInput
 from flowers17.reporting.studies.comparison import Metric, TableComparison, compared_tables
 from flowers17.reporting.studies.paired import PairedTests, paired_tests
 from flowers17.reporting.studies.records import named_study, studies_in
 from tests.support.made_studies import FOLD, made_study, results, row
-from tests.support.stores import publish
+from tests.support.stores import KEY, publish, reseal
 
 
 def _compared(before: list[Any], after: list[Any]) -> TableComparison:
@@ -242,9 +242,11 @@ class TestNames:
     def test_of_studies_of_an_older_make_are_passed_over(
         self, store: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
-        publish(Store(store), "ab" * 32, {"results.json": b"{}"}, stage="study")
+        old = publish(Store(store), KEY, {"results.json": b"{}"}, stage="study").path / MANIFEST
+        reseal(old, lambda one: one.pop("label"))
         assert len(studies_in(store)) == 3
-        assert "a study of an older format; it is passed over" in caplog.text
+        assert "label" in caplog.text
+        assert "it is passed over" in caplog.text
 
     def test_of_a_store_that_is_not_there_are_told(self, tmp_path: Path) -> None:
         with pytest.raises(InvalidInput, match="expected the folder of a store"):

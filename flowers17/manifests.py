@@ -1,0 +1,109 @@
+"""What a manifest must hold, whoever wrote it: the fields that commands read, and their types."""
+
+from datetime import datetime
+from pathlib import PurePosixPath
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from typing_extensions import TypedDict
+
+LARGEST = 32 * 2**20  # bytes of a manifest; a study of thousands of stages has a few
+DEEPEST = 32  # lists and mappings inside one another
+STAGE, KEY = r"[A-Za-z][\w-]{0,99}", r"[0-9a-f]{64}"
+
+
+def is_safe(name: str) -> bool:
+    """Return whether a name leads to a place below the folder that it is put into.
+
+    >>> [is_safe(name) for name in ("a/b.npz", "../b", "/b", "", "a/./b")]
+    [True, False, False, False, False]
+    """
+    path = PurePosixPath(name)
+    plain = bool(path.parts) and not path.is_absolute() and ".." not in path.parts
+    return plain and str(path) == name and len(name) <= 1000 and name.isprintable()
+
+
+def _safe(name: str) -> str:
+    if not is_safe(name):
+        raise ValueError("expected the name of a file below the artifact's folder")
+    return name
+
+
+def _time(text: str) -> str:
+    datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ")
+    return text
+
+
+def bounded(value: Any, deepest: int = DEEPEST) -> Any:
+    """Return a JSON value; raises ValueError if it is nested deeper, or a number too large."""
+    if isinstance(value, dict | list):
+        if not deepest:
+            raise ValueError(f"expected at most {DEEPEST} levels")
+        for part in value.values() if isinstance(value, dict) else value:
+            bounded(part, deepest - 1)
+    elif isinstance(value, int) and abs(value) >= 2**64:
+        raise ValueError("expected numbers below 2**64")
+    return value
+
+
+Stage = Annotated[str, Field(pattern=f"^{STAGE}$")]
+Digest = Annotated[str, Field(pattern=f"^{KEY}$")]
+Text = Annotated[str, Field(max_length=2000)]
+Whole = Annotated[int, Field(ge=0, lt=2**63)]
+Seconds = Annotated[float, Field(ge=0, le=1e9)]
+Number = Annotated[int, Field(ge=-(2**63), lt=2**64)]
+_STRICT = ConfigDict(strict=True, extra="allow")
+
+
+class _File(TypedDict):
+    __pydantic_config__ = _STRICT  # type: ignore[misc]
+    sha256: Digest
+    size: Whole
+
+
+class _Reference(TypedDict):
+    __pydantic_config__ = _STRICT  # type: ignore[misc]
+    stage: Stage
+    key: Digest
+    digest: Digest
+
+
+class _Material(TypedDict):
+    __pydantic_config__ = _STRICT  # type: ignore[misc]
+    config: dict[str, Any]
+    seed: Number | None
+    inputs: dict[str, Digest | None]
+    code: dict[str, Text]
+    libraries: dict[str, Text]
+
+
+class _Manifest(TypedDict):
+    __pydantic_config__ = _STRICT  # type: ignore[misc]
+    stage: Stage
+    label: Text
+    key: Digest
+    digest: Digest
+    material: _Material
+    inputs: dict[str, _Reference | None]
+    files: dict[Annotated[str, AfterValidator(_safe)], _File]
+    metrics: dict[str, Number | float | Text | bool | None]
+    machine: dict[str, Number | float | Text | bool | None]
+    duration_s: Seconds
+    created: Annotated[str, AfterValidator(_time)]
+
+
+_TYPES = TypeAdapter(_Manifest)
+
+
+def check(manifest: Any) -> None:
+    """Raise ValueError, which says what is wrong, unless a JSON value is a manifest.
+
+    Its digests are not looked at.
+    """
+    bounded(manifest)
+    try:
+        _TYPES.validate_python(manifest)
+    except ValidationError as problem:
+        first = problem.errors(include_url=False, include_input=False)[0]
+        place = ascii(".".join(map(str, first["loc"])))[:200]
+        raise ValueError(f"{place}: {first['msg'][:300]}") from None

@@ -1,0 +1,263 @@
+"""Links, pipes, folders and deep JSON in a store: none is followed, emptied or waited for."""
+
+import json
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from pathlib import Path
+from types import FrameType
+
+import numpy as np
+import pytest
+
+from flowers17.artifacts import MANIFEST, OWN_FOLDERS, Store, read_sha256
+from flowers17.cli import main
+from flowers17.errors import ArtifactDamaged, InvalidInput, StoreUnusable
+from flowers17.files import open_regular, replacing
+from flowers17.learners.checkpoints import LOCK, Checkpoints
+from flowers17.robustness.batches import resumed
+from flowers17.stages import ensure
+from tests.support.stores import KEY, OTHER_KEY, content, publish, reseal, set_aside
+from tests.support.toy import number
+
+SECRET = b"a letter"
+WRITTEN = (".locks", ".partial", "numbers")  # where a build writes
+
+
+@pytest.fixture(autouse=True)
+def _never_waits() -> Iterator[None]:
+    """End a test that waits for a pipe: two minutes only end a hang."""
+
+    def ended(number: int, frame: FrameType | None) -> None:
+        raise TimeoutError("waited for a pipe")
+
+    before = signal.signal(signal.SIGALRM, ended)
+    signal.alarm(120)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
+@pytest.fixture
+def secret(tmp_path: Path) -> Path:
+    """Return a file outside the store, which is as it was after the test."""
+    path = tmp_path / "secret"
+    path.write_bytes(SECRET)
+    return path
+
+
+@pytest.fixture
+def store(tmp_path: Path, secret: Path) -> Iterator[Store]:
+    yield Store(tmp_path / "store")
+    assert secret.read_bytes() == SECRET
+    assert not (tmp_path / "nowhere").exists()
+
+
+IN_THE_WAY: dict[str, Callable[[Path, Path], object]] = {
+    "a link": lambda path, secret: path.symlink_to(secret),
+    "a link to nothing": lambda path, secret: path.symlink_to(secret.parent / "nowhere"),
+    "a hard link": lambda path, secret: path.hardlink_to(secret),
+    "a pipe": lambda path, secret: os.mkfifo(path),
+    "a folder": lambda path, secret: path.mkdir(),
+    "deep JSON": lambda path, secret: path.write_text("[" * 100_000),
+}
+in_the_way = pytest.mark.parametrize("put", IN_THE_WAY.values(), ids=IN_THE_WAY)
+
+
+@in_the_way
+def test_in_place_of_a_lock(
+    put: Callable[[Path, Path], object], store: Store, secret: Path
+) -> None:
+    path = store.root / ".locks" / f"numbers-{KEY}"
+    path.parent.mkdir(parents=True)
+    put(path, secret)
+    assert not store.is_locked(path.name)
+    harmless = path.is_file() and not path.is_symlink()
+    if harmless:
+        publish(store)
+        return
+    with pytest.raises(StoreUnusable, match=rf"store {path}: .* in the way|no regular file"):
+        publish(store)
+
+
+@in_the_way
+def test_in_place_of_fingerprints(
+    put: Callable[[Path, Path], object], store: Store, secret: Path
+) -> None:
+    artifact = publish(store)
+    [path] = (store.root / ".verified").iterdir()
+    path.unlink()
+    put(path, secret)
+    for _ in range(2):
+        found = store.find("numbers", KEY)
+        assert found is not None
+        assert found.reference == artifact.reference
+    (artifact.path / "numbers.json").write_bytes(b"[6, 6, 6]\n")
+    assert store.find("numbers", KEY) is None
+    publish(store)
+    store.discard([f"numbers/{KEY}"])
+
+
+@in_the_way
+def test_in_place_of_a_pin(put: Callable[[Path, Path], object], store: Store, secret: Path) -> None:
+    path = store.root / ".pins" / "numbers" / KEY
+    path.parent.mkdir(parents=True)
+    put(path, secret)
+    if path.is_file() and not path.is_symlink():
+        store.pin(f"numbers/{KEY}")
+    else:
+        with pytest.raises(StoreUnusable, match=r"in the way|no regular file"):
+            store.pin(f"numbers/{KEY}")
+
+
+@in_the_way
+@pytest.mark.parametrize("name", [MANIFEST, "numbers.json"])
+def test_in_place_of_a_file_of_an_artifact(
+    name: str, put: Callable[[Path, Path], object], store: Store, secret: Path
+) -> None:
+    artifact = publish(store)
+    path = artifact.path / name
+    path.unlink()
+    put(path, secret)
+    with pytest.raises(ArtifactDamaged):
+        store.open(artifact.reference)
+    assert (list(store.manifests()) == []) == (name == MANIFEST)
+    assert store.find("numbers", KEY) is None
+    assert len(set_aside(store)) == 1
+
+
+@pytest.mark.parametrize("name", [*OWN_FOLDERS, "numbers"])
+def test_a_folder_of_the_store_that_is_a_link_is_refused(
+    name: str, store: Store, tmp_path: Path
+) -> None:
+    others = tmp_path / "others"
+    publish(Store(others), OTHER_KEY)
+    (others / "thesis").mkdir()
+    (others / f"numbers-{KEY}").write_text("mine")
+    before = content(others)
+    store.root.mkdir()
+    (store.root / name).symlink_to(others)
+    refused = pytest.raises(StoreUnusable, match=f"{name}.*link is in the way")
+    with refused if name in OWN_FOLDERS else nullcontext():
+        store.check_writable()
+    if name in WRITTEN:
+        with pytest.raises(StoreUnusable, match=f"{name}.*link is in the way"):
+            publish(store)
+    if name in (".partial", ".damaged", ".unfinished"):
+        with pytest.raises(StoreUnusable, match="link is in the way"):
+            list(store.leftovers())
+    assert list(store.manifests()) == []
+    assert store.find("numbers", KEY) is None
+    assert content(others) == before
+    assert (others / "thesis").is_dir()
+
+
+def test_a_stage_that_is_a_link_is_not_read_or_collected(store: Store, tmp_path: Path) -> None:
+    elsewhere = publish(Store(tmp_path / "other"))
+    store.root.mkdir()
+    (store.root / "numbers").symlink_to(elsewhere.path.parent)
+    assert list(store.manifests()) == []
+    with pytest.raises(ArtifactDamaged):
+        store.open(elsewhere.reference)
+    with pytest.raises(StoreUnusable, match="link is in the way"):
+        store.discard([f"numbers/{KEY}"])
+    assert elsewhere.path.is_dir()
+
+
+@pytest.mark.parametrize("stage", ["..", "/", ".damaged", "a/b", "\x1b]0;x\x07"])
+def test_gc_deletes_nothing_outside_whatever_a_manifest_calls_itself(
+    stage: str, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    thesis = tmp_path / KEY
+    thesis.mkdir()
+    (thesis / "chapter").write_text("mine")
+    artifact = publish(store, created="2020-01-01T00:00:00Z")
+    reseal(artifact.path / MANIFEST, lambda one: one.update(stage=stage))
+    main_code(["gc", "--store", str(store.root), "--keep-studies", "0"])
+    assert (thesis / "chapter").read_text() == "mine"
+    assert artifact.path.is_dir()
+
+
+def main_code(arguments: list[str]) -> int:
+    try:
+        main(arguments)
+    except SystemExit as end:
+        return int(end.code or 0)
+    return 0
+
+
+def test_the_root_of_a_store_may_be_a_link(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    store.root.symlink_to(tmp_path / "disk")
+    store.check_writable()
+    first = ensure(number("a", 1), {}, store)
+    assert ensure(number("a", 1), {}, store).reused
+    assert store.open(first.reference).json("total") == 1
+    assert len(list(store.manifests())) == 1
+    store.pin(f"number/{first.reference.key}")
+    assert len(store.pinned()) == 1
+    store.discard([f"number/{first.reference.key}"])
+    assert list(store.manifests()) == []
+
+
+def test_what_is_unfinished_and_a_link_is_refused(store: Store, tmp_path: Path) -> None:
+    path = store.root / ".unfinished" / f"numbers-{KEY}"
+    path.parent.mkdir(parents=True)
+    path.symlink_to(tmp_path)
+    with pytest.raises(StoreUnusable, match="link is in the way"):
+        store.unfinished("numbers", KEY)
+
+
+@pytest.mark.parametrize("name", [LOCK, "generation-000001.json", "weights-000001.npz.partial"])
+@in_the_way
+def test_among_checkpoints(
+    put: Callable[[Path, Path], object], name: str, secret: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "checkpoints"
+    folder.mkdir()
+    put(folder / name, secret)
+    harmless = (folder / name).is_file() and not (folder / name).is_symlink()
+    refused = pytest.raises(InvalidInput, match=f"found '{name}'")
+    with nullcontext() if harmless else refused, Checkpoints(folder, "a" * 64) as checkpoints:
+        assert checkpoints.latest() is None
+        checkpoints.save(1, {"weights": []}, {})
+    assert secret.read_bytes() == SECRET
+
+
+@pytest.mark.parametrize("name", ["a.partial", "a"])
+@pytest.mark.parametrize("kind", ["a link", "a link to nothing", "a hard link", "a pipe"])
+def test_where_a_file_is_replaced(name: str, kind: str, secret: Path, tmp_path: Path) -> None:
+    IN_THE_WAY[kind](tmp_path / name, secret)
+    with replacing(tmp_path / "a") as stream:
+        stream.write(b"new")
+    assert (tmp_path / "a").read_bytes() == b"new"
+    assert secret.read_bytes() == SECRET
+    assert not (tmp_path / "nowhere").exists()
+
+
+@pytest.mark.parametrize("kind", ["a link", "a pipe", "deep JSON"])
+def test_in_place_of_a_batch(kind: str, secret: Path, tmp_path: Path) -> None:
+    IN_THE_WAY[kind](tmp_path / "000000-000002.batch", secret)
+    made = {"x": np.arange(2)}
+    np.testing.assert_array_equal(resumed(tmp_path, 2, 2, lambda part: made)["x"], made["x"])
+    assert secret.read_bytes() == SECRET
+
+
+def test_a_file_below_a_linked_folder_is_not_opened(tmp_path: Path, secret: Path) -> None:
+    (tmp_path / "linked").symlink_to(tmp_path)
+    with pytest.raises(OSError, match="linked"):
+        open_regular(tmp_path / "linked" / "secret", below=tmp_path)
+    assert read_sha256(tmp_path / "linked" / "secret")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(IsADirectoryError):
+        read_sha256(tmp_path / "folder")
+
+
+def test_a_forged_lease_expires_as_ours_does() -> None:
+    from flowers17.shared.leases import _read
+
+    whole = {"owner": "a", "expires_s": 60.0}
+    assert _read(json.dumps(whole).encode()) == whole
+    for twisted in (b"[" * 100_000, b'{"expires_s": 1e300}', b'{"expires_s": NaN}', b"{}", b"\xff"):
+        assert _read(twisted) == {}
