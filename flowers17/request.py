@@ -67,6 +67,8 @@ class _Form(Model):
                 field.update(given[0])
             if "description" in field:  # Prefect's form shows no markdown
                 field["description"] = field["description"].replace("`", "")
+            if "empty" in field:  # what it means to leave the field so
+                field["description"] += f"; empty: {field.pop('empty')}"
         return schema
 
     @model_serializer(mode="wrap")
@@ -136,7 +138,8 @@ class _Choice(_Form):
         None,
         min_length=1,
         description="`rendered`, `oxford17`, or the path of an archive or of a folder of class "
-        "folders; empty: the profile's",
+        "folders",
+        json_schema_extra={"empty": "the profile's"},
     )
 
 
@@ -144,7 +147,9 @@ class StudyRequest(Asked, Places, _Choice):
     """A profile, the data, where things lie, and single settings."""
 
     set: Overrides = Field(  # type: ignore[valid-type]
-        Overrides(), description="values that differ from the profile's; empty: as in the profile"
+        Overrides(),
+        description="values that differ from the profile's",
+        json_schema_extra={"empty": "as in the profile"},
     )
 
     @property

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer.main
 
 from flowers17.artifacts import Reference, Store
-from flowers17.cli import main
+from flowers17.cli import app, main
 from flowers17.errors import InvalidInput
 from flowers17.profiles import PROFILES
 from flowers17.reporting.studies.records import studies_in
@@ -643,17 +644,41 @@ class TestCollecting:
         assert sorted(one["label"] for one in store.manifests()) == ["first", "second", "sweep"]
 
 
-def test_help_of_every_command_names_its_options(capsys: pytest.CaptureFixture[str]) -> None:
-    for command in (
-        "run",
-        "plan",
-        "sweep",
-        "show",
-        "compare",
-        "history",
-        "settings",
-        "gc",
-        "doctor",
-    ):
-        assert _exit_code(command, "--help") == 0
-        assert "--json" in capsys.readouterr().out
+FORM = StudyRequest.model_json_schema()["properties"]
+COMMANDS: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("command", ["run", "plan", "sweep", "serve"])
+def test_options_are_the_forms_fields(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    options = {option.name: option for option in COMMANDS[command].params if option.name in FORM}
+    assert command == "plan" or list(options) == list(FORM)
+    assert _exit_code(command, "--help") == 0
+    printed = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    for name, option in options.items():
+        text = FORM[name]["description"]
+        if name == "set":
+            text = text.replace("empty: as in the profile", "may be repeated")
+        elif option.default is None:
+            text = text.replace("; empty: ", " [default: (") + ")]"
+        else:
+            assert option.default == FORM[name]["default"]
+            text = f"{text} [default: {option.default}]"
+        assert f"--{name.replace('_', '-')} " in printed
+        assert text in printed
+
+
+def test_options_that_commands_share_have_one_help() -> None:
+    helps: dict[str, set[str]] = {}
+    for command in COMMANDS.values():
+        for option in command.params:
+            if option.name in FORM:
+                helps.setdefault(option.name, set()).add(option.help)
+    assert list(helps) == list(FORM)
+    assert all(len(texts) == 1 for texts in helps.values())
+
+
+def test_help_of_every_command_names_json(capsys: pytest.CaptureFixture[str]) -> None:
+    for command in COMMANDS:
+        if command not in ("serve", "pin"):
+            assert _exit_code(command, "--help") == 0
+            assert "--json" in capsys.readouterr().out
