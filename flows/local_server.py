@@ -67,13 +67,6 @@ _QUIET = {
 }
 
 
-def free_port() -> int:
-    """Return a port of the loopback interface that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 class Server:
     """A Prefect API to talk to: the configured one, or a private one that `close` stops.
 

@@ -15,11 +15,10 @@ import httpx
 import pytest
 
 from flows.access import HOSTS_VARIABLE
-from flows.local_server import free_port
 from tests.support.browser import browser_page
 from tests.support.hostile_page import OPTIONS, STRANGER, Bait, attempts, hostile_site, rebound
 from tests.support.other_users import STRANGER_ID, as_stranger, needs_root
-from tests.support.processes import environment, eventually, output_of, python
+from tests.support.processes import environment, eventually, free_port, output_of, python
 from tests.support.serving import START_S, Serving
 
 pytestmark = [pytest.mark.server, pytest.mark.browser, pytest.mark.slow]

@@ -16,8 +16,7 @@ import pytest
 from flowers17.commands.serving import check_port
 from flowers17.errors import InvalidInput
 from flows.listing import FLOWS
-from flows.local_server import free_port
-from tests.support.processes import eventually, kill, python
+from tests.support.processes import eventually, free_port, kill, python
 from tests.support.serving import COMMAND, SMALL, Serving, flowers17, processes
 
 pytestmark = [pytest.mark.server, pytest.mark.slow]

@@ -11,8 +11,8 @@ import pytest
 
 from flowers17.errors import Flowers17Error
 from flows import configured, local_server
-from flows.local_server import Server, free_port
-from tests.support.processes import output_of
+from flows.local_server import Server
+from tests.support.processes import free_port, output_of
 
 
 @contextmanager
