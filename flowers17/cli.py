@@ -337,7 +337,7 @@ def compare(
     """Compare two studies: what differs, every metric, and paired tests on the same images."""
     from flowers17.commands import comparing
 
-    comparison = comparing.compared(*comparing.chosen(before, after, store))
+    comparison = comparing.comparison_of(*comparing.study_pair(before, after, store))
     if html:
         from flowers17.commands import comparison_page
 
@@ -478,13 +478,13 @@ def gc(
     folders = garbage(artifacts, keep_studies=keep_studies, older_than_days=older_than)
     if not dry_run:
         expect_no_run(artifacts)
-        artifacts.discard([folder.place for folder in folders])
+        artifacts.discard([folder.path for folder in folders])
     if as_json:
-        rows = [{"what": folder.what, "bytes": folder.size} for folder in folders]
+        rows = [{"what": folder.content, "bytes": folder.size} for folder in folders]
         print(json.dumps(rows, indent=1))
         return
     for folder in folders:
-        out.print(f"{folder.what} {folder.size / 1e6:.1f} MB", highlight=False, markup=False)
+        out.print(f"{folder.content} {folder.size / 1e6:.1f} MB", highlight=False, markup=False)
     total = sum(folder.size for folder in folders) / 1e6
     verb = "would go" if dry_run else "deleted"
     out.print(f"{len(folders)} folders, {total:.1f} MB {verb}", highlight=False)

@@ -1,7 +1,7 @@
 """Options that stand in the form too: their name, type, default and help are its fields'."""
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any, get_args
@@ -13,7 +13,7 @@ from flowers17.errors import shown
 from flowers17.request import StudyRequest, request_from
 
 PATHS = ("dataset", "store", "weights_dir", "tensorboard")
-GENERATED = ("rendered", "oxford17")  # data sets that are no paths
+NAMED_DATA = ("rendered", "oxford17")  # data sets that are no paths
 
 Json = Annotated[bool, typer.Option("--json", help="print JSON for scripts")]
 OwnLearner = Annotated[
@@ -83,20 +83,15 @@ def _type(name: str) -> Any:
     return str | None if type(None) in get_args(annotation) else str
 
 
-def _request(values: Mapping[str, Any]) -> StudyRequest:
+def _request(values: dict[str, Any]) -> StudyRequest:
     """Request for values of options, paths made absolute: the run can be resumed from anywhere."""
-    given = {
-        name: value.absolute() if isinstance(value, Path) else value
-        for name, value in values.items()
-    }
-    assignments = given.pop("set", None) or ()
-    if "store" in given:
-        store = store_address(given["store"])
-        given["store"] = store.absolute() if isinstance(store, Path) else store
-    dataset = given.get("dataset")
-    if dataset and dataset not in GENERATED:
-        given["dataset"] = str(Path(dataset).absolute())
-    return request_from(assignments, **given)
+    assignments = values.pop("set", None) or ()
+    if "store" in values:
+        values["store"] = store_address(values["store"])
+    if values.get("dataset", "") not in ("", None, *NAMED_DATA):
+        values["dataset"] = str(Path(values["dataset"]).absolute())
+    paths = {name: path.absolute() for name, path in values.items() if isinstance(path, Path)}
+    return request_from(assignments, **{**values, **paths})
 
 
 def expanded(path: Any) -> Any:
