@@ -1,7 +1,7 @@
-"""The worth of defences on one learner: adversarial training (FGSM, PGD), filters, a detector.
+"""Robust accuracy of a learner with defences: adversarial training, filters, a detector.
 
-Every training is a stage of the study, on its clean split. Stop the script at any time; called
-again, it continues. The last epoch counts, so that no image chooses it.
+Every training is a stage of the study, on its clean split. A stopped script continues when it is
+started again. The last epoch counts, so that no image chooses it.
 """
 
 import argparse
@@ -16,36 +16,36 @@ from measuring import ROOT, print_machine
 COMMAND = "import sys; from flowers17.cli import main; sys.exit(main(sys.argv[1:]))"
 
 
-def defended(given: argparse.Namespace) -> list[dict[str, Any]]:
-    """Return what the stage `defences` found of the learner behind each defence."""
-    adversaries = [{"attack": one, "epsilon": given.epsilon} for one in ("fgsm", "pgd")]
+def defence_results(options: argparse.Namespace) -> list[dict[str, Any]]:
+    """Results of the stage `defences`: counts of the learner with each defence."""
+    adversaries = [{"attack": attack, "epsilon": options.epsilon} for attack in ("fgsm", "pgd")]
     settings = (
-        f"dataset.image_size={given.image_size}",
+        f"dataset.image_size={options.image_size}",
         "splits.n_repeats=0",
-        f"learners.recipe.epochs={given.epochs}",
+        f"learners.recipe.epochs={options.epochs}",
         "learners.recipe.momentum=0.9",
         "learners.recipe.selection=last",
         "attacks.models=[]",
         "ensemble.ensembles=[]",
         "poisoning.networks=[]",
-        f"defences.networks=[{{learner: {given.learner}, augmentation: none}}]",
+        f"defences.networks=[{{learner: {options.learner}, augmentation: none}}]",
         f"defences.adversaries={json.dumps(adversaries)}",
-        f"attacks.n_images={given.n_images}",
-        f"attacks.pgd_steps={given.steps}",
+        f"attacks.n_images={options.n_images}",
+        f"attacks.pgd_steps={options.steps}",
         "defences.budgets=[1, 2, 4, 8]",
     )
-    words = ["--dataset", given.dataset, "--profile", "report", "--store", str(given.store)]
-    chosen = [word for one in settings for word in ("--set", one)]
-    done = subprocess.run(
-        [sys.executable, "-c", COMMAND, "run", "attacks", *words, "--json", *chosen],
+    arguments = ["--dataset", options.dataset, "--profile", "report", "--store", str(options.store)]
+    overrides = [argument for setting in settings for argument in ("--set", setting)]
+    process = subprocess.run(
+        [sys.executable, "-c", COMMAND, "run", "attacks", *arguments, "--json", *overrides],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         text=True,
         check=True,
     )
-    study = json.loads(done.stdout)["stages"]
-    [found] = [one for label, one in study.items() if label.startswith("defences of ")]
-    path = given.store / found["stage"] / found["key"] / "result.json"
+    stages = json.loads(process.stdout)["stages"]
+    [stage] = [record for label, record in stages.items() if label.startswith("defences of ")]
+    path = options.store / stage["stage"] / stage["key"] / "result.json"
     return list(json.loads(path.read_text())["defences"])
 
 
@@ -62,22 +62,23 @@ def main() -> None:
     parser.add_argument("--epsilon", type=float, default=4, help="trained against, in 255ths")
     parser.add_argument("--n-images", type=int, default=170, help="that are attacked")
     parser.add_argument("--steps", type=int, default=10, help="of PGD")
-    given = parser.parse_args()
-    given.store = given.store.resolve()
-    given.dataset = str(Path(given.dataset).resolve())
+    options = parser.parse_args()
+    options.store = options.store.resolve()
+    options.dataset = str(Path(options.dataset).resolve())
     print_machine()
-    for one in defended(given):
-        n = one["n"]
-        print(f"{one['name']}: clean {one['n_right'] / n:.3f}, refused {one['n_refused'] / n:.3f}")
+    for defence in defence_results(options):
+        n = defence["n"]
+        clean, refused = defence["n_right"] / n, defence["n_refused"] / n
+        print(f"{defence['name']}: clean {clean:.3f}, refused {refused:.3f}")
         for name, key in (("unknown", "n_withstood_unaware"), ("known", "n_withstood")):
             shares = [
-                f"{found['epsilon']:g}/255 {found[key] / n:.3f}"
-                for found in one["worst"]
-                if found[key] is not None
+                f"{worst['epsilon']:g}/255 {worst[key] / n:.3f}"
+                for worst in defence["worst"]
+                if worst[key] is not None
             ]
             if shares:
                 print(f"  defence {name:8} {'  '.join(shares)}")
-        for run in one["runs"]:
+        for run in defence["runs"]:
             print(
                 f"    {run['view']}, {run['attack']} {run['epsilon']:g}/255: withstood "
                 f"{run['n_withstood'] / n:.3f}, refused {run['n_refused'] / n:.3f}"

@@ -6,9 +6,9 @@
   One-Pixel (Su et al. 2019, arXiv:1710.08864): CIFAR-10, non-targeted, population 400, 100
     generations; success on correctly classified images, and the mean confidence in the wrong class
 
-Each row is printed beside the paper's. The networks differ: ours are small and trained on 8,000 of
-MNIST's test images and on 800 of CIFAR-10's, from `mnist_t10k.npz` and `cifar10_test1000.npz`.
-Attacks are judged on images that the networks were not trained on. Intervals are Wilson's, 95 %;
+Each row is printed beside the paper's. The networks differ: these are small and trained on 8,000
+of MNIST's test images and on 800 of CIFAR-10's, from `mnist_t10k.npz` and `cifar10_test1000.npz`.
+Attacks are measured on images that the networks were not trained on. Intervals are Wilson's, 95 %;
 attacks on one image towards nine targets count as independent.
 """
 
@@ -26,7 +26,7 @@ from flowers17.data.splits import report_split
 from flowers17.reporting.metrics import accuracy_interval
 from flowers17.seeds import derived_seed
 
-Given = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+DataSplit = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 N_CLASSES, GAMMA, EPSILON = 10, 0.145, 0.25
 LENET = LearnerDefinition(name="small", blocks=((16,), (32,)), dense=128)
@@ -39,39 +39,39 @@ LONG = QUICK.model_copy(
 )
 
 
-def digits(path: Path) -> Given:
-    """Return MNIST's images float32 (n, 28, 28, 1) in [0, 1], labels, training and test rows."""
-    with np.load(path, allow_pickle=False) as held:
-        images = np.concatenate([held["x_train"], held["x_test"]])[..., None]
-        labels = np.concatenate([held["y_train"], held["y_test"]]).astype(np.int64)
-        n_train = len(held["x_train"])
+def digits(path: Path) -> DataSplit:
+    """MNIST's images float32 (n, 28, 28, 1) in [0, 1], labels, training and test rows."""
+    with np.load(path, allow_pickle=False) as archive:
+        images = np.concatenate([archive["x_train"], archive["x_test"]])[..., None]
+        labels = np.concatenate([archive["y_train"], archive["y_test"]]).astype(np.int64)
+        n_train = len(archive["x_train"])
     rows = np.arange(len(images))
     return images.astype(np.float32) / np.float32(255), labels, rows[:n_train], rows[n_train:]
 
 
-def colours(path: Path) -> Given:
-    """Return CIFAR-10's images uint8 (n, 32, 32, 3), labels, training and test rows."""
-    with np.load(path, allow_pickle=False) as held:
-        images, labels = held["x_test"], held["y_test"].astype(np.int64)
+def colours(path: Path) -> DataSplit:
+    """CIFAR-10's images uint8 (n, 32, 32, 3), labels, training and test rows."""
+    with np.load(path, allow_pickle=False) as archive:
+        images, labels = archive["x_test"], archive["y_test"].astype(np.int64)
     seed = derived_seed(SEED, "cifar", "split")
     split = report_split(labels, validation_fraction=0.2, seed=seed)
     return images, labels, split.train, split.validation
 
 
 def trained(
-    given: Given,
+    data: DataSplit,
     definition: LearnerDefinition,
     recipe: RecipeSettings,
     augmentation: Any,
 ) -> Any:
-    """Return a network trained by the project's engine; print its accuracy on the test rows."""
+    """Network trained by the project's engine; prints its accuracy on the test rows."""
     from flowers17.learners import build
     from flowers17.learners.devices import prepare
     from flowers17.learners.examples import Examples
     from flowers17.learners.training import train
 
     prepare("cpu", "float32", SEED)
-    images, labels, rows, test = given
+    images, labels, rows, test = data
     model = build(
         definition.name,
         images.shape[1:],
@@ -80,7 +80,7 @@ def trained(
         seed=derived_seed(SEED, definition.name),
     )
     with tempfile.TemporaryDirectory() as folder:
-        found = train(
+        training = train(
             model,
             Examples(images, labels, rows, test, N_CLASSES),
             recipe,
@@ -88,8 +88,9 @@ def trained(
             seed=SEED,
             folder=Path(folder),
         )
-    kept = found.history[found.best_epoch - 1]
-    print(f"{definition.name}: accuracy {kept['val_accuracy']:.3f} on {len(test)} test images")
+    epoch_record = training.history[training.best_epoch - 1]
+    accuracy = epoch_record["val_accuracy"]
+    print(f"{definition.name}: accuracy {accuracy:.3f} on {len(test)} test images")
     return model
 
 
@@ -98,56 +99,56 @@ def _share(successes: np.ndarray) -> str:
     return f"{successes.mean():.3f} ({interval.low:.3f}–{interval.high:.3f}) of {len(successes)}"
 
 
-def print_fgsm(model: Any, given: Given) -> None:
+def print_fgsm(model: Any, data: DataSplit) -> None:
     """Print the error under one step of ε 0.25."""
     from flowers17.robustness.fgsm import fgsm
 
-    images, labels, _, test = given
-    found = fgsm(model, images[test], labels[test], epsilon=EPSILON)
-    sure = model.predict(found.adversarial, verbose=0).max(axis=1)[found.success].mean()
-    print(f"FGSM, ε {EPSILON}: error {_share(found.success)}; mean confidence {sure:.3f}")
+    images, labels, _, test = data
+    result = fgsm(model, images[test], labels[test], epsilon=EPSILON)
+    confidence = model.predict(result.adversarial, verbose=0).max(axis=1)[result.success].mean()
+    print(f"FGSM, ε {EPSILON}: error {_share(result.success)}; mean confidence {confidence:.3f}")
     print("  paper: 0.999, 0.793 (softmax regression); 0.894, 0.976 (maxout network)")
 
 
-def print_jsma(model: Any, given: Given, n_sources: int) -> None:
-    """Print how often images pass for each other class, and how much of them changes."""
+def print_jsma(model: Any, data: DataSplit, n_sources: int) -> None:
+    """Print the success rate towards each other class, and the share of features changed."""
     from flowers17.robustness.jsma import jsma
 
-    images, labels, _, test = given
+    images, labels, _, test = data
     right = test[model.predict(images[test], verbose=0).argmax(axis=1) == labels[test]]
     pairs = [(row, t) for row in right[:n_sources] for t in range(N_CLASSES) if t != labels[row]]
-    rows, targets = (np.array(one) for one in zip(*pairs, strict=True))
-    found = jsma(model, images[rows], targets, theta=1.0, gamma=GAMMA)
-    share = found.l0[found.success].mean() / images[0].size
+    rows, targets = (np.array(indices) for indices in zip(*pairs, strict=True))
+    result = jsma(model, images[rows], targets, theta=1.0, gamma=GAMMA)
+    share = result.l0[result.success].mean() / images[0].size
     print(
-        f"JSMA, at most {GAMMA:.1%} of the features: success {_share(found.success)}; "
+        f"JSMA, at most {GAMMA:.1%} of the features: success {_share(result.success)}; "
         f"features changed by a success {share:.2%}"
     )
     print("  paper: 0.971, 4.02 % (LeNet-5 on 60,000 images)")
 
 
-def print_one_pixel(model: Any, given: Given, n_images: int) -> None:
-    """Print how often one pixel makes a correctly classified image pass for something else."""
+def print_one_pixel(model: Any, data: DataSplit, n_images: int) -> None:
+    """Print the success rate of one pixel on correctly classified images."""
     from flowers17.learners.images import scaled
     from flowers17.robustness.one_pixel import one_pixel
 
-    images, labels, _, test = given
-    shown = scaled(images[test])
-    right = np.flatnonzero(model.predict(shown, verbose=0).argmax(axis=1) == labels[test])
+    images, labels, _, test = data
+    pixels = scaled(images[test])
+    right = np.flatnonzero(model.predict(pixels, verbose=0).argmax(axis=1) == labels[test])
     right = right[:n_images]
     started = time.monotonic()
-    found = one_pixel(
+    result = one_pixel(
         model.predict_on_batch,
-        shown[right],
+        pixels[right],
         labels[test][right],
         population=400,
         generations=100,
         seed=SEED,
     )
-    sure = model.predict(found.adversarial, verbose=0).max(axis=1)[found.success].mean()
+    confidence = model.predict(result.adversarial, verbose=0).max(axis=1)[result.success].mean()
     print(
-        f"One-Pixel, population 400, 100 generations: success {_share(found.success)}; mean "
-        f"confidence {sure:.3f}; {found.n_queries.mean():,.0f} queries an image; "
+        f"One-Pixel, population 400, 100 generations: success {_share(result.success)}; mean "
+        f"confidence {confidence:.3f}; {result.n_queries.mean():,.0f} queries an image; "
         f"{time.monotonic() - started:.0f} s"
     )
     print("  paper: 0.680, 0.740 (Kaggle's CIFAR-10; networks of 50,000 images)")
@@ -164,12 +165,12 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=200, help="images of One-Pixel, at most")
     options = parser.parse_args()
     print_machine()
-    given = digits(options.mnist)
-    model = trained(given, LENET, QUICK, "none")
-    print_fgsm(model, given)
-    print_jsma(model, given, options.sources)
-    given = colours(options.cifar)
-    print_one_pixel(trained(given, VGG, LONG, "flips"), given, options.images)
+    data = digits(options.mnist)
+    model = trained(data, LENET, QUICK, "none")
+    print_fgsm(model, data)
+    print_jsma(model, data, options.sources)
+    data = colours(options.cifar)
+    print_one_pixel(trained(data, VGG, LONG, "flips"), data, options.images)
 
 
 if __name__ == "__main__":

@@ -132,7 +132,7 @@ class _Choice(_Form):
     profile: ProfileName = Field(
         "demo",
         description="`demo`: rendered flowers, minutes, no download; `quick`: real data, reduced; "
-        "`report`: the study to the letter; `best`: the highest honest accuracy",
+        "`report`: the study to the letter; `best`: our recipes for the highest accuracy",
     )
     dataset: str | None = Field(
         None,

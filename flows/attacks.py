@@ -21,7 +21,7 @@ from tasks import (
     training,
     transfer,
 )
-from tasks.attack import SWEPT, WHITE_BOX, Target
+from tasks.attack import SWEPT, WHITE_BOX, VictimStages
 from tasks.engine import Results
 from tasks.poisoning import Poisoning
 from tasks.training import Training
@@ -36,7 +36,7 @@ class Network:
     refit_of: tuple[Stage, ...]
 
 
-def targets(settings: StudySettings, places: Places) -> Iterator[Target]:
+def victims(settings: StudySettings, places: Places) -> Iterator[VictimStages]:
     """Yield the models to be attacked: refits on the split, then its ensembles."""
     ours = settings.attacks
     pictures, _ = _data(settings)
@@ -44,36 +44,36 @@ def targets(settings: StudySettings, places: Places) -> Iterator[Target]:
         refit = ensemble.member(settings, places, model, ours.split).refit
         tuned = model.fine_tuned
         seen = features.pictures(settings, tuned.maps) if tuned else pictures
-        yield Target(model.name, refit, seen, is_network=model.classifier is None)
+        yield VictimStages(model.name, refit, seen, is_network=model.classifier is None)
     if ours.split in settings.ensemble.splits:
         for definition in settings.ensemble.ensembles:
             combination = ensemble.stacked(settings, places, definition, ours.split)
             for method in ours.methods:
                 name = f"{definition.name} by {method}"
-                yield Target(name, combination, pictures, is_network=False, method=method)
+                yield VictimStages(name, combination, pictures, is_network=False, method=method)
 
 
 def attacked(settings: StudySettings, places: Places) -> list[Stage]:
     """Return the stage of each attack on each model, and of what fools one shown to the others."""
     _, split = _data(settings)
-    every_target = list(targets(settings, places))
-    by_target = [
+    every_victim = list(victims(settings, places))
+    by_victim = [
         {
-            name: attack.stage(settings, places, name, target, split)
+            name: attack.stage(settings, places, name, victim, split)
             for name in dict.fromkeys(settings.attacks.attacks)
-            if target.is_network or name == "one_pixel"
+            if victim.is_network or name == "one_pixel"
         }
-        for target in every_target
+        for victim in every_victim
     ]
-    stages = [stage for by_name in by_target for stage in by_name.values()]
+    stages = [stage for by_name in by_victim for stage in by_name.values()]
     shown = [
         stage
-        for by_name in by_target
+        for by_name in by_victim
         for name, stage in by_name.items()
         if name in SWEPT and name in WHITE_BOX
     ]
-    if shown and len(every_target) > 1:
-        stages.append(transfer.stage(settings, places, shown, every_target, split))
+    if shown and len(every_victim) > 1:
+        stages.append(transfer.stage(settings, places, shown, every_victim, split))
     return stages
 
 
@@ -113,7 +113,7 @@ def poisonings(settings: StudySettings, places: Places) -> list[Stage]:
         return Poisoning(
             poisoned_split,
             {
-                name: poisoned.trained_on(
+                name: poisoned.training_stage(
                     settings, places, network.training, poisoned_split, refit_of=network.refit_of
                 )
                 for name, network in networks.items()

@@ -13,28 +13,30 @@ from tasks.training import Training
 def stage(
     settings: StudySettings,
     places: Places,
-    one: Training,
+    standard: Training,
     adversary: AdversarySettings,
     images: Stage,
     split: Stage,
     *,
     refit_of: Sequence[Stage] = (),
 ) -> Stage:
-    """Return the stage of a training against an adversary; it is no model of the study's tables."""
-    recipe = one.recipe.model_copy(update={"adversary": adversary})
-    found = training.stage(
-        settings, places, replace(one, recipe=recipe), images, split, refit_of=refit_of
-    )
-    label = f"{one.name} against {adversary.name}, {split.label}"
-    return replace(found, name="adversarial_training", label=label)
+    """Stage of an adversarial training; its network appears in no table of learners.
+
+    standard: the same training without an adversary.
+    """
+    recipe = standard.recipe.model_copy(update={"adversary": adversary})
+    attacked = replace(standard, recipe=recipe)
+    adversarial = training.stage(settings, places, attacked, images, split, refit_of=refit_of)
+    label = f"{standard.name} against {adversary.name}, {split.label}"
+    return replace(adversarial, name="adversarial_training", label=label)
 
 
 def build(job: Job) -> Mapping[str, Any]:
-    """Train, a share of every batch attacked; see `tasks.training`."""
+    """Train a network with a share of every batch attacked; see `tasks.training`."""
     return training.build(job, _adversary)
 
 
-def _adversary(*given: Any) -> Any:
+def _adversary(*arguments: Any) -> Any:
     from flowers17.robustness.adversarial_training import Adversary
 
-    return Adversary(*given)
+    return Adversary(*arguments)

@@ -13,15 +13,16 @@ from flowers17.stages import Job, Stage, in_order
 from tasks.long_work import long_work
 
 WHITE_BOX: tuple[AttackName, ...] = ("fgsm", "pgd", "targeted", "jsma")
-TOWARDS_TARGETS: tuple[AttackName, ...] = ("targeted", "jsma")
+TARGETED: tuple[AttackName, ...] = ("targeted", "jsma")
 SWEPT: tuple[AttackName, ...] = ("noise", "fgsm", "pgd")
 
 
 @dataclass(frozen=True)
-class Target:
-    """A model to be attacked: its name, the stage that makes it, and how an ensemble is combined.
+class VictimStages:
+    """The stages of a victim model: of the model itself, and of the images that it is attacked on.
 
-    is_network: whether gradients can be taken of it. images: of the size at which it is attacked.
+    is_network: whether it has gradients, for white-box attacks. images: of the size at which it is
+    attacked. method: of an ensemble, the method that combines its members.
     """
 
     name: str
@@ -31,7 +32,7 @@ class Target:
     method: str | None = None
 
     def resources(self, places: Places) -> dict[str, str]:
-        """Return what opening it needs beside its artifact: weights of extractors."""
+        """Resources that opening the model needs beside its artifact: weights of extractors."""
         return {"weights_dir": str(places.weights_dir)} if places.weights_dir else {}
 
 
@@ -39,33 +40,33 @@ def stage(
     settings: StudySettings,
     places: Places,
     attack: AttackName,
-    target: Target,
+    victim: VictimStages,
     split: Stage,
 ) -> Stage:
-    """Return the stage of one attack on one model, on a split's validation images."""
+    """Stage of one attack on one model, on a split's validation images."""
     device = device_in(places)
     return Stage.of(
         "attack",
-        f"attack {attack} on {target.name}, {split.label}",
+        f"attack {attack} on {victim.name}, {split.label}",
         "tasks.attack:build",
         {
             "attack": attack,
-            "model": target.name,
-            "method": target.method,
-            "settings": _decisive(attack, settings.attacks),
+            "model": victim.name,
+            "method": victim.method,
+            "settings": _relevant_settings(attack, settings.attacks),
             "device": device,
-            **own_learners(target.model),
+            **own_learners(victim.model),
         },
         seed=settings.seed,
-        inputs={"model": target.model, "images": target.images, "split": split},
-        resources=target.resources(places),
-        optional=target.model.optional,
+        inputs={"model": victim.model, "images": victim.images, "split": split},
+        resources=victim.resources(places),
+        optional=victim.model.optional,
         **long_work("attack", device),
     )
 
 
-def _decisive(attack: AttackName, settings: AttackSettings) -> dict[str, Any]:
-    """Return the settings that this attack depends on, as JSON."""
+def _relevant_settings(attack: AttackName, settings: AttackSettings) -> dict[str, Any]:
+    """Settings that the attack depends on, as JSON."""
     names = {"n_images", "images_per_batch"}
     if attack in SWEPT:
         names |= {"budgets", "budget"}
@@ -82,13 +83,13 @@ def own_learners(*models: Stage) -> dict[str, list[str]]:
     models: of the person's own settings, with all that they are made from. What a manifest in the
     store names beyond these is not called.
     """
-    names = {json.loads(one.config).get("learner") for one in in_order(models)}
+    names = {json.loads(model.config).get("learner") for model in in_order(models)}
     functions = sorted(name for name in names if isinstance(name, str) and module_of(name))
     return {"own_learners": functions} if functions else {}
 
 
 def loader_of(job: Job) -> Loader:
-    """Return what opens a job's models, and all that they were made from."""
+    """Loader of a job's models, and of the artifacts that they consist of."""
     return Loader(
         job.store,
         weights_dir=job.resources.get("weights_dir"),
@@ -98,65 +99,69 @@ def loader_of(job: Job) -> Loader:
 
 
 def build(job: Job) -> Mapping[str, Any]:
-    """Attack the model, batch by batch, and sum up what the attack reached."""
+    """Attack the model batch by batch, and count its successes."""
     from flowers17.learners.images import scaled
     from flowers17.prediction.attacked import Attacked
-    from flowers17.robustness.batches import resumed
-    from flowers17.robustness.sampling import attacked_rows, drawn_targets
+    from flowers17.robustness.batches import resumed_arrays
+    from flowers17.robustness.sampling import attacked_rows, sampled_targets
 
     config, split = job.config, job.inputs["split"]
     attack, settings = config["attack"], AttackSettings.model_validate(config["settings"])
-    every, classes = job.inputs["images"].array("images"), split.json("classes")
+    images, classes = job.inputs["images"].array("images"), split.json("classes")
     model = Attacked(job.inputs["model"], loader_of(job), config["method"])
     # The backend reads the device when it is imported, which this module does.
-    from flowers17.robustness.evaluation import Victim, attacked, source_target, summaries
+    from flowers17.robustness import evaluation
 
-    own: Any = getattr(settings, attack, settings)
-    n_images = min(settings.n_images, own.n_images)
+    own_settings: Any = getattr(settings, attack, settings)
+    n_images = min(settings.n_images, own_settings.n_images)
     rows = attacked_rows(split.array("labels"), split.array("validation"), n_images, job.seed)
     targets = None
-    if attack in TOWARDS_TARGETS:
-        places, targets = drawn_targets(
-            split.array("labels"), rows, len(classes), own.n_targets, job.seed
+    if attack in TARGETED:
+        positions, targets = sampled_targets(
+            split.array("labels"), rows, len(classes), own_settings.n_targets, job.seed
         )
-        rows = rows[places]
+        rows = rows[positions]
     labels = split.array("labels")[rows]
-    victim = Victim(model.proba, model.network)
+    victim = evaluation.Victim(model.proba, model.network)
 
-    def of(part: slice) -> dict[str, Any]:
-        images, wanted = scaled(every[rows[part]]), None if targets is None else targets[part]
-        return attacked(attack, victim, images, labels[part], wanted, settings, job.seed)
+    def compute(batch: slice) -> dict[str, Any]:
+        clean, goals = scaled(images[rows[batch]]), None if targets is None else targets[batch]
+        return evaluation.attack_arrays(
+            attack, victim, clean, labels[batch], goals, settings, job.seed
+        )
 
-    found = resumed(
+    arrays = resumed_arrays(
         job.unfinished,
         len(rows),
-        own.images_per_batch if attack == "one_pixel" else settings.images_per_batch,
-        of,
-        progress=lambda done, total: job.progress(done, total, "images"),
+        own_settings.images_per_batch if attack == "one_pixel" else settings.images_per_batch,
+        compute,
+        progress=lambda n_done, n_total: job.progress(n_done, n_total, "images"),
     )
-    runs = summaries(attack, found, labels, targets, settings)
-    described = split.json("split")
+    runs = evaluation.run_summaries(attack, arrays, labels, targets, settings)
+    split_record = split.json("split")
     job.save_json(
         "result",
         {
             **config,
             "access": "white box" if attack in WHITE_BOX else "black box",
             "kind": model.kind,
-            "split": described["name"],
-            "split_kind": described["kind"],
+            "split": split_record["name"],
+            "split_kind": split_record["kind"],
             "classes": classes,
-            "image_size": int(every.shape[1]),
+            "image_size": int(images.shape[1]),
             "n_images": len(set(rows.tolist())),
             "runs": runs,
         },
     )
-    for name, array in {**found, "rows": rows, "labels": labels}.items():
+    for name, array in {**arrays, "rows": rows, "labels": labels}.items():
         job.save_array(name, array)
     if targets is not None:
         job.save_array("targets", targets)
-        job.save_array("source-target", source_target(found, labels, targets, len(classes)))
+        job.save_array(
+            "source-target", evaluation.source_target_counts(arrays, labels, targets, len(classes))
+        )
     return {
         "n": runs[0]["n"],
         "accuracy": round(runs[0]["n_right"] / runs[0]["n"], 4),
-        "lowest robust accuracy": round(min(one["n_withstood"] / one["n"] for one in runs), 4),
+        "lowest robust accuracy": round(min(run["n_withstood"] / run["n"] for run in runs), 4),
     }

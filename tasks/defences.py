@@ -1,4 +1,4 @@
-"""Stage `defences`: a network behind each defence, attacked by who knows of it and who does not."""
+"""Stage `defences`: a network with each defence, under unaware and aware attackers."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -26,11 +26,11 @@ def stage(
     images: Stage,
     split: Stage,
 ) -> Stage:
-    """Return the stage of a network's defences, on a split's validation images.
+    """Stage of a network's defences, on a split's validation images.
 
     hardened: the same network, trained against each adversary of the settings, in their order.
     """
-    ours, attacks = settings.defences, settings.attacks
+    defences, attacks = settings.defences, settings.attacks
     device = device_in(places)
     return Stage.of(
         "defences",
@@ -38,7 +38,7 @@ def stage(
         "tasks.defences:build",
         {
             "network": name,
-            "settings": ours.model_dump(mode="json", exclude={"networks"}),
+            "settings": defences.model_dump(mode="json", exclude={"networks"}),
             "pgd_steps": attacks.pgd_steps,
             "n_images": attacks.n_images,
             "images_per_batch": attacks.images_per_batch,
@@ -48,18 +48,18 @@ def stage(
         seed=settings.seed,
         inputs={"network": network, "images": images, "split": split}
         | {
-            f"against {one.name}": stage
-            for one, stage in zip(ours.adversaries, hardened, strict=True)
+            f"against {adversary.name}": training
+            for adversary, training in zip(defences.adversaries, hardened, strict=True)
         },
         **long_work("attack", device),
     )
 
 
 def build(job: Job) -> Mapping[str, Any]:
-    """Attack the network behind each defence, batch by batch, and count what withstands."""
+    """Attack the network with each defence batch by batch, and count the images that withstand."""
     from flowers17.learners.images import scaled
     from flowers17.prediction.networks import Network
-    from flowers17.robustness.batches import resumed
+    from flowers17.robustness.batches import resumed_arrays
     from flowers17.robustness.sampling import attacked_rows
 
     config, split = job.config, job.inputs["split"]
@@ -70,64 +70,64 @@ def build(job: Job) -> Mapping[str, Any]:
     from flowers17.robustness.base import batch_size
 
     settings = DefenceSettings.model_validate(config["settings"])
-    every, labels = job.inputs["images"].array("images"), split.array("labels")
+    images, labels = job.inputs["images"].array("images"), split.array("labels")
     rows = attacked_rows(labels, split.array("validation"), config["n_images"], job.seed)
-    every_defence: list[Defence] = [defences.undefended(network)]
-    for one in settings.adversaries:
-        hardened = Network(job.inputs[f"against {one.name}"], loader).differentiable
-        every_defence.append(defences.trained_against(one.name, hardened, network))
-    every_defence += [defences.filtered(one, network) for one in settings.filters]
-    every_defence += [
-        _detected(job, number, one, network, every, labels)
-        for number, one in enumerate(settings.detectors)
+    candidates: list[Defence] = [defences.no_defence(network)]
+    for adversary in settings.adversaries:
+        hardened = Network(job.inputs[f"against {adversary.name}"], loader).differentiable
+        candidates.append(defences.hardened_defence(adversary.name, hardened, network))
+    candidates += [defences.filter_defence(smoothing, network) for smoothing in settings.filters]
+    candidates += [
+        _detector_defence(job, number, detector, network, images, labels)
+        for number, detector in enumerate(settings.detectors)
     ]
 
-    # Fewer than are computed at once would be filled up with nothing.
-    n_at_once = max(config["images_per_batch"], batch_size(every.shape))
-    found = resumed(
+    # A smaller batch would be filled up with zeros.
+    n_per_batch = max(config["images_per_batch"], batch_size(images.shape))
+    arrays = resumed_arrays(
         job.unfinished / "attacks",
         len(rows),
-        n_at_once,
-        lambda part: defences.attacked(
-            every_defence,
-            scaled(every[rows[part]]),
-            labels[rows[part]],
+        n_per_batch,
+        lambda batch: defences.predictions_under_attack(
+            candidates,
+            scaled(images[rows[batch]]),
+            labels[rows[batch]],
             settings.budgets,
             n_steps=config["pgd_steps"],
             seed=job.seed,
         ),
-        progress=lambda done, total: job.progress(done, total, "images"),
+        progress=lambda n_done, n_total: job.progress(n_done, n_total, "images"),
     )
     summaries = [
-        defences.summary(
-            one,
-            found[f"{number:02d}-before"],
-            found[f"{number:02d}-after"],
+        defences.defence_summary(
+            defence,
+            arrays[f"{number:02d}-before"],
+            arrays[f"{number:02d}-after"],
             labels[rows],
             settings.budgets,
         )
-        for number, one in enumerate(every_defence)
+        for number, defence in enumerate(candidates)
     ]
-    described = split.json("split")
+    split_record = split.json("split")
     job.save_json(
         "result",
         {
             **config,
-            "split": described["name"],
-            "split_kind": described["kind"],
+            "split": split_record["name"],
+            "split_kind": split_record["kind"],
             "classes": split.json("classes"),
-            "image_size": int(every.shape[1]),
+            "image_size": int(images.shape[1]),
             "n_images": len(rows),
             "defences": summaries,
         },
     )
-    for name, array in {**found, "rows": rows, "labels": labels[rows]}.items():
+    for name, array in {**arrays, "rows": rows, "labels": labels[rows]}.items():
         job.save_array(name, array)
-    best = max(summaries, key=lambda one: one["worst"][-1]["n_withstood"])
+    best = max(summaries, key=lambda summary: summary["worst"][-1]["n_withstood"])
     return {"n_defences": len(summaries), "best at the largest budget": best["name"]}
 
 
-def _detected(
+def _detector_defence(
     job: Job,
     number: int,
     settings: DetectorSettings,
@@ -135,43 +135,43 @@ def _detected(
     images: np.ndarray,
     labels: np.ndarray,
 ) -> "Defence":
-    """Train a detector on the split's training images and what attacks make of them."""
+    """Train a detector on the split's training images, clean and adversarial."""
     from flowers17.learners.images import scaled
     from flowers17.learners.training import train
     from flowers17.robustness import defences, detector
     from flowers17.robustness.base import batch_size
-    from flowers17.robustness.batches import resumed
+    from flowers17.robustness.batches import resumed_arrays
     from flowers17.seeds import derived_seed, generator
 
     split = job.inputs["split"]
     rows = split.array("train")
-    made = resumed(
+    adversarial = resumed_arrays(
         job.unfinished / f"{number:02d}-images",
         len(rows),
         max(job.config["images_per_batch"], batch_size(images.shape)),
-        lambda part: detector.adversarial_images(
+        lambda batch: detector.adversarial_images(
             network,
-            scaled(images[rows[part]]),
-            labels[rows[part]],
+            scaled(images[rows[batch]]),
+            labels[rows[batch]],
             settings.budgets,
             n_steps=job.config["pgd_steps"],
             seed=job.seed,
         ),
-        progress=lambda done, total: job.progress(done, total, "images for the detector"),
+        progress=lambda n_done, n_total: job.progress(n_done, n_total, "images for the detector"),
     )
     order = generator(job.seed, "detector", "held out").permutation(len(rows))
     n_held_out = max(1, round(settings.held_out * len(rows)))
-    held_out, seen = np.sort(order[:n_held_out]), np.sort(order[n_held_out:])
+    held_out_rows, train_rows = np.sort(order[:n_held_out]), np.sort(order[n_held_out:])
     seed = derived_seed(job.seed, "detector", number)
-    found = detector.untrained(images.shape[1], seed)
+    model = detector.initial_detector(images.shape[1], seed)
     train(
-        found,
-        detector.examples(images[rows], list(made.values()), seen, held_out),
+        model,
+        detector.examples(images[rows], list(adversarial.values()), train_rows, held_out_rows),
         settings.recipe,
         "none",
         seed=seed,
         folder=job.unfinished / f"{number:02d}-detector",
     )
-    clean = detector.scores(found, scaled(images[rows[held_out]]))
-    refused_from = detector.threshold(clean, settings.false_alarms)
-    return defences.detected(settings.name, network, found, refused_from)
+    clean_scores = detector.adversarial_scores(model, scaled(images[rows[held_out_rows]]))
+    threshold = detector.refusal_threshold(clean_scores, settings.false_alarms)
+    return defences.detector_defence(settings.name, network, model, threshold)

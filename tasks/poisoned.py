@@ -16,48 +16,51 @@ from tasks.training import Training
 def stage(
     settings: StudySettings, kind: PoisonName, share: float, images: Stage, split: Stage
 ) -> Stage:
-    """Return the stage of a split with a share of its training images poisoned.
+    """Stage of a split with a share of its training images poisoned.
 
-    Its artifact is one of images and one of a split as well. Behind the data set's images stand
-    its validation images once more, with the patch on them.
+    Its artifact serves as images and as a split. The data set's images are followed by copies of
+    the validation images with the patch.
     """
-    ours = settings.poisoning
-    size = max(1, round(ours.patch_size * settings.dataset.image_size))
+    poisoning = settings.poisoning
+    size = max(1, round(poisoning.patch_size * settings.dataset.image_size))
     return Stage.of(
         "poisoned",
-        f"{split.label}, {described(kind, share)}",
+        f"{split.label}, {poisoning_label(kind, share)}",
         "tasks.poisoned:build",
-        {"kind": kind, "share": share, "target": ours.target, "patch_size": size},
+        {"kind": kind, "share": share, "target": poisoning.target, "patch_size": size},
         seed=settings.seed,
         inputs={"images": images, "split": split},
     )
 
 
-def described(kind: PoisonName, share: float) -> str:
-    """Return how labels call a poisoning.
+def poisoning_label(kind: PoisonName, share: float) -> str:
+    """Name of a poisoning in labels.
 
-    >>> described("labels", 0.05), described("patch", 0.1), described("patch", 0)
+    >>> poisoning_label("labels", 0.05), poisoning_label("patch", 0.1), poisoning_label("patch", 0)
     ('5 % labels flipped', '10 % with a patch', 'not poisoned')
     """
-    what = {"labels": "labels flipped", "patch": "with a patch"}[kind]
-    return f"{100 * share:g} % {what}" if share else "not poisoned"
+    kind_label = {"labels": "labels flipped", "patch": "with a patch"}[kind]
+    return f"{100 * share:g} % {kind_label}" if share else "not poisoned"
 
 
-def trained_on(
+def training_stage(
     settings: StudySettings,
     places: Places,
-    one: Training,
+    clean_training: Training,
     poisoned: Stage,
     *,
     refit_of: Sequence[Stage] = (),
 ) -> Stage:
-    """Return the stage of a training on poisoned images; it is no model of the study's tables."""
-    found = training.stage(settings, places, one, poisoned, poisoned, refit_of=refit_of)
-    return replace(found, name="poisoned_training")
+    """Stage of a training on poisoned images; its network appears in no table of learners.
+
+    clean_training: the same training on clean images.
+    """
+    stage = training.stage(settings, places, clean_training, poisoned, poisoned, refit_of=refit_of)
+    return replace(stage, name="poisoned_training")
 
 
 def build(job: Job) -> Mapping[str, Any]:
-    """Poison the training images, and set patched validation images behind all."""
+    """Poison the training images, and append copies of the validation images with the patch."""
     from flowers17.robustness.poisoning import patched, with_backdoor, with_flipped_labels
 
     config, split = job.config, job.inputs["split"]
@@ -69,25 +72,25 @@ def build(job: Job) -> Mapping[str, Any]:
             f"poisoning.target: expected a class from 0 to {len(classes) - 1}, got "
             f"{config['target']}; lower it"
         )
-    drawn: dict[str, Any] = {
+    sampling: dict[str, Any] = {
         "share": config["share"],
         "n_classes": len(classes),
         "seed": job.seed,
     }
     if config["kind"] == "labels":
-        found = with_flipped_labels(images, labels, train, **drawn)
+        poisoned = with_flipped_labels(images, labels, train, **sampling)
     else:
         backdoor = {"target": config["target"], "size": config["patch_size"]}
-        found = with_backdoor(images, labels, train, **drawn, **backdoor)
-    marked = patched(images[validation], config["patch_size"])
-    whole = split.json("split")
-    kind = described(config["kind"], config["share"])
-    job.save_array("images", np.concatenate([found.images, marked]))
-    job.save_array("labels", np.concatenate([found.labels, labels[validation]]))
+        poisoned = with_backdoor(images, labels, train, **sampling, **backdoor)
+    patched_images = patched(images[validation], config["patch_size"])
+    split_record = split.json("split")
+    label = poisoning_label(config["kind"], config["share"])
+    job.save_array("images", np.concatenate([poisoned.images, patched_images]))
+    job.save_array("labels", np.concatenate([poisoned.labels, labels[validation]]))
     job.save_array("train", train)
     job.save_array("validation", validation)
-    job.save_array("rows", found.rows)
-    job.save_json("split", {"name": f"{whole['name']}, {kind}", "kind": "poisoned"})
+    job.save_array("rows", poisoned.rows)
+    job.save_json("split", {"name": f"{split_record['name']}, {label}", "kind": "poisoned"})
     job.save_json("classes", classes)
-    job.save_json("poison", {**config, "n_poisoned": len(found.rows), "n_train": len(train)})
-    return {"n_poisoned": len(found.rows), "n_train": len(train)}
+    job.save_json("poison", {**config, "n_poisoned": len(poisoned.rows), "n_train": len(train)})
+    return {"n_poisoned": len(poisoned.rows), "n_train": len(train)}

@@ -1,4 +1,4 @@
-"""Stage `stacking`: averaging and stacking on an ensemble's probabilities, three ways."""
+"""Stage `stacking`: averaging and stacking on an ensemble's probabilities, under three schemes."""
 
 import logging
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ def stage(settings: StudySettings, ensemble: str, out_of_fold: Stage, split: Sta
 
 
 def build(job: Job) -> Mapping[str, Any]:
-    """Fit every meta-learner the biased way, on a hold-out if there is one, and out of fold."""
+    """Fit every meta-learner under every stacking scheme."""
     from flowers17.ensemble.predictions import Predictions
     from flowers17.ensemble.stacking import stacked
 
@@ -59,7 +59,7 @@ def build(job: Job) -> Mapping[str, Any]:
     for name, array in arrays.items():
         job.save_array(name, array)
     best = result["chosen"]
-    [chosen] = [each for each in result["methods"] if best.items() <= each.items()]
+    [chosen] = [method for method in result["methods"] if best.items() <= method.items()]
     return {
         "method": chosen["method"],
         "accuracy": round(chosen["n_correct"] / result["n_validation"], 4),

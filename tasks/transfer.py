@@ -1,4 +1,4 @@
-"""Stage `transfer`: images made to fool one network, shown to every other model."""
+"""Stage `transfer`: adversarial images of one network, the surrogate, on every other model."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -10,7 +10,7 @@ from flowers17.errors import InvalidInput
 from flowers17.learners.devices import device_in
 from flowers17.learners.images import scaled
 from flowers17.stages import Job, Stage
-from tasks.attack import Target, loader_of, own_learners
+from tasks.attack import VictimStages, loader_of, own_learners
 from tasks.long_work import long_work
 
 if TYPE_CHECKING:
@@ -20,13 +20,14 @@ if TYPE_CHECKING:
 def stage(
     settings: StudySettings,
     places: Places,
-    made: Sequence[Stage],
-    targets: Sequence[Target],
+    attacks: Sequence[Stage],
+    victims: Sequence[VictimStages],
     split: Stage,
 ) -> Stage:
-    """Return the stage of a split; made: attacks at one budget; targets: who is shown the images.
+    """Stage of the transfer attacks on a split's validation images.
 
-    It is built from whichever of them there are.
+    attacks: stages whose adversarial images are transferred. victims: the models that they are
+    shown to. The stage is built from those of both that succeed.
     """
     device = device_in(places)
     return Stage.of(
@@ -34,32 +35,34 @@ def stage(
         f"transfer, {split.label}",
         "tasks.transfer:build",
         {
-            "sources": [one.label for one in made],
-            "victims": [{"name": one.name, "method": one.method} for one in targets],
+            "sources": [attack.label for attack in attacks],
+            "victims": [{"name": victim.name, "method": victim.method} for victim in victims],
             "images_per_batch": settings.attacks.images_per_batch,
             "device": device,
-            **own_learners(*(one.model for one in targets)),
+            **own_learners(*(victim.model for victim in victims)),
         },
         seed=settings.seed,
         inputs={
             "split": split,
-            **{one.label: one for one in made},
-            **{f"images of {one.label}": one.inputs["images"] for one in made},
-            **{f"model {one.name}": one.model for one in targets},
+            **{attack.label: attack for attack in attacks},
+            **{f"images of {attack.label}": attack.inputs["images"] for attack in attacks},
+            **{f"model {victim.name}": victim.model for victim in victims},
         },
-        resources={name: path for one in targets for name, path in one.resources(places).items()},
+        resources={
+            name: path for victim in victims for name, path in victim.resources(places).items()
+        },
         tolerant=True,
         **long_work("attack", device),
     )
 
 
 def build(job: Job) -> Mapping[str, Any]:
-    """Ask every model about every set of images; count who withstands."""
+    """Predict every set of adversarial images with every model; count the images that withstand."""
     from flowers17.prediction.attacked import Attacked
 
     config, split = job.config, job.inputs["split"]
-    sources = [job.inputs[one] for one in config["sources"] if one in job.inputs]
-    victims = [one for one in config["victims"] if f"model {one['name']}" in job.inputs]
+    sources = [job.inputs[label] for label in config["sources"] if label in job.inputs]
+    victims = [victim for victim in config["victims"] if f"model {victim['name']}" in job.inputs]
     if not sources:
         raise InvalidInput(
             "transfer: expected at least one attack whose images are shown to others, got none: "
@@ -67,22 +70,22 @@ def build(job: Job) -> Mapping[str, Any]:
         )
     rows = sources[0].array("rows")
     labels, loader = split.array("labels")[rows], loader_of(job)
-    clean = [job.inputs[f"images of {one.manifest['label']}"] for one in sources]
-    sizes = list({one.reference.key: one for one in clean}.values())
-    shown = [one.array("images")[rows] for one in sizes]
-    shown += [one.array("adversarial") for one in sources]
-    kinds, said = [], []
+    clean = [job.inputs[f"images of {source.manifest['label']}"] for source in sources]
+    sizes = list({images.reference.key: images for images in clean}.values())
+    image_sets = [images.array("images")[rows] for images in sizes]
+    image_sets += [source.array("adversarial") for source in sources]
+    kinds, predicted = [], []
     for number, victim in enumerate(victims):
         model = Attacked(job.inputs[f"model {victim['name']}"], loader, victim["method"])
         kinds.append(model.kind)
-        said.append(_said(job, model, shown, number, len(victims)))
-    classes = np.stack(said, axis=1)
-    keys = [one.reference.key for one in sizes]
-    before = classes[[keys.index(one.reference.key) for one in clean]]
+        predicted.append(_predicted_classes(job, model, image_sets, number, len(victims)))
+    classes = np.stack(predicted, axis=1)
+    keys = [images.reference.key for images in sizes]
+    before = classes[[keys.index(images.reference.key) for images in clean]]
     after = classes[len(sizes) :]
     right = before == labels
-    stood = right & (after == labels)
-    results = [one.json("result") for one in sources]
+    robust = right & (after == labels)
+    results = [source.json("result") for source in sources]
     job.save_json(
         "result",
         {
@@ -96,14 +99,14 @@ def build(job: Job) -> Mapping[str, Any]:
             ],
             "sources": [
                 {
-                    "model": one["model"],
-                    "attack": one["attack"],
-                    "budget": one["settings"]["budget"],
-                    "image_size": one["image_size"],
+                    "model": result["model"],
+                    "attack": result["attack"],
+                    "budget": result["settings"]["budget"],
+                    "image_size": result["image_size"],
                     "n_right": right[number].sum(axis=1).tolist(),
-                    "n_withstood": stood[number].sum(axis=1).tolist(),
+                    "n_withstood": robust[number].sum(axis=1).tolist(),
                 }
-                for number, one in enumerate(results)
+                for number, result in enumerate(results)
             ],
         },
     )
@@ -114,23 +117,23 @@ def build(job: Job) -> Mapping[str, Any]:
     return {"n_sources": len(sources), "n_models": len(victims)}
 
 
-def _said(
-    job: Job, model: "Attacked", shown: Sequence[np.ndarray], number: int, n_models: int
+def _predicted_classes(
+    job: Job, model: "Attacked", image_sets: Sequence[np.ndarray], number: int, n_models: int
 ) -> np.ndarray:
-    """Return the classes that a model gives to sets of n images each: int64 (sets, n)."""
-    from flowers17.robustness.batches import resumed
+    """Classes that a model predicts for sets of n images each: int64 (sets, n)."""
+    from flowers17.robustness.batches import resumed_arrays
 
-    n = len(shown[0])
+    n = len(image_sets[0])
 
-    def of(part: slice) -> dict[str, np.ndarray]:
-        said = [model.proba(scaled(one[part])).argmax(axis=1) for one in shown]
-        return {"predicted": np.stack(said, axis=1).astype(np.int64)}
+    def compute(batch: slice) -> dict[str, np.ndarray]:
+        predicted = [model.proba(scaled(images[batch])).argmax(axis=1) for images in image_sets]
+        return {"predicted": np.stack(predicted, axis=1).astype(np.int64)}
 
-    found = resumed(
+    arrays = resumed_arrays(
         job.unfinished / f"{number:03d}",
         n,
         job.config["images_per_batch"],
-        of,
-        progress=lambda done, _: job.progress(number * n + done, n_models * n, "images"),
+        compute,
+        progress=lambda n_done, _: job.progress(number * n + n_done, n_models * n, "images"),
     )
-    return found["predicted"].T
+    return arrays["predicted"].T

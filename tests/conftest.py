@@ -13,7 +13,7 @@ _HOME = tempfile.TemporaryDirectory(prefix="flowers17-prefect-home-")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add how long fuzzers run: `--fuzz 30`."""
+    """Let fuzzers run as long as one likes: `--fuzz 30`."""
     parser.addoption("--fuzz", type=int, default=1, help="how many times as many fuzzed cases")
 
 

@@ -96,4 +96,4 @@ def _seconds(created: str) -> float:
 
 
 def _size(manifest: Manifest) -> int:
-    return sum(one["size"] for one in manifest["files"].values())
+    return sum(entry["size"] for entry in manifest["files"].values())

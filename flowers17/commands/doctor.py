@@ -49,13 +49,13 @@ def _python() -> Finding:
 
 
 def _packages() -> list[Finding]:
-    found = []
+    findings = []
     for name in ("prefect", "tensorflow", "keras", "scikit-learn", "numpy"):
         try:
-            found.append(Finding(name, "ok", version(name)))
+            findings.append(Finding(name, "ok", version(name)))
         except PackageNotFoundError:
-            found.append(Finding(name, "missing", "not installed; run `make setup`"))
-    return found
+            findings.append(Finding(name, "missing", "not installed; run `make setup`"))
+    return findings
 
 
 def _processor() -> str:

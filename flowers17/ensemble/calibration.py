@@ -42,10 +42,10 @@ def temperature(proba: np.ndarray, labels: np.ndarray) -> float:
     def loss(log_temperature: float) -> float:
         return log_loss(tempered(proba, float(np.exp(log_temperature))), labels)
 
-    found = minimize_scalar(
+    optimum = minimize_scalar(
         loss, bounds=(np.log(RANGE[0]), np.log(RANGE[1])), method="bounded", options={"xatol": 1e-8}
     )
-    return float(np.exp(found.x))
+    return float(np.exp(optimum.x))
 
 
 def log_loss(proba: np.ndarray, labels: np.ndarray) -> float:
@@ -76,7 +76,7 @@ def expected_calibration_error(
 
     Source: Naeini et al. 2015, "Obtaining well calibrated probabilities using Bayesian binning".
     """
-    found = reliability(proba, labels, n_bins)
-    filled = found.n_images > 0
-    distance = np.abs(found.accuracy - found.confidence)[filled]
-    return float((distance * found.n_images[filled]).sum() / len(labels))
+    bins = reliability(proba, labels, n_bins)
+    filled = bins.n_images > 0
+    distance = np.abs(bins.accuracy - bins.confidence)[filled]
+    return float((distance * bins.n_images[filled]).sum() / len(labels))

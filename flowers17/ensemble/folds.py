@@ -57,12 +57,12 @@ def stratified_folds(
                 f"class {_called(label, class_names)}: expected at least {n_folds} training "
                 f"images, one for each fold, got {n}; lower ensemble.n_folds or add images"
             )
-    found = np.full(len(labels), -1, np.int64)
+    fold_of_image = np.full(len(labels), -1, np.int64)
     folds = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)
     for fold, (_, held_out) in enumerate(folds.split(rows, labels[rows], groups[rows])):
-        found[rows[held_out]] = fold
+        fold_of_image[rows[held_out]] = fold
     for fold in range(n_folds):
-        absent = np.setdiff1d(np.unique(labels), labels[found == fold])
+        absent = np.setdiff1d(np.unique(labels), labels[fold_of_image == fold])
         if absent.size:
             raise InvalidInput(
                 f"fold {fold + 1} of {n_folds}: expected every class, got no image of class "
@@ -70,7 +70,7 @@ def stratified_folds(
                 "lower ensemble.n_folds, add images, or, if its images only look alike, set "
                 "splits.near_duplicates to identical or none"
             )
-    return found
+    return fold_of_image
 
 
 def fold_rows(
@@ -90,11 +90,11 @@ def fold_rows(
     Raises InvalidInput if a class cannot be in both parts.
     """
     held_out = np.flatnonzero(folds == fold)
-    others = np.flatnonzero((folds >= 0) & (folds != fold))
+    remaining = np.flatnonzero((folds >= 0) & (folds != fold))
     try:
         cut = clean_split(
-            labels[others],
-            groups[others],
+            labels[remaining],
+            groups[remaining],
             validation_fraction=choosing_fraction,
             seed=derived_seed(seed, "fold", fold + 1, "choosing"),
             class_names=class_names,
@@ -105,7 +105,7 @@ def fold_rows(
             f"images to choose the epoch on, got: {problem}; or raise ensemble.n_folds, so that a "
             "fold trains on more"
         ) from problem
-    return Fold(others[cut.train], others[cut.validation], held_out)
+    return Fold(remaining[cut.train], remaining[cut.validation], held_out)
 
 
 def fingerprint(folds: np.ndarray, labels: np.ndarray) -> str:

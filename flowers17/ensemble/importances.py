@@ -61,12 +61,12 @@ def permutation(
         shuffled = np.tile(matrix, (n_draws, 1, 1))
         for draw, order in enumerate(orders):
             shuffled[draw, :, columns] = matrix[order, columns]
-        said = probabilities(model, shuffled.reshape(-1, matrix.shape[1])).argmax(axis=1)
-        lost = is_right.astype(np.float64) - (said.reshape(n_draws, -1) == labels)
-        drops = lost.mean(axis=1)
+        predicted = probabilities(model, shuffled.reshape(-1, matrix.shape[1])).argmax(axis=1)
+        loss = is_right.astype(np.float64) - (predicted.reshape(n_draws, -1) == labels)
+        drops = loss.mean(axis=1)
         mean[member], spread[member] = float(drops.mean()), float(drops.std(ddof=1))
         for label, name in enumerate(classes):
-            of_class = lost[:, labels == label]
+            of_class = loss[:, labels == label]
             per_class[name][member] = float(of_class.mean()) if of_class.size else None
     return Drops(mean, spread, per_class)
 
@@ -74,16 +74,19 @@ def permutation(
 def left_out(name: str, predictions: Predictions, *, seed: int) -> dict[str, int]:
     """Return how many validation images a meta-learner gets right without each member."""
     fitted_on, rows = predictions.train, predictions.validation
-    found = {}
+    n_correct_without = {}
     for member in predictions.members:
-        kept = np.ones(predictions.average.shape[1], dtype=bool)
-        kept[predictions.columns_of(member)] = False
+        columns = np.ones(predictions.average.shape[1], dtype=bool)
+        columns[predictions.columns_of(member)] = False
         model = fitted(
-            name, predictions.out_of_fold[fitted_on][:, kept], predictions.labels[fitted_on], seed
+            name,
+            predictions.out_of_fold[fitted_on][:, columns],
+            predictions.labels[fitted_on],
+            seed,
         )
-        said = probabilities(model, predictions.average[rows][:, kept]).argmax(axis=1)
-        found[member] = int(np.count_nonzero(said == predictions.labels[rows]))
-    return found
+        predicted = probabilities(model, predictions.average[rows][:, columns]).argmax(axis=1)
+        n_correct_without[member] = int(np.count_nonzero(predicted == predictions.labels[rows]))
+    return n_correct_without
 
 
 def of_forest(forest: Any, predictions: Predictions, *, seed: int) -> dict[str, Any]:

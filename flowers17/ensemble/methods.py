@@ -1,4 +1,4 @@
-"""Every method that makes one prediction of several, judged on the same validation images."""
+"""Methods that combine the members' predictions, evaluated on the same validation images."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,14 +16,14 @@ from flowers17.ensemble.calibration import (
 )
 from flowers17.ensemble.meta_learners import probabilities
 from flowers17.ensemble.predictions import Predictions
-from flowers17.ensemble.ways import Stacking, n_correct
+from flowers17.ensemble.schemes import Stacking, n_correct
 
 By = Literal["average", "refit"]
 
 
 @dataclass(frozen=True)
 class Method:
-    """A method, given the mean of the fold models' predictions or the refits'.
+    """A method applied to the mean of the fold models' predictions, or to the refits'.
 
     n_correct, and what follows from proba: of the validation images. cross_validated: correct
     training images, whatever is fitted being fitted on the other folds. temperature: chosen on
@@ -43,22 +43,22 @@ class Method:
 
 
 def methods(predictions: Predictions, stackings: Sequence[Stacking]) -> list[Method]:
-    """Return averages and the stackings that were fitted out of fold, each by both predictions."""
+    """Averages and out-of-fold stackings, each by both predictions."""
     p = predictions
     weights = weights_of(p)
-    found = _both("average", p, averaged(p.by_member(p.out_of_fold[p.train])), averaged)
-    found += _both(
+    results = _both("average", p, averaged(p.by_member(p.out_of_fold[p.train])), averaged)
+    results += _both(
         "weighted_average", p, _cross_validated_weights(p), lambda probas: weighted(probas, weights)
     )
-    for one in stackings:
-        if one.way == "out-of-fold":
-            combined = partial(_by_meta_learner, one.model)
-            found += _both(one.meta_learner, p, one.cross_validated, combined)
-    return found
+    for stacking in stackings:
+        if stacking.scheme == "out-of-fold":
+            combined = partial(_by_meta_learner, stacking.model)
+            results += _both(stacking.meta_learner, p, stacking.cross_validated, combined)
+    return results
 
 
 def weights_of(predictions: Predictions) -> np.ndarray:
-    """Return the weights of the weighted average, (m,), from all out-of-fold probabilities."""
+    """Weights of the weighted average, (m,), from all out-of-fold probabilities."""
     rows = predictions.train
     return best_weights(
         predictions.by_member(predictions.out_of_fold[rows]), predictions.labels[rows]
@@ -66,19 +66,22 @@ def weights_of(predictions: Predictions) -> np.ndarray:
 
 
 def chosen(methods: Sequence[Method]) -> Method:
-    """Return the method with most training images right, cross-validated; the first of equals."""
-    return max((one for one in methods if one.by == "average"), key=lambda one: one.cross_validated)
+    """Method with most training images right in cross-validation; the first of equals."""
+    return max(
+        (method for method in methods if method.by == "average"),
+        key=lambda method: method.cross_validated,
+    )
 
 
 def _cross_validated_weights(p: Predictions) -> np.ndarray:
-    """Return weighted averages of the training images, (n, c), weights from the other folds."""
+    """Weighted averages of the training images, (n, c), weights from the other folds."""
     probas, labels, folds = p.by_member(p.out_of_fold[p.train]), p.labels[p.train], p.folds_of_train
-    found = np.empty((len(labels), len(p.classes)))
+    proba = np.empty((len(labels), len(p.classes)))
     for fold in range(p.n_folds):
-        others, held_out = folds != fold, folds == fold
-        weights = best_weights(probas[:, others], labels[others])
-        found[held_out] = weighted(probas[:, held_out], weights)
-    return found
+        held_out = folds == fold
+        weights = best_weights(probas[:, ~held_out], labels[~held_out])
+        proba[held_out] = weighted(probas[:, held_out], weights)
+    return proba
 
 
 def _by_meta_learner(model: Any, probas: np.ndarray) -> np.ndarray:
@@ -93,12 +96,12 @@ def _both(
 ) -> list[Method]:
     heat = temperature(cross_validated, p.labels[p.train])
     truth = p.labels[p.validation]
-    found = []
-    given: tuple[tuple[By, np.ndarray], ...] = (("average", p.average), ("refit", p.refit))
-    for by, matrix in given:
+    results = []
+    matrices: tuple[tuple[By, np.ndarray], ...] = (("average", p.average), ("refit", p.refit))
+    for by, matrix in matrices:
         proba = combined(p.by_member(matrix[p.validation]))
         calibrated = tempered(proba, heat)
-        found.append(
+        results.append(
             Method(
                 name=name,
                 by=by,
@@ -112,4 +115,4 @@ def _both(
                 proba=proba,
             )
         )
-    return found
+    return results

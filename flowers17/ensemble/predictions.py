@@ -43,11 +43,12 @@ class Predictions:
             )
         shape = (len(self.labels), len(self.members) * len(self.classes))
         for name in ("out_of_fold", "average", "refit", "first_fold"):
-            found = getattr(self, name)
-            if found.shape != shape:
+            matrix = getattr(self, name)
+            if matrix.shape != shape:
                 raise InvalidInput(
                     f"{name}: expected probabilities of {len(self.members)} models and "
-                    f"{len(self.classes)} classes for {shape[0]} images, {shape}, got {found.shape}"
+                    f"{len(self.classes)} classes for {shape[0]} images, {shape}, got "
+                    f"{matrix.shape}"
                 )
         self._check_folds()
         parts = {

@@ -1,4 +1,4 @@
-"""All that is made of an ensemble's probabilities on one split, as numbers and arrays."""
+"""An ensemble on one split: its averages and stackings, as numbers and arrays."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -10,7 +10,7 @@ from flowers17.ensemble.importances import of_forest
 from flowers17.ensemble.meta_learners import check_name
 from flowers17.ensemble.methods import Method, chosen, methods, weights_of
 from flowers17.ensemble.predictions import Predictions
-from flowers17.ensemble.ways import Stacking, n_correct, stackings, ways
+from flowers17.ensemble.schemes import Stacking, n_correct, schemes, stackings
 from flowers17.errors import InvalidSettings
 
 
@@ -27,11 +27,11 @@ def stacked(
     seed: int,
     progress: Callable[[int, int], None] | None = None,
 ) -> Stacked:
-    """Return averages and stackings of an ensemble, how well they do, and what members contribute.
+    """Averages and stackings of an ensemble, their accuracy, and the importance of each member.
 
     meta_learners: names, see `meta_learners.META_LEARNERS`; importances need `random_forest` among
     them, coefficients `logistic_regression`.
-    progress: told (steps done, steps in all); a step is one meta-learner fitted one way.
+    progress: called with (steps done, steps in all); a step is one meta-learner of one scheme.
     Where the first fold is too small to be divided again there is no hold-out, and `no_hold_out`
     says why. Raises InvalidSettings for an unknown or doubled name.
     """
@@ -39,22 +39,22 @@ def stacked(
         raise InvalidSettings(f"meta-learners: expected each once, got {', '.join(meta_learners)}")
     for name in meta_learners:
         check_name(name)
-    found, no_hold_out = ways(predictions, seed=seed)
-    n_steps, n_done = len(found) * len(meta_learners) + 1, 0
+    available, no_hold_out = schemes(predictions, seed=seed)
+    n_steps, n_done = len(available) * len(meta_learners) + 1, 0
 
-    def told() -> None:
+    def report_step() -> None:
         nonlocal n_done
         n_done += 1
         if progress:
             progress(n_done, n_steps)
 
     p = predictions
-    stacks = stackings(p, found, meta_learners, seed=seed, told=told)
+    stacks = stackings(p, available, meta_learners, seed=seed, on_fitted=report_step)
     table = methods(p, stacks)
-    models = {one.meta_learner: one.model for one in stacks if one.way == "out-of-fold"}
+    models = {stack.meta_learner: stack.model for stack in stacks if stack.scheme == "out-of-fold"}
     forest = models.get("random_forest")
     importances = of_forest(forest, p, seed=seed) if forest is not None else None
-    told()
+    report_step()
     best = chosen(table)
     result = {
         "members": list(p.members),
@@ -63,19 +63,19 @@ def stacked(
         "n_train": len(p.train),
         "n_validation": len(p.validation),
         "learners": _learners(p),
-        "methods": [_method(one) for one in table],
-        "stackings": [_stacking(one) for one in stacks],
+        "methods": [_method(method) for method in table],
+        "stackings": [_stacking(stack) for stack in stacks],
         "no_hold_out": no_hold_out,
         "weights": dict(zip(p.members, weights_of(p).tolist(), strict=True)),
         "coefficients": _coefficients(models.get("logistic_regression")),
         "importances": importances,
         "chosen": {"method": best.name, "by": best.by},
     }
-    return Stacked(result, {f"{one.name}-{one.by}-proba": one.proba for one in table})
+    return Stacked(result, {f"{method.name}-{method.by}-proba": method.proba for method in table})
 
 
 def _learners(p: Predictions) -> list[dict[str, Any]]:
-    """Return how many images each member gets right on its own."""
+    """Number of images that each member alone classifies correctly."""
     parts = {
         "out_of_fold": (p.out_of_fold, p.train),
         "refit": (p.refit, p.validation),
@@ -93,29 +93,23 @@ def _learners(p: Predictions) -> list[dict[str, Any]]:
     ]
 
 
-def _method(one: Method) -> dict[str, Any]:
-    found = asdict(one)
-    del found["proba"]
-    return {"method": found.pop("name"), **found}
+def _method(method: Method) -> dict[str, Any]:
+    fields = asdict(method)
+    del fields["proba"]
+    return {"method": fields.pop("name"), **fields}
 
 
-def _stacking(one: Stacking) -> dict[str, Any]:
-    return {
-        "way": one.way,
-        "meta_learner": one.meta_learner,
-        "n_fitted": one.n_fitted,
-        "apparent": one.apparent,
-        "n_apparent": one.n_fitted,
-        "honest": one.honest,
-        "n_honest": one.n_honest,
-    }
+def _stacking(stacking: Stacking) -> dict[str, Any]:
+    fields = asdict(stacking)
+    del fields["model"], fields["cross_validated"]
+    return fields
 
 
 def _coefficients(model: Any) -> list[list[float]] | None:
-    """Return a logistic regression's weights by class and column; None without one."""
+    """Weights of a logistic regression by class and column; None without a model."""
     if model is None:
         return None
-    found = model.coef_
-    if len(found) == 1:  # of two classes scikit-learn keeps the difference
-        found = np.concatenate([-found, found]) / 2
-    return [row.tolist() for row in found]
+    weights = model.coef_
+    if len(weights) == 1:  # of two classes scikit-learn keeps the difference
+        weights = np.concatenate([-weights, weights]) / 2
+    return [row.tolist() for row in weights]

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 
 from flowers17.artifacts import Reference
 from flowers17.reporting.collect import ReportInputs
-from flowers17.reporting.ensembles.cells import ensemble_title, method_title
-from flowers17.reporting.ensembles.cells import tag_of as ensemble_tag
-from flowers17.reporting.ensembles.paired import best_ensemble
+from flowers17.reporting.ensembles.ensemble import ensembles_of
+from flowers17.reporting.ensembles.titles import method_title
 from flowers17.reporting.features.tables import best_over_repeats, evaluation_title
 from flowers17.reporting.finetuning.cells import best_of_table_9, network_title, tag_of
 from flowers17.reporting.finetuning.own import best_tuned_over_clean
@@ -17,7 +16,7 @@ from flowers17.reporting.learners.tables import best_over_clean
 from flowers17.reporting.metrics import Interval, MeanSpread
 from flowers17.reporting.records import Evaluation, Score, Training
 from flowers17.reporting.titles import trained_tag
-from flowers17.reporting.wording import capital, counted, interval_text
+from flowers17.reporting.wording import counted, interval_text
 
 
 @dataclass(frozen=True)
@@ -126,13 +125,16 @@ def phase_title(inputs: ReportInputs, tuning: FineTuning) -> str:
 
 def best_ensembles(inputs: ReportInputs) -> BestOfPart:
     """The best ensemble by its chosen method: over clean splits if there are several."""
-    best = best_ensemble(inputs)
-    if not best or not best.first.stacked:
-        return BestOfPart(None, None)
-    ensemble, source = best.first, best.first.stacked.reference
-    title = capital(ensemble_title(inputs, ensemble.name))
-    tag = ensemble_tag(inputs, ensemble.name)
-    if best.over:
-        return BestOfPart(None, Best(title, best.over, source, tag))
-    score = ensemble.score(ensemble.chosen_correct)
-    return BestOfPart(Best(title, score, source, tag, method_title(ensemble.chosen[0])), None)
+    over_clean, on_one_split = [], []
+    for ensemble in ensembles_of(inputs):
+        if not ensemble.first:
+            continue
+        title, source, tag = ensemble.capital_title, ensemble.first.reference, ensemble.tag
+        if mean := ensemble.chosen_mean:
+            over_clean.append(Best(title, mean, source, tag))
+        else:
+            method = method_title(ensemble.first.chosen[0])
+            on_one_split.append(Best(title, ensemble.first.chosen_score, source, tag, method))
+    if over_clean:
+        return BestOfPart(None, max(over_clean, key=lambda best: best.accuracy))
+    return BestOfPart(max(on_one_split, key=lambda best: best.accuracy, default=None), None)

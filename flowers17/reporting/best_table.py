@@ -15,9 +15,7 @@ from flowers17.reporting.best import (
     split_text,
 )
 from flowers17.reporting.collect import ReportInputs
-from flowers17.reporting.ensembles.cells import comparable as comparable_ensemble
-from flowers17.reporting.ensembles.cells import is_the_studys, mains
-from flowers17.reporting.ensembles.cells import tag_of as ensemble_tag
+from flowers17.reporting.ensembles.ensemble import ensembles_of
 from flowers17.reporting.finetuning.cells import (
     comparable as comparable_tuning,
 )
@@ -145,16 +143,13 @@ def _trained(inputs: ReportInputs, one: Training | None) -> Same | None:
 
 
 def _studys_ensemble(inputs: ReportInputs) -> Same | None:
-    """Return the study's own way: its five networks, stacked on their own training images."""
-    for one in mains(inputs):
-        if not is_the_studys(inputs, one.name) or not one.stacked:
-            continue
-        for way in one.stackings:
-            if (way.way, way.meta_learner) == ("biased", "random_forest"):
-                compares = comparable_ensemble(inputs, one.name)
-                compares = compares and one.kind in ("report", "clean")
-                tag = ensemble_tag(inputs, one.name)
-                return Same(one.score(way.honest), one.stacked.reference, compares, tag)
+    """The study's own scheme: its five networks, stacked on their own training images."""
+    for ensemble in ensembles_of(inputs):
+        result = ensemble.first if ensemble.is_study else None
+        stacking = result.stacking("biased", "random_forest") if result else None
+        if result and stacking:
+            compares = ensemble.compares(result)
+            return Same(stacking.held_out, result.reference, compares, ensemble.tag)
     return None
 
 

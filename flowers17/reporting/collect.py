@@ -15,7 +15,7 @@ from flowers17.config import CombinationSettings, FeatureMapSettings, StudySetti
 from flowers17.errors import InvalidInput
 from flowers17.reporting.absences import NO_RESULT, AbsentStage
 from flowers17.reporting.attacks.records import Attack, Transfer, attack_of, transfer_of
-from flowers17.reporting.ensembles.records import Ensemble, checked, in_pairs
+from flowers17.reporting.ensembles.records import EnsembleResult, ensemble_results
 from flowers17.reporting.finetuning.records import FineTuning, fine_tuning
 from flowers17.reporting.records import (
     Evaluation,
@@ -235,21 +235,22 @@ class ReportInputs:
         return self._correct(network.artifact, network.score.split, network.predicted)
 
     @cached_property
-    def ensembles(self) -> list[Ensemble]:
+    def ensemble_results(self) -> list[EnsembleResult]:
         """Every ensemble on every split, as the settings name them, the splits in their order.
 
         Raises InvalidInput if a result disagrees with its own predictions.
         """
-        names = [definition.name for definition in self.study.ensemble.ensembles]
+        names = [ensemble.name for ensemble in self.study.ensemble.ensembles]
         splits = [split["name"] for split in self.divided]
 
-        def place(ensemble: Ensemble) -> tuple[int, str, int]:
-            name, split = ensemble.name, ensemble.split
-            named = names.index(name) if name in names else len(names)
-            return named, name, splits.index(split) if split in splits else len(splits)
+        def order(result: EnsembleResult) -> tuple[int, str, int]:
+            rank = names.index(result.name) if result.name in names else len(names)
+            split = splits.index(result.split) if result.split in splits else len(splits)
+            return rank, result.name, split
 
-        pairs = in_pairs(self.stage("out_of_fold"), self.stage("stacking"))
-        return sorted(map(checked, pairs), key=place)
+        return sorted(
+            ensemble_results(self.stage("out_of_fold"), self.stage("stacking")), key=order
+        )
 
     @cached_property
     def attacks(self) -> list[Attack]:

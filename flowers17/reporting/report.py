@@ -18,9 +18,7 @@ from flowers17.reporting.best import (
 from flowers17.reporting.collect import ReportInputs
 from flowers17.reporting.confusion_figures import confusion_matrix
 from flowers17.reporting.data_tables import classes_table, datasheet_table, duplicates_table
-from flowers17.reporting.ensembles.calibration import reliability_figures
-from flowers17.reporting.ensembles.confusions import confused_pairs, confusion_matrices
-from flowers17.reporting.ensembles.figures import forward_passes, importance_figures
+from flowers17.reporting.ensembles.figures import ensemble_figures
 from flowers17.reporting.ensembles.tables import ensemble_tables
 from flowers17.reporting.features.figures import forward_pass, overview
 from flowers17.reporting.features.paired import paired_table
@@ -75,18 +73,11 @@ def all_figures(inputs: ReportInputs) -> dict[PartName, list[Figure]]:
         augmented_curves(inputs, 4, "mk-3"),
         own_curves(inputs),
     ]
-    ensembles = [
-        *forward_passes(inputs),
-        *confusion_matrices(inputs),
-        *confused_pairs(inputs),
-        *reliability_figures(inputs),
-        *importance_figures(inputs),
-    ]
     features = [forward_pass(inputs), overview(inputs), confusion_matrix(inputs)]
     return {
         "data": [one for one in data if one],
         "a1": [one for one in learners if one],
-        "a2": ensembles,
+        "a2": ensemble_figures(inputs),
         "b1": [one for one in features if one],
         "b2": [one for one in (tuned_forward_pass(inputs), *tuned_curves(inputs)) if one],
         "c": attack_figures(inputs),

@@ -1,1 +1,1 @@
-"""Attacks on image classifiers, one a file over one small base, and what they are measured by."""
+"""Attacks on image classifiers, one a file over a small base, their evaluation, and defences."""

@@ -1,4 +1,4 @@
-"""What every attack takes and returns: checked images, fixed batches, one result an image."""
+"""Base of the attacks: checked inputs, batches of one size, and a result for each image."""
 
 import hashlib
 import math
@@ -13,8 +13,8 @@ from flowers17.seeds import generator
 
 Model = Callable[[Any], Any]
 
-PIXELS_AT_ONCE = 2**19
-MOST_AT_ONCE = 256
+PIXELS_PER_BATCH = 2**19
+MAX_BATCH_SIZE = 256
 TOLERANCE = 1e-3
 
 
@@ -24,11 +24,11 @@ class AttackResult:
 
     adversarial: float32 (n, h, w, c) in [0, 1]. predicted_before, predicted: int64 (n,), the class
     of the clean and of the adversarial image. success: bool (n,), predicted is the target, or
-    without targets anything but the label; so an image that was wrong before is one as well.
+    without targets any class but the label; so an image misclassified before is a success as well.
     confidence_before, confidence_after: float64 (n,), the probability of the target, or without
-    targets of the label. n_queries, n_gradients: int64 (n,), images that the model was asked about,
-    as each attack counts them, and backward passes. l0: float64 (n,), features (a pixel's channel)
-    that changed. l2, linf: float64 (n,), norms of the change.
+    targets of the label. n_queries, n_gradients: int64 (n,), forward passes as each attack counts
+    them, and backward passes. l0: float64 (n,), features (one channel of one pixel) that changed.
+    l2, linf: float64 (n,), norms of the perturbation.
     """
 
     adversarial: np.ndarray
@@ -44,7 +44,7 @@ class AttackResult:
     linf: np.ndarray
 
 
-def result(
+def attack_result(
     images: np.ndarray,
     adversarial: np.ndarray,
     labels: np.ndarray | None,
@@ -54,39 +54,42 @@ def result(
     n_queries: int | np.ndarray,
     n_gradients: int | np.ndarray,
 ) -> AttackResult:
-    """Return the outcome of an attack, its distortions measured here.
+    """Outcome of an attack, with success and distortions computed from its images.
 
     images, adversarial: float32 (n, h, w, c). labels, targets: int (n,); labels may be None where
-    there are targets. proba_before, proba_after: float (n, n_classes). Counts: of all or of each.
+    there are targets. proba_before, proba_after: float (n, n_classes). n_queries, n_gradients: of
+    every image alike, or int (n,).
     Raises InvalidInput if there are neither labels nor targets.
     """
-    judged = labels if targets is None else targets
-    if judged is None:
-        raise InvalidInput("result: expected labels or targets, got neither; pass one of them")
+    goals = labels if targets is None else targets
+    if goals is None:
+        raise InvalidInput(
+            "attack_result: expected labels or targets, got neither; pass one of them"
+        )
     n = len(images)
     predicted = proba_after.argmax(axis=1).astype(np.int64)
-    change = (adversarial.astype(np.float64) - images).reshape(n, -1)
+    perturbation = (adversarial.astype(np.float64) - images).reshape(n, -1)
     return AttackResult(
         adversarial=adversarial,
-        success=predicted != judged if targets is None else predicted == judged,
+        success=predicted != goals if targets is None else predicted == goals,
         predicted_before=proba_before.argmax(axis=1).astype(np.int64),
         predicted=predicted,
-        confidence_before=proba_before[np.arange(n), judged].astype(np.float64),
-        confidence_after=proba_after[np.arange(n), judged].astype(np.float64),
+        confidence_before=proba_before[np.arange(n), goals].astype(np.float64),
+        confidence_after=proba_after[np.arange(n), goals].astype(np.float64),
         n_queries=np.full(n, n_queries, np.int64),
         n_gradients=np.full(n, n_gradients, np.int64),
-        l0=(change != 0).sum(axis=1).astype(np.float64),
-        l2=np.linalg.norm(change, axis=1),
-        linf=np.abs(change).max(axis=1),
+        l0=(perturbation != 0).sum(axis=1).astype(np.float64),
+        l2=np.linalg.norm(perturbation, axis=1),
+        linf=np.abs(perturbation).max(axis=1),
     )
 
 
 def probabilities(model: Model, images: np.ndarray) -> np.ndarray:
-    """Return what a model says of images: float32 (n, n_classes).
+    """Class probabilities that a model predicts for images: float32 (n, n_classes).
 
     model: a Keras model, or any function from float32 (k, h, w, c) to probabilities. It always gets
-    the same number of images, so that what it says of one does not depend on the others.
-    Raises InvalidInput if its outputs are no probabilities, or it takes other images.
+    the same number of images, so that an image's probabilities do not depend on the others.
+    Raises InvalidInput if its outputs are no probabilities, or it takes images of another shape.
     """
     shape = getattr(model, "input_shape", None)
     if isinstance(shape, tuple) and not _fits(images.shape[1:], shape[1:]):
@@ -98,53 +101,46 @@ def probabilities(model: Model, images: np.ndarray) -> np.ndarray:
 
     predict = model.predict_on_batch if isinstance(model, keras.Model) else model
 
-    def said(batch: np.ndarray) -> np.ndarray:
+    def checked_proba(batch: np.ndarray) -> np.ndarray:
         return _checked_probabilities(keras.ops.convert_to_numpy(predict(batch)), len(batch))
 
-    return in_batches(said, images)
-
-
-def in_batches(function: Callable[..., np.ndarray], images: np.ndarray, *more: Any) -> np.ndarray:
-    """Return a function's values for n images and what goes with them: (n, …).
-
-    It is called with batches of one size, as `batches` makes them.
-    """
-    return np.concatenate([function(*parts)[:n] for n, parts in batches(images, *more)])
+    return np.concatenate([checked_proba(batch)[:n] for n, [batch] in batches(images)])
 
 
 def batches(
-    images: np.ndarray, *more: np.ndarray, most: int = MOST_AT_ONCE
+    images: np.ndarray, *companions: np.ndarray, max_size: int = MAX_BATCH_SIZE
 ) -> Iterator[tuple[int, list[np.ndarray]]]:
-    """Yield images and what goes with them in batches of one size, with how many of each count.
+    """Yield batches of one size: how many of a batch's images count, and its arrays.
 
-    The last is filled up with zeros. most: as of `batch_size`.
+    companions: arrays with one row an image, divided as the images are. The last batch is filled
+    up with zeros. max_size: as of `batch_size`.
     """
-    size = batch_size(images.shape, most)
+    size = batch_size(images.shape, max_size)
     for start in range(0, len(images), size):
-        parts = [one[start : start + size] for one in (images, *more)]
-        n = len(parts[0])
+        batch = [array[start : start + size] for array in (images, *companions)]
+        n = len(batch[0])
         if n < size:
-            parts = [
-                np.concatenate([one, np.zeros((size - n, *one.shape[1:]), one.dtype)])
-                for one in parts
+            batch = [
+                np.concatenate([array, np.zeros((size - n, *array.shape[1:]), array.dtype)])
+                for array in batch
             ]
-        yield n, parts
+        yield n, batch
 
 
-def batch_size(shape: tuple[int, ...], most: int = MOST_AT_ONCE) -> int:
-    """Return how many images (n, h, w, c) are computed at once, from height and width alone.
+def batch_size(shape: tuple[int, ...], max_size: int = MAX_BATCH_SIZE) -> int:
+    """Number of images (n, h, w, c) in a batch, from height and width alone.
 
-    most: of small images, a power of 2.
+    max_size: of small images, a power of 2.
 
     >>> batch_size((1, 28, 28, 1)), batch_size((500, 128, 128, 3)), batch_size((9, 224, 224, 3))
     (256, 32, 8)
     """
-    fitting = max(8, PIXELS_AT_ONCE // (shape[1] * shape[2]))
-    return int(min(most, 2 ** int(math.log2(fitting))))
+    fitting = max(8, PIXELS_PER_BATCH // (shape[1] * shape[2]))
+    return int(min(max_size, 2 ** int(math.log2(fitting))))
 
 
-def own_generator(seed: int, image: np.ndarray, *role: str | int) -> np.random.Generator:
-    """Return an image's own generator, from its content: the same in any batch and order."""
+def image_generator(seed: int, image: np.ndarray, *role: str | int) -> np.random.Generator:
+    """Random generator of one image, from its content: the same in any batch and order."""
     content = hashlib.sha256(np.ascontiguousarray(image).tobytes()).hexdigest()
     return generator(seed, *role, content)
 
@@ -185,9 +181,9 @@ def checked_labels(
 def checked_targets(
     targets: np.ndarray, labels: np.ndarray | None, n_classes: int, *, n: int | None = None
 ) -> np.ndarray:
-    """Return targets as int64; raises InvalidInput if wrong as labels, or one is its label.
+    """Return targets as int64; raises InvalidInput unless valid labels, none its image's label.
 
-    labels: int (n,), or None where nobody knows them. n: of the images, if there are no labels.
+    labels: int (n,), or None if unknown. n: number of images, if there are no labels.
     """
     n = len(labels) if labels is not None else len(targets) if n is None else n
     targets = checked_labels(targets, n, n_classes, name="targets")
@@ -217,9 +213,9 @@ def checked_count(value: int, name: str) -> int:
     return int(value)
 
 
-def _fits(shape: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:
-    return len(shape) == len(wanted) and all(
-        there is None or there == one for one, there in zip(shape, wanted, strict=True)
+def _fits(shape: tuple[int, ...], expected: tuple[int | None, ...]) -> bool:
+    return len(shape) == len(expected) and all(
+        size is None or size == actual for actual, size in zip(shape, expected, strict=True)
     )
 
 

@@ -1,4 +1,4 @@
-"""Long work batch by batch: each is kept once it is done, and a killed run repeats at most one."""
+"""Long computations batch by batch: each result is stored, and a killed run repeats at most one."""
 
 import hashlib
 import io
@@ -16,23 +16,23 @@ DIGEST_BYTES = 32
 logger = logging.getLogger(__name__)
 
 
-def resumed(
+def resumed_arrays(
     folder: Path,
     n_items: int,
-    n_at_once: int,
+    batch_size: int,
     compute: Callable[[slice], Arrays],
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, np.ndarray]:
-    """Return arrays of n items, the first axis, from batches of which some may be done already.
+    """Arrays of n items, the first axis, computed batch by batch and resumed from stored batches.
 
-    folder: where batches are kept; it belongs to this work alone, and stays. compute: returns the
-    arrays of a slice of the items. progress: told (items done, items in all) after each batch.
+    folder: of the stored batches of this computation alone; it remains. compute: returns the arrays
+    of a slice of the items. progress: called with (items done, items in all) after each batch.
     A batch that is not as it was written is computed again, with a warning.
     """
     folder.mkdir(parents=True, exist_ok=True)
     parts: list[Arrays] = []
-    for start in range(0, n_items, n_at_once):
-        stop = min(start + n_at_once, n_items)
+    for start in range(0, n_items, batch_size):
+        stop = min(start + batch_size, n_items)
         path = folder / f"{start:06d}-{stop:06d}.batch"
         part = _read(path)
         if part is None:
@@ -41,7 +41,7 @@ def resumed(
         parts.append(part)
         if progress:
             progress(stop, n_items)
-    return {name: np.concatenate([one[name] for one in parts]) for name in parts[0]}
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def _read(path: Path) -> Arrays | None:

@@ -1,8 +1,8 @@
-"""Defences under attack: by who does not know of them, and by who does.
+"""Evaluation of defences, against attackers who are unaware of them and attackers who are not.
 
-An image withstands an attack if it is right and accepted before, and right or refused after. A
-defence is worth what is left by the worst of all attacks, image by image; an attack that only fails
-because the attacker knows too little proves nothing.
+An image withstands an attack if it is classified correctly and accepted before, and classified
+correctly or refused after. A defence is measured by its robust accuracy under the worst of all
+attacks, image by image: the failure of an unaware attacker is no evidence of robustness.
 Source: Carlini et al. 2019, arXiv:1902.06705, section 3 (adaptive attacks).
 """
 
@@ -17,7 +17,12 @@ from flowers17.config import FilterSettings
 from flowers17.errors import InvalidInput
 from flowers17.robustness import filters
 from flowers17.robustness.base import checked_images, checked_labels, probabilities
-from flowers17.robustness.detector import blurred_descent, guarded, runners_up, scores
+from flowers17.robustness.detector import (
+    adversarial_scores,
+    blurred_descent,
+    joint_model,
+    runner_up_classes,
+)
 from flowers17.robustness.fgsm import fgsm
 from flowers17.robustness.pgd import pgd
 
@@ -29,83 +34,83 @@ Arrays = dict[str, np.ndarray]
 
 @dataclass(frozen=True)
 class View:
-    """What an attacker takes the gradients of.
+    """An attacker's view of a defence: the network that gradients are taken of.
 
-    knows: whether that is the defended model. how: away from the label, or towards the most
-    probable wrong class, since a further class of the model stands for being refused; by signs of
-    gradients, or `smoothly` by blurred gradients.
+    aware: whether that is the defended model, or a surrogate without the defence. strategy: by
+    signs of gradients `away` from the label, or `towards` the most probable wrong class, since a
+    further class of the network stands for a refusal; `smoothly` towards it by blurred gradients.
     """
 
     name: str
     network: keras.Model
-    knows: bool = True
-    how: Literal["away", "towards", "smoothly"] = "away"
+    aware: bool = True
+    strategy: Literal["away", "towards", "smoothly"] = "away"
 
 
 @dataclass(frozen=True)
 class Defence:
-    """A model with a defence: what it says of images, and how attackers may see it.
+    """A model with a defence, and the views of its attackers.
 
-    said: float32 (n, h, w, c) in [0, 1] → int (n,), the class or REFUSED.
+    predict: float32 (n, h, w, c) in [0, 1] → int (n,), the class or REFUSED.
     """
 
     name: str
     kind: Kind
-    said: Callable[[np.ndarray], np.ndarray]
+    predict: Callable[[np.ndarray], np.ndarray]
     views: tuple[View, ...]
 
 
-def undefended(network: keras.Model) -> Defence:
-    """Return the network by itself."""
-    return Defence("none", "none", _first(network), (View("itself", network),))
+def no_defence(network: keras.Model) -> Defence:
+    """The network alone, the control."""
+    return Defence("none", "none", _predict(network), (View("itself", network),))
 
 
-def trained_against(name: str, hardened: keras.Model, network: keras.Model) -> Defence:
-    """Return a network trained on adversarial examples; network: without them, to transfer from."""
-    views = (View("the network without it", network, knows=False), View("itself", hardened))
-    return Defence(name, "adversarial training", _first(hardened), views)
+def hardened_defence(name: str, hardened: keras.Model, network: keras.Model) -> Defence:
+    """A network trained on adversarial examples; network: the surrogate, trained without them."""
+    views = (View("the network without it", network, aware=False), View("itself", hardened))
+    return Defence(name, "adversarial training", _predict(hardened), views)
 
 
-def filtered(which: FilterSettings, network: keras.Model) -> Defence:
-    """Return a network behind a filter, attacked without it, through it and around it."""
-    through = filters.behind(filters.layer(which), network)
-    around = filters.behind(filters.layer(which, "identity"), network)
+def filter_defence(settings: FilterSettings, network: keras.Model) -> Defence:
+    """A network with a filter in front, attacked without it, through it and around it."""
+    through = filters.filtered_model(filters.filter_layer(settings), network)
+    around = filters.filtered_model(filters.filter_layer(settings, "identity"), network)
     views = (
-        View("the network without it", network, knows=False),
+        View("the network without it", network, aware=False),
         View("through the filter", through),
         View("around the filter", around),
     )
-    return Defence(which.name, "filter", _first(through), views)
+    return Defence(settings.name, "filter", _predict(through), views)
 
 
-def detected(
-    name: str, network: keras.Model, detector: keras.Model, refused_from: float
+def detector_defence(
+    name: str, network: keras.Model, detector: keras.Model, threshold: float
 ) -> Defence:
-    """Return a network that refuses what its detector takes for adversarial."""
-    said, both = _first(network), guarded(network, detector, refused_from)
+    """A network that refuses images with a detector's score from a threshold on."""
+    predict, joint = _predict(network), joint_model(network, detector, threshold)
 
-    def judged(images: np.ndarray) -> np.ndarray:
-        return np.where(scores(detector, images) >= refused_from, REFUSED, said(images))
+    def predict_or_refuse(images: np.ndarray) -> np.ndarray:
+        return np.where(adversarial_scores(detector, images) >= threshold, REFUSED, predict(images))
 
     views = (
-        View("the network without it", network, knows=False),
-        View("both together", both, how="towards"),
-        View("both together, smoothly", both, how="smoothly"),
+        View("the network without it", network, aware=False),
+        View("both together", joint, strategy="towards"),
+        View("both together, smoothly", joint, strategy="smoothly"),
     )
-    return Defence(name, "detector", judged, views)
+    return Defence(name, "detector", predict_or_refuse, views)
 
 
-def runs(defence: Defence, epsilons: Sequence[float]) -> list[dict[str, Any]]:
-    """Return the attacks on a defence, each a view, an attack and a budget in 255ths, as JSON."""
+def attack_runs(defence: Defence, epsilons: Sequence[float]) -> list[dict[str, Any]]:
+    """Attacks on a defence, each a view, an attack and a budget in 255ths, as JSON."""
     return [
-        {"view": view.name, "knows": view.knows, "attack": attack, "epsilon": float(epsilon)}
+        {"view": view.name, "knows": view.aware, "attack": attack, "epsilon": float(epsilon)}
         for view in defence.views
         for attack in ATTACKS
         for epsilon in epsilons
     ]
 
 
-def attacked(
+def predictions_under_attack(
     defences: Sequence[Defence],
     images: np.ndarray,
     labels: np.ndarray,
@@ -114,28 +119,28 @@ def attacked(
     n_steps: int,
     seed: int,
 ) -> Arrays:
-    """Return what defended models say of n images, before and after each of their `runs`.
+    """Predictions of defended models for n images, before and after each of their `attack_runs`.
 
     images: float32 (n, h, w, c) in [0, 1]; labels: int (n,). epsilons: budgets in 255ths.
     By the defence's number, from `00`: `00-before`, int64 (n,), and `00-after`, int64 (n, runs),
-    classes or REFUSED. A network that several are seen as is attacked once.
+    classes or REFUSED. A network in several views is attacked once.
     Raises InvalidInput for images, labels or budgets out of range.
     """
     images = checked_images(images)
     if not len(epsilons):
         raise InvalidInput("epsilons: expected at least one budget, got none")
-    made: dict[tuple[int, str], list[np.ndarray]] = {}
-    found: Arrays = {}
+    adversarial: dict[tuple[int, str], list[np.ndarray]] = {}
+    predictions: Arrays = {}
     for number, defence in enumerate(defences):
         after = []
         for view in defence.views:
-            seen_as = (id(view.network), view.how)
-            if seen_as not in made:
-                made[seen_as] = _adversarial(view, images, labels, epsilons, n_steps, seed)
-            after += [defence.said(one) for one in made[seen_as]]
-        found[f"{number:02d}-before"] = defence.said(images).astype(np.int64)
-        found[f"{number:02d}-after"] = np.stack(after, axis=1).astype(np.int64)
-    return found
+            key = id(view.network), view.strategy
+            if key not in adversarial:
+                adversarial[key] = _adversarial(view, images, labels, epsilons, n_steps, seed)
+            after += [defence.predict(perturbed) for perturbed in adversarial[key]]
+        predictions[f"{number:02d}-before"] = defence.predict(images).astype(np.int64)
+        predictions[f"{number:02d}-after"] = np.stack(after, axis=1).astype(np.int64)
+    return predictions
 
 
 def _adversarial(
@@ -146,64 +151,64 @@ def _adversarial(
     n_steps: int,
     seed: int,
 ) -> list[np.ndarray]:
-    """Return the images of each attack and budget, in the order of `runs`."""
-    targets, budgets = None, [one / 255 for one in epsilons]
-    if view.how != "away":  # being refused is no class to be taken for
-        targets = runners_up(probabilities(view.network, images)[:, :-1], labels)
-        if view.how == "smoothly":
+    """Adversarial images of each attack and budget, in the order of `attack_runs`."""
+    targets, budgets = None, [budget / 255 for budget in epsilons]
+    if view.strategy != "away":  # the further class, a refusal, is no target
+        targets = runner_up_classes(probabilities(view.network, images)[:, :-1], labels)
+        if view.strategy == "smoothly":
             return [
-                blurred_descent(view.network, images, targets, epsilon=one, n_steps=steps)
+                blurred_descent(view.network, images, targets, epsilon=budget, n_steps=steps)
                 for steps in (1, n_steps)
-                for one in budgets
+                for budget in budgets
             ]
-    found = fgsm(view.network, images, labels, epsilon=budgets, targets=targets)
-    for one in budgets:
-        found.append(
+    results = fgsm(view.network, images, labels, epsilon=budgets, targets=targets)
+    for budget in budgets:
+        results.append(
             pgd(
                 view.network,
                 images,
                 labels,
-                epsilon=one,
+                epsilon=budget,
                 n_steps=n_steps,
                 targets=targets,
                 seed=seed,
             )
         )
-    return [one.adversarial for one in found]
+    return [result.adversarial for result in results]
 
 
-def withstood(before: np.ndarray, after: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Return which images withstand each run: bool (n, runs). before, after: as of `attacked`."""
+def robust_mask(before: np.ndarray, after: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Mask of the images that withstand each run, from predicted classes: bool (n, runs)."""
     labels = checked_labels(labels, len(before), np.iinfo(np.int64).max)
     right = before == labels
     return np.asarray(right[:, None] & ((after == labels[:, None]) | (after == REFUSED)))
 
 
-def summary(
+def defence_summary(
     defence: Defence,
     before: np.ndarray,
     after: np.ndarray,
     labels: np.ndarray,
     epsilons: Sequence[float],
 ) -> dict[str, Any]:
-    """Return a defence in numbers, as JSON; before, after: as of `attacked`.
+    """Counts of a defence, as JSON; before, after: as of `predictions_under_attack`.
 
-    n_right: images right and accepted; n_refused: refused, both without an attack. runs: as of
-    `runs`, with n_withstood and n_refused of each. worst: by budget, the images that withstand all
-    attacks of it, and all by those who don't know of the defence (None if nobody does not).
+    n_right, n_refused: clean images classified correctly, and refused. runs: as of `attack_runs`,
+    with n_withstood and n_refused of each. worst: by budget, the images that withstand all attacks,
+    and all attacks of unaware attackers (None without such a view).
     """
-    stood, described = withstood(before, after, labels), runs(defence, epsilons)
-    refused = (after == REFUSED).sum(axis=0)
-    for number, run in enumerate(described):
-        run |= {"n_withstood": int(stood[:, number].sum()), "n_refused": int(refused[number])}
+    robust, runs = robust_mask(before, after, labels), attack_runs(defence, epsilons)
+    n_refused = (after == REFUSED).sum(axis=0)
+    for number, run in enumerate(runs):
+        run |= {"n_withstood": int(robust[:, number].sum()), "n_refused": int(n_refused[number])}
 
-    def all_of(epsilon: float, *, unaware: bool) -> int | None:
-        chosen = [
+    def n_robust(epsilon: float, *, unaware: bool) -> int | None:
+        numbers = [
             number
-            for number, run in enumerate(described)
+            for number, run in enumerate(runs)
             if run["epsilon"] == epsilon and not (unaware and run["knows"])
         ]
-        return int(stood[:, chosen].all(axis=1).sum()) if chosen else None
+        return int(robust[:, numbers].all(axis=1).sum()) if numbers else None
 
     return {
         "name": defence.name,
@@ -211,17 +216,17 @@ def summary(
         "n": len(labels),
         "n_right": int((before == labels).sum()),
         "n_refused": int((before == REFUSED).sum()),
-        "runs": described,
+        "runs": runs,
         "worst": [
             {
-                "epsilon": float(one),
-                "n_withstood": all_of(float(one), unaware=False),
-                "n_withstood_unaware": all_of(float(one), unaware=True),
+                "epsilon": float(epsilon),
+                "n_withstood": n_robust(float(epsilon), unaware=False),
+                "n_withstood_unaware": n_robust(float(epsilon), unaware=True),
             }
-            for one in epsilons
+            for epsilon in epsilons
         ],
     }
 
 
-def _first(network: keras.Model) -> Callable[[np.ndarray], np.ndarray]:
+def _predict(network: keras.Model) -> Callable[[np.ndarray], np.ndarray]:
     return lambda images: probabilities(network, images).argmax(axis=1)

@@ -1,7 +1,8 @@
-"""One attack on one model: at every budget, what it reached and what it took, image by image.
+"""Evaluation of one attack on one victim model: success and cost at every budget, image by image.
 
-An image withstands an attack if the model has it right before and after: an attacker may leave
-alone what is wrong already. Robust accuracy is the share that withstands.
+An image withstands an attack if the model classifies it correctly before and after; an attacker
+need not perturb an image that is misclassified already. Robust accuracy is the share of images that
+withstand.
 """
 
 import math
@@ -28,7 +29,6 @@ from flowers17.robustness.pgd import REACH, pgd
 from flowers17.robustness.similarity import ssim
 
 Arrays = dict[str, np.ndarray]
-NONE = -1
 PER_RUN = (
     *("success", "predicted", "confidence_before", "confidence_after", "n_queries"),
     *("n_gradients", "l0", "l2", "linf"),
@@ -37,17 +37,17 @@ PER_RUN = (
 
 @dataclass(frozen=True)
 class Victim:
-    """A model under attack.
+    """The victim: a model under attack.
 
-    proba: from float32 (k, h, w, c) in [0, 1] to probabilities (k, n_classes). network: the same as
-    gradients are taken of it; None for a black box.
+    proba: from float32 (k, h, w, c) in [0, 1] to probabilities (k, n_classes). network: the same
+    model, differentiable, for white-box attacks; None for a black box.
     """
 
     proba: Callable[[np.ndarray], np.ndarray]
     network: Model | None = None
 
     def differentiable(self, attack: AttackName) -> Model:
-        """Return the network; raises InvalidInput if there is none, which `attack` needs."""
+        """The network, for an attack that needs gradients; raises InvalidInput for a black box."""
         if self.network is None:
             raise InvalidInput(
                 f"{attack}: expected a network, whose gradients it takes, got a black box; attack "
@@ -57,17 +57,17 @@ class Victim:
 
 
 def epsilons(attack: AttackName, settings: AttackSettings) -> list[float | None]:
-    """Return the budgets of an attack's runs in 255ths, ascending; None for what has no such one.
+    """Budgets epsilon of an attack's runs in 255ths, ascending; [None] for an attack without one.
 
     >>> epsilons("fgsm", AttackSettings(budgets=(4, 2), budget=8))
     [2.0, 4.0, 8.0]
     """
     if attack in ("noise", "fgsm", "pgd"):
-        return [float(one) for one in sorted({*settings.budgets, settings.budget})]
+        return [float(budget) for budget in sorted({*settings.budgets, settings.budget})]
     return [float(settings.budget)] if attack == "targeted" else [None]
 
 
-def attacked(
+def attack_arrays(
     attack: AttackName,
     victim: Victim,
     images: np.ndarray,
@@ -76,17 +76,17 @@ def attacked(
     settings: AttackSettings,
     seed: int,
 ) -> Arrays:
-    """Return what one attack does to n images, each array's first axis.
+    """Results of one attack on n images as arrays, their first axis the images.
 
     images: float32 (n, h, w, c) in [0, 1]; labels, targets: int (n,), targets for `targeted` and
     `jsma` alone.
     predicted_before: int64 (n,). By run, the second axis, in the order of `epsilons`: `predicted`,
     `success`, confidences, counts and distortions as in `AttackResult`, and `ssim`.
     adversarial: uint8 (n, h, w, c), of the run at `settings.budget` or the only one.
-    zero_gradient: bool (n,), of FGSM: nothing moved at the largest budget. doubled: int64
-    (n, runs), of PGD: the class after twice the steps, of images that withstood; else as
+    zero_gradient: bool (n,), of FGSM: no pixel changed at the largest budget. doubled: int64
+    (n, runs), of PGD: the class after twice the steps, for images that withstood; else as
     `predicted`.
-    Raises InvalidInput for a network's attack on a black box, and what the attack raises.
+    Raises InvalidInput for a white-box attack on a black box, and what the attack raises.
     """
     images = checked_images(images)
     if (targets is None) == (attack in ("targeted", "jsma")):
@@ -94,51 +94,55 @@ def attacked(
             f"{attack}: expected {'no ' * (targets is not None)}targets; targeted and jsma take "
             "them"
         )
-    budgets = [one / 255 for one in epsilons(attack, settings) if one is not None]
-    further: Arrays = {}
+    budgets = [budget / 255 for budget in epsilons(attack, settings) if budget is not None]
+    extra: Arrays = {}
     if attack == "noise":
-        asked = victim.network or victim.proba
-        results = [random_noise(asked, images, labels, epsilon=one, seed=seed) for one in budgets]
+        model = victim.network or victim.proba
+        results = [
+            random_noise(model, images, labels, epsilon=budget, seed=seed) for budget in budgets
+        ]
     elif attack == "fgsm":
         results = fgsm(victim.differentiable(attack), images, labels, epsilon=budgets)
-        further["zero_gradient"] = results[-1].linf == 0
+        extra["zero_gradient"] = results[-1].linf == 0
     elif attack == "jsma" and targets is not None:
-        chosen = settings.jsma.model_dump(include={"theta", "gamma", "variant"})
-        results = [jsma(victim.differentiable(attack), images, targets, **chosen)]
+        parameters = settings.jsma.model_dump(include={"theta", "gamma", "variant"})
+        results = [jsma(victim.differentiable(attack), images, targets, **parameters)]
     elif attack == "one_pixel":
-        chosen = settings.one_pixel.model_dump(exclude={"n_images", "images_per_batch"})
-        results = [one_pixel(victim.proba, images, labels, **chosen, seed=seed)]
+        parameters = settings.one_pixel.model_dump(exclude={"n_images", "images_per_batch"})
+        results = [one_pixel(victim.proba, images, labels, **parameters, seed=seed)]
     else:
         network, n_steps = victim.differentiable(attack), settings.pgd_steps
         results = [
-            pgd(network, images, labels, targets=targets, epsilon=one, n_steps=n_steps, seed=seed)
-            for one in budgets
+            pgd(
+                network, images, labels, targets=targets, epsilon=budget, n_steps=n_steps, seed=seed
+            )
+            for budget in budgets
         ]
         if attack == "pgd":
-            further["doubled"] = np.stack(
+            extra["doubled"] = np.stack(
                 [
-                    _doubled(network, images, labels, found, one, n_steps, seed)
-                    for found, one in zip(results, budgets, strict=True)
+                    _doubled_predictions(network, images, labels, outcome, budget, n_steps, seed)
+                    for outcome, budget in zip(results, budgets, strict=True)
                 ],
                 axis=1,
             )
-    return _arrays(images, results, _kept(attack, settings)) | further
+    return _arrays(images, results, _stored_run(attack, settings)) | extra
 
 
-def _doubled(
+def _doubled_predictions(
     network: Model,
     images: np.ndarray,
     labels: np.ndarray,
-    found: AttackResult,
+    outcome: AttackResult,
     epsilon: float,
     n_steps: int,
     seed: int,
 ) -> np.ndarray:
-    """Return the classes after twice the steps of those that withstood, else those found."""
-    predicted = found.predicted.copy()
-    rows = np.flatnonzero((found.predicted_before == labels) & (predicted == labels))
+    """Predicted classes: of images that withstood after twice the steps, of others as before."""
+    predicted = outcome.predicted.copy()
+    rows = np.flatnonzero((outcome.predicted_before == labels) & (predicted == labels))
     if rows.size:
-        again = pgd(
+        longer = pgd(
             network,
             images[rows],
             labels[rows],
@@ -147,74 +151,77 @@ def _doubled(
             n_steps=2 * n_steps,
             seed=seed,
         )
-        predicted[rows] = again.predicted
+        predicted[rows] = longer.predicted
     return predicted
 
 
-def _kept(attack: AttackName, settings: AttackSettings) -> int:
-    """Return which run's images are kept."""
+def _stored_run(attack: AttackName, settings: AttackSettings) -> int:
+    """Index of the run whose adversarial images are stored."""
     runs = epsilons(attack, settings)
     return runs.index(settings.budget) if len(runs) > 1 else 0
 
 
-def _arrays(images: np.ndarray, results: list[AttackResult], kept: int) -> Arrays:
-    found = {name: np.stack([getattr(one, name) for one in results], axis=1) for name in PER_RUN}
-    found["ssim"] = np.stack([ssim(images, one.adversarial) for one in results], axis=1)
-    found["predicted_before"] = results[0].predicted_before
-    found["adversarial"] = np.rint(results[kept].adversarial * 255).astype(np.uint8)
-    return found
+def _arrays(images: np.ndarray, results: list[AttackResult], run: int) -> Arrays:
+    arrays = {
+        name: np.stack([getattr(outcome, name) for outcome in results], axis=1) for name in PER_RUN
+    }
+    arrays["ssim"] = np.stack([ssim(images, outcome.adversarial) for outcome in results], axis=1)
+    arrays["predicted_before"] = results[0].predicted_before
+    arrays["adversarial"] = np.rint(results[run].adversarial * 255).astype(np.uint8)
+    return arrays
 
 
-def withstood(arrays: Mapping[str, np.ndarray], labels: np.ndarray) -> np.ndarray:
-    """Return which images a model has right before and after each run: bool (n, runs)."""
+def robust_mask(arrays: Mapping[str, np.ndarray], labels: np.ndarray) -> np.ndarray:
+    """Mask of the images classified correctly before and after each run: bool (n, runs)."""
     right = arrays["predicted_before"] == labels
     return np.asarray(right[:, None] & (arrays["predicted"] == labels[:, None]))
 
 
-def summaries(
+def run_summaries(
     attack: AttackName,
     arrays: Mapping[str, np.ndarray],
     labels: np.ndarray,
     targets: np.ndarray | None,
     settings: AttackSettings,
 ) -> list[dict[str, Any]]:
-    """Return each run in numbers: its budget in 255ths, who withstood, and the attacker's goals.
+    """Counts of each run: its budget in 255ths, images that withstood, and the attacker's goals.
 
-    arrays: as `attacked` returns them, of all images. Goals as in `goals`, of the n_right that were
-    right before: n_misclassified; with targets n_targeted; without them confidence_drop, the
-    label's, None if none was right.
+    arrays: as of `attack_arrays`, of all images. Goals as in `goals`, of the n_right images that
+    were classified correctly: n_misclassified; with targets n_targeted; without them
+    confidence_drop, the label's, None if n_right is 0.
     """
     checked_labels(labels, len(labels), np.iinfo(np.int64).max)
-    stood = withstood(arrays, labels)
-    found = []
-    for place, epsilon in enumerate(epsilons(attack, settings)):
-        one = _result(arrays, place)
-        missed = misclassification(one, labels)
-        run: dict[str, Any] = {
+    robust = robust_mask(arrays, labels)
+    summaries = []
+    for run, epsilon in enumerate(epsilons(attack, settings)):
+        outcome = _result(arrays, run)
+        misclassified = misclassification(outcome, labels)
+        summary: dict[str, Any] = {
             "epsilon": epsilon,
             "n": len(labels),
-            "n_right": missed.n,
-            "n_withstood": int(stood[:, place].sum()),
-            "n_misclassified": missed.n_reached,
+            "n_right": misclassified.n,
+            "n_withstood": int(robust[:, run].sum()),
+            "n_misclassified": misclassified.n_reached,
         }
         if targets is None:
-            drop = confidence_reduction(one, labels)
-            run["confidence_drop"] = None if math.isnan(drop) else drop
+            drop = confidence_reduction(outcome, labels)
+            summary["confidence_drop"] = None if math.isnan(drop) else drop
         else:
-            run["n_targeted"] = targeted_misclassification(one, labels, targets).n_reached
-        found.append(run)
-    return found
+            summary["n_targeted"] = targeted_misclassification(outcome, labels, targets).n_reached
+        summaries.append(summary)
+    return summaries
 
 
-def source_target(
+def source_target_counts(
     arrays: Mapping[str, np.ndarray], labels: np.ndarray, targets: np.ndarray, n_classes: int
 ) -> np.ndarray:
-    """Return how many pairs reached their target and how many there were: int64 (2, c, c).
+    """Pairs of image and target that succeeded, and all pairs: int64 (2, n_classes, n_classes).
 
-    By source class and target class, of the first run; only images that were right count.
+    By source class and target class, of the first run; only images that were classified correctly
+    count.
     """
-    found = source_target_matrix(_result(arrays, 0), labels, targets, n_classes)
-    return np.stack([found.n_reached, found.n])
+    matrix = source_target_matrix(_result(arrays, 0), labels, targets, n_classes)
+    return np.stack([matrix.n_reached, matrix.n])
 
 
 def _result(arrays: Mapping[str, np.ndarray], run: int) -> AttackResult:

@@ -9,12 +9,12 @@ from flowers17.errors import InvalidInput
 from flowers17.robustness.base import (
     AttackResult,
     Model,
+    attack_result,
     checked_budget,
     checked_images,
     checked_labels,
     checked_targets,
     probabilities,
-    result,
 )
 from flowers17.robustness.gradients import loss_gradients
 
@@ -59,7 +59,7 @@ def fgsm(
     Source: Goodfellow et al. 2015, arXiv:1412.6572, section 4.
     """
     several = isinstance(epsilon, Sequence | np.ndarray)
-    budgets = [checked_budget(one) for one in np.atleast_1d(np.asarray(epsilon, object))]
+    budgets = [checked_budget(budget) for budget in np.atleast_1d(np.asarray(epsilon, object))]
     if not budgets:
         raise InvalidInput("epsilon: expected at least one budget, got none")
     images = checked_images(images)
@@ -68,26 +68,26 @@ def fgsm(
     if targets is not None:
         targets = checked_targets(targets, labels, before.shape[1])
     signs = ascent_signs(model, images, labels, targets)
-    found = []
+    results = []
     for budget in budgets:
-        adversarial = stepped(images, signs, budget)
+        adversarial = clipped_step(images, signs, budget)
         after = probabilities(model, adversarial)
-        found.append(result(images, adversarial, labels, targets, before, after, 1, 1))
-    return found if several else found[0]
+        results.append(attack_result(images, adversarial, labels, targets, before, after, 1, 1))
+    return results if several else results[0]
 
 
 def ascent_signs(
     model: Model, images: np.ndarray, labels: np.ndarray, targets: np.ndarray | None
 ) -> np.ndarray:
-    """Return the signs of the steps that raise the label's loss, or lower the target's.
+    """Signs of the step that raises the label's loss, or lowers the target's.
 
-    float32 (n, h, w, c), each -1, 0 or 1.
+    Returns float32 (n, h, w, c), each -1, 0 or 1.
     """
     if targets is None:
         return np.sign(loss_gradients(model, images, labels))
     return -np.sign(loss_gradients(model, images, targets))
 
 
-def stepped(images: np.ndarray, signs: np.ndarray, size: float) -> np.ndarray:
-    """Return images moved by a step along signs, clipped to [0, 1]: float32 (n, h, w, c)."""
-    return np.clip(images + np.float32(size) * signs, np.float32(0), np.float32(1))
+def clipped_step(images: np.ndarray, directions: np.ndarray, size: float) -> np.ndarray:
+    """Images after a step of a size along directions, clipped to [0, 1]: float32 (n, h, w, c)."""
+    return np.clip(images + np.float32(size) * directions, np.float32(0), np.float32(1))

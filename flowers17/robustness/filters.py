@@ -1,7 +1,7 @@
-"""Smoothing filters as layers in front of a model, and how an attacker sees through them.
+"""Smoothing filters as layers in front of a model, with the gradients that attackers take of them.
 
-A filter's own gradient may vanish, as that of rounding does, which hides a weakness and does not
-mend it. So each layer can pass gradients on as if it were not there, while it filters all the same.
+A filter's own gradient may vanish, as that of rounding does. That masks the gradient and does not
+make the model robust. So each layer can filter images and pass gradients through unchanged.
 Source: Xu et al. 2018, arXiv:1704.01155 (the filters); Athalye et al. 2018, arXiv:1802.00420,
 section 4.1 (backward pass differentiable approximation, by the identity).
 """
@@ -17,13 +17,13 @@ from flowers17.config import FilterSettings
 from flowers17.errors import InvalidInput
 
 Gradient = Literal["exact", "identity"]
-TRUNCATED = 4.0  # standard deviations, as in scipy.ndimage
+TRUNCATE = 4.0  # standard deviations, as in scipy.ndimage
 
 
 class Filter(keras.layers.Layer):
     """A filter of images (n, h, w, c) in [0, 1], channel by channel, always in float32.
 
-    gradient: `exact`, the filter's own, or `identity`, the one that came in.
+    gradient: `exact`, the filter's own, or `identity`, as if it were not there.
     """
 
     def __init__(self, gradient: Gradient = "exact") -> None:
@@ -34,22 +34,22 @@ class Filter(keras.layers.Layer):
 
     @property
     def radius(self) -> int:
-        """How far a pixel's new value looks to each side."""
+        """Pixels to each side that a filtered value depends on."""
         return 0
 
     def filtered(self, images: Any) -> Any:
-        """Return filtered images, with the filter's own gradient."""
+        """Filtered images, with the filter's own gradient."""
         raise NotImplementedError
 
     def call(self, images: Any) -> Any:
-        """Return filtered images, with the gradient that was asked for."""
+        """Filtered images, with the gradient of the layer's setting."""
         if self.gradient == "exact":
             return self.filtered(images)
         # The bracket is zero to the bit, and its gradient is one.
         return ops.stop_gradient(self.filtered(images)) + (images - ops.stop_gradient(images))
 
     def build(self, input_shape: Any) -> None:
-        """Raise InvalidInput for images that are too small to be mirrored at their edges."""
+        """Raise InvalidInput for images that are too small to be reflected at their edges."""
         if any(side is not None and side <= self.radius for side in input_shape[1:3]):
             raise InvalidInput(
                 f"{type(self).__name__}: expected images of more than {self.radius} pixels a side, "
@@ -57,12 +57,12 @@ class Filter(keras.layers.Layer):
             )
 
     def compute_output_shape(self, input_shape: Any) -> Any:
-        """Return the shape of the images, which stays."""
+        """Shape of the images, which a filter keeps."""
         return input_shape
 
 
 class Median(Filter):
-    """The median of a square around each pixel; edges are mirrored.
+    """The median of a square around each pixel; edges are reflected.
 
     size: side of the square, odd, 3 or more.
     """
@@ -75,18 +75,18 @@ class Median(Filter):
 
     @property
     def radius(self) -> int:
-        """How far a pixel's new value looks to each side."""
+        """Pixels to each side that a filtered value depends on."""
         return self.size // 2
 
     def filtered(self, images: Any) -> Any:
-        """Return the medians; the gradient goes to the pixel that is the median."""
-        mirrored = _mirrored(images, self.radius, (1, 2))
-        down = _shifted(mirrored, self.size, 1)
-        return _median([one for row in down for one in _shifted(row, self.size, 2)])
+        """Medians; the gradient goes to the pixel that is the median."""
+        padded = _reflected(images, self.radius, (1, 2))
+        rows = _shifted_views(padded, self.size, 1)
+        return _median([view for row in rows for view in _shifted_views(row, self.size, 2)])
 
 
 class Gaussian(Filter):
-    """A Gaussian blur, cut off at four standard deviations; edges are mirrored.
+    """A Gaussian blur, truncated at four standard deviations; edges are reflected.
 
     sigma: standard deviation in pixels, above 0.
     """
@@ -99,17 +99,17 @@ class Gaussian(Filter):
 
     @property
     def radius(self) -> int:
-        """How far a pixel's new value looks to each side."""
-        return int(TRUNCATED * self.sigma + 0.5)
+        """Pixels to each side that a filtered value depends on."""
+        return int(TRUNCATE * self.sigma + 0.5)
 
     def filtered(self, images: Any) -> Any:
-        """Return the weighted means, first of columns, then of rows."""
-        places = np.arange(-self.radius, self.radius + 1)
-        weights = np.exp(-0.5 * (places / self.sigma) ** 2)
+        """Weighted means, first along columns, then along rows."""
+        offsets = np.arange(-self.radius, self.radius + 1)
+        weights = np.exp(-0.5 * (offsets / self.sigma) ** 2)
         weights = (weights / weights.sum()).astype(np.float32)
         for axis in (1, 2):
-            parts = _shifted(_mirrored(images, self.radius, (axis,)), len(places), axis)
-            images = sum(float(one) * part for one, part in zip(weights, parts, strict=True))
+            views = _shifted_views(_reflected(images, self.radius, (axis,)), len(offsets), axis)
+            images = sum(float(weight) * view for weight, view in zip(weights, views, strict=True))
         return images
 
 
@@ -126,7 +126,7 @@ class BitDepth(Filter):
         self.bits = int(bits)
 
     def filtered(self, images: Any) -> Any:
-        """Return the nearest levels."""
+        """Nearest levels."""
         highest = float(2**self.bits - 1)
         return ops.stop_gradient(ops.round(images * highest) / highest)
 
@@ -138,46 +138,46 @@ LAYERS: dict[str, Callable[..., Filter]] = {
 }
 
 
-def layer(which: FilterSettings, gradient: Gradient = "exact") -> Filter:
-    """Return the layer that settings describe; raises InvalidInput for a strength out of range."""
-    return LAYERS[which.kind](which.strength, gradient)
+def filter_layer(settings: FilterSettings, gradient: Gradient = "exact") -> Filter:
+    """Layer that settings describe; raises InvalidInput for a strength out of range."""
+    return LAYERS[settings.kind](settings.strength, gradient)
 
 
-def behind(front: Filter, model: keras.Model) -> keras.Model:
-    """Return a model that sees filtered images; it shares the weights of the model behind."""
+def filtered_model(image_filter: Filter, model: keras.Model) -> keras.Model:
+    """Model with a filter in front; it shares the weights of the model."""
     inputs = keras.Input(model.input_shape[1:])
-    return keras.Model(inputs, model(front(inputs)))
+    return keras.Model(inputs, model(image_filter(inputs)))
 
 
 def _median(values: list[Any]) -> Any:
-    """Return the elementwise median of an odd number of tensors.
+    """Elementwise median of an odd number of tensors.
 
     By exchanges, which is ten times as fast as sorting: of one more than half of the values, the
-    least and the greatest cannot be the median, so both go, and one more value comes.
+    minimum and the maximum cannot be the median, so they are dropped, and one more value is added.
     """
-    n_held = len(values) // 2 + 2
-    held, waiting = values[:n_held], values[n_held:]
-    while len(held) > 1:
-        for place in range(len(held) - 1):
-            held[place : place + 2] = _exchanged(*held[place : place + 2])
-        for place in range(len(held) - 3, -1, -1):
-            held[place : place + 2] = _exchanged(*held[place : place + 2])
-        held = [*held[1:-1], *waiting[:1]]
-        waiting = waiting[1:]
-    return held[0]
+    n_candidates = len(values) // 2 + 2
+    candidates, remaining = values[:n_candidates], values[n_candidates:]
+    while len(candidates) > 1:
+        for index in range(len(candidates) - 1):
+            candidates[index : index + 2] = _ordered(*candidates[index : index + 2])
+        for index in range(len(candidates) - 3, -1, -1):
+            candidates[index : index + 2] = _ordered(*candidates[index : index + 2])
+        candidates = [*candidates[1:-1], *remaining[:1]]
+        remaining = remaining[1:]
+    return candidates[0]
 
 
-def _exchanged(one: Any, other: Any) -> tuple[Any, Any]:
-    return ops.minimum(one, other), ops.maximum(one, other)
+def _ordered(a: Any, b: Any) -> tuple[Any, Any]:
+    return ops.minimum(a, b), ops.maximum(a, b)
 
 
-def _mirrored(images: Any, radius: int, axes: tuple[int, ...]) -> Any:
+def _reflected(images: Any, radius: int, axes: tuple[int, ...]) -> Any:
     return ops.pad(
         images, [(radius, radius) if axis in axes else (0, 0) for axis in range(4)], mode="reflect"
     )
 
 
-def _shifted(images: Any, n: int, axis: int) -> list[Any]:
-    """Return n views of images along an axis, each a pixel further, all that fit in everywhere."""
-    parts = [slice(place, place - n + 1 or None) for place in range(n)]
-    return [images[:, one] if axis == 1 else images[:, :, one] for one in parts]
+def _shifted_views(images: Any, n: int, axis: int) -> list[Any]:
+    """N views of images along an axis, each shifted by one more pixel, and of equal size."""
+    windows = [slice(offset, offset - n + 1 or None) for offset in range(n)]
+    return [images[:, window] if axis == 1 else images[:, :, window] for window in windows]

@@ -1,7 +1,7 @@
 """The four goals of an attacker as measures over an attack's result.
 
-All of them count the images that the model had right before, and no others: what is wrong already
-speaks neither for nor against an attack.
+All of them count only the images that the model classified correctly before: the others are
+evidence neither for nor against an attack.
 """
 
 from dataclasses import dataclass
@@ -20,29 +20,28 @@ class Share:
 
     @property
     def rate(self) -> float:
-        """The share in [0, 1]; NaN of no images."""
+        """The share in [0, 1]; NaN without images."""
         return self.n_reached / self.n if self.n else float("nan")
 
 
 @dataclass(frozen=True)
-class SourceTarget:
-    """By source class (row) and target class (column): int64 (n_classes, n_classes)."""
+class SourceTargetMatrix:
+    """Counts by source class (row) and target class (column): int64 (n_classes, n_classes)."""
 
     n_reached: np.ndarray
     n: np.ndarray
 
     @property
     def rates(self) -> np.ndarray:
-        """The shares, float64 in [0, 1]; NaN where nothing was tried."""
-        tried = np.where(self.n > 0, self.n, 1)
-        return np.where(self.n > 0, self.n_reached / tried, np.nan)
+        """The shares, float64 in [0, 1]; NaN for pairs without an attempt."""
+        return np.where(self.n > 0, self.n_reached / np.maximum(self.n, 1), np.nan)
 
 
 def confidence_reduction(result: AttackResult, labels: np.ndarray) -> float:
-    """Return the mean drop of the label's probability, in [-1, 1]; of an untargeted attack.
+    """Mean drop of the label's probability, in [-1, 1], under an untargeted attack.
 
-    Of the images that the model had right; NaN if it had none. labels: int (n,). Raises
-    InvalidInput if they are not the result's.
+    Over the images that were classified correctly; NaN if none was. labels: int (n,), of the
+    result's images. Raises InvalidInput for labels of another shape.
     """
     right = _right(result, labels)
     drop = result.confidence_before - result.confidence_after
@@ -50,9 +49,9 @@ def confidence_reduction(result: AttackResult, labels: np.ndarray) -> float:
 
 
 def misclassification(result: AttackResult, labels: np.ndarray) -> Share:
-    """Return how many of the images that the model had right it has wrong after the attack.
+    """Images that were classified correctly and are misclassified after the attack.
 
-    labels: int (n,). Raises InvalidInput if they are not the result's.
+    labels: int (n,), of the result's images. Raises InvalidInput for labels of another shape.
     """
     right = _right(result, labels)
     return _share(right & (result.predicted != labels), right)
@@ -61,10 +60,10 @@ def misclassification(result: AttackResult, labels: np.ndarray) -> Share:
 def targeted_misclassification(
     result: AttackResult, labels: np.ndarray, targets: np.ndarray
 ) -> Share:
-    """Return how many of the images that the model had right it takes for their target afterwards.
+    """Images that were classified correctly and are predicted as their target after the attack.
 
-    labels, targets: int (n,), other than each other. Raises InvalidInput if they are not, or not
-    the result's.
+    labels, targets: int (n,), different for each image. Raises InvalidInput if a target is the
+    label, or a shape is not the result's.
     """
     right = _right(result, labels)
     targets = checked_targets(targets, labels, np.iinfo(np.int64).max)
@@ -73,20 +72,20 @@ def targeted_misclassification(
 
 def source_target_matrix(
     result: AttackResult, labels: np.ndarray, targets: np.ndarray, n_classes: int
-) -> SourceTarget:
-    """Return, for each pair of classes, how many images of the one pass for the other.
+) -> SourceTargetMatrix:
+    """Images of each source class that are predicted as each target class after the attack.
 
-    labels, targets: int (n,), other than each other. Only images that the model had right count.
-    Raises InvalidInput for labels or targets out of range.
+    labels, targets: int (n,), different for each image. Only images that were classified correctly
+    count. Raises InvalidInput for labels or targets out of range.
     """
     labels = checked_labels(labels, len(result.predicted), n_classes)
     targets = checked_targets(targets, labels, n_classes)
-    tried = result.predicted_before == labels
-    reached = tried & (result.predicted == targets)
+    attempted = result.predicted_before == labels
+    reached = attempted & (result.predicted == targets)
     counts = np.zeros((2, n_classes, n_classes), np.int64)
-    for number, rows in enumerate((reached, tried)):
+    for number, rows in enumerate((reached, attempted)):
         np.add.at(counts[number], (labels[rows], targets[rows]), 1)
-    return SourceTarget(n_reached=counts[0], n=counts[1])
+    return SourceTargetMatrix(n_reached=counts[0], n=counts[1])
 
 
 def _right(result: AttackResult, labels: np.ndarray) -> np.ndarray:
@@ -94,5 +93,5 @@ def _right(result: AttackResult, labels: np.ndarray) -> np.ndarray:
     return np.asarray(result.predicted_before == labels)
 
 
-def _share(reached: np.ndarray, of: np.ndarray) -> Share:
-    return Share(int(reached.sum()), int(of.sum()))
+def _share(reached: np.ndarray, eligible: np.ndarray) -> Share:
+    return Share(int(reached.sum()), int(eligible.sum()))

@@ -1,6 +1,6 @@
 """Gradients of a model's logits and losses with respect to its images, on every backend of Keras.
 
-Each image's gradient is its own: nothing is averaged over a batch, and batches have one size.
+Each image has a gradient of its own: nothing is averaged over a batch, and batches have one size.
 """
 
 from collections.abc import Callable
@@ -11,74 +11,79 @@ import keras
 import numpy as np
 
 from flowers17.learners.fast_layers import accelerate_leaky_relus
-from flowers17.robustness.base import MOST_AT_ONCE, Model, batches
+from flowers17.robustness.base import MAX_BATCH_SIZE, Model, batches
 from flowers17.robustness.logits import logits_of
 
 Value = Literal["cross_entropy", "log_odds", "logit"]
-# (images, one-hot) → the gradients of a value and the logits that it was taken of.
-Both = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
+# (images, one-hot classes) → the gradients of a value, and the logits.
+GradientsAndLogits = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 
-FAR = 1e9
+MASK = 1e9  # subtracted from a logit, it takes the class out of a log-sum-exp
 
 
 def loss_gradients(model: Model, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Return the gradient of each image's cross-entropy: float32 (n, h, w, c).
+    """Gradient of each image's cross-entropy: float32 (n, h, w, c).
 
     images: float32 (n, h, w, c) in [0, 1]. labels: int (n,).
-    It is taken of the logits. Where it is zero in all of float32, as for a model so sure that the
-    other classes' probabilities vanish, it is the gradient of the log-odds against the label
-    instead: cross-entropy's divided by 1 - p, which has the same direction and does not vanish.
-    Raises InvalidInput if the model cannot be followed.
+    The cross-entropy is that of the logits. Where its gradient is zero in float32, because the
+    model is so confident that the other classes' probabilities vanish, the gradient of the log-odds
+    against the label replaces it: cross-entropy's divided by 1 - p, which has the same direction
+    and does not vanish.
+    Raises InvalidInput if the model has no gradient.
     """
     return loss_gradients_and_logits(model, images, labels)[0]
 
 
 def loss_gradients_and_logits(
-    model: Model, images: np.ndarray, labels: np.ndarray, *, most: int = MOST_AT_ONCE
+    model: Model, images: np.ndarray, labels: np.ndarray, *, max_size: int = MAX_BATCH_SIZE
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return what `loss_gradients` does, and the logits that they were taken of.
+    """Gradients as of `loss_gradients`, and the logits: float32 (n, h, w, c) and (n, n_classes).
 
-    most: how many small images are computed at once. Returns float32 (n, h, w, c) and (n, k).
+    max_size: of a batch, as of `batch_size`.
     """
-    found, logits = _gradients("cross_entropy", model, images, labels, most)
-    lost = np.flatnonzero(~found.any(axis=(1, 2, 3)))
-    if lost.size:
-        found[lost], _ = _gradients("log_odds", model, images[lost], labels[lost], most)
-    return found, logits
+    gradients, logits = _gradients("cross_entropy", model, images, labels, max_size)
+    vanished = np.flatnonzero(~gradients.any(axis=(1, 2, 3)))
+    if vanished.size:
+        gradients[vanished], _ = _gradients(
+            "log_odds", model, images[vanished], labels[vanished], max_size
+        )
+    return gradients, logits
 
 
 def class_gradients(model: Model, images: np.ndarray, classes: np.ndarray) -> np.ndarray:
-    """Return the gradient of one class's logit for each image: float32 (n, h, w, c).
+    """Gradient of one class's logit for each image: float32 (n, h, w, c).
 
-    classes: int (n,). Raises InvalidInput if the model cannot be followed.
+    classes: int (n,). Raises InvalidInput if the model has no gradient.
     """
     return _gradients("logit", model, images, classes)[0]
 
 
 def jacobian_and_logits(
-    model: Model, images: np.ndarray, *, most: int = MOST_AT_ONCE
+    model: Model, images: np.ndarray, *, max_size: int = MAX_BATCH_SIZE
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the gradients of all logits, and the logits.
+    """Gradients of all logits, and the logits.
 
-    most: how many small images are computed at once.
-    Returns float32 (n, k, h, w, c), class by class, and (n, k).
-    Raises InvalidInput if the model cannot be followed.
+    max_size: of a batch, as of `batch_size`.
+    Returns float32 (n, n_classes, h, w, c) and (n, n_classes).
+    Raises InvalidInput if the model has no gradient.
     """
     n_classes = logits_of(model, images.shape[1:]).output_shape[-1]
-    every = [np.full(len(images), one, np.int64) for one in range(n_classes)]
-    found = [_gradients("logit", model, images, one, most) for one in every]
-    return np.stack([gradients for gradients, _ in found], axis=1), found[0][1]
+    per_class = [
+        _gradients("logit", model, images, np.full(len(images), label, np.int64), max_size)
+        for label in range(n_classes)
+    ]
+    return np.stack([gradients for gradients, _ in per_class], axis=1), per_class[0][1]
 
 
 def gradient_function(model: keras.Model) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
-    """Return the function (images, targets) → gradients of cross-entropy, for use in a training.
+    """Function (images, targets) → gradients of the cross-entropy, for use in a training.
 
     images: float32 (b, h, w, c). targets: float32 (b, n_classes), in sum 1. It computes the whole
-    batch at once, whatever its size, with the weights that the model has by then.
-    Raises InvalidInput if the model cannot be followed.
+    batch at once, whatever its size, with the model's weights at the time of the call.
+    Raises InvalidInput if the model has no gradient.
     """
-    both = _compiled("cross_entropy", logits_of(model, model.input_shape[1:]))
-    return lambda images, targets: both(images, targets)[0]
+    gradients_and_logits = _compiled("cross_entropy", logits_of(model, model.input_shape[1:]))
+    return lambda images, targets: gradients_and_logits(images, targets)[0]
 
 
 def _gradients(
@@ -86,89 +91,94 @@ def _gradients(
     model: Model,
     images: np.ndarray,
     classes: np.ndarray,
-    most: int = MOST_AT_ONCE,
+    max_size: int = MAX_BATCH_SIZE,
 ) -> tuple[np.ndarray, np.ndarray]:
-    logits = logits_of(model, images.shape[1:])
-    both = _compiled(value, logits)
-    chosen = np.eye(logits.output_shape[-1], dtype=np.float32)[classes]
-    found = [[one[:n] for one in both(*parts)] for n, parts in batches(images, chosen, most=most)]
-    gradients, said = (np.concatenate(one) for one in zip(*found, strict=True))
-    return gradients, said
+    logit_model = logits_of(model, images.shape[1:])
+    gradients_and_logits = _compiled(value, logit_model)
+    one_hot = np.eye(logit_model.output_shape[-1], dtype=np.float32)[classes]
+    outputs = [
+        [array[:n] for array in gradients_and_logits(*batch)]
+        for n, batch in batches(images, one_hot, max_size=max_size)
+    ]
+    gradients, logits = (np.concatenate(arrays) for arrays in zip(*outputs, strict=True))
+    return gradients, logits
 
 
-def _total(value: Value, logits: Any, chosen: Any) -> Any:
-    """Return the sum over images of a value of logits (n, k); chosen: one-hot (n, k)."""
+def _total(value: Value, logits: Any, one_hot: Any) -> Any:
+    """Sum over images of a value of logits (n, n_classes); one_hot: the class, (n, n_classes)."""
     ops = keras.ops
     logits = ops.cast(logits, "float32")
-    of_chosen = ops.sum(logits * chosen, axis=-1)
+    selected = ops.sum(logits * one_hot, axis=-1)
     if value == "logit":
-        return ops.sum(of_chosen)
+        return ops.sum(selected)
     if value == "log_odds":
-        return ops.sum(ops.logsumexp(logits - FAR * chosen, axis=-1) - of_chosen)
-    return ops.sum(ops.categorical_crossentropy(chosen, logits, from_logits=True))
+        return ops.sum(ops.logsumexp(logits - MASK * one_hot, axis=-1) - selected)
+    return ops.sum(ops.categorical_crossentropy(one_hot, logits, from_logits=True))
 
 
 @lru_cache(maxsize=12)
-def _compiled(value: Value, logits: keras.Model) -> Both:
-    """Return the function of one backend.
+def _compiled(value: Value, logits: keras.Model) -> GradientsAndLogits:
+    """Function of the current backend.
 
-    The last few are kept, with their models: compiling takes longer than many a gradient.
+    The last few are cached, with their models: compiling takes longer than many a gradient.
     """
     return {"tensorflow": _tensorflow, "jax": _jax, "torch": _torch}[keras.backend.backend()](
         value, logits
     )
 
 
-def _tensorflow(value: Value, logits: keras.Model) -> Both:
+def _tensorflow(value: Value, logits: keras.Model) -> GradientsAndLogits:
     import tensorflow as tf
 
     accelerate_leaky_relus(logits)
 
     @tf.function
-    def both(images: Any, chosen: Any) -> tuple[Any, Any]:
+    def gradients_and_logits(images: Any, one_hot: Any) -> tuple[Any, Any]:
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(images)
-            said = logits(images, training=False)
-            total = _total(value, said, chosen)
-        return tape.gradient(total, images, unconnected_gradients="zero"), tf.cast(said, tf.float32)
+            outputs = logits(images, training=False)
+            total = _total(value, outputs, one_hot)
+        return tape.gradient(total, images, unconnected_gradients="zero"), tf.cast(
+            outputs, tf.float32
+        )
 
-    def values(images: np.ndarray, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        gradient, said = both(tf.constant(images), tf.constant(chosen))
-        return gradient.numpy(), said.numpy()
+    def values(images: np.ndarray, one_hot: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        gradient, outputs = gradients_and_logits(tf.constant(images), tf.constant(one_hot))
+        return gradient.numpy(), outputs.numpy()
 
     return values
 
 
-def _jax(value: Value, logits: keras.Model) -> Both:
+def _jax(value: Value, logits: keras.Model) -> GradientsAndLogits:
     import jax
 
-    def total(images: Any, chosen: Any, weights: Any, state: Any) -> tuple[Any, Any]:
-        said, _ = logits.stateless_call(weights, state, images, training=False)
-        return _total(value, said, chosen), keras.ops.cast(said, "float32")
+    def total(images: Any, one_hot: Any, weights: Any, state: Any) -> tuple[Any, Any]:
+        outputs, _ = logits.stateless_call(weights, state, images, training=False)
+        return _total(value, outputs, one_hot), keras.ops.cast(outputs, "float32")
 
-    both = jax.jit(jax.grad(total, has_aux=True))
+    gradients_and_logits = jax.jit(jax.grad(total, has_aux=True))
 
-    def values(images: np.ndarray, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        weights = [one.value for one in logits.trainable_variables]
-        state = [one.value for one in logits.non_trainable_variables]
-        gradient, said = both(images, chosen, weights, state)
-        return np.asarray(gradient), np.asarray(said)
+    def values(images: np.ndarray, one_hot: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        weights = [variable.value for variable in logits.trainable_variables]
+        state = [variable.value for variable in logits.non_trainable_variables]
+        gradient, outputs = gradients_and_logits(images, one_hot, weights, state)
+        return np.asarray(gradient), np.asarray(outputs)
 
     return values
 
 
-def _torch(value: Value, logits: keras.Model) -> Both:
+def _torch(value: Value, logits: keras.Model) -> GradientsAndLogits:
     import torch
 
-    def values(images: np.ndarray, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def values(images: np.ndarray, one_hot: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         with torch.enable_grad():
-            given = keras.ops.convert_to_tensor(images).detach().clone().requires_grad_(True)
-            said = logits(given, training=False)
-            total = _total(value, said, keras.ops.convert_to_tensor(chosen))
+            pixels = keras.ops.convert_to_tensor(images).detach().clone().requires_grad_(True)
+            outputs = logits(pixels, training=False)
+            total = _total(value, outputs, keras.ops.convert_to_tensor(one_hot))
             gradient = None
             if total.requires_grad:
-                (gradient,) = torch.autograd.grad(total, given, allow_unused=True)
-        found = np.zeros_like(images) if gradient is None else gradient.cpu().numpy()
-        return found, said.detach().float().cpu().numpy()
+                (gradient,) = torch.autograd.grad(total, pixels, allow_unused=True)
+        gradients = np.zeros_like(images) if gradient is None else gradient.cpu().numpy()
+        return gradients, outputs.detach().float().cpu().numpy()
 
     return values

@@ -1,4 +1,4 @@
-"""The Jacobian-based saliency map attack: the few features that matter most, up to their limit."""
+"""The Jacobian-based saliency map attack: few features, each perturbed up to its limit."""
 
 import math
 from typing import Literal, get_args
@@ -9,17 +9,17 @@ import numpy as np
 from flowers17.errors import InvalidInput
 from flowers17.robustness.base import (
     AttackResult,
+    attack_result,
     checked_images,
     checked_targets,
     probabilities,
-    result,
 )
 from flowers17.robustness.gradients import jacobian_and_logits, loss_gradients_and_logits
 
 Variant = Literal["pairwise", "single"]
 
 NONE = -1
-AT_ONCE = 64  # small images: each is done after steps of its own, and its place is still computed
+BATCH_SIZE = 64  # small: an image that is finished is still computed until its batch is
 BLOCK = 512  # members of a pair compared with all others at a time
 
 
@@ -32,19 +32,21 @@ def jsma(
     gamma: float = 0.145,
     variant: Variant = "pairwise",
 ) -> AttackResult:
-    """Change the most salient features of each image, two a step, until it passes for its target.
+    """Perturb the most salient features of each image, two a step, until the attack succeeds.
 
+    A saliency map scores each feature by the gradients of the logits: for the target's logit, and
+    against those of the other classes.
     images: float32 (n, h, w, c) in [0, 1]; a feature is one channel of one pixel.
-    targets: int (n,); an image that passes for its target from the start is left alone.
-    theta: what a step adds to a feature, in [-1, 1] and not zero; values stay in [0, 1], and one at
-    its limit is out of the search. gamma: the share of features that may change, in (0, 1]; never
-    more than ⌊gamma · features⌋ do.
-    variant: "pairwise" takes, of all pairs whose logit gradients, added up, favour the target and
-    disfavour the other classes together, the one with the largest product, and gives an image up
-    that has none. "single" takes the two largest gradients of the target's log-probability,
-    whatever their sign, and one where only one more feature may change.
+    targets: int (n,); an image that is predicted as its target from the start is left alone.
+    theta: perturbation of a feature in a step, in [-1, 1] and not zero; values stay in [0, 1], and
+    a feature at its limit leaves the search. gamma: budget, the share of features that may change,
+    in (0, 1]; never more than ⌊gamma · features⌋ do.
+    variant: "pairwise" takes the pair with the largest product of the two summed gradients, among
+    pairs for which both sums are positive; an image without such a pair fails. "single" takes the
+    two largest gradients of the target's log-probability, whatever their sign, and one where only
+    one more feature may change.
     n_queries: an image's steps and one. n_gradients: its backward passes, one a step and one that
-    finds it done; as many for each class if pairwise.
+    detects success; as many for each class if pairwise.
     Raises InvalidInput for images, targets, theta, gamma or variant out of range.
     Source: Papernot et al. 2016, arXiv:1511.07528, equations 8 and 9, algorithms 2 and 3.
     """
@@ -53,52 +55,56 @@ def jsma(
     before = probabilities(model, images)
     n_images, n_classes = before.shape
     targets = checked_targets(targets, None, n_classes, n=n_images)
-    made = images.reshape(n_images, -1).copy()
-    changed = np.zeros(made.shape, bool)
-    most = math.floor(gamma * made.shape[1])
+    perturbed = images.reshape(n_images, -1).copy()
+    changed = np.zeros(perturbed.shape, bool)
+    max_changed = math.floor(gamma * perturbed.shape[1])
     n_queries = np.ones(n_images, np.int64)
     n_gradients = np.zeros(n_images, np.int64)
-    going = np.flatnonzero(before.argmax(axis=1) != targets)
-    while len(going):
-        room = most - changed[going].sum(axis=1)
-        free = made[going] < 1 if theta > 0 else made[going] > 0
-        free &= changed[going] | (room > 0)[:, None]
-        open_ = free.any(axis=1)
-        going, room, free = going[open_], room[open_], free[open_]
-        if not len(going):
+    active = np.flatnonzero(before.argmax(axis=1) != targets)
+    while len(active):
+        n_left = max_changed - changed[active].sum(axis=1)
+        free = perturbed[active] < 1 if theta > 0 else perturbed[active] > 0
+        free &= changed[active] | (n_left > 0)[:, None]
+        searchable = free.any(axis=1)
+        active, free = active[searchable], free[searchable]
+        n_left = n_left[searchable]
+        if not len(active):
             break
-        now = made[going].reshape(-1, *images.shape[1:])
+        current = perturbed[active].reshape(-1, *images.shape[1:])
         if variant == "single":
-            slopes, logits = loss_gradients_and_logits(model, now, targets[going], most=AT_ONCE)
-            slopes = -np.sign(theta) * slopes.reshape(len(going), -1)
-            picks = largest_two(slopes, free, changed[going], room)
-            n_gradients[going] += 1
+            slopes, logits = loss_gradients_and_logits(
+                model, current, targets[active], max_size=BATCH_SIZE
+            )
+            slopes = -np.sign(theta) * slopes.reshape(len(active), -1)
+            selected = largest_two(slopes, free, changed[active], n_left)
+            n_gradients[active] += 1
         else:
-            by_class, logits = jacobian_and_logits(model, now, most=AT_ONCE)
-            by_class = np.sign(theta) * by_class.reshape(len(going), n_classes, -1)
-            gains = by_class[np.arange(len(going)), targets[going]]
-            rows = zip(gains, gains - by_class.sum(axis=1), free, changed[going], room, strict=True)
-            picks = np.array([salient_pair(*row) for row in rows])
-            n_gradients[going] += n_classes
-        found = (picks[:, 0] != NONE) & (logits.argmax(axis=1) != targets[going])
-        going, picks = going[found], picks[found]
-        for pick in picks.T:
-            rows, features = going[pick != NONE], pick[pick != NONE]
-            made[rows, features] = np.clip(made[rows, features] + np.float32(theta), 0, 1)
+            jacobian, logits = jacobian_and_logits(model, current, max_size=BATCH_SIZE)
+            jacobian = np.sign(theta) * jacobian.reshape(len(active), n_classes, -1)
+            gains = jacobian[np.arange(len(active)), targets[active]]
+            harms = gains - jacobian.sum(axis=1)
+            maps = zip(gains, harms, free, changed[active], n_left, strict=True)
+            selected = np.array([salient_pair(*saliency) for saliency in maps])
+            n_gradients[active] += n_classes
+        advancing = (selected[:, 0] != NONE) & (logits.argmax(axis=1) != targets[active])
+        active, selected = active[advancing], selected[advancing]
+        for column in selected.T:
+            rows, features = active[column != NONE], column[column != NONE]
+            perturbed[rows, features] = np.clip(perturbed[rows, features] + np.float32(theta), 0, 1)
             changed[rows, features] = True
-        n_queries[going] += 1
-    adversarial = made.reshape(images.shape)
+        n_queries[active] += 1
+    adversarial = perturbed.reshape(images.shape)
     after = probabilities(model, adversarial)
-    return result(images, adversarial, None, targets, before, after, n_queries, n_gradients)
+    return attack_result(images, adversarial, None, targets, before, after, n_queries, n_gradients)
 
 
 def largest_two(
-    slopes: np.ndarray, free: np.ndarray, changed: np.ndarray, room: np.ndarray
+    slopes: np.ndarray, free: np.ndarray, changed: np.ndarray, n_left: np.ndarray
 ) -> np.ndarray:
-    """Return each row's two features with the largest slope, best first: int (n, 2), -1 for none.
+    """Each row's two features with the largest slope, best first: int (n, 2), -1 for none.
 
-    slopes: float (n, f). free, changed: bool (n, f): what may be picked; what has changed before.
-    room: int (n,): how many more features may change. Of equal slopes the first feature counts.
+    slopes: float (n, f). free, changed: bool (n, f), features in the search, and changed before.
+    n_left: int (n,), further features that may change. Of equal slopes the first feature counts.
     """
     rows = np.arange(len(slopes))
     slopes = np.where(free, slopes, -np.inf)
@@ -106,48 +112,54 @@ def largest_two(
     slopes[rows, first] = -np.inf
     second = slopes.argmax(axis=1)
     n_new = (~changed[rows, first]).astype(int) + ~changed[rows, second]
-    both = (slopes[rows, second] > -np.inf) & (n_new <= room)
-    return np.stack([np.where(free.any(axis=1), first, NONE), np.where(both, second, NONE)], axis=1)
+    paired = (slopes[rows, second] > -np.inf) & (n_new <= n_left)
+    first = np.where(free.any(axis=1), first, NONE)
+    return np.stack([first, np.where(paired, second, NONE)], axis=1)
 
 
 def salient_pair(
-    gains: np.ndarray, harms: np.ndarray, free: np.ndarray, changed: np.ndarray, room: int
+    gains: np.ndarray,
+    harms: np.ndarray,
+    free: np.ndarray,
+    changed: np.ndarray,
+    n_left: int,
 ) -> tuple[int, int]:
-    """Return the pair p < q with the largest (gₚ + g_q)(hₚ + h_q), both sums positive, else -1, -1.
+    """Pair p < q with the largest (gₚ + g_q)(hₚ + h_q), both sums positive, else -1, -1.
 
     gains, harms: float (f,), a feature's gradient for the target, and against the other classes.
-    free, changed: bool (f,), as for `largest_two`. A feature that two others of its kind equal or
-    exceed in both gain and harm is in no better pair than they are: few have to be compared.
+    free, changed: bool (f,), as for `largest_two`. A feature that two others, both changed
+    before or both unchanged as it is, equal or exceed in gain and harm is in no better pair than
+    they are: few have to be compared.
     """
-    old, new = np.flatnonzero(free & changed), np.flatnonzero(free & ~changed)
-    rivals = np.sort(
-        np.concatenate([one[_hardly_exceeded(gains[one], harms[one])] for one in (old, new)])
+    groups = [np.flatnonzero(free & mask) for mask in (changed, ~changed)]
+    candidates = np.sort(
+        np.concatenate([group[_nearly_undominated(gains[group], harms[group])] for group in groups])
     )
-    gain, harm = gains[rivals].astype(np.float64), harms[rivals].astype(np.float64)
-    is_new = ~changed[rivals]
+    gain, harm = gains[candidates].astype(np.float64), harms[candidates].astype(np.float64)
+    is_new = ~changed[candidates]
     best, pair = 0.0, (NONE, NONE)
-    for start in range(0, len(rivals), BLOCK):
+    for start in range(0, len(candidates), BLOCK):
         part = slice(start, start + BLOCK)
         total_gain, total_harm = gain[part, None] + gain, harm[part, None] + harm
-        allowed = np.arange(len(rivals)) > np.arange(len(rivals))[part, None]
-        allowed &= is_new[part, None].astype(int) + is_new <= room
+        allowed = np.arange(len(candidates)) > np.arange(len(candidates))[part, None]
+        allowed &= is_new[part, None].astype(int) + is_new <= n_left
         allowed &= (total_gain > 0) & (total_harm > 0)
         products = np.where(allowed, total_gain * total_harm, 0)
         row, column = np.unravel_index(products.argmax(), products.shape)
         if products[row, column] > best:
             best = products[row, column]
-            pair = int(rivals[start + row]), int(rivals[column])
+            pair = int(candidates[start + row]), int(candidates[column])
     return pair
 
 
-def _hardly_exceeded(gains: np.ndarray, harms: np.ndarray) -> np.ndarray:
-    """Return the points, int (k,), that fewer than two others equal or exceed in both."""
+def _nearly_undominated(gains: np.ndarray, harms: np.ndarray) -> np.ndarray:
+    """Points that fewer than two others equal or exceed in gain and harm: int (k,)."""
     if len(gains) < 2:
         return np.arange(len(gains))
     order = np.argsort(-gains, kind="stable")
     ranked = harms[order]
     largest = np.maximum.accumulate(ranked)
-    # Of all before a point, the second largest: the largest of those that lost to another.
+    # The second largest of all points before: the largest of those that another point exceeds.
     second = np.maximum.accumulate(np.minimum(ranked[1:], largest[:-1]))
     return order[np.concatenate([[True, True], ranked[2:] > second[:-1]])]
 

@@ -8,24 +8,24 @@ import numpy as np
 from flowers17.errors import InvalidInput
 from flowers17.robustness.base import (
     AttackResult,
+    attack_result,
     checked_images,
     checked_labels,
     checked_targets,
-    own_generator,
-    result,
+    image_generator,
 )
 
-Classifier = Callable[[np.ndarray], np.ndarray]
+PredictProba = Callable[[np.ndarray], np.ndarray]
 
 SCALE = 0.5  # F in the paper
 COLOUR_MEAN, COLOUR_SPREAD = 128, 127
-FEWEST = 3  # a child has three different parents
-AT_ONCE = 512
+N_PARENTS = 3  # a child has three different parents
+BATCH_SIZE = 512
 TOLERANCE = 1e-3
 
 
 def one_pixel(
-    predict_proba: Classifier,
+    predict_proba: PredictProba,
     images: np.ndarray,
     labels: np.ndarray,
     *,
@@ -37,22 +37,22 @@ def one_pixel(
 ) -> AttackResult:
     """Replace at most `n_pixels` pixels of each image by the most harmful that a search finds.
 
-    predict_proba: from float32 (k, h, w, c) to probabilities (k, n_classes); all that is used of
-    the model. It always gets equally many images, so that no image's result depends on others.
+    predict_proba: from float32 (k, h, w, c) to probabilities (k, n_classes); the victim model is a
+    black box. It always gets equally many images, so that no image's result depends on others.
     images: float32 (n, h, w, c) in [0, 1]; labels, targets: int (n,), targets other than labels.
-    population: candidates of an image; generations: how often they have children, at most.
-    A search ends once a candidate is taken for the target (without targets: for anything but the
-    label) and still is when rounded to 8 bits. A failure holds the best candidate.
+    population: candidates of an image; generations: at most, of one child for each candidate.
+    A search ends once a candidate is predicted as the target (without targets: as any class but the
+    label) and still is when rounded to 8 bits. A failed search returns its best candidate.
     n_queries: the clean image, each candidate, and each rounded image that differs from its own.
     Raises InvalidInput for images, labels, targets, counts or probabilities out of range.
-    Source: Su, Vargas and Sakurai 2019, arXiv:1710.08864, section 3.2. It leaves open what leaves
-    its range: positions are reflected at the image's border, colours clipped.
+    Source: Su, Vargas and Sakurai 2019, arXiv:1710.08864, section 3.2. It leaves open what happens
+    to genes out of range: positions are reflected at the image's border, colours clipped.
     """
     images = checked_images(images)
     _check_counts(n_pixels, population, generations, images.shape[1] * images.shape[2])
-    group_size = max(1, AT_ONCE // population)
+    group_size = max(1, BATCH_SIZE // population)
     size = group_size * population
-    before = _scored(predict_proba, images, size)
+    before = _batched_proba(predict_proba, images, size)
     labels = checked_labels(labels, len(images), before.shape[1])
     if targets is not None:
         targets = checked_targets(targets, labels, before.shape[1])
@@ -62,83 +62,84 @@ def one_pixel(
         for image, goal in zip(images, goals, strict=True)
     ]
     for search, proba in zip(searches, before, strict=True):
-        search.learn(search.image[None], proba[None])
-    _settle(predict_proba, searches, size)
+        search.record(search.image[None], proba[None])
+    _confirm_claims(predict_proba, searches, size)
     for _ in range(generations + 1):
-        going = [one for one in searches if not one.done]
-        for start in range(0, len(going), group_size):
-            group = going[start : start + group_size]
-            candidates = [one.candidates() for one in group]
-            proba = _scored(predict_proba, np.concatenate(candidates), size)
-            for one, its, said in zip(group, candidates, np.split(proba, len(group)), strict=True):
-                one.select(said)
-                one.learn(its, said)
-        _settle(predict_proba, going, size)
-    n_queries = np.array([one.n_queries for one in searches], np.int64)
-    found = result(
+        active = [search for search in searches if not search.succeeded]
+        for start in range(0, len(active), group_size):
+            group = active[start : start + group_size]
+            candidates = [search.candidates() for search in group]
+            proba = _batched_proba(predict_proba, np.concatenate(candidates), size)
+            shares = zip(group, candidates, np.split(proba, len(group)), strict=True)
+            for search, search_images, search_proba in shares:
+                search.select(search_proba)
+                search.record(search_images, search_proba)
+        _confirm_claims(predict_proba, active, size)
+    n_queries = np.array([search.n_queries for search in searches], np.int64)
+    outcome = attack_result(
         images,
-        np.stack([one.best for one in searches]),
+        np.stack([search.best for search in searches]),
         labels,
         targets,
         before,
-        np.stack([one.best_proba for one in searches]),
+        np.stack([search.best_proba for search in searches]),
         n_queries,
         np.zeros_like(n_queries),
     )
-    return dataclasses.replace(found, success=np.array([one.done for one in searches]))
+    return dataclasses.replace(outcome, success=np.array([search.succeeded for search in searches]))
 
 
-def perturbed(image: np.ndarray, genes: np.ndarray) -> np.ndarray:
-    """Return an image with pixels replaced, once for each candidate: float32 (k, h, w, c).
+def perturbed_images(image: np.ndarray, genes: np.ndarray) -> np.ndarray:
+    """Image with pixels replaced, one copy for each candidate: float32 (k, h, w, c).
 
     image: float32 (h, w, c) in [0, 1]. genes: float (k, n_pixels, 2 + c): row in [0, h), column in
-    [0, w), and c colours in [0, 255], which are rounded. Of two on one pixel the last counts.
+    [0, w), and c colours in [0, 255], which are rounded. Of two for one pixel the last counts.
     """
-    made = np.repeat(image[None], len(genes), axis=0)
-    at = np.floor(genes[..., :2]).astype(np.int64)
+    copies = np.repeat(image[None], len(genes), axis=0)
+    positions = np.floor(genes[..., :2]).astype(np.int64)
     colours = np.rint(genes[..., 2:]).astype(np.float32) / np.float32(255)
-    every = np.arange(len(genes))
+    rows = np.arange(len(genes))
     for pixel in range(genes.shape[1]):
-        made[every, at[:, pixel, 0], at[:, pixel, 1]] = colours[:, pixel]
-    return made
+        copies[rows, positions[:, pixel, 0], positions[:, pixel, 1]] = colours[:, pixel]
+    return copies
 
 
-def stored(images: np.ndarray) -> np.ndarray:
-    """Return images as they come back from 8-bit files, float32 in [0, 1]."""
+def quantized(images: np.ndarray) -> np.ndarray:
+    """Images rounded to 8 bits, as files hold them: float32 in [0, 1]."""
     return np.rint(images * np.float32(255)).astype(np.float32) / np.float32(255)
 
 
-def first_generation(
+def initial_population(
     random: np.random.Generator, population: int, n_pixels: int, shape: Sequence[int]
 ) -> np.ndarray:
-    """Return genes, float64 (population, n_pixels, 2 + c), for images of a shape (h, w, c).
+    """Random genes, float64 (population, n_pixels, 2 + c), for images of a shape (h, w, c).
 
     Positions are uniform; colours normal with mean 128 and standard deviation 127, clipped.
     """
-    at = random.uniform(0, shape[:2], (population, n_pixels, 2))
+    positions = random.uniform(0, shape[:2], (population, n_pixels, 2))
     colours = random.normal(COLOUR_MEAN, COLOUR_SPREAD, (population, n_pixels, shape[2]))
-    return np.concatenate([at, np.clip(colours, 0, 255)], axis=-1)
+    return np.concatenate([positions, np.clip(colours, 0, 255)], axis=-1)
 
 
 def children(random: np.random.Generator, genes: np.ndarray, shape: Sequence[int]) -> np.ndarray:
-    """Return one child for each candidate, x₁ + F · (x₂ − x₃) of three different ones, in range."""
+    """One child for each candidate, x₁ + F · (x₂ − x₃) of three different parents, in range."""
     n_genes = len(genes)
-    first, second, third = (random.integers(0, n_genes - used, n_genes) for used in range(FEWEST))
+    first, second, third = (random.integers(0, n_genes - i, n_genes) for i in range(N_PARENTS))
     second += second >= first
     low, high = np.minimum(first, second), np.maximum(first, second)
     third += third >= low
     third += third >= high
-    made = genes[first] + SCALE * (genes[second] - genes[third])
+    trials = genes[first] + SCALE * (genes[second] - genes[third])
     for axis in (0, 1):
-        within = np.abs(made[..., axis])
-        within = np.minimum(within, 2 * shape[axis] - within)
-        made[..., axis] = np.clip(within, 0, np.nextafter(shape[axis], 0))
-    made[..., 2:] = np.clip(made[..., 2:], 0, 255)
-    return made
+        coordinate = np.abs(trials[..., axis])
+        coordinate = np.minimum(coordinate, 2 * shape[axis] - coordinate)
+        trials[..., axis] = np.clip(coordinate, 0, np.nextafter(shape[axis], 0))
+    trials[..., 2:] = np.clip(trials[..., 2:], 0, 255)
+    return trials
 
 
 class _Search:
-    """The search for one image's pixels: its candidates, their costs, and the best so far."""
+    """Differential evolution for one image: its population, their costs, and the best so far."""
 
     def __init__(
         self,
@@ -150,30 +151,30 @@ class _Search:
         seed: int,
     ) -> None:
         self.image, self.goal, self.targeted = image, goal, targeted
-        self.random = own_generator(seed, image, "one-pixel", goal, int(targeted))
-        self.genes = first_generation(self.random, population, n_pixels, image.shape)
-        self.proposed = self.genes
+        self.random = image_generator(seed, image, "one-pixel", goal, int(targeted))
+        self.genes = initial_population(self.random, population, n_pixels, image.shape)
+        self.trials = self.genes
         self.costs = np.full(population, np.inf)
         self.best, self.best_proba, self.best_cost = image, np.empty(0), np.inf
         self.claim: tuple[np.ndarray, np.ndarray] | None = None
-        self.done = False
+        self.succeeded = False
         self.n_queries = 0
 
     def candidates(self) -> np.ndarray:
-        """Return the images to score: the first generation's, then its children's."""
+        """Images to score: those of the initial population, then of each generation's children."""
         if np.isfinite(self.costs).all():
-            self.proposed = children(self.random, self.genes, self.image.shape)
-        return perturbed(self.image, self.proposed)
+            self.trials = children(self.random, self.genes, self.image.shape)
+        return perturbed_images(self.image, self.trials)
 
     def select(self, proba: np.ndarray) -> None:
         """Let each child replace its parent if it does at least as well."""
         costs = self._cost(proba)
         better = costs <= self.costs
-        self.genes = np.where(better[:, None, None], self.proposed, self.genes)
+        self.genes = np.where(better[:, None, None], self.trials, self.genes)
         self.costs = np.where(better, costs, self.costs)
 
-    def learn(self, images: np.ndarray, proba: np.ndarray) -> None:
-        """Note the best of some images, and the best that reaches the goal as a claim."""
+    def record(self, images: np.ndarray, proba: np.ndarray) -> None:
+        """Record the best image, and the best that reaches the goal before rounding as a claim."""
         self.n_queries += len(images)
         costs = self._cost(proba)
         lowest = int(costs.argmin())
@@ -186,7 +187,7 @@ class _Search:
             self.claim = images[row].copy(), proba[row]
 
     def reached(self, proba: np.ndarray) -> np.ndarray:
-        """Return which rows of probabilities are what the attack wants."""
+        """Mask of the rows of probabilities that reach the attack's goal: bool (k,)."""
         return (proba.argmax(axis=1) == self.goal) == self.targeted
 
     def _cost(self, proba: np.ndarray) -> np.ndarray:
@@ -194,31 +195,34 @@ class _Search:
         return -of_goal if self.targeted else of_goal
 
 
-def _settle(predict_proba: Classifier, searches: Sequence[_Search], size: int) -> None:
-    """End the searches whose claim also reaches its goal when rounded; drop the other claims."""
-    claims = [(one, one.claim) for one in searches if one.claim]
-    off_grid = [(one, claim) for one, claim in claims if np.any(stored(claim[0]) != claim[0])]
-    refused = []
+def _confirm_claims(predict_proba: PredictProba, searches: Sequence[_Search], size: int) -> None:
+    """End the searches whose claim still reaches the goal when rounded; drop the other claims."""
+    claims = [(search, search.claim) for search in searches if search.claim]
+    off_grid = [
+        (search, claim) for search, claim in claims if np.any(quantized(claim[0]) != claim[0])
+    ]
+    rejected = []
     if off_grid:
-        rounded = np.stack([stored(image) for _, (image, _) in off_grid])
-        for (one, _), said in zip(off_grid, _scored(predict_proba, rounded, size), strict=True):
-            one.n_queries += 1
-            if not one.reached(said[None])[0]:
-                refused.append(one)
-    for one, claim in claims:
-        one.claim = None
-        if one not in refused:
-            (one.best, one.best_proba), one.done = claim, True
+        rounded = np.stack([quantized(image) for _, (image, _) in off_grid])
+        rounded_proba = _batched_proba(predict_proba, rounded, size)
+        for (search, _), proba in zip(off_grid, rounded_proba, strict=True):
+            search.n_queries += 1
+            if not search.reached(proba[None])[0]:
+                rejected.append(search)
+    for search, claim in claims:
+        search.claim = None
+        if search not in rejected:
+            (search.best, search.best_proba), search.succeeded = claim, True
 
 
-def _scored(predict_proba: Classifier, images: np.ndarray, size: int) -> np.ndarray:
-    """Return the probabilities of images, (n, c), asked for `size` at a time."""
-    found = []
+def _batched_proba(predict_proba: PredictProba, images: np.ndarray, size: int) -> np.ndarray:
+    """Probabilities of images, (n, n_classes), predicted in batches of `size`."""
+    chunks = []
     for start in range(0, len(images), size):
         chunk = images[start : start + size]
         filled = np.concatenate([chunk, np.repeat(chunk[-1:], size - len(chunk), axis=0)])
-        found.append(_checked_proba(predict_proba(filled), size)[: len(chunk)])
-    return np.concatenate(found)
+        chunks.append(_checked_proba(predict_proba(filled), size)[: len(chunk)])
+    return np.concatenate(chunks)
 
 
 def _checked_proba(proba: np.ndarray, n_images: int) -> np.ndarray:
@@ -238,14 +242,14 @@ def _checked_proba(proba: np.ndarray, n_images: int) -> np.ndarray:
     return proba
 
 
-def _check_counts(n_pixels: int, population: int, generations: int, n_places: int) -> None:
-    wanted = {
-        "n_pixels": (n_pixels, 1, n_places),
-        "population": (population, FEWEST, None),
+def _check_counts(n_pixels: int, population: int, generations: int, n_positions: int) -> None:
+    bounds_of = {
+        "n_pixels": (n_pixels, 1, n_positions),
+        "population": (population, N_PARENTS, None),
         "generations": (generations, 0, None),
     }
-    for name, (value, least, most) in wanted.items():
-        whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-        if not whole or value < least or (most is not None and value > most):
+    for name, (value, least, most) in bounds_of.items():
+        is_count = isinstance(value, int | np.integer) and not isinstance(value, bool)
+        if not is_count or value < least or (most is not None and value > most):
             bounds = f"{least} or more" if most is None else f"{least} to {most}"
             raise InvalidInput(f"{name}: expected a whole number, {bounds}, got {value!r}")

@@ -9,18 +9,18 @@ from flowers17.errors import InvalidInput
 from flowers17.robustness.base import (
     AttackResult,
     Model,
+    attack_result,
     checked_budget,
     checked_count,
     checked_images,
     checked_labels,
     checked_targets,
-    own_generator,
+    image_generator,
     probabilities,
-    result,
 )
-from flowers17.robustness.fgsm import ascent_signs, stepped
+from flowers17.robustness.fgsm import ascent_signs, clipped_step
 
-# How far all steps together reach, in budgets: a start at one edge finds the other.
+# The reach of all steps together, in budgets: from one edge of the ball past the other.
 REACH = 2.5
 
 
@@ -40,12 +40,12 @@ def pgd(
     """Perturb each image by steps along the sign of its loss gradient, within a budget.
 
     images: float32 (n, h, w, c) in [0, 1]; labels, targets: int (n,), targets other than labels.
-    epsilon: L-infinity budget, at least 0; step: of one step, above 0, None: REACH budgets over
-    n_steps; both in the units of the images. restarts: starts tried until one succeeds; of failures
-    the one is kept that leaves the label the least probability, or the target the most.
-    random_start: uniform within the budget, drawn from the seed and the image's content; else the
-    image itself.
-    n_queries, n_gradients: a restart takes n_steps gradients and one look at its end.
+    epsilon: L-infinity budget, at least 0; step: size of one step, above 0, None: REACH budgets
+    over n_steps; both in the units of the images. restarts: runs at most, until one succeeds; of
+    failed runs the result is that with the least probability of the label, or the most of the
+    target. random_start: uniform within the budget, drawn from the seed and the image's content;
+    else the image itself.
+    n_queries, n_gradients: a restart takes n_steps gradients and one query of its last images.
     Raises InvalidInput for images, labels, targets, budgets or counts out of range.
     Source: Madry et al. 2018, arXiv:1706.06083, section 2.1.
     """
@@ -65,35 +65,41 @@ def pgd(
     if targets is not None:
         targets = checked_targets(targets, labels, n_classes)
     adversarial, after = images.copy(), before.copy()
-    kept = np.full(n, -np.inf)
+    best_score = np.full(n, -np.inf)
     n_starts = np.zeros(n, np.int64)
-    going = np.arange(n)
-    for number in range(restarts):
-        wanted = None if targets is None else targets[going]
-        starts = images[going]
+    active = np.arange(n)
+    for restart in range(restarts):
+        active_targets = None if targets is None else targets[active]
+        starts = images[active]
         if random_start:
-            starts = random_starts(starts, epsilon, seed, number)
-        signs = partial(ascent_signs, model, labels=labels[going], targets=wanted)
-        ends = projected(images[going], starts, signs, epsilon=epsilon, step=step, n_steps=n_steps)
+            starts = random_starts(starts, epsilon, seed, restart)
+        signs = partial(ascent_signs, model, labels=labels[active], targets=active_targets)
+        ends = projected_steps(
+            images[active], starts, signs, epsilon=epsilon, step=step, n_steps=n_steps
+        )
         proba = probabilities(model, ends)
-        reached, score = _judged(proba, labels[going], wanted)
-        better = score > kept[going]
-        rows = going[better]
-        adversarial[rows], after[rows], kept[rows] = ends[better], proba[better], score[better]
-        n_starts[going] += 1
-        going = going[~reached]
-        if not going.size:
+        succeeded, score = _success_and_score(proba, labels[active], active_targets)
+        better = score > best_score[active]
+        rows = active[better]
+        adversarial[rows], after[rows] = ends[better], proba[better]
+        best_score[rows] = score[better]
+        n_starts[active] += 1
+        active = active[~succeeded]
+        if not active.size:
             break
-    return result(images, adversarial, labels, targets, before, after, n_starts, n_starts * n_steps)
+    n_gradients = n_starts * n_steps
+    return attack_result(images, adversarial, labels, targets, before, after, n_starts, n_gradients)
 
 
 def random_starts(images: np.ndarray, epsilon: float, seed: int, restart: int) -> np.ndarray:
-    """Return images moved uniformly within a budget, each by its own draw: float32 (n, h, w, c)."""
-    drawn = [own_generator(seed, one, "pgd", restart).uniform(-1, 1, one.shape) for one in images]
-    return stepped(images, np.stack(drawn).astype(np.float32), epsilon)
+    """Images perturbed uniformly within a budget, by seed and content: float32 (n, h, w, c)."""
+    offsets = [
+        image_generator(seed, image, "pgd", restart).uniform(-1, 1, image.shape) for image in images
+    ]
+    return clipped_step(images, np.stack(offsets).astype(np.float32), epsilon)
 
 
-def projected(
+def projected_steps(
     images: np.ndarray,
     starts: np.ndarray,
     directions: Callable[[np.ndarray], np.ndarray],
@@ -102,26 +108,26 @@ def projected(
     step: float | None = None,
     n_steps: int,
 ) -> np.ndarray:
-    """Return where steps lead from starts, kept within a budget of the images and in [0, 1].
+    """Images after n steps, each projected onto the L-infinity ball and [0, 1]: (n, h, w, c).
 
-    images, starts: float32 (n, h, w, c). directions: of the next step from where it is, at most 1
-    in size. epsilon, step, n_steps: as of `pgd`, not checked. Returns float32 (n, h, w, c).
+    images, starts: float32 (n, h, w, c). directions: from perturbed images to their next step,
+    each value in [-1, 1]. epsilon, step, n_steps: as of `pgd`, not checked.
     """
     size = REACH * epsilon / n_steps if step is None else step
     low, high = images - np.float32(epsilon), images + np.float32(epsilon)
-    moved = starts
+    perturbed = starts
     for _ in range(n_steps):
-        moved = np.clip(stepped(moved, directions(moved), size), low, high)
-    return moved
+        perturbed = np.clip(clipped_step(perturbed, directions(perturbed), size), low, high)
+    return perturbed
 
 
-def _judged(
+def _success_and_score(
     proba: np.ndarray, labels: np.ndarray, targets: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return whether each image succeeds, and how good it is; any success beats any failure."""
+    """Success of each image, and a score by which any success beats any failure: both (n,)."""
     rows, predicted = np.arange(len(proba)), proba.argmax(axis=1)
     if targets is None:
-        reached, score = predicted != labels, -proba[rows, labels].astype(np.float64)
+        succeeded, score = predicted != labels, -proba[rows, labels].astype(np.float64)
     else:
-        reached, score = predicted == targets, proba[rows, targets].astype(np.float64)
-    return reached, score + 2 * reached
+        succeeded, score = predicted == targets, proba[rows, targets].astype(np.float64)
+    return succeeded, score + 2 * succeeded

@@ -1,7 +1,7 @@
-"""Poisoning: a share of the training images with wrong labels, or with a patch that opens a door.
+"""Poisoning: a share of the training images gets wrong labels, or a patch as a backdoor trigger.
 
-Both leave the validation images alone. What a backdoor does shows on copies of them that bear the
-patch; they stand behind the data set's own images, in no part of the split.
+Validation images stay clean. A backdoor is measured on copies of them with the patch; these follow
+the data set's images, in no part of the split.
 Source: Biggio et al. 2011, ACML (wrong labels); Gu et al. 2017, arXiv:1708.06733 (patch).
 """
 
@@ -19,10 +19,10 @@ WHITE, BLACK = 255, 0
 
 
 @dataclass(frozen=True)
-class Poisoned:
+class PoisonedData:
     """A data set after poisoning.
 
-    images: uint8 (n, h, w, 3). labels: int64 (n,). rows: int64, those poisoned, ascending.
+    images: uint8 (n, h, w, 3). labels: int64 (n,). rows: int64, the poisoned images, ascending.
     """
 
     images: np.ndarray
@@ -38,20 +38,20 @@ def with_flipped_labels(
     share: float,
     n_classes: int,
     seed: int,
-) -> Poisoned:
-    """Give a share of the rows another label each, drawn evenly from the other classes.
+) -> PoisonedData:
+    """Flip the labels of a share of the rows, each to another class drawn uniformly.
 
-    images: uint8 (n, h, w, 3). labels: int (n,). rows: int, those trained on. share: in [0, 1]; of
-    each class as nearly as can be. Less of one seed is part of more.
+    images: uint8 (n, h, w, 3). labels: int (n,). rows: int, the training images. share: in [0, 1];
+    of each class as nearly as possible. A smaller share of the same seed is part of a larger one.
     Raises InvalidInput for arrays, a share or labels out of range.
     """
     labels = _checked(images, labels, rows, share, n_classes)
-    chosen = _drawn(labels, rows, share, seed)
+    poisoned_rows = _sampled_rows(labels, rows, share, seed)
     flipped = labels.copy()
-    for row in chosen:
+    for row in poisoned_rows:
         step = generator(seed, "flip", int(row)).integers(1, n_classes)
         flipped[row] = (labels[row] + step) % n_classes
-    return Poisoned(images, flipped, np.sort(chosen))
+    return PoisonedData(images, flipped, np.sort(poisoned_rows))
 
 
 def with_backdoor(
@@ -64,31 +64,33 @@ def with_backdoor(
     size: int,
     n_classes: int,
     seed: int,
-) -> Poisoned:
-    """Put a patch on a share of the rows, and give them the target's label.
+) -> PoisonedData:
+    """Put a patch on a share of the rows, and label them as the target class.
 
-    share: of all rows, in [0, 1]; those of the target itself are left alone, and the others take
-    their places. size: side of the patch in pixels. Otherwise as `with_flipped_labels`.
-    Raises InvalidInput also for a target out of range, or a share that the others cannot fill.
+    share: of all rows, in [0, 1], taken from the rows of other classes than the target.
+    size: side of the patch in pixels. Otherwise as `with_flipped_labels`.
+    Raises InvalidInput also for a target out of range, or a share larger than the other classes.
     """
     labels = _checked(images, labels, rows, share, n_classes)
     checked_labels(np.array([target]), 1, n_classes, name="target")
-    others = rows[labels[rows] != target]
-    wanted = round(share * len(rows))
-    if wanted > len(others):
+    other_rows = rows[labels[rows] != target]
+    n_poisoned = round(share * len(rows))
+    if n_poisoned > len(other_rows):
         raise InvalidInput(
-            f"share: expected at most {len(others) / len(rows):.3g}, the images of other classes "
-            f"than the target, got {share:g}"
+            f"share: expected at most {len(other_rows) / len(rows):.3g}, the images of other "
+            f"classes than the target, got {share:g}"
         )
-    chosen = _drawn(labels, others, wanted / len(others), seed) if len(others) else others
-    opened, marked = labels.copy(), images.copy()
-    opened[chosen] = target
-    marked[chosen] = patched(images[chosen], size)
-    return Poisoned(marked, opened, np.sort(chosen))
+    poisoned_rows = other_rows
+    if len(other_rows):
+        poisoned_rows = _sampled_rows(labels, other_rows, n_poisoned / len(other_rows), seed)
+    poisoned_labels, poisoned_images = labels.copy(), images.copy()
+    poisoned_labels[poisoned_rows] = target
+    poisoned_images[poisoned_rows] = patched(images[poisoned_rows], size)
+    return PoisonedData(poisoned_images, poisoned_labels, np.sort(poisoned_rows))
 
 
 def patched(images: np.ndarray, size: int) -> np.ndarray:
-    """Return images with a chequered square in the lower right corner: uint8 (n, h, w, 3).
+    """Images with a chequered square in the lower right corner: uint8 (n, h, w, 3).
 
     images: uint8 (n, h, w, 3). size: side of the square in pixels.
     Raises InvalidInput for other images, or a square that is not smaller than they are.
@@ -100,25 +102,25 @@ def patched(images: np.ndarray, size: int) -> np.ndarray:
         )
     down, across = np.indices((size, size)) // CELL
     square = np.where((down + across) % 2 == 0, WHITE, BLACK).astype(np.uint8)
-    marked = images.copy()
-    marked[:, -size:, -size:] = square[:, :, None]
-    return marked
+    copies = images.copy()
+    copies[:, -size:, -size:] = square[:, :, None]
+    return copies
 
 
 def clean_accuracy(predicted: np.ndarray, labels: np.ndarray) -> Share:
-    """Return how many images without a patch are predicted right; both int (n,)."""
+    """Images without a patch that are classified correctly. predicted, labels: int (n,)."""
     labels = checked_labels(labels, len(predicted), np.iinfo(np.int64).max)
     return Share(int((predicted == labels).sum()), len(labels))
 
 
 def backdoor_success(predicted: np.ndarray, labels: np.ndarray, target: int) -> Share:
-    """Return how many images with the patch, of other classes, are taken for the target.
+    """Images of other classes that are predicted as the target with the patch.
 
     predicted: int (n,), of images with the patch. labels: int (n,), their true classes.
     """
     labels = checked_labels(labels, len(predicted), np.iinfo(np.int64).max)
-    others = labels != target
-    return Share(int((others & (predicted == target)).sum()), int(others.sum()))
+    other_classes = labels != target
+    return Share(int((other_classes & (predicted == target)).sum()), int(other_classes.sum()))
 
 
 def _checked(
@@ -135,11 +137,11 @@ def _checked(
     return labels
 
 
-def _drawn(labels: np.ndarray, rows: np.ndarray, share: float, seed: int) -> np.ndarray:
-    """Return a share of the rows, class by class in turn, in the order drawn."""
+def _sampled_rows(labels: np.ndarray, rows: np.ndarray, share: float, seed: int) -> np.ndarray:
+    """Sample of a share of the rows, class by class in turn, in the order drawn."""
     turns = np.empty(len(rows), np.float64)
     for label in np.unique(labels[rows]):
-        places = np.flatnonzero(labels[rows] == label)
-        order = generator(seed, "poisoned", int(label)).permutation(len(places))
-        turns[places] = (order + 0.5) / len(places)
+        members = np.flatnonzero(labels[rows] == label)
+        order = generator(seed, "poisoned", int(label)).permutation(len(members))
+        turns[members] = (order + 0.5) / len(members)
     return rows[np.lexsort((labels[rows], turns))][: round(share * len(rows))]

@@ -1,4 +1,4 @@
-"""Which images are attacked, and towards which targets: drawn by seed, evenly from the classes."""
+"""Samples of images to attack and of their targets: drawn by seed, evenly from the classes."""
 
 import numpy as np
 
@@ -7,10 +7,10 @@ from flowers17.seeds import generator
 
 
 def attacked_rows(labels: np.ndarray, rows: np.ndarray, n: int, seed: int) -> np.ndarray:
-    """Return at most n of the rows, class by class in turn: int64 (min(n, len(rows)),).
+    """Sample of at most n of the rows, class by class in turn: int64 (min(n, len(rows)),).
 
-    labels: int (n_images,) of the whole data set; rows: int (k,), those that may be drawn.
-    Fewer rows of the same seed are the first of more, whatever order they are given in.
+    labels: int (n_images,) of the whole data set; rows: int (k,), the candidates, in any order.
+    A smaller sample of the same seed is the start of a larger one.
     Raises InvalidInput if there is no row, or n < 1.
 
     >>> attacked_rows(np.array([0, 0, 1, 1, 1]), np.arange(5), 4, seed=1).tolist()
@@ -21,19 +21,19 @@ def attacked_rows(labels: np.ndarray, rows: np.ndarray, n: int, seed: int) -> np
         raise InvalidInput(f"rows: expected at least one to attack, got {min(len(rows), n)}")
     turns = np.empty(len(rows), np.int64)
     for label in np.unique(labels[rows]):
-        places = np.flatnonzero(labels[rows] == label)
-        turns[places] = generator(seed, "attacked", int(label)).permutation(len(places))
+        members = np.flatnonzero(labels[rows] == label)
+        turns[members] = generator(seed, "attacked", int(label)).permutation(len(members))
     order = np.lexsort((labels[rows], turns))
     return rows[order[:n]]
 
 
-def drawn_targets(
+def sampled_targets(
     labels: np.ndarray, rows: np.ndarray, n_classes: int, n_targets: int, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return pairs of an image and a target: places among the rows and targets, int64 (m,) both.
+    """Pairs of an image and a target class: positions among the rows, and targets, both int64 (m,).
 
-    labels: int (n_images,) of the whole data set; rows: int (k,), the images attacked. Each has
-    n_targets targets or all other classes, in an order of its own, whichever rows are beside it.
+    labels: int (n_images,) of the whole data set; rows: int (k,), the images to attack. Each has
+    n_targets targets, or all other classes, in a random order that does not depend on other rows.
     Raises InvalidInput if n_targets < 1 or there is one class.
     """
     if n_targets < 1 or n_classes < 2:
@@ -44,7 +44,7 @@ def drawn_targets(
     n_each = min(n_targets, n_classes - 1)
     targets = []
     for row in rows:
-        others = np.delete(np.arange(n_classes), labels[row])
-        order = generator(seed, "targets", int(row)).permutation(len(others))
-        targets.append(others[order[:n_each]])
+        candidates = np.delete(np.arange(n_classes), labels[row])
+        order = generator(seed, "targets", int(row)).permutation(len(candidates))
+        targets.append(candidates[order[:n_each]])
     return np.repeat(np.arange(len(rows)), n_each), np.concatenate(targets).astype(np.int64)

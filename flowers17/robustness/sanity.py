@@ -1,4 +1,4 @@
-"""Checks of attacks by their own numbers: does what must hold of a sound evaluation hold?
+"""Sanity checks of an evaluation by its own numbers: properties that sound attacks have.
 
 Source: Carlini et al. 2019, arXiv:1902.06705, section 3, the checklist.
 """
@@ -7,31 +7,31 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-SLACK = 0.02  # the share of the images by which randomness may make an attack come off worse
+SLACK = 0.02  # share of the images by which an attack may do worse by chance
 
 
 @dataclass(frozen=True)
 class Check:
-    """What must hold, what was measured, and whether it holds.
+    """A property that must hold, the measurement, and the verdict.
 
-    value: the share or count that decides, which must be at most `most`.
+    value: the share or count that decides; it must not exceed `limit`.
     """
 
     name: str
     measured: str
     value: float
-    most: float
+    limit: float
 
     @property
     def holds(self) -> bool:
-        """Whether the value is within what is allowed."""
-        return self.value <= self.most
+        """Whether the value is within the limit."""
+        return self.value <= self.limit
 
 
 def grows(robust: Sequence[float], attack: str) -> Check:
-    """Return the check that success grows with the budget.
+    """Check that success grows with the budget.
 
-    robust: the attack's robust accuracies, by ascending budget, from that of no budget on.
+    robust: robust accuracies by ascending budget, first that of budget 0.
     """
     rises = [later - sooner for sooner, later in pairwise(robust)]
     worst = max([0.0, *rises])
@@ -40,7 +40,7 @@ def grows(robust: Sequence[float], attack: str) -> Check:
 
 
 def reaches_all(robust: Sequence[float], budget: float, attack: str) -> Check:
-    """Return the check that a large enough budget fools the model on every image."""
+    """Check that a large enough budget fools the model on every image."""
     text = f"robust accuracy {robust[-1]:.3f} at {budget:g}/255"
     return Check(f"{attack}: success reaches 1", text, robust[-1], 0.0)
 
@@ -48,19 +48,19 @@ def reaches_all(robust: Sequence[float], budget: float, attack: str) -> Check:
 def at_least_as_strong(
     stronger: Sequence[float], weaker: Sequence[float], names: tuple[str, str]
 ) -> Check:
-    """Return the check that one attack leaves no more right than another, budget by budget.
+    """Check that one attack leaves no higher robust accuracy than another, budget by budget.
 
-    stronger, weaker: their robust accuracies on the same images. names: of the two.
+    stronger, weaker: robust accuracies on the same images. names: of the two attacks.
     """
-    worst = max(one - other for one, other in zip(stronger, weaker, strict=True))
+    worst = max(strong - weak for strong, weak in zip(stronger, weaker, strict=True))
     text = f"robust accuracy under {names[0]} minus that under {names[1]} is {worst:+.3f} at most"
     return Check(f"{names[0]} beats {names[1]}", text, worst, SLACK)
 
 
 def beats_transfer(own: float, transferred: Mapping[str, float]) -> Check:
-    """Return the check that gradients of the model itself do more than those of another.
+    """Check that gradients of the victim do more than those of a surrogate.
 
-    own: robust accuracy under PGD; transferred: under images made on others, by their names.
+    own: robust accuracy under PGD; transferred: under images of surrogates, by name.
     """
     best = min(transferred, key=lambda name: transferred[name])
     worst = own - transferred[best]
@@ -71,7 +71,7 @@ def beats_transfer(own: float, transferred: Mapping[str, float]) -> Check:
 
 
 def beats_black_box(white: float, black: float) -> Check:
-    """Return the check that an attack with gradients does more than one without.
+    """Check that an attack with gradients does more than one without.
 
     white, black: robust accuracies on the same images, under PGD at its largest budget and under
     the one-pixel attack.
@@ -83,14 +83,14 @@ def beats_black_box(white: float, black: float) -> Check:
 
 
 def no_zero_gradients(n_zero: int, n: int) -> Check:
-    """Return the check that no image's gradient is zero, which would hide the model's weakness."""
+    """Check that no image's gradient is zero: a masked gradient hides the model's weakness."""
     return Check("no gradient is zero", f"{n_zero} of {n} images", n_zero, 0)
 
 
 def converged(share: float, budget: float) -> Check:
-    """Return the check that twice the iterations change nothing.
+    """Check that twice the iterations change nothing.
 
-    share: of the images, how many more fall, at the budget where that are most.
+    share: share of the images that are fooled in addition, at the budget where it is largest.
     """
     text = f"{share:.3f} of the images fall in addition, at {budget:g}/255"
     return Check("PGD: doubling the steps changes nothing", text, share, SLACK)

@@ -25,7 +25,7 @@ from flowers17.stages import (
     in_order,
 )
 from flows import attacks
-from tests.support.made_attacks import SETTINGS
+from tests.support.attack_study import SETTINGS
 from tests.support.made_data import class_folders
 from tests.support.processes import eventually
 

@@ -8,23 +8,25 @@ import numpy as np
 import pytest
 
 from flowers17.errors import InvalidInput
-from flowers17.robustness.base import MOST_AT_ONCE
+from flowers17.robustness.base import MAX_BATCH_SIZE
 from flowers17.robustness.fgsm import fgsm
 from flowers17.robustness.noise import random_noise
 from flowers17.robustness.pgd import pgd
-from tests.unit.robustness.made_models import N_CLASSES, SHAPE, images, linear
+from tests.unit.robustness.victim_models import N_CLASSES, SHAPE, images, linear
 
 X = images(6)
 LABELS = np.arange(6) % N_CLASSES
 TARGETS = (LABELS + 1) % N_CLASSES
 
 
-def _pgd(model: Any, x: Any, labels: Any, *, epsilon: Any = 0.1, **rest: Any) -> Any:
-    return pgd(model, x, labels, **({"step": 0.1, "n_steps": 1, "seed": 0} | rest), epsilon=epsilon)
+def _pgd(model: Any, x: Any, labels: Any, *, epsilon: Any = 0.1, **settings: Any) -> Any:
+    return pgd(
+        model, x, labels, **({"step": 0.1, "n_steps": 1, "seed": 0} | settings), epsilon=epsilon
+    )
 
 
-def _fgsm(model: Any, x: Any, labels: Any, *, epsilon: Any = 0.1, **rest: Any) -> Any:
-    return fgsm(model, x, labels, epsilon=epsilon, **rest)
+def _fgsm(model: Any, x: Any, labels: Any, *, epsilon: Any = 0.1, **settings: Any) -> Any:
+    return fgsm(model, x, labels, epsilon=epsilon, **settings)
 
 
 def _noise(model: Any, x: Any, labels: Any, *, epsilon: Any = 0.1) -> Any:
@@ -43,7 +45,7 @@ def _with(value: float) -> np.ndarray:
 
 @every_attack
 @pytest.mark.parametrize(
-    ("x", "says"),
+    ("x", "message"),
     [
         (_with(1.001), r"expected values in \[0, 1\], got .* to 1.001; divide 8-bit values by 255"),
         (_with(-0.5), "got -0.5 to"),
@@ -57,14 +59,14 @@ def _with(value: float) -> np.ndarray:
         (X[..., :1], r"got \(4, 5, 1\)"),
     ],
 )
-def test_images(attack: Callable[..., Any], x: np.ndarray, says: str) -> None:
-    with pytest.raises(InvalidInput, match=f"images: .*{says}"):
+def test_images(attack: Callable[..., Any], x: np.ndarray, message: str) -> None:
+    with pytest.raises(InvalidInput, match=f"images: .*{message}"):
         attack(linear(), x, LABELS[: len(x)])
 
 
 @every_attack
 @pytest.mark.parametrize(
-    ("labels", "says"),
+    ("labels", "message"),
     [
         (LABELS[:-1], r"expected int \(6,\), one an image, got int64 \(5,\)"),
         (LABELS.astype(float), "got float64"),
@@ -73,14 +75,14 @@ def test_images(attack: Callable[..., Any], x: np.ndarray, says: str) -> None:
         (LABELS - 1, "got -1 to 1"),
     ],
 )
-def test_labels(attack: Callable[..., Any], labels: np.ndarray, says: str) -> None:
-    with pytest.raises(InvalidInput, match=f"labels: {says}|labels: .*{says}"):
+def test_labels(attack: Callable[..., Any], labels: np.ndarray, message: str) -> None:
+    with pytest.raises(InvalidInput, match=f"labels: {message}|labels: .*{message}"):
         attack(linear(), X, labels)
 
 
 @pytest.mark.parametrize("attack", [_fgsm, _pgd])
 @pytest.mark.parametrize(
-    ("targets", "says"),
+    ("targets", "message"),
     [
         (TARGETS + 1, "expected 0 to 2"),
         (TARGETS[:-1], r"expected int \(6,\)"),
@@ -88,8 +90,8 @@ def test_labels(attack: Callable[..., Any], labels: np.ndarray, says: str) -> No
         (LABELS, "expected another class than the label, got 0 for both of image 0"),
     ],
 )
-def test_targets(attack: Callable[..., Any], targets: np.ndarray, says: str) -> None:
-    with pytest.raises(InvalidInput, match=f"targets: {says}|targets: .*{says}"):
+def test_targets(attack: Callable[..., Any], targets: np.ndarray, message: str) -> None:
+    with pytest.raises(InvalidInput, match=f"targets: {message}|targets: .*{message}"):
         attack(linear(), X, LABELS, targets=targets)
 
 
@@ -112,7 +114,7 @@ def test_no_budget() -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "says"),
+    ("settings", "message"),
     [
         ({"step": 0}, "step: expected a number above 0, got 0"),
         ({"step": -1.0}, "step: expected a number of 0 or more, got -1.0"),
@@ -123,8 +125,8 @@ def test_no_budget() -> None:
         ({"restarts": 2, "random_start": False}, "restarts: expected 1 without a random start"),
     ],
 )
-def test_settings_of_pgd(settings: dict[str, Any], says: str) -> None:
-    with pytest.raises(InvalidInput, match=says):
+def test_settings_of_pgd(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidInput, match=message):
         _pgd(linear(), X, LABELS, **settings)
 
 
@@ -137,21 +139,21 @@ def _ending(activation: str | None, units: int = 3) -> keras.Model:
 
 @every_attack
 @pytest.mark.parametrize(
-    ("model", "says"),
+    ("model", "message"),
     [
         (_ending(None), "let it end in a softmax"),
         (_ending("sigmoid"), "let it end in a softmax"),
-        (_ending("softmax", units=1), rf"two classes or more, got shape \({MOST_AT_ONCE}, 1\)"),
+        (_ending("softmax", units=1), rf"two classes or more, got shape \({MAX_BATCH_SIZE}, 1\)"),
         (lambda x: np.full((len(x), 3), np.nan), "got values from nan"),
-        (lambda x: np.full((len(x) - 1, 3), 1 / 3), rf"got shape \({MOST_AT_ONCE - 1}, 3\)"),
-        (lambda x: np.ones(len(x)), rf"got shape \({MOST_AT_ONCE},\)"),
+        (lambda x: np.full((len(x) - 1, 3), 1 / 3), rf"got shape \({MAX_BATCH_SIZE - 1}, 3\)"),
+        (lambda x: np.ones(len(x)), rf"got shape \({MAX_BATCH_SIZE},\)"),
         (lambda x: np.tile([1.5, -0.5], (len(x), 1)), "got values from -0.5"),
     ],
 )
 def test_models_that_give_no_probabilities(
-    attack: Callable[..., Any], model: Any, says: str
+    attack: Callable[..., Any], model: Any, message: str
 ) -> None:
-    with pytest.raises(InvalidInput, match=f"model: expected probabilities.*{says}"):
+    with pytest.raises(InvalidInput, match=f"model: expected probabilities.*{message}"):
         attack(model, X, np.zeros(6, np.int64))
 
 

@@ -1,4 +1,4 @@
-"""JSMA and the one-pixel attack asked for what cannot be: a clear error each time."""
+"""Invalid input of JSMA and the one-pixel attack: a clear error each time."""
 
 from typing import Any
 
@@ -43,10 +43,10 @@ def model() -> keras.Model:
     )
 
 
-def _one_pixel(**given: Any) -> None:
+def _one_pixel(**changes: Any) -> None:
     settings: dict[str, Any] = {"population": 5, "generations": 1, "seed": 0}
     data = {"predict_proba": _certain, "images": GOOD, "labels": np.zeros(2, int)}
-    one_pixel(**{**data, **settings, **given})
+    one_pixel(**{**data, **settings, **changes})
 
 
 @pytest.mark.parametrize("images", BAD_IMAGES.values(), ids=BAD_IMAGES)
@@ -108,7 +108,7 @@ def test_counts(name: str, value: object, bounds: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "made",
+    "outputs",
     [
         lambda n: np.tile([3.0, -1.0, 0.5], (n, 1)),
         lambda n: np.tile([0.5, 0.6, 0.2], (n, 1)),
@@ -120,6 +120,6 @@ def test_counts(name: str, value: object, bounds: str) -> None:
     ],
     ids=["logits", "sum 1.3", "negative", "NaN", "one class", "flat", "another number"],
 )
-def test_outputs_that_are_no_probabilities(made: Any) -> None:
+def test_outputs_that_are_no_probabilities(outputs: Any) -> None:
     with pytest.raises(InvalidInput, match="predict_proba: expected probabilities"):
-        _one_pixel(predict_proba=lambda images: made(len(images)))
+        _one_pixel(predict_proba=lambda images: outputs(len(images)))

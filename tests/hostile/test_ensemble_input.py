@@ -94,7 +94,7 @@ def _without_hold_out(given: dict[str, Any], label: int) -> None:
     result, arrays = stacked(
         Predictions(**given), ["logistic_regression"], 1, lambda *steps: told.append(steps)
     )
-    assert [one["way"] for one in result["stackings"]] == ["biased", "out-of-fold"]
+    assert [one["scheme"] for one in result["stackings"]] == ["biased", "out-of-fold"]
     assert {one["method"] for one in result["methods"]} == {
         "average",
         "weighted_average",

@@ -48,20 +48,20 @@ Built = tuple[dict[str, Artifact], list[str]]
 
 
 def _built(root: Path) -> Built:
-    """Build every stage; return the artifacts by label, and the labels of those built anew."""
+    """Artifacts of all stages by label, and the labels of those built anew."""
     store = Store(root)
-    done: dict[str, Reference | None] = {}
+    references: dict[str, Reference | None] = {}
     new: list[str] = []
     request = request_from(SETTINGS, store=root, device="cpu")
     parts = attacks.parts(request.settings, request.places)
     for stage in in_order(
         [report.stage(request.settings, {"c": parts}, label="report on defences")]
     ):
-        given = {name: done[one.label] for name, one in stage.inputs.items()}
-        outcome = ensure(stage, given, store)
-        done[stage.label] = outcome.reference
+        inputs = {name: references[source.label] for name, source in stage.inputs.items()}
+        outcome = ensure(stage, inputs, store)
+        references[stage.label] = outcome.reference
         new += [] if outcome.reused else [stage.label]
-    return {label: store.open(one) for label, one in done.items() if one}, new
+    return {label: store.open(source) for label, source in references.items() if source}, new
 
 
 @pytest.fixture(scope="module")
@@ -82,29 +82,29 @@ def _defences(built: dict[str, Artifact]) -> Artifact:
 def test_every_defence_is_there_with_the_counts_of_its_arrays(built: dict[str, Artifact]) -> None:
     artifact = _defences(built)
     result, labels = artifact.json("result"), artifact.array("labels")
-    names = [one["name"] for one in result["defences"]]
+    names = [defence["name"] for defence in result["defences"]]
     assert names == ["none", "pgd 8", "3 bits", "detector of 16"]
-    for number, one in enumerate(result["defences"]):
+    for number, defence in enumerate(result["defences"]):
         before = artifact.array(f"{number:02d}-before")
         after = artifact.array(f"{number:02d}-after")
-        assert one["n_right"] == (before == labels).sum()
+        assert defence["n_right"] == (before == labels).sum()
         right = (before == labels)[:, None]
-        stood = right & ((after == labels[:, None]) | (after == REFUSED))
-        assert [run["n_withstood"] for run in one["runs"]] == stood.sum(axis=0).tolist()
+        robust = right & ((after == labels[:, None]) | (after == REFUSED))
+        assert [run["n_withstood"] for run in defence["runs"]] == robust.sum(axis=0).tolist()
         worst = [
-            stood[:, [run["epsilon"] == epsilon for run in one["runs"]]].all(axis=1).sum()
+            robust[:, [run["epsilon"] == epsilon for run in defence["runs"]]].all(axis=1).sum()
             for epsilon in (8.0, 64.0)
         ]
-        assert [found["n_withstood"] for found in one["worst"]] == worst
-        assert (before == REFUSED).any() <= (one["kind"] == "detector")
+        assert [worst_run["n_withstood"] for worst_run in defence["worst"]] == worst
+        assert (before == REFUSED).any() <= (defence["kind"] == "detector")
 
 
-def test_the_clean_answers_are_those_of_the_trainings(built: dict[str, Artifact]) -> None:
+def test_clean_predictions_are_those_of_the_trainings(built: dict[str, Artifact]) -> None:
     artifact, rows = _defences(built), _defences(built).array("rows")
     for number, label in enumerate(("tiny refit, clean split", "tiny against pgd 8, clean split")):
         source = built.get(label) or built["tiny, clean split"]
-        wanted = source.array("proba")[rows].argmax(axis=1)
-        assert artifact.array(f"{number:02d}-before").tolist() == wanted.tolist()
+        expected = source.array("proba")[rows].argmax(axis=1)
+        assert artifact.array(f"{number:02d}-before").tolist() == expected.tolist()
     validation = set(built["clean split"].array("validation").tolist())
     assert set(rows.tolist()) <= validation
 
@@ -115,13 +115,13 @@ def test_poisoned_images_leave_the_validation_images_alone(built: dict[str, Arti
     n = len(images)
     for kind in ("labels flipped", "with a patch"):
         data = built[f"clean split, 40 % {kind}"]
-        given, marked = data.array("images"), data.array("rows")
-        assert set(marked.tolist()) <= set(split.array("train").tolist())
-        assert len(marked) == round(0.4 * len(split.array("train")))
-        rest = np.setdiff1d(np.arange(n), marked)
-        assert (given[rest] == images[rest]).all()
+        poisoned_images, poisoned_rows = data.array("images"), data.array("rows")
+        assert set(poisoned_rows.tolist()) <= set(split.array("train").tolist())
+        assert len(poisoned_rows) == round(0.4 * len(split.array("train")))
+        rest = np.setdiff1d(np.arange(n), poisoned_rows)
+        assert (poisoned_images[rest] == images[rest]).all()
         assert data.array("labels")[:n][rest].tolist() == labels[rest].tolist()
-        assert given[n:].tobytes() == patched(images[validation], 3).tobytes()
+        assert poisoned_images[n:].tobytes() == patched(images[validation], 3).tobytes()
         assert data.array("labels")[n:].tolist() == labels[validation].tolist()
 
 
@@ -132,20 +132,20 @@ def test_poisoning_s_counts_are_those_of_the_networks_probabilities(
     validation = split.array("validation")
     labels = split.array("labels")[validation]
     n = len(split.array("labels"))
-    assert [one["kind"] for one in result["poisonings"]] == ["labels", "patch"]
-    for one in result["poisonings"]:
-        what = {"labels": "labels flipped", "patch": "with a patch"}[one["kind"]]
+    assert [poisoning["kind"] for poisoning in result["poisonings"]] == ["labels", "patch"]
+    for poisoning in result["poisonings"]:
+        kind_label = {"labels": "labels flipped", "patch": "with a patch"}[poisoning["kind"]]
         [training] = [
             artifact
             for label, artifact in built.items()
-            if label.startswith("tiny") and label.endswith(f"40 % {what}")
+            if label.startswith("tiny") and label.endswith(f"40 % {kind_label}")
         ]
         assert training.reference.stage == "poisoned_training"
         predicted = training.array("proba").argmax(axis=1)
-        [found] = one["networks"]
-        assert found["n_right"] == (predicted[validation] == labels).sum()
-        assert found["n_opened"] == ((predicted[n:] == 1) & (labels != 1)).sum()
-        assert found["n_others"] == (labels != 1).sum()
+        [counts] = poisoning["networks"]
+        assert counts["n_right"] == (predicted[validation] == labels).sum()
+        assert counts["n_opened"] == ((predicted[n:] == 1) & (labels != 1)).sum()
+        assert counts["n_others"] == (labels != 1).sum()
 
 
 def test_a_second_run_builds_nothing(store: Path, built: dict[str, Artifact]) -> None:
@@ -159,11 +159,13 @@ def test_the_report_has_a_table_of_each(built: dict[str, Artifact]) -> None:
         return list(csv.DictReader((page.path / "tables" / f"table-{number}.csv").open()))
 
     defences = _defences(built).json("result")["defences"]
-    shown = rows("c6")
-    assert [float(one["clean"]) for one in shown] == [one["n_right"] / 10 for one in defences]
-    assert [float(one["worst_64"]) for one in shown] == [
-        one["worst"][1]["n_withstood"] / 10 for one in defences
+    c6_rows = rows("c6")
+    assert [float(row["clean"]) for row in c6_rows] == [
+        defence["n_right"] / 10 for defence in defences
     ]
-    assert len(rows("c7")) == sum(len(one["runs"]) // 2 for one in defences)
-    assert [one["poison"] for one in rows("c8")] == ["none", "labels", "patch"]
+    assert [float(row["worst_64"]) for row in c6_rows] == [
+        defence["worst"][1]["n_withstood"] / 10 for defence in defences
+    ]
+    assert len(rows("c7")) == sum(len(defence["runs"]) // 2 for defence in defences)
+    assert [row["poison"] for row in rows("c8")] == ["none", "labels", "patch"]
     assert "trained on PGD, 8/255" in page.file("index.html").read_text()

@@ -131,11 +131,11 @@ def test_a_refit_trains_for_the_epochs_that_its_folds_found(
     assert svm["epochs"] is None
 
 
-def test_every_way_is_evaluated_and_reported(built: tuple[Path, int]) -> None:
+def test_every_scheme_is_evaluated_and_reported(built: tuple[Path, int]) -> None:
     result: dict[str, Any] = _artifacts(built[0], "stacking")[STACKED].json("result")
-    ways = {(one["way"], one["meta_learner"]) for one in result["stackings"]}
-    assert len(ways) == len(result["stackings"]) == 9
-    assert {one["n_honest"] for one in result["stackings"]} == {result["n_validation"]} == {12}
+    schemes_and_learners = {(one["scheme"], one["meta_learner"]) for one in result["stackings"]}
+    assert len(schemes_and_learners) == len(result["stackings"]) == 9
+    assert {one["n_validation"] for one in result["stackings"]} == {result["n_validation"]} == {12}
     assert {one["by"] for one in result["methods"]} == {"average", "refit"}
     [report] = _artifacts(built[0], "study").values()
     tables = report.json("results")["tables"]

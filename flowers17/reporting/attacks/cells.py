@@ -7,7 +7,7 @@ import numpy as np
 from flowers17.artifacts import Reference
 from flowers17.reporting.attacks.records import ORDER, Attack
 from flowers17.reporting.collect import ReportInputs
-from flowers17.reporting.ensembles.cells import method_title
+from flowers17.reporting.ensembles.titles import method_title
 from flowers17.reporting.metrics import accuracy_interval, clustered_interval
 from flowers17.reporting.tables import EMPTY, Cell
 from flowers17.reporting.titles import trained_tag

@@ -1,49 +1,64 @@
 """Table 5-calibration and the reliability diagrams: what the probabilities are worth."""
 
-from typing import Any
+from dataclasses import dataclass
 
 from matplotlib.axes import Axes
 
 from flowers17.ensemble.calibration import N_BINS, Reliability, reliability, tempered
 from flowers17.reporting.collect import ReportInputs
+from flowers17.reporting.columns import number_column, text_column
 from flowers17.reporting.drawing import ACCENT, LINE, MUTED, canvas, say, svg_text
-from flowers17.reporting.ensembles.cells import (
-    combined,
-    ensemble_title,
-    group_title,
-    mains,
-    method_title,
-    split_title,
-    suffix_of,
-    tag_of,
-)
-from flowers17.reporting.ensembles.records import Calibration, Ensemble
+from flowers17.reporting.ensembles.ensemble import Ensemble, ensembles_of
+from flowers17.reporting.ensembles.records import Calibration, EnsembleResult
+from flowers17.reporting.ensembles.titles import method_title
 from flowers17.reporting.figures import Figure, drawn
-from flowers17.reporting.tables import Cell, Column, Row, Table
-from flowers17.reporting.wording import capital
+from flowers17.reporting.tables import Column, Record, Table
 
 _GAP, _LEFT, _TOP, _SIDE = 34.0, 32.0, 24.0, 140.0
 _BY = {"refit": "refit", "average": "fold models averaged"}
 
 
+@dataclass(frozen=True)
+class CalibrationRecord(Record):
+    """The calibration of one method on one split."""
+
+    of: Calibration
+
+
+_LOSS, _ERROR = "Log loss", "Expected calibration error"
+_COLUMNS: tuple[Column[CalibrationRecord], ...] = (
+    text_column("method", "Method", lambda r: method_title(r.of.method), lambda r: r.of.method),
+    text_column("by", "Given", lambda r: _BY[r.of.by], lambda r: r.of.by),
+    number_column("temperature", "Temperature", lambda r: r.of.temperature, ".2f"),
+    number_column("log_loss", "before", lambda r: r.of.log_loss, group=_LOSS),
+    number_column("calibrated_log_loss", "after", lambda r: r.of.calibrated_log_loss, group=_LOSS),
+    number_column("error", "before", lambda r: r.of.expected_calibration_error, group=_ERROR),
+    number_column(
+        "calibrated_error",
+        "after",
+        lambda r: r.of.calibrated_expected_calibration_error,
+        group=_ERROR,
+    ),
+)
+
+
 def calibration_table(inputs: ReportInputs) -> Table:
-    """Return Table 5-calibration: log loss and calibration error before and after tempering."""
-    rows = [_row(inputs, one, found) for one in combined(inputs) for found in one.calibrations]
-    columns: list[Column[Any]] = [
-        Column("method", "Method", numeric=False),
-        Column("by", "Given", numeric=False),
-        Column("temperature", "Temperature"),
-    ]
-    for key, group in (("log_loss", "Log loss"), ("error", "Expected calibration error")):
-        columns += [
-            Column(key, "before", group=group),
-            Column(f"calibrated_{key}", "after", group=group),
-        ]
+    """Table 5-calibration: log loss and calibration error before and after tempering."""
     return Table(
         "5-calibration",
         "What the probabilities are worth: calibration by temperature",
-        tuple(columns),
-        tuple(rows),
+        _COLUMNS,
+        [
+            CalibrationRecord(
+                calibration,
+                group=ensemble.heading(result),
+                tag=ensemble.tag,
+                source=result.reference,
+            )
+            for ensemble in ensembles_of(inputs)
+            for result in ensemble.combined
+            for calibration in result.calibrations
+        ],
         lead="On the validation images, before and after temperature scaling. The temperature is "
         "fitted on the cross-validated probabilities of the training images.",
         notes=(
@@ -54,50 +69,29 @@ def calibration_table(inputs: ReportInputs) -> Table:
     )
 
 
-def _row(inputs: ReportInputs, one: Ensemble, found: Calibration) -> Row:
-    source = one.stacked.reference if one.stacked else None
-    numbers = (
-        found.log_loss,
-        found.calibrated_log_loss,
-        found.error,
-        found.calibrated_error,
-    )
-    cells = (
-        Cell(method_title(found.method), found.method),
-        Cell(_BY[found.by], found.by),
-        Cell(f"{found.temperature:.2f}", found.temperature, artifact=source),
-        *(Cell(f"{value:.3f}", value, artifact=source) for value in numbers),
-    )
-    return Row(cells, group_title(inputs, one), tag_of(inputs, one.name))
-
-
-def reliability_figures(inputs: ReportInputs) -> list[Figure]:
-    """Return Figure 5-reliability of each ensemble: its chosen method, on its first split."""
-    return [_reliability_figure(inputs, one) for one in mains(inputs)]
-
-
-def _reliability_figure(inputs: ReportInputs, one: Ensemble) -> Figure:
-    number, (method, by) = f"5{suffix_of(inputs, one.name)}-reliability", one.chosen
-    found = next(c for c in one.calibrations if (c.method, c.by) == (method, by))
-    before = one.proba(method, by)
-    panels = (
-        ("before", before, found.error),
-        (f"after, temperature {found.temperature:.2f}", tempered(before, found.temperature), None),
-    )
+def reliability_figure(ensemble: Ensemble, result: EnsembleResult) -> Figure:
+    """Figure 5-reliability of an ensemble: its chosen method on one split."""
+    number, (method, by) = f"5{ensemble.suffix}-reliability", result.chosen
+    calibration = next(c for c in result.calibrations if (c.method, c.by) == (method, by))
+    temperature, before = calibration.temperature, result.proba(method, by)
+    panels = {
+        "before": before,
+        f"after, temperature {temperature:.2f}": tempered(before, temperature),
+    }
     with canvas(_TOP + _SIDE + 34, salt=f"figure-{number}") as (figure, axes):
-        for place, (title, proba, _) in enumerate(panels):
-            left = _LEFT + place * (_SIDE + _GAP)
-            _panel(axes, left, title, reliability(proba, one.truth, N_BINS))
+        for index, (title, proba) in enumerate(panels.items()):
+            left = _LEFT + index * (_SIDE + _GAP)
+            _panel(axes, left, title, reliability(proba, result.truth, N_BINS))
         text = svg_text(figure)
     caption = (
-        f"{capital(ensemble_title(inputs, one.name))}, {method_title(method)}, on "
-        f"{split_title(one)}. A dot is the accuracy of the images whose confidence lies in one of "
-        f"{N_BINS} bins, at their mean confidence; its size is their number. On the dashed line "
-        "confidence and accuracy are equal. Expected calibration error: "
-        f"{found.error:.3f} before, {found.calibrated_error:.3f} after."
+        f"{ensemble.capital_title}, {method_title(method)}, on {result.split_title}. A dot is the "
+        f"accuracy of the images whose confidence lies in one of {N_BINS} bins, at their mean "
+        "confidence; its size is their number. On the dashed line confidence and accuracy are "
+        "equal. Expected calibration error: "
+        f"{calibration.expected_calibration_error:.3f} before, "
+        f"{calibration.calibrated_expected_calibration_error:.3f} after."
     )
-    used = (one.stacked.reference,) if one.stacked else ()
-    return drawn(number, "Reliability of the probabilities", caption, text, used)
+    return drawn(number, "Reliability of the probabilities", caption, text, (result.reference,))
 
 
 def _panel(axes: Axes, left: float, title: str, bins: Reliability) -> None:
@@ -112,11 +106,11 @@ def _panel(axes: Axes, left: float, title: str, bins: Reliability) -> None:
     axes.plot([left, left + _SIDE], [bottom, _TOP], color=MUTED, lw=1, linestyle=(0, (3, 2)))
     say(axes, left + _SIDE / 2, bottom + 24, "accuracy by confidence", color=MUTED)
     total = max(1, int(bins.n_images.sum()))
-    seen = [index for index in range(len(bins.n_images)) if bins.n_images[index]]
-    points = [
-        (left + _SIDE * bins.confidence[index], bottom - _SIDE * bins.accuracy[index])
-        for index in seen
-    ]
-    for index, (x, y) in zip(seen, points, strict=True):
-        size = 3.0 + 11.0 * float(bins.n_images[index] / total) ** 0.5
+    for confidence, accuracy, n_images in zip(
+        bins.confidence, bins.accuracy, bins.n_images, strict=True
+    ):
+        if not n_images:
+            continue
+        x, y = left + _SIDE * confidence, bottom - _SIDE * accuracy
+        size = 3.0 + 11.0 * float(n_images / total) ** 0.5
         axes.plot([x], [y], marker="o", markersize=size, color=ACCENT, alpha=0.75, mew=0)

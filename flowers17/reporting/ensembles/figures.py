@@ -1,55 +1,61 @@
 """Figures 5 and 6: the ensemble's forward pass, and the importance of each of its outputs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 
 from flowers17.reporting.collect import ReportInputs
 from flowers17.reporting.diagrams import arrow, box
 from flowers17.reporting.drawing import ACCENT, LINE, MUTED, PAPER, WIDTH, canvas, say, svg_text
-from flowers17.reporting.ensembles.cells import (
-    ensemble_title,
-    is_the_studys,
-    mains,
-    member_title,
-    method_title,
-    split_title,
-    suffix_of,
-)
-from flowers17.reporting.ensembles.importances import impurity_sums
-from flowers17.reporting.ensembles.records import Ensemble, Member
+from flowers17.reporting.ensembles.calibration import reliability_figure
+from flowers17.reporting.ensembles.confusions import confused_pairs, confusion_matrix
+from flowers17.reporting.ensembles.ensemble import Ensemble, ensembles_of
+from flowers17.reporting.ensembles.records import EnsembleResult, Member
+from flowers17.reporting.ensembles.titles import method_title
 from flowers17.reporting.figures import Figure, drawn, shortened
 from flowers17.reporting.learners.curves import ticks
 from flowers17.reporting.reference import title_of
-from flowers17.reporting.wording import capital
 
 MAX_CLASSES_NAMED = 20
 _STEP = 30.0
 
 
-def forward_passes(inputs: ReportInputs) -> list[Figure]:
-    """Return Figure 5 of each ensemble: members, their outputs side by side, meta-learner, class.
+def ensemble_figures(inputs: ReportInputs) -> list[Figure]:
+    """Figures 5 and 6 and what goes with them, of each ensemble on its first split."""
+    figures = [
+        figure(ensemble, ensemble.first)
+        for figure in (
+            forward_pass,
+            confusion_matrix,
+            confused_pairs,
+            reliability_figure,
+            importances_figure,
+        )
+        for ensemble in ensembles_of(inputs)
+        if ensemble.first
+    ]
+    return [figure for figure in figures if figure]
 
-    Numbers of layers, outputs and rows are those of this run, on the ensemble's first split.
+
+def forward_pass(ensemble: Ensemble, result: EnsembleResult) -> Figure:
+    """Figure 5 of an ensemble: members, their outputs side by side, meta-learner, class.
+
+    Numbers of layers, outputs and rows are those of this run.
     """
-    return [_forward_pass(inputs, one) for one in mains(inputs)]
-
-
-def _forward_pass(inputs: ReportInputs, one: Ensemble) -> Figure:
-    studys, number = is_the_studys(inputs, one.name), f"5{suffix_of(inputs, one.name)}"
-    n, c = len(one.members), len(one.classes)
+    number, inputs = f"5{ensemble.suffix}", ensemble.inputs
+    n, c = len(result.members), len(result.classes)
     size = inputs.study.dataset.image_size
     top, height = 8.0, max(3, n) * _STEP
     middle = top + height / 2
-    rows = [middle + (place - (n - 1) / 2) * _STEP for place in range(n)]
+    rows = [middle + (index - (n - 1) / 2) * _STEP for index in range(n)]
     outputs = [f"{n} × {c}", f"= {n * c}", "outputs"]
     with canvas(top + height + 46, salt=f"figure-{number}") as (figure, axes):
         box(axes, 2, middle - 22, 48, 44)
         say(axes, 26, middle - 6, "image", weight="bold")
         say(axes, 26, middle + 8, f"{size} × {size}", color=MUTED, size=8)
-        for y, member in zip(rows, one.members, strict=True):
+        for y, member in zip(rows, result.members, strict=True):
             arrow(axes, (51, middle), (73, y))
-            _member(axes, inputs, 74, y, member, short=studys)
+            _member(axes, ensemble, 74, y, member)
             arrow(axes, (199, y), (217, y))
             _outputs(axes, 218, y, c)
         first, last = rows[0] - 12, rows[-1] + 12
@@ -59,36 +65,36 @@ def _forward_pass(inputs: ReportInputs, one: Ensemble) -> Figure:
             y = last + 12 + 11 * line
             say(axes, 226, y, text, color=MUTED, size=8)
         box(axes, 269, middle - 26, 89, 52)
-        for line, (text, style) in enumerate(_combined(one)):
+        for line, (text, style) in enumerate(_chosen_lines(result)):
             say(axes, 313.5, middle - 12 + 13 * line, text, **style)
         arrow(axes, (313.5, middle + 27), (313.5, middle + 46))
         say(axes, 313.5, middle + 55, f"one of {c} classes", weight="bold")
         text = svg_text(figure)
     caption = (
-        f"{capital(ensemble_title(inputs, one.name))}: each member gives {c} probabilities; side "
+        f"{ensemble.capital_title}: each member gives {c} probabilities; side "
         f"by side they are averaged, or the features of a meta-learner. That is fitted on "
-        f"{one.n_train:,} rows, each predicted by models that did not see its image "
-        f"({one.n_folds} folds), on {split_title(one)}."
+        f"{result.n_train:,} rows, each predicted by models that did not see its image "
+        f"({result.n_folds} folds), on {result.split_title}."
     )
-    used = (one.folds.reference, *((one.stacked.reference,) if one.stacked else ()))
-    title = title_of("figure", 5) if studys else f"The forward pass of ensemble {one.name}"
-    return drawn(number, title, caption, text, used)
+    title = f"The forward pass of {ensemble.title}"
+    title = title_of("figure", 5) if ensemble.is_study else title
+    return drawn(number, title, caption, text, (result.folds.reference, result.reference))
 
 
-def _combined(one: Ensemble) -> list[tuple[str, dict[str, object]]]:
-    method, _ = one.chosen
-    share = one.chosen_correct / len(one.rows)
-    *first, last = method_title(method).split(", ")
-    lines: list[tuple[str, dict[str, object]]] = [(last, {"weight": "bold", "size": 8})]
-    lines = [(f"{first[0]}:", {"size": 8, "color": MUTED}), *lines] if first else lines
-    return [*lines, (f"chosen, {share:.3f}", {"size": 8, "color": MUTED})]
+def _chosen_lines(result: EnsembleResult) -> list[tuple[str, dict[str, object]]]:
+    """The chosen method and its accuracy, line by line with how each is written."""
+    *family, name = method_title(result.chosen[0]).split(", ")
+    muted: dict[str, object] = {"size": 8, "color": MUTED}
+    return [
+        *((f"{word}:", muted) for word in family),
+        (name, {"weight": "bold", "size": 8}),
+        (f"chosen, {result.chosen_score.accuracy:.3f}", muted),
+    ]
 
 
-def _member(
-    axes: Axes, inputs: ReportInputs, x: float, y: float, member: Member, *, short: bool
-) -> None:
+def _member(axes: Axes, ensemble: Ensemble, x: float, y: float, member: Member) -> None:
     box(axes, x, y - 12, 124, 24)
-    title = member_title(inputs, member.name, short=True) if short else member.name
+    title = ensemble.member_title(member.name) if ensemble.is_study else member.name
     known = member.n_parameters is not None
     say(axes, x + 6, y, shortened(title, 17 if known else 24), ha="left", size=8, weight="bold")
     if member.n_parameters is not None:
@@ -106,17 +112,14 @@ def _outputs(axes: Axes, x: float, y: float, n_classes: int) -> None:
         axes.plot([x, x + 16], [top, top], color=PAPER, lw=0.5)
 
 
-def importance_figures(inputs: ReportInputs) -> list[Figure]:
-    """Return Figure 6 of each ensemble whose random forest's importances were measured."""
-    return [_importances(inputs, one) for one in mains(inputs) if one.result.get("importances")]
-
-
-def _importances(inputs: ReportInputs, one: Ensemble) -> Figure:
-    studys, number = is_the_studys(inputs, one.name), f"6{suffix_of(inputs, one.name)}"
-    values: Mapping[str, float] = one.result["importances"]["impurity"]
-    sums, n, c = impurity_sums(one), len(one.members), len(one.classes)
+def importances_figure(ensemble: Ensemble, result: EnsembleResult) -> Figure | None:
+    """Figure 6 of an ensemble whose random forest's importances were measured."""
+    if not result.importances:
+        return None
+    number, values = f"6{ensemble.suffix}", result.importances["impurity"]
+    n, c = len(result.members), len(result.classes)
     by_member = [
-        [values[f"{member.name}/{name}"] for name in one.classes] for member in one.members
+        [values[f"{member.name}/{name}"] for name in result.classes] for member in result.members
     ]
     highest = max(max(row) for row in by_member) or 1.0
     named = c <= MAX_CLASSES_NAMED
@@ -124,32 +127,31 @@ def _importances(inputs: ReportInputs, one: Ensemble) -> Figure:
     foot = 86.0 if named else 16.0
     step = head + panel + gap
     with canvas(n * step + foot, salt=f"figure-{number}") as (figure, axes):
-        for place, (member, row) in enumerate(zip(one.members, by_member, strict=True)):
-            top = place * step + head
-            title = member_title(inputs, member.name, short=studys)
+        for index, (member, row) in enumerate(zip(result.members, by_member, strict=True)):
+            top = index * step + head
+            title = ensemble.member_title(member.name)
             say(axes, left, top - 8, shortened(title, 40), ha="left", weight="bold")
-            total = f"together {sums[member.name]:.3f}"
+            total = f"together {result.impurity[member.name]:.3f}"
             say(axes, WIDTH - 4, top - 8, total, ha="right", color=MUTED)
             _bars(axes, left, top, panel, row, highest)
         if named:
             width = (WIDTH - left - 4) / c
-            for index, name in enumerate(one.classes):
+            for index, name in enumerate(result.classes):
                 x = left + (index + 0.5) * width
                 y = n * step
                 say(axes, x, y, shortened(name, 18), rotation=90, va="top", size=8)
         text = svg_text(figure)
     caption = (
-        f"{capital(ensemble_title(inputs, one.name))} on {split_title(one)}: impurity importance "
+        f"{ensemble.capital_title} on {result.split_title}: impurity importance "
         f"of each of the {n * c} outputs in the random forest fitted on out-of-fold predictions; "
         "all together are 1."
     )
     if not named:
         caption += f" The {c} classes are in the order of Table D1."
-    used = (one.stacked.reference,) if one.stacked else ()
-    title = f"Importance of each of the {n * c} outputs of ensemble {one.name}"
-    if studys:
+    title = f"Importance of each of the {n * c} outputs of {ensemble.title}"
+    if ensemble.is_study:
         title = title_of("figure", 6).replace("85", str(n * c))
-    return drawn(number, title, caption, text, used)
+    return drawn(number, title, caption, text, (result.reference,))
 
 
 def _bars(

@@ -1,72 +1,57 @@
 """Table 6: what each member contributes to an ensemble, over all and class by class."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
-from flowers17.reporting.collect import ReportInputs
-from flowers17.reporting.ensembles.cells import (
-    data_notes,
-    ensemble_title,
-    group_title,
-    is_the_studys,
-    learner_of,
-    made_of,
-    main_of,
-    member_title,
-    members_of,
-    reason_unmade,
-    split_title,
-    suffix_of,
-    tag_of,
-)
-from flowers17.reporting.ensembles.records import Ensemble
-from flowers17.reporting.learners.cells import number_cell
+from flowers17.reporting.columns import Form, number_column, text_column
+from flowers17.reporting.ensembles.ensemble import Ensemble
+from flowers17.reporting.ensembles.records import EnsembleResult
 from flowers17.reporting.reference import TABLE_6, title_of
-from flowers17.reporting.tables import EMPTY, Cell, Column, Row, Table
+from flowers17.reporting.tables import Column, Record, Table
 from flowers17.reporting.wording import signed
 
+# Each a key of the measures, with its column's title and form.
+_MEASURES: tuple[tuple[str, str, Form], ...] = (
+    ("permutation", "Permutation: drop in accuracy", signed),
+    ("permutation_spread", "± s.d.", ".3f"),
+    ("left_out", "Accuracy without it", ".3f"),
+    ("left_out_drop", "Drop", signed),
+    ("weight", "Weight in the weighted average", ".3f"),
+)
 
-def impurity_sums(one: Ensemble) -> dict[str, float]:
-    """Return the random forest's impurity importance of each member, its columns together."""
-    values: Mapping[str, float] = (one.result.get("importances") or {}).get("impurity") or {}
-    return {
-        member.name: sum(values[f"{member.name}/{name}"] for name in one.classes)
-        for member in one.members
-        if values
-    }
+
+@dataclass(frozen=True)
+class ImportanceRecord(Record):
+    """A member by name, with what was measured of its importance on one split."""
+
+    name: str
+    measures: Mapping[str, float]
 
 
-def importances_table(inputs: ReportInputs, name: str) -> Table:
-    """Return Table 6 of an ensemble: importance of each member, measured three ways."""
-    studys, made = is_the_studys(inputs, name), made_of(inputs, name)
-    rows = [row for one in made if one.stacked for row in _rows(inputs, one)]
-    if studys and not rows:
-        rows = [
-            Row(
-                (
-                    Cell(member_title(inputs, member, short=True), member),
-                    number_cell(TABLE_6.get(learner_of(member))),
-                    *[EMPTY] * 6,
-                ),
-                "Base learners",
-                missing=reason_unmade(inputs, name),
-            )
-            for member in members_of(inputs, name)
-        ]
+def _columns(ensemble: Ensemble) -> Sequence[Column[ImportanceRecord]]:
+    def measure(key: str) -> Callable[[ImportanceRecord], float | None]:
+        return lambda record: record.measures.get(key)
+
+    def study(record: ImportanceRecord) -> float | None:
+        return TABLE_6.get(ensemble.learner(record.name))
+
+    return [
+        text_column("member", "Member", lambda r: ensemble.member_title(r.name), lambda r: r.name),
+        *ensemble.beside_study("impurity", "Impurity importance", study, measure("impurity")),
+        *(number_column(key, title, measure(key), form) for key, title, form in _MEASURES),
+    ]
+
+
+def importances_table(ensemble: Ensemble) -> Table:
+    """Table 6 of an ensemble: importance of each member, measured three ways."""
+    forest = "The study’s forest is fitted on the learners’ own training images."
     return Table(
-        f"6{suffix_of(inputs, name)}",
-        title_of("table", 6) if studys else f"Importance of the members of ensemble {name}",
-        (
-            Column("member", "Member", numeric=False),
-            *((Column("study_impurity", "study", group="Impurity importance"),) * studys),
-            Column("impurity", "ours" if studys else "Impurity importance", group=_shared(studys)),
-            Column("permutation", "Permutation: drop in accuracy"),
-            Column("permutation_spread", "± s.d."),
-            Column("left_out", "Accuracy without it"),
-            Column("left_out_drop", "Drop"),
-            Column("weight", "Weight in the weighted average"),
-        ),
-        tuple(rows),
+        f"6{ensemble.suffix}",
+        title_of("table", 6)
+        if ensemble.is_study
+        else f"Importance of the members of {ensemble.title}",
+        _columns(ensemble),
+        list(_records(ensemble)),
         lead="Impurity: in the random forest fitted on out-of-fold predictions, summed over the "
         "member’s outputs; it cannot tell what the forest would do without them. The others are "
         "measured on the validation images.",
@@ -74,116 +59,96 @@ def importances_table(inputs: ReportInputs, name: str) -> Table:
             "Permutation: the member’s outputs shuffled together among the images, 20 draws. "
             "Without it: the forest fitted again on the other members; the drop is against the "
             "forest with all.",
-            *(("The study’s forest is fitted on the learners’ own training images.",) * studys),
-            *data_notes(inputs, [tag_of(inputs, name)] if studys else []),
+            *((forest,) if ensemble.is_study else ()),
+            *ensemble.notes,
         ),
     )
 
 
-def _shared(studys: bool) -> str:
-    return "Impurity importance" if studys else ""
+def _records(ensemble: Ensemble) -> Iterator[ImportanceRecord]:
+    for result in ensemble.combined:
+        group, tag, source = ensemble.heading(result), ensemble.tag, result.reference
+        for name in ensemble.members:
+            measures = _measures(result, name)
+            yield ImportanceRecord(name, measures, group=group, tag=tag, source=source)
+    for name in ensemble.members if ensemble.is_study and not ensemble.combined else ():
+        missing = ensemble.reason_absent()
+        yield ImportanceRecord(name, {}, group="Base learners", missing=missing)
 
 
-def _rows(inputs: ReportInputs, one: Ensemble) -> list[Row]:
-    studys, source = is_the_studys(inputs, one.name), one.stacked and one.stacked.reference
-    importances: Mapping[str, Any] = one.result.get("importances") or {}
-    sums, n = impurity_sums(one), len(one.rows)
-    forest = next((way for way in one.methods if way.name == "random_forest"), None)
-    rows = []
-    for member in one.members:
-        reference = TABLE_6.get(learner_of(member.name)) if studys else None
-        found: list[Cell] = [EMPTY] * 5
-        if importances and forest:
-            permuted = importances["permutation"][member.name]
-            left_out = importances["left_out"][member.name] / n
-            drop = forest.average / n - left_out
-            found = [
-                _cell(f"{sums[member.name]:.3f}", sums[member.name], source, reference),
-                _cell(signed(permuted["mean"]), permuted["mean"], source),
-                _cell(f"{permuted['spread']:.3f}", permuted["spread"], source),
-                _cell(f"{left_out:.3f}", left_out, source),
-                _cell(signed(drop), drop, source),
-            ]
-        weight = (one.result.get("weights") or {}).get(member.name)
-        rows.append(
-            Row(
-                (
-                    Cell(member_title(inputs, member.name, short=studys), member.name),
-                    *((number_cell(reference),) * studys),
-                    *found,
-                    EMPTY if weight is None else _cell(f"{weight:.3f}", weight, source),
-                ),
-                group_title(inputs, one),
-                tag_of(inputs, one.name),
-            )
-        )
-    return rows
+def _measures(result: EnsembleResult, name: str) -> dict[str, float]:
+    forest, importances = result.outcomes.get("random_forest"), result.importances
+    measures = {"weight": result.weights[name]} if result.weights else {}
+    if forest and importances:
+        left_out = importances["left_out"][name] / len(result.rows)
+        measures |= {
+            "impurity": result.impurity[name],
+            "permutation": importances["permutation"][name]["mean"],
+            "permutation_spread": importances["permutation"][name]["spread"],
+            "left_out": left_out,
+            "left_out_drop": forest.average.accuracy - left_out,
+        }
+    return measures
 
 
-def _cell(text: str, value: float, source: Any, reference: float | None = None) -> Cell:
-    return Cell(text, value, None, reference, source)
+@dataclass(frozen=True)
+class ClassRecord(Record):
+    """A class by its label."""
+
+    label: int
+    name: str
 
 
-def classes_table(inputs: ReportInputs, name: str) -> Table:
-    """Return Table 6-classes of an ensemble: which member helps which class, on its first split.
+def classes_table(ensemble: Ensemble, result: EnsembleResult) -> Table:
+    """Table 6-classes of an ensemble: which member helps which class, on one split.
 
     Two numbers of each member: the drop in the class's recall if its outputs are shuffled, and the
     logistic regression's weight of its own probability of the class.
     """
-    studys, one = is_the_studys(inputs, name), main_of(inputs, name)
-    names = members_of(inputs, name)
-    titles = [member_title(inputs, member, short=True) for member in names]
-    importances: Mapping[str, Any] = (one.result.get("importances") if one else None) or {}
-    weights: Sequence[Sequence[float]] = (one.result.get("coefficients") if one else None) or []
-    columns: list[Column[Any]] = [Column("class", "Class", numeric=False)]
-    rows = []
-    for key, group, has in (
-        ("drop", "Drop in recall, its outputs shuffled", importances),
-        ("weight", "Weight of its own output", weights),
-    ):
-        columns += [
-            Column(f"{key}_{member}", title, group=group)
-            for member, title in zip(names, titles, strict=True)
-            if has
-        ]
-    if one and len(columns) > 1:
-        rows = [
-            Row(
-                (
-                    Cell(label, label),
-                    *_drop_cells(one, importances, label, names),
-                    *_weight_cells(one, weights, index),
-                ),
-                tag=tag_of(inputs, name),
-            )
-            for index, label in enumerate(one.classes)
-        ]
-    where = split_title(one) if one else "a split"
-    title = "base learner" if studys else "member"
+    columns: list[Column[ClassRecord]] = [
+        text_column("class", "Class", lambda r: r.name, lambda r: r.name)
+    ]
+    if result.importances:
+        group, drops = "Drop in recall, its outputs shuffled", result.importances["per_class"]
+        columns += _member_columns(
+            ensemble, "drop", group, lambda name: lambda r: drops[r.name][name]
+        )
+    if result.coefficients:
+        names, c = list(ensemble.members), len(result.classes)
+        columns += _member_columns(
+            ensemble,
+            "weight",
+            "Weight of its own output",
+            lambda name: lambda r: result.coefficients[r.label][names.index(name) * c + r.label],
+        )
+    records = [
+        ClassRecord(label, name, tag=ensemble.tag, source=result.reference)
+        for label, name in enumerate(result.classes)
+    ]
+    member = "base learner" if ensemble.is_study else "member"
     return Table(
-        f"6{suffix_of(inputs, name)}-classes",
-        f"Which {title} helps which class: {ensemble_title(inputs, name)}",
-        tuple(columns),
-        tuple(rows),
-        lead=f"On {where}: the drop in a class’s recall when a member’s outputs are shuffled "
-        "(random forest), and what the logistic regression makes of a member’s own output for "
-        "the class.",
+        f"6{ensemble.suffix}-classes",
+        f"Which {member} helps which class: {ensemble.title}",
+        columns,
+        records if len(columns) > 1 else [],
+        lead=f"On {result.split_title}: the drop in a class’s recall when a member’s outputs are "
+        "shuffled (random forest), and what the logistic regression makes of a member’s own output "
+        "for the class.",
         notes=("All weights of the logistic regression are in the artifact’s result.json.",),
     )
 
 
-def _drop_cells(
-    one: Ensemble, importances: Mapping[str, Any], label: str, names: Sequence[str]
-) -> list[Cell]:
-    if not importances:
-        return []
-    source, drops = one.stacked and one.stacked.reference, importances["per_class"][label]
-    return [_cell(signed(drops[name]), drops[name], source) for name in names]
-
-
-def _weight_cells(one: Ensemble, weights: Sequence[Sequence[float]], index: int) -> list[Cell]:
-    if not weights:
-        return []
-    source, c = one.stacked and one.stacked.reference, len(one.classes)
-    own = [weights[index][place * c + index] for place in range(len(one.members))]
-    return [_cell(signed(value), value, source) for value in own]
+def _member_columns(
+    ensemble: Ensemble, key: str, group: str, value: Callable[[str], Callable[[ClassRecord], float]]
+) -> list[Column[ClassRecord]]:
+    """A column of each member. value: of a member's name, what takes a class to a number."""
+    return [
+        number_column(
+            f"{key}_{name}",
+            ensemble.member_title(name, short=True),
+            value(name),
+            signed,
+            group=group,
+        )
+        for name in ensemble.members
+    ]

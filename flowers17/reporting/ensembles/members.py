@@ -1,123 +1,119 @@
 """Table 4: what the ensembles are made of."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from dataclasses import dataclass
 
+from flowers17.reporting.cells import value_cell
 from flowers17.reporting.collect import ReportInputs
-from flowers17.reporting.ensembles.cells import (
-    data_notes,
-    ensemble_title,
-    group_title,
-    is_the_studys,
-    learner_of,
-    made_of,
-    member_title,
-    members_of,
-    reason_unmade,
-    suffix_of,
-    tag_of,
-)
-from flowers17.reporting.ensembles.records import Ensemble
-from flowers17.reporting.records import inputs_of, training
-from flowers17.reporting.reference import TABLE_4, title_of
-from flowers17.reporting.tables import EMPTY, Cell, Column, Row, Table
+from flowers17.reporting.columns import number_column, text_column
+from flowers17.reporting.ensembles.ensemble import Ensemble
+from flowers17.reporting.ensembles.records import EnsembleResult, Member
+from flowers17.reporting.records import Training, inputs_of, training
+from flowers17.reporting.reference import TABLE_4, LearnerShape, title_of
+from flowers17.reporting.tables import Cell, Column, Record, Table
 from flowers17.reporting.wording import thousands
 
 
-def members_table(inputs: ReportInputs, name: str) -> Table:
-    """Return Table 4 of an ensemble: layers and parameters of its members, epochs by fold."""
-    studys, suffix = is_the_studys(inputs, name), suffix_of(inputs, name)
-    theirs: list[Column[Any]] = (
-        [Column("study_parameters", "study", group="Parameters")] if studys else []
+@dataclass(frozen=True)
+class MemberRecord(Record):
+    """A member on one split, None if there are no predictions of it.
+
+    shape: of the study's learner. refit: our network trained on all training images of the split.
+    """
+
+    name: str
+    shape: LearnerShape | None
+    member: Member | None = None
+    refit: Training | None = None
+
+
+def _layers(record: MemberRecord, index: int) -> Cell | None:
+    if not record.refit:
+        return None
+    source = record.refit.artifact.reference
+    return value_cell(record.refit.layer_counts[index], "d", source=source)
+
+
+def _epochs(record: MemberRecord) -> str | None:
+    epochs = record.member.epochs if record.member else None
+    return None if epochs is None else ", ".join(map(str, epochs))
+
+
+def _columns(ensemble: Ensemble) -> Sequence[Column[MemberRecord]]:
+    parameters: Sequence[Column[MemberRecord]] = ensemble.beside_study(
+        "parameters",
+        "Parameters",
+        lambda r: r.shape.n_parameters if r.shape else None,
+        lambda r: r.member.n_parameters if r.member else None,
+        thousands,
     )
-    made = made_of(inputs, name)
-    rows = [row for one in made for row in _member_rows(inputs, one, studys=studys)]
-    if not made:
-        rows = [_absent_member(inputs, name, member, studys) for member in members_of(inputs, name)]
-    folds = sorted({one.n_folds for one in made})
-    divided = f" {' or '.join(map(str, folds))} folds" if folds else " folds"
+    return [
+        text_column("member", "Member", lambda r: ensemble.member_title(r.name), lambda r: r.name),
+        *parameters,
+        Column("convolutions", "Convolutions", lambda r: _layers(r, 0)),
+        Column("poolings", "Pooling", lambda r: _layers(r, 1)),
+        Column("dense", "Dense", lambda r: _layers(r, 2)),
+        text_column(
+            "style",
+            "Padding, activation",
+            lambda r: f"{r.shape.padding}, {r.shape.activation}" if r.shape and r.member else None,
+        ),
+        number_column("epochs", "Epoch kept, fold by fold", _epochs),
+        number_column(
+            "refit_epochs",
+            "Epochs of the refit",
+            lambda r: r.member.refit_epochs if r.member else None,
+            "d",
+        ),
+    ]
+
+
+def members_table(ensemble: Ensemble) -> Table:
+    """Table 4 of an ensemble: layers and parameters of its members, epochs by fold."""
+    n_folds = sorted({result.n_folds for result in ensemble.results})
+    folds = " ".join([" or ".join(map(str, n_folds)), "folds"]).strip()
     return Table(
-        f"4{suffix}",
-        title_of("table", 4) if studys else f"The members of {ensemble_title(inputs, name)}",
-        (
-            Column("member", "Member", numeric=False),
-            *theirs,
-            Column("parameters", "ours" if studys else "Parameters", group="Parameters" * studys),
-            Column("convolutions", "Convolutions"),
-            Column("poolings", "Pooling"),
-            Column("dense", "Dense"),
-            Column("style", "Padding, activation", numeric=False),
-            Column("epochs", "Epoch kept, fold by fold"),
-            Column("refit_epochs", "Epochs of the refit"),
-        ),
-        tuple(rows),
-        lead=f"The training images of a split are divided into{divided}, the same for every "
+        f"4{ensemble.suffix}",
+        title_of("table", 4) if ensemble.is_study else f"The members of {ensemble.title}",
+        _columns(ensemble),
+        list(_records(ensemble)),
+        lead=f"The training images of a split are divided into {folds}, the same for every "
         "member: stratified, and near-duplicates together.",
-        notes=(
-            *_epoch_notes(made),
-            *data_notes(inputs, [tag_of(inputs, name)] if studys else []),
-        ),
+        notes=(*_epoch_notes(ensemble), *ensemble.notes),
     )
 
 
-def _epoch_notes(made: Sequence[Ensemble]) -> Iterator[str]:
+def _records(ensemble: Ensemble) -> Iterator[MemberRecord]:
+    shapes = {name: TABLE_4.get(ensemble.learner(name)) for name in ensemble.members}
+    for result in ensemble.results:
+        group, tag, source = ensemble.heading(result), ensemble.tag, result.folds.reference
+        for member in result.members:
+            name, refit = member.name, _refit(ensemble.inputs, result, member.name)
+            yield MemberRecord(
+                name, shapes[name], member, refit, group=group, tag=tag, source=source
+            )
+    for name in () if ensemble.results else ensemble.members:
+        missing = ensemble.reason_absent()
+        yield MemberRecord(name, shapes[name], group="Base learners", missing=missing)
+
+
+def _refit(inputs: ReportInputs, result: EnsembleResult, member: str) -> Training | None:
+    # By its content: a network built again to the same bytes has another key.
+    digest = inputs_of(result.folds).get(f"{member}/refit", {}).get("digest")
+    trainings = (a for a in inputs.stage("training") if a.reference.digest == digest)
+    artifact = next(trainings, None)
+    return training(artifact) if artifact else None
+
+
+def _epoch_notes(ensemble: Ensemble) -> Iterator[str]:
     """Yield how the epochs were chosen, of the networks that there are."""
-    networks = [one.name for each in made for one in each.members if one.epochs]
-    if any(not name.endswith(" best") for name in networks):
+    members = [member for result in ensemble.results for member in result.members if member.epochs]
+    settings = [ensemble.settings.get(member.name) for member in members]
+    recipes = {member.recipe for member in settings if member}
+    if "report" in recipes:
         yield (
             "By the study’s recipe a fold’s model keeps the epoch with the lowest loss on a part "
             "cut from the fold’s own training images; the refit is trained for their mean."
         )
-    if any(name.endswith(" best") for name in networks):
+    if "best" in recipes:
         yield "By our own recipe a model keeps its last epoch: no image chooses it."
-
-
-def _member_rows(inputs: ReportInputs, one: Ensemble, *, studys: bool) -> Iterator[Row]:
-    source = one.folds.reference
-    for member in one.members:
-        study = TABLE_4.get(learner_of(member.name)) if studys else None
-        reference = study.n_parameters if study else None
-        ours: Cell = EMPTY
-        if member.n_parameters is not None:
-            text = thousands(member.n_parameters)
-            ours = Cell(text, member.n_parameters, None, reference, source)
-        epochs, refit = EMPTY, EMPTY
-        if member.epochs is not None:
-            kept = ", ".join(map(str, member.epochs))
-            epochs = Cell(kept, kept, artifact=source)
-        if member.refit_epochs is not None:
-            refit = Cell(str(member.refit_epochs), member.refit_epochs, artifact=source)
-        yield Row(
-            (
-                Cell(member_title(inputs, member.name, short=studys), member.name),
-                *((Cell(thousands(reference), reference) if reference else EMPTY,) * studys),
-                ours,
-                *_layer_cells(inputs, one, member.name),
-                epochs,
-                refit,
-            ),
-            group_title(inputs, one),
-            tag_of(inputs, one.name),
-        )
-
-
-def _absent_member(inputs: ReportInputs, name: str, member: str, studys: bool) -> Row:
-    study = TABLE_4.get(learner_of(member)) if studys else None
-    theirs = [Cell(thousands(study.n_parameters), study.n_parameters)] if study else []
-    blank = [EMPTY] * (7 + studys - len(theirs))
-    cells = (Cell(member_title(inputs, member, short=studys), member), *theirs, *blank)
-    return Row(cells, "Base learners", missing=reason_unmade(inputs, name))
-
-
-def _layer_cells(inputs: ReportInputs, one: Ensemble, member: str) -> tuple[Cell, ...]:
-    """Return the layers of a member's refit, and the padding and activation of the study's."""
-    # By its content: what was built again to the same bytes has another key.
-    refit = inputs_of(one.folds).get(f"{member}/refit", {}).get("digest")
-    counts: list[Cell] = [EMPTY] * 3
-    for artifact in inputs.stage("training"):
-        if artifact.reference.digest == refit:
-            n_layers = training(artifact).layer_counts
-            counts = [Cell(str(n), n, artifact=artifact.reference) for n in n_layers]
-    study = TABLE_4.get(learner_of(member))
-    style = Cell(f"{study.padding}, {study.activation}") if study else EMPTY
-    return (*counts, style)

@@ -1,123 +1,119 @@
 """Table 5-paired: is the ensemble better than its best member, image by image?"""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
+from flowers17.reporting.cells import mean_cell, score_cell
 from flowers17.reporting.collect import ReportInputs
-from flowers17.reporting.ensembles.cells import (
-    count_cell,
-    ensemble_title,
-    is_the_studys,
-    made_of,
-    mains,
-    member_title,
-    method_title,
-    names_of,
-    repeated_of,
-    split_title,
-    tag_of,
+from flowers17.reporting.columns import text_column
+from flowers17.reporting.ensembles.ensemble import Ensemble, ensembles_of
+from flowers17.reporting.ensembles.records import EnsembleResult
+from flowers17.reporting.ensembles.titles import method_title
+from flowers17.reporting.metrics import MeanSpread
+from flowers17.reporting.paired_comparisons import (
+    P_COLUMNS,
+    PairedComparison,
+    PairedRecord,
+    difference_column,
+    mean_over_splits,
+    mean_text,
+    meanjudged,
+    only_first_column,
+    only_second_column,
+    paired_comparisons,
 )
-from flowers17.reporting.ensembles.records import Ensemble
-from flowers17.reporting.metrics import (
-    MeanSpread,
-    PairedTest,
-    holm,
-    mcnemar,
-    mean_difference,
-)
-from flowers17.reporting.paired_comparisons import judged, test_cells
 from flowers17.reporting.records import over_repeats
-from flowers17.reporting.tables import EMPTY, Cell, Column, Row, Table
-from flowers17.reporting.wording import capital, p_text, signed
-
-LEVEL = 0.05
+from flowers17.reporting.tables import Cell, Column, Table
+from flowers17.reporting.wording import p_text, signed
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """An ensemble's chosen method and its best member on the same validation images.
-
-    member_correct: images that the member gets right, by the same kind of models as the method.
-    """
+@dataclass(frozen=True, kw_only=True)
+class BestMemberRecord(PairedRecord):
+    """An ensemble's chosen method and its best member; result: None over repeated splits."""
 
     ensemble: Ensemble
-    method: str
-    member: str
-    member_correct: int
-    test: PairedTest
-
-    @property
-    def difference(self) -> float:
-        """By how much the method's accuracy exceeds the member's."""
-        return (self.ensemble.chosen_correct - self.member_correct) / len(self.ensemble.rows)
+    result: EnsembleResult | None = None
 
 
-@dataclass(frozen=True)
-class Best:
-    """An ensemble by its chosen method: on its first split, or over repeated clean splits."""
-
-    first: Ensemble
-    over: MeanSpread | None
-
-    @property
-    def accuracy(self) -> float:
-        """The mean over the splits, or the accuracy on the only one."""
-        return self.over.mean if self.over else self.first.score(self.first.chosen_correct).accuracy
+def _method_cell(record: BestMemberRecord) -> Cell:
+    if record.result:
+        return score_cell(record.result.chosen_score, source=record.source)
+    return mean_cell(record.ensemble.chosen_mean)
 
 
-def best_ensemble(inputs: ReportInputs) -> Best | None:
-    """Return the ensemble with the highest accuracy; those over several splits come first."""
-    found = []
-    for one in mains(inputs):
-        repeated = repeated_of(inputs, one.name)
-        over = over_repeats(each.score(each.chosen_correct) for each in repeated)
-        found.append(Best(one, over if len(repeated) > 1 else None))
-    return max(found, key=lambda best: (bool(best.over), best.accuracy), default=None)
+def _member_cell(record: BestMemberRecord) -> Cell:
+    if record.result:
+        return score_cell(record.result.best_member_score, source=record.source)
+    repeated = record.ensemble.repeated
+    return mean_cell(over_repeats(result.best_member_score for result in repeated))
 
 
-def comparison(one: Ensemble) -> Comparison:
-    """Return the method against the member, both chosen on the training images alone."""
-    (method, by), best = one.chosen, one.best_learner
-    of_method = one.proba(method, by).argmax(axis=1) == one.truth
-    of_member = one.member_predicted(best.name, by) == one.truth
-    return Comparison(one, method, best.name, int(of_member.sum()), mcnemar(of_method, of_member))
+_COLUMNS: tuple[Column[BestMemberRecord], ...] = (
+    text_column("split", "Split", lambda r: r.title, lambda r: r.value),
+    Column("ensemble_accuracy", "Ensemble", _method_cell, interval=True),
+    Column("member_accuracy", "Member", _member_cell, interval=True),
+    difference_column(interval=True),
+    only_first_column("only_ensemble", "Ensemble alone right"),
+    only_second_column("only_member", "Member alone right"),
+    *P_COLUMNS,
+    text_column(
+        "method",
+        "Ensemble, by",
+        lambda r: method_title(r.result.chosen[0]) if r.result else None,
+        lambda r: r.result.chosen[0] if r.result else None,
+    ),
+    text_column(
+        "member",
+        "Best member",
+        lambda r: r.ensemble.member_title(r.result.best_member) if r.result else None,
+        lambda r: r.result.best_member if r.result else None,
+    ),
+)
 
 
 def ensemble_paired_table(inputs: ReportInputs) -> Table:
-    """Return Table 5-paired: each ensemble's chosen method against its best member."""
-    made = {
-        name: [comparison(one) for one in made_of(inputs, name) if one.stacked]
-        for name in names_of(inputs)
-    }
-    every = [one for found in made.values() for one in found]
-    corrected = dict(zip(map(id, every), holm([one.test.p_value for one in every]), strict=True))
-    rows, said = [], []
-    for name, found in made.items():
-        if not found:
-            continue
-        rows += [_row(inputs, one, corrected[id(one)]) for one in found]
-        repeated = repeated_of(inputs, name)
-        over = mean_of([one for one in found if one.ensemble in repeated])
-        said.append(verdict_in_words(inputs, found[0], over, corrected[id(found[0])]))
-        if over:
-            rows.append(_mean_row(inputs, found, over))
+    """Table 5-paired: each ensemble's chosen method against its best member."""
+    ensembles = [ensemble for ensemble in ensembles_of(inputs) if ensemble.combined]
+    results = [result for ensemble in ensembles for result in ensemble.combined]
+    comparisons = dict(zip(results, paired_comparisons(map(answers, results)), strict=True))
+    records, verdicts = [], []
+    for ensemble in ensembles:
+        group, tag, repeated = ensemble.capital_title, ensemble.tag, ensemble.repeated
+        records += [
+            BestMemberRecord(
+                title=result.split,
+                value=result.split,
+                comparison=comparisons[result],
+                ensemble=ensemble,
+                result=result,
+                group=group,
+                tag=tag,
+                source=result.reference,
+            )
+            for result in ensemble.combined
+        ]
+        mean = mean_over_splits(
+            [comparisons[result] for result in repeated], (result.n_train for result in repeated)
+        )
+        if mean:
+            records.append(
+                BestMemberRecord(
+                    title=f"mean over {mean.n_splits} clean splits",
+                    value="mean",
+                    mean=mean,
+                    ensemble=ensemble,
+                    group=group,
+                    tag=tag,
+                )
+            )
+        verdicts.append(_verdict(ensemble, comparisons[ensemble.combined[0]], mean))
     return Table(
         "5-paired",
         "Is an ensemble better than its best member?",
-        (
-            Column("split", "Split", numeric=False),
-            Column("ensemble_accuracy", "Ensemble", interval=True),
-            Column("member_accuracy", "Member", interval=True),
-            Column("difference", "Difference", interval=True),
-            Column("only_ensemble", "Ensemble alone right"),
-            Column("only_member", "Member alone right"),
-            Column("p", "p, exact McNemar"),
-            Column("p_holm", "p, Holm"),
-            Column("method", "Ensemble, by", numeric=False),
-            Column("member", "Best member", numeric=False),
-        ),
-        tuple(rows),
-        lead=" ".join(said),
+        _COLUMNS,
+        records,
+        lead=" ".join(verdicts),
         notes=(
             "The method has the most training images right out of fold, and so has the member: no "
             "validation image picks either. Both predict with the same kind of models, refitted "
@@ -128,74 +124,28 @@ def ensemble_paired_table(inputs: ReportInputs) -> Table:
     )
 
 
-def mean_of(found: Sequence[Comparison]) -> MeanSpread | None:
-    """Return the mean difference over repeated splits; None for fewer than two."""
-    if len(found) < 2:
-        return None
-    return mean_difference(
-        [one.difference for one in found],
-        n_train=min(one.ensemble.n_train for one in found),
-        n_validation=max(len(one.ensemble.rows) for one in found),
-    )
+def answers(result: EnsembleResult) -> tuple[np.ndarray, np.ndarray]:
+    """Whether the chosen method, and the best member by the same models, has each image right.
 
-
-def verdict_in_words(
-    inputs: ReportInputs, one: Comparison, over: MeanSpread | None, p_value: float
-) -> str:
-    """Return plainly whether an ensemble is better than its best member.
-
-    over: the mean difference over repeated splits, if there are several, which then decides. Else
-    p_value does: of the first split, corrected for the number of tests.
+    Both are bool (n_validation,), and both chosen on the training images alone.
     """
-    title = capital(ensemble_title(inputs, one.ensemble.name))
-    if over and over.interval:
-        outcome = judged(over.mean, over.interval.low > 0 or over.interval.high < 0)
-        low, high = (signed(end) for end in over.interval)
-        return (
-            f"{title} is {outcome} its best member over {over.n_splits} clean splits: mean "
-            f"difference {signed(over.mean)} ({low} to {high})."
-        )
-    outcome = judged(one.difference, p_value < LEVEL)
-    member = member_title(inputs, one.member, short=is_the_studys(inputs, one.ensemble.name))
+    method, by = result.chosen
+    chosen, member = result.predicted(method, by), result.predicted(result.best_member, by)
+    return chosen == result.truth, member == result.truth
+
+
+def _verdict(ensemble: Ensemble, first: PairedComparison, mean: MeanSpread | None) -> str:
+    """Plainly, whether an ensemble is better than its best member.
+
+    By the mean difference over repeated splits, if there are several, else on the first split.
+    """
+    result, title = ensemble.combined[0], ensemble.capital_title
+    if mean:
+        where = f"over {mean.n_splits} clean splits"
+        return f"{title} is {meanjudged(mean)} its best member {where}: {mean_text(mean)}."
+    p = p_text(first.p_holm)
     return (
-        f"{title}, by {method_title(one.method)}, is {outcome} its best member, {member}, on "
-        f"{split_title(one.ensemble)}: {signed(one.difference)}, p {_p_in_words(p_value)}."
+        f"{title}, by {method_title(result.chosen[0])}, is {first.reading} its best member, "
+        f"{ensemble.member_title(result.best_member)}, on {result.split_title}: "
+        f"{signed(first.difference)}, p {p if p.startswith('<') else f'= {p}'}."
     )
-
-
-def _p_in_words(p_value: float) -> str:
-    text = p_text(p_value)
-    return text if text.startswith("<") else f"= {text}"
-
-
-def _row(inputs: ReportInputs, one: Comparison, adjusted: float) -> Row:
-    made, test = one.ensemble, one.test
-    source = made.stacked.reference if made.stacked else None
-    studys = is_the_studys(inputs, made.name)
-    cells = (
-        Cell(made.split, made.split),
-        count_cell(made.chosen_correct, len(made.rows), source),
-        count_cell(one.member_correct, len(made.rows), source),
-        *test_cells(one.difference, test, adjusted, source),
-        Cell(method_title(one.method), one.method),
-        Cell(member_title(inputs, one.member, short=studys), one.member),
-    )
-    return Row(cells, capital(ensemble_title(inputs, made.name)), tag_of(inputs, made.name))
-
-
-def _mean_row(inputs: ReportInputs, found: Sequence[Comparison], over: MeanSpread) -> Row:
-    repeated = [one for one in found if one.ensemble.kind == "repeated"]
-    chosen = over_repeats(one.ensemble.score(one.ensemble.chosen_correct) for one in repeated)
-    member = over_repeats(one.ensemble.score(one.member_correct) for one in repeated)
-    means = [
-        Cell(f"{mean.mean:.3f}", mean.mean, mean.interval) if mean else EMPTY
-        for mean in (chosen, member)
-    ]
-    name = found[0].ensemble.name
-    cells = (
-        Cell(f"mean over {over.n_splits} clean splits", "mean"),
-        *means,
-        Cell(signed(over.mean), over.mean, over.interval),
-        *[EMPTY] * 6,
-    )
-    return Row(cells, capital(ensemble_title(inputs, name)), tag_of(inputs, name))

@@ -1,14 +1,14 @@
-"""What the artifacts of an ensemble hold: members, folds, and what was made of them on a split."""
+"""What the artifacts of an ensemble hold: its members, and how they do on a split together."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 import numpy as np
 
-from flowers17.artifacts import Artifact
+from flowers17.artifacts import Artifact, Reference
 from flowers17.errors import InvalidInput
+from flowers17.reporting.metrics import Interval, difference_interval
 from flowers17.reporting.records import Score
 
 By = Literal["refit", "average"]
@@ -16,13 +16,13 @@ By = Literal["refit", "average"]
 
 @dataclass(frozen=True)
 class Member:
-    """One base model: what it is made of, and how long it was trained.
+    """A base model: what it is made of, and how long it was trained.
 
     epochs: kept by the models of the folds; None, as the others, for what is no network.
     """
 
     name: str
-    epochs: tuple[int, ...] | None
+    epochs: Sequence[int] | None
     refit_epochs: int | None
     n_operations: float | None
     n_parameters: int | None
@@ -30,16 +30,19 @@ class Member:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How many images one way of predicting gets right.
+    """Scores of a member or of a method that combines members.
 
-    refit, average: of the validation images, by the models refitted on all training images and by
-    the mean of the folds' models. out_of_fold: of the training images.
+    refit, average: on the validation images, by the models refitted on all training images and by
+    the mean of the folds' models. out_of_fold: on the training images.
     """
 
-    name: str
-    refit: int
-    average: int
-    out_of_fold: int
+    refit: Score
+    average: Score
+    out_of_fold: Score
+
+    def by(self, models: By) -> Score:
+        """The score on the validation images by one kind of models."""
+        return self.refit if models == "refit" else self.average
 
 
 @dataclass(frozen=True)
@@ -50,222 +53,218 @@ class Calibration:
     by: By
     temperature: float
     log_loss: float
-    error: float
+    expected_calibration_error: float
     calibrated_log_loss: float
-    calibrated_error: float
+    calibrated_expected_calibration_error: float
 
 
 @dataclass(frozen=True)
-class WayOfStacking:
-    """One meta-learner, fitted one way.
+class StackingResult:
+    """The accuracy of one meta-learner under one stacking scheme.
 
-    way: `biased`, `hold-out` or `out-of-fold`. apparent: correct of the n_apparent images that it
-    is fitted on, cross-validated; honest: of the n_honest validation images.
+    scheme: `biased`, `hold-out` or `out-of-fold`. apparent: in cross-validation on the images that
+    the meta-learner is fitted on; held_out: on the validation images.
     """
 
-    way: str
+    scheme: str
     meta_learner: str
-    n_fitted: int
-    apparent: int
-    n_apparent: int
-    honest: int
-    n_honest: int
+    apparent: Score
+    held_out: Score
 
     @property
-    def gap(self) -> float:
-        """By how much the apparent accuracy exceeds the honest one."""
-        return self.apparent / self.n_apparent - self.honest / self.n_honest
+    def optimism(self) -> float:
+        """Apparent accuracy minus the accuracy on held-out images."""
+        return self.apparent.accuracy - self.held_out.accuracy
+
+    @property
+    def optimism_interval(self) -> Interval:
+        """Newcombe's interval: the two accuracies are measured on different images."""
+        apparent, held_out = self.apparent, self.held_out
+        return difference_interval(
+            apparent.n_correct, apparent.n_validation, held_out.n_correct, held_out.n_validation
+        )
 
 
-@dataclass(frozen=True)
-class Ensemble:
-    """One ensemble on one split: its members' predictions, and what was made of them if anything.
+@dataclass(frozen=True, eq=False)
+class EnsembleResult:
+    """An ensemble on one split: its members' predictions, and the members combined.
 
-    folds: of the stage `out_of_fold`; stacked: of the stage `stacking`.
+    folds: artifact of the stage `out_of_fold`. stacked: of the stage `stacking`; None, and what
+    follows `truth` empty, if the members were not combined.
+    kind: the split's, report, clean, repeated or official. rows, truth: validation images and
+    their labels, int64 (n_validation,). outcomes: of the members, then of the methods, by name.
+    no_hold_out: why no meta-learner was fitted on a hold-out. coefficients: of the logistic
+    regression, by class and column. chosen: the method chosen on the training images alone, and
+    the models whose predictions it is given.
     """
 
     folds: Artifact
     stacked: Artifact | None
-
-    @cached_property
-    def described(self) -> Mapping[str, Any]:
-        """Members, classes, columns and folds."""
-        return dict(self.folds.json("members"))
-
-    @cached_property
-    def result(self) -> Mapping[str, Any]:
-        """What was made of the members; empty if nothing was."""
-        return dict(self.stacked.json("result")) if self.stacked else {}
-
-    @property
-    def name(self) -> str:
-        """The ensemble's name."""
-        return str(self.described["ensemble"])
-
-    @property
-    def split(self) -> str:
-        """The split's name."""
-        return str(self.described["split"])
+    name: str
+    split: str
+    kind: str
+    n_folds: int
+    n_train: int
+    classes: Sequence[str]
+    members: Sequence[Member]
+    rows: np.ndarray
+    truth: np.ndarray
+    outcomes: Mapping[str, Outcome]
+    calibrations: Sequence[Calibration]
+    stackings: Sequence[StackingResult]
+    no_hold_out: str
+    weights: Mapping[str, float]
+    coefficients: Sequence[Sequence[float]]
+    importances: Mapping[str, Any]
+    chosen: tuple[str, By]
 
     @property
-    def kind(self) -> str:
-        """The split's kind: report, clean, repeated or official."""
-        return str(self.described["kind"])
+    def reference(self) -> Reference:
+        """The artifact behind its numbers."""
+        return (self.stacked or self.folds).reference
 
     @property
-    def n_folds(self) -> int:
-        """Folds of the training images."""
-        return int(self.described["n_folds"])
+    def split_title(self) -> str:
+        """Display name of the split: `the clean split`, `split repeat-01`."""
+        return f"split {self.split}" if self.kind == "repeated" else f"the {self.split} split"
 
     @property
-    def classes(self) -> list[str]:
-        """The classes, in the order of their labels."""
-        return list(self.described["classes"])
+    def chosen_score(self) -> Score:
+        """The chosen method's score on the validation images."""
+        method, by = self.chosen
+        return self.outcomes[method].by(by)
 
-    @cached_property
-    def members(self) -> list[Member]:
-        """The base models, in the order of their columns."""
-        return [
-            Member(
-                one["name"],
-                None if one["epochs"] is None else tuple(one["epochs"]),
-                one["refit_epochs"],
-                one["n_operations"],
-                one["n_parameters"],
-            )
-            for one in self.described["members"]
-        ]
+    @property
+    def best_member(self) -> str:
+        """The member with most training images right out of fold; the first of equals."""
+        names = [member.name for member in self.members]
+        return max(names, key=lambda name: self.outcomes[name].out_of_fold.n_correct)
 
-    @cached_property
-    def rows(self) -> np.ndarray:
-        """The validation images, int64 (n_validation,)."""
-        return self.folds.array("validation")
+    @property
+    def best_member_score(self) -> Score:
+        """Its score on the validation images, by the same kind of models as the chosen method."""
+        return self.outcomes[self.best_member].by(self.chosen[1])
 
-    @cached_property
-    def truth(self) -> np.ndarray:
-        """Labels of the validation images, int64 (n_validation,)."""
-        return self.folds.array("labels")[self.rows]
+    @property
+    def impurity(self) -> Mapping[str, float]:
+        """The random forest's impurity importance of each member, its outputs together."""
+        values = self.importances.get("impurity", {})
+        return {
+            member.name: sum(values[f"{member.name}/{label}"] for label in self.classes)
+            for member in self.members
+            if values
+        }
 
-    @cached_property
-    def n_train(self) -> int:
-        """Training images."""
-        return int(np.sum(self.folds.array("folds") >= 0))
-
-    def score(self, n_correct: int) -> Score:
-        """Return the score of that many validation images classified correctly."""
-        return Score(self.split, self.kind, self.n_train, len(self.rows), n_correct, {})
-
-    def member_predicted(self, name: str, by: By) -> np.ndarray:
-        """Return a member's classes of the validation images, int64 (n_validation,)."""
-        place = [one.name for one in self.members].index(name)
-        c = len(self.classes)
-        columns = self.folds.array(by)[self.rows, place * c : (place + 1) * c]
-        return columns.argmax(axis=1)
+    def stacking(self, scheme: str, meta_learner: str) -> StackingResult | None:
+        """A meta-learner under a scheme, if it was fitted."""
+        for stacking in self.stackings:
+            if (stacking.scheme, stacking.meta_learner) == (scheme, meta_learner):
+                return stacking
+        return None
 
     def proba(self, method: str, by: By) -> np.ndarray:
-        """Return a method's uncalibrated probabilities, float64 (n_validation, n_classes)."""
-        if not self.stacked:
-            raise InvalidInput(f"expected {self.name} to be stacked on split {self.split!r}")
-        return self.stacked.array(f"{method}-{by}-proba")
+        """A method's uncalibrated probabilities, float64 (n_validation, n_classes)."""
+        return (self.stacked or self.folds).array(f"{method}-{by}-proba")
 
-    @cached_property
-    def learners(self) -> list[Outcome]:
-        """How well each member does alone; empty if nothing was made of them."""
-        return [
-            Outcome(one["name"], one["refit"], one["average"], one["out_of_fold"])
-            for one in self.result.get("learners", [])
-        ]
-
-    @cached_property
-    def methods(self) -> list[Outcome]:
-        """How well each way of combining the members does; empty if nothing was made of them."""
-        found: dict[str, dict[str, int]] = {}
-        for one in self.result.get("methods", []):
-            counts = found.setdefault(one["method"], {"out_of_fold": one["cross_validated"]})
-            counts[one["by"]] = one["n_correct"]
-        return [Outcome(name, **counts) for name, counts in found.items()]
-
-    @cached_property
-    def calibrations(self) -> list[Calibration]:
-        """How well each method's probabilities are calibrated."""
-        return [
-            Calibration(
-                one["method"],
-                one["by"],
-                one["temperature"],
-                one["log_loss"],
-                one["expected_calibration_error"],
-                one["calibrated_log_loss"],
-                one["calibrated_expected_calibration_error"],
-            )
-            for one in self.result.get("methods", [])
-        ]
-
-    @cached_property
-    def stackings(self) -> list[WayOfStacking]:
-        """Every meta-learner, fitted each way."""
-        return [WayOfStacking(**one) for one in self.result.get("stackings", [])]
-
-    @property
-    def no_hold_out(self) -> str:
-        """Why no meta-learner was fitted on a hold-out; empty if one was."""
-        return str(self.result.get("no_hold_out", ""))
-
-    @property
-    def chosen(self) -> tuple[str, By]:
-        """The method chosen on the training images alone, and which predictions it is given."""
-        return self.result["chosen"]["method"], self.result["chosen"]["by"]
-
-    @property
-    def chosen_correct(self) -> int:
-        """Validation images that the chosen method gets right."""
-        method, by = self.chosen
-        found = next(one for one in self.methods if one.name == method)
-        return found.refit if by == "refit" else found.average
-
-    @property
-    def best_learner(self) -> Outcome:
-        """The member with most training images right out of fold; the first of equals."""
-        return max(self.learners, key=lambda one: one.out_of_fold)
+    def predicted(self, name: str, by: By) -> np.ndarray:
+        """A member's or method's classes of the validation images, int64 (n_validation,)."""
+        names = [member.name for member in self.members]
+        if name not in names:
+            return self.proba(name, by).argmax(axis=1)
+        start, c = names.index(name) * len(self.classes), len(self.classes)
+        return self.folds.array(by)[self.rows, start : start + c].argmax(axis=1)
 
 
-def in_pairs(folds: Iterable[Artifact], stacked: Iterable[Artifact]) -> list[Ensemble]:
-    """Return the ensembles of which there are predictions, each with what was made of them."""
-    results = [(artifact, artifact.json("result")) for artifact in stacked]
-    by_place = {(result["ensemble"], result["split"]): artifact for artifact, result in results}
-    alone = [Ensemble(predictions, None) for predictions in folds]
-    return [Ensemble(each.folds, by_place.get((each.name, each.split))) for each in alone]
+def ensemble_results(
+    folds: Iterable[Artifact], stacked: Iterable[Artifact]
+) -> list[EnsembleResult]:
+    """The ensembles of which there are predictions, split by split.
 
-
-def checked(one: Ensemble) -> Ensemble:
-    """Return an ensemble whose counts of correct images agree with its own predictions.
-
-    Raises InvalidInput if they don't.
+    Raises InvalidInput if a result disagrees with its own predictions.
     """
-    if not one.stacked:
-        return one
-    ways: Sequence[By] = ("refit", "average")
-    for outcome in one.learners:
-        for by in ways:
-            found = one.member_predicted(outcome.name, by)
-            _check(one, outcome.name, by, getattr(outcome, by), found)
-    for outcome in one.methods:
-        for by in ways:
-            found = one.proba(outcome.name, by).argmax(axis=1)
-            _check(one, outcome.name, by, getattr(outcome, by), found)
-    return one
+    stackings = {}
+    for artifact in stacked:
+        values = artifact.json("result")
+        stackings[values["ensemble"], values["split"]] = artifact
+    results = [_result(artifact, stackings) for artifact in folds]
+    for result in results:
+        _check(result)
+    return results
 
 
-def _check(one: Ensemble, name: str, by: By, n_correct: int, predicted: np.ndarray) -> None:
-    path = one.stacked.path if one.stacked else one.folds.path
-    if predicted.shape != one.truth.shape:
-        raise InvalidInput(
-            f"{path}: expected {len(one.truth)} predictions of {name} by {by}, got shape "
-            f"{predicted.shape}; remove the artifact and run the same command again"
-        )
-    found = int(np.sum(predicted == one.truth))
-    if found != n_correct:
-        raise InvalidInput(
-            f"{path}: expected {n_correct} of {len(one.truth)} correct by {name} ({by}), its "
-            f"predictions have {found}; remove the artifact and run the same command again"
-        )
+def _result(folds: Artifact, stackings: Mapping[tuple[str, str], Artifact]) -> EnsembleResult:
+    described = folds.json("members")
+    stacked = stackings.get((described["ensemble"], described["split"]))
+    values: Mapping[str, Any] = stacked.json("result") if stacked else {}
+    methods, chosen = values.get("methods", []), values.get("chosen", {})
+    split, kind, rows = described["split"], described["kind"], folds.array("validation")
+    n, n_train = len(rows), int(np.sum(folds.array("folds") >= 0))
+
+    def score(n_correct: int, n_images: int) -> Score:
+        return Score(split, kind, n_train, n_images, n_correct, {})
+
+    scores: dict[str, dict[str, Score]] = {}
+    for member in values.get("learners", []):
+        by_models = scores.setdefault(member["name"], {})
+        for by, n_images in (("refit", n), ("average", n), ("out_of_fold", n_train)):
+            by_models[by] = score(member[by], n_images)
+    for method in methods:
+        by_models = scores.setdefault(method["method"], {})
+        by_models[method["by"]] = score(method["n_correct"], n)
+        by_models["out_of_fold"] = score(method["cross_validated"], n_train)
+    return EnsembleResult(
+        folds,
+        stacked,
+        described["ensemble"],
+        split,
+        kind,
+        described["n_folds"],
+        n_train,
+        described["classes"],
+        [Member(**member) for member in described["members"]],
+        rows,
+        folds.array("labels")[rows],
+        {name: Outcome(**by_models) for name, by_models in scores.items()},
+        [
+            Calibration(**{field.name: method[field.name] for field in fields(Calibration)})
+            for method in methods
+        ],
+        [
+            StackingResult(
+                stacking["scheme"],
+                stacking["meta_learner"],
+                score(stacking["n_apparent"], stacking["n_fitted"]),
+                score(stacking["n_correct"], stacking["n_validation"]),
+            )
+            for stacking in values.get("stackings", [])
+        ],
+        values.get("no_hold_out", ""),
+        values.get("weights") or {},
+        values.get("coefficients") or [],
+        values.get("importances") or {},
+        (chosen.get("method", ""), chosen.get("by", "refit")),
+    )
+
+
+def _check(result: EnsembleResult) -> None:
+    """Raise InvalidInput unless an ensemble's counts of correct images are its predictions'."""
+    kinds: Sequence[By] = ("refit", "average")
+    for name, outcome in result.outcomes.items():
+        for by in kinds:
+            predicted, n = result.predicted(name, by), len(result.truth)
+            if predicted.shape != (n,):
+                problem = f"{n} predictions of {name} by {by}, got shape {predicted.shape}"
+            else:
+                n_correct, n_counted = (
+                    int(np.sum(predicted == result.truth)),
+                    outcome.by(by).n_correct,
+                )
+                if n_correct == n_counted:
+                    continue
+                problem = (
+                    f"{n_counted} of {n} correct by {name} ({by}), its predictions have {n_correct}"
+                )
+            raise InvalidInput(
+                f"{(result.stacked or result.folds).path}: expected {problem}; remove the artifact "
+                "and run the same command again"
+            )

@@ -244,8 +244,8 @@ def beyond_table(inputs: ReportInputs) -> Table:
             for group, combinations in groups.items()
             for combination in combinations
         ],
-        lead="Accuracy over repeated splits that keep near-duplicates on one side, the honest "
-        f"measure. The study’s best is {BEST_OF_TABLE_8:.3f}, on its one split.",
+        lead="Accuracy over repeated splits that keep near-duplicates on one side. "
+        f"The study’s best is {BEST_OF_TABLE_8:.3f}, on its one split.",
         notes=(
             "Repeated splits share most of their images, so a plain t-interval would be too "
             "narrow; these use the corrected variance of Nadeau and Bengio (2003).",

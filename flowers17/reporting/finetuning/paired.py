@@ -6,7 +6,6 @@ from statistics import fmean
 
 from flowers17.config import FeatureMapSettings, FineTunedSettings, HeadSettings
 from flowers17.reporting.collect import ReportInputs
-from flowers17.reporting.ensembles.paired import LEVEL
 from flowers17.reporting.finetuning.cells import (
     configuration_title,
     on_the_reports_split,
@@ -16,7 +15,7 @@ from flowers17.reporting.finetuning.cells import (
 )
 from flowers17.reporting.finetuning.records import FineTuning
 from flowers17.reporting.metrics import PairedTest, holm, mcnemar
-from flowers17.reporting.paired_comparisons import test_cells
+from flowers17.reporting.paired_comparisons import LEVEL, test_cells
 from flowers17.reporting.tables import EMPTY, Cell, Column, Row, Table
 from flowers17.reporting.titles import map_title
 from flowers17.reporting.wording import signed

@@ -84,7 +84,7 @@ def _at_chance(n_correct: int, n: int) -> bool:
 
 
 @pytest.mark.slow
-def test_on_noise_only_the_biased_way_believes_in_itself() -> None:
+def test_on_noise_only_the_biased_scheme_believes_in_itself() -> None:
     labels = np.random.default_rng(SEED).permutation(LABELS)
     meta_learners = ["random_forest", "logistic_regression", "gradient_boosting"]
     result = stacked(_predictions(_noise_bases(), labels, _folds(labels)), meta_learners, SEED)[0]
@@ -97,11 +97,11 @@ def test_on_noise_only_the_biased_way_believes_in_itself() -> None:
         assert _at_chance(one["n_correct"], n), one
     assert len(result["stackings"]) == 9
     for one in result["stackings"]:
-        assert _at_chance(one["honest"], one["n_honest"]), one
-        if one["way"] == "biased":
-            assert one["apparent"] / one["n_apparent"] > 0.95, one
+        assert _at_chance(one["n_correct"], one["n_validation"]), one
+        if one["scheme"] == "biased":
+            assert one["n_apparent"] / one["n_fitted"] > 0.95, one
         else:
-            assert _at_chance(one["apparent"], one["n_apparent"]), one
+            assert _at_chance(one["n_apparent"], one["n_fitted"]), one
 
 
 @pytest.mark.parametrize("fold", [0, N_FOLDS - 1])
@@ -180,13 +180,14 @@ class TestWhoeverMemorisesImages:
         assert test.n_only_first <= test.n_only_second or test.p_value > 0.05
 
     def test_ruins_the_biased_way(self, found: Stacked) -> None:
-        by_way = {
-            (one["way"], one["meta_learner"]): one["honest"] for one in found.result["stackings"]
+        by_scheme = {
+            (one["scheme"], one["meta_learner"]): one["n_correct"]
+            for one in found.result["stackings"]
         }
         for one in found.result["stackings"]:
-            if one["way"] == "biased":
-                assert one["apparent"] == one["n_apparent"]
-                assert one["honest"] < by_way["out-of-fold", one["meta_learner"]]
+            if one["scheme"] == "biased":
+                assert one["n_apparent"] == one["n_fitted"]
+                assert one["n_correct"] < by_scheme["out-of-fold", one["meta_learner"]]
 
 
 def _combined(method: str, predictions: Predictions) -> np.ndarray:

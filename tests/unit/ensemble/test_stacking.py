@@ -1,4 +1,4 @@
-"""Three ways and all methods: each number from scikit-learn's parts, and the form of the result."""
+"""All schemes and methods: each number from scikit-learn's parts, and the form of the result."""
 
 import json
 from collections import Counter
@@ -13,8 +13,8 @@ from sklearn.model_selection import PredefinedSplit, cross_val_predict
 from flowers17.ensemble.calibration import temperature, tempered
 from flowers17.ensemble.meta_learners import META_LEARNERS
 from flowers17.ensemble.predictions import Predictions
+from flowers17.ensemble.schemes import schemes, stackings, sub_folds
 from flowers17.ensemble.stacking import Stacked, stacked
-from flowers17.ensemble.ways import stackings, sub_folds, ways
 from flowers17.errors import InvalidInput, InvalidSettings
 from tests.unit.ensemble.made_predictions import arrays, made
 
@@ -36,33 +36,39 @@ def _right(proba: np.ndarray, labels: np.ndarray) -> int:
     return round(accuracy_score(labels, proba.argmax(axis=1)) * len(labels))
 
 
-def test_a_way_s_numbers_are_those_of_scikit_learn(case: Predictions) -> None:
+def test_a_scheme_s_numbers_are_those_of_scikit_learn(case: Predictions) -> None:
     truth = case.labels[case.validation]
-    given = ways(case, seed=SEED).found
-    by_way = {way.name: way for way in given}
-    for one in stackings(case, given, ["logistic_regression"], seed=SEED):
-        way = by_way[one.way]
+    available = schemes(case, seed=SEED).available
+    by_name = {scheme.name: scheme for scheme in available}
+    for stacking in stackings(case, available, ["logistic_regression"], seed=SEED):
+        scheme = by_name[stacking.scheme]
         plain = META_LEARNERS["logistic_regression"](SEED)
         held_out = cross_val_predict(
-            plain, way.matrix, way.labels, cv=PredefinedSplit(way.folds), method="predict_proba"
+            plain,
+            scheme.features,
+            scheme.labels,
+            cv=PredefinedSplit(scheme.folds),
+            method="predict_proba",
         )
-        np.testing.assert_allclose(one.cross_validated, held_out, rtol=1e-9)
-        assert (one.apparent, one.n_fitted) == (_right(held_out, way.labels), len(way.labels))
-        honest = plain.fit(way.matrix, way.labels).predict_proba(way.validation)
-        assert (one.honest, one.n_honest) == (_right(honest, truth), len(truth))
+        np.testing.assert_allclose(stacking.cross_validated, held_out, rtol=1e-9)
+        assert stacking.n_fitted == len(scheme.labels)
+        assert stacking.n_apparent == _right(held_out, scheme.labels)
+        proba = plain.fit(scheme.features, scheme.labels).predict_proba(scheme.validation)
+        assert stacking.n_correct == _right(proba, truth)
+        assert stacking.n_validation == len(truth)
 
 
-def test_each_way_is_fitted_on_its_own_predictions(case: Predictions) -> None:
-    biased, hold_out, out_of_fold = ways(case, seed=SEED).found
+def test_each_scheme_is_fitted_on_its_own_predictions(case: Predictions) -> None:
+    biased, hold_out, out_of_fold = schemes(case, seed=SEED).available
     first = np.flatnonzero(case.folds == 0)
-    for way, matrix, rows, asked in (
+    for scheme, matrix, rows, asked in (
         (biased, case.refit, case.train, case.refit),
         (hold_out, case.first_fold, first, case.first_fold),
         (out_of_fold, case.out_of_fold, case.train, case.average),
     ):
-        assert way.matrix.tobytes() == matrix[rows].tobytes()
-        assert way.labels.tolist() == case.labels[rows].tolist()
-        assert way.validation.tobytes() == asked[case.validation].tobytes()
+        assert scheme.features.tobytes() == matrix[rows].tobytes()
+        assert scheme.labels.tolist() == case.labels[rows].tolist()
+        assert scheme.validation.tobytes() == asked[case.validation].tobytes()
     assert biased.folds.tolist() == out_of_fold.folds.tolist() == case.folds[case.train].tolist()
 
 
@@ -92,15 +98,15 @@ class TestSubFolds:
             sub_folds(labels, groups, seed=1, classes=("a", "b"))
 
 
-def test_the_result_is_json_with_every_method_and_way(found: Stacked, case: Predictions) -> None:
+def test_the_result_is_json_with_every_method_and_scheme(found: Stacked, case: Predictions) -> None:
     result = json.loads(json.dumps(found.result, allow_nan=False))
     assert result == found.result
     methods = ["average", "weighted_average", *NAMES]
     assert [(one["method"], one["by"]) for one in result["methods"]] == [
         (name, by) for name in methods for by in ("average", "refit")
     ]
-    assert [(one["way"], one["meta_learner"]) for one in result["stackings"]] == [
-        (way, name) for way in ("biased", "hold-out", "out-of-fold") for name in NAMES
+    assert [(one["scheme"], one["meta_learner"]) for one in result["stackings"]] == [
+        (scheme, name) for scheme in ("biased", "hold-out", "out-of-fold") for name in NAMES
     ]
     assert result["no_hold_out"] == ""
     assert set(found.arrays) == {f"{n}-{by}-proba" for n in methods for by in ("average", "refit")}
@@ -161,13 +167,16 @@ def test_averages_are_those_by_hand(found: Stacked, case: Predictions) -> None:
 
 def test_out_of_fold_stackings_are_the_methods(found: Stacked) -> None:
     for one in found.result["stackings"]:
-        if one["way"] == "out-of-fold":
+        if one["scheme"] == "out-of-fold":
             [same] = [
                 other
                 for other in found.result["methods"]
                 if (other["method"], other["by"]) == (one["meta_learner"], "average")
             ]
-            assert (one["apparent"], one["honest"]) == (same["cross_validated"], same["n_correct"])
+            assert (one["n_apparent"], one["n_correct"]) == (
+                same["cross_validated"],
+                same["n_correct"],
+            )
 
 
 def test_the_method_is_chosen_without_the_validation_images(found: Stacked) -> None:

@@ -1,4 +1,4 @@
-"""Ensembles made by hand: known folds, errors, importances and ways of stacking."""
+"""Ensembles made by hand: known folds, errors, importances and stacking schemes."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,8 +19,8 @@ from flowers17.reporting.reference import TABLE_4
 from .made_study import tiny_study
 from .maker import Maker, absent_stage
 
-STUDYS = [f"mk-{number} wide" for number in range(2, 7)]
-OWN = ["residual best", "svm on mobilenet"]
+STUDY_MEMBERS = [f"mk-{number} wide" for number in range(2, 7)]
+OWN_MEMBERS = ["residual best", "svm on mobilenet"]
 N_FOLDS = 3
 # Errors of each member: refitted, averaged (of the 12 held out), out of fold (of the 36 others).
 ERRORS = {
@@ -40,24 +40,24 @@ METHODS = {
     "logistic_regression": (3, 2, 9),
     "gradient_boosting": (4, 4, 10),
 }
-# Rows fitted on, apparent errors of them, honest errors of the 12 held out.
-WAYS = {"biased": (36, 0, 6), "hold-out": (12, 4, 5), "out-of-fold": (36, 6, 1)}
+# Rows fitted on, apparent errors among them, errors among the 12 held out.
+SCHEMES = {"biased": (36, 0, 6), "hold-out": (12, 4, 5), "out-of-fold": (36, 6, 1)}
 REASON_OF_A_FOLD = "its loss left the finite numbers <in fold 2>"
 
 
-def said(truth: np.ndarray, n_wrong: int, n_classes: int) -> np.ndarray:
-    """Return probabilities of images of which the first `n_wrong` are taken for the next class."""
-    taken = truth.copy()
-    taken[:n_wrong] = (taken[:n_wrong] + 1) % n_classes
+def proba_with_errors(truth: np.ndarray, n_wrong: int, n_classes: int) -> np.ndarray:
+    """Probabilities of images of which the first `n_wrong` are taken for the next class."""
+    predicted = truth.copy()
+    predicted[:n_wrong] = (predicted[:n_wrong] + 1) % n_classes
     proba = np.full((len(truth), n_classes), 0.1 / (n_classes - 1))
-    proba[np.arange(len(truth)), taken] = 0.9
+    proba[np.arange(len(truth)), predicted] = 0.9
     return proba
 
 
 def out_of_fold_arrays(
     labels: np.ndarray, validation: np.ndarray, members: Sequence[str]
 ) -> dict[str, np.ndarray]:
-    """Return the arrays of the stage `out_of_fold`: members err on the first images."""
+    """The arrays of the stage `out_of_fold`: members err on the first images."""
     c = int(labels.max()) + 1
     train = np.setdiff1d(np.arange(len(labels)), validation)
     folds = np.full(len(labels), -1, np.int64)
@@ -65,13 +65,13 @@ def out_of_fold_arrays(
     shape = (len(labels), len(members) * c)
     refit = np.full(shape, 1 / c, np.float32)
     average, out_of_fold = (np.full(shape, np.nan, np.float32) for _ in range(2))
-    for place, name in enumerate(members):
-        columns = slice(place * c, (place + 1) * c)
-        by_refit, by_average, unseen = ERRORS[name]
-        refit[train, columns] = said(labels[train], 0, c)
-        refit[validation, columns] = said(labels[validation], by_refit, c)
-        average[validation, columns] = said(labels[validation], by_average, c)
-        out_of_fold[train, columns] = said(labels[train], unseen, c)
+    for index, name in enumerate(members):
+        columns = slice(index * c, (index + 1) * c)
+        by_refit, by_average, n_out_of_fold = ERRORS[name]
+        refit[train, columns] = proba_with_errors(labels[train], 0, c)
+        refit[validation, columns] = proba_with_errors(labels[validation], by_refit, c)
+        average[validation, columns] = proba_with_errors(labels[validation], by_average, c)
+        out_of_fold[train, columns] = proba_with_errors(labels[train], n_out_of_fold, c)
     return {
         "out-of-fold": out_of_fold,
         "average": average,
@@ -87,7 +87,7 @@ def out_of_fold_arrays(
 def described_members(
     ensemble: str, split: Mapping[str, Any], members: Sequence[str], classes: Sequence[str]
 ) -> dict[str, Any]:
-    """Return `members.json` of the stage `out_of_fold`."""
+    """`members.json` of the stage `out_of_fold`."""
     shapes = {f"{name} wide": shape for name, shape in TABLE_4.items()}
     described = []
     for name in members:
@@ -109,7 +109,7 @@ def described_members(
         "n_folds": N_FOLDS,
         "fingerprint": "f" * 64,
         "classes": list(classes),
-        "columns": [f"{member}/{one}" for member in members for one in classes],
+        "columns": [f"{member}/{label}" for member in members for label in classes],
         "members": described,
     }
 
@@ -122,18 +122,18 @@ def _stacked(
     truth: np.ndarray,
     more: int,
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Return result and arrays of the stage `stacking`; methods make `more` errors."""
+    """Result and arrays of the stage `stacking`; methods make `more` errors."""
     n_train, n, c = len(split["train"]), len(truth), len(classes)
     methods, arrays = [], {}
-    for name, (refit, average, unseen) in METHODS.items():
-        for by, wrong in (("average", average + more), ("refit", refit + more)):
-            arrays[f"{name}-{by}-proba"] = said(truth, wrong, c)
+    for name, (refit, average, cross_validated) in METHODS.items():
+        for by, n_wrong in (("average", average + more), ("refit", refit + more)):
+            arrays[f"{name}-{by}-proba"] = proba_with_errors(truth, n_wrong, c)
             methods.append(
                 {
                     "method": name,
                     "by": by,
-                    "n_correct": n - wrong,
-                    "cross_validated": n_train - unseen,
+                    "n_correct": n - n_wrong,
+                    "cross_validated": n_train - cross_validated,
                     "log_loss": 0.5,
                     "expected_calibration_error": 0.25,
                     "temperature": 1.5,
@@ -141,7 +141,7 @@ def _stacked(
                     "calibrated_expected_calibration_error": 0.125,
                 }
             )
-    share = {name: (place + 1) / 15 for place, name in enumerate(members)}
+    share = {name: number / 15 for number, name in enumerate(members, start=1)}
     if len(members) == 2:
         share = dict(zip(members, (0.75, 0.25), strict=True))
     result = {
@@ -168,15 +168,14 @@ def _stacked(
         "methods": methods,
         "stackings": [
             {
-                "way": way,
+                "scheme": scheme,
                 "meta_learner": name,
                 "n_fitted": fitted,
-                "apparent": fitted - apparent,
-                "n_apparent": fitted,
-                "honest": n - honest - more,
-                "n_honest": n,
+                "n_apparent": fitted - n_errors,
+                "n_correct": n - n_held_out_errors - more,
+                "n_validation": n,
             }
-            for way, (fitted, apparent, honest) in WAYS.items()
+            for scheme, (fitted, n_errors, n_held_out_errors) in SCHEMES.items()
             for name in ("random_forest", "logistic_regression", "gradient_boosting")
         ],
         "no_hold_out": "",
@@ -187,10 +186,10 @@ def _stacked(
         ],
         "importances": {
             "impurity": {
-                f"{name}/{one}": weight / c for name, weight in share.items() for one in classes
+                f"{name}/{label}": weight / c for name, weight in share.items() for label in classes
             },
             "permutation": {name: {"mean": 0.1, "spread": 0.02} for name in members},
-            "per_class": {one: dict.fromkeys(members, 0.05) for one in classes},
+            "per_class": {label: dict.fromkeys(members, 0.05) for label in classes},
             "left_out": dict.fromkeys(members, n - 2),
         },
         "chosen": {"method": "random_forest", "by": "average"},
@@ -203,34 +202,34 @@ def publish_ensemble(
     inputs: ReportInputs,
     ensemble: str,
     members: Sequence[str],
-    place: int,
+    index: int,
     *,
     stack: bool = True,
     more: int = 0,
     models: Mapping[str, Artifact] | None = None,
 ) -> None:
-    """Publish an ensemble's two artifacts on the split at a place; its methods make more errors.
+    """Publish an ensemble's two artifacts on one split; its methods make more errors.
 
     models: those of its members that are artifacts, by the names of the stage's inputs.
     """
-    split, labels = inputs.divided[place], inputs.labels
+    split, labels = inputs.divided[index], inputs.labels
     validation = np.asarray(split["validation"], dtype=np.int64)
     arrays = out_of_fold_arrays(labels, validation, members)
     described = described_members(ensemble, split, members, inputs.class_names)
     end = f"of {ensemble}, {split['name']} split"
-    made = maker.publish(
+    out_of_fold = maker.publish(
         "out_of_fold", f"out-of-fold {end}", models or {}, arrays, {"members": described}
     )
     if stack:
         result, probas = _stacked(
             ensemble, split, members, inputs.class_names, labels[validation], more
         )
-        given = {"out_of_fold": made}
-        maker.publish("stacking", f"stacking {end}", given, probas, {"result": result})
+        ensemble_inputs = {"out_of_fold": out_of_fold}
+        maker.publish("stacking", f"stacking {end}", ensemble_inputs, probas, {"result": result})
 
 
 def settings_with_ensembles(inputs: ReportInputs) -> dict[str, Any]:
-    """Return a study's settings with the study's ensemble and one of ours."""
+    """A study's settings with the study's ensemble and one of ours."""
     own = EnsembleDefinition(
         name="own",
         members=(
@@ -238,23 +237,23 @@ def settings_with_ensembles(inputs: ReportInputs) -> dict[str, Any]:
             MemberSettings(classifier="svm", maps=(FeatureMapSettings(extractor="mobilenet"),)),
         ),
     )
-    ours = EnsembleSettings(ensembles=(own, *EnsembleSettings().ensembles))
-    return {**inputs.settings, "ensemble": ours.model_dump(mode="json")}
+    settings = EnsembleSettings(ensembles=(own, *EnsembleSettings().ensembles))
+    return {**inputs.settings, "ensemble": settings.model_dump(mode="json")}
 
 
 def combined_study(
     root: Path, *, random: bool = False, more: Sequence[int] = (0, 1), **changes: Any
 ) -> ReportInputs:
-    """Return the tiny study with the study's ensemble, and one of ours on two repeated splits.
+    """The tiny study with the study's ensemble, and one of ours on two repeated splits.
 
     The study's is on the clean split. more: errors of our ensemble's methods beyond `METHODS`, on
     each repeated split. On a third one a fold of it was not trained.
     """
     inputs = tiny_study(root / "study", random=random, **changes)
     maker = Maker(root / "ensembles")
-    publish_ensemble(maker, inputs, "study", STUDYS, 1)
-    for place, errors in enumerate(more, start=2):
-        publish_ensemble(maker, inputs, "own", OWN, place, more=errors)
+    publish_ensemble(maker, inputs, "study", STUDY_MEMBERS, 1)
+    for index, errors in enumerate(more, start=2):
+        publish_ensemble(maker, inputs, "own", OWN_MEMBERS, index, more=errors)
     absent = [
         absent_stage(
             "a2", stage, label, REASON_OF_A_FOLD, "repeat-03", ensemble="own", learner="residual"

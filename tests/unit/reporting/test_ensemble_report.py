@@ -59,7 +59,7 @@ def test_what_was_not_run_is_told_in_part_a2_and_nowhere_else(page: Page, folder
 
 def test_tables_and_figures_follow_each_other_ensemble_by_ensemble(study: ReportInputs) -> None:
     tables, figures = all_tables(study)["a2"], all_figures(study)["a2"]
-    shown = [one.number for one in in_order(tables, figures)]
+    shown = [item.number for item in in_order(tables, figures)]
     assert shown == [
         *("4", "5", "4b", "5b"),
         *("5", "5-confusion", "5-pairs", "5b", "5b-confusion", "5b-pairs", "5b-splits"),
@@ -75,26 +75,26 @@ def test_files_are_numbered_as_in_the_study(folder: Path) -> None:
     assert {"figure-05.svg", "figure-06.svg", "figure-05-confusion.svg"} <= names
 
 
-def test_leak_is_in_the_results_for_machines(folder: Path) -> None:
-    found = json.loads((folder / "results.json").read_text())["tables"]["5-leak"]
-    cells = found["rows"][0]["cells"]
-    assert (cells["apparent"]["value"], cells["honest"]["value"]) == (1.0, 0.5)
-    assert cells["gap"]["value"] == 0.5
-    assert len(cells["gap"]["interval"]) == 2
+def test_optimism_is_in_the_results_for_machines(folder: Path) -> None:
+    table = json.loads((folder / "results.json").read_text())["tables"]["5-leak"]
+    cells = table["rows"][0]["cells"]
+    assert (cells["apparent"]["value"], cells["held_out"]["value"]) == (1.0, 0.5)
+    assert cells["optimism"]["value"] == 0.5
+    assert len(cells["optimism"]["interval"]) == 2
 
 
 def test_highlight_and_metric_are_the_best_ensembles(study: ReportInputs, tmp_path: Path) -> None:
-    found = next(one for one in highlights(study, []) if "ensemble" in one.label)
-    assert (found.value, found.label) == ("0.875", "best ensemble, mean over 2 clean splits")
-    assert "the study’s 0.820" in found.detail
+    best = next(h for h in highlights(study, []) if "ensemble" in h.label)
+    assert (best.value, best.label) == ("0.875", "best ensemble, mean over 2 clean splits")
+    assert "the study’s 0.820" in best.detail
     metrics = write_report(study, tmp_path)
     assert metrics["best ensemble accuracy (clean splits)"] == 0.875
 
 
 def test_rendered_flowers_are_not_compared(tmp_path: Path) -> None:
     inputs = combined_study(tmp_path / "study", random=True, more=())
-    found = next(one for one in highlights(inputs, []) if "ensemble" in one.label)
-    assert "study’s 0.820" not in found.detail
-    assert found.label == "best ensemble, the clean split"
+    best = next(h for h in highlights(inputs, []) if "ensemble" in h.label)
+    assert "study’s 0.820" not in best.detail
+    assert best.label == "best ensemble, the clean split"
     notes = [note for table in all_tables(inputs)["a2"] for note in table.notes]
     assert any("Not a comparison (rendered flowers)" in note for note in notes)

@@ -1,4 +1,4 @@
-"""Attacks evaluated: on a linear model every number equals the one worked out by hand."""
+"""Evaluation of attacks: on a linear model every number equals that by hand."""
 
 from typing import Any
 
@@ -15,15 +15,15 @@ from flowers17.config import (
 from flowers17.errors import InvalidInput
 from flowers17.robustness.evaluation import (
     Victim,
-    attacked,
+    attack_arrays,
     epsilons,
-    source_target,
-    summaries,
-    withstood,
+    robust_mask,
+    run_summaries,
+    source_target_counts,
 )
 from flowers17.robustness.noise import random_signs
 
-from .made_models import N_CLASSES
+from .victim_models import N_CLASSES
 
 SHAPE = (12, 12, 3)
 N = 30
@@ -45,10 +45,10 @@ class Linear:
 
         random = np.random.default_rng(5)
         self.w = random.normal(size=(432, N_CLASSES), scale=0.05).astype(np.float32)
-        given = keras.Input(SHAPE)
+        inputs = keras.Input(SHAPE)
         dense = keras.layers.Dense(N_CLASSES)
-        outputs = keras.layers.Softmax()(dense(keras.layers.Flatten()(given)))
-        self.model = keras.Model(given, outputs)
+        outputs = keras.layers.Softmax()(dense(keras.layers.Flatten()(inputs)))
+        self.model = keras.Model(inputs, outputs)
         dense.set_weights([self.w, np.zeros(N_CLASSES, np.float32)])
 
     def proba(self, x: np.ndarray) -> np.ndarray:
@@ -62,155 +62,155 @@ class Linear:
 
 
 @pytest.fixture(scope="module")
-def made() -> Linear:
+def victim() -> Linear:
     return Linear()
 
 
 @pytest.fixture(scope="module")
-def pictures() -> np.ndarray:
+def clean() -> np.ndarray:
     grid = np.random.default_rng(6).integers(0, 256, (N, *SHAPE))
     return grid.astype(np.float32) / np.float32(255)
 
 
 @pytest.fixture(scope="module")
-def labels(made: Linear, pictures: np.ndarray) -> np.ndarray:
-    """What the model says, but for the first five images, which it has wrong."""
-    said = made.proba(pictures).argmax(axis=1)
-    return np.where(np.arange(N) < 5, (said + 1) % N_CLASSES, said)
+def labels(victim: Linear, clean: np.ndarray) -> np.ndarray:
+    """Labels of which the model misclassifies the first five images."""
+    predicted = victim.proba(clean).argmax(axis=1)
+    return np.where(np.arange(N) < 5, (predicted + 1) % N_CLASSES, predicted)
 
 
 def _run(
-    made: Linear,
+    victim: Linear,
     attack: AttackName,
-    pictures: np.ndarray,
+    clean: np.ndarray,
     labels: np.ndarray,
     targets: np.ndarray | None = None,
 ) -> dict[str, np.ndarray]:
-    victim = Victim(made.proba, made.model)
-    return attacked(attack, victim, pictures, labels, targets, SETTINGS, 3)
+    linear = Victim(victim.proba, victim.model)
+    return attack_arrays(attack, linear, clean, labels, targets, SETTINGS, 3)
 
 
-def test_budgets_are_all_that_are_asked_for_in_order() -> None:
+def test_budgets_of_a_sweep_are_sorted() -> None:
     assert epsilons("noise", SETTINGS) == [1.0, 4.0, 16.0]
     assert epsilons("targeted", SETTINGS) == [4.0]
     assert epsilons("jsma", SETTINGS) == epsilons("one_pixel", SETTINGS) == [None]
 
 
 @pytest.mark.parametrize("attack", ["fgsm", "noise"])
-def test_a_single_step_leaves_right_what_the_linear_model_leaves_right_by_hand(
-    made: Linear, pictures: np.ndarray, labels: np.ndarray, attack: AttackName
+def test_counts_of_a_single_step_on_a_linear_model_equal_those_by_hand(
+    victim: Linear, clean: np.ndarray, labels: np.ndarray, attack: AttackName
 ) -> None:
-    found = _run(made, attack, pictures, labels)
-    signs = random_signs(pictures, 3)
+    arrays = _run(victim, attack, clean, labels)
+    signs = random_signs(clean, 3)
     if attack == "fgsm":
-        signs = np.sign(made.gradient(pictures, labels))
-    runs = summaries(attack, found, labels, None, SETTINGS)
+        signs = np.sign(victim.gradient(clean, labels))
+    runs = run_summaries(attack, arrays, labels, None, SETTINGS)
     for run, epsilon in zip(runs, (1, 4, 16), strict=True):
-        moved = np.clip(pictures + epsilon / 255 * signs, 0, 1)
-        after = made.proba(moved)
-        stood = (after.argmax(axis=1) == labels) & (np.arange(N) >= 5)
+        perturbed = np.clip(clean + epsilon / 255 * signs, 0, 1)
+        after = victim.proba(perturbed)
+        robust = (after.argmax(axis=1) == labels) & (np.arange(N) >= 5)
         assert (run["epsilon"], run["n"], run["n_right"]) == (epsilon, N, N - 5)
-        assert run["n_withstood"] == stood.sum()
-        assert run["n_misclassified"] == N - 5 - stood.sum()
-        of_label = (made.proba(pictures) - after)[np.arange(N), labels]
-        assert run["confidence_drop"] == pytest.approx(of_label[5:].mean(), abs=1e-5)
-    kept = np.clip(pictures + 4 / 255 * signs, 0, 1)
-    assert np.array_equal(found["adversarial"], np.rint(kept * 255).astype(np.uint8))
-    assert (found["linf"][:, 1] <= 4 / 255 + 1e-6).all()
+        assert run["n_withstood"] == robust.sum()
+        assert run["n_misclassified"] == N - 5 - robust.sum()
+        drop = (victim.proba(clean) - after)[np.arange(N), labels]
+        assert run["confidence_drop"] == pytest.approx(drop[5:].mean(), abs=1e-5)
+    stored = np.clip(clean + 4 / 255 * signs, 0, 1)
+    assert np.array_equal(arrays["adversarial"], np.rint(stored * 255).astype(np.uint8))
+    assert (arrays["linf"][:, 1] <= 4 / 255 + 1e-6).all()
 
 
-def test_what_was_wrong_before_withstands_nothing(
-    made: Linear, pictures: np.ndarray, labels: np.ndarray
+def test_an_image_misclassified_before_withstands_no_attack(
+    victim: Linear, clean: np.ndarray, labels: np.ndarray
 ) -> None:
-    found = _run(made, "noise", pictures, labels)
-    assert not withstood(found, labels)[:5].any()
+    arrays = _run(victim, "noise", clean, labels)
+    assert not robust_mask(arrays, labels)[:5].any()
 
 
-def test_of_a_model_that_has_nothing_right_no_confidence_drops(
-    made: Linear, pictures: np.ndarray, labels: np.ndarray
+def test_without_a_correct_image_there_is_no_drop_of_confidence(
+    victim: Linear, clean: np.ndarray, labels: np.ndarray
 ) -> None:
-    found = _run(made, "noise", pictures, labels)
-    wrong = (made.proba(pictures).argmax(axis=1) + 1) % N_CLASSES
-    runs = summaries("noise", found, wrong, None, SETTINGS)
+    arrays = _run(victim, "noise", clean, labels)
+    wrong = (victim.proba(clean).argmax(axis=1) + 1) % N_CLASSES
+    runs = run_summaries("noise", arrays, wrong, None, SETTINGS)
     assert [(run["n_right"], run["confidence_drop"]) for run in runs] == [(0, None)] * 3
 
 
 def test_no_gradient_of_the_linear_model_is_zero(
-    made: Linear, pictures: np.ndarray, labels: np.ndarray
+    victim: Linear, clean: np.ndarray, labels: np.ndarray
 ) -> None:
-    found = _run(made, "fgsm", pictures, labels)
-    assert found["zero_gradient"].shape == (N,)
-    assert not found["zero_gradient"].any()
+    arrays = _run(victim, "fgsm", clean, labels)
+    assert arrays["zero_gradient"].shape == (N,)
+    assert not arrays["zero_gradient"].any()
 
 
-def test_twice_the_steps_are_taken_of_those_only_that_withstood(
-    made: Linear, pictures: np.ndarray, labels: np.ndarray
+def test_steps_are_doubled_only_for_images_that_withstood(
+    victim: Linear, clean: np.ndarray, labels: np.ndarray
 ) -> None:
-    found = _run(made, "pgd", pictures, labels)
-    stood = withstood(found, labels)
-    changed = found["doubled"] != found["predicted"]
-    assert found["doubled"].shape == (N, 3)
-    assert not (changed & ~stood).any()
-    assert stood.sum(axis=0)[0] >= stood.sum(axis=0)[-1]
+    arrays = _run(victim, "pgd", clean, labels)
+    robust = robust_mask(arrays, labels)
+    changed = arrays["doubled"] != arrays["predicted"]
+    assert arrays["doubled"].shape == (N, 3)
+    assert not (changed & ~robust).any()
+    assert robust.sum(axis=0)[0] >= robust.sum(axis=0)[-1]
 
 
 @pytest.mark.parametrize("attack", ["targeted", "jsma"])
-def test_pairs_of_classes_are_counted_as_by_hand(
-    made: Linear, pictures: np.ndarray, labels: np.ndarray, attack: AttackName
+def test_source_target_counts_equal_those_by_hand(
+    victim: Linear, clean: np.ndarray, labels: np.ndarray, attack: AttackName
 ) -> None:
     targets = (labels + 1 + np.arange(N) % 2) % N_CLASSES
-    found = _run(made, attack, pictures, labels, targets)
-    reached, tried = source_target(found, labels, targets, N_CLASSES)
+    arrays = _run(victim, attack, clean, labels, targets)
+    reached, tried = source_target_counts(arrays, labels, targets, N_CLASSES)
     for source in range(N_CLASSES):
         for target in range(N_CLASSES):
             rows = (labels == source) & (targets == target) & (np.arange(N) >= 5)
             assert tried[source, target] == rows.sum()
-            assert reached[source, target] == (found["predicted"][rows, 0] == target).sum()
-    [run] = summaries(attack, found, labels, targets, SETTINGS)
+            assert reached[source, target] == (arrays["predicted"][rows, 0] == target).sum()
+    [run] = run_summaries(attack, arrays, labels, targets, SETTINGS)
     assert run["n_targeted"] == reached.sum()
     assert run["n_right"] == tried.sum() == N - 5
     assert "confidence_drop" not in run
 
 
-def test_one_pixel_changes_at_most_one_and_says_what_it_asked(
-    made: Linear, pictures: np.ndarray, labels: np.ndarray
+def test_one_pixel_changes_one_pixel_and_counts_its_queries(
+    victim: Linear, clean: np.ndarray, labels: np.ndarray
 ) -> None:
-    found = _run(made, "one_pixel", pictures, labels)
-    changed = (found["adversarial"] != np.rint(pictures * 255)).any(axis=3).sum(axis=(1, 2))
+    arrays = _run(victim, "one_pixel", clean, labels)
+    changed = (arrays["adversarial"] != np.rint(clean * 255)).any(axis=3).sum(axis=(1, 2))
     assert changed.max() == 1
-    assert (found["n_queries"] >= 1).all()
-    assert not found["n_gradients"].any()
+    assert (arrays["n_queries"] >= 1).all()
+    assert not arrays["n_gradients"].any()
 
 
 @pytest.mark.parametrize("attack", ["noise", "fgsm", "pgd", "one_pixel"])
 def test_an_image_s_numbers_do_not_depend_on_its_batch(
-    made: Linear, pictures: np.ndarray, labels: np.ndarray, attack: AttackName
+    victim: Linear, clean: np.ndarray, labels: np.ndarray, attack: AttackName
 ) -> None:
-    whole = _run(made, attack, pictures, labels)
-    halves = [_run(made, attack, pictures[part], labels[part]) for part in (slice(7), slice(7, N))]
-    for name, array in whole.items():
-        joined = np.concatenate([one[name] for one in halves])
+    together = _run(victim, attack, clean, labels)
+    halves = [_run(victim, attack, clean[part], labels[part]) for part in (slice(7), slice(7, N))]
+    for name, array in together.items():
+        joined = np.concatenate([half[name] for half in halves])
         assert joined.tobytes() == array.tobytes(), name
 
 
-def test_a_black_box_is_refused_to_what_needs_gradients(
-    made: Linear, pictures: np.ndarray, labels: np.ndarray
+def test_an_attack_with_gradients_refuses_a_black_box(
+    victim: Linear, clean: np.ndarray, labels: np.ndarray
 ) -> None:
     with pytest.raises(InvalidInput, match="fgsm: expected a network, whose gradients it takes"):
-        attacked("fgsm", Victim(made.proba), pictures, labels, None, SETTINGS, 3)
-    found = attacked("noise", Victim(made.proba), pictures, labels, None, SETTINGS, 3)
-    assert np.array_equal(found["predicted"], _run(made, "noise", pictures, labels)["predicted"])
+        attack_arrays("fgsm", Victim(victim.proba), clean, labels, None, SETTINGS, 3)
+    arrays = attack_arrays("noise", Victim(victim.proba), clean, labels, None, SETTINGS, 3)
+    assert np.array_equal(arrays["predicted"], _run(victim, "noise", clean, labels)["predicted"])
 
 
 @pytest.mark.parametrize(
-    ("attack", "targets", "said"),
+    ("attack", "targets", "message"),
     [
         ("jsma", None, "jsma: expected targets"),
         ("pgd", np.zeros(N, int), "pgd: expected no targets"),
     ],
 )
 def test_targets_that_are_missing_or_useless_are_refused(
-    made: Linear, pictures: np.ndarray, labels: np.ndarray, attack: Any, targets: Any, said: str
+    victim: Linear, clean: np.ndarray, labels: np.ndarray, attack: Any, targets: Any, message: str
 ) -> None:
-    with pytest.raises(InvalidInput, match=said):
-        _run(made, attack, pictures, labels, targets)
+    with pytest.raises(InvalidInput, match=message):
+        _run(victim, attack, clean, labels, targets)

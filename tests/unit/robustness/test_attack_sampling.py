@@ -1,10 +1,10 @@
-"""Which images are attacked: even over the classes, the same whatever else is drawn."""
+"""Samples of attacked images: even over the classes, independent of other draws."""
 
 import numpy as np
 import pytest
 
 from flowers17.errors import InvalidInput
-from flowers17.robustness.sampling import attacked_rows, drawn_targets
+from flowers17.robustness.sampling import attacked_rows, sampled_targets
 
 LABELS = np.repeat(np.arange(4), 10)
 HELD_OUT = np.arange(0, 40, 2)
@@ -17,30 +17,30 @@ def test_classes_come_in_turn() -> None:
     assert LABELS[rows].tolist() == [0, 1, 2, 3, 0, 1, 2, 3, 0, 1]
 
 
-def test_fewer_are_the_first_of_more_in_any_order_given() -> None:
-    more = attacked_rows(LABELS, HELD_OUT, 100, seed=1)
-    assert sorted(more) == HELD_OUT.tolist()
-    assert attacked_rows(LABELS, HELD_OUT[::-1], 7, seed=1).tolist() == more[:7].tolist()
-    assert attacked_rows(LABELS, HELD_OUT, 100, seed=2).tolist() != more.tolist()
+def test_a_smaller_sample_starts_a_larger_one_in_any_order_of_rows() -> None:
+    larger_sample = attacked_rows(LABELS, HELD_OUT, 100, seed=1)
+    assert sorted(larger_sample) == HELD_OUT.tolist()
+    assert attacked_rows(LABELS, HELD_OUT[::-1], 7, seed=1).tolist() == larger_sample[:7].tolist()
+    assert attacked_rows(LABELS, HELD_OUT, 100, seed=2).tolist() != larger_sample.tolist()
 
 
 def test_targets_are_other_classes_and_an_image_keeps_its_own() -> None:
     rows = attacked_rows(LABELS, HELD_OUT, 6, seed=1)
-    places, targets = drawn_targets(LABELS, rows, 4, 2, seed=1)
-    assert places.tolist() == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5]
-    assert (targets != LABELS[rows][places]).all()
+    positions, targets = sampled_targets(LABELS, rows, 4, 2, seed=1)
+    assert positions.tolist() == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5]
+    assert (targets != LABELS[rows][positions]).all()
     assert (targets[::2] != targets[1::2]).all()
-    _, of_last = drawn_targets(LABELS, rows[5:], 4, 2, seed=1)
-    assert of_last.tolist() == targets[10:].tolist()
+    _, last_targets = sampled_targets(LABELS, rows[5:], 4, 2, seed=1)
+    assert last_targets.tolist() == targets[10:].tolist()
 
 
-def test_all_other_classes_are_the_most_targets_there_are() -> None:
-    _, targets = drawn_targets(LABELS, np.array([11]), 4, 99, seed=1)
+def test_there_are_at_most_all_other_classes_as_targets() -> None:
+    _, targets = sampled_targets(LABELS, np.array([11]), 4, 99, seed=1)
     assert sorted(targets) == [0, 2, 3]
 
 
-def test_nothing_to_draw_is_refused() -> None:
+def test_an_empty_sample_is_refused() -> None:
     with pytest.raises(InvalidInput, match="expected at least one to attack"):
         attacked_rows(LABELS, np.array([], int), 3, seed=1)
     with pytest.raises(InvalidInput, match="got 1 of 1 classes"):
-        drawn_targets(np.zeros(3, int), np.arange(3), 1, 1, seed=1)
+        sampled_targets(np.zeros(3, int), np.arange(3), 1, 1, seed=1)

@@ -39,5 +39,5 @@ def test_verdict_follows_from_what_was_measured(check: Check, value: float, hold
 
 
 def test_the_strongest_of_the_others_is_named() -> None:
-    found = beats_transfer(0.1, {"PGD on b": 0.4, "FGSM on a": 0.3})
-    assert found.measured.endswith("at least 0.300 (FGSM on a)")
+    check = beats_transfer(0.1, {"PGD on b": 0.4, "FGSM on a": 0.3})
+    assert check.measured.endswith("at least 0.300 (FGSM on a)")

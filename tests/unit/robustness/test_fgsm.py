@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from flowers17.robustness.fgsm import fgsm
-from tests.unit.robustness import made_models
-from tests.unit.robustness.made_models import N_CLASSES, images, linear
+from tests.unit.robustness import victim_models
+from tests.unit.robustness.victim_models import N_CLASSES, images, linear, linear_gradient
 
 BUDGETS = [0.01, 0.03, 0.1, 0.25, 0.5, 1.0]
 LABELS = np.arange(12) % N_CLASSES
@@ -16,31 +16,32 @@ TARGETS = (LABELS + 1) % N_CLASSES
 @pytest.mark.parametrize("epsilon", BUDGETS)
 def test_on_a_linear_model_is_that_by_hand(epsilon: float, targeted: bool) -> None:
     x = images(12)
-    found = fgsm(linear(), x, LABELS, epsilon=epsilon, targets=TARGETS if targeted else None)
-    gradient = made_models.linear_gradient(x, TARGETS if targeted else LABELS)
+    result = fgsm(linear(), x, LABELS, epsilon=epsilon, targets=TARGETS if targeted else None)
+    gradient = linear_gradient(x, TARGETS if targeted else LABELS)
     sign = np.sign(gradient) * (-1 if targeted else 1)
     by_hand = np.clip(x + epsilon * sign, 0, 1)
-    np.testing.assert_allclose(found.adversarial, by_hand, atol=1e-6)
-    judged = TARGETS if targeted else LABELS
-    proba = np.asarray(linear().predict_on_batch(found.adversarial))
-    np.testing.assert_allclose(found.confidence_after, proba[np.arange(12), judged], rtol=1e-5)
-    said = found.predicted == judged
-    assert found.success.tolist() == (said if targeted else ~said).tolist()
-    assert found.linf.tolist() == [
-        float(np.abs(one).max()) for one in found.adversarial.astype(np.float64) - x
+    np.testing.assert_allclose(result.adversarial, by_hand, atol=1e-6)
+    goals = TARGETS if targeted else LABELS
+    proba = np.asarray(linear().predict_on_batch(result.adversarial))
+    np.testing.assert_allclose(result.confidence_after, proba[np.arange(12), goals], rtol=1e-5)
+    reached = result.predicted == goals
+    assert result.success.tolist() == (reached if targeted else ~reached).tolist()
+    assert result.linf.tolist() == [
+        float(np.abs(perturbation).max())
+        for perturbation in result.adversarial.astype(np.float64) - x
     ]
-    assert (found.linf <= epsilon + 1e-6).all()
-    assert (found.n_gradients == 1).all()
+    assert (result.linf <= epsilon + 1e-6).all()
+    assert (result.n_gradients == 1).all()
 
 
 @pytest.mark.parametrize("targets", [None, TARGETS])
 def test_many_budgets_equal_single_calls(targets: np.ndarray | None) -> None:
     model, x = linear(), images(12)
     several = fgsm(model, x, LABELS, epsilon=BUDGETS, targets=targets)
-    for epsilon, found in zip(BUDGETS, several, strict=True):
+    for epsilon, result in zip(BUDGETS, several, strict=True):
         alone = fgsm(model, x, LABELS, epsilon=epsilon, targets=targets)
         for name, value in vars(alone).items():
-            assert getattr(found, name).tobytes() == value.tobytes(), name
+            assert getattr(result, name).tobytes() == value.tobytes(), name
 
 
 def test_an_array_of_one_budget_gives_a_list() -> None:
@@ -49,28 +50,28 @@ def test_an_array_of_one_budget_gives_a_list() -> None:
 
 def test_a_budget_of_zero_changes_nothing() -> None:
     x = images(12)
-    found = fgsm(linear(), x, LABELS, epsilon=0)
-    assert found.adversarial.tobytes() == x.tobytes()
-    assert found.confidence_before.tolist() == found.confidence_after.tolist()
-    assert not found.l0.any()
-    assert not found.l2.any()
+    result = fgsm(linear(), x, LABELS, epsilon=0)
+    assert result.adversarial.tobytes() == x.tobytes()
+    assert result.confidence_before.tolist() == result.confidence_after.tolist()
+    assert not result.l0.any()
+    assert not result.l2.any()
 
 
 def test_an_image_has_the_same_result_in_any_batch_and_order() -> None:
-    model = made_models.trained()
-    x, labels = made_models.spots(200, 9)
+    model = victim_models.trained_cnn()
+    x, labels = victim_models.spots(200, 9)
     every = fgsm(model, x, labels, epsilon=0.1)
     for rows in (np.arange(200)[::-1], np.array([150]), np.arange(3, 140, 2)):
-        found = fgsm(model, x[rows], labels[rows], epsilon=0.1)
-        for name, value in vars(found).items():
+        result = fgsm(model, x[rows], labels[rows], epsilon=0.1)
+        for name, value in vars(result).items():
             assert value.tobytes() == getattr(every, name)[rows].tobytes(), name
 
 
 def test_a_batch_larger_than_one_pass_is_that_by_hand() -> None:
     x = images(300)
     labels = np.arange(300) % N_CLASSES
-    found = fgsm(linear(), x, labels, epsilon=0.1)
-    gradient = made_models.linear_gradient(x, labels)
+    result = fgsm(linear(), x, labels, epsilon=0.1)
+    gradient = linear_gradient(x, labels)
     np.testing.assert_allclose(
-        found.adversarial, np.clip(x + 0.1 * np.sign(gradient), 0, 1), atol=1e-6
+        result.adversarial, np.clip(x + 0.1 * np.sign(gradient), 0, 1), atol=1e-6
     )

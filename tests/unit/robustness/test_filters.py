@@ -1,4 +1,4 @@
-"""Filters equal scipy's and a table's, and pass gradients on as asked."""
+"""Filters equal scipy's and a table's, with exact or identity gradients."""
 
 from typing import Any
 
@@ -10,33 +10,40 @@ from scipy import ndimage
 from flowers17.config import FilterSettings
 from flowers17.errors import InvalidInput
 from flowers17.robustness.fgsm import fgsm
-from flowers17.robustness.filters import BitDepth, Filter, Gaussian, Median, behind, layer
+from flowers17.robustness.filters import (
+    BitDepth,
+    Filter,
+    Gaussian,
+    Median,
+    filter_layer,
+    filtered_model,
+)
 from flowers17.robustness.gradients import class_gradients, loss_gradients
-from tests.unit.robustness.made_models import N_CLASSES, SHAPE, images, linear, weights
+from tests.unit.robustness.victim_models import N_CLASSES, SHAPE, images, linear, weights
 
 X = images(5, shape=(12, 15, 3))
 LABELS = np.arange(5) % N_CLASSES
 EVERY = [Median(3), Gaussian(0.4), BitDepth(3)]
 
 
-def _filtered(front: Filter, x: np.ndarray) -> np.ndarray:
-    return np.asarray(keras.ops.convert_to_numpy(front(x)))
+def _filtered(layer: Filter, x: np.ndarray) -> np.ndarray:
+    return np.asarray(keras.ops.convert_to_numpy(layer(x)))
 
 
 @pytest.mark.parametrize("size", [3, 5, 7])
 def test_a_median_is_scipy_s(size: int) -> None:
-    wanted = ndimage.median_filter(X, (1, size, size, 1), mode="mirror")
-    assert _filtered(Median(size), X).tolist() == wanted.tolist()
+    expected = ndimage.median_filter(X, (1, size, size, 1), mode="mirror")
+    assert _filtered(Median(size), X).tolist() == expected.tolist()
 
 
 @pytest.mark.parametrize("sigma", [0.3, 0.8, 1.0, 1.6])
 def test_a_gaussian_is_scipy_s(sigma: float) -> None:
-    wanted = ndimage.gaussian_filter(X.astype(np.float64), (0, sigma, sigma, 0), mode="mirror")
-    np.testing.assert_allclose(_filtered(Gaussian(sigma), X), wanted, atol=1e-6)
+    expected = ndimage.gaussian_filter(X.astype(np.float64), (0, sigma, sigma, 0), mode="mirror")
+    np.testing.assert_allclose(_filtered(Gaussian(sigma), X), expected, atol=1e-6)
 
 
 @pytest.mark.parametrize(
-    ("bits", "given", "wanted"),
+    ("bits", "values", "expected"),
     [
         (1, [0, 0.49, 0.51, 1], [0, 0, 1, 1]),
         (2, [0.16, 0.17, 0.49, 0.51, 0.84], [0, 1 / 3, 1 / 3, 2 / 3, 1]),
@@ -45,21 +52,21 @@ def test_a_gaussian_is_scipy_s(sigma: float) -> None:
     ],
 )
 def test_grey_levels_are_those_of_a_table(
-    bits: int, given: list[float], wanted: list[float]
+    bits: int, values: list[float], expected: list[float]
 ) -> None:
-    x = np.array(given, np.float32).reshape(1, 1, -1, 1)
-    np.testing.assert_allclose(_filtered(BitDepth(bits), x).ravel(), wanted, atol=1e-7)
+    x = np.array(values, np.float32).reshape(1, 1, -1, 1)
+    np.testing.assert_allclose(_filtered(BitDepth(bits), x).ravel(), expected, atol=1e-7)
 
 
-@pytest.mark.parametrize("front", EVERY, ids=lambda one: type(one).__name__)
-def test_a_filter_filters_the_same_whatever_its_gradient(front: Filter) -> None:
-    strength = {"Median": 3, "Gaussian": 0.4, "BitDepth": 3}[type(front).__name__]
-    through: Any = type(front)(strength, "identity")  # type: ignore[call-arg, arg-type]
-    assert _filtered(through, X).tobytes() == _filtered(front, X).tobytes()
+@pytest.mark.parametrize("layer", EVERY, ids=lambda layer: type(layer).__name__)
+def test_a_filter_filters_the_same_whatever_its_gradient(layer: Filter) -> None:
+    strength = {"Median": 3, "Gaussian": 0.4, "BitDepth": 3}[type(layer).__name__]
+    through: Any = type(layer)(strength, "identity")  # type: ignore[call-arg, arg-type]
+    assert _filtered(through, X).tobytes() == _filtered(layer, X).tobytes()
 
 
 def _kernel(sigma: float) -> np.ndarray:
-    """Return what scipy makes of each pixel of an image as a matrix, (pixels, pixels)."""
+    """Matrix of scipy's blur, (pixels, pixels)."""
     height, width = SHAPE[:2]
     points = np.eye(height * width).reshape(-1, height, width)
     blurred = ndimage.gaussian_filter(points, (0, sigma, sigma), mode="mirror")
@@ -68,62 +75,62 @@ def _kernel(sigma: float) -> np.ndarray:
 
 def test_a_gradient_through_a_gaussian_is_the_transposed_blur_of_the_model_s() -> None:
     x, sigma = images(4), 0.5
-    found = class_gradients(behind(Gaussian(sigma), linear()), x, LABELS[:4])
+    gradients = class_gradients(filtered_model(Gaussian(sigma), linear()), x, LABELS[:4])
     columns = weights().T[LABELS[:4]].reshape(4, -1, SHAPE[2]).astype(np.float64)
-    by_hand = np.einsum("pq,nqc->npc", _kernel(sigma), columns).reshape(found.shape)
-    np.testing.assert_allclose(found, by_hand, atol=1e-5)
+    by_hand = np.einsum("pq,nqc->npc", _kernel(sigma), columns).reshape(gradients.shape)
+    np.testing.assert_allclose(gradients, by_hand, atol=1e-5)
 
 
 def test_a_gradient_through_a_median_goes_to_the_pixel_that_is_the_median() -> None:
     x = images(3)
-    found = class_gradients(behind(Median(3), linear()), x, LABELS[:3])
+    gradients = class_gradients(filtered_model(Median(3), linear()), x, LABELS[:3])
     medians = ndimage.median_filter(x, (1, 3, 3, 1), mode="mirror")
-    by_hand = np.zeros_like(found)
+    by_hand = np.zeros_like(gradients)
     height, width = SHAPE[:2]
-    columns = weights().T[LABELS[:3]].reshape(found.shape)
-    for image, row, column, channel in np.ndindex(found.shape):
+    columns = weights().T[LABELS[:3]].reshape(gradients.shape)
+    for image, row, column, channel in np.ndindex(gradients.shape):
         near = [
             (abs(row + down), abs(column + across)) for down in (-1, 0, 1) for across in (-1, 0, 1)
         ]
         near = [(min(r, 2 * height - 2 - r), min(c, 2 * width - 2 - c)) for r, c in near]
         value = medians[image, row, column, channel]
-        [source] = {one for one in near if x[image, *one, channel] == value}
+        [source] = {pixel for pixel in near if x[image, *pixel, channel] == value}
         by_hand[image, *source, channel] += columns[image, row, column, channel]
-    np.testing.assert_allclose(found, by_hand, atol=1e-5)
+    np.testing.assert_allclose(gradients, by_hand, atol=1e-5)
 
 
 def test_the_gradient_of_rounding_is_zero_and_the_identity_s_is_the_model_s() -> None:
     x = images(4)
-    assert not loss_gradients(behind(BitDepth(4), linear()), x, LABELS[:4]).any()
-    through = class_gradients(behind(BitDepth(4, "identity"), linear()), x, LABELS[:4])
+    assert not loss_gradients(filtered_model(BitDepth(4), linear()), x, LABELS[:4]).any()
+    through = class_gradients(filtered_model(BitDepth(4, "identity"), linear()), x, LABELS[:4])
     assert through.tolist() == weights().T[LABELS[:4]].reshape(through.shape).tolist()
 
 
-@pytest.mark.parametrize("which", [("median", 3), ("gaussian", 0.5), ("bits", 4)])
-def test_an_attack_around_a_filter_steps_where_the_model_behind_it_says(
-    which: tuple[Any, float],
+@pytest.mark.parametrize("setting", [("median", 3), ("gaussian", 0.5), ("bits", 4)])
+def test_an_attack_around_a_filter_follows_the_gradient_at_the_filtered_image(
+    setting: tuple[Any, float],
 ) -> None:
     x = images(6)
     labels = np.arange(6) % N_CLASSES
-    front = layer(FilterSettings(kind=which[0], strength=which[1]), "identity")
-    found = fgsm(behind(front, linear()), x, labels, epsilon=0.1)
-    signs = np.sign(loss_gradients(linear(), _filtered(front, x), labels))
-    assert found.adversarial.tolist() == np.clip(x + np.float32(0.1) * signs, 0, 1).tolist()
+    layer = filter_layer(FilterSettings(kind=setting[0], strength=setting[1]), "identity")
+    result = fgsm(filtered_model(layer, linear()), x, labels, epsilon=0.1)
+    signs = np.sign(loss_gradients(linear(), _filtered(layer, x), labels))
+    assert result.adversarial.tolist() == np.clip(x + np.float32(0.1) * signs, 0, 1).tolist()
 
 
 def test_a_filter_computes_in_float32_under_any_policy() -> None:
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
-        made = _filtered(BitDepth(8), X)
+        filtered = _filtered(BitDepth(8), X)
     finally:
         keras.config.set_dtype_policy(before)
-    assert made.dtype == np.float32
-    np.testing.assert_allclose(made, np.rint(X * 255) / 255, atol=1e-7)
+    assert filtered.dtype == np.float32
+    np.testing.assert_allclose(filtered, np.rint(X * 255) / 255, atol=1e-7)
 
 
 @pytest.mark.parametrize(
-    ("make", "says"),
+    ("call", "message"),
     [
         (lambda: Median(4), "size: expected an odd whole number from 3 on, got 4"),
         (lambda: Median(1), "got 1"),
@@ -136,9 +143,9 @@ def test_a_filter_computes_in_float32_under_any_policy() -> None:
         (lambda: Gaussian(2)(X[:, :8]), "expected images of more than 8 pixels a side"),
     ],
 )
-def test_a_filter_out_of_range_is_refused(make: Any, says: str) -> None:
-    with pytest.raises(InvalidInput, match=says):
-        make()
+def test_a_filter_out_of_range_is_refused(call: Any, message: str) -> None:
+    with pytest.raises(InvalidInput, match=message):
+        call()
 
 
 @pytest.mark.parametrize(

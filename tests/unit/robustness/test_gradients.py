@@ -14,8 +14,15 @@ from flowers17.robustness.gradients import (
     loss_gradients_and_logits,
 )
 from flowers17.robustness.logits import logits_of
-from tests.unit.robustness import made_models
-from tests.unit.robustness.made_models import N_CLASSES, SHAPE, images, linear, weights
+from tests.unit.robustness import victim_models
+from tests.unit.robustness.victim_models import (
+    N_CLASSES,
+    SHAPE,
+    images,
+    linear,
+    linear_gradient,
+    weights,
+)
 
 ENDINGS = ["layer", "activation", "operation"]
 LABELS = np.arange(10) % N_CLASSES
@@ -38,45 +45,45 @@ WRAPS: dict[str, Callable[[keras.Model], Any]] = {
 @pytest.mark.parametrize("ending", [*ENDINGS, "unknown"])
 def test_a_loss_gradient_of_a_linear_model_is_that_by_hand(ending: str) -> None:
     x = images(10)
-    found = loss_gradients(linear(ending=ending), x, LABELS)
-    assert found.dtype == np.float32
-    np.testing.assert_allclose(found, made_models.linear_gradient(x, LABELS), rtol=2e-4, atol=2e-6)
+    gradients = loss_gradients(linear(ending=ending), x, LABELS)
+    assert gradients.dtype == np.float32
+    np.testing.assert_allclose(gradients, linear_gradient(x, LABELS), rtol=2e-4, atol=2e-6)
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_a_class_gradient_of_a_linear_model_is_its_column(ending: str) -> None:
-    found = class_gradients(linear(ending=ending), images(10), LABELS)
-    assert found.tolist() == weights().T[LABELS].reshape(10, *SHAPE).tolist()
+    gradients = class_gradients(linear(ending=ending), images(10), LABELS)
+    assert gradients.tolist() == weights().T[LABELS].reshape(10, *SHAPE).tolist()
 
 
 def test_a_jacobian_of_a_linear_model_is_its_weights() -> None:
     x = images(4)
-    found, logits = jacobian_and_logits(linear(), x)
-    assert found.tolist() == [weights().T.reshape(N_CLASSES, *SHAPE).tolist()] * 4
+    gradients, logits = jacobian_and_logits(linear(), x)
+    assert gradients.tolist() == [weights().T.reshape(N_CLASSES, *SHAPE).tolist()] * 4
     np.testing.assert_allclose(logits, x.reshape(4, -1) @ weights(), rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("most", [4, 256])
-def test_the_logits_that_come_with_gradients_are_those_of_the_images(most: int) -> None:
+@pytest.mark.parametrize("max_size", [4, 256])
+def test_the_logits_that_come_with_gradients_are_those_of_the_images(max_size: int) -> None:
     x = images(10)
-    found, logits = loss_gradients_and_logits(linear(), x, LABELS, most=most)
+    gradients, logits = loss_gradients_and_logits(linear(), x, LABELS, max_size=max_size)
     np.testing.assert_allclose(logits, x.reshape(10, -1) @ weights(), rtol=1e-5, atol=1e-5)
-    np.testing.assert_allclose(found, made_models.linear_gradient(x, LABELS), rtol=2e-4, atol=2e-6)
+    np.testing.assert_allclose(gradients, linear_gradient(x, LABELS), rtol=2e-4, atol=2e-6)
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
-def test_logits_are_those_that_the_softmax_was_given(ending: str) -> None:
+def test_logits_are_the_input_of_the_softmax(ending: str) -> None:
     x = images(6)
-    found = keras.ops.convert_to_numpy(logits_of(linear(50.0, ending=ending))(x))
+    logits = keras.ops.convert_to_numpy(logits_of(linear(50.0, ending=ending))(x))
     by_hand = x.reshape(6, -1) @ (50 * weights())
-    np.testing.assert_allclose(found, by_hand, rtol=1e-5, atol=1e-3)
+    np.testing.assert_allclose(logits, by_hand, rtol=1e-5, atol=1e-3)
 
 
 def test_logits_of_a_subclassed_model_are_found_in_its_call() -> None:
-    model, x = made_models.Subclassed(), images(5)
-    found = keras.ops.convert_to_numpy(logits_of(model, SHAPE)(x))
+    model, x = victim_models.Subclassed(), images(5)
+    logits = keras.ops.convert_to_numpy(logits_of(model, SHAPE)(x))
     by_hand = x.reshape(5, -1) @ model.dense.get_weights()[0]
-    np.testing.assert_allclose(found, by_hand, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(logits, by_hand, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
@@ -91,8 +98,8 @@ def test_a_wrapped_model_has_the_bytes_of_the_model_alone(wrap: str, ending: str
 def test_no_confident_image_has_a_gradient_of_zeros_where_a_plain_one_has(scale: float) -> None:
     model, x = linear(scale), images(200)
     labels = np.asarray(model.predict_on_batch(x)).argmax(axis=1)
-    found = loss_gradients(model, x, labels)
-    assert found.any(axis=(1, 2, 3)).all()
+    gradients = loss_gradients(model, x, labels)
+    assert gradients.any(axis=(1, 2, 3)).all()
     proba = np.asarray(model.predict_on_batch(x))
     plain = (proba - np.eye(N_CLASSES, dtype=np.float32)[labels]) @ weights().T
     assert (~plain.any(axis=1)).sum() > 20
@@ -113,8 +120,8 @@ def test_a_gradient_that_float32_loses_has_the_direction_of_the_exact_one() -> N
 
 @pytest.mark.parametrize("n", [1, 7, 128, 129, 200])
 def test_the_gradient_of_an_image_does_not_depend_on_its_batch(n: int) -> None:
-    model = made_models.trained()
-    x, labels = made_models.spots(200, 9)
+    model = victim_models.trained_cnn()
+    x, labels = victim_models.spots(200, 9)
     order = np.random.default_rng(n).permutation(200)[:n]
     every = loss_gradients(model, x, labels)
     assert loss_gradients(model, x[order], labels[order]).tobytes() == every[order].tobytes()
@@ -123,7 +130,7 @@ def test_the_gradient_of_an_image_does_not_depend_on_its_batch(n: int) -> None:
 def test_new_weights_are_seen() -> None:
     model, x = linear(), images(3)
     before = class_gradients(model, x, LABELS[:3])
-    dense = next(one for one in model.layers if isinstance(one, keras.layers.Dense))
+    dense = next(layer for layer in model.layers if isinstance(layer, keras.layers.Dense))
     dense.set_weights([2 * weights(), np.zeros(N_CLASSES, np.float32)])
     assert class_gradients(model, x, LABELS[:3]).tolist() == (2 * before).tolist()
 

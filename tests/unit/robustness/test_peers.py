@@ -19,14 +19,14 @@ N = 200
 
 
 def _digits(path: Path) -> tuple[np.ndarray, ...]:
-    """Return MNIST's images to train on and their labels, then N to attack and theirs."""
+    """MNIST's training images and labels, then N test images and labels."""
     with np.load(path, allow_pickle=False) as held:
-        given = held["x_train"], held["y_train"], held["x_test"][:N], held["y_test"][:N]
-    return tuple(one[..., None] if one.ndim == 3 else one for one in given)
+        arrays = held["x_train"], held["y_train"], held["x_test"][:N], held["y_test"][:N]
+    return tuple(array[..., None] if array.ndim == 3 else array for array in arrays)
 
 
 def _colours(path: Path) -> tuple[np.ndarray, ...]:
-    """Return the same of CIFAR-10, whose file holds test images alone."""
+    """CIFAR-10's, from a file of test images alone, in the same order."""
     with np.load(path, allow_pickle=False) as held:
         images, labels = held["x_test"], held["y_test"]
     return images[N:], labels[N:], images[:N], labels[:N]
@@ -37,14 +37,14 @@ READ = {"mnist_t10k.npz": _digits, "cifar10_test1000.npz": _colours}
 
 @pytest.fixture(scope="module", params=READ)
 def trained(request: pytest.FixtureRequest) -> Any:
-    """Return a trained network, its logits, and test images with their labels."""
+    """Trained network, its logits, and test images with their labels."""
     path = SHARED / request.param
     if keras.backend.backend() != "tensorflow":
         pytest.skip("the toolboxes are compared on TensorFlow")
     if not path.is_file():
         pytest.skip(f"no images at {path}")
     x, y, test, labels = READ[request.param](path)
-    x, test = (one.astype(np.float32) / np.float32(255) for one in (x, test))
+    x, test = (array.astype(np.float32) / np.float32(255) for array in (x, test))
     keras.utils.set_random_seed(5)
     layers = keras.layers
     inputs = keras.Input(x.shape[1:])
@@ -57,8 +57,8 @@ def trained(request: pytest.FixtureRequest) -> Any:
     return model, keras.Model(inputs, logits), test, labels.astype(np.int64)
 
 
-def _ours(model: Any, images: np.ndarray, labels: np.ndarray) -> list[np.ndarray]:
-    return [one.adversarial for one in fgsm(model, images, labels, epsilon=EPSILONS)]
+def _own_images(model: Any, images: np.ndarray, labels: np.ndarray) -> list[np.ndarray]:
+    return [result.adversarial for result in fgsm(model, images, labels, epsilon=EPSILONS)]
 
 
 @pytest.mark.skipif(find_spec("art") is None, reason="ART is not installed")
@@ -73,18 +73,18 @@ def test_equals_the_fast_gradient_method_of_art(trained: Any) -> None:
         loss_object=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         clip_values=(0, 1),
     )
-    for epsilon, ours in zip(EPSILONS, _ours(model, images, labels), strict=True):
-        theirs = attacks.FastGradientMethod(classifier, eps=epsilon, batch_size=N)
-        made = theirs.generate(images, y=labels)
-        np.testing.assert_allclose(ours, made, rtol=0, atol=1e-6)
+    for epsilon, own_images in zip(EPSILONS, _own_images(model, images, labels), strict=True):
+        attack = attacks.FastGradientMethod(classifier, eps=epsilon, batch_size=N)
+        peer_images = attack.generate(images, y=labels)
+        np.testing.assert_allclose(own_images, peer_images, rtol=0, atol=1e-6)
 
 
 @pytest.mark.skipif(find_spec("cleverhans") is None, reason="CleverHans is not installed")
 def test_equals_the_fast_gradient_method_of_cleverhans(trained: Any) -> None:
     module = import_module("cleverhans.tf2.attacks.fast_gradient_method")
     model, logits, images, labels = trained
-    for epsilon, ours in zip(EPSILONS, _ours(model, images, labels), strict=True):
-        made = module.fast_gradient_method(
+    for epsilon, own_images in zip(EPSILONS, _own_images(model, images, labels), strict=True):
+        peer_images = module.fast_gradient_method(
             logits,
             images,
             epsilon,
@@ -94,4 +94,4 @@ def test_equals_the_fast_gradient_method_of_cleverhans(trained: Any) -> None:
             y=labels,
             sanity_checks=False,
         )
-        np.testing.assert_allclose(ours, np.asarray(made), rtol=0, atol=1e-6)
+        np.testing.assert_allclose(own_images, np.asarray(peer_images), rtol=0, atol=1e-6)

@@ -18,7 +18,7 @@ GENERATIONS = 15
 
 @pytest.fixture(scope="module")
 def colours() -> Any:
-    """Return a network that tells which colour is the brightest, and images it is right about."""
+    """Network that predicts the brightest colour, and images that it classifies correctly."""
     random = np.random.default_rng(5)
     labels = random.integers(0, N_CLASSES, 900)
     images = random.random((900, *SHAPE), np.float32) * np.float32(0.6)
@@ -53,19 +53,19 @@ def test_succeeds_at_least_as_often_with_no_more_queries(colours: Any) -> None:
         loss_object=keras.losses.SparseCategoricalCrossentropy(),
         clip_values=(0, 1),
     )
-    asked: list[int] = []
+    peer_batches: list[int] = []
     predict = classifier.predict
 
-    def counted(batch: np.ndarray, **more: Any) -> np.ndarray:
-        asked.append(len(batch))
-        return predict(batch, **more)
+    def counted(batch: np.ndarray, **options: Any) -> np.ndarray:
+        peer_batches.append(len(batch))
+        return predict(batch, **options)
 
     classifier.predict = counted
     np.random.seed(5)  # noqa: NPY002  what its search draws from
     attack = attacks.PixelAttack(classifier, th=1, es=1, max_iter=GENERATIONS, verbose=False)
-    made = attack.generate(images, y=labels)
-    theirs, their_queries = predict(made).argmax(axis=1) != labels, sum(asked)
-    ours = one_pixel(
+    peer_images = attack.generate(images, y=labels)
+    peer_success, n_peer_queries = predict(peer_images).argmax(axis=1) != labels, sum(peer_batches)
+    result = one_pixel(
         model.predict_on_batch,
         images,
         labels,
@@ -73,7 +73,7 @@ def test_succeeds_at_least_as_often_with_no_more_queries(colours: Any) -> None:
         generations=GENERATIONS,
         seed=5,
     )
-    assert asked[0] == POPULATION
-    assert 0 < theirs.sum() < N
-    assert ours.success.sum() >= theirs.sum()
-    assert ours.n_queries.sum() <= their_queries
+    assert peer_batches[0] == POPULATION
+    assert 0 < peer_success.sum() < N
+    assert result.success.sum() >= peer_success.sum()
+    assert result.n_queries.sum() <= n_peer_queries

@@ -8,8 +8,8 @@ import pytest
 from flowers17.robustness.fgsm import fgsm
 from flowers17.robustness.noise import random_noise
 from flowers17.robustness.pgd import pgd, random_starts
-from tests.unit.robustness import made_models
-from tests.unit.robustness.made_models import N_CLASSES, images, linear
+from tests.unit.robustness import victim_models
+from tests.unit.robustness.victim_models import N_CLASSES, images, linear
 
 LABELS = np.arange(12) % N_CLASSES
 TARGETS = (LABELS + 2) % N_CLASSES
@@ -18,9 +18,9 @@ TARGETS = (LABELS + 2) % N_CLASSES
 @pytest.mark.parametrize("targets", [None, TARGETS])
 @pytest.mark.parametrize("epsilon", [0.02, 0.1, 0.4])
 def test_one_step_from_the_image_equals_fgsm(epsilon: float, targets: Any) -> None:
-    given = (linear(), images(12), LABELS)
-    once = pgd(
-        *given,
+    arguments = (linear(), images(12), LABELS)
+    single_step = pgd(
+        *arguments,
         epsilon=epsilon,
         step=epsilon,
         n_steps=1,
@@ -28,9 +28,9 @@ def test_one_step_from_the_image_equals_fgsm(epsilon: float, targets: Any) -> No
         random_start=False,
         seed=0,
     )
-    single = fgsm(*given, epsilon=epsilon, targets=targets)
+    single = fgsm(*arguments, epsilon=epsilon, targets=targets)
     for name, value in vars(single).items():
-        assert getattr(once, name).tobytes() == value.tobytes(), name
+        assert getattr(single_step, name).tobytes() == value.tobytes(), name
 
 
 def test_for_two_classes_a_linear_model_leads_every_start_to_the_corner_of_the_budget() -> None:
@@ -50,24 +50,24 @@ def test_for_two_classes_a_linear_model_leads_every_start_to_the_corner_of_the_b
         np.full((3, 2, 2, 1), 0.5, np.float32)
         + np.arange(3, dtype=np.float32).reshape(3, 1, 1, 1) / 10
     )
-    found = pgd(model, x, np.array([0, 1, 0]), epsilon=0.1, step=0.05, n_steps=6, seed=1)
+    result = pgd(model, x, np.array([0, 1, 0]), epsilon=0.1, step=0.05, n_steps=6, seed=1)
     side = np.array([-1, 1, -1]).reshape(3, 1, 1, 1)
     by_hand = x + 0.1 * side * np.sign(slopes).reshape(1, 2, 2, 1)
-    np.testing.assert_allclose(found.adversarial, by_hand, atol=1e-6)
+    np.testing.assert_allclose(result.adversarial, by_hand, atol=1e-6)
 
 
 def test_never_leaves_the_budget_or_the_range() -> None:
-    model = made_models.trained()
-    x, labels = made_models.spots(60, 8)
-    found = pgd(model, x, labels, epsilon=0.05, step=0.03, n_steps=7, restarts=2, seed=3)
-    assert (found.linf <= 0.05 + 1e-7).all()
-    assert found.adversarial.min() >= 0
-    assert found.adversarial.max() <= 1
+    model = victim_models.trained_cnn()
+    x, labels = victim_models.spots(60, 8)
+    result = pgd(model, x, labels, epsilon=0.05, step=0.03, n_steps=7, restarts=2, seed=3)
+    assert (result.linf <= 0.05 + 1e-7).all()
+    assert result.adversarial.min() >= 0
+    assert result.adversarial.max() <= 1
 
 
 def test_succeeds_more_often_than_fgsm_and_fgsm_more_often_than_noise() -> None:
-    model = made_models.trained()
-    x, labels = made_models.spots(300, 5)
+    model = victim_models.trained_cnn()
+    x, labels = victim_models.spots(300, 5)
     iterated = pgd(
         model, x, labels, epsilon=0.06, step=0.015, n_steps=10, random_start=False, seed=1
     )
@@ -79,43 +79,43 @@ def test_succeeds_more_often_than_fgsm_and_fgsm_more_often_than_noise() -> None:
     assert not (single.success & ~iterated.success).any()
 
 
-def test_restarts_only_add_successes_and_count_what_they_take() -> None:
-    model = made_models.trained()
-    x, labels = made_models.spots(100, 6)
-    given: dict[str, Any] = {"epsilon": 0.03, "step": 0.01, "n_steps": 4, "seed": 1}
-    one = pgd(model, x, labels, **given)
-    three = pgd(model, x, labels, restarts=3, **given)
-    assert not (one.success & ~three.success).any()
-    assert three.adversarial[one.success].tobytes() == one.adversarial[one.success].tobytes()
-    failed = ~three.success
+def test_restarts_only_add_successes_and_count_their_gradients() -> None:
+    model = victim_models.trained_cnn()
+    x, labels = victim_models.spots(100, 6)
+    settings: dict[str, Any] = {"epsilon": 0.03, "step": 0.01, "n_steps": 4, "seed": 1}
+    single = pgd(model, x, labels, **settings)
+    restarted = pgd(model, x, labels, restarts=3, **settings)
+    assert not (single.success & ~restarted.success).any()
+    assert np.array_equal(restarted.adversarial[single.success], single.adversarial[single.success])
+    failed = ~restarted.success
     assert failed.any()
-    assert (three.confidence_after[failed] <= one.confidence_after[failed]).all()
-    assert (three.n_gradients[failed] == 12).all()
-    assert (three.n_gradients[one.success] == 4).all()
+    assert (restarted.confidence_after[failed] <= single.confidence_after[failed]).all()
+    assert (restarted.n_gradients[failed] == 12).all()
+    assert (restarted.n_gradients[single.success] == 4).all()
 
 
 @pytest.mark.parametrize("restarts", [1, 2])
 def test_an_image_has_the_same_result_in_any_batch_and_order(restarts: int) -> None:
-    model = made_models.trained()
-    x, labels = made_models.spots(150, 9)
-    given: dict[str, Any] = {
+    model = victim_models.trained_cnn()
+    x, labels = victim_models.spots(150, 9)
+    settings: dict[str, Any] = {
         "epsilon": 0.04,
         "step": 0.02,
         "n_steps": 3,
         "restarts": restarts,
         "seed": 5,
     }
-    every = pgd(model, x, labels, **given)
+    every = pgd(model, x, labels, **settings)
     for rows in (np.arange(150)[::-1], np.array([149]), np.arange(1, 150, 2)):
-        found = pgd(model, x[rows], labels[rows], **given)
-        for name, value in vars(found).items():
+        result = pgd(model, x[rows], labels[rows], **settings)
+        for name, value in vars(result).items():
             assert value.tobytes() == getattr(every, name)[rows].tobytes(), name
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_others() -> None:
     x = images(5)
-    first, again, other = (random_starts(x, 0.1, seed, 0) for seed in (1, 1, 2))
-    assert first.tobytes() == again.tobytes() != other.tobytes()
+    first, again, another = (random_starts(x, 0.1, seed, 0) for seed in (1, 1, 2))
+    assert first.tobytes() == again.tobytes() != another.tobytes()
     assert random_starts(x, 0.1, 1, 1).tobytes() != first.tobytes()
     assert np.unique(np.sign(first - x)).tolist() == [-1, 1]
 
@@ -123,15 +123,15 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_others() -> None:
 class TestNoise:
     def test_moves_each_feature_by_the_budget_unless_it_meets_a_limit(self) -> None:
         x = images(12)
-        found = random_noise(linear(), x, LABELS, epsilon=0.1, seed=1).adversarial
+        adversarial = random_noise(linear(), x, LABELS, epsilon=0.1, seed=1).adversarial
         down, up = np.clip(x - np.float32(0.1), 0, 1), np.clip(x + np.float32(0.1), 0, 1)
-        assert ((found == down) | (found == up)).all()
-        assert 0.4 < (found == up).mean() < 0.6
+        assert ((adversarial == down) | (adversarial == up)).all()
+        assert 0.4 < (adversarial == up).mean() < 0.6
 
     def test_depends_on_seed_and_image_alone(self) -> None:
         model, x = linear(), images(12)
         every = random_noise(model, x, LABELS, epsilon=0.1, seed=1).adversarial
         turned = random_noise(model, x[::-1], LABELS, epsilon=0.1, seed=1).adversarial
         assert turned[::-1].tobytes() == every.tobytes()
-        other = random_noise(model, x, LABELS, epsilon=0.1, seed=2).adversarial
-        assert other.tobytes() != every.tobytes()
+        another = random_noise(model, x, LABELS, epsilon=0.1, seed=2).adversarial
+        assert another.tobytes() != every.tobytes()

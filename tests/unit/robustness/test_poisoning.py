@@ -21,59 +21,59 @@ ROWS = np.flatnonzero(np.arange(60) % 15 < 10)  # ten of each class are trained 
 
 @pytest.mark.parametrize(("share", "n"), [(0.0, 0), (0.1, 4), (0.5, 20), (1.0, 40)])
 def test_a_share_of_the_labels_is_flipped_evenly_and_nothing_else(share: float, n: int) -> None:
-    found = with_flipped_labels(IMAGES, LABELS, ROWS, share=share, n_classes=N_CLASSES, seed=3)
-    differing = np.flatnonzero(found.labels != LABELS)
-    assert differing.tolist() == found.rows.tolist()
+    poisoned = with_flipped_labels(IMAGES, LABELS, ROWS, share=share, n_classes=N_CLASSES, seed=3)
+    differing = np.flatnonzero(poisoned.labels != LABELS)
+    assert differing.tolist() == poisoned.rows.tolist()
     assert len(differing) == n
     assert set(differing) <= set(ROWS)
     assert np.bincount(LABELS[differing], minlength=N_CLASSES).tolist() == [n / 4] * 4
-    assert found.labels.min() >= 0
-    assert found.labels.max() < N_CLASSES
-    assert found.images is IMAGES
+    assert poisoned.labels.min() >= 0
+    assert poisoned.labels.max() < N_CLASSES
+    assert poisoned.images is IMAGES
 
 
 def test_flipped_labels_are_drawn_from_all_other_classes() -> None:
     labels = np.zeros(3000, np.int64)
     images = np.zeros((3000, 2, 2, 3), np.uint8)
-    found = with_flipped_labels(images, labels, np.arange(3000), share=1.0, n_classes=4, seed=1)
-    counts = np.bincount(found.labels, minlength=4)
+    poisoned = with_flipped_labels(images, labels, np.arange(3000), share=1.0, n_classes=4, seed=1)
+    counts = np.bincount(poisoned.labels, minlength=4)
     assert counts[0] == 0
     assert (np.abs(counts[1:] - 1000) < 5 * np.sqrt(3000 * 2 / 9)).all()
 
 
-def test_less_of_a_seed_is_part_of_more_and_another_seed_differs() -> None:
-    def of(share: float, seed: int = 3) -> tuple[set[int], np.ndarray]:
-        found = with_flipped_labels(IMAGES, LABELS, ROWS, share=share, n_classes=4, seed=seed)
-        return set(found.rows.tolist()), found.labels
+def test_a_smaller_share_of_a_seed_is_part_of_a_larger_one_and_another_seed_differs() -> None:
+    def poisoning(share: float, seed: int = 3) -> tuple[set[int], np.ndarray]:
+        poisoned = with_flipped_labels(IMAGES, LABELS, ROWS, share=share, n_classes=4, seed=seed)
+        return set(poisoned.rows.tolist()), poisoned.labels
 
-    (less, labels), (more, further) = of(0.2), of(0.6)
-    assert less < more
-    assert labels[sorted(less)].tolist() == further[sorted(less)].tolist()
-    assert of(0.2)[1].tolist() == labels.tolist()
-    assert of(0.2, 4)[0] != less
+    (fewer, labels), (further, further_labels) = poisoning(0.2), poisoning(0.6)
+    assert fewer < further
+    assert labels[sorted(fewer)].tolist() == further_labels[sorted(fewer)].tolist()
+    assert poisoning(0.2)[1].tolist() == labels.tolist()
+    assert poisoning(0.2, 4)[0] != fewer
 
 
 def test_a_backdoor_marks_a_share_of_the_other_classes_and_gives_them_the_target() -> None:
-    found = with_backdoor(
+    poisoned = with_backdoor(
         IMAGES, LABELS, ROWS, share=0.3, target=2, size=4, n_classes=N_CLASSES, seed=3
     )
-    assert len(found.rows) == 12
-    assert np.bincount(LABELS[found.rows], minlength=4).tolist() == [4, 4, 0, 4]
-    changed = (found.images != IMAGES).any(axis=(1, 2, 3))
-    assert np.flatnonzero(changed).tolist() == found.rows.tolist()
-    assert (found.labels[found.rows] == 2).all()
-    rest = np.setdiff1d(np.arange(60), found.rows)
-    assert found.labels[rest].tolist() == LABELS[rest].tolist()
-    assert found.images[found.rows].tobytes() == patched(IMAGES[found.rows], 4).tobytes()
+    assert len(poisoned.rows) == 12
+    assert np.bincount(LABELS[poisoned.rows], minlength=4).tolist() == [4, 4, 0, 4]
+    changed = (poisoned.images != IMAGES).any(axis=(1, 2, 3))
+    assert np.flatnonzero(changed).tolist() == poisoned.rows.tolist()
+    assert (poisoned.labels[poisoned.rows] == 2).all()
+    rest = np.setdiff1d(np.arange(60), poisoned.rows)
+    assert poisoned.labels[rest].tolist() == LABELS[rest].tolist()
+    assert poisoned.images[poisoned.rows].tobytes() == patched(IMAGES[poisoned.rows], 4).tobytes()
 
 
 def test_a_patch_is_a_chequered_square_in_the_corner() -> None:
-    found = patched(IMAGES, 4)
+    poisoned = patched(IMAGES, 4)
     white, black = [255, 255], [0, 0]
     by_hand = [white + black, white + black, black + white, black + white]
-    assert found[7, -4:, -4:, 1].tolist() == by_hand
-    assert (found[:, :-4] == IMAGES[:, :-4]).all()
-    assert (found[:, :, :-4] == IMAGES[:, :, :-4]).all()
+    assert poisoned[7, -4:, -4:, 1].tolist() == by_hand
+    assert (poisoned[:, :-4] == IMAGES[:, :-4]).all()
+    assert (poisoned[:, :, :-4] == IMAGES[:, :, :-4]).all()
     assert IMAGES[7, -1, -1].tolist() != [255] * 3  # the images given stay as they are
 
 
@@ -86,7 +86,7 @@ def test_measures_are_those_counted_by_hand() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "says"),
+    ("changes", "message"),
     [
         ({"share": 1.5}, "share: expected a number from 0 to 1, got 1.5"),
         ({"share": float("nan")}, "got nan"),
@@ -101,8 +101,8 @@ def test_measures_are_those_counted_by_hand() -> None:
         ({"images": IMAGES / 255}, "images: expected uint8"),
     ],
 )
-def test_what_cannot_be_poisoned_is_refused(changes: dict[str, object], says: str) -> None:
-    given: dict[str, object] = {"share": 0.1, "target": 1, "size": 3, "n_classes": 4, "seed": 0}
-    given |= {"images": IMAGES, "labels": LABELS, "rows": ROWS, **changes}
-    with pytest.raises(InvalidInput, match=says):
-        with_backdoor(**given)  # type: ignore[arg-type]
+def test_poisoning_out_of_range_is_refused(changes: dict[str, object], message: str) -> None:
+    arguments: dict[str, object] = {"share": 0.1, "target": 1, "size": 3, "n_classes": 4, "seed": 0}
+    arguments |= {"images": IMAGES, "labels": LABELS, "rows": ROWS, **changes}
+    with pytest.raises(InvalidInput, match=message):
+        with_backdoor(**arguments)  # type: ignore[arg-type]

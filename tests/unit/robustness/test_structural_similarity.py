@@ -8,29 +8,31 @@ from flowers17.robustness.similarity import ssim
 
 
 def _by_definition(x: np.ndarray, y: np.ndarray) -> float:
-    """Return equation 13 of the paper, averaged over all windows that lie inside; one channel."""
+    """Equation 13 of the paper, averaged over all windows that lie inside; one channel."""
     axis = np.exp(-(np.arange(-5, 6) ** 2) / (2 * 1.5**2))
     window = np.outer(axis, axis) / axis.sum() ** 2
     values = []
-    for top in range(x.shape[0] - 10):
-        for left in range(x.shape[1] - 10):
-            a, b = (one[top : top + 11, left : left + 11] for one in (x, y))
+    for row in range(x.shape[0] - 10):
+        for column in range(x.shape[1] - 10):
+            a, b = (image[row : row + 11, column : column + 11] for image in (x, y))
             mean_a, mean_b = (window * a).sum(), (window * b).sum()
             spread_a = (window * (a - mean_a) ** 2).sum()
             spread_b = (window * (b - mean_b) ** 2).sum()
-            together = (window * (a - mean_a) * (b - mean_b)).sum()
-            above = (2 * mean_a * mean_b + 1e-4) * (2 * together + 9e-4)
-            values.append(above / ((mean_a**2 + mean_b**2 + 1e-4) * (spread_a + spread_b + 9e-4)))
+            covariance = (window * (a - mean_a) * (b - mean_b)).sum()
+            numerator = (2 * mean_a * mean_b + 1e-4) * (2 * covariance + 9e-4)
+            values.append(
+                numerator / ((mean_a**2 + mean_b**2 + 1e-4) * (spread_a + spread_b + 9e-4))
+            )
     return float(np.mean(values))
 
 
 def test_equals_the_definition() -> None:
     x, y = np.random.default_rng(1).random((2, 2, 16, 14, 3))
-    wanted = [
-        np.mean([_by_definition(one[..., c], other[..., c]) for c in range(3)])
-        for one, other in zip(x, y, strict=True)
+    expected = [
+        np.mean([_by_definition(image[..., c], reference[..., c]) for c in range(3)])
+        for image, reference in zip(x, y, strict=True)
     ]
-    np.testing.assert_allclose(ssim(x, y), wanted, rtol=1e-9)
+    np.testing.assert_allclose(ssim(x, y), expected, rtol=1e-9)
 
 
 def test_of_the_same_pictures_is_one() -> None:

@@ -51,7 +51,7 @@ for stage in in_order(attacks.stages(request.settings, request.places)):
 
 
 def built(store: Path) -> Store:
-    """Return a store in which they are built."""
+    """Store in which the study's stages are built."""
     with python("-c", CODE, str(store), *SETTINGS) as process:
         _, complaints = process.communicate(timeout=500)
     assert process.returncode == 0, complaints
@@ -59,12 +59,15 @@ def built(store: Path) -> Store:
 
 
 def artifacts(store: Store, stage: str) -> dict[str, Artifact]:
-    """Return a stage's artifacts by label."""
-    found = [one for one in store.manifests() if one["stage"] == stage]
-    return {one["label"]: Artifact(store.folder(stage, one["key"]), one) for one in found}
+    """Artifacts of a stage by label."""
+    return {
+        manifest["label"]: Artifact(store.folder(stage, manifest["key"]), manifest)
+        for manifest in store.manifests()
+        if manifest["stage"] == stage
+    }
 
 
 def tables(store: Store) -> dict[str, Any]:
-    """Return the tables of the report's results, by number."""
+    """Tables of the report's results, by number."""
     [report] = artifacts(store, "study").values()
     return dict(json.loads((report.path / "results.json").read_text())["tables"])

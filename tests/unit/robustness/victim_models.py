@@ -1,4 +1,4 @@
-"""Models to attack: a linear one whose attacks are worked out by hand, and a small trained one."""
+"""Victim models: a linear one whose attacks are computed by hand, and a small trained one."""
 
 from functools import cache
 from typing import Any
@@ -11,12 +11,12 @@ N_FEATURES = 60
 
 
 def weights(seed: int = 1) -> np.ndarray:
-    """Return the weights of the linear model, float32 (features, classes)."""
+    """Weights of the linear model, float32 (features, classes)."""
     return np.random.default_rng(seed).normal(size=(N_FEATURES, N_CLASSES)).astype(np.float32)
 
 
 def linear(scale: float = 1.0, *, ending: str = "layer") -> keras.Model:
-    """Return softmax(scale · W x), the softmax a layer or the dense layer's activation."""
+    """softmax(scale · W x), the softmax a layer or the dense layer's activation."""
     inputs = keras.Input(SHAPE)
     flat = keras.layers.Flatten()(inputs)
     activation = "softmax" if ending == "activation" else None
@@ -35,12 +35,12 @@ def linear(scale: float = 1.0, *, ending: str = "layer") -> keras.Model:
 
 
 def images(n: int, seed: int = 2, shape: tuple[int, ...] = SHAPE) -> np.ndarray:
-    """Return random images, float32 (n, *shape) in [0, 1]."""
+    """Random images, float32 (n, *shape) in [0, 1]."""
     return np.random.default_rng(seed).random((n, *shape), np.float32)
 
 
 def linear_gradient(x: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Return W (p - onehot), the cross-entropy's gradient of the linear model, in float64."""
+    """W (p - onehot), the cross-entropy's gradient of the linear model, in float64."""
     w = weights().astype(np.float64)
     logits = x.reshape(len(x), -1).astype(np.float64) @ w
     proba = np.exp(logits - logits.max(axis=1, keepdims=True))
@@ -49,35 +49,35 @@ def linear_gradient(x: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 class Subclassed(keras.Model):
-    """A network that is no graph."""
+    """A network without a functional graph."""
 
     def __init__(self) -> None:
         super().__init__()
         self.flat, self.dense = keras.layers.Flatten(), keras.layers.Dense(N_CLASSES)
-        self.soft = keras.layers.Softmax()
+        self.softmax = keras.layers.Softmax()
 
     def call(self, inputs: Any) -> Any:
-        """Return probabilities."""
-        return self.soft(self.dense(self.flat(inputs)))
+        """Probabilities."""
+        return self.softmax(self.dense(self.flat(inputs)))
 
 
 SIDE = 8
 
 
 def spots(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return noisy images with a bright quarter, and which quarter of three it is."""
+    """Noisy images with a bright quarter, and its index, one of three."""
     random = np.random.default_rng(seed)
     labels = random.integers(0, N_CLASSES, n)
-    made = random.random((n, SIDE, SIDE, 1), np.float32) * np.float32(0.7)
+    images_ = random.random((n, SIDE, SIDE, 1), np.float32) * np.float32(0.7)
     for row, label in enumerate(labels):
         top, left = 4 * (label // 2), 4 * (label % 2)
-        made[row, top : top + 4, left : left + 4] += np.float32(0.15)
-    return made, labels
+        images_[row, top : top + 4, left : left + 4] += np.float32(0.15)
+    return images_, labels
 
 
 @cache
-def trained() -> keras.Model:
-    """Return a small CNN that tells the quarters apart."""
+def trained_cnn() -> keras.Model:
+    """Small CNN that classifies the quarters."""
     layers = keras.layers
     keras.utils.set_random_seed(3)
     model = keras.Sequential(
@@ -89,7 +89,7 @@ def trained() -> keras.Model:
             layers.Softmax(),
         ]
     )
-    made, labels = spots(600, 4)
+    images_, labels = spots(600, 4)
     model.compile(keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy")
-    model.fit(made, labels, epochs=12, batch_size=50, verbose=0)
+    model.fit(images_, labels, epochs=12, batch_size=50, verbose=0)
     return model

@@ -1,0 +1,179 @@
+"""An ensemble over all its splits: its name on the page, its numbers' letter, tags and notes."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from string import ascii_lowercase
+
+from flowers17.config import MemberSettings
+from flowers17.reporting.absences import NO_RESULT, AbsentStage
+from flowers17.reporting.collect import ReportInputs
+from flowers17.reporting.columns import Form, Value, compared_columns, number_column
+from flowers17.reporting.ensembles.records import EnsembleResult
+from flowers17.reporting.ensembles.titles import member_title
+from flowers17.reporting.metrics import MeanSpread
+from flowers17.reporting.records import over_repeats, recipe_tag
+from flowers17.reporting.reference import IMAGE_SIZE, TABLE_5
+from flowers17.reporting.tables import Column, R
+from flowers17.reporting.titles import trained_tag
+from flowers17.reporting.verdicts import no_comparison_notes
+from flowers17.reporting.wording import capital
+
+STUDY_MEMBERS = {f"{learner} wide" for learner in TABLE_5}
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """An ensemble over all its splits.
+
+    suffix: what follows the numbers of its tables and figures; nothing for the study's, else a
+    letter from `b` on. results: on each split with predictions, in the order of the splits.
+    """
+
+    inputs: ReportInputs
+    name: str
+    suffix: str
+    members: Sequence[str]
+    results: Sequence[EnsembleResult]
+
+    @property
+    def is_study(self) -> bool:
+        """Whether its members are the study's five."""
+        return set(self.members) == STUDY_MEMBERS
+
+    @property
+    def title(self) -> str:
+        """Display name within a sentence."""
+        return "the study’s ensemble" if self.is_study else f"ensemble {self.name}"
+
+    @property
+    def capital_title(self) -> str:
+        """Display name as a sentence begins with it."""
+        return capital(self.title)
+
+    @cached_property
+    def combined(self) -> Sequence[EnsembleResult]:
+        """The results on the splits on which the members were combined."""
+        return [result for result in self.results if result.stacked]
+
+    @property
+    def first(self) -> EnsembleResult | None:
+        """The first of them, which figures and sentences are of."""
+        return self.combined[0] if self.combined else None
+
+    @cached_property
+    def repeated(self) -> Sequence[EnsembleResult]:
+        """Those on repeated clean splits; none if there are fewer than two."""
+        results = [result for result in self.combined if result.kind == "repeated"]
+        return results if len(results) > 1 else []
+
+    @property
+    def chosen_mean(self) -> MeanSpread | None:
+        """The chosen method's mean over repeated clean splits, if there are several."""
+        return over_repeats(result.chosen_score for result in self.repeated)
+
+    def heading(self, result: EnsembleResult) -> str:
+        """Heading of the rows on one split."""
+        return f"{self.capital_title}, {result.split_title}"
+
+    @cached_property
+    def settings(self) -> dict[str, MemberSettings]:
+        """By name, the settings of its members."""
+        ensembles = self.inputs.study.ensemble.ensembles
+        members = [member for ensemble in ensembles for member in ensemble.members]
+        return {member.name: member for member in members if member.name in self.members}
+
+    def learner(self, member: str) -> str:
+        """A member's learner; empty for what is no network from scratch."""
+        settings = self.settings.get(member)
+        return (settings.learner or "") if settings else ""
+
+    def member_title(self, member: str, *, short: bool = False) -> str:
+        """Display name of a member, short in the study's ensemble, where all share a recipe."""
+        settings = self.settings.get(member)
+        return member_title(settings, short=short or self.is_study) if settings else member
+
+    @cached_property
+    def tag(self) -> str:
+        """The warning that belongs to its numbers.
+
+        Untrained weights below its members, or the study's recipe changed.
+        """
+        on_features = any(member.classifier for member in self.settings.values())
+        tags = [trained_tag(on_features and self.inputs.has_random_weights)]
+        if self.is_study:
+            learners = self.inputs.study.learners
+            tags.append(recipe_tag(learners.recipe, learners.augmented_epochs, augmented=True))
+        return ", ".join(tag for tag in tags if tag)
+
+    @property
+    def comparable(self) -> bool:
+        """Whether it was trained as the study trains its own, on the same images."""
+        same_images = self.inputs.is_oxford17 and self.inputs.study.dataset.image_size == IMAGE_SIZE
+        return same_images and self.is_study and not self.tag
+
+    def compares(self, result: EnsembleResult) -> bool:
+        """Whether the study's numbers and those on one split measure the same."""
+        return self.comparable and result.kind in ("report", "clean")
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """The notes under numbers that are not of the study's kind."""
+        notes = no_comparison_notes(self.inputs.data_differences_in_short)
+        if not self.is_study or not self.tag:
+            return notes
+        return (
+            *notes,
+            "A row with a tag was made otherwise than in the study and is not compared.",
+        )
+
+    def beside_study(
+        self,
+        key: str,
+        title: str,
+        study: Callable[[R], Value],
+        ours: Callable[[R], Value],
+        form: Form = ".3f",
+    ) -> tuple[Column[R], ...]:
+        """The study's number and ours side by side; ours alone if it is not the study's."""
+        if self.is_study:
+            return compared_columns(key, title, study, ours, form)
+        return (number_column(key, title, ours, form),)
+
+    def reason_absent(self, split: str = "") -> str:
+        """Why its members were not combined, on a split or at all."""
+        absences = [absence for absence in self._absences if split in ("", absence.split)]
+        return absences[0].reason if absences else NO_RESULT
+
+    @property
+    def absent_splits(self) -> list[str]:
+        """The splits on which its members were to be combined and were not."""
+        return list(dict.fromkeys(absence.split for absence in self._absences))
+
+    @property
+    def _absences(self) -> list[AbsentStage]:
+        return [
+            absence
+            for stage in ("out_of_fold", "stacking")
+            for absence in self.inputs.absences(stage, ensemble=self.name)
+        ]
+
+
+def ensembles_of(inputs: ReportInputs) -> list[Ensemble]:
+    """The ensembles of the settings and of the results, the study's first."""
+    members = {
+        ensemble.name: [member.name for member in ensemble.members]
+        for ensemble in inputs.study.ensemble.ensembles
+    }
+    for result in inputs.ensemble_results:
+        members[result.name] = [member.name for member in result.members]
+    ensembles: list[Ensemble] = []
+    for name, names in sorted(members.items(), key=lambda item: set(item[1]) != STUDY_MEMBERS):
+        suffix = ""
+        if set(names) != STUDY_MEMBERS:
+            n_others = sum(not ensemble.is_study for ensemble in ensembles)
+            turn, letter = divmod(n_others, len(ascii_lowercase) - 1)
+            suffix = "z" * turn + ascii_lowercase[letter + 1]
+        results = [result for result in inputs.ensemble_results if result.name == name]
+        ensembles.append(Ensemble(inputs, name, suffix, names, results))
+    return ensembles
