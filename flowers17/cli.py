@@ -1,8 +1,8 @@
 """The command `flowers17`: run, plan, sweep, predict, show, compare, serve, recover and others.
 
 Exit codes: 0 done; 1 a stage failed or something needs attention; 2 a wrong option, setting or
-input. One long module, since the options of all commands stand together; what they do is in
-`commands`.
+input. One long module, since all commands and their own options stand together. Options that the
+form has too are in `commands.options`; what a command does is in its module of `commands`.
 """
 
 import json
@@ -62,12 +62,7 @@ FlowArgument = Annotated[
 
 @app.command()
 @with_request()
-def run(
-    flow: FlowArgument,
-    *,
-    request: StudyRequest,
-    as_json: Json = False,
-) -> None:
+def run(flow: FlowArgument, *, request: StudyRequest, as_json: Json = False) -> None:
     """Run a flow here and now; whatever is whole in the store is reused."""
     from flowers17.commands.running import run_flow
 
@@ -108,12 +103,7 @@ def _report(store: Path | str, results: dict[str, dict[str, Any]]) -> Path | Non
 
 @app.command()
 @with_request("profile", "dataset", "store", "weights_dir", "device", "set")
-def plan(
-    flow: FlowArgument,
-    *,
-    request: StudyRequest,
-    as_json: Json = False,
-) -> None:
+def plan(flow: FlowArgument, *, request: StudyRequest, as_json: Json = False) -> None:
     """Show what a flow would run or reuse, and which input, setting or code changed."""
     from flowers17.commands.running import steps_of
 

@@ -21,7 +21,7 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
-from flowers17.config import Model, Places, ProfileName, StudySettings
+from flowers17.config import DatasetSettings, Model, Places, ProfileName, StudySettings
 from flowers17.config.plain import check_plain, yaml_value
 from flowers17.errors import InvalidSettings, shown
 from flowers17.profiles import PROFILES
@@ -137,8 +137,7 @@ class _Choice(_Form):
     dataset: str | None = Field(
         None,
         min_length=1,
-        description="`rendered`, `oxford17`, or the path of an archive or of a folder of class "
-        "folders",
+        description=DatasetSettings.model_fields["source"].description,
         json_schema_extra={"empty": "the profile's"},
     )
 
