@@ -87,7 +87,7 @@ class Places(Model):
     )
     device: DeviceName = Field(
         "auto",
-        description="what trains: `cpu`, `gpu` (fails without one) or `auto` (a GPU if there is one)",
+        description="what trains: `cpu`, `gpu` (fails without) or `auto` (a GPU if there is one)",
     )
     tensorboard: Path | None = Field(
         None,
