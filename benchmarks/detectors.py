@@ -25,7 +25,7 @@ from sklearn.metrics import roc_auc_score  # noqa: E402
 
 from flowers17.config import LearnerDefinition, RecipeSettings  # noqa: E402
 from flowers17.data.images import image_set  # noqa: E402
-from flowers17.data.source import identify  # noqa: E402
+from flowers17.data.source import source_from  # noqa: E402
 from flowers17.learners.examples import Examples  # noqa: E402
 from flowers17.learners.images import scaled  # noqa: E402
 from flowers17.learners.networks import build  # noqa: E402
@@ -110,7 +110,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=10, help="of PGD")
     options = parser.parse_args()
     print_machine()
-    images = image_set(identify(options.dataset), size=SIZE)
+    images = image_set(source_from(options.dataset), size=SIZE)
     order = np.random.default_rng(SEED).permutation(len(images.labels))
     test, train_rows = np.sort(order[:340]), np.sort(order[340:])
     training = Examples(images.images, images.labels, train_rows, test, 17)

@@ -48,11 +48,11 @@ class Data:
 def load(dataset: str) -> Data:
     """Return the images of a data set with the report's split of the study's own seed."""
     from flowers17.data.images import image_set
-    from flowers17.data.source import identify
+    from flowers17.data.source import source_from
     from flowers17.data.splits import report_split
     from flowers17.seeds import derived_seed
 
-    found = image_set(identify(dataset), size=128)
+    found = image_set(source_from(dataset), size=128)
     split = report_split(
         found.labels, validation_fraction=0.25, seed=derived_seed(SEED, "split", "report")
     )

@@ -37,9 +37,9 @@ class Place:
 
 def written(dataset: str, folder: Path, n_images: int) -> int:
     """Write the data set's first images as files, in turn if there are fewer; return how many."""
-    from flowers17.data.source import encoded_images, identify
+    from flowers17.data.source import encoded_images, source_from
 
-    every = [one.data for one in encoded_images(identify(dataset))]
+    every = [one.data for one in encoded_images(source_from(dataset))]
     for number in range(n_images):
         (folder / f"{number:05d}.jpg").write_bytes(every[number % len(every)])
     return n_images

@@ -1,7 +1,7 @@
 """flowers17: a small-data image-classification study as a library of plain functions."""
 
-from flowers17.packages import keep_together
+from flowers17.packages import install_finder
 
 __version__ = "0.2.0"
 
-keep_together()
+install_finder()

@@ -2,7 +2,7 @@
 
 The flow and its tasks stay where they are; Ray only finds a node with room for a stage. There a
 worker of Ray's has it built in a process of its own, as `isolation` does here, and streams back
-what that process tells. So a node needs our code, the libraries and the store, and nothing of
+its messages. So a node needs our code, the libraries and the store, and nothing of
 Prefect's. A stage that loses its process or node is built again, from its checkpoint in the store.
 """
 
@@ -29,7 +29,7 @@ from flowers17.stages import Outcome, Progress, References, Stage, key_material
 
 TRIES = 4
 ANSWER_S = 10.0
-MOST_DIFFERENCES = 4
+MAX_DIFFERENCES = 4
 _connected_to = ""
 
 
@@ -38,8 +38,8 @@ class ClusterUnfit(StageFailed):
 
 
 @dataclass(frozen=True)
-class _Order:
-    """What a node is asked for. material: of the stage's key; lock: one that the flow holds."""
+class _BuildRequest:
+    """A stage for a node to build. material: of its key; lock: of the store, held by the flow."""
 
     stage: Stage
     inputs: References
@@ -51,7 +51,7 @@ class _Order:
 
 @contextmanager
 def connected(places: Places, store: Store) -> Iterator["Cluster"]:
-    """Yield the cluster at `places.ray_address`; what it still builds at the end is stopped.
+    """Yield the cluster at `places.ray_address`; builds still running at the end are stopped.
 
     This process stays connected, for its next flow. Raises ClusterUnfit if Ray is not installed or
     no cluster answers.
@@ -93,17 +93,17 @@ class Cluster:
 
         Raises what the build raises, ProcessEnded if it is lost TRIES times, and ClusterUnfit.
         """
-        self._expect_room(stage)
+        self._check_room(stage)
         variables = {"KERAS_BACKEND": keras_backend()}  # a node may have another keras.json
-        if not self._wanted(stage)["GPU"]:  # Ray would leave those of others in sight
+        if not self._required_resources(stage)["GPU"]:  # Ray would leave those of others in sight
             variables["CUDA_VISIBLE_DEVICES"] = "-1"
         material = key_material(stage, inputs)
-        order = _Order(stage, dict(inputs), store.address, self.lock, material, variables)
+        request = _BuildRequest(stage, dict(inputs), store.address, self.lock, material, variables)
         n_lost = 0
         while True:
             try:
-                with closing(self._messages(order)) as told:
-                    return outcome_of(told, progress=progress, logger=logger)
+                with closing(self._messages(request)) as stream:
+                    return outcome_of(stream, progress=progress, logger=logger)
             except ProcessEnded as problem:
                 n_lost += 1
                 if n_lost == TRIES or self._stopped:
@@ -111,62 +111,67 @@ class Cluster:
                 logger.warning("tried again (%d of %d): %s", n_lost, TRIES - 1, problem)
 
     def stop(self) -> None:
-        """End what is being built; returns once those who wait for it know."""
+        """Cancel all builds, and wait until their callers have returned."""
         with self._changed:
             self._stopped = True
             for generator in self._running.values():
                 _cancel(generator)
             self._changed.wait_for(lambda: not self._running, ANSWER_S)
 
-    def _wanted(self, stage: Stage) -> dict[str, float]:
+    def _required_resources(self, stage: Stage) -> dict[str, float]:
         n_gpus = self.places.gpus_per_training if "gpu" in stage.tags else 0.0
         return {"CPU": self.places.cpus_per_stage, "GPU": n_gpus}
 
-    def _expect_room(self, stage: Stage) -> None:
+    def _check_room(self, stage: Stage) -> None:
         import ray
 
-        wanted = self._wanted(stage)
-        nodes = [one["Resources"] for one in ray.nodes() if one["Alive"]]
-        if not any(all(one.get(what, 0) >= n for what, n in wanted.items()) for one in nodes):
+        required = self._required_resources(stage)
+        nodes = [resources["Resources"] for resources in ray.nodes() if resources["Alive"]]
+        if not any(
+            all(resources.get(kind, 0) >= n for kind, n in required.items()) for resources in nodes
+        ):
             raise ClusterUnfit(
-                f"stage {stage.label}: expected a node with {wanted['CPU']} CPUs and "
-                f"{wanted['GPU']:g} GPUs, the {len(nodes)} nodes of the cluster have "
-                + " / ".join(f"{one.get('CPU', 0):g} and {one.get('GPU', 0):g}" for one in nodes)
+                f"stage {stage.label}: expected a node with {required['CPU']} CPUs and "
+                f"{required['GPU']:g} GPUs, the {len(nodes)} nodes of the cluster have "
+                + " / ".join(
+                    f"{resources.get('CPU', 0):g} and {resources.get('GPU', 0):g}"
+                    for resources in nodes
+                )
                 + "; add one (`ray start --address=…`), or change --cpus-per-stage or "
                 "--gpus-per-training"
             )
 
-    def _messages(self, order: _Order) -> Generator[Message, None, None]:
-        """Yield what a node tells that builds the stage; closing it ends the build."""
+    def _messages(self, request: _BuildRequest) -> Generator[Message, None, None]:
+        """Yield the messages of a node that builds the stage; closing it ends the build."""
         import ray
 
-        wanted = self._wanted(order.stage)
+        required = self._required_resources(request.stage)
         # Tried again here and not by Ray, which would leave out as many messages as came before.
-        build = ray.remote(max_calls=1, max_retries=0)(_told).options(
-            name=order.stage.title, num_cpus=wanted["CPU"], num_gpus=wanted["GPU"]
+        build = ray.remote(max_calls=1, max_retries=0)(_build_messages).options(
+            name=request.stage.title, num_cpus=required["CPU"], num_gpus=required["GPU"]
         )
         with self._changed:
             if self._stopped:
-                raise ProcessEnded(f"stage {order.stage.label}: the run was stopped")
-            generator: Any = build.remote(order)
-            self._running[order.stage.title] = generator
+                raise ProcessEnded(f"stage {request.stage.label}: the run was stopped")
+            generator: Any = build.remote(request)
+            self._running[request.stage.title] = generator
         try:
             for reference in generator:
                 yield ray.get(reference)
         except ray.exceptions.RayTaskError as problem:
             raise ClusterUnfit(
-                f"stage {order.stage.label}: a node could not begin ({problem.cause!r}); expected "
-                "the same checkout and libraries there"
+                f"stage {request.stage.label}: a node could not begin ({problem.cause!r}); "
+                "expected the same checkout and libraries there"
             ) from problem
         except ray.exceptions.RayError as problem:
             raise ProcessEnded(
-                f"stage {order.stage.label}: its node or Ray's worker was lost "
+                f"stage {request.stage.label}: its node or Ray's worker was lost "
                 f"({type(problem).__name__}). Run the same command again: what is finished is kept"
             ) from problem
         finally:
             _cancel(generator)
             with self._changed:
-                del self._running[order.stage.title]
+                del self._running[request.stage.title]
                 self._changed.notify_all()
 
 
@@ -216,41 +221,41 @@ def _connect(address: str) -> None:
             signal.signal(signal.SIGTERM, handler)
 
 
-def _told(order: _Order) -> Iterator[Message]:
-    """Yield what the build tells, on the node that builds the stage."""
-    os.environ.update(order.variables)
+def _build_messages(request: _BuildRequest) -> Iterator[Message]:
+    """Yield the messages of a build, on the node that builds the stage."""
+    os.environ.update(request.variables)
     try:
-        _expect_the_same(order)
-        store = open_store(order.store)
+        _check_node(request)
+        store = open_store(request.store)
         # Ray's worker has this one stage built, and then ends.
-        with closing(messages(order.stage, order.inputs, store, forks=False)) as told:
-            yield from told
+        with closing(messages(request.stage, request.inputs, store, forks=False)) as stream:
+            yield from stream
     except StageFailed as problem:
         yield "error", problem
 
 
-def _expect_the_same(order: _Order) -> None:
+def _check_node(request: _BuildRequest) -> None:
     """Raise ClusterUnfit if this node has another store, or would make another artifact."""
     from ray.util import get_node_ip_address
 
-    node, store = f"node {get_node_ip_address()}", open_store(order.store)
-    if order.store == str(store.root):  # a folder, not object storage, which is one everywhere
-        _expect_held(order.lock, store, node)
+    node, store = f"node {get_node_ip_address()}", open_store(request.store)
+    if request.store == str(store.root):  # a folder, not object storage, which is one everywhere
+        _check_lock(request.lock, store, node)
     try:
-        here = key_material(order.stage, order.inputs)
+        here = key_material(request.stage, request.inputs)
     except ImportError as problem:
         raise ClusterUnfit(
             f"{node}: expected the checkout and the libraries of the run, got {problem}"
         ) from problem
-    if here != order.material:
-        found = differences(order.material, here)
+    if here != request.material:
+        changes = differences(request.material, here)
         raise ClusterUnfit(
             f"{node}: expected the code and libraries of the run, got others "
-            f"({'; '.join(found[:MOST_DIFFERENCES])}); bring it to the same checkout and packages"
+            f"({'; '.join(changes[:MAX_DIFFERENCES])}); bring it to the same checkout and packages"
         )
 
 
-def _expect_held(lock: str, store: Store, node: str) -> None:
+def _check_lock(lock: str, store: Store, node: str) -> None:
     if not (store.root / ".locks" / lock).exists():
         raise ClusterUnfit(
             f"{node}: expected the run's store at {store.root}, found another or none; mount the "

@@ -1,18 +1,18 @@
 """Every error that flowers17 raises on purpose.
 
-A message says what was expected, what came, where, and what to do next.
+A message holds the expectation, the input, the place, and what to do next.
 """
 
 import itertools
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
-MOST_CHARACTERS = 2_000
-_MOST_SHOWN = 200
+MAX_CHARACTERS = 2_000
+_MAX_REPR_CHARACTERS = 200
 _LEFT_OUT = 50  # room for the words that stand for what was left out
 
 
-def legible(text: str, most: int = MOST_CHARACTERS) -> str:
+def legible(text: str, limit: int = MAX_CHARACTERS) -> str:
     """Return a text fit for terminals, logs and JSON: escaped, and of at most so many characters.
 
     Characters that are not printable, line ends and tabs apart, become Python's escapes. Of a
@@ -21,12 +21,12 @@ def legible(text: str, most: int = MOST_CHARACTERS) -> str:
     >>> legible("a\\x1b[31mb")
     'a\\\\x1b[31mb'
     """
-    if len(text) <= most:
+    if len(text) <= limit:
         escaped = "".join(map(_escaped, text))
-        if len(escaped) <= most:
+        if len(escaped) <= limit:
             return escaped
-    half = (most - _LEFT_OUT) // 2
-    head, tail = _fitting(text, half), _fitting(reversed(text), half)
+    half = (limit - _LEFT_OUT) // 2
+    head, tail = _fitting_prefix(text, half), _fitting_prefix(reversed(text), half)
     n_left_out = len(text) - len(head) - len(tail)
     return f"{''.join(head)} … ({n_left_out} characters left out) … {''.join(reversed(tail))}"
 
@@ -37,34 +37,34 @@ def _escaped(character: str) -> str:
     return character.encode("unicode_escape").decode()
 
 
-def _fitting(characters: Iterable[str], most: int) -> list[str]:
-    escaped = list(map(_escaped, itertools.islice(characters, most)))
+def _fitting_prefix(characters: Iterable[str], limit: int) -> list[str]:
+    escaped = list(map(_escaped, itertools.islice(characters, limit)))
     ends = itertools.accumulate(map(len, escaped))
-    return [one for one, end in zip(escaped, ends, strict=True) if end <= most]
+    return [text for text, end in zip(escaped, ends, strict=True) if end <= limit]
 
 
-def shown(value: Any) -> str:
-    """Return a value as a message shows what came: its `repr`, shortened."""
+def short_repr(value: Any) -> str:
+    """Representation of a value in a message: its `repr`, shortened."""
     try:
-        return legible(repr(value), _MOST_SHOWN)
+        return legible(repr(value), _MAX_REPR_CHARACTERS)
     except (ValueError, RecursionError):  # an integer of more digits than Python writes, deep lists
         return f"a value of type {type(value).__name__} that is too large to be shown"
 
 
 class Flowers17Error(Exception):
-    """Base of all errors raised on purpose; its message is fit to be shown as it is.
+    """Base of all errors raised on purpose; its message can be shown as it is.
 
-    most_characters: of a message, whatever it is made from (`legible`).
+    max_characters: limit of a message, which `legible` shortens.
     """
 
-    most_characters: ClassVar[int] = MOST_CHARACTERS
+    max_characters: ClassVar[int] = MAX_CHARACTERS
 
     def __init__(self, message: object = "", *rest: object) -> None:
-        super().__init__(legible(str(message), self.most_characters), *rest)
+        super().__init__(legible(str(message), self.max_characters), *rest)
 
 
 class InvalidInput(Flowers17Error, ValueError):
-    """An argument, image, archive, folder or file does not hold what it should."""
+    """An argument, image, archive, folder or file has unexpected content."""
 
 
 class InvalidSettings(InvalidInput):
@@ -76,7 +76,7 @@ class ChecksumMismatch(InvalidInput):
 
 
 class DownloadFailed(Flowers17Error):
-    """A download did not complete; `transient` tells whether a retry may help."""
+    """A download did not complete; transient: whether a retry may help."""
 
     def __init__(self, message: str, *, transient: bool = False) -> None:
         super().__init__(message)
@@ -120,8 +120,8 @@ class PackageShadowed(Flowers17Error, ImportError):
 
 
 class ServerLost(Flowers17Error):
-    """The Prefect server no longer answers in the middle of a run, or refuses what it is told."""
+    """The Prefect server no longer answers in the middle of a run, or refuses a request."""
 
 
 class TrackingFailed(Flowers17Error):
-    """A tracking server cannot be reached, or refuses what it is sent."""
+    """A tracking server cannot be reached, or refuses a request."""

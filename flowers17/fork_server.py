@@ -1,8 +1,8 @@
 """Beginning processes of stages: forked from a server that has imported Keras, or spawned.
 
-The server is `multiprocessing`'s, and so is the socket that it is reached by, which whoever writes
-to it has run code. It lies in a folder that only its user may enter. That folder goes with the
-process that made it, or with the next one if that was killed.
+The server is `multiprocessing`'s, and so is its socket. Whoever writes to it can run code, so it
+lies in a folder that only its user may enter. The process that made the folder removes it, or the
+next one if that was killed.
 """
 
 import fcntl
@@ -25,17 +25,19 @@ from flowers17.keras_settings import keras_backend
 _SPAWN = multiprocessing.get_context("spawn")
 _FORKED = multiprocessing.get_context("forkserver")
 _FORKED.set_forkserver_preload(["flowers17.preloaded"])
-_BEGINNING = threading.Lock()
+_START_LOCK = threading.Lock()
 _PREFIX = "f17-forks-"  # short, since the path of a socket has at most 107 bytes
 _YOUNG_S = 60.0  # no process takes so long from making its folder to locking it
 
 
-def forks_bear() -> bool:
-    """Return whether the system and Keras's backend bear forked processes."""
+def can_fork() -> bool:
+    """Whether stages can be forked: the system and Keras's backend must survive a fork."""
     return sys.platform == "linux" and keras_backend() == "tensorflow"
 
 
-def begin(target: Callable[..., None], arguments: tuple, *, name: str, forked: bool) -> BaseProcess:
+def start_process(
+    target: Callable[..., None], arguments: tuple, *, name: str, forked: bool
+) -> BaseProcess:
     """Return a daemonic process that has begun to call the function.
 
     Raises OSError or EOFError if it cannot begin: there is no memory or no place for a socket, or
@@ -43,9 +45,9 @@ def begin(target: Callable[..., None], arguments: tuple, *, name: str, forked: b
     """
     context = _FORKED if forked else _SPAWN
     process = context.Process(target=target, args=arguments, name=name, daemon=True)
-    with _BEGINNING, _interrupts_held_back(), _current_folder_off_the_path():
+    with _START_LOCK, _interrupts_held_back(), _current_folder_off_the_path():
         if forked:
-            _place_socket()
+            _prepare_socket_folder()
         process.start()
     return process
 
@@ -81,14 +83,14 @@ def _current_folder_off_the_path() -> Iterator[None]:
             os.environ["PYTHONSAFEPATH"] = before
 
 
-def _place_socket() -> None:
-    """Have the server's socket lie in a folder of this process, and remove those of dead ones."""
+def _prepare_socket_folder() -> None:
+    """Make this process a folder for the server's socket, and remove those of dead processes."""
     configuration = multiprocessing.current_process()._config  # type: ignore[attr-defined]
     if "tempdir" in configuration:  # `multiprocessing` has a folder already, or had
         return
-    place = Path(tempfile.gettempdir())
-    for left in place.glob(f"{_PREFIX}*"):
-        _remove_if_dead(left)
+    temporary = Path(tempfile.gettempdir())
+    for earlier in temporary.glob(f"{_PREFIX}*"):
+        _remove_if_dead(earlier)
     folder = tempfile.mkdtemp(prefix=_PREFIX)
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     with suppress(OSError):  # where folders cannot be locked, none counts as a dead one's

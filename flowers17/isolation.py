@@ -2,9 +2,9 @@
 
 A fresh process gives memory back, keeps Keras's process-wide seeds apart, and can be killed when it
 hangs. With TensorFlow on Linux it is forked from one that has imported Keras and done nothing with
-it: seconds of imports are spent once a run, and not once a stage. What a process logs and how far
-it has come are told to the parent through a pipe, in messages that can be passed on to another
-process (`flowers17.cluster`).
+it: seconds of imports are spent once a run, and not once a stage. Logs and progress
+reach the parent through a pipe, in messages that can be passed on to another process
+(`flowers17.cluster`).
 """
 
 import logging
@@ -23,14 +23,14 @@ from typing import Any
 
 from flowers17 import fork_server
 from flowers17.artifacts import Store
-from flowers17.errors import MOST_CHARACTERS, StageFailed, legible
+from flowers17.errors import MAX_CHARACTERS, StageFailed, legible
 from flowers17.shared.store import open_store
 from flowers17.stages import History, Outcome, Progress, References, Stage, ensure
 
-_MOST_OF_A_TRACEBACK = 20_000
+_MAX_TRACEBACK_CHARACTERS = 20_000
 _UNKNOWN = 255  # exit code of a process whose fork server was killed
 
-Message = tuple[str, Any]  # `progress`, `log`, at last `error` or `outcome`, and what it tells
+Message = tuple[str, Any]  # kind and content: `progress`, `log`, at last `error` or `outcome`
 
 
 class ProcessEnded(StageFailed):
@@ -54,19 +54,19 @@ def ensure_isolated(
     Raises what the build raises, ProcessEnded if the process is killed, and StageFailed if it
     outlasts `stage.timeout_s`.
     """
-    with closing(messages(stage, inputs, store)) as told:
-        return outcome_of(told, progress=progress, logger=logger)
+    with closing(messages(stage, inputs, store)) as stream:
+        return outcome_of(stream, progress=progress, logger=logger)
 
 
 def messages(
     stage: Stage, inputs: References, store: Store, *, forks: bool = True
 ) -> Generator[Message, None, None]:
-    """Yield what a process tells that builds the stage; closing it ends the process.
+    """Yield the messages of a process that builds the stage; closing the generator ends it.
 
-    forks: whether to fork where that can be done, which pays if this process has more stages built.
+    forks: whether to fork where possible, which pays if this process has more stages built.
     Raises ProcessEnded and StageFailed as `ensure_isolated` does.
     """
-    process, receiver = _begun(stage, inputs, store, forks=forks)
+    process, receiver = _started_process(stage, inputs, store, forks=forks)
     deadline = time.monotonic() + stage.timeout_s
     kind = ""
     try:
@@ -82,8 +82,9 @@ def messages(
                 process.join()
                 interrupted = process.exitcode == -signal.SIGINT
                 raise (ProcessInterrupted if interrupted else ProcessEnded)(
-                    f"stage {stage.label}: its process ended {_ending(process.exitcode)}. Run the "
-                    "same command again: what is finished is kept"
+                    f"stage {stage.label}: its process ended "
+                    f"{_exit_description(process.exitcode)}. Run the same command again: what is "
+                    "finished is kept"
                 ) from None
             yield kind, value
     finally:
@@ -92,18 +93,18 @@ def messages(
             process.join(0.5)
             process.kill()
         process.join()
-        process.close()  # ends it, too, if its fork server is gone and nobody tells that it lives
+        process.close()  # ends it, too, if its fork server is gone and it counts as dead
 
 
 def outcome_of(
-    told: Iterable[Message],
+    stream: Iterable[Message],
     *,
     progress: Progress,
     logger: logging.Logger | logging.LoggerAdapter,
 ) -> Outcome:
     """Return the outcome that messages end with, passing on progress and logs; raises the error."""
     outcome: Outcome | None = None
-    for kind, value in told:
+    for kind, value in stream:
         if kind == "progress":
             progress(*value)
         elif kind == "log":
@@ -117,18 +118,18 @@ def outcome_of(
     return outcome
 
 
-def _begun(
+def _started_process(
     stage: Stage, inputs: References, store: Store, *, forks: bool
 ) -> tuple[BaseProcess, Connection]:
-    """Return a process that has begun to build the stage, and where it tells of it.
+    """Return a process that has begun to build the stage, and the receiving end of its pipe.
 
     It is spawned where it cannot be forked. Raises ProcessEnded if it cannot be begun at all.
     """
-    if forks and fork_server.forks_bear():
+    if forks and fork_server.can_fork():
         with suppress(OSError, EOFError):
-            return _told_by(stage, inputs, store, forked=True)
+            return _process_and_pipe(stage, inputs, store, forked=True)
     try:
-        return _told_by(stage, inputs, store, forked=False)
+        return _process_and_pipe(stage, inputs, store, forked=False)
     except (OSError, EOFError) as problem:
         raise ProcessEnded(
             f"stage {stage.label}: expected to begin a process for it, got: {problem!r}. Free "
@@ -137,21 +138,24 @@ def _begun(
         ) from problem
 
 
-def _told_by(
+def _process_and_pipe(
     stage: Stage, inputs: References, store: Store, *, forked: bool
 ) -> tuple[BaseProcess, Connection]:
     # A pipe of its own for each try, since a process that got lost may still write into it.
     receiver, sender = multiprocessing.Pipe(duplex=False)
-    what = (sender, stage, dict(inputs), store.address, dict(os.environ))
+    arguments = (sender, stage, dict(inputs), store.address, dict(os.environ))
     with sender:
         try:
-            return fork_server.begin(_child, what, name=stage.label, forked=forked), receiver
+            process = fork_server.start_process(
+                _build_and_report, arguments, name=stage.label, forked=forked
+            )
         except BaseException:
             receiver.close()
             raise
+    return process, receiver
 
 
-def _ending(exit_code: int | None) -> str:
+def _exit_description(exit_code: int | None) -> str:
     if exit_code is not None and exit_code < 0:
         name = signal.Signals(-exit_code).name
         hint = " (out of memory?)" if name == "SIGKILL" else ""
@@ -162,15 +166,15 @@ def _ending(exit_code: int | None) -> str:
 
 
 class _PipeHandler(logging.Handler):
-    def __init__(self, tell: Callable[[str, Any], None]) -> None:
+    def __init__(self, send: Callable[[str, Any], None]) -> None:
         super().__init__(logging.INFO)
-        self.tell = tell
+        self.send = send
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.tell("log", (record.levelno, record.getMessage()))
+        self.send("log", (record.levelno, record.getMessage()))
 
 
-def _child(
+def _build_and_report(
     sender: Connection,
     stage: Stage,
     inputs: References,
@@ -180,18 +184,18 @@ def _child(
     os.environ.clear()  # a forked process has what its server began with
     os.environ.update(environment)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    one_at_a_time = threading.Lock()
+    send_lock = threading.Lock()
 
-    def tell(kind: str, value: Any) -> None:
-        with one_at_a_time:
+    def send(kind: str, value: Any) -> None:
+        with send_lock:
             sender.send((kind, value))
 
-    ours = logging.getLogger("flowers17")
-    ours.setLevel(logging.INFO)
-    ours.addHandler(_PipeHandler(tell))
+    package_logger = logging.getLogger("flowers17")
+    package_logger.setLevel(logging.INFO)
+    package_logger.addHandler(_PipeHandler(send))
 
     def progress(done: int, total: int, unit: str, history: History | None = None) -> None:
-        tell("progress", (done, total, unit, history) if history else (done, total, unit))
+        send("progress", (done, total, unit, history) if history else (done, total, unit))
 
     # Ctrl-C ends it as kill does: Python's exception for it may be lost, and the build would go on.
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
@@ -200,21 +204,21 @@ def _child(
     try:
         outcome = ensure(stage, inputs, open_store(store), progress=progress)
     except Exception as problem:
-        problem.add_note(legible(traceback.format_exc(), _MOST_OF_A_TRACEBACK))
-        tell("error", _sendable(problem, stage))
+        problem.add_note(legible(traceback.format_exc(), _MAX_TRACEBACK_CHARACTERS))
+        send("error", _picklable_error(problem, stage))
     else:
-        tell("outcome", outcome)
+        send("outcome", outcome)
 
 
-def _sendable(problem: Exception, stage: Stage) -> Exception:
+def _picklable_error(problem: Exception, stage: Stage) -> Exception:
     try:
-        if len(str(problem)) > MOST_CHARACTERS:
+        if len(str(problem)) > MAX_CHARACTERS:
             raise OverflowError
         pickle.loads(pickle.dumps(problem))
-    except Exception:  # some libraries' errors can be sent but not received, or not even sent
-        told = StageFailed(f"stage {stage.label}: {problem!r}")
-        told.__notes__ = problem.__notes__
-        return told
+    except Exception:  # some libraries' errors cannot be pickled, or not loaded again
+        substitute = StageFailed(f"stage {stage.label}: {problem!r}")
+        substitute.__notes__ = problem.__notes__
+        return substitute
     return problem
 
 

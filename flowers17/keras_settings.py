@@ -1,7 +1,7 @@
-"""What Keras will read from its environment and its `keras.json`, told without importing it.
+"""Settings that Keras reads from its environment and `keras.json`, without importing it.
 
-The backend may be chosen in either. The numbers of that file may not: who has others than Keras's
-own there would get other results under the same key.
+The backend may be chosen in either. The numbers of that file must be Keras's defaults: others
+would give other results under the same key.
 """
 
 import json
@@ -11,7 +11,7 @@ from typing import Any
 
 from flowers17.errors import InvalidSettings
 
-OWN = {"floatx": "float32", "epsilon": 1e-7, "image_data_format": "channels_last"}
+KERAS_DEFAULTS = {"floatx": "float32", "epsilon": 1e-7, "image_data_format": "channels_last"}
 
 
 def keras_backend() -> str:
@@ -21,27 +21,28 @@ def keras_backend() -> str:
 
 
 def check_keras_settings() -> None:
-    """Raise InvalidSettings if keras.json holds other numbers than Keras's own."""
-    found = _settings()
-    for name, wanted in OWN.items():
-        if found.get(name, wanted) != wanted:
+    """Raise InvalidSettings if keras.json holds other numbers than Keras's defaults."""
+    settings = _settings()
+    for name, expected in KERAS_DEFAULTS.items():
+        if settings.get(name, expected) != expected:
             raise InvalidSettings(
-                f"{_path()}: expected {name} {wanted}, with which all results here are computed, "
-                f"got {found[name]}; change it, or set KERAS_HOME to a folder without that file"
+                f"{_settings_path()}: expected {name} {expected}, with which all "
+                f"results here are computed, got {settings[name]}; change it, or set KERAS_HOME "
+                "to a folder without that file"
             )
 
 
 def _settings() -> dict[str, Any]:
-    """Return what keras.json holds; nothing if there is none, or Keras would not read it."""
+    """Content of keras.json; empty if there is none, or Keras would not read it."""
     try:
-        found = json.loads(_path().read_text())
+        settings = json.loads(_settings_path().read_text())
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return settings if isinstance(settings, dict) else {}
 
 
-def _path() -> Path:
-    """Return where Keras looks for the file."""
+def _settings_path() -> Path:
+    """Path of the file, as Keras looks for it."""
     home = os.environ.get("KERAS_HOME")
     if home is None:
         user = os.path.expanduser("~")  # noqa: PTH111 (Path.home() fails where there is none)

@@ -14,21 +14,21 @@ from types import ModuleType
 from flowers17.errors import PackageShadowed
 
 HOME = Path(__file__).resolve().parent.parent
-BESIDE = ("flows", "tasks")
+SIBLINGS = ("flows", "tasks")
 
 
-class _Beside:
-    """A finder of modules that Python asks first. It knows the packages beside `flowers17`."""
+class _SiblingFinder:
+    """The first of Python's finders of modules, for the packages beside `flowers17`."""
 
     @staticmethod
     def find_spec(
         name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         package, _, module = name.partition(".")
-        if package not in BESIDE:
+        if package not in SIBLINGS:
             return None
-        for other in BESIDE:
-            _expect_ours(other)
+        for sibling in SIBLINGS:
+            _check_origin(sibling)
         if module:  # of a package of ours, which knows where its modules lie
             return None
         folder = HOME / package
@@ -37,17 +37,17 @@ class _Beside:
         )
 
 
-def keep_together() -> None:
-    """Have Python import `flows` and `tasks` from beside this package, from now on.
+def install_finder() -> None:
+    """Make Python import `flows` and `tasks` from beside this package, from now on.
 
     The import raises PackageShadowed if they are not there, or if others of their names were
     imported before.
     """
-    if _Beside not in sys.meta_path:
-        sys.meta_path.insert(0, _Beside)
+    if _SiblingFinder not in sys.meta_path:
+        sys.meta_path.insert(0, _SiblingFinder)
 
 
-def _expect_ours(package: str) -> None:
+def _check_origin(package: str) -> None:
     own = HOME / package / "__init__.py"
     if not own.is_file():
         raise PackageShadowed(
@@ -57,10 +57,10 @@ def _expect_ours(package: str) -> None:
     module = sys.modules.get(package)
     if module is None:
         return
-    places = [getattr(module, "__file__", None) or "", *getattr(module, "__path__", ())]
-    if own.resolve() != Path(places[0]).resolve():
+    paths = [getattr(module, "__file__", None) or "", *getattr(module, "__path__", ())]
+    if own.resolve() != Path(paths[0]).resolve():
         raise PackageShadowed(
             f"expected the package {package} of flowers17 ({own}), found another one imported "
-            f"before it ({' '.join(filter(None, places[:2]))}); import flowers17 first, or give "
+            f"before it ({' '.join(filter(None, paths[:2]))}); import flowers17 first, or give "
             "the other one another name"
         )

@@ -1,4 +1,4 @@
-"""What processes of stages are forked with (`flowers17.isolation`): imported, but not yet used.
+"""Modules that processes of stages are forked with (`flowers17.isolation`), imported but unused.
 
 Nothing may be computed here: threads, a GPU's context or a random state would not outlast a fork.
 """
@@ -8,7 +8,7 @@ import threading
 from contextlib import suppress
 
 
-def _end_with(parent: int, imported: threading.Event) -> None:
+def _end_with_parent(parent: int, imported: threading.Event) -> None:
     """End this process with its parent, which it is told of otherwise only once it can fork."""
     while not imported.wait(0.1):
         if os.getppid() != parent:
@@ -16,7 +16,7 @@ def _end_with(parent: int, imported: threading.Event) -> None:
 
 
 _imported = threading.Event()
-_watching = threading.Thread(target=_end_with, args=(os.getppid(), _imported), daemon=True)
+_watching = threading.Thread(target=_end_with_parent, args=(os.getppid(), _imported), daemon=True)
 _watching.start()
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # read when TensorFlow is imported
 with suppress(Exception):  # a stage that needs it tells what is wrong

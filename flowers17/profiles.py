@@ -55,22 +55,22 @@ OUR_LEARNERS = ("residual", "sequential", "aggregated")
 FINE_TUNING = FineTuningSettings()
 
 
-def _averaged(extractor: ExtractorName, input_size: int, **rest: Any) -> FeatureMapSettings:
-    """Return the averaged features of an image and its mirror image."""
+def _averaged_map(extractor: ExtractorName, input_size: int, **rest: Any) -> FeatureMapSettings:
+    """Feature map averaged over positions, and over an image and its mirror image."""
     return FeatureMapSettings(
         extractor=extractor, input_size=input_size, pooling="average", mirrored=True, **rest
     )
 
 
-def _shorter(epochs_a: int, epochs_b: int, **rest: Any) -> FineTuningSettings:
-    """Return the settings of fine-tuning with fewer epochs."""
-    ours = FINE_TUNING
-    return ours.model_copy(
+def _short_fine_tuning(epochs_a: int, epochs_b: int, **rest: Any) -> FineTuningSettings:
+    """Settings of fine-tuning with fewer epochs."""
+    base = FINE_TUNING
+    return base.model_copy(
         update={
-            "phase_a": ours.phase_a.model_copy(update={"epochs": epochs_a}),
-            "phase_b": ours.phase_b.model_copy(update={"epochs": epochs_b}),
-            "own_phase_a": ours.own_phase_a.model_copy(update={"epochs": epochs_a}),
-            "own_phase_b": ours.own_phase_b.model_copy(update={"epochs": epochs_b}),
+            "phase_a": base.phase_a.model_copy(update={"epochs": epochs_a}),
+            "phase_b": base.phase_b.model_copy(update={"epochs": epochs_b}),
+            "own_phase_a": base.own_phase_a.model_copy(update={"epochs": epochs_a}),
+            "own_phase_b": base.own_phase_b.model_copy(update={"epochs": epochs_b}),
             **rest,
         }
     )
@@ -97,7 +97,7 @@ _DEMO = StudySettings(
             CombinationSettings(maps=(MOBILENET, VGG16)),
         ),
     ),
-    fine_tuning=_shorter(
+    fine_tuning=_short_fine_tuning(
         3,
         3,
         table=(MOBILENET,),
@@ -170,7 +170,7 @@ _QUICK = StudySettings(
             CombinationSettings(maps=(MOBILENET_224, XCEPTION_299)),
         )
     ),
-    fine_tuning=_shorter(10, 10, table=(MOBILENET,)),
+    fine_tuning=_short_fine_tuning(10, 10, table=(MOBILENET,)),
     ensemble=EnsembleSettings(
         ensembles=(
             EnsembleDefinition(
@@ -226,15 +226,19 @@ best classifier on features, 0.947 for the best fine-tuned network. Mk-2 and Mk-
 at 128 × 128 pixels: not measured.
 """
 
-_TOGETHER = (
-    _averaged("mobilenet", 224, pixels="original"),
-    _averaged("mobilenet", 320, pixels="original"),
-    _averaged("xception", 299, pixels="original"),
-    _averaged("vgg16", 224, pixels="original"),
+_PHOTOGRAPH_MAPS = (
+    _averaged_map("mobilenet", 224, pixels="original"),
+    _averaged_map("mobilenet", 320, pixels="original"),
+    _averaged_map("xception", 299, pixels="original"),
+    _averaged_map("vgg16", 224, pixels="original"),
 )
 # What 128 × 128 pixels hold, upsampled; and networks whose own input is that small.
-_UPSAMPLED = (_averaged("mobilenet", 224), _averaged("xception", 299), _averaged("vgg16", 224))
-_SMALL = tuple(_averaged(name, 128) for name in ("mobilenet", "xception", "vgg16"))
+_UPSAMPLED_MAPS = (
+    _averaged_map("mobilenet", 224),
+    _averaged_map("xception", 299),
+    _averaged_map("vgg16", 224),
+)
+_SMALL_MAPS = tuple(_averaged_map(name, 128) for name in ("mobilenet", "xception", "vgg16"))
 
 _BEST = StudySettings(
     dataset=DatasetSettings(source="oxford17"),
@@ -242,11 +246,11 @@ _BEST = StudySettings(
     learners=LearnersSettings(plain=(), augmented=(), best=OUR_LEARNERS),
     features=FeatureSettings(
         combinations=(
-            CombinationSettings(maps=_TOGETHER),
-            CombinationSettings(maps=_TOGETHER, n_components=256),
+            CombinationSettings(maps=_PHOTOGRAPH_MAPS),
+            CombinationSettings(maps=_PHOTOGRAPH_MAPS, n_components=256),
             *(
                 CombinationSettings(maps=maps, classifier="svm", search=True)
-                for maps in (_TOGETHER, _UPSAMPLED, _SMALL)
+                for maps in (_PHOTOGRAPH_MAPS, _UPSAMPLED_MAPS, _SMALL_MAPS)
             ),
         )
     ),
@@ -256,11 +260,11 @@ _BEST = StudySettings(
                 name="best",
                 members=(
                     MemberSettings(learner="residual", recipe="best"),
-                    MemberSettings(classifier="logistic_regression", maps=_TOGETHER),
-                    MemberSettings(classifier="svm", maps=_TOGETHER),
+                    MemberSettings(classifier="logistic_regression", maps=_PHOTOGRAPH_MAPS),
+                    MemberSettings(classifier="svm", maps=_PHOTOGRAPH_MAPS),
                     *(
-                        MemberSettings(classifier="logistic_regression", maps=(one,))
-                        for one in _TOGETHER
+                        MemberSettings(classifier="logistic_regression", maps=(feature_map,))
+                        for feature_map in _PHOTOGRAPH_MAPS
                     ),
                 ),
             ),

@@ -1,4 +1,4 @@
-"""What a person asks for: a profile, the data, places, and single values that differ.
+"""The request for a study: a profile, the data, places, and single values that differ.
 
 One validation serves Python, the command line and the form that Prefect's UI draws.
 """
@@ -23,34 +23,34 @@ from pydantic_core import CoreSchema
 
 from flowers17.config import DatasetSettings, Model, Places, ProfileName, StudySettings
 from flowers17.config.plain import check_plain, yaml_value
-from flowers17.errors import InvalidSettings, shown
+from flowers17.errors import InvalidSettings, short_repr
 from flowers17.profiles import PROFILES
 
 M = TypeVar("M", bound=BaseModel)
-MOST_EXPLAINED = 20
-_DEEPEST_NAME = 8
+MAX_ERROR_LINES = 20
+_MAX_NAME_PARTS = 8
 
 
-class Asked(Model):
-    """A model of what people ask for: checked before it is read, and refused in our words.
+class RequestModel(Model):
+    """Base of requests: values must be plain, and errors are InvalidSettings in our own words.
 
-    Forms and deployments give it to Prefect, which validates it itself.
+    Prefect validates the parameters of forms and deployments with such a model itself.
     """
 
     @model_validator(mode="wrap")
     @classmethod
-    def _refused_in_words(cls, values: Any, handler: ModelWrapValidatorHandler[M]) -> M:
+    def _validated_in_words(cls, values: Any, handler: ModelWrapValidatorHandler[M]) -> M:
         check_plain(values)
         try:
             return handler(values)
         except ValidationError as problem:
-            raise _refused(cls, problem) from None
+            raise _settings_error(cls, problem) from None
 
 
-class _Form(Model):
+class _FormModel(Model):
     """A model as a form shows it: no choice between a type and None, and nothing empty stored.
 
-    take_none: fields of which None is a value like others, if it was given.
+    take_none: fields of which None is a value like others if it was set.
     """
 
     take_none: ClassVar[frozenset[str]] = frozenset()
@@ -61,10 +61,10 @@ class _Form(Model):
     ) -> JsonSchemaValue:
         schema = handler(core_schema)
         for field in handler.resolve_ref_schema(schema)["properties"].values():
-            given = [option for option in field.get("anyOf", ()) if option.get("type") != "null"]
-            if len(given) == 1:
+            types = [option for option in field.get("anyOf", ()) if option.get("type") != "null"]
+            if len(types) == 1:
                 del field["anyOf"], field["default"]
-                field.update(given[0])
+                field.update(types[0])
             if "description" in field:  # Prefect's form shows no markdown
                 field["description"] = field["description"].replace("`", "")
             if "empty" in field:  # what it means to leave the field so
@@ -73,16 +73,16 @@ class _Form(Model):
 
     @model_serializer(mode="wrap")
     def _without_empty_values(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {name: value for name, value in handler(self).items() if self.says(name, value)}
+        return {name: value for name, value in handler(self).items() if self.has_value(name, value)}
 
-    def says(self, name: str, value: Any) -> bool:
-        """Return whether a field's value is not an empty one, which leaves all as it is."""
+    def has_value(self, name: str, value: Any) -> bool:
+        """Whether a field holds a value; an empty field leaves the profile's."""
         if value is None:
             return name in self.take_none and name in self.model_fields_set
         return bool(value != {})
 
 
-def _partial(model: type[BaseModel], title: str) -> type[_Form]:
+def _partial(model: type[BaseModel], title: str) -> type[_FormModel]:
     """Return the model with every field optional and empty, nested models likewise."""
     fields: dict[str, Any] = {}
     for name, info in model.model_fields.items():
@@ -97,7 +97,7 @@ def _partial(model: type[BaseModel], title: str) -> type[_Form]:
                 Field(None, description=info.description),
             )
     partial = create_model(
-        f"{model.__name__}Overrides", __base__=_Form, __doc__=model.__doc__, **fields
+        f"{model.__name__}Overrides", __base__=_FormModel, __doc__=model.__doc__, **fields
     )
     partial.model_config["title"] = title
     partial.take_none = frozenset(name for name in model.model_fields if _takes_none(model, name))
@@ -113,14 +113,14 @@ def _takes_none(model: type[BaseModel], name: str) -> bool:
     return type(None) in get_args(model.model_fields[name].annotation)
 
 
-def _given(model: _Form) -> dict[str, Any]:
-    """Return the values of a partial model that are not empty."""
+def _filled_values(model: _FormModel) -> dict[str, Any]:
+    """Values of a partial model that are not empty."""
     values: dict[str, Any] = {}
     for name in model.model_fields_set:
         value = getattr(model, name)
-        if isinstance(value, _Form):
-            value = _given(value)
-        if model.says(name, value):
+        if isinstance(value, _FormModel):
+            value = _filled_values(value)
+        if model.has_value(name, value):
             values[name] = value
     return values
 
@@ -128,7 +128,7 @@ def _given(model: _Form) -> dict[str, Any]:
 Overrides = _partial(StudySettings, "Single settings")
 
 
-class _Choice(_Form):
+class _Choice(_FormModel):
     profile: ProfileName = Field(
         "demo",
         description="`demo`: rendered flowers, minutes, no download; `quick`: real data, reduced; "
@@ -142,7 +142,7 @@ class _Choice(_Form):
     )
 
 
-class StudyRequest(Asked, Places, _Choice):
+class StudyRequest(RequestModel, Places, _Choice):
     """A profile, the data, where things lie, and single settings."""
 
     set: Overrides = Field(  # type: ignore[valid-type]
@@ -154,7 +154,7 @@ class StudyRequest(Asked, Places, _Choice):
     @property
     def settings(self) -> StudySettings:
         """The profile's settings with the overrides applied; raises InvalidSettings."""
-        values = _merged(PROFILES[self.profile].model_dump(), _given(self.set))
+        values = _merged(PROFILES[self.profile].model_dump(), _filled_values(self.set))
         if self.dataset:
             values["dataset"]["source"] = self.dataset
         return validated(StudySettings, values)
@@ -178,38 +178,38 @@ def validated(model: type[M], values: Any) -> M:
     try:
         return model.model_validate(values)
     except ValidationError as problem:
-        raise _refused(model, problem) from None
+        raise _settings_error(model, problem) from None
 
 
-def _refused(model: type[BaseModel], problem: ValidationError) -> InvalidSettings:
+def _settings_error(model: type[BaseModel], problem: ValidationError) -> InvalidSettings:
     errors = problem.errors()
     # A list whose items are wrong is called too short as well, since they are not counted.
-    outer = {one["loc"][:n] for one in errors for n in range(len(one["loc"]))}
-    wrong = [one for one in errors if one["loc"] not in outer]
-    lines = [_explained(model, one) for one in wrong[:MOST_EXPLAINED]]
-    if len(wrong) > MOST_EXPLAINED:
-        lines.append(f"and {len(wrong) - MOST_EXPLAINED} more")
+    outer = {error["loc"][:n] for error in errors for n in range(len(error["loc"]))}
+    wrong = [error for error in errors if error["loc"] not in outer]
+    lines = [_error_line(model, error) for error in wrong[:MAX_ERROR_LINES]]
+    if len(wrong) > MAX_ERROR_LINES:
+        lines.append(f"and {len(wrong) - MAX_ERROR_LINES} more")
     return InvalidSettings("\n".join(lines))
 
 
-def _explained(model: type[BaseModel], error: Any) -> str:
+def _error_line(model: type[BaseModel], error: Any) -> str:
     if error["type"] == "value_error" and isinstance(error["ctx"]["error"], InvalidSettings):
-        return str(error["ctx"]["error"])  # of `Asked`
-    where = ".".join(str(part) for part in error["loc"]) or model.__name__
+        return str(error["ctx"]["error"])  # of `RequestModel`
+    name = ".".join(str(part) for part in error["loc"]) or model.__name__
     names = _names(model)
-    if where.startswith("set."):  # as the option `--set` takes it
-        where = where.removeprefix("set.")
+    if name.startswith("set."):  # as the option `--set` takes it
+        name = name.removeprefix("set.")
         names = [name.removeprefix("set.") for name in names if name.startswith("set.")]
     if error["type"] == "extra_forbidden":
-        hint = hint_for(where, names)
-        return f"setting {where}: expected a known name, got an unknown one; {hint}"
-    if error["type"] == "value_error":  # of a validator of ours, which says what came
-        return f"setting {where}: {error['ctx']['error']}"
-    return f"setting {where}: {error['msg']}, got {shown(error['input'])}"
+        hint = hint_for(name, names)
+        return f"setting {name}: expected a known name, got an unknown one; {hint}"
+    if error["type"] == "value_error":  # of our own validators, whose messages hold the input
+        return f"setting {name}: {error['ctx']['error']}"
+    return f"setting {name}: {error['msg']}, got {short_repr(error['input'])}"
 
 
 def hint_for(name: str, names: Sequence[str]) -> str:
-    """Return what to do about a name that is not among those there are."""
+    """Suggestion for an unknown name: a similar known one, or where to look."""
     near = get_close_matches(name[:100], names, n=1, cutoff=0.5)
     return f"did you mean {near[0]}?" if near else "see `flowers17 settings`"
 
@@ -224,7 +224,7 @@ def _names(model: type[BaseModel], prefix: str = "") -> list[str]:
 
 
 def request_from(assignments: Iterable[str] = (), **values: Any) -> StudyRequest:
-    """Return the request for values by name and `KEY=VALUE` overrides, as the command line has.
+    """Return the request for values by name and `KEY=VALUE` overrides, as on the command line.
 
     A VALUE is read as YAML: `--set seed=3 --set features.classifiers.svm.C=1.0`.
     Raises InvalidSettings if a key is unknown, or a value missing, malformed or out of its range.
@@ -233,11 +233,11 @@ def request_from(assignments: Iterable[str] = (), **values: Any) -> StudyRequest
     for assignment in assignments:
         key, equals, text = assignment.partition("=")
         if not (key and equals):
-            raise InvalidSettings(f"--set: expected KEY=VALUE, got {shown(assignment)}")
+            raise InvalidSettings(f"--set: expected KEY=VALUE, got {short_repr(assignment)}")
         pairs.append((key, yaml_value(f"--set {key}", text)))
     overrides = nested("--set", pairs)
-    given = {name: value for name, value in values.items() if value is not None}
-    return validated(StudyRequest, {**given, "set": overrides})
+    fields = {name: value for name, value in values.items() if value is not None}
+    return validated(StudyRequest, {**fields, "set": overrides})
 
 
 def nested(option: str, pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
@@ -250,7 +250,7 @@ def nested(option: str, pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     for key, value in pairs:
         level = values
         *path, last = key.split(".")
-        if len(path) > _DEEPEST_NAME:
+        if len(path) > _MAX_NAME_PARTS:
             raise InvalidSettings(
                 f"{option} {key}: expected a known name, got one of {len(path) + 1} parts; see "
                 "`flowers17 settings`"
@@ -258,13 +258,13 @@ def nested(option: str, pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
         for name in path:
             level = level.setdefault(name, {})
             if not isinstance(level, dict):
-                raise InvalidSettings(f"{option}: {shown(key)} goes below a value set before")
+                raise InvalidSettings(f"{option}: {short_repr(key)} goes below a value set before")
         level[last] = value
-    _check_given(option, values, StudySettings)
+    _check_nulls(option, values, StudySettings)
     return values
 
 
-def _check_given(
+def _check_nulls(
     option: str, values: Mapping[str, Any], model: type[BaseModel], prefix: str = ""
 ) -> None:
     """Raise InvalidSettings if a setting is given None, which to a form is an empty field."""
@@ -278,4 +278,4 @@ def _check_given(
                 "empty list, or leave the setting out to keep the profile's"
             )
         if _is_group(group) and isinstance(value, Mapping):
-            _check_given(option, value, group, f"{prefix}{name}.")
+            _check_nulls(option, value, group, f"{prefix}{name}.")

@@ -9,7 +9,7 @@ from prefect.logging import get_run_logger
 from flowers17.request import StudyRequest
 from flowers17.shared.store import open_store
 from flowers17.sweeps.combinations import combinations
-from flowers17.sweeps.graph import Sweep, SweepPlan, joined, sweep_plan
+from flowers17.sweeps.graph import Sweep, SweepPlan, sweep_plan, with_shared_stages
 from flowers17.sweeps.settings import Axis, SweepSettings
 from flows.listing import FLOWS
 from tasks import sweep as summary
@@ -26,7 +26,7 @@ def swept(request: StudyRequest, over: SweepSettings) -> Sweep:
         for combination in every
         for study in FLOWS[over.flow].stages(combination.settings, request.places)
     ]
-    studies = joined(every, alone)
+    studies = with_shared_stages(every, alone)
     return Sweep(over.flow, tuple(every), tuple(studies), summary.stage(over.flow, every, studies))
 
 

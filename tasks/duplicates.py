@@ -68,7 +68,7 @@ def build(job: Job) -> Mapping[str, Any]:
 def _similar(job: Job) -> "tuple[list[Pair], dict[str, Any]]":
     """Return the pairs by perceptual hashing and Flowers-17's known ones, and what to tell."""
     from flowers17.data.duplicates import (
-        MOST_SEARCHED_IN_CROPS,
+        MAX_IMAGES_SEARCHED_IN_CROPS,
         known_pairs,
         merged_pairs,
         near_duplicate_pairs,
@@ -77,13 +77,13 @@ def _similar(job: Job) -> "tuple[list[Pair], dict[str, Any]]":
     items = job.inputs["images"].json("items")
     names = items["names"]
     known = known_pairs(names) if items["verified"] else []
-    in_crops = len(names) <= MOST_SEARCHED_IN_CROPS
+    in_crops = len(names) <= MAX_IMAGES_SEARCHED_IN_CROPS
     if not in_crops:
         logger.warning(
             "near-duplicates: %s images are more than the %s that are also compared with crops of "
             "each other; cropped copies are not found",
             f"{len(names):,}",
-            f"{MOST_SEARCHED_IN_CROPS:,}",
+            f"{MAX_IMAGES_SEARCHED_IN_CROPS:,}",
         )
     found = near_duplicate_pairs(
         job.inputs["images"].mapped("images"),

@@ -28,7 +28,7 @@ from flowers17.artifacts import Reference, Store, short_name
 from flowers17.cluster import connected
 from flowers17.config import Places
 from flowers17.errors import (
-    MOST_CHARACTERS,
+    MAX_CHARACTERS,
     DownloadFailed,
     Flowers17Error,
     StageFailed,
@@ -62,7 +62,7 @@ TaskInput = Result | Outcome | Exception  # of a stage's task, for an input of t
 class StagesFailed(StageFailed):
     """Stages that are not optional have no result; `results` holds what all stages gave."""
 
-    most_characters = 20_000  # it has a line for each cause
+    max_characters = 20_000  # it has a line for each cause
 
     def __init__(self, message: str, results: Results) -> None:
         super().__init__(message)
@@ -317,7 +317,7 @@ def _run_stage(
         )
     except BaseException as problem:
         _tell(view, stage, "failed", started)
-        if len(str(problem)) > MOST_CHARACTERS:  # Prefect's database would keep all of it
+        if len(str(problem)) > MAX_CHARACTERS:  # Prefect's database would keep all of it
             failure = StageFailed(f"stage {stage.label}: {type(problem).__name__}: {problem}")
             raise failure.with_traceback(problem.__traceback__) from None
         raise

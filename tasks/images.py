@@ -6,14 +6,14 @@ from typing import Any
 
 from flowers17.config import StudySettings
 from flowers17.data.images import image_set
-from flowers17.data.source import Source, identify
+from flowers17.data.source import Source, source_from
 from flowers17.stages import Job, Stage
 from tasks import archive
 
 
 def stage(settings: StudySettings, size: int) -> Stage:
     """Return the stage of the data set's images with sides of `size` pixels."""
-    source = identify(settings.dataset.source)
+    source = source_from(settings.dataset.source)
     config: dict[str, Any] = {"kind": source.kind, "digest": source.digest, "size": size}
     inputs, resources, seed = {}, {}, None
     if source.kind == "rendered":

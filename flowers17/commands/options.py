@@ -9,7 +9,7 @@ from typing import Annotated, Any, get_args
 import typer
 
 from flowers17.config.places import store_address
-from flowers17.errors import shown
+from flowers17.errors import short_repr
 from flowers17.request import StudyRequest, request_from
 
 PATHS = ("dataset", "store", "weights_dir", "tensorboard")
@@ -102,5 +102,5 @@ def expanded(path: Any) -> Any:
         return type(path)(Path(path).expanduser())
     except RuntimeError:
         raise typer.BadParameter(
-            f"expected a path below the home of a user that is known, got {shown(str(path))}"
+            f"expected a path below the home of a user that is known, got {short_repr(str(path))}"
         ) from None

@@ -11,9 +11,9 @@ from rich.console import Console
 
 from flowers17.artifacts import Reference
 from flowers17.commands.display import StageDisplay
-from flowers17.data.source import identify
+from flowers17.data.source import source_from
 from flowers17.errors import ServerLost
-from flowers17.interrupts import remembered
+from flowers17.interrupts import interrupt_guard
 from flowers17.plan import Step, plan
 from flowers17.request import StudyRequest
 from flowers17.shared.store import open_store
@@ -52,7 +52,7 @@ def run_flow(
     over: what the flow `sweep` runs over. server: one that is running already, else one is found
     or started. Raises what the flow raises.
     """
-    identify(request.settings.dataset.source)  # a wrong one is refused before anything starts
+    source_from(request.settings.dataset.source)  # a wrong one is refused before anything starts
     prepare_for_prefect()
     with watched(lambda: stages_of(flow, request, over), console, server) as display:
         function = FLOWS[flow].function()
@@ -75,7 +75,7 @@ def watched(
     given the server up.
     """
     use = nullcontext(running) if running else Server()
-    with remembered(), use as server, StageDisplay(console) as display:
+    with interrupt_guard(), use as server, StageDisplay(console) as display:
         from httpx import HTTPError
         from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 

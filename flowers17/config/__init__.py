@@ -1,8 +1,8 @@
 """Typed, frozen settings of a study, and where it reads and writes.
 
-`StudySettings` decides a study's numbers. Where things lie and how many workers there are is in
-`Places`, which never enters an artifact's key. Profiles over them are in `profiles`, and what a
-person asks for in `request`. Everybody imports settings from here.
+`StudySettings` decides a study's numbers. Folders, runner and workers are in
+`Places`, which never enters an artifact's key. Profiles over them are in `profiles`, and the
+request for a study in `request`. Other modules import settings from here.
 """
 
 from flowers17.config.attacks import (

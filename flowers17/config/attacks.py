@@ -34,7 +34,7 @@ class JsmaSettings(Model):
     )
 
     @model_validator(mode="after")
-    def _moves(self) -> "JsmaSettings":
+    def _check_theta(self) -> "JsmaSettings":
         if self.theta == 0:
             raise ValueError("expected a theta other than 0, which changes nothing, got 0")
         return self

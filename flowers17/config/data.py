@@ -8,7 +8,7 @@ from flowers17.config.base import Model
 
 
 class DatasetSettings(Model):
-    """Which images, at which size."""
+    """The images and their size."""
 
     source: str = Field(
         "rendered",
@@ -24,7 +24,7 @@ class DatasetSettings(Model):
 
 
 class SplitSettings(Model):
-    """How images are divided into training and validation."""
+    """The division of images into training and validation."""
 
     validation_fraction: float = Field(
         0.25, gt=0, lt=1, description="share of a class held out; 0.25 gives the report's 60/20"

@@ -24,12 +24,12 @@ class FilterSettings(Model):
     )
 
     @model_validator(mode="after")
-    def _has_a_strength_of_its_kind(self) -> "FilterSettings":
-        whole, size = self.strength == int(self.strength), int(self.strength)
+    def _check_strength(self) -> "FilterSettings":
+        is_whole, size = self.strength == int(self.strength), int(self.strength)
         fits = {
-            "median": whole and size >= 3 and size % 2 == 1,
+            "median": is_whole and size >= 3 and size % 2 == 1,
             "gaussian": True,
-            "bits": whole and 1 <= size <= 8,
+            "bits": is_whole and 1 <= size <= 8,
         }
         if not fits[self.kind]:
             raise ValueError(
@@ -40,7 +40,7 @@ class FilterSettings(Model):
 
     @property
     def name(self) -> str:
-        """How tables call it, e.g. `median 3`, `gaussian 0.8`, `4 bits`."""
+        """Display name, e.g. `median 3`, `gaussian 0.8`, `4 bits`."""
         number = f"{self.strength:g}"
         return f"{number} bits" if self.kind == "bits" else f"{self.kind} {number}"
 
@@ -64,8 +64,8 @@ class DetectorSettings(Model):
 
     @property
     def name(self) -> str:
-        """How tables call it, e.g. `detector of 2, 4`."""
-        return f"detector of {', '.join(f'{one:g}' for one in self.budgets)}"
+        """Display name, e.g. `detector of 2, 4`."""
+        return f"detector of {', '.join(f'{budget:g}' for budget in self.budgets)}"
 
 
 class DefenceSettings(Model):

@@ -29,9 +29,9 @@ class MemberSettings(Model):
     fine_tuned: FineTunedSettings | None = Field(None, description="a fine-tuned network")
 
     @model_validator(mode="after")
-    def _is_one_of_three(self) -> "MemberSettings":
-        given = [bool(self.learner), bool(self.classifier), bool(self.fine_tuned)]
-        if sum(given) != 1 or bool(self.classifier) != bool(self.maps):
+    def _check_kind(self) -> "MemberSettings":
+        kinds = [bool(self.learner), bool(self.classifier), bool(self.fine_tuned)]
+        if sum(kinds) != 1 or bool(self.classifier) != bool(self.maps):
             raise ValueError(
                 "expected either `learner`, or `classifier` and `maps`, or `fine_tuned`, got "
                 f"learner {self.learner!r}, classifier {self.classifier!r}, {len(self.maps)} maps "
@@ -41,13 +41,13 @@ class MemberSettings(Model):
 
     @property
     def name(self) -> str:
-        """How tables call it, e.g. `mk-2 wide`, `residual best`, `svm on mobilenet`."""
+        """Display name, e.g. `mk-2 wide`, `residual best`, `svm on mobilenet`."""
         if self.fine_tuned:
             return self.fine_tuned.name
         if self.learner:
-            how = "best" if self.recipe == "best" else self.augmentation
-            return self.learner if how == "none" else f"{self.learner} {how}"
-        return f"{self.classifier} on {' + '.join(one.name for one in self.maps)}"
+            training = "best" if self.recipe == "best" else self.augmentation
+            return self.learner if training == "none" else f"{self.learner} {training}"
+        return f"{self.classifier} on {' + '.join(feature_map.name for feature_map in self.maps)}"
 
     @property
     def combination(self) -> CombinationSettings:
@@ -57,10 +57,10 @@ class MemberSettings(Model):
         )
 
 
-def _from_scratch(one: MemberSettings) -> MemberSettings:
-    if not one.learner:
-        raise ValueError(f"expected a network from scratch, got {one.name}; give its `learner`")
-    return one
+def _from_scratch(member: MemberSettings) -> MemberSettings:
+    if not member.learner:
+        raise ValueError(f"expected a network from scratch, got {member.name}; give its `learner`")
+    return member
 
 
 NetworkSettings = Annotated[MemberSettings, AfterValidator(_from_scratch)]
@@ -77,8 +77,8 @@ class EnsembleDefinition(Model):
     )
 
     @model_validator(mode="after")
-    def _has_distinct_members(self) -> "EnsembleDefinition":
-        names = [one.name for one in self.members]
+    def _check_members(self) -> "EnsembleDefinition":
+        names = [member.name for member in self.members]
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice:
             raise ValueError(

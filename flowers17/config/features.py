@@ -30,7 +30,7 @@ class FeatureMapSettings(Model):
 
     @property
     def name(self) -> str:
-        """How tables and logs call it, e.g. `mobilenet`, `xception@299-original-average`."""
+        """Display name, e.g. `mobilenet`, `xception@299-original-average`."""
         size = f"@{self.input_size}" if self.input_size else ""
         parts = [self.extractor + size]
         parts += ["original"] if self.pixels == "original" else []

@@ -18,7 +18,7 @@ class HeadSettings(Model):
 
     @property
     def name(self) -> str:
-        """How tables call it, e.g. `adam + batch norm + dropout`."""
+        """Display name, e.g. `adam + batch norm + dropout`."""
         parts: list[str] = [self.optimizer]
         parts += ["batch norm"] if self.batch_norm else []
         parts += ["dropout"] if self.dropout else []
@@ -37,7 +37,7 @@ class FineTunedSettings(Model):
     )
 
     @model_validator(mode="after")
-    def _sees_one_picture_at_a_time(self) -> "FineTunedSettings":
+    def _check_maps(self) -> "FineTunedSettings":
         if self.maps.mirrored:
             raise ValueError(
                 "maps.mirrored: expected false for a network to fine-tune, got true; set "
@@ -47,7 +47,7 @@ class FineTunedSettings(Model):
 
     @property
     def name(self) -> str:
-        """How tables call it, e.g. `mobilenet adam + dropout`, `xception@299 adam, best`."""
+        """Display name, e.g. `mobilenet adam + dropout`, `xception@299 adam, best`."""
         return f"{self.maps.name} {self.head.name}{', best' if self.recipe == 'best' else ''}"
 
 

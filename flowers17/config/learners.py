@@ -43,12 +43,12 @@ class AdversarySettings(Model):
 
     @property
     def name(self) -> str:
-        """How tables call it, e.g. `pgd 4`."""
+        """Display name, e.g. `pgd 4`."""
         return f"{self.attack} {self.epsilon:g}"
 
 
 class RecipeSettings(Model):
-    """How a network is trained."""
+    """Recipe of a training: epochs, optimizer, schedule and regularisation."""
 
     epochs: int = Field(50, ge=1, le=100_000, description="passes over the training images")
     batch_size: int = Field(32, ge=1, le=4096, description="images a step")

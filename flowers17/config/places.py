@@ -97,7 +97,7 @@ class Places(Model):
 
     @field_validator("gpus_per_training")
     @classmethod
-    def _whole_or_a_part_of_one(cls, value: float) -> float:
+    def _check_gpus(cls, value: float) -> float:
         if value > 1 and value % 1:
             raise ValueError(f"expected a part of one GPU or a whole number of them, got {value}")
         return value

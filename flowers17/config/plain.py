@@ -1,7 +1,7 @@
-"""Values of settings as people give them: read from YAML, and checked before they are anything.
+"""Values of settings before validation: read from YAML, and checked to be plain.
 
 A value is plain if JSON has it and nothing about it is a trap: no date, no infinite number, no
-character that a terminal or a file name takes for something else, nothing huge or deep.
+control character, nothing huge or deep.
 """
 
 import math
@@ -12,35 +12,35 @@ from typing import Any
 
 import yaml
 
-from flowers17.errors import InvalidSettings, shown
+from flowers17.errors import InvalidSettings, short_repr
 
-MOST_CHARACTERS = 65_536
-MOST_VALUES = 20_000
-DEEPEST = 16
-_MOST_DIGITS = 300  # of the largest float
+MAX_CHARACTERS = 65_536
+MAX_VALUES = 20_000
+MAX_DEPTH = 16
+_MAX_DIGITS = 300  # of the largest float
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # and halves of characters
-_READ = ("null", "bool", "int", "float")
+_IMPLICIT_TYPES = ("null", "bool", "int", "float")
 _RESOLVERS = {
-    first: [(tag, form) for tag, form in resolvers if tag.rpartition(":")[2] in _READ]
+    first: [(tag, form) for tag, form in resolvers if tag.rpartition(":")[2] in _IMPLICIT_TYPES]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
 
 
-def yaml_value(where: str, text: str) -> Any:
-    """Return what a text says as YAML; raises InvalidSettings that begins with `where`."""
-    if len(text) > MOST_CHARACTERS:
+def yaml_value(source: str, text: str) -> Any:
+    """Return the value of a YAML text; raises InvalidSettings, which begins with `source`."""
+    if len(text) > MAX_CHARACTERS:
         raise InvalidSettings(
-            f"{where}: expected at most {MOST_CHARACTERS} characters, got {len(text)}"
+            f"{source}: expected at most {MAX_CHARACTERS} characters, got {len(text)}"
         )
     try:
         return yaml.load(text, _Loader)
     except yaml.MarkedYAMLError as problem:
         raise InvalidSettings(
-            f"{where}: expected a YAML value, got {shown(text)} ({problem.problem})"
+            f"{source}: expected a YAML value, got {short_repr(text)} ({problem.problem})"
         ) from problem
     except (yaml.YAMLError, ValueError, ArithmeticError) as problem:
         raise InvalidSettings(
-            f"{where}: expected a YAML value, got {shown(text)} ({problem})"
+            f"{source}: expected a YAML value, got {short_repr(text)} ({problem})"
         ) from problem
 
 
@@ -56,8 +56,8 @@ class _Loader(yaml.SafeLoader):
         event = self.peek_event()
         if getattr(event, "anchor", None) or getattr(event, "tag", None):
             raise self._refused("expected no tags (!), anchors (&) and aliases (*)", event)
-        if self._depth > DEEPEST:
-            raise self._refused(f"expected lists at most {DEEPEST} deep", event)
+        if self._depth > MAX_DEPTH:
+            raise self._refused(f"expected lists at most {MAX_DEPTH} deep", event)
         self._depth += 1
         node = super().compose_node(parent, index)
         self._depth -= 1
@@ -67,59 +67,59 @@ class _Loader(yaml.SafeLoader):
         names: set[Any] = set()
         for key, _ in node.value:
             if key.tag != "tag:yaml.org,2002:str" or key.value in names:
-                raise self._refused(f"expected names, each once, got {shown(key.value)}", key)
+                raise self._refused(f"expected names, each once, got {short_repr(key.value)}", key)
             names.add(key.value)
         return super().construct_mapping(node, deep)
 
     @staticmethod
-    def _refused(problem: str, what: Any) -> yaml.MarkedYAMLError:
-        return yaml.MarkedYAMLError(None, None, problem, what.start_mark)
+    def _refused(problem: str, element: Any) -> yaml.MarkedYAMLError:
+        return yaml.MarkedYAMLError(None, None, problem, element.start_mark)
 
 
 def check_plain(values: Any) -> None:
-    """Raise InvalidSettings, which names the setting, if one of nested values is not plain."""
-    for n, (where, depth, value) in enumerate(_parts(values)):
-        name = ".".join(map(str, where)) or "the request"
+    """Raise InvalidSettings, which names the setting, if any of nested values is not plain."""
+    for n, (path, depth, value) in enumerate(_nested_values(values)):
+        name = ".".join(map(str, path)) or "the request"
         problem: str | None
-        if n >= MOST_VALUES:
-            problem = f"expected at most {MOST_VALUES} values in all, got more"
-        elif depth > DEEPEST:
-            problem = f"expected values at most {DEEPEST} deep, got deeper ones"
+        if n >= MAX_VALUES:
+            problem = f"expected at most {MAX_VALUES} values in all, got more"
+        elif depth > MAX_DEPTH:
+            problem = f"expected values at most {MAX_DEPTH} deep, got deeper ones"
         else:
-            problem = _trap(value)
+            problem = _value_problem(value)
         if problem:
             raise InvalidSettings(f"setting {name.removeprefix('set.')}: {problem}")
 
 
-Part = tuple[tuple[Any, ...], int, Any]
+NestedValue = tuple[tuple[Any, ...], int, Any]
 
 
-def _parts(values: Any) -> Iterator[Part]:
-    """Yield where a value stands, how deep, and the value; each key of a mapping as a value."""
-    waiting: list[Part] = [((), 0, values)]
-    while waiting:
-        where, depth, value = part = waiting.pop()
-        yield part
-        inner: list[tuple[Any, Any]] = []
+def _nested_values(values: Any) -> Iterator[NestedValue]:
+    """Yield path, depth and value of each nested value; keys of mappings count as values."""
+    pending: list[NestedValue] = [((), 0, values)]
+    while pending:
+        path, depth, value = nested = pending.pop()
+        yield nested
+        children: list[tuple[Any, Any]] = []
         if isinstance(value, Mapping):
-            yield from ((where, depth, name) for name in value)
-            inner = list(value.items())
+            yield from ((path, depth, name) for name in value)
+            children = list(value.items())
         elif isinstance(value, list | tuple):
-            inner = list(enumerate(value))
-        waiting += [((*where, name), depth + 1, one) for name, one in reversed(inner)]
+            children = list(enumerate(value))
+        pending += [((*path, name), depth + 1, element) for name, element in reversed(children)]
 
 
-def _trap(value: Any) -> str | None:
-    """Return what is wrong with a single value, if something is."""
+def _value_problem(value: Any) -> str | None:
+    """Reason why a single value is not plain; None if it is."""
     if isinstance(value, PurePath):
         value = str(value)
     if isinstance(value, str):
-        if len(value) > MOST_CHARACTERS:
-            return f"expected at most {MOST_CHARACTERS} characters, got {len(value)}"
+        if len(value) > MAX_CHARACTERS:
+            return f"expected at most {MAX_CHARACTERS} characters, got {len(value)}"
         if _CONTROL.search(value):
-            return f"expected text without control characters, got {shown(value)}"
+            return f"expected text without control characters, got {short_repr(value)}"
     if isinstance(value, float) and not math.isfinite(value):
         return f"expected a finite number, got {value}"
-    if isinstance(value, int) and abs(value) >= 10**_MOST_DIGITS:
-        return f"expected a number of at most {_MOST_DIGITS} digits, got a longer one"
+    if isinstance(value, int) and abs(value) >= 10**_MAX_DIGITS:
+        return f"expected a number of at most {_MAX_DIGITS} digits, got a longer one"
     return None

@@ -36,7 +36,7 @@ _IGNORED_FOLDERS = frozenset({".", "jpg", "./jpg"})
 _IGNORED_FILES = frozenset({"jpg/files.txt", "./jpg/files.txt"})
 _REGULAR = (tarfile.REGTYPE, tarfile.AREGTYPE)
 _PAX = (tarfile.XHDTYPE, tarfile.XGLTYPE)
-_KINDS = {
+_MEMBER_KINDS = {
     tarfile.SYMTYPE: "a symbolic link",
     tarfile.LNKTYPE: "a hard link",
     tarfile.CHRTYPE: "a character device",
@@ -47,7 +47,7 @@ _KINDS = {
     tarfile.GNUTYPE_LONGLINK: "a link of more than 100 bytes",
     tarfile.GNUTYPE_SPARSE: "a sparse file",
 }
-# What the standard library raises on damaged or hostile headers and compressed data.
+# Errors of the standard library on damaged or hostile headers and compressed data.
 _UNREADABLE = (tarfile.TarError, EOFError, zlib.error, ValueError)
 
 
@@ -69,9 +69,9 @@ def archive_digest(path: Path) -> str:
 def encoded_archive(path: Path, *, sha256: str | None = None) -> EncodedSet:
     """Return the images of an archive in the official layout, in the order of its members.
 
-    sha256: what the file must hold; checked while it is read.
+    sha256: expected digest of the file, checked while it is read.
     Iterating raises InvalidInput if a member is not as expected or an image is missing, and
-    ChecksumMismatch if the file is not the one that `sha256` tells.
+    ChecksumMismatch if the file has another digest.
     """
     return EncodedSet(
         oxford17.CLASS_NAMES, oxford17.N_IMAGES, _images(path, sha256), MAX_MEMBER_PIXELS
@@ -83,7 +83,7 @@ def _images(path: Path, sha256: str | None) -> Iterator[EncodedImage]:
     try:
         _refuse_large(path)
         with path.open("rb") as file:
-            hashed = _Hashed(file)
+            hashed = _HashingReader(file)
             stream = _decompressed(io.BufferedReader(hashed, _CHUNK))
             for member in _headers(stream, path):
                 number = _image_number(member, path)
@@ -91,12 +91,12 @@ def _images(path: Path, sha256: str | None) -> Iterator[EncodedImage]:
                 if number is None:
                     continue
                 if number not in missing:
-                    raise _refused(path, member.name, "each image once", "a second one")
+                    raise _member_error(path, member.name, "each image once", "a second one")
                 missing.remove(number)
                 label = (number - 1) // oxford17.IMAGES_PER_CLASS
                 yield EncodedImage(oxford17.image_name(number), label, content)
             _skip_padding(stream, "after its last member")
-            got = hashed.hexdigest()
+            digest = hashed.hexdigest()
     except InvalidInput:
         raise
     except _UNREADABLE as problem:
@@ -112,9 +112,9 @@ def _images(path: Path, sha256: str | None) -> Iterator[EncodedImage]:
             f"archive {path}: expected {oxford17.N_IMAGES} images, {len(missing)} are missing, "
             f"{named} first; fetch the archive again"
         )
-    if sha256 and got != sha256:
+    if sha256 and digest != sha256:
         raise ChecksumMismatch(
-            f"archive {path}: expected sha256 {sha256[:12]}…, got {got[:12]}…: the file changed "
+            f"archive {path}: expected sha256 {sha256[:12]}…, got {digest[:12]}…: the file changed "
             "while the study ran; run the same command again"
         )
 
@@ -127,42 +127,42 @@ def _headers(stream: IO[bytes], path: Path) -> Iterator[tarfile.TarInfo]:
         if (index and not block) or block == bytes(tarfile.BLOCKSIZE):
             return
         member = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
-        n_bytes_left -= tarfile.BLOCKSIZE + _padded(member)
+        n_bytes_left -= tarfile.BLOCKSIZE + _padded_size(member)
         if n_bytes_left < 0:
-            raise _excessive(path, f"{MAX_TOTAL_BYTES:,} bytes once decompressed")
+            raise _size_error(path, f"{MAX_TOTAL_BYTES:,} bytes once decompressed")
         yield member
-    raise _excessive(path, f"{MAX_HEADERS:,} members")
+    raise _size_error(path, f"{MAX_HEADERS:,} members")
 
 
 def _image_number(member: tarfile.TarInfo, path: Path) -> int | None:
-    """Return the number of an image, or None for a member to pass over."""
+    """Number of an image, or None for a member that is passed over."""
     name = member.name
     if member.isdir() and name in _IGNORED_FOLDERS:
         return None
     if member.type not in _REGULAR + _PAX:
-        kind = _KINDS.get(member.type, "a special member")
-        raise _refused(path, name, "only regular files below jpg/", kind)
+        kind = _MEMBER_KINDS.get(member.type, "a special member")
+        raise _member_error(path, name, "only regular files below jpg/", kind)
     limit = MAX_PAX_BYTES if member.type in _PAX else MAX_MEMBER_BYTES
     if not 0 <= member.size <= limit:
-        raise _refused(path, name, f"at most {limit:,} bytes", f"{member.size:,} bytes")
+        raise _member_error(path, name, f"at most {limit:,} bytes", f"{member.size:,} bytes")
     if member.type in _PAX or name in _IGNORED_FILES:
         return None
     match = _IMAGE.fullmatch(name)
     number = int(match[2]) if match else 0
     if not 1 <= number <= oxford17.N_IMAGES:
-        raise _refused(path, name, "jpg/image_0001.jpg … jpg/image_1360.jpg", "another name")
+        raise _member_error(path, name, "jpg/image_0001.jpg … jpg/image_1360.jpg", "another name")
     return number
 
 
-def _padded(member: tarfile.TarInfo) -> int:
-    """Return how many bytes a member's content takes up; folders have none."""
+def _padded_size(member: tarfile.TarInfo) -> int:
+    """Size of a member's content in the archive, in bytes: whole blocks, none for a folder."""
     if member.isdir():
         return 0
     return -(-member.size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
 
 
 def _content(stream: IO[bytes], member: tarfile.TarInfo) -> bytes:
-    n_bytes = _padded(member)
+    n_bytes = _padded_size(member)
     content = stream.read(n_bytes)
     if len(content) < n_bytes:
         raise EOFError("it ends within a member")
@@ -171,39 +171,39 @@ def _content(stream: IO[bytes], member: tarfile.TarInfo) -> bytes:
 
 def _refuse_large(path: Path) -> None:
     if path.stat().st_size > MAX_FILE_BYTES:
-        raise _excessive(path, f"{MAX_FILE_BYTES:,} bytes")
+        raise _size_error(path, f"{MAX_FILE_BYTES:,} bytes")
 
 
-def _excessive(path: Path, limit: str) -> InvalidInput:
+def _size_error(path: Path, limit: str) -> InvalidInput:
     return InvalidInput(
         f"archive {path}: expected at most {limit}, got more; use the official Flowers-17 archive"
     )
 
 
-def _refused(path: Path, name: str, expected: str, got: str) -> InvalidInput:
+def _member_error(path: Path, name: str, expected: str, actual: str) -> InvalidInput:
     return InvalidInput(
-        f"archive {path}, member {name!r}: expected {expected}, got {got}; "
+        f"archive {path}, member {name!r}: expected {expected}, got {actual}; "
         "use the official Flowers-17 archive, or a folder of class folders for your own images"
     )
 
 
-def _skip_padding(stream: IO[bytes], where: str, ahead: bytes = b"") -> None:
+def _skip_padding(stream: IO[bytes], position: str, ahead: bytes = b"") -> None:
     """Read to the end, so that the checksum of the compression is checked too."""
     n_bytes, chunk = 0, ahead or stream.read(_CHUNK)
     while chunk:
         n_bytes += len(chunk)
         if n_bytes > MAX_PADDING_BYTES or chunk.strip(b"\0"):
-            raise ValueError(f"expected at most {MAX_PADDING_BYTES:,} bytes, all zero, {where}")
+            raise ValueError(f"expected at most {MAX_PADDING_BYTES:,} bytes, all zero, {position}")
         chunk = stream.read(_CHUNK)
 
 
 def _decompressed(file: io.BufferedReader) -> io.BufferedReader:
     is_packed = file.peek(len(_GZIP_MAGIC)).startswith(_GZIP_MAGIC)
-    return io.BufferedReader(_Decompressed(file), _CHUNK) if is_packed else file
+    return io.BufferedReader(_GzipReader(file), _CHUNK) if is_packed else file
 
 
-class _Decompressed(io.RawIOBase):
-    """What a gzip file holds, decompressed no further than it is read.
+class _GzipReader(io.RawIOBase):
+    """Reader of a gzip file, which decompresses no further than it is read.
 
     `gzip.GzipFile` reads names in the header, and zeros after the end, byte by byte.
     """
@@ -228,8 +228,8 @@ class _Decompressed(io.RawIOBase):
         return len(content)
 
 
-class _Hashed(io.RawIOBase):
-    """A file whose SHA-256 is taken as it is read."""
+class _HashingReader(io.RawIOBase):
+    """Reader of a file that computes its SHA-256 on the way."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
@@ -244,5 +244,5 @@ class _Hashed(io.RawIOBase):
         return n_bytes
 
     def hexdigest(self) -> str:
-        """Return the digest of what was read: to the end, that of the whole file."""
+        """SHA-256 of the bytes read so far; at the end, of the whole file."""
         return self._digest.hexdigest()

@@ -2,9 +2,9 @@
 
 Everything that moves pixels (zoom, flips, shift, rotation, shear) is one affine map, and an image
 is sampled through it once, bilinearly; what lies outside shows the nearest edge, and colour is one
-matrix. `RANGES` tells what each augmentation draws: `zoom`, `flips` and `wide` are the study's #1,
-#2 and #3, `strong` is our own. Parameters mean what they mean in Keras's ImageDataGenerator, and
-are put together in its order.
+matrix. `RANGES` holds the ranges of each augmentation: `zoom`, `flips` and `wide` are the study's
+#1, #2 and #3, `strong` is our own. Parameters have the meaning and order that they have in Keras's
+ImageDataGenerator.
 """
 
 import math
@@ -16,16 +16,16 @@ import numpy as np
 from PIL import Image
 
 from flowers17.config import AugmentationName
-from flowers17.data.warping import Sampler, check_pixels, described
+from flowers17.data.warping import Sampler, array_description, check_pixels
 from flowers17.errors import InvalidInput, InvalidSettings
 from flowers17.seeds import derived_seed
 
 
 @dataclass(frozen=True)
 class Warp:
-    """What is done to one image.
+    """Geometric and colour changes of one image.
 
-    zoom_x, zoom_y: part of the width and height that is shown; below 1 enlarges.
+    zoom_x, zoom_y: share of the width and height that is shown; below 1 enlarges.
     flip_x: left and right are exchanged; flip_y: top and bottom. shift_x, shift_y: parts of width
     and height. rotation, shear: degrees. brightness, contrast, saturation: factors; 1 changes none.
     """
@@ -45,7 +45,7 @@ class Warp:
 
 @dataclass(frozen=True)
 class Ranges:
-    """What an augmentation draws from; each value uniformly, and by itself.
+    """Ranges of an augmentation; each value is drawn uniformly and independently.
 
     zoom: range of the factor of each axis. area: range of the part of the image's area shown;
     aspect: largest factor between width and height, either way, log-uniformly. flip_x, flip_y: with
@@ -117,20 +117,19 @@ def augmented_batch(
     root: int,
     epoch: int,
 ) -> np.ndarray:
-    """Return random views of some images, each as `augmented` gives it for its `image_seed`.
+    """Return random views of images, each equal to `augmented` of its `image_seed`.
 
-    images: uint8 (n, h, w, 3), all of a set; rows: int (b,), those wanted, in any order; returns
-    uint8 (b, h, w, 3). What an image looks like depends on root, epoch and its row alone, never on
-    the other rows.
-    Raises InvalidInput for another dtype or shape, or a row that is not there; InvalidSettings for
-    an unknown name.
+    images: uint8 (n, h, w, 3), a whole set; rows: int (b,), in any order; returns uint8
+    (b, h, w, 3). A view depends on root, epoch and its row alone, never on the other rows.
+    Raises InvalidInput for another dtype or shape, or a row out of range; InvalidSettings for an
+    unknown name.
     """
     check_pixels(images, "(n, h, w, 3)")
-    wanted = _checked_rows(rows, len(images))
-    warps = [warp_parameters(name, image_seed(root, epoch, row)) for row in wanted]
-    out = np.empty((len(wanted), *images.shape[1:]), np.uint8)
+    indices = _checked_rows(rows, len(images))
+    warps = [warp_parameters(name, image_seed(root, epoch, row)) for row in indices]
+    out = np.empty((len(indices), *images.shape[1:]), np.uint8)
     sampler = Sampler(*images.shape[1:3])
-    for view, row, warp in zip(out, wanted, warps, strict=True):
+    for view, row, warp in zip(out, indices, warps, strict=True):
         _write_view(images[row], warp, sampler, view)
     return out
 
@@ -140,13 +139,13 @@ def image_seed(root: int, epoch: int, row: int) -> int:
 
     Raises InvalidInput if one of them is no whole number of at least 0.
     """
-    for value, what in ((root, "root"), (epoch, "epoch"), (row, "row")):
-        _whole_number(value, what)
+    for value, name in ((root, "root"), (epoch, "epoch"), (row, "row")):
+        _check_whole_number(value, name)
     return derived_seed(root, "epoch", epoch, "augment", row)
 
 
 def warp_parameters(name: AugmentationName, seed: int) -> Warp:
-    """Return what an augmentation does to an image with that seed, within its `RANGES`.
+    """Return the random warp of an augmentation, drawn within its `RANGES`.
 
     Raises InvalidSettings for an unknown name, InvalidInput for a negative seed.
     """
@@ -154,30 +153,30 @@ def warp_parameters(name: AugmentationName, seed: int) -> Warp:
         raise InvalidSettings(
             f"augmentation: expected one of {', '.join(get_args(AugmentationName))}, got {name!r}"
         )
-    _whole_number(seed, "seed")
+    _check_whole_number(seed, "seed")
     ranges = RANGES[name]
     # Always as many draws in the same order, so that a range never moves the others' draws.
     draws = np.random.default_rng(seed).random(_N_DRAWS).tolist()
-    either_way = [2 * draw - 1 for draw in draws]
+    signed_draws = [2 * draw - 1 for draw in draws]
     area = _between(ranges.area, draws[2])
-    aspect = ranges.aspect ** either_way[3]
+    aspect = ranges.aspect ** signed_draws[3]
     return Warp(
         zoom_x=_between(ranges.zoom, draws[0]) * math.sqrt(area * aspect),
         zoom_y=_between(ranges.zoom, draws[1]) * math.sqrt(area / aspect),
         flip_x=ranges.flip_x and draws[4] < 0.5,
         flip_y=ranges.flip_y and draws[5] < 0.5,
-        shift_x=ranges.shift_x * either_way[6],
-        shift_y=ranges.shift_y * either_way[7],
-        rotation=ranges.rotation * either_way[8],
-        shear=ranges.shear * either_way[9],
-        brightness=1 + ranges.colour * either_way[10],
-        contrast=1 + ranges.colour * either_way[11],
-        saturation=1 + ranges.colour * either_way[12],
+        shift_x=ranges.shift_x * signed_draws[6],
+        shift_y=ranges.shift_y * signed_draws[7],
+        rotation=ranges.rotation * signed_draws[8],
+        shear=ranges.shear * signed_draws[9],
+        brightness=1 + ranges.colour * signed_draws[10],
+        contrast=1 + ranges.colour * signed_draws[11],
+        saturation=1 + ranges.colour * signed_draws[12],
     )
 
 
 def affine_matrix(warp: Warp, height: int, width: int) -> np.ndarray:
-    """Return a warp's map of an image of that size as `warped` takes it, float64 (2, 3).
+    """Affine map of a warp for images of one size, as `warped` takes it: float64 (2, 3).
 
     From right to left, about the centre: flips, zoom, shear, shift, rotation, the order of Keras's
     `apply_affine_transform`.
@@ -195,7 +194,7 @@ def affine_matrix(warp: Warp, height: int, width: int) -> np.ndarray:
 
 
 def colour_matrix(warp: Warp) -> np.ndarray:
-    """Return a warp's change of colour, float64 (3, 4): it takes (r, g, b, 1) to the new values.
+    """Colour map of a warp, float64 (3, 4): it takes (r, g, b, 1) to the new values.
 
     Saturation away from the pixel's grey, then contrast away from mid-grey, then brightness. Counts
     to 1/4096, so that Pillow's 32-bit arithmetic is exact and the same on every processor.
@@ -221,19 +220,19 @@ def _is_still(warp: Warp) -> bool:
     return (warp.zoom_x, warp.zoom_y) == (1, 1) and not any(moved)
 
 
-def _between(ends: tuple[float, float], part: float) -> float:
-    return ends[0] + (ends[1] - ends[0]) * part
+def _between(ends: tuple[float, float], fraction: float) -> float:
+    return ends[0] + (ends[1] - ends[0]) * fraction
 
 
 def _checked_rows(rows: np.ndarray, n_images: int) -> list[int]:
     if not (isinstance(rows, np.ndarray) and rows.ndim == 1 and rows.dtype.kind in "iu"):
-        raise InvalidInput(f"rows: expected integers (b,), got {described(rows)}")
+        raise InvalidInput(f"rows: expected integers (b,), got {array_description(rows)}")
     wrong = rows[(rows < 0) | (rows >= n_images)]
     if wrong.size:
         raise InvalidInput(f"rows: expected 0..{n_images - 1}, got {wrong[0]}")
     return [int(row) for row in rows]
 
 
-def _whole_number(value: int, what: str) -> None:
+def _check_whole_number(value: int, name: str) -> None:
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 0:
-        raise InvalidInput(f"{what}: expected a whole number of at least 0, got {value!r}")
+        raise InvalidInput(f"{name}: expected a whole number of at least 0, got {value!r}")

@@ -20,7 +20,7 @@ WHITE: Colour = (0.96, 0.96, 0.93)
 
 @dataclass(frozen=True)
 class Pose:
-    """Where a flower is, how large and how it is turned.
+    """Position, size and orientation of a flower.
 
     frame: matrix (2, 2) from the flower's plane, radius 1, to the canvas: turned and tilted.
     upright: matrix from a side view (x right, y down) to the canvas: swayed, not tilted.
@@ -38,7 +38,8 @@ def _tinted(rng: np.random.Generator, colour: Colour, spread: float = 0.06) -> C
     return red, green, blue
 
 
-def _either(rng: np.random.Generator, colours: Sequence[Colour]) -> Colour:
+def _random_tint(rng: np.random.Generator, colours: Sequence[Colour]) -> Colour:
+    """A colour near one of several, drawn at random."""
     return _tinted(rng, colours[int(rng.integers(len(colours)))])
 
 
@@ -70,7 +71,7 @@ def _ring(
             origin + turn @ vector(inner, 0),
             turn @ vector(reach, 0),
             turn @ vector(0, width * (1 + rng.normal(0, jitter / 2))),
-            surface.but(bend=surface.bend + rng.normal(0, jitter * 0.6)),
+            surface.variant(bend=surface.bend + rng.normal(0, jitter * 0.6)),
         )
 
 
@@ -105,13 +106,13 @@ def _hanging(
     """Draw a bell of three petals, hanging from `origin` along the frame's y."""
     for sway, width in ((-flare, 0.34), (flare, 0.34), (0.0, 0.42)):
         along = frame @ vector(sway, 1)
-        canvas.blade(origin, along, frame @ vector(width, 0), surface.but(bend=-sway * 0.3))
+        canvas.blade(origin, along, frame @ vector(width, 0), surface.variant(bend=-sway * 0.3))
 
 
 def daffodil(canvas: Canvas, pose: Pose, rng: np.random.Generator) -> None:
     """Six pale petals and a ruffled trumpet."""
-    petal = _either(rng, [(0.98, 0.93, 0.45), (0.98, 0.95, 0.80), (0.98, 0.86, 0.25)])
-    trumpet = _either(rng, [ORANGE, (0.97, 0.72, 0.10)])
+    petal = _random_tint(rng, [(0.98, 0.93, 0.45), (0.98, 0.95, 0.80), (0.98, 0.86, 0.25)])
+    trumpet = _random_tint(rng, [ORANGE, (0.97, 0.72, 0.10)])
     surface = Surface(_darker(petal, 0.85), petal, belly=0.55, point=0.55)
     for start in (0.0, np.pi / 3):
         _ring(
@@ -153,7 +154,7 @@ def snowdrop(canvas: Canvas, pose: Pose, rng: np.random.Generator) -> None:
             top + frame @ vector(0, 0.2),
             frame @ vector(sway * 1.7, 1.15),
             frame @ vector(0.3, 0),
-            surface.but(bend=-sway * 0.35),
+            surface.variant(bend=-sway * 0.35),
         )
     canvas.disc(top + frame @ vector(0, 0.16), frame @ np.diag([0.13, 0.17]), (0.30, 0.48, 0.16))
     canvas.blade(
@@ -187,9 +188,9 @@ def _spike(
     length = float(np.hypot(*rise))
     for k in range(n):
         u = 0.4 + 0.6 * k / (n - 1)
-        at = foot + rise * u + side / np.hypot(*side) * (bow * 0.6 * length * u * u)
+        position = foot + rise * u + side / np.hypot(*side) * (bow * 0.6 * length * u * u)
         lean = (0.55 if k % 2 else -0.55) * (1.1 - u) + bow * 0.5 + rng.normal(0, 0.12)
-        bell(at, frame @ rotation(-lean), 0.42 * (1.25 - 0.55 * u) * rng.uniform(0.9, 1.1))
+        bell(position, frame @ rotation(-lean), 0.42 * (1.25 - 0.55 * u) * rng.uniform(0.9, 1.1))
 
 
 def lily_of_the_valley(canvas: Canvas, pose: Pose, rng: np.random.Generator) -> None:
@@ -204,11 +205,11 @@ def lily_of_the_valley(canvas: Canvas, pose: Pose, rng: np.random.Generator) -> 
             Surface(_darker(leaf, 0.7), leaf, veins=(0.08, 9)),
         )
 
-    def globe(at: Vector, frame: np.ndarray, size: float) -> None:
-        middle = at + frame @ vector(0, size * 0.55)
+    def globe(position: Vector, frame: np.ndarray, size: float) -> None:
+        middle = position + frame @ vector(0, size * 0.55)
         canvas.blade(
-            at,
-            middle - at,
+            position,
+            middle - position,
             frame @ vector(0.02, 0),
             Surface(PALE_GREEN, PALE_GREEN, belly=0, point=0, veins=(0, 0)),
         )
@@ -229,15 +230,15 @@ def lily_of_the_valley(canvas: Canvas, pose: Pose, rng: np.random.Generator) -> 
 
 def bluebell(canvas: Canvas, pose: Pose, rng: np.random.Generator) -> None:
     """Narrow violet-blue bells nodding to one side of a bowed stem."""
-    blue = _either(rng, [(0.38, 0.38, 0.82), (0.48, 0.42, 0.85), (0.30, 0.36, 0.75)])
+    blue = _random_tint(rng, [(0.38, 0.38, 0.82), (0.48, 0.42, 0.85), (0.30, 0.36, 0.75)])
     surface = Surface(
         _darker(blue, 0.7), _tinted(rng, blue), belly=0.25, point=0.22, veins=(0.10, 3)
     )
 
-    def bell(at: Vector, frame: np.ndarray, size: float) -> None:
-        _hanging(canvas, at, frame * size * 1.25, surface, flare=0.3)
+    def bell(position: Vector, frame: np.ndarray, size: float) -> None:
+        _hanging(canvas, position, frame * size * 1.25, surface, flare=0.3)
         for sway in (-0.42, 0.0, 0.42):
-            start = at + frame @ vector(sway * 0.85, 0.95) * size * 1.25
+            start = position + frame @ vector(sway * 0.85, 0.95) * size * 1.25
             canvas.blade(
                 start,
                 frame @ vector(sway * 0.8, 0.22) * size,
@@ -258,7 +259,7 @@ def bluebell(canvas: Canvas, pose: Pose, rng: np.random.Generator) -> None:
 
 def crocus(canvas: Canvas, pose: Pose, rng: np.random.Generator) -> None:
     """A goblet of six petals on a pale tube, orange threads within."""
-    petal = _either(
+    petal = _random_tint(
         rng, [(0.55, 0.32, 0.75), (0.72, 0.60, 0.88), (0.95, 0.93, 0.95), (0.96, 0.75, 0.15)]
     )
     frame, foot = pose.upright, pose.origin + pose.upright @ vector(0, 0.85)
@@ -277,7 +278,7 @@ def crocus(canvas: Canvas, pose: Pose, rng: np.random.Generator) -> None:
             foot,
             frame @ vector(sway * 1.4, -1.65),
             frame @ vector(0.42, 0),
-            back.but(bend=-sway * 0.2),
+            back.variant(bend=-sway * 0.2),
         )
     for sway in (-0.12, 0.0, 0.12):
         canvas.blade(
@@ -286,20 +287,20 @@ def crocus(canvas: Canvas, pose: Pose, rng: np.random.Generator) -> None:
             frame @ vector(0.05, 0),
             Surface(ORANGE, (0.98, 0.45, 0.05), belly=0.5, point=0.2, veins=(0, 0)),
         )
-    front = back.but(base=_darker(petal, 0.75), tip=petal)
+    front = back.variant(base=_darker(petal, 0.75), tip=petal)
     for sway in (-open_by * 0.8, open_by * 0.8, rng.normal(0, 0.05)):
         reach = -1.4 if abs(sway) > 0.15 else -1.2
         canvas.blade(
             foot,
             frame @ vector(sway * 1.5, reach),
             frame @ vector(0.40, 0),
-            front.but(bend=-sway * 0.3),
+            front.variant(bend=-sway * 0.3),
         )
 
 
 def iris(canvas: Canvas, pose: Pose, rng: np.random.Generator) -> None:
     """Three standards upright, three falls hanging with a yellow signal."""
-    violet = _either(
+    violet = _random_tint(
         rng, [(0.36, 0.22, 0.70), (0.52, 0.42, 0.85), (0.62, 0.50, 0.80), (0.90, 0.82, 0.45)]
     )
     frame, heart = pose.upright, pose.origin
@@ -309,7 +310,7 @@ def iris(canvas: Canvas, pose: Pose, rng: np.random.Generator) -> None:
             heart,
             frame @ vector(sway * 1.2, -1.05),
             frame @ vector(0.36, 0),
-            standard.but(bend=-sway * 0.5),
+            standard.variant(bend=-sway * 0.5),
         )
     fall = Surface(
         _darker(violet, 0.8),
@@ -322,7 +323,7 @@ def iris(canvas: Canvas, pose: Pose, rng: np.random.Generator) -> None:
     for sway in (-0.95, 0.95, rng.normal(0, 0.1)):
         along = frame @ vector(sway, 0.78 if abs(sway) > 0.5 else 1.0)
         across = frame @ rotation(np.arctan2(-sway, 0.9)) @ vector(0.36, 0)
-        canvas.blade(heart, along, across, fall.but(bend=sway * 0.22))
+        canvas.blade(heart, along, across, fall.variant(bend=sway * 0.22))
         canvas.blade(
             heart + along * 0.1,
             along * 0.42,
@@ -333,7 +334,7 @@ def iris(canvas: Canvas, pose: Pose, rng: np.random.Generator) -> None:
 
 def tigerlily(canvas: Canvas, pose: Pose, rng: np.random.Generator) -> None:
     """Six recurved orange petals with dark spots, long stamens with dark anthers."""
-    orange = _either(rng, [(0.95, 0.42, 0.06), (0.92, 0.33, 0.10), (0.96, 0.52, 0.12)])
+    orange = _random_tint(rng, [(0.95, 0.42, 0.06), (0.92, 0.33, 0.10), (0.96, 0.52, 0.12)])
     surface = Surface(
         _darker(orange, 0.85),
         orange,
@@ -348,7 +349,7 @@ def tigerlily(canvas: Canvas, pose: Pose, rng: np.random.Generator) -> None:
             rng,
             pose.origin,
             pose.frame,
-            surface.but(bend=rng.normal(0, 0.15)),
+            surface.variant(bend=rng.normal(0, 0.15)),
             n=3,
             length=1.05,
             width=width,
@@ -372,7 +373,7 @@ def tigerlily(canvas: Canvas, pose: Pose, rng: np.random.Generator) -> None:
 
 def tulip(canvas: Canvas, pose: Pose, rng: np.random.Generator) -> None:
     """A closed cup of broad petals on a straight stem."""
-    petal = _either(
+    petal = _random_tint(
         rng,
         [
             (0.85, 0.12, 0.15),
@@ -383,7 +384,7 @@ def tulip(canvas: Canvas, pose: Pose, rng: np.random.Generator) -> None:
             (0.50, 0.12, 0.40),
         ],
     )
-    tip = _either(rng, [petal, (0.98, 0.85, 0.35), _darker(petal, 1.15)])
+    tip = _random_tint(rng, [petal, (0.98, 0.85, 0.35), _darker(petal, 1.15)])
     frame, foot = pose.upright, pose.origin + pose.upright @ vector(0, 0.9)
     canvas.blade(
         foot,
@@ -395,7 +396,10 @@ def tulip(canvas: Canvas, pose: Pose, rng: np.random.Generator) -> None:
     back = Surface(_darker(petal, 0.6), _darker(tip, 0.8), belly=0.45, point=0.4, veins=(0.05, 7))
     for sway in (-spread, spread):
         canvas.blade(
-            foot, frame @ vector(sway, -1.75), frame @ vector(0.45, 0), back.but(bend=sway * 0.1)
+            foot,
+            frame @ vector(sway, -1.75),
+            frame @ vector(0.45, 0),
+            back.variant(bend=sway * 0.1),
         )
     front = Surface(
         _darker(petal, 0.85), tip, belly=0.45, point=0.38, blend=2.0, veins=(0.06, 8), rim=0.35
@@ -405,14 +409,14 @@ def tulip(canvas: Canvas, pose: Pose, rng: np.random.Generator) -> None:
             foot,
             frame @ vector(sway * 1.1, -1.6),
             frame @ vector(0.44, 0),
-            front.but(bend=-sway * 0.3),
+            front.variant(bend=-sway * 0.3),
         )
     canvas.blade(foot, frame @ vector(rng.normal(0, 0.05), -1.5), frame @ vector(0.5, 0), front)
 
 
 def fritillary(canvas: Canvas, pose: Pose, rng: np.random.Generator) -> None:
     """A broad chequered bell hanging from a hooked stem."""
-    purple = _either(rng, [(0.62, 0.25, 0.42), (0.52, 0.22, 0.38), (0.70, 0.38, 0.52)])
+    purple = _random_tint(rng, [(0.62, 0.25, 0.42), (0.52, 0.22, 0.38), (0.70, 0.38, 0.52)])
     pale = _tinted(rng, (0.88, 0.72, 0.80))
     frame, top = pose.upright, pose.origin - pose.upright @ vector(0, 0.75)
     canvas.blade(
@@ -437,14 +441,14 @@ def fritillary(canvas: Canvas, pose: Pose, rng: np.random.Generator) -> None:
             top,
             frame @ vector(sway, 1.5 if sway else 1.6),
             frame @ vector(width, 0),
-            surface.but(bend=-sway * 0.3),
+            surface.variant(bend=-sway * 0.3),
         )
     canvas.disc(top + frame @ vector(0, 0.05), frame @ np.diag([0.24, 0.13]), _darker(purple, 0.6))
 
 
 def sunflower(canvas: Canvas, pose: Pose, rng: np.random.Generator) -> None:
     """Two rows of pointed yellow rays about a large dark disc."""
-    ray = _either(rng, [YELLOW, (0.96, 0.70, 0.06)])
+    ray = _random_tint(rng, [YELLOW, (0.96, 0.70, 0.06)])
     surface = Surface(_darker(ray, 0.75), ray, belly=0.5, point=0.8, veins=(0.08, 3))
     n = int(rng.integers(18, 25))
     for start, shade in ((0.0, 0.85), (np.pi / n, 1.0)):
@@ -453,7 +457,7 @@ def sunflower(canvas: Canvas, pose: Pose, rng: np.random.Generator) -> None:
             rng,
             pose.origin,
             pose.frame,
-            surface.but(base=_darker(ray, 0.7 * shade), tip=_darker(ray, shade)),
+            surface.variant(base=_darker(ray, 0.7 * shade), tip=_darker(ray, shade)),
             n=n,
             length=0.6,
             width=0.105,
@@ -461,7 +465,7 @@ def sunflower(canvas: Canvas, pose: Pose, rng: np.random.Generator) -> None:
             inner=0.42,
             jitter=0.12,
         )
-    brown = _either(rng, [(0.30, 0.17, 0.07), (0.42, 0.27, 0.08)])
+    brown = _random_tint(rng, [(0.30, 0.17, 0.07), (0.42, 0.27, 0.08)])
     canvas.disc(pose.origin, pose.frame * 0.52, (0.45, 0.30, 0.08), brown, grain=0.5, rng=rng)
     canvas.disc(
         pose.origin,
@@ -475,7 +479,7 @@ def sunflower(canvas: Canvas, pose: Pose, rng: np.random.Generator) -> None:
 
 def daisy(canvas: Canvas, pose: Pose, rng: np.random.Generator) -> None:
     """Many narrow white rays about a small yellow disc."""
-    white = _either(rng, [WHITE, (0.95, 0.90, 0.94)])
+    white = _random_tint(rng, [WHITE, (0.95, 0.90, 0.94)])
     surface = Surface(_darker(white, 0.85), white, belly=0.3, point=0.22, veins=(0.04, 3), rim=0.3)
     n = int(rng.integers(14, 26))
     for start in (0.0, np.pi / n):
@@ -536,7 +540,7 @@ def coltsfoot(canvas: Canvas, pose: Pose, rng: np.random.Generator) -> None:
 
 def dandelion(canvas: Canvas, pose: Pose, rng: np.random.Generator) -> None:
     """Layer upon layer of blunt yellow rays, full to the middle."""
-    yellow = _either(rng, [(0.98, 0.83, 0.08), (0.97, 0.76, 0.05)])
+    yellow = _random_tint(rng, [(0.98, 0.83, 0.08), (0.97, 0.76, 0.05)])
     n_layers = 5
     for layer in range(n_layers):
         depth = layer / (n_layers - 1)
@@ -566,7 +570,7 @@ def dandelion(canvas: Canvas, pose: Pose, rng: np.random.Generator) -> None:
 
 def cowslip(canvas: Canvas, pose: Pose, rng: np.random.Generator) -> None:
     """An umbel of small nodding yellow cups on pale calyces."""
-    yellow = _either(rng, [(0.97, 0.84, 0.15), (0.98, 0.75, 0.12)])
+    yellow = _random_tint(rng, [(0.97, 0.84, 0.15), (0.98, 0.75, 0.12)])
     frame, hub = pose.upright, pose.origin - pose.upright @ vector(0, 0.75)
     canvas.blade(
         hub,
@@ -586,12 +590,12 @@ def cowslip(canvas: Canvas, pose: Pose, rng: np.random.Generator) -> None:
             turn @ vector(0.13, 0),
             Surface(PALE_GREEN, (0.74, 0.80, 0.45), belly=0.9, point=0.3, veins=(0.15, 4)),
         )
-        at = hub + turn @ vector(0, reach * 0.95)
+        position = hub + turn @ vector(0, reach * 0.95)
         face = turn @ np.diag([1.0, rng.uniform(0.45, 0.8)]) * rng.uniform(0.32, 0.42)
         _ring(
             canvas,
             rng,
-            at,
+            position,
             face,
             Surface(_darker(yellow, 0.8), yellow, belly=0.7, point=0.3, veins=(0, 0)),
             n=5,
@@ -599,12 +603,12 @@ def cowslip(canvas: Canvas, pose: Pose, rng: np.random.Generator) -> None:
             width=0.42,
             start=rng.uniform(0, 6),
         )
-        canvas.disc(at, face * 0.24, ORANGE, _darker(ORANGE, 0.7))
+        canvas.disc(position, face * 0.24, ORANGE, _darker(ORANGE, 0.7))
 
 
 def buttercup(canvas: Canvas, pose: Pose, rng: np.random.Generator) -> None:
     """Five broad glossy yellow petals, a green heart and a ring of stamens."""
-    yellow = _either(rng, [(0.98, 0.86, 0.05), (0.96, 0.80, 0.08)])
+    yellow = _random_tint(rng, [(0.98, 0.86, 0.05), (0.96, 0.80, 0.08)])
     surface = Surface(
         _darker(yellow, 0.72), yellow, belly=0.75, point=0.22, veins=(0.05, 9), sheen=0.16
     )
@@ -628,7 +632,7 @@ def buttercup(canvas: Canvas, pose: Pose, rng: np.random.Generator) -> None:
 
 def windflower(canvas: Canvas, pose: Pose, rng: np.random.Generator) -> None:
     """Six to eight rounded petals, white to violet, a dark or green heart ringed by stamens."""
-    petal = _either(
+    petal = _random_tint(
         rng, [(0.95, 0.94, 0.95), (0.62, 0.55, 0.88), (0.90, 0.55, 0.70), (0.42, 0.35, 0.80)]
     )
     n = int(rng.integers(6, 10))
@@ -636,15 +640,15 @@ def windflower(canvas: Canvas, pose: Pose, rng: np.random.Generator) -> None:
     _ring(
         canvas, rng, pose.origin, pose.frame, surface, n=n, length=0.95, width=2.1 / n, jitter=0.07
     )
-    heart = _either(rng, [(0.45, 0.55, 0.15), (0.15, 0.12, 0.22)])
-    pollen = _either(rng, [(0.95, 0.82, 0.3), (0.25, 0.2, 0.4)])
+    heart = _random_tint(rng, [(0.45, 0.55, 0.15), (0.15, 0.12, 0.22)])
+    pollen = _random_tint(rng, [(0.95, 0.82, 0.3), (0.25, 0.2, 0.4)])
     _stamens(canvas, rng, pose.origin, pose.frame, pollen, n=18, reach=0.27, dot=0.04)
     canvas.disc(pose.origin, pose.frame * 0.15, heart, grain=0.3, rng=rng)
 
 
 def pansy(canvas: Canvas, pose: Pose, rng: np.random.Generator) -> None:
     """Five overlapping round petals, two up and three down, with a dark face and yellow eye."""
-    upper = _either(
+    upper = _random_tint(
         rng,
         [
             (0.42, 0.20, 0.62),
@@ -654,22 +658,22 @@ def pansy(canvas: Canvas, pose: Pose, rng: np.random.Generator) -> None:
             (0.92, 0.88, 0.92),
         ],
     )
-    lower = _either(rng, [upper, (0.95, 0.82, 0.18), (0.60, 0.45, 0.85)])
+    lower = _random_tint(rng, [upper, (0.95, 0.82, 0.18), (0.60, 0.45, 0.85)])
     blotch = _tinted(rng, (0.16, 0.05, 0.16), 0.02)
     frame = pose.upright @ rotation(rng.normal(0, 0.15))
     back = Surface(_darker(upper, 0.6), upper, belly=0.6, point=0.22, veins=(0.05, 9))
     face = Surface(blotch, lower, belly=0.6, point=0.22, blend=1.1, veins=(0.18, 9), shade=0.0)
-    places = (
+    petals = (
         (-0.45, -0.85, 0.52, back),
         (0.45, -0.85, 0.52, back),
         (-0.88, 0.02, 0.48, face),
         (0.88, 0.02, 0.48, face),
         (0.0, 0.92, 0.62, face),
     )
-    for x, y, width, surface in places:
+    for x, y, width, surface in petals:
         along = frame @ vector(x, y)
         across = frame @ rotation(np.arctan2(-x, y)) @ vector(width, 0)
-        canvas.blade(pose.origin, along, across, surface.but(bend=rng.normal(0, 0.06)))
+        canvas.blade(pose.origin, along, across, surface.variant(bend=rng.normal(0, 0.06)))
     canvas.disc(pose.origin, pose.upright * 0.12, YELLOW, (0.6, 0.7, 0.2))
 
 

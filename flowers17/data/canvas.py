@@ -26,7 +26,7 @@ def rotation(angle: float) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Surface:
-    """How a blade is shaped and coloured.
+    """Shape and colouring of a blade: a petal, leaf or stem.
 
     base, tip: colours along it, mixed by u ** blend. belly, point: exponents of the width along
     it, u ** belly * (1 - u) ** point; both 0 gives a band. bend: sideways, in lengths.
@@ -50,8 +50,8 @@ class Surface:
     checks: bool = False
     notch: float = 0.0
 
-    def but(self, **changes: object) -> "Surface":
-        """Return the surface with some of its values changed."""
+    def variant(self, **changes: object) -> "Surface":
+        """Copy of the surface with some of its values changed."""
         return replace(self, **changes)  # type: ignore[arg-type]
 
 

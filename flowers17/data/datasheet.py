@@ -1,4 +1,4 @@
-"""The data sheet: what a person should know about a dataset before trusting a number."""
+"""The data sheet of a dataset: counts, sizes, duplicates, digests and splits."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,8 +15,8 @@ def datasheet(
 ) -> dict[str, Any]:
     """Return counts, sizes, duplicates, digests and splits as plain JSON.
 
-    labels: int (n,). items: what `ImageSet.items` returned. pairs: each with `first` and `second`
-    rows, `distance` and `method`. splits: each what `Split.to_json` returned.
+    labels: int (n,). items: of the set, as `ImageSet.items` gives them. pairs: each with `first`
+    and `second` rows, `distance` and `method`. splits: each as `Split.to_json` gives it.
     """
     return {
         "n_images": len(labels),
@@ -72,7 +72,7 @@ def _duplicates(
 
 
 def _overview(split: Json, labels: np.ndarray, class_names: Sequence[str]) -> dict[str, Any]:
-    held = np.bincount(labels[np.array(split["validation"], int)], minlength=len(class_names))
+    counts = np.bincount(labels[np.array(split["validation"], int)], minlength=len(class_names))
     return {
         "name": split["name"],
         "kind": split["kind"],
@@ -80,5 +80,5 @@ def _overview(split: Json, labels: np.ndarray, class_names: Sequence[str]) -> di
         "train": len(split["train"]),
         "validation": len(split["validation"]),
         "test": len(split["test"]),
-        "validation_per_class": {"min": int(held.min()), "max": int(held.max())},
+        "validation_per_class": {"min": int(counts.min()), "max": int(counts.max())},
     }

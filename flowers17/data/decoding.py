@@ -1,7 +1,7 @@
 """Encoded bytes to pixels: bounded, upright, RGB, square.
 
-The format is told by the content and never by the name, so a PNG named `.jpg` is decoded as what
-it is. Colour profiles are not applied. JPEG is decoded at full size: its draft mode would be
+The format follows from the content and never from the name, so a PNG named `.jpg` is decoded as
+a PNG. Colour profiles are not applied. JPEG is decoded at full size: its draft mode would be
 faster, but scales without proper antialiasing.
 """
 
@@ -21,7 +21,7 @@ def decode(data: bytes, name: str, *, max_pixels: int = MAX_PIXELS) -> Image.Ima
 
     data: a JPEG, PNG, WebP, BMP, TIFF or GIF (of several frames, the first).
     max_pixels: refused before decoding if width × height is larger.
-    Orientation is as EXIF tells; transparency is composited on white; 16-bit grey is scaled,
+    Orientation follows EXIF; transparency is composited on white; 16-bit grey is scaled,
     257 steps to one, not clipped. 32-bit grey is taken for 16-bit grey if its levels are such.
     Raises InvalidInput with the name if the file is of another kind, too large or damaged, or if
     its floating-point or 32-bit pixels do not tell which of them is white.
@@ -49,7 +49,7 @@ def decode(data: bytes, name: str, *, max_pixels: int = MAX_PIXELS) -> Image.Ima
         return _rgb(image, name, is_wide=is_wide)
     except InvalidInput:
         raise
-    except Exception as problem:  # as above: damaged data, not our fault
+    except Exception as problem:  # as above: damaged data may raise anything
         raise InvalidInput(
             f"{name}: expected a whole image, got a truncated or damaged one ({problem}); "
             "replace or remove it"
@@ -64,8 +64,8 @@ def square(image: Image.Image, size: int) -> np.ndarray:
     """
     side = min(image.size)
     left, top = ((length - side + 1) // 2 for length in image.size)
-    cut = image.crop((left, top, left + side, top + side))
-    return np.asarray(cut.resize((size, size), Image.Resampling.BICUBIC), dtype=np.uint8)
+    centre = image.crop((left, top, left + side, top + side))
+    return np.asarray(centre.resize((size, size), Image.Resampling.BICUBIC), dtype=np.uint8)
 
 
 def _rgb(image: Image.Image, name: str, *, is_wide: bool) -> Image.Image:

@@ -25,26 +25,26 @@ _BUSY = frozenset({408, 425, 429})
 
 @dataclass(frozen=True)
 class _Part:
-    """What was downloaded before, and a small file beside it that tells of what."""
+    """An unfinished download, and the note beside it with its URL and validator."""
 
     path: Path
     note: Path
 
     @classmethod
     def of(cls, target: Path) -> "_Part":
-        """Return the part of a target, beside it."""
+        """The part of a target, beside it."""
         name = f"{target.name}.part"
         return cls(target.with_name(name), target.with_name(f"{name}.json"))
 
     def resumable_bytes(self, url: str, *, checked_at_end: bool) -> tuple[int, str | None]:
-        """Return how many bytes may be kept, and the validator of the file they are of."""
+        """Number of bytes that may be kept, and the validator of their file."""
         try:
             n_bytes = self.path.stat().st_size
-            known = json.loads(self.note.read_text())
-            validator = known["validator"]
+            origin = json.loads(self.note.read_text())
+            validator = origin["validator"]
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return 0, None
-        is_same = known["url"] == url and (isinstance(validator, str) or checked_at_end)
+        is_same = origin["url"] == url and (isinstance(validator, str) or checked_at_end)
         return (n_bytes, validator) if is_same else (0, None)
 
     def describe(self, url: str, validator: str | None) -> None:
@@ -65,10 +65,10 @@ def download(
     timeout: float = 60.0,
     max_bytes: int = MAX_BYTES,
 ) -> Path:
-    """Return `target`, holding what is at a URL.
+    """Download a URL to a file; return its path.
 
     sha256, md5: in hexadecimal; a target that has them is left as it is, another is replaced.
-    Without them, a target that is there is left as it is.
+    Without them, an existing target is left as it is.
     progress: called with bytes done and bytes in all, if known. timeout: seconds without an answer.
     Bytes arrive in `<target>.part` and stay there if the connection breaks; the next call asks for
     the rest, and starts anew if the file at the URL has changed since.
@@ -76,23 +76,23 @@ def download(
     ChecksumMismatch if what came is not what was expected (the part is removed).
     """
     digests = {"sha256": sha256, "md5": md5}
-    if target.exists() and not _differing(target, digests):
+    if target.exists() and not _digest_difference(target, digests):
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
     part = _Part.of(target)
-    tell = progress or _silent
+    report = progress or _silent
     try:
         with httpx.Client(timeout=timeout) as client:
-            is_whole = _fetched(client, url, part, any(digests.values()), tell, max_bytes)
-            if not is_whole:
+            is_complete = _fetch(client, url, part, any(digests.values()), report, max_bytes)
+            if not is_complete:
                 part.remove()
-                _fetched(client, url, part, False, tell, max_bytes)
+                _fetch(client, url, part, False, report, max_bytes)
     except (httpx.HTTPError, httpx.InvalidURL) as problem:
         raise _failure(url, problem) from problem
-    wrong = _differing(part.path, digests)
-    if wrong:
+    difference = _digest_difference(part.path, digests)
+    if difference:
         part.remove()
-        raise ChecksumMismatch(f"{url}: {wrong}; nothing was kept, run the same command again")
+        raise ChecksumMismatch(f"{url}: {difference}; nothing was kept, run the same command again")
     flush(part.path)
     part.path.replace(target)
     part.note.unlink(missing_ok=True)
@@ -100,11 +100,11 @@ def download(
     return target
 
 
-def _silent(done: int, total: int | None) -> None:
+def _silent(n_bytes: int, total: int | None) -> None:
     pass
 
 
-def _fetched(
+def _fetch(
     client: httpx.Client,
     url: str,
     part: _Part,
@@ -112,77 +112,79 @@ def _fetched(
     progress: Progress,
     max_bytes: int,
 ) -> bool:
-    """Add what is missing to the part; return False if it does not fit what the server has."""
+    """Add the missing bytes to the part; return False if the server has another file."""
     start, validator = part.resumable_bytes(url, checked_at_end=checked_at_end)
     headers = {"Accept-Encoding": "identity"}
     if start:
         headers["Range"] = f"bytes={start}-"
         if validator and not validator.startswith("W/"):
             headers["If-Range"] = validator
-    with _answer(client, url, headers) as answer:
-        if answer.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE and start:
-            return _total_of(answer) == start and checked_at_end
-        _refuse_error(url, answer)
-        if answer.status_code == httpx.codes.PARTIAL_CONTENT:
-            changed = validator is not None and _validator(answer) not in (validator, None)
-            if _first_byte(answer) != start or changed:
+    with _response(client, url, headers) as response:
+        if response.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE and start:
+            return _total_of(response) == start and checked_at_end
+        _refuse_error(url, response)
+        if response.status_code == httpx.codes.PARTIAL_CONTENT:
+            changed = validator is not None and _validator(response) not in (validator, None)
+            if _first_byte(response) != start or changed:
                 return False
         else:
             start = 0
-        total = _total_of(answer)
+        total = _total_of(response)
         _refuse_size(url, total or 0, max_bytes)
-        part.describe(url, _validator(answer))
+        part.describe(url, _validator(response))
         with part.path.open("ab" if start else "wb") as stream:
-            done = start
-            progress(done, total)
-            for chunk in answer.iter_raw(_CHUNK):
-                done += len(chunk)
-                _refuse_size(url, done, max_bytes)
+            n_received = start
+            progress(n_received, total)
+            for chunk in response.iter_raw(_CHUNK):
+                n_received += len(chunk)
+                _refuse_size(url, n_received, max_bytes)
                 stream.write(chunk)
-                progress(done, total)
-        if total is not None and done != total:
+                progress(n_received, total)
+        if total is not None and n_received != total:
             raise DownloadFailed(
-                f"{url}: expected {total:,} bytes, got {done:,}; run the same command again",
+                f"{url}: expected {total:,} bytes, got {n_received:,}; run the same command again",
                 transient=True,
             )
     return True
 
 
 @contextmanager
-def _answer(client: httpx.Client, url: str, headers: Mapping[str, str]) -> Iterator[httpx.Response]:
-    """Open what a URL leads to; httpx would read the whole body of each redirect into memory."""
+def _response(
+    client: httpx.Client, url: str, headers: Mapping[str, str]
+) -> Iterator[httpx.Response]:
+    """Open a URL through its redirects; httpx would read the body of each into memory."""
     request = client.build_request("GET", url, headers=headers)
     for _ in range(MAX_REDIRECTS + 1):
-        answer = client.send(request, stream=True)
+        response = client.send(request, stream=True)
         try:
-            if answer.next_request is None:
-                yield answer
+            if response.next_request is None:
+                yield response
                 return
-            request = answer.next_request
+            request = response.next_request
         finally:
-            answer.close()
+            response.close()
     raise DownloadFailed(
         f"{url}: expected at most {MAX_REDIRECTS} redirects, got more; check the URL"
     )
 
 
-def _validator(answer: httpx.Response) -> str | None:
-    """Return what tells one version of a file from another, if the server says."""
-    return answer.headers.get("etag") or answer.headers.get("last-modified")
+def _validator(response: httpx.Response) -> str | None:
+    """ETag or date that identifies a version of a file; None if the server sends neither."""
+    return response.headers.get("etag") or response.headers.get("last-modified")
 
 
-def _first_byte(answer: httpx.Response) -> int | None:
-    unit, _, span = answer.headers.get("content-range", "").partition(" ")
+def _first_byte(response: httpx.Response) -> int | None:
+    unit, _, span = response.headers.get("content-range", "").partition(" ")
     first = span.partition("-")[0]
     return _number(first) if unit == "bytes" else None
 
 
-def _total_of(answer: httpx.Response) -> int | None:
-    """Return the size of the whole file, if the server says."""
-    _, slash, total = answer.headers.get("content-range", "").partition("/")
+def _total_of(response: httpx.Response) -> int | None:
+    """Size of the whole file in bytes; None if the server sends none."""
+    _, slash, total = response.headers.get("content-range", "").partition("/")
     if slash:
         return _number(total)
-    return _number(answer.headers.get("content-length", ""))
+    return _number(response.headers.get("content-length", ""))
 
 
 def _number(digits: str) -> int | None:
@@ -196,14 +198,14 @@ def _refuse_size(url: str, n_bytes: int, max_bytes: int) -> None:
         )
 
 
-def _refuse_error(url: str, answer: httpx.Response) -> None:
-    status = answer.status_code
+def _refuse_error(url: str, response: httpx.Response) -> None:
+    status = response.status_code
     if status in (httpx.codes.OK, httpx.codes.PARTIAL_CONTENT):
         return
     is_busy = status >= 500 or status in _BUSY
     advice = "try again later" if is_busy else "check the URL, or fetch the file by hand"
     raise DownloadFailed(
-        f"{url}: expected the file, got status {status} {answer.reason_phrase}; {advice}",
+        f"{url}: expected the file, got status {status} {response.reason_phrase}; {advice}",
         transient=is_busy,
     )
 
@@ -239,13 +241,13 @@ def _causes(problem: BaseException) -> Iterator[BaseException]:
         cause = cause.__cause__ or cause.__context__
 
 
-def _differing(path: Path, digests: dict[str, str | None]) -> str:
-    """Return how a file's digests differ from the expected ones, empty if they do not."""
-    for name, want in digests.items():
-        if want:
-            got = _digest(path, name)
-            if got != want.lower():
-                return f"expected {name} {want[:12]}…, got {got[:12]}…"
+def _digest_difference(path: Path, digests: dict[str, str | None]) -> str:
+    """Difference of a file's digests from the expected ones, in words; empty if there is none."""
+    for name, expected in digests.items():
+        if expected:
+            actual = _digest(path, name)
+            if actual != expected.lower():
+                return f"expected {name} {expected[:12]}…, got {actual[:12]}…"
     return ""
 
 

@@ -26,18 +26,18 @@ from scipy.sparse.csgraph import connected_components
 from flowers17.data import oxford17
 
 # Above it, crops would be searched for hours: 38 views of each image are compared with all others.
-MOST_SEARCHED_IN_CROPS = 20_000
+MAX_IMAGES_SEARCHED_IN_CROPS = 20_000
 MAX_DISTANCE = 18
 MIN_CORRELATION = 0.85
 # A larger share of all images is hardly one scene, but rather a chain of images that look alike.
-MOST_OF_ONE_SCENE = 0.1
+MAX_SCENE_SHARE = 0.1
 CROPS = (0.92, 0.84, 0.76, 0.68)
 
 _HASH_SIDE = 11
 _GREY_SIDE = 64
 _THUMBNAIL_SIDE = 16
 _BLOCK = 2**17
-_N_WHOLE = 2
+_N_ORIENTATIONS = 2
 
 
 @dataclass(frozen=True, order=True)
@@ -83,22 +83,22 @@ def near_duplicate_pairs(
     """
     originals, copies = _exact_copies(images)
     grey = [_grey(images[row]) for row in originals]
-    n_views = _N_WHOLE + (len(_BOXES) if in_crops else 0)
+    n_views = _N_ORIENTATIONS + (len(_BOXES) if in_crops else 0)
     codes = np.empty((len(grey), n_views, 2), np.uint64)
     for k, image in enumerate(grey):
         codes[k] = _codes(image, n_views)
         if progress:
             progress(k + 1, len(grey))
     nearest: dict[tuple[int, int], int] = {}
-    for first, second, whole, view, distance in _candidates(codes):
+    for first, second, orientation, view, distance in _candidates(codes):
         rows = (min(first, second), max(first, second))
         if distance >= nearest.get(rows, MAX_DISTANCE + 1):
             continue
-        alike = _correlation(_view(grey[first], whole), _view(grey[second], view))
-        if alike >= MIN_CORRELATION:
+        correlation = _correlation(_view(grey[first], orientation), _view(grey[second], view))
+        if correlation >= MIN_CORRELATION:
             nearest[rows] = distance
-    found = [Pair(originals[a], originals[b], distance) for (a, b), distance in nearest.items()]
-    return sorted(found + copies, key=_rows)
+    pairs = [Pair(originals[a], originals[b], distance) for (a, b), distance in nearest.items()]
+    return sorted(pairs + copies, key=_rows)
 
 
 def identical_pairs(images: np.ndarray) -> list[Pair]:
@@ -109,9 +109,9 @@ def identical_pairs(images: np.ndarray) -> list[Pair]:
     return sorted(_exact_copies(images)[1], key=_rows)
 
 
-def merged_pairs(known: Iterable[Pair], found: Iterable[Pair]) -> list[Pair]:
-    """Return the pairs of both, the known one where both have it, sorted by rows."""
-    merged = {_rows(pair): pair for pair in found} | {_rows(pair): pair for pair in known}
+def merged_pairs(known: Iterable[Pair], detected: Iterable[Pair]) -> list[Pair]:
+    """Return the union of two lists of pairs, sorted by rows; of equal rows, the known pair."""
+    merged = {_rows(pair): pair for pair in detected} | {_rows(pair): pair for pair in known}
     return [merged[rows] for rows in sorted(merged)]
 
 
@@ -130,10 +130,10 @@ def groups(pairs: Iterable[Pair], n_images: int) -> np.ndarray:
 def oversized_group(group_of: np.ndarray) -> int | None:
     """Return the size of the largest group if that is more than one scene is likely to have.
 
-    group_of: int (n,), what `groups` returned. A pair is never too large.
+    group_of: int (n,), the group of each image, as `groups` gives it. A pair is never too large.
     """
     largest = int(np.bincount(group_of).max(initial=0))
-    return largest if largest > max(2, MOST_OF_ONE_SCENE * len(group_of)) else None
+    return largest if largest > max(2, MAX_SCENE_SHARE * len(group_of)) else None
 
 
 def _rows(pair: Pair) -> tuple[int, int]:
@@ -177,7 +177,7 @@ def _view(image: Image.Image, index: int) -> Image.Image:
         return image
     if index == 1:
         return image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    return image.crop(_BOXES[index - _N_WHOLE])
+    return image.crop(_BOXES[index - _N_ORIENTATIONS])
 
 
 def _codes(image: Image.Image, n_views: int) -> np.ndarray:
@@ -191,25 +191,27 @@ def _codes(image: Image.Image, n_views: int) -> np.ndarray:
 
 
 def _candidates(codes: np.ndarray) -> Iterator[tuple[int, int, int, int, int]]:
-    """Yield (first, second, whole, view, distance) where few enough bits differ.
+    """Yield (first, second, orientation, view, distance) where few enough bits differ.
 
-    whole: which of the first image's whole views; view: which of all views of the second.
+    orientation: of the first image, 0 upright or 1 mirrored; view: index among all of the second.
     """
     n_images, n_views, _ = codes.shape
     words = np.ascontiguousarray(codes.transpose(2, 1, 0))
     step = max(1, _BLOCK // max(n_images, 1))
     for view in range(n_views):
-        for whole in range(_N_WHOLE):
+        for orientation in range(_N_ORIENTATIONS):
             for start in range(0, n_images, step):
                 # Half the bits refuse nearly all pairs, so the rest is compared for few.
-                block = words[0, whole, start : start + step, None]
+                block = words[0, orientation, start : start + step, None]
                 half = np.bitwise_count(block ^ words[0, view])
                 first, second = np.divmod(np.flatnonzero(half <= MAX_DISTANCE), n_images)
-                rest = np.bitwise_count(words[1, whole, first + start] ^ words[1, view, second])
-                distance = half[first, second].astype(np.int64) + rest
+                remainder = np.bitwise_count(
+                    words[1, orientation, first + start] ^ words[1, view, second]
+                )
+                distance = half[first, second].astype(np.int64) + remainder
                 near = (distance <= MAX_DISTANCE) & (first + start != second)
                 for k in np.flatnonzero(near).tolist():
-                    yield int(first[k]) + start, int(second[k]), whole, view, int(distance[k])
+                    yield int(first[k]) + start, int(second[k]), orientation, view, int(distance[k])
 
 
 def _correlation(first: Image.Image, second: Image.Image) -> float:

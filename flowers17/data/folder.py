@@ -1,4 +1,4 @@
-"""Folders of class folders: anyone's own images, names from the folders.
+"""Folders of class folders: images of your own, classes named for their folders.
 
 Hidden files are ignored. Anything else that is not an image in a class folder is refused by name,
 because a file passed over in silence would be an image missing in silence.
@@ -38,7 +38,7 @@ def folder_digest(root: Path) -> str:
 
     Raises InvalidInput if the folder is not one of class folders with images.
     """
-    _, files = _listed(root)
+    _, files = _class_folders(root)
     digest = hashlib.sha256()
     for file in files:
         _update(digest, file.name, _content(file))
@@ -48,11 +48,11 @@ def folder_digest(root: Path) -> str:
 def encoded_folder(root: Path, *, digest: str | None = None) -> EncodedSet:
     """Return the images of a folder of class folders, by class and name, both sorted.
 
-    digest: what `folder_digest` returned; checked while the images are read.
+    digest: of the folder, as `folder_digest` gives it; checked while the images are read.
     Raises InvalidInput if the folder is not one of class folders with images; iterating raises
-    ChecksumMismatch if the images are not those that `digest` tells.
+    ChecksumMismatch if the images have another digest.
     """
-    class_names, files = _listed(root)
+    class_names, files = _class_folders(root)
     return EncodedSet(class_names, len(files), _images(root, files, digest))
 
 
@@ -72,9 +72,9 @@ def _update(digest: "hashlib._Hash", name: str, data: bytes) -> None:
     digest.update(f"{name}\0{hashlib.sha256(data).hexdigest()}\n".encode())
 
 
-def _listed(root: Path) -> tuple[tuple[str, ...], list[_File]]:
+def _class_folders(root: Path) -> tuple[tuple[str, ...], list[_File]]:
     """Return the class names and the image files, sorted, after checking all but contents."""
-    entries = _visible(root, root)
+    entries = _visible_entries(root, root)
     loose = [path for path in entries if not path.is_dir()]
     if loose:
         raise InvalidInput(
@@ -82,14 +82,14 @@ def _listed(root: Path) -> tuple[tuple[str, ...], list[_File]]:
             "them; put images into a folder per class and move other files away"
         )
     if len(entries) < 2:
-        found = f"one, {entries[0].name!r}" if entries else "none"
+        actual = f"one, {entries[0].name!r}" if entries else "none"
         raise InvalidInput(
-            f"folder {root}: expected at least 2 class folders, got {found}; put the images of "
+            f"folder {root}: expected at least 2 class folders, got {actual}; put the images of "
             "each class into a folder of its own, named for the class"
         )
     files = []
     for label, folder in enumerate(entries):
-        paths = _visible(folder, root)
+        paths = _visible_entries(folder, root)
         for path in paths:
             if path.is_dir():
                 raise InvalidInput(
@@ -106,8 +106,8 @@ def _listed(root: Path) -> tuple[tuple[str, ...], list[_File]]:
     return tuple(folder.name for folder in entries), files
 
 
-def _visible(folder: Path, root: Path) -> list[Path]:
-    """Return a folder's entries but hidden ones, sorted by name, none of them leaving the root."""
+def _visible_entries(folder: Path, root: Path) -> list[Path]:
+    """Paths of a folder's entries without hidden ones, sorted; none leads out of the root."""
     try:
         names = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
     except OSError as problem:
@@ -128,7 +128,7 @@ def _visible(folder: Path, root: Path) -> list[Path]:
 def _is_inside(link: Path, folder: Path) -> bool:
     try:
         return link.resolve().is_relative_to(folder)
-    except (OSError, RuntimeError):  # a loop of links; Python tells it in either way
+    except (OSError, RuntimeError):  # a loop of links raises either
         return False
 
 
@@ -145,9 +145,9 @@ def _content(file: _File) -> bytes:
         raise InvalidInput(f"{file.path}: expected at most {MAX_IMAGE_BYTES:,} bytes, got more")
     is_webp = data[:4] == b"RIFF" and data[8:12] == b"WEBP"
     if not (data.startswith(_SIGNATURES) or is_webp):
-        got = "an empty file" if not data else "a file of another kind"
+        actual = "an empty file" if not data else "a file of another kind"
         raise InvalidInput(
-            f"{file.path}: expected an image (JPEG, PNG, WebP, BMP, TIFF or GIF), got {got}; "
+            f"{file.path}: expected an image (JPEG, PNG, WebP, BMP, TIFF or GIF), got {actual}; "
             "move it out of the class folder"
         )
     return data

@@ -18,7 +18,7 @@ from flowers17.data.source import Source, encoded_images
 from flowers17.errors import InvalidInput
 
 MAX_LISTED = 10
-MAX_BAD = 50  # images that cannot be used, before the rest is not looked at
+MAX_UNUSABLE = 50  # unusable images, after which the rest is not read
 Progress = Callable[[int, int], None]
 Allocate = Callable[[tuple[int, ...], type[np.generic]], np.ndarray]
 logger = logging.getLogger(__name__)
@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class ImageSet:
-    """Square images and what is known about each.
+    """Square images with their labels, names and origin.
 
     images: uint8 (n, size, size, 3); labels: int64 (n,), indices into `class_names`; by label,
     then name. sha256: of each encoded file, or of the pixels for rendered flowers.
@@ -56,7 +56,7 @@ class ImageSet:
 
     @classmethod
     def of(cls, images: np.ndarray, labels: np.ndarray, items: Mapping[str, Any]) -> "ImageSet":
-        """Return the set of arrays and what `items` returned."""
+        """Set of arrays and items, as `items` gives them."""
         return cls(
             images=images,
             labels=labels,
@@ -70,7 +70,7 @@ class ImageSet:
 
 
 @dataclass(frozen=True)
-class _Decoded:
+class _ImageRecord:
     name: str
     label: int
     sha256: str
@@ -91,29 +91,29 @@ def image_set(
 ) -> ImageSet:
     """Return a source's images as squares of `size` pixels.
 
-    n_classes, images_per_class, seed: of rendered flowers; other sources tell their own.
+    n_classes, images_per_class, seed: of rendered flowers; other sources ignore them.
     progress: called with images done and images in all. n_threads: default: one a core, up to 8.
     allocate: gives the array that the images are written to, of a shape and a type; it is filled
     from the first row to the last, so that one on the disk need not fit into memory.
     Raises InvalidInput if the source or images are not as they should be (up to ten images are
-    named), ChecksumMismatch if the source is not the one that its digest tells.
+    named), ChecksumMismatch if the source's content has another digest.
     """
-    tell = progress or _silent
+    report = progress or _silent
     if source.kind == "rendered":
-        return _rendered_set(size, n_classes, images_per_class, seed, tell, allocate)
+        return _rendered_set(size, n_classes, images_per_class, seed, report, allocate)
     encoded = encoded_images(source)
     images = allocate((encoded.n_images, size, size, 3), np.uint8)
-    decoded: list[_Decoded] = []
-    bad: list[_Decoded] = []
+    decoded: list[_ImageRecord] = []
+    unusable: list[_ImageRecord] = []
     for item, pixels in _decoded_in_order(encoded, size, n_threads or min(8, os.cpu_count() or 1)):
         if pixels is not None:
             images[len(decoded)] = pixels
         decoded.append(item)
         if item.problem:
-            bad.append(item)
-        if len(bad) == MAX_BAD:
-            _refuse(bad, len(decoded))
-        tell(len(decoded), encoded.n_images)
+            unusable.append(item)
+        if len(unusable) == MAX_UNUSABLE:
+            _refuse(unusable, len(decoded))
+        report(len(decoded), encoded.n_images)
     verified = None
     if source.kind in ("oxford17", "archive"):
         digests = {item.name: item.sha256 for item in decoded}
@@ -124,8 +124,8 @@ def image_set(
                 "as your own, marked as unverified",
                 source.path,
             )
-    if bad:
-        _refuse(bad, len(decoded))
+    if unusable:
+        _refuse(unusable, len(decoded))
     order = sorted(range(len(decoded)), key=lambda row: (decoded[row].label, decoded[row].name))
     if order != list(range(len(decoded))):  # folders come in order; an archive fits into memory
         images[:] = images[order]
@@ -142,39 +142,41 @@ def image_set(
     )
 
 
-def _silent(done: int, total: int) -> None:
+def _silent(n_done: int, total: int) -> None:
     pass
 
 
 def _decoded_in_order(
     encoded: EncodedSet, size: int, n_threads: int
-) -> Iterator[tuple[_Decoded, np.ndarray | None]]:
+) -> Iterator[tuple[_ImageRecord, np.ndarray | None]]:
     """Yield images and their pixels in the order given, a bounded number in memory at a time."""
-    waiting: deque[Future[tuple[_Decoded, np.ndarray | None]]] = deque()
+    pending: deque[Future[tuple[_ImageRecord, np.ndarray | None]]] = deque()
     with ThreadPoolExecutor(n_threads) as pool:
         for image in encoded:
-            waiting.append(pool.submit(_decoded, image, size, encoded.max_pixels))
-            if len(waiting) >= 2 * n_threads:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+            pending.append(pool.submit(_decoded_image, image, size, encoded.max_pixels))
+            if len(pending) >= 2 * n_threads:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
 
 
-def _decoded(
+def _decoded_image(
     encoded: EncodedImage, size: int, max_pixels: int
-) -> tuple[_Decoded, np.ndarray | None]:
+) -> tuple[_ImageRecord, np.ndarray | None]:
     sha256 = hashlib.sha256(encoded.data).hexdigest()
     try:
         image = decode(encoded.data, encoded.name, max_pixels=max_pixels)
     except InvalidInput as problem:
-        return _Decoded(encoded.name, encoded.label, sha256, (0, 0), str(problem)), None
-    return _Decoded(encoded.name, encoded.label, sha256, image.size), square(image, size)
+        return _ImageRecord(encoded.name, encoded.label, sha256, (0, 0), str(problem)), None
+    return _ImageRecord(encoded.name, encoded.label, sha256, image.size), square(image, size)
 
 
-def _refuse(bad: list[_Decoded], n_read: int) -> NoReturn:
-    lines = [f"  {item.problem}" for item in bad[:MAX_LISTED]]
-    more = [f"  … and {len(bad) - MAX_LISTED} more"] if len(bad) > MAX_LISTED else []
-    raise InvalidInput("\n".join([f"{len(bad)} of {n_read} images cannot be used:", *lines, *more]))
+def _refuse(unusable: list[_ImageRecord], n_read: int) -> NoReturn:
+    lines = [f"  {item.problem}" for item in unusable[:MAX_LISTED]]
+    more = [f"  … and {len(unusable) - MAX_LISTED} more"] if len(unusable) > MAX_LISTED else []
+    raise InvalidInput(
+        "\n".join([f"{len(unusable)} of {n_read} images cannot be used:", *lines, *more])
+    )
 
 
 def _rendered_set(

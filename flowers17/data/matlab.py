@@ -33,35 +33,37 @@ def numeric_arrays(
     Raises ValueError if the content is no MATLAB 5 file, is cut off, holds more, or something else
     than real numbers under one of the names.
     """
-    order = _BYTE_ORDERS.get(content[_HEADER_BYTES - 2 : _HEADER_BYTES])
-    if order is None:
+    byte_order = _BYTE_ORDERS.get(content[_HEADER_BYTES - 2 : _HEADER_BYTES])
+    if byte_order is None:
         raise ValueError("its header is not that of a MATLAB 5 file")
     arrays = {}
     n_bytes_left = max_bytes
-    for kind, data in _elements(content[_HEADER_BYTES:], order):
+    for kind, data in _elements(content[_HEADER_BYTES:], byte_order):
         if kind == _COMPRESSED:
             data = zlib.decompressobj().decompress(data, n_bytes_left + 1)
             n_bytes_left -= len(data)
             if n_bytes_left < 0:
                 raise ValueError(f"it holds more than {max_bytes:,} bytes once decompressed")
-            kind, data = next(_elements(data, order), (0, b""))
+            kind, data = next(_elements(data, byte_order), (0, b""))
         if kind == _MATRIX:
-            parts = list(islice(_elements(data, order), 4))  # flags, dimensions, name, real part
-            name = parts[2][1].decode("latin-1") if len(parts) > 2 else ""
+            elements = list(
+                islice(_elements(data, byte_order), 4)
+            )  # flags, dimensions, name, real part
+            name = elements[2][1].decode("latin-1") if len(elements) > 2 else ""
             if name in names:
-                arrays[name] = _real_numbers(name, parts, order)
+                arrays[name] = _real_numbers(name, elements, byte_order)
     return arrays
 
 
-def _elements(content: bytes, order: Literal["little", "big"]) -> Iterator[Element]:
+def _elements(content: bytes, byte_order: Literal["little", "big"]) -> Iterator[Element]:
     position = 0
     while position < len(content):
-        kind = int.from_bytes(content[position : position + 4], order)
+        kind = int.from_bytes(content[position : position + 4], byte_order)
         n_bytes = kind >> 16  # a small element tells its size here, and is 8 bytes with its tag
         if n_bytes:
             kind, start, end = kind & 0xFFFF, position + 4, position + 8
         else:
-            n_bytes = int.from_bytes(content[position + 4 : position + 8], order)
+            n_bytes = int.from_bytes(content[position + 4 : position + 8], byte_order)
             start = position + 8
             end = start + n_bytes + (0 if kind == _COMPRESSED else -n_bytes % 8)
         if start + n_bytes > min(end, len(content)):
@@ -70,9 +72,11 @@ def _elements(content: bytes, order: Literal["little", "big"]) -> Iterator[Eleme
         position = end
 
 
-def _real_numbers(name: str, parts: list[Element], order: Literal["little", "big"]) -> np.ndarray:
-    flags = int.from_bytes(parts[0][1][:4], order)
-    kind, data = parts[3] if len(parts) > 3 else (0, b"")
+def _real_numbers(
+    name: str, elements: list[Element], byte_order: Literal["little", "big"]
+) -> np.ndarray:
+    flags = int.from_bytes(elements[0][1][:4], byte_order)
+    kind, data = elements[3] if len(elements) > 3 else (0, b"")
     if flags & 0xFF not in _NUMERIC_CLASSES or flags & _COMPLEX or kind not in _NUMBERS:
         raise ValueError(f"{name} is no array of real numbers")
-    return np.frombuffer(data, np.dtype(_NUMBERS[kind]).newbyteorder(order))
+    return np.frombuffer(data, np.dtype(_NUMBERS[kind]).newbyteorder(byte_order))

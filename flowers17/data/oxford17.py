@@ -1,4 +1,4 @@
-"""What is known about Oxford Flowers-17: classes, addresses, digests, near-duplicates."""
+"""Facts about Oxford Flowers-17: classes, addresses, digests, near-duplicates."""
 
 import hashlib
 import re
@@ -70,12 +70,12 @@ def image_number(name: str) -> int:
     return int(match[1])
 
 
-def _known(name: str, sha256: str) -> str:
+def _package_text(name: str, sha256: str) -> str:
     data = (files("flowers17.data") / "known" / name).read_bytes()
-    got = hashlib.sha256(data).hexdigest()
-    if got != sha256:
+    actual = hashlib.sha256(data).hexdigest()
+    if actual != sha256:
         raise ChecksumMismatch(
-            f"package data {name}: expected sha256 {sha256[:12]}…, got {got[:12]}…; "
+            f"package data {name}: expected sha256 {sha256[:12]}…, got {actual[:12]}…; "
             "install flowers17 again"
         )
     return data.decode()
@@ -84,20 +84,20 @@ def _known(name: str, sha256: str) -> str:
 @cache
 def known_image_digests() -> Mapping[str, str]:
     """Return the SHA-256 of each of the 1,360 images by its name in the archive."""
-    lines = _known("17flowers.sha256", IMAGE_LIST_SHA256).splitlines()
+    lines = _package_text("17flowers.sha256", IMAGE_LIST_SHA256).splitlines()
     return {name: digest for digest, name in (line.split() for line in lines)}
 
 
 @cache
 def known_near_duplicates() -> tuple[tuple[int, int], ...]:
     """Return the pairs of image numbers, 1..1360, that show the same scene."""
-    lines = _known("near_duplicates.csv", NEAR_DUPLICATES_SHA256).splitlines()
+    lines = _package_text("near_duplicates.csv", NEAR_DUPLICATES_SHA256).splitlines()
     rows = [line.split(",") for line in lines if line[:1].isdigit()]
     return tuple((int(first), int(second)) for first, second in rows)
 
 
 def is_verified(digests: Mapping[str, str], *, required: bool) -> bool:
-    """Tell whether images are the official ones, by name and SHA-256.
+    """Whether images are the official ones, by name and SHA-256.
 
     digests: SHA-256 of each of the 1,360 images by its name in the archive.
     Raises ChecksumMismatch if `required` and an image differs; InvalidInput if an official image

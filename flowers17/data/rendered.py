@@ -112,9 +112,12 @@ def _plant(
 
 
 def _shade(canvas: Canvas, origin: np.ndarray, radius: float, strength: float) -> None:
-    """Darken what lies around and behind a flower."""
-    at = (np.arange(canvas.side, dtype=np.float32) + 0.5) * (2 / canvas.side) - 1
-    x, y = (at - np.float32(origin[0]))[None, :], (at - np.float32(origin[1]))[:, None]
+    """Darken the surroundings of a flower."""
+    coordinates = (np.arange(canvas.side, dtype=np.float32) + 0.5) * (2 / canvas.side) - 1
+    x, y = (
+        (coordinates - np.float32(origin[0]))[None, :],
+        (coordinates - np.float32(origin[1]))[:, None],
+    )
     fall = np.exp(-(x * x + y * y) / np.float32(radius * radius))
     canvas.pixels *= (1 - np.float32(strength) * fall)[..., None]
 
@@ -195,19 +198,24 @@ def _foreground(canvas: Canvas, rng: np.random.Generator) -> None:
 
 
 def _photograph(canvas: Canvas, rng: np.random.Generator, size: int) -> np.ndarray:
-    """Return the canvas as a camera sees it: light, exposure, colour cast, haze, noise."""
+    """Photograph of the canvas: light, exposure, colour cast, haze, noise."""
     factor = canvas.side // size
     scene = canvas.pixels.reshape(size, factor, size, factor, 3).mean(axis=(1, 3))
-    at = (np.arange(size, dtype=np.float32) + 0.5) * (2 / size) - 1
+    coordinates = (np.arange(size, dtype=np.float32) + 0.5) * (2 / size) - 1
     slope = np.float32(rng.uniform(0, 0.25)) * canvas.light.astype(np.float32)
-    gradient = 1 + slope[0] * at[None, :] + slope[1] * at[:, None]
-    vignette = 1 - np.float32(rng.uniform(0, 0.15)) * (at[None, :] ** 2 + at[:, None] ** 2)
+    gradient = 1 + slope[0] * coordinates[None, :] + slope[1] * coordinates[:, None]
+    vignette = 1 - np.float32(rng.uniform(0, 0.15)) * (
+        coordinates[None, :] ** 2 + coordinates[:, None] ** 2
+    )
     cast = 1 + rng.normal(0, 0.05, 3).astype(np.float32)
     exposure = np.float32(np.exp(rng.normal(0.02, 0.2)))
     haze = np.float32(max(rng.normal(0, 0.08), 0))
-    seen = scene * (gradient * vignette)[..., None] * cast * exposure
-    seen = seen * (1 - haze) + haze * np.float32(0.8)
-    noise = rng.normal(0, rng.uniform(0.004, 0.025), seen.shape).astype(np.float32)
+    photograph = scene * (gradient * vignette)[..., None] * cast * exposure
+    photograph = photograph * (1 - haze) + haze * np.float32(0.8)
+    noise = rng.normal(0, rng.uniform(0.004, 0.025), photograph.shape).astype(np.float32)
     # A soft shoulder keeps bright petals from turning into flat white.
-    seen = np.where(seen > 0.8, 0.8 + 0.2 * np.tanh((seen - 0.8) / 0.2), seen) + noise
-    return (np.clip(seen, 0, 1) * 255 + 0.5).astype(np.uint8)
+    photograph = (
+        np.where(photograph > 0.8, 0.8 + 0.2 * np.tanh((photograph - 0.8) / 0.2), photograph)
+        + noise
+    )
+    return (np.clip(photograph, 0, 1) * 255 + 0.5).astype(np.uint8)

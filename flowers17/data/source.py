@@ -1,4 +1,4 @@
-"""What a person's `--dataset` means, and the encoded images behind it."""
+"""Source of images: the meaning of `--dataset`, and the encoded images behind it."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,7 @@ _ARCHIVE_SUFFIXES = (".tgz", ".tar.gz", ".tar")
 
 @dataclass(frozen=True)
 class Source:
-    """Where images come from.
+    """Origin of images.
 
     digest: SHA-256 of the content, which goes into keys: of an archive's file, of a folder's names
     and images, of the list of known images for `oxford17` (whatever the archive that holds them);
@@ -34,8 +34,8 @@ class Source:
     path: Path | None = None
 
 
-def identify(spec: str) -> Source:
-    """Return the source that a person names; reads the content of an archive or folder once.
+def source_from(spec: str) -> Source:
+    """Return the source that `--dataset` names; reads an archive or folder once.
 
     Raises InvalidInput if it is none of the four forms, or a folder that does not hold class
     folders with images.
@@ -49,8 +49,8 @@ def identify(spec: str) -> Source:
         return Source("folder", digest=folder_digest(path), path=path)
     if path.is_file() and path.name.lower().endswith(_ARCHIVE_SUFFIXES):
         return Source("archive", digest=archive_digest(path), path=path)
-    got = "a file of another kind" if path.exists() else "no such file or folder"
-    raise InvalidInput(f"dataset {spec!r}: expected {_FORMS}; got {got}")
+    actual = "a file of another kind" if path.exists() else "no such file or folder"
+    raise InvalidInput(f"dataset {spec!r}: expected {_FORMS}; got {actual}")
 
 
 def encoded_images(source: Source) -> EncodedSet:

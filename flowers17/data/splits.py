@@ -1,4 +1,4 @@
-"""Which images train and which validate: the report's split, the same kept clean, and more.
+"""Splits of images into training and validation: the report's, the same kept clean, and more.
 
 A split is made class by class: the class's images in an order drawn from the seed, the first of
 them to validation. A clean split walks the same order but moves whole groups of near-duplicates,
@@ -31,7 +31,7 @@ def _no_rows() -> np.ndarray:
 class Split:
     """Rows that train, validate and (official splits only) test.
 
-    train, validation, test: int64, sorted, disjoint. seed: what the split was drawn from.
+    train, validation, test: int64, sorted, disjoint. seed: of the draw; None for official splits.
     """
 
     name: str
@@ -72,8 +72,8 @@ def report_split(
     least one on each side. class_names: for messages.
     Raises InvalidInput if a class has fewer than two images.
     """
-    alone = np.arange(len(labels))
-    return _split("report", "report", labels, alone, validation_fraction, seed, class_names)
+    singletons = np.arange(len(labels))
+    return _split("report", "report", labels, singletons, validation_fraction, seed, class_names)
 
 
 def clean_split(
@@ -194,13 +194,13 @@ def _split(
             f"{groups.shape} groups"
         )
     numbers, indices = np.unique(labels, return_inverse=True)
-    called = [class_names[k] if class_names else f"number {k}" for k in numbers.tolist()]
+    display_names = [class_names[k] if class_names else f"number {k}" for k in numbers.tolist()]
     n_images = np.bincount(indices)
     if n_images.min() < 2:
         raise InvalidInput(
-            f"class {called[int(n_images.argmin())]}: expected at least 2 images (one to train "
-            "on, one to validate), got 1; add images or leave the class out"
+            f"class {display_names[int(n_images.argmin())]}: expected at least 2 images (one to "
+            "train on, one to validate), got 1; add images or leave the class out"
         )
     targets = np.clip(np.floor(n_images * validation_fraction + 0.5), 1, n_images - 1).astype(int)
-    is_validation = division(indices, groups, targets, seed, called)
+    is_validation = division(indices, groups, targets, seed, display_names)
     return Split(name, kind, seed, np.flatnonzero(~is_validation), np.flatnonzero(is_validation))

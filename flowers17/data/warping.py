@@ -59,14 +59,14 @@ class Sampler:
         self._index = np.empty(n_pixels, np.intp)
 
     def write(self, image: np.ndarray, matrix: np.ndarray, out: np.ndarray) -> None:
-        """Write an image of this size into `out`, sampled as `warped` says."""
+        """Write an image of this size into `out`, sampled as `warped` does."""
         height, width = self._shape
         packed = self._packed[: height * width].reshape(height, width)
         packed[...] = image[:, :, 2]
         for channel in (1, 0):
             packed <<= _LANE
             packed |= image[:, :, channel]
-        starts = [_fixed(along_x * self._columns + (at - 0.5)) for along_x, _, at in matrix]
+        starts = [_fixed(along_x * self._columns + (offset - 0.5)) for along_x, _, offset in matrix]
         steps = [_fixed(along_y * self._lines)[:, None] for _, along_y, _ in matrix]
         for first in range(0, height, self._n_lines):
             lines = slice(first, first + self._n_lines)
@@ -132,9 +132,9 @@ def check_pixels(array: object, shape: str) -> None:
         n_axes = shape.count(",") + 1
         if array.dtype == np.uint8 and array.ndim == n_axes and array.shape[-1] == 3 and array.size:
             return
-    raise InvalidInput(f"images: expected pixels as uint8 {shape}, got {described(array)}")
+    raise InvalidInput(f"images: expected pixels as uint8 {shape}, got {array_description(array)}")
 
 
-def described(value: object) -> str:
-    """Return an array's dtype and shape, for messages; anything else as it prints itself."""
+def array_description(value: object) -> str:
+    """Description of a value for messages: dtype and shape of an array, else its `repr`."""
     return f"{value.dtype} {value.shape}" if isinstance(value, np.ndarray) else repr(value)

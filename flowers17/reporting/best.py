@@ -9,8 +9,8 @@ from flowers17.reporting.ensembles.ensemble import ensembles_of
 from flowers17.reporting.ensembles.titles import method_title
 from flowers17.reporting.features.tables import best_over_repeats, evaluation_title
 from flowers17.reporting.finetuning.cells import best_of_table_9, network_title, tag_of
-from flowers17.reporting.finetuning.own import best_tuned_over_clean
 from flowers17.reporting.finetuning.records import FineTuning
+from flowers17.reporting.finetuning.repeats import best_tuned_over_clean
 from flowers17.reporting.learners.cells import training_title
 from flowers17.reporting.learners.tables import best_over_clean
 from flowers17.reporting.metrics import Interval, MeanSpread
@@ -23,7 +23,8 @@ from flowers17.reporting.wording import counted, interval_text
 class Best:
     """A part's most accurate result: its score on one split, or its mean over clean splits.
 
-    method: how an ensemble combines its members on the one split.
+    method: how an ensemble combines its members on the one split. comparable: whether the study's
+    number of the same title measures the same on the same images.
     """
 
     title: str
@@ -31,6 +32,7 @@ class Best:
     source: Reference
     tag: str = ""
     method: str = ""
+    comparable: bool = False
 
     @property
     def accuracy(self) -> float:
@@ -76,46 +78,51 @@ def split_text(score: Score) -> str:
 def best_classifiers(inputs: ReportInputs) -> BestOfPart:
     """The best of Table 8, and the best of all classifiers on features over clean splits."""
 
-    def best(evaluation: Evaluation, score: Score | MeanSpread) -> Best:
-        title, tag = evaluation_title(inputs, evaluation), trained_tag(evaluation.random_weights)
-        return Best(title, score, evaluation.artifact.reference, tag)
-
     on_split, over = inputs.best, best_over_repeats(inputs.evaluations)
     score = on_split.score("report") if on_split else None
     return BestOfPart(
-        best(on_split, score) if on_split and score else None,
-        best(over, over.repeated) if over and over.repeated else None,
+        evaluated(inputs, on_split, score) if on_split and score else None,
+        evaluated(inputs, over, over.repeated) if over and over.repeated else None,
     )
+
+
+def evaluated(inputs: ReportInputs, evaluation: Evaluation, score: Score | MeanSpread) -> Best:
+    """A classifier on features, by one of its scores."""
+    title, tag = evaluation_title(inputs, evaluation), trained_tag(evaluation.random_weights)
+    return Best(title, score, evaluation.artifact.reference, tag)
 
 
 def best_training(trainings: Iterable[Training]) -> Best | None:
     """The best of networks trained from scratch, on the report's split."""
     on_split = [training for training in trainings if training.score.kind == "report"]
     training = max(on_split, key=lambda training: training.score.accuracy, default=None)
-    return _trained(training, training.score) if training else None
+    return trained(training, training.score) if training else None
 
 
-def _trained(training: Training, score: Score | MeanSpread) -> Best:
+def trained(training: Training, score: Score | MeanSpread) -> Best:
+    """A network trained from scratch, by one of its scores."""
     return Best(training_title(training), score, training.artifact.reference, training.tag)
 
 
 def best_networks(inputs: ReportInputs) -> BestOfPart:
     """The best networks trained from scratch."""
     clean = best_over_clean(inputs)
-    return BestOfPart(best_training(inputs.trainings), _trained(*clean) if clean else None)
+    return BestOfPart(best_training(inputs.trainings), trained(*clean) if clean else None)
 
 
 def best_fine_tuned(inputs: ReportInputs) -> BestOfPart:
     """The best phase of Table 9, and the best fine-tuned network over clean splits."""
-
-    def best(tuning: FineTuning, score: Score | MeanSpread) -> Best:
-        title = phase_title(inputs, tuning)
-        return Best(title, score, tuning.artifact.reference, tag_of([tuning]))
-
     on_split, clean = best_of_table_9(inputs), best_tuned_over_clean(inputs)
     return BestOfPart(
-        best(on_split, on_split.score) if on_split else None, best(*clean) if clean else None
+        tuned(inputs, on_split, on_split.score) if on_split else None,
+        tuned(inputs, *clean) if clean else None,
     )
+
+
+def tuned(inputs: ReportInputs, tuning: FineTuning, score: Score | MeanSpread) -> Best:
+    """A phase of a fine-tuned network, by one of its scores."""
+    title = phase_title(inputs, tuning)
+    return Best(title, score, tuning.artifact.reference, tag_of([tuning]))
 
 
 def phase_title(inputs: ReportInputs, tuning: FineTuning) -> str:

@@ -1,9 +1,8 @@
 """Table 10: the best of each part of the study, and the best that the project has beside it."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
-from flowers17.artifacts import Reference
 from flowers17.config import CombinationSettings, FeatureMapSettings
 from flowers17.reporting.best import (
     Best,
@@ -12,20 +11,16 @@ from flowers17.reporting.best import (
     best_fine_tuned,
     best_networks,
     best_training,
-    split_text,
+    evaluated,
+    trained,
+    tuned,
 )
 from flowers17.reporting.collect import ReportInputs
+from flowers17.reporting.columns import number_column, text_column
 from flowers17.reporting.ensembles.ensemble import ensembles_of
-from flowers17.reporting.finetuning.cells import (
-    comparable as comparable_tuning,
-)
-from flowers17.reporting.finetuning.cells import (
-    on_the_reports_split,
-    tag_of,
-)
-from flowers17.reporting.learners.cells import comparable as comparable_training
-from flowers17.reporting.learners.cells import number_cell
-from flowers17.reporting.records import Score, Training
+from flowers17.reporting.finetuning.cells import on_the_reports_split
+from flowers17.reporting.metrics import MeanSpread
+from flowers17.reporting.networks import comparable
 from flowers17.reporting.reference import (
     BEST_OF_TABLE_8,
     BEST_OF_TABLE_9,
@@ -34,81 +29,88 @@ from flowers17.reporting.reference import (
     TABLE_3,
     title_of,
 )
-from flowers17.reporting.tables import EMPTY, Cell, Column, Row, Table
-from flowers17.reporting.titles import trained_tag
+from flowers17.reporting.tables import Cell, Column, Record, Table
 from flowers17.reporting.verdicts import VERDICT_NOTE, no_comparison_notes, verdict_cell
+
+# Part, what is best of it, and its accuracy.
+_STUDY = (
+    ("Networks from scratch, plain data", "Baseline", TABLE_2["baseline"].validation_accuracy),
+    (
+        "Networks from scratch, augmented",
+        "Mk-2, #3 wide mix",
+        TABLE_3["mk-2"]["wide"].validation_accuracy,
+    ),
+    ("Ensembles", "Mk-2 to Mk-6, stacked", STACKING_OF_TABLE_5),
+    ("Classifiers on features", "logistic regression on MobileNet", BEST_OF_TABLE_8),
+    ("Fine-tuned networks", "MobileNet, Adam + batch norm + dropout", BEST_OF_TABLE_9),
+)
 
 
 @dataclass(frozen=True)
-class Same:
-    """What the study names, as we made it: score, source, and whether the two compare."""
+class BestRecord(Record):
+    """What the study names best of a part with the same of ours, or the best of ours.
 
-    score: Score
-    source: Reference
-    comparable: bool
-    tag: str = ""
+    reference: the study's accuracy; None for the best of ours.
+    """
+
+    title: str
+    best: Best | None
+    reference: float | None = None
+
+
+def _accuracy(record: BestRecord) -> Cell | None:
+    best = record.best
+    if not best:
+        return None
+    text = f"{best.accuracy:.3f}"
+    return Cell(text, best.accuracy, best.interval, record.reference, best.source)
+
+
+def _verdict(record: BestRecord) -> Cell | None:
+    best = record.best
+    if not best or isinstance(best.score, MeanSpread):
+        return None
+    return verdict_cell(best.score, record.reference, best.comparable)
+
+
+_COLUMNS: Sequence[Column[BestRecord]] = (
+    text_column("model", "Model", lambda r: r.title),
+    number_column("study", "Study", lambda r: r.reference, linked=False),
+    Column("ours", "Ours", _accuracy, interval=True),
+    Column("verdict", "Against the study", _verdict, numeric=False),
+    text_column("where", "Ours measured on", lambda r: r.best.where if r.best else None),
+)
 
 
 def best_table(inputs: ReportInputs) -> Table:
-    """Return Table 10; without rows if fewer than two parts have anything of ours."""
-    learners = (inputs.training("baseline", "none"), inputs.training("mk-2", "wide"))
-    plain, augmented = (_trained(inputs, one) for one in learners)
-    parts = (
+    """Table 10; without rows if fewer than two parts have anything of ours."""
+    plain = [training for training in inputs.trainings if training.augmentation == "none"]
+    augmented = [training for training in inputs.trainings if training.augmentation != "none"]
+    results = (
+        (_training(inputs, "baseline", "none"), best_training(plain)),
         (
-            "Networks from scratch, plain data",
-            "Baseline",
-            TABLE_2["baseline"].validation_accuracy,
-            plain,
-            best_training(t for t in inputs.trainings if t.augmentation == "none"),
+            _training(inputs, "mk-2", "wide"),
+            best_networks(inputs).over_clean or best_training(augmented),
         ),
-        (
-            "Networks from scratch, augmented",
-            "Mk-2, #3 wide mix",
-            TABLE_3["mk-2"]["wide"].validation_accuracy,
-            augmented,
-            best_networks(inputs).over_clean
-            or best_training(t for t in inputs.trainings if t.augmentation != "none"),
-        ),
-        (
-            "Ensembles",
-            "Mk-2 to Mk-6, stacked",
-            STACKING_OF_TABLE_5,
-            _studys_ensemble(inputs),
-            best_ensembles(inputs).overall,
-        ),
-        (
-            "Classifiers on features",
-            "logistic regression on MobileNet",
-            BEST_OF_TABLE_8,
-            _features_as_the_study(inputs),
-            best_classifiers(inputs).overall,
-        ),
-        (
-            "Fine-tuned networks",
-            "MobileNet, Adam + batch norm + dropout",
-            BEST_OF_TABLE_9,
-            _tuned_as_the_study(inputs),
-            best_fine_tuned(inputs).overall,
-        ),
+        (_stacking(inputs), best_ensembles(inputs).overall),
+        (_classifier(inputs), best_classifiers(inputs).overall),
+        (_fine_tuned(inputs), best_fine_tuned(inputs).overall),
     )
-    rows = tuple(row for part in parts for row in _rows(*part))
-    n_filled = sum(bool(same or ours) for *_, same, ours in parts)
-    judged = any(same and same.comparable for *_, same, _ in parts)
+    records = [
+        record
+        for study, bests in zip(_STUDY, results, strict=True)
+        for record in _records(*study, *bests)
+    ]
+    filled = {record.group for record in records if record.best}
     return Table(
         "10",
         title_of("table", 10),
-        (
-            Column("model", "Model", numeric=False),
-            Column("study", "Study"),
-            Column("ours", "Ours", interval=True),
-            Column("verdict", "Against the study", numeric=False),
-            Column("where", "Ours measured on", numeric=False),
-        ),
-        rows if n_filled > 1 else (),
+        _COLUMNS,
+        records if len(filled) > 1 else (),
         lead="The study’s best of each part, on its one split, and the same of ours; below it the "
         "best that this run has, over repeated clean splits where there are such.",
         notes=(
-            *((VERDICT_NOTE,) if judged else ()),
+            *((VERDICT_NOTE,) if any(r.best and r.best.comparable for r in records) else ()),
             "Means over clean splits, where near-duplicates never lie on both sides, are the "
             "honest numbers; a best picked from several on one split flatters itself.",
             *no_comparison_notes(inputs.differences_in_short),
@@ -116,55 +118,56 @@ def best_table(inputs: ReportInputs) -> Table:
     )
 
 
-def _rows(
-    group: str, title: str, reference: float, same: Same | None, ours: Best | None
-) -> Iterator[Row]:
+def _records(
+    group: str, title: str, reference: float, counterpart: Best | None, best: Best | None
+) -> Iterator[BestRecord]:
     """Yield the row of what the study names, and that of the best of ours in the same part."""
-    mine, judged, where, tag = EMPTY, EMPTY, EMPTY, ""
-    if same:
-        score, tag = same.score, same.tag
-        text = f"{score.accuracy:.3f}"
-        mine = Cell(text, score.accuracy, score.interval, reference, same.source)
-        judged = verdict_cell(score, reference, same.comparable)
-        where = Cell(split_text(score))
-    missing = "" if same or ours else "nothing of this part has a result"
-    yield Row((Cell(title), number_cell(reference), mine, judged, where), group, tag, missing)
-    if ours:
-        best = Cell(f"{ours.accuracy:.3f}", ours.accuracy, ours.interval, artifact=ours.source)
-        title = ", ".join(part for part in (ours.title, ours.method) if part)
-        head = Cell(f"best of ours: {title}")
-        yield Row((head, EMPTY, best, EMPTY, Cell(ours.where)), group, ours.tag)
+    missing = "" if counterpart or best else "nothing of this part has a result"
+    tag = counterpart.tag if counterpart else ""
+    yield BestRecord(title, counterpart, reference, group=group, tag=tag, missing=missing)
+    if best:
+        title = ", ".join(part for part in (f"best of ours: {best.title}", best.method) if part)
+        yield BestRecord(title, best, group=group, tag=best.tag)
 
 
-def _trained(inputs: ReportInputs, one: Training | None) -> Same | None:
-    if not one:
+def _training(inputs: ReportInputs, learner: str, augmentation: str) -> Best | None:
+    training = inputs.training(learner, augmentation)
+    if not training:
         return None
-    return Same(one.score, one.artifact.reference, comparable_training(inputs, one), one.tag)
+    best = trained(training, training.score)
+    return replace(best, comparable=comparable(inputs, training))
 
 
-def _studys_ensemble(inputs: ReportInputs) -> Same | None:
-    """The study's own scheme: its five networks, stacked on their own training images."""
+def _stacking(inputs: ReportInputs) -> Best | None:
+    """The study's five networks, stacked as in the study: on their own training images."""
     for ensemble in ensembles_of(inputs):
         result = ensemble.first if ensemble.is_study else None
         stacking = result.stacking("biased", "random_forest") if result else None
         if result and stacking:
-            compares = ensemble.compares(result)
-            return Same(stacking.held_out, result.reference, compares, ensemble.tag)
+            return Best(
+                ensemble.name,
+                stacking.held_out,
+                result.reference,
+                ensemble.tag,
+                comparable=ensemble.compares(result),
+            )
     return None
 
 
-def _features_as_the_study(inputs: ReportInputs) -> Same | None:
-    wanted = FeatureMapSettings(extractor="mobilenet")
-    found = inputs.evaluation(CombinationSettings(maps=(wanted,), classifier="logistic_regression"))
-    score = found.score("report") if found else None
-    if not found or not score:
+def _classifier(inputs: ReportInputs) -> Best | None:
+    maps = FeatureMapSettings(extractor="mobilenet")
+    combination = CombinationSettings(maps=(maps,), classifier="logistic_regression")
+    evaluation = inputs.evaluation(combination)
+    score = evaluation.score("report") if evaluation else None
+    if not evaluation or not score:
         return None
-    tag = trained_tag(found.random_weights)
-    return Same(score, found.artifact.reference, inputs.comparable(wanted), tag)
+    best = evaluated(inputs, evaluation, score)
+    return replace(best, comparable=inputs.comparable(maps))
 
 
-def _tuned_as_the_study(inputs: ReportInputs) -> Same | None:
-    one = on_the_reports_split(inputs, "mobilenet adam + batch norm + dropout", "b")
-    if not one:
+def _fine_tuned(inputs: ReportInputs) -> Best | None:
+    tuning = on_the_reports_split(inputs, "mobilenet adam + batch norm + dropout", "b")
+    if not tuning:
         return None
-    return Same(one.score, one.artifact.reference, comparable_tuning(inputs, one), tag_of([one]))
+    best = tuned(inputs, tuning, tuning.score)
+    return replace(best, comparable=comparable(inputs, tuning))

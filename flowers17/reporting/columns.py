@@ -93,6 +93,7 @@ def mean_columns(
     mean: Callable[[R], MeanSpread | None],
     reference: Callable[[R], float | None] = _nothing,
     *,
+    title: str = "Mean over clean splits",
     linked: bool = True,
 ) -> tuple[Column[R], ...]:
     """Mean with its interval, standard deviation and number of the repeated clean splits."""
@@ -107,7 +108,7 @@ def mean_columns(
     return (
         Column(
             "mean",
-            "Mean over clean splits",
+            title,
             lambda record: mean_cell(mean(record), reference(record), source(record)),
             interval=True,
         ),

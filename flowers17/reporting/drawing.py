@@ -64,12 +64,12 @@ def canvas(height: float, *, salt: str, width: float = WIDTH) -> Iterator[tuple[
 
 def say(axes: Axes, x: float, y: float, text: str, **style: object) -> None:
     """Write text centred at a point, in ink, unless the style says otherwise."""
-    given = {"ha": "center", "va": "center", "size": 9, "color": INK, **style}
-    axes.text(x, y, text, **given)  # type: ignore[arg-type]
+    properties = {"ha": "center", "va": "center", "size": 9, "color": INK, **style}
+    axes.text(x, y, text, **properties)  # type: ignore[arg-type]
 
 
 def svg_text(figure: Canvas) -> str:
-    """Return the figure as an SVG element: no prolog, no metadata, no fixed size, no font name."""
+    """The figure as an SVG element: no prolog, no metadata, no fixed size, no font name."""
     stream = io.StringIO()
     figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None})
     text = stream.getvalue()
@@ -84,13 +84,13 @@ def svg_text(figure: Canvas) -> str:
     return re.sub(r"[ \t]+\n", "\n", text)
 
 
-def _font(found: re.Match[str]) -> str:
-    weight = "; font-weight: bold" if re.search(r"bold|700", found[1]) else ""
-    return f"font-size: {found[2]}{weight}"
+def _font(match: re.Match[str]) -> str:
+    weight = "; font-weight: bold" if re.search(r"bold|700", match[1]) else ""
+    return f"font-size: {match[2]}{weight}"
 
 
 def standalone(text: str, title: str) -> str:
-    """Return an SVG file of an SVG element: on a light card, with a title and a font."""
+    """An SVG file of an SVG element: on a light card, with a title and a font."""
     head, _, body = text.partition(">")
     return (
         f'<?xml version="1.0" encoding="utf-8"?>\n{head} font-family="system-ui, sans-serif">\n'
@@ -100,8 +100,8 @@ def standalone(text: str, title: str) -> str:
 
 
 def inline(text: str, title: str, prefix: str) -> str:
-    """Return an SVG element for inside the page: themed, titled, its ids its own."""
-    text = re.sub(r"(?<=fill: |roke: )#[0-9a-f]{6}", lambda found: _THEMED[found[0]], text)
+    """An SVG element for inside the page: themed, titled, its ids its own."""
+    text = re.sub(r"(?<=fill: |roke: )#[0-9a-f]{6}", lambda match: _THEMED[match[0]], text)
     text = re.sub(r'\bid="([^"]+)"', rf'id="{prefix}-\1"', text)
     text = re.sub(r'href="#([^"]+)"', rf'href="#{prefix}-\1"', text)
     text = re.sub(r"url\(#([^)]+)\)", rf"url(#{prefix}-\1)", text)
@@ -113,7 +113,7 @@ def inline(text: str, title: str, prefix: str) -> str:
 
 
 def png_bytes(figure: Canvas, *, dpi: float = 144) -> bytes:
-    """Return the figure as PNG on a light card, the same bytes each time."""
+    """The figure as PNG on a light card, the same bytes each time."""
     stream = io.BytesIO()
     figure.savefig(stream, format="png", dpi=dpi, facecolor=PAPER, metadata={"Software": None})
     return stream.getvalue()

@@ -62,21 +62,21 @@ class Figure:
 def drawn(
     number: str, title: str, caption: str, text: str, artifacts: tuple[Reference, ...]
 ) -> Figure:
-    """Return the figure of an SVG element."""
-    whole = f"Figure {number}. {title}"
+    """A figure of an SVG element."""
+    full_title = f"Figure {number}. {title}"
     return Figure(
         number,
         title,
         caption,
         ".svg",
-        standalone(text, whole).encode(),
-        svg=inline(text, whole, f"f{number}"),
+        standalone(text, full_title).encode(),
+        svg=inline(text, full_title, f"f{number}"),
         artifacts=artifacts,
     )
 
 
 def chosen_rows(inputs: ReportInputs) -> list[int]:
-    """Return one row of the images a class, drawn at random from the study's seed."""
+    """A row of the images for each class, drawn at random from the study's seed."""
     rows = []
     for label, name in enumerate(inputs.class_names):
         candidates = np.flatnonzero(inputs.labels == label)
@@ -86,23 +86,30 @@ def chosen_rows(inputs: ReportInputs) -> list[int]:
     return rows
 
 
-def data_uri(pixels: np.ndarray) -> str:
-    """Return an image, uint8 (h, w, 3), as a JPEG in a data URI."""
-    stream = io.BytesIO()
-    Image.fromarray(pixels).save(stream, "JPEG", quality=90, subsampling=0)
-    return f"data:image/jpeg;base64,{base64.b64encode(stream.getvalue()).decode()}"
+def data_uri(pixels: np.ndarray, *, lossless: bool = False) -> str:
+    """An image, uint8 (h, w, 3), in a data URI: as a JPEG, or as a PNG without loss."""
+    stream, image = io.BytesIO(), Image.fromarray(pixels)
+    if lossless:
+        image.save(stream, "PNG", optimize=True)
+    else:
+        image.save(stream, "JPEG", quality=90, subsampling=0)
+    kind = "png" if lossless else "jpeg"
+    return f"data:image/{kind};base64,{base64.b64encode(stream.getvalue()).decode()}"
 
 
-def picture(pixels: np.ndarray, x: float, y: float, side: float) -> str:
-    """Return an SVG image of uint8 (h, w, 3) pixels, at their own resolution."""
+def picture(pixels: np.ndarray, x: float, y: float, side: float, *, lossless: bool = False) -> str:
+    """An SVG image of uint8 (h, w, 3) pixels, at their own resolution.
+
+    lossless: for pictures in which one pixel may be all that differs.
+    """
     return (
         f'<image x="{x:.1f}" y="{y:.1f}" width="{side:.1f}" height="{side:.1f}" '
-        f'xlink:href="{data_uri(pixels)}"/>'
+        f'xlink:href="{data_uri(pixels, lossless=lossless)}"/>'
     )
 
 
 def one_image_a_class(inputs: ReportInputs) -> Figure | None:
-    """Return Figure 1; None without images."""
+    """Figure 1: a random image of each class; None without images."""
     if not inputs.images:
         return None
     rows, images = chosen_rows(inputs), inputs.images.mapped("images")
@@ -137,7 +144,7 @@ def one_image_a_class(inputs: ReportInputs) -> Figure | None:
 
 
 def shortened(text: str, length: int) -> str:
-    """Return a text cut to a length, with an ellipsis where it was cut, and printable.
+    """A text cut to a length, with an ellipsis where it was cut, and printable.
 
     >>> shortened("lily of the valley", 12)
     'lily of the…'
@@ -147,8 +154,8 @@ def shortened(text: str, length: int) -> str:
 
 
 def class_counts(inputs: ReportInputs) -> Figure | None:
-    """Return Figure 1b: images a class, training and validation; None without a report's split."""
-    split = next((one for one in inputs.divided if one["kind"] == "report"), None)
+    """Figure 1b: images a class, training and validation; None without a report's split."""
+    split = next((split for split in inputs.divided if split["kind"] == "report"), None)
     if not split or not inputs.images or not inputs.splits:
         return None
     n = len(inputs.class_names)
@@ -156,31 +163,19 @@ def class_counts(inputs: ReportInputs) -> Figure | None:
         np.bincount(inputs.labels[np.asarray(split[side], dtype=np.int64)], minlength=n)
         for side in ("train", "validation")
     ]
-    left, step, top = 108, 17, 26
+    left, step, top = 108.0, 17, 26
     scale = (WIDTH - left - 32) / max(1, int((sides[0] + sides[1]).max()))
     with canvas(top + n * step + 4, salt="figure-1b") as (figure, axes):
         _legend(axes, left)
         for label, name in enumerate(inputs.class_names):
             y = top + label * step
-            training, held = (int(side[label]) * scale for side in sides)
             axes.text(left - 8, y + 8.5, shortened(name, 18), ha="right", va="center", size=9)
-            axes.fill_between([left, left + training], y + 3, y + 14, color=ACCENT, lw=0)
-            axes.fill_between(
-                [left + training + 1, left + training + 1 + held],
-                y + 3,
-                y + 14,
-                color=ACCENT,
-                alpha=0.4,
-                lw=0,
-            )
-            axes.text(
-                left + training + held + 7,
-                y + 8.5,
-                str(int(sides[0][label] + sides[1][label])),
-                va="center",
-                size=9,
-                color=MUTED,
-            )
+            x, counts = left, [int(side[label]) for side in sides]
+            for count, alpha in zip(counts, (1.0, 0.4), strict=True):
+                ends = [x, x + count * scale]
+                axes.fill_between(ends, y + 3, y + 14, color=ACCENT, alpha=alpha, lw=0)
+                x = ends[1] + 1
+            axes.text(x + 5, y + 8.5, str(sum(counts)), va="center", size=9, color=MUTED)
         axes.plot([left, left], [top, top + n * step], color=LINE, lw=1)
         text = svg_text(figure)
     caption = "Images a class in the report’s split: training, then validation, and their sum."

@@ -4,7 +4,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 
 def environment() -> Environment:
-    """Return the environment of the templates in `templates/`."""
+    """The environment of the templates in `templates/`."""
     return Environment(
         loader=PackageLoader("flowers17.reporting", "templates"),
         autoescape=True,

@@ -47,7 +47,7 @@ def _checked_level(level: float) -> float:
 
 
 def accuracy_interval(n_correct: int, n: int, level: float = 0.95) -> Interval:
-    """Return the Wilson score interval of an accuracy measured on n independent images.
+    """The Wilson score interval of an accuracy measured on n independent images.
 
     It stays inside [0, 1] and keeps its coverage near 0 and 1, where the normal one fails. It
     covers the chance in which images were held out; not that in which images were trained on.
@@ -63,7 +63,7 @@ def accuracy_interval(n_correct: int, n: int, level: float = 0.95) -> Interval:
 
 
 def clustered_interval(reached: np.ndarray, groups: np.ndarray, level: float = 0.95) -> Interval:
-    """Return the interval of a share of n observations that come in independent groups.
+    """The interval of a share of n observations that come in independent groups.
 
     reached: bool (n,). groups: int (n,), whose observation each is, such as the row of its image.
     Wilson's interval, of as many independent observations as would leave the share p as uncertain:
@@ -106,7 +106,7 @@ def clustered_interval(reached: np.ndarray, groups: np.ndarray, level: float = 0
 
 
 def _wilson(share: float, n: float, level: float) -> Interval:
-    """Return Wilson's interval of a share of n observations, which need not be a whole number."""
+    """Wilson's interval of a share of n observations, which need not be a whole number."""
     z = float(norm.ppf((1 + _checked_level(level)) / 2))
     centre = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
@@ -116,7 +116,7 @@ def _wilson(share: float, n: float, level: float) -> Interval:
 def difference_interval(
     n_correct_a: int, n_a: int, n_correct_b: int, n_b: int, level: float = 0.95
 ) -> Interval:
-    """Return the interval of the difference a - b of two accuracies on different images.
+    """The interval of the difference a - b of two accuracies on different images.
 
     Newcombe's hybrid score interval, from the Wilson intervals of the two: it stays inside [-1, 1].
     The two must be independent, measured on images that don't overlap.
@@ -136,7 +136,7 @@ def difference_interval(
 
 
 def within(interval: Interval, value: float) -> bool:
-    """Return whether a value lies in an interval, its ends included.
+    """Whether a value lies in an interval, its ends included.
 
     >>> within(Interval(0.8, 0.9), 0.9)
     True
@@ -145,7 +145,7 @@ def within(interval: Interval, value: float) -> bool:
 
 
 def mcnemar(correct_a: np.ndarray, correct_b: np.ndarray) -> PairedTest:
-    """Return the exact two-sided McNemar test of two classifiers on the same images.
+    """The exact two-sided McNemar test of two classifiers on the same images.
 
     correct_a, correct_b: bool (n,), whether each image was classified correctly.
     Only images on which one is right and the other wrong count: if the two are equally good,
@@ -167,7 +167,7 @@ def mcnemar(correct_a: np.ndarray, correct_b: np.ndarray) -> PairedTest:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Return p-values corrected for having made several tests (Holm's step-down method).
+    """P-values corrected for having made several tests (Holm's step-down method).
 
     The chance of even one false finding among all tests is then at most the level.
     Source: Holm 1979, Scand. J. Stat. 6:65.
@@ -187,7 +187,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 def mean_spread(
     values: Sequence[float], *, n_train: int, n_validation: int, level: float = 0.95
 ) -> MeanSpread:
-    """Return mean, spread and interval of the accuracies over k repeated splits of one data set.
+    """Mean, spread and interval of the accuracies over k repeated splits of one data set.
 
     The splits share most of their training images, and their validation images overlap: the k
     values are not independent, and the plain t-interval, with variance s²/k, shrinks towards
@@ -204,7 +204,7 @@ def mean_spread(
 def mean_difference(
     values: Sequence[float], *, n_train: int, n_validation: int, level: float = 0.95
 ) -> MeanSpread:
-    """Return mean, spread and interval of differences of accuracies over k repeated splits.
+    """Mean, spread and interval of differences of accuracies over k repeated splits.
 
     values: in [-1, 1], to which the interval is cut; the rest as in `mean_spread`.
     """

@@ -63,52 +63,49 @@ class Highlight:
 def highlights(inputs: ReportInputs, tables: Sequence[Table]) -> list[Highlight]:
     """The few numbers that a reader wants first."""
     classifiers, networks = best_classifiers(inputs), best_networks(inputs)
-    same_kind, same_images = not inputs.differences, not inputs.data_differences_in_short
-    tag = trained_tag(inputs.has_random_weights)
-    shown: list[Highlight] = []
+    ensembles, scratch = best_ensembles(inputs), "best single network from scratch"
+    of_table_8, of_table_9 = (
+        "" if inputs.differences else f"best {value:.3f}"
+        for value in (BEST_OF_TABLE_8, BEST_OF_TABLE_9)
+    )
+    of_scratch, stacking = f"best {BEST_SINGLE_NETWORK:.3f}", f"{STACKING_OF_TABLE_5:.3f}"
+    if inputs.data_differences_in_short:
+        of_scratch = stacking = ""
+    shown = (
+        _highlight("best of Table 8", classifiers.on_one_split, of_table_8),
+        _highlight("best {where}", classifiers.over_clean),
+        _highlight("best fine-tuned network, {where}", best_fine_tuned(inputs).overall, of_table_9),
+        _highlight(f"{scratch}, {{where}}", networks.over_clean, of_scratch, "table-3c")
+        or _highlight(scratch, networks.on_one_split, of_scratch),
+        _highlight("best ensemble, {where}", ensembles.over_clean, stacking, "table-5-paired")
+        or _highlight(
+            "best ensemble, the {where}", ensembles.on_one_split, stacking, "table-5-paired"
+        ),
+        _cells_reproduced(inputs, verdicts_of_table_8(tables)),
+    )
+    return [highlight for highlight in shown if highlight]
 
-    def show(
-        label: str, best: Best | None, study: str, *, anchor: str = "", tag: str | None = None
-    ) -> None:
-        if best:
-            detail = f"{best.words}; the study’s {study}" if study else best.words
-            tag, anchor = best.tag if tag is None else tag, anchor or anchor_of(best.source)
-            shown.append(Highlight(f"{best.accuracy:.3f}", label, detail, anchor, tag))
 
-    def of_study(value: float, compares: bool) -> str:
-        return f"best {value:.3f}" if compares else ""
+def _highlight(
+    label: str, best: Best | None, study: str = "", anchor: str = ""
+) -> Highlight | None:
+    if not best:
+        return None
+    detail = f"{best.words}; the study’s {study}" if study else best.words
+    label, anchor = label.format(where=best.where), anchor or anchor_of(best.source)
+    return Highlight(f"{best.accuracy:.3f}", label, detail, anchor, best.tag)
 
-    of_table_8 = of_study(BEST_OF_TABLE_8, same_kind)
-    show("best of Table 8", classifiers.on_one_split, of_table_8, tag=tag)
-    if over := classifiers.over_clean:
-        show(f"best {over.where}", over, "", tag=tag)
-    if tuned := best_fine_tuned(inputs).overall:
-        label = f"best fine-tuned network, {tuned.where}"
-        show(label, tuned, of_study(BEST_OF_TABLE_9, same_kind))
-    scratch = "best single network from scratch"
-    of_scratch = of_study(BEST_SINGLE_NETWORK, same_images)
-    if over := networks.over_clean:
-        show(f"{scratch}, {over.where}", over, of_scratch, anchor="table-3c")
-    else:
-        show(scratch, networks.on_one_split, of_scratch)
-    ensembles = best_ensembles(inputs)
-    if ensemble := ensembles.overall:
-        where = ensemble.where if ensembles.over_clean else f"the {ensemble.where}"
-        stacking = f"{STACKING_OF_TABLE_5:.3f}" if same_images else ""
-        show(f"best ensemble, {where}", ensemble, stacking, anchor="table-5-paired")
-    verdicts = verdicts_of_table_8(tables)
-    if verdicts:
-        n_good = sum(verdict != "below" for verdict in verdicts)
-        shown.append(
-            Highlight(
-                f"{n_good} of {len(verdicts)}",
-                "cells of Table 8 reproduced",
-                "the study’s number within our 95 % interval, or ours better",
-                "table-8",
-                tag,
-            )
-        )
-    return shown
+
+def _cells_reproduced(inputs: ReportInputs, verdicts: Sequence[Verdict]) -> Highlight | None:
+    if not verdicts:
+        return None
+    return Highlight(
+        f"{sum(verdict != 'below' for verdict in verdicts)} of {len(verdicts)}",
+        "cells of Table 8 reproduced",
+        "the study’s number within our 95 % interval, or ours better",
+        "table-8",
+        trained_tag(inputs.has_random_weights),
+    )
 
 
 def verdicts_of_table_8(tables: Sequence[Table]) -> list[Verdict]:
@@ -118,30 +115,30 @@ def verdicts_of_table_8(tables: Sequence[Table]) -> list[Verdict]:
 
 
 def behind(number: str) -> str | None:
-    """Return the table that a figure is shown behind; empty: before all tables; None: at the end.
+    """The table that a figure is shown behind; empty: before all tables; None: at the end.
 
     >>> behind("3b"), behind("1"), behind("5c-pairs"), behind("9")
     ('3', '', '5c', None)
     """
     for pattern, table in _LETTERED:
-        if found := pattern.match(number):
-            return found.expand(table)
+        if match := pattern.match(number):
+            return match.expand(table)
     return _BEHIND.get(number)
 
 
 def in_order(tables: Sequence[Table], figures: Sequence[Figure]) -> list[Table | Figure]:
-    """Return a part's tables and figures in the order in which the page shows them."""
+    """A part's tables and figures in the order in which the page shows them."""
     numbers = {table.number for table in tables}
-    ordered: list[Table | Figure] = [one for one in figures if behind(one.number) == ""]
+    ordered: list[Table | Figure] = [figure for figure in figures if behind(figure.number) == ""]
     for table in tables:
         ordered.append(table)
-        ordered += [one for one in figures if behind(one.number) == table.number]
-    return ordered + [one for one in figures if behind(one.number) not in {"", *numbers}]
+        ordered += [figure for figure in figures if behind(figure.number) == table.number]
+    return ordered + [figure for figure in figures if behind(figure.number) not in {"", *numbers}]
 
 
 @dataclass(frozen=True)
 class RowGroup:
-    """Rows under one heading, or under none; `reason` if none of them has numbers, and why."""
+    """Rows under one heading, or under none. reason: why none of them has numbers."""
 
     title: str
     tag: str
@@ -150,21 +147,16 @@ class RowGroup:
 
 
 def row_groups(table: Table) -> list[RowGroup]:
-    """Return a table's rows gathered under their headings; what all share is said once."""
+    """A table's rows gathered under their headings, with the tag and reason that all share."""
     gathered: dict[str, list[Row]] = {}
     for row in table.rows:
         gathered.setdefault(row.group, []).append(row)
     groups = []
     for title, rows in gathered.items():
         tags, reasons = {row.tag for row in rows}, {row.missing for row in rows}
-        groups.append(
-            RowGroup(
-                title,
-                tags.pop() if title and len(tags) == 1 else "",
-                tuple(rows),
-                reasons.pop() if title and len(rows) > 1 and len(reasons) == 1 else "",
-            )
-        )
+        tag = tags.pop() if title and len(tags) == 1 else ""
+        reason = reasons.pop() if title and len(rows) > 1 and len(reasons) == 1 else ""
+        groups.append(RowGroup(title, tag, tuple(rows), reason))
     return groups
 
 
@@ -173,15 +165,15 @@ def page(
     tables: Mapping[PartName, Sequence[Table]],
     figures: Mapping[PartName, Sequence[Figure]],
 ) -> str:
-    """Return the report's HTML."""
+    """The report's HTML."""
     templates = environment()
     templates.filters["svg"] = Markup
     templates.globals.update(
         anchor_of=anchor_of, interval_text=interval_text, row_groups=row_groups, fold=TABLE_FOLD
     )
     every = [table for part in tables.values() for table in part]
-    made = {f"Table {one.number}" for one in every}
-    made |= {f"Figure {one.number}" for part in figures.values() for one in part}
+    names = {f"Table {table.number}" for table in every}
+    names |= {f"Figure {figure.number}" for part in figures.values() for figure in part}
     values: dict[str, Any] = {
         "inputs": inputs,
         "parts": PARTS,
@@ -199,7 +191,9 @@ def page(
         "lineages": lineages(inputs),
         "settings": flat(shown_settings(inputs)),
         "absent": {
-            part.name: [one for one in CONTENTS if one.part == part.name and one.name not in made]
+            part.name: [
+                entry for entry in CONTENTS if entry.part == part.name and entry.name not in names
+            ]
             for part in PARTS
         },
         "not_built": NOT_BUILT,
@@ -208,7 +202,7 @@ def page(
 
 
 def flat(values: Any, prefix: str = "") -> list[tuple[str, str]]:
-    """Return nested settings as lines of name and value, the names as `--set` takes them.
+    """Nested settings as lines of name and value, the names as `--set` takes them.
 
     >>> flat({"seed": 17, "splits": {"n_repeats": 8}})
     [('seed', '17'), ('splits.n_repeats', '8')]
@@ -224,11 +218,10 @@ def flat(values: Any, prefix: str = "") -> list[tuple[str, str]]:
 def _one_line(values: Mapping[str, Any]) -> str:
     parts = []
     for name, value in values.items():
-        if value in (None, False):
-            continue
         if isinstance(value, list):
             value = " + ".join(
-                f"({_one_line(one)})" if isinstance(one, Mapping) else str(one) for one in value
+                f"({_one_line(item)})" if isinstance(item, Mapping) else str(item) for item in value
             )
-        parts.append(f"{name} {value}")
+        if value not in (None, False):
+            parts.append(f"{name} {value}")
     return ", ".join(parts)

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from flowers17.artifacts import Reference
 from flowers17.reporting.cells import value_cell
 from flowers17.reporting.metrics import MeanSpread, PairedTest, holm, mcnemar, mean_difference
 from flowers17.reporting.tables import Cell, Column, Record
@@ -79,7 +78,7 @@ def mean_over_splits(
     )
 
 
-def meanjudged(mean: MeanSpread) -> str:
+def mean_judged(mean: MeanSpread) -> str:
     """How the first compares over repeated splits: by whether the interval leaves out zero."""
     low, high = mean.interval or (0.0, 0.0)
     return judged(mean.mean, low > 0 or high < 0)
@@ -150,16 +149,3 @@ P_COLUMNS: tuple[Column[PairedRecord], ...] = (
     _comparison_column("p", "p, exact McNemar", lambda comparison: comparison.test.p_value, p_text),
     _comparison_column("p_holm", "p, Holm", lambda comparison: comparison.p_holm, p_text),
 )
-
-
-def test_cells(  # until every room has records
-    difference: float, test: PairedTest, adjusted: float, source: Reference | None
-) -> tuple[Cell, ...]:
-    """Cells of a difference, the images that only one side has right, p, and p by Holm."""
-    return (
-        value_cell(difference, signed, source=source),
-        value_cell(test.n_only_first, "d", source=source),
-        value_cell(test.n_only_second, "d", source=source),
-        value_cell(test.p_value, p_text, source=source),
-        value_cell(adjusted, p_text, source=source),
-    )

@@ -195,7 +195,7 @@ TABLE_9 = {
         "mobilenet": TwoPhases(0.905, 0.908),
     },
 }
-BEST_OF_TABLE_9 = max(one.b for row in TABLE_9.values() for one in row.values())
+BEST_OF_TABLE_9 = max(phases.b for row in TABLE_9.values() for phases in row.values())
 HEAD_UNITS = 512
 DROPOUT = 0.5
 PHASE_EPOCHS = {"a": 25, "b": 50}
@@ -266,7 +266,7 @@ class Entry:
 
     @property
     def name(self) -> str:
-        """How people call it, e.g. `Table 8`."""
+        """Display name, e.g. `Table 8`."""
         return f"{self.kind.capitalize()} {self.number}"
 
 
@@ -293,9 +293,9 @@ CONTENTS = (
 
 
 def title_of(kind: Literal["table", "figure"], number: int) -> str:
-    """Return the title of one of the study's tables or figures.
+    """The title of one of the study's tables or figures.
 
     >>> title_of("table", 8)
     'Classifiers on extracted features'
     """
-    return next(one.title for one in CONTENTS if (one.kind, one.number) == (kind, number))
+    return next(entry.title for entry in CONTENTS if (entry.kind, entry.number) == (kind, number))

@@ -45,7 +45,7 @@ from flowers17.reporting.tables import Table, csv_text
 
 
 def all_tables(inputs: ReportInputs) -> dict[PartName, list[Table]]:
-    """Return every table that this version makes, by part."""
+    """Every table that this version makes, by part."""
     data = [classes_table(inputs), datasheet_table(inputs), duplicates_table(inputs)]
     features = [
         extractors_table(inputs),
@@ -64,28 +64,26 @@ def all_tables(inputs: ReportInputs) -> dict[PartName, list[Table]]:
 
 
 def all_figures(inputs: ReportInputs) -> dict[PartName, list[Figure]]:
-    """Return every figure that the study's artifacts allow, by part."""
-    data = [one_image_a_class(inputs), class_counts(inputs)]
-    learners = [
-        plain_curves(inputs),
-        augmented_curves(inputs, 3, "mk-2"),
-        augmentation_examples(inputs),
-        augmented_curves(inputs, 4, "mk-3"),
-        own_curves(inputs),
-    ]
-    features = [forward_pass(inputs), overview(inputs), confusion_matrix(inputs)]
-    return {
-        "data": [one for one in data if one],
-        "a1": [one for one in learners if one],
-        "a2": ensemble_figures(inputs),
-        "b1": [one for one in features if one],
-        "b2": [one for one in (tuned_forward_pass(inputs), *tuned_curves(inputs)) if one],
-        "c": attack_figures(inputs),
+    """Every figure that the study's artifacts allow, by part."""
+    figures: dict[PartName, list[Figure | None]] = {
+        "data": [one_image_a_class(inputs), class_counts(inputs)],
+        "a1": [
+            plain_curves(inputs),
+            augmented_curves(inputs, 3, "mk-2"),
+            augmentation_examples(inputs),
+            augmented_curves(inputs, 4, "mk-3"),
+            own_curves(inputs),
+        ],
+        "a2": [*ensemble_figures(inputs)],
+        "b1": [forward_pass(inputs), overview(inputs), confusion_matrix(inputs)],
+        "b2": [tuned_forward_pass(inputs), *tuned_curves(inputs)],
+        "c": [*attack_figures(inputs)],
     }
+    return {name: [figure for figure in part if figure] for name, part in figures.items()}
 
 
 def write_report(inputs: ReportInputs, folder: Path) -> dict[str, Any]:
-    """Write index.html, results.json, tables/ and figures/ below a folder; return the metrics.
+    """Write index.html, results.json, tables/ and figures/ below a folder, and give the metrics.
 
     Raises InvalidInput if a result disagrees with its own predictions.
     """

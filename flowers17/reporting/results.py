@@ -11,7 +11,7 @@ FORMAT = 1
 
 
 def shown_settings(inputs: ReportInputs) -> dict[str, Any]:
-    """Return the study's settings with the data's kind in the place of its path."""
+    """The study's settings with the data's kind in the place of its path."""
     settings = inputs.study.model_dump(mode="json")
     if settings["dataset"]["source"] not in SOURCES:
         settings["dataset"]["source"] = inputs.source_kind
@@ -19,7 +19,7 @@ def shown_settings(inputs: ReportInputs) -> dict[str, Any]:
 
 
 def results(inputs: ReportInputs, tables: Sequence[Table]) -> dict[str, Any]:
-    """Return the report's numbers: by table and row, each cell's value and where it comes from.
+    """The report's numbers: by table and row, each cell's value and where it comes from.
 
     No time, duration, path or host is in it: two runs of one study give equal bytes.
     """
@@ -42,15 +42,9 @@ def _table(table: Table) -> dict[str, Any]:
     keys = [column.key for column in table.columns]
     rows = []
     for row in table.rows:
-        cells = dict(zip(keys, map(_cell, row.cells), strict=False))
-        rows.append(
-            {
-                **({"group": row.group} if row.group else {}),
-                **({"note": row.tag} if row.tag else {}),
-                **({"missing": True} if row.missing else {}),
-                "cells": cells,
-            }
-        )
+        cells = dict(zip(keys, map(_cell, row.cells), strict=True))
+        marks = {"group": row.group, "note": row.tag, "missing": bool(row.missing)}
+        rows.append({**{name: mark for name, mark in marks.items() if mark}, "cells": cells})
     return {"title": table.title, "rows": rows}
 
 

@@ -45,10 +45,6 @@ class Record:
 R = TypeVar("R", bound=Record, contravariant=True)
 
 
-def _by_position(record: Record) -> Cell | None:  # until every room has records
-    raise NotImplementedError
-
-
 @dataclass(frozen=True)
 class Column(Generic[R]):
     """A column: its key in files, its title and unit, and how its cell comes from a record.
@@ -59,7 +55,7 @@ class Column(Generic[R]):
 
     key: str
     title: str
-    cell: Callable[[R], Cell | None] = _by_position
+    cell: Callable[[R], Cell | None]
     group: str = ""
     unit: str = ""
     numeric: bool = True
@@ -91,7 +87,7 @@ class Table:
     number: str
     title: str
     columns: Sequence[Column[Any]]
-    records: Sequence[Record | Row]
+    records: Sequence[Record]
     lead: str = ""
     notes: tuple[str, ...] = ()
 
@@ -99,9 +95,7 @@ class Table:
     def rows(self) -> tuple[Row, ...]:
         """The records as rows of cells."""
         return tuple(
-            record
-            if isinstance(record, Row)
-            else Row(
+            Row(
                 tuple(column.cell(record) or EMPTY for column in self.columns),
                 record.group,
                 record.tag,
@@ -147,12 +141,11 @@ def csv_text(table: Table) -> str:
     writer.writerow([*header, "note", "artifact"])
     for row in table.rows:
         line: list[object] = [_safe(row.group)] if grouped else []
-        cells = [*row.cells, *[EMPTY] * (len(table.columns) - len(row.cells))]
-        for column, cell in zip(table.columns, cells, strict=True):
+        for column, cell in zip(table.columns, row.cells, strict=True):
             line.append(_csv_value(cell))
             if column.interval:
                 line += list(cell.interval) if cell.interval else ["", ""]
-        used = sorted({f"{ref.stage}/{ref.key}" for cell in cells if (ref := cell.artifact)})
+        used = sorted({f"{ref.stage}/{ref.key}" for cell in row.cells if (ref := cell.artifact)})
         note = "; ".join(part for part in (row.tag, row.missing) if part)
         writer.writerow([*line, _safe(note), " ".join(used)])
     return stream.getvalue()

@@ -14,15 +14,15 @@ from flowers17.errors import InvalidSettings
 from flowers17.request import StudyRequest, hint_for, validated
 from flowers17.sweeps.settings import SweepSettings
 
-MOST_COMBINATIONS = 256
+MAX_COMBINATIONS = 256
 
 
 @dataclass(frozen=True)
 class Combination:
-    """One study of a sweep: what the sweep assigns, and all settings.
+    """One study of a sweep: its assigned values, and all settings.
 
-    assigned: values as text by setting, in the order of variants and axes; words: what people call
-    each, e.g. `svm.C=1.0`.
+    assigned: values as text by setting, in the order of variants and axes; words: display text of
+    each, e.g. `svm.C=1.0`, by setting.
     """
 
     assigned: Mapping[str, str]
@@ -31,43 +31,41 @@ class Combination:
 
     @property
     def name(self) -> str:
-        """What people call it, unique in its sweep."""
+        """Display name, unique in its sweep."""
         return ", ".join(self.words.values())
 
 
-def combinations(request: StudyRequest, over: SweepSettings) -> list[Combination]:
+def combinations(request: StudyRequest, sweep: SweepSettings) -> list[Combination]:
     """Return every combination of a sweep over the request's settings, the last axis fastest.
 
     The sweep's values win over those of the request.
     Raises InvalidSettings if there is nothing to sweep over, if an axis names no single setting or
     one that something else sets, if a value is wrong, if two combinations are the same, or if there
-    are more than MOST_COMBINATIONS.
+    are more than MAX_COMBINATIONS.
     """
-    chosen = _choices(over)
+    choices = _choices(sweep)
     base = request.settings
-    found: list[Combination] = []
     known: dict[str, Combination] = {}
-    for parts in product(*chosen):
-        values = {setting: value for part in parts for setting, value in part.items()}
+    for choice in product(*choices):
+        values = {setting: value for part in choice for setting, value in part.items()}
         assigned = {setting: _text(value) for setting, value in values.items()}
-        words = {setting: f"{short(setting)}={value}" for setting, value in assigned.items()}
-        made = Combination(assigned, words, _changed(base, values))
-        settings = made.settings.model_dump_json()
+        words = {setting: f"{setting_tail(setting)}={value}" for setting, value in assigned.items()}
+        combination = Combination(assigned, words, _with_values(base, values))
+        settings = combination.settings.model_dump_json()
         if settings in known:
             raise InvalidSettings(
                 f"expected combinations that differ, got {known[settings].name!r} and "
-                f"{made.name!r} with the same settings; leave one of them out"
+                f"{combination.name!r} with the same settings; leave one of them out"
             )
-        known[settings] = made
-        found.append(made)
-    return found
+        known[settings] = combination
+    return list(known.values())
 
 
-def _choices(over: SweepSettings) -> list[Sequence[Mapping[str, Any]]]:
-    """Return what a combination takes one each of: the variants, if any, and each axis's values."""
-    given: list[Any] = list(over.variants)  # mypy does not know what create_model makes
-    variants = [dict(_singles(one.model_dump(mode="json"))) for one in given]
-    if not variants and not over.axes:
+def _choices(sweep: SweepSettings) -> list[Sequence[Mapping[str, Any]]]:
+    """Return the lists that a combination takes one entry of: variants, and values of each axis."""
+    overrides: list[Any] = list(sweep.variants)  # mypy does not know models of create_model
+    variants = [dict(_single_values(model.model_dump(mode="json"))) for model in overrides]
+    if not variants and not sweep.axes:
         raise InvalidSettings(
             "expected at least one axis or variant to sweep over, got none; give "
             "--axis 'seed=[17, 18]', for instance"
@@ -76,25 +74,25 @@ def _choices(over: SweepSettings) -> list[Sequence[Mapping[str, Any]]]:
         raise InvalidSettings(
             "expected at least one setting in each variant, got an empty one; leave it out"
         )
-    taken = {setting for one in variants for setting in one}
-    for axis in over.axes:
+    assigned = {setting for variant in variants for setting in variant}
+    for axis in sweep.axes:
         _check_setting(axis.setting)
-        if axis.setting in taken:
+        if axis.setting in assigned:
             raise InvalidSettings(
                 f"axis {axis.setting}: expected a setting that no other axis or variant sets; give "
                 "all its values in one place"
             )
-        taken.add(axis.setting)
-    chosen: list[Sequence[Mapping[str, Any]]] = [variants] if variants else []
-    chosen += [[{axis.setting: value} for value in axis.values] for axis in over.axes]
-    n = math.prod(len(one) for one in chosen)
-    if n > MOST_COMBINATIONS:
-        product_of = " × ".join(str(len(one)) for one in chosen)
+        assigned.add(axis.setting)
+    choices: list[Sequence[Mapping[str, Any]]] = [variants] if variants else []
+    choices += [[{axis.setting: value} for value in axis.values] for axis in sweep.axes]
+    n = math.prod(map(len, choices))
+    if n > MAX_COMBINATIONS:
+        product_of = " × ".join(str(len(values)) for values in choices)
         raise InvalidSettings(
-            f"expected at most {MOST_COMBINATIONS} combinations, got {n} ({product_of}); take "
+            f"expected at most {MAX_COMBINATIONS} combinations, got {n} ({product_of}); take "
             "fewer values, or several sweeps: they share artifacts, too"
         )
-    return chosen
+    return choices
 
 
 def _single_settings(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
@@ -109,38 +107,38 @@ def _single_settings(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
 SINGLE_SETTINGS = tuple(_single_settings(StudySettings))
 
 
-def short(setting: str) -> str:
+def setting_tail(setting: str) -> str:
     """Return the last two parts of a setting's name, which no two settings have in common.
 
-    >>> short("features.classifiers.svm.C")
+    >>> setting_tail("features.classifiers.svm.C")
     'svm.C'
     """
     return ".".join(setting.split(".")[-2:])
 
 
-def _singles(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def _single_values(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Yield each single setting of nested values by its dotted name."""
     for name, value in values.items():
         if prefix + name in SINGLE_SETTINGS:
             yield prefix + name, value
         else:
-            yield from _singles(value, f"{prefix}{name}.")
+            yield from _single_values(value, f"{prefix}{name}.")
 
 
 def _check_setting(setting: str) -> None:
     if setting in SINGLE_SETTINGS:
         return
-    below = [one for one in SINGLE_SETTINGS if one.startswith(f"{setting}.")]
-    if below:
+    members = [name for name in SINGLE_SETTINGS if name.startswith(f"{setting}.")]
+    if members:
         raise InvalidSettings(
-            f"axis {setting}: expected a single setting, got a group of them; {below[0]}, for "
+            f"axis {setting}: expected a single setting, got a group of them; {members[0]}, for "
             "instance, is one"
         )
     hint = hint_for(setting, SINGLE_SETTINGS)
     raise InvalidSettings(f"axis {setting}: expected a known setting, got an unknown one; {hint}")
 
 
-def _changed(base: StudySettings, values: Mapping[str, Any]) -> StudySettings:
+def _with_values(base: StudySettings, values: Mapping[str, Any]) -> StudySettings:
     changed = base.model_dump()
     for setting, value in values.items():
         *path, last = setting.split(".")

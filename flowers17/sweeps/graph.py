@@ -1,4 +1,4 @@
-"""The studies of a sweep as one graph: what several combinations need is one stage of it."""
+"""The studies of a sweep as one graph, in which a stage of several combinations stands once."""
 
 import hashlib
 from collections import Counter
@@ -13,7 +13,7 @@ from flowers17.sweeps.combinations import Combination
 
 @dataclass(frozen=True)
 class Sweep:
-    """A sweep to be run: its combinations, each with its study, and what sums those up."""
+    """A sweep to be run: its combinations, each with its study, and their summary."""
 
     flow: str
     combinations: tuple[Combination, ...]
@@ -23,7 +23,7 @@ class Sweep:
 
 @dataclass(frozen=True)
 class SweepPlan:
-    """What a sweep would run or reuse; the summary counts as a stage.
+    """Stages that a sweep would run or reuse; the summary counts as a stage.
 
     n_stages: of all combinations together; n_different: of those, how many there are if each is
     built once; n_shared: stages that several combinations need; n_reused: those in the store.
@@ -50,13 +50,13 @@ class SweepPlan:
 
 
 def sweep_plan(sweep: Sweep, store: Store) -> SweepPlan:
-    """Return what a sweep would run or reuse, and why; as `plan`, it only reads the store."""
+    """Return the plan of a sweep, with reasons; as `plan`, it only reads the store."""
     uses = Counter(stage.title for study in sweep.studies for stage in in_order([study]))
     steps = plan(in_order([sweep.summary]), store)
     n_reused = sum(step.action == "reuse" for step in steps)
     return SweepPlan(
         flow=sweep.flow,
-        combinations=tuple(one.name for one in sweep.combinations),
+        combinations=tuple(combination.name for combination in sweep.combinations),
         n_stages=uses.total() + 1,
         n_different=len(steps),
         n_shared=sum(n > 1 for n in uses.values()),
@@ -66,10 +66,12 @@ def sweep_plan(sweep: Sweep, store: Store) -> SweepPlan:
     )
 
 
-def joined(combinations: Sequence[Combination], studies: Sequence[Stage]) -> list[Stage]:
-    """Return the studies, one a combination, such that they have their common stages in common.
+def with_shared_stages(
+    combinations: Sequence[Combination], studies: Sequence[Stage]
+) -> list[Stage]:
+    """Return the studies, one a combination, with equal stages merged into one.
 
-    Stages of one label that differ are told apart by what only their combinations have assigned.
+    Different stages of one label get a `variant`: the values that only their combinations have.
     """
     ordered = [in_order([study]) for study in studies]
     digests = [_digests(stages) for stages in ordered]
@@ -79,33 +81,39 @@ def joined(combinations: Sequence[Combination], studies: Sequence[Stage]) -> lis
         for label, digest in own.items():
             users.setdefault(digest, []).append(combination)
             versions.setdefault(label, set()).add(digest)
-    made: dict[str, Stage] = {}
+    merged: dict[str, Stage] = {}
     for stages, own in zip(ordered, digests, strict=True):
         for stage in stages:
             digest = own[stage.label]
-            if digest not in made:
-                variant = _in_common(users[digest], combinations)
-                made[digest] = replace(
+            if digest not in merged:
+                variant = _common_assignments(users[digest], combinations)
+                merged[digest] = replace(
                     stage,
-                    inputs={name: made[own[one.label]] for name, one in stage.inputs.items()},
+                    inputs={
+                        name: merged[own[parent.label]] for name, parent in stage.inputs.items()
+                    },
                     variant=variant if len(versions[stage.label]) > 1 else "",
                 )
-    return [made[own[study.label]] for study, own in zip(studies, digests, strict=True)]
+    return [merged[own[study.label]] for study, own in zip(studies, digests, strict=True)]
 
 
 def _digests(stages: Sequence[Stage]) -> dict[str, str]:
-    """Return, by label, a digest of each stage and of all that it is made from."""
-    found: dict[str, str] = {}
+    """Digest of each stage and of all its inputs, by label."""
+    digests: dict[str, str] = {}
     for stage in stages:
-        inputs = {name: found[one.label] for name, one in stage.inputs.items()}
+        inputs = {name: digests[parent.label] for name, parent in stage.inputs.items()}
         text = canonical_json([repr(replace(stage, inputs={})), inputs])
-        found[stage.label] = hashlib.sha256(text.encode()).hexdigest()
-    return found
+        digests[stage.label] = hashlib.sha256(text.encode()).hexdigest()
+    return digests
 
 
-def _in_common(some: Sequence[Combination], every: Sequence[Combination]) -> str:
-    """Return what some combinations, and no others, have in common; else one's name."""
-    said = [set(one.words.values()) for one in some]
-    common = [word for word in some[0].words.values() if all(word in words for words in said)]
-    having = [one for one in every if set(common) <= set(one.words.values())]
-    return ", ".join(common) if len(having) == len(some) else f"{some[0].name} …"
+def _common_assignments(users: Sequence[Combination], every: Sequence[Combination]) -> str:
+    """Values that the users, and no other combinations, have in common; else the first's name."""
+    assignments = [set(combination.words.values()) for combination in users]
+    common = [
+        word for word in users[0].words.values() if all(word in known for known in assignments)
+    ]
+    holders = [
+        combination for combination in every if set(common) <= set(combination.words.values())
+    ]
+    return ", ".join(common) if len(holders) == len(users) else f"{users[0].name} …"

@@ -1,4 +1,4 @@
-"""What a sweep is asked for: a flow, a grid of settings, a list of variants, or both."""
+"""Settings of a sweep: a flow, and a grid of settings, a list of variants, or both."""
 
 from collections.abc import Iterable
 from typing import Literal
@@ -7,8 +7,8 @@ from pydantic import Field, JsonValue
 
 from flowers17.config import Model
 from flowers17.config.plain import check_plain, yaml_value
-from flowers17.errors import InvalidSettings, shown
-from flowers17.request import Asked, Overrides, nested, validated
+from flowers17.errors import InvalidSettings, short_repr
+from flowers17.request import Overrides, RequestModel, nested, validated
 
 SweptFlow = Literal["study", "learners", "features", "finetune", "ensemble", "attacks"]
 
@@ -24,8 +24,8 @@ class Axis(Model):
     )
 
 
-class SweepSettings(Asked):
-    """A flow, and what it is run over: every variant with every combination of the axes' values."""
+class SweepSettings(RequestModel):
+    """A flow, and its variants, each with every combination of the axes' values."""
 
     flow: SweptFlow = Field("study", description="what each combination runs")
     axes: tuple[Axis, ...] = Field(
@@ -44,31 +44,31 @@ def sweep_from(
     >>> sweep_from(["seed=[1, 2]"]).axes[0].values
     (1, 2)
 
-    Raises InvalidSettings if one is malformed, or names what is no setting.
+    Raises InvalidSettings if one is malformed, or names no setting.
     """
     return validated(
         SweepSettings,
         {
             "flow": flow,
-            "axes": [_axis(one) for one in axes],
-            "variants": [_variant(one) for one in variants],
+            "axes": [_axis(text) for text in axes],
+            "variants": [_variant(text) for text in variants],
         },
     )
 
 
 def _axis(text: str) -> dict[str, JsonValue]:
     setting, equals, values = text.partition("=")
-    read = yaml_value(f"--axis {setting}", values) if setting and equals else None
-    if not isinstance(read, list) or not read:
+    parsed = yaml_value(f"--axis {setting}", values) if setting and equals else None
+    if not isinstance(parsed, list) or not parsed:
         raise InvalidSettings(
-            f"--axis: expected KEY=[VALUE, …] with at least one value, got {shown(text)}"
+            f"--axis: expected KEY=[VALUE, …] with at least one value, got {short_repr(text)}"
         )
-    check_plain({setting: read})
-    return {"setting": setting, "values": read}
+    check_plain({setting: parsed})
+    return {"setting": setting, "values": parsed}
 
 
 def _variant(text: str) -> Overrides:  # type: ignore[valid-type]
-    read = yaml_value("--variant", text)
-    if not isinstance(read, dict) or not read:
-        raise InvalidSettings(f"--variant: expected {{KEY: VALUE, …}}, got {shown(text)}")
-    return validated(Overrides, nested("--variant", read.items()))
+    parsed = yaml_value("--variant", text)
+    if not isinstance(parsed, dict) or not parsed:
+        raise InvalidSettings(f"--variant: expected {{KEY: VALUE, …}}, got {short_repr(text)}")
+    return validated(Overrides, nested("--variant", parsed.items()))

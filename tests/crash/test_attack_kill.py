@@ -26,7 +26,7 @@ from flowers17.stages import (
 )
 from flows import attacks
 from tests.support.attack_study import SETTINGS
-from tests.support.made_data import class_folders
+from tests.support.image_files import class_folders
 from tests.support.processes import eventually
 
 pytestmark = pytest.mark.slow

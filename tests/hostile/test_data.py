@@ -12,9 +12,9 @@ from PIL import Image
 
 from flowers17.data import oxford17
 from flowers17.data.images import image_set
-from flowers17.data.source import identify
+from flowers17.data.source import source_from
 from flowers17.errors import InvalidInput
-from tests.support.made_data import (
+from tests.support.image_files import (
     class_folders,
     encoded,
     listing,
@@ -39,7 +39,7 @@ def refused(path: Path, message: str) -> str:
     """Check that a data set is refused with a message, and left as it was; return all of it."""
     before = listing(path.parent)
     with pytest.raises(InvalidInput, match=message) as problem:
-        image_set(identify(str(path)), size=16)
+        image_set(source_from(str(path)), size=16)
     assert listing(path.parent) == before
     return str(problem.value)
 
@@ -68,11 +68,11 @@ HOSTILE_MEMBERS = {
 
 
 @pytest.mark.parametrize("case", HOSTILE_MEMBERS)
-@pytest.mark.parametrize("where", ["first", "last"])
-def test_hostile_member_is_refused(tmp_path: Path, case: str, where: str) -> None:
+@pytest.mark.parametrize("position", ["first", "last"])
+def test_hostile_member_is_refused(tmp_path: Path, case: str, position: str) -> None:
     hostile, message = HOSTILE_MEMBERS[case]
     path = tmp_path / "flowers.tar"
-    if where == "last":
+    if position == "last":
         official_archive(path, extra=[hostile])
     else:
         official_archive(path, {5: encoded()} if case == "second copy" else {}, extra=[hostile])
@@ -156,12 +156,12 @@ ODD_IMAGES: dict[str, Callable[[], bytes]] = {
 @pytest.mark.parametrize("case", ODD_IMAGES)
 def test_odd_but_honest_image_is_read(own: Path, case: str) -> None:
     (own / "rose" / "odd.jpg").write_bytes(ODD_IMAGES[case]())
-    found = image_set(identify(str(own)), size=16)
-    row = found.names.index("rose/odd.jpg")
-    assert found.images[row].shape == (16, 16, 3)
+    images = image_set(source_from(str(own)), size=16)
+    row = images.names.index("rose/odd.jpg")
+    assert images.images[row].shape == (16, 16, 3)
     if case == "16-bit":
-        assert 200 < found.images[row].max() <= 255
-        assert len(np.unique(found.images[row])) > 50
+        assert 200 < images.images[row].max() <= 255
+        assert len(np.unique(images.images[row])) > 50
 
 
 def test_empty_folder_is_refused(tmp_path: Path) -> None:
@@ -174,10 +174,10 @@ def test_one_class_is_refused(tmp_path: Path) -> None:
     refused(root, "expected at least 2 class folders, got one, 'rose'")
 
 
-@pytest.mark.parametrize(("n_images", "got"), [(0, "no image"), (1, "one image")])
-def test_class_without_enough_images_is_named(tmp_path: Path, n_images: int, got: str) -> None:
+@pytest.mark.parametrize(("n_images", "actual"), [(0, "no image"), (1, "one image")])
+def test_class_without_enough_images_is_named(tmp_path: Path, n_images: int, actual: str) -> None:
     root = class_folders(tmp_path / "own", {"rose": 3, "aster": n_images})
-    refused(root, f"own/aster: expected at least 2 images.*got {got}")
+    refused(root, f"own/aster: expected at least 2 images.*got {actual}")
 
 
 def test_images_outside_class_folders_are_refused(own: Path) -> None:

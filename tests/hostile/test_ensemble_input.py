@@ -15,7 +15,7 @@ from flowers17.ensemble.stacking import stacked
 from flowers17.errors import InvalidInput, InvalidSettings
 from flowers17.stages import Job
 from tasks.stacking import build
-from tests.unit.ensemble.made_predictions import arrays
+from tests.unit.ensemble.synthetic_predictions import arrays
 
 MATRICES = ("out_of_fold", "average", "refit", "first_fold")
 

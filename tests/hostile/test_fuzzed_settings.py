@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from prefect.exceptions import ParameterTypeError
 
-from flowers17.errors import MOST_CHARACTERS, InvalidInput, InvalidSettings, legible
+from flowers17.errors import MAX_CHARACTERS, InvalidInput, InvalidSettings, legible
 from flowers17.profiles import PROFILES
 from flowers17.request import StudyRequest, request_from, validated
 from flowers17.sweeps.combinations import SINGLE_SETTINGS, combinations
@@ -55,7 +55,7 @@ def _deep(n: int) -> Any:
 
 
 def _own_value(name: str) -> Any:
-    """Return what the profile `demo` has for a setting, None if it has no such setting."""
+    """Value of a setting in the profile `demo`; None if there is no such setting."""
     value: Any = PROFILES["demo"].model_dump(mode="json")
     for part in name.split("."):
         value = value.get(part) if isinstance(value, dict) else None
@@ -71,20 +71,20 @@ class _Nonsense:
     def name(self) -> str:
         """Return the name of a setting or of a group; now and then one that there is not."""
         name = self.random.choice(self.random.choice((SINGLE_SETTINGS, GROUPS)))
-        spoils: tuple[Callable[[str], str], ...] = (
-            *(lambda one: one,) * 12,
-            lambda one: one[:-1] or "s",
-            lambda one: f"{one}.{self.random.choice(GROUPS)}",
-            lambda one: one + "." * 3,
-            lambda one: f".{one}",
-            lambda one: "a." * 3_000 + one,
-            lambda one: one * 200,
-            lambda one: f"{one}\x1b[2J",
-            lambda one: f"{one}\udcff",
-            lambda one: one.upper(),
-            lambda one: f"set.{one}",
+        distortions: tuple[Callable[[str], str], ...] = (
+            *(lambda name: name,) * 12,
+            lambda name: name[:-1] or "s",
+            lambda name: f"{name}.{self.random.choice(GROUPS)}",
+            lambda name: name + "." * 3,
+            lambda name: f".{name}",
+            lambda name: "a." * 3_000 + name,
+            lambda name: name * 200,
+            lambda name: f"{name}\x1b[2J",
+            lambda name: f"{name}\udcff",
+            lambda name: name.upper(),
+            lambda name: f"set.{name}",
         )
-        return self.random.choice(spoils)(name)
+        return self.random.choice(distortions)(name)
 
     def text(self, name: str) -> str:
         """Return a value as it stands behind `KEY=`, perhaps of several, or the profile's own."""
@@ -109,41 +109,41 @@ class _Nonsense:
         return dict(value)
 
 
-def _assigned(draw: _Nonsense) -> tuple[list[str], Callable[[], Any]]:
+def _assignment_request(draw: _Nonsense) -> tuple[list[str], Callable[[], Any]]:
     drawn = [draw.name() for _ in range(draw.random.choice((1, 1, 1, 2)))]
     pairs = [(name, draw.text(name)) for name in drawn]
     texts = [f"{name}={text}" for name, text in pairs]
     return [name for name, _ in pairs], lambda: request_from(texts)
 
 
-def _swept(draw: _Nonsense) -> tuple[list[str], Callable[[], Any]]:
+def _axis_request(draw: _Nonsense) -> tuple[list[str], Callable[[], Any]]:
     name = draw.name()
     text = draw.text(name)
     axis = f"{name}={draw.random.choice((text, f'[{text}]', f'[{text}, 1]'))}"
     return [name], lambda: combinations(request_from(), sweep_from([axis]))
 
 
-def _varied(draw: _Nonsense) -> tuple[list[str], Callable[[], Any]]:
+def _variant_request(draw: _Nonsense) -> tuple[list[str], Callable[[], Any]]:
     name = draw.name()
     text = draw.text(name)
     variant = draw.random.choice((text, f"{{{json.dumps(name)}: {text}}}"))
     return ["--variant", "setting"], lambda: combinations(request_from(), sweep_from([], [variant]))
 
 
-def _posted(draw: _Nonsense) -> tuple[list[str], Callable[[], Any]]:
+def _form_request(draw: _Nonsense) -> tuple[list[str], Callable[[], Any]]:
     name, value = draw.name(), draw.value()
-    given = {"set": draw.nested(name, value)}
-    return list(given["set"]), lambda: validated(StudyRequest, given)
+    request = {"set": draw.nested(name, value)}
+    return list(request["set"]), lambda: validated(StudyRequest, request)
 
 
-def _posted_place(draw: _Nonsense) -> tuple[list[str], Callable[[], Any]]:
+def _form_option(draw: _Nonsense) -> tuple[list[str], Callable[[], Any]]:
     name, value = draw.random.choice(list(StudyRequest.model_fields)), draw.value()
     return [name, "a", "setting"], lambda: validated(StudyRequest, {name: value})
 
 
-def _posted_sweep(draw: _Nonsense) -> tuple[list[str], Callable[[], Any]]:
+def _form_sweep(draw: _Nonsense) -> tuple[list[str], Callable[[], Any]]:
     name, values = draw.name(), [draw.value() for _ in range(2)]
-    over: Any = draw.random.choice(
+    sweep: Any = draw.random.choice(
         (
             {"axes": [{"setting": name, "values": values}]},
             {"axes": values},
@@ -152,40 +152,49 @@ def _posted_sweep(draw: _Nonsense) -> tuple[list[str], Callable[[], Any]]:
         )
     )
     return ["setting", "axis", "expected"], lambda: combinations(
-        request_from(), validated(SweepSettings, over)
+        request_from(), validated(SweepSettings, sweep)
     )
 
 
-def _called(name: str) -> str:
-    """Return what a message calls a setting at least: by the first part of its name."""
+def _first_part(name: str) -> str:
+    """The first part of a setting's name, which its message holds at least."""
     return legible(name.partition(".")[0][:40])
 
 
-KINDS = (_assigned, _assigned, _assigned, _swept, _varied, _posted, _posted_place, _posted_sweep)
+REQUESTS = (
+    _assignment_request,
+    _assignment_request,
+    _assignment_request,
+    _axis_request,
+    _variant_request,
+    _form_request,
+    _form_option,
+    _form_sweep,
+)
 
 
 def test_settings_of_every_kind_are_taken_or_refused_by_name(fuzz: int) -> None:
     draw = _Nonsense(SEED)
-    n_taken = 0
+    n_accepted = 0
     for number in range(N_CASES * fuzz):
-        names, ask = KINDS[number % len(KINDS)](draw)
+        names, request_of = REQUESTS[number % len(REQUESTS)](draw)
         try:
-            answer = ask()
-            if isinstance(answer, StudyRequest):
-                assert answer.model_dump_json()
-                assert answer.settings
+            request = request_of()
+            if isinstance(request, StudyRequest):
+                assert request.model_dump_json()
+                assert request.settings
         except InvalidInput as problem:
             text = str(problem)
-            assert len(text) <= MOST_CHARACTERS
+            assert len(text) <= MAX_CHARACTERS
             assert text == legible(text)  # nothing in it moves a terminal's cursor
-            assert any(_called(name) in text for name in names), (names, text)
+            assert any(_first_part(name) in text for name in names), (names, text)
             continue
         except BaseException as problem:
             raise AssertionError(f"case {number}: {names}: {problem!r}"[:2_000]) from problem
-        n_taken += 1
-        if isinstance(answer, StudyRequest):
-            _expect_stages_or_a_reason(answer)
-    assert n_taken > N_CASES * fuzz / 50
+        n_accepted += 1
+        if isinstance(request, StudyRequest):
+            _expect_stages_or_a_reason(request)
+    assert n_accepted > N_CASES * fuzz / 50
 
 
 def _expect_stages_or_a_reason(request: StudyRequest) -> None:
@@ -193,11 +202,11 @@ def _expect_stages_or_a_reason(request: StudyRequest) -> None:
         assert report.stages(request.settings, request.places)
     except InvalidInput as problem:
         reason = str(problem)
-        assert len(reason) <= MOST_CHARACTERS  # either will do
+        assert len(reason) <= MAX_CHARACTERS  # either will do
 
 
 @pytest.mark.parametrize(
-    ("assignment", "said"),
+    ("assignment", "message"),
     [
         ('seed="\\UFFFFFFFF"', "--set seed: expected a YAML value, got "),
         ("seed=!!int x", "--set seed: expected a YAML value, got '!!int x' (expected no tags (!)"),
@@ -225,25 +234,25 @@ def _expect_stages_or_a_reason(request: StudyRequest) -> None:
         ("dataset.source='<<'", None),
     ],
 )
-def test_values_that_yaml_stumbles_over(assignment: str, said: str | None) -> None:
-    if said is None:  # text like any other
+def test_values_that_yaml_stumbles_over(assignment: str, message: str | None) -> None:
+    if message is None:  # text like any other
         value = assignment.partition("=")[2].strip("'")
         assert request_from([assignment]).settings.dataset.source == value
         return
     with pytest.raises(InvalidSettings) as caught:
         _ = request_from([assignment]).settings
-    assert said in str(caught.value)
-    assert len(str(caught.value)) <= MOST_CHARACTERS
+    assert message in str(caught.value)
+    assert len(str(caught.value)) <= MAX_CHARACTERS
 
 
 def test_values_of_a_form_are_refused_in_the_same_words() -> None:
-    for values, said in (
+    for values, message in (
         ({"seed": 10**400}, "setting seed: expected a number of at most 300 digits"),
         ({"seed": _deep(30)}, r"setting seed\..*: expected values at most 16 deep"),
         ({"dataset": {"source": "a\x00b"}}, "setting dataset.source: expected text without"),
         ({"sed": 1}, "setting sed: expected a known name, got an unknown one; did you mean seed?"),
         ({"learners": {"plain": [1] * 15_000}}, "and 14980 more"),
     ):
-        with pytest.raises(ParameterTypeError, match=said) as caught:
+        with pytest.raises(ParameterTypeError, match=message) as caught:
             dataset.dataset.validate_parameters({"request": {"set": values}})
-        assert len(str(caught.value)) < MOST_CHARACTERS + 500
+        assert len(str(caught.value)) < MAX_CHARACTERS + 500

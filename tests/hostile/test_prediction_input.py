@@ -14,7 +14,7 @@ from flowers17.artifacts import Store
 from flowers17.cli import main
 from flowers17.data.encoded import MAX_IMAGE_BYTES
 from flowers17.prediction.pictures import blocks, image_paths
-from tests.support.made_data import encoded, saved
+from tests.support.image_files import encoded, saved
 from tests.support.processes import output_of
 from tests.support.stores import content
 from tests.unit.prediction.made_models import CLASSES, Maker

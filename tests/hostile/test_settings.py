@@ -32,7 +32,7 @@ def _n_stages(flow: Any, request: StudyRequest) -> int:
 class TestSplits:
     @pytest.mark.parametrize("flow", [ensemble, attacks, report])
     @pytest.mark.parametrize(
-        ("profile", "settings", "got"),
+        ("profile", "settings", "name"),
         [
             ("demo", ["ensemble.splits=[repeat-99]", "attacks.split=repeat-99"], "repeat-99"),
             ("demo", ["ensemble.splits=[nope]", "attacks.split=nope"], "nope"),
@@ -43,10 +43,10 @@ class TestSplits:
         ],
     )
     def test_that_there_are_not(
-        self, flow: Any, profile: str, settings: list[str], got: str
+        self, flow: Any, profile: str, settings: list[str], name: str
     ) -> None:
         request = request_from([*settings, "dataset.source=rendered"], profile=profile)
-        with pytest.raises(InvalidSettings, match=f"clean.*, got '{got}'; raise splits.n_repeats"):
+        with pytest.raises(InvalidSettings, match=f"clean.*, got '{name}'; raise splits.n_repeats"):
             _n_stages(flow, request)
 
     def test_matter_to_what_reads_them_only(self) -> None:
@@ -64,7 +64,7 @@ class TestSplits:
         ]
         if with_official:
             (tmp_path / "datasplits.mat").touch()
-        made = study_splits(
+        named_splits = study_splits(
             np.repeat([0, 1], 4),
             np.arange(8),
             validation_fraction=0.25,
@@ -75,36 +75,42 @@ class TestSplits:
         settings = StudySettings(splits=SplitSettings(n_repeats=n_repeats))
         source = {"source": str(tmp_path / "17flowers.tgz")}
         divided = splits.stage(settings, number("images", 1, resources=source), number("pairs", 1))
-        for one in made:
-            assert split.stage(one.name, divided).label == f"{one.name} split"
+        for named in named_splits:
+            assert split.stage(named.name, divided).label == f"{named.name} split"
         for name in {"official-1", "official-4", f"repeat-{n_repeats + 1:02d}"} - {
-            one.name for one in made
+            named.name for named in named_splits
         }:
             with pytest.raises(InvalidSettings, match=f"got '{name}'.* need datasplits.mat"):
                 split.stage(name, divided)
 
 
-def _of_maps(settings: StudySettings, places: Places, one: FeatureMapSettings) -> Stage:
-    return feature_maps.stage(settings, places, one)
+def _feature_map_stage(
+    settings: StudySettings, places: Places, feature_map: FeatureMapSettings
+) -> Stage:
+    return feature_maps.stage(settings, places, feature_map)
 
 
-def _of_activations(settings: StudySettings, places: Places, one: FeatureMapSettings) -> Stage:
-    return activations.stage(settings, places, one)
+def _activations_stage(
+    settings: StudySettings, places: Places, feature_map: FeatureMapSettings
+) -> Stage:
+    return activations.stage(settings, places, feature_map)
 
 
-def _of_fine_tuning(settings: StudySettings, places: Places, one: FeatureMapSettings) -> Stage:
-    what = FineTuning(FineTunedSettings(maps=one))
-    return finetuning.stage(settings, places, what, number("split", 1))
+def _fine_tuning_stage(
+    settings: StudySettings, places: Places, feature_map: FeatureMapSettings
+) -> Stage:
+    training = FineTuning(FineTunedSettings(maps=feature_map))
+    return finetuning.stage(settings, places, training, number("split", 1))
 
 
-@pytest.mark.parametrize("stage_of", [_of_maps, _of_activations, _of_fine_tuning])
+@pytest.mark.parametrize("stage_of", [_feature_map_stage, _activations_stage, _fine_tuning_stage])
 class TestExtractors:
     def _stage(self, stage_of: Any, size: int, weights: str = "random", **maps: Any) -> Stage:
         settings = StudySettings.model_validate(
             {"dataset": DatasetSettings(image_size=size), "features": {"weights": weights}}
         )
-        made: Stage = stage_of(settings, Places(device="cpu"), FeatureMapSettings(**maps))
-        return made
+        stage: Stage = stage_of(settings, Places(device="cpu"), FeatureMapSettings(**maps))
+        return stage
 
     @pytest.mark.parametrize(
         ("extractor", "smallest"),
@@ -114,8 +120,8 @@ class TestExtractors:
         self, stage_of: Any, extractor: str, smallest: int
     ) -> None:
         assert self._stage(stage_of, smallest, extractor=extractor)
-        said = rf"{extractor}: expected .* {smallest} pixels .* got {smallest - 1}; .*image_size"
-        with pytest.raises(InvalidSettings, match=said):
+        message = rf"{extractor}: expected .* {smallest} pixels .* got {smallest - 1}; .*image_size"
+        with pytest.raises(InvalidSettings, match=message):
             self._stage(stage_of, smallest - 1, extractor=extractor)
 
     def test_may_have_small_images_made_larger(self, stage_of: Any) -> None:

@@ -12,7 +12,7 @@ import pytest
 from tests.support.processes import ROOT, environment
 
 TINY = ("dataset.n_classes=2", "dataset.images_per_class=4", "dataset.image_size=16")
-SET = tuple(f"--set={one}" for one in TINY)
+SET = tuple(f"--set={assignment}" for assignment in TINY)
 COMMAND = "from flowers17.cli import main; main()"
 BOOM = "raise SystemExit('a person\\'s own file was imported')\n"
 
@@ -51,14 +51,14 @@ import flowers17.stages as stages
 import flows.report, flowers17.request as request
 r = request.request_from()
 parts = stages.in_order(flows.report.stages(r.settings, r.places))
-print(json.dumps({one.title: one.code() for one in parts}, sort_keys=True))
+print(json.dumps({part.title: part.code() for part in parts}, sort_keys=True))
 """
 
 
 def _digests(path: Path) -> str:
-    done = _python("-P", "-c", DIGESTS, cwd=path, path=path)
-    assert done.returncode == 0, done.stderr[-2_000:]
-    return done.stdout
+    result = _python("-P", "-c", DIGESTS, cwd=path, path=path)
+    assert result.returncode == 0, result.stderr[-2_000:]
+    return result.stdout
 
 
 @pytest.mark.parametrize("kind", ["packages", "modules", "folders"])
@@ -81,8 +81,8 @@ def test_a_run_beside_them_builds_what_it_builds_elsewhere(shadows: Path, tmp_pa
     for name in ("random", "socket", "struct", "keras"):  # of Python's own, in the current folder
         (tmp_path / f"{name}.py").write_text(BOOM)
     rest = ("dataset", "--store", str(tmp_path / "store"), "--json", *SET)
-    done = _command("run", *rest, cwd=tmp_path, path=shadows)
-    assert done.returncode == 0, done.stderr[-2_000:]
+    result = _command("run", *rest, cwd=tmp_path, path=shadows)
+    assert result.returncode == 0, result.stderr[-2_000:]
     plain = _command("plan", *rest, cwd=ROOT, path=ROOT)
     steps = json.loads(plain.stdout)
     assert {step["action"] for step in steps} == {"reuse"}, steps
@@ -101,18 +101,18 @@ except PackageShadowed as problem:
 def test_that_were_imported_before_are_named_at_once(tmp_path: Path) -> None:
     (tmp_path / "tasks").mkdir()
     (tmp_path / "tasks" / "__init__.py").touch()
-    done = _python("-c", IMPORTED_BEFORE, cwd=tmp_path, path=tmp_path)
-    assert str(ROOT / "tasks" / "__init__.py") in done.stdout, done.stderr
-    assert str(tmp_path / "tasks") in done.stdout
+    result = _python("-c", IMPORTED_BEFORE, cwd=tmp_path, path=tmp_path)
+    assert str(ROOT / "tasks" / "__init__.py") in result.stdout, result.stderr
+    assert str(tmp_path / "tasks") in result.stdout
 
 
 def test_half_a_checkout_on_the_path_is_named(tmp_path: Path) -> None:
     half = tmp_path / "half"
     shutil.copytree(ROOT / "flowers17", half / "flowers17")
-    done = _command("plan", "dataset", *SET, cwd=tmp_path, path=half)
-    assert done.returncode == 1
-    assert "Traceback" not in done.stderr
-    assert f"expected the package flows beside {half / 'flowers17'}, found none" in done.stderr
+    result = _command("plan", "dataset", *SET, cwd=tmp_path, path=half)
+    assert result.returncode == 1
+    assert "Traceback" not in result.stderr
+    assert f"expected the package flows beside {half / 'flowers17'}, found none" in result.stderr
 
 
 LOADED = """
@@ -127,8 +127,8 @@ print(len(described), tasks.__file__, flows.__file__)
 
 
 def test_do_not_reach_the_deployments_of_a_worker(shadows: Path) -> None:
-    done = _python("-P", "-c", LOADED, cwd=ROOT, path=shadows)
-    assert done.returncode == 0, done.stderr[-2_000:]
-    n, *places = done.stdout.split()
+    result = _python("-P", "-c", LOADED, cwd=ROOT, path=shadows)
+    assert result.returncode == 0, result.stderr[-2_000:]
+    n, *files = result.stdout.split()
     assert int(n) >= 9
-    assert places == [str(ROOT / name / "__init__.py") for name in ("tasks", "flows")]
+    assert files == [str(ROOT / name / "__init__.py") for name in ("tasks", "flows")]

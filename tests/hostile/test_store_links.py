@@ -16,7 +16,7 @@ from flowers17.cli import main
 from flowers17.errors import ArtifactDamaged, InvalidInput, StoreUnusable
 from flowers17.files import open_regular, replacing
 from flowers17.learners.checkpoints import LOCK, Checkpoints
-from flowers17.robustness.batches import resumed
+from flowers17.robustness.batches import resumed_arrays
 from flowers17.stages import ensure
 from tests.support.stores import KEY, OTHER_KEY, content, publish, reseal, set_aside
 from tests.support.toy import number
@@ -240,7 +240,7 @@ def test_where_a_file_is_replaced(name: str, kind: str, secret: Path, tmp_path: 
 def test_in_place_of_a_batch(kind: str, secret: Path, tmp_path: Path) -> None:
     IN_THE_WAY[kind](tmp_path / "000000-000002.batch", secret)
     made = {"x": np.arange(2)}
-    np.testing.assert_array_equal(resumed(tmp_path, 2, 2, lambda part: made)["x"], made["x"])
+    np.testing.assert_array_equal(resumed_arrays(tmp_path, 2, 2, lambda part: made)["x"], made["x"])
     assert secret.read_bytes() == SECRET
 
 

@@ -377,14 +377,14 @@ class TestErrors:
 RUN = """
 import sys
 from pathlib import Path
-from flowers17.interrupts import remembered
+from flowers17.interrupts import interrupt_guard
 from tests.support.toy import number
 from tests.support.toy_flow import Run, run
 
 if __name__ == "__main__":
     store, address, calls = sys.argv[1:]
     stage = number("a", 4, config={"seconds": 600}, resources={"calls": calls}, isolated=True)
-    with remembered():  # as `flowers17 run` does
+    with interrupt_guard():  # as `flowers17 run` does
         run([stage], Path(store), runner="ray", ray_address=address)
 """
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.made_data import class_folders
+from tests.support.image_files import class_folders
 from tests.support.processes import python
 
 pytestmark = [pytest.mark.server, pytest.mark.slow]

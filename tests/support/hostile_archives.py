@@ -16,8 +16,8 @@ from pathlib import Path
 from PIL import Image
 
 from flowers17.data.images import image_set
-from flowers17.data.source import identify
-from tests.support.made_data import encoded, member, numbered, official_archive, saved
+from flowers17.data.source import source_from
+from tests.support.image_files import encoded, member, numbered, official_archive, saved
 
 MB = 2**20
 ZEROS = bytes(MB)
@@ -182,7 +182,7 @@ def main(folder: Path) -> None:
         place.mkdir()
         assert measured(lambda write=write, place=place: write(place))["error"] == "", name  # type: ignore[misc]
         [path] = [path for path in place.iterdir() if path.name.startswith("a.")]
-        costs[name] = measured(lambda path=path: image_set(identify(str(path)), size=16))  # type: ignore[misc]
+        costs[name] = measured(lambda path=path: image_set(source_from(str(path)), size=16))  # type: ignore[misc]
         path.unlink()
     print(json.dumps(costs))
 

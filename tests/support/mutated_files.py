@@ -25,7 +25,7 @@ from flowers17.data.decoding import FORMATS, decode, square
 from flowers17.data.splits import official_splits
 from flowers17.errors import InvalidInput
 from tests.support.hostile_archives import resealed
-from tests.support.made_data import encoded, numbered, official_archive, saved
+from tests.support.image_files import encoded, numbered, official_archive, saved
 
 EXTREMES = (
     b"\0\0\0\0",
@@ -63,7 +63,7 @@ def mutated(data: bytes, rng: np.random.Generator) -> bytes:
 
 
 def images(rng: np.random.Generator, folder: Path) -> Callable[[], object]:
-    """Return what reads a mutated image of any format and kind of pixels."""
+    """Reader of a mutated image of any format and kind of pixels."""
     kind = FORMATS[rng.integers(len(FORMATS))]
     mode = ("RGB", "L", "P", "1", "RGBA", "CMYK")[rng.integers(6)]
     suits = {"JPEG": "RGB L CMYK", "BMP": "RGB L P 1", "WEBP": "RGB RGBA", "PNG": "RGB L P 1 RGBA"}
@@ -82,7 +82,7 @@ def images(rng: np.random.Generator, folder: Path) -> Callable[[], object]:
 
 
 def archives(rng: np.random.Generator, folder: Path) -> Callable[[], object]:
-    """Return what reads a mutated archive: its headers with right checksums, or its compression."""
+    """Reader of a mutated archive: its headers with right checksums, or its compression."""
     path, data = folder / "a.tgz", _archive(folder)
     match rng.integers(3):
         case 0:  # the compressed bytes
@@ -99,7 +99,7 @@ def archives(rng: np.random.Generator, folder: Path) -> Callable[[], object]:
 
 
 def matlab_files(rng: np.random.Generator, folder: Path) -> Callable[[], object]:
-    """Return what reads a mutated file of splits, compressed or not, beside other variables."""
+    """Reader of a mutated file of splits, compressed or not, beside other variables."""
     path = folder / "datasplits.mat"
     order = rng.permutation(np.arange(1.0, 1361.0))
     parts = np.split(order, [680, 1020])
@@ -119,31 +119,33 @@ def _archive(folder: Path) -> bytes:
     return (path if path.exists() else official_archive(path, numbered())).read_bytes()
 
 
-def tried(
-    make: Callable[[np.random.Generator, Path], Callable[[], object]],
+def outcomes(
+    reader_of: Callable[[np.random.Generator, Path], Callable[[], object]],
     rng: np.random.Generator,
     n_files: int,
     folder: Path,
 ) -> dict[str, Any]:
-    """Return what came of reading so many mutated files."""
-    n_read, n_refused, longest, others = 0, 0, 0, []
+    """Numbers of mutated files that were read and refused, and the errors that are not ours."""
+    n_read, n_refused, longest, foreign_errors = 0, 0, 0, []
     for index in range(n_files):
-        read = make(rng, folder)
+        read_file = reader_of(rng, folder)
         try:
-            read()
+            read_file()
             n_read += 1
         except InvalidInput as problem:
             n_refused += 1
             longest = max(longest, len(str(problem)))
             if not str(problem).isprintable():
-                others.append(f"{make.__name__} {index}: unprintable {problem!r}"[:300])
+                foreign_errors.append(
+                    f"{reader_of.__name__} {index}: unprintable {problem!r}"[:300]
+                )
         except Exception as problem:
-            others.append(f"{make.__name__} {index}: {problem!r}"[:300])
+            foreign_errors.append(f"{reader_of.__name__} {index}: {problem!r}"[:300])
     peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return {
         "read": n_read,
         "refused": n_refused,
-        "others": others,
+        "others": foreign_errors,
         "longest": longest,
         "mb": round(peak_mb),
     }
@@ -154,7 +156,11 @@ def main(folder: Path, seed: int, n_files: int) -> None:
     warnings.simplefilter("ignore")  # Pillow warns of what it then reads
     rng = np.random.default_rng(seed)
     kinds = (matlab_files, archives, images)
-    print(json.dumps({make.__name__: tried(make, rng, n_files, folder) for make in kinds}))
+    print(
+        json.dumps(
+            {reader_of.__name__: outcomes(reader_of, rng, n_files, folder) for reader_of in kinds}
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -41,12 +41,12 @@ def python(*arguments: str, env: dict[str, str] | None = None) -> Iterator[subpr
         try:
             yield process
         finally:
-            for one in session_members(process.pid):
-                kill(one)
+            for pid in session_members(process.pid):
+                kill(pid)
 
 
 def output_of(code: str, *arguments: str, env: dict[str, str] | None = None) -> str:
-    """Return what a Python program prints; fails with what it complained of."""
+    """Output of a Python program; fails with its complaints."""
     result = subprocess.run(
         [sys.executable, "-c", code, *arguments],
         capture_output=True,
@@ -61,7 +61,7 @@ def output_of(code: str, *arguments: str, env: dict[str, str] | None = None) -> 
 
 
 def program(module: str, *arguments: str, seconds: float) -> str:
-    """Return what a program of ours prints; fails with how it ended, and its last complaints."""
+    """Output of a program of ours; fails with its exit code and last complaints."""
     result = subprocess.run(
         [sys.executable, "-m", module, *arguments],
         capture_output=True,
@@ -112,7 +112,7 @@ def _processes() -> Iterator[tuple[int, str, int]]:
 
 
 def eventually(condition: Callable[[], Any], seconds: float = 30.0) -> bool:
-    """Return whether the condition comes true within so many seconds."""
+    """Whether the condition comes true within so many seconds."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if condition():
@@ -129,7 +129,7 @@ def free_port() -> int:
 
 
 def waits_for_lock(path: Path) -> bool:
-    """Return whether somebody waits for the kernel lock of a file."""
+    """Whether a process waits for the kernel lock of a file."""
     inode = path.stat().st_ino if path.exists() else None
     waiting = [line for line in Path("/proc/locks").read_text().splitlines() if "->" in line]
     return any(line.split()[-3].endswith(f":{inode}") for line in waiting)

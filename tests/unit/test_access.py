@@ -1,4 +1,4 @@
-"""Who gets an answer: every kind of host, origin, method, content type and connection."""
+"""Access to the server by every kind of host, origin, method, content type and connection."""
 
 import asyncio
 import io
@@ -31,7 +31,7 @@ needs_tables = pytest.mark.skipif(
 Address = tuple[str, int]
 
 
-def _answer(
+def _response(
     method: str = "GET",
     *,
     host: str | None = HOST,
@@ -42,18 +42,18 @@ def _answer(
     server: Address | None = None,
     **headers: str,
 ) -> tuple[bool, str]:
-    """Return whether a request reaches the application, and else what it is answered.
+    """Whether a request reaches the application, and otherwise the response's text.
 
     headers: with _ for -.
     """
     reached, sent = [], []
-    given = [(name.replace("_", "-"), value) for name, value in headers.items()]
+    fields = [(name.replace("_", "-"), value) for name, value in headers.items()]
     scope: dict[str, Any] = {
         "type": "websocket" if method == "websocket" else "http",
         "scheme": scheme,
         "headers": [
             (name.encode(), value.encode())
-            for name, value in [*([("host", host)] if host is not None else []), *given]
+            for name, value in [*([("host", host)] if host is not None else []), *fields]
         ],
         "client": client,
         "server": server,
@@ -75,14 +75,14 @@ def _answer(
         assert (reached, sent) == ([scope], [])
         return True, ""
     if method == "websocket":
-        assert [one["type"] for one in sent] == ["websocket.close"]
+        assert [message["type"] for message in sent] == ["websocket.close"]
         return False, ""
     assert sent[0]["status"] == 403
     return False, sent[1]["body"].decode()
 
 
-def _write(**given: Any) -> tuple[bool, str]:
-    return _answer("POST", content_type="application/json", **given)
+def _write(**request: Any) -> tuple[bool, str]:
+    return _response("POST", content_type="application/json", **request)
 
 
 class TestHost:
@@ -114,16 +114,16 @@ class TestHost:
     def test_has_to_be_a_name_of_this_server(
         self, method: str, host: str | None, served: bool
     ) -> None:
-        assert _answer(method, host=host, **JSON)[0] is served
+        assert _response(method, host=host, **JSON)[0] is served
 
     def test_is_refused_with_what_to_do(self) -> None:
-        _, answer = _answer(host="team.example:4200")
+        _, answer = _response(host="team.example:4200")
         assert "expected an IP address or one of localhost, prefect.example.org" in answer
         assert "got 'team.example:4200'; if that is a name of this server, set " in answer
         assert f"set {HOSTS_VARIABLE} to it" in answer
 
     def test_is_quoted_in_part_only(self) -> None:
-        assert len(_answer(host="x" * 60_000)[1]) < 500
+        assert len(_response(host="x" * 60_000)[1]) < 500
 
     def test_names_come_from_the_address_and_from_the_setting(
         self, monkeypatch: pytest.MonkeyPatch
@@ -155,16 +155,16 @@ class TestOrigin:
         ],
     )
     def test_has_to_be_our_own(self, method: str, origin: str, served: bool) -> None:
-        assert _answer(method, origin=origin, **JSON)[0] is served
+        assert _response(method, origin=origin, **JSON)[0] is served
 
     @pytest.mark.parametrize("host", ["prefect.example.org", "[::1]:4200", "LOCALHOST:4200"])
     def test_is_our_own_under_every_name(self, host: str) -> None:
         assert _write(host=host, origin=f"http://{host.lower()}")[0]
 
     def test_has_to_be_encrypted_where_this_server_is(self) -> None:
-        given = {"host": "prefect.example.org", "scheme": "https"}
-        assert _write(origin="https://prefect.example.org", **given)[0]
-        assert not _write(origin="http://prefect.example.org", **given)[0]
+        request = {"host": "prefect.example.org", "scheme": "https"}
+        assert _write(origin="https://prefect.example.org", **request)[0]
+        assert not _write(origin="http://prefect.example.org", **request)[0]
 
     def test_is_refused_with_what_to_do(self) -> None:
         _, answer = _write(origin="http://hostile.example")
@@ -175,17 +175,17 @@ class TestPagesThatHideTheirOrigin:
     @pytest.mark.parametrize("site", ["cross-site", "same-site"])
     @pytest.mark.parametrize("method", METHODS)
     def test_are_told_by_the_browser(self, method: str, site: str) -> None:
-        assert not _answer(method, sec_fetch_site=site, **JSON)[0]
-        assert not _answer(method, sec_fetch_site=site, sec_fetch_dest="iframe", **JSON)[0]
+        assert not _response(method, sec_fetch_site=site, **JSON)[0]
+        assert not _response(method, sec_fetch_site=site, sec_fetch_dest="iframe", **JSON)[0]
 
     def test_may_link_to_the_ui(self) -> None:
         linked = {"sec_fetch_site": "cross-site", "sec_fetch_dest": "document"}
-        assert _answer("GET", **linked)[0]
-        assert not _answer("POST", **linked, **JSON)[0]
+        assert _response("GET", **linked)[0]
+        assert not _response("POST", **linked, **JSON)[0]
 
     @pytest.mark.parametrize("site", ["same-origin", "none"])
     def test_are_not_our_own_ones(self, site: str) -> None:
-        assert _answer("GET", sec_fetch_site=site)[0]
+        assert _response("GET", sec_fetch_site=site)[0]
 
     @pytest.mark.parametrize(
         ("headers", "served"),
@@ -204,14 +204,14 @@ class TestPagesThatHideTheirOrigin:
     def test_send_what_they_may_send_without_asking(
         self, headers: dict[str, str], served: bool
     ) -> None:
-        assert _answer("POST", **headers)[0] is served
+        assert _response("POST", **headers)[0] is served
 
     @pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE"])
     def test_cannot_send_other_methods_without_asking(self, method: str) -> None:
-        assert _answer(method)[0]
+        assert _response(method)[0]
 
     def test_are_refused_with_what_to_do(self) -> None:
-        _, answer = _answer("POST", content_type="text/plain")
+        _, answer = _response("POST", content_type="text/plain")
         assert "expected application/json, got 'text/plain'; send that header" in answer
 
 
@@ -284,10 +284,10 @@ class TestUser:
     def test_is_asked_for_at_every_request(self) -> None:
         """A port that was free again may be somebody else's now."""
         with _connected() as (client, server):
-            given = {"client": server.getpeername(), "server": server.getsockname()}
-            assert _write(same_user=True, **given)[0]
+            request = {"client": server.getpeername(), "server": server.getsockname()}
+            assert _write(same_user=True, **request)[0]
             client.close()
-            assert not _write(same_user=True, **given)[0]
+            assert not _write(same_user=True, **request)[0]
 
     def test_is_not_taken_from_what_a_proxy_is_said_to_forward(self) -> None:
         with _connected() as (_, server):
@@ -298,22 +298,22 @@ class TestUser:
                 ("127.0.0.1", 0),
                 ("127.0.0.1", 70_000),
             ):
-                given = {"client": forged, "server": server.getsockname()}
-                assert not _write(same_user=True, **given)[0]
+                request = {"client": forged, "server": server.getsockname()}
+                assert not _write(same_user=True, **request)[0]
 
     def test_has_to_be_told(self) -> None:
         assert not _write(same_user=True)[0]
         assert not _write(same_user=True, client=None, server=("/run/server.sock", 0))[0]
 
     def test_of_another_machine_is_not_asked_for(self) -> None:
-        given = {"client": ("192.0.2.7", 50_000), "server": ("192.0.2.1", 4200)}
-        assert _write(same_user=True, **given)[0]
+        request = {"client": ("192.0.2.7", 50_000), "server": ("192.0.2.1", 4200)}
+        assert _write(same_user=True, **request)[0]
 
     @pytest.mark.parametrize("method", METHODS)
     def test_is_asked_for_whatever_the_method(self, method: str) -> None:
-        given = {"client": ("127.0.0.1", 1), "server": ("127.0.0.1", 2)}
-        assert not _answer(method, same_user=True, **given, **JSON)[0]
-        assert _answer(method, same_user=False, **given, **JSON)[0]
+        request = {"client": ("127.0.0.1", 1), "server": ("127.0.0.1", 2)}
+        assert not _response(method, same_user=True, **request, **JSON)[0]
+        assert _response(method, same_user=False, **request, **JSON)[0]
 
 
 def test_what_is_no_request_passes() -> None:
@@ -329,7 +329,7 @@ def test_what_is_no_request_passes() -> None:
 
 class TestServe:
     @pytest.mark.parametrize(
-        ("host", "told", "password", "warning"),
+        ("host", "tells_users", "password", "warning"),
         [
             ("127.0.0.1", True, False, ""),
             ("localhost", True, False, ""),
@@ -344,16 +344,16 @@ class TestServe:
         self,
         monkeypatch: pytest.MonkeyPatch,
         host: str,
-        told: bool,
+        tells_users: bool,
         password: bool,
         warning: str,
     ) -> None:
-        monkeypatch.setattr(serving, "connections_tell_users", lambda: told)
+        monkeypatch.setattr(serving, "connections_tell_users", lambda: tells_users)
         if password:
             monkeypatch.setenv("PREFECT_SERVER_API_AUTH_STRING", "admin:secret")
         console = Console(file=io.StringIO())
         serving.warn_if_open(host, console)
         assert isinstance(console.file, io.StringIO)
-        said = console.file.getvalue()
-        assert warning in said
-        assert bool(said) == bool(warning)
+        warnings = console.file.getvalue()
+        assert warning in warnings
+        assert bool(warnings) == bool(warning)

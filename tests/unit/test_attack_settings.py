@@ -11,7 +11,7 @@ from flows import attacks
 
 
 @pytest.mark.parametrize(
-    ("setting", "said"),
+    ("setting", "message"),
     [
         ("budgets=[0]", "greater than 0, got 0"),
         ("budgets=[-1, 4]", "greater than 0, got -1"),
@@ -30,10 +30,10 @@ from flows import attacks
         ("epsilon=1", "attacks.epsilon"),
     ],
 )
-def test_a_value_that_makes_no_sense_is_refused(setting: str, said: str) -> None:
+def test_a_value_that_makes_no_sense_is_refused(setting: str, message: str) -> None:
     with pytest.raises(InvalidSettings, match="attacks") as refusal:
         assert request_from([f"attacks.{setting}"]).settings
-    assert said in str(refusal.value)
+    assert message in str(refusal.value)
 
 
 @pytest.mark.parametrize("profile", PROFILES)
@@ -41,25 +41,25 @@ def test_every_profile_attacks_a_network_and_a_stacked_forest_or_what_was_chosen
     profile: str,
 ) -> None:
     settings = request_from(profile=profile).settings
-    labels = [one.label for one in attacks.parts(settings, Places())]
+    labels = [stage.label for stage in attacks.parts(settings, Places())]
     network = settings.attacks.models[0].name
     split = settings.attacks.split
     for attack in settings.attacks.attacks:
         assert f"attack {attack} on {network}, {split} split" in labels
-    assert any("by random_forest" in one and "attack one_pixel" in one for one in labels)
+    assert any("by random_forest" in label and "attack one_pixel" in label for label in labels)
     assert f"transfer, {split} split" in labels
 
 
 def test_the_models_attacked_are_those_of_the_ensembles() -> None:
     settings = request_from().settings
     places = Places()
-    labels = [one.label for one in in_order(attacks.parts(settings, places))]
+    labels = [stage.label for stage in in_order(attacks.parts(settings, places))]
     assert "stacking of small, clean split" in labels
     name = settings.attacks.models[0].name
     [fgsm] = [
-        one
-        for one in attacks.parts(settings, places)
-        if one.label == f"attack fgsm on {name}, clean split"
+        stage
+        for stage in attacks.parts(settings, places)
+        if stage.label == f"attack fgsm on {name}, clean split"
     ]
     assert fgsm.inputs["model"].label == f"{name} refit, clean split"
 

@@ -126,7 +126,7 @@ def test_of_packages_run_no_code(module: str) -> None:
         rest = [one for one in rest if not isinstance(one, ast.ImportFrom)]
     if module in ("flowers17", "flowers17.config", "flowers17.learners"):  # version; `__all__`
         rest = [one for one in rest if not isinstance(one, ast.Assign)]
-    code = ["from flowers17.packages import keep_together", "keep_together()"]
+    code = ["from flowers17.packages import install_finder", "install_finder()"]
     assert [ast.unparse(one) for one in rest] == (code if module == "flowers17" else [])
 
 

@@ -10,7 +10,7 @@ from contextlib import suppress
 
 import pytest
 
-from flowers17.interrupts import INTERRUPTED, check, remembered
+from flowers17.interrupts import INTERRUPTED, check, interrupt_guard
 from tests.support.processes import python
 
 
@@ -31,9 +31,9 @@ def _replaced() -> None:
 
 
 def _called_back(callback: Callable[[], None]) -> None:
-    thing = type("Thing", (), {})()
-    reference = weakref.ref(thing, lambda _: callback())
-    del thing
+    referent = type("Thing", (), {})()
+    reference = weakref.ref(referent, lambda _: callback())
+    del referent
     assert reference() is None
 
 
@@ -41,16 +41,16 @@ def _dropped() -> None:
     _called_back(_press)
 
 
-@pytest.mark.parametrize("how", [_press, _lost, _replaced, _dropped])
+@pytest.mark.parametrize("interruption", [_press, _lost, _replaced, _dropped])
 def test_it_ends_what_is_inside_whatever_comes_of_it(
-    how: Callable[[], None],
+    interruption: Callable[[], None],
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(sys, "unraisablehook", sys.__unraisablehook__)
     before = signal.getsignal(signal.SIGINT), sys.unraisablehook
-    with pytest.raises(KeyboardInterrupt), remembered():
-        how()
+    with pytest.raises(KeyboardInterrupt), interrupt_guard():
+        interruption()
     assert (signal.getsignal(signal.SIGINT), sys.unraisablehook) == before
     assert capsys.readouterr().err == ""
     check()  # and is forgotten
@@ -60,7 +60,7 @@ def test_one_that_was_lost_is_raised_where_it_is_asked_for() -> None:
     reached = []
 
     def work() -> None:
-        with remembered():
+        with interrupt_guard():
             _lost()
             reached.append("after it")
             check()
@@ -76,7 +76,7 @@ import os, signal, sys, time
 from flowers17 import interrupts
 
 interrupts.GRACE_S = float(sys.argv[1])
-with interrupts.remembered():
+with interrupts.interrupt_guard():
     for _ in range(int(sys.argv[2])):
         try:
             os.kill(os.getpid(), signal.SIGINT)
@@ -100,9 +100,9 @@ def test_what_does_not_end_is_ended_by_a_second_one_or_after_a_while(
 
 
 def test_without_it_other_errors_stay_themselves() -> None:
-    with pytest.raises(ValueError, match="mine"), remembered():
+    with pytest.raises(ValueError, match="mine"), interrupt_guard():
         raise ValueError("mine")
-    with remembered():
+    with interrupt_guard():
         check()
 
 
@@ -113,28 +113,28 @@ def test_other_errors_that_python_drops_are_still_told(
         raise ValueError("mine")
 
     monkeypatch.setattr(sys, "unraisablehook", sys.__unraisablehook__)
-    with remembered():
+    with interrupt_guard():
         _called_back(fail)
     assert "ValueError: mine" in capsys.readouterr().err
 
 
 def test_a_thread_that_gets_no_signals_is_left_alone() -> None:
-    before, seen = signal.getsignal(signal.SIGINT), []
+    before, handlers = signal.getsignal(signal.SIGINT), []
 
     def enter() -> None:
-        with remembered():
-            seen.append(signal.getsignal(signal.SIGINT))
+        with interrupt_guard():
+            handlers.append(signal.getsignal(signal.SIGINT))
 
     thread = threading.Thread(target=enter)
     thread.start()
     thread.join()
-    assert seen == [before]
+    assert handlers == [before]
 
 
 def test_where_it_is_ignored_it_stays_ignored() -> None:
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        with remembered():
+        with interrupt_guard():
             _press()
             check()
     finally:

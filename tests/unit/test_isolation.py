@@ -33,7 +33,7 @@ def _isolated(store: Store, problem: str | None = None, **rest: Any) -> Outcome:
         number("a", 4, config=config, isolated=True, **rest),
         {},
         store,
-        progress=lambda done, total, unit: None,
+        progress=lambda n_done, total, unit: None,
         logger=logger,
     )
 
@@ -41,9 +41,9 @@ def _isolated(store: Store, problem: str | None = None, **rest: Any) -> Outcome:
 class TestResult:
     def test_has_the_bytes_of_a_build_in_this_process(self, store: Store, tmp_path: Path) -> None:
         outcome = _isolated(store, seed=5)
-        other = Store(tmp_path / "other")
-        here = ensure(number("a", 4, config={"problem": None}, seed=5), {}, other)
-        assert outcome == here
+        second_store = Store(tmp_path / "other")
+        expected = ensure(number("a", 4, config={"problem": None}, seed=5), {}, second_store)
+        assert outcome == expected
         assert content(store.open(outcome.reference).path)["total.json"] == b"4\n"
 
     def test_is_reused_the_second_time(self, store: Store) -> None:
@@ -52,17 +52,17 @@ class TestResult:
     def test_comes_with_progress_and_logs(
         self, store: Store, caplog: pytest.LogCaptureFixture
     ) -> None:
-        told: list[tuple[int, int, str]] = []
+        steps: list[tuple[int, int, str]] = []
         with caplog.at_level(logging.INFO):
             ensure_isolated(
                 number("a", 4, config={"problem": "chatty"}, isolated=True),
                 {},
                 store,
-                progress=lambda *one: told.append(one),
+                progress=lambda *step: steps.append(step),
                 logger=logger,
             )
-        assert len(told) == 4 * 20 + 3
-        assert told[-1] == (3, 3, "parts")
+        assert len(steps) == 4 * 20 + 3
+        assert steps[-1] == (3, 3, "parts")
         assert sorted(caplog.messages) == sorted(
             f"{thread} {'x' * 100_000}" for thread in range(4) for _ in range(20)
         )
@@ -112,14 +112,14 @@ class TestErrors:
 
     def test_of_a_damaged_input_are_that_of_the_store(self, store: Store) -> None:
         a = number("a", 4)
-        given = {"a": ensure(a, {}, store).reference}
-        (store.folder("number", given["a"].key) / "total.json").write_text("400")
+        inputs = {"a": ensure(a, {}, store).reference}
+        (store.folder("number", inputs["a"].key) / "total.json").write_text("400")
         with pytest.raises(ArtifactDamaged, match="its bytes are not those published"):
             ensure_isolated(
                 number("sum", 1, a, isolated=True),
-                given,
+                inputs,
                 store,
-                progress=lambda *one: None,
+                progress=lambda *step: None,
                 logger=logger,
             )
 
@@ -164,7 +164,7 @@ from tests.support.toy import number
 
 if __name__ == "__main__":
     stage = number("a", 4, config={"seconds": 600}, resources={"calls": sys.argv[2]})
-    quiet = lambda done, total, unit: None
+    quiet = lambda n_done, total, unit: None
     ensure_isolated(stage, {}, Store(sys.argv[1]), progress=quiet, logger=logging.getLogger())
 """
 
@@ -187,20 +187,20 @@ from flowers17.artifacts import Store
 from flowers17.isolation import ensure_isolated
 from tests.support.toy import number
 
-def made(value):
-    quiet = lambda done, total, unit: None
+def build(value):
+    quiet = lambda n_done, total, unit: None
     stage = number("a", value, isolated=True)
     ensure_isolated(stage, {}, Store(sys.argv[1]), progress=quiet, logger=logging.getLogger())
 
 if __name__ == "__main__":
-    made(1)
+    build(1)
     shutil.rmtree(multiprocessing.util.get_temp_dir())
-    made(2)
+    build(2)
 """
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="processes are forked on Linux only")
-def test_somebody_who_tidies_temporary_files_away_stops_nothing(tmp_path: Path) -> None:
+def test_a_cleaner_of_temporary_files_stops_nothing(tmp_path: Path) -> None:
     script = tmp_path / "tidied.py"
     script.write_text(TIDIED)
     with python(str(script), str(tmp_path / "store")) as process:
@@ -231,8 +231,8 @@ from flowers17.isolation import ensure_isolated
 from tests.support.processes import eventually, session_members
 from tests.support.toy import number
 
-def made(value, **rest):
-    quiet = lambda done, total, unit: None
+def build(value, **rest):
+    quiet = lambda n_done, total, unit: None
     stage = number("a", value, isolated=True, **rest)
     ensure_isolated(stage, {}, Store(sys.argv[1]), progress=quiet, logger=logging.getLogger())
 
@@ -251,18 +251,18 @@ def forked():
     return [pid for pid, path in lines.items() if b"forkserver" in path.read_bytes()]
 
 if __name__ == "__main__":
-    made(1)
+    build(1)
     kill()
-    made(2)
+    build(2)
     from multiprocessing import popen_forkserver
     connect, servers.connect_to_new_process = servers.connect_to_new_process, killed_at_the_start
-    made(3)
+    build(3)
     servers.connect_to_new_process = connect
     calls = Path(sys.argv[2])
     killer = threading.Thread(target=lambda: (eventually(calls.exists, 60), kill()))
     killer.start()
     try:
-        made(4, config={"seconds": 600}, resources={"calls": str(calls)}, timeout_s=8.0)
+        build(4, config={"seconds": 600}, resources={"calls": str(calls)}, timeout_s=8.0)
     except StageFailed as problem:
         print(problem)
     killer.join()
@@ -293,7 +293,7 @@ from flowers17.isolation import ensure_isolated
 from tests.support.toy import number
 
 if __name__ == "__main__":
-    quiet = lambda done, total, unit: None
+    quiet = lambda n_done, total, unit: None
     stage = number("a", int(sys.argv[2]), isolated=True)
     ensure_isolated(stage, {}, Store(sys.argv[1]), progress=quiet, logger=logging.getLogger())
     print("built", flush=True)
@@ -317,21 +317,21 @@ def test_folders_of_sockets_go_with_their_process_or_with_the_next(tmp_path: Pat
             process.communicate("go\n" if not killed else None, timeout=60)
 
     run(1, killed=True)
-    (left,) = temporary.iterdir()
-    kept = [temporary / f"f17-forks-{name}" for name in ("young", "link", "locked")]
+    (abandoned,) = temporary.iterdir()
+    foreign = [temporary / f"f17-forks-{name}" for name in ("young", "link", "locked")]
     (tmp_path / "theirs").mkdir()
-    kept[0].mkdir()
-    kept[1].symlink_to(tmp_path / "theirs")
-    kept[2].mkdir()
-    for folder in (left, kept[2], tmp_path / "theirs"):
+    foreign[0].mkdir()
+    foreign[1].symlink_to(tmp_path / "theirs")
+    foreign[2].mkdir()
+    for folder in (abandoned, foreign[2], tmp_path / "theirs"):
         os.utime(folder, (0, 0))
-    lock = os.open(kept[2], os.O_RDONLY)
+    lock = os.open(foreign[2], os.O_RDONLY)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
         run(2, killed=False)
     finally:
         os.close(lock)
-    assert sorted(temporary.iterdir()) == sorted(kept)
+    assert sorted(temporary.iterdir()) == sorted(foreign)
     assert (tmp_path / "theirs").is_dir()
 
 

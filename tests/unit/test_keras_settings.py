@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from flowers17 import isolation, stages
+from flowers17 import fork_server, stages
 from flowers17.artifacts import Reference, Store
 from flowers17.cluster import Cluster
 from flowers17.config import Places
@@ -37,7 +37,7 @@ os.chdir(sys.argv[1])  # where Keras makes a folder `~` for such a KERAS_HOME
 [folder] = importlib.util.find_spec("keras").submodule_search_locations
 for name in ("keras", "keras.src", "keras.src.api_export", "keras.src.backend.common"):
     sys.modules[name] = types.ModuleType(name)
-sys.modules["keras.src.api_export"].keras_export = lambda names: lambda made: made
+sys.modules["keras.src.api_export"].keras_export = lambda names: lambda function: function
 sys.modules["keras.src.backend.common"].global_state = MagicMock()
 spec = importlib.util.spec_from_file_location("settings", Path(folder, "src/backend/config.py"))
 settings = importlib.util.module_from_spec(spec)
@@ -66,7 +66,7 @@ def _written(folder: Path, **changes: Any) -> Path:
 
 
 class TestBackend:
-    def test_is_tensorflow_if_nothing_is_said(self, home: Path) -> None:
+    def test_is_tensorflow_by_default(self, home: Path) -> None:
         assert keras_backend() == "tensorflow"
 
     def test_is_the_file_s(self, home: Path) -> None:
@@ -106,15 +106,17 @@ class TestBackend:
     def test_is_the_one_that_keras_finds(self, variables: dict[str, str], home: Path) -> None:
         _written(home / ".keras", backend="a")
         _written(home / "other", backend="b")
-        found = output_of(OF_KERAS, str(home), env=variables).split()
-        assert found == [{"": "a", "KERAS_HOME": "b", "KERAS_BACKEND": "c"}["".join(variables)]] * 2
+        backends = output_of(OF_KERAS, str(home), env=variables).split()
+        assert (
+            backends == [{"": "a", "KERAS_HOME": "b", "KERAS_BACKEND": "c"}["".join(variables)]] * 2
+        )
 
     def test_of_the_file_is_in_the_key(self, home: Path) -> None:
         _written(home / ".keras", backend="jax")
-        found = stages.library_versions()
-        assert found["keras-backend"] == "jax"
-        assert "jax" in found
-        assert "tensorflow" not in found
+        versions = stages.library_versions()
+        assert versions["keras-backend"] == "jax"
+        assert "jax" in versions
+        assert "tensorflow" not in versions
 
     @pytest.mark.parametrize("backend", ["tensorflow", "jax"])
     def test_of_the_file_decides_whether_processes_are_forked(
@@ -122,29 +124,30 @@ class TestBackend:
     ) -> None:
         monkeypatch.setattr("sys.platform", "linux")
         _written(home / ".keras", backend=backend)
-        forked = isolation._context(forks=True).get_start_method() == "forkserver"
-        assert forked == (backend == "tensorflow")
+        assert fork_server.can_fork() == (backend == "tensorflow")
 
     def test_of_the_file_is_that_of_nodes(self, home: Path, tmp_path: Path) -> None:
         _written(home / ".keras", backend="jax")
-        given: list[Any] = []
-        made = Outcome(Reference("number", "a" * 64, "1" * 64), reused=False)
+        requests: list[Any] = []
+        outcome = Outcome(Reference("number", "a" * 64, "1" * 64), reused=False)
 
-        class Seen(Cluster):
-            def _expect_room(self, stage: Any) -> None:
+        class RecordingCluster(Cluster):
+            def _check_room(self, stage: Any) -> None:
                 """Find room without Ray."""
 
-            def _messages(self, order: Any) -> Any:
-                given.append(order)
-                told: list[Message] = [("outcome", made)]
-                yield from told
+            def _messages(self, request: Any) -> Any:
+                requests.append(request)
+                messages: list[Message] = [("outcome", outcome)]
+                yield from messages
 
-        cluster = Seen(Places(), "lock")
+        cluster = RecordingCluster(Places(), "lock")
         logger = logging.getLogger("tests")
         store = Store(tmp_path / "store")
-        found = cluster.ensure(number("a", 1), {}, store, progress=lambda *one: None, logger=logger)
-        assert found == made
-        assert given[0].variables["KERAS_BACKEND"] == "jax"
+        result = cluster.ensure(
+            number("a", 1), {}, store, progress=lambda *step: None, logger=logger
+        )
+        assert result == outcome
+        assert requests[0].variables["KERAS_BACKEND"] == "jax"
 
 
 class TestNumbers:
@@ -162,8 +165,8 @@ class TestNumbers:
         self, name: str, value: Any, home: Path
     ) -> None:
         path = _written(home / ".keras", **{name: value})
-        says = rf"{path}: expected {name} {KERAS_OWN[name]}, .* got {value}; .* set KERAS_HOME"
-        with pytest.raises(InvalidSettings, match=says):
+        message = rf"{path}: expected {name} {KERAS_OWN[name]}, .* got {value}; .* set KERAS_HOME"
+        with pytest.raises(InvalidSettings, match=message):
             stages.library_versions()
-        with pytest.raises(InvalidSettings, match=says):
+        with pytest.raises(InvalidSettings, match=message):
             prepare("cpu", "float32", 1)

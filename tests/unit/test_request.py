@@ -1,4 +1,4 @@
-"""What a person may ask for, and how wrong requests are refused."""
+"""Requests for a study, and the refusal of wrong ones."""
 
 import json
 from collections.abc import Iterator
@@ -27,30 +27,35 @@ class TestOverrides:
         assert after == before
 
     @pytest.mark.parametrize(
-        ("assignment", "read"),
+        ("assignment", "holds"),
         [
-            ("seed=3", lambda one: one.seed == 3),
-            ("dataset.n_classes=3", lambda one: one.dataset.n_classes == 3),
-            ("splits.validation_fraction=0.5", lambda one: one.splits.validation_fraction == 0.5),
+            ("seed=3", lambda settings: settings.seed == 3),
+            ("dataset.n_classes=3", lambda settings: settings.dataset.n_classes == 3),
+            (
+                "splits.validation_fraction=0.5",
+                lambda settings: settings.splits.validation_fraction == 0.5,
+            ),
             (
                 "features.classifiers.naive_bayes.var_smoothing=1e-3",
-                lambda one: one.features.classifiers.naive_bayes.var_smoothing == 0.001,
+                lambda settings: settings.features.classifiers.naive_bayes.var_smoothing == 0.001,
             ),
-            ("features.combinations=[]", lambda one: one.features.combinations == ()),
+            ("features.combinations=[]", lambda settings: settings.features.combinations == ()),
             (
                 "features.classifiers.names=[svm, knn]",
-                lambda one: one.features.classifiers.names == ("svm", "knn"),
+                lambda settings: settings.features.classifiers.names == ("svm", "knn"),
             ),
             (
                 "features.table=[{extractor: mobilenet, input_size: 64, pooling: average}]",
-                lambda one: [each.name for each in one.features.table] == ["mobilenet@64-average"],
+                lambda settings: (
+                    [maps.name for maps in settings.features.table] == ["mobilenet@64-average"]
+                ),
             ),
-            ("dataset.source=a=b", lambda one: one.dataset.source == "a=b"),
+            ("dataset.source=a=b", lambda settings: settings.dataset.source == "a=b"),
         ],
-        ids=lambda one: one if isinstance(one, str) else "",
+        ids=lambda settings: settings if isinstance(settings, str) else "",
     )
-    def test_are_read_as_yaml(self, assignment: str, read: Any) -> None:
-        assert read(request_from([assignment]).settings)
+    def test_are_read_as_yaml(self, assignment: str, holds: Any) -> None:
+        assert holds(request_from([assignment]).settings)
 
     def test_that_come_later_win(self) -> None:
         assert request_from(["seed=3", "seed=4"]).settings.seed == 4
@@ -70,9 +75,9 @@ class TestOverrides:
         assert request_from().settings == hardened
         request = request_from([f"{adversary}={text}"])
         again = StudyRequest.model_validate_json(request.model_dump_json())
-        for one in (request, again):
-            assert one.settings.learners.recipe.adversary is None
-            assert one.settings.learners.recipe.epochs == hardened.learners.recipe.epochs
+        for stored in (request, again):
+            assert stored.settings.learners.recipe.adversary is None
+            assert stored.settings.learners.recipe.epochs == hardened.learners.recipe.epochs
 
     def test_of_a_forms_empty_fields_leave_the_profile_as_it_is(self) -> None:
         empty = {"seed": None, "learners": {"plain": None, "recipe": {"epochs": None}}}
@@ -91,7 +96,7 @@ class TestOverrides:
 
 class TestWrongValues:
     @pytest.mark.parametrize(
-        ("assignment", "said"),
+        ("assignment", "message"),
         [
             ("sed=3", "setting sed: expected a known name, got an unknown one; did you mean seed?"),
             ("dataset.n_clases=3", "did you mean dataset.n_classes?"),
@@ -142,10 +147,10 @@ class TestWrongValues:
             ("seed=!!python/object/apply:os.system [ls]", "expected a YAML value"),
         ],
     )
-    def test_are_refused_with_the_reason(self, assignment: str, said: str) -> None:
+    def test_are_refused_with_the_reason(self, assignment: str, message: str) -> None:
         with pytest.raises(InvalidSettings) as caught:
             _ = request_from([assignment]).settings
-        assert said in str(caught.value)
+        assert message in str(caught.value)
         assert assignment.partition("=")[0] in str(caught.value)
         assert "Value error" not in str(caught.value)
 
@@ -153,8 +158,8 @@ class TestWrongValues:
         with pytest.raises(InvalidSettings) as caught:
             request_from(["ensemble.meta_learners=[forest, bush]"])
         lines = str(caught.value).splitlines()
-        wheres = [line.partition(":")[0] for line in lines]
-        assert wheres == [f"setting ensemble.meta_learners.{number}" for number in (0, 1)]
+        prefixes = [line.partition(":")[0] for line in lines]
+        assert prefixes == [f"setting ensemble.meta_learners.{number}" for number in (0, 1)]
 
     def test_are_all_named_at_once(self) -> None:
         with pytest.raises(InvalidSettings) as caught:
@@ -167,7 +172,7 @@ class TestWrongValues:
             request_from(values)
 
     @pytest.mark.parametrize(
-        ("name", "value", "said"),
+        ("name", "value", "message"),
         [
             ("profile", "quik", "'demo', 'quick', 'report' or 'best', got 'quik'"),
             ("runner", "cluster", "'local', 'processes' or 'ray', got 'cluster'"),
@@ -178,10 +183,10 @@ class TestWrongValues:
             ("dataset", "", "at least 1 character"),
         ],
     )
-    def test_of_options_are_refused(self, name: str, value: Any, said: str) -> None:
+    def test_of_options_are_refused(self, name: str, value: Any, message: str) -> None:
         with pytest.raises(InvalidSettings, match=f"setting {name}: ") as caught:
             request_from(**{name: value})
-        assert said in str(caught.value)
+        assert message in str(caught.value)
 
     def test_are_wrong_input_of_a_caller(self) -> None:
         assert issubclass(InvalidSettings, InvalidInput)
@@ -228,9 +233,9 @@ class TestModels:
 
 SCHEMA = StudyRequest.model_json_schema()
 FIELDS = {
-    f"{where}.{name}": field
-    for where, part in [("StudyRequest", SCHEMA), *SCHEMA["$defs"].items()]
-    for name, field in part.get("properties", {}).items()
+    f"{model}.{name}": field
+    for model, schema in [("StudyRequest", SCHEMA), *SCHEMA["$defs"].items()]
+    for name, field in schema.get("properties", {}).items()
 }
 
 

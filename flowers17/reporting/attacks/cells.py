@@ -1,18 +1,21 @@
-"""What tables and figures of attacks share: names, order, shares with intervals, notes."""
+"""What tables and figures of attacks share: models and their attacks, names, shares, notes."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
 from string import ascii_lowercase
-
-import numpy as np
+from typing import NamedTuple
 
 from flowers17.artifacts import Reference
-from flowers17.reporting.attacks.records import ORDER, Attack
+from flowers17.reporting.attacks.records import Attack
 from flowers17.reporting.collect import ReportInputs
 from flowers17.reporting.ensembles.titles import method_title
-from flowers17.reporting.metrics import accuracy_interval, clustered_interval
-from flowers17.reporting.tables import EMPTY, Cell
+from flowers17.reporting.metrics import accuracy_interval
+from flowers17.reporting.tables import EMPTY, Cell, Column, Record
 from flowers17.reporting.titles import trained_tag
+from flowers17.reporting.wording import capital
 
-_TITLES = {
+_TITLES = {  # in the order of tables
     "noise": "sign noise",
     "fgsm": "FGSM",
     "pgd": "PGD",
@@ -20,10 +23,58 @@ _TITLES = {
     "jsma": "JSMA",
     "one_pixel": "one pixel",
 }
+SWEPT = ("noise", "fgsm", "pgd")  # over all budgets
+
+
+@dataclass(frozen=True)
+class AttackedModel:
+    """A model and the attacks on it, in the order in which tables list them.
+
+    suffix: what follows its figures' numbers: nothing for the first model, then `b` … tag: the
+    warning that belongs to its numbers, of untrained weights.
+    """
+
+    name: str
+    attacks: Sequence[Attack]
+    suffix: str
+    tag: str
+
+    @property
+    def title(self) -> str:
+        """Its heading."""
+        return capital(model_title(self.name))
+
+    @property
+    def swept(self) -> dict[str, Attack]:
+        """The attacks over all budgets, by name, the weakest first."""
+        return {attack.name: attack for attack in self.attacks if attack.name in SWEPT}
+
+    def attack(self, *names: str) -> Attack | None:
+        """The first attack of one of these names, if there is any."""
+        return next((attack for attack in self.attacks if attack.name in names), None)
+
+
+def attacked_models(inputs: ReportInputs) -> list[AttackedModel]:
+    """The models that were attacked, networks first, in the order of the settings."""
+    names = [model.name for model in inputs.study.attacks.models]
+
+    def rank(attack: Attack) -> tuple[bool, int, str, int]:
+        place = (*names, attack.model).index(attack.model)
+        order = (*_TITLES, attack.name).index(attack.name)
+        return attack.kind != "network", place, attack.model, order
+
+    models: list[AttackedModel] = []
+    for name, group in groupby(sorted(inputs.attacks, key=rank), lambda attack: attack.model):
+        attacks = list(group)
+        stages = {attack.artifact.manifest["inputs"]["model"]["stage"] for attack in attacks}
+        tag = trained_tag(stages != {"training"} and inputs.has_random_weights)
+        suffix = ascii_lowercase[len(models) % len(ascii_lowercase)] if models else ""
+        models.append(AttackedModel(name, attacks, suffix, tag))
+    return models
 
 
 def attack_title(name: str) -> str:
-    """Return how people call an attack.
+    """Display name of an attack.
 
     >>> attack_title("one_pixel")
     'one pixel'
@@ -32,7 +83,7 @@ def attack_title(name: str) -> str:
 
 
 def model_title(name: str) -> str:
-    """Return how people call a model under attack.
+    """Display name of a model under attack.
 
     >>> model_title("study by random_forest"), model_title("mk-2 wide")
     ('ensemble study (stacking, random forest)', 'mk-2 wide')
@@ -42,80 +93,58 @@ def model_title(name: str) -> str:
 
 
 def budget_title(epsilon: float | None) -> str:
-    """Return a budget in 255ths as people write it.
+    """A budget in 255ths, in words.
 
-    >>> budget_title(8.0), budget_title(0.5), budget_title(None)
-    ('8/255', '0.5/255', '–')
+    >>> budget_title(8.0), budget_title(0.5), budget_title(0.0), budget_title(None)
+    ('8/255', '0.5/255', 'none', '–')
     """
-    return EMPTY.text if epsilon is None else f"{epsilon:g}/255"
+    if epsilon is None:
+        return EMPTY.text
+    return f"{epsilon:g}/255" if epsilon else "none"
 
 
-def models_of(inputs: ReportInputs) -> list[str]:
-    """Return the models that were attacked, networks first, in the order of the settings."""
-    asked = [one.name for one in inputs.study.attacks.models]
-    found = dict.fromkeys(one.model for one in inputs.attacks)
-    is_network = {one.model: one.result["kind"] == "network" for one in inputs.attacks}
+class Share(NamedTuple):
+    """How many of n images, and the artifact that says so."""
 
-    def place(name: str) -> tuple[bool, int, str]:
-        return not is_network[name], asked.index(name) if name in asked else len(asked), name
-
-    return sorted(found, key=place)
+    n_reached: int
+    n: int
+    source: Reference
 
 
-def attacks_on(inputs: ReportInputs, model: str) -> list[Attack]:
-    """Return the attacks on a model, in the order in which tables list them."""
-    found = [one for one in inputs.attacks if one.model == model]
-    return sorted(found, key=lambda one: ORDER.index(one.name) if one.name in ORDER else len(ORDER))
+@dataclass(frozen=True)
+class ShareRecord(Record):
+    """A row of shares, by the keys of their columns.
 
-
-def attack_on(inputs: ReportInputs, model: str, name: str) -> Attack | None:
-    """Return one attack on a model, if it was made."""
-    return next((one for one in attacks_on(inputs, model) if one.name == name), None)
-
-
-def suffix_of(inputs: ReportInputs, model: str) -> str:
-    """Return what follows the numbers of a model's figures: nothing for the first, then `b` …"""
-    place = models_of(inputs).index(model)
-    return ascii_lowercase[place % len(ascii_lowercase)] if place else ""
-
-
-def tag_of(inputs: ReportInputs, model: str) -> str:
-    """Return the warning that belongs to a model's numbers: untrained weights below it."""
-    made_by = {
-        one.artifact.manifest["inputs"]["model"]["stage"]
-        for one in inputs.attacks
-        if one.model == model
-    }
-    return trained_tag(made_by != {"training"} and inputs.has_random_weights)
-
-
-def share_cell(n_reached: int, n: int, source: Reference | None) -> Cell:
-    """Return the cell of a share with its interval; empty of nothing."""
-    if not n:
-        return EMPTY
-    share = n_reached / n
-    return Cell(f"{share:.3f}", share, accuracy_interval(n_reached, n), artifact=source)
-
-
-def reached_cell(one: Attack, reached: np.ndarray) -> Cell:
-    """Return the cell of the share of what was right before that reached a goal; empty of nothing.
-
-    reached: bool (n,). Pairs of one image and several targets are no independent observations.
+    title: its heading; value: what files hold in its place. attack: by which the images were made.
     """
-    counted = reached[one.right]
-    if not len(counted):
-        return EMPTY
-    share = int(counted.sum()) / len(counted)
-    interval = clustered_interval(counted, one.rows[one.right])
-    return Cell(f"{share:.3f}", share, interval, artifact=one.artifact.reference)
+
+    title: str
+    shares: Mapping[str, Share]
+    value: float | str | None = None
+    attack: str | None = None
 
 
-def notes(inputs: ReportInputs) -> tuple[str, ...]:
-    """Return what has to be known of the images that are attacked."""
+def share_column(
+    key: str, title: str, group: str = "", *, interval: bool = True
+) -> Column[ShareRecord]:
+    """Column of shares; empty where they are of nothing."""
+
+    def cell(record: ShareRecord) -> Cell | None:
+        share = record.shares.get(key)
+        if not share or not share.n:
+            return None
+        value = share.n_reached / share.n
+        ends = accuracy_interval(share.n_reached, share.n) if interval else None
+        return Cell(f"{value:.3f}", value, ends, artifact=share.source)
+
+    return Column(key, title, cell, group, interval=interval)
+
+
+def image_notes(inputs: ReportInputs) -> tuple[str, ...]:
+    """The note on which images are attacked."""
     differs = inputs.data_differences_in_short
     kind = f" ({differs})" if differs else ""
-    ours = inputs.study.attacks
     return (
-        f"Images{kind}: of the {ours.split} split’s validation images, drawn evenly from the "
-        "classes by the seed. Budgets are L∞, in steps of 8-bit colours.",
+        f"Images{kind}: of the {inputs.study.attacks.split} split’s validation images, drawn "
+        "evenly from the classes by the seed. Budgets are L∞, in steps of 8-bit colours.",
     )

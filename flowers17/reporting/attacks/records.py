@@ -10,19 +10,18 @@ import numpy as np
 from flowers17.artifacts import Artifact
 from flowers17.errors import InvalidInput
 
-ORDER = ("noise", "fgsm", "pgd", "targeted", "jsma", "one_pixel")
-
 
 @dataclass(frozen=True)
 class Run:
     """One attack at one budget: how many images, or pairs of an image and a target, reached what.
 
-    epsilon: in 255ths; None for an attack without such a budget. n_right: that the model had right
-    before; n_withstood: and after, too; n_misclassified: and not after; n_targeted: and taken for
-    their target after, None without targets. confidence_drop: mean of the n_right, without targets.
+    index: its column in the artifact's arrays. epsilon: in 255ths; None for an attack without such
+    a budget. n_right: that the model had right before; n_withstood: and after, too;
+    n_misclassified: and not after; n_targeted: and taken for their target after, None without
+    targets. confidence_drop: mean of the n_right, without targets.
     """
 
-    place: int
+    index: int
     epsilon: float | None
     n: int
     n_right: int
@@ -39,50 +38,29 @@ class Run:
 
 @dataclass(frozen=True)
 class Attack:
-    """One attack on one model."""
+    """One attack on one model.
+
+    name: noise, fgsm, pgd, targeted, jsma or one_pixel. kind: of the model, network or ensemble.
+    access: to the model, white box or black box. classes: in the order of their labels. image_size:
+    in pixels. runs: at each of its budgets, ascending. main: the run whose images are kept, at the
+    one budget, or the only run.
+    """
 
     artifact: Artifact
+    name: str
+    model: str
+    kind: str
+    access: str
+    classes: Sequence[str]
+    image_size: int
+    runs: Sequence[Run]
+    main: Run
 
     @cached_property
-    def result(self) -> Mapping[str, Any]:
-        """What the stage says of it."""
-        return dict(self.artifact.json("result"))
-
-    @property
-    def name(self) -> str:
-        """The attack: noise, fgsm, pgd, targeted, jsma or one_pixel."""
-        return str(self.result["attack"])
-
-    @property
-    def model(self) -> str:
-        """The model's name."""
-        return str(self.result["model"])
-
-    @property
-    def split(self) -> str:
-        """Whose validation images are attacked."""
-        return str(self.result["split"])
-
-    @property
-    def settings(self) -> Mapping[str, Any]:
-        """What decides the attack."""
-        return dict(self.result["settings"])
-
-    @property
-    def classes(self) -> list[str]:
-        """The classes, in the order of their labels."""
-        return list(self.result["classes"])
-
-    @cached_property
-    def runs(self) -> list[Run]:
-        """The attack at each of its budgets, ascending."""
-        return [Run(place, **one) for place, one in enumerate(self.result["runs"])]
-
-    @property
-    def main(self) -> Run:
-        """The run whose images are kept: at the one budget, or the only run."""
-        budget = self.settings.get("budget")
-        return next((one for one in self.runs if one.epsilon == budget), self.runs[0])
+    def by_budget(self) -> dict[float, tuple[int, int]]:
+        """Number of images right before and after, and of all; by budget in 255ths, from 0 on."""
+        clean = {0.0: (self.main.n_right, self.main.n)}
+        return clean | {run.epsilon: (run.n_withstood, run.n) for run in self.runs if run.epsilon}
 
     @cached_property
     def labels(self) -> np.ndarray:
@@ -91,7 +69,7 @@ class Attack:
 
     @cached_property
     def rows(self) -> np.ndarray:
-        """Which image of the data set each is, int64 (n,): one as often as it has targets."""
+        """Row of each image in the data set, int64 (n,): as often as the image has targets."""
         return self.artifact.array("rows")
 
     @cached_property
@@ -100,68 +78,88 @@ class Attack:
         return np.asarray(self.artifact.array("predicted_before") == self.labels)
 
     def fooled(self, run: Run) -> np.ndarray:
-        """Return whether each image was right before and is not after, bool (n,)."""
+        """Whether each image was right before and is not after a run, bool (n,)."""
         return np.asarray(self.right & (self.column("predicted", run) != self.labels))
 
-    def reached(self, run: Run) -> np.ndarray:
-        """Return which images were right before and are what the attack wants after, bool (n,)."""
-        if run.n_targeted is None:
-            return self.fooled(run)
+    @cached_property
+    def reached(self) -> np.ndarray:
+        """Whether each image was right before and is what the attack wants after, bool (n,).
+
+        That is, after the main run: taken for its target; without targets, for any other class.
+        """
+        if self.main.n_targeted is None:
+            return self.fooled(self.main)
         targets = self.artifact.array("targets")
-        return np.asarray(self.right & (self.column("predicted", run) == targets))
+        return np.asarray(self.right & (self.column("predicted", self.main) == targets))
+
+    @cached_property
+    def source_target(self) -> np.ndarray:
+        """Pairs that reached their target, and pairs tried, int64 (2, true class, target class).
+
+        Zeros for an attack without targets.
+        """
+        if self.main.n_targeted is None:
+            return np.zeros((2, len(self.classes), len(self.classes)), dtype=np.int64)
+        return self.artifact.array("source-target")
 
     def column(self, name: str, run: Run) -> np.ndarray:
-        """Return one number an image of a run: (n,)."""
-        return np.asarray(self.artifact.array(name)[:, run.place])
+        """An array of the artifact, its numbers of a run: (n,)."""
+        return np.asarray(self.artifact.array(name)[:, run.index])
 
 
 @dataclass(frozen=True)
 class Transfer:
-    """Images made to fool one network, shown to every model."""
+    """Images made to fool one network, shown to every model.
+
+    n_images: of each attack. victims: the models. sources: model, attack, image size, and by victim
+    how many were right before, and withstood.
+    """
 
     artifact: Artifact
-
-    @cached_property
-    def result(self) -> Mapping[str, Any]:
-        """What the stage says of it."""
-        return dict(self.artifact.json("result"))
-
-    @property
-    def victims(self) -> list[str]:
-        """The models that are shown the images."""
-        return [str(one["name"]) for one in self.result["victims"]]
-
-    @property
-    def sources(self) -> Sequence[Mapping[str, Any]]:
-        """Model, attack, image size, and by victim how many were right before, and withstood."""
-        return list(self.result["sources"])
+    n_images: int
+    victims: Sequence[str]
+    sources: Sequence[Mapping[str, Any]]
 
 
 def attack_of(artifact: Artifact) -> Attack:
-    """Return an attack whose counts agree with its own predictions; else raises InvalidInput."""
-    one = Attack(artifact)
-    for run in one.runs:
-        predicted = one.column("predicted", run)
-        found = int((one.right & (predicted == one.labels)).sum())
-        if (len(one.labels), int(one.right.sum()), found) != (run.n, run.n_right, run.n_withstood):
+    """Attack whose counts agree with its own predictions; else raises InvalidInput."""
+    result = artifact.json("result")
+    runs = [Run(index, **counts) for index, counts in enumerate(result["runs"])]
+    budget = result["settings"].get("budget")
+    attack = Attack(
+        artifact,
+        name=result["attack"],
+        model=result["model"],
+        kind=result["kind"],
+        access=result["access"],
+        classes=result["classes"],
+        image_size=result["image_size"],
+        runs=runs,
+        main=next((run for run in runs if run.epsilon == budget), runs[0]),
+    )
+    for run in runs:
+        n_withstood = int((attack.right & ~attack.fooled(run)).sum())
+        counts = len(attack.labels), int(attack.right.sum()), n_withstood
+        if counts != (run.n, run.n_right, run.n_withstood):
             raise InvalidInput(
                 f"{artifact.path}: expected {run.n_withstood} of {run.n} to withstand at budget "
-                f"{run.epsilon}, its predictions have {found} of {len(one.labels)}; remove the "
-                "artifact and run the same command again"
+                f"{run.epsilon}, its predictions have {n_withstood} of {len(attack.labels)}; "
+                "remove the artifact and run the same command again"
             )
-    return one
+    return attack
 
 
 def transfer_of(artifact: Artifact) -> Transfer:
-    """Return a transfer whose counts agree with its own predictions; else raises InvalidInput."""
-    one, labels = Transfer(artifact), artifact.array("labels")
+    """Transfer whose counts agree with its own predictions; else raises InvalidInput."""
+    result, labels = artifact.json("result"), artifact.array("labels")
     right = artifact.array("predicted-before") == labels
-    stood = right & (artifact.array("predicted") == labels)
-    for number, source in enumerate(one.sources):
-        found = right[number].sum(axis=1).tolist(), stood[number].sum(axis=1).tolist()
-        if found != (source["n_right"], source["n_withstood"]):
+    withstood = right & (artifact.array("predicted") == labels)
+    for number, source in enumerate(result["sources"]):
+        counts = right[number].sum(axis=1).tolist(), withstood[number].sum(axis=1).tolist()
+        if counts != (source["n_right"], source["n_withstood"]):
             raise InvalidInput(
                 f"{artifact.path}: expected {source['n_withstood']} images to withstand, its "
-                f"predictions have {found[1]}; remove the artifact and run the same command again"
+                f"predictions have {counts[1]}; remove the artifact and run the same command again"
             )
-    return one
+    victims = [victim["name"] for victim in result["victims"]]
+    return Transfer(artifact, result["n_images"], victims, result["sources"])

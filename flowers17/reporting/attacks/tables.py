@@ -1,130 +1,165 @@
 """The tables of Part C: robust accuracy, goals, cost and distortion, transfer."""
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from flowers17.reporting.attacks.cells import (
-    attack_on,
+    SWEPT,
+    AttackedModel,
+    Share,
+    ShareRecord,
     attack_title,
-    attacks_on,
+    attacked_models,
     budget_title,
+    image_notes,
     model_title,
-    models_of,
-    notes,
-    reached_cell,
-    share_cell,
-    tag_of,
+    share_column,
 )
 from flowers17.reporting.attacks.records import Attack, Transfer
 from flowers17.reporting.attacks.sanity import sanity_table
 from flowers17.reporting.collect import ReportInputs
-from flowers17.reporting.tables import EMPTY, Cell, Column, Row, Table
-from flowers17.reporting.wording import capital
+from flowers17.reporting.columns import number_column, text_column
+from flowers17.reporting.metrics import clustered_interval
+from flowers17.reporting.tables import Cell, Column, Record, Table
+from flowers17.reporting.wording import capital, thousands
 
-SWEPT = ("noise", "fgsm", "pgd")
 _PAIRS = "The pairs of one image with several targets depend on each other; intervals allow for it."
 
 
 def attack_tables(inputs: ReportInputs) -> list[Table]:
-    """Return Tables C1 to C5, those that have rows."""
-    if not inputs.attacks:
-        return []
-    tables = [
-        robust_table(inputs),
-        goals_table(inputs),
-        costs_table(inputs),
-        transfer_table(inputs),
-        sanity_table(inputs),
-    ]
-    return [table for table in tables if table.rows]
+    """Tables C1 to C5, those that have rows."""
+    makers = (robust_table, goals_table, costs_table, transfer_table, sanity_table)
+    return [table for maker in makers if (table := maker(inputs)).rows]
 
 
 def robust_table(inputs: ReportInputs) -> Table:
-    """Return Table C1: robust accuracy by model, budget and attack."""
-    names = [name for name in SWEPT if any(one.name == name for one in inputs.attacks)]
-    columns: tuple[Column[Any], ...] = (
-        Column("budget", "Budget", numeric=False),
-        *(Column(name, capital(attack_title(name)), interval=True) for name in names),
-    )
-    rows = []
-    for model in models_of(inputs):
-        swept = {name: found for name in names if (found := attack_on(inputs, model, name))}
-        group, tag = capital(model_title(model)), tag_of(inputs, model)
-        if not swept:
-            continue
-        clean = [
-            share_cell(one.runs[0].n_right, one.runs[0].n, one.artifact.reference)
-            if (one := swept.get(name))
-            else EMPTY
-            for name in names
-        ]
-        rows.append(Row((Cell("none", 0.0), *clean), group, tag))
-        for epsilon in sorted({run.epsilon or 0.0 for one in swept.values() for run in one.runs}):
-            cells = [_robust_cell(swept.get(name), epsilon) for name in names]
-            rows.append(Row((Cell(budget_title(epsilon), epsilon), *cells), group, tag))
+    """Table C1: robust accuracy by model, budget and attack."""
+    names = {attack.name for attack in inputs.attacks}
+    columns: list[Column[ShareRecord]] = [
+        text_column("budget", "Budget", lambda r: r.title, lambda r: r.value),
+        *(share_column(name, capital(attack_title(name))) for name in SWEPT if name in names),
+    ]
     return Table(
         "C1",
         "Robust accuracy by budget",
         columns,
-        tuple(rows),
-        "The share of images that a model has right before and after an attack of a size.",
-        (
-            *notes(inputs),
+        [record for model in attacked_models(inputs) for record in _robust_records(model)],
+        lead="The share of images that a model has right before and after an attack of a size.",
+        notes=(
+            *image_notes(inputs),
             "Sign noise moves each value up or down by the whole budget, as a coin says: the "
             "floor. No gradient is taken of ensembles and of classifiers: see Table C4.",
         ),
     )
 
 
-def _robust_cell(one: Attack | None, epsilon: float) -> Cell:
-    for run in one.runs if one else ():
-        if one and run.epsilon == epsilon:
-            return share_cell(run.n_withstood, run.n, one.artifact.reference)
-    return EMPTY
+def _robust_records(model: AttackedModel) -> Iterator[ShareRecord]:
+    attacks = model.swept.values()
+    for epsilon in sorted({epsilon for attack in attacks for epsilon in attack.by_budget}):
+        shares = {
+            attack.name: Share(*attack.by_budget[epsilon], attack.artifact.reference)
+            for attack in attacks
+            if epsilon in attack.by_budget
+        }
+        title = budget_title(epsilon)
+        yield ShareRecord(title, shares, epsilon, group=model.title, tag=model.tag)
+
+
+@dataclass(frozen=True)
+class AttackRecord(Record):
+    """An attack on a model, at the budget that pictures are of."""
+
+    attack: Attack
+
+
+def _attack_records(inputs: ReportInputs) -> list[AttackRecord]:
+    return [
+        AttackRecord(attack, group=model.title, tag=model.tag, source=attack.artifact.reference)
+        for model in attacked_models(inputs)
+        for attack in model.attacks
+    ]
+
+
+def _reached_column(
+    key: str, title: str, reached: Callable[[Attack], np.ndarray | None]
+) -> Column[AttackRecord]:
+    """Column of the share of what was right before that reached a goal, with its interval.
+
+    reached: bool (n,); None where an attack has no such goal. Pairs of one image and several
+    targets are no independent observations.
+    """
+
+    def cell(record: AttackRecord) -> Cell | None:
+        attack = record.attack
+        goal = reached(attack)
+        if goal is None or not attack.right.any():
+            return None
+        counted = goal[attack.right]
+        share = int(counted.sum()) / len(counted)
+        interval = clustered_interval(counted, attack.rows[attack.right])
+        return Cell(f"{share:.3f}", share, interval, artifact=record.source)
+
+    return Column(key, title, cell, interval=True)
+
+
+def _targeted(attack: Attack) -> np.ndarray | None:
+    return None if attack.main.n_targeted is None else attack.reached
+
+
+def _easiest_cell(record: AttackRecord) -> Cell | None:
+    """Cell of the target most often reached."""
+    reached, tried = (pairs.sum(axis=0) for pairs in record.attack.source_target)
+    if not tried.any():
+        return None
+    target = int((reached / np.maximum(tried, 1)).argmax())
+    name = record.attack.classes[target]
+    return Cell(f"{name} ({reached[target]} of {tried[target]})", artifact=record.source)
+
+
+def _pairs_cell(record: AttackRecord) -> Cell | None:
+    """Cell of how many pairs of classes were reached by any of their images."""
+    n_reached, n_tried = (int(np.count_nonzero(pairs)) for pairs in record.attack.source_target)
+    if not n_tried:
+        return None
+    return Cell(f"{n_reached} of {n_tried}", n_reached, artifact=record.source)
+
+
+_ATTACK: Column[AttackRecord] = text_column(
+    "attack", "Attack", lambda r: capital(attack_title(r.attack.name))
+)
+_BUDGET: Column[AttackRecord] = text_column(
+    "budget",
+    "Budget",
+    lambda r: budget_title(r.attack.main.epsilon),
+    lambda r: r.attack.main.epsilon,
+)
+_GOAL_COLUMNS: Sequence[Column[AttackRecord]] = (
+    _ATTACK,
+    _BUDGET,
+    number_column("n", "Images or pairs", lambda r: r.attack.main.n, thousands, linked=False),
+    number_column("n_right", "Right before", lambda r: r.attack.main.n_right, thousands),
+    number_column(
+        "confidence_drop", "Confidence reduction", lambda r: r.attack.main.confidence_drop
+    ),
+    _reached_column("misclassified", "Misclassification", lambda a: a.fooled(a.main)),
+    _reached_column("targeted", "Targeted misclassification", _targeted),
+    Column("easiest", "Easiest target", _easiest_cell, numeric=False),
+    Column("pairs", "Pairs of classes reached", _pairs_cell),
+)
 
 
 def goals_table(inputs: ReportInputs) -> Table:
-    """Return Table C2: the four goals of an attacker, at one budget."""
-    columns: tuple[Column[Any], ...] = (
-        Column("attack", "Attack", numeric=False),
-        Column("budget", "Budget", numeric=False),
-        Column("n", "Images or pairs"),
-        Column("n_right", "Right before"),
-        Column("confidence_drop", "Confidence reduction"),
-        Column("misclassified", "Misclassification", interval=True),
-        Column("targeted", "Targeted misclassification", interval=True),
-        Column("easiest", "Easiest target", numeric=False),
-        Column("pairs", "Pairs of classes reached"),
-    )
-    rows = []
-    for model in models_of(inputs):
-        for one in attacks_on(inputs, model):
-            run, source = one.main, one.artifact.reference
-            drop, targeted = EMPTY, EMPTY
-            if run.confidence_drop is not None:
-                drop = Cell(f"{run.confidence_drop:.3f}", run.confidence_drop, artifact=source)
-            if run.n_targeted is not None:
-                targeted = reached_cell(one, one.reached(run))
-            cells = (
-                Cell(capital(attack_title(one.name))),
-                Cell(budget_title(run.epsilon), run.epsilon),
-                Cell(f"{run.n:,}", run.n),
-                Cell(f"{run.n_right:,}", run.n_right, artifact=source),
-                drop,
-                reached_cell(one, one.fooled(run)),
-                targeted,
-                *_pairs(one),
-            )
-            rows.append(Row(cells, capital(model_title(model)), tag_of(inputs, model)))
+    """Table C2: the four goals of an attacker, at one budget."""
     return Table(
         "C2",
         "The attacker’s goals",
-        columns,
-        tuple(rows),
-        "Confidence reduction, misclassification, targeted and source/target misclassification.",
-        (
+        _GOAL_COLUMNS,
+        _attack_records(inputs),
+        lead="Confidence reduction, misclassification, targeted and source/target "
+        "misclassification.",
+        notes=(
             "Every goal counts the images, or pairs of an image and a target, that were right "
             "before. Confidence reduction is the mean drop of the true class’s probability. A pair "
             "of classes is reached if any of its images is.",
@@ -133,50 +168,49 @@ def goals_table(inputs: ReportInputs) -> Table:
     )
 
 
-def _pairs(one: Attack) -> tuple[Cell, Cell]:
-    """Return the target most often reached, and how many pairs of classes were."""
-    if one.main.n_targeted is None:
-        return EMPTY, EMPTY
-    reached, tried = one.artifact.array("source-target")
-    source = one.artifact.reference
-    n_tried = int((tried > 0).sum())
-    if not n_tried:
-        return EMPTY, EMPTY
-    n_pairs = int((reached > 0).sum())
-    by_target = reached.sum(axis=0) / np.maximum(tried.sum(axis=0), 1)
-    best = int(by_target.argmax())
-    easiest = f"{one.classes[best]} ({reached[:, best].sum()} of {tried[:, best].sum()})"
-    text = f"{n_pairs} of {n_tried}"
-    return Cell(easiest, artifact=source), Cell(text, n_pairs, artifact=source)
+def _median_column(
+    key: str,
+    title: str,
+    form: str,
+    scale: Callable[[Attack], float] = lambda attack: 1.0,
+    *,
+    unit: str = "",
+) -> Column[AttackRecord]:
+    """Column of the median of one of an attack's arrays over what it succeeded with, scaled."""
+
+    def value(record: AttackRecord) -> float | None:
+        attack = record.attack
+        if not attack.reached.any():
+            return None
+        return float(np.median(attack.column(key, attack.main)[attack.reached])) * scale(attack)
+
+    return number_column(key, title, value, form, unit=unit)
+
+
+_COST_COLUMNS: Sequence[Column[AttackRecord]] = (
+    _ATTACK,
+    text_column("access", "Access", lambda r: r.attack.access),
+    _BUDGET,
+    _reached_column("success", "Success", lambda a: a.reached),
+    _median_column("n_queries", "Queries", ",.0f"),
+    _median_column("n_gradients", "Gradients", ",.0f"),
+    _median_column("l0", "L0", ".2%", lambda a: 1 / (3 * a.image_size**2), unit="share of values"),
+    _median_column("l2", "L2", ".2f"),
+    _median_column("linf", "L∞", ".1f", lambda a: 255.0, unit="in 255ths"),
+    _median_column("ssim", "SSIM", ".4f"),
+)
 
 
 def costs_table(inputs: ReportInputs) -> Table:
-    """Return Table C3: what successes take, in questions, gradients and changes to the image."""
-    columns: tuple[Column[Any], ...] = (
-        Column("attack", "Attack", numeric=False),
-        Column("access", "Access", numeric=False),
-        Column("budget", "Budget", numeric=False),
-        Column("success", "Success", interval=True),
-        Column("n_queries", "Queries"),
-        Column("n_gradients", "Gradients"),
-        Column("l0", "L0, share of values"),
-        Column("l2", "L2"),
-        Column("linf", "L∞, in 255ths"),
-        Column("ssim", "SSIM"),
-    )
-    rows = [
-        Row(_costs(one), capital(model_title(model)), tag_of(inputs, model))
-        for model in models_of(inputs)
-        for one in attacks_on(inputs, model)
-    ]
+    """Table C3: what successes take, in questions, gradients and changes to the image."""
     return Table(
         "C3",
         "What an attack costs and changes",
-        columns,
-        tuple(rows),
-        "Medians over the images that an attack succeeded with; of attacks with a budget, at the "
-        "one that pictures are of.",
-        (
+        _COST_COLUMNS,
+        _attack_records(inputs),
+        lead="Medians over the images that an attack succeeded with; of attacks with a budget, at "
+        "the one that pictures are of.",
+        notes=(
             "Success counts the images, or pairs of an image and a target, that were right before: "
             "wrong after, or taken for their target. Queries are images that the model was asked "
             "about, gradients are backward passes. SSIM is structural similarity (Wang et al. "
@@ -189,63 +223,22 @@ def costs_table(inputs: ReportInputs) -> Table:
     )
 
 
-def _costs(one: Attack) -> tuple[Cell, ...]:
-    run, source = one.main, one.artifact.reference
-    chosen = one.reached(run)
-    head = (
-        Cell(capital(attack_title(one.name))),
-        Cell(str(one.result["access"])),
-        Cell(budget_title(run.epsilon), run.epsilon),
-        reached_cell(one, chosen),
-    )
-    if not chosen.any():
-        return head
-    size = int(one.result["image_size"])
-    scales = {"n_queries": 1.0, "n_gradients": 1.0, "l0": 1 / (3 * size**2), "l2": 1.0}
-    scales |= {"linf": 255.0, "ssim": 1.0}
-    forms = {"n_queries": ",.0f", "n_gradients": ",.0f", "l0": ".2%", "linf": ".1f", "ssim": ".4f"}
-    values = {
-        name: float(np.median(one.column(name, run)[chosen])) * scale
-        for name, scale in scales.items()
-    }
-    cells = [
-        Cell(format(value, forms.get(name, ".2f")), value, artifact=source)
-        for name, value in values.items()
-    ]
-    return (*head, *cells)
-
-
 def transfer_table(inputs: ReportInputs) -> Table:
-    """Return Table C4: whom images fool that were made on one network."""
-    transfers = inputs.transfers
-    names = list(dict.fromkeys(name for one in transfers for name in one.victims))
-    rows: list[Row] = []
-    columns: tuple[Column[Any], ...] = (
-        Column("source", "Images made on", numeric=False),
-        Column("attack", "By", numeric=False),
-        *(Column(name, capital(model_title(name)), interval=True) for name in names),
-    )
-    for one in transfers:
-        found = one.artifact.reference
-        rows += _accuracies(one, names)
-        for source in one.sources:
-            right = dict(zip(one.victims, source["n_right"], strict=True))
-            stood = dict(zip(one.victims, source["n_withstood"], strict=True))
-            cells = [
-                share_cell(right[name] - stood[name], right[name], found)
-                if name in right
-                else EMPTY
-                for name in names
-            ]
-            what = f"{attack_title(source['attack'])}, {budget_title(source['budget'])}"
-            rows.append(Row((Cell(capital(model_title(source["model"]))), Cell(what), *cells)))
+    """Table C4: whom images fool that were made on one network."""
+    victims = dict.fromkeys(name for transfer in inputs.transfers for name in transfer.victims)
+    columns: list[Column[ShareRecord]] = [
+        text_column("source", "Images made on", lambda r: r.title),
+        text_column("attack", "By", lambda r: r.attack),
+        *(share_column(name, capital(model_title(name))) for name in victims),
+    ]
     return Table(
         "C4",
         "Transfer: images made on one network, shown to every model",
         columns,
-        tuple(rows),
-        "The share of the images that a model has right and that fool it; first, its accuracy.",
-        (
+        [record for transfer in inputs.transfers for record in _transfer_records(transfer)],
+        lead="The share of the images that a model has right and that fool it; first, its "
+        "accuracy.",
+        notes=(
             "Where source and model are the same, this is the white box itself, its images rounded "
             "to 8 bits. The stacked model has no gradient to follow; images made on its members "
             "may reach it all the same.",
@@ -253,16 +246,19 @@ def transfer_table(inputs: ReportInputs) -> Table:
     )
 
 
-def _accuracies(one: Transfer, names: list[str]) -> Iterator[Row]:
-    """Yield the models' accuracy on the images that attacks began with: a row for each size."""
-    n_right = {source["image_size"]: source["n_right"] for source in one.sources}
+def _transfer_records(transfer: Transfer) -> Iterator[ShareRecord]:
+    """Yield the models' accuracy on clean images of each size, then whom each attack's fool."""
+    reference = transfer.artifact.reference
+    n_right = {source["image_size"]: source["n_right"] for source in transfer.sources}
     for size, counts in n_right.items():
         title = f"nothing: accuracy at {size} pixels" if len(n_right) > 1 else "nothing: accuracy"
-        right = dict(zip(one.victims, counts, strict=True))
-        cells = [
-            share_cell(right[name], one.result["n_images"], one.artifact.reference)
-            if name in right
-            else EMPTY
-            for name in names
-        ]
-        yield Row((Cell(title), EMPTY, *cells))
+        shares = [Share(right, transfer.n_images, reference) for right in counts]
+        yield ShareRecord(title, dict(zip(transfer.victims, shares, strict=True)))
+    for source in transfer.sources:
+        pairs = zip(source["n_right"], source["n_withstood"], strict=True)
+        shares = [Share(right - withstood, right, reference) for right, withstood in pairs]
+        yield ShareRecord(
+            capital(model_title(source["model"])),
+            dict(zip(transfer.victims, shares, strict=True)),
+            attack=f"{attack_title(source['attack'])}, {budget_title(source['budget'])}",
+        )

@@ -16,9 +16,9 @@ from flowers17.reporting.paired_comparisons import (
     PairedComparison,
     PairedRecord,
     difference_column,
+    mean_judged,
     mean_over_splits,
     mean_text,
-    meanjudged,
     only_first_column,
     only_second_column,
     paired_comparisons,
@@ -142,7 +142,7 @@ def _verdict(ensemble: Ensemble, first: PairedComparison, mean: MeanSpread | Non
     result, title = ensemble.combined[0], ensemble.capital_title
     if mean:
         where = f"over {mean.n_splits} clean splits"
-        return f"{title} is {meanjudged(mean)} its best member {where}: {mean_text(mean)}."
+        return f"{title} is {mean_judged(mean)} its best member {where}: {mean_text(mean)}."
     p = p_text(first.p_holm)
     return (
         f"{title}, by {method_title(result.chosen[0])}, is {first.reading} its best member, "

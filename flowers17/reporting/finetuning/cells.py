@@ -1,20 +1,23 @@
-"""What the tables of fine-tuned networks share: lookups, titles, cells, reasons and notes."""
+"""What the tables of fine-tuned networks share: records, lookups, titles, reasons and notes."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
-from flowers17.config import FeatureMapSettings, FineTunedSettings
+from flowers17.config import FineTunedSettings
 from flowers17.reporting.collect import ReportInputs
 from flowers17.reporting.finetuning.records import FineTuning, Phase
-from flowers17.reporting.reference import EXTRACTORS, PHASE_EPOCHS, TABLE_9
-from flowers17.reporting.tables import EMPTY, Cell
+from flowers17.reporting.networks import NetworkColumns, training_notes
+from flowers17.reporting.reference import EXTRACTORS, PHASE_EPOCHS, TABLE_9, TwoPhases
+from flowers17.reporting.tables import Cell, Column, Record
 from flowers17.reporting.titles import map_title, trained_tag
 from flowers17.reporting.verdicts import no_comparison_notes
 
 PHASES: tuple[Phase, Phase] = ("a", "b")
+Phases = Mapping[Phase, FineTuning]
 
 
 def configuration_title(name: str) -> str:
-    """Return how people call a head and its optimizer.
+    """Display name of a head and its optimizer.
 
     >>> configuration_title("adam + dropout"), configuration_title("sgd")
     ('Adam + dropout', 'SGD')
@@ -23,100 +26,138 @@ def configuration_title(name: str) -> str:
     return {"adam": "Adam", "sgd": "SGD"}.get(optimizer, optimizer) + plus + rest
 
 
-def named_map_title(inputs: ReportInputs, name: str) -> str:
-    """Return how people call what an extractor gives of an input, by its name in the settings."""
-    asked = inputs.study.fine_tuning
-    known = [*asked.table, *(one.maps for one in (*asked.repeated, *asked.own))]
-    found = next((one for one in known if one.name == name), None)
-    return map_title(found) if found else EXTRACTORS.get(name, name)
+def _title(maps: str, recipe: str, configuration: str) -> str:
+    recipe = "our own recipe" if recipe == "best" else configuration_title(configuration)
+    return f"{maps}, {recipe}"
 
 
-def network_title(inputs: ReportInputs, one: FineTuning) -> str:
-    """Return how people call a network: `MobileNet, Adam + dropout`."""
-    how = one.recipe_name == "best" and "our own recipe"
-    return f"{named_map_title(inputs, one.maps)}, {how or configuration_title(one.configuration)}"
+def settings_title(settings: FineTunedSettings) -> str:
+    """Display name of a network of the settings: `MobileNet, Adam + dropout`."""
+    return _title(map_title(settings.maps), settings.recipe, settings.head.name)
 
 
-def asked_title(inputs: ReportInputs, one: FineTunedSettings) -> str:
-    """Return how people call a network that was asked for."""
-    how = one.recipe == "best" and "our own recipe"
-    return f"{map_title(one.maps)}, {how or configuration_title(one.head.name)}"
+def network_title(inputs: ReportInputs, tuning: FineTuning) -> str:
+    """Display name of a network that was fine-tuned: `MobileNet, Adam + dropout`."""
+    settings = inputs.study.fine_tuning
+    maps = [*settings.table, *(own.maps for own in (*settings.repeated, *settings.own))]
+    titles = EXTRACTORS | {each.name: map_title(each) for each in maps}
+    title = titles.get(tuning.maps, tuning.maps)
+    return _title(title, tuning.recipe_name, tuning.configuration)
 
 
-def on_the_reports_split(
-    inputs: ReportInputs, name: str, phase: Phase, seed_number: int = 1
-) -> FineTuning | None:
-    """Return a phase of a network, by its name, on the report's split, if it was made."""
-    wanted = (name, phase, "report", seed_number)
-    for one in inputs.fine_tunings:
-        if (one.name, one.phase, one.score.kind, one.seed_number) == wanted:
-            return one
-    return None
+@dataclass(frozen=True)
+class TuningRecord(Record):
+    """The phases of a network that were made: on one split, or on the repeated ones in order.
+
+    title: its heading; value: what files hold in its place. study: the study's accuracies.
+    """
+
+    title: str
+    value: str
+    phases: Mapping[Phase, Sequence[FineTuning]]
+    study: TwoPhases | None = None
+
+    @property
+    def firsts(self) -> Phases:
+        """Each phase on the first of the splits."""
+        return {phase: tunings[0] for phase, tunings in self.phases.items() if tunings}
+
+    @property
+    def tunings(self) -> list[FineTuning]:
+        """Every phase on every split."""
+        return [tuning for tunings in self.phases.values() for tuning in tunings]
 
 
-def of_table_9(
-    inputs: ReportInputs, maps: FeatureMapSettings
-) -> list[tuple[str, dict[Phase, FineTuning]]]:
-    """Return the configurations asked for of an extractor, with the phases that were made."""
-    found = []
-    for head in inputs.study.fine_tuning.heads:
-        name = FineTunedSettings(maps=maps, head=head).name
-        made = {phase: on_the_reports_split(inputs, name, phase) for phase in PHASES}
-        found.append((head.name, {phase: one for phase, one in made.items() if one}))
-    return found
+def tuning_record(
+    title: str,
+    value: str,
+    phases: Mapping[Phase, Sequence[FineTuning]],
+    missing: str,
+    group: str = "",
+    study: TwoPhases | None = None,
+) -> TuningRecord:
+    """The record of phases, with the warnings that belong to them."""
+    tunings = [*phases.get("b", ()), *phases.get("a", ())]
+    source = tunings[0].artifact.reference if tunings else None
+    tag = tag_of(reversed(tunings))
+    return TuningRecord(
+        title, value, phases, study, group=group, tag=tag, missing=missing, source=source
+    )
 
 
-def every_of_table_9(inputs: ReportInputs) -> list[FineTuning]:
-    """Return every phase behind Table 9."""
-    return [
-        one
-        for maps in inputs.study.fine_tuning.table
-        for _, made in of_table_9(inputs, maps)
-        for one in made.values()
+_Columns = NetworkColumns[TuningRecord, FineTuning]
+OF_PHASE: Mapping[Phase, _Columns] = {
+    "a": NetworkColumns(lambda r: r.firsts.get("a")),
+    "b": NetworkColumns(lambda r: r.firsts.get("b")),
+}
+OF_EITHER: _Columns = NetworkColumns(lambda r: r.firsts.get("b", r.firsts.get("a")))
+
+
+def _epoch_column(phase: Phase) -> Column[TuningRecord]:
+    def cell(record: TuningRecord) -> Cell | None:
+        tuning = record.firsts.get(phase)
+        text = f"{tuning.best_epoch} of {tuning.epochs}" if tuning else ""
+        return Cell(text, tuning.best_epoch) if tuning else None
+
+    return Column(f"epoch_{phase}", phase.upper(), cell, "Epoch kept")
+
+
+EPOCH_COLUMNS = (_epoch_column("a"), _epoch_column("b"))
+
+
+def phases_of(
+    inputs: ReportInputs, name: str, kind: str, n_seeds: int = 1
+) -> dict[Phase, list[FineTuning]]:
+    """The phases of a network, by its name, on splits of a kind, in order, with its first seeds."""
+    order = {split["name"]: rank for rank, split in enumerate(inputs.divided)}
+    tunings = [
+        tuning
+        for tuning in inputs.fine_tunings
+        if (tuning.name, tuning.score.kind) == (name, kind) and tuning.seed_number <= n_seeds
     ]
+    tunings.sort(key=lambda t: (order.get(t.score.split, len(order)), t.seed_number))
+    return {phase: [tuning for tuning in tunings if tuning.phase == phase] for phase in PHASES}
+
+
+def on_the_reports_split(inputs: ReportInputs, name: str, phase: Phase) -> FineTuning | None:
+    """A phase of a network, by its name, on the report's split, if it was made."""
+    return next(iter(phases_of(inputs, name, "report")[phase]), None)
+
+
+def records_of_table_9(inputs: ReportInputs) -> list[TuningRecord]:
+    """The rows of Table 9: every configuration of every extractor."""
+    settings, records = inputs.study.fine_tuning, []
+    for maps in settings.table:
+        for head in settings.heads:
+            network = FineTunedSettings(maps=maps, head=head)
+            phases = phases_of(inputs, network.name, "report")
+            missing = ""
+            if lacking := [phase for phase in PHASES if not phases[phase]]:
+                identity = {"name": network.name, "phase": lacking[0], "split": "report"}
+                missing = "" if len(lacking) == 2 else f"phase {lacking[0].upper()}: "
+                missing += inputs.reason_absent("finetuning", **identity)
+            title, study = configuration_title(head.name), study_of(network)
+            group = map_title(maps)
+            records.append(tuning_record(title, head.name, phases, missing, group, study))
+    return records
 
 
 def best_of_table_9(inputs: ReportInputs) -> FineTuning | None:
-    """Return the best phase behind Table 9; the first of them if several are."""
-    return max(every_of_table_9(inputs), key=lambda one: one.score.accuracy, default=None)
+    """The best phase behind Table 9; the first of them if several are."""
+    tunings = [tuning for record in records_of_table_9(inputs) for tuning in record.tunings]
+    return max(tunings, key=lambda tuning: tuning.score.accuracy, default=None)
 
 
-def repeated(inputs: ReportInputs, name: str, phase: Phase) -> list[FineTuning]:
-    """Return a phase of a network on the repeated clean splits, in their order."""
-    order = {one["name"]: place for place, one in enumerate(inputs.divided)}
-    found = [
-        one
-        for one in inputs.fine_tunings
-        if (one.name, one.phase, one.seed_number) == (name, phase, 1)
-        and one.score.kind == "repeated"
-    ]
-    return sorted(found, key=lambda one: order.get(one.score.split, len(order)))
+def study_of(settings: FineTunedSettings) -> TwoPhases | None:
+    """The study's accuracies of a network; None if it has none."""
+    return TABLE_9.get(settings.head.name, {}).get(settings.maps.extractor)
 
 
-def reference_of(configuration: str, extractor: str, phase: Phase) -> float | None:
-    """Return the study's accuracy of a configuration in a phase; None if it has none."""
-    study = TABLE_9.get(configuration, {}).get(extractor)
-    return getattr(study, phase) if study else None
-
-
-def comparable(inputs: ReportInputs, one: FineTuning) -> bool:
-    """Whether the study's number and ours measure the same training on the same data."""
-    return inputs.is_oxford17 and one.like_the_study
-
-
-def accuracy_cell(one: FineTuning | None, reference: float | None = None) -> Cell:
-    """Return the cell of an accuracy, with its interval."""
-    if not one:
-        return EMPTY
-    score, source = one.score, one.artifact.reference
-    return Cell(f"{score.accuracy:.3f}", score.accuracy, score.interval, reference, source)
-
-
-def tag_of(made: Iterable[FineTuning]) -> str:
-    """Return the warnings that belong to the numbers of a row: of its phases, each once."""
-    found = list(made)
-    tags = [trained_tag(any(one.random_weights for one in found))]
-    by_phase = {one.phase: one.tag for one in found}
+def tag_of(tunings: Iterable[FineTuning]) -> str:
+    """The warnings that belong to the numbers of a row: of its phases, each once."""
+    tunings = list(tunings)
+    tags = [trained_tag(any(tuning.random_weights for tuning in tunings))]
+    by_phase = {tuning.phase: tuning.tag for tuning in tunings}
     if len(set(by_phase.values())) == 1:
         tags += [*by_phase.values()][:1]
     else:
@@ -124,52 +165,37 @@ def tag_of(made: Iterable[FineTuning]) -> str:
     return ", ".join(tag for tag in tags if tag)
 
 
-def way_notes(made: Sequence[FineTuning]) -> tuple[str, ...]:
-    """Return how the frozen part was computed: once and stored, or at each step."""
-    stored = sum(one.stored for one in made)
-    if not made:
-        return ()
-    notes = [
+def frozen_part_notes(tunings: Sequence[FineTuning]) -> Iterator[str]:
+    """Yield how the frozen part was computed, once and stored or at each step, and of what."""
+    if not tunings:
+        return
+    yield (
         "The frozen part is computed in inference mode, its batch normalisation by the moving "
         "averages that came with the weights."
-    ]
-    if stored == len(made):
-        notes.append(
+    )
+    n_stored = sum(tuning.stored for tuning in tunings)
+    if n_stored == len(tunings):
+        yield (
             "What the frozen part gives was computed once, stored, and shared by all networks with "
             "the same frozen part."
         )
-    elif not stored:
-        notes.append("What the frozen part gives was computed anew at each step.")
+    elif not n_stored:
+        yield "What the frozen part gives was computed anew at each step."
     else:
-        notes.append(
-            f"What the frozen part gives was computed once and stored for {stored} of the "
-            f"{len(made)} trainings, anew at each step for the others."
-        )
-    if any(one.augmentation == "mirrored" for one in made):
-        notes.append("The training images’ mirror images are trained on too, stored likewise.")
-    others = sorted({one.augmentation for one in made} - {"none", "mirrored"})
-    if others:
-        notes.append(f"Training images are augmented ({', '.join(others)}).")
-    return tuple(notes)
-
-
-def rate_notes(made: Iterable[FineTuning]) -> Iterable[str]:
-    """Yield at which rates the blocks are trained, if not at the head's."""
-    for decay in sorted({one.layer_decay for one in made} - {1.0}):
         yield (
-            f"Phase B trains at discriminative rates: the last block at {decay:g} times the head’s "
-            f"rate, each block before it at {decay:g} times that of the block behind it."
+            f"What the frozen part gives was computed once and stored for {n_stored} of the "
+            f"{len(tunings)} trainings, anew at each step for the others."
         )
+    augmentations = {tuning.augmentation for tuning in tunings}
+    if "mirrored" in augmentations:
+        yield "The training images’ mirror images are trained on too, stored likewise."
+    if augmentations - {"none", "mirrored"}:
+        names = ", ".join(sorted(augmentations - {"none", "mirrored"}))
+        yield f"Training images are augmented ({names})."
 
 
-def recipe_notes(inputs: ReportInputs, made: Sequence[FineTuning]) -> Iterable[str]:
+def recipe_notes(inputs: ReportInputs, tunings: Sequence[FineTuning]) -> Iterator[str]:
     """Yield what keeps numbers from being compared with the study's, and their precision."""
     yield from no_comparison_notes(inputs.differences_in_short)
-    if any(one.tag for one in made):
-        yield (
-            f"The study trains {PHASE_EPOCHS['a']} epochs in phase A and {PHASE_EPOCHS['b']} in "
-            "phase B; a row with a tag was trained otherwise and is not compared."
-        )
-    reduced = sorted({one.precision for one in made if one.precision != "float32"})
-    if reduced:
-        yield f"Computed in {', '.join(reduced).replace('_', ' ')}."
+    epochs = f"{PHASE_EPOCHS['a']} epochs in phase A and {PHASE_EPOCHS['b']} in phase B"
+    yield from training_notes(tunings, epochs)

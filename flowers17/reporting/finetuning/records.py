@@ -26,8 +26,8 @@ class FineTuning(TrainedNetwork):
 
     name: of the network, as `FineTunedSettings.name` calls it; maps: of what its extractor gives.
     unfrozen_from: the first block that is trained; None in phase a. layer_decay: the rate of each
-    trained block, as a part of that of what is behind it. stored: whether what the frozen
-    part gives was computed once.
+    trained block, as a part of that of the block behind it. stored: whether the frozen part's
+    output was computed once.
     """
 
     name: str
@@ -62,9 +62,9 @@ class FineTuning(TrainedNetwork):
         study = RecipeSettings(
             learning_rate=PHASE_RATES[self.phase], optimizer=self.recipe.optimizer
         )
-        ours, theirs = (one.model_dump(exclude=RECIPE_FREE) for one in (self.recipe, study))
-        same = (ours, self.units) == (theirs, HEAD_UNITS) and self.dropout in (0, DROPOUT)
-        parts = [] if same else ["another recipe"]
+        recipes = [recipe.model_dump(exclude=RECIPE_FREE) for recipe in (self.recipe, study)]
+        same = recipes[0] == recipes[1] and self.units == HEAD_UNITS
+        parts = [] if same and self.dropout in (0, DROPOUT) else ["another recipe"]
         if self.epochs != PHASE_EPOCHS[self.phase]:
             parts.append(f"{self.epochs} epoch{'s' * (self.epochs != 1)}")
         return ", ".join(parts)
@@ -72,14 +72,14 @@ class FineTuning(TrainedNetwork):
     @property
     def like_the_study(self) -> bool:
         """Whether it is what a cell of the study's Table 9 describes, but for the images."""
-        ours = self.recipe_name != "report" or self.random_weights
         known = self.extractor in TABLE_9.get(self.configuration, {})
-        seen = (self.input_size, self.pixels) == (IMAGE_SIZE, "dataset")
-        return known and seen and not ours and not self.tag
+        same_input = (self.input_size, self.pixels) == (IMAGE_SIZE, "dataset")
+        same_recipe = self.recipe_name == "report" and not self.tag
+        return known and same_input and same_recipe and not self.random_weights
 
 
 def fine_tuning(artifact: Artifact) -> FineTuning:
-    """Return the phase that an artifact of the stage `finetuning` holds."""
+    """The phase that an artifact of the stage `finetuning` holds."""
     result = artifact.json("result")
     return record_of(
         FineTuning,

@@ -1,12 +1,14 @@
-"""What the tables of trainings share: titles, cells, reasons and notes."""
+"""What the tables of trainings share: their records, columns, titles, reasons and notes."""
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from flowers17.reporting.collect import ReportInputs
+from flowers17.reporting.columns import text_column
+from flowers17.reporting.networks import NetworkColumns, training_notes
 from flowers17.reporting.records import Training
-from flowers17.reporting.reference import AUGMENTED_EPOCHS, LEARNERS, PLAIN_EPOCHS
-from flowers17.reporting.tables import EMPTY, Cell, Column
+from flowers17.reporting.reference import AUGMENTED_EPOCHS, LEARNERS, PLAIN_EPOCHS, Trained
+from flowers17.reporting.tables import Column, Record
 from flowers17.reporting.verdicts import no_comparison_notes
 
 _AUGMENTATIONS = {
@@ -16,11 +18,10 @@ _AUGMENTATIONS = {
     "wide": "#3 wide mix",
     "strong": "strong, ours",
 }
-EPOCHS: tuple[Column[Any], ...] = (Column("best_epoch", "Epoch kept"), Column("epochs", "Epochs"))
 
 
 def learner_title(name: str) -> str:
-    """Return how people call a learner.
+    """Display name of a learner.
 
     >>> learner_title("mk-2"), learner_title("residual")
     ('Mk-2', 'residual')
@@ -29,7 +30,7 @@ def learner_title(name: str) -> str:
 
 
 def augmentation_title(name: str) -> str:
-    """Return how people call an augmentation.
+    """Display name of an augmentation.
 
     >>> augmentation_title("wide")
     '#3 wide mix'
@@ -37,47 +38,58 @@ def augmentation_title(name: str) -> str:
     return _AUGMENTATIONS.get(name, name)
 
 
-def training_title(made: Training) -> str:
-    """Return how people call a training: `Mk-2, #3 wide mix`; `residual, our own recipe`."""
-    own = made.recipe_name == "best"
-    how = "our own recipe" if own else augmentation_title(made.augmentation)
-    return f"{learner_title(made.learner)}, {how}"
+def training_title(training: Training) -> str:
+    """Display name of a training: `Mk-2, #3 wide mix`; `residual, our own recipe`."""
+    own = training.recipe_name == "best"
+    recipe = "our own recipe" if own else augmentation_title(training.augmentation)
+    return f"{learner_title(training.learner)}, {recipe}"
 
 
-def number_cell(
-    value: float | None, reference: float | None = None, made: Training | None = None
-) -> Cell:
-    if value is None:
-        return EMPTY
-    return Cell(f"{value:.3f}", value, None, reference, made.artifact.reference if made else None)
+@dataclass(frozen=True)
+class TrainingRecord(Record):
+    """What was trained of a learner, on the first of the splits first; empty if nothing was.
+
+    name: of the learner, or of the augmentation or split that tells it from others of its group.
+    study: the study's numbers of the same training.
+    """
+
+    name: str
+    trainings: Sequence[Training] = ()
+    study: Trained | None = None
+
+    def first(self) -> Training | None:
+        """The training on the first of the splits."""
+        return next(iter(self.trainings), None)
 
 
-def accuracy_cell(made: Training | None, reference: float | None = None) -> Cell:
-    if not made:
-        return EMPTY
-    score = made.score
-    source = made.artifact.reference
-    return Cell(f"{score.accuracy:.3f}", score.accuracy, score.interval, reference, source)
+def training_record(
+    name: str,
+    trainings: Sequence[Training],
+    reason: str,
+    study: Trained | None = None,
+    group: str = "",
+    tag: str = "",
+) -> TrainingRecord:
+    """The record of trainings, or of the reason why there are none."""
+    missing = "" if trainings else reason
+    source = trainings[0].artifact.reference if trainings else None
+    return TrainingRecord(
+        name, trainings, study, group=group, tag=tag, missing=missing, source=source
+    )
 
 
-def epoch_cells(made: Training | None) -> tuple[Cell, Cell]:
-    if not made:
-        return EMPTY, EMPTY
-    return Cell(str(made.best_epoch), made.best_epoch), Cell(str(made.epochs), made.epochs)
+OF_TRAINING = NetworkColumns(TrainingRecord.first)
+LEARNER_COLUMN: Column[TrainingRecord] = text_column(
+    "learner", "Learner", lambda r: learner_title(r.name), lambda r: r.name
+)
+EPOCH_COLUMNS = (
+    OF_TRAINING.number("best_epoch", "Epoch kept", lambda t: t.best_epoch, "d", linked=False),
+    OF_TRAINING.number("epochs", "Epochs", lambda t: t.epochs, "d", linked=False),
+)
 
 
-def comparable(inputs: ReportInputs, made: Training) -> bool:
-    """Whether the study's number and ours measure the same training on the same data."""
-    return inputs.is_oxford17 and made.like_the_study
-
-
-def comparison_notes(inputs: ReportInputs, made: Sequence[Training | None]) -> Iterable[str]:
+def comparison_notes(inputs: ReportInputs, trainings: Sequence[Training]) -> Iterator[str]:
+    """Yield what keeps numbers from being compared with the study's, and their precision."""
     yield from no_comparison_notes(inputs.data_differences_in_short)
-    if any(one and one.tag for one in made):
-        yield (
-            f"The study trains {PLAIN_EPOCHS} epochs on plain data and {AUGMENTED_EPOCHS} with "
-            "augmentation; a row with a tag was trained otherwise and is not compared."
-        )
-    reduced = sorted({one.precision for one in made if one and one.precision != "float32"})
-    if reduced:
-        yield f"Computed in {', '.join(reduced).replace('_', ' ')}."
+    epochs = f"{PLAIN_EPOCHS} epochs on plain data and {AUGMENTED_EPOCHS} with augmentation"
+    yield from training_notes(trainings, epochs)

@@ -22,14 +22,14 @@ class Curves:
     """One training as it is drawn.
 
     history: one mapping an epoch with `epoch`, `loss`, `accuracy`, `val_loss`, `val_accuracy`; a
-    value that is missing or not finite leaves a gap. kept: the epoch whose weights are kept.
+    value that is missing or not finite leaves a gap. kept_epoch: whose weights are kept.
     note: in few words, at the right. parts: names of parts of the training, by the epoch that each
     begins with.
     """
 
     title: str
     history: Sequence[Mapping[str, Any]]
-    kept: int | None = None
+    kept_epoch: int | None = None
     note: str = ""
     parts: Mapping[int, str] = field(default_factory=dict)
 
@@ -51,7 +51,7 @@ class _Panel:
 
 
 def curves_svg(history: Sequence[Mapping[str, Any]], title: str) -> str:
-    """Return an SVG file of one training so far, from its first epoch on.
+    """An SVG file of one training so far, from its first epoch on.
 
     history: as in `Curves`, in the order of epochs.
     Raises InvalidInput without any epoch.
@@ -69,8 +69,8 @@ def curves_svg(history: Sequence[Mapping[str, Any]], title: str) -> str:
 
 
 def grid_svg(rows: Sequence[Curves]) -> str:
-    """Return an SVG element of several trainings, below each other and on the same axes."""
-    last = max((int(one["epoch"]) for row in rows for one in row.history), default=1)
+    """An SVG element of several trainings, below each other and on the same axes."""
+    last = max((int(epoch["epoch"]) for row in rows for epoch in row.history), default=1)
     highest = loss_limit(rows)
     step = _HEAD + _PANEL_HEIGHT + _BETWEEN
     height = _LEGEND + step * len(rows) - _BETWEEN + _FOOT
@@ -83,10 +83,10 @@ def grid_svg(rows: Sequence[Curves]) -> str:
             (_Panel(_LEFT, top + _HEAD, last, highest), "loss"),
             (_Panel(_LEFT + _PANEL_WIDTH + _GAP, top + _HEAD, last, 1.0), "accuracy"),
         )
-        for panel, what in panels:
-            parts += _drawn(panel, what, row, f"panel-{index}-{what}")
+        for panel, metric in panels:
+            parts += _drawn(panel, metric, row, f"panel-{index}-{metric}")
             if index == len(rows) - 1:
-                parts += _epochs(panel, what)
+                parts += _epochs(panel, metric)
     return (
         '<svg stroke-linejoin="round" xmlns="http://www.w3.org/2000/svg" '
         f'viewBox="0 0 {WIDTH} {height:g}" version="1.1">\n' + "\n".join(parts) + "\n</svg>"
@@ -94,7 +94,7 @@ def grid_svg(rows: Sequence[Curves]) -> str:
 
 
 def loss_limit(rows: Sequence[Curves]) -> float:
-    """Return the upper end of the axis of losses: the highest loss, or less if it runs away.
+    """The upper end of the axis of losses: the highest loss, or less if it runs away.
 
     A validation loss above twice the highest training loss is cut off, so that the others can be
     read.
@@ -108,13 +108,19 @@ def loss_limit(rows: Sequence[Curves]) -> float:
 
 
 def is_cut(rows: Sequence[Curves]) -> bool:
-    """Return whether a loss leaves the axis."""
+    """Whether a loss leaves the axis."""
     limit = loss_limit(rows)
     return any(value > limit for row in rows for value in _values(row, "val_loss"))
 
 
+def curves_caption(rows: Sequence[Curves], differences: str) -> str:
+    """What a caption adds: that losses are cut off, and how data differ from the study."""
+    text = " Losses above the axis are cut off." if is_cut(rows) else ""
+    return text + (f" Not a comparison with the study ({differences})." if differences else "")
+
+
 def ticks(highest: float, n: int) -> list[float]:
-    """Return up to n round numbers above 0 and up to the highest, evenly apart.
+    """Up to n round numbers above 0 and up to the highest, evenly apart.
 
     >>> ticks(3.1, 4), ticks(150, 6)
     ([1.0, 2.0, 3.0], [50.0, 100.0, 150.0])
@@ -131,14 +137,13 @@ def _finite(value: Any) -> float | None:
 
 
 def _values(row: Curves, key: str) -> Iterator[float]:
-    for one in row.history:
-        if (value := _finite(one.get(key))) is not None:
-            yield value
+    values = (_finite(epoch.get(key)) for epoch in row.history)
+    yield from (value for value in values if value is not None)
 
 
-def _drawn(panel: _Panel, what: str, row: Curves, clip: str) -> Iterator[str]:
+def _drawn(panel: _Panel, metric: str, row: Curves, clip: str) -> Iterator[str]:
     right, bottom = panel.left + _PANEL_WIDTH, panel.top + _PANEL_HEIGHT
-    levels = ticks(panel.highest, 4) if what == "loss" else [0.25, 0.5, 0.75, 1.0]
+    levels = ticks(panel.highest, 4) if metric == "loss" else [0.25, 0.5, 0.75, 1.0]
     for level in [0.0, *levels]:
         y = panel.y(level)
         yield _line(panel.left, y, right, y, LINE, 0.8)
@@ -152,15 +157,15 @@ def _drawn(panel: _Panel, what: str, row: Curves, clip: str) -> Iterator[str]:
         yield _line(x, panel.top, x, bottom, LINE, 0.8)
         yield _text(x + 3, panel.top + 8, name, MUTED, "start")
     yield f'<g clip-path="url(#{clip})">'
-    if row.kept is not None:
-        x = panel.x(row.kept)
+    if row.kept_epoch is not None:
+        x = panel.x(row.kept_epoch)
         yield _line(x, panel.top, x, bottom, MUTED, 0.8, "; stroke-dasharray: 2 2")
-    for key, colour, width in ((what, ACCENT, 1.2), (f"val_{what}", WARM, 1.6)):
+    for key, colour, width in ((metric, ACCENT, 1.2), (f"val_{metric}", WARM, 1.6)):
         yield from _curve(panel, row.history, key, colour, width)
-    for one in row.history:
-        value = _finite(one.get(f"val_{what}"))
-        if row.kept == one["epoch"] and value is not None:
-            yield _dot(panel.x(one["epoch"]), panel.y(value), 3.4, WARM, PAPER)
+    for epoch in row.history:
+        value = _finite(epoch.get(f"val_{metric}"))
+        if row.kept_epoch == epoch["epoch"] and value is not None:
+            yield _dot(panel.x(epoch["epoch"]), panel.y(value), 3.4, WARM, PAPER)
     yield "</g>"
 
 
@@ -168,10 +173,10 @@ def _curve(
     panel: _Panel, history: Sequence[Mapping[str, Any]], key: str, colour: str, width: float
 ) -> Iterator[str]:
     run: list[tuple[float, float]] = []
-    for one in [*history, {}]:
-        value = _finite(one.get(key))
+    for epoch in [*history, {}]:
+        value = _finite(epoch.get(key))
         if value is not None:
-            run.append((panel.x(one["epoch"]), panel.y(value)))
+            run.append((panel.x(epoch["epoch"]), panel.y(value)))
         elif run:
             if len(run) == 1:
                 yield _dot(*run[0], 2.2, colour, colour)
@@ -182,13 +187,13 @@ def _curve(
             run = []
 
 
-def _epochs(panel: _Panel, what: str) -> Iterator[str]:
+def _epochs(panel: _Panel, metric: str) -> Iterator[str]:
     y = panel.top + _PANEL_HEIGHT + 13
     shown = [1, *(int(t) for t in ticks(panel.last_epoch, 5) if t >= 1 and t == int(t))]
     apart = [e for e in shown if e == 1 or panel.x(e) - panel.left > 14]
     for epoch in dict.fromkeys(apart):
         yield _text(panel.x(epoch), y, str(epoch), MUTED, "middle")
-    yield _text(panel.left + _PANEL_WIDTH / 2, y + 14, f"{what} by epoch", MUTED, "middle")
+    yield _text(panel.left + _PANEL_WIDTH / 2, y + 14, f"{metric} by epoch", MUTED, "middle")
 
 
 def _legend() -> Iterator[str]:

@@ -6,7 +6,7 @@ from flowers17.reporting.collect import ReportInputs
 from flowers17.reporting.drawing import MUTED, WIDTH, canvas, say, svg_text
 from flowers17.reporting.figures import Figure, drawn, picture
 from flowers17.reporting.learners.cells import augmentation_title, learner_title
-from flowers17.reporting.learners.curves import Curves, grid_svg, is_cut
+from flowers17.reporting.learners.curves import Curves, curves_caption, grid_svg
 from flowers17.reporting.records import Training
 from flowers17.reporting.reference import title_of
 
@@ -20,54 +20,51 @@ _DOES = {
 
 
 def plain_curves(inputs: ReportInputs) -> Figure | None:
-    """Return Figure 2: learning curves on plain data; None if no learner was trained on it."""
-    made = [inputs.training(name, "none") for name in inputs.study.learners.plain]
-    rows = [(learner_title(one.learner), one) for one in made if one]
+    """Figure 2: learning curves on plain data; None if no learner was trained on it."""
+    trainings = [inputs.training(name, "none") for name in inputs.study.learners.plain]
+    rows = [(learner_title(training.learner), training) for training in trainings if training]
     return _curves(inputs, "2", title_of("figure", 2), rows)
 
 
 def augmented_curves(inputs: ReportInputs, number: int, learner: str) -> Figure | None:
-    """Return Figure 3 or 4: one learner under each augmentation; None if it was not trained so."""
-    made = [inputs.training(learner, name) for name in inputs.study.learners.augmentations]
-    rows = [(augmentation_title(one.augmentation), one) for one in made if one]
+    """Figure 3 or 4: one learner under each augmentation; None if it was not trained so."""
+    trainings = [inputs.training(learner, name) for name in inputs.study.learners.augmentations]
+    rows = [(augmentation_title(t.augmentation), t) for t in trainings if t]
     return _curves(inputs, str(number), title_of("figure", number), rows)
 
 
 def own_curves(inputs: ReportInputs) -> Figure | None:
-    """Return Figure 4b: learning curves of our own recipe, each learner on its first split."""
-    firsts = [made[0] for made in inputs.own_trainings.values()]
-    rows = [(f"{learner_title(one.learner)}, split {one.score.split}", one) for one in firsts]
+    """Figure 4b: learning curves of our own recipe, each learner on its first split."""
+    firsts = [trainings[0] for trainings in inputs.own_trainings.values()]
+    rows = [(f"{learner_title(t.learner)}, split {t.score.split}", t) for t in firsts]
     return _curves(inputs, "4b", "Learning curves of our own recipe", rows)
 
 
 def _curves(
-    inputs: ReportInputs, number: str, title: str, made: Sequence[tuple[str, Training]]
+    inputs: ReportInputs, number: str, title: str, trainings: Sequence[tuple[str, Training]]
 ) -> Figure | None:
-    if not made:
+    if not trainings:
         return None
     rows = [
-        Curves(name, one.history, one.best_epoch, f"kept: epoch {one.best_epoch} of {one.epochs}")
-        for name, one in made
+        Curves(name, t.history, t.best_epoch, f"kept: epoch {t.best_epoch} of {t.epochs}")
+        for name, t in trainings
     ]
     caption = (
         "Loss and accuracy on the training images as they are trained on, and on the validation "
         "images. The dashed line and the dot mark the epoch whose weights are kept."
     )
-    if any(one.recipe.mixup or one.recipe.label_smoothing for _, one in made):
+    if any(t.recipe.mixup or t.recipe.label_smoothing for _, t in trainings):
         caption += (
             " With mixed images or smoothed labels the training loss cannot reach zero, and is "
             "measured on harder images than the validation loss."
         )
-    if is_cut(rows):
-        caption += " Losses above the axis are cut off."
-    if inputs.data_differences_in_short:
-        caption += f" Not a comparison with the study ({inputs.data_differences_in_short})."
-    used = tuple(one.artifact.reference for _, one in made)
+    caption += curves_caption(rows, inputs.data_differences_in_short)
+    used = tuple(training.artifact.reference for _, training in trainings)
     return drawn(number, title, caption, grid_svg(rows), used)
 
 
 def augmentation_examples(inputs: ReportInputs) -> Figure | None:
-    """Return Figure 3b: one image, and what each augmentation makes of it, drawn several times."""
+    """Figure 3b: an image, and several random draws of each augmentation of it."""
     artifact = next(iter(inputs.stage("augmentations")), None)
     if not artifact:
         return None
@@ -80,16 +77,15 @@ def augmentation_examples(inputs: ReportInputs) -> Figure | None:
     pictures = [picture(original, 0, gap, first)]
     with canvas(top + len(names) * (label + side + gap), salt="figure-3b") as (figure, axes):
         say(axes, first + 10, gap + first / 2 - 7, "the image itself", ha="left", weight="bold")
-        seen = "validation always sees images as they are"
-        say(axes, first + 10, gap + first / 2 + 8, seen, ha="left", color=MUTED)
+        unchanged = "validation always sees images as they are"
+        say(axes, first + 10, gap + first / 2 + 8, unchanged, ha="left", color=MUTED)
         for row, (name, draws) in enumerate(zip(names, examples, strict=True)):
             y = top + row * (label + side + gap)
-            what = augmentation_title(name)
-            say(axes, 0, y + 9, what, ha="left", weight="bold")
+            say(axes, 0, y + 9, augmentation_title(name), ha="left", weight="bold")
             say(axes, 92, y + 9, _DOES.get(name, ""), ha="left", color=MUTED)
             pictures += [
-                picture(one, column * (side + gap), y + label, side)
-                for column, one in enumerate(draws)
+                picture(draw, column * (side + gap), y + label, side)
+                for column, draw in enumerate(draws)
             ]
         text = svg_text(figure)
     text = text.removesuffix("</svg>") + "\n".join(pictures) + "\n</svg>"

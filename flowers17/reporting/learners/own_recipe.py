@@ -1,18 +1,38 @@
-"""Tables 3b and 3c: our own recipe for training from scratch, and what it costs."""
+"""Tables 3b to 3d: our own recipe for training from scratch, its cost, its networks averaged."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
-from flowers17.reporting.cells import integer_cell, mean_cell, selection_notes, spread_cell
+import numpy as np
+
+from flowers17.artifacts import Reference
+from flowers17.ensemble.averaging import averaged
+from flowers17.reporting.cells import mean_cell, score_cell, selection_notes
 from flowers17.reporting.collect import ReportInputs
+from flowers17.reporting.columns import mean_columns, text_column
 from flowers17.reporting.learners.cells import (
-    EPOCHS,
-    accuracy_cell,
+    EPOCH_COLUMNS,
+    LEARNER_COLUMN,
+    OF_TRAINING,
+    TrainingRecord,
     comparison_notes,
-    epoch_cells,
     learner_title,
-    number_cell,
+    training_record,
 )
-from flowers17.reporting.records import Training, over_repeats
+from flowers17.reporting.metrics import MeanSpread
+from flowers17.reporting.networks import NetworkColumns
+from flowers17.reporting.paired_comparisons import (
+    P_COLUMNS,
+    PairedRecord,
+    difference_column,
+    mean_judged,
+    mean_over_splits,
+    mean_text,
+    only_first_column,
+    only_second_column,
+    paired_comparisons,
+)
+from flowers17.reporting.records import Score, Training, over_repeats
 from flowers17.reporting.reference import (
     AUGMENTED_EPOCHS,
     BEST_SINGLE_NETWORK,
@@ -21,87 +41,82 @@ from flowers17.reporting.reference import (
     N_TRAINING_IMAGES,
     TABLE_1,
 )
-from flowers17.reporting.tables import EMPTY, Cell, Column, Row, Table
-from flowers17.reporting.wording import thousands
+from flowers17.reporting.tables import Cell, Column, Table
+from flowers17.reporting.wording import signed, thousands
+
+_SINGLE_SPLITS = {"clean": "Clean split", "report": "Report’s split", "official": "Official split"}
+
+
+def _mean(record: TrainingRecord) -> MeanSpread | None:
+    return over_repeats(training.score for training in record.trainings)
+
+
+def _single_column(kind: str) -> Column[TrainingRecord]:
+    """Column of the trainings on the first split of a kind."""
+
+    def training(record: TrainingRecord) -> Training | None:
+        return next((t for t in record.trainings if t.score.kind == kind), None)
+
+    return NetworkColumns(training).accuracy(kind, _SINGLE_SPLITS[kind])
 
 
 def own_table(inputs: ReportInputs) -> Table:
-    """Return Table 3b: our own recipe over repeated clean splits, and what it costs."""
+    """Table 3b: our own recipe over repeated clean splits, and what it costs."""
     names = inputs.study.learners.best
-    made = [one for name in names for one in inputs.own_trainings.get(name, [])]
-    single = _single_splits(made)
+    trainings = [training for name in names for training in inputs.own_trainings.get(name, [])]
+    kinds = {training.score.kind for training in trainings}
+    columns: Sequence[Column[TrainingRecord]] = [
+        LEARNER_COLUMN,
+        *mean_columns(_mean, lambda r: BEST_SINGLE_NETWORK, linked=False),
+        *(_single_column(kind) for kind in _SINGLE_SPLITS if kind in kinds),
+        OF_TRAINING.number("parameters", "Parameters", lambda t: t.n_parameters, thousands),
+        OF_TRAINING.number(
+            "operations", "Operations an image", lambda t: t.n_operations, operations_text
+        ),
+        OF_TRAINING.number("cost", "Training, × Mk-3’s", lambda t: relative_cost(inputs, t), ".2g"),
+    ]
     return Table(
         "3b",
         "Our own recipe, trained from scratch",
-        (
-            Column("learner", "Learner", numeric=False),
-            Column("mean", "Mean over clean splits", interval=True),
-            Column("spread", "± s.d."),
-            Column("n_splits", "Splits"),
-            *(Column(kind, title, interval=True) for kind, title in single.items()),
-            Column("parameters", "Parameters"),
-            Column("operations", "Operations an image"),
-            Column("cost", "Training, × Mk-3’s"),
-        ),
-        tuple(_own_row(inputs, name, list(single)) for name in names),
+        columns,
+        [
+            training_record(
+                name,
+                inputs.own_trainings.get(name, []),
+                inputs.reason_absent("training", part="a1", learner=name, recipe_name="best"),
+            )
+            for name in names
+        ],
         lead="Validation accuracy over repeated splits that keep near-duplicates on one side. The "
         f"study’s best single network reaches {BEST_SINGLE_NETWORK:.3f}, on its one split.",
         notes=(
-            *selection_notes(one.recipe for one in made),
+            *selection_notes(training.recipe for training in trainings),
             "Operations are floating-point ones of one forward pass. A training’s are 3 × forward "
             "× images × the squared resolution of each epoch; the last column sets them "
             f"against the study’s Mk-3, {N_TRAINING_IMAGES:,} images, {AUGMENTED_EPOCHS} epochs.",
             "The trainings behind a mean are in Table 3c. Repeated splits share most of their "
             "images; its interval uses the corrected variance of Nadeau and Bengio (2003).",
-            *comparison_notes(inputs, made),
+            *comparison_notes(inputs, trainings),
         ),
     )
 
 
-def _single_splits(made: Sequence[Training]) -> dict[str, str]:
-    """Return kind and title of the splits, besides repeated ones, that something was trained on."""
-    kinds = {one.score.kind for one in made}
-    titles = {"clean": "Clean split", "report": "Report’s split", "official": "Official split"}
-    return {kind: title for kind, title in titles.items() if kind in kinds}
-
-
-def _own_row(inputs: ReportInputs, name: str, kinds: Sequence[str]) -> Row:
-    title, made = Cell(learner_title(name), name), inputs.own_trainings.get(name)
-    if not made:
-        why = inputs.reason_absent("training", part="a1", learner=name, recipe_name="best")
-        return Row((title, *[EMPTY] * (6 + len(kinds))), missing=why)
-    first, over = made[0], over_repeats(one.score for one in made)
-    of_kind = {one.score.kind: one for one in reversed(made)}
-    source, cost = first.artifact.reference, relative_cost(inputs, first)
-    cells = (
-        title,
-        mean_cell(over, BEST_SINGLE_NETWORK),
-        spread_cell(over),
-        integer_cell(over.n_splits if over else None),
-        *(accuracy_cell(of_kind.get(kind)) for kind in kinds),
-        Cell(thousands(first.n_parameters), first.n_parameters, artifact=source),
-        Cell(operations_text(first.n_operations), first.n_operations, artifact=source),
-        Cell(f"{cost:.2g}", cost, artifact=source),
-    )
-    return Row(cells)
-
-
-def relative_cost(inputs: ReportInputs, made: Training) -> float:
-    """Return a training's operations over those of the study's Mk-3 under augmentation.
+def relative_cost(inputs: ReportInputs, training: Training) -> float:
+    """A training's operations over those of the study's Mk-3 under augmentation.
 
     Mk-3's forward pass is that of the network we trained, if it has the study's size and number of
     classes, else counted from the study's table.
     """
     forward = float(TABLE_1["mk-3"].n_operations)
-    for one in inputs.trainings:
-        same = (one.image_size, len(inputs.class_names)) == (IMAGE_SIZE, N_CLASSES)
-        if one.learner == "mk-3" and same:
-            forward = one.n_operations
-    return made.training_operations / (3 * forward * N_TRAINING_IMAGES * AUGMENTED_EPOCHS)
+    for mk3 in inputs.trainings:
+        same = (mk3.image_size, len(inputs.class_names)) == (IMAGE_SIZE, N_CLASSES)
+        if mk3.learner == "mk-3" and same:
+            forward = mk3.n_operations
+    return training.training_operations / (3 * forward * N_TRAINING_IMAGES * AUGMENTED_EPOCHS)
 
 
 def operations_text(value: float) -> str:
-    """Return a number of operations as people say it.
+    """A number of operations in words.
 
     >>> operations_text(2_741_000_000), operations_text(84_500_000)
     ('2.74 G', '84.5 M')
@@ -109,46 +124,156 @@ def operations_text(value: float) -> str:
     return f"{value / 1e9:.2f} G" if value >= 1e9 else f"{value / 1e6:.1f} M"
 
 
+_SPLIT_COLUMNS: Sequence[Column[TrainingRecord]] = [
+    text_column("split", "Split", lambda r: r.name),
+    OF_TRAINING.accuracy("accuracy", "Validation accuracy"),
+    OF_TRAINING.number("validation_loss", "Validation loss", lambda t: t.validation_loss),
+    OF_TRAINING.number("train_accuracy", "Training accuracy", lambda t: t.train_accuracy),
+    OF_TRAINING.number("n_train", "Training images", lambda t: t.score.n_train, "d", linked=False),
+    OF_TRAINING.number(
+        "n_validation", "Validation images", lambda t: t.score.n_validation, "d", linked=False
+    ),
+    *EPOCH_COLUMNS,
+]
+
+
 def own_splits_table(inputs: ReportInputs) -> Table:
-    """Return Table 3c: our own recipe, split by split."""
-    rows: list[Row] = []
-    made = []
+    """Table 3c: our own recipe, split by split."""
+    records = []
     for name in inputs.study.learners.best:
-        trained = inputs.own_trainings.get(name, [])
-        made += trained
-        rows += [_split_row(one) for one in trained]
-        rows += [
-            Row((Cell(absent.split), *[EMPTY] * 7), learner_title(name), missing=absent.reason)
-            for absent in inputs.absences("training", part="a1", learner=name, recipe_name="best")
-            if trained
-        ]
+        trainings = inputs.own_trainings.get(name, [])
+        group = learner_title(name)
+        records += [training_record(t.score.split, [t], "", group=group) for t in trainings]
+        if trainings:
+            absences = inputs.absences("training", part="a1", learner=name, recipe_name="best")
+            records += [training_record(a.split, [], a.reason, group=group) for a in absences]
     return Table(
         "3c",
         "Our own recipe, split by split",
-        (
-            Column("split", "Split", numeric=False),
-            Column("accuracy", "Validation accuracy", interval=True),
-            Column("validation_loss", "Validation loss"),
-            Column("train_accuracy", "Training accuracy"),
-            Column("n_train", "Training images"),
-            Column("n_validation", "Validation images"),
-            *EPOCHS,
-        ),
-        tuple(rows),
+        _SPLIT_COLUMNS,
+        records,
         lead="Each split is a training of its own, with 95 % intervals.",
-        notes=tuple(selection_notes(one.recipe for one in made)),
+        notes=tuple(selection_notes(t.recipe for record in records for t in record.trainings)),
     )
 
 
-def _split_row(made: Training) -> Row:
-    score = made.score
-    cells = (
-        Cell(score.split, score.split),
-        accuracy_cell(made),
-        number_cell(made.validation_loss, None, made),
-        number_cell(made.train_accuracy, None, made),
-        integer_cell(score.n_train),
-        integer_cell(score.n_validation),
-        *epoch_cells(made),
+@dataclass(frozen=True)
+class SplitAverage:
+    """Networks of one split averaged, and the best of them, on the split's validation images.
+
+    score: of the average. correct: bool (n_validation,), which images it classifies correctly.
+    """
+
+    score: Score
+    correct: np.ndarray
+    best: Training
+
+
+def split_averages(inputs: ReportInputs) -> list[SplitAverage]:
+    """The average of all our own networks on each split that all were trained on.
+
+    The best is the network with the highest mean accuracy over these splits. Empty for fewer than
+    two networks.
+    """
+    networks = [
+        {training.score.split: training for training in inputs.own_trainings.get(name, [])}
+        for name in inputs.study.learners.best
+    ]
+    if len(networks) < 2:
+        return []
+    shared = [split for split in networks[0] if all(split in network for network in networks)]
+    best = max(networks, key=lambda network: sum(network[s].score.accuracy for s in shared))
+    averages = []
+    for split in shared:
+        rows, score = inputs.validation_rows(split), best[split].score
+        members = [network[split].artifact.array("proba")[rows] for network in networks]
+        correct = averaged(np.stack(members)).argmax(axis=1) == inputs.labels[rows]
+        score = replace(score, n_correct=int(correct.sum()))
+        averages.append(SplitAverage(score, correct, best[split]))
+    return averages
+
+
+@dataclass(frozen=True)
+class AverageRecord(PairedRecord):
+    """The average beside its best member, on one split or by their means over repeated ones."""
+
+    average: Score | MeanSpread | None = None
+    member: Score | MeanSpread | None = None
+
+
+def _accuracy_cell(accuracy: Score | MeanSpread | None, source: Reference | None = None) -> Cell:
+    if isinstance(accuracy, MeanSpread):
+        return mean_cell(accuracy)
+    return score_cell(accuracy, source=source)
+
+
+_COLUMNS: Sequence[Column[AverageRecord]] = [
+    text_column("split", "Split", lambda r: r.title, lambda r: r.value),
+    Column("average", "Average", lambda r: _accuracy_cell(r.average), interval=True),
+    Column("member", "Best network", lambda r: _accuracy_cell(r.member, r.source), interval=True),
+    difference_column(interval=True),
+    only_first_column("only_average", "Average alone right"),
+    only_second_column("only_member", "Network alone right"),
+    *P_COLUMNS,
+]
+
+
+def averaged_table(inputs: ReportInputs) -> Table:
+    """Table 3d: our own networks averaged, split by split; no rows for fewer than two."""
+    averages = split_averages(inputs)
+    names = [learner_title(name) for name in inputs.study.learners.best]
+    best = learner_title(averages[0].best.learner) if averages else ""
+    lead = f"The mean of the probabilities of {', '.join(names)}, beside the best of them, {best}."
+    records = _records(inputs, averages)
+    return Table(
+        "3d",
+        "Our own networks, averaged",
+        _COLUMNS,
+        records,
+        lead=f"{lead} {_verdict(records)}",
+        notes=(
+            *selection_notes(average.best.recipe for average in averages),
+            "Nothing is fitted, so the average needs no folds. The best network is the one with "
+            "the highest mean on these same images, which favours it. McNemar’s test counts the "
+            "images on which exactly one of the two is right; Holm’s correction allows for the "
+            "number of splits. Means have the intervals of Nadeau and Bengio (2003).",
+        ),
     )
-    return Row(cells, learner_title(made.learner))
+
+
+def _records(inputs: ReportInputs, averages: Sequence[SplitAverage]) -> list[AverageRecord]:
+    """The record of each split, and that of the means over two repeated ones or more."""
+    comparisons = paired_comparisons(
+        (average.correct, inputs.correct_of(average.best)) for average in averages
+    )
+    pairs = list(zip(averages, comparisons, strict=True))
+    records = [
+        AverageRecord(
+            average.score.split,
+            comparison=comparison,
+            average=average.score,
+            member=average.best.score,
+            source=average.best.artifact.reference,
+        )
+        for average, comparison in pairs
+    ]
+    repeated = [pair for pair in pairs if pair[0].score.kind == "repeated"]
+    n_train = (average.score.n_train for average, _ in repeated)
+    if mean := mean_over_splits([comparison for _, comparison in repeated], n_train):
+        title = f"mean over {mean.n_splits} clean splits"
+        average = over_repeats(average.score for average in averages)
+        member = over_repeats(average.best.score for average in averages)
+        records.append(AverageRecord(title, "mean", None, mean, average, member))
+    return records
+
+
+def _verdict(records: Sequence[AverageRecord]) -> str:
+    """Whether the average is better: over the repeated splits, else on the first."""
+    comparison = records[0].comparison if records else None
+    if not comparison:
+        return ""
+    if mean := records[-1].mean:
+        splits = f"{mean.n_splits} clean splits"
+        return f"The average is {mean_judged(mean)} it over {splits}: {mean_text(mean)}."
+    difference = signed(comparison.difference)
+    return f"The average is {comparison.reading} it on split {records[0].title}: {difference}."

@@ -1,65 +1,49 @@
 """Tables 1 to 3: networks trained from scratch, without and with augmentation."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 from flowers17.reporting.collect import ReportInputs
-from flowers17.reporting.learners.averaged import averaged_table
+from flowers17.reporting.columns import compared_columns, text_column
 from flowers17.reporting.learners.cells import (
-    EPOCHS,
-    accuracy_cell,
+    EPOCH_COLUMNS,
+    LEARNER_COLUMN,
+    OF_TRAINING,
+    TrainingRecord,
     augmentation_title,
-    comparable,
     comparison_notes,
-    epoch_cells,
     learner_title,
-    number_cell,
+    training_record,
 )
-from flowers17.reporting.learners.own_recipe import own_splits_table, own_table
+from flowers17.reporting.learners.own_recipe import averaged_table, own_splits_table, own_table
 from flowers17.reporting.metrics import MeanSpread
-from flowers17.reporting.records import Training, over_repeats
+from flowers17.reporting.networks import best_mean, study_notes
+from flowers17.reporting.records import Training
 from flowers17.reporting.reference import (
     IMAGE_SIZE,
     N_CLASSES,
     TABLE_1,
     TABLE_2,
     TABLE_3,
+    LearnerShape,
     Trained,
     title_of,
 )
-from flowers17.reporting.tables import EMPTY, Cell, Column, Row, Table
-from flowers17.reporting.verdicts import VERDICT_NOTE, verdict_cell
+from flowers17.reporting.tables import Column, Table
 from flowers17.reporting.wording import thousands
 
 _ACTIVATIONS = {"relu": "ReLU", "leaky_relu": "Leaky ReLU", "tanh": "tanh"}
-_OUTCOME: tuple[Column[Any], ...] = (
-    Column("study", "study", group="Validation accuracy"),
-    Column("ours", "ours", group="Validation accuracy", interval=True),
-    Column("verdict", "Against the study", numeric=False),
-)
-
-
-def best_trained(inputs: ReportInputs) -> Training | None:
-    """Return the training with the highest accuracy on the report's split."""
-    made = [one for one in inputs.trainings if one.score.kind == "report"]
-    return max(made, key=lambda one: one.score.accuracy, default=None)
 
 
 def best_over_clean(inputs: ReportInputs) -> tuple[Training, MeanSpread] | None:
-    """Return the learner with the highest mean over clean splits: its first training, the mean."""
-    found = [
-        (made[0], over)
-        for made in inputs.own_trainings.values()
-        if (over := over_repeats(one.score for one in made))
-    ]
-    return max(found, key=lambda pair: pair[1].mean, default=None)
+    """The learner with the highest mean over clean splits: its first training, the mean."""
+    return best_mean(inputs.own_trainings.values())
 
 
 def learner_tables(inputs: ReportInputs) -> list[Table]:
-    """Return those of Tables 1, 2, 3 and 3b to 3d that something was trained, or failed, for."""
+    """Those of Tables 1, 2, 3 and 3b to 3d that something was trained, or failed, for."""
     if not inputs.trainings and not inputs.absent_from("a1"):
         return []
-    made = (
+    tables = (
         shapes_table(inputs),
         plain_table(inputs),
         augmented_table(inputs),
@@ -67,30 +51,53 @@ def learner_tables(inputs: ReportInputs) -> list[Table]:
         own_splits_table(inputs),
         averaged_table(inputs),
     )
-    return [table for table in made if table.rows]
+    return [table for table in tables if table.records]
+
+
+def _counts(network: LearnerShape | Training) -> tuple[int, ...]:
+    """Numbers of parameters, convolutions, poolings and dense layers."""
+    if isinstance(network, Training):
+        return network.n_parameters, *network.layer_counts
+    return network.n_parameters, network.n_convolutions, network.n_poolings, network.n_dense
+
+
+def _count_columns(index: int, key: str, title: str) -> tuple[Column[TrainingRecord], ...]:
+    return compared_columns(
+        key,
+        title,
+        lambda r: _counts(TABLE_1[r.name])[index] if r.name in TABLE_1 else None,
+        lambda r: _counts(training)[index] if (training := r.first()) else None,
+        thousands,
+    )
 
 
 def shapes_table(inputs: ReportInputs) -> Table:
-    """Return Table 1: layers and parameters of every learner asked for."""
-    asked = inputs.study.learners
-    names = dict.fromkeys([*asked.plain, *asked.augmented, *asked.best])
-    columns: list[Column[Any]] = [Column("learner", "Learner", numeric=False)]
-    for key, title in (
-        ("parameters", "Parameters"),
-        ("convolutions", "Convolutions"),
-        ("poolings", "Pooling"),
-        ("dense", "Dense"),
-    ):
-        columns += [Column(f"study_{key}", "study", group=title), Column(key, "ours", group=title)]
-    columns += [
-        Column("padding", "Padding", numeric=False),
-        Column("activation", "Activation", numeric=False),
+    """Table 1: layers and parameters of every learner asked for."""
+    settings, trainings = inputs.study.learners, inputs.trainings
+    styles = {name: (shape.padding, shape.activation) for name, shape in TABLE_1.items()}
+    styles |= {d.name: (d.padding, _ACTIVATIONS[d.activation]) for d in settings.definitions}
+    columns: Sequence[Column[TrainingRecord]] = [
+        LEARNER_COLUMN,
+        *_count_columns(0, "parameters", "Parameters"),
+        *_count_columns(1, "convolutions", "Convolutions"),
+        *_count_columns(2, "poolings", "Pooling"),
+        *_count_columns(3, "dense", "Dense"),
+        text_column("padding", "Padding", lambda r: styles.get(r.name, (None,))[0]),
+        text_column("activation", "Activation", lambda r: styles.get(r.name, (None,))[-1]),
+    ]
+    records = [
+        training_record(
+            name,
+            [training for training in trainings if training.learner == name],
+            inputs.reason_absent("training", learner=name),
+        )
+        for name in dict.fromkeys([*settings.plain, *settings.augmented, *settings.best])
     ]
     return Table(
         "1",
         title_of("table", 1),
-        tuple(columns),
-        tuple(_shape_row(inputs, name) for name in names),
+        columns,
+        records,
         lead="What each network is made of. All convolutions of the study’s are 3 × 3, all its "
         "poolings 2 × 2.",
         notes=(
@@ -102,133 +109,84 @@ def shapes_table(inputs: ReportInputs) -> Table:
     )
 
 
-def _shape_row(inputs: ReportInputs, name: str) -> Row:
-    study = TABLE_1.get(name)
-    made = next((one for one in inputs.trainings if one.learner == name), None)
-    theirs: list[Cell] = [EMPTY] * 4
-    if study:
-        theirs = [
-            Cell(thousands(n), n)
-            for n in (study.n_parameters, study.n_convolutions, study.n_poolings, study.n_dense)
-        ]
-    ours: list[Cell] = [EMPTY] * 4
-    if made:
-        counts = (made.n_parameters, *made.layer_counts)
-        ours = [
-            Cell(thousands(n), n, None, cell.value, made.artifact.reference)
-            for n, cell in zip(counts, theirs, strict=True)
-        ]
-    cells = [cell for pair in zip(theirs, ours, strict=True) for cell in pair]
-    missing = "" if made else inputs.reason_absent("training", learner=name)
-    return Row((Cell(learner_title(name), name), *cells, *_style(inputs, name)), missing=missing)
+def _reference(record: TrainingRecord) -> float | None:
+    return record.study.validation_accuracy if record.study else None
 
 
-def _style(inputs: ReportInputs, name: str) -> tuple[Cell, Cell]:
-    """Return padding and activation, of a definition in the settings or else the study's."""
-    for one in inputs.study.learners.definitions:
-        if one.name == name:
-            return Cell(one.padding), Cell(_ACTIVATIONS[one.activation])
-    study = TABLE_1.get(name)
-    return (Cell(study.padding), Cell(study.activation)) if study else (EMPTY, EMPTY)
-
-
-def plain_table(inputs: ReportInputs) -> Table:
-    """Return Table 2: the learners on plain data, at the epoch of the lowest validation loss."""
-    columns: list[Column[Any]] = [Column("learner", "Learner", numeric=False), *_OUTCOME]
-    for key in ("validation_loss", "train_accuracy", "train_loss"):
-        title = key.replace("train", "training").replace("_", " ").capitalize()
-        columns += [Column(f"study_{key}", "study", group=title), Column(key, "ours", group=title)]
-    names = inputs.study.learners.plain
-    made = [inputs.training(name, "none") for name in names]
-    rows = [_plain_row(inputs, name, one) for name, one in zip(names, made, strict=True)]
-    return Table(
-        "2",
-        title_of("table", 2),
-        (*columns, *EPOCHS),
-        tuple(rows),
-        lead="Validation accuracy with 95 % intervals, and what else was measured at the same "
-        "epoch.",
-        notes=_notes(inputs, made),
+def _compared(key: str, title: str) -> tuple[Column[TrainingRecord], ...]:
+    """The study's number and ours of the same name."""
+    return compared_columns(
+        key, title, lambda r: getattr(r.study, key, None), lambda r: getattr(r.first(), key, None)
     )
 
 
-def _plain_row(inputs: ReportInputs, name: str, made: Training | None) -> Row:
-    study, title = TABLE_2.get(name), Cell(learner_title(name), name)
-    keys = ("validation_loss", "train_accuracy", "train_loss")
-    theirs = [getattr(study, key) if study else None for key in keys]
-    ours = [getattr(made, key) if made else None for key in keys]
-    pairs = [
-        cell
-        for reference, value in zip(theirs, ours, strict=True)
-        for cell in (number_cell(reference), number_cell(value, reference, made))
-    ]
-    cells = (title, *_outcome(inputs, study, made), *pairs, *epoch_cells(made))
-    missing = "" if made else _reason(inputs, name, "none")
-    return Row(cells, tag=made.tag if made else "", missing=missing)
-
-
-def _reason(inputs: ReportInputs, learner: str, augmentation: str) -> str:
-    """Return why the study's training of a learner has no result."""
-    return inputs.reason_absent(
-        "training", learner=learner, augmentation=augmentation, recipe_name="report", split="report"
+def plain_table(inputs: ReportInputs) -> Table:
+    """Table 2: the learners on plain data, at the epoch of the lowest validation loss."""
+    names = inputs.study.learners.plain
+    records = [_record(inputs, name, "none", name, TABLE_2.get(name)) for name in names]
+    return Table(
+        "2",
+        title_of("table", 2),
+        [
+            LEARNER_COLUMN,
+            *OF_TRAINING.compared(inputs, _reference, "Validation accuracy"),
+            *_compared("validation_loss", "Validation loss"),
+            *_compared("train_accuracy", "Training accuracy"),
+            *_compared("train_loss", "Training loss"),
+            *EPOCH_COLUMNS,
+        ],
+        records,
+        lead="Validation accuracy with 95 % intervals, and what else was measured at the same "
+        "epoch.",
+        notes=tuple(_notes(inputs, records)),
     )
 
 
 def augmented_table(inputs: ReportInputs) -> Table:
-    """Return Table 3: learners without and with each augmentation."""
-    asked, rows, made = inputs.study.learners, [], []
-    for learner in asked.augmented:
-        plain = ("none",) if learner in asked.plain else ()
-        for augmentation in (*plain, *asked.augmentations):
-            found = inputs.training(learner, augmentation)
-            rows.append(_augmented_row(inputs, learner, augmentation, found))
-            made.append(found)
+    """Table 3: learners without and with each augmentation."""
+    settings, records = inputs.study.learners, []
+    for learner in settings.augmented:
+        study, group = TABLE_3.get(learner, {}), learner_title(learner)
+        plain = ("none",) if learner in settings.plain else ()
+        records += [
+            _record(inputs, learner, name, name, study.get(name), group)
+            for name in (*plain, *settings.augmentations)
+        ]
+    title: Column[TrainingRecord] = text_column(
+        "augmentation", "Augmentation", lambda r: augmentation_title(r.name), lambda r: r.name
+    )
     return Table(
         "3",
         title_of("table", 3),
-        (
-            Column("augmentation", "Augmentation", numeric=False),
-            *_OUTCOME,
-            Column("study_train_accuracy", "study", group="Training accuracy"),
-            Column("train_accuracy", "ours", group="Training accuracy"),
-            *EPOCHS,
-        ),
-        tuple(rows),
+        [
+            title,
+            *OF_TRAINING.compared(inputs, _reference, "Validation accuracy"),
+            *_compared("train_accuracy", "Training accuracy"),
+            *EPOCH_COLUMNS,
+        ],
+        records,
         lead="Only training images are augmented. The study gives numbers without augmentation "
         "and for #3.",
-        notes=_notes(inputs, made),
+        notes=tuple(_notes(inputs, records)),
     )
 
 
-def _augmented_row(
-    inputs: ReportInputs, learner: str, augmentation: str, made: Training | None
-) -> Row:
-    study = TABLE_3.get(learner, {}).get(augmentation)
-    reference = study.train_accuracy if study else None
-    value = made.train_accuracy if made else None
-    accuracies = (number_cell(reference), number_cell(value, reference, made))
-    title = Cell(augmentation_title(augmentation), augmentation)
-    cells = (title, *_outcome(inputs, study, made), *accuracies, *epoch_cells(made))
-    missing = "" if made else _reason(inputs, learner, augmentation)
-    return Row(cells, learner_title(learner), made.tag if made else "", missing)
+def _record(
+    inputs: ReportInputs,
+    learner: str,
+    augmentation: str,
+    name: str,
+    study: Trained | None,
+    group: str = "",
+) -> TrainingRecord:
+    training = inputs.training(learner, augmentation)
+    trainings, tag = ([training], training.tag) if training else ([], "")
+    identity = {"learner": learner, "augmentation": augmentation}
+    reason = inputs.reason_absent("training", recipe_name="report", split="report", **identity)
+    return training_record(name, trainings, reason, study, group=group, tag=tag)
 
 
-def _outcome(
-    inputs: ReportInputs, study: Trained | None, made: Training | None
-) -> tuple[Cell, Cell, Cell]:
-    reference = study.validation_accuracy if study else None
-    like_the_study = bool(made and comparable(inputs, made))
-    judged = verdict_cell(made.score if made else None, reference, like_the_study)
-    return number_cell(reference), accuracy_cell(made, reference), judged
-
-
-def _notes(inputs: ReportInputs, made: Sequence[Training | None]) -> tuple[str, ...]:
-    chosen = (
-        "As in the study, the epoch kept is the one with the lowest loss on these same validation "
-        "images, which flatters every number a little.",
-    )
-    return (
-        *((VERDICT_NOTE,) if any(one and comparable(inputs, one) for one in made) else ()),
-        *(chosen if any(one and one.recipe.selection == "val_loss" for one in made) else ()),
-        *comparison_notes(inputs, made),
-    )
+def _notes(inputs: ReportInputs, records: Sequence[TrainingRecord]) -> Iterator[str]:
+    trainings = [training for record in records for training in record.trainings]
+    yield from study_notes(inputs, trainings)
+    yield from comparison_notes(inputs, trainings)

@@ -3,8 +3,8 @@
 import pytest
 
 from flowers17.data.images import ImageSet, image_set
-from flowers17.data.source import identify
-from tests.support.made_data import REAL_ARCHIVE, REAL_REASON
+from flowers17.data.source import source_from
+from tests.support.image_files import REAL_ARCHIVE, REAL_REASON
 
 
 @pytest.fixture(scope="session")
@@ -12,4 +12,4 @@ def real_images() -> ImageSet:
     """Return the images of the real archive at 128 pixels, or skip the test without it."""
     if not REAL_ARCHIVE.is_file():
         pytest.skip(REAL_REASON)
-    return image_set(identify(str(REAL_ARCHIVE)), size=128)
+    return image_set(source_from(str(REAL_ARCHIVE)), size=128)

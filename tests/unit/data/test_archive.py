@@ -9,7 +9,7 @@ import pytest
 from flowers17.data import archive
 from flowers17.data.archive import datasplits_file, encoded_archive
 from flowers17.errors import ChecksumMismatch, InvalidInput
-from tests.support.made_data import member, numbered, official_archive
+from tests.support.image_files import member, numbered, official_archive
 
 
 @pytest.mark.parametrize("name", ["a.tgz", "a.tar.gz", "a.tar"])
@@ -18,10 +18,10 @@ def test_images_and_labels_come_from_the_numbers(tmp_path: Path, name: str, pref
     images = numbered()
     backwards = dict(reversed(images.items()))
     path = official_archive(tmp_path / name, backwards, prefix=prefix)
-    found = {image.name: image for image in encoded_archive(path)}
-    assert len(found) == 1360
+    image_by_name = {image.name: image for image in encoded_archive(path)}
+    assert len(image_by_name) == 1360
     for number, label in ((1, 0), (80, 0), (81, 1), (1360, 16)):
-        image = found[f"jpg/image_{number:04d}.jpg"]
+        image = image_by_name[f"jpg/image_{number:04d}.jpg"]
         assert (image.label, image.data) == (label, images[number])
 
 

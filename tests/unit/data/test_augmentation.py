@@ -80,13 +80,15 @@ def test_none_changes_nothing_and_gives_an_array_of_its_own() -> None:
 def test_flips_give_the_image_and_its_three_mirror_images_equally_often() -> None:
     image = _images(1, 5, 6)[0]
     flipped = [image, image[:, ::-1], image[::-1], image[::-1, ::-1]]
-    seen = [
+    view_indices = [
         next(
-            k for k, one in enumerate(flipped) if np.array_equal(augmented(image, "flips", s), one)
+            k
+            for k, mirrored in enumerate(flipped)
+            if np.array_equal(augmented(image, "flips", s), mirrored)
         )
         for s in range(400)
     ]
-    counts = np.bincount(seen, minlength=4)
+    counts = np.bincount(view_indices, minlength=4)
     assert counts.sum() == 400
     assert (np.abs(counts - 100) < 5 * np.sqrt(400 * 0.25 * 0.75)).all()
 
@@ -151,7 +153,7 @@ def test_another_process_gives_the_same_bytes() -> None:
 def test_draws_fill_their_ranges_and_nothing_more(name: AugmentationName) -> None:
     n = 4000
     drawn = [asdict(warp_parameters(name, seed)) for seed in range(n)]
-    values = {key: np.array([one[key] for one in drawn], float) for key in drawn[0]}
+    values = {key: np.array([warp[key] for warp in drawn], float) for key in drawn[0]}
     for key, (low, high) in _bounds(RANGES[name]).items():
         assert values[key].min() >= low - 1e-12, key
         assert values[key].max() <= high + 1e-12, key
@@ -171,19 +173,19 @@ def _bounds(ranges: Ranges) -> dict[str, tuple[float, float]]:
         ranges.zoom[0] * (ranges.area[0] / ranges.aspect) ** 0.5,
         ranges.zoom[1] * (ranges.area[1] * ranges.aspect) ** 0.5,
     )
-    ways = {key: getattr(ranges, key) for key in ("shift_x", "shift_y", "rotation", "shear")}
+    limits = {key: getattr(ranges, key) for key in ("shift_x", "shift_y", "rotation", "shear")}
     colours = dict.fromkeys(
         ("brightness", "contrast", "saturation"), (1 - ranges.colour, 1 + ranges.colour)
     )
     return {"zoom_x": sides, "zoom_y": sides, **colours} | {
-        key: (-most, most) for key, most in ways.items()
+        key: (-limit, limit) for key, limit in limits.items()
     }
 
 
 def test_draws_of_different_parameters_are_independent() -> None:
     drawn = [asdict(warp_parameters("wide", seed)) for seed in range(4000)]
     varying = ("zoom_x", "zoom_y", "flip_x", "flip_y", "shift_x", "rotation", "shear")
-    values = np.array([[one[key] for key in varying] for one in drawn], float)
+    values = np.array([[warp[key] for key in varying] for warp in drawn], float)
     correlations = np.corrcoef(values, rowvar=False) - np.eye(len(varying))
     assert np.abs(correlations).max() < 5 / np.sqrt(4000)
 
@@ -218,7 +220,7 @@ def test_the_warp_is_that_of_keras_image_data_generator(seed: int) -> None:
 
     image = _smooth(64, 64)
     warp = warp_parameters("wide", seed)
-    theirs = apply_affine_transform(
+    expected = apply_affine_transform(
         image.astype(np.float64),
         theta=warp.rotation,
         tx=warp.shift_x * 64,
@@ -230,10 +232,10 @@ def test_the_warp_is_that_of_keras_image_data_generator(seed: int) -> None:
         col_axis=1,
         channel_axis=2,
     )
-    theirs = theirs[:: -1 if warp.flip_y else 1, :: -1 if warp.flip_x else 1]
-    ours = augmented(image, "wide", seed)
+    expected = expected[:: -1 if warp.flip_y else 1, :: -1 if warp.flip_x else 1]
+    view = augmented(image, "wide", seed)
     # Half a level of rounding, and a 64th of a pixel along each axis at 14 levels a pixel.
-    assert np.abs(ours - theirs).max() < 1
+    assert np.abs(view - expected).max() < 1
 
 
 def test_colour_is_the_matrix_rounded_to_the_nearest() -> None:
@@ -271,9 +273,9 @@ def test_an_unknown_name_is_refused_with_the_known_ones(name: Any) -> None:
 def test_a_seed_that_is_none_is_refused(seed: Any) -> None:
     with pytest.raises(InvalidInput, match="seed: expected a whole number of at least 0"):
         augmented(_images(1, 8, 8)[0], "zoom", seed)
-    for given in ({"root": seed}, {"epoch": seed}, {"row": seed}):
-        with pytest.raises(InvalidInput, match=f"{next(iter(given))}: expected a whole number"):
-            image_seed(**({"root": 1, "epoch": 1, "row": 1} | given))
+    for arguments in ({"root": seed}, {"epoch": seed}, {"row": seed}):
+        with pytest.raises(InvalidInput, match=f"{next(iter(arguments))}: expected a whole number"):
+            image_seed(**({"root": 1, "epoch": 1, "row": 1} | arguments))
 
 
 @pytest.mark.parametrize(

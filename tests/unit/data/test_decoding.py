@@ -7,7 +7,7 @@ from PIL import Image, PngImagePlugin
 
 from flowers17.data.decoding import decode, square
 from flowers17.errors import InvalidInput
-from tests.support.made_data import encoded, saved
+from tests.support.image_files import encoded, saved
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF"])
@@ -42,10 +42,10 @@ def test_sixteen_bits_are_scaled_and_not_clipped() -> None:
 @pytest.mark.parametrize("levels", [[0, 255], [0, 0], [0, 65_536], [-1, 40_000]])
 def test_thirty_two_bits_whose_white_is_not_known_are_refused(levels: list[int]) -> None:
     data = saved(Image.fromarray(np.array([levels], np.int32)), "TIFF")
-    says = (
+    message = (
         rf"x\.tif: .* got {levels[0]}\.\.{levels[1]} in 32 bits; convert the image to 8 or 16 bits"
     )
-    with pytest.raises(InvalidInput, match=says):
+    with pytest.raises(InvalidInput, match=message):
         decode(data, "x.tif")
 
 

@@ -23,9 +23,9 @@ def test_reachable_sums_are_all_subset_sums(sizes: list[int]) -> None:
 def test_every_reachable_total_is_made_of_whole_groups(sizes: list[int]) -> None:
     groups = np.split(np.arange(sum(sizes)), np.cumsum(sizes)[:-1])
     for total in subset_sums(sizes):
-        taken = _first_groups(groups, total)
-        assert sum(map(len, taken)) == total
-        assert len({int(group[0]) for group in taken}) == len(taken)
+        chosen = _first_groups(groups, total)
+        assert sum(map(len, chosen)) == total
+        assert len({int(group[0]) for group in chosen}) == len(chosen)
 
 
 def test_first_groups_come_first() -> None:
@@ -52,13 +52,13 @@ def test_random_groups_stay_whole_and_classes_stay_on_both_sides() -> None:
         counts = np.bincount(labels)
         targets = np.clip(counts // 4, 1, counts - 1)
         try:
-            held = division(labels, groups, targets, trial, "abc")
+            is_validation = division(labels, groups, targets, trial, "abc")
         except InvalidInput:
             continue
         n_divided += 1
-        assert not set(groups[held]) & set(groups[~held])
-        assert (np.bincount(labels[held], minlength=3) >= 1).all()
-        assert (np.bincount(labels[~held], minlength=3) >= 1).all()
+        assert not set(groups[is_validation]) & set(groups[~is_validation])
+        assert (np.bincount(labels[is_validation], minlength=3) >= 1).all()
+        assert (np.bincount(labels[~is_validation], minlength=3) >= 1).all()
     assert n_divided > 120
 
 
@@ -67,6 +67,6 @@ def test_groups_that_span_classes_still_give_exact_numbers() -> None:
     groups = np.arange(80)
     for first, second in ((0, 25), (1, 45), (2, 65), (26, 46), (27, 66), (47, 67)):
         groups[second] = groups[first]
-    held = division(labels, groups, np.full(4, 5), 3, "abcd")
-    assert np.bincount(labels[held]).tolist() == [5, 5, 5, 5]
-    assert not set(groups[held]) & set(groups[~held])
+    is_validation = division(labels, groups, np.full(4, 5), 3, "abcd")
+    assert np.bincount(labels[is_validation]).tolist() == [5, 5, 5, 5]
+    assert not set(groups[is_validation]) & set(groups[~is_validation])

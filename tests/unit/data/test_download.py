@@ -54,10 +54,10 @@ def handler_of(site: Site) -> type[BaseHTTPRequestHandler]:
                 self.send_error(site.status)
                 return
             start = 0
-            wanted = self.headers.get("Range")
+            requested = self.headers.get("Range")
             unchanged = self.headers.get("If-Range") in (None, site.etag)
-            if wanted and unchanged and not site.ignores_range:
-                start = int(wanted.removeprefix("bytes=").removesuffix("-"))
+            if requested and unchanged and not site.ignores_range:
+                start = int(requested.removeprefix("bytes=").removesuffix("-"))
                 if start >= len(site.content):
                     self.send_response(416)
                     self.send_header("Content-Range", f"bytes */{len(site.content)}")
@@ -84,12 +84,12 @@ def handler_of(site: Site) -> type[BaseHTTPRequestHandler]:
 def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     for name in ("HTTP_PROXY", "ALL_PROXY", "http_proxy", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
-    made = Site()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler_of(made))
-    made.url = f"http://127.0.0.1:{server.server_address[1]}/flowers.tgz"
+    running = Site()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler_of(running))
+    running.url = f"http://127.0.0.1:{server.server_address[1]}/flowers.tgz"
     thread = threading.Thread(target=server.serve_forever, args=(0.05,))
     thread.start()
-    yield made
+    yield running
     server.shutdown()
     thread.join()
     server.server_close()
@@ -104,29 +104,29 @@ def broken_download(site: Site, target: Path, n_bytes: int, *, sha256: str | Non
 
 
 def test_whole_file_arrives_and_nothing_else_stays(site: Site, tmp_path: Path) -> None:
-    told: list[tuple[int, int | None]] = []
+    steps: list[tuple[int, int | None]] = []
     target = tmp_path / "deep" / "flowers.tgz"
     result = download(
-        site.url, target, sha256=SHA256, md5=MD5, progress=lambda *done: told.append(done)
+        site.url, target, sha256=SHA256, md5=MD5, progress=lambda *step: steps.append(step)
     )
     assert result == target
     assert target.read_bytes() == CONTENT
     assert [path.name for path in target.parent.iterdir()] == ["flowers.tgz"]
-    assert told[0] == (0, len(CONTENT))
-    assert told[-1] == (len(CONTENT), len(CONTENT))
+    assert steps[0] == (0, len(CONTENT))
+    assert steps[-1] == (len(CONTENT), len(CONTENT))
 
 
 def test_broken_download_resumes_and_fetches_only_the_rest(site: Site, tmp_path: Path) -> None:
     target = tmp_path / "flowers.tgz"
     broken_download(site, target, 300_000)
     assert not target.exists()
-    kept = (tmp_path / "flowers.tgz.part").stat().st_size
-    assert kept > 0
+    n_kept = (tmp_path / "flowers.tgz.part").stat().st_size
+    assert n_kept > 0
     download(site.url, target, sha256=SHA256)
     assert target.read_bytes() == CONTENT
-    assert site.requests[-1]["Range"] == f"bytes={kept}-"
+    assert site.requests[-1]["Range"] == f"bytes={n_kept}-"
     assert site.requests[-1]["If-Range"] == '"one"'
-    assert site.n_bytes_sent == 300_000 + len(CONTENT) - kept
+    assert site.n_bytes_sent == 300_000 + len(CONTENT) - n_kept
 
 
 def test_server_that_ignores_ranges_sends_all_anew(site: Site, tmp_path: Path) -> None:

@@ -52,26 +52,26 @@ def test_different_pictures_are_no_pairs(pictures: np.ndarray) -> None:
 @pytest.mark.parametrize("kind", COPIES)
 def test_copies_are_found(pictures: np.ndarray, kind: str) -> None:
     copies = np.stack([COPIES[kind](image) for image in pictures[:6]])
-    found = near_duplicate_pairs(np.concatenate([pictures, copies]))
+    duplicates = near_duplicate_pairs(np.concatenate([pictures, copies]))
     expected = [(row, row + len(pictures)) for row in range(6)]
-    pairs = [(pair.first, pair.second) for pair in found]
+    pairs = [(pair.first, pair.second) for pair in duplicates]
     if "cropped" in kind:
         assert set(pairs) <= set(expected)
         assert len(pairs) >= 5
     else:
         assert pairs == expected
     if kind == "exact":
-        assert [pair.distance for pair in found] == [0] * 6
+        assert [pair.distance for pair in duplicates] == [0] * 6
 
 
 def test_without_crops_all_but_cropped_copies_are_found(pictures: np.ndarray) -> None:
     copies = np.stack([COPIES[kind](pictures[0]) for kind in ("mirrored", "recompressed")])
-    less = np.stack([COPIES[kind](pictures[2]) for kind in COPIES if "cropped" in kind])
-    found = near_duplicate_pairs(np.concatenate([pictures, copies, less]), in_crops=False)
+    crops = np.stack([COPIES[kind](pictures[2]) for kind in COPIES if "cropped" in kind])
+    duplicates = near_duplicate_pairs(np.concatenate([pictures, copies, crops]), in_crops=False)
     n = len(pictures)
-    pairs = {(pair.first, pair.second) for pair in found}
+    pairs = {(pair.first, pair.second) for pair in duplicates}
     assert {(0, n), (0, n + 1)} <= pairs
-    assert not {2} & {pair.first for pair in found}
+    assert not {2} & {pair.first for pair in duplicates}
 
 
 def test_many_blank_images_give_one_pair_each() -> None:
@@ -90,8 +90,8 @@ def test_no_images_have_no_pairs() -> None:
 
 def test_identical_pixels_alone_are_identical(pictures: np.ndarray) -> None:
     copies = np.stack([COPIES[kind](pictures[0]) for kind in ("recompressed", "brighter")])
-    given = np.concatenate([pictures[:3], copies, pictures[2:3], pictures[:1], pictures[2:3]])
-    assert identical_pairs(given) == [Pair(0, 6, 0), Pair(2, 5, 0), Pair(2, 7, 0)]
+    images = np.concatenate([pictures[:3], copies, pictures[2:3], pictures[:1], pictures[2:3]])
+    assert identical_pairs(images) == [Pair(0, 6, 0), Pair(2, 5, 0), Pair(2, 7, 0)]
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_known_pairs_are_rows_whatever_their_order() -> None:
     assert all(pair.first < pair.second for pair in backwards)
 
 
-def test_known_pairs_win_over_found_ones() -> None:
+def test_known_pairs_win_over_detected_ones() -> None:
     merged = merged_pairs([Pair(3, 4)], [Pair(3, 4, 5), Pair(0, 9, 2)])
     assert merged == [Pair(0, 9, 2), Pair(3, 4, None)]
 
@@ -135,11 +135,11 @@ def test_known_groups_of_the_official_images() -> None:
 @pytest.mark.real
 @pytest.mark.slow
 def test_known_pairs_of_the_real_images_are_found(real_images: ImageSet) -> None:
-    found = near_duplicate_pairs(real_images.images)
-    rows = {(pair.first, pair.second) for pair in found}
+    duplicates = near_duplicate_pairs(real_images.images)
+    rows = {(pair.first, pair.second) for pair in duplicates}
     known = {(pair.first, pair.second) for pair in known_pairs(NAMES)}
-    others = rows - known
+    unlisted = rows - known
     assert known <= rows
     # Each of the others was looked at and shows one scene, within one class.
-    assert 15 <= len(others) <= 25
-    assert all(first // 80 == second // 80 for first, second in others)
+    assert 15 <= len(unlisted) <= 25
+    assert all(first // 80 == second // 80 for first, second in unlisted)

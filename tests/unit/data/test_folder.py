@@ -4,7 +4,7 @@ import pytest
 
 from flowers17.data.folder import encoded_folder, folder_digest
 from flowers17.errors import ChecksumMismatch, InvalidInput
-from tests.support.made_data import class_folders, encoded
+from tests.support.image_files import class_folders, encoded
 
 
 @pytest.fixture
@@ -13,10 +13,10 @@ def root(tmp_path: Path) -> Path:
 
 
 def test_classes_and_images_are_sorted_by_name(root: Path) -> None:
-    found = encoded_folder(root)
-    assert found.class_names == ("aster", "rose")
-    assert found.n_images == 5
-    images = list(found)
+    folder = encoded_folder(root)
+    assert folder.class_names == ("aster", "rose")
+    assert folder.n_images == 5
+    images = list(folder)
     assert [(image.name, image.label) for image in images] == [
         ("aster/00.png", 0),
         ("aster/01.png", 0),

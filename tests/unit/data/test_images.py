@@ -12,74 +12,74 @@ from PIL import Image
 from flowers17.data import oxford17
 from flowers17.data.decoding import square
 from flowers17.data.images import ImageSet, image_set
-from flowers17.data.source import Source, identify
+from flowers17.data.source import Source, source_from
 from flowers17.errors import ChecksumMismatch, InvalidInput
-from tests.support.made_data import class_folders, numbered, official_archive
+from tests.support.image_files import class_folders, numbered, official_archive
 
 
 def test_images_of_a_folder_are_in_order_and_exact(tmp_path: Path) -> None:
     root = class_folders(tmp_path / "own", {"rose": 3, "aster": 2})
-    found = image_set(identify(str(root)), size=16)
-    assert found.images.shape == (5, 16, 16, 3)
-    assert found.images.dtype == np.uint8
-    assert found.labels.dtype == np.int64
-    assert found.labels.tolist() == [0, 0, 1, 1, 1]
-    assert found.class_names == ("aster", "rose")
-    assert found.original_sizes[0] == (21, 16)
-    assert found.verified is None
-    for row, name in enumerate(found.names):
+    images = image_set(source_from(str(root)), size=16)
+    assert images.images.shape == (5, 16, 16, 3)
+    assert images.images.dtype == np.uint8
+    assert images.labels.dtype == np.int64
+    assert images.labels.tolist() == [0, 0, 1, 1, 1]
+    assert images.class_names == ("aster", "rose")
+    assert images.original_sizes[0] == (21, 16)
+    assert images.verified is None
+    for row, name in enumerate(images.names):
         data = (root / name).read_bytes()
-        assert found.sha256[row] == hashlib.sha256(data).hexdigest()
-        assert np.array_equal(found.images[row], square(Image.open(io.BytesIO(data)), 16))
+        assert images.sha256[row] == hashlib.sha256(data).hexdigest()
+        assert np.array_equal(images.images[row], square(Image.open(io.BytesIO(data)), 16))
 
 
 def test_images_are_written_where_they_shall_be_in_the_order_of_rows(tmp_path: Path) -> None:
-    source = identify(str(class_folders(tmp_path / "own", {"rose": 3, "aster": 2})))
+    source = source_from(str(class_folders(tmp_path / "own", {"rose": 3, "aster": 2})))
     on_disk = np.lib.format.open_memmap(
         tmp_path / "images.npy", mode="w+", dtype=np.uint8, shape=(5, 16, 16, 3)
     )
-    asked: list[tuple[int, ...]] = []
+    shapes: list[tuple[int, ...]] = []
 
     def allocate(shape: tuple[int, ...], dtype: type[np.generic]) -> np.ndarray:
-        asked.append(shape)
+        shapes.append(shape)
         return on_disk
 
-    found = image_set(source, size=16, allocate=allocate)
-    assert found.images is on_disk
-    assert asked == [(5, 16, 16, 3)]
+    images = image_set(source, size=16, allocate=allocate)
+    assert images.images is on_disk
+    assert shapes == [(5, 16, 16, 3)]
     on_disk.flush()
     assert np.array_equal(np.load(tmp_path / "images.npy"), image_set(source, size=16).images)
 
 
 def test_number_of_threads_changes_nothing(tmp_path: Path) -> None:
-    source = identify(str(class_folders(tmp_path / "own", {"a": 9, "b": 8})))
-    one, many = (image_set(source, size=16, n_threads=n) for n in (1, 5))
-    assert np.array_equal(one.images, many.images)
-    assert one.items() == many.items()
+    source = source_from(str(class_folders(tmp_path / "own", {"a": 9, "b": 8})))
+    single, parallel = (image_set(source, size=16, n_threads=n) for n in (1, 5))
+    assert np.array_equal(single.images, parallel.images)
+    assert single.items() == parallel.items()
 
 
 def test_items_are_json_and_tell_all_but_the_arrays(tmp_path: Path) -> None:
-    found = image_set(identify(str(class_folders(tmp_path / "own", {"a": 2, "b": 2}))), size=16)
-    items = json.loads(json.dumps(found.items()))
-    again = ImageSet.of(found.images, found.labels, items)
-    assert again.items() == found.items()
+    images = image_set(source_from(str(class_folders(tmp_path / "own", {"a": 2, "b": 2}))), size=16)
+    items = json.loads(json.dumps(images.items()))
+    again = ImageSet.of(images.images, images.labels, items)
+    assert again.items() == images.items()
     assert str(tmp_path) not in json.dumps(items)
 
 
 def test_progress_tells_every_image(tmp_path: Path) -> None:
-    told: list[tuple[int, int]] = []
-    source = identify(str(class_folders(tmp_path / "own", {"a": 3, "b": 2})))
-    image_set(source, size=16, progress=lambda *done: told.append(done))
-    assert told == [(done, 5) for done in range(1, 6)]
+    steps: list[tuple[int, int]] = []
+    source = source_from(str(class_folders(tmp_path / "own", {"a": 3, "b": 2})))
+    image_set(source, size=16, progress=lambda *step: steps.append(step))
+    assert steps == [(step, 5) for step in range(1, 6)]
 
 
 def test_rendered_flowers_know_their_settings() -> None:
-    found = image_set(Source("rendered"), size=16, n_classes=3, images_per_class=2, seed=4)
-    assert found.class_names == ("daffodil", "snowdrop", "lily of the valley")
-    assert found.labels.tolist() == [0, 0, 1, 1, 2, 2]
-    assert found.source["seed"] == 4
-    assert found.sha256[0] == hashlib.sha256(found.images[0].tobytes()).hexdigest()
-    assert len(set(found.names)) == 6
+    images = image_set(Source("rendered"), size=16, n_classes=3, images_per_class=2, seed=4)
+    assert images.class_names == ("daffodil", "snowdrop", "lily of the valley")
+    assert images.labels.tolist() == [0, 0, 1, 1, 2, 2]
+    assert images.source["seed"] == 4
+    assert images.sha256[0] == hashlib.sha256(images.images[0].tobytes()).hexdigest()
+    assert len(set(images.names)) == 6
 
 
 def test_bad_images_are_named_up_to_ten(tmp_path: Path) -> None:
@@ -88,7 +88,7 @@ def test_bad_images_are_named_up_to_ten(tmp_path: Path) -> None:
         data = (root / "b" / f"{k:02d}.png").read_bytes()
         (root / "b" / f"{k:02d}.png").write_bytes(data[:80])
     with pytest.raises(InvalidInput, match="12 of 23 images cannot be used") as problem:
-        image_set(identify(str(root)), size=16)
+        image_set(source_from(str(root)), size=16)
     lines = str(problem.value).splitlines()
     assert [line.split(":")[0].strip() for line in lines[1:11]] == [
         f"b/{k:02d}.png" for k in range(10)
@@ -101,11 +101,11 @@ def test_after_fifty_bad_images_no_more_is_read(tmp_path: Path) -> None:
     for path in root.glob("a/*.png"):
         path.write_bytes(path.read_bytes()[:80])
     with pytest.raises(InvalidInput, match=r"(?s)50 of 50 images cannot be used:.*and 40 more"):
-        image_set(identify(str(root)), size=16)
+        image_set(source_from(str(root)), size=16)
 
 
 @pytest.fixture
-def made_official(monkeypatch: pytest.MonkeyPatch) -> dict[int, bytes]:
+def official_images(monkeypatch: pytest.MonkeyPatch) -> dict[int, bytes]:
     """Return tiny images that count as the official ones."""
     images = numbered()
     known = {
@@ -117,26 +117,26 @@ def made_official(monkeypatch: pytest.MonkeyPatch) -> dict[int, bytes]:
 
 
 def test_archive_with_the_known_images_is_verified_however_packed(
-    tmp_path: Path, made_official: dict[int, bytes]
+    tmp_path: Path, official_images: dict[int, bytes]
 ) -> None:
-    path = official_archive(tmp_path / "a.tar", dict(reversed(made_official.items())))
-    found = image_set(identify(str(path)), size=16)
-    assert found.verified is True
-    assert found.names[:2] == ("jpg/image_0001.jpg", "jpg/image_0002.jpg")
-    assert np.array_equal(found.labels, np.repeat(np.arange(17), 80))
-    downloaded = replace(identify("oxford17"), path=path)
+    path = official_archive(tmp_path / "a.tar", dict(reversed(official_images.items())))
+    images = image_set(source_from(str(path)), size=16)
+    assert images.verified is True
+    assert images.names[:2] == ("jpg/image_0001.jpg", "jpg/image_0002.jpg")
+    assert np.array_equal(images.labels, np.repeat(np.arange(17), 80))
+    downloaded = replace(source_from("oxford17"), path=path)
     assert image_set(downloaded, size=16).verified is True
 
 
 def test_altered_archive_is_marked_as_own_data_or_refused_as_official(
-    tmp_path: Path, made_official: dict[int, bytes], caplog: pytest.LogCaptureFixture
+    tmp_path: Path, official_images: dict[int, bytes], caplog: pytest.LogCaptureFixture
 ) -> None:
-    path = official_archive(tmp_path / "a.tgz", {**made_official, 7: numbered([7])[7] + b"!"})
+    path = official_archive(tmp_path / "a.tgz", {**official_images, 7: numbered([7])[7] + b"!"})
     with caplog.at_level(logging.WARNING):
-        assert image_set(identify(str(path)), size=16).verified is False
+        assert image_set(source_from(str(path)), size=16).verified is False
     assert "unverified" in caplog.text
     with pytest.raises(ChecksumMismatch, match=r"image_0007\.jpg \(1 differ\)"):
-        image_set(replace(identify("oxford17"), path=path), size=16)
+        image_set(replace(source_from("oxford17"), path=path), size=16)
 
 
 @pytest.mark.real

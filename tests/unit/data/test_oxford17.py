@@ -58,8 +58,8 @@ def test_altered_image_is_unverified_or_refused_where_required() -> None:
 
 def test_official_image_under_another_name_is_refused() -> None:
     digests = dict(oxford17.known_image_digests())
-    one, other = "jpg/image_0001.jpg", "jpg/image_0100.jpg"
-    digests[one], digests[other] = digests[other], digests[one]
+    first, second = "jpg/image_0001.jpg", "jpg/image_0100.jpg"
+    digests[first], digests[second] = digests[second], digests[first]
     for required in (True, False):
         with pytest.raises(InvalidInput, match=r"image_0001.*official jpg/image_0100.*2 renamed"):
             oxford17.is_verified(digests, required=required)

@@ -52,15 +52,15 @@ def test_scene_is_the_same_at_every_size() -> None:
 
 
 def test_progress_tells_every_image() -> None:
-    told: list[tuple[int, int]] = []
+    steps: list[tuple[int, int]] = []
     flowers(
         n_classes=2,
         images_per_class=2,
         size=16,
         seed=1,
-        progress=lambda *done: told.append(done),
+        progress=lambda *step: steps.append(step),
     )
-    assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert steps == [(1, 4), (2, 4), (3, 4), (4, 4)]
 
 
 @pytest.mark.parametrize(
@@ -87,9 +87,11 @@ def test_classifiers_on_raw_pixels_beat_chance_and_differ() -> None:
 
     images, labels = flowers(n_classes=17, images_per_class=24, size=24, seed=17)
     columns = images.reshape(len(images), -1) / 255.0
-    held = np.arange(len(labels)) % 4 == 0
+    is_validation = np.arange(len(labels)) % 4 == 0
     scores = [
-        model.fit(columns[~held], labels[~held]).score(columns[held], labels[held])
+        model.fit(columns[~is_validation], labels[~is_validation]).score(
+            columns[is_validation], labels[is_validation]
+        )
         for model in (
             LogisticRegression(C=0.01, max_iter=200),
             KNeighborsClassifier(5),

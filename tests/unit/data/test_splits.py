@@ -38,17 +38,17 @@ def test_report_split_is_60_and_20_a_class() -> None:
 
 
 def test_seed_decides_the_split() -> None:
-    one, same, other = (
+    first, repeated, different = (
         report_split(LABELS, validation_fraction=0.25, seed=seed) for seed in (1, 1, 2)
     )
-    assert np.array_equal(one.validation, same.validation)
-    assert not np.array_equal(one.validation, other.validation)
+    assert np.array_equal(first.validation, repeated.validation)
+    assert not np.array_equal(first.validation, different.validation)
 
 
 def test_classes_are_drawn_apart_from_each_other() -> None:
-    whole = report_split(LABELS, validation_fraction=0.25, seed=5)
-    part = report_split(LABELS[:160], validation_fraction=0.25, seed=5)
-    assert np.array_equal(whole.validation[whole.validation < 160], part.validation)
+    full = report_split(LABELS, validation_fraction=0.25, seed=5)
+    partial = report_split(LABELS[:160], validation_fraction=0.25, seed=5)
+    assert np.array_equal(full.validation[full.validation < 160], partial.validation)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ def _noise(height: int, width: int, seed: int = 0) -> np.ndarray:
 
 
 def _by_scipy(image: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """Return what SciPy gives, rounded; it counts from the first pixel's centre, y first."""
+    """SciPy's result, rounded; it counts from the first pixel's centre, y first."""
     linear = matrix[::-1, 1::-1]
     offset = matrix[::-1, 2] + linear @ (0.5, 0.5) - 0.5
     channels = [
@@ -122,7 +122,7 @@ def test_a_sampler_used_again_remembers_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("image", "got"),
+    ("image", "description"),
     [
         (np.zeros((4, 4, 3)), "float64 (4, 4, 3)"),
         (np.zeros((4, 4), np.uint8), "uint8 (4, 4)"),
@@ -131,10 +131,10 @@ def test_a_sampler_used_again_remembers_nothing() -> None:
         ([[[0, 0, 0]]], "[[[0, 0, 0]]]"),
     ],
 )
-def test_what_is_no_image_is_refused(image: Any, got: str) -> None:
+def test_what_is_no_image_is_refused(image: Any, description: str) -> None:
     with pytest.raises(InvalidInput, match=r"expected pixels as uint8 \(h, w, 3\), got") as problem:
         warped(image, np.eye(2, 3))
-    assert str(problem.value).endswith(got)
+    assert str(problem.value).endswith(description)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, 1e7, -1e300])

@@ -36,22 +36,22 @@ def test_an_average_is_the_mean_over_models() -> None:
 
 def test_a_weighted_average_is_that_by_hand() -> None:
     probas = np.array([[[0.5, 0.5], [1.0, 0.0]], [[0.0, 1.0], [0.5, 0.5]]])
-    found = weighted(probas, np.array([0.25, 0.75]))
-    assert found.tolist() == [[0.125, 0.875], [0.625, 0.375]]
+    average = weighted(probas, np.array([0.25, 0.75]))
+    assert average.tolist() == [[0.125, 0.875], [0.625, 0.375]]
 
 
 def test_equal_weights_give_the_average() -> None:
     probas = _probas(3, 40, seed=1).astype(np.float32)
-    found = weighted(probas, np.full(3, 1 / 3))
-    assert found.dtype == np.float64
-    np.testing.assert_allclose(found, averaged(probas), rtol=1e-12)
+    average = weighted(probas, np.full(3, 1 / 3))
+    assert average.dtype == np.float64
+    np.testing.assert_allclose(average, averaged(probas), rtol=1e-12)
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_best_weights_are_those_of_a_constrained_solver(seed: int) -> None:
     probas, labels = _probas(4, 200, seed=seed), _labels(200)
-    found = best_weights(probas, labels)
-    theirs = minimize(
+    weights = best_weights(probas, labels)
+    optimum = minimize(
         _cross_entropy,
         np.full(4, 0.25),
         args=(probas, labels),
@@ -60,11 +60,11 @@ def test_best_weights_are_those_of_a_constrained_solver(seed: int) -> None:
         constraints={"type": "eq", "fun": lambda weights: weights.sum() - 1},
         options={"ftol": 1e-14, "maxiter": 1000},
     )
-    assert theirs.success
-    assert found.sum() == pytest.approx(1, abs=1e-12)
-    assert (found >= 0).all()
-    assert _cross_entropy(found, probas, labels) == pytest.approx(theirs.fun, abs=1e-6)
-    np.testing.assert_allclose(found, theirs.x, atol=2e-3)
+    assert optimum.success
+    assert weights.sum() == pytest.approx(1, abs=1e-12)
+    assert (weights >= 0).all()
+    assert _cross_entropy(weights, probas, labels) == pytest.approx(optimum.fun, abs=1e-6)
+    np.testing.assert_allclose(weights, optimum.x, atol=2e-3)
 
 
 def test_two_models_right_on_known_shares_of_the_images_get_these_shares() -> None:
@@ -78,10 +78,14 @@ def test_two_models_right_on_known_shares_of_the_images_get_these_shares() -> No
 
 def test_a_model_given_twice_shares_the_weight_it_had_alone() -> None:
     probas, labels = _probas(3, 300, seed=9), _labels(300)
-    alone = best_weights(probas, labels)
-    twice = best_weights(np.concatenate([probas, probas[2:]]), labels)
-    assert twice[2] == pytest.approx(twice[3], abs=1e-12)
-    np.testing.assert_allclose([twice[0], twice[1], twice[2] + twice[3]], alone, atol=2e-3)
+    single_weights = best_weights(probas, labels)
+    doubled_weights = best_weights(np.concatenate([probas, probas[2:]]), labels)
+    assert doubled_weights[2] == pytest.approx(doubled_weights[3], abs=1e-12)
+    np.testing.assert_allclose(
+        [doubled_weights[0], doubled_weights[1], doubled_weights[2] + doubled_weights[3]],
+        single_weights,
+        atol=2e-3,
+    )
 
 
 def test_a_model_that_knows_the_truth_takes_all() -> None:
@@ -94,9 +98,9 @@ def test_an_image_on_which_all_are_wrong_changes_no_weight() -> None:
     probas, labels = _probas(3, 100, seed=4), _labels(100)
     hopeless = np.zeros((3, 1, N_CLASSES))
     hopeless[:, 0, 1] = 1
-    with_it = best_weights(np.concatenate([probas, hopeless], axis=1), np.append(labels, 0))
-    assert np.isfinite(with_it).all()
-    np.testing.assert_allclose(with_it, best_weights(probas, labels), atol=2e-3)
+    weights = best_weights(np.concatenate([probas, hopeless], axis=1), np.append(labels, 0))
+    assert np.isfinite(weights).all()
+    np.testing.assert_allclose(weights, best_weights(probas, labels), atol=2e-3)
 
 
 @pytest.mark.parametrize("shape", [(3, 9, 4), (3, 10), (10, 4, 3)])

@@ -15,20 +15,27 @@ ROWS = np.delete(np.arange(80), [0, 20, 40, 60, 79])
 
 
 def _folds(**changed: object) -> np.ndarray:
-    given = {"labels": LABELS, "groups": group_of, "rows": ROWS, "n_folds": 5, "seed": 7, **changed}
+    arguments = {
+        "labels": LABELS,
+        "groups": group_of,
+        "rows": ROWS,
+        "n_folds": 5,
+        "seed": 7,
+        **changed,
+    }
     return stratified_folds(
-        given.pop("labels"),
-        given.pop("groups"),
-        given.pop("rows"),
-        **given,  # type: ignore[arg-type]
+        arguments.pop("labels"),
+        arguments.pop("groups"),
+        arguments.pop("rows"),
+        **arguments,  # type: ignore[arg-type]
     )
 
 
 def test_they_are_those_of_scikit_learn() -> None:
-    found = _folds()
-    theirs = StratifiedGroupKFold(5, shuffle=True, random_state=7)
-    for fold, (_, held_out) in enumerate(theirs.split(ROWS, LABELS[ROWS], group_of[ROWS])):
-        assert np.flatnonzero(found == fold).tolist() == ROWS[held_out].tolist()
+    folds = _folds()
+    splitter = StratifiedGroupKFold(5, shuffle=True, random_state=7)
+    for fold, (_, held_out) in enumerate(splitter.split(ROWS, LABELS[ROWS], group_of[ROWS])):
+        assert np.flatnonzero(folds == fold).tolist() == ROWS[held_out].tolist()
 
 
 def test_rows_that_are_not_divided_are_in_none() -> None:
@@ -37,9 +44,9 @@ def test_rows_that_are_not_divided_are_in_none() -> None:
 
 @pytest.mark.parametrize("seed", range(5))
 def test_near_duplicates_share_a_fold(seed: int) -> None:
-    found = _folds(seed=seed)
+    folds = _folds(seed=seed)
     for group in (3, 18):
-        assert len(set(found[group_of == group])) == 1
+        assert len(set(folds[group_of == group])) == 1
 
 
 def test_every_part_of_a_fold_keeps_near_duplicates_together() -> None:
@@ -50,7 +57,7 @@ def test_every_part_of_a_fold_keeps_near_duplicates_together() -> None:
         assert np.sort(np.concatenate(parts)).tolist() == ROWS.tolist()
         for first, second in ((0, 1), (0, 2), (1, 2)):
             assert not set(group_of[parts[first]]) & set(group_of[parts[second]])
-        assert {LABELS[one] for one in rows.choosing} == {0, 1, 2, 3}
+        assert {LABELS[row] for row in rows.choosing} == {0, 1, 2, 3}
         in_class = [np.bincount(LABELS[part]) for part in (rows.choosing, rows.train)]
         assert (np.abs(in_class[0] - 0.25 * sum(in_class)) <= 2).all()
 
@@ -60,19 +67,19 @@ def test_what_is_held_out_does_not_decide_what_the_epoch_is_chosen_on() -> None:
     folds = _folds()
     altered = LABELS.copy()
     altered[folds == 2] = 0
-    plain, other = (
+    original_rows, altered_rows = (
         fold_rows(labels, group_of, folds, 2, choosing_fraction=0.25, seed=1)
         for labels in (LABELS, altered)
     )
-    assert plain.train.tolist() == other.train.tolist()
-    assert plain.choosing.tolist() == other.choosing.tolist()
+    assert original_rows.train.tolist() == altered_rows.train.tolist()
+    assert original_rows.choosing.tolist() == altered_rows.choosing.tolist()
 
 
 def test_the_fingerprint_changes_with_folds_and_labels() -> None:
     folds = _folds()
-    other = np.where(LABELS == 0, 1, LABELS)
+    altered = np.where(LABELS == 0, 1, LABELS)
     prints = {fingerprint(folds, LABELS), fingerprint(_folds(seed=8), LABELS)}
-    assert len(prints | {fingerprint(folds, other)}) == 3
+    assert len(prints | {fingerprint(folds, altered)}) == 3
     assert fingerprint(_folds(), LABELS) in prints
 
 
@@ -92,11 +99,11 @@ def test_a_class_of_one_group_leaves_folds_without_it() -> None:
 def test_a_fold_that_cannot_choose_is_named_with_the_class_and_the_setting() -> None:
     folds = np.array([0, 1, 0, 1, 0, 1])
     labels = np.array([0, 0, 0, 0, 1, 1])
-    says = (
+    message = (
         "fold 1 of 2: expected to cut a part .* got: class daisy: expected at least 2 images .*, "
         "got 1; .* raise ensemble.n_folds"
     )
-    with pytest.raises(InvalidInput, match=says):
+    with pytest.raises(InvalidInput, match=message):
         fold_rows(
             labels,
             np.arange(6),

@@ -10,7 +10,7 @@ from flowers17.ensemble.importances import impurity, left_out, of_forest, permut
 from flowers17.ensemble.meta_learners import fitted
 from flowers17.ensemble.predictions import Predictions
 from flowers17.seeds import generator
-from tests.unit.ensemble.made_predictions import arrays, made
+from tests.unit.ensemble.synthetic_predictions import arrays, synthetic_predictions
 
 SEED = 3
 
@@ -25,7 +25,7 @@ class FirstMember:
 
 @pytest.fixture(scope="module")
 def case() -> Predictions:
-    return made()
+    return synthetic_predictions()
 
 
 @pytest.fixture(scope="module")
@@ -35,12 +35,12 @@ def forest(case: Predictions) -> Any:
 
 def test_impurity_is_scikit_learn_s_and_sums_to_one(case: Predictions, forest: Any) -> None:
     names = [f"column {k}" for k in range(9)]
-    found = impurity(forest, names)
+    importances = impurity(forest, names)
     plain = RandomForestClassifier(500, random_state=SEED)
     plain.fit(case.out_of_fold[case.train], case.labels[case.train])
-    np.testing.assert_allclose(list(found.values()), plain.feature_importances_, rtol=1e-9)
-    assert list(found) == names
-    assert sum(found.values()) == pytest.approx(1)
+    np.testing.assert_allclose(list(importances.values()), plain.feature_importances_, rtol=1e-9)
+    assert list(importances) == names
+    assert sum(importances.values()) == pytest.approx(1)
 
 
 def test_shuffling_what_is_not_read_loses_nothing(case: Predictions) -> None:
@@ -73,32 +73,35 @@ def test_drops_of_classes_average_to_the_drop_of_accuracy(case: Predictions, for
     """Every class has five validation images."""
     drops = permutation(forest, case, seed=SEED)
     for member in case.members:
-        by_class = [drops.per_class[one][member] for one in case.classes]
+        by_class = [drops.per_class[label][member] for label in case.classes]
         assert np.mean(by_class) == pytest.approx(drops.mean[member])  # type: ignore[arg-type]
 
 
 def test_a_class_without_validation_images_has_no_drop() -> None:
-    given = arrays()
-    given["validation"] = given["validation"][given["labels"][given["validation"]] != 1]
-    drops = permutation(FirstMember(), Predictions(**given), seed=SEED)
+    values = arrays()
+    values["validation"] = values["validation"][values["labels"][values["validation"]] != 1]
+    drops = permutation(FirstMember(), Predictions(**values), seed=SEED)
     assert drops.per_class["class 1"]["member 0"] is None
     assert drops.per_class["class 0"]["member 0"] is not None
 
 
 def test_left_out_is_a_forest_without_the_member(case: Predictions) -> None:
-    found = left_out("random_forest", case, seed=SEED)
+    n_correct = left_out("random_forest", case, seed=SEED)
     columns = [0, 1, 2, 6, 7, 8]
     plain = RandomForestClassifier(500, random_state=SEED)
     plain.fit(case.out_of_fold[case.train][:, columns], case.labels[case.train])
     predicted = plain.predict(case.average[case.validation][:, columns])
-    assert found["member 1"] == np.count_nonzero(predicted == case.labels[case.validation])
+    assert n_correct["member 1"] == np.count_nonzero(predicted == case.labels[case.validation])
 
 
 def test_the_better_member_matters_more_by_all_measures(forest: Any, case: Predictions) -> None:
-    found = of_forest(forest, case, seed=SEED)
-    names = [f"{member}/{one}" for member in case.members for one in case.classes]
-    assert list(found["impurity"]) == names
-    summed = [sum(list(found["impurity"].values())[3 * k : 3 * k + 3]) for k in range(3)]
+    importances = of_forest(forest, case, seed=SEED)
+    names = [f"{member}/{label}" for member in case.members for label in case.classes]
+    assert list(importances["impurity"]) == names
+    summed = [sum(list(importances["impurity"].values())[3 * k : 3 * k + 3]) for k in range(3)]
     assert summed == sorted(summed)
-    assert found["permutation"]["member 2"]["mean"] > found["permutation"]["member 0"]["mean"]
-    assert found["left_out"]["member 2"] <= found["left_out"]["member 0"]
+    assert (
+        importances["permutation"]["member 2"]["mean"]
+        > importances["permutation"]["member 0"]["mean"]
+    )
+    assert importances["left_out"]["member 2"] <= importances["left_out"]["member 0"]

@@ -1,4 +1,4 @@
-"""Nothing leaks: noise stays at chance out of fold, and whoever memorises gains nothing.
+"""Nothing leaks: noise stays at chance out of fold, and a member that memorises gains nothing.
 
 Base models are scikit-learn's, each with features of its own; their labels are noise or are not.
 """
@@ -35,7 +35,7 @@ Base = tuple[Any, np.ndarray]
 
 
 def _predictions(bases: Mapping[str, Base], labels: np.ndarray, folds: np.ndarray) -> Predictions:
-    """Return what base models say of all images, fitted per fold and on all training images."""
+    """Predictions of base models for all images, fitted per fold and on all training images."""
 
     def by_models_of(rows: np.ndarray) -> np.ndarray:
         probas = [
@@ -78,7 +78,7 @@ def _noise_bases() -> dict[str, Base]:
 
 
 def _at_chance(n_correct: int, n: int) -> bool:
-    """Return whether guessing would be right as often, in the middle 99.9 % of cases."""
+    """Whether a count lies in the middle 99.9 % of those of guessing."""
     low, high = binom.interval(0.999, n, 1 / N_CLASSES)
     return bool(low <= n_correct <= high)
 
@@ -89,78 +89,78 @@ def test_on_noise_only_the_biased_scheme_believes_in_itself() -> None:
     meta_learners = ["random_forest", "logistic_regression", "gradient_boosting"]
     result = stacked(_predictions(_noise_bases(), labels, _folds(labels)), meta_learners, SEED)[0]
     n_train, n = result["n_train"], result["n_validation"]
-    for one in result["learners"]:
-        assert _at_chance(one["out_of_fold"], n_train), one
-        assert _at_chance(one["average"], n), one
-    for one in result["methods"]:
-        assert _at_chance(one["cross_validated"], n_train), one
-        assert _at_chance(one["n_correct"], n), one
+    for row in result["learners"]:
+        assert _at_chance(row["out_of_fold"], n_train), row
+        assert _at_chance(row["average"], n), row
+    for row in result["methods"]:
+        assert _at_chance(row["cross_validated"], n_train), row
+        assert _at_chance(row["n_correct"], n), row
     assert len(result["stackings"]) == 9
-    for one in result["stackings"]:
-        assert _at_chance(one["n_correct"], one["n_validation"]), one
-        if one["scheme"] == "biased":
-            assert one["n_apparent"] / one["n_fitted"] > 0.95, one
+    for row in result["stackings"]:
+        assert _at_chance(row["n_correct"], row["n_validation"]), row
+        if row["scheme"] == "biased":
+            assert row["n_apparent"] / row["n_fitted"] > 0.95, row
         else:
-            assert _at_chance(one["n_apparent"], one["n_fitted"]), one
+            assert _at_chance(row["n_apparent"], row["n_fitted"]), row
 
 
 @pytest.mark.parametrize("fold", [0, N_FOLDS - 1])
 def test_labels_of_a_fold_do_not_decide_what_is_said_of_it(fold: int) -> None:
     folds = _folds(LABELS)
     altered = np.where(folds == fold, (LABELS + 1) % N_CLASSES, LABELS)
-    plain, other = (
+    original_proba, altered_proba = (
         _predictions(_noise_bases(), labels, folds).out_of_fold for labels in (LABELS, altered)
     )
     held_out = folds == fold
-    others = (folds >= 0) & ~held_out
-    assert plain[held_out].tobytes() == other[held_out].tobytes()
-    assert plain[others].tobytes() != other[others].tobytes()
+    other_folds = (folds >= 0) & ~held_out
+    assert original_proba[held_out].tobytes() == altered_proba[held_out].tobytes()
+    assert original_proba[other_folds].tobytes() != altered_proba[other_folds].tobytes()
 
 
 def _learning_bases() -> dict[str, Base]:
     random = np.random.default_rng(SEED)
-    found: dict[str, Base] = {}
+    bases: dict[str, Base] = {}
     for k in range(3):
         centres = random.normal(size=(N_CLASSES, 10)) * 0.6
         features = centres[LABELS] + random.normal(size=(N, 10))
-        found[f"learner {k}"] = (LogisticRegression(), features)
-    return found
+        bases[f"learner {k}"] = (LogisticRegression(), features)
+    return bases
 
 
 @pytest.fixture(scope="module")
-def without() -> Predictions:
-    """Return what three models say that learn."""
+def learning_predictions() -> Predictions:
+    """Predictions of three models that learn."""
     return _predictions(_learning_bases(), LABELS, _folds(LABELS))
 
 
 @pytest.fixture(scope="module")
 def predictions() -> Predictions:
-    """Return what they say beside the nearest neighbour of a random vector for each image."""
+    """The same beside a nearest neighbour of random vectors, which memorises images."""
     memory = KNeighborsClassifier(1), np.random.default_rng(SEED + 1).normal(size=(N, 10))
     return _predictions({**_learning_bases(), "memory": memory}, LABELS, _folds(LABELS))
 
 
 @pytest.fixture(scope="module")
-def found(predictions: Predictions) -> Stacked:
+def stacking(predictions: Predictions) -> Stacked:
     return stacked(predictions, ["random_forest", "logistic_regression"], SEED)
 
 
-class TestWhoeverMemorisesImages:
-    """Recognises the images it was trained on, and knows nothing else."""
+class TestMemorisingMember:
+    """A member that recognises its training images, and knows nothing else."""
 
-    def test_knows_its_own_and_no_other(self, found: Stacked, predictions: Predictions) -> None:
+    def test_knows_its_own_and_no_other(self, stacking: Stacked, predictions: Predictions) -> None:
         own = predictions.refit[predictions.train][:, predictions.columns_of("memory")]
         assert (own.argmax(axis=1) == LABELS[predictions.train]).all()
-        memory = found.result["learners"][-1]
+        memory = stacking.result["learners"][-1]
         assert _at_chance(memory["out_of_fold"], len(predictions.train))
         assert _at_chance(memory["refit"], len(VALIDATION))
 
-    def test_gets_no_weight(self, found: Stacked) -> None:
-        assert found.result["weights"]["memory"] < 0.01
+    def test_gets_no_weight(self, stacking: Stacked) -> None:
+        assert stacking.result["weights"]["memory"] < 0.01
 
-    def test_matters_less_than_anyone_who_learns(self, found: Stacked) -> None:
-        importances = found.result["importances"]
-        drops = {name: one["mean"] for name, one in importances["permutation"].items()}
+    def test_matters_less_than_members_that_learn(self, stacking: Stacked) -> None:
+        importances = stacking.result["importances"]
+        drops = {name: drop["mean"] for name, drop in importances["permutation"].items()}
         assert abs(drops["memory"]) < 0.02
         assert drops["memory"] < min(drops[f"learner {k}"] for k in range(3))
         summed = dict.fromkeys(drops, 0.0)
@@ -170,29 +170,31 @@ class TestWhoeverMemorisesImages:
 
     @pytest.mark.parametrize("method", ["weighted_average", *META_LEARNERS])
     def test_gains_the_ensemble_nothing(
-        self, method: str, predictions: Predictions, without: Predictions
+        self, method: str, predictions: Predictions, learning_predictions: Predictions
     ) -> None:
         is_right = [
-            _combined(method, one).argmax(axis=1) == LABELS[VALIDATION]
-            for one in (predictions, without)
+            _combined(method, members).argmax(axis=1) == LABELS[VALIDATION]
+            for members in (predictions, learning_predictions)
         ]
         test = mcnemar(*is_right)
         assert test.n_only_first <= test.n_only_second or test.p_value > 0.05
 
-    def test_ruins_the_biased_way(self, found: Stacked) -> None:
+    def test_ruins_the_biased_scheme(self, stacking: Stacked) -> None:
         by_scheme = {
-            (one["scheme"], one["meta_learner"]): one["n_correct"]
-            for one in found.result["stackings"]
+            (row["scheme"], row["meta_learner"]): row["n_correct"]
+            for row in stacking.result["stackings"]
         }
-        for one in found.result["stackings"]:
-            if one["scheme"] == "biased":
-                assert one["n_apparent"] == one["n_fitted"]
-                assert one["n_correct"] < by_scheme["out-of-fold", one["meta_learner"]]
+        for row in stacking.result["stackings"]:
+            if row["scheme"] == "biased":
+                assert row["n_apparent"] == row["n_fitted"]
+                assert row["n_correct"] < by_scheme["out-of-fold", row["meta_learner"]]
 
 
 def _combined(method: str, predictions: Predictions) -> np.ndarray:
-    """Return what a method fitted out of fold says of the validation images: (n, c)."""
-    rows, asked = predictions.train, predictions.average[VALIDATION]
+    """Probabilities of the validation images by a method fitted out of fold: (n, c)."""
+    rows, validation_matrix = predictions.train, predictions.average[VALIDATION]
     if method == "weighted_average":
-        return weighted(predictions.by_member(asked), weights_of(predictions))
-    return probabilities(fitted(method, predictions.out_of_fold[rows], LABELS[rows], SEED), asked)
+        return weighted(predictions.by_member(validation_matrix), weights_of(predictions))
+    return probabilities(
+        fitted(method, predictions.out_of_fold[rows], LABELS[rows], SEED), validation_matrix
+    )

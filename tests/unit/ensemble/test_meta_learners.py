@@ -13,9 +13,9 @@ from flowers17.ensemble.meta_learners import (
     fitted,
     probabilities,
 )
-from tests.unit.ensemble.made_predictions import made
+from tests.unit.ensemble.synthetic_predictions import synthetic_predictions
 
-CASE = made()
+CASE = synthetic_predictions()
 MATRIX, LABELS = CASE.out_of_fold[CASE.train], CASE.labels[CASE.train]
 NEW = CASE.average[CASE.validation]
 FOLDS = CASE.folds_of_train
@@ -24,24 +24,24 @@ SEED = 5
 
 @pytest.mark.parametrize("name", META_LEARNERS)
 def test_cross_validated_equals_cross_val_predict(name: str) -> None:
-    theirs = cross_val_predict(
+    expected = cross_val_predict(
         META_LEARNERS[name](SEED), MATRIX, LABELS, cv=PredefinedSplit(FOLDS), method="predict_proba"
     )
-    ours = cross_validated(name, MATRIX, LABELS, FOLDS, SEED)
-    assert ours.shape == (len(LABELS), 3)
-    np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-12)
+    proba = cross_validated(name, MATRIX, LABELS, FOLDS, SEED)
+    assert proba.shape == (len(LABELS), 3)
+    np.testing.assert_allclose(proba, expected, rtol=1e-9, atol=1e-12)
 
 
 def test_the_study_s_is_a_forest_of_500_trees_on_the_probabilities() -> None:
     plain = RandomForestClassifier(500, random_state=SEED).fit(MATRIX, LABELS)
-    ours = probabilities(fitted("random_forest", MATRIX, LABELS, SEED), NEW)
-    np.testing.assert_array_equal(ours, plain.set_params(n_jobs=1).predict_proba(NEW))
+    proba = probabilities(fitted("random_forest", MATRIX, LABELS, SEED), NEW)
+    np.testing.assert_array_equal(proba, plain.set_params(n_jobs=1).predict_proba(NEW))
 
 
 def test_logistic_regression_is_one_on_the_probabilities() -> None:
-    ours = probabilities(fitted("logistic_regression", MATRIX, LABELS, SEED), NEW)
+    proba = probabilities(fitted("logistic_regression", MATRIX, LABELS, SEED), NEW)
     plain = LogisticRegression(C=1.0, max_iter=10_000).fit(MATRIX, LABELS)
-    np.testing.assert_allclose(ours, plain.predict_proba(NEW), rtol=1e-9)
+    np.testing.assert_allclose(proba, plain.predict_proba(NEW), rtol=1e-9)
 
 
 def test_gradient_boosting_is_scikit_learn_s() -> None:
@@ -60,12 +60,12 @@ def test_probabilities_sum_to_one(name: str) -> None:
 
 @pytest.mark.parametrize("name", META_LEARNERS)
 def test_threads_change_no_bit(name: str) -> None:
-    found = []
+    digests = []
     for n_threads in (1, 2):
         with threadpool_limits(n_threads):
             model = fitted(name, MATRIX, LABELS, SEED)
-            found.append(probabilities(model, NEW).tobytes())
-    assert found[0] == found[1]
+            digests.append(probabilities(model, NEW).tobytes())
+    assert digests[0] == digests[1]
 
 
 def test_another_seed_grows_another_forest() -> None:
@@ -78,8 +78,8 @@ def test_another_seed_grows_another_forest() -> None:
 @pytest.mark.parametrize("name", META_LEARNERS)
 def test_labels_of_a_fold_do_not_decide_what_is_said_of_it(name: str) -> None:
     altered = np.where(FOLDS == 1, (LABELS + 1) % 3, LABELS)
-    plain, other = (
+    original_proba, altered_proba = (
         cross_validated(name, MATRIX, labels, FOLDS, SEED) for labels in (LABELS, altered)
     )
-    assert plain[FOLDS == 1].tobytes() == other[FOLDS == 1].tobytes()
-    assert (plain[FOLDS != 1] != other[FOLDS != 1]).any()
+    assert original_proba[FOLDS == 1].tobytes() == altered_proba[FOLDS == 1].tobytes()
+    assert (original_proba[FOLDS != 1] != altered_proba[FOLDS != 1]).any()

@@ -32,10 +32,10 @@ def test_they_equal_cross_val_predict(name: str) -> None:
         estimator.fit(FEATURES[fold_of != fold], LABELS[fold_of != fold]).predict_proba(FEATURES)
         for fold in range(5)
     ]
-    theirs = cross_val_predict(
+    expected = cross_val_predict(
         estimator, FEATURES, LABELS, cv=PredefinedSplit(fold_of), method="predict_proba"
     )
-    assert out_of_fold(by_fold, fold_of).tolist() == theirs.astype(np.float32).tolist()
+    assert out_of_fold(by_fold, fold_of).tolist() == expected.astype(np.float32).tolist()
 
 
 def test_those_of_our_classifiers_equal_cross_val_predict() -> None:
@@ -60,14 +60,14 @@ def test_those_of_our_classifiers_equal_cross_val_predict() -> None:
         )
         for fold in range(5)
     ]
-    theirs = cross_val_predict(
+    expected = cross_val_predict(
         LogisticRegression(C=100.0, tol=1e-6, max_iter=10_000),
         normalised(FEATURES),
         LABELS,
         cv=PredefinedSplit(fold_of),
         method="predict_proba",
     )
-    np.testing.assert_allclose(out_of_fold(by_fold, fold_of), theirs, atol=2e-3)
+    np.testing.assert_allclose(out_of_fold(by_fold, fold_of), expected, atol=2e-3)
 
 
 def test_images_in_no_fold_have_none_and_are_averaged_over_all_models() -> None:
@@ -84,7 +84,7 @@ def test_other_labels_in_a_fold_leave_what_is_said_of_it_as_it_is() -> None:
     altered[fold_of == 2] = RANDOM.permutation(altered[fold_of == 2])
     assert (altered != LABELS).any()
 
-    def said(labels: np.ndarray) -> bytes:
+    def fold_bytes(labels: np.ndarray) -> bytes:
         models = [
             LogisticRegression().fit(FEATURES[fold_of != fold], labels[fold_of != fold])
             for fold in range(5)
@@ -92,15 +92,15 @@ def test_other_labels_in_a_fold_leave_what_is_said_of_it_as_it_is() -> None:
         by_fold = [model.predict_proba(FEATURES) for model in models]
         return out_of_fold(by_fold, fold_of)[fold_of == 2].tobytes()
 
-    assert said(LABELS) == said(altered)
+    assert fold_bytes(LABELS) == fold_bytes(altered)
 
 
 class TestSideBySide:
     def test_sets_columns_model_by_model(self) -> None:
         probas = {"a": np.array([[0.1, 0.9]]), "b": np.array([[0.4, 0.6]])}
-        found = side_by_side(probas, dict.fromkeys(probas, ("x", "y")))
-        assert found.dtype == np.float32
-        assert found.tolist() == np.array([[0.1, 0.9, 0.4, 0.6]], np.float32).tolist()
+        matrix = side_by_side(probas, dict.fromkeys(probas, ("x", "y")))
+        assert matrix.dtype == np.float32
+        assert matrix.tolist() == np.array([[0.1, 0.9, 0.4, 0.6]], np.float32).tolist()
 
     def test_refuses_classes_in_another_order(self) -> None:
         probas = {"a": np.ones((1, 2)), "b": np.ones((1, 2))}

@@ -26,7 +26,7 @@ from flowers17.reporting.metrics import accuracy_interval, mean_spread
 from flowers17.transfer.extractors import build_extractor
 from flowers17.transfer.fine_tuning import cut, over_images
 from flowers17.transfer.fine_tuning import network as fine_tuned
-from tests.support.made_data import encoded, saved
+from tests.support.image_files import encoded, saved
 from tests.support.processes import output_of
 from tests.support.stores import content
 from tests.support.tiny_training import SIZE, STACKED, STATEFUL, examples, fresh, prepared

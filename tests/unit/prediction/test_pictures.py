@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 
 from flowers17.data.images import image_set
-from flowers17.data.source import identify
+from flowers17.data.source import source_from
 from flowers17.prediction.pictures import Block, blocks, image_paths
-from tests.support.made_data import class_folders, encoded, saved
+from tests.support.image_files import class_folders, encoded, saved
 
 SIZE = 12
 
@@ -94,13 +94,13 @@ class TestBlocks:
         turned[0x0112] = 6
         grey = Image.fromarray(np.arange(600, dtype=np.uint8).reshape(30, 20))
         (root / "iris/turned.jpg").write_bytes(saved(grey, "JPEG", exif=turned))
-        expected = image_set(identify(str(root)), size=SIZE)
+        expected = image_set(source_from(str(root)), size=SIZE)
         found = list(blocks(_paths(str(root)), [SIZE, 7], 64, pytest.fail))
         assert len(found) == 1
         names = [Path(one).relative_to(root).as_posix() for one in found[0].paths]
         assert tuple(names) == expected.names
         np.testing.assert_array_equal(found[0].squares[SIZE], expected.images)
-        smaller = image_set(identify(str(root)), size=7)
+        smaller = image_set(source_from(str(root)), size=7)
         np.testing.assert_array_equal(found[0].squares[7], smaller.images)
 
     def test_are_full_but_for_the_last_whatever_is_left_out(self, tmp_path: Path) -> None:

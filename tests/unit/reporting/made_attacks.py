@@ -1,4 +1,4 @@
-"""Attacks made by hand: known predictions, and the results that go with them."""
+"""Attacks with known predictions, and the results that go with them."""
 
 from pathlib import Path
 from typing import Any
@@ -36,11 +36,11 @@ class Attacks:
         self.stacked = self.maker.publish("stacking", "stacking of small, clean split", {}, {}, {})
 
     def before(self, labels: np.ndarray | None = None) -> np.ndarray:
-        """Return what the model says of the clean images: the first two are wrong."""
+        """Predicted classes of the clean images: the first two are wrong."""
         return self.after(0, labels)
 
     def after(self, n_fallen: int, labels: np.ndarray | None = None) -> np.ndarray:
-        """Return what it says when so many more are wrong."""
+        """Predicted classes when so many more are wrong."""
         labels = self.labels if labels is None else labels
         return np.where(np.arange(N) < 2 + n_fallen, (labels + 1) % 3, labels)
 
@@ -65,19 +65,19 @@ class Attacks:
         places = np.arange(N) if places is None else places
         labels = self.labels[places]
         before = self.before(labels)
-        predicted = np.stack([self.after(one, labels) for one in fallen], axis=1)
+        predicted = np.stack([self.after(n_fallen, labels) for n_fallen in fallen], axis=1)
         predicted = arrays.get("predicted", predicted)
         runs = [
             {
                 "epsilon": BUDGETS[place] if swept else settings.get("budget"),
                 "n": N,
                 "n_right": N - 2,
-                "n_withstood": N - 2 - one + miscounted,
-                "n_misclassified": one,
+                "n_withstood": N - 2 - n_fallen + miscounted,
+                "n_misclassified": n_fallen,
             }
-            for place, one in enumerate(fallen)
+            for place, n_fallen in enumerate(fallen)
         ]
-        found = {
+        arrays_stored = {
             "rows": self.rows[places],
             "labels": labels,
             "predicted_before": before,
@@ -92,15 +92,15 @@ class Attacks:
             **arrays,
         }
         if targets is None:
-            runs = [{**one, "confidence_drop": 0.25} for one in runs]
+            runs = [{**counts, "confidence_drop": 0.25} for counts in runs]
         else:
             tried = np.zeros((2, 3, 3), np.int64)
             right = before == labels
             np.add.at(tried[1], (labels[right], targets[right]), 1)
             hit = right & (predicted[:, 0] == targets)
             np.add.at(tried[0], (labels[hit], targets[hit]), 1)
-            runs = [{**one, "n_targeted": int(hit.sum())} for one in runs]
-            found |= {"targets": targets, "source-target": tried}
+            runs = [{**counts, "n_targeted": int(hit.sum())} for counts in runs]
+            arrays_stored |= {"targets": targets, "source-target": tried}
         network = model == "mk-2"
         result = {
             "attack": attack,
@@ -120,7 +120,7 @@ class Attacks:
             "attack",
             f"attack {attack} on {model}, clean split",
             {"model": self.trained if network else self.stacked, "images": self.images},
-            found,
+            arrays_stored,
             {"result": result},
         )
 
@@ -164,41 +164,43 @@ class Attacks:
             "predicted-before": clean,
             "predicted": after,
         }
-        given = {"images": self.images}
-        self.maker.publish("transfer", "transfer, clean split", given, arrays, {"result": result})
+        inputs = {"images": self.images}
+        self.maker.publish("transfer", "transfer, clean split", inputs, arrays, {"result": result})
 
 
 def attacked_study(
     root: Path, *, miscounted: str = "", sizes: tuple[int, int] = (128, 128), **changes: Any
 ) -> ReportInputs:
-    """Return the tiny study with attacks on one network and on a forest; one was not made.
+    """The tiny study with attacks on one network and on a forest, one attack missing.
 
     miscounted: the attack whose result overstates what withstood. sizes: as of `transfer`.
     """
     inputs = tiny_study(root / "study", **changes)
-    made = Attacks(inputs, root / "attacks")
+    attacks = Attacks(inputs, root / "attacks")
     further = {
         "fgsm": {"zero_gradient": np.arange(N) == 11},
-        "pgd": {"doubled": np.stack([made.after(one) for one in (3, 6, 10)], axis=1)},
+        "pgd": {"doubled": np.stack([attacks.after(n_fallen) for n_fallen in (3, 6, 10)], axis=1)},
     }
     for attack, fallen in FALLEN.items():
         wrong = int(attack == miscounted)
-        made.publish(attack, fallen, SWEPT, miscounted=wrong, **further.get(attack, {}))
-    of_pairs = (made.labels[made.pairs] + 1 + np.arange(N) % 2) % 3
-    made.publish("targeted", (5,), {"budget": 8.0}, places=made.pairs, targets=of_pairs)
-    targets = (made.labels + 1 + np.arange(N) % 2) % 3
+        attacks.publish(attack, fallen, SWEPT, miscounted=wrong, **further.get(attack, {}))
+    of_pairs = (attacks.labels[attacks.pairs] + 1 + np.arange(N) % 2) % 3
+    attacks.publish("targeted", (5,), {"budget": 8.0}, places=attacks.pairs, targets=of_pairs)
+    targets = (attacks.labels + 1 + np.arange(N) % 2) % 3
     # The second image is wrong before, elsewhere than its target, and reaches that.
-    predicted = np.where(np.arange(N) == 1, targets, made.after(5))[:, None]
-    made.publish("jsma", (5,), {}, targets=targets, predicted=predicted)
-    made.publish("one_pixel", (2,), {})
-    made.publish("noise", (0, 0, 0), SWEPT, model=FOREST)
-    made.transfer(miscounted=int(miscounted == "transfer"), sizes=sizes)
+    predicted = np.where(np.arange(N) == 1, targets, attacks.after(5))[:, None]
+    attacks.publish("jsma", (5,), {}, targets=targets, predicted=predicted)
+    attacks.publish("one_pixel", (2,), {})
+    attacks.publish("noise", (0, 0, 0), SWEPT, model=FOREST)
+    attacks.transfer(miscounted=int(miscounted == "transfer"), sizes=sizes)
     # The models themselves are no part of what is tested here.
-    attacks = {
-        label: one
-        for label, one in made.maker.artifacts.items()
-        if one.reference.stage in ("attack", "transfer")
+    artifacts = {
+        label: artifact
+        for label, artifact in attacks.maker.artifacts.items()
+        if artifact.reference.stage in ("attack", "transfer")
     }
     label = "attack one_pixel on small by random_forest, clean split"
     absent = absent_stage("c", "attack", label, REASON, "clean")
-    return ReportInputs({**inputs.artifacts, **attacks}, [*inputs.absent, absent], inputs.settings)
+    return ReportInputs(
+        {**inputs.artifacts, **artifacts}, [*inputs.absent, absent], inputs.settings
+    )

@@ -1,4 +1,4 @@
-"""Fine-tuned networks made by hand: known histories and predictions, beside a made study's."""
+"""Fine-tuned networks written by hand: known histories and predictions, beside a study's."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -30,8 +30,8 @@ N_HEAD, N_BLOCKS, N_FROZEN = 600_000, 1_500_000, 2_000_000
 BOUNDARY = (4, 4, 8)
 
 
-def n_wrong(network: FineTunedSettings, phase: Phase, seed_number: int, place: int) -> int:
-    """Return how many of the first of 12 held-out images a network gets wrong.
+def n_wrong(network: FineTunedSettings, phase: Phase, seed_number: int, index: int) -> int:
+    """Number of the first of 12 held-out images that a network gets wrong.
 
     Under SGD all; under Adam 3 in phase A, and 1 in phase B, with dropout none; one more for each
     further seed, and on every second split.
@@ -39,16 +39,16 @@ def n_wrong(network: FineTunedSettings, phase: Phase, seed_number: int, place: i
     if network.head.optimizer == "sgd":
         return 12
     wrong = 3 if phase == "a" else 0 if network.head.dropout else 1
-    return wrong + seed_number - 1 + place % 2
+    return wrong + seed_number - 1 + index % 2
 
 
 def settings_of(
     settings: StudySettings, *, epochs: int | None = None, **changes: Any
 ) -> StudySettings:
-    """Return settings with all of Table 9, three seeds of one network, another on two splits."""
+    """Settings with all of Table 9, three seeds of one network, another on two splits."""
     short = {} if epochs is None else {"epochs": epochs}
     defaults = FineTuningSettings()
-    ours = defaults.model_copy(
+    fine_tuning = defaults.model_copy(
         update={
             "repeated": (REPEATED,),
             "n_seeds": N_SEEDS,
@@ -59,54 +59,53 @@ def settings_of(
             **changes,
         }
     )
-    return settings.model_copy(update={"fine_tuning": ours})
+    return settings.model_copy(update={"fine_tuning": fine_tuning})
 
 
 def with_fine_tunings(
     inputs: ReportInputs,
     *,
-    untuned: Mapping[str, str] | None = None,
+    missing: Mapping[str, str] | None = None,
     computed: bool = False,
     changed: Mapping[str, Any] | None = None,
     **settings: Any,
 ) -> ReportInputs:
-    """Return a made study with every network that `settings_of` asks for but the untuned.
+    """A study with every network that `settings_of` asks for but the missing.
 
-    untuned: why, by label. computed: whether the frozen part is computed at each step. changed: in
+    missing: why, by label. computed: whether the frozen part is computed at each step. changed: in
     every result.
     """
-    asked = settings_of(inputs.study, **settings)
+    study, absent = settings_of(inputs.study, **settings), [*inputs.absent]
     maker = Maker(inputs.artifacts["splits"].path.parents[1])
     maker.artifacts = dict(inputs.artifacts)
-    blocks = asked.fine_tuning.unfrozen
+    blocks = study.fine_tuning.unfrozen
     _activations(maker, f"activations mobilenet below {blocks.mobilenet}", inputs)
-    absent = [*inputs.absent]
-    for network, number, place in _asked(asked):
-        split = inputs.divided[place]["name"]
+    for network, number, index in _networks(study):
+        split = inputs.divided[index]["name"]
         ending = f", seed {number}" if number > 1 else ""
         for phase in ("a", "b"):
             label = f"fine-tuning {network.name}, phase {phase}, {split} split{ending}"
-            if untuned and label in untuned:
+            if missing and label in missing:
                 identity = {"name": network.name, "phase": phase, "seed_number": number}
-                reason = untuned[label]
+                reason = missing[label]
                 absent.append(absent_stage("b2", "finetuning", label, reason, split, **identity))
             else:
                 _publish(
-                    maker, inputs, asked, network, phase, number, place, label, computed, changed
+                    maker, inputs, study, network, phase, number, index, label, computed, changed
                 )
-    return ReportInputs(maker.artifacts, absent, asked.model_dump(mode="json"))
+    return ReportInputs(maker.artifacts, absent, study.model_dump(mode="json"))
 
 
-def _asked(settings: StudySettings) -> list[tuple[FineTunedSettings, int, int]]:
-    """Return each network, the number of its seed, and the place of its split."""
-    ours = settings.fine_tuning
+def _networks(settings: StudySettings) -> list[tuple[FineTunedSettings, int, int]]:
+    """Each network, the number of its seed, and the index of its split."""
+    tuning = settings.fine_tuning
     networks = [
-        FineTunedSettings(maps=maps, head=head) for maps in ours.table for head in ours.heads
+        FineTunedSettings(maps=maps, head=head) for maps in tuning.table for head in tuning.heads
     ]
     return [
-        *((one, 1, 0) for one in networks),
-        *((one, number, 0) for one in ours.repeated for number in range(2, ours.n_seeds + 1)),
-        *((one, 1, 2 + place) for one in ours.own for place in range(ours.own_splits)),
+        *((network, 1, 0) for network in networks),
+        *((network, n, 0) for network in tuning.repeated for n in range(2, tuning.n_seeds + 1)),
+        *((network, 1, 2 + index) for network in tuning.own for index in range(tuning.own_splits)),
     ]
 
 
@@ -123,33 +122,31 @@ def _publish(
     network: FineTunedSettings,
     phase: Phase,
     number: int,
-    place: int,
+    index: int,
     label: str,
     computed: bool,
     changed: Mapping[str, Any] | None,
 ) -> None:
-    ours = settings.fine_tuning
-    of_phase = {
-        ("report", "a"): ours.phase_a,
-        ("report", "b"): ours.phase_b,
-        ("best", "a"): ours.own_phase_a,
-        ("best", "b"): ours.own_phase_b,
+    tuning = settings.fine_tuning
+    recipes = {
+        ("report", "a"): tuning.phase_a,
+        ("report", "b"): tuning.phase_b,
+        ("best", "a"): tuning.own_phase_a,
+        ("best", "b"): tuning.own_phase_b,
     }
-    recipe = of_phase[network.recipe, phase].model_copy(
-        update={"optimizer": network.head.optimizer}
-    )
-    block = getattr(ours.unfrozen, network.maps.extractor) if phase == "b" else None
+    recipe = recipes[network.recipe, phase].model_copy(update={"optimizer": network.head.optimizer})
+    block = getattr(tuning.unfrozen, network.maps.extractor) if phase == "b" else None
     is_own_b = (network.recipe, phase) == ("best", "b")
-    result, arrays = _outcome(inputs, network, phase, number, place, recipe)
+    result, arrays = _outcome(inputs, network, phase, number, index, recipe)
     values = {
         "result": {
             **result,
             "unfrozen_from": block,
-            "layer_decay": ours.own_layer_decay if is_own_b else 1.0,
+            "layer_decay": tuning.own_layer_decay if is_own_b else 1.0,
             "way": "computed" if computed else "stored",
             "augmentation": "mirrored" if network.recipe == "best" else "none",
             "random_weights": settings.features.weights == "random",
-            "units": ours.units,
+            "units": tuning.units,
             **(changed or {}),
         },
         "history": {"epochs": history(recipe.epochs)},
@@ -166,19 +163,19 @@ def _outcome(
     network: FineTunedSettings,
     phase: Phase,
     number: int,
-    place: int,
+    index: int,
     recipe: RecipeSettings,
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    split, labels, n_classes = inputs.divided[place], inputs.labels, len(inputs.class_names)
+    split, labels, n_classes = inputs.divided[index], inputs.labels, len(inputs.class_names)
     held = np.asarray(split["validation"])
     proba = np.full((len(labels), n_classes), 0.1 / (n_classes - 1), np.float32)
     answers = labels.copy()
-    wrong = n_wrong(network, phase, number, place)
+    wrong = n_wrong(network, phase, number, index)
     answers[held[:wrong]] = (answers[held[:wrong]] + 1) % n_classes
     proba[np.arange(len(labels)), answers] = 0.9
     epochs = history(recipe.epochs)
     last = recipe.selection == "last"
-    kept = epochs[-1] if last else min(epochs, key=lambda one: one["val_loss"])
+    epoch = epochs[-1] if last else min(epochs, key=lambda epoch: epoch["val_loss"])
     head: HeadSettings = network.head
     n_trainable = N_HEAD + (N_BLOCKS if phase == "b" else 0)
     result = {
@@ -202,10 +199,10 @@ def _outcome(
         "n_parameters": N_FROZEN + N_BLOCKS + N_HEAD,
         "n_trainable": n_trainable,
         "epochs": recipe.epochs,
-        "best_epoch": kept["epoch"],
-        "train_loss": kept["loss"],
-        "train_accuracy": kept["accuracy"],
-        "validation_loss": kept["val_loss"],
+        "best_epoch": epoch["epoch"],
+        "train_loss": epoch["loss"],
+        "train_accuracy": epoch["accuracy"],
+        "validation_loss": epoch["val_loss"],
         "validation_accuracy": (len(held) - wrong) / len(held),
         "n_correct": len(held) - wrong,
         "accuracy": (len(held) - wrong) / len(held),

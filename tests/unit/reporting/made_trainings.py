@@ -1,4 +1,4 @@
-"""Trainings made by hand: known histories, layers and predictions."""
+"""Trainings written by hand: known histories, layers and predictions."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -34,7 +34,7 @@ SURE, UNSURE = 0.9, 0.6  # of a right answer, and of a wrong one
 
 
 def history(epochs: int) -> list[dict[str, float]]:
-    """Return a history whose validation loss is lowest at a third of its epochs, rounded up."""
+    """A history whose validation loss is lowest at a third of its epochs, rounded up."""
     lowest = math.ceil(epochs / 3)
     return [
         {
@@ -50,7 +50,7 @@ def history(epochs: int) -> list[dict[str, float]]:
 
 
 def layers_of(learner: str) -> list[dict[str, Any]]:
-    """Return a learner's layers; of one that the study lacks, a convolution and the output."""
+    """A learner's layers; of one that the study lacks, a convolution and the output."""
     study = TABLE_1.get(learner)
     kinds = ["InputLayer"]
     for block in study.blocks if study else ((64,),):
@@ -63,20 +63,20 @@ def layers_of(learner: str) -> list[dict[str, Any]]:
     ]
 
 
-def _asked(
+def _trainings(
     settings: StudySettings, n_splits: int
 ) -> Iterator[tuple[str, str, RecipeSettings, int]]:
-    """Yield learner, augmentation or `best`, recipe and place of the split of each training."""
-    asked = settings.learners
-    longer = asked.recipe.model_copy(update={"epochs": asked.augmented_epochs})
-    for learner in asked.plain:
-        yield learner, "none", asked.recipe, 0
-    for learner in asked.augmented:
-        for augmentation in asked.augmentations:
+    """Yield learner, augmentation or `best`, recipe and index of the split of each training."""
+    learners = settings.learners
+    longer = learners.recipe.model_copy(update={"epochs": learners.augmented_epochs})
+    for learner in learners.plain:
+        yield learner, "none", learners.recipe, 0
+    for learner in learners.augmented:
+        for augmentation in learners.augmentations:
             yield learner, augmentation, longer, 0
-    for learner in asked.best:
-        for place in range(min(n_splits, 2 + asked.best_splits)):
-            yield learner, "best", asked.best_recipe, place
+    for learner in learners.best:
+        for index in range(min(n_splits, 2 + learners.best_splits)):
+            yield learner, "best", learners.best_recipe, index
 
 
 def publish_trainings(
@@ -93,11 +93,11 @@ def publish_trainings(
     `sequential` on the last ones.
     """
     n_classes, absent = int(labels.max()) + 1, []
-    for learner, how, recipe, place in _asked(settings, len(splits)):
-        split, name = splits[place], learner if how == "none" else f"{learner} {how}"
+    for learner, variant, recipe, index in _trainings(settings, len(splits)):
+        split, name = splits[index], learner if variant == "none" else f"{learner} {variant}"
         label = f"{name}, {split['name']} split"
-        recipe_name = "best" if how == "best" else "report"
-        augmentation = settings.learners.best_augmentation if how == "best" else how
+        recipe_name = "best" if variant == "best" else "report"
+        augmentation = settings.learners.best_augmentation if variant == "best" else variant
         if label in without:
             identity = {
                 "learner": learner,
@@ -108,16 +108,16 @@ def publish_trainings(
             absent.append(absent_stage("a1", "training", label, reason, split["name"], **identity))
             continue
         truth = labels[split["validation"]]
-        wrong = ERRORS[name] + place % 2
+        wrong = ERRORS[name] + index % 2
         predicted, proba = truth.copy(), np.zeros((len(labels), n_classes), np.float32)
         errs = slice(-wrong, None) if learner == "sequential" else slice(wrong)
         predicted[errs] = (predicted[errs] + 1) % n_classes
-        answers = np.where(predicted == truth, SURE, UNSURE)[:, None]
-        said = np.eye(n_classes, dtype=np.float32)[predicted]
-        proba[split["validation"]] = answers * said + (1 - answers) / n_classes
+        sureness = np.where(predicted == truth, SURE, UNSURE)[:, None]
+        one_hot = np.eye(n_classes, dtype=np.float32)[predicted]
+        proba[split["validation"]] = sureness * one_hot + (1 - sureness) / n_classes
         epochs = history(recipe.epochs)
         last = recipe.selection == "last"
-        kept = epochs[-1] if last else min(epochs, key=lambda one: one["val_loss"])
+        epoch = epochs[-1] if last else min(epochs, key=lambda epoch: epoch["val_loss"])
         study = TABLE_1.get(learner)
         result = {
             "learner": learner,
@@ -131,10 +131,10 @@ def publish_trainings(
             "n_parameters": study.n_parameters if study else N_PARAMETERS,
             "n_operations": study.n_operations if study else N_OPERATIONS,
             "epochs": recipe.epochs,
-            "best_epoch": kept["epoch"],
-            "train_loss": kept["loss"],
-            "train_accuracy": kept["accuracy"],
-            "validation_loss": kept["val_loss"],
+            "best_epoch": epoch["epoch"],
+            "train_loss": epoch["loss"],
+            "train_accuracy": epoch["accuracy"],
+            "validation_loss": epoch["val_loss"],
             "validation_accuracy": (len(truth) - wrong) / len(truth),
             "n_correct": len(truth) - wrong,
             "accuracy": (len(truth) - wrong) / len(truth),

@@ -19,7 +19,7 @@ NUMBERS = ["1", "1b", "7", "7b", "7c"]
 
 
 def _figures(inputs: ReportInputs) -> dict[str, Figure]:
-    return {one.number: one for part in all_figures(inputs).values() for one in part}
+    return {figure.number: figure for part in all_figures(inputs).values() for figure in part}
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def demo(demo_study: ReportInputs) -> dict[str, Figure]:
 
 def test_every_figure_is_made(real: dict[str, Figure]) -> None:
     assert list(real) == NUMBERS
-    assert [one.file_name for one in real.values()] == [
+    assert [figure.file_name for figure in real.values()] == [
         "figure-01.png",
         "figure-01b.svg",
         "figure-07.svg",
@@ -63,11 +63,11 @@ def test_figure_1_shows_one_image_of_each_class(
 
 def test_figure_1_depends_on_the_seed(real_study: ReportInputs) -> None:
     settings = tiny_settings(random=False)
-    others = set()
+    row_sets = set()
     for seed in range(6):
         seeded = settings.model_copy(update={"seed": seed}).model_dump(mode="json")
-        others.add(tuple(chosen_rows(ReportInputs(real_study.artifacts, [], seeded))))
-    assert len(others) > 1
+        row_sets.add(tuple(chosen_rows(ReportInputs(real_study.artifacts, [], seeded))))
+    assert len(row_sets) > 1
 
 
 @pytest.mark.parametrize("number", NUMBERS[1:])
@@ -87,14 +87,18 @@ def test_page_copy_takes_the_pages_colours(real: dict[str, Figure], number: str)
 
 
 def test_ids_of_figures_never_meet_in_one_page(real: dict[str, Figure]) -> None:
-    ids = [found for one in real.values() for found in re.findall(r'\bid="([^"]+)"', one.svg)]
+    ids = [
+        identifier
+        for figure in real.values()
+        for identifier in re.findall(r'\bid="([^"]+)"', figure.svg)
+    ]
     assert len(ids) == len(set(ids))
 
 
 def test_forward_pass_shows_the_shapes_of_this_run(real: dict[str, Figure]) -> None:
     text = " ".join(ET.fromstring(real["7"].svg).itertext())
-    for said in ("128 × 128 × 3", "MobileNet", "4 × 4 × 1024", "16,384 columns", "3.2 M weights"):
-        assert said in text
+    for words in ("128 × 128 × 3", "MobileNet", "4 × 4 × 1024", "16,384 columns", "3.2 M weights"):
+        assert words in text
     assert "InceptionV3" not in text
 
 
@@ -136,7 +140,7 @@ def test_many_classes_leave_the_matrix_without_names(tmp_path: Path) -> None:
         class_names=[f"class {i}" for i in range(40)],
         verified=False,
         kind="folder",
-        n_wrong=lambda one: 3,
+        n_wrong=lambda combination: 3,
     )
     figures = _figures(inputs)
     assert "class 7" in figures["1b"].svg

@@ -19,9 +19,9 @@ HEADS = (HeadSettings(dropout=0.5), HeadSettings(optimizer="sgd"))
 
 @pytest.fixture(scope="module")
 def tuned(tmp_path_factory: pytest.TempPathFactory) -> ReportInputs:
-    """Return a study with MobileNet's networks of Table 9, and another's on clean splits."""
-    made = tiny_study(tmp_path_factory.mktemp("tuned"))
-    return with_fine_tunings(made, table=(MOBILENET,), heads=HEADS, repeated=())
+    """A study with MobileNet's networks of Table 9, and another's on clean splits."""
+    study = tiny_study(tmp_path_factory.mktemp("tuned"))
+    return with_fine_tunings(study, table=(MOBILENET,), heads=HEADS, repeated=())
 
 
 def _texts(svg: str) -> list[str]:
@@ -53,12 +53,12 @@ def test_figure_8_shows_this_runs_shapes_from_the_image_to_the_probabilities(
 
 
 def test_figure_8_leaves_out_a_shape_that_was_not_stored(tuned: ReportInputs) -> None:
-    kept = {
-        label: one
-        for label, one in tuned.artifacts.items()
+    artifacts = {
+        label: artifact
+        for label, artifact in tuned.artifacts.items()
         if not label.startswith(("activations ", "features mobilenet"))
     }
-    figure = tuned_forward_pass(ReportInputs(kept, [], tuned.settings))
+    figure = tuned_forward_pass(ReportInputs(artifacts, [], tuned.settings))
     assert figure is not None
     assert " × ".join(map(str, BOUNDARY)) not in _texts(figure.svg)
 

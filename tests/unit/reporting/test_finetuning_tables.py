@@ -10,19 +10,19 @@ from flowers17.config import HeadSettings
 from flowers17.errors import InvalidInput
 from flowers17.reporting.best_table import best_table
 from flowers17.reporting.collect import ReportInputs
-from flowers17.reporting.finetuning.own import (
+from flowers17.reporting.finetuning.paired import tuned_paired_table
+from flowers17.reporting.finetuning.repeats import (
     best_tuned_over_clean,
+    seeds_table,
     tuned_splits_table,
     tuned_table,
 )
-from flowers17.reporting.finetuning.paired import tuned_paired_table
-from flowers17.reporting.finetuning.seeds import seeds_table
 from flowers17.reporting.finetuning.tables import fine_tuning_tables, phases_table
 from flowers17.reporting.metrics import accuracy_interval, holm, mean_difference, mean_spread
 from flowers17.reporting.page import highlights
 from flowers17.reporting.reference import TABLE_9
 from flowers17.reporting.report import report_metrics
-from flowers17.reporting.tables import Row, Table
+from flowers17.reporting.tables import Record, Row, Table
 
 from .made_finetunings import MOBILENET, with_fine_tunings
 from .made_study import tiny_study
@@ -39,24 +39,24 @@ HEADS = (HeadSettings(batch_norm=True, dropout=0.5),)
 
 @pytest.fixture(scope="module")
 def tuned(tmp_path_factory: pytest.TempPathFactory) -> ReportInputs:
-    """Return a study that compares with the study's numbers, three phases of it not trained."""
-    made = tiny_study(tmp_path_factory.mktemp("tuned"), untrained={})
-    return with_fine_tunings(made, untuned=UNTUNED)
+    """A study that compares with the study's numbers, three phases of it not trained."""
+    study = tiny_study(tmp_path_factory.mktemp("tuned"), untrained={})
+    return with_fine_tunings(study, missing=UNTUNED)
 
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> ReportInputs:
-    """Return a study of rendered flowers and untrained weights, few epochs, nothing stored."""
-    made = tiny_study(tmp_path_factory.mktemp("demo"), random=True)
-    return with_fine_tunings(made, epochs=5, computed=True)
+    """A study of rendered flowers and untrained weights, few epochs, nothing stored."""
+    study = tiny_study(tmp_path_factory.mktemp("demo"), random=True)
+    return with_fine_tunings(study, epochs=5, computed=True)
 
 
 OWN_NAME = "xception@299-original-average adam + batch norm + dropout, best"
 
 
 def _row(table: Table, first: str, group: str = "") -> Row:
-    found = [r for r in table.rows if group in r.group]
-    return next(r for r in found if first in (r.cells[0].value, r.cells[0].text))
+    rows = [row for row in table.rows if group in row.group]
+    return next(row for row in rows if first in (row.cells[0].value, row.cells[0].text))
 
 
 def _values(table: Table, row: Row) -> dict[str, object]:
@@ -64,16 +64,17 @@ def _values(table: Table, row: Row) -> dict[str, object]:
     return {column.key: cell.text if cell.value is None else cell.value for column, cell in pairs}
 
 
-def test_every_table_is_made_of_what_was_fine_tuned(tuned: ReportInputs) -> None:
+def test_every_table_has_what_was_fine_tuned(tuned: ReportInputs) -> None:
     tables = fine_tuning_tables(tuned)
-    assert [one.number for one in tables] == ["9", "9-repeated", "9-paired", "9b", "9c", "10"]
-    assert all(len(row.cells) == len(table.columns) for table in tables for row in table.rows)
+    assert [table.number for table in tables] == ["9", "9-repeated", "9-paired", "9b", "9c", "10"]
+    records = [record for table in tables[:-1] for record in table.records]
+    assert all(isinstance(record, Record) for record in records)  # from which columns take cells
 
 
 def test_study_without_fine_tuning_has_table_10_alone(
     trained_study: ReportInputs, real_study: ReportInputs
 ) -> None:
-    assert [one.number for one in fine_tuning_tables(trained_study)] == ["10"]
+    assert [table.number for table in fine_tuning_tables(trained_study)] == ["10"]
     assert fine_tuning_tables(real_study) == []
 
 
@@ -91,10 +92,10 @@ def test_table_9_sets_phases_and_studies_side_by_side(tuned: ReportInputs) -> No
         "epoch_a": 9,
         "epoch_b": 17,
     }
-    ours = _row(table, "adam", "MobileNet").cells[5]
-    assert (ours.value, ours.interval) == (11 / 12, accuracy_interval(11, 12))
+    accuracy = _row(table, "adam", "MobileNet").cells[5]
+    assert (accuracy.value, accuracy.interval) == (11 / 12, accuracy_interval(11, 12))
     assert (
-        ours.artifact
+        accuracy.artifact
         == tuned.artifacts["fine-tuning mobilenet adam, phase b, report split"].reference
     )
 
@@ -189,7 +190,7 @@ def test_p_values_of_table_9_paired_are_corrected_together(tuned: ReportInputs) 
     table = tuned_paired_table(tuned)
     p_values = [row.cells[5].value for row in table.rows]
     assert len(p_values) == 33  # 40 but those of three phases that were not trained
-    numbers = [one for one in p_values if isinstance(one, float)]
+    numbers = [value for value in p_values if isinstance(value, float)]
     assert [row.cells[6].value for row in table.rows] == holm(numbers)
 
 
@@ -225,26 +226,25 @@ def test_table_9b_takes_means_and_their_difference_over_repeated_splits(
 
 def test_table_9b_tells_discriminative_rates(tmp_path: Path) -> None:
     inputs = with_fine_tunings(tiny_study(tmp_path), table=(), repeated=(), own_layer_decay=0.5)
-    [note] = [one for one in tuned_table(inputs).notes if "discriminative" in one]
+    [note] = [note for note in tuned_table(inputs).notes if "discriminative" in note]
     assert "the last block at 0.5 times the head’s rate, each block before it at 0.5" in note
 
 
 def test_table_9c_has_a_row_a_split_and_says_what_failed(tmp_path: Path) -> None:
     label = f"fine-tuning {OWN_NAME}, phase b, repeat-02 split"
-    both = [label.replace("phase b", f"phase {phase}") for phase in "ab"]
+    labels = [label.replace("phase b", f"phase {phase}") for phase in "ab"]
     inputs = with_fine_tunings(
-        tiny_study(tmp_path), untuned=dict.fromkeys(both, FAILED), table=(), repeated=()
+        tiny_study(tmp_path), missing=dict.fromkeys(labels, FAILED), table=(), repeated=()
     )
     rows = tuned_splits_table(inputs).rows
     assert [row.cells[0].text for row in rows] == ["repeat-01", "repeat-02"]
     assert [row.missing for row in rows] == ["", FAILED]
-    assert [stage.label for stage in inputs.absent_from("b2")] == both
+    assert [stage.label for stage in inputs.absent_from("b2")] == labels
 
 
 def test_table_10_has_the_same_of_ours_and_the_best_of_ours(tuned: ReportInputs) -> None:
     table = best_table(tuned)
-    of_part = [row for row in table.rows if row.group == "Fine-tuned networks"]
-    same, best = of_part
+    same, best = (row for row in table.rows if row.group == "Fine-tuned networks")
     assert [cell.value or cell.text for cell in same.cells] == [
         "MobileNet, Adam + batch norm + dropout",
         0.967,
@@ -254,9 +254,9 @@ def test_table_10_has_the_same_of_ours_and_the_best_of_ours(tuned: ReportInputs)
     ]
     assert best.cells[2].value == pytest.approx(23 / 24)
     assert best.cells[4].text == "mean over 2 clean splits"
-    found = best_tuned_over_clean(tuned)
-    assert found is not None
-    assert (found[0].name, found[0].phase) == (OWN_NAME, "b")
+    best_clean = best_tuned_over_clean(tuned)
+    assert best_clean is not None
+    assert (best_clean[0].name, best_clean[0].phase) == (OWN_NAME, "b")
     study = [row.cells[1].value for row in table.rows if row.cells[1].value is not None]
     assert study == [0.541, 0.764, 0.820, 0.944, 0.967]
     assert next(row for row in table.rows if row.group == "Ensembles").missing
@@ -266,7 +266,7 @@ def test_the_report_s_numbers_and_highlights_name_the_best_fine_tuned(tuned: Rep
     metrics = report_metrics(tuned, [])
     assert metrics["best accuracy, fine-tuned (report)"] == 1.0
     assert metrics["best mean accuracy, fine-tuned (clean splits)"] == 0.9583
-    [shown] = [one for one in highlights(tuned, []) if "fine-tuned" in one.label]
+    [shown] = [best for best in highlights(tuned, []) if "fine-tuned" in best.label]
     assert (shown.value, shown.label) == (
         "0.958",
         "best fine-tuned network, mean over 2 clean splits",

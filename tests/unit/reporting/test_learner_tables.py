@@ -10,21 +10,26 @@ import pytest
 
 from flowers17.artifacts import canonical_json
 from flowers17.config import LearnersSettings, RecipeSettings
+from flowers17.reporting.best import best_training
 from flowers17.reporting.collect import ReportInputs
-from flowers17.reporting.learners.averaged import averaged_table
-from flowers17.reporting.learners.cells import comparable, training_title
-from flowers17.reporting.learners.own_recipe import own_splits_table, own_table, relative_cost
+from flowers17.reporting.learners.cells import OF_TRAINING, training_record, training_title
+from flowers17.reporting.learners.own_recipe import (
+    averaged_table,
+    own_splits_table,
+    own_table,
+    relative_cost,
+)
 from flowers17.reporting.learners.tables import (
     augmented_table,
     best_over_clean,
-    best_trained,
     learner_tables,
     plain_table,
     shapes_table,
 )
 from flowers17.reporting.metrics import accuracy_interval, mean_difference, mean_spread
+from flowers17.reporting.networks import comparable
 from flowers17.reporting.reference import TABLE_1
-from flowers17.reporting.tables import Row, Table, csv_text
+from flowers17.reporting.tables import Record, Row, Table, csv_text
 
 from .made_study import make_study, tiny_settings, tiny_study
 from .made_trainings import DIVERGED, N_OPERATIONS, history
@@ -40,8 +45,10 @@ def _row(table: Table, first: str, group: str = "") -> Row:
     return next(r for r in table.rows if r.cells[0].value == first and r.group in ("", group))
 
 
-def test_every_table_is_made_of_what_was_trained(trained_study: ReportInputs) -> None:
-    assert [one.number for one in learner_tables(trained_study)] == ["1", "2", "3", "3b", "3c"]
+def test_every_table_has_records_of_what_was_trained(trained_study: ReportInputs) -> None:
+    tables = learner_tables(trained_study)
+    assert [table.number for table in tables] == ["1", "2", "3", "3b", "3c"]
+    assert all(isinstance(record, Record) for table in tables for record in table.records)
 
 
 def test_study_without_trainings_has_no_tables_of_learners(real_study: ReportInputs) -> None:
@@ -73,7 +80,7 @@ def test_trainings_that_all_failed_keep_the_studys_numbers_and_say_why() -> None
     assert _row(augmented_table(inputs), "wide", "Mk-2").missing == "second reason"
     assert _row(own_table(inputs), "residual").missing == "third"
     assert _row(plain_table(inputs), "mk-3").missing == "no result was made"
-    assert [one.number for one in learner_tables(inputs)] == ["1", "2", "3", "3b"]
+    assert [table.number for table in learner_tables(inputs)] == ["1", "2", "3", "3b"]
 
 
 def test_table_1_counts_layers_and_sets_the_studys_beside_ours(
@@ -96,14 +103,20 @@ def test_table_1_counts_layers_and_sets_the_studys_beside_ours(
         "ReLU",
     ]
     assert row.cells[2].artifact is not None
-    ours = _row(table, "residual")
-    assert [cell.text for cell in ours.cells[3:]] == ["–", "1", "–", "0", "–", "0", "–", "–"]
+    residual = _row(table, "residual")
+    assert [cell.text for cell in residual.cells[3:]] == ["–", "1", "–", "0", "–", "0", "–", "–"]
 
 
-def test_table_1_names_the_style_of_a_learner_of_ones_own(real_study: ReportInputs) -> None:
+def test_table_1_names_the_style_of_a_learner_of_the_settings(real_study: ReportInputs) -> None:
     settings = tiny_settings(random=False).model_dump(mode="json")
-    own = {"name": "mine", "blocks": [[8]], "dense": 4, "activation": "tanh", "padding": "valid"}
-    settings["learners"] |= {"definitions": [own], "plain": ["mine"], "augmented": []}
+    definition = {
+        "name": "mine",
+        "blocks": [[8]],
+        "dense": 4,
+        "activation": "tanh",
+        "padding": "valid",
+    }
+    settings["learners"] |= {"definitions": [definition], "plain": ["mine"], "augmented": []}
     row = _row(shapes_table(ReportInputs(real_study.artifacts, [], settings)), "mine")
     assert [cell.text for cell in row.cells[-2:]] == ["valid", "tanh"]
 
@@ -111,24 +124,24 @@ def test_table_1_names_the_style_of_a_learner_of_ones_own(real_study: ReportInpu
 def test_table_2_has_the_kept_epochs_numbers_and_a_verdict(trained_study: ReportInputs) -> None:
     table = plain_table(trained_study)
     row = _row(table, "mk-2")
-    kept = history(50)[16]
+    epoch = history(50)[16]
     assert _cells(table, row) == {
         "learner": "mk-2",
         "study": 0.461,
         "ours": 5 / 12,
         "verdict": "within",
         "study_validation_loss": 1.718,
-        "validation_loss": kept["val_loss"],
+        "validation_loss": epoch["val_loss"],
         "study_train_accuracy": 0.664,
-        "train_accuracy": kept["accuracy"],
+        "train_accuracy": epoch["accuracy"],
         "study_train_loss": 1.03,
-        "train_loss": kept["loss"],
+        "train_loss": epoch["loss"],
         "best_epoch": 17,
         "epochs": 50,
     }
-    ours = row.cells[2]
-    assert ours.interval == accuracy_interval(5, 12)
-    assert ours.artifact == trained_study.artifacts["mk-2, report split"].reference
+    accuracy = row.cells[2]
+    assert accuracy.interval == accuracy_interval(5, 12)
+    assert accuracy.artifact == trained_study.artifacts["mk-2, report split"].reference
     assert row.tag == ""
     assert not any("Not a comparison" in note for note in table.notes)
 
@@ -140,8 +153,8 @@ def test_table_2_says_why_a_learner_was_not_trained(trained_study: ReportInputs)
 
 def test_table_3_sets_each_augmentation_below_plain_data(trained_study: ReportInputs) -> None:
     table = augmented_table(trained_study)
-    found = [(row.group, row.cells[0].text, row.cells[1].text) for row in table.rows]
-    assert found == [
+    rows = [(row.group, row.cells[0].text, row.cells[1].text) for row in table.rows]
+    assert rows == [
         ("Mk-2", "plain", "0.461"),
         ("Mk-2", "#1 zoom", "–"),
         ("Mk-2", "#2 flips", "–"),
@@ -171,7 +184,7 @@ def test_rendered_flowers_and_fewer_epochs_are_labelled_and_never_judged(
 def test_fewer_epochs_alone_keep_a_training_from_being_judged(tmp_path: Path) -> None:
     inputs = tiny_study(tmp_path, epochs=5, untrained={})
     assert inputs.is_oxford17
-    assert not any(comparable(inputs, one) for one in inputs.trainings)
+    assert not any(comparable(inputs, training) for training in inputs.trainings)
     assert all(cell.verdict is None for row in plain_table(inputs).rows for cell in row.cells)
 
 
@@ -191,7 +204,7 @@ def _plain_study(
         class_names=[f"class {i}" for i in range(n_classes)],
         verified=True,
         kind="archive",
-        n_wrong=lambda one: 0,
+        n_wrong=lambda combination: 0,
         without=("inceptionv3", "mobilenet", "xception"),
         untrained={},
     )
@@ -206,8 +219,8 @@ def test_images_of_another_size_are_never_judged(tmp_path: Path) -> None:
 
 def test_rendered_flowers_are_never_judged_whatever_the_epochs(tmp_path: Path) -> None:
     inputs = tiny_study(tmp_path, random=True, untrained={})
-    assert all(one.like_the_study for one in inputs.trainings if one.recipe_name == "report")
-    assert not any(comparable(inputs, one) for one in inputs.trainings)
+    assert all(t.like_the_study for t in inputs.trainings if t.recipe_name == "report")
+    assert not any(comparable(inputs, training) for training in inputs.trainings)
 
 
 @pytest.mark.parametrize(
@@ -224,9 +237,9 @@ def test_tag_tells_how_a_recipe_differs_from_the_studys(
     tmp_path: Path, changed: dict[str, object], tag: str
 ) -> None:
     inputs = _plain_study(tmp_path, **changed)
-    for made in inputs.trainings:
-        assert made.tag == tag
-        assert comparable(inputs, made) == (tag == "")
+    for training in inputs.trainings:
+        assert training.tag == tag
+        assert comparable(inputs, training) == (tag == "")
 
 
 def test_table_3b_takes_the_mean_over_the_repeated_splits_only(
@@ -247,8 +260,8 @@ def test_table_3b_has_no_columns_for_splits_that_nothing_was_trained_on(
     trained_study: ReportInputs,
 ) -> None:
     single = {f"residual best, {name} split" for name in ("report", "clean")}
-    others = {label: one for label, one in trained_study.artifacts.items() if label not in single}
-    table = own_table(ReportInputs(others, [], trained_study.settings))
+    artifacts = {label: a for label, a in trained_study.artifacts.items() if label not in single}
+    table = own_table(ReportInputs(artifacts, [], trained_study.settings))
     assert {"clean", "report"}.isdisjoint(column.key for column in table.columns)
     assert len(table.rows[0].cells) == len(table.columns)
     assert table.rows[0].cells[1].value == pytest.approx(21 / 24)
@@ -257,11 +270,13 @@ def test_table_3b_has_no_columns_for_splits_that_nothing_was_trained_on(
 def test_cost_is_three_passes_of_every_image_and_epoch_at_its_resolutions(
     trained_study: ReportInputs,
 ) -> None:
-    made = trained_study.own_trainings["residual"][0]
+    training = trained_study.own_trainings["residual"][0]
     squares = 14 * 0.5**2 + 13 * 0.75**2 + 13  # 40 epochs in three parts
-    assert made.training_operations == pytest.approx(3 * N_OPERATIONS * 36 * squares)
+    assert training.training_operations == pytest.approx(3 * N_OPERATIONS * 36 * squares)
     mk3 = 3 * TABLE_1["mk-3"].n_operations * 1020 * 150
-    assert relative_cost(trained_study, made) == pytest.approx(made.training_operations / mk3)
+    assert relative_cost(trained_study, training) == pytest.approx(
+        training.training_operations / mk3
+    )
 
 
 def test_cost_is_set_against_the_mk_3_that_was_trained_if_it_is_the_studys(tmp_path: Path) -> None:
@@ -269,10 +284,10 @@ def test_cost_is_set_against_the_mk_3_that_was_trained_if_it_is_the_studys(tmp_p
     artifact = inputs.artifacts["mk-3, report split"]
     result = {**artifact.json("result"), "n_operations": 5e9}
     artifact.file("result.json").write_text(canonical_json(result))
-    made = inputs.training("mk-2", "none")
-    assert made is not None
-    assert relative_cost(inputs, made) == pytest.approx(
-        made.training_operations / (3 * 5e9 * 1020 * 150)
+    training = inputs.training("mk-2", "none")
+    assert training is not None
+    assert relative_cost(inputs, training) == pytest.approx(
+        training.training_operations / (3 * 5e9 * 1020 * 150)
     )
 
 
@@ -316,13 +331,13 @@ def test_table_3d_averages_our_own_networks_and_tests_them_against_the_best(
         1,
     ]
     assert [cell.value for cell in mean.cells[1:4]] == [
-        pytest.approx(one) for one in (1, 21 / 24, 3 / 24)
+        pytest.approx(value) for value in (1, 21 / 24, 3 / 24)
     ]
     expected = mean_difference([1 / 12, 2 / 12], n_train=36, n_validation=12)
     assert mean.cells[3].interval == pytest.approx(expected.interval)
     assert "residual, sequential, beside the best of them, residual." in table.lead
     assert "is not shown to be better than it over 2 clean splits" in table.lead
-    assert [one.number for one in learner_tables(inputs)][-3:] == ["3b", "3c", "3d"]
+    assert [table.number for table in learner_tables(inputs)][-3:] == ["3b", "3c", "3d"]
 
 
 def test_table_3d_is_of_the_splits_that_every_network_was_trained_on(tmp_path: Path) -> None:
@@ -334,16 +349,30 @@ def test_table_3d_is_of_the_splits_that_every_network_was_trained_on(tmp_path: P
     assert "is not shown to be better than it on split clean: +0.167." in table.lead
 
 
+def test_column_of_a_network_takes_a_record_without_one(trained_study: ReportInputs) -> None:
+    training = trained_study.trainings[0]
+    epochs = OF_TRAINING.number("epochs", "Epochs", lambda t: t.epochs, "d")
+    columns = (*OF_TRAINING.compared(trained_study, lambda r: 0.5, "Accuracy"), epochs)
+    records = [
+        training_record("mk-2", [], "no weights"),
+        training_record("mk-3", [training], ""),
+    ]
+    without, trained = Table("1", "", columns, records).rows
+    assert [cell.text for cell in without.cells] == ["0.500", "–", "–", "–"]
+    assert (without.missing, trained.missing) == ("no weights", "")
+    assert trained.cells[1].artifact == trained.cells[3].artifact == training.artifact.reference
+
+
 def test_table_3d_takes_two_networks(trained_study: ReportInputs) -> None:
     assert averaged_table(trained_study).rows == ()
 
 
-def test_best_single_network_is_found_on_either_kind_of_split(trained_study: ReportInputs) -> None:
-    best, over = best_trained(trained_study), best_over_clean(trained_study)
+def test_best_single_network_is_named_on_either_kind_of_split(trained_study: ReportInputs) -> None:
+    best, best_clean = best_training(trained_study.trainings), best_over_clean(trained_study)
     assert best is not None
-    assert over is not None
-    assert (training_title(best), best.score.accuracy) == ("residual, our own recipe", 11 / 12)
-    assert (over[0].learner, over[1].mean) == ("residual", pytest.approx(21 / 24))
+    assert best_clean is not None
+    assert (best.title, best.accuracy) == ("residual, our own recipe", 11 / 12)
+    assert (best_clean[0].learner, best_clean[1].mean) == ("residual", pytest.approx(21 / 24))
     assert training_title(trained_study.trainings[1]) == "Mk-2, #2 flips"
 
 

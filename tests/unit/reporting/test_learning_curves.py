@@ -17,8 +17,8 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 def _lines(text: str) -> list[list[tuple[float, float]]]:
     return [
-        [tuple(map(float, pair.split(","))) for pair in one.attrib["points"].split()]  # type: ignore[misc]
-        for one in ET.fromstring(text).iter(f"{SVG}polyline")
+        [tuple(map(float, pair.split(","))) for pair in line.attrib["points"].split()]  # type: ignore[misc]
+        for line in ET.fromstring(text).iter(f"{SVG}polyline")
     ]
 
 
@@ -30,7 +30,7 @@ def test_first_epoch_is_drawn_as_dots() -> None:
 
 @pytest.mark.parametrize("epochs", [2, 5, 50, 150])
 def test_four_curves_have_a_point_an_epoch(epochs: int) -> None:
-    assert [len(one) for one in _lines(curves_svg(history(epochs), "mk-2"))] == [epochs] * 4
+    assert [len(line) for line in _lines(curves_svg(history(epochs), "mk-2"))] == [epochs] * 4
 
 
 def test_file_stands_alone_and_says_what_it_shows() -> None:
@@ -54,15 +54,15 @@ def test_height_on_the_axis_is_the_value() -> None:
 
 
 def test_what_is_not_finite_leaves_a_gap() -> None:
-    broken: list[dict[str, float | None]] = [dict(one) for one in history(9)]
+    broken: list[dict[str, float | None]] = [dict(epoch) for epoch in history(9)]
     broken[3]["val_loss"], broken[4]["val_loss"] = math.inf, None
     loss, *parts = _lines(curves_svg(broken, ""))[:3]
-    assert (len(loss), [len(one) for one in parts]) == (9, [3, 4])
+    assert (len(loss), [len(part) for part in parts]) == (9, [3, 4])
 
 
 def test_validation_loss_that_runs_away_is_cut_at_twice_the_training_loss() -> None:
-    wild = [{**one, "val_loss": 100.0 * one["epoch"]} for one in history(5)]
-    highest = max(one["loss"] for one in wild)
+    wild = [{**epoch, "val_loss": 100.0 * epoch["epoch"]} for epoch in history(5)]
+    highest = max(epoch["loss"] for epoch in wild)
     rows = [Curves("mk-2", wild)]
     assert loss_limit(rows) == pytest.approx(2 * highest * 1.04)
     assert is_cut(rows)
@@ -77,12 +77,12 @@ def test_rows_share_their_axes() -> None:
 
 
 def test_kept_epoch_is_marked_in_both_panels() -> None:
-    without = grid_svg([Curves("a", history(9))])
-    kept = grid_svg([Curves("a", history(9), kept=3)])
-    assert without.count("stroke-dasharray") == without.count("<circle") == 0
-    assert kept.count("stroke-dasharray") == kept.count("<circle") == 2
-    marked = {float(x) for x in re.findall(r'circle cx="([\d.]+)"', kept)}
-    assert marked == {_lines(kept)[0][2][0], _lines(kept)[2][2][0]}
+    unmarked = grid_svg([Curves("a", history(9))])
+    marked = grid_svg([Curves("a", history(9), kept_epoch=3)])
+    assert unmarked.count("stroke-dasharray") == unmarked.count("<circle") == 0
+    assert marked.count("stroke-dasharray") == marked.count("<circle") == 2
+    marks = {float(x) for x in re.findall(r'circle cx="([\d.]+)"', marked)}
+    assert marks == {_lines(marked)[0][2][0], _lines(marked)[2][2][0]}
 
 
 def test_curves_of_no_epoch_are_refused() -> None:

@@ -74,8 +74,8 @@ def test_the_interval_of_groups_is_that_of_the_observations_worked_out_by_hand()
     centre, z2 = 0.4, 1.959964**2
     middle = (centre + z2 / (2 * n)) / (1 + z2 / n)
     half = math.sqrt(z2 * (0.24 / n + z2 / (4 * n**2))) / (1 + z2 / n)
-    found = clustered_interval(reached, np.array([5, 5, 3, 3, 8, 8, 1, 1, 1, 1]))
-    assert found == pytest.approx((middle - half, middle + half), abs=1e-6)
+    interval = clustered_interval(reached, np.array([5, 5, 3, 3, 8, 8, 1, 1, 1, 1]))
+    assert interval == pytest.approx((middle - half, middle + half), abs=1e-6)
 
 
 def test_groups_that_agree_in_all_they_hold_are_worth_less_than_one_observation_each() -> None:
@@ -92,8 +92,8 @@ def test_groups_that_agree_in_all_they_hold_are_worth_less_than_one_observation_
 def test_where_all_or_none_are_reached_groups_are_counted(
     reached: list[int], n_reached: int
 ) -> None:
-    found = clustered_interval(np.array(reached, bool), np.array([0, 0, 1, 1, 2, 2]))
-    assert found == accuracy_interval(n_reached, 3)
+    interval = clustered_interval(np.array(reached, bool), np.array([0, 0, 1, 1, 2, 2]))
+    assert interval == accuracy_interval(n_reached, 3)
 
 
 def test_groups_of_one_share_are_counted_and_a_single_one_is_one_observation() -> None:
@@ -131,19 +131,19 @@ def test_observations_without_a_group_each_are_refused(groups: np.ndarray) -> No
         clustered_interval(np.ones(0, bool), np.ones(0, int))
 
 
-def _outcomes(both: int, only_a: int, only_b: int, neither: int) -> tuple[np.ndarray, np.ndarray]:
-    a = [True] * both + [True] * only_a + [False] * only_b + [False] * neither
-    b = [True] * both + [False] * only_a + [True] * only_b + [False] * neither
+def _outcomes(n_both: int, only_a: int, only_b: int, neither: int) -> tuple[np.ndarray, np.ndarray]:
+    a = [True] * n_both + [True] * only_a + [False] * only_b + [False] * neither
+    b = [True] * n_both + [False] * only_a + [True] * only_b + [False] * neither
     return np.array(a), np.array(b)
 
 
 def test_mcnemar_counts_only_discordant_images() -> None:
     # 8 against 1: p = 2 (C(9, 0) + C(9, 1)) / 2^9 = 20 / 512
-    few = mcnemar(*_outcomes(both=5, only_a=8, only_b=1, neither=2))
-    many = mcnemar(*_outcomes(both=500, only_a=8, only_b=1, neither=90))
-    assert (few.n_only_first, few.n_only_second) == (8, 1)
-    assert few.p_value == pytest.approx(20 / 512)
-    assert many == few
+    small = mcnemar(*_outcomes(n_both=5, only_a=8, only_b=1, neither=2))
+    large = mcnemar(*_outcomes(n_both=500, only_a=8, only_b=1, neither=90))
+    assert (small.n_only_first, small.n_only_second) == (8, 1)
+    assert small.p_value == pytest.approx(20 / 512)
+    assert large == small
 
 
 def test_mcnemar_without_difference_is_1() -> None:
@@ -169,18 +169,18 @@ def test_holm_corrects_in_steps_and_keeps_the_order() -> None:
 
 def test_mean_spread_uses_the_corrected_resampled_variance() -> None:
     # mean 0.92, s = 0.02; t(0.975, 2) = 4.302653; half = t s sqrt(1/3 + 1/3)
-    found = mean_spread([0.90, 0.92, 0.94], n_train=1020, n_validation=340)
+    spread = mean_spread([0.90, 0.92, 0.94], n_train=1020, n_validation=340)
     half = 4.302653 * 0.02 * math.sqrt(2 / 3)
-    assert (found.n_splits, found.mean) == (3, pytest.approx(0.92))
-    assert found.spread == pytest.approx(0.02)
-    assert found.interval == pytest.approx((0.92 - half, 0.92 + half))
+    assert (spread.n_splits, spread.mean) == (3, pytest.approx(0.92))
+    assert spread.spread == pytest.approx(0.02)
+    assert spread.interval == pytest.approx((0.92 - half, 0.92 + half))
 
 
 def test_interval_does_not_vanish_with_ever_more_splits_of_the_same_images() -> None:
     values = [0.90, 0.94] * 5000
-    found = mean_spread(values, n_train=1020, n_validation=340)
-    assert found.interval is not None
-    assert found.interval.high - found.interval.low > 2 * 1.9 * 0.02 * math.sqrt(1 / 3)
+    spread = mean_spread(values, n_train=1020, n_validation=340)
+    assert spread.interval is not None
+    assert spread.interval.high - spread.interval.low > 2 * 1.9 * 0.02 * math.sqrt(1 / 3)
 
 
 def test_one_split_has_no_interval_and_an_interval_stays_within_0_and_1() -> None:

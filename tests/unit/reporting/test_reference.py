@@ -42,15 +42,15 @@ def test_table_8_is_complete_and_its_best_is_that_of_table_10() -> None:
 
 
 def test_table_9_has_the_eight_configurations_and_its_best_is_that_of_table_10() -> None:
-    assert set(TABLE_9) == {one.name for one in FineTuningSettings().heads}
+    assert set(TABLE_9) == {head.name for head in FineTuningSettings().heads}
     assert all(set(row) == {"vgg16", "mobilenet"} for row in TABLE_9.values())
     assert TABLE_9["adam + batch norm + dropout"]["mobilenet"].b == BEST_OF_TABLE_9 == 0.967
 
 
 def test_contents_hold_tables_1_to_10_and_figures_1_to_8_in_known_parts() -> None:
-    numbers = [(one.kind, one.number) for one in CONTENTS]
+    numbers = [(entry.kind, entry.number) for entry in CONTENTS]
     assert numbers == [("table", n) for n in range(1, 11)] + [("figure", n) for n in range(1, 9)]
-    assert {one.part for one in CONTENTS} <= {part.name for part in PARTS}
+    assert {entry.part for entry in CONTENTS} <= {part.name for part in PARTS}
 
 
 def test_blocks_of_tables_1_and_4_meet_their_counts_and_parameters_exactly() -> None:
@@ -58,7 +58,7 @@ def test_blocks_of_tables_1_and_4_meet_their_counts_and_parameters_exactly() -> 
     for shape in (TABLE_1 | TABLE_4).values():
         assert shape.n_convolutions == sum(len(block) for block in shape.blocks)
         assert shape.n_poolings == len(shape.blocks)
-        filters = [3, *(one for block in shape.blocks for one in block)]
+        filters = [3, *(n_filters for block in shape.blocks for n_filters in block)]
         weights = sum(9 * a * b + b for a, b in pairwise(filters))
         side = IMAGE_SIZE
         for block in shape.blocks:
@@ -99,6 +99,8 @@ def test_tables_2_and_3_agree_and_their_best_is_that_of_table_10() -> None:
         plain, same = row["none"], TABLE_2[learner]
         assert plain.train_accuracy == same.train_accuracy
         assert plain.validation_accuracy == same.validation_accuracy
-    accuracies = [one.validation_accuracy for row in TABLE_3.values() for one in row.values()]
+    accuracies = [
+        trained.validation_accuracy for row in TABLE_3.values() for trained in row.values()
+    ]
     assert max(accuracies) == TABLE_3["mk-2"]["wide"].validation_accuracy == 0.764
     assert max(accuracies) < BEST_SINGLE_NETWORK

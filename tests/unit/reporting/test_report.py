@@ -91,8 +91,8 @@ def page(text: str) -> Page:
 
 
 def test_files_are_numbered_as_in_the_study(real_folder: Path) -> None:
-    found = sorted(p.relative_to(real_folder).as_posix() for p in real_folder.rglob("*.*"))
-    assert found == [
+    names = sorted(p.relative_to(real_folder).as_posix() for p in real_folder.rglob("*.*"))
+    assert names == [
         "figures/figure-01.png",
         "figures/figure-01b.svg",
         "figures/figure-07.svg",
@@ -183,16 +183,16 @@ def test_demo_is_labelled(demo_study: ReportInputs, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "told"),
+    ("near_duplicates", "reason"),
     [("none", "near-duplicates were not searched for"), ("identical", "only images of identical")],
 )
 def test_a_study_whose_clean_splits_are_less_clean_says_so_first(
-    asked: str, told: str, real_study: ReportInputs, tmp_path: Path
+    near_duplicates: str, reason: str, real_study: ReportInputs, tmp_path: Path
 ) -> None:
-    splits = {**real_study.settings["splits"], "near_duplicates": asked}
+    splits = {**real_study.settings["splits"], "near_duplicates": near_duplicates}
     study = replace(real_study, settings={**real_study.settings, "splits": splits})
     page, _ = _written(study, tmp_path)
-    assert f"Clean splits less clean. In this run {told}" in page.text
+    assert f"Clean splits less clean. In this run {reason}" in page.text
     assert page.mistakes == []
 
 
@@ -208,8 +208,8 @@ def test_networks_from_scratch_are_on_the_page(trained_study: ReportInputs, tmp_
     assert "&lt;at once&gt;" in text
     key = trained_study.artifacts["mk-2 wide, report split"].reference.key
     assert f'<a href="#lineage-training-{key[:12]}">0.750</a>' in text
-    shown = ["table-2", "figure-2", "table-3", "figure-3", "figure-4", "table-3c", "figure-4b"]
-    places = [text.index(f'id="{anchor}"') for anchor in shown]
+    anchors = ["table-2", "figure-2", "table-3", "figure-3", "figure-4", "table-3c", "figure-4b"]
+    places = [text.index(f'id="{anchor}"') for anchor in anchors]
     assert places == sorted(places)
     row = json.loads((tmp_path / "results.json").read_text())["tables"]["2"]["rows"][0]
     assert row["cells"]["ours"]["reference"] == 0.541
@@ -225,8 +225,8 @@ def test_highlight_of_a_short_training_says_so(tmp_path: Path) -> None:
     inputs = tiny_study(tmp_path / "study", epochs=5, untrained={})
     settings = inputs.study.model_dump(mode="json")
     only = {k: v for k, v in inputs.artifacts.items() if "residual" not in k}
-    found = highlights(ReportInputs(only, [], settings), [])
-    scratch = next(one for one in found if "from scratch" in one.label)
+    shown = highlights(ReportInputs(only, [], settings), [])
+    scratch = next(highlight for highlight in shown if "from scratch" in highlight.label)
     assert (scratch.value, scratch.tag) == ("0.750", "5 epochs")
     assert "Mk-2, #3 wide mix" in scratch.detail
 
@@ -236,9 +236,9 @@ def test_report_on_networks_alone_leaves_features_out(
 ) -> None:
     stages = {"images", "duplicates", "splits", "training", "augmentations"}
     only = {
-        label: one
-        for label, one in trained_study.artifacts.items()
-        if one.manifest["stage"] in stages
+        label: artifact
+        for label, artifact in trained_study.artifacts.items()
+        if artifact.manifest["stage"] in stages
     }
     absent = absent_stage("a1", "augmentations", "augmentations", "the disk was full")
     inputs = ReportInputs(only, [absent], trained_study.settings)
@@ -268,10 +268,10 @@ def test_study_with_nothing_made_still_has_a_page(tmp_path: Path) -> None:
 def test_results_hold_values_intervals_references_and_artifacts(
     real_folder: Path, real_study: ReportInputs
 ) -> None:
-    found = json.loads((real_folder / "results.json").read_text())
+    results = json.loads((real_folder / "results.json").read_text())
     row = next(
         row
-        for row in found["tables"]["8"]["rows"]
+        for row in results["tables"]["8"]["rows"]
         if row["group"] == "MobileNet" and row["cells"]["classifier"]["value"] == "svm"
     )
     assert row["cells"]["ours"] == {
@@ -281,8 +281,8 @@ def test_results_hold_values_intervals_references_and_artifacts(
         "artifact": real_study.artifacts["svm on mobilenet"].reference.to_json(),
     }
     assert row["cells"]["verdict"]["verdict"] == "within"
-    assert found["settings"]["features"]["table"][0]["extractor"] == "inceptionv3"
-    assert found["data"]["digest"] == real_study.data_digest
+    assert results["settings"]["features"]["table"][0]["extractor"] == "inceptionv3"
+    assert results["data"]["digest"] == real_study.data_digest
 
 
 def test_results_are_byte_equal_between_runs_and_stores(real_folder: Path, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from flowers17.reporting.features.paired import paired_table
 from flowers17.reporting.features.tables import beyond_table, classifiers_table, extractors_table
 from flowers17.reporting.metrics import accuracy_interval, holm
 from flowers17.reporting.records import Score
-from flowers17.reporting.tables import Cell, Column, Row, Table, csv_text
+from flowers17.reporting.tables import Cell, Column, Record, Row, Table, csv_text
 from flowers17.reporting.verdicts import verdict_of
 
 from .made_study import REASON
@@ -209,10 +209,10 @@ def test_csv_has_unrounded_values_intervals_and_artifacts(real_study: ReportInpu
 
 
 def test_csv_never_starts_a_cell_with_a_formula() -> None:
-    table = Table("9z", "", (Column("a", "A"), Column("b", "B")), (Row((Cell("=1+1"), Cell("-"))),))
-    assert csv_text(table) == "a,b,note,artifact\n'=1+1,'-,,\n"
+    columns = [Column("a", "A", lambda r: Cell("=1+1")), Column("b", "B", lambda r: Cell("-"))]
+    assert csv_text(Table("9z", "", columns, [Record()])) == "a,b,note,artifact\n'=1+1,'-,,\n"
 
 
 def test_negative_numbers_stay_numbers_in_csv() -> None:
-    table = Table("9z", "", (Column("a", "A"),), (Row((Cell("−0.5", -0.5),)),))
-    assert "\n-0.5,," in csv_text(table)
+    columns = [Column("a", "A", lambda r: Cell("−0.5", -0.5))]
+    assert "\n-0.5,," in csv_text(Table("9z", "", columns, [Record()]))

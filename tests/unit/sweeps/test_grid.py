@@ -1,4 +1,4 @@
-"""What a sweep may be asked for: grids and variants, and how wrong ones are refused."""
+"""Sweeps over grids and variants, and the refusal of wrong ones."""
 
 from typing import Any
 
@@ -7,11 +7,11 @@ import pytest
 from flowers17.errors import InvalidSettings
 from flowers17.request import StudyRequest, request_from
 from flowers17.sweeps.combinations import (
-    MOST_COMBINATIONS,
+    MAX_COMBINATIONS,
     SINGLE_SETTINGS,
     Combination,
     combinations,
-    short,
+    setting_tail,
 )
 from flowers17.sweeps.settings import SweepSettings, sweep_from
 from flows.listing import FLOWS
@@ -19,26 +19,29 @@ from flows.listing import FLOWS
 KNN = "features.classifiers.knn.n_neighbors"
 
 
-def _found(
+def _combinations(
     *axes: str, variants: tuple[str, ...] = (), request: StudyRequest | None = None
 ) -> list[Combination]:
     return combinations(request or request_from(), sweep_from(axes, variants))
 
 
 def _names(*axes: str, **rest: Any) -> list[str]:
-    return [one.name for one in _found(*axes, **rest)]
+    return [combination.name for combination in _combinations(*axes, **rest)]
 
 
 class TestCombinations:
     def test_are_the_product_of_the_axes_the_last_one_fastest(self) -> None:
-        found = _found("seed=[1, 2]", f"{KNN}=[3, 5]")
-        assert [one.name for one in found] == [
+        swept = _combinations("seed=[1, 2]", f"{KNN}=[3, 5]")
+        assert [combination.name for combination in swept] == [
             "seed=1, knn.n_neighbors=3",
             "seed=1, knn.n_neighbors=5",
             "seed=2, knn.n_neighbors=3",
             "seed=2, knn.n_neighbors=5",
         ]
-        settings = [(one.settings.seed, one.settings.features.classifiers.knn) for one in found]
+        settings = [
+            (combination.settings.seed, combination.settings.features.classifiers.knn)
+            for combination in swept
+        ]
         assert [(seed, knn.n_neighbors) for seed, knn in settings] == [
             (1, 3),
             (1, 5),
@@ -47,17 +50,19 @@ class TestCombinations:
         ]
 
     def test_change_nothing_but_what_is_swept(self) -> None:
-        (one,) = _found("seed=[4]", request=request_from(["dataset.n_classes=3"]))
-        assert one.settings == request_from(["dataset.n_classes=3", "seed=4"]).settings
+        (combination,) = _combinations("seed=[4]", request=request_from(["dataset.n_classes=3"]))
+        assert combination.settings == request_from(["dataset.n_classes=3", "seed=4"]).settings
 
     def test_of_variants_are_the_variants(self) -> None:
-        found = _found(variants=("{seed: 3, splits.n_repeats: 1}", "{features: {weights: random}}"))
-        assert [one.name for one in found] == [
+        swept = _combinations(
+            variants=("{seed: 3, splits.n_repeats: 1}", "{features: {weights: random}}")
+        )
+        assert [combination.name for combination in swept] == [
             "seed=3, splits.n_repeats=1",
             "features.weights=random",
         ]
-        assert (found[0].settings.seed, found[0].settings.splits.n_repeats) == (3, 1)
-        assert found[1].settings.seed == request_from().settings.seed
+        assert (swept[0].settings.seed, swept[0].settings.splits.n_repeats) == (3, 1)
+        assert swept[1].settings.seed == request_from().settings.seed
 
     def test_of_both_are_each_variant_with_each_value(self) -> None:
         variants = ("{splits.n_repeats: 1}", "{splits.n_repeats: 2}")
@@ -69,44 +74,50 @@ class TestCombinations:
         ]
 
     def test_may_hold_lists(self) -> None:
-        found = _found("features.classifiers.names=[[svm], [svm, knn]]")
-        chosen = [one.settings.features.classifiers.names for one in found]
-        assert chosen == [("svm",), ("svm", "knn")]
-        assert found[1].name == 'classifiers.names=["svm","knn"]'
+        swept = _combinations("features.classifiers.names=[[svm], [svm, knn]]")
+        names = [combination.settings.features.classifiers.names for combination in swept]
+        assert names == [("svm",), ("svm", "knn")]
+        assert swept[1].name == 'classifiers.names=["svm","knn"]'
 
     def test_win_over_what_is_set(self) -> None:
-        (one,) = _found("seed=[4]", request=request_from(["seed=3"]))
-        assert one.settings.seed == 4
-        (one,) = _found("dataset.source=[rendered]", request=request_from(dataset="flowers.tgz"))
-        assert one.settings.dataset.source == "rendered"
+        (combination,) = _combinations("seed=[4]", request=request_from(["seed=3"]))
+        assert combination.settings.seed == 4
+        (combination,) = _combinations(
+            "dataset.source=[rendered]", request=request_from(dataset="flowers.tgz")
+        )
+        assert combination.settings.dataset.source == "rendered"
 
     def test_may_take_away_what_is_set(self) -> None:
         adversary = "learners.recipe.adversary"
-        (one,) = _found(
+        (combination,) = _combinations(
             variants=(f"{{{adversary}: null}}",),
             request=request_from([f"{adversary}={{attack: fgsm}}"]),
         )
-        assert one.settings.learners.recipe.adversary is None
-        assert one.name == "recipe.adversary=null"
+        assert combination.settings.learners.recipe.adversary is None
+        assert combination.name == "recipe.adversary=null"
 
     def test_have_names_of_their_own(self) -> None:
-        assert len(SINGLE_SETTINGS) == len({short(one) for one in SINGLE_SETTINGS}) > 100
+        assert (
+            len(SINGLE_SETTINGS)
+            == len({setting_tail(setting) for setting in SINGLE_SETTINGS})
+            > 100
+        )
 
     def test_survive_the_json_that_prefect_stores(self) -> None:
-        over = sweep_from(["seed=[1, 2]"], ["{splits.n_repeats: 1}"], flow="features")
-        again = SweepSettings.model_validate_json(over.model_dump_json())
+        sweep = sweep_from(["seed=[1, 2]"], ["{splits.n_repeats: 1}"], flow="features")
+        again = SweepSettings.model_validate_json(sweep.model_dump_json())
         assert again.flow == "features"
-        assert combinations(request_from(), again) == combinations(request_from(), over)
+        assert combinations(request_from(), again) == combinations(request_from(), sweep)
 
     def test_may_be_as_many_as_are_allowed_and_no_more(self) -> None:
-        assert len(_found(f"seed={list(range(MOST_COMBINATIONS))}")) == MOST_COMBINATIONS
+        assert len(_combinations(f"seed={list(range(MAX_COMBINATIONS))}")) == MAX_COMBINATIONS
         with pytest.raises(InvalidSettings, match=r"at most 256 combinations, got 514 \(257 × 2\)"):
-            _found(f"seed={list(range(257))}", f"{KNN}=[1, 2]")
+            _combinations(f"seed={list(range(257))}", f"{KNN}=[1, 2]")
 
 
 class TestWrongSweeps:
     @pytest.mark.parametrize(
-        ("axes", "variants", "said"),
+        ("axes", "variants", "message"),
         [
             ([], [], "expected at least one axis or variant"),
             (["seed"], [], "expected KEY=[VALUE, …] with at least one value, got 'seed'"),
@@ -132,11 +143,11 @@ class TestWrongSweeps:
         ],
     )
     def test_are_refused_with_the_reason(
-        self, axes: list[str], variants: list[str], said: str
+        self, axes: list[str], variants: list[str], message: str
     ) -> None:
         with pytest.raises(InvalidSettings) as caught:
             combinations(request_from(), sweep_from(axes, variants))
-        assert said in str(caught.value)
+        assert message in str(caught.value)
 
     @pytest.mark.parametrize(
         "over",

@@ -20,9 +20,9 @@ from tests.support.made_studies import results, row
 def _study(accuracy: float, n_missing: int = 0, **assigned: str) -> SweptStudy:
     name = ", ".join(f"{setting}={value}" for setting, value in assigned.items())
     metrics = {"best accuracy (report)": accuracy, "n_missing": n_missing, "by": "svm"}
-    found = results([row("svm", accuracy=accuracy), row("knn", accuracy=accuracy / 2)])
+    numbers = results([row("svm", accuracy=accuracy), row("knn", accuracy=accuracy / 2)])
     words = {setting: f"{setting}={value}" for setting, value in assigned.items()}
-    return SweptStudy(name, assigned, words, f"study/{name}", metrics, found)
+    return SweptStudy(name, assigned, words, f"study/{name}", metrics, numbers)
 
 
 STUDIES = [
@@ -33,14 +33,16 @@ STUDIES = [
 ]
 
 
-def _of(found: Mapping[str, Any], group: str, metric: str) -> dict[str, Any]:
-    (one,) = [one for one in found["metrics"] if (one["group"], one["metric"]) == (group, metric)]
-    return dict(one)
+def _metric(sweep_summary: Mapping[str, Any], group: str, metric: str) -> dict[str, Any]:
+    (row,) = [
+        row for row in sweep_summary["metrics"] if (row["group"], row["metric"]) == (group, metric)
+    ]
+    return dict(row)
 
 
 def test_of_all_and_of_what_differs_in_the_seed_alone_are_given() -> None:
-    found = summary(STUDIES)
-    assert _of(found, "all", "best accuracy (report)") == {
+    sweep_summary = summary(STUDIES)
+    assert _metric(sweep_summary, "all", "best accuracy (report)") == {
         "group": "all",
         "metric": "best accuracy (report)",
         "n": 4,
@@ -53,22 +55,22 @@ def test_of_all_and_of_what_differs_in_the_seed_alone_are_given() -> None:
         "best": 1.0,
         "best_of": "seed=2, C=10",
     }
-    of_20 = _of(found, "C=20", "best accuracy (report)")
+    of_20 = _metric(sweep_summary, "C=20", "best accuracy (report)")
     assert (of_20["n"], of_20["mean"], of_20["best_of"]) == (2, 0.5, "seed=2, C=20")
     assert of_20["spread"] == pytest.approx(0.125**0.5)
-    assert [one["group"] for one in found["metrics"]] == [
+    assert [row["group"] for row in sweep_summary["metrics"]] == [
         *("all", "all", "C=10", "C=10", "C=20", "C=20")
     ]
 
 
 def test_of_what_is_missing_call_the_fewest_the_best() -> None:
-    found = _of(summary(STUDIES), "all", "n_missing")
-    assert (found["best"], found["best_of"]) == (1, "seed=2, C=10")
+    missing = _metric(summary(STUDIES), "all", "n_missing")
+    assert (missing["best"], missing["best_of"]) == (1, "seed=2, C=10")
 
 
 def test_take_in_every_number_of_the_tables() -> None:
-    found = summary(STUDIES)["numbers"]
-    (knn,) = [one for one in found if (one["group"], one["row"]) == ("C=10", "knn")]
+    numbers = summary(STUDIES)["numbers"]
+    (knn,) = [row for row in numbers if (row["group"], row["row"]) == ("C=10", "knn")]
     assert knn == {
         "group": "C=10",
         "table": "8",
@@ -84,23 +86,25 @@ def test_take_in_every_number_of_the_tables() -> None:
     ids=["one seed", "seeds alone", "one study"],
 )
 def test_are_of_all_alone_where_seeds_make_no_groups(studies: list[SweptStudy]) -> None:
-    assert {one["group"] for one in summary(studies)["metrics"]} == {"all"}
+    assert {row["group"] for row in summary(studies)["metrics"]} == {"all"}
 
 
 def test_of_one_study_have_no_spread() -> None:
-    found = _of(summary(STUDIES[:1]), "all", "best accuracy (report)")
-    assert (found["n"], found["mean"], found["spread"]) == (1, 0.5, None)
+    accuracy = _metric(summary(STUDIES[:1]), "all", "best accuracy (report)")
+    assert (accuracy["n"], accuracy["mean"], accuracy["spread"]) == (1, 0.5, None)
 
 
 def test_count_only_the_studies_that_have_a_metric() -> None:
-    other = SweptStudy("other", {"seed": "9"}, {"seed": "seed=9"}, "study/9", {}, results())
-    found = _of(summary([*STUDIES, other]), "all", "best accuracy (report)")
-    assert (found["n"], found["mean"]) == (4, 0.625)
+    without_metrics = SweptStudy(
+        "other", {"seed": "9"}, {"seed": "seed=9"}, "study/9", {}, results()
+    )
+    accuracy = _metric(summary([*STUDIES, without_metrics]), "all", "best accuracy (report)")
+    assert (accuracy["n"], accuracy["mean"]) == (4, 0.625)
 
 
 def test_as_csv_have_a_row_a_combination() -> None:
-    other = SweptStudy("other", {"W": "1"}, {"W": "W=1"}, "study/9", {}, results())
-    rows = combination_rows(summary([STUDIES[0], other]))
+    without_metrics = SweptStudy("other", {"W": "1"}, {"W": "W=1"}, "study/9", {}, results())
+    rows = combination_rows(summary([STUDIES[0], without_metrics]))
     (first, second) = csv.DictReader(io.StringIO(csv_rows(rows)))
     assert first == {
         "seed": "1",

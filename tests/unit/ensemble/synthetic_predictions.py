@@ -1,4 +1,4 @@
-"""Made predictions: members of known skill, folds, and a validation part."""
+"""Synthetic predictions: members of known skill, folds, and a validation part."""
 
 from typing import Any
 
@@ -9,7 +9,9 @@ from flowers17.ensemble.predictions import Predictions
 SKILLS = (0.6, 1.2, 2.0)
 
 
-def said(labels: np.ndarray, skill: float, n_classes: int, random: np.random.Generator) -> Any:
+def member_proba(
+    labels: np.ndarray, skill: float, n_classes: int, random: np.random.Generator
+) -> Any:
     """Return probabilities (n, c): noise, and `skill` more for the truth in the exponent."""
     logits = random.normal(size=(len(labels), n_classes))
     logits[np.arange(len(labels)), labels] += skill
@@ -20,7 +22,7 @@ def said(labels: np.ndarray, skill: float, n_classes: int, random: np.random.Gen
 def arrays(
     *, n_classes: int = 3, n_each: int = 20, n_folds: int = 3, skills: tuple[float, ...] = SKILLS
 ) -> dict[str, Any]:
-    """Return what `Predictions` takes: every fourth image validates, refits know their own."""
+    """Arguments of `Predictions`: every fourth image validates, refits know their own."""
     random = np.random.default_rng(11)
     labels = np.repeat(np.arange(n_classes), n_each)
     n = len(labels)
@@ -29,7 +31,7 @@ def arrays(
     folds[validation] = -1
 
     def matrix(more: float = 0.0) -> np.ndarray:
-        members = [said(labels, skill + more, n_classes, random) for skill in skills]
+        members = [member_proba(labels, skill + more, n_classes, random) for skill in skills]
         return np.hstack(members).astype(np.float32)
 
     out_of_fold, average, refit, first_fold = matrix(), matrix(0.2), matrix(0.2), matrix()
@@ -50,6 +52,6 @@ def arrays(
     }
 
 
-def made(**shape: Any) -> Predictions:
+def synthetic_predictions(**shape: Any) -> Predictions:
     """Return predictions of members of growing skill."""
     return Predictions(**arrays(**shape))

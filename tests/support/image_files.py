@@ -1,4 +1,4 @@
-"""Made data: encoded images, archives in the official layout, folders of class folders."""
+"""Image files of random pixels, archives in the official layout, folders of class folders."""
 
 import io
 import tarfile
