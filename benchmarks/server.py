@@ -23,7 +23,7 @@ from typing import Any
 import httpx
 from measuring import ROOT, Timer, measured, median, print_machine
 
-from flows.local_server import free_port
+from tests.support.processes import free_port
 from tests.support.team import Postgres, postgres_programs, shipped_command, shipped_settings
 
 

@@ -1,33 +1,33 @@
-"""What an artifact was made from, found in the manifests of a store."""
+"""The lineage of an artifact: all that it was made from, by the manifests of a store."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 Manifest = Mapping[str, Any]
-Place = tuple[str, str]
+ArtifactId = tuple[str, str]  # stage and key
 
 
-def place_of(one: Manifest) -> Place:
-    """Return the stage and key of a manifest, or of a reference to one."""
-    return one["stage"], one["key"]
+def artifact_id(manifest: Manifest) -> ArtifactId:
+    """Stage and key of a manifest, or of a reference to an artifact."""
+    return manifest["stage"], manifest["key"]
 
 
-def by_place(manifests: Iterable[Manifest]) -> dict[Place, Manifest]:
-    """Return manifests by stage and key."""
-    return {place_of(one): one for one in manifests}
+def by_id(manifests: Iterable[Manifest]) -> dict[ArtifactId, Manifest]:
+    """Manifests by stage and key."""
+    return {artifact_id(manifest): manifest for manifest in manifests}
 
 
-def family(manifest: Manifest, known: Mapping[Place, Manifest]) -> Iterator[Manifest]:
+def family(manifest: Manifest, known: Mapping[ArtifactId, Manifest]) -> Iterator[Manifest]:
     """Yield a manifest and those of all that it was made from, each once, the nearest first.
 
-    known: of the store, as `by_place` returns them; what is not among them is left out.
+    known: of the store, as `by_id` returns them; what is not among them is left out.
     """
-    waiting, seen = [manifest], {place_of(manifest)}
+    waiting, reached = [manifest], {artifact_id(manifest)}
     while waiting:
-        one = waiting.pop(0)
-        yield one
-        for reference in filter(None, one["inputs"].values()):  # None: it did without
-            place = place_of(reference)
-            if place in known and place not in seen:
-                seen.add(place)
-                waiting.append(known[place])
+        relative = waiting.pop(0)
+        yield relative
+        for reference in filter(None, relative["inputs"].values()):  # None: it did without
+            identity = artifact_id(reference)
+            if identity in known and identity not in reached:
+                reached.add(identity)
+                waiting.append(known[identity])

@@ -12,7 +12,7 @@ _LONG = 200  # characters of two values, beyond which nobody reads them in a lin
 
 @dataclass(frozen=True)
 class Step:
-    """What would happen to one stage, and the reasons for it."""
+    """Action on a stage, and the reasons for it."""
 
     label: str
     stage: str
@@ -22,7 +22,7 @@ class Step:
 
 
 def plan(stages: Sequence[Stage], store: Store) -> list[Step]:
-    """Return a step for each stage, in the order given, inputs first.
+    """Steps, one for each stage, in the order given, inputs first.
 
     A stage whose input would be built anew counts as run, though it is reused after all if that
     input comes out the same. A tolerant one is looked up without inputs that may stay away: an
@@ -34,17 +34,16 @@ def plan(stages: Sequence[Stage], store: Store) -> list[Step]:
     may_stay_away: dict[str, bool] = {}
     steps = []
     for stage in stages:
-        pending = [name for name, one in stage.inputs.items() if known[one.title] is None]
-        inputs = {name: known[one.title] for name, one in stage.inputs.items()}
+        inputs = {name: known[needed.title] for name, needed in stage.inputs.items()}
+        pending = [name for name, reference in inputs.items() if reference is None]
         away = [name for name in pending if may_stay_away[stage.inputs[name].title]]
         known_enough = not pending or (stage.tolerant and away == pending)
-        found = existing(stage, inputs, store) if known_enough else None
-        known[stage.title] = found.reference if found else None
+        outcome = existing(stage, inputs, store) if known_enough else None
+        known[stage.title] = outcome.reference if outcome else None
         may_stay_away[stage.title] = stage.optional and (bool(away) or not stage.inputs)
-        if found:
-            steps.append(
-                Step(stage.title, stage.name, "reuse", ("whole in the store",), found.reference.key)
-            )
+        if outcome:
+            key = outcome.reference.key
+            steps.append(Step(stage.title, stage.name, "reuse", ("whole in the store",), key))
             continue
         before = earlier.get((stage.name, stage.label))
         why = differences(before, key_material(stage, inputs), ignore=pending) if before else []
@@ -58,42 +57,42 @@ def plan(stages: Sequence[Stage], store: Store) -> list[Step]:
 def _latest_materials(store: Store) -> dict[tuple[str, str], Mapping[str, Any]]:
     latest: dict[tuple[str, str], tuple[str, Mapping[str, Any]]] = {}
     for manifest in store.manifests():
-        place = (manifest["stage"], manifest["label"])
-        if place not in latest or manifest["created"] >= latest[place][0]:
-            latest[place] = (manifest["created"], manifest["material"])
-    return {place: material for place, (_, material) in latest.items()}
+        name = (manifest["stage"], manifest["label"])
+        if name not in latest or manifest["created"] >= latest[name][0]:
+            latest[name] = (manifest["created"], manifest["material"])
+    return {name: material for name, (_, material) in latest.items()}
 
 
 def differences(
     before: Mapping[str, Any], now: Mapping[str, Any], *, ignore: Sequence[str] = ()
 ) -> list[str]:
-    """Return, in words, what differs between two materials of keys.
+    """Differences between two materials of keys, in words.
 
     >>> old = {"config": {"C": 1.0}, "seed": 1, "inputs": {}, "code": {}, "libraries": {}}
     >>> differences(old, {**old, "config": {"C": 2.0}})
     ['setting C: 1.0 → 2.0']
     """
-    found = [
+    lines = [
         f"setting {name}: {old} → {new}"
         if len(f"{old}{new}") < _LONG
         else f"setting {name} changed"
         for name, old, new in _changes(_flat(before["config"]), _flat(now["config"]))
     ]
     if before["seed"] != now["seed"]:
-        found.append(f"seed: {before['seed']} → {now['seed']}")
+        lines.append(f"seed: {before['seed']} → {now['seed']}")
     if before.get("version") != now.get("version"):
-        found.append(f"stage version: {before.get('version')} → {now.get('version')}")
-    found += [f"code {name} changed" for name, _, _ in _changes(before["code"], now["code"])]
-    found += [
+        lines.append(f"stage version: {before.get('version')} → {now.get('version')}")
+    lines += [f"code {name} changed" for name, _, _ in _changes(before["code"], now["code"])]
+    lines += [
         f"{name}: {old} → {new}"
         for name, old, new in _changes(before["libraries"], now["libraries"])
     ]
-    found += [
+    lines += [
         f"input {name} changed"
         for name, _, _ in _changes(before["inputs"], now["inputs"])
         if name not in ignore
     ]
-    return found
+    return lines
 
 
 def _changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:

@@ -21,9 +21,9 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
-from flowers17.config import Model, Places, ProfileName, StudySettings
-from flowers17.plain_values import check_plain, yaml_value
+from flowers17.config import DatasetSettings, Model, Places, ProfileName, StudySettings
 from flowers17.errors import InvalidSettings, short_repr
+from flowers17.plain_values import check_plain, yaml_value
 from flowers17.profiles import PROFILES
 
 M = TypeVar("M", bound=BaseModel)
@@ -67,6 +67,8 @@ class _FormModel(Model):
                 field.update(types[0])
             if "description" in field:  # Prefect's form shows no markdown
                 field["description"] = field["description"].replace("`", "")
+            if "empty" in field:  # what it means to leave the field so
+                field["description"] += f"; empty: {field.pop('empty')}"
         return schema
 
     @model_serializer(mode="wrap")
@@ -135,8 +137,8 @@ class _Choice(_FormModel):
     dataset: str | None = Field(
         None,
         min_length=1,
-        description="`rendered`, `oxford17`, or the path of an archive or of a folder of class "
-        "folders; empty: the profile's",
+        description=DatasetSettings.model_fields["source"].description,
+        json_schema_extra={"empty": "the profile's"},
     )
 
 
@@ -144,7 +146,9 @@ class StudyRequest(RequestModel, Places, _Choice):
     """A profile, the data, where things lie, and single settings."""
 
     set: Overrides = Field(  # type: ignore[valid-type]
-        Overrides(), description="values that differ from the profile's; empty: as in the profile"
+        Overrides(),
+        description="values that differ from the profile's",
+        json_schema_extra={"empty": "as in the profile"},
     )
 
     @property

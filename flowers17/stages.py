@@ -70,9 +70,9 @@ History = list[dict[str, float]]
 
 
 class Progress(Protocol):
-    """Told how far a stage has come: units done, units in all, what a unit is.
+    """Takes the progress of a stage: units done, units in all, name of a unit.
 
-    history: of a training, at times: one entry an epoch so far.
+    history: of a training, at times: an entry for each epoch so far.
     """
 
     def __call__(
@@ -86,15 +86,15 @@ def _silent(done: int, total: int, unit: str, history: History | None = None) ->
 
 @dataclass(frozen=True)
 class Stage:
-    """One artifact to be: what computes it, from which settings and inputs.
+    """Node of a study's graph: the function, settings and inputs that an artifact is computed from.
 
     name: the stage, a folder of the store; label: this instance, for people, unique in a study.
     build: `module:function`, called with a Job, returns the artifact's metrics.
     config: canonical JSON text of what decides the result. resources: paths the build needs, whose
     content is identified in `config`. optional: whether the study goes on without it if weights
-    that it rests on are not to be had; tolerant: whether it is built from whichever inputs there
+    that it needs are not available; tolerant: whether it is built from whichever inputs there
     are; unless_failed: whether a tolerant one does without optional inputs only.
-    variant: what tells it from others of its label, if a graph holds more than one study.
+    variant: tells it from others of its label, if a graph holds more than one study.
     isolated: whether it is built in a process of its own (TensorFlow, or memory to give back),
     at most `timeout_s` seconds long. tags: those whose concurrency limits
     hold while it is built.
@@ -118,21 +118,21 @@ class Stage:
 
     @classmethod
     def of(cls, name: str, label: str, build: str, config: Any = None, **rest: Any) -> "Stage":
-        """Return a stage whose configuration is given as a JSON value."""
+        """Stage whose configuration is given as a JSON value."""
         return cls(name, label, build, canonical_json(config or {}), **rest)
 
     @property
     def title(self) -> str:
-        """What people see of it while it runs, unique in a graph."""
+        """Display name, unique in a graph."""
         return f"{self.label} [{self.variant}]" if self.variant else self.label
 
     def code(self) -> dict[str, str]:
-        """Return the digests of the modules of ours that compute the artifact, by name."""
+        """Digests of the project's modules that compute the artifact, by name."""
         return code_digests(self.build.partition(":")[0])
 
 
 def in_order(stages: Iterable[Stage]) -> list[Stage]:
-    """Return the stages and all that they need, inputs before what reads them, each once.
+    """Stages and all that they need, inputs before what reads them, each once.
 
     Raises InvalidInput if two different stages have one title.
     """
@@ -153,16 +153,16 @@ def in_order(stages: Iterable[Stage]) -> list[Stage]:
 
 @dataclass(frozen=True)
 class Job:
-    """What a build function is given.
+    """Argument of a build function: configuration, inputs, and where its files go.
 
     store: holds all that the inputs were made from. folder: where the artifact's files go.
-    unfinished: where long work may keep what it has done so far (to be created when it is wanted);
+    unfinished: folder for checkpoints of long work (the work creates it);
     it survives a kill and goes when the artifact is there.
     """
 
     config: Mapping[str, Any]
     seed: int
-    given: Mapping[str, Artifact | None]
+    artifacts: Mapping[str, Artifact | None]
     resources: Mapping[str, Path]
     store: Store
     folder: Path
@@ -172,12 +172,12 @@ class Job:
     @property
     def inputs(self) -> dict[str, Artifact]:
         """The inputs that are there, by name."""
-        return {name: found for name, found in self.given.items() if found}
+        return {name: artifact for name, artifact in self.artifacts.items() if artifact}
 
     @property
     def missing(self) -> list[str]:
         """The labels of the inputs that a tolerant stage does without."""
-        return [name for name, found in self.given.items() if found is None]
+        return [name for name, artifact in self.artifacts.items() if artifact is None]
 
     def save_array(self, name: str, array: np.ndarray) -> None:
         """Store an array as `<name>.npy`."""
@@ -187,7 +187,7 @@ class Job:
             np.save(plain, array, allow_pickle=False)
 
     def new_array(self, name: str, shape: tuple[int, ...], dtype: type[np.generic]) -> np.ndarray:
-        """Return an array on the disk, to be filled, which is stored as `<name>.npy`.
+        """Array on the disk, to be filled, which is stored as `<name>.npy`.
 
         Its bytes need not fit into memory. Its place is taken at once: where a mapped file outgrows
         the disk, the kernel kills the process instead of telling what is wrong.
@@ -209,7 +209,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """An artifact that is there, and whether it was there before."""
+    """Artifact of a stage, and whether it was in the store before."""
 
     reference: Reference
     reused: bool
@@ -219,7 +219,7 @@ References = Mapping[str, Reference | None]
 
 
 def key_material(stage: Stage, inputs: References) -> dict[str, Any]:
-    """Return what a stage's key is the digest of; an absent optional input counts as None."""
+    """Content whose digest is a stage's key; an absent optional input counts as None."""
     return {
         "stage": stage.name,
         "version": stage.version,
@@ -234,30 +234,30 @@ def key_material(stage: Stage, inputs: References) -> dict[str, Any]:
 
 
 def stage_key(stage: Stage, inputs: References) -> str:
-    """Return the key that the stage's artifact lies under, 64 hexadecimal digits."""
+    """Key of a stage's artifact: 64 hexadecimal digits."""
     return sha256_of(key_material(stage, inputs))
 
 
 @cache
 def library_versions() -> dict[str, str]:
-    """Return the versions of the libraries that decide numbers, the Keras backend among them.
+    """Versions of the libraries that decide numbers, the Keras backend among them.
 
     Raises InvalidSettings if Keras's own file of settings would change numbers.
     """
     check_keras_settings()
     backend = keras_backend()
-    found = {"keras-backend": backend}
+    versions = {"keras-backend": backend}
     for name in (*LIBRARIES, backend):
         try:
-            found[name] = version(name)
+            versions[name] = version(name)
         except PackageNotFoundError:
-            found[name] = "absent"
-    return found
+            versions[name] = "absent"
+    return versions
 
 
 @cache
 def code_digests(module: str) -> dict[str, str]:
-    """Return the digest of a module and of every module of ours that it imports, directly or not.
+    """Digests of a module and of every module of the project that it imports, directly or not.
 
     Comments, layout and docstrings do not count, nor does INFRASTRUCTURE. Data files in a folder
     beside such a module (known digests, templates) do.
@@ -276,7 +276,7 @@ def code_digests(module: str) -> dict[str, str]:
 
 
 def _is_infrastructure(module: str) -> bool:
-    return any(module == one or module.startswith(f"{one}.") for one in INFRASTRUCTURE)
+    return any(module == name or module.startswith(f"{name}.") for name in INFRASTRUCTURE)
 
 
 # Up to Python 3.12 two threads that parse at once raise SystemError (CPython issue 106905).
@@ -285,7 +285,7 @@ _PARSING = threading.Lock()
 
 @cache
 def _read_code(module: str) -> tuple[dict[str, str], tuple[str, ...]]:
-    """Return the digests of a module and of the data beside it, and which of ours it imports."""
+    """Digests of a module and of the data beside it, and the project's modules that it imports."""
     source = Path(_source_of(module))
     with _PARSING:
         tree = ast.parse(source.read_text())
@@ -297,9 +297,9 @@ def _read_code(module: str) -> tuple[dict[str, str], tuple[str, ...]]:
 
 @cache
 def _data_digests(package: Path) -> dict[str, str]:
-    beside = [one for one in package.iterdir() if one.is_dir() and one.name != "__pycache__"]
-    holding_data = [one for one in beside if not (one / "__init__.py").exists()]
-    paths = [path for one in holding_data for path in one.rglob("*") if path.is_file()]
+    folders = [path for path in package.iterdir() if path.is_dir() and path.name != "__pycache__"]
+    data_folders = [folder for folder in folders if not (folder / "__init__.py").exists()]
+    paths = [path for folder in data_folders for path in folder.rglob("*") if path.is_file()]
     return {f"{package.name}/{path.relative_to(package)}": file_sha256(path) for path in paths}
 
 
@@ -320,9 +320,9 @@ def _is_module(name: str) -> bool:
 def _statements(node: ast.AST) -> Iterator[ast.AST]:
     """Yield the statements inside; `ast.walk` would look into ten times as many nodes."""
     for part in ("body", "orelse", "finalbody", "handlers", "cases"):
-        for one in getattr(node, part, ()):
-            yield one
-            yield from _statements(one)
+        for statement in getattr(node, part, ()):
+            yield statement
+            yield from _statements(statement)
 
 
 def _own_imports(tree: ast.AST) -> Iterable[str]:
@@ -355,28 +355,26 @@ def _without_docstrings(tree: ast.Module) -> ast.Module:
 def ensure(
     stage: Stage, inputs: References, store: Store, *, progress: Progress = _silent
 ) -> Outcome:
-    """Return the stage's artifact, building it if it is not there and whole.
+    """Artifact of a stage, built if it is not in the store and whole.
 
     Processes that want the same artifact wait for the first of them and reuse what it built.
     Raises what the build raises; StoreUnusable if the store cannot be written.
     """
-    found = existing(stage, inputs, store)
-    if found:
-        return found
+    if outcome := existing(stage, inputs, store):
+        return outcome
     key = stage_key(stage, inputs)
     with store.claim(stage.name, key):
-        found = existing(stage, inputs, store, locked=True)
-        if found:
-            return found
+        if outcome := existing(stage, inputs, store, locked=True):
+            return outcome
         return Outcome(_built(stage, key, inputs, store, progress).reference, reused=False)
 
 
 def existing(
     stage: Stage, inputs: References, store: Store, *, locked: bool = False
 ) -> Outcome | None:
-    """Return the stage's artifact if it is there and whole; locked as in `Store.find`."""
-    found = store.find(stage.name, stage_key(stage, inputs), locked=locked)
-    return Outcome(found.reference, reused=True) if found else None
+    """Artifact of a stage if it is in the store and whole; locked as in `Store.find`."""
+    artifact = store.find(stage.name, stage_key(stage, inputs), locked=locked)
+    return Outcome(artifact.reference, reused=True) if artifact else None
 
 
 def _built(
@@ -389,7 +387,7 @@ def _built(
         job = Job(
             config=material["config"],
             seed=derived_seed(stage.seed or 0, stage.name),
-            given={name: store.open(ref) if ref else None for name, ref in inputs.items()},
+            artifacts={name: store.open(ref) if ref else None for name, ref in inputs.items()},
             resources={name: Path(path) for name, path in stage.resources.items()},
             store=store,
             folder=folder,
@@ -416,7 +414,7 @@ def _built(
 
 
 def build_function(path: str) -> Callable[[Job], Mapping[str, Any]]:
-    """Return the function that `module:function` names."""
+    """Function that `module:function` names."""
     module, _, name = path.partition(":")
     function = getattr(importlib.import_module(module), name, None)
     if function is None:
@@ -426,7 +424,7 @@ def build_function(path: str) -> Callable[[Job], Mapping[str, Any]]:
 
 @cache
 def machine() -> dict[str, Any]:
-    """Return what a measured duration must be read with; no host name."""
+    """Facts of this machine that durations depend on; without its host name."""
     return {
         "system": platform.system(),
         "architecture": platform.machine(),

@@ -26,7 +26,7 @@ _FOREIGN_SITES = ("cross-site", "same-site")
 
 
 def guarded(application: Application, *, hosts: Collection[str], same_user: bool) -> Application:
-    """Return an ASGI application that refuses pages of other origins, and other users.
+    """ASGI application that refuses pages of other origins, and other users.
 
     hosts: the names in lower case that a request may be addressed to; IP addresses always may be,
     since no other site can take one for its name. same_user: answer connections from this machine
@@ -54,7 +54,7 @@ def guarded(application: Application, *, hosts: Collection[str], same_user: bool
 
 
 def allowed_hosts(address: str) -> frozenset[str]:
-    """Return the host names that lead to a server on this address, and those that are set."""
+    """Host names that lead to a server on this address, and those that are set."""
     names = {"localhost", address, *os.environ.get(HOSTS_VARIABLE, "").split(",")}
     if not is_loopback(address):
         names.add(socket.gethostname())
@@ -62,7 +62,7 @@ def allowed_hosts(address: str) -> frozenset[str]:
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether only this machine reaches a host."""
+    """Whether only this machine reaches a host."""
     with suppress(ValueError):
         return _plain(host).is_loopback
     return host == "localhost"
@@ -70,7 +70,7 @@ def is_loopback(host: str) -> bool:
 
 @cache
 def connections_tell_users() -> bool:
-    """Return whether this system tells whose a connection is; Linux does."""
+    """Whether this system tells whose a connection is; Linux does."""
     with (
         socket.create_server(("127.0.0.1", 0)) as server,
         socket.create_connection(server.getsockname()) as client,
@@ -79,7 +79,7 @@ def connections_tell_users() -> bool:
 
 
 def connection_user(client: tuple[str, int], server: tuple[str, int]) -> int | None:
-    """Return the id of the user who holds the client's end of a TCP connection, if one does.
+    """Id of the user who holds the client's end of a TCP connection, if one does.
 
     client, server: address and port of both ends. What was closed is nobody's: Linux shows it as
     root's, without an inode. Source: sock_diag(7), linux/inet_diag.h.
@@ -109,13 +109,13 @@ def connection_user(client: tuple[str, int], server: tuple[str, int]) -> int | N
 
 
 def _plain(host: str) -> IPv4Address | IPv6Address:
-    """Return an address, of IPv4 also where IPv6 carries it; raises ValueError for a name."""
+    """Address, of IPv4 also where IPv6 carries it; raises ValueError for a name."""
     address = ip_address(host)
     return getattr(address, "ipv4_mapped", None) or address
 
 
 def _header(scope: Any, name: bytes) -> str:
-    """Return a header in lower case, "" if there is none; a repeated one has commas."""
+    """Header in lower case, "" if there is none; a repeated one has commas."""
     values = [value.decode("latin-1") for key, value in scope["headers"] if key == name]
     return ",".join(values).lower()
 
@@ -125,7 +125,7 @@ def _quoted(value: str) -> str:
 
 
 def _host_refusal(scope: Any, hosts: Collection[str]) -> str | None:
-    """Return what is wrong with the host that a request is addressed to."""
+    """Problem with the host that a request is addressed to, if there is one."""
     header = _header(scope, b"host")
     if host := _HOST.fullmatch(header):
         name = host.group(1) or host.group(2)
@@ -142,7 +142,7 @@ def _host_refusal(scope: Any, hosts: Collection[str]) -> str | None:
 
 
 def _page_refusal(scope: Any) -> str | None:
-    """Return why a request may come from a page of another origin."""
+    """Reason why a request may come from a page of another origin, if there is one."""
     host, origin = _header(scope, b"host"), _header(scope, b"origin")
     if origin:
         encrypted = scope.get("scheme") in ("https", "wss")
@@ -160,8 +160,8 @@ def _page_refusal(scope: Any) -> str | None:
         return "Sec-Fetch-Site: expected a request of a page of this server, got another page's"
     # Before it sends anything else than GET, HEAD and such a POST elsewhere, a browser asks.
     kind = _header(scope, b"content-type").split(";")[0].strip()
-    asked = kind == "application/json" or _header(scope, b"x-prefect-api-version")
-    if method == "POST" and not asked:
+    is_permitted = kind == "application/json" or _header(scope, b"x-prefect-api-version")
+    if method == "POST" and not is_permitted:
         return (
             f"Content-Type: expected application/json, got {_quoted(kind)}; send that header, "
             "also with an empty body, or X-PREFECT-API-VERSION as Prefect's clients do"
@@ -170,7 +170,7 @@ def _page_refusal(scope: Any) -> str | None:
 
 
 def _user_refusal(scope: Any) -> str | None:
-    """Return why a connection from this machine may be another user's."""
+    """Reason why a connection from this machine may be another user's, if there is one."""
     client, server = scope.get("client"), scope.get("server")
     if not (client and server):
         return "expected a connection over TCP, got one that doesn't tell whose it is"

@@ -1,4 +1,4 @@
-"""What a Prefect server does by itself: end runs whose process died, tell of a failed night."""
+"""Automations of a Prefect server: crash runs whose process died, notify of a failed study."""
 
 from datetime import timedelta
 from uuid import UUID
@@ -22,18 +22,20 @@ _ANY_RUN = ResourceSpecification({"prefect.resource.id": ["prefect.flow-run.*"]}
 async def register_automations(client: PrefectClient) -> None:
     """Create the automations that are not there yet; those that are stay as people set them.
 
-    A failed study is told of through a notification block named BLOCK, of whatever type; without
-    such a block there is nobody to tell, and the automation is left out.
+    Failed studies are reported through a notification block named BLOCK, of whatever type; without
+    such a block, that automation is left out.
     """
     if not await client.read_automations_by_name(SILENT):
         await _silent_runs_crash().acreate()
     blocks = [
-        one
-        for one in await client.read_block_documents()
-        if one.name == BLOCK and one.block_schema and "notify" in one.block_schema.capabilities
+        block
+        for block in await client.read_block_documents()
+        if block.name == BLOCK
+        and block.block_schema
+        and "notify" in block.block_schema.capabilities
     ]
     if blocks and not await client.read_automations_by_name(FAILED):
-        await _failed_studies_are_told(blocks[0].id).acreate()
+        await _failed_studies_notify(blocks[0].id).acreate()
 
 
 def _silent_runs_crash() -> Automation:
@@ -61,8 +63,8 @@ def _silent_runs_crash() -> Automation:
     )
 
 
-def _failed_studies_are_told(block: UUID) -> Automation:
-    """Tell of a study that a schedule started and that failed or crashed; not of its parts."""
+def _failed_studies_notify(block: UUID) -> Automation:
+    """Notify of a study that a schedule started and that failed or crashed; not of its parts."""
     return Automation(
         name=FAILED,
         description=f"Sent through the notification block `{BLOCK}`.",

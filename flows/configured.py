@@ -19,7 +19,7 @@ _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 def configured_api() -> str | None:
-    """Return the API that PREFECT_API_URL or Prefect's active profile names, if any.
+    """API that PREFECT_API_URL or Prefect's active profile names, if any.
 
     Read from the files, since importing Prefect takes seconds in which a server could start.
     Raises Flowers17Error if Prefect could not read its profiles either.
@@ -32,10 +32,10 @@ def configured_api() -> str | None:
     except FileNotFoundError:
         named = None
     except (OSError, ValueError, AttributeError, TypeError) as problem:
-        what = problem if isinstance(problem, OSError | ValueError) else "no tables of settings"
+        reason = problem if isinstance(problem, OSError | ValueError) else "no tables of settings"
         raise Flowers17Error(
-            f"{path}: expected Prefect's profiles as TOML, got {what}; mend the file, or move it "
-            "away to do without profiles"
+            f"{path}: expected Prefect's profiles as TOML, got {reason}; mend the file, or move "
+            "it away to do without profiles"
         ) from problem
     api = os.environ.get("PREFECT_API_URL", named)
     return str(api) if api else None
@@ -50,8 +50,8 @@ def spare_proxies(api: str | None) -> None:
     names = [*_LOOPBACK, host] if _is_here(host) else [*_LOOPBACK]
     direct = os.environ.get("no_proxy") or os.environ.get("NO_PROXY", "")
     if direct.strip() != "*":
-        given = [name.strip() for name in direct.split(",") if name.strip()]
-        direct = ",".join(dict.fromkeys([*given, *names]))
+        own_names = [name.strip() for name in direct.split(",") if name.strip()]
+        direct = ",".join(dict.fromkeys([*own_names, *names]))
     os.environ["no_proxy"] = os.environ["NO_PROXY"] = direct
 
 
@@ -63,7 +63,7 @@ def _is_here(host: str) -> bool:
 
 
 def proxy_of(api: str) -> str | None:
-    """Return the proxy that requests to an API go through, without its credentials."""
+    """Proxy that requests to an API go through, without its credentials."""
     from urllib.request import getproxies, proxy_bypass  # slow to import, and rarely needed
 
     address = urlsplit(api)
@@ -75,7 +75,7 @@ def proxy_of(api: str) -> str | None:
 
 
 def probing_client() -> "httpx.Client":
-    """Return a client for `is_healthy`; raises Flowers17Error if no client could use the proxies.
+    """Client for `is_healthy`; raises Flowers17Error if no client could use the proxies.
 
     One for all questions, since making one takes long.
     """
@@ -92,7 +92,7 @@ def probing_client() -> "httpx.Client":
 
 
 def is_healthy(client: "httpx.Client", api: str) -> bool:
-    """Return whether an API answers, and is well.
+    """Whether an API answers, and is well.
 
     Raises Flowers17Error if what stands before it refuses to let us through, and httpx.HTTPError as
     long as nothing answers.
@@ -107,16 +107,18 @@ def is_healthy(client: "httpx.Client", api: str) -> bool:
         refusal, refused = str(problem), True
     if refused:
         proxy = proxy_of(api)
-        who = f"the proxy {proxy} (HTTP_PROXY, HTTPS_PROXY, ALL_PROXY)" if proxy else "a gateway"
+        gateway = (
+            f"the proxy {proxy} (HTTP_PROXY, HTTPS_PROXY, ALL_PROXY)" if proxy else "a gateway"
+        )
         raise Flowers17Error(
-            f"{api}: expected an answer of this Prefect server, {who} refused: {refusal}. Ask who "
-            "runs it to let you through, or name the server's host in NO_PROXY to go without it"
+            f"{api}: expected an answer of this Prefect server, {gateway} refused: {refusal}. Ask "
+            "who runs it to let you through, or name the server's host in NO_PROXY to go without it"
         )
     return reply.status_code == HTTPStatus.OK
 
 
 def admitting(api: str) -> str:
-    """Return the address of an API that answers; raises Flowers17Error if it refuses us."""
+    """Address of an API that answers; raises Flowers17Error if it refuses us."""
     from prefect.client.orchestration import get_client
     from prefect.exceptions import PrefectHTTPStatusError
     from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
@@ -127,9 +129,9 @@ def admitting(api: str) -> str:
         except PrefectHTTPStatusError as problem:
             if problem.response.status_code not in (401, 403):
                 raise
-            given = "other ones" if PREFECT_API_AUTH_STRING.value() else "none"
+            credentials = "other ones" if PREFECT_API_AUTH_STRING.value() else "none"
             raise Flowers17Error(
-                f"{api}: expected the credentials of this Prefect server, got {given}; set "
+                f"{api}: expected the credentials of this Prefect server, got {credentials}; set "
                 "PREFECT_API_AUTH_STRING to the user:password that its operator gave you"
             ) from None
     return api

@@ -16,7 +16,7 @@ class Data(NamedTuple):
 
 
 def data(settings: StudySettings) -> Data:
-    """Return the stages of the data."""
+    """Stages of the data."""
     pictures = images.stage(settings, settings.dataset.image_size)
     pairs = duplicates.stage(settings, pictures)
     return Data(pictures, pairs, splits.stage(settings, pictures, pairs))

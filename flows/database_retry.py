@@ -1,4 +1,4 @@
-"""Prefect's server, with a retry of what SQLite refused because its database was busy.
+"""Retry of requests that Prefect's server refused because its SQLite database was busy.
 
 Prefect reads, then writes, in one transaction. If another write comes between, SQLite refuses at
 once, whatever its time-out (it could only wait for ever); Prefect undoes the transaction and
@@ -27,22 +27,21 @@ RETRY_AFTER_S = 0.1
 
 
 def retrying(application: Application) -> Application:
-    """Return an ASGI application that asks another again while that answers 503.
+    """ASGI application that passes a request to another one again while that answers 503.
 
-    What was refused is asked again in turn, and as long as something is, what comes new and may
-    write queues behind it. After RETRY_TIMEOUT_S the answer is passed on, and asks to be tried
-    again.
+    Refused requests are retried one after the other; meanwhile new requests that may write queue
+    behind them. After RETRY_TIMEOUT_S the 503 is passed on, with the header Retry-After.
     """
     from sqlalchemy import Engine, event
 
-    event.listen(Engine, "handle_error", _closed)
+    event.listen(Engine, "handle_error", _close_cursor)
     turn = asyncio.Lock()
 
     async def answering(scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
             await application(scope, receive, send)
             return
-        ask = partial(_asked, application, scope, await _whole(receive), receive, send)
+        ask = partial(_answered, application, scope, await _messages_of(receive), receive, send)
         deadline = time.monotonic() + RETRY_TIMEOUT_S
         if (scope["method"] == "GET" or not turn.locked()) and not await ask():
             return
@@ -57,14 +56,14 @@ def retrying(application: Application) -> Application:
     return answering
 
 
-async def _asked(
+async def _answered(
     application: Application, scope: Any, request: list[Message], receive: Any, send: Any
 ) -> list[Message]:
-    """Ask once. Return the messages of a 503, which are held back; none for any other answer."""
-    left, refusal = list(request), list[Message]()
+    """Pass a request on once. Returns the messages of a 503, which are held back, else none."""
+    unread, refusal = list(request), list[Message]()
 
     async def receiving() -> Message:
-        return left.pop(0) if left else await receive()
+        return unread.pop(0) if unread else await receive()
 
     async def sending(message: Message) -> None:
         if message["type"] == "http.response.start" and message["status"] == BUSY:
@@ -83,16 +82,16 @@ async def _asked(
     return refusal
 
 
-def _closed(refused: Any) -> None:
+def _close_cursor(context: Any) -> None:
     """Close the cursor of a statement that failed, which SQLAlchemy's adapter leaves open."""
-    for frame, _ in traceback.walk_tb(refused.original_exception.__traceback__):
+    for frame, _ in traceback.walk_tb(context.original_exception.__traceback__):
         if (cursor := frame.f_locals.get("_cursor")) is not None:
             with suppress(ValueError):  # its connection is closed, and it with that
                 frame.f_locals["self"].await_(cursor.close())
 
 
-async def _whole(receive: Any) -> list[Message]:
-    """Return the messages of a request up to the end of its body, or of the connection."""
+async def _messages_of(receive: Any) -> list[Message]:
+    """Messages of a request up to the end of its body, or of the connection."""
     messages = [await receive()]
     while messages[-1].get("more_body"):
         messages.append(await receive())

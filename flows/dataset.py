@@ -12,7 +12,7 @@ from tasks.engine import Results
 
 
 def parts(settings: StudySettings, places: Places) -> list[Stage]:
-    """Return the stages of the data: the table of contents of this flow."""
+    """Stages of the data: the table of contents of this flow."""
     return [datasheet.stage(*data(settings))]
 
 

@@ -13,7 +13,7 @@ from tasks.engine import Results
 
 
 def parts(settings: StudySettings, places: Places) -> list[Stage]:
-    """Return the stages of Tables 7 and 8 and of what goes beyond them."""
+    """Stages of Tables 7 and 8 and of what goes beyond them."""
     _, duplicates, splits = data(settings)
 
     def classified(combination: CombinationSettings) -> Stage:

@@ -16,21 +16,21 @@ from tasks.finetuning import FineTuning
 
 def trainings(settings: StudySettings) -> Iterator[tuple[FineTuning, str]]:
     """Yield every network and its split: the study's on the report's, our own on clean ones."""
-    ours = settings.fine_tuning
-    for maps in ours.table:
-        for head in ours.heads:
+    table = settings.fine_tuning
+    for maps in table.table:
+        for head in table.heads:
             yield FineTuning(FineTunedSettings(maps=maps, head=head)), "report"
-    for network in ours.repeated:
-        for number in range(1, ours.n_seeds + 1):
+    for network in table.repeated:
+        for number in range(1, table.n_seeds + 1):
             yield FineTuning(network, number), "report"
-    n_clean = min(ours.own_splits, settings.splits.n_repeats)
-    for network in ours.own:
+    n_clean = min(table.own_splits, settings.splits.n_repeats)
+    for network in table.own:
         for number in range(1, n_clean + 1):
             yield FineTuning(network), f"repeat-{number:02d}"
 
 
 def parts(settings: StudySettings, places: Places) -> list[Stage]:
-    """Return the stages of Table 9, phase B of each network, which phase A comes before."""
+    """Stages of Table 9, phase B of each network, which phase A comes before."""
     splits = data(settings).splits
     return [
         finetuning.stage(settings, places, network, split.stage(name, splits))

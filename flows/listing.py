@@ -21,11 +21,11 @@ class ListedFlow(NamedTuple):
         return importlib.import_module(f"flows.{self.name}")
 
     def function(self) -> Any:
-        """Return the flow itself."""
+        """The flow itself."""
         return getattr(self.module, self.name)
 
     def stages(self, settings: StudySettings, places: Places) -> Sequence[Stage]:
-        """Return the stages that the flow runs by itself; `sweep`, which needs more, has none."""
+        """Stages that the flow runs by itself; `sweep`, which needs more, has none."""
         stages: Sequence[Stage] = self.module.stages(settings, places)
         return stages
 

@@ -67,13 +67,6 @@ _QUIET = {
 }
 
 
-def free_port() -> int:
-    """Return a port of the loopback interface that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 class Server:
     """A Prefect API to talk to: the configured one, or a private one that `close` stops.
 
@@ -140,16 +133,16 @@ class Server:
         return self._process is not None and self._process.poll() is not None
 
     def _explained(self, waited_s: float) -> str:
-        """Return why the private server is not there, in its own words."""
+        """Message on a private server that is not there, with the last error that it printed."""
         self._complaints.seek(0)
         errors = _ERROR.findall(self._complaints.read().decode(errors="replace"))
-        said = errors[-1][:MESSAGE_LIMIT] if errors else "nothing"
+        message = errors[-1][:MESSAGE_LIMIT] if errors else "nothing"
         code = self._process.poll() if self._process else None
-        how = "had not answered" if code is None else f"had ended with exit code {code}"
+        state = "had not answered" if code is None else f"had ended with exit code {code}"
         return (
-            f"expected a private Prefect server to answer, after {waited_s:.0f} s it {how}; it "
-            f"said: {said}. Its database is in {prefect_home()}: if that is damaged, or of a newer "
-            "Prefect, set PREFECT_HOME to another folder"
+            f"expected a private Prefect server to answer, after {waited_s:.0f} s it {state}; it "
+            f"said: {message}. Its database is in {prefect_home()}: if that is damaged, or of a "
+            "newer Prefect, set PREFECT_HOME to another folder"
         )
 
     def close(self) -> None:
@@ -170,7 +163,7 @@ class Server:
         self,
         kind: type[BaseException] | None,
         problem: BaseException | None,
-        where: TracebackType | None,
+        traceback: TracebackType | None,
     ) -> None:
         self.close()
 

@@ -16,14 +16,14 @@ from tasks.engine import Results, StagesFailed, at_work, run_stages, sharing
 
 @dataclass(frozen=True)
 class Part:
-    """A part of the study: its name in the report, its title, and the stages that it asks for."""
+    """A part of the study: its name in the report, its title, and its stages."""
 
     name: PartName
     title: str
     parts: Callable[[StudySettings, Places], Sequence[Stage]]
 
     def stages(self, settings: StudySettings, places: Places) -> list[Stage]:
-        """Return what it runs by itself: a report on its stages and on the data."""
+        """Stages that it runs by itself: a report on its own and on the data."""
         parts = {"data": data(settings), self.name: self.parts(settings, places)}
         return [report.stage(settings, parts, label=f"report on {self.title}")]
 
@@ -32,10 +32,10 @@ class Part:
 
         StagesFailed names the page that was written on what there is, if one was.
         """
-        chosen = self.parts if sharing() else self.stages
+        stages = self.parts if sharing() else self.stages
         with at_work(request.places):
             try:
-                return run_stages(chosen(request.settings, request.places), request.places)
+                return run_stages(stages(request.settings, request.places), request.places)
             except StagesFailed as problem:
                 store = open_store(request.store)
                 for result in problem.results.values():

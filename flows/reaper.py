@@ -1,4 +1,4 @@
-"""What one `flowers17 serve` started carries its mark, and ends with it, however it ends.
+"""End of all processes that one `flowers17 serve` started, however it ends itself.
 
 Prefect's worker starts runs in sessions of their own, which outlive a killed worker. So each
 process inherits a mark in its environment. A small process apart waits for the end of `serve`, then
@@ -28,13 +28,13 @@ def _environments() -> Iterator[tuple[int, list[bytes]]]:
 
 
 def marked(token: str) -> list[int]:
-    """Return the other processes that carry the mark of one `serve`."""
+    """Other processes that carry the mark of one `serve`."""
     mark = f"{MARK}={token}".encode()
     return [process for process, environment in _environments() if mark in environment]
 
 
 def flow_runs_here(token: str | None = None) -> set[str]:
-    """Return the flow runs of deployments that have a process here; of one `serve`, or all."""
+    """Flow runs of deployments that have a process here; of one `serve`, or all."""
     mark = f"{MARK}={token}".encode()
     return {
         variable.removeprefix(_RUN).decode()
@@ -50,8 +50,8 @@ def end_all(token: str, *, but_waiting: bool = False) -> None:
 
     but_waiting: leave those alone that wait for the end of `serve` themselves.
     """
-    while left := [one for one in marked(token) if not (but_waiting and _waits(one))]:
-        for process in left:
+    while living := [pid for pid in marked(token) if not (but_waiting and _waits(pid))]:
+        for process in living:
             with suppress(ProcessLookupError, PermissionError):
                 os.kill(process, signal.SIGKILL)
         time.sleep(0.05)

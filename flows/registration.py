@@ -1,4 +1,4 @@
-"""What a Prefect server is told about the study: work pool, deployments, automations.
+"""Registration of the study at a Prefect server: work pool, deployments, automations.
 
 The deployments are those of `deployments/prefect.yaml`, registered by Prefect's own command.
 """
@@ -33,11 +33,11 @@ async def register(request: StudyRequest) -> list[str]:
     """
     async with get_client() as client:
         await _ensure_work_pool(client)
-        known = {one.name for one in await client.read_deployments()}
+        known = {deployment.name for deployment in await client.read_deployments()}
         await register_automations(client)
     described = _described(request, known)
     _deploy(described)
-    return [one["name"] for one in described["deployments"]]
+    return [deployment["name"] for deployment in described["deployments"]]
 
 
 async def _ensure_work_pool(client: PrefectClient) -> None:
@@ -72,7 +72,7 @@ def _deploy(described: dict[str, Any]) -> None:
         yaml.safe_dump(described, stream)
         stream.flush()
         command = ["-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", stream.name]
-        done = subprocess.run(
+        process = subprocess.run(
             [sys.executable, *command],
             cwd=CHECKOUT,
             stdin=subprocess.DEVNULL,
@@ -80,8 +80,8 @@ def _deploy(described: dict[str, Any]) -> None:
             text=True,
             env=os.environ,
         )
-    if done.returncode:
+    if process.returncode:
         raise Flowers17Error(
             f"expected Prefect to register the deployments of {DEPLOYMENTS}; it said:\n"
-            + "\n".join((done.stdout + done.stderr).strip().splitlines()[-15:])
+            + "\n".join((process.stdout + process.stderr).strip().splitlines()[-15:])
         )

@@ -19,7 +19,7 @@ PARTS = [flow.PART for flow in (dataset, learners, features, finetune, ensemble,
 
 
 def stages(settings: StudySettings, places: Places) -> list[Stage]:
-    """Return the report's stage, which reads those of all parts."""
+    """Stage of the report, which reads those of all parts."""
     parts = {part.name: part.parts(settings, places) for part in PARTS}
     return [report_stage.stage(settings, parts)]
 
@@ -45,11 +45,11 @@ def report(request: StudyRequest = StudyRequest()) -> Results:
 
 
 def _exported(store: Store, results: Results) -> Path | None:
-    """Write the report, and return the path of its page; None if its stage failed."""
-    written = results["report"]
-    if isinstance(written, Absent):
+    """Export the report; returns the path of its page, None if its stage failed."""
+    result = results["report"]
+    if isinstance(result, Absent):
         return None
-    export(store, store.open(written))
+    export(store, store.open(result))
     return store.root / "report" / "index.html"
 
 

@@ -24,7 +24,7 @@ def _lock_path() -> Path:
 
 
 def served_api() -> str | None:
-    """Return the API of the `serve` that runs on this Prefect home, if there is one.
+    """API of the `serve` that runs on this Prefect home, if there is one.
 
     Raises Flowers17Error if somebody else announced it: credentials are sent to what it names.
     """

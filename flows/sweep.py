@@ -19,7 +19,7 @@ SEEDS = SweepSettings(axes=(Axis(setting="seed", values=(17, 18, 19)),))
 
 
 def swept(request: StudyRequest, over: SweepSettings) -> Sweep:
-    """Return the sweep's graph; raises InvalidSettings if it is not one that can be run."""
+    """Graph of a sweep; raises InvalidSettings if it cannot be run."""
     every = combinations(request, over)
     alone = [
         replace(study, unless_failed=True)
@@ -34,9 +34,9 @@ def swept(request: StudyRequest, over: SweepSettings) -> Sweep:
 def sweep(request: StudyRequest = StudyRequest(), over: SweepSettings = SEEDS) -> Results:
     """Run a flow over every combination; a failed one does not hold up the others."""
     with at_work(request.places):
-        chosen = swept(request, over)
-        _show_plan(sweep_plan(chosen, open_store(request.store)))
-        return run_stages([chosen.summary], request.places)
+        graph = swept(request, over)
+        _show_plan(sweep_plan(graph, open_store(request.store)))
+        return run_stages([graph.summary], request.places)
 
 
 def _show_plan(plan: SweepPlan) -> None:

@@ -1,5 +1,6 @@
-"""Stages of the study, one module each: load, call one function, publish; run by `engine`.
+"""Stages of the study, one module each; the one Prefect task, which runs them all, is in `engine`.
 
-The large libraries that a build computes with are imported inside it: the wiring of a study, and a
-run that reuses everything, then do without them.
+A stage's module loads its inputs, calls one function of the library and publishes the result. The
+large libraries that it computes with are imported inside that function: the wiring of a study, and
+a run that reuses everything, then do without them.
 """

@@ -48,7 +48,7 @@ LEASE_S = 60.0  # how long a killed run keeps its place under a concurrency limi
 
 @dataclass(frozen=True)
 class Absent:
-    """Why a stage has no artifact, and whether the study counts that as a failure."""
+    """Reason why a stage has no artifact; optional: whether the study goes on without it."""
 
     reason: str
     optional: bool
@@ -56,7 +56,7 @@ class Absent:
 
 Result = Reference | Absent
 Results = dict[str, Result]
-Given = Result | Outcome | Exception  # what a stage's task is given for an input
+TaskInput = Result | Outcome | Exception  # of a stage's task, for an input of the stage
 
 
 class StagesFailed(StageFailed):
@@ -69,7 +69,7 @@ class StagesFailed(StageFailed):
         self.results = results
 
     def naming(self, page: Path) -> "StagesFailed":
-        """Return the same, which says in the end where the report on what there is lies."""
+        """The same error, which names the page of the report on what there is."""
         return StagesFailed(f"{self}\nThe report on what there is: {page}", self.results)
 
 
@@ -89,14 +89,14 @@ class Build(Protocol):
 
 @dataclass(frozen=True)
 class _Builders:
-    """How the stages of a run are built. here: held by one that this process builds."""
+    """Ways to build the stages of a run: apart, outside of this process; here: held meanwhile."""
 
     apart: Build
     here: threading.BoundedSemaphore
 
 
 class View(Protocol):
-    """What the command line shows while stages run."""
+    """Display of stages while they run."""
 
     def started(self, label: str) -> None:
         """A stage begins."""
@@ -104,7 +104,7 @@ class View(Protocol):
     def progress(self, label: str, done: int, total: int, unit: str) -> None:
         """A stage has done so many of its units."""
 
-    def ended(self, label: str, how: str, seconds: float) -> None:
+    def ended(self, label: str, ending: str, seconds: float) -> None:
         """A stage ended: built, reused, interrupted (and tried again), missing or failed."""
 
 
@@ -138,25 +138,25 @@ def shared_results(places: Places) -> Iterator[Results]:
 
 
 def sharing() -> bool:
-    """Return whether this flow runs as a part of a larger one."""
+    """Whether this flow runs as a part of a larger one."""
     return _SHARED.get() is not None
 
 
 def run_stages(stages: Sequence[Stage], places: Places) -> Results:
-    """Return, by title, the artifact of every stage that is needed, or why it is absent.
+    """Results by title: the artifact of every stage that is needed, or why it is absent.
 
     Call it from a flow. Stages that don't depend on a failed one are still built.
     Raises StagesFailed at the end if a stage that is not optional failed.
     """
     store = open_store(places.store)
-    known = _SHARED.get()
-    results: Results = known if known is not None else {}
-    wanted = [stage for stage in in_order(stages) if stage.title not in results]
+    shared = _SHARED.get()
+    results: Results = shared if shared is not None else {}
+    pending = [stage for stage in in_order(stages) if stage.title not in results]
     n_threads = {"local": 1, "processes": places.workers, "ray": MOST_WAITING}[places.runner]
     pool: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=n_threads)
     with at_work(places):
         with pool as runner, _builders(places, store) as builders:
-            built = _settle(wanted, results, runner, store, builders)
+            built = _settle(pending, results, runner, store, builders)
         try:
             publish_lineage(store, built, flow_run.get_flow_name() or "flow")
         finally:
@@ -165,7 +165,7 @@ def run_stages(stages: Sequence[Stage], places: Places) -> Results:
 
 
 def _settle(
-    wanted: Sequence[Stage],
+    stages: Sequence[Stage],
     results: Results,
     runner: ThreadPoolTaskRunner[Any],
     store: Store,
@@ -177,19 +177,19 @@ def _settle(
     what was built, in that order; what was reused is not in it.
     """
     futures: dict[str, PrefectFuture[Any]] = {}
-    left = {stage.title: stage for stage in wanted}
+    waiting = {stage.title: stage for stage in stages}
     ended: SimpleQueue[Stage] = SimpleQueue()
     built = []
-    for _ in wanted:
+    for _ in stages:
         interrupts.check()
-        for stage in [one for one in left.values() if _has_inputs(one, results)]:
-            del left[stage.title]
+        for stage in [stage for stage in waiting.values() if _has_inputs(stage, results)]:
+            del waiting[stage.title]
             inputs: dict[str, Any] = {
                 name: futures.get(needed.title) or results[needed.title]
                 for name, needed in stage.inputs.items()
             }
             # Without the mark, a stage whose input failed would stay pending for ever.
-            inputs = {name: allow_failure(one) for name, one in inputs.items()}
+            inputs = {name: allow_failure(value) for name, value in inputs.items()}
             future = futures[stage.title] = runner.submit(
                 _prefect_task(stage.name),
                 parameters={"stage": stage, "inputs": inputs, "store": store, "builders": builders},
@@ -215,7 +215,7 @@ def _raise_if_failed(stages: Sequence[Stage], results: Results) -> None:
         raise StagesFailed(
             f"{n_failed} of {len(results)} stages have no result (the others are kept; run the "
             "same command again once the cause is mended)\n"
-            + "\n".join(_explained(*one) for one in failed.items()),
+            + "\n".join(_explained(reason, titles) for reason, titles in failed.items()),
             results,
         )
 
@@ -239,13 +239,13 @@ def _builders(places: Places, store: Store) -> Iterator[_Builders]:
 
 
 def _explained(reason: str, titles: Sequence[str]) -> str:
-    """Return why stages have no result: the first failed, the others come after it."""
+    """Line on stages without a result: the first failed, the others come after it."""
     n_after = len(titles) - 1
     after = f" (and {n_after} stage{'s' * (n_after > 1)} after it)" if n_after else ""
     return f"{titles[0]}{after}: {reason}"
 
 
-def _result_of(stage: Stage, value: Given) -> Result:
+def _result_of(stage: Stage, value: TaskInput) -> Result:
     if isinstance(value, Outcome):
         return value.reference
     if isinstance(value, Exception):
@@ -254,14 +254,14 @@ def _result_of(stage: Stage, value: Given) -> Result:
 
 
 def _may_lack(stage: Stage, problem: Exception) -> bool:
-    """Return whether a study may go on without a stage that has this problem."""
+    """Whether a study may go on without a stage that has this problem."""
     return stage.optional and isinstance(problem, WeightsMissing | DownloadFailed)
 
 
 def _hindrance(stage: Stage, absent: Sequence[Absent]) -> Absent | None:
-    """Return which absent input keeps a stage from being built, if one does."""
+    """Absent input that keeps a stage from being built, if there is one."""
     if stage.tolerant:
-        absent = [one for one in absent if stage.unless_failed and not one.optional]
+        absent = [cause for cause in absent if stage.unless_failed and not cause.optional]
     return absent[0] if absent else None
 
 
@@ -289,26 +289,26 @@ def _prefect_task(name: str) -> Any:
 )
 def _run_stage(
     stage: Stage,
-    inputs: Mapping[str, Given],
+    inputs: Mapping[str, TaskInput],
     store: Store,
     builders: _Builders,
 ) -> State[Any]:
-    given = {name: _result_of(stage.inputs[name], found) for name, found in inputs.items()}
-    absent = {name: found for name, found in given.items() if isinstance(found, Absent)}
-    if cause := _hindrance(stage, list(absent.values())):
+    results = {name: _result_of(stage.inputs[name], value) for name, value in inputs.items()}
+    absent = [result for result in results.values() if isinstance(result, Absent)]
+    if cause := _hindrance(stage, absent):
         return Completed(name="Skipped", message=cause.reason, data=cause)
     view, started = VIEW.get(), time.monotonic()
     if view:
         view.started(stage.title)
     try:
-        outcome = _outcome(stage, given, store, builders)
+        outcome = _outcome(stage, results, store, builders)
     except Flowers17Error as problem:
         transient = isinstance(problem, DownloadFailed) and problem.transient
         again = transient and (task_run.get_run_count() or 0) <= RETRIES
         interrupted = again or isinstance(problem, ProcessInterrupted)
         may_lack = _may_lack(stage, problem)
-        how = "interrupted" if interrupted else "missing" if may_lack else "failed"
-        _tell(view, stage, how, started)
+        ending = "interrupted" if interrupted else "missing" if may_lack else "failed"
+        _tell(view, stage, ending, started)
         if transient or not may_lack:
             raise
         get_run_logger().warning("%s: %s", stage.title, problem)
@@ -318,38 +318,39 @@ def _run_stage(
     except BaseException as problem:
         _tell(view, stage, "failed", started)
         if len(str(problem)) > MAX_CHARACTERS:  # Prefect's database would keep all of it
-            told = StageFailed(f"stage {stage.label}: {type(problem).__name__}: {problem}")
-            raise told.with_traceback(problem.__traceback__) from None
+            failure = StageFailed(f"stage {stage.label}: {type(problem).__name__}: {problem}")
+            raise failure.with_traceback(problem.__traceback__) from None
         raise
     _tell(view, stage, "reused" if outcome.reused else "built", started)
     if not stage.variant:  # the tables of each study of a sweep could not be told apart
         publish_contents(store, outcome.reference)
-    place = short_name(outcome.reference.stage, outcome.reference.key)
+    name = short_name(outcome.reference.stage, outcome.reference.key)
     if outcome.reused:
-        message = f"{stage.title} is whole in the store: {place}"
+        message = f"{stage.title} is whole in the store: {name}"
         return Completed(name="Cached", message=message, data=outcome)
-    return Completed(message=f"{stage.title} built: {place}", data=outcome)
+    return Completed(message=f"{stage.title} built: {name}", data=outcome)
 
 
-def _tell(view: View | None, stage: Stage, how: str, started: float) -> None:
+def _tell(view: View | None, stage: Stage, ending: str, started: float) -> None:
     if view:
-        view.ended(stage.title, how, time.monotonic() - started)
+        view.ended(stage.title, ending, time.monotonic() - started)
 
 
 def _outcome(
-    stage: Stage, inputs: Mapping[str, Result], store: Store, builders: _Builders
+    stage: Stage, results: Mapping[str, Result], store: Store, builders: _Builders
 ) -> Outcome:
-    found = {
-        name: value if isinstance(value, Reference) else None for name, value in inputs.items()
+    references = {
+        name: result if isinstance(result, Reference) else None for name, result in results.items()
     }
     view = VIEW.get()
     with ProgressArtifact(stage.title, view.progress if view else None) as progress:
         if not stage.isolated:
             with builders.here:
-                return ensure(stage, found, store, progress=progress)
-        reused = existing(stage, found, store)
-        if reused:
-            return reused
+                return ensure(stage, references, store, progress=progress)
+        if outcome := existing(stage, references, store):
+            return outcome
         # As tags of the task they would hold up a stage that is in the store, too.
         with concurrency([f"tag:{tag}" for tag in stage.tags], lease_duration=LEASE_S):
-            return builders.apart(stage, found, store, progress=progress, logger=get_run_logger())
+            return builders.apart(
+                stage, references, store, progress=progress, logger=get_run_logger()
+            )

@@ -29,8 +29,8 @@ def _lock_path(store: Store, flow_run_id: str) -> Path:
 def registered(store: Store, flow_run_id: str, digest: str) -> Iterator[None]:
     """Hold the lock of a flow run while it lives; the file is removed when it ends.
 
-    digest: of what the run was asked for; locks of dead runs that were asked for the same are
-    removed. Inside of another one for the same run it does nothing.
+    digest: of the run's flow and parameters; locks of dead runs of the same digest are removed.
+    Inside of another one for the same run it does nothing.
     """
     path = _lock_path(store, flow_run_id)
     if path in _held:
@@ -57,30 +57,30 @@ def registered(store: Store, flow_run_id: str, digest: str) -> Iterator[None]:
 
 
 def died(store: Store, flow_run_id: str) -> bool:
-    """Return whether a flow run was registered in this store and its process is gone."""
+    """Whether a flow run was registered in this store and its process is gone."""
     lock = _read(_lock_path(store, flow_run_id))
     return lock is not None and not lock.is_held
 
 
 def lives(store: Store, flow_run_id: str) -> bool:
-    """Return whether a flow run is registered in this store and has a living process."""
+    """Whether a flow run is registered in this store and has a living process."""
     lock = _read(_lock_path(store, flow_run_id))
     return lock is not None and lock.is_held
 
 
 def living(store: Store) -> list[str]:
-    """Return the flow runs that are registered in this store and have a living process."""
+    """Flow runs that are registered in this store and have a living process."""
     names = sorted(path.name for path in (store.root / ".runs").glob("[!.]*"))
     return [name for name in names if lives(store, name)]
 
 
 def forget(store: Store, flow_run_id: str) -> None:
-    """Remove what a dead flow run left."""
+    """Remove the lock of a dead flow run."""
     _lock_path(store, flow_run_id).unlink(missing_ok=True)
 
 
 def forget_dead(store: Store, digest: str | None = None) -> None:
-    """Remove what dead runs left: those that were asked for the same, and old ones."""
+    """Remove locks of dead runs: those of the digest, and old ones."""
     for path in (store.root / ".runs").glob("*"):
         if not _LOCK.fullmatch(path.name):  # not ours: the folder may be a link to another one
             continue
@@ -91,7 +91,7 @@ def forget_dead(store: Store, digest: str | None = None) -> None:
 
 @dataclass(frozen=True)
 class _Lock:
-    """A lock file: whether a process holds it, what its run was asked for, seconds since then."""
+    """A lock file: whether a process holds it, the digest of its run, seconds since its start."""
 
     is_held: bool
     digest: str
@@ -99,7 +99,7 @@ class _Lock:
 
 
 def _read(path: Path) -> _Lock | None:
-    """Return a run's lock if there is one; something else that lies there belongs to no run."""
+    """Lock of a run, if there is one; something else that lies there belongs to no run."""
     try:
         stream = os.fdopen(regular_file(path, os.O_RDONLY), errors="replace")
     except (FileNotFoundError, Flowers17Error):

@@ -1,4 +1,4 @@
-"""Files that other users of the machine may have laid out as a trap, opened so that none works."""
+"""Files in places where other users may have laid links or pipes: opened, these are refused."""
 
 import errno
 import os
@@ -13,12 +13,12 @@ _TRAPS = (errno.ELOOP, errno.ENXIO, errno.EISDIR, errno.EACCES)
 
 
 def prefect_home() -> Path:
-    """Return the folder that holds Prefect's database and profiles."""
+    """Folder that holds Prefect's database and profiles."""
     return Path(os.environ.get("PREFECT_HOME", "~/.prefect")).expanduser()
 
 
 def own_prefect_home() -> Path:
-    """Return Prefect's home once it is there, with a database that only this user can read.
+    """Prefect's home once it is there, with a database that only this user can read.
 
     Raises Flowers17Error if it cannot be made, or the database could not grow.
     """
@@ -41,16 +41,16 @@ def own_prefect_home() -> Path:
 def _expect_room(database: Path) -> None:
     """Raise Flowers17Error if the shell's limit of file sizes would end the server."""
     limit, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
-    wanted = database.stat().st_size + DATABASE_ROOM
-    if limit != resource.RLIM_INFINITY and limit < wanted:
+    needed = database.stat().st_size + DATABASE_ROOM
+    if limit != resource.RLIM_INFINITY and limit < needed:
         raise Flowers17Error(
-            f"{database}: expected room for Prefect's database to grow to {wanted:,} bytes, files "
+            f"{database}: expected room for Prefect's database to grow to {needed:,} bytes, files "
             f"may have {limit:,} bytes here; raise the limit of file sizes (`ulimit -f unlimited`)"
         )
 
 
 def regular_file(path: Path, flags: int, mode: int = 0o600) -> int:
-    """Return the descriptor of a regular file, opened without following a link or waiting.
+    """Descriptor of a regular file, opened without following a link or waiting.
 
     flags, mode: of `os.open`; what it creates is readable by its owner alone.
     Raises Flowers17Error if something else is there, and OSError as `os.open` does.
@@ -68,7 +68,7 @@ def regular_file(path: Path, flags: int, mode: int = 0o600) -> int:
 
 
 def own_file(path: Path, flags: int) -> int:
-    """Return the descriptor of a regular file that belongs to this user, as `regular_file` does."""
+    """Descriptor of a regular file that belongs to this user, as `regular_file` does."""
     descriptor = regular_file(path, flags)
     owner = os.fstat(descriptor).st_uid
     if owner != os.geteuid():
@@ -77,8 +77,8 @@ def own_file(path: Path, flags: int) -> int:
     return descriptor
 
 
-def _trap(path: Path, found: str) -> Flowers17Error:
+def _trap(path: Path, content: str) -> Flowers17Error:
     return Flowers17Error(
-        f"{path}: expected a file of your own, found {found}; remove it, and see who else can "
+        f"{path}: expected a file of your own, found {content}; remove it, and see who else can "
         f"write to {path.parent}"
     )

@@ -1,7 +1,7 @@
 """Which runs this user has begun on this machine: `recover` runs no others again here.
 
 A run on a server says nothing about who began it. So each leaves a file in Prefect's home while it
-is at work. It is named for what was asked: the digest of the flow and its parameters. Only the user
+is at work. Its name is the digest of the flow and its parameters. Only the user
 can write one, and nothing runs again that the user had not run before.
 """
 
@@ -22,9 +22,9 @@ KEPT_S = 14 * 24 * 3600.0  # what killed runs left, as long as `gc` keeps their 
 
 
 def run_digest(flow: str, parameters: Mapping[str, Any]) -> str:
-    """Return the digest of what a run was asked for. parameters: as the server holds them."""
-    asked = {"flow": flow, "parameters": parameters}
-    return sha256(json.dumps(asked, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    """Digest of a run's flow and parameters; these are as the server holds them."""
+    call = {"flow": flow, "parameters": parameters}
+    return sha256(json.dumps(call, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def _record(digest: str) -> Path:
@@ -47,7 +47,7 @@ def recorded(digest: str) -> Iterator[None]:
 
 
 def is_recorded(digest: str) -> bool:
-    """Return whether this user began such a run here that did not end by itself."""
+    """Whether this user began such a run here that did not end by itself."""
     try:
         with os.fdopen(own_file(_record(digest), os.O_RDONLY), errors="replace") as stream:
             return stream.read(2 * len(digest)) == digest  # no other file of the user, linked here

@@ -26,7 +26,7 @@ _TO_THE_SPLIT = ("split", "folds", "out_of_fold")
 def stage(
     settings: StudySettings, parts: Mapping[PartName, Sequence[Stage]], label: str = "report"
 ) -> Stage:
-    """Return the stage of the report on the parts and all they need, whichever there are.
+    """Stage of the report on the parts and all they need, whichever there are.
 
     A stage that several parts need belongs to the first of them.
     """
@@ -52,7 +52,7 @@ def stage(
 
 
 def _described(stage: Stage, part: PartName) -> dict[str, Any]:
-    """Return what the report says of a stage that has no artifact, and finds it by."""
+    """Record of a stage for the report, which names it and its cause if it has no artifact."""
     configuration = json.loads(stage.config)
     return {
         "part": part,
@@ -66,7 +66,7 @@ def _described(stage: Stage, part: PartName) -> dict[str, Any]:
 
 
 def _split_of(stage: Stage) -> str:
-    """Return the name of the split that a stage is computed on; empty if it is not on one."""
+    """Name of the split that a stage is computed on; empty if it is not on one."""
     if stage.name == "split":
         return str(json.loads(stage.config)["name"])
     leading = (stage.inputs[name] for name in _TO_THE_SPLIT if name in stage.inputs)

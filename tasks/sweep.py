@@ -9,18 +9,25 @@ from flowers17.sweeps.combinations import Combination
 
 
 def stage(flow: str, combinations: Sequence[Combination], studies: Sequence[Stage]) -> Stage:
-    """Return the stage that sums up the studies, one a combination, that there are."""
-    settings = dict.fromkeys(setting for one in combinations for setting in one.assigned)
+    """Stage that sums up the studies that there are, one for each combination."""
+    names = [combination.name for combination in combinations]
+    settings = dict.fromkeys(
+        setting for combination in combinations for setting in combination.assigned
+    )
     described = [
-        {"assigned": list(one.assigned.items()), "words": list(one.words.items()), "name": one.name}
-        for one in combinations
+        {
+            "assigned": list(combination.assigned.items()),
+            "words": list(combination.words.items()),
+            "name": combination.name,
+        }
+        for combination in combinations
     ]
     return Stage.of(
         "sweep",
         f"sweep of {flow} over {', '.join(settings)}",
         "tasks.sweep:build",
         {"flow": flow, "combinations": described},
-        inputs={one.name: study for one, study in zip(combinations, studies, strict=True)},
+        inputs=dict(zip(names, studies, strict=True)),
         tolerant=True,
     )
 
@@ -32,26 +39,27 @@ def build(job: Job) -> Mapping[str, Any]:
     if not job.inputs:
         raise StageFailed("expected the study of at least one combination, found none")
     combinations = job.config["combinations"]
-    found = summary(
+    totals = summary(
         [
             SweptStudy(
-                one["name"],
-                dict(one["assigned"]),
-                dict(one["words"]),
+                combination["name"],
+                dict(combination["assigned"]),
+                dict(combination["words"]),
                 f"study/{study.reference.key}",
                 study.manifest["metrics"],
                 study.json("results"),
             )
-            for one in combinations
-            if (study := job.inputs.get(one["name"]))
+            for combination in combinations
+            if (study := job.inputs.get(combination["name"]))
         ]
     )
-    failed = [one["name"] for one in combinations if one["name"] not in job.inputs]
-    job.save_json("sweep", {"flow": job.config["flow"], **found, "failed": failed})
+    names = [combination["name"] for combination in combinations]
+    failed = [name for name in names if name not in job.inputs]
+    job.save_json("sweep", {"flow": job.config["flow"], **totals, "failed": failed})
     for name, rows in (
-        ("combinations", combination_rows(found)),
-        ("metrics", found["metrics"]),
-        ("numbers", found["numbers"]),
+        ("combinations", combination_rows(totals)),
+        ("metrics", totals["metrics"]),
+        ("numbers", totals["numbers"]),
     ):
         path = job.folder / f"sweep-{name}.csv"
         path.write_text(csv_rows(rows), encoding="utf-8", newline="\n")

@@ -16,6 +16,7 @@ Needs the extra `dev`, and Chromium (Debian: apt-get install chromium).
 import argparse
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -28,8 +29,6 @@ from pathlib import Path
 import httpx
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
-
-from flows.local_server import free_port
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
@@ -47,8 +46,10 @@ nav, footer, .part:not(#b1), .part > :not(h2, #table-8) { display: none }
 @contextmanager
 def served(store: Path, options: list[str]) -> Iterator[str]:
     """Serve a store with a Prefect home of its own; yields the server's address."""
-    home, url = store.parent / "prefect", f"http://127.0.0.1:{free_port()}"
-    command = [*FLOWERS17, "serve", "--port", url.rpartition(":")[2], "--store", str(store)]
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    home, url = store.parent / "prefect", f"http://127.0.0.1:{port}"
+    command = [*FLOWERS17, "serve", "--port", str(port), "--store", str(store)]
     log = store.parent / "serve.log"
     with log.open("w") as stream:
         process = subprocess.Popen(

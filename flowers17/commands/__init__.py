@@ -1,1 +1,1 @@
-"""What the commands of `flowers17.cli` do, one module each; the only part that imports flows."""
+"""Implementation of the commands of `flowers17.cli`, one module each; only they import flows."""

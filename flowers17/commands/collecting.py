@@ -2,12 +2,12 @@
 
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
-from flowers17.ancestry import Manifest, Place, by_place, family, place_of
+from flowers17.ancestry import ArtifactId, Manifest, artifact_id, by_id, family
 from flowers17.artifacts import MANIFEST, Store, read_manifest, short_name
 from flowers17.errors import ArtifactDamaged, StoreUnusable
 from tasks.liveness import living
@@ -16,56 +16,63 @@ DAY_S = 24 * 3600.0
 WHOLE = "report"  # label of the reports on the whole study
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, order=True)
 class Garbage:
-    """What nothing kept needs: what it is, its place in the store, and how large in bytes."""
+    """A folder that nothing kept needs.
 
-    what: str
-    place: str
+    content: name and label of the artifact, or the kind of leftover. path: below the store's root.
+    size: in bytes.
+    """
+
+    content: str
+    path: str
     size: int
 
 
 def garbage(store: Store, *, keep_studies: int, older_than_days: float) -> list[Garbage]:
-    """Return what may go, oldest first.
+    """Folders that may be deleted, oldest first.
 
     Kept, with everything they were made from: what is pinned, the report whose page stands in
     `report/`, and the newest `keep_studies` reports, where a sweep and all its studies count as
     one, and the reports on a part of the study for themselves. And whatever is younger than
     `older_than_days`, so that a study that was interrupted goes on from there.
     """
-    manifests = by_place(store.manifests())
-    kept: set[Place] = set()
-    for place in (*store.pinned(), *_shown(store)):
-        if wanted := manifests.get((place.partition("/")[0], place.partition("/")[2])):
-            kept |= {place_of(one) for one in family(wanted, manifests)}
+    manifests = by_id(store.manifests())
+    kept: set[ArtifactId] = set()
+    for name in (*store.pinned(), *_shown(store)):
+        stage, _, key = name.partition("/")
+        if manifest := manifests.get((stage, key)):
+            kept |= _family_ids(manifest, manifests)
     reports = sorted(
-        (one for one in manifests.values() if one["stage"] in ("study", "sweep")),
-        key=lambda one: (one["created"], one["stage"]),
+        (manifest for manifest in manifests.values() if manifest["stage"] in ("study", "sweep")),
+        key=lambda report: (report["created"], report["stage"]),
         reverse=True,
     )
     n_kept: Counter[str] = Counter()
     for report in reports:
-        of = "" if report["label"] == WHOLE or report["stage"] == "sweep" else report["label"]
-        if n_kept[of] < keep_studies and place_of(report) not in kept:
-            n_kept[of] += 1
-            kept |= {place_of(one) for one in family(report, manifests)}
+        part = "" if report["label"] == WHOLE or report["stage"] == "sweep" else report["label"]
+        if n_kept[part] < keep_studies and artifact_id(report) not in kept:
+            n_kept[part] += 1
+            kept |= _family_ids(report, manifests)
     limit = time.time() - older_than_days * DAY_S
-    found = [
-        (
-            created,
-            f"{short_name(one['stage'], one['key'])} {one['label']}",
-            "/".join(place),
-            _size(one),
-        )
-        for place, one in manifests.items()
-        if place not in kept and (created := _seconds(one["created"])) < limit
+    dated = [
+        (created, Garbage(_content(manifest), "/".join(identity), _size(manifest)))
+        for identity, manifest in manifests.items()
+        if identity not in kept and (created := _seconds(manifest["created"])) < limit
     ]
-    found += [
-        (one.changed, one.place.removeprefix(".").replace("/", " ", 1)[:52], one.place, one.size)
-        for one in store.leftovers()
-        if one.changed < limit
-    ]
-    return [Garbage(what, place, size) for _, what, place, size in sorted(found)]
+    for leftover in store.leftovers():
+        if leftover.changed < limit:
+            content = leftover.place.removeprefix(".").replace("/", " ", 1)[:52]
+            dated.append((leftover.changed, Garbage(content, leftover.place, leftover.size)))
+    return [folder for _, folder in sorted(dated)]
+
+
+def _family_ids(manifest: Manifest, manifests: Mapping[ArtifactId, Manifest]) -> set[ArtifactId]:
+    return {artifact_id(relative) for relative in family(manifest, manifests)}
+
+
+def _content(manifest: Manifest) -> str:
+    return f"{short_name(manifest['stage'], manifest['key'])} {manifest['label']}"
 
 
 def expect_no_run(store: Store) -> None:
@@ -89,4 +96,4 @@ def _seconds(created: str) -> float:
 
 
 def _size(manifest: Manifest) -> int:
-    return sum(one["size"] for one in manifest["files"].values())
+    return sum(entry["size"] for entry in manifest["files"].values())

@@ -1,4 +1,4 @@
-"""Two studies compared: which are meant, all that is shown of them, and how."""
+"""The comparison of two studies: which ones, its content, and how the terminal shows it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -15,8 +15,8 @@ from flowers17.errors import ArtifactMissing
 from flowers17.reporting.studies.records import Study, named_study, newest, studies_in
 
 
-def chosen(before: str | None, after: str | None, store: Path | str) -> tuple[Study, Study]:
-    """Return the two studies that are meant: as they are named, else the older first.
+def study_pair(before: str | None, after: str | None, store: Path | str) -> tuple[Study, Study]:
+    """Two studies to compare: as they are named, else the older first.
 
     Without `after`: `before` and the store's newest other one of its label; without both: the
     newest and the one before it with its label.
@@ -27,19 +27,24 @@ def chosen(before: str | None, after: str | None, store: Path | str) -> tuple[St
     studies = studies_in(store)
     first = named_study(before, store) if before else newest(studies, store)
     label = first.label or None
-    others = [one for one in studies if one.path != first.path and label in (None, one.label)]
-    if not others:
+    candidates = [
+        study for study in studies if study.path != first.path and label in (None, study.label)
+    ]
+    if not candidates:
         raise ArtifactMissing(
             f"{store}: expected another study {first.label!r} to compare {first.title} with, found "
             "none; name a second one, or the folder of another store"
         )
-    if before is None or (others[-1].created, others[-1].path) < (first.created, first.path):
-        return others[-1], first
-    return first, others[-1]
+    if before is None or (candidates[-1].created, candidates[-1].path) < (
+        first.created,
+        first.path,
+    ):
+        return candidates[-1], first
+    return first, candidates[-1]
 
 
-def compared(before: Study, after: Study) -> dict[str, Any]:
-    """Return all that is shown of two studies, as plain JSON.
+def comparison_of(before: Study, after: Study) -> dict[str, Any]:
+    """Comparison of two studies as plain JSON: differences, tables and paired tests.
 
     Raises what `Study.results` and `paired_tests` raise.
     """
@@ -51,13 +56,15 @@ def compared(before: Study, after: Study) -> dict[str, Any]:
         paired = paired_tests(before, after)
         differences = asdict(changes(before, after))
     return {
-        "before": described(before),
-        "after": described(after),
+        "before": study_facts(before),
+        "after": study_facts(after),
         "differences": differences,
         "tables": [
             {
                 **asdict(table),
-                "metrics": [{**asdict(one), "difference": one.difference} for one in table.metrics],
+                "metrics": [
+                    {**asdict(metric), "difference": metric.difference} for metric in table.metrics
+                ],
             }
             for table in tables
         ],
@@ -65,7 +72,7 @@ def compared(before: Study, after: Study) -> dict[str, Any]:
     }
 
 
-def described(study: Study) -> dict[str, str]:
+def study_facts(study: Study) -> dict[str, str]:
     return {
         "study": study.title,
         "label": study.label,
@@ -74,23 +81,27 @@ def described(study: Study) -> dict[str, str]:
     }
 
 
-def show(found: dict[str, Any], out: Console, *, everything: bool = False) -> None:
-    """Print what `compared` returns; rows with equal numbers are only counted, or shown too."""
+def show(comparison: dict[str, Any], out: Console, *, everything: bool = False) -> None:
+    """Print a comparison, as `comparison_of` returns it.
+
+    everything: show rows with equal numbers, too, instead of only counting them.
+    """
     for when in ("before", "after"):
-        one = found[when]
-        said = "  ".join(part for part in (one["study"], one["label"], one["created"]) if part)
-        _say(out, f"{when:7}{said}  {one['results'] if one['label'] else ''}".rstrip())
-    _say(out, "")
-    _show_differences(found["differences"], out)
-    _say(out, "")
-    for table in found["tables"]:
+        study = comparison[when]
+        facts = [study[name] for name in ("study", "label", "created") if study[name]]
+        path = study["results"] if study["label"] else ""
+        _print_line(out, f"{when:7}{'  '.join(facts)}  {path}".rstrip())
+    _print_line(out, "")
+    _show_differences(comparison["differences"], out)
+    _print_line(out, "")
+    for table in comparison["tables"]:
         _show_table(table, out, everything=everything)
-    _say(out, "")
-    _show_paired(found["paired"], out)
+    _print_line(out, "")
+    _show_paired(comparison["paired"], out)
 
 
-def differing(found: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
-    """Return in what two studies may differ, and the lines that say in what they do."""
+def difference_lines(differences: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
+    """Lines on the differences of two studies by what they concern, which has a title."""
     titles = {
         "settings": "settings",
         "data": "data",
@@ -100,51 +111,51 @@ def differing(found: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
         "stages": "settings of stages",
     }
     return [
-        (title, _by_stages(found[name]) if isinstance(found[name], dict) else list(found[name]))
+        (title, _by_stages(lines) if isinstance(lines := differences[name], dict) else list(lines))
         for name, title in titles.items()
     ]
 
 
-def _show_differences(found: dict[str, Any], out: Console) -> None:
-    for title, lines in differing(found):
-        _say(out, f"{title}: {'these differ' if lines else 'no difference'}")
+def _show_differences(differences: dict[str, Any], out: Console) -> None:
+    for title, lines in difference_lines(differences):
+        _print_line(out, f"{title}: {'these differ' if lines else 'no difference'}")
         for line in lines:
-            _say(out, f"  {line}")
+            _print_line(out, f"  {line}")
     for name, title in (("only_before", "only before"), ("only_after", "only after")):
-        if found[name]:
-            _say(out, f"stages {title}{few(found[name])}")
-    for note in found["notes"]:
-        _say(out, note)
+        if differences[name]:
+            _print_line(out, f"stages {title}{few(differences[name])}")
+    for note in differences["notes"]:
+        _print_line(out, note)
 
 
 def _by_stages(lines: dict[str, list[str]]) -> list[str]:
-    """Return the lines that were found in the same stages as one, with those stages."""
-    found: dict[tuple[str, ...], list[str]] = {}
+    """Lines of the same stages joined, with those stages."""
+    lines_by_stages: dict[tuple[str, ...], list[str]] = {}
     for line, stages in lines.items():
-        found.setdefault(tuple(stages), []).append(line)
-    return [f"{', '.join(some)}{few(stages)}" for stages, some in found.items()]
+        lines_by_stages.setdefault(tuple(stages), []).append(line)
+    return [f"{', '.join(lines)}{few(stages)}" for stages, lines in lines_by_stages.items()]
 
 
 def few(labels: Sequence[str]) -> str:
-    """Return up to three labels in brackets, and how many more there are."""
+    """Up to three labels in brackets, and how many more there are."""
     if not labels:
         return ""
     more = f"; and {len(labels) - 3} more" if len(labels) > 3 else ""
     return f" ({'; '.join(labels[:3])}{more})"
 
 
-def _show_table(found: dict[str, Any], out: Console, *, everything: bool) -> None:
-    rows = {one["row"] for one in found["metrics"]}
-    changed = {one["row"] for one in found["metrics"] if one["difference"] != 0}
-    shown = [one for one in found["metrics"] if everything or one["row"] in changed]
-    title = f"Table {found['number']}: {found['title']}"
-    lone = [name for name in ("before", "after") if found[f"only_{name}"]]
-    if not rows and not found["unclear"]:
+def _show_table(comparison: dict[str, Any], out: Console, *, everything: bool) -> None:
+    rows = {metric["row"] for metric in comparison["metrics"]}
+    changed = {metric["row"] for metric in comparison["metrics"] if metric["difference"] != 0}
+    shown = [metric for metric in comparison["metrics"] if everything or metric["row"] in changed]
+    title = f"Table {comparison['number']}: {comparison['title']}"
+    lone = [name for name in ("before", "after") if comparison[f"only_{name}"]]
+    if not rows and not comparison["unclear"]:
         for name in lone:
-            n_rows = len(found[f"only_{name}"])
-            _say(out, f"{title}; only {name}, {n_rows} row{'s' * (n_rows > 1)}")
+            n_rows = len(comparison[f"only_{name}"])
+            _print_line(out, f"{title}; only {name}, {n_rows} row{'s' * (n_rows > 1)}")
         return
-    _say(out, f"{title}; {len(rows) - len(changed)} of {len(rows)} rows equal")
+    _print_line(out, f"{title}; {len(rows) - len(changed)} of {len(rows)} rows equal")
     if shown:
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
         table.add_column("  row", overflow="fold")
@@ -152,26 +163,26 @@ def _show_table(found: dict[str, Any], out: Console, *, everything: bool) -> Non
         for name in ("before", "after", "difference"):
             table.add_column(name, justify="right", no_wrap=True)
         last = None
-        for one in shown:
-            name = "" if one["row"] == last else f"  {escape(one['row'])}"
-            last, numbers = one["row"], (one["before"], one["after"])
-            texts = [*map(number_text, numbers), difference_text(one["difference"])]
-            table.add_row(name, escape(one["name"]), *texts)
+        for metric in shown:
+            name = "" if metric["row"] == last else f"  {escape(metric['row'])}"
+            last, numbers = metric["row"], (metric["before"], metric["after"])
+            texts = [*map(number_text, numbers), difference_text(metric["difference"])]
+            table.add_row(name, escape(metric["name"]), *texts)
         out.print(table, highlight=False)
-    for name, what in (
+    for name, kind in (
         ("only_before", "only before"),
         ("only_after", "only after"),
         ("unclear", "not told apart, not compared"),
     ):
-        for row in found[name]:
-            _say(out, f"  {what}: {row or 'a row without words'}")
+        for row in comparison[name]:
+            _print_line(out, f"  {kind}: {row or 'a row without words'}")
 
 
-def _show_paired(found: dict[str, Any], out: Console) -> None:
+def _show_paired(paired: dict[str, Any], out: Console) -> None:
     from flowers17.reporting.wording import p_text
 
-    _say(out, "paired McNemar tests on the same validation images")
-    if found["tests"]:
+    _print_line(out, "paired McNemar tests on the same validation images")
+    if paired["tests"]:
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
         table.add_column("  model", overflow="fold")
         table.add_column("split")
@@ -179,27 +190,27 @@ def _show_paired(found: dict[str, Any], out: Console) -> None:
             table.add_column(name, justify="right")
         table.add_column("p", justify="right", no_wrap=True)
         table.add_column("p, Holm", justify="right", no_wrap=True)
-        for one in found["tests"]:
-            test = one["test"]
+        for comparison in paired["tests"]:
+            test = comparison["test"]
             table.add_row(
-                f"  {escape(one['label'])}",
-                escape(one["split"]),
-                str(one["n_validation"]),
-                *(number_text(one[when]) for when in ("before", "after")),
+                f"  {escape(comparison['label'])}",
+                escape(comparison["split"]),
+                str(comparison["n_validation"]),
+                *(number_text(comparison[when]) for when in ("before", "after")),
                 *(str(test[name]) for name in ("n_only_first", "n_only_second")),
                 p_text(test["p_value"]),
-                p_text(one["p_holm"]),
+                p_text(comparison["p_holm"]),
             )
         out.print(table, highlight=False)
-    if found["same"]:
-        n_same = len(found["same"])
-        _say(out, f"  {n_same} with equal content, nothing to test{few(found['same'])}")
-    for line in found["untested"]:
-        _say(out, f"  {line}")
+    if paired["same"]:
+        n_same = len(paired["same"])
+        _print_line(out, f"  {n_same} with equal content, nothing to test{few(paired['same'])}")
+    for line in paired["untested"]:
+        _print_line(out, f"  {line}")
 
 
 def number_text(value: Any) -> str:
-    """Return a number as it is shown: whole ones whole, others with four decimals.
+    """Text of a number: whole ones whole, others with four decimals.
 
     >>> number_text(12), number_text(0.91470588), number_text(0.00004), number_text(None)
     ('12', '0.9147', '4e-05', '–')
@@ -212,7 +223,7 @@ def number_text(value: Any) -> str:
 
 
 def difference_text(value: float | None) -> str:
-    """Return a difference with its sign, as `number_text` shows numbers.
+    """Text of a difference with its sign, as `number_text` shows numbers.
 
     >>> difference_text(-0.0118), difference_text(3), difference_text(0.0)
     ('−0.0118', '+3', '0')
@@ -222,5 +233,5 @@ def difference_text(value: float | None) -> str:
     return f"{'+' if value > 0 else '−'}{number_text(abs(value))}"
 
 
-def _say(out: Console, line: str) -> None:
+def _print_line(out: Console, line: str) -> None:
     out.print(line, highlight=False, markup=False, soft_wrap=True)

@@ -4,16 +4,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from flowers17.commands.comparing import difference_text, differing, few, number_text
+from flowers17.commands.comparing import difference_lines, difference_text, few, number_text
 from flowers17.errors import InvalidInput
 from flowers17.reporting.html import environment
 from flowers17.reporting.wording import p_text
 
 
-def write(found: Mapping[str, Any], path: Path) -> None:
-    """Write the page of what `comparing.compared` returns; raises InvalidInput if it cannot be."""
+def write(comparison: Mapping[str, Any], path: Path) -> None:
+    """Write the page of a comparison (`comparing.comparison_of`).
+
+    Raises InvalidInput if the file cannot be written.
+    """
     try:
-        path.write_text(page(found))
+        path.write_text(page(comparison))
     except OSError as problem:
         raise InvalidInput(
             f"--html {path}: expected a file that can be written, got {problem.strerror}; choose "
@@ -21,11 +24,11 @@ def write(found: Mapping[str, Any], path: Path) -> None:
         ) from problem
 
 
-def page(found: Mapping[str, Any]) -> str:
-    """Return the page's HTML."""
-    lines = differing(found["differences"])
+def page(comparison: Mapping[str, Any]) -> str:
+    """HTML of the page."""
+    lines = difference_lines(comparison["differences"])
     templates = environment()
     templates.globals.update(number=number_text, difference=difference_text, p=p_text, few=few)
-    return templates.get_template("comparison.html").render(
-        found, differing=lines, equal=[title for title, which in lines if not which]
-    )
+    equal = [title for title, differences in lines if not differences]
+    template = templates.get_template("comparison.html")
+    return template.render(comparison, differing=lines, equal=equal)

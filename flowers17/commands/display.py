@@ -1,4 +1,4 @@
-"""What the terminal shows while stages run: a line for each that ended, bars for those that run."""
+"""Progress of stages on the terminal: a line for each that ended, bars for those that run."""
 
 import threading
 from types import TracebackType
@@ -55,14 +55,15 @@ class StageDisplay:
             if label in self._bars:
                 self._progress.update(self._bars[label], completed=done, total=total, unit=unit)
 
-    def ended(self, label: str, how: str, seconds: float) -> None:
+    def ended(self, label: str, ending: str, seconds: float) -> None:
         """Replace a stage's bar by a line."""
         with self._lock:
-            self.counts[how] += 1
+            self.counts[ending] += 1
             if label in self._bars:
                 self._progress.remove_task(self._bars.pop(label))
-        took = f" [dim]{seconds:.1f} s[/]" if how == "built" else ""
-        self.console.print(f"{MARKS[how]} {escape(label)}{took}", highlight=False, soft_wrap=True)
+        duration = f" [dim]{seconds:.1f} s[/]" if ending == "built" else ""
+        line = f"{MARKS[ending]} {escape(label)}{duration}"
+        self.console.print(line, highlight=False, soft_wrap=True)
 
     def __enter__(self) -> "StageDisplay":
         self._progress.start()
@@ -72,6 +73,6 @@ class StageDisplay:
         self,
         kind: type[BaseException] | None,
         problem: BaseException | None,
-        where: TracebackType | None,
+        traceback: TracebackType | None,
     ) -> None:
         self._progress.stop()

@@ -1,4 +1,4 @@
-"""What this machine offers, what is missing, and how to get it."""
+"""Equipment of this machine: what there is, what is missing, and how to get it."""
 
 import os
 import platform
@@ -21,7 +21,7 @@ from flows.local_server import Server
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing looked at: `ok`, `note` (works without) or `missing` (has to be mended)."""
+    """State of a part of this machine: `ok`, `note` (optional) or `missing` (to be mended)."""
 
     subject: str
     state: Literal["ok", "note", "missing"]
@@ -49,13 +49,13 @@ def _python() -> Finding:
 
 
 def _packages() -> list[Finding]:
-    found = []
+    findings = []
     for name in ("prefect", "tensorflow", "keras", "scikit-learn", "numpy"):
         try:
-            found.append(Finding(name, "ok", version(name)))
+            findings.append(Finding(name, "ok", version(name)))
         except PackageNotFoundError:
-            found.append(Finding(name, "missing", "not installed; run `make setup`"))
-    return found
+            findings.append(Finding(name, "missing", "not installed; run `make setup`"))
+    return findings
 
 
 def _processor() -> str:
@@ -89,9 +89,9 @@ def _disk(address: str) -> Finding:
     if not os.access(folder, os.W_OK):
         return Finding("store", "missing", f"{folder} is not writable; choose another --store")
     state: Literal["ok", "note"] = "ok" if free > 5 else "note"
-    where = f"{store}, {free:.1f} GiB free"
-    same = place.address == str(store)
-    return Finding("store", state, where if same else f"{place.address}; cache {where}")
+    location = f"{store}, {free:.1f} GiB free"
+    is_local = place.address == str(store)
+    return Finding("store", state, location if is_local else f"{place.address}; cache {location}")
 
 
 def _gpu() -> Finding:
@@ -103,20 +103,20 @@ def _gpu() -> Finding:
 def _training() -> Finding:
     device = chosen_device("auto")
     precision = chosen_precision("auto", device)
-    where = "the GPU" if device == "gpu" else "the processor"
-    return Finding("training", "ok", f"on {where}, precision `auto` is {precision}")
+    location = "the GPU" if device == "gpu" else "the processor"
+    return Finding("training", "ok", f"on {location}, precision `auto` is {precision}")
 
 
 def _weights(folder: Path | None) -> list[Finding]:
-    found = []
+    findings = []
     for name in get_args(ExtractorName):
         source = resolve_weights(name, folder, weights="imagenet")
         if source.kind == "file":
-            found.append(Finding(f"weights {name}", "ok", str(source.path)))
+            findings.append(Finding(f"weights {name}", "ok", str(source.path)))
         else:
             says = "not here; downloaded when needed, or put a file into --weights-dir"
-            found.append(Finding(f"weights {name}", "note", says))
-    return found
+            findings.append(Finding(f"weights {name}", "note", says))
+    return findings
 
 
 def _prefect() -> Finding:

@@ -46,8 +46,8 @@ def export(
     model = opened(entry.manifest, loader)
     artifact = loader.artifact(entry.manifest)
     err.print(f"model: {entry.name}", highlight=False, markup=False, soft_wrap=True)
-    written = [path.with_name(f"{path.name}{ending}") for ending in ("", ".labels.json", ".md")]
-    with _replacing(written) as (new, *beside):
+    paths = [path.with_name(f"{path.name}{ending}") for ending in ("", ".labels.json", ".md")]
+    with _replacing(paths) as (new, *beside):
         with loader.building("float32"):
             exporting.write(model, new)
         with read_as_written(entry.name):
@@ -55,16 +55,16 @@ def export(
         checked = exporting.checked(new, model, artifact, loader)
         card = model_card(known, labels, file=path.name, sha256=file_sha256(new), checked=checked)
         text = json.dumps(labels, ensure_ascii=False, indent=1) + "\n"
-        for one, content in zip(beside, (text, card), strict=True):
-            one.write_text(content, encoding="utf-8")
+        for file, content in zip(beside, (text, card), strict=True):
+            file.write_text(content, encoding="utf-8")
     if checked:
-        says = f"checked: {checked.n_correct} of {checked.n} held-out images right, as in the study"
-        says = says if checked.n_correct == known.score.n_correct else says.partition(",")[0]
-        says += f"; probabilities within {checked.difference:.1e}"
-        err.print(says, highlight=False, soft_wrap=True)
+        line = f"checked: {checked.n_correct} of {checked.n} held-out images right, as in the study"
+        line = line if checked.n_correct == known.score.n_correct else line.partition(",")[0]
+        line += f"; probabilities within {checked.difference:.1e}"
+        err.print(line, highlight=False, soft_wrap=True)
     else:
         err.print("not checked: the store lacks the images that it was trained on", highlight=False)
-    return written
+    return paths
 
 
 @contextmanager
@@ -76,5 +76,5 @@ def _replacing(paths: Sequence[Path]) -> Iterator[list[Path]]:
     with tempfile.TemporaryDirectory(dir=paths[0].parent, prefix=".export-") as folder:
         new = [Path(folder, path.name) for path in paths]
         yield new
-        for one, path in zip(new, paths, strict=True):
-            one.replace(path)
+        for file, path in zip(new, paths, strict=True):
+            file.replace(path)

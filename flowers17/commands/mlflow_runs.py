@@ -28,8 +28,8 @@ MOST_PARAMETERS, MOST_METRICS, LONGEST = 100, 1000, 6000  # of one request, and 
 
 
 @dataclass(frozen=True)
-class Sent:
-    """A study, its run on the server, how many trainings are below it, and if it was there."""
+class StudyRun:
+    """A study's run on the server: how many trainings are below it, whether it was there before."""
 
     study: str
     run: str
@@ -39,27 +39,27 @@ class Sent:
 
 def send(
     names: Sequence[str], store: Path | str, *, uri: str | None, experiment: str
-) -> list[Sent]:
-    """Return the runs of studies, sent to an MLflow server if they are not there yet.
+) -> list[StudyRun]:
+    """Runs of studies, which are sent to an MLflow server if they are not there yet.
 
     names: of studies, as `compare` takes them; none: all of the store. uri: of the server; None:
     what MLflow's own MLFLOW_TRACKING_URI says. experiment: made if there is none of that name.
     Raises what `named_study` raises, InvalidInput without MLflow or an address, TrackingFailed for
     a server that cannot be reached or refuses.
     """
-    found = [named_study(name, store) for name in names] or studies_in(store)
-    newest(found, store)  # raises if there is none
-    lone = next((one for one in found if not one.manifest), None)
-    if lone:
+    studies = [named_study(name, store) for name in names] or studies_in(store)
+    newest(studies, store)  # raises if there is none
+    file_alone = next((study for study in studies if not study.manifest), None)
+    if file_alone:
         raise InvalidInput(
-            f"{lone.title}: expected a study of a store, got a file alone; name it study/KEY"
+            f"{file_alone.title}: expected a study of a store, got a file alone; name it study/KEY"
         )
     client = _client(uri)
-    with _told(client):
+    with _refusals_explained(client):
         known = client.get_experiment_by_name(experiment)
         number = known.experiment_id if known else client.create_experiment(experiment)
         with read_as_written(str(store)):
-            return [_sent(client, number, study) for study in found]
+            return [_study_run(client, number, study) for study in studies]
 
 
 def _client(uri: str | None) -> "MlflowClient":
@@ -81,31 +81,31 @@ def _client(uri: str | None) -> "MlflowClient":
 
 
 @contextmanager
-def _told(client: "MlflowClient") -> Iterator[None]:
+def _refusals_explained(client: "MlflowClient") -> Iterator[None]:
     from mlflow.exceptions import MlflowException
 
     try:
         yield
     except MlflowException as problem:
-        said = str(problem).strip().splitlines()[0]
+        message = str(problem).strip().splitlines()[0]
         raise TrackingFailed(
-            f"{client.tracking_uri}: expected an MLflow server that takes runs, got: {said}; run "
-            "the same command again once it does (what is there is not sent twice)"
+            f"{client.tracking_uri}: expected an MLflow server that takes runs, got: {message}; "
+            "run the same command again once it does (what is there is not sent twice)"
         ) from problem
 
 
-def _sent(client: "MlflowClient", experiment: str, study: Study) -> Sent:
+def _study_run(client: "MlflowClient", experiment: str, study: Study) -> StudyRun:
     key = study.manifest["key"]
-    there = client.search_runs([experiment], filter_string=f"tags.`{KEY}` = '{key}'")
-    whole = next((one for one in there if one.info.status == "FINISHED"), None)
-    trainings = [one for one in study.parts.values() if HISTORY in one["files"]]
-    if whole:
-        return Sent(study.title, whole.info.run_id, len(trainings), was_there=True)
-    for one in there:  # what a killed command left
-        _delete(client, experiment, one.info.run_id)
+    earlier_runs = client.search_runs([experiment], filter_string=f"tags.`{KEY}` = '{key}'")
+    finished = next((run for run in earlier_runs if run.info.status == "FINISHED"), None)
+    trainings = [part for part in study.parts.values() if HISTORY in part["files"]]
+    if finished:
+        return StudyRun(study.title, finished.info.run_id, len(trainings), was_there=True)
+    for unfinished in earlier_runs:  # of a killed command
+        _delete(client, experiment, unfinished.info.run_id)
     results = study.results
     tags = {KEY: key, "flowers17.label": study.label, "flowers17.data": results["data"]["digest"]}
-    run = _started(client, experiment, study.manifest, study.title, tags)
+    run = _new_run(client, experiment, study.manifest, study.title, tags)
     _log(client, run, study.manifest, results["settings"])
     for training in trainings:
         _send_training(client, experiment, study, training, run)
@@ -113,7 +113,7 @@ def _sent(client: "MlflowClient", experiment: str, study: Study) -> Sent:
         below = Path(name).parent
         client.log_artifact(run, str(study.file(name)), str(below) if below.name else None)
     _end(client, run, study.manifest)
-    return Sent(study.title, run, len(trainings), was_there=False)
+    return StudyRun(study.title, run, len(trainings), was_there=False)
 
 
 def _delete(client: "MlflowClient", experiment: str, run: str) -> None:
@@ -123,15 +123,15 @@ def _delete(client: "MlflowClient", experiment: str, run: str) -> None:
 
 
 def _send_training(
-    client: "MlflowClient", experiment: str, study: Study, made: Manifest, parent: str
+    client: "MlflowClient", experiment: str, study: Study, manifest: Manifest, parent: str
 ) -> None:
     from mlflow.entities import Metric
 
-    tags = {PARENT: parent, "flowers17.stage": f"{made['stage']}/{made['key']}"}
-    run = _started(client, experiment, made, made["label"], tags)
-    _log(client, run, made, made["material"]["config"])
-    at = _began(made)
-    epochs = study.json(made, "history")["epochs"]
+    tags = {PARENT: parent, "flowers17.stage": f"{manifest['stage']}/{manifest['key']}"}
+    run = _new_run(client, experiment, manifest, manifest["label"], tags)
+    _log(client, run, manifest, manifest["material"]["config"])
+    at = _start_ms(manifest)
+    epochs = study.json(manifest, "history")["epochs"]
     points = [
         Metric(_plain(name), float(value), at, int(epoch["epoch"]))
         for epoch in epochs
@@ -140,26 +140,28 @@ def _send_training(
     ]
     for start in range(0, len(points), MOST_METRICS):
         client.log_batch(run, metrics=points[start : start + MOST_METRICS])
-    _end(client, run, made)
+    _end(client, run, manifest)
 
 
-def _started(
-    client: "MlflowClient", experiment: str, made: Manifest, name: str, tags: Mapping[str, str]
+def _new_run(
+    client: "MlflowClient", experiment: str, manifest: Manifest, name: str, tags: Mapping[str, str]
 ) -> str:
-    versions = {f"version.{one}": text for one, text in made["material"]["libraries"].items()}
+    versions = {
+        f"version.{library}": text for library, text in manifest["material"]["libraries"].items()
+    }
     run = client.create_run(
-        experiment, start_time=_began(made), tags={**versions, **tags}, run_name=name
+        experiment, start_time=_start_ms(manifest), tags={**versions, **tags}, run_name=name
     )
     return str(run.info.run_id)
 
 
-def _log(client: "MlflowClient", run: str, made: Manifest, settings: Mapping[str, Any]) -> None:
+def _log(client: "MlflowClient", run: str, manifest: Manifest, settings: Mapping[str, Any]) -> None:
     from mlflow.entities import Metric, Param
 
-    at = _began(made)
+    at = _start_ms(manifest)
     metrics = [
         Metric(_plain(name), float(value), at, 0)
-        for name, value in made["metrics"].items()
+        for name, value in manifest["metrics"].items()
         if isinstance(value, int | float)
     ]
     client.log_batch(run, metrics=metrics)
@@ -168,19 +170,19 @@ def _log(client: "MlflowClient", run: str, made: Manifest, settings: Mapping[str
         client.log_batch(run, params=values[start : start + MOST_PARAMETERS])
 
 
-def _end(client: "MlflowClient", run: str, made: Manifest) -> None:
-    seconds = float(made.get("duration_s", 0))
-    client.set_terminated(run, "FINISHED", end_time=_began(made) + round(1000 * seconds))
+def _end(client: "MlflowClient", run: str, manifest: Manifest) -> None:
+    seconds = float(manifest.get("duration_s", 0))
+    client.set_terminated(run, "FINISHED", end_time=_start_ms(manifest) + round(1000 * seconds))
 
 
-def _began(made: Manifest) -> int:
-    """Return when an artifact's making began, in milliseconds of the epoch."""
-    ended = timegm(strptime(made["created"], "%Y-%m-%dT%H:%M:%SZ"))
-    return round(1000 * (ended - float(made.get("duration_s", 0))))
+def _start_ms(manifest: Manifest) -> int:
+    """Start of an artifact's build in milliseconds of the epoch."""
+    ended = timegm(strptime(manifest["created"], "%Y-%m-%dT%H:%M:%SZ"))
+    return round(1000 * (ended - float(manifest.get("duration_s", 0))))
 
 
 def _plain(name: str) -> str:
-    """Return a metric's name in the characters that MLflow takes.
+    """Name of a metric in the characters that MLflow takes.
 
     >>> _plain("best accuracy (report), 5 × 5")
     'best accuracy -report-- 5 - 5'

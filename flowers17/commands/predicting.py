@@ -28,13 +28,13 @@ Predictions = Iterable[Prediction]
 
 
 class Refusals:
-    """Tells of what is passed over when it is met, and counts it."""
+    """Reports inputs that are passed over, at once, and counts them."""
 
     def __init__(self, console: Console) -> None:
         self.console, self.n = console, 0
 
     def __call__(self, problem: str) -> None:
-        """Say why something is passed over."""
+        """Report an input and why it is passed over."""
         self.n += 1
         self.console.print(
             f"[yellow]passed over[/] {escape(problem)}", highlight=False, soft_wrap=True
@@ -53,7 +53,7 @@ def predict(
     form: Form,
     err: Console,
 ) -> bool:
-    """Print what a model says of images; return whether all that was given could be used.
+    """Print the classes of images by a model; return whether every image could be used.
 
     name: of the model; None: the store's best. Which one it is, and what is passed over and why,
     goes to `err`. own_learners: see `Loader`.
@@ -64,18 +64,18 @@ def predict(
     # It warns of every model after the fourth, each of which it traces once.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     catalogue = Catalogue(store)
-    entry, why = catalogue.default() if name is None else (catalogue.named(name), "")
+    entry, reason = catalogue.default() if name is None else (catalogue.named(name), "")
     loader = Loader(store, weights_dir=weights_dir, device=device, own_learners=own_learners)
     model = opened(entry.manifest, loader, by)
     members = ""
     if entry.kind == "ensemble":
         method = str(entry.result["chosen"]["method"]).replace("_", " ")
-        how = "refits" if by == "refit" else "averaged fold models"
-        members = f", {method} of its members' {how}"
-    says = f"model: {entry.name}{members}{why and f' ({why})'}"
-    err.print(says, highlight=False, markup=False, soft_wrap=True)
+        members_kind = "refits" if by == "refit" else "averaged fold models"
+        members = f", {method} of its members' {members_kind}"
+    line = f"model: {entry.name}{members}{reason and f' ({reason})'}"
+    err.print(line, highlight=False, markup=False, soft_wrap=True)
     refusals = Refusals(err)
-    paths = image_paths(images, _given_lines(refusals), refusals)
+    paths = image_paths(images, _input_lines(refusals), refusals)
     n_predicted = _PRINTED[form](predictions(model, paths, refusals), model.classes)
     if not n_predicted and not refusals.n:
         refusals("standard input: expected paths of images, one a line, got none")
@@ -84,7 +84,7 @@ def predict(
     return not refusals.n
 
 
-def _given_lines(refuse: Refuse) -> Iterator[bytes]:
+def _input_lines(refuse: Refuse) -> Iterator[bytes]:
     """Yield the lines of standard input, which is looked at when the first is asked for."""
     if sys.stdin is None:  # closed
         refuse("standard input: expected paths of images, one a line, found it closed")
@@ -93,80 +93,80 @@ def _given_lines(refuse: Refuse) -> Iterator[bytes]:
 
 
 def models(store: Store) -> list[dict[str, Any]]:
-    """Return what a store can predict with: name, kind, share of images right, artifact, time."""
+    """Models that a store can predict with: name, kind, accuracy, artifact, time."""
     return [
         {
-            "name": one.name,
-            "kind": one.kind,
-            "accuracy": one.share,
-            "artifact": "/".join(one.place),
-            "created": one.manifest["created"],
+            "name": entry.name,
+            "kind": entry.kind,
+            "accuracy": entry.share,
+            "artifact": "/".join(entry.place),
+            "created": entry.manifest["created"],
         }
-        for one in Catalogue(store).entries
+        for entry in Catalogue(store).entries
     ]
 
 
-def models_table(found: Iterable[Mapping[str, Any]]) -> Table:
-    """Return the table of what `models` returns."""
+def models_table(models: Iterable[Mapping[str, Any]]) -> Table:
+    """Table of models, as `models` returns them."""
     table = Table("model", "kind", "accuracy", "artifact", box=None, pad_edge=False)
-    for one in found:
-        stage, _, key = one["artifact"].partition("/")
-        share = f"{one['accuracy']:.4f}"
-        table.add_row(escape(one["name"]), one["kind"], share, short_name(stage, key))
+    for entry in models:
+        stage, _, key = entry["artifact"].partition("/")
+        share = f"{entry['accuracy']:.4f}"
+        table.add_row(escape(entry["name"]), entry["kind"], share, short_name(stage, key))
     return table
 
 
-def as_json(one: Prediction) -> dict[str, Any]:
-    """Return what is printed of an image as JSON."""
-    name, probability = one.ranked[0]
+def as_json(prediction: Prediction) -> dict[str, Any]:
+    """JSON object of an image's prediction."""
+    name, probability = prediction.ranked[0]
     return {
-        "path": one.path,
+        "path": prediction.path,
         "class": name,
         "probability": probability,
-        "probabilities": dict(one.proba),
-        "agreement": one.agreement,
+        "probabilities": dict(prediction.proba),
+        "agreement": prediction.agreement,
     }
 
 
-def _print_table(found: Predictions, classes: Sequence[str]) -> int:
+def _print_table(predictions: Predictions, classes: Sequence[str]) -> int:
     table = Table(box=None, pad_edge=False)
     table.add_column("image", overflow="fold")
     for name in ("class", "probability", "second"):
         table.add_column(name, no_wrap=True)
-    rows = list(found)
-    has_members = any(one.agreement is not None for one in rows)
+    rows = list(predictions)
+    has_members = any(row.agreement is not None for row in rows)
     if has_members:
         table.add_column("agreement")
-    for one in rows:
-        (first, probability), (second, other) = one.ranked[:2]
-        cells = [escape(shown(one.path)), escape(first), f"{probability:.3f}"]
-        cells.append(escape(f"{second} {other:.3f}"))
-        table.add_row(*cells, *([f"{one.agreement:.0%}"] if has_members else []))
+    for row in rows:
+        (first, probability), (second, second_probability) = row.ranked[:2]
+        cells = [escape(shown(row.path)), escape(first), f"{probability:.3f}"]
+        cells.append(escape(f"{second} {second_probability:.3f}"))
+        table.add_row(*cells, *([f"{row.agreement:.0%}"] if has_members else []))
     if rows:
         Terminal().print(table, highlight=False)
     return len(rows)
 
 
-def _print_json(found: Predictions, classes: Sequence[str]) -> int:
-    return _written(json.dumps(as_json(one)) + "\n" for one in found)
+def _print_json(predictions: Predictions, classes: Sequence[str]) -> int:
+    return _written(json.dumps(as_json(prediction)) + "\n" for prediction in predictions)
 
 
-def _print_csv(found: Predictions, classes: Sequence[str]) -> int:
+def _print_csv(predictions: Predictions, classes: Sequence[str]) -> int:
     header = ["path", "class", "probability", "second_class", "agreement", *classes]
 
     def rows() -> Iterator[str]:
-        for one in found:
-            (first, probability), (second, _) = one.ranked[:2]
-            agreement = "" if one.agreement is None else one.agreement
-            texts = [_safe(one.path), _safe(first), probability, _safe(second)]
-            yield _csv_line([*texts, agreement, *one.proba.values()])
+        for prediction in predictions:
+            (first, probability), (second, _) = prediction.ranked[:2]
+            agreement = "" if prediction.agreement is None else prediction.agreement
+            texts = [_safe(prediction.path), _safe(first), probability, _safe(second)]
+            yield _csv_line([*texts, agreement, *prediction.proba.values()])
 
     _written([_csv_line([_safe(name) for name in header])])
     return _written(rows())
 
 
 def _csv_line(values: Sequence[object]) -> str:
-    """Return a line of CSV; bytes of a path that are no text are escaped, as is what would steer
+    """Line of CSV; bytes of a path that are no text are escaped, as is what would steer
     a terminal that shows it."""
     stream = io.StringIO()
     csv.writer(stream, lineterminator="\n").writerow(values)
@@ -175,12 +175,12 @@ def _csv_line(values: Sequence[object]) -> str:
 
 
 def _safe(text: str) -> str:
-    """Return text that no spreadsheet takes for a formula."""
+    """Text that no spreadsheet takes for a formula."""
     return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
 
 
 def _written(lines: Iterable[str]) -> int:
-    """Write lines to standard output as they come; return how many."""
+    """Write lines to standard output as they come; returns their number."""
     n_lines = 0
     for n_lines, line in enumerate(lines, start=1):  # noqa: B007
         sys.stdout.write(line)

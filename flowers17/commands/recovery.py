@@ -50,7 +50,7 @@ PAGE = 200
 
 @dataclass
 class Recovered:
-    """What was done about one dead run.
+    """A dead run and how it was recovered.
 
     was: its state on the server; now: the state it was forced to. resumed: `worker` if it waits for
     a worker, `here` if it was run again by this command. problem: why resuming it failed.
@@ -68,7 +68,7 @@ class Recovered:
 
 @dataclass
 class Candidate:
-    """A run that may be dead: its flow, what it was asked for, and the runs of its parts."""
+    """A run that may be dead: its flow, its parameters, and the runs of its parts."""
 
     flow: str
     run: FlowRun
@@ -91,7 +91,7 @@ class Candidate:
 
     @property
     def digest(self) -> str:
-        """What its record in Prefect's home is named by, if this user began it here."""
+        """Name of its record in Prefect's home, if this user began it here."""
         return run_digest(self.flow, self.run.parameters)
 
     @property
@@ -107,41 +107,42 @@ def recover(store: str | None, *, resume: bool, console: Console) -> list[Recove
     run of `flowers17 run` is run again here, if this user began it on this machine. Uses the server
     of PREFECT_API_URL, of Prefect's profile or of a running `flowers17 serve`, else a private one.
     """
-    done = []
+    recovered = []
     with Server() as server, server.connected():
-        dead = asyncio.run(_brought_down(store))
-        again = [one for one in dead if resume and not one.cancelling]
-        deployed = [one for one in again if one.run.deployment_id]
-        asyncio.run(_handed_to_worker(deployed, console))
-        for one in dead:
+        dead_runs = asyncio.run(_brought_down(store))
+        resumable = [candidate for candidate in dead_runs if resume and not candidate.cancelling]
+        of_deployments = [candidate for candidate in resumable if candidate.run.deployment_id]
+        asyncio.run(_handed_to_worker(of_deployments, console))
+        for candidate in dead_runs:
             result = Recovered(
-                flow_run_id=str(one.run.id),
-                name=one.run.name,
-                flow=one.flow,
-                store=one.store.address,
-                was=one.run.state_name or "",
-                now="Cancelled" if one.cancelling else "Crashed",
+                flow_run_id=str(candidate.run.id),
+                name=candidate.run.name,
+                flow=candidate.flow,
+                store=candidate.store.address,
+                was=candidate.run.state_name or "",
+                now="Cancelled" if candidate.cancelling else "Crashed",
             )
-            done.append(result)
-            if one in deployed:
+            recovered.append(result)
+            if candidate in of_deployments:
                 result.resumed = "worker"
-            elif one in again and not is_recorded(one.digest):
+            elif candidate in resumable and not is_recorded(candidate.digest):
                 result.problem = FOREIGN
-            elif one in again:
-                console.print(f"running {one.flow} again, as {one.run.name} did", highlight=False)
+            elif candidate in resumable:
+                flow, request, over = candidate.flow, candidate.request, candidate.over
+                console.print(f"running {flow} again, as {candidate.run.name} did", highlight=False)
                 try:
-                    run_flow(one.flow, one.request, console=console, over=one.over, server=server)
+                    run_flow(flow, request, console=console, over=over, server=server)
                     result.resumed = "here"
                 except Flowers17Error as problem:
                     result.problem = str(problem)
-            forget_record(one.digest)
-            forget_dead(one.store)
-    return done
+            forget_record(candidate.digest)
+            forget_dead(candidate.store)
+    return recovered
 
 
 def as_json(recovered: Iterable[Recovered]) -> list[dict[str, Any]]:
-    """Return what `--json` prints."""
-    return [asdict(one) for one in recovered]
+    """Recovered runs as `--json` prints them."""
+    return [asdict(run) for run in recovered]
 
 
 async def put_back(flow_run_ids: Iterable[str]) -> None:
@@ -153,35 +154,36 @@ async def put_back(flow_run_ids: Iterable[str]) -> None:
                 await client.set_flow_run_state(run.id, AwaitingRetry(), force=True)
 
 
-async def _handed_to_worker(dead: list[Candidate], console: Console) -> None:
+async def _handed_to_worker(candidates: list[Candidate], console: Console) -> None:
     """Put runs back, and see to it that a worker's late report of their crash does not undo it."""
     async with get_client() as client:
         due = datetime.now(UTC)
-        if await _workers_online(client, dead):
-            due = max(_died_at(one.run) for one in dead) + timedelta(seconds=LATE_REPORT_S)
-        told = False
+        if await _workers_online(client, candidates):
+            deaths = [_died_at(candidate.run) for candidate in candidates]
+            due = max(deaths) + timedelta(seconds=LATE_REPORT_S)
+        announced = False
         while True:
-            for one in dead:
-                run = await client.read_flow_run(one.run.id)
+            for candidate in candidates:
+                run = await client.read_flow_run(candidate.run.id)
                 if run.state and run.state.is_crashed():
                     state: State[Any] = AwaitingRetry(scheduled_time=due)
                     await client.set_flow_run_state(run.id, state, force=True)
             if datetime.now(UTC) >= due:
                 return
-            if not told:
+            if not announced:
                 console.print("waiting for the worker's report of the crash", highlight=False)
-                told = True
+                announced = True
             await asyncio.sleep(1)
 
 
 def _died_at(run: FlowRun) -> datetime:
-    """Return when a dead run died: not after this, at least."""
+    """Time after which a dead run cannot have died."""
     return run.state.timestamp if run.state and run.state.is_crashed() else datetime.now(UTC)
 
 
 async def _workers_online(client: PrefectClient, runs: list[Candidate]) -> bool:
     online = filters.WorkerFilter(status=filters.WorkerFilterStatus(any_=["ONLINE"]))
-    for pool in {one.run.work_pool_name for one in runs if one.run.work_pool_name}:
+    for pool in {run.run.work_pool_name for run in runs if run.run.work_pool_name}:
         if await client.read_workers_for_work_pool(pool, worker_filter=online):
             return True
     return False
@@ -190,24 +192,24 @@ async def _workers_online(client: PrefectClient, runs: list[Candidate]) -> bool:
 async def _brought_down(store: str | None) -> list[Candidate]:
     async with get_client() as client:
         candidates = [
-            one
-            for one in await _candidates(client)
-            if one.can_be_judged
-            and (store is None or one.store.address == open_store(store).address)
+            candidate
+            for candidate in await _candidates(client)
+            if candidate.can_be_judged
+            and (store is None or candidate.store.address == open_store(store).address)
         ]
         here = flow_runs_here()
-        dead = [one for one in candidates if _is_dead(one, here)]
-        for one in dead:
-            await _force_terminal(client, one)
+        dead_runs = [candidate for candidate in candidates if _is_dead(candidate, here)]
+        for candidate in dead_runs:
+            await _force_terminal(client, candidate)
         flows = filters.FlowFilter(name=filters.FlowFilterName(any_=list(FLOWS)))
         for deployment in await client.read_deployments(flow_filter=flows):
             await _free_slots(client, deployment)
-    return dead
+    return dead_runs
 
 
 async def _candidates(client: PrefectClient) -> list[Candidate]:
-    """Return the study's runs that may be dead, without subflow runs, which belong to them."""
-    found = []
+    """The study's runs that may be dead, without subflow runs, which belong to them."""
+    candidates = []
     for flow in FLOWS:
         for run in await _runs(client, flow, [*ACTIVE, StateType.CRASHED]):
             try:
@@ -217,13 +219,13 @@ async def _candidates(client: PrefectClient) -> list[Candidate]:
             except Flowers17Error:
                 continue  # another project's flow of the same name
             subflow_runs = await _subflow_runs(client, run) if flow == "study" else []
-            found.append(Candidate(flow, run, request, over, subflow_runs))
-    return found
+            candidates.append(Candidate(flow, run, request, over, subflow_runs))
+    return candidates
 
 
 async def _runs(client: PrefectClient, flow: str, states: list[StateType]) -> list[FlowRun]:
-    found: list[FlowRun] = []
-    while len(found) % PAGE == 0:
+    runs: list[FlowRun] = []
+    while len(runs) % PAGE == 0:
         page = await client.read_flow_runs(
             flow_filter=filters.FlowFilter(name=filters.FlowFilterName(any_=[flow])),
             flow_run_filter=filters.FlowRunFilter(
@@ -231,12 +233,12 @@ async def _runs(client: PrefectClient, flow: str, states: list[StateType]) -> li
                 parent_task_run_id=filters.FlowRunFilterParentTaskRunId(is_null_=True),
             ),
             limit=PAGE,
-            offset=len(found),
+            offset=len(runs),
         )
         if not page:
             break
-        found += page
-    return found
+        runs += page
+    return runs
 
 
 async def _subflow_runs(client: PrefectClient, run: FlowRun) -> list[FlowRun]:
@@ -248,14 +250,14 @@ async def _subflow_runs(client: PrefectClient, run: FlowRun) -> list[FlowRun]:
     )
 
 
-def _is_dead(one: Candidate, here: set[str]) -> bool:
-    ids = [str(run.id) for run in (one.run, *one.subflow_runs)]
-    if ids[0] in here or any(lives(one.store, id) for id in ids):
+def _is_dead(candidate: Candidate, here: set[str]) -> bool:
+    ids = [str(run.id) for run in (candidate.run, *candidate.subflow_runs)]
+    if ids[0] in here or any(lives(candidate.store, id) for id in ids):
         return False
-    if any(died(one.store, id) for id in ids):
+    if any(died(candidate.store, id) for id in ids):
         return True
-    state = one.run.state
-    if state is None or state.type == StateType.CRASHED or not one.store.root.exists():
+    state = candidate.run.state
+    if state is None or state.type == StateType.CRASHED or not candidate.store.root.exists():
         return False
     return (datetime.now(UTC) - state.timestamp).total_seconds() > UNREGISTERED_S
 
@@ -264,16 +266,18 @@ def _is_crashed(run: FlowRun) -> bool:
     return run.state is not None and run.state.is_crashed()
 
 
-async def _force_terminal(client: PrefectClient, one: Candidate) -> None:
+async def _force_terminal(client: PrefectClient, candidate: Candidate) -> None:
     """End a dead run, its subflow runs and its tasks."""
     message = "its process is gone (found by `flowers17 recover`)"
-    state: State[Any] = Cancelled(message=message) if one.cancelling else Crashed(message=message)
-    active = [run for run in one.subflow_runs if run.state_type in ACTIVE]
-    if not _is_crashed(one.run):
-        active.append(one.run)
+    kind = Cancelled if candidate.cancelling else Crashed
+    state: State[Any] = kind(message=message)
+    runs = [candidate.run, *candidate.subflow_runs]
+    active = [run for run in candidate.subflow_runs if run.state_type in ACTIVE]
+    if not _is_crashed(candidate.run):
+        active.append(candidate.run)
     tasks = await client.read_task_runs(
         flow_run_filter=filters.FlowRunFilter(
-            id=filters.FlowRunFilterId(any_=[run.id for run in (one.run, *one.subflow_runs)])
+            id=filters.FlowRunFilterId(any_=[run.id for run in runs])
         ),
         task_run_filter=filters.TaskRunFilter(
             state=filters.TaskRunFilterState(type=filters.TaskRunFilterStateType(any_=ACTIVE))
@@ -284,8 +288,8 @@ async def _force_terminal(client: PrefectClient, one: Candidate) -> None:
         await client.set_task_run_state(task_run.id, state, force=True)
     for run in active:
         await client.set_flow_run_state(run.id, state, force=True)
-    for run in (one.run, *one.subflow_runs):
-        forget(one.store, str(run.id))
+    for run in runs:
+        forget(candidate.store, str(run.id))
 
 
 async def _free_slots(client: PrefectClient, deployment: DeploymentResponse) -> None:

@@ -25,7 +25,7 @@ from flows.local_server import Server
 
 
 def stages_of(flow: str, request: StudyRequest, over: SweepSettings | None = None) -> list[Stage]:
-    """Return the flow's stages, inputs before what reads them; over: of the flow `sweep`."""
+    """Stages of a flow, inputs before what reads them; over: of the flow `sweep`."""
     if over:
         from flows.sweep import swept
 
@@ -34,7 +34,7 @@ def stages_of(flow: str, request: StudyRequest, over: SweepSettings | None = Non
 
 
 def steps_of(flow: str, request: StudyRequest) -> list[Step]:
-    """Return what the flow would run or reuse."""
+    """Steps of a flow: the stages that it would run or reuse."""
     prepare_for_prefect()
     return plan(stages_of(flow, request), open_store(request.store))
 
@@ -121,8 +121,8 @@ def prepare_for_prefect() -> None:
     Raises Flowers17Error if it could not be: its profiles are damaged.
     """
     configured_api()
-    for where in ("HANDLERS_CONSOLE", "INTERNAL"):
-        os.environ.setdefault(f"PREFECT_LOGGING_{where}_LEVEL", "CRITICAL")
+    for logger in ("HANDLERS_CONSOLE", "INTERNAL"):
+        os.environ.setdefault(f"PREFECT_LOGGING_{logger}_LEVEL", "CRITICAL")
 
 
 def _drain() -> None:

@@ -77,11 +77,11 @@ class Children:
             )
 
     def ended(self, name: str) -> bool:
-        """Return whether a process that was started has ended."""
+        """Whether a process that was started has ended."""
         return name in self._running and self._running[name].poll() is not None
 
     def failure(self, name: str) -> Flowers17Error:
-        """Return the error of a process that ended unasked, with its last words."""
+        """Error of a process that ended unasked, with the last lines of its log."""
         path = self.logs / f"{name}.log"
         with path.open(errors="replace") as log:
             last = "".join(deque(log, maxlen=10)).strip()[-MESSAGE_LIMIT:]
@@ -251,20 +251,20 @@ def warn_if_open(host: str, console: Console) -> None:
     if _SERVER_AUTH in os.environ:
         return
     if not is_loopback(host):
-        who = f"whoever reaches {host}"
+        others = f"whoever reaches {host}"
     elif not connections_tell_users():
-        who = "every user of this machine"
+        others = "every user of this machine"
     else:
         return
     console.print(
-        f"[yellow]warning[/] {who} can run code here; set {_SERVER_AUTH} (see docs/security.md)",
+        f"[yellow]warning[/] {others} can run code here; set {_SERVER_AUTH} (see docs/security.md)",
         highlight=False,
         soft_wrap=True,
     )
 
 
 def _reachable(host: str) -> str:
-    """Return the address under which this machine reaches a server that listens on `host`."""
+    """Address under which this machine reaches a server that listens on `host`."""
     if host in ("0.0.0.0", "::"):
         return "127.0.0.1" if host == "0.0.0.0" else "[::1]"
     return f"[{host}]" if ":" in host else host
@@ -273,17 +273,17 @@ def _reachable(host: str) -> str:
 @contextmanager
 def _until_signalled() -> Iterator[None]:
     """End the block at the first signal that asks to stop; further ones don't disturb the end."""
-    asked = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
     def stop(number: int, frame: FrameType | None) -> NoReturn:
-        for one in asked:
-            signal.signal(one, signal.SIG_IGN)
+        for each in numbers:
+            signal.signal(each, signal.SIG_IGN)
         raise KeyboardInterrupt
 
-    before = {one: signal.signal(one, stop) for one in asked}
+    handlers = {number: signal.signal(number, stop) for number in numbers}
     try:
         with suppress(KeyboardInterrupt):
             yield
     finally:
-        for one, handler in before.items():
-            signal.signal(one, handler)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)

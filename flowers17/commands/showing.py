@@ -6,7 +6,7 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
-from flowers17.ancestry import Manifest, Place, by_place, place_of
+from flowers17.ancestry import ArtifactId, Manifest, artifact_id, by_id
 from flowers17.artifacts import Store, short_name
 from flowers17.errors import ArtifactMissing
 
@@ -14,15 +14,19 @@ DEEPEST = 40  # levels of lineage that are shown; a study has about ten
 
 
 def matching(store: Store, artifact: str | None) -> list[Manifest]:
-    """Return the manifests whose `stage/key` begins with a text, or all of them.
+    """Manifests whose `stage/key` begins with a text, or all of them.
 
     Raises ArtifactMissing if nothing matches.
     """
-    found: list[Manifest] = list(store.manifests())
+    manifests: list[Manifest] = list(store.manifests())
     if artifact is None:
-        return found
+        return manifests
     stage, _, key = artifact.partition("/")
-    matches = [one for one in found if one["stage"] == stage and one["key"].startswith(key)]
+    matches = [
+        manifest
+        for manifest in manifests
+        if manifest["stage"] == stage and manifest["key"].startswith(key)
+    ]
     if not matches:
         raise ArtifactMissing(
             f"{store.address}: expected an artifact {artifact!r}, found none; `flowers17 show` "
@@ -32,7 +36,7 @@ def matching(store: Store, artifact: str | None) -> list[Manifest]:
 
 
 def summary(manifest: Manifest) -> dict[str, Any]:
-    """Return what a list of artifacts says of one."""
+    """Facts of an artifact for a list: name, label, time, size in bytes and metrics."""
     return {
         "artifact": short_name(manifest["stage"], manifest["key"]),
         "label": manifest["label"],
@@ -43,20 +47,20 @@ def summary(manifest: Manifest) -> dict[str, Any]:
 
 
 def artifacts_table(manifests: list[Manifest]) -> Table:
-    """Return a table of artifacts, oldest first. Print it without markup."""
+    """Table of artifacts, oldest first. Print it without markup."""
     table = Table(box=None, pad_edge=False)
     for name in ("artifact", "label", "size"):
         table.add_column(name, no_wrap=True)
     table.add_column("metrics")
-    for one in sorted((summary(one) for one in manifests), key=lambda one: one["created"]):
-        metrics = ", ".join(f"{name} {value}" for name, value in one["metrics"].items())
-        size = f"{one['bytes'] / 1e6:.1f} MB"
-        table.add_row(one["artifact"], one["label"], size, metrics)
+    for row in sorted(map(summary, manifests), key=lambda row: row["created"]):
+        metrics = ", ".join(f"{name} {value}" for name, value in row["metrics"].items())
+        size = f"{row['bytes'] / 1e6:.1f} MB"
+        table.add_row(row["artifact"], row["label"], size, metrics)
     return table
 
 
 def lineage_tree(store: Store, manifest: Manifest) -> Tree:
-    """Return an artifact with all that it was made from, as a tree.
+    """Tree of an artifact and all that it was made from.
 
     What several were made from is shown with its own inputs once. Print it without markup.
     """
@@ -71,7 +75,7 @@ def lineage_tree(store: Store, manifest: Manifest) -> Tree:
     files = root.add("files")
     for name, entry in manifest["files"].items():
         files.add(f"{name} {entry['size']} bytes sha256 {entry['sha256'][:12]}…")
-    _add_inputs(root, manifest, by_place(store.manifests()))
+    _add_inputs(root, manifest, by_id(store.manifests()))
     return root
 
 
@@ -86,20 +90,22 @@ def _add_values(tree: Tree, title: str, values: dict[str, Any]) -> None:
         branch.add(f"{name}: {value}")
 
 
-def _add_inputs(tree: Tree, manifest: Manifest, known: dict[Place, Manifest]) -> None:
-    waiting, seen = [(tree, manifest, 0)], {place_of(manifest)}
+def _add_inputs(tree: Tree, manifest: Manifest, known: dict[ArtifactId, Manifest]) -> None:
+    waiting, shown = [(tree, manifest, 0)], {artifact_id(manifest)}
     while waiting:
-        above, made, depth = waiting.pop(0)
-        inputs = {name: one for name, one in made["inputs"].items() if one}
+        above, descendant, depth = waiting.pop(0)
+        inputs = {name: reference for name, reference in descendant["inputs"].items() if reference}
         if not inputs:
             continue
         branch = above.add("inputs" if depth < DEEPEST else "more inputs")
-        for name, one in inputs.items() if depth < DEEPEST else ():
-            place = place_of(one)
-            if place not in known:
-                branch.add(f"{name}: {short_name(*place)} (no longer in the store)")
-            elif place in seen:
-                branch.add(Text.assemble(_headline(known[place]), " (its inputs: elsewhere here)"))
+        for name, reference in inputs.items() if depth < DEEPEST else ():
+            identity = artifact_id(reference)
+            if identity not in known:
+                branch.add(f"{name}: {short_name(*identity)} (no longer in the store)")
+            elif identity in shown:
+                branch.add(
+                    Text.assemble(_headline(known[identity]), " (its inputs: elsewhere here)")
+                )
             else:
-                seen.add(place)
-                waiting.append((branch.add(_headline(known[place])), known[place], depth + 1))
+                shown.add(identity)
+                waiting.append((branch.add(_headline(known[identity])), known[identity], depth + 1))

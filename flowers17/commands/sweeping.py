@@ -1,4 +1,4 @@
-"""A sweep from the command line: its plan, the run, and what it came to."""
+"""A sweep from the command line: its plan, its run and its result."""
 
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from flowers17.sweeps.settings import SweepSettings
 
 
 def planned(request: StudyRequest, over: SweepSettings) -> tuple[Sweep, SweepPlan]:
-    """Return a sweep and what it would run or reuse; raises InvalidSettings if it is wrong."""
+    """A sweep and its plan, what it would run or reuse; raises InvalidSettings if it is wrong."""
     prepare_for_prefect()
     from flows.sweep import swept
 
@@ -32,7 +32,7 @@ def planned(request: StudyRequest, over: SweepSettings) -> tuple[Sweep, SweepPla
 def run_sweep(
     request: StudyRequest, over: SweepSettings, sweep: Sweep, *, console: Console
 ) -> dict[str, Any]:
-    """Run a sweep in this process; return how its stages ended, what failed, and its summary.
+    """Run a sweep in this process; returns counts of its stages, failures and its summary.
 
     summary: what `sweep.json` holds, None if no combination has a study; folder: where it lies.
     Raises what the flow raises, but for failed stages.
@@ -46,21 +46,21 @@ def run_sweep(
         except StagesFailed as problem:
             results = problem.results
     reasons = {
-        title: one.reason
-        for title, one in results.items()
-        if isinstance(one, Absent) and not one.optional
+        title: result.reason
+        for title, result in results.items()
+        if isinstance(result, Absent) and not result.optional
     }
-    found = {"flow": over.flow, "counts": display.counts, "failed": reasons}
-    made = results[sweep.summary.title]
-    if not isinstance(made, Reference):
-        return {**found, "summary": None, "folder": None}
-    artifact = open_store(request.store).open(made)
-    return {**found, "summary": artifact.json("sweep"), "folder": str(artifact.path)}
+    outcome = {"flow": over.flow, "counts": display.counts, "failed": reasons}
+    summary = results[sweep.summary.title]
+    if not isinstance(summary, Reference):
+        return {**outcome, "summary": None, "folder": None}
+    artifact = open_store(request.store).open(summary)
+    return {**outcome, "summary": artifact.json("sweep"), "folder": str(artifact.path)}
 
 
-def csv_text(found: dict[str, Any]) -> str:
-    """Return the summary of the metrics as CSV, as it lies in the store."""
-    return (Path(found["folder"]) / "sweep-metrics.csv").read_text() if found["folder"] else ""
+def csv_text(result: dict[str, Any]) -> str:
+    """Summary of the metrics as CSV, as it lies in the store."""
+    return (Path(result["folder"]) / "sweep-metrics.csv").read_text() if result["folder"] else ""
 
 
 def show(summary: dict[str, Any], out: Console) -> None:
@@ -68,9 +68,9 @@ def show(summary: dict[str, Any], out: Console) -> None:
     studies = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     studies.add_column("combination", overflow="fold")
     studies.add_column("study", no_wrap=True)
-    for one in summary["combinations"]:
-        stage, _, key = one["study"].partition("/")
-        studies.add_row(escape(one["combination"]), short_name(stage, key))
+    for row in summary["combinations"]:
+        stage, _, key = row["study"].partition("/")
+        studies.add_row(escape(row["combination"]), short_name(stage, key))
     for name in summary["failed"]:
         studies.add_row(escape(name), "[red]failed, counted nowhere[/]")
     out.print(studies, highlight=False)
@@ -79,10 +79,10 @@ def show(summary: dict[str, Any], out: Console) -> None:
 
 
 def _metrics_table(metrics: list[dict[str, Any]]) -> Table:
-    """Return the table of the metrics, but for counts that are the same of all studies."""
-    counts = [one for one in metrics if one["metric"].startswith("n_") and one["group"] == EVERY]
-    same = {one["metric"] for one in counts if one["lowest"] == one["highest"]}
-    names = [one for one in dict.fromkeys(one["metric"] for one in metrics) if one not in same]
+    """Table of the metrics, but for counts that are the same of all studies."""
+    counts = [row for row in metrics if row["metric"].startswith("n_") and row["group"] == EVERY]
+    constant = {row["metric"] for row in counts if row["lowest"] == row["highest"]}
+    names = dict.fromkeys(row["metric"] for row in metrics if row["metric"] not in constant)
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("metric", overflow="fold")
     table.add_column("over", overflow="fold")
@@ -91,9 +91,9 @@ def _metrics_table(metrics: list[dict[str, Any]]) -> Table:
     table.add_column("of", overflow="fold")
     for name in names:
         title = name
-        for one in metrics:
-            if one["metric"] == name:
-                texts = [number_text(one[part]) for part in ("n", "mean", "spread", "best")]
-                table.add_row(escape(title), escape(one["group"]), *texts, escape(one["best_of"]))
+        for row in metrics:
+            if row["metric"] == name:
+                texts = [number_text(row[column]) for column in ("n", "mean", "spread", "best")]
+                table.add_row(escape(title), escape(row["group"]), *texts, escape(row["best_of"]))
                 title = ""
     return table

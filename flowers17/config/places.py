@@ -48,11 +48,13 @@ class Places(Model):
 
     store: StoreAddress = Field(
         Path("store"),
-        description="folder of the artifact store, or where it lies on object storage: "
+        description="folder of the artifact store, or its address on object storage: "
         "`s3://bucket/prefix`",
     )
     weights_dir: Path | None = Field(
-        None, description="folder with extractor weights; empty: Keras's download"
+        None,
+        description="folder with extractor weights",
+        json_schema_extra={"empty": "Keras's download"},
     )
     runner: RunnerName = Field(
         "local",
@@ -84,10 +86,13 @@ class Places(Model):
         description="runner `ray`: processors that a node must have free for a stage",
     )
     device: DeviceName = Field(
-        "auto", description="what trains: `gpu` fails without one, `auto` uses it if there is one"
+        "auto",
+        description="what trains: `cpu`, `gpu` (fails without) or `auto` (a GPU if there is one)",
     )
     tensorboard: Path | None = Field(
-        None, description="folder for TensorBoard's logs of every training; empty: none"
+        None,
+        description="folder for TensorBoard's logs of every training",
+        json_schema_extra={"empty": "none"},
     )
 
     @field_validator("gpus_per_training")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
-from flowers17.ancestry import Place, by_place, family, place_of
+from flowers17.ancestry import ArtifactId, artifact_id, by_id, family
 from flowers17.artifacts import Store, read_as_written
 from flowers17.errors import ArtifactDamaged, ArtifactMissing, InvalidInput
 from flowers17.files import read_regular
@@ -46,9 +46,9 @@ class Entry:
         return KINDS[self.manifest["stage"]]
 
     @property
-    def place(self) -> Place:
+    def place(self) -> ArtifactId:
         """Its stage and key."""
-        return place_of(self.manifest)
+        return artifact_id(self.manifest)
 
     @property
     def share(self) -> float:
@@ -73,7 +73,7 @@ class Catalogue:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._manifests = by_place(store.manifests())
+        self._manifests = by_id(store.manifests())
 
     @cached_property
     def entries(self) -> list[Entry]:
@@ -128,13 +128,13 @@ class Catalogue:
         """Yield the models of each study, newest first, then those of the whole store."""
         studies = [one for (stage, _), one in self._manifests.items() if stage == "study"]
         for study in sorted(studies, key=lambda one: (one["created"], one["key"]), reverse=True):
-            places = [place_of(one) for one in family(study, self._manifests)]
+            places = [artifact_id(one) for one in family(study, self._manifests)]
             found = [self._models[place] for place in places if place in self._models]
             yield "of the newest study that has one", found
         yield "of the store", self.entries
 
     @cached_property
-    def _models(self) -> dict[Place, Entry]:
+    def _models(self) -> dict[ArtifactId, Entry]:
         """The models by stage and key, but those on single folds."""
         found = {}
         for place, manifest in self._manifests.items():

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from flowers17.ancestry import by_place, family
+from flowers17.ancestry import by_id, family
 from flowers17.artifacts import Artifact
 from flowers17.ensemble.calibration import tempered
 from flowers17.prediction.models import Loader
@@ -56,7 +56,7 @@ def refitted(result: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def images_of(artifact: Artifact, loader: Loader) -> dict[int, np.ndarray]:
     """Return the data set's images that a model was made from: uint8 (n, s, s, 3), by side s."""
-    origins = family(artifact.manifest, by_place(loader.store.manifests()))
+    origins = family(artifact.manifest, by_id(loader.store.manifests()))
     found = {
         one["material"]["config"]["size"]: loader.artifact(one)
         for one in origins

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from flowers17.ancestry import Manifest, Place, by_place, family
+from flowers17.ancestry import ArtifactId, Manifest, by_id, family
 from flowers17.artifacts import Artifact, Store, canonical_json
 from flowers17.prediction.catalogue import KINDS, Catalogue
 from flowers17.prediction.held_out import held_out, refitted
@@ -86,7 +86,7 @@ class Facts:
 def facts(artifact: Artifact, loader: Loader) -> Facts:
     """Return what is known of a model, by its artifact."""
     result, store = artifact.json("result"), loader.store
-    known = by_place(store.manifests())
+    known = by_id(store.manifests())
     _, *origins = family(artifact.manifest, known)
     images = next((one for one in origins if one["stage"] == "images"), None)
     items = loader.artifact(images).json("items") if images else {}
@@ -111,7 +111,7 @@ def _score(stage: str, result: Mapping[str, Any]) -> Score:
 
 
 def _over_clean(
-    store: Store, manifest: Manifest, known: Mapping[Place, Manifest]
+    store: Store, manifest: Manifest, known: Mapping[ArtifactId, Manifest]
 ) -> MeanSpread | None:
     """Return the mean over the repeated splits of one data set that the same was trained on."""
     scores = {}
@@ -123,7 +123,7 @@ def _over_clean(
     return over if over and over.n_splits > 1 else None
 
 
-def _decides(manifest: Manifest, known: Mapping[Place, Manifest]) -> tuple[Any, ...]:
+def _decides(manifest: Manifest, known: Mapping[ArtifactId, Manifest]) -> tuple[Any, ...]:
     """Return what two models on splits of one data set have in common."""
     origins = list(family(manifest, known))
     splits = next((one for one in origins if one["stage"] == "splits"), None)

@@ -15,11 +15,10 @@ import httpx
 import pytest
 
 from flows.access import HOSTS_VARIABLE
-from flows.local_server import free_port
 from tests.support.browser import browser_page
 from tests.support.hostile_page import OPTIONS, STRANGER, Bait, attempts, hostile_site, rebound
 from tests.support.other_users import STRANGER_ID, as_stranger, needs_root
-from tests.support.processes import environment, eventually, output_of, python
+from tests.support.processes import environment, eventually, free_port, output_of, python
 from tests.support.serving import START_S, Serving
 
 pytestmark = [pytest.mark.server, pytest.mark.browser, pytest.mark.slow]
@@ -40,9 +39,9 @@ async def first(subscriber):
 async def main():
     Variable.set("mine", 1, overwrite=True, _sync=True)
     event = Event(event="flowers17.test", resource={"prefect.resource.id": "test"})
-    ours = EventFilter(event=EventNameFilter(name=["flowers17.test"]))
+    own_events = EventFilter(event=EventNameFilter(name=["flowers17.test"]))
     async with get_client() as client:
-        async with get_events_subscriber(ours) as events, get_events_client() as emitting:
+        async with get_events_subscriber(own_events) as events, get_events_client() as emitting:
             await emitting.emit(event)
             print((await first(events)).event)
         async with get_logs_subscriber():  # what it sends is off by default
@@ -64,7 +63,7 @@ def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
 
 @pytest.fixture(scope="module")
 def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
-    """Return an owner's client of a server with a password, CSRF protection and a name."""
+    """An owner's client of a server with a password, CSRF protection and a name."""
     port, home = free_port(), tmp_path_factory.mktemp("team")
     settings = {
         "PREFECT_HOME": str(home),
@@ -107,7 +106,7 @@ class TestPages:
             page.goto(f"http://{name}:{port}/")
             outcomes = attempts(page, f"{serving.ui}/api", bait)
         assert bait.harm(outcomes) == []
-        assert {outcomes[one] for one in ("json", "version", "method", "read")} == {"refused"}
+        assert {outcomes[name] for name in ("json", "version", "method", "read")} == {"refused"}
 
     def test_under_a_name_that_leads_here_get_nothing_done(
         self, serving: Serving, page: Any
@@ -234,7 +233,7 @@ class TestOwner:
             env |= {"PREFECT_API_URL": address, "PREFECT_API_AUTH_STRING": PASSWORD}
             env |= {"PREFECT_CLIENT_CSRF_SUPPORT_ENABLED": "true"}
         assert output_of(CLIENTS, env=env).split() == ["flowers17.test", "logs"]
-        done = subprocess.run(
+        process = subprocess.run(
             [sys.executable, "-m", "prefect", "variable", "set", "own", "1", "--overwrite"],
             env=environment(**env),
             capture_output=True,
@@ -242,8 +241,8 @@ class TestOwner:
             check=False,
             timeout=120,
         )
-        assert done.returncode == 0, done.stderr
-        assert "'own'" in done.stdout
+        assert process.returncode == 0, process.stderr
+        assert "'own'" in process.stdout
 
     def test_of_a_team_comes_under_its_name_through_a_proxy(self, team: httpx.Client) -> None:
         token = team.get("csrf-token", params={"client": "test"}).raise_for_status().json()["token"]

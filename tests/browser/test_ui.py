@@ -41,7 +41,7 @@ def page() -> Iterator["Page"]:
 
 
 def _field(page: "Page", label: str) -> "Locator":
-    """Return the input of a form's field; the first one, where several have the label."""
+    """The input of a form's field; the first one, where several have the label."""
     named = page.locator("label", has_text=re.compile(rf"^{label} \(Optional\)")).first
     return named.locator("xpath=../..").locator("input, textarea")
 
@@ -49,8 +49,8 @@ def _field(page: "Page", label: str) -> "Locator":
 def test_a_person_runs_features_and_opens_its_table_and_picture(
     serving: Serving, page: "Page", tmp_path: Path
 ) -> None:
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
+    requested: list[str] = []
+    page.on("request", lambda request: requested.append(request.url))
 
     page.goto(serving.ui)
     page.locator("a", has_text="Deployments").first.click()
@@ -88,4 +88,4 @@ def test_a_person_runs_features_and_opens_its_table_and_picture(
     page.screenshot(path=tmp_path / "picture.png")
 
     here = (serving.ui, f"blob:{serving.ui}", "data:")
-    assert [url for url in asked if not url.startswith(here)] == []
+    assert [url for url in requested if not url.startswith(here)] == []

@@ -11,9 +11,8 @@ from urllib.request import urlopen
 import pytest
 
 from flowers17.interrupts import INTERRUPTED
-from flows.local_server import free_port
 from tests.support.killed_studies import TINY, command, end
-from tests.support.processes import eventually, python, session_members
+from tests.support.processes import eventually, free_port, python, session_members
 
 pytestmark = [pytest.mark.server, pytest.mark.slow]
 

@@ -148,7 +148,7 @@ def _show(store: Store) -> str:
 
 
 def _compare(store: Store) -> str:
-    found = comparing.compared(*comparing.chosen(None, None, store.root))
+    found = comparing.comparison_of(*comparing.study_pair(None, None, store.root))
     json.dumps(found)
     assert "<script>alert(1)" not in comparison_page.page(found)
     console = Terminal(file=io.StringIO(), width=100)
@@ -161,10 +161,10 @@ def _history(store: Store) -> str:
 
 
 def _gc(store: Store) -> str:
-    found = garbage(store, keep_studies=1, older_than_days=0)
-    for one in found:
-        assert (store.root / one.place).resolve().is_relative_to(store.root.resolve())
-    return _printed(*(one.what for one in found))
+    folders = garbage(store, keep_studies=1, older_than_days=0)
+    for folder in folders:
+        assert (store.root / folder.path).resolve().is_relative_to(store.root.resolve())
+    return _printed(*(folder.content for folder in folders))
 
 
 def _plan(store: Store) -> str:

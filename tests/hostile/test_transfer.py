@@ -73,6 +73,12 @@ def _stored_elsewhere(file: h5py.File) -> None:
     file.create_dataset("x", (100,), "f4", external=[("/etc/passwd", 0, 400)])
 
 
+def _virtual(file: h5py.File) -> None:
+    layout = h5py.VirtualLayout((4,), "f4")
+    layout[:] = h5py.VirtualSource("/etc/passwd", "x", (4,))
+    file.create_virtual_dataset("x", layout)
+
+
 HOSTILE_HDF5: dict[str, tuple[Callable[[h5py.File], object], str]] = {
     "nested groups": (_nested, "more than 10,000 parts"),
     "group that holds itself": (_cycle, "more than 10,000 parts"),
@@ -82,6 +88,7 @@ HOSTILE_HDF5: dict[str, tuple[Callable[[h5py.File], object], str]] = {
     ),
     "link within the file": (lambda file: file.update(x=h5py.SoftLink("/y")), "a link to another"),
     "values of another file": (_stored_elsewhere, "its values lie in another file"),
+    "virtual values of another file": (_virtual, "its values lie in another file"),
     "values without end": (
         lambda file: file.create_dataset("x", (2**60,), "f4", chunks=(1024,)),
         "holds 1,152,921,504,606,846,976 values where",

@@ -16,19 +16,19 @@ KINDS = {
     "HTTP": ("http", ("HTTP", "HTTPS")),
     "socks": ("socks5", ("ALL", "HTTP", "https")),
 }
-SETTINGS = [part for one in SMALL for part in ("--set", one)]
+SETTINGS = [word for assignment in SMALL for word in ("--set", assignment)]
 
 
 @pytest.fixture(scope="module")
 def proxy() -> Iterator[Proxy]:
-    """Return a proxy that answers 403, and to SOCKS that it is not allowed."""
+    """A proxy that answers 403, and to SOCKS that it is not allowed."""
     with refusing_proxy() as proxy, no_proxies():
         yield proxy
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the folder of a store and a Prefect home that the module's runs share."""
+    """The folder of a store and a Prefect home that the module's runs share."""
     folder = tmp_path_factory.mktemp("proxies")
     (folder / "home").mkdir()
     return folder
@@ -39,9 +39,9 @@ def test_run_with_a_private_server_needs_no_proxy(kind: str, proxy: Proxy, folde
     scheme, names = KINDS[kind]
     words = ("run", "dataset", "--json", "--store", str(folder / "store"), *SETTINGS)
     before = len(proxy.requests)
-    done = flowers17(*words, home=folder / "home", **proxy.variables(*names, scheme=scheme))
-    assert done.returncode == 0, done.stderr
-    counts = json.loads(done.stdout)["counts"]
+    process = flowers17(*words, home=folder / "home", **proxy.variables(*names, scheme=scheme))
+    assert process.returncode == 0, process.stderr
+    counts = json.loads(process.stdout)["counts"]
     assert counts["built"] + counts["reused"] > 0
     assert len(proxy.requests) == before
 
@@ -62,8 +62,8 @@ def test_serve_and_recover_need_no_proxy(proxy: Proxy, folder: Path) -> None:
             serving.reaches(flow_run_id, "COMPLETED")
             # What tasks did is told over a websocket.
             assert eventually(lambda: serving.tasks(flow_run_id), 20)
-            done = flowers17("recover", home=serving.home)
-            assert (done.returncode, done.stdout) == (0, "no dead runs\n"), done.stderr
+            process = flowers17("recover", home=serving.home)
+            assert (process.returncode, process.stdout) == (0, "no dead runs\n"), process.stderr
         finally:
             serving.close()
     assert len(proxy.requests) == before
@@ -75,11 +75,11 @@ def test_run_with_a_server_elsewhere_tells_that_the_proxy_refused(
     api = "https://flowers.example/api"
     words = ("run", "dataset", "--store", str(folder / "store"), *SETTINGS)
     variables = {**proxy.variables("HTTPS"), "PREFECT_API_URL": api}
-    done = flowers17(*words, home=folder / "home", **variables)
-    said = " ".join(done.stderr.split())
-    assert done.returncode == 1
-    assert f"{api}: expected an answer of this Prefect server, the proxy {proxy.place}" in said
-    assert "Traceback" not in said
+    process = flowers17(*words, home=folder / "home", **variables)
+    message = " ".join(process.stderr.split())
+    assert process.returncode == 1
+    assert f"{api}: expected an answer of this Prefect server, the proxy {proxy.place}" in message
+    assert "Traceback" not in message
     assert proxy.requests[-1] == b"CONNECT flowers.example:443 HTTP/1.1"
 
 
@@ -91,9 +91,9 @@ def test_commands_tell_damaged_profiles(command: str, tmp_path: Path) -> None:
         "run": ("dataset",),
         "sweep": ("features", "--axis", "seed=[1, 2]"),
     }
-    done = flowers17(command, *words.get(command, ()), home=tmp_path)
-    assert done.returncode == 1, done.stderr
-    said = " ".join(done.stderr.split())
-    assert f"error {tmp_path}/profiles.toml: expected Prefect's profiles as TOML" in said
-    assert "at line 1" in said
-    assert "Traceback" not in said
+    process = flowers17(command, *words.get(command, ()), home=tmp_path)
+    assert process.returncode == 1, process.stderr
+    message = " ".join(process.stderr.split())
+    assert f"error {tmp_path}/profiles.toml: expected Prefect's profiles as TOML" in message
+    assert "at line 1" in message
+    assert "Traceback" not in message

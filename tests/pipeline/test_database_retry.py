@@ -19,11 +19,11 @@ DONE = 200
 
 
 def answering(*statuses: int, heard: list[bytes] | None = None) -> Application:
-    """Return an ASGI application with one answer after another; it raises what led to an error."""
-    left = list(statuses)
+    """An ASGI application with one answer after another; it raises what led to an error."""
+    remaining = list(statuses)
 
     async def application(scope: Any, receive: Any, send: Any) -> None:
-        status = left.pop(0) if len(left) > 1 else left[0]
+        status = remaining.pop(0) if len(remaining) > 1 else remaining[0]
         body, more = b"", True
         while more:
             message = await receive()
@@ -39,13 +39,13 @@ def answering(*statuses: int, heard: list[bytes] | None = None) -> Application:
 
 
 def answer(application: Application, *parts: bytes, method: str = "POST") -> list[dict[str, Any]]:
-    """Return the messages of an answer to a request whose body comes in parts."""
+    """The messages of an answer to a request whose body comes in parts."""
     sent: list[dict[str, Any]] = []
-    left = list(parts or (b"",))
+    remaining = list(parts or (b"",))
 
     async def receive() -> dict[str, Any]:
-        body = left.pop(0)
-        return {"type": "http.request", "body": body, "more_body": bool(left)}
+        body = remaining.pop(0)
+        return {"type": "http.request", "body": body, "more_body": bool(remaining)}
 
     async def send(message: dict[str, Any]) -> None:
         sent.append(message)
@@ -98,14 +98,14 @@ def test_new_writes_queue_behind_one_that_was_refused() -> None:
     async def nothing(*_: Any) -> dict[str, Any]:
         return {"type": "http.request", "body": b""}
 
-    async def asked() -> None:
+    async def requests() -> None:
         application = retrying(busy_at_first)
         scopes = [{"type": "http", "method": "POST", "path": path} for path in ("first", "second")]
         first = asyncio.create_task(application(scopes[0], nothing, nothing))
         await asyncio.sleep(0)
         await asyncio.gather(first, application(scopes[1], nothing, nothing))
 
-    asyncio.run(asked())
+    asyncio.run(requests())
     assert order == ["first"] * 3 + ["second"]
 
 
@@ -127,26 +127,26 @@ def test_what_a_refused_write_leaves_does_not_hold_up_the_server(tmp_path: Path)
         engine = create_async_engine(
             f"sqlite+aiosqlite:///{tmp_path}/database", isolation_level="AUTOCOMMIT"
         )
-        async with engine.connect() as one, engine.connect() as other:
+        async with engine.connect() as writer, engine.connect() as reader:
             for statement in ("PRAGMA journal_mode = WAL", "CREATE TABLE runs (id)"):
-                await one.exec_driver_sql(statement)
-            await other.exec_driver_sql("PRAGMA busy_timeout = 10000")
+                await writer.exec_driver_sql(statement)
+            await reader.exec_driver_sql("PRAGMA busy_timeout = 10000")
             for statement in ("BEGIN", "SELECT * FROM runs"):
-                await other.exec_driver_sql(statement)
-            await one.exec_driver_sql("INSERT INTO runs VALUES (1)")
+                await reader.exec_driver_sql(statement)
+            await writer.exec_driver_sql("INSERT INTO runs VALUES (1)")
             with pytest.raises(exc.OperationalError, match="database is locked"):
-                await other.exec_driver_sql("INSERT INTO runs VALUES (2)")
-            await other.exec_driver_sql("ROLLBACK")
+                await reader.exec_driver_sql("INSERT INTO runs VALUES (2)")
+            await reader.exec_driver_sql("ROLLBACK")
 
-            await one.exec_driver_sql("BEGIN IMMEDIATE")
-            waiting = asyncio.create_task(other.exec_driver_sql("BEGIN IMMEDIATE"))
+            await writer.exec_driver_sql("BEGIN IMMEDIATE")
+            waiting = asyncio.create_task(reader.exec_driver_sql("BEGIN IMMEDIATE"))
             await asyncio.sleep(0.5)
             began = time.monotonic()
             gc.collect()
             took_s = time.monotonic() - began
-            await one.exec_driver_sql("COMMIT")
+            await writer.exec_driver_sql("COMMIT")
             await waiting
-            await other.exec_driver_sql("COMMIT")
+            await reader.exec_driver_sql("COMMIT")
         await engine.dispose()
         return took_s
 

@@ -43,7 +43,7 @@ def _calls(path: Path) -> list[str]:
 
 @pytest.fixture
 def calls(tmp_path: Path) -> dict[str, str]:
-    """Return the resource that makes toy stages note each time they are built."""
+    """The resource that makes toy stages note each time they are built."""
     return {"calls": str(tmp_path / "calls")}
 
 
@@ -53,7 +53,7 @@ def store(tmp_path: Path) -> Path:
 
 
 def _bytes_of_artifacts(store: Path) -> dict[str, bytes]:
-    """Return the artifacts' files without the manifests, which hold times."""
+    """The artifacts' files without the manifests, which hold times."""
     return {
         name: data
         for name, data in content(store).items()
@@ -83,17 +83,17 @@ class TestStates:
         features = number("features", 2, weights, optional=True)
         classifier = number("classifier", 3, features, optional=True)
         other = number("other", 4)
-        done = run([classifier, other], store)
-        assert done.names == {
+        outcome = run([classifier, other], store)
+        assert outcome.names == {
             "classifier": "Skipped",
             "features": "Skipped",
             "other": "Completed",
             "weights": "Missing",
         }
-        why = Absent("expected weights, found none", optional=True)
-        assert done.results["classifier"] == done.results["features"] == why
-        assert done.tasks["classifier"].message == "expected weights, found none"
-        assert done.state.is_completed()
+        absent = Absent("expected weights, found none", optional=True)
+        assert outcome.results["classifier"] == outcome.results["features"] == absent
+        assert outcome.tasks["classifier"].message == "expected weights, found none"
+        assert outcome.state.is_completed()
 
     @pytest.mark.parametrize("isolated", [False, True])
     @pytest.mark.parametrize("problem", ["invalid", "bug"])
@@ -102,34 +102,34 @@ class TestStates:
     ) -> None:
         config = {"problem": problem}
         features = number("features", 2, config=config, optional=True, isolated=isolated)
-        done = run([number("classifier", 3, features, optional=True)], store)
-        assert done.state.is_failed()
-        assert done.names == {"classifier": "Skipped", "features": "Failed"}
+        outcome = run([number("classifier", 3, features, optional=True)], store)
+        assert outcome.state.is_failed()
+        assert outcome.names == {"classifier": "Skipped", "features": "Failed"}
 
     def test_of_a_failed_stage_and_of_what_needs_it(self, store: Path) -> None:
         broken = number("broken", 1, config={"problem": "invalid"})
-        done = run([number("sum", 3, broken, number("b", 2)), number("alone", 4)], store)
-        assert done.state.is_failed()
-        assert done.tasks["broken"].is_failed()
-        assert done.names["alone"] == done.names["b"] == "Completed"
-        assert done.names["sum"] == "Skipped"
-        assert done.tasks["sum"].message == "expected a flower, got a stone"
+        outcome = run([number("sum", 3, broken, number("b", 2)), number("alone", 4)], store)
+        assert outcome.state.is_failed()
+        assert outcome.tasks["broken"].is_failed()
+        assert outcome.names["alone"] == outcome.names["b"] == "Completed"
+        assert outcome.names["sum"] == "Skipped"
+        assert outcome.tasks["sum"].message == "expected a flower, got a stone"
 
     @pytest.mark.parametrize("isolated", [False, True])
     @pytest.mark.parametrize("problem", ["invalid", "bug"])
     def test_are_failed_for_errors_of_any_kind(
         self, store: Path, problem: str, isolated: bool
     ) -> None:
-        done = run([number("a", 1, config={"problem": problem}, isolated=isolated)], store)
-        assert done.names == {"a": "Failed"}
+        outcome = run([number("a", 1, config={"problem": problem}, isolated=isolated)], store)
+        assert outcome.names == {"a": "Failed"}
 
     @pytest.mark.parametrize("isolated", [False, True])
     def test_are_failed_in_few_words_whatever_the_error_says(
         self, store: Path, isolated: bool
     ) -> None:
         config = {"problem": "endless words"}
-        done = run([number("a", 1, config=config, isolated=isolated)], store)
-        for text in (done.tasks["a"].message or "", str(done.failure)):
+        outcome = run([number("a", 1, config=config, isolated=isolated)], store)
+        for text in (outcome.tasks["a"].message or "", str(outcome.failure)):
             assert len(text) < 2_500
             assert "ZeroDivisionError" in text
             assert "characters left out" in text
@@ -137,9 +137,9 @@ class TestStates:
             assert "\x1b" not in text
 
     def test_is_failed_when_the_process_was_killed(self, store: Path) -> None:
-        done = run([number("a", 1, config={"problem": "killed"}, isolated=True)], store)
-        assert done.names == {"a": "Failed"}
-        assert "ended by SIGKILL" in str(done.failure)
+        outcome = run([number("a", 1, config={"problem": "killed"}, isolated=True)], store)
+        assert outcome.names == {"a": "Failed"}
+        assert "ended by SIGKILL" in str(outcome.failure)
 
 
 class TestFailures:
@@ -148,10 +148,10 @@ class TestFailures:
     ) -> None:
         broken = number("broken", 1, config={"problem": "invalid"})
         others = [number(f"n{value}", value, resources=calls) for value in (7, 8, 9)]
-        done = run([broken, *others], store)
+        outcome = run([broken, *others], store)
         assert _calls(Path(calls["calls"])) == ["7", "8", "9"]
-        assert "1 of 4 stages have no result" in str(done.failure)
-        assert "broken: expected a flower, got a stone" in str(done.failure)
+        assert "1 of 4 stages have no result" in str(outcome.failure)
+        assert "broken: expected a flower, got a stone" in str(outcome.failure)
 
     def test_raise_the_hint_to_run_again(self, store: Path) -> None:
         broken = number("broken", 1, config={"problem": "invalid"})
@@ -160,8 +160,8 @@ class TestFailures:
 
     def test_name_a_bugs_reason_even_for_what_comes_after(self, store: Path) -> None:
         broken = number("broken", 1, config={"problem": "bug"})
-        done = run([number("sum", 3, broken)], store)
-        assert "broken (and 1 stage after it): division by zero" in str(done.failure)
+        outcome = run([number("sum", 3, broken)], store)
+        assert "broken (and 1 stage after it): division by zero" in str(outcome.failure)
 
     def test_are_mended_by_running_again(
         self, store: Path, calls: dict[str, str], tmp_path: Path
@@ -176,16 +176,16 @@ class TestFailures:
     def test_of_an_optional_input_leave_a_tolerant_stage_to_do_without(self, store: Path) -> None:
         weights = number("weights", 1, config={"problem": "missing"}, optional=True)
         report = number("report", 5, weights, number("b", 2), tolerant=True)
-        done = run([report], store)
-        assert done.names == {"b": "Completed", "report": "Completed", "weights": "Missing"}
-        manifest = Store(store).open(done.results["report"]).manifest  # type: ignore[arg-type]
+        outcome = run([report], store)
+        assert outcome.names == {"b": "Completed", "report": "Completed", "weights": "Missing"}
+        manifest = Store(store).open(outcome.results["report"]).manifest  # type: ignore[arg-type]
         assert manifest["metrics"] == {"total": 7, "missing": 1}
 
     def test_of_a_needed_input_leave_a_tolerant_stage_to_do_without_too(self, store: Path) -> None:
         broken = number("broken", 1, config={"problem": "invalid"})
-        done = run([number("report", 5, broken, number("b", 2), tolerant=True)], store)
-        assert done.names["report"] == "Completed"
-        assert done.state.is_failed()
+        outcome = run([number("report", 5, broken, number("b", 2), tolerant=True)], store)
+        assert outcome.names["report"] == "Completed"
+        assert outcome.state.is_failed()
 
 
 class TestRetries:
@@ -194,8 +194,8 @@ class TestRetries:
     ) -> None:
         resources = {**calls, "tries": str(tmp_path / "tries")}
         stage = number("archive", 1, config={"problem": "transient"}, resources=resources)
-        done = run([stage], store)
-        assert done.names == {"archive": "Completed"}
+        outcome = run([stage], store)
+        assert outcome.names == {"archive": "Completed"}
         assert _calls(Path(calls["calls"])) == ["1", "1"]
 
     def test_are_not_made_for_what_will_not_change(
@@ -211,9 +211,9 @@ class TestRetries:
         weights = number(
             "weights", 1, config={"problem": "transient for ever"}, optional=True, resources=calls
         )
-        done = run([number("report", 5, weights, tolerant=True)], store)
-        assert done.state.is_completed()
-        assert done.results["weights"] == Absent("the connection broke", optional=True)
+        outcome = run([number("report", 5, weights, tolerant=True)], store)
+        assert outcome.state.is_completed()
+        assert outcome.results["weights"] == Absent("the connection broke", optional=True)
         assert _calls(Path(calls["calls"])) == ["1"] * 4
 
 
@@ -226,13 +226,13 @@ class TestSharedResults:
         parts: list[Run] = []
 
         @flow(name="whole")
-        def whole() -> None:
+        def study() -> None:
             with shared_results(Places(store=store)):
                 parts.append(run([number("b", 2, a)], store))
                 parts.append(run([number("c", 3, a)], store))
 
-        whole()
-        assert [one.names for one in parts] == [
+        study()
+        assert [part.names for part in parts] == [
             {"a": "Completed", "b": "Completed"},
             {"c": "Completed"},
         ]
@@ -271,8 +271,8 @@ class TestRunners:
         script, calls = tmp_path / "two.py", tmp_path / "calls"
         script.write_text(RUN)
         arguments, env = (str(script), str(store), str(calls)), {"PREFECT_API_URL": api}
-        with python(*arguments, env=env) as one, python(*arguments, env=env) as other:
-            printed = at_once(one, other)
+        with python(*arguments, env=env) as first, python(*arguments, env=env) as second:
+            printed = at_once(first, second)
         assert len({out.split()[-1] for out in printed}) == 1
         assert _calls(calls) == ["0", "1", "100", "2", "3"]
         assert unfinished(Store(store)) == []
@@ -290,15 +290,15 @@ class TestRunners:
 
     @pytest.mark.parametrize(("runner", "at_once"), [("local", 1), ("processes", 2)])
     def test_run_so_many_stages_at_a_time(self, store: Path, runner: str, at_once: int) -> None:
-        seen = _Watcher()
-        token = VIEW.set(seen)
+        watcher = _Watcher()
+        token = VIEW.set(watcher)
         try:
             ones = [number(f"n{value}", value, config={"seconds": 0.3}) for value in range(6)]
             run(ones, store, runner=runner, workers=2)
         finally:
             VIEW.reset(token)
-        assert seen.most == at_once
-        assert seen.ends == dict.fromkeys((f"n{value}" for value in range(6)), "built")
+        assert watcher.most == at_once
+        assert watcher.ends == dict.fromkeys((f"n{value}" for value in range(6)), "built")
 
 
 class _Watcher:
@@ -314,61 +314,63 @@ class _Watcher:
             self.now += 1
             self.most = max(self.most, self.now)
 
-    def progress(self, label: str, done: int, total: int, unit: str) -> None:
+    def progress(self, label: str, n_done: int, total: int, unit: str) -> None:
         pass
 
-    def ended(self, label: str, how: str, seconds: float) -> None:
+    def ended(self, label: str, ending: str, seconds: float) -> None:
         with self._lock:
             self.now -= 1
-            self.ends[label] = how
+            self.ends[label] = ending
 
 
 class TestLiveness:
     def test_a_run_is_registered_while_it_lives_and_not_after(self, store: Path) -> None:
-        seen: list[tuple[bool, bool]] = []
+        observations: list[tuple[bool, bool]] = []
 
         class Look(_Watcher):
             def started(self, label: str) -> None:
                 [path] = (store / ".runs").iterdir()
-                seen.append((path.exists(), died(Store(store), path.name)))
+                observations.append((path.exists(), died(Store(store), path.name)))
 
         token = VIEW.set(Look())
         try:
-            done = run([number("a", 1)], store)
+            outcome = run([number("a", 1)], store)
         finally:
             VIEW.reset(token)
-        assert seen == [(True, False)]
+        assert observations == [(True, False)]
         assert list((store / ".runs").iterdir()) == []
-        assert not died(Store(store), str(done.id))
+        assert not died(Store(store), str(outcome.id))
 
 
 class TestLineage:
-    def shown(self, done: Run) -> list[dict[str, Any]]:
-        """Return the rows that the UI shows with a run, of one table at most."""
+    def shown(self, outcome: Run) -> list[dict[str, Any]]:
+        """The rows that the UI shows with a run, of one table at most."""
         with get_client(sync_client=True) as client:
-            found = client.read_artifacts(
+            artifacts = client.read_artifacts(
                 artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=["lineage-toy"])),
-                flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[done.id])),
+                flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[outcome.id])),
             )
-        rows = [json.loads(str(one.data)) for one in found]
+        rows = [json.loads(str(artifact.data)) for artifact in artifacts]
         return rows[0] if rows else []
 
     def test_is_shown_for_what_was_built(self, store: Path) -> None:
         a = number("a", 1)
         assert [row["stage"] for row in self.shown(run([a], store))] == ["a"]
-        done = run([number("sum", 3, a)], store)
-        [row] = self.shown(done)
-        made, given = (short_name("number", done.results[one].key) for one in ("sum", "a"))  # type: ignore[union-attr]
-        assert row["artifact"] == made
-        assert row["made from"] == f"a: {given}"
+        outcome = run([number("sum", 3, a)], store)
+        [row] = self.shown(outcome)
+        result_name, input_name = (
+            short_name("number", outcome.results[title].key) for title in ("sum", "a")
+        )  # type: ignore[union-attr]
+        assert row["artifact"] == result_name
+        assert row["made from"] == f"a: {input_name}"
         assert row["metrics"] == "missing: 0, total: 4"
-        assert done.tasks["sum"].message == f"sum built: {made}"
-        assert done.tasks["a"].message == f"a is whole in the store: {given}"
+        assert outcome.tasks["sum"].message == f"sum built: {result_name}"
+        assert outcome.tasks["a"].message == f"a is whole in the store: {input_name}"
 
     def test_is_shown_when_another_stage_failed(self, store: Path) -> None:
-        done = run([number("a", 1), number("b", 1, config={"problem": "invalid"})], store)
-        assert done.state.is_failed()
-        assert [row["stage"] for row in self.shown(done)] == ["a"]
+        outcome = run([number("a", 1), number("b", 1, config={"problem": "invalid"})], store)
+        assert outcome.state.is_failed()
+        assert [row["stage"] for row in self.shown(outcome)] == ["a"]
 
     def test_is_not_shown_if_nothing_was_built(self, store: Path) -> None:
         run([number("a", 1)], store)
@@ -378,7 +380,7 @@ class TestLineage:
 class TestConcurrencyLimits:
     @pytest.fixture
     def limit(self, api: str) -> Iterator[str]:
-        """Return a tag that one stage at a time may have."""
+        """A tag that one stage at a time may have."""
         with get_client(sync_client=True) as client:
             client.create_global_concurrency_limit(
                 GlobalConcurrencyLimitCreate(name="tag:scarce", limit=1, active=True)
@@ -390,15 +392,15 @@ class TestConcurrencyLimits:
         self, store: Path, limit: str
     ) -> None:
         stages = [number("a", 1, isolated=True, tags=(limit,), config={"seconds": 3})]
-        seen = set()
+        active_slots = set()
         with ThreadPoolExecutor() as pool, get_client(sync_client=True) as client:
-            done = pool.submit(copy_context().run, run, stages, store)
-            while not done.done():
-                found = client.read_global_concurrency_limit_by_name("tag:scarce")
-                seen.add(found.active_slots)
+            future = pool.submit(copy_context().run, run, stages, store)
+            while not future.done():
+                scarce = client.read_global_concurrency_limit_by_name("tag:scarce")
+                active_slots.add(scarce.active_slots)
                 time.sleep(0.1)
-            assert done.result().names == {"a": "Completed"}
-            assert seen == {0, 1}
+            assert future.result().names == {"a": "Completed"}
+            assert active_slots == {0, 1}
             client.update_global_concurrency_limit(
                 "tag:scarce", GlobalConcurrencyLimitUpdate(limit=0)
             )

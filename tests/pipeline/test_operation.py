@@ -16,15 +16,14 @@ import pytest
 from flowers17.commands.serving import check_port
 from flowers17.errors import InvalidInput
 from flows.listing import FLOWS
-from flows.local_server import free_port
-from tests.support.processes import eventually, kill, python
+from tests.support.processes import eventually, free_port, kill, python
 from tests.support.serving import COMMAND, SMALL, Serving, flowers17, processes
 
 pytestmark = [pytest.mark.server, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")
-def one(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+def shared_serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
     """Return a `serve` that the module's tests share; some of them stop it."""
     serving = Serving(tmp_path_factory.mktemp("operation"), *SMALL)
     try:
@@ -34,9 +33,9 @@ def one(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
 
 
 @pytest.fixture
-def serving(one: Serving) -> Serving:
-    """Return the shared `serve`, running."""
-    return one if one.running else one.start()
+def serving(shared_serving: Serving) -> Serving:
+    """The shared `serve`, running."""
+    return shared_serving if shared_serving.running else shared_serving.start()
 
 
 def _started(serving: Serving, flow: str, **request: Any) -> str:
@@ -59,11 +58,11 @@ def _killed_while_extracting(serving: Serving, seed: int, *others: int) -> str:
 def _shows(serving: Serving, flow_run_id: str, expected: dict[str, str]) -> None:
     """Assert how tasks ended at last; the server records that a little later than the run's end."""
 
-    def found() -> dict[str, str]:
+    def actual() -> dict[str, str]:
         states = serving.tasks(flow_run_id)
         return {label: states[label][-1] for label in expected if label in states}
 
-    assert eventually(lambda: found() == expected, 20), found()
+    assert eventually(lambda: actual() == expected, 20), actual()
 
 
 def _with(serving: Serving, **values: Any) -> dict[str, Any]:
@@ -96,7 +95,9 @@ class TestServe:
 
     def test_leaves_the_nightly_study_off_and_lets_studies_queue(self, serving: Serving) -> None:
         study = serving.deployment("study")
-        assert [(one["slug"], one["active"]) for one in study["schedules"]] == [("nightly", False)]
+        assert [(schedule["slug"], schedule["active"]) for schedule in study["schedules"]] == [
+            ("nightly", False)
+        ]
         assert study["global_concurrency_limit"]["limit"] == 1
         assert study["concurrency_options"]["collision_strategy"] == "ENQUEUE"
         pool = serving.client.get("work_pools/flowers17").json()
@@ -104,16 +105,18 @@ class TestServe:
 
     def test_lets_the_server_crash_runs_without_a_heartbeat(self, serving: Serving) -> None:
         automations = serving.client.post("automations/filter", json={}).json()
-        (one,) = [one for one in automations if one["name"].startswith("flowers17")]
-        assert one["enabled"]
-        assert one["trigger"]["posture"] == "Proactive"
-        assert one["trigger"]["after"] == ["prefect.flow-run.heartbeat"]
-        assert one["trigger"]["within"] == 90
-        (action,) = one["actions"]
+        (automation,) = [
+            automation for automation in automations if automation["name"].startswith("flowers17")
+        ]
+        assert automation["enabled"]
+        assert automation["trigger"]["posture"] == "Proactive"
+        assert automation["trigger"]["after"] == ["prefect.flow-run.heartbeat"]
+        assert automation["trigger"]["within"] == 90
+        (action,) = automation["actions"]
         assert (action["type"], action["state"]) == ("change-flow-run-state", "CRASHED")
 
     @pytest.mark.parametrize(
-        ("wrong", "said"),
+        ("wrong", "message"),
         [
             ({"profile": "wild"}, "'wild' is not one of ['demo', 'quick', 'report', 'best']"),
             ({"workers": 0}, "0 is less than the minimum of 1"),
@@ -124,45 +127,45 @@ class TestServe:
         ids=lambda value: json.dumps(value) if isinstance(value, dict) else "",
     )
     def test_refuses_wrong_values_before_anything_runs(
-        self, serving: Serving, wrong: dict[str, Any], said: str
+        self, serving: Serving, wrong: dict[str, Any], message: str
     ) -> None:
         reply = serving.start_run("dataset", **wrong)
         assert reply.status_code == 409
-        assert said in reply.json()["detail"]
+        assert message in reply.json()["detail"]
 
     def test_lets_a_write_wait_for_another(self, serving: Serving) -> None:
         """Prefect reads, then writes; SQLite refuses that at once while somebody else writes."""
         address = f"{serving.ui}/api/deployments/{serving.deployment('dataset')['id']}"
-        wanted = {"json": {"paused": False}, "timeout": 30, "trust_env": False}
+        options = {"json": {"paused": False}, "timeout": 30, "trust_env": False}
         with (
             ThreadPoolExecutor(1) as pool,
             closing(sqlite3.connect(serving.home / "prefect.db", isolation_level=None)) as other,
         ):
             other.execute("BEGIN IMMEDIATE")
-            reply = pool.submit(httpx.patch, address, **wanted)
+            reply = pool.submit(httpx.patch, address, **options)
             assert not wait([reply], 1).done
             other.execute("ROLLBACK")
             assert reply.result().status_code == 204
 
     def test_refuses_a_second_one_on_the_same_home(self, serving: Serving) -> None:
-        done = flowers17("serve", "--port", str(free_port()), home=serving.home)
-        assert done.returncode == 1
-        assert f"{serving.ui}/api; use it, stop it" in " ".join(done.stderr.split())
+        process = flowers17("serve", "--port", str(free_port()), home=serving.home)
+        assert process.returncode == 1
+        assert f"{serving.ui}/api; use it, stop it" in " ".join(process.stderr.split())
 
     def test_refuses_a_port_that_is_taken(self, tmp_path: Path) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as taken:
-            port = taken.getsockname()[1]
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            port = listener.getsockname()[1]
             with pytest.raises(InvalidInput, match=rf"127\.0\.0\.1:{port}.*another --port"):
                 check_port("127.0.0.1", port)
-            done = flowers17("serve", "--port", str(port), home=tmp_path)
-        assert done.returncode == 2
-        assert "choose another --port" in " ".join(done.stderr.split())
+            process = flowers17("serve", "--port", str(port), home=tmp_path)
+        assert process.returncode == 2
+        assert "choose another --port" in " ".join(process.stderr.split())
 
     def test_refuses_a_store_that_cannot_be_written(self, tmp_path: Path) -> None:
         (tmp_path / "file").write_text("")
-        done = flowers17("serve", "--store", str(tmp_path / "file"), home=tmp_path)
-        assert done.returncode == 1
-        assert "choose another --store" in " ".join(done.stderr.split())
+        process = flowers17("serve", "--store", str(tmp_path / "file"), home=tmp_path)
+        assert process.returncode == 1
+        assert "choose another --store" in " ".join(process.stderr.split())
 
 
 class TestRuns:
@@ -180,16 +183,16 @@ class TestRuns:
         deployment = serving.deployment("dataset")["id"]
         path = f"deployments/{deployment}/schedules"
         every = {"schedule": {"interval": 20}, "active": True}
-        (made,) = serving.client.post(path, json=[every]).raise_for_status().json()
-        wanted = {"flow_runs": {"deployment_id": {"any_": [deployment]}}}
+        (schedule,) = serving.client.post(path, json=[every]).raise_for_status().json()
+        query = {"flow_runs": {"deployment_id": {"any_": [deployment]}}}
 
         def completed() -> bool:
-            found = serving.client.post("flow_runs/filter", json=wanted).json()
-            ended = [one for one in found if one["state_type"] == "COMPLETED"]
-            return any("auto-scheduled" in one["tags"] for one in ended)
+            runs = serving.client.post("flow_runs/filter", json=query).json()
+            ended = [run for run in runs if run["state_type"] == "COMPLETED"]
+            return any("auto-scheduled" in run["tags"] for run in ended)
 
         assert eventually(completed, 120), serving.worker_log()
-        serving.client.delete(f"{path}/{made['id']}").raise_for_status()
+        serving.client.delete(f"{path}/{schedule['id']}").raise_for_status()
 
     def test_killed_are_brought_back_by_the_button_retry(self, serving: Serving) -> None:
         flow_run_id = _killed_while_extracting(serving, 21)
@@ -207,11 +210,15 @@ class TestRuns:
     def test_killed_with_their_worker_are_brought_back_by_recover(self, serving: Serving) -> None:
         flow_run_id = _killed_while_extracting(serving, 22, *serving.workers())
         assert serving.run(flow_run_id)["state_type"] == "RUNNING"
-        done = flowers17("recover", "--json", home=serving.home)
-        assert done.returncode == 0, done.stderr
-        (said,) = json.loads(done.stdout)
-        assert said["flow_run_id"] == flow_run_id
-        assert (said["was"], said["now"], said["resumed"]) == ("Running", "Crashed", "worker")
+        process = flowers17("recover", "--json", home=serving.home)
+        assert process.returncode == 0, process.stderr
+        (recovered,) = json.loads(process.stdout)
+        assert recovered["flow_run_id"] == flow_run_id
+        assert (recovered["was"], recovered["now"], recovered["resumed"]) == (
+            "Running",
+            "Crashed",
+            "worker",
+        )
         _finished_once(serving, flow_run_id)
         nothing = flowers17("recover", home=serving.home)
         assert (nothing.returncode, nothing.stdout) == (0, "no dead runs\n")
@@ -249,19 +256,26 @@ class TestEnds:
         assert (serving.store / ".runs" / flow_run_id).exists()
 
 
-def test_recover_runs_a_killed_local_run_again_here(one: Serving, tmp_path: Path) -> None:
-    if one.running:
-        one.end(signal.SIGTERM)
-    store, settings = tmp_path / "store", [part for each in SMALL for part in ("--set", each)]
+def test_recover_runs_a_killed_local_run_again_here(
+    shared_serving: Serving, tmp_path: Path
+) -> None:
+    home = shared_serving.home
+    if shared_serving.running:
+        shared_serving.end(signal.SIGTERM)
+    store, settings = (
+        tmp_path / "store",
+        [word for assignment in SMALL for word in ("--set", assignment)],
+    )
     arguments = ["run", "features", "--store", str(store), *settings]
-    with python(*COMMAND[1:], *arguments, env={"PREFECT_HOME": str(one.home)}) as process:
+    with python(*COMMAND[1:], *arguments, env={"PREFECT_HOME": str(home)}) as process:
         assert eventually(lambda: list(store.glob("images/*/manifest.json")), 90)
         kill(process.pid)
-    done = flowers17("recover", "--json", "--store", str(store), home=one.home)
-    assert done.returncode == 0, done.stderr
-    (said,) = json.loads(done.stdout)
-    assert (said["flow"], said["now"], said["resumed"]) == ("features", "Crashed", "here")
-    assert "● cached images@32" in done.stderr
+    recovery = flowers17("recover", "--json", "--store", str(store), home=home)
+    assert recovery.returncode == 0, recovery.stderr
+    (recovered,) = json.loads(recovery.stdout)
+    assert (recovered["flow"], recovered["now"]) == ("features", "Crashed")
+    assert recovered["resumed"] == "here"
+    assert "● cached images@32" in recovery.stderr
     assert len(list(store.glob("study/*/manifest.json"))) == 1
-    nothing = flowers17("recover", "--store", str(store), home=one.home)
+    nothing = flowers17("recover", "--store", str(store), home=home)
     assert (nothing.returncode, nothing.stdout) == (0, "no dead runs\n")

@@ -46,11 +46,10 @@ port, process, home, nobody = int(sys.argv[1]), sys.argv[2], sys.argv[3], int(sy
 if nobody:
     os.setgroups([]); os.setgid(nobody); os.setuid(nobody)
 
-def asked(method, path, body=None, **headers):
+def status(method, path, body=None, **headers):
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     connection.request(method, path, json.dumps(body), headers)
-    reply = connection.getresponse()
-    return reply.status
+    return connection.getresponse().status
 
 def attempt(action):
     try:
@@ -58,33 +57,33 @@ def attempt(action):
     except OSError as problem:
         return type(problem).__name__
 
-told = {
-    "read": asked("POST", "/api/flow_runs/filter", {}),
-    "read with a guess": asked("POST", "/api/flow_runs/filter", {}, Authorization="Basic Og=="),
-    "plant": asked("POST", "/api/flows/", {"name": "features"}),
-    "version": asked("GET", "/api/admin/version"),
+outcomes = {
+    "read": status("POST", "/api/flow_runs/filter", {}),
+    "read with a guess": status("POST", "/api/flow_runs/filter", {}, Authorization="Basic Og=="),
+    "plant": status("POST", "/api/flows/", {"name": "features"}),
+    "version": status("GET", "/api/admin/version"),
     "command line": open(f"/proc/{process}/cmdline").read(),
     "environment": attempt(lambda: open(f"/proc/{process}/environ").read()),
     "home": attempt(lambda: os.listdir(home)),
     "database": attempt(lambda: open(f"{home}/prefect.db", "rb").read()),
     "record": attempt(lambda: os.mkdir(f"{home}/flowers17-runs")),
 }
-taken = socket.socket()
-taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-told["port"] = attempt(lambda: (taken.bind(("127.0.0.1", port)), taken.listen()))
-print(json.dumps(told))
+listener = socket.socket()
+listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+outcomes["port"] = attempt(lambda: (listener.bind(("127.0.0.1", port)), listener.listen()))
+print(json.dumps(outcomes))
 """
 
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the Prefect home of the module's servers."""
+    """The Prefect home of the module's servers."""
     return tmp_path_factory.mktemp("private") / "home"
 
 
 @pytest.fixture(scope="module")
 def server(home: Path) -> Iterator[Server]:
-    """Return a private server; the person has credentials for a team's."""
+    """A private server; the person has credentials for a team's."""
     with pytest.MonkeyPatch.context() as patch, temporary_settings(TEAM):
         patch.setenv("PREFECT_HOME", str(home))
         patch.delenv("PREFECT_API_URL", raising=False)
@@ -104,10 +103,10 @@ class TestIntruder:
     def test_without_the_password_reads_and_plants_nothing(
         self, server: Server, home: Path, user: int
     ) -> None:
-        told = _intruder(server, home, user)
-        asked = ("read", "read with a guess", "plant", "version")
-        assert {told[name] for name in asked} <= {401, 403}
-        assert told["port"] == "OSError"  # in use
+        outcomes = _intruder(server, home, user)
+        requests = ("read", "read with a guess", "plant", "version")
+        assert {outcomes[name] for name in requests} <= {401, 403}
+        assert outcomes["port"] == "OSError"  # in use
         with get_client(sync_client=True) as client:
             reply = client._client.post("/flows/filter", json={})
         assert reply.json() == []
@@ -116,11 +115,11 @@ class TestIntruder:
     def test_who_is_another_user_reads_no_file_nor_the_password(
         self, server: Server, home: Path
     ) -> None:
-        told = _intruder(server, home, NOBODY)
+        outcomes = _intruder(server, home, NOBODY)
         closed = ("environment", "home", "database", "record")
-        assert {name: told[name] for name in closed} == dict.fromkeys(closed, "PermissionError")
-        assert str(httpx.URL(server.api).port) not in told["command line"]
-        assert str(server.password) not in told["command line"]
+        assert {name: outcomes[name] for name in closed} == dict.fromkeys(closed, "PermissionError")
+        assert str(httpx.URL(server.api).port) not in outcomes["command line"]
+        assert str(server.password) not in outcomes["command line"]
 
     @pytest.mark.parametrize("path", ["events/in", "events/out", "logs/out"])
     def test_gets_no_stream(self, server: Server, path: str) -> None:
@@ -165,18 +164,18 @@ class TestRecord:
     def test_of_a_run_is_what_its_server_holds_of_it(self, server: Server, tmp_path: Path) -> None:
         """So that `recover` finds the runs of a person's own programs, too."""
         request = StudyRequest(store=tmp_path / "store", profile="demo")
-        seen: list[bool] = []
+        records: list[bool] = []
 
         @flow(name="a person's own")
         def own(request: StudyRequest, n: int = 3, path: Path = Path("x")) -> str:
             with at_work(request.places), get_client(sync_client=True) as client:
                 (run,) = client.read_flow_runs()
                 digest = run_digest("a person's own", run.parameters)
-                seen.append(is_recorded(digest))
+                records.append(is_recorded(digest))
             return digest
 
         digest = own(request)
-        assert seen == [True]
+        assert records == [True]
         assert not is_recorded(digest)
 
     def test_is_needed_to_be_run_again_here(
@@ -184,16 +183,16 @@ class TestRecord:
     ) -> None:
         planted, mine = (_dead_run(tmp_path / name) for name in ("planted", "mine"))
         # As when this user was killed: the record is still there.
-        asked = {"request": json.loads(StudyRequest(**mine).model_dump_json())}
-        with recorded(run_digest("dataset", asked)):
-            done = flowers17("recover", "--json", home=home)
-        told = {one["store"]: one for one in json.loads(done.stdout)}
-        assert done.returncode == 1
-        forged = told[str(planted["store"])]
+        parameters = {"request": json.loads(StudyRequest(**mine).model_dump_json())}
+        with recorded(run_digest("dataset", parameters)):
+            process = flowers17("recover", "--json", home=home)
+        recovered = {run["store"]: run for run in json.loads(process.stdout)}
+        assert process.returncode == 1
+        forged = recovered[str(planted["store"])]
         assert (forged["now"], forged["resumed"]) == ("Crashed", None)
         assert "you have not begun it on this machine" in forged["problem"]
         assert not list(Path(planted["store"]).glob("*/*/manifest.json"))
-        assert told[str(mine["store"])]["resumed"] == "here"
+        assert recovered[str(mine["store"])]["resumed"] == "here"
         assert list(Path(mine["store"]).glob("study/*/manifest.json"))
         assert list((home / "flowers17-runs").iterdir()) == []
         assert list(tmp_path.glob("*/.runs/*")) == []

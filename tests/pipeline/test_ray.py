@@ -20,10 +20,9 @@ from flowers17.isolation import ProcessEnded
 from flowers17.request import request_from
 from flowers17.shared.store import CACHE_VARIABLE, existing_store
 from flowers17.stages import Outcome, Stage
-from flows.local_server import free_port
 from tasks.engine import VIEW
 from tests.support.object_storage import ObjectStorage, object_storage
-from tests.support.processes import eventually, kill, python
+from tests.support.processes import eventually, free_port, kill, python
 from tests.support.ray_cluster import GPUS, RayNodes, holder, parent_of, ray_nodes, raylet_of
 from tests.support.stores import content, unfinished
 from tests.support.toy import number

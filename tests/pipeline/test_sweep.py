@@ -29,18 +29,18 @@ Command = Callable[..., tuple[Any, str, str]]
 
 @pytest.fixture(scope="module")
 def command(prefect_api: str) -> Iterator[Command]:
-    """Return what runs `flowers17` here and returns its exit code, output and complaints."""
+    """Runs `flowers17` here; returns its exit code, standard output and standard error."""
 
     def called(*words: str, settings: tuple[str, ...] = ()) -> tuple[Any, str, str]:
-        swept = [] if words[0] == "compare" else [*SMALL, *settings]
-        chosen = [word for one in swept for word in ("--set", one)]
-        with redirect_stdout(io.StringIO()) as printed, redirect_stderr(io.StringIO()) as said:
+        assignments = [] if words[0] == "compare" else [*SMALL, *settings]
+        options = [word for assignment in assignments for word in ("--set", assignment)]
+        with redirect_stdout(io.StringIO()) as printed, redirect_stderr(io.StringIO()) as errors:
             try:
-                main([*words, *chosen])
+                main([*words, *options])
                 code: Any = 0
             except SystemExit as end:
                 code = end.code or 0
-        return code, printed.getvalue(), said.getvalue()
+        return code, printed.getvalue(), errors.getvalue()
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PREFECT_API_URL", prefect_api)
@@ -51,125 +51,125 @@ def command(prefect_api: str) -> Iterator[Command]:
 def first(
     command: Command, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, dict[str, Any], dict[str, Any]]:
-    """Return the store of a sweep over two seeds and two settings, its plan, and what it said."""
+    """Store of a sweep over two seeds and two settings, its plan, and its JSON output."""
     store = tmp_path_factory.mktemp("sweep") / "store"
     words = ("sweep", "features", *GRID, "--store", str(store), "--json")
     code, planned, _ = command(*words, "--plan")
     assert code == 0
     assert not store.exists()
-    code, printed, said = command(*words, "--runner", "processes")
-    assert code == 0, said
+    code, printed, errors = command(*words, "--runner", "processes")
+    assert code == 0, errors
     return store, json.loads(planned), json.loads(printed)
 
 
-def _results(store: Path, one: dict[str, Any]) -> dict[str, Any]:
-    return dict(json.loads((store / one["study"] / "results.json").read_text()))
+def _results(store: Path, row: dict[str, Any]) -> dict[str, Any]:
+    return dict(json.loads((store / row["study"] / "results.json").read_text()))
 
 
 def test_builds_what_it_planned_and_what_is_shared_once(
     first: tuple[Path, dict[str, Any], dict[str, Any]],
 ) -> None:
-    store, plan, done = first
+    store, plan, result = first
     # Alone: images, features, duplicates, splits, rows, two classifiers and the report.
     assert plan["n_stages"] == 4 * 8 + 1
     assert plan["n_different"] == plan["n_to_build"] == 2 * 6 + 4 * 2 + 1
     assert (plan["n_shared"], plan["n_reused"]) == (2 * 6, 0)
-    assert done["counts"] == {**dict.fromkeys(done["counts"], 0), "built": plan["n_to_build"]}
+    assert result["counts"] == {**dict.fromkeys(result["counts"], 0), "built": plan["n_to_build"]}
     built = {
         name: len(list(store.glob(f"{name}/*/manifest.json"))) for name in ("features", "study")
     }
     assert built == {"features": 2, "study": 4}
-    assert done["failed"] == {}
+    assert result["failed"] == {}
 
 
 def test_again_reuses_every_stage_and_says_so_before(
     first: tuple[Path, dict[str, Any], dict[str, Any]], command: Command
 ) -> None:
-    store, plan, done = first
-    code, printed, said = command("sweep", "features", *GRID, "--store", str(store), "--json")
+    store, plan, result = first
+    code, printed, errors = command("sweep", "features", *GRID, "--store", str(store), "--json")
     again = json.loads(printed)
     n = plan["n_different"]
     assert code == 0
     assert again["counts"] == {**dict.fromkeys(again["counts"], 0), "reused": n}
-    assert (again["summary"], again["folder"]) == (done["summary"], done["folder"])
-    assert f"{n} in the store, 0 to be built" in said
-    assert said.index("to be built") < said.index("● cached")
+    assert (again["summary"], again["folder"]) == (result["summary"], result["folder"])
+    assert f"{n} in the store, 0 to be built" in errors
+    assert errors.index("to be built") < errors.index("● cached")
 
 
 def test_sums_up_the_studies_own_metrics(
     first: tuple[Path, dict[str, Any], dict[str, Any]],
 ) -> None:
-    store, _, done = first
-    studies = done["summary"]["combinations"]
+    store, _, result = first
+    studies = result["summary"]["combinations"]
     assert len(studies) == 4
-    for group, some in (
+    for group, rows in (
         ("all", studies),
         ("knn.n_neighbors=1", [studies[0], studies[2]]),
         ("knn.n_neighbors=3", [studies[1], studies[3]]),
     ):
         manifests = [
-            json.loads((store / one["study"] / "manifest.json").read_text()) for one in some
+            json.loads((store / row["study"] / "manifest.json").read_text()) for row in rows
         ]
-        metrics = [one["metrics"] for one in manifests]
-        found = [one for one in done["summary"]["metrics"] if one["group"] == group]
-        assert {one["metric"] for one in found} == set(metrics[0])
-        for one in found:
-            values = [each[one["metric"]] for each in metrics]
-            assert one["n"] == len(values)
-            assert one["mean"] == pytest.approx(np.mean(values), abs=1e-12)
-            assert one["spread"] == pytest.approx(np.std(values, ddof=1), abs=1e-12)
-            best = min(values) if one["metric"] == "n_missing" else max(values)
-            assert one["best"] == best
-            assert one["best_of"] == some[values.index(best)]["combination"]
+        metrics = [manifest["metrics"] for manifest in manifests]
+        totals = [total for total in result["summary"]["metrics"] if total["group"] == group]
+        assert {total["metric"] for total in totals} == set(metrics[0])
+        for total in totals:
+            values = [values_of[total["metric"]] for values_of in metrics]
+            assert total["n"] == len(values)
+            assert total["mean"] == pytest.approx(np.mean(values), abs=1e-12)
+            assert total["spread"] == pytest.approx(np.std(values, ddof=1), abs=1e-12)
+            best = min(values) if total["metric"] == "n_missing" else max(values)
+            assert total["best"] == best
+            assert total["best_of"] == rows[values.index(best)]["combination"]
 
 
 def test_sums_up_every_number_of_the_tables(
     first: tuple[Path, dict[str, Any], dict[str, Any]],
 ) -> None:
-    store, _, done = first
+    store, _, result = first
     accuracies = []
-    for one in done["summary"]["combinations"]:
-        rows = _results(store, one)["tables"]["8"]["rows"]
+    for row in result["summary"]["combinations"]:
+        rows = _results(store, row)["tables"]["8"]["rows"]
         (knn,) = [row for row in rows if row["cells"]["classifier"]["value"] == "knn"]
         accuracies.append(knn["cells"]["ours"]["value"])
-    (found,) = [
-        one
-        for one in done["summary"]["numbers"]
-        if (one["group"], one["table"], one["metric"]) == ("all", "8", "ours")
-        and one["row"].endswith("knn")
+    (mean_accuracy,) = [
+        number
+        for number in result["summary"]["numbers"]
+        if (number["group"], number["table"], number["metric"]) == ("all", "8", "ours")
+        and number["row"].endswith("knn")
     ]
-    assert (found["n"], found["mean"]) == (4, pytest.approx(np.mean(accuracies)))
-    assert found["spread"] == pytest.approx(np.std(accuracies, ddof=1))
-    with (Path(done["folder"]) / "sweep-numbers.csv").open(newline="") as stream:
+    assert (mean_accuracy["n"], mean_accuracy["mean"]) == (4, pytest.approx(np.mean(accuracies)))
+    assert mean_accuracy["spread"] == pytest.approx(np.std(accuracies, ddof=1))
+    with (Path(result["folder"]) / "sweep-numbers.csv").open(newline="") as stream:
         (row,) = [
-            one
-            for one in csv.DictReader(stream)
-            if (one["group"], one["row"]) == ("all", found["row"])
-            and (one["table"], one["metric"]) == ("8", "ours")
+            line
+            for line in csv.DictReader(stream)
+            if (line["group"], line["row"]) == ("all", mean_accuracy["row"])
+            and (line["table"], line["metric"]) == ("8", "ours")
         ]
-    assert float(row["mean"]) == found["mean"]
+    assert float(row["mean"]) == mean_accuracy["mean"]
 
 
 def test_makes_the_studies_that_the_flow_makes_alone(
     first: tuple[Path, dict[str, Any], dict[str, Any]], command: Command
 ) -> None:
-    store, _, done = first
-    alone = ("seed=2", f"{KNN}=3")
-    _, printed, _ = command("plan", "features", "--store", str(store), "--json", settings=alone)
-    steps = {one["label"]: one for one in json.loads(printed)}
-    assert {one["action"] for one in steps.values()} == {"reuse"}
+    store, _, result = first
+    settings = ("seed=2", f"{KNN}=3")
+    _, printed, _ = command("plan", "features", "--store", str(store), "--json", settings=settings)
+    steps = {step["label"]: step for step in json.loads(printed)}
+    assert {step["action"] for step in steps.values()} == {"reuse"}
     assert (
         f"study/{steps['report on features']['key']}"
-        == (done["summary"]["combinations"][3]["study"])
+        == (result["summary"]["combinations"][3]["study"])
     )
-    assert {one.label for one in studies_in(store)} == {"report on features"}
+    assert {study.label for study in studies_in(store)} == {"report on features"}
 
 
 def test_makes_studies_that_can_be_compared(
     first: tuple[Path, dict[str, Any], dict[str, Any]], command: Command
 ) -> None:
-    store, _, done = first
-    names = [one["study"] for one in done["summary"]["combinations"][:2]]
+    store, _, result = first
+    names = [row["study"] for row in result["summary"]["combinations"][:2]]
     code, printed, _ = command("compare", *names, "--store", str(store), "--json")
     assert code == 0
     assert json.loads(printed)["differences"]["settings"] == [f"{KNN}: 1 → 3"]
@@ -178,16 +178,16 @@ def test_makes_studies_that_can_be_compared(
 def test_shows_its_metrics_as_a_table_and_as_csv(
     first: tuple[Path, dict[str, Any], dict[str, Any]], command: Command
 ) -> None:
-    store, _, done = first
+    store, _, result = first
     words = ("sweep", "features", *GRID, "--store", str(store))
     code, printed, _ = command(*words)
-    assert (code, printed.splitlines()[-1]) == (0, done["folder"])
-    assert done["summary"]["combinations"][0]["study"][:18] in printed
+    assert (code, printed.splitlines()[-1]) == (0, result["folder"])
+    assert result["summary"]["combinations"][0]["study"][:18] in printed
     assert "± s.d." in printed
     _, text, _ = command(*words, "--csv")
     rows = list(csv.DictReader(io.StringIO(text)))
-    assert [float(one["mean"]) for one in rows] == [
-        one["mean"] for one in done["summary"]["metrics"]
+    assert [float(row["mean"]) for row in rows] == [
+        row["mean"] for row in result["summary"]["metrics"]
     ]
 
 
@@ -196,25 +196,25 @@ def test_of_which_one_fails_keeps_the_others_and_ends_with_1(
 ) -> None:
     store, _, _ = first
     words = ("sweep", "features", "--axis", TOO_MANY, "--store", str(store), "--json")
-    code, printed, said = command(*words, settings=("seed=1",))
-    done = json.loads(printed)
+    code, printed, errors = command(*words, settings=("seed=1",))
+    result = json.loads(printed)
     assert code == 1
-    assert [one["combination"] for one in done["summary"]["combinations"]] == [
+    assert [row["combination"] for row in result["summary"]["combinations"]] == [
         "features.combinations=[]"
     ]
-    (failed,) = done["summary"]["failed"]
+    (failed,) = result["summary"]["failed"]
     assert failed.startswith('features.combinations=[{"maps"')
-    assert {one["n"] for one in done["summary"]["metrics"]} == {1}
-    assert all("set a smaller n_components" in reason for reason in done["failed"].values())
-    assert f"report on features [{failed}]" in done["failed"]
-    assert "n_components" in said
+    assert {metric["n"] for metric in result["summary"]["metrics"]} == {1}
+    assert all("set a smaller n_components" in reason for reason in result["failed"].values())
+    assert f"report on features [{failed}]" in result["failed"]
+    assert "n_components" in errors
 
 
 def test_that_is_wrong_ends_with_2_before_anything_runs(tmp_path: Path, command: Command) -> None:
     store = tmp_path / "store"
-    code, printed, said = command("sweep", "--axis", "sed=[1]", "--store", str(store))
+    code, printed, errors = command("sweep", "--axis", "sed=[1]", "--store", str(store))
     assert (code, printed) == (2, "")
-    assert "did you mean seed?" in said
+    assert "did you mean seed?" in errors
     assert not store.exists()
 
 
@@ -229,11 +229,11 @@ class TestStages:
             number("without", 3, missing, number("a", 4), **strict),
             number("no report", 5, broken, missing, **strict),
         ]
-        done = run([number("summary", 6, *reports, tolerant=True)], tmp_path / "store")
-        assert done.names["without"] == done.names["summary"] == "Completed"
-        assert done.names["no report"] == "Skipped"
-        assert done.tasks["no report"].message == "expected a flower, got a stone"
-        assert isinstance(done.state.result(raise_on_failure=False), Exception)
+        outcome = run([number("summary", 6, *reports, tolerant=True)], tmp_path / "store")
+        assert outcome.names["without"] == outcome.names["summary"] == "Completed"
+        assert outcome.names["no report"] == "Skipped"
+        assert outcome.tasks["no report"].message == "expected a flower, got a stone"
+        assert isinstance(outcome.state.result(raise_on_failure=False), Exception)
 
     def test_of_other_studies_do_not_wait_for_a_report(self, api: str, tmp_path: Path) -> None:
         noted = {"resources": {"calls": str(tmp_path / "calls")}}

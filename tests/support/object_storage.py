@@ -1,12 +1,11 @@
 """Object storage on loopback that speaks S3's protocol, in a process of its own (moto's server)."""
 
 import os
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.support.processes import environment
+from tests.support.processes import environment, free_port
 
 BUCKET = "flowers"
 
@@ -61,13 +60,6 @@ class ObjectStorage:
         """Return the names of the store's objects."""
         start = len(f"{BUCKET}/{self.prefix}/")
         return [name[start:] for name in self.bucket().find(f"{BUCKET}/{self.prefix}")]
-
-
-def free_port() -> int:
-    """Return a port of loopback that nobody listens on."""
-    with closing(socket.socket()) as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 @contextmanager

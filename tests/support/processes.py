@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -118,6 +119,13 @@ def eventually(condition: Callable[[], Any], seconds: float = 30.0) -> bool:
             return True
         time.sleep(0.02)
     return bool(condition())
+
+
+def free_port() -> int:
+    """A port of the loopback interface that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def waits_for_lock(path: Path) -> bool:

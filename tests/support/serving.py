@@ -12,9 +12,8 @@ from typing import Any
 
 import httpx
 
-from flows.local_server import free_port
 from flows.reaper import MARK
-from tests.support.processes import environment, eventually
+from tests.support.processes import environment, eventually, free_port
 
 FINAL = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
 SMALL = (

@@ -19,8 +19,7 @@ from typing import Any
 
 import httpx
 
-from flows.local_server import free_port
-from tests.support.processes import ROOT, environment, eventually, kill
+from tests.support.processes import ROOT, environment, eventually, free_port, kill
 from tests.support.serving import COMMAND, START_S, Serving, processes
 
 DEPLOYMENTS = ROOT / "deployments"

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer.main
 
 from flowers17.artifacts import Reference, Store
-from flowers17.cli import main
+from flowers17.cli import app, main
 from flowers17.errors import InvalidInput
 from flowers17.profiles import PROFILES
 from flowers17.reporting.studies.records import studies_in
@@ -26,7 +27,7 @@ from tests.support.toy import number
 
 @pytest.fixture(autouse=True)
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return an empty folder to stand in."""
+    """An empty folder to stand in."""
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     monkeypatch.setenv("COLUMNS", "200")
@@ -43,11 +44,11 @@ def _exit_code(*arguments: str) -> int | str | None:
 
 @pytest.fixture
 def store(here: Path) -> Store:
-    """Return a store with two artifacts, one made from the other."""
+    """A store with two artifacts, one made from the other."""
     store = Store(here / "store")
     a = number("a", 4, seed=3)
-    given = {"a": ensure(a, {}, store).reference}
-    ensure(number("sum", 1, a), given, store)
+    references = {"a": ensure(a, {}, store).reference}
+    ensure(number("sum", 1, a), references, store)
     return store
 
 
@@ -60,7 +61,7 @@ def test_plan_names_some_reasons_and_as_json_all(
         line for line in capsys.readouterr().out.splitlines() if line.startswith("run  report  ")
     ]
     assert _exit_code("plan", "report", "--store", "fresh", "--json") == 0
-    [report] = [one for one in json.loads(capsys.readouterr().out) if one["label"] == "report"]
+    [report] = [step for step in json.loads(capsys.readouterr().out) if step["label"] == "report"]
     assert all(reason in shown for reason in report["why"][:4])
     assert report["why"][4] not in shown
     assert f"and {len(report['why']) - 4} more (--json)" in shown
@@ -69,7 +70,7 @@ def test_plan_names_some_reasons_and_as_json_all(
 class TestWrongWords:
     @pytest.mark.parametrize("command", ["run", "plan"])
     @pytest.mark.parametrize(
-        ("arguments", "said"),
+        ("arguments", "message"),
         [
             (["study", "--profil", "demo"], "No such option: --profil"),
             (
@@ -95,19 +96,19 @@ class TestWrongWords:
         self,
         command: str,
         arguments: list[str],
-        said: str,
+        message: str,
         here: Path,
         capsys: pytest.CaptureFixture[str],
     ) -> None:
         assert _exit_code(command, *arguments) == 2
         printed = capsys.readouterr()
-        assert said in " ".join(printed.err.replace("│", " ").split())
+        assert message in " ".join(printed.err.replace("│", " ").split())
         assert "Traceback" not in printed.err
         assert printed.out == ""
         assert list(here.iterdir()) == []
 
     @pytest.mark.parametrize(
-        ("arguments", "said"),
+        ("arguments", "message"),
         [
             (["--runner", "cluster"], "'local', 'processes' or 'ray', got 'cluster'"),
             (["--workers", "0"], "greater than or equal to 1, got 0"),
@@ -115,10 +116,10 @@ class TestWrongWords:
         ],
     )
     def test_of_run_end_with_2_and_write_nothing(
-        self, arguments: list[str], said: str, here: Path, capsys: pytest.CaptureFixture[str]
+        self, arguments: list[str], message: str, here: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
         assert _exit_code("run", "study", *arguments) == 2
-        assert said in " ".join(capsys.readouterr().err.replace("│", " ").split())
+        assert message in " ".join(capsys.readouterr().err.replace("│", " ").split())
         assert list(here.iterdir()) == []
 
     @pytest.mark.server
@@ -164,28 +165,30 @@ class TestHomeFolders:
         return tmp_path / "home"
 
     @pytest.fixture
-    def asked(self, monkeypatch: pytest.MonkeyPatch) -> list[StudyRequest]:
-        """Return the requests that commands come to, of which nothing is run."""
-        asked: list[StudyRequest] = []
+    def requests(self, monkeypatch: pytest.MonkeyPatch) -> list[StudyRequest]:
+        """The requests that commands come to, of which nothing is run."""
+        requests: list[StudyRequest] = []
 
-        def ask(*given: Any, **_: Any) -> Any:
-            asked.extend(one for one in given if isinstance(one, StudyRequest))
+        def ask(*values: Any, **_: Any) -> Any:
+            requests.extend(value for value in values if isinstance(value, StudyRequest))
             raise InvalidInput("enough")
 
         for name in ("running.run_flow", "running.steps_of", "sweeping.planned", "serving.serve"):
             monkeypatch.setattr(f"flowers17.commands.{name}", ask)
-        return asked
+        return requests
 
     @pytest.mark.parametrize("words", [["run", "study"], ["plan", "study"], ["sweep"], ["serve"]])
     @pytest.mark.parametrize("between", ["=", " "])
     def test_are_replaced_in_what_is_run(
-        self, words: list[str], between: str, home: Path, here: Path, asked: list[StudyRequest]
+        self, words: list[str], between: str, home: Path, here: Path, requests: list[StudyRequest]
     ) -> None:
         options = ["--store=~/x", "--weights-dir=~/w", "--dataset=~/d.tgz"]
         options += ["--tensorboard=~/t"] if words[0] != "plan" else []
-        given = [part for one in options for part in one.split("=" if between == " " else None)]
-        assert _exit_code(*words, *given) == 2
-        (request,) = asked
+        arguments = [
+            part for option in options for part in option.split("=" if between == " " else None)
+        ]
+        assert _exit_code(*words, *arguments) == 2
+        (request,) = requests
         assert request.store == home / "x"
         assert request.weights_dir == home / "w"
         assert request.dataset == str(home / "d.tgz")
@@ -193,9 +196,9 @@ class TestHomeFolders:
         assert list(here.iterdir()) == []
 
     @pytest.mark.parametrize("words", [["run", "study"], ["plan", "study"], ["sweep"], ["serve"]])
-    def test_are_none_of_an_address(self, words: list[str], asked: list[StudyRequest]) -> None:
+    def test_are_none_of_an_address(self, words: list[str], requests: list[StudyRequest]) -> None:
         assert _exit_code(*words, "--store=s3://bucket/~/x") == 2
-        assert asked[0].store == "s3://bucket/~/x"
+        assert requests[0].store == "s3://bucket/~/x"
 
     def test_are_replaced_in_what_is_read_and_written(
         self,
@@ -219,8 +222,8 @@ class TestHomeFolders:
         self, here: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
         assert _exit_code("run", "study", "--store=~nobody-at-all/x") == 2
-        said = " ".join(capsys.readouterr().err.replace("│", " ").split())
-        assert "expected a path below the home of a user that is known, got '~nobody-at" in said
+        message = " ".join(capsys.readouterr().err.replace("│", " ").split())
+        assert "expected a path below the home of a user that is known, got '~nobody-at" in message
         assert list(here.iterdir()) == []
 
 
@@ -257,7 +260,9 @@ class TestShow:
     ) -> None:
         assert _exit_code("show", "--json") == 0
         printed = json.loads(capsys.readouterr().out)
-        assert sorted((one["label"], one["metrics"]["total"]) for one in printed) == [
+        assert sorted(
+            (artifact["label"], artifact["metrics"]["total"]) for artifact in printed
+        ) == [
             ("a", 4),
             ("sum", 5),
         ]
@@ -265,7 +270,7 @@ class TestShow:
     def test_tells_the_lineage_down_to_the_seed(
         self, store: Store, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        key = next(one["key"] for one in store.manifests() if one["label"] == "sum")
+        key = next(manifest["key"] for manifest in store.manifests() if manifest["label"] == "sum")
         assert _exit_code("show", f"number/{key[:12]}") == 0
         printed = capsys.readouterr().out
         assert "sum number/" in printed
@@ -286,7 +291,7 @@ BEST = "best accuracy (report)"
 
 @pytest.fixture
 def studies(here: Path) -> Path:
-    """Return a store of three studies of two labels; the newest has one setting and model anew."""
+    """A store of three studies of two labels; the newest has one setting and model anew."""
     root = here / "store"
     changed = {**SETTINGS, "seed": 18, "features": {"svm": {"C": 1.0}}}
     material = {"seed": 18, "code": {"tasks.classifier": "2"}, "libraries": {"numpy": "2.5.0"}}
@@ -315,19 +320,19 @@ class TestCompare:
     def test_takes_the_newest_and_the_one_before_it_of_its_label(
         self, studies: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        found = self._compared(capsys)
-        assert [found[one]["created"][:10] for one in ("before", "after")] == [
+        comparison = self._compared(capsys)
+        assert [comparison[side]["created"][:10] for side in ("before", "after")] == [
             "2026-01-01",
             "2026-01-03",
         ]
-        assert self._compared(capsys, _key(studies, 0)) == found
-        assert self._compared(capsys, _key(studies, 2)) == found
-        assert self._compared(capsys, _key(studies, 0), str(studies)) == found
+        assert self._compared(capsys, _key(studies, 0)) == comparison
+        assert self._compared(capsys, _key(studies, 2)) == comparison
+        assert self._compared(capsys, _key(studies, 0), str(studies)) == comparison
 
     def test_names_what_differs(self, studies: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        found = self._compared(capsys)["differences"]
+        differences = self._compared(capsys)["differences"]
         models = ["knn on mobilenet", "svm on mobilenet"]
-        assert found == {
+        assert differences == {
             "settings": ["features.svm.C: 10.0 → 1.0"],
             "data": [],
             "code": {"tasks.classifier": models},
@@ -366,15 +371,17 @@ class TestCompare:
         assert _exit_code("compare", "--html", "changes.html") == 0
         assert "Table 8: Classifiers; 1 of 2 rows equal" in capsys.readouterr().out
         page = (here / "changes.html").read_text()
-        said = " ".join(re.sub(r"<[^>]+>", " ", page.partition("</style>")[2]).split())
-        assert "Settings features.svm.C: 10.0 → 1.0" in said
-        assert "numpy: 2.4.0 → 2.5.0 (knn on mobilenet; svm on mobilenet)" in said
-        assert "No difference in data, settings of stages." in said
-        assert "svm ours 0.7500 0.5000 −0.2500" in said
-        assert "1 equal numbers row metric before after difference knn ours 0.8750 0.8750 0" in said
-        assert "only after: new" in said
-        assert "svm on mobilenet report 8 0.7500 0.5000 2 0 0.500 0.500" in said
-        assert "1 with equal content, nothing to test (knn on mobilenet)" in said
+        message = " ".join(re.sub(r"<[^>]+>", " ", page.partition("</style>")[2]).split())
+        assert "Settings features.svm.C: 10.0 → 1.0" in message
+        assert "numpy: 2.4.0 → 2.5.0 (knn on mobilenet; svm on mobilenet)" in message
+        assert "No difference in data, settings of stages." in message
+        assert "svm ours 0.7500 0.5000 −0.2500" in message
+        assert (
+            "1 equal numbers row metric before after difference knn ours 0.8750 0.8750 0" in message
+        )
+        assert "only after: new" in message
+        assert "svm on mobilenet report 8 0.7500 0.5000 2 0 0.500 0.500" in message
+        assert "1 with equal content, nothing to test (knn on mobilenet)" in message
         assert "http" not in page
         assert _exit_code("compare", "--html", "nowhere/changes.html") == 2
         refused = " ".join(capsys.readouterr().err.split())
@@ -393,13 +400,13 @@ class TestCompare:
     ) -> None:
         lone = here / "old.json"
         lone.write_bytes(studies_in(studies)[0].path.read_bytes())
-        found = self._compared(capsys, str(lone), _key(studies, 2))
-        assert found["differences"]["settings"] == ["features.svm.C: 10.0 → 1.0"]
-        assert found["differences"]["seeds"] == {"seed: 17 → 18": []}
+        comparison = self._compared(capsys, str(lone), _key(studies, 2))
+        assert comparison["differences"]["settings"] == ["features.svm.C: 10.0 → 1.0"]
+        assert comparison["differences"]["seeds"] == {"seed: 17 → 18": []}
         assert "code, libraries and the settings of stages are not compared" in str(
-            found["differences"]["notes"]
+            comparison["differences"]["notes"]
         )
-        assert found["paired"]["tests"] == []
+        assert comparison["paired"]["tests"] == []
 
     def test_says_plainly_that_other_images_are_not_tested(
         self, studies: Path, here: Path, capsys: pytest.CaptureFixture[str]
@@ -424,15 +431,15 @@ class TestCompare:
                 settings={"seed": 17, "features": {"maps": [{"size": 1}]}, **settings},
                 part={"config": {"device": device}},
             )
-        found = self._compared(capsys)["differences"]
-        assert found["settings"] == [
+        differences = self._compared(capsys)["differences"]
+        assert differences["settings"] == [
             "features.maps.2.size: absent → 2",
             "learners: absent → 11 settings",
         ]
-        assert list(found["stages"]) == ["device: cpu → gpu"]
+        assert list(differences["stages"]) == ["device: cpu → gpu"]
 
     @pytest.mark.parametrize(
-        ("arguments", "code", "said"),
+        ("arguments", "code", "message"),
         [
             (["study/ffffffffffff"], 1, "expected an artifact 'study/ffffffffffff', found none"),
             (["nowhere"], 2, "nowhere: expected study/KEY, the folder of another store"),
@@ -444,13 +451,13 @@ class TestCompare:
         self,
         arguments: list[str],
         code: int,
-        said: str,
+        message: str,
         studies: Path,
         capsys: pytest.CaptureFixture[str],
     ) -> None:
         assert _exit_code("compare", *arguments) == code
         printed = capsys.readouterr()
-        assert said in " ".join(printed.err.replace("│", " ").split())
+        assert message in " ".join(printed.err.replace("│", " ").split())
         assert "Traceback" not in printed.err
         assert printed.out == ""
 
@@ -499,8 +506,8 @@ class TestHistory:
         made_study(root, metrics={BEST: 1.0}, created="2026-01-03T00:00:00Z", label="report on x")
         made_study(root, metrics={"n": 2}, created="2026-01-04T00:00:00Z")
         assert _exit_code("history", BEST, "--json") == 0
-        found = json.loads(capsys.readouterr().out)
-        assert [(one["value"], one["difference"], one["changed"]) for one in found] == [
+        rows = json.loads(capsys.readouterr().out)
+        assert [(row["value"], row["difference"], row["changed"]) for row in rows] == [
             (0.5, None, "the first"),
             (0.75, 0.25, "splits.n_repeats: 5 → 3; 2 modules changed"),
             (1.0, None, "the first"),
@@ -512,8 +519,8 @@ class TestHistory:
         self, studies: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
         assert _exit_code("history", "accuracy") == 2
-        said = " ".join(capsys.readouterr().err.split())
-        assert f"expected a metric of its studies, got 'accuracy'; there are: {BEST}" in said
+        message = " ".join(capsys.readouterr().err.split())
+        assert f"expected a metric of its studies, got 'accuracy'; there are: {BEST}" in message
 
     def test_of_a_store_without_studies_says_so(
         self, store: Store, capsys: pytest.CaptureFixture[str]
@@ -561,12 +568,12 @@ class TestCollecting:
         self, store: Store, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         a = number("a", 4, seed=3)
-        given = {"a": ensure(a, {}, store).reference}
+        references = {"a": ensure(a, {}, store).reference}
         study = Stage.of("study", "report", "tests.support.toy:add", {"value": 0}, inputs={"a": a})
-        ensure(study, given, store)
+        ensure(study, references, store)
         self._age(monkeypatch, 20)
         assert _exit_code("gc", "--keep-studies", "1") == 0
-        assert sorted(one["label"] for one in store.manifests()) == ["a", "report"]
+        assert sorted(manifest["label"] for manifest in store.manifests()) == ["a", "report"]
         assert _exit_code("gc", "--keep-studies", "0") == 0
         assert list(store.manifests()) == []
 
@@ -599,8 +606,8 @@ class TestCollecting:
         self._studies(store, monkeypatch, "report", "report on features", "report on learners")
         self._age(monkeypatch, 20)
         assert _exit_code("gc", "--keep-studies", "1") == 0
-        kept = sorted(one["label"] for one in store.manifests())
-        assert kept == ["report", "report on features", "report on learners"]
+        labels = sorted(manifest["label"] for manifest in store.manifests())
+        assert labels == ["report", "report on features", "report on learners"]
 
     def test_keeps_the_report_whose_page_is_shown(
         self, store: Store, monkeypatch: pytest.MonkeyPatch
@@ -609,51 +616,79 @@ class TestCollecting:
         shutil.copytree(store.open(shown).path, store.root / "report")  # as the flow does
         self._age(monkeypatch, 20)
         assert _exit_code("gc", "--keep-studies", "0") == 0
-        assert [one["label"] for one in store.manifests()] == ["shown"]
+        assert [manifest["label"] for manifest in store.manifests()] == ["shown"]
 
     def _studies(
         self, store: Store, monkeypatch: pytest.MonkeyPatch, *labels: str
     ) -> dict[str, Reference]:
         """Build studies, each a day after the one before."""
-        found = {}
+        references = {}
         for day, label in enumerate(labels):
             monkeypatch.setattr(
                 time, "strftime", lambda *_, day=day: f"2026-01-0{day + 1}T00:00:00Z"
             )
             stage = Stage.of("study", label, "tests.support.toy:add", {"value": day})
-            found[label] = ensure(stage, {}, store).reference
-        return found
+            references[label] = ensure(stage, {}, store).reference
+        return references
 
     def test_counts_a_sweep_and_its_studies_as_one(
         self, store: Store, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        given = self._studies(store, monkeypatch, "report", "first", "second")
+        references = self._studies(store, monkeypatch, "report", "first", "second")
         inputs = {
             name: Stage.of("study", name, "tests.support.toy:add", {"value": day})
-            for day, name in enumerate(given)
+            for day, name in enumerate(references)
             if name != "report"
         }
         sweep = Stage.of("sweep", "sweep", "tests.support.toy:add", {"value": 9}, inputs=inputs)
-        ensure(sweep, {name: given[name] for name in inputs}, store)
+        ensure(sweep, {name: references[name] for name in inputs}, store)
         self._age(monkeypatch, 20)
         assert _exit_code("gc", "--keep-studies", "2") == 0
-        kept = sorted(one["label"] for one in store.manifests())
-        assert kept == ["first", "report", "second", "sweep"]
+        labels = sorted(manifest["label"] for manifest in store.manifests())
+        assert labels == ["first", "report", "second", "sweep"]
         assert _exit_code("gc", "--keep-studies", "1") == 0
-        assert sorted(one["label"] for one in store.manifests()) == ["first", "second", "sweep"]
+        assert sorted(manifest["label"] for manifest in store.manifests()) == [
+            "first",
+            "second",
+            "sweep",
+        ]
 
 
-def test_help_of_every_command_names_its_options(capsys: pytest.CaptureFixture[str]) -> None:
-    for command in (
-        "run",
-        "plan",
-        "sweep",
-        "show",
-        "compare",
-        "history",
-        "settings",
-        "gc",
-        "doctor",
-    ):
-        assert _exit_code(command, "--help") == 0
-        assert "--json" in capsys.readouterr().out
+FORM = StudyRequest.model_json_schema()["properties"]
+COMMANDS: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("command", ["run", "plan", "sweep", "serve"])
+def test_options_are_the_forms_fields(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    options = {option.name: option for option in COMMANDS[command].params if option.name in FORM}
+    assert command == "plan" or list(options) == list(FORM)
+    assert _exit_code(command, "--help") == 0
+    printed = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    for name, option in options.items():
+        text = FORM[name]["description"]
+        if name == "set":
+            text = text.replace("empty: as in the profile", "may be repeated")
+        elif option.default is None:
+            text = text.replace("; empty: ", " [default: (") + ")]"
+        else:
+            assert option.default == FORM[name]["default"]
+            text = f"{text} [default: {option.default}]"
+        assert f"--{name.replace('_', '-')} " in printed
+        assert text in printed
+
+
+def test_options_that_commands_share_have_one_help() -> None:
+    helps: dict[str, set[str]] = {}
+    for command in COMMANDS.values():
+        for option in command.params:
+            if option.name in FORM:
+                helps.setdefault(option.name, set()).add(option.help)
+    assert list(helps) == list(FORM)
+    assert all(len(texts) == 1 for texts in helps.values())
+
+
+def test_help_of_every_command_names_json(capsys: pytest.CaptureFixture[str]) -> None:
+    for command in COMMANDS:
+        if command not in ("serve", "pin"):
+            assert _exit_code(command, "--help") == 0
+            assert "--json" in capsys.readouterr().out

@@ -28,14 +28,14 @@ def test_every_flow_module_is_listed() -> None:
 
 
 def test_every_flow_has_its_deployment() -> None:
-    assert {one["name"]: one["entrypoint"] for one in DEPLOYMENTS} == {
+    assert {deployment["name"]: deployment["entrypoint"] for deployment in DEPLOYMENTS} == {
         name: f"flows/{name}.py:{name}" for name in FLOWS
     }
 
 
 def test_swept_flows_and_the_parts_of_the_report_are_listed_ones() -> None:
     assert set(get_args(SweptFlow)) < set(FLOWS)
-    assert {one.name for one in PARTS} == {part.name for part in BUILT}
+    assert {part.name for part in PARTS} == {part.name for part in BUILT}
     modules = [part.parts.__module__ for part in BUILT]
     assert modules == [f"flows.{name}" for name in list(FLOWS)[: len(BUILT)]]
 

@@ -45,9 +45,9 @@ class Reader(ast.NodeVisitor):
     def _bind(self, target: ast.AST, values: ast.AST) -> None:
         """Learn which name holds labels where something is iterated over."""
         nodes = list(ast.walk(values))
-        if any(isinstance(one, ast.Attribute) and one.attr == "values" for one in nodes):
+        if any(isinstance(node, ast.Attribute) and node.attr == "values" for node in nodes):
             return
-        over = any(isinstance(one, ast.Attribute) and one.attr in BY_LABEL for one in nodes)
+        over = any(isinstance(node, ast.Attribute) and node.attr in BY_LABEL for node in nodes)
         first = target.elts[0] if isinstance(target, ast.Tuple) else target
         if isinstance(first, ast.Name) and (over or any(map(self.is_label, nodes))):
             self.names.add(first.id)
@@ -65,7 +65,8 @@ class Reader(ast.NodeVisitor):
 
     def visit_Assign(self, node: ast.Assign) -> None:
         of_labels = any(
-            isinstance(one, ast.Attribute) and one.attr == "missing" for one in ast.walk(node.value)
+            isinstance(part, ast.Attribute) and part.attr == "missing"
+            for part in ast.walk(node.value)
         )
         for target in node.targets:
             if isinstance(target, ast.Name) and (of_labels or self.is_label(node.value)):
@@ -105,7 +106,7 @@ def _functions(tree: ast.Module) -> Iterator[ast.AST]:
 
 
 def taken_apart(source: str) -> list[int]:
-    """Return the lines at which functions take labels apart or look artifacts up by them."""
+    """The lines at which functions take labels apart or look artifacts up by them."""
     lines: set[int] = set()
     for function in _functions(ast.parse(source)):
         reader = Reader()

@@ -11,18 +11,18 @@ import pytest
 
 from flowers17.errors import Flowers17Error
 from flows import configured, local_server
-from flows.local_server import Server, free_port
-from tests.support.processes import output_of
+from flows.local_server import Server
+from tests.support.processes import free_port, output_of
 
 
 @contextmanager
 def _serving(*pauses: float) -> Iterator[str]:
     """Serve an API that answers each of the first requests after a pause; return its address."""
-    left = list(pauses)
+    remaining = list(pauses)
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            time.sleep(left.pop(0) if left else 0)
+            time.sleep(remaining.pop(0) if remaining else 0)
             self.send_response(200)
             self.send_header("Content-Length", "7")
             self.end_headers()
@@ -56,8 +56,8 @@ class TestConfiguredServer:
         monkeypatch.setattr(local_server, "BUSY_TIMEOUT_S", 0.5)
         with _serving(*[1.0] * 20) as api:
             monkeypatch.setenv("PREFECT_API_URL", api)
-            told = pytest.raises(Flowers17Error, match=r"answer at http.*; it did not.*unset")
-            with told, Server().connected():
+            refusal = pytest.raises(Flowers17Error, match=r"answer at http.*; it did not.*unset")
+            with refusal, Server().connected():
                 pass
 
     def test_that_nobody_serves_is_given_up_soon(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,13 +77,13 @@ class TestPrivateServer:
     @pytest.mark.server
     def test_that_ends_at_once_is_not_waited_for_and_says_why(self, tmp_path: Path) -> None:
         (tmp_path / "prefect.db").write_text("a letter, and no database " * 100)
-        told = (
+        message = (
             rf"had ended with exit code \d+; it said: .*database.* {tmp_path}: if that is damaged"
         )
         began = time.monotonic()
         with (
             Server() as server,
-            pytest.raises(Flowers17Error, match=told) as problem,
+            pytest.raises(Flowers17Error, match=message) as problem,
             server.connected(),
         ):
             pass

@@ -18,7 +18,7 @@ METRICS = {"best accuracy (report)": 0.875, "n_tables": 3, "best": "mk-2"}
 
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Return the address of an MLflow store that needs no server: a folder."""
+    """The address of an MLflow store that needs no server: a folder."""
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     return (tmp_path / "mlruns").as_uri()
@@ -46,18 +46,18 @@ def test_a_study_is_a_run_with_settings_metrics_and_files(store: Path, server: s
     assert run.data.params["seed"] == "17"
     assert run.data.metrics == {"best accuracy -report-": 0.875, "n_tables": 3.0}
     assert run.data.tags["version.keras"] == "3.12.0"
-    assert {one.path for one in client.list_artifacts(sent.run)} >= {"results.json"}
+    assert {file.path for file in client.list_artifacts(sent.run)} >= {"results.json"}
     assert sent.n_trainings == 1
 
 
 def test_a_training_is_a_run_below_with_every_epoch(store: Path, server: str) -> None:
     [sent] = send((), store, uri=server, experiment="flowers17")
     client = mlflow.MlflowClient(tracking_uri=server)
-    [below] = [one for one in _runs(server) if one.data.tags.get(PARENT) == sent.run]
+    [below] = [run for run in _runs(server) if run.data.tags.get(PARENT) == sent.run]
     assert below.info.run_name == "mk-2, report split"
-    found = client.get_metric_history(below.info.run_id, "val_accuracy")
-    assert [(one.step, one.value) for one in found] == [
-        (one["epoch"], one["val_accuracy"]) for one in HISTORY
+    history = client.get_metric_history(below.info.run_id, "val_accuracy")
+    assert [(metric.step, metric.value) for metric in history] == [
+        (epoch["epoch"], epoch["val_accuracy"]) for epoch in HISTORY
     ]
 
 
@@ -67,8 +67,8 @@ def test_what_is_there_is_not_sent_again(store: Path, server: str) -> None:
     assert (again.run, again.was_there) == (first.run, True)
     assert len(_runs(server)) == 2
     made_study(store, wrong=WRONG, metrics=METRICS, label="other", created="2026-02-01T00:00:00Z")
-    both = send((), store, uri=server, experiment="flowers17")
-    assert [one.was_there for one in both] == [True, False]
+    runs = send((), store, uri=server, experiment="flowers17")
+    assert [run.was_there for run in runs] == [True, False]
 
 
 def test_what_a_killed_command_left_is_replaced(store: Path, server: str) -> None:
@@ -79,7 +79,7 @@ def test_what_a_killed_command_left_is_replaced(store: Path, server: str) -> Non
     assert (again.run != first.run, again.was_there) == (True, False)
     runs = _runs(server)
     assert len(runs) == 2
-    assert len({one.data.tags[KEY] for one in runs if KEY in one.data.tags}) == 1
+    assert len({run.data.tags[KEY] for run in runs if KEY in run.data.tags}) == 1
 
 
 def test_the_command_says_what_was_sent(
@@ -87,8 +87,8 @@ def test_the_command_says_what_was_sent(
 ) -> None:
     with pytest.raises(SystemExit, match="0"):
         main(["mlflow", "--store", str(store), "--to", server, "--json"])
-    [said] = json.loads(capsys.readouterr().out)
-    assert (said["n_trainings"], said["was_there"]) == (1, False)
+    [sent] = json.loads(capsys.readouterr().out)
+    assert (sent["n_trainings"], sent["was_there"]) == (1, False)
 
 
 def test_no_address_is_told(store: Path, server: str) -> None:

@@ -29,7 +29,7 @@ def _chain(*, value: int = 1, top: int = 3, seed: int | None = None) -> list[Sta
 def _build(stages: Sequence[Stage], store: Store) -> None:
     built: dict[str, Reference | None] = {}
     for stage in stages:
-        inputs = {name: built[one.label] for name, one in stage.inputs.items()}
+        inputs = {name: built[needed.label] for name, needed in stage.inputs.items()}
         built[stage.label] = ensure(stage, inputs, store).reference
 
 
@@ -127,8 +127,8 @@ def test_reuses_a_tolerant_stage_whose_optional_input_stays_away(store: Store) -
     missing = number("weights", 1, optional=True, config={"problem": "missing"})
     b = number("b", 2)
     report = number("report", 0, missing, b, tolerant=True)
-    given = {"weights": None, "b": ensure(b, {}, store).reference}
-    ensure(report, given, store)
+    references = {"weights": None, "b": ensure(b, {}, store).reference}
+    ensure(report, references, store)
     steps = {step.label: step.action for step in plan([missing, b, report], store)}
     assert steps == {"weights": "run", "b": "reuse", "report": "reuse"}
 
@@ -176,7 +176,7 @@ OLD = {
 
 class TestDifferences:
     @pytest.mark.parametrize(
-        ("change", "said"),
+        ("change", "message"),
         [
             ({}, []),
             (
@@ -199,5 +199,5 @@ class TestDifferences:
             ({"libraries": {"numpy": "2.4"}}, ["numpy: 2.3 → 2.4"]),
         ],
     )
-    def test_are_named(self, change: dict[str, object], said: list[str]) -> None:
-        assert differences(OLD, {**OLD, **change}) == said
+    def test_are_named(self, change: dict[str, object], message: list[str]) -> None:
+        assert differences(OLD, {**OLD, **change}) == message

@@ -354,14 +354,14 @@ class TestCollection:
         _published(one)
         storage.bucket().pipe_file(f"{BUCKET}/{storage.prefix}/.unfinished/old-1/a", b"abc")
         one.pin(f"numbers/{KEY}")
-        assert [each.place for each in _garbage(two)] == [".unfinished/old-1"]
+        assert [each.path for each in _garbage(two)] == [".unfinished/old-1"]
         one.pin(f"numbers/{KEY}", keep=False)
         found = _garbage(two)
-        assert {each.place for each in found} == {f"numbers/{KEY}", ".unfinished/old-1"}
+        assert {each.path for each in found} == {f"numbers/{KEY}", ".unfinished/old-1"}
         before = storage.names()
         assert sum(each.size for each in found) == sum(map(len, FILES.values())) + 3
         assert storage.names() == before
-        two.discard([each.place for each in found])
+        two.discard([each.path for each in found])
         assert [name for name in storage.names() if not name.startswith(".locks/")] == []
         assert two.find("numbers", KEY) is None
 
@@ -407,7 +407,7 @@ class TestCollection:
         store.pin(f"numbers/{KEY}")
         assert _garbage(store) == []
         store.pin(f"numbers/{KEY}", keep=False)
-        store.discard([each.place for each in _garbage(store)])
+        store.discard([each.path for each in _garbage(store)])
         assert list(store.manifests()) == []
 
 

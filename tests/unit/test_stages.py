@@ -61,7 +61,7 @@ class TestKeyChangesWith:
 
     def test_the_content_of_an_input(self) -> None:
         stage = number("sum", 1, number("a", 1))
-        keys = {stage_key(stage, {"a": one}) for one in (ONE, OTHER, None)}
+        keys = {stage_key(stage, {"a": reference}) for reference in (ONE, OTHER, None)}
         assert len(keys) == 3
 
     def test_the_version_of_a_library(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,8 +110,10 @@ class TestKeyStaysWith:
 
     def test_another_order_of_inputs(self) -> None:
         a, b = number("a", 1), number("b", 2)
-        given = {"a": ONE, "b": OTHER}
-        assert stage_key(number("s", 0, a, b), given) == stage_key(number("s", 0, b, a), given)
+        references = {"a": ONE, "b": OTHER}
+        assert stage_key(number("s", 0, a, b), references) == stage_key(
+            number("s", 0, b, a), references
+        )
 
     def test_another_store_or_process_or_hash_seed(self) -> None:
         code = """
@@ -141,9 +143,9 @@ class TestKeyMaterial:
         assert str(tmp_path) not in json.dumps(material)
 
     def test_holds_the_installed_versions(self) -> None:
-        found = key_material(BASE, {})["libraries"]
+        versions = key_material(BASE, {})["libraries"]
         for name in ("keras", "numpy", "scikit-learn", "tensorflow"):
-            assert found[name] == version(name)
+            assert versions[name] == version(name)
 
     def test_has_a_key_pinned_once_for_all(self) -> None:
         material = {
@@ -214,26 +216,28 @@ class Modules:
 @pytest.fixture
 def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Modules]:
     monkeypatch.setattr(flowers17, "__path__", [*flowers17.__path__, str(tmp_path / "code")])
-    made = Modules(tmp_path / "code")
-    made.write("zz_stage.py", CODE)
-    made.write("zz_helper.py", HELPER)
-    yield made
+    modules = Modules(tmp_path / "code")
+    modules.write("zz_stage.py", CODE)
+    modules.write("zz_helper.py", HELPER)
+    yield modules
     forget_code()
 
 
 def _computing(source: str) -> list[str]:
-    """Return the methods of a module's classes that do more than check, or name, what is set."""
-    classes = [one for one in ast.walk(ast.parse(source)) if isinstance(one, ast.ClassDef)]
-    found = []
+    """Methods of a module's models that do more than check, or name, what is set."""
+    classes = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ClassDef)]
+    methods = []
     for model in classes:
-        for one in model.body:
-            if isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef):
-                marks = {ast.unparse(mark).partition("(")[0] for mark in one.decorator_list}
-                returns = ast.unparse(one.returns) if one.returns else ""
+        if "yaml.SafeLoader" in map(ast.unparse, model.bases):  # reads settings, is none
+            continue
+        for node in model.body:
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                marks = {ast.unparse(mark).partition("(")[0] for mark in node.decorator_list}
+                returns = ast.unparse(node.returns) if node.returns else ""
                 names = "property" in marks and (returns == "str" or returns.endswith("Settings"))
                 if not names and not marks & {"field_validator", "model_validator"}:
-                    found.append(f"{model.name}.{one.name}")
-    return found
+                    methods.append(f"{model.name}.{node.name}")
+    return methods
 
 
 def test_settings_compute_nothing_since_no_key_holds_their_code() -> None:
@@ -331,11 +335,16 @@ class TestOrder:
     def test_puts_inputs_first_and_each_stage_once(self) -> None:
         a, b = number("a", 1), number("b", 2)
         c = number("c", 3, b, a)
-        assert [one.label for one in in_order([number("d", 4, c, a), c])] == ["b", "a", "c", "d"]
+        assert [stage.label for stage in in_order([number("d", 4, c, a), c])] == [
+            "b",
+            "a",
+            "c",
+            "d",
+        ]
 
     def test_takes_equal_stages_for_one(self) -> None:
-        wanted = [number("c", 3, number("a", 1)), number("d", 4, number("a", 1))]
-        assert [one.label for one in in_order(wanted)] == ["a", "c", "d"]
+        stages = [number("c", 3, number("a", 1)), number("d", 4, number("a", 1))]
+        assert [stage.label for stage in in_order(stages)] == ["a", "c", "d"]
 
     def test_refuses_two_stages_of_one_label(self) -> None:
         with pytest.raises(InvalidInput, match="expected one stage 'a', got two that differ"):
@@ -352,8 +361,8 @@ class TestEnsure:
 
     def test_gives_a_build_its_inputs(self, store: Store) -> None:
         a, b = number("a", 4), number("b", 5)
-        given = {one.label: ensure(one, {}, store).reference for one in (a, b)}
-        total = ensure(number("sum", 1, a, b), given, store).reference
+        references = {stage.label: ensure(stage, {}, store).reference for stage in (a, b)}
+        total = ensure(number("sum", 1, a, b), references, store).reference
         assert store.open(total).json("total") == 10
 
     def test_builds_the_same_bytes_in_another_store(self, store: Store, tmp_path: Path) -> None:
@@ -365,11 +374,11 @@ class TestEnsure:
 
     def test_records_where_an_artifact_comes_from(self, store: Store) -> None:
         a = number("a", 4)
-        given = {"a": ensure(a, {}, store).reference}
+        references = {"a": ensure(a, {}, store).reference}
         stage = number("sum", 1, a, seed=3)
-        manifest = store.open(ensure(stage, given, store).reference).manifest
-        assert manifest["material"] == key_material(stage, given)
-        assert manifest["inputs"] == {"a": given["a"].to_json()}
+        manifest = store.open(ensure(stage, references, store).reference).manifest
+        assert manifest["material"] == key_material(stage, references)
+        assert manifest["inputs"] == {"a": references["a"].to_json()}
         assert manifest["metrics"] == {"total": 5, "missing": 0}
         assert manifest["label"] == "sum"
 
@@ -393,11 +402,11 @@ class TestEnsure:
 
     def test_never_computes_from_a_damaged_input(self, store: Store, tmp_path: Path) -> None:
         a = number("a", 4)
-        given = {"a": ensure(a, {}, store).reference}
-        (store.folder("number", given["a"].key) / "total.json").write_text("400")
+        references = {"a": ensure(a, {}, store).reference}
+        (store.folder("number", references["a"].key) / "total.json").write_text("400")
         stage = number("sum", 1, a, resources={"calls": str(tmp_path / "calls")})
         with pytest.raises(ArtifactDamaged, match=r"total\.json: its bytes are not those"):
-            ensure(stage, given, store)
+            ensure(stage, references, store)
         assert _calls(tmp_path / "calls") == []
         assert unfinished(store) == []
 
@@ -423,9 +432,9 @@ class TestEnsure:
 
     def test_tells_a_tolerant_stage_what_is_missing(self, store: Store) -> None:
         a, b = number("a", 4), number("b", 5)
-        given = {"a": None, "b": ensure(b, {}, store).reference}
+        references = {"a": None, "b": ensure(b, {}, store).reference}
         stage = number("sum", 1, a, b, tolerant=True)
-        manifest = store.open(ensure(stage, given, store).reference).manifest
+        manifest = store.open(ensure(stage, references, store).reference).manifest
         assert manifest["metrics"] == {"total": 6, "missing": 1}
 
     def test_builds_once_what_processes_want_at_once(self, store: Store, tmp_path: Path) -> None:
@@ -441,16 +450,16 @@ outcome = ensure(stage, {}, Store(sys.argv[1]))
 print(outcome.reused, outcome.reference.digest)
 """
         arguments = ("-c", code, str(store.root), str(tmp_path / "calls"))
-        with python(*arguments) as one, python(*arguments) as two, python(*arguments) as three:
-            printed = sorted(out.split() for out in at_once(one, two, three))
+        with python(*arguments) as first, python(*arguments) as second, python(*arguments) as third:
+            printed = sorted(out.split() for out in at_once(first, second, third))
         assert [reused for reused, _ in printed] == ["False", "True", "True"]
         assert len({digest for _, digest in printed}) == 1
         assert _calls(tmp_path / "calls") == ["4"]
 
     def test_tells_progress(self, store: Store) -> None:
-        told: list[tuple[int, int, str]] = []
-        ensure(number("a", 4), {}, store, progress=lambda *one: told.append(one))
-        assert told == [(1, 3, "parts"), (2, 3, "parts"), (3, 3, "parts")]
+        reports: list[tuple[int, int, str]] = []
+        ensure(number("a", 4), {}, store, progress=lambda *report: reports.append(report))
+        assert reports == [(1, 3, "parts"), (2, 3, "parts"), (3, 3, "parts")]
 
     def test_says_which_function_is_not_there(self, store: Store) -> None:
         stage = Stage.of("number", "a", "tests.support.toy:subtract")

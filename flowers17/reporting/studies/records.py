@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from flowers17.ancestry import Manifest, Place, by_place
+from flowers17.ancestry import ArtifactId, Manifest, by_id
 from flowers17.artifacts import (
     MANIFEST,
     Artifact,
@@ -37,7 +37,7 @@ class Study:
 
     path: Path
     manifest: Manifest = field(default_factory=dict, repr=False)
-    known: Mapping[Place, Manifest] = field(default_factory=dict, repr=False)
+    known: Mapping[ArtifactId, Manifest] = field(default_factory=dict, repr=False)
     store: Store | None = field(default=None, repr=False, compare=False)
 
     @property
@@ -158,7 +158,7 @@ def _cells(row: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
 def studies_in(address: Path | str) -> list[Study]:
     """Return the studies of a store, oldest first; raises InvalidInput if there is none."""
     store = existing_store(address)
-    known = by_place(store.manifests())
+    known = by_id(store.manifests())
     made = [one for (stage, _), one in known.items() if stage == "study"]
     made.sort(key=lambda one: (one["created"], one["key"]))
     return [Study(store.folder("study", one["key"]) / RESULTS, one, known, store) for one in made]
