@@ -100,14 +100,14 @@ def loader_of(job: Job) -> Loader:
 def build(job: Job) -> Mapping[str, Any]:
     """Attack the model, batch by batch, and sum up what the attack reached."""
     from flowers17.learners.images import scaled
-    from flowers17.prediction.attacked import Attacked
+    from flowers17.prediction.attacked import AttackedModel
     from flowers17.robustness.batches import resumed
     from flowers17.robustness.sampling import attacked_rows, drawn_targets
 
     config, split = job.config, job.inputs["split"]
     attack, settings = config["attack"], AttackSettings.model_validate(config["settings"])
     every, classes = job.inputs["images"].array("images"), split.json("classes")
-    model = Attacked(job.inputs["model"], loader_of(job), config["method"])
+    model = AttackedModel(job.inputs["model"], loader_of(job), config["method"])
     # The backend reads the device when it is imported, which this module does.
     from flowers17.robustness.evaluation import Victim, attacked, source_target, summaries
 

@@ -14,7 +14,7 @@ from tasks.attack import Target, loader_of, own_learners
 from tasks.long_work import long_work
 
 if TYPE_CHECKING:
-    from flowers17.prediction.attacked import Attacked
+    from flowers17.prediction.attacked import AttackedModel
 
 
 def stage(
@@ -55,7 +55,7 @@ def stage(
 
 def build(job: Job) -> Mapping[str, Any]:
     """Ask every model about every set of images; count who withstands."""
-    from flowers17.prediction.attacked import Attacked
+    from flowers17.prediction.attacked import AttackedModel
 
     config, split = job.config, job.inputs["split"]
     sources = [job.inputs[one] for one in config["sources"] if one in job.inputs]
@@ -73,7 +73,7 @@ def build(job: Job) -> Mapping[str, Any]:
     shown += [one.array("adversarial") for one in sources]
     kinds, said = [], []
     for number, victim in enumerate(victims):
-        model = Attacked(job.inputs[f"model {victim['name']}"], loader, victim["method"])
+        model = AttackedModel(job.inputs[f"model {victim['name']}"], loader, victim["method"])
         kinds.append(model.kind)
         said.append(_said(job, model, shown, number, len(victims)))
     classes = np.stack(said, axis=1)
@@ -115,7 +115,7 @@ def build(job: Job) -> Mapping[str, Any]:
 
 
 def _said(
-    job: Job, model: "Attacked", shown: Sequence[np.ndarray], number: int, n_models: int
+    job: Job, model: "AttackedModel", shown: Sequence[np.ndarray], number: int, n_models: int
 ) -> np.ndarray:
     """Return the classes that a model gives to sets of n images each: int64 (sets, n)."""
     from flowers17.robustness.batches import resumed

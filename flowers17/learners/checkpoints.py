@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from flowers17.artifacts import canonical_json, read_sha256, sha256_of
+from flowers17.digests import canonical_json, read_sha256, sha256_of
 from flowers17.errors import CheckpointDamaged, CheckpointsInUse, InvalidInput
 from flowers17.files import open_regular, read_regular, replacing
 from flowers17.manifests import LARGEST, bounded

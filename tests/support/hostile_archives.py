@@ -81,17 +81,17 @@ def _appended(folder: Path, name: str, n_megabytes: int, part: bytes = ZEROS) ->
 
 
 def _zeros_inside(folder: Path) -> Path:
-    whole = official_archive(folder / "whole.tar", numbered()).read_bytes()
-    return gzipped(folder / "a.tgz", [whole, *[ZEROS] * 200])
+    archive = official_archive(folder / "whole.tar", numbered()).read_bytes()
+    return gzipped(folder / "a.tgz", [archive, *[ZEROS] * 200])
 
 
 def _long_gzip_name(folder: Path) -> Path:
-    whole = gzip.compress(official_archive(folder / "whole.tar", numbered()).read_bytes(), 1)
+    archive = gzip.compress(official_archive(folder / "whole.tar", numbered()).read_bytes(), 1)
     path = folder / "a.tgz"
-    path.write_bytes(whole[:3] + b"\x08" + whole[4:10])
+    path.write_bytes(archive[:3] + b"\x08" + archive[4:10])
     with path.open("ab") as stream:
         stream.writelines([b"x" * MB] * 60)
-        stream.write(b"\0" + whole[10:])
+        stream.write(b"\0" + archive[10:])
     return path
 
 

@@ -82,7 +82,7 @@ class Bait:
         return self._client.post(path, json=body).raise_for_status().json()
 
     def _variables(self) -> set[str]:
-        return {one["name"] for one in self._posted("variables/filter", {})}
+        return {variable["name"] for variable in self._posted("variables/filter", {})}
 
     def harm(self, outcomes: dict[str, Any]) -> list[str]:
         """Return what was created, changed or told to whoever made these attempts, if anything."""
@@ -113,7 +113,7 @@ def hostile_site() -> Iterator[int]:
             self.end_headers()
             self.wfile.write(_PAGE.encode())
 
-        def log_message(self, *given: Any) -> None:
+        def log_message(self, *values: Any) -> None:
             """Say nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
