@@ -112,7 +112,7 @@ def sides(timer: Timer, folders: Folders) -> float:
 
 
 def _timed(timer: Timer, name: str, work: Callable[[], Any]) -> Any:
-    """Return what `work` does, its time on the wall clock and on the processor counted."""
+    """The result of `work`; its time on the wall clock and on the processor is counted."""
     before = time.process_time()
     with timer.step(name):
         result = work()

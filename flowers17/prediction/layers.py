@@ -107,7 +107,7 @@ def _svm(
         weights = machine.decision_function(np.eye(n)).reshape(n, -1) - bias
         decision = _kernel_machine(columns, space.columns[train], weights, bias[0], settings)
         return _voted(decision, len(machine.classes_))
-    *before, linear = [one for _, one in machine.steps]
+    *before, linear = [step for _, step in machine.steps]
     if not before:
         return _decided(_linear(columns, space.in_columns(linear.coef_), linear.intercept_))
     [landmarks] = before

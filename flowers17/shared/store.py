@@ -21,18 +21,14 @@ from flowers17.artifacts import MANIFEST, Artifact, Reference, Store
 from flowers17.config.places import store_address
 from flowers17.errors import ArtifactDamaged, ArtifactMissing, InvalidInput, StoreUnusable
 from flowers17.files import read_regular
-from flowers17.manifests import KEY, LARGEST, STAGE, read_manifest
+from flowers17.manifests import LARGEST, read_manifest
+from flowers17.shared.layout import abandoned_groups, artifact_of, files_place, manifest_name
 from flowers17.shared.leases import RENEWALS, Lease, expiry_s
 from flowers17.shared.mirror import Mirror
 from flowers17.shared.remote import ObjectInfo, Remote
 from flowers17.store_folder import Leftover
 
 CACHE_VARIABLE = "FLOWERS17_CACHE"
-ABANDONED_S = 3600.0  # a lease that was not renewed for so long by the storage's clock
-DIGITS = 16  # of a content's digest, in the name of its folder
-_MANIFEST_OBJECT = re.compile(rf"({STAGE})/({KEY})/{re.escape(MANIFEST)}")
-_FILE_OBJECT = re.compile(rf"(([^./][^/]*)/([^/]+)/[0-9a-f]{{{DIGITS}}})/.+")
-_UNFINISHED_OBJECT = re.compile(r"(\.unfinished/([^/]+))/.+")
 logger = logging.getLogger(__name__)
 
 
@@ -93,18 +89,18 @@ class SharedStore(Store):
         A damaged artifact is withdrawn with a warning, so that it is built again. An artifact that
         only the cache has is uploaded if the caller holds its claim, else it counts as absent.
         """
-        sealed = self.remote.read(f"{stage}/{key}/{MANIFEST}")
+        sealed = self.remote.read(manifest_name(stage, key))
         if sealed is None:
             return self._put_back(stage, key) if locked else None
         with suppress(ArtifactDamaged):
             return self._fetched(stage, key, sealed)
         with nullcontext() if locked else self.claim(stage, key):
-            sealed = self.remote.read(f"{stage}/{key}/{MANIFEST}")
+            sealed = self.remote.read(manifest_name(stage, key))
             if sealed is not None:
                 try:
                     return self._fetched(stage, key, sealed)
                 except ArtifactDamaged as damage:
-                    self.remote.remove([f"{stage}/{key}/{MANIFEST}"])
+                    self.remote.remove([manifest_name(stage, key)])
                     logger.warning("%s; it is withdrawn and will be built again", damage)
             return self._put_back(stage, key)
 
@@ -116,7 +112,7 @@ class SharedStore(Store):
         stage, key = reference.stage, reference.key
         with suppress(ArtifactDamaged, ArtifactMissing):
             return super().open(reference)
-        sealed = self.remote.read(f"{stage}/{key}/{MANIFEST}")
+        sealed = self.remote.read(manifest_name(stage, key))
         if sealed is not None:
             self._fetched(stage, key, sealed)
             return super().open(reference)
@@ -129,7 +125,7 @@ class SharedStore(Store):
         """Folder of an artifact on this machine, fetched if the cache lacks it."""
         folder = self.folder(stage, key)
         if not folder.exists():
-            sealed = self.remote.read(f"{stage}/{key}/{MANIFEST}")
+            sealed = self.remote.read(manifest_name(stage, key))
             if sealed is not None:
                 self._fetched(stage, key, sealed)
         return folder
@@ -166,17 +162,9 @@ class SharedStore(Store):
 
     def leftovers(self) -> Iterator[Leftover]:
         """Objects of the storage that no manifest names and no process works on."""
-        objects = self.remote.listing()
-        busy = _names_in_use(objects)
-        groups: dict[str, list[ObjectInfo]] = {}
-        for name, info in objects.items():
-            file, checkpoint = _FILE_OBJECT.fullmatch(name), _UNFINISHED_OBJECT.fullmatch(name)
-            if file and f"{file[2]}-{file[3]}" not in busy:
-                groups.setdefault(file[1], []).append(info)
-            elif checkpoint and checkpoint[2] not in busy:
-                groups.setdefault(checkpoint[1], []).append(info)
+        groups = abandoned_groups(self.remote.listing())
         for manifest in self.manifests():
-            groups.pop(_files_place(manifest), None)
+            groups.pop(files_place(manifest), None)
         for name, members in groups.items():
             size = sum(info.size for info in members)
             yield Leftover(name, size, max(info.changed for info in members))
@@ -211,15 +199,15 @@ class SharedStore(Store):
     def _uploaded(self, artifact: Artifact) -> Artifact:
         manifest, stage, key = artifact.manifest, artifact.reference.stage, artifact.reference.key
         files = {
-            f"{_files_place(manifest)}/{name}": artifact.path / name for name in manifest["files"]
+            f"{files_place(manifest)}/{name}": artifact.path / name for name in manifest["files"]
         }
         self.remote.upload(files)
         sealed = (artifact.path / MANIFEST).read_bytes()
-        if self.remote.create(f"{stage}/{key}/{MANIFEST}", sealed):
+        if self.remote.create(manifest_name(stage, key), sealed):
             return artifact
         location = self.location(stage, key)
         logger.warning("%s: another machine was first, its artifact counts", location)
-        published = self.remote.read(f"{stage}/{key}/{MANIFEST}")
+        published = self.remote.read(manifest_name(stage, key))
         if published is None:
             raise StoreUnusable(
                 f"{location}: expected the artifact of the machine that was first, "
@@ -267,7 +255,7 @@ class SharedStore(Store):
 
     def _download(self, folder: Path) -> None:
         manifest = read_manifest(folder / MANIFEST)
-        names, below = list(manifest["files"]), _files_place(manifest)
+        names, below = list(manifest["files"]), files_place(manifest)
         for name in names:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
         self.remote.download({f"{below}/{name}": folder / name for name in names})
@@ -276,9 +264,9 @@ class SharedStore(Store):
         """Stage, key and local copy of the storage's manifests; no other file is fetched."""
         objects = self.remote.listing()
         artifacts = {
-            name: (match[1], match[2])
+            name: artifact
             for name, info in objects.items()
-            if (match := _MANIFEST_OBJECT.fullmatch(name)) and info.size <= LARGEST
+            if (artifact := artifact_of(name)) and info.size <= LARGEST
         }
         copies = self._manifest_copies({name: objects[name] for name in artifacts})
         return [(artifacts[name], path) for name, path in copies.items()]
@@ -308,15 +296,3 @@ class SharedStore(Store):
             if not mark.exists():
                 self.check_writable()
                 mark.touch()
-
-
-def _files_place(manifest: Mapping[str, Any]) -> str:
-    return f"{manifest['stage']}/{manifest['key']}/{manifest['digest'][:DIGITS]}"
-
-
-def _names_in_use(objects: Mapping[str, ObjectInfo]) -> set[str]:
-    """Names whose lease was made, renewed or released less than ABANDONED_S ago."""
-    limit = time.time() - ABANDONED_S
-    leases = [(name, info) for name, info in objects.items() if name.startswith(".locks/")]
-    newest = {name.split("/")[1]: info.changed for name, info in leases}
-    return {name for name, changed in newest.items() if changed > limit}

@@ -74,7 +74,7 @@ def _isolated(
 
 
 def _inputs(stage: Stage, store: Store) -> References:
-    """Build what a stage is given."""
+    """Build the inputs of a stage."""
     inputs: dict[str, Any] = {}
     for name, source in stage.inputs.items():
         its_inputs = _inputs(source, store)
@@ -98,18 +98,18 @@ def _killed(stage: Stage, inputs: References, store: Store, *moments: Callable[[
 
 
 def _unfinished_files(store: Store, pattern: str) -> FileVersions:
-    """Return what unfinished work there is, and by inode and time whether it was done anew."""
+    """Inode and time of each file of unfinished work, which show whether it was written again."""
     stats = {path.name: path.stat() for path in sorted((store.root / ".unfinished").glob(pattern))}
     return {name: (stat.st_ino, stat.st_mtime_ns) for name, stat in stats.items()}
 
 
 def _has_more(store: Store, pattern: str, before: FileVersions) -> bool:
-    """Return whether there is more than what was done before, which is as it was."""
+    """Whether there are more files than before, and the former ones are unchanged."""
     return before.items() < _unfinished_files(store, pattern).items()
 
 
 def _undisturbed(store: Store, label: str, *settings: str) -> tuple[Stage, References, Outcome]:
-    """Return a stage, what it is given, and what it makes; only that is not in the store."""
+    """A stage, its inputs and its outcome; the store has the inputs only."""
     stage = _stage(store, label, *settings)
     inputs = _inputs(stage, store)
     elsewhere = Store(store.root.with_name("undisturbed"))

@@ -17,7 +17,7 @@ from tests.support.toy import number
 
 @pytest.fixture(scope="module")
 def killed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """Return what `tests.support.killed_at` found."""
+    """The record of `tests.support.killed_at`."""
     code = (ROOT / "tests/support/killed_at.py").read_text()
     return dict(json.loads(output_of(code, str(tmp_path_factory.mktemp("killed")))))
 

@@ -110,7 +110,7 @@ class TestForgedManifests:
         assert list(store.manifests()) == []
         assert store.find("numbers", KEY) is None
 
-    @pytest.mark.parametrize("part", ["config", "inputs", "code", "libraries"])
+    @pytest.mark.parametrize("field", ["config", "inputs", "code", "libraries"])
     def test_whose_key_is_not_of_their_material_are_refused(self, store: Store, field: str) -> None:
         reference = _forge(
             publish(store).path,
@@ -302,7 +302,7 @@ class TestCommands:
         assert (tmp_path / "store").read_text() == "a letter"
 
     def _without_records(self, store: Store) -> dict[str, bytes]:
-        """Return what is in a store without what it notes of unchanged files."""
+        """The content of a store without the fingerprints of its files."""
         files = content(store.root)
         return {name: files[name] for name in files if not name.startswith(".verified/")}
 

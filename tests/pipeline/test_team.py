@@ -141,7 +141,7 @@ class TestShipped:
         assert [name for name, service in services.items() if "ports" in service] == ["server"]
         assert shipped_settings("server")["PREFECT_SERVER_API_HOST"] == "127.0.0.1"
 
-    @pytest.mark.parametrize("where", ["container", "service"])
+    @pytest.mark.parametrize("home", ["container", "service"])
     def test_the_server_writes_its_pages_where_its_user_may(self, home: str) -> None:
         inside = home == "container"
         settings = _composed()["server"]["environment"] if inside else shipped_settings("server")
@@ -278,13 +278,13 @@ def _in_training(team: Team, store: Path) -> str:
 
 
 def _finished(store: Path) -> dict[str, tuple[int, int]]:
-    """Return which artifacts there are, and by inode and time whether they were made anew."""
+    """Inode and time of each manifest, which show whether an artifact was built again."""
     stats = {path: path.stat() for path in store.glob(f"[!.]*/*/{MANIFEST}")}
     return {str(path): (stat.st_ino, stat.st_mtime_ns) for path, stat in stats.items()}
 
 
 def _digests(store: Path) -> dict[str, str]:
-    """Return what was made, by label and key; the report is another one for each flow."""
+    """Digests of artifacts by label and key; without reports, which differ between flows."""
     return {
         f"{manifest['label']} {manifest['key']}": manifest["digest"]
         for manifest in Store(store).manifests()

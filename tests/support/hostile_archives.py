@@ -44,7 +44,7 @@ def gzipped(path: Path, parts: Iterable[bytes]) -> Path:
 
 
 def archive_of(parts: Callable[[], Iterable[bytes]]) -> Callable[[Path], Path]:
-    """Return what writes an archive of given blocks."""
+    """A function that writes an archive of blocks."""
     return lambda folder: gzipped(folder / "a.tgz", [*parts(), END])
 
 
@@ -115,7 +115,7 @@ def _large_file(folder: Path) -> Path:
 
 
 def _cut_images(side: int) -> Callable[[Path], Path]:
-    """Return what writes an archive of transparent images whose last bytes are missing."""
+    """A function that writes an archive of transparent images whose last bytes are missing."""
 
     def write(folder: Path) -> Path:
         image = saved(Image.new("RGBA", (side, side)), "PNG", compress_level=9)[:-1000]
@@ -152,7 +152,7 @@ CASES: dict[str, Callable[[Path], Path]] = {
 
 
 def measured(action: Callable[[], object]) -> dict[str, object]:
-    """Return what an action raises in a forked process, its seconds, and its peak memory in MB."""
+    """The error of an action in a forked process, its seconds, and its peak memory in MB."""
     reader, writer = os.pipe()
     began = time.monotonic()
     child = os.fork()

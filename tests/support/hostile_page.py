@@ -85,7 +85,7 @@ class Bait:
         return {variable["name"] for variable in self._posted("variables/filter", {})}
 
     def harm(self, outcomes: dict[str, Any]) -> list[str]:
-        """Return what was created, changed or told to whoever made these attempts, if anything."""
+        """Everything that the attempts created, changed or read; empty if they failed."""
         after = self._variables()
         harm = [f"created {name}" for name in sorted(after - self._before)]
         harm += [f"deleted {name}" for name in sorted(self._before - after)]
@@ -96,7 +96,7 @@ class Bait:
 
 
 def attempts(page: "Page", api: str, bait: Bait) -> dict[str, Any]:
-    """Return how the attempts ended, all made by the page that is open."""
+    """The outcomes of all attempts, made by the open page."""
     outcomes = page.evaluate(_ATTEMPTS, [api, bait.deployment, bait.name])
     assert len(outcomes) == 10
     return dict(outcomes)

@@ -13,7 +13,7 @@ from flowers17.reporting.results import FORMAT
 
 from .stores import publish
 
-# Eight images of two classes; what is not said to be wrong is predicted right.
+# Eight images of two classes; predictions are right unless `wrong` lists them.
 LABELS = (0, 0, 0, 0, 1, 1, 1, 1)
 HELD_OUT: Mapping[str, Sequence[int]] = {"report": range(8)}
 FOLD = "fold-01"  # of an ensemble: the artifact of splits does not list it
@@ -40,7 +40,7 @@ def row(heading: str, group: str = "", **values: Any) -> dict[str, Any]:
 
 
 def results(rows: Sequence[Mapping[str, Any]] = (), **changes: Any) -> dict[str, Any]:
-    """Return what a `results.json` holds, with one Table 8."""
+    """The content of a `results.json` with one Table 8."""
     return {
         "format": FORMAT,
         "data": {"source": "rendered", "digest": "d" * 64, "is_oxford17": False},

@@ -134,7 +134,7 @@ class Serving:
             os.kill(process, signal.SIGKILL)
 
     def deployment(self, name: str) -> dict[str, Any]:
-        """Return what the server holds of a deployment."""
+        """The server's record of a deployment."""
         return self.client.get(f"deployments/name/{name}/{name}").raise_for_status().json()
 
     def start_run(self, name: str, **request: Any) -> httpx.Response:
@@ -146,7 +146,7 @@ class Serving:
         )
 
     def run(self, flow_run_id: str) -> dict[str, Any]:
-        """Return what the server holds of a run."""
+        """The server's record of a run."""
         return self.client.get(f"flow_runs/{flow_run_id}").raise_for_status().json()
 
     def reaches(self, flow_run_id: str, *types: str, seconds: float = 120) -> dict[str, Any]:
@@ -158,7 +158,7 @@ class Serving:
         return run
 
     def worker_log(self) -> str:
-        """Return what the worker and its runs wrote."""
+        """The end of the log of the worker and its runs."""
         return (self.home / "flowers17-logs" / "worker.log").read_text()[-4000:]
 
     def tasks(self, flow_run_id: str) -> dict[str, list[str]]:

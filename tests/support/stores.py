@@ -1,4 +1,4 @@
-"""Artifacts made by hand, and what a store holds."""
+"""Artifacts published by hand, and listings of a store."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -12,7 +12,7 @@ FILES = {"numbers.json": b"[1, 2, 3]\n", "tables/one.csv": b"a,b\n1,2\n"}
 
 
 def material(config: Mapping[str, Any] | None = None, **changes: Any) -> dict[str, Any]:
-    """Return what a key is the digest of."""
+    """The material of a key."""
     plain = {"config": dict(config or {}), "seed": 17, "inputs": {}, "code": {}, "libraries": {}}
     return {**plain, **changes}
 
@@ -77,10 +77,10 @@ def content(folder: Path) -> dict[str, bytes]:
 
 
 def set_aside(store: Store) -> list[Path]:
-    """Return what the store has put aside as damaged."""
+    """The damaged artifacts that a store has set aside."""
     return sorted((store.root / ".damaged").glob("*"))
 
 
 def unfinished(store: Store) -> list[Path]:
-    """Return what builds that did not end left."""
+    """Files of builds that did not end."""
     return sorted((store.root / ".partial").glob("*"))

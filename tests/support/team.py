@@ -46,7 +46,7 @@ def shipped_words(part: str) -> list[str]:
 
 
 def shipped_command(part: str) -> list[str]:
-    """Return what a part's service file starts, with the program from this Python."""
+    """The command of a part's service file, with the program from this Python."""
     program, *arguments = shipped_words(part)
     return [*PROGRAMS[program], *arguments]
 
@@ -173,7 +173,7 @@ class Worker:
         return self
 
     def works(self) -> bool:
-        """Return whether it has started; fails if it ended instead."""
+        """Whether it has started; fails if it ended instead."""
         assert self._process.poll() is None, self.log.read_text()
         return "Ctrl-C" in self.log.read_text()
 

@@ -94,7 +94,7 @@ def _object(storage: ObjectStorage, ending: str) -> str:
 
 class TestAddress:
     @pytest.mark.parametrize(
-        ("given", "kept"),
+        ("value", "parsed"),
         [
             ("store", Path("store")),
             (Path("/a/b"), Path("/a/b")),
@@ -109,7 +109,7 @@ class TestAddress:
         assert json.loads(Places(store=value).model_dump_json())["store"] == str(parsed)
 
     @pytest.mark.parametrize(
-        "given", ["s3://", "s3:///p", "s3:/b/p", "s3://k:s@b/p", "s3://b?sig=x"]
+        "address", ["s3://", "s3:///p", "s3:/b/p", "s3://k:s@b/p", "s3://b?sig=x"]
     )
     def test_refuses_what_names_no_bucket_or_holds_a_secret(self, address: str) -> None:
         with pytest.raises(InvalidInput, match="expected s3://bucket/prefix"):
@@ -497,7 +497,7 @@ class TestErrors:
 
 
 def _fresh(address: str) -> Remote:
-    """Return what has its own connection, made with the environment as it is now."""
+    """A connection of its own, made with the present environment."""
     import s3fs
 
     s3fs.S3FileSystem.clear_instance_cache()

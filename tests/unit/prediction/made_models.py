@@ -59,7 +59,7 @@ class Maker:
 
 
 def definition_of(learner: str) -> dict[str, Any]:
-    """Return what a training's configuration says of a learner of `tiny_training`."""
+    """The entry `definition` of a training's configuration, for a learner of `tiny_training`."""
     if learner == STATEFUL:
         return {"sha256": file_sha256(Path(tiny_training.__file__))}
     return STACKED.model_dump(mode="json")

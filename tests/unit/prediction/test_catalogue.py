@@ -13,7 +13,7 @@ from tests.unit.prediction.made_models import Maker, network, stacking, study
 
 @pytest.fixture
 def maker(tmp_path: Path) -> Maker:
-    """Return what publishes in an empty store."""
+    """A maker that publishes in an empty store."""
     return Maker(Store(tmp_path / "store"))
 
 

@@ -29,7 +29,7 @@ def _prepared() -> Iterator[None]:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return where one stands: a folder with a store and three images in `images`."""
+    """The working directory: a folder with a store and three images in `images`."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
     maker = Maker(Store("store"))
@@ -43,7 +43,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def expected() -> np.ndarray:
-    """Return what the network says of the three images."""
+    """The network's probabilities of the three images."""
     return probabilities(fresh(), examples().inputs[:3])
 
 

@@ -1,4 +1,4 @@
-"""An exported model says what the store's says, in a process that knows only Keras."""
+"""An exported model predicts as the store's model does, in a process that has only Keras."""
 
 import json
 import runpy
@@ -62,7 +62,7 @@ class Tuned:
         return self.network(images[24])
 
     def answers(self, block: Block) -> Answers:
-        """Return what it says of a block's images."""
+        """Return class probabilities of a block's images."""
         return Answers(probabilities(self.network, block.squares[24]))
 
 
@@ -74,7 +74,7 @@ def _prepared() -> Iterator[None]:
 
 @pytest.fixture
 def maker(tmp_path: Path) -> Maker:
-    """Return what publishes in an empty store."""
+    """A maker that publishes in an empty store."""
     return Maker(Store(tmp_path / "store"))
 
 

@@ -12,8 +12,8 @@ LABELS = {"classes": ["rose"], "inputs": []}
 
 
 def _manifest(stage: str, config: Any) -> dict[str, Any]:
-    told = {"stage": stage, "label": stage, "key": "a" * 64, "digest": "d" * 64}
-    return {**told, "material": {"config": config}, "created": "2026-01-01T00:00:00Z"}
+    manifest = {"stage": stage, "label": stage, "key": "a" * 64, "digest": "d" * 64}
+    return {**manifest, "material": {"config": config}, "created": "2026-01-01T00:00:00Z"}
 
 
 def _card(kind: str, config: Any) -> str:

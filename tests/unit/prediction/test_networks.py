@@ -31,7 +31,7 @@ def _prepared() -> Iterator[None]:
 
 @pytest.fixture
 def maker(tmp_path: Path) -> Maker:
-    """Return what publishes in an empty store."""
+    """A maker that publishes in an empty store."""
     return Maker(Store(tmp_path / "store"))
 
 

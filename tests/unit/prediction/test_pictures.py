@@ -1,4 +1,4 @@
-"""Image files as people name them: which, in which order, decoded as the data set's were."""
+"""Paths of image files in order, and blocks of images decoded as the data set's were."""
 
 import os
 import threading
