@@ -52,7 +52,7 @@ class TestOrderOfSteps:
         return steps, rename.removeprefix("rename "), steps.index(rename)
 
     def test_files_are_flushed_before_the_manifest_is_written(self, killed: dict[str, Any]) -> None:
-        steps, folder, _ = self._places(killed)
+        steps, folder, _ = self._steps(killed)
         written = steps.index(f"open {folder}/{MANIFEST} w")
         for name in killed["bytes"]:
             assert steps.index(f"fsync {folder}/{name}") < written
@@ -60,12 +60,12 @@ class TestOrderOfSteps:
     def test_manifest_and_folder_are_flushed_before_the_rename(
         self, killed: dict[str, Any]
     ) -> None:
-        steps, folder, rename = self._places(killed)
+        steps, folder, rename = self._steps(killed)
         manifest = steps.index(f"fsync {folder}/{MANIFEST}")
         assert manifest < steps.index(f"fsync {folder}") < rename
 
     def test_the_new_names_are_flushed_after_the_rename(self, killed: dict[str, Any]) -> None:
-        steps, _, rename = self._places(killed)
+        steps, _, rename = self._steps(killed)
         assert {"fsync number", "fsync ."} <= set(steps[rename:])
 
 
