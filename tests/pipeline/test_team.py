@@ -174,13 +174,13 @@ class TestAccess:
             ("doctor", "--store", store): "",
         }
         with ThreadPoolExecutor() as pool:
-            calls = [
+            futures = [
                 (auth, pool.submit(_called, team, *COMMAND, *words, PREFECT_API_AUTH_STRING=auth))
                 for words, auth in calls.items()
             ]
-        for auth, call in calls:
-            assert call.result().returncode == 1
-            message = " ".join((call.result().stdout + call.result().stderr).split())
+        for auth, future in futures:
+            assert future.result().returncode == 1
+            message = " ".join((future.result().stdout + future.result().stderr).split())
             assert f"got {'other ones' if auth else 'none'}; set PREFECT_API_AUTH_STRING" in message
             assert "Traceback" not in message
 
