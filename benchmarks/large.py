@@ -57,9 +57,9 @@ def make_folder(root: Path, n_images: int) -> None:
     n_classes = len(oxford17.CLASS_NAMES)
     sizes = [n_images // n_classes + (label < n_images % n_classes) for label in range(n_classes)]
     with ProcessPoolExecutor() as pool:
-        made = [pool.submit(write_class, root, label, n) for label, n in enumerate(sizes)]
-        for one in made:
-            one.result()
+        writing = [pool.submit(write_class, root, label, n) for label, n in enumerate(sizes)]
+        for job in writing:
+            job.result()
 
 
 class Memory:
@@ -97,9 +97,9 @@ class Memory:
             parents[int(folder.name)] = int(fields["PPid"])
             held[int(folder.name)] = int(fields.get("RssAnon", "0 kB").split()[0]) * 1024
         family = {self._process}
-        while more := {one for one, parent in parents.items() if parent in family} - family:
+        while more := {pid for pid, parent in parents.items() if parent in family} - family:
             family |= more
-        return sum(held.get(one, 0) for one in family)
+        return sum(held.get(pid, 0) for pid in family)
 
 
 def bare(timer: Timer, weights_dir: Path) -> float:

@@ -28,7 +28,7 @@ SIZE, N_CLASSES, LEARNER = 128, 17, "mk-2"
 
 
 @dataclass(frozen=True)
-class Place:
+class Folders:
     """Where the store and the image files lie."""
 
     store: Path
@@ -39,7 +39,7 @@ def written(dataset: str, folder: Path, n_images: int) -> int:
     """Write the data set's first images as files, in turn if there are fewer; return how many."""
     from flowers17.data.source import encoded_images, source_from
 
-    every = [one.data for one in encoded_images(source_from(dataset))]
+    every = [image.data for image in encoded_images(source_from(dataset))]
     for number in range(n_images):
         (folder / f"{number:05d}.jpg").write_bytes(every[number % len(every)])
     return n_images
@@ -47,73 +47,78 @@ def written(dataset: str, folder: Path, n_images: int) -> int:
 
 def published(root: Path) -> None:
     """Publish an untrained network as its training would: weights do not change the rate."""
-    from flowers17.artifacts import Store, canonical_json
+    from flowers17.artifacts import Store
     from flowers17.config import RecipeSettings
+    from flowers17.digests import canonical_json, sha256_of
     from flowers17.learners.networks import STUDY, build
 
-    store, key = Store(root), "0" * 64
+    store = Store(root)
     model = build(LEARNER, (SIZE, SIZE, 3), N_CLASSES, seed=SEED)
     config = {
         "learner": LEARNER,
         "definition": STUDY[LEARNER].model_dump(mode="json"),
         "precision": "float32",
     }
+    material = {"config": config, "seed": SEED, "inputs": {}, "code": {}, "libraries": {}}
+    manifest = {"stage": "training", "key": sha256_of(material), "label": LEARNER, "inputs": {}}
+    manifest |= {"material": material, "metrics": {}, "machine": {}, "duration_s": 0.0}
+    manifest |= {"created": "2026-01-01T00:00:00Z"}
     result = {
         "classes": [f"class {number}" for number in range(N_CLASSES)],
         "image_size": SIZE,
         "recipe": RecipeSettings().model_dump(mode="json"),
     }
-    with store.writing("training", key) as folder:
+    with store.writing("training", sha256_of(material)) as folder:
         (folder / "weights").mkdir()
-        for place, variable in enumerate(model.weights):
-            np.save(folder / f"weights/{place:03d}.npy", variable.numpy(), allow_pickle=False)
+        for index, variable in enumerate(model.weights):
+            np.save(folder / f"weights/{index:03d}.npy", variable.numpy(), allow_pickle=False)
         (folder / "result.json").write_text(canonical_json(result))
-        manifest = {"stage": "training", "key": key, "label": LEARNER, "inputs": {}}
-        store.publish(folder, {**manifest, "material": {"config": config, "seed": SEED}})
+        store.publish(folder, manifest)
 
 
-def sides(timer: Timer, place: Place) -> float:
+def sides(timer: Timer, folders: Folders) -> float:
     """Time every side once; return the largest difference between their probabilities."""
     from flowers17.artifacts import Store
     from flowers17.learners.images import scaled
     from flowers17.prediction.models import Loader
     from flowers17.prediction.networks import BATCH_SIZE, Network
     from flowers17.prediction.pictures import blocks, image_paths
-    from flowers17.prediction.predicting import opened, predictions
+    from flowers17.prediction.predicting import open_model, predictions
 
-    [manifest] = Store(place.store).manifests()
-    model = opened(manifest, Loader(Store(place.store), device="cpu"))
+    [manifest] = Store(folders.store).manifests()
+    model = open_model(manifest, Loader(Store(folders.store), device="cpu"))
     if not isinstance(model, Network):
         raise TypeError(f"expected a network, got {model!r}")
 
     def paths() -> Iterator[str]:
-        return image_paths([str(place.images)], io.BytesIO(), print)
+        return image_paths([str(folders.images)], io.BytesIO(), print)
 
     with timer.step("decoding"):
         decoded = list(blocks(paths(), model.sizes, BATCH_SIZE, print))
-    batches = [scaled(one.squares[SIZE]) for one in decoded]
+    batches = [scaled(block.squares[SIZE]) for block in decoded]
     with timer.step("loading, first batch"):
         model.answers(decoded[0])
     network: Any = model.keras_model
     network.predict_on_batch(batches[-1])  # a last batch that is not full, compiled beforehand
-    bare, ours = [], []
+    bare, predicted = [], []
     for batch, block in zip(batches, decoded, strict=True):
         bare.append(_timed(timer, "bare", lambda batch=batch: network.predict_on_batch(batch)))
-        ours.append(_timed(timer, "decoded", lambda block=block: model.answers(block).proba))
-    found = _timed(timer, "files", lambda: list(predictions(model, paths(), print)))
+        predicted.append(_timed(timer, "decoded", lambda block=block: model.answers(block).proba))
+    from_files = _timed(timer, "files", lambda: list(predictions(model, paths(), print)))
     expected = np.concatenate(bare)
-    by_file = np.array([list(one.proba.values()) for one in found])
-    return float(max(np.abs(one - expected).max() for one in (np.concatenate(ours), by_file)))
+    by_file = np.array([list(prediction.proba.values()) for prediction in from_files])
+    probas = (np.concatenate(predicted), by_file)
+    return float(max(np.abs(proba - expected).max() for proba in probas))
 
 
 def _timed(timer: Timer, name: str, work: Callable[[], Any]) -> Any:
-    """Return what `work` does, its time on the wall clock and on the processor counted."""
+    """The result of `work`; its time on the wall clock and on the processor is counted."""
     before = time.process_time()
     with timer.step(name):
-        made = work()
+        result = work()
     key = f"{name}, processor"
     timer.seconds[key] = timer.seconds.get(key, 0.0) + time.process_time() - before
-    return made
+    return result
 
 
 def main() -> None:
@@ -128,15 +133,15 @@ def main() -> None:
     print_machine()
     seconds: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as name:
-        place = Place(Path(name) / "store", Path(name) / "images")
-        place.images.mkdir()
-        n_images = written(options.dataset, place.images, options.images)
-        published(place.store)
+        folders = Folders(Path(name) / "store", Path(name) / "images")
+        folders.images.mkdir()
+        n_images = written(options.dataset, folders.images, options.images)
+        published(folders.store)
         for _ in range(options.repeats):
-            made = measured(sides, place)
-            print(f"probabilities differ by at most {made.value:.1e}", file=sys.stderr)
-            for step, took in made.seconds.items():
-                seconds.setdefault(step, []).append(took)
+            measurement = measured(sides, folders)
+            print(f"probabilities differ by at most {measurement.value:.1e}", file=sys.stderr)
+            for step, duration in measurement.seconds.items():
+                seconds.setdefault(step, []).append(duration)
     medians = {step: median(values) for step, values in seconds.items()}
     print(f"{'':8} images/s  of bare  images/s of a core  of bare")
     for step in ("bare", "decoded", "files"):

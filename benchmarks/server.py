@@ -27,13 +27,13 @@ from tests.support.processes import free_port
 from tests.support.team import Postgres, postgres_programs, shipped_command, shipped_settings
 
 
-def ours(timer: Timer, env: dict[str, str], n_stages: int, store: Path) -> str:
+def engine_stages(timer: Timer, env: dict[str, str], n_stages: int, store: Path) -> str:
     """Run the stages by our engine, twice: they are built, then found in the store."""
     os.environ.update(env)
     from tests.support.toy import number
     from tests.support.toy_flow import run
 
-    stages = [number(f"stage-{one}", one) for one in range(n_stages)]
+    stages = [number(f"stage-{index}", index) for index in range(n_stages)]
     for stage in stages:
         stage.code()  # read once a process, whatever the number of stages
     with timer.step("built"), _told_apart(timer):
@@ -51,9 +51,11 @@ def _told_apart(timer: Timer) -> Iterator[None]:
     before = {"ensure": engine.ensure, "publish_lineage": engine.publish_lineage}
     for name, function in before.items():
 
-        def timed(*given: Any, _name: str = name, _function: Any = function, **more: Any) -> Any:
+        def timed(
+            *arguments: Any, _name: str = name, _function: Any = function, **options: Any
+        ) -> Any:
             with timer.step(f"built, of it {_name}"):
-                return _function(*given, **more)
+                return _function(*arguments, **options)
 
         setattr(engine, name, timed)
     yield
@@ -76,7 +78,7 @@ def bare(timer: Timer, env: dict[str, str], n_stages: int, store: Path) -> str:
 
     @flow(task_runner=pool)
     def tasks() -> int:
-        return sum(one.result() for one in [nothing.submit(one) for one in range(n_stages)])
+        return sum(future.result() for future in [nothing.submit(n) for n in range(n_stages)])
 
     with timer.step("bare"):
         total = tasks()
@@ -163,26 +165,28 @@ def main() -> None:
     )
     parser.add_argument("--stages", type=int, default=500, help="stages of a flow")
     parser.add_argument("--repeats", type=int, default=2, help="measurements of each way")
-    given = parser.parse_args()
+    options = parser.parse_args()
     print_machine()
-    found: dict[tuple[str, str], list[float]] = {}
+    milliseconds: dict[tuple[str, str], list[float]] = {}
     with tempfile.TemporaryDirectory(prefix="flowers17-server-") as name, ExitStack() as stack:
         folder = Path(name)
         servers = {
             "SQLite": stack.enter_context(sqlite(folder / "sqlite")),
             "PostgreSQL": stack.enter_context(postgresql(folder / "postgresql")),
         }
-        for repeat in range(given.repeats):
-            for way in (ours, bare):
+        for repeat in range(options.repeats):
+            for way in (engine_stages, bare):
                 for server, env in servers.items():
                     store = folder / f"{server}-{way.__name__}-{repeat}"
-                    one = measured(way, env, given.stages, store)
-                    for step, seconds in one.seconds.items():
-                        found.setdefault((server, step), []).append(1000 * seconds / given.stages)
-                        each = f"{1000 * seconds / given.stages:.1f} ms a stage"
-                        print(f"{server}, {step}: {each} ({one.value})", flush=True)
+                    measurement = measured(way, env, options.stages, store)
+                    for step, seconds in measurement.seconds.items():
+                        milliseconds.setdefault((server, step), []).append(
+                            1000 * seconds / options.stages
+                        )
+                        each = f"{1000 * seconds / options.stages:.1f} ms a stage"
+                        print(f"{server}, {step}: {each} ({measurement.value})", flush=True)
     print("\nmedians, ms a stage")
-    for (server, step), values in found.items():
+    for (server, step), values in milliseconds.items():
         print(f"| {server} | {step} | {median(values):.1f} |")
 
 

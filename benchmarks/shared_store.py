@@ -27,8 +27,8 @@ def main() -> None:
     parser.add_argument("flow")
     parser.add_argument("--set", action="append", default=[])
     parser.add_argument("--repeats", type=int, default=3, help="of cached runs; the fastest counts")
-    given = parser.parse_args()
-    settings = [word for one in given.set for word in ("--set", one)]
+    options = parser.parse_args()
+    settings = [word for setting in options.set for word in ("--set", setting)]
     with (
         tempfile.TemporaryDirectory() as name,
         object_storage(Path(name)) as storage,
@@ -38,27 +38,27 @@ def main() -> None:
         variables = {**os.environ, **storage.variables, "PREFECT_API_URL": api}
         variables["PREFECT_API_AUTH_STRING"] = server.password or ""
 
-        def run(store: str, cache: str, what: str, repeats: int = 1) -> None:
+        def run(store: str, cache: str, title: str, repeats: int = 1) -> None:
             seconds = []
             for _ in range(repeats):
                 before, started = len(storage.requests()), time.monotonic()
-                words = ["run", given.flow, "--store", store, "--json", *settings]
-                done = subprocess.run(
+                words = ["run", options.flow, "--store", store, "--json", *settings]
+                process = subprocess.run(
                     [sys.executable, "-c", "from flowers17.cli import main; main()", *words],
                     env={**variables, "FLOWERS17_CACHE": f"{name}/{cache}"},
                     check=True,
                     capture_output=True,
                 )
                 seconds.append(round(time.monotonic() - started, 2))
-            counts = {how: n for how, n in json.loads(done.stdout)["counts"].items() if n}
+            counts = {ending: n for ending, n in json.loads(process.stdout)["counts"].items() if n}
             n_requests = len(storage.requests()) - before
-            told = {"run": what, "seconds": min(seconds), "requests": n_requests, **counts}
-            print(json.dumps(told), flush=True)
+            line = {"run": title, "seconds": min(seconds), "requests": n_requests, **counts}
+            print(json.dumps(line), flush=True)
 
         run(f"{name}/folder", "none", "folder, built")
-        run(f"{name}/folder", "none", "folder, cached", given.repeats)
+        run(f"{name}/folder", "none", "folder, cached", options.repeats)
         run(storage.address, "one", "object storage, built")
-        run(storage.address, "one", "object storage, cached here", given.repeats)
+        run(storage.address, "one", "object storage, cached here", options.repeats)
         run(storage.address, "two", "object storage, new machine")
 
 

@@ -1,4 +1,4 @@
-"""Files that are whole or absent, also after a power cut, and files that others may have put there.
+"""Files that are complete or absent, also after a power cut, and files that others may write.
 
 Where several people write, a name may lead elsewhere: to a link, a pipe, a folder. What is opened
 here is a regular file, and nothing is followed, emptied or waited for.
@@ -16,7 +16,7 @@ _NEVER_FOLLOWED = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 def open_regular(path: Path, flags: int = os.O_RDONLY, *, below: Path | None = None) -> int:
-    """Return the descriptor of a regular file; no link is followed on the way to it.
+    """Descriptor of a regular file; no link is followed on the way to it.
 
     below: the folder from which on links are refused, and which may be one; None: the file's own.
     Raises OSError, which names the path: ELOOP or ENOTDIR for a link, EISDIR for a folder, EINVAL
@@ -45,7 +45,7 @@ def open_regular(path: Path, flags: int = os.O_RDONLY, *, below: Path | None = N
 
 
 def read_regular(path: Path, *, below: Path | None = None, at_most: int | None = None) -> bytes:
-    """Return the bytes of a regular file; raises what `open_regular` raises.
+    """The bytes of a regular file; raises what `open_regular` raises.
 
     at_most: bytes; raises ValueError for a larger file.
     """
@@ -56,7 +56,7 @@ def read_regular(path: Path, *, below: Path | None = None, at_most: int | None =
 
 
 def flush(path: Path) -> None:
-    """Write a file, or a folder's list of names, through to the disk."""
+    """Write a file, or a folder's list of names, through to the disk (fsync)."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -66,7 +66,7 @@ def flush(path: Path) -> None:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[IO[bytes]]:
-    """Open a file that takes its name once it is written and flushed, and else is gone."""
+    """Open a file that replaces `path` once it is flushed; after an error it is removed."""
     partial = path.with_name(f"{path.name}.partial")
     partial.unlink(missing_ok=True)  # of a killed writer, or a link that somebody put there
     try:
@@ -78,3 +78,19 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     finally:  # on a full disk, closing fails as well, and what was written takes up space
         partial.unlink(missing_ok=True)
     flush(path.parent)
+
+
+def files_below(folder: Path) -> list[Path]:
+    """All that is not a folder below one, links included, in the order of paths."""
+    return sorted(path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())
+
+
+def folders_from(folder: Path) -> list[Path]:
+    """A folder and all folders below it."""
+    return [folder, *(path for path in folder.rglob("*") if path.is_dir())]
+
+
+def size_of(path: Path) -> int:
+    """Bytes of a file, a link or all files below a folder; links are not followed."""
+    is_folder = path.is_dir() and not path.is_symlink()
+    return sum(file.lstat().st_size for file in (files_below(path) if is_folder else [path]))

@@ -1,8 +1,8 @@
-"""File fingerprints: whether anything wrote to a file since its content was verified.
+"""File fingerprints, which show whether anything wrote to a file since it was verified.
 
 A fingerprint is a file's inode, size and times of change. Every write changes it, and so do a
-copy, a restored backup, and a file that takes its name. It says nothing of a disk that forgets by
-itself.
+copy, a restored backup, and a file that takes its name. It does not
+show damage by the disk itself.
 """
 
 import json
@@ -19,7 +19,7 @@ SETTLED_NS = 20_000_000  # times of change come from a clock that ticks every 1 
 
 
 def fingerprint(path: Path) -> Fingerprint:
-    """Return a file's fingerprint."""
+    """The fingerprint of a file; a link is not followed."""
     status = path.lstat()
     return [status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns]
 
@@ -27,8 +27,8 @@ def fingerprint(path: Path) -> Fingerprint:
 class Fingerprints:
     """The fingerprints of the files in a folder, kept in a file elsewhere.
 
-    content: digest of the files' verified content. Fingerprints of another content don't count, nor
-    do any that cannot be read; where they cannot be written, files are simply hashed again.
+    content: digest of the files' verified content. Fingerprints of other content do not count, nor
+    do unreadable ones; where they cannot be written, files are hashed again.
     below: the folder from which on no link is followed.
     """
 
@@ -38,18 +38,21 @@ class Fingerprints:
         self._known = self._read()
 
     def unchanged(self, name: str) -> bool:
-        """Return whether a file is as it was when it was found whole."""
+        """Whether nothing wrote to a file since it was verified."""
         known = self._known or {}
         return name in known and fingerprint(self._folder / name) == known[name]
 
     def keep(self, names: Iterable[str], *, since: int) -> None:
-        """Remember files that were found whole; since: when that began, in ns since 1970.
+        """Remember verified files; since: the start of the verification, in ns since 1970.
 
-        One that was written to just before is not remembered: a write right after might not show.
+        A file that was written to just before is not remembered: a second write within the clock's
+        tick would not show.
         """
         with suppress(OSError):
-            found = {name: fingerprint(self._folder / name) for name in names}
-            settled = {name: one for name, one in found.items() if one[3] + SETTLED_NS < since}
+            prints = {name: fingerprint(self._folder / name) for name in names}
+            settled = {
+                name: state for name, state in prints.items() if state[3] + SETTLED_NS < since
+            }
             if settled != self._known:
                 self._write(settled)
 
@@ -60,9 +63,9 @@ class Fingerprints:
 
     def _read(self) -> Mapping[str, Fingerprint] | None:
         with suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
-            kept = json.loads(read_regular(self._path, below=self._below, at_most=_LARGEST))
-            if kept["content"] == self._content:
-                return dict(kept["fingerprints"])
+            record = json.loads(read_regular(self._path, below=self._below, at_most=_LARGEST))
+            if record["content"] == self._content:
+                return dict(record["fingerprints"])
         return None
 
     def _write(self, fingerprints: Mapping[str, Fingerprint]) -> None:

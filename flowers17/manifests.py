@@ -1,11 +1,21 @@
-"""What a manifest must hold, whoever wrote it: the fields that commands read, and their types."""
+"""Manifests: their fields and types, and the digests by which a reader believes them.
 
+Others may have written to the store: every field that commands read is checked.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
+
+from flowers17.digests import canonical_json, sha256_of
+from flowers17.errors import ArtifactDamaged, Flowers17Error
+from flowers17.files import read_regular
 
 LARGEST = 32 * 2**20  # bytes of a manifest; a study of thousands of stages has a few
 DEEPEST = 32  # lists and mappings inside one another
@@ -13,7 +23,7 @@ STAGE, KEY = r"[A-Za-z][\w-]{0,99}", r"[0-9a-f]{64}"
 
 
 def is_safe(name: str) -> bool:
-    """Return whether a name leads to a place below the folder that it is put into.
+    """Whether a relative path stays below the folder that it is joined to.
 
     >>> [is_safe(name) for name in ("a/b.npz", "../b", "/b", "", "a/./b")]
     [True, False, False, False, False]
@@ -35,12 +45,12 @@ def _time(text: str) -> str:
 
 
 def bounded(value: Any, deepest: int = DEEPEST) -> Any:
-    """Return a JSON value; raises ValueError if it is nested deeper, or a number too large."""
+    """A JSON value, unchanged; raises ValueError if it is nested deeper, or a number too large."""
     if isinstance(value, dict | list):
         if not deepest:
             raise ValueError(f"expected at most {DEEPEST} levels")
-        for part in value.values() if isinstance(value, dict) else value:
-            bounded(part, deepest - 1)
+        for item in value.values() if isinstance(value, dict) else value:
+            bounded(item, deepest - 1)
     elif isinstance(value, int) and abs(value) >= 2**64:
         raise ValueError("expected numbers below 2**64")
     return value
@@ -52,6 +62,11 @@ Text = Annotated[str, Field(max_length=2000)]
 Whole = Annotated[int, Field(ge=0, lt=2**63)]
 Seconds = Annotated[float, Field(ge=0, le=1e9)]
 Number = Annotated[int, Field(ge=-(2**63), lt=2**64)]
+# What using a value of another kind than expected raises.
+_MALFORMED = (
+    *(ArithmeticError, AttributeError, LookupError, RecursionError, StopIteration, TypeError),
+    ValueError,
+)
 _STRICT = ConfigDict(strict=True, extra="allow")
 
 
@@ -105,5 +120,47 @@ def check(manifest: Any) -> None:
         _TYPES.validate_python(manifest)
     except ValidationError as problem:
         first = problem.errors(include_url=False, include_input=False)[0]
-        place = ascii(".".join(map(str, first["loc"])))[:200]
-        raise ValueError(f"{place}: {first['msg'][:300]}") from None
+        field = ascii(".".join(map(str, first["loc"])))[:200]
+        raise ValueError(f"{field}: {first['msg'][:300]}") from None
+
+
+def sealed(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """The manifest as plain JSON, with `seal`, the digest of everything else in it."""
+    plain = json.loads(canonical_json({**manifest, "seal": None}))
+    return {**plain, "seal": sha256_of(plain)}
+
+
+def read_manifest(path: Path, *, below: Path | None = None) -> dict[str, Any]:
+    """The manifest in a file, as it was published.
+
+    below: as in `open_regular`. Raises ArtifactDamaged if a type or a digest does not fit, or if
+    the key is not the digest of the material: whoever wrote it, a key names its material.
+    """
+    try:
+        manifest = json.loads(read_regular(path, below=below, at_most=LARGEST).decode())
+        check(manifest)
+        if manifest != sealed(manifest):
+            raise ValueError("not as it was published")
+        if manifest["key"] != sha256_of(manifest["material"]):
+            raise ValueError("its key is not the digest of its material")
+    except (OSError, ValueError, TypeError, RecursionError) as problem:
+        raise ArtifactDamaged(f"{path.parent}: unreadable manifest ({problem})") from problem
+    return manifest
+
+
+@contextmanager
+def read_as_written(name: str) -> Iterator[None]:
+    """Raise ArtifactDamaged where a value in an artifact's files is not as this version writes it.
+
+    name: of the artifact. Its digests may fit nevertheless: another program may have made them.
+    """
+    try:
+        yield
+    except Flowers17Error:
+        raise
+    except _MALFORMED as problem:
+        reason = problem if isinstance(problem, ValueError) else repr(problem)
+        raise ArtifactDamaged(
+            f"{name}: expected what this version of flowers17 writes, could not read {reason}; run "
+            "the study again"
+        ) from problem

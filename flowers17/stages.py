@@ -26,14 +26,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from flowers17.artifacts import (
-    Artifact,
-    Reference,
-    Store,
-    canonical_json,
-    file_sha256,
-    sha256_of,
-)
+from flowers17.artifacts import Artifact, Reference, Store
+from flowers17.digests import canonical_json, file_sha256, sha256_of
 from flowers17.errors import InvalidInput, StageFailed
 from flowers17.keras_settings import check_keras_settings, keras_backend
 from flowers17.seeds import derived_seed
@@ -46,6 +40,7 @@ INFRASTRUCTURE = frozenset(
         "artifacts",
         "cli",
         "config",
+        "digests",
         "errors",
         "files",
         "fork_server",
@@ -59,6 +54,7 @@ INFRASTRUCTURE = frozenset(
         "request",
         "shared",
         "stages",
+        "store_folder",
         "fingerprints",
         "terminal",
     )

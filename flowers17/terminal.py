@@ -1,4 +1,4 @@
-"""What is shown on a terminal: text from stores, files and errors cannot steer it."""
+"""Text for a terminal, escaped: text from stores, files and errors cannot control it."""
 
 import re
 from collections.abc import Iterable
@@ -9,38 +9,39 @@ from rich.segment import Segment
 from rich.text import Text
 
 # Control characters but line feed and tab, what turns the direction of writing, broken pairs.
-_STEERING = re.compile(
+_CONTROL = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 )
 
 
-def shown(path: str) -> str:
-    r"""Return a path fit for a line of text: what cannot be printed is escaped.
+def printable(path: str) -> str:
+    r"""A path in one line of text: characters that cannot be printed are escaped.
 
-    >>> shown("a\x1b[31m\n.png")
+    >>> printable("a\x1b[31m\n.png")
     'a\\x1b[31m\\n.png'
     """
     return "".join(
-        one if one.isprintable() else one.encode("unicode_escape").decode() for one in path
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode()
+        for letter in path
     )
 
 
-def steady(text: str) -> str:
-    """Return text, lines and tabs as they are, in which what would steer a terminal is escaped."""
-    return _STEERING.sub(lambda one: one[0].encode("unicode_escape").decode(), text)
+def escaped(text: str) -> str:
+    """Text in which control characters are escaped, except line feeds and tabs."""
+    return _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
 class Terminal(Console):
-    """Rich's console, which shows what would steer the terminal escaped, whatever prints it."""
+    """Rich's console, in which control characters are escaped, whatever prints them."""
 
     def render_str(self, text: str, **options: Any) -> Text:
-        """Return markup as text, escaped before its width is measured."""
-        return super().render_str(steady(text), **options)
+        """Markup as text, escaped before its width is measured."""
+        return super().render_str(escaped(text), **options)
 
     def render(
         self, renderable: RenderableType, options: ConsoleOptions | None = None
     ) -> Iterable[Segment]:
         """Render an object; Rich's own control segments stay."""
         for segment in super().render(renderable, options):
-            text = segment.text if segment.control else steady(segment.text)
+            text = segment.text if segment.control else escaped(segment.text)
             yield segment if text == segment.text else Segment(text, segment.style)

@@ -101,14 +101,14 @@ def loader_of(job: Job) -> Loader:
 def build(job: Job) -> Mapping[str, Any]:
     """Attack the model batch by batch, and count its successes."""
     from flowers17.learners.images import scaled
-    from flowers17.prediction.attacked import Attacked
+    from flowers17.prediction.attacked import AttackedModel
     from flowers17.robustness.batches import resumed_arrays
     from flowers17.robustness.sampling import attacked_rows, sampled_targets
 
     config, split = job.config, job.inputs["split"]
     attack, settings = config["attack"], AttackSettings.model_validate(config["settings"])
     images, classes = job.inputs["images"].array("images"), split.json("classes")
-    model = Attacked(job.inputs["model"], loader_of(job), config["method"])
+    model = AttackedModel(job.inputs["model"], loader_of(job), config["method"])
     # The backend reads the device when it is imported, which this module does.
     from flowers17.robustness import evaluation
 

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from flowers17.artifacts import file_sha256
 from flowers17.config import StudySettings
 from flowers17.data.archive import datasplits_file
 from flowers17.data.splits import official_splits, study_splits
+from flowers17.digests import file_sha256
 from flowers17.stages import Job, Stage
 
 

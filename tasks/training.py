@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flowers17.artifacts import file_sha256
 from flowers17.config import (
     AugmentationName,
     LearnerDefinition,
@@ -15,6 +14,7 @@ from flowers17.config import (
     RecipeSettings,
     StudySettings,
 )
+from flowers17.digests import file_sha256
 from flowers17.errors import InvalidSettings
 from flowers17.learners.devices import device_in
 from flowers17.learners.networks import Builder, builder_of, check_size

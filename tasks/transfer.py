@@ -14,7 +14,7 @@ from tasks.attack import VictimStages, loader_of, own_learners
 from tasks.long_work import long_work
 
 if TYPE_CHECKING:
-    from flowers17.prediction.attacked import Attacked
+    from flowers17.prediction.attacked import AttackedModel
 
 
 def stage(
@@ -58,7 +58,7 @@ def stage(
 
 def build(job: Job) -> Mapping[str, Any]:
     """Predict every set of adversarial images with every model; count the images that withstand."""
-    from flowers17.prediction.attacked import Attacked
+    from flowers17.prediction.attacked import AttackedModel
 
     config, split = job.config, job.inputs["split"]
     sources = [job.inputs[label] for label in config["sources"] if label in job.inputs]
@@ -76,7 +76,7 @@ def build(job: Job) -> Mapping[str, Any]:
     image_sets += [source.array("adversarial") for source in sources]
     kinds, predicted = [], []
     for number, victim in enumerate(victims):
-        model = Attacked(job.inputs[f"model {victim['name']}"], loader, victim["method"])
+        model = AttackedModel(job.inputs[f"model {victim['name']}"], loader, victim["method"])
         kinds.append(model.kind)
         predicted.append(_predicted_classes(job, model, image_sets, number, len(victims)))
     classes = np.stack(predicted, axis=1)
@@ -118,7 +118,7 @@ def build(job: Job) -> Mapping[str, Any]:
 
 
 def _predicted_classes(
-    job: Job, model: "Attacked", image_sets: Sequence[np.ndarray], number: int, n_models: int
+    job: Job, model: "AttackedModel", image_sets: Sequence[np.ndarray], number: int, n_models: int
 ) -> np.ndarray:
     """Classes that a model predicts for sets of n images each: int64 (sets, n)."""
     from flowers17.robustness.batches import resumed_arrays

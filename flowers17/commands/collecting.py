@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from flowers17.ancestry import ArtifactId, Manifest, artifact_id, by_id, family
-from flowers17.artifacts import MANIFEST, Store, read_manifest, short_name
+from flowers17.artifacts import MANIFEST, Store, short_name
 from flowers17.errors import ArtifactDamaged, StoreUnusable
+from flowers17.manifests import read_manifest
 from tasks.liveness import living
 
 DAY_S = 24 * 3600.0

@@ -9,9 +9,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from flowers17.artifacts import read_as_written
 from flowers17.commands.changes import changes
 from flowers17.errors import ArtifactMissing
+from flowers17.manifests import read_as_written
 from flowers17.reporting.studies.records import Study, named_study, newest, studies_in
 
 

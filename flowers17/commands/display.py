@@ -1,7 +1,6 @@
 """Progress of stages on the terminal: a line for each that ended, bars for those that run."""
 
 import threading
-from types import TracebackType
 
 from rich.console import Console
 from rich.markup import escape
@@ -69,10 +68,5 @@ class StageDisplay:
         self._progress.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        problem: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *problem: object) -> None:
         self._progress.stop()

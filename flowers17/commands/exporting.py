@@ -10,14 +10,16 @@ from pathlib import Path
 
 from rich.console import Console
 
-from flowers17.artifacts import Store, file_sha256, read_as_written
+from flowers17.artifacts import Store
 from flowers17.config import DeviceName
+from flowers17.digests import file_sha256
+from flowers17.manifests import read_as_written
 from flowers17.prediction import exporting
 from flowers17.prediction.catalogue import Catalogue
 from flowers17.prediction.model_card import model_card
-from flowers17.prediction.model_facts import facts
+from flowers17.prediction.model_facts import model_facts
 from flowers17.prediction.models import Loader
-from flowers17.prediction.predicting import opened
+from flowers17.prediction.predicting import open_model
 
 
 def export(
@@ -43,7 +45,7 @@ def export(
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     entry = Catalogue(store).named(name)
     loader = Loader(store, weights_dir=weights_dir, device=device, own_learners=own_learners)
-    model = opened(entry.manifest, loader)
+    model = open_model(entry.manifest, loader)
     artifact = loader.artifact(entry.manifest)
     err.print(f"model: {entry.name}", highlight=False, markup=False, soft_wrap=True)
     paths = [path.with_name(f"{path.name}{ending}") for ending in ("", ".labels.json", ".md")]
@@ -51,9 +53,9 @@ def export(
         with loader.building("float32"):
             exporting.write(model, new)
         with read_as_written(entry.name):
-            labels, known = exporting.labels(model), facts(artifact, loader)
-        checked = exporting.checked(new, model, artifact, loader)
-        card = model_card(known, labels, file=path.name, sha256=file_sha256(new), checked=checked)
+            labels, known = exporting.labels(model), model_facts(artifact, loader)
+        checked = exporting.file_check(new, model, artifact, loader)
+        card = model_card(known, labels, file=path.name, sha256=file_sha256(new), check=checked)
         text = json.dumps(labels, ensure_ascii=False, indent=1) + "\n"
         for file, content in zip(beside, (text, card), strict=True):
             file.write_text(content, encoding="utf-8")

@@ -6,10 +6,10 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
-from flowers17.artifacts import read_as_written
 from flowers17.commands.changes import changes_by_manifests, in_short
 from flowers17.commands.comparing import difference_text, number_text, study_facts
 from flowers17.errors import InvalidInput
+from flowers17.manifests import read_as_written
 from flowers17.reporting.studies.records import Study, newest, studies_in
 
 

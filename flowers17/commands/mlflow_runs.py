@@ -15,8 +15,8 @@ from pathlib import Path
 from time import strptime
 from typing import TYPE_CHECKING, Any
 
-from flowers17.artifacts import read_as_written
 from flowers17.errors import InvalidInput, TrackingFailed
+from flowers17.manifests import read_as_written
 from flowers17.reporting.studies.records import Manifest, Study, named_study, newest, studies_in
 
 if TYPE_CHECKING:

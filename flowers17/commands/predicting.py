@@ -18,10 +18,10 @@ from rich.table import Table
 from flowers17.artifacts import Store, short_name
 from flowers17.config import DeviceName
 from flowers17.prediction.catalogue import Catalogue
-from flowers17.prediction.models import By, Loader
+from flowers17.prediction.models import Loader, MemberModels
 from flowers17.prediction.pictures import Refuse, image_paths
-from flowers17.prediction.predicting import Prediction, opened, predictions
-from flowers17.terminal import Terminal, shown, steady
+from flowers17.prediction.predicting import Prediction, open_model, predictions
+from flowers17.terminal import Terminal, escaped, printable
 
 Form = Literal["table", "json", "csv"]
 Predictions = Iterable[Prediction]
@@ -46,7 +46,7 @@ def predict(
     *,
     store: Store,
     name: str | None,
-    by: By,
+    by: MemberModels,
     weights_dir: Path | None,
     device: DeviceName,
     own_learners: Collection[str] = (),
@@ -66,7 +66,7 @@ def predict(
     catalogue = Catalogue(store)
     entry, reason = catalogue.default() if name is None else (catalogue.named(name), "")
     loader = Loader(store, weights_dir=weights_dir, device=device, own_learners=own_learners)
-    model = opened(entry.manifest, loader, by)
+    model = open_model(entry.manifest, loader, by)
     members = ""
     if entry.kind == "ensemble":
         method = str(entry.result["chosen"]["method"]).replace("_", " ")
@@ -139,7 +139,7 @@ def _print_table(predictions: Predictions, classes: Sequence[str]) -> int:
         table.add_column("agreement")
     for row in rows:
         (first, probability), (second, second_probability) = row.ranked[:2]
-        cells = [escape(shown(row.path)), escape(first), f"{probability:.3f}"]
+        cells = [escape(printable(row.path)), escape(first), f"{probability:.3f}"]
         cells.append(escape(f"{second} {second_probability:.3f}"))
         table.add_row(*cells, *([f"{row.agreement:.0%}"] if has_members else []))
     if rows:
@@ -171,7 +171,7 @@ def _csv_line(values: Sequence[object]) -> str:
     stream = io.StringIO()
     csv.writer(stream, lineterminator="\n").writerow(values)
     text = stream.getvalue().encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    return steady(text) if sys.stdout.isatty() else text
+    return escaped(text) if sys.stdout.isatty() else text
 
 
 def _safe(text: str) -> str:

@@ -65,7 +65,7 @@ def lineage_tree(store: Store, manifest: Manifest) -> Tree:
     What several were made from is shown with its own inputs once. Print it without markup.
     """
     root = Tree(_headline(manifest))
-    root.add(f"folder {store.place(manifest['stage'], manifest['key'])}")
+    root.add(f"folder {store.location(manifest['stage'], manifest['key'])}")
     root.add(f"made {manifest['created']} in {manifest['duration_s']} s")
     root.add(f"seed {manifest['material']['seed']}")
     _add_values(root, "configuration", manifest["material"]["config"])

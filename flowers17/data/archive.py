@@ -15,9 +15,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, cast
 
-from flowers17.artifacts import file_sha256
 from flowers17.data import oxford17
 from flowers17.data.encoded import EncodedImage, EncodedSet
+from flowers17.digests import file_sha256
 from flowers17.errors import ChecksumMismatch, InvalidInput
 
 MAX_FILE_BYTES = 512 * 2**20

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from flowers17.artifacts import sha256_of
+from flowers17.digests import sha256_of
 
 Json = Mapping[str, Any]
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold
 
-from flowers17.artifacts import sha256_of
 from flowers17.data.splits import clean_split
+from flowers17.digests import sha256_of
 from flowers17.errors import InvalidInput
 from flowers17.seeds import derived_seed
 

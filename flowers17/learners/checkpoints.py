@@ -16,12 +16,11 @@ import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
 
-from flowers17.artifacts import canonical_json, read_sha256, sha256_of
+from flowers17.digests import canonical_json, read_sha256, sha256_of
 from flowers17.errors import CheckpointDamaged, CheckpointsInUse, InvalidInput
 from flowers17.files import open_regular, read_regular, replacing
 from flowers17.manifests import LARGEST, bounded
@@ -111,12 +110,7 @@ class Checkpoints:
             ) from None
         return self
 
-    def __exit__(
-        self,
-        exception_type: type[BaseException] | None,
-        exception: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *problem: object) -> None:
         self._close()
 
     def _close(self) -> None:

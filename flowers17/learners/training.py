@@ -15,9 +15,9 @@ from typing import Any, Protocol
 import keras
 import numpy as np
 
-from flowers17.artifacts import sha256_of
 from flowers17.config import AugmentationName, RecipeSettings
 from flowers17.data.augmentation import augmented_batch
+from flowers17.digests import sha256_of
 from flowers17.errors import InvalidSettings, TrainingDiverged
 from flowers17.learners.checkpoints import Checkpoints, Generation, shapes_of
 from flowers17.learners.evaluation import loss_and_accuracy, probabilities

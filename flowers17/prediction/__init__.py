@@ -1,1 +1,1 @@
-"""Prediction of a person's own images by the models of a store."""
+"""Prediction of new images by the models of a store."""

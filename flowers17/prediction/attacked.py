@@ -1,4 +1,4 @@
-"""A model of a store as attacks see it: it takes images of one size as numbers from 0 to 1."""
+"""A model of a store as attacks see it: images of one size with values from 0 to 1."""
 
 from typing import TYPE_CHECKING, cast
 
@@ -10,7 +10,7 @@ from flowers17.learners.images import resized
 from flowers17.prediction.catalogue import KINDS, Kind
 from flowers17.prediction.models import Loader, Model
 from flowers17.prediction.pictures import Block
-from flowers17.prediction.predicting import opened
+from flowers17.prediction.predicting import open_model
 
 if TYPE_CHECKING:
     import keras
@@ -20,19 +20,19 @@ if TYPE_CHECKING:
 AT_ONCE = 32
 
 
-class Attacked:
+class AttackedModel:
     """The model of an artifact of a stage of `catalogue.KINDS`, under attack.
 
     Images of another size than the model takes are resized, as an attacker's would be.
     method: of an ensemble, how its members are combined; None or `chosen`: as its study chose.
-    Raises InvalidInput for a method that it has not, and what opening the model raises.
+    Raises InvalidInput for a method that it does not have, and what `open_model` raises.
     """
 
     def __init__(self, artifact: Artifact, loader: Loader, method: str | None = None) -> None:
         with loader.building("float32"):  # chooses the device, which a backend reads early
-            self._model = opened(artifact.reference.to_json(), loader)
+            self._model = open_model(artifact.reference.to_json(), loader)
         self.kind: Kind = KINDS[artifact.reference.stage]
-        # Not asked of its class: that would import scikit-learn for networks as well.
+        # By its kind, not by its class: that would import scikit-learn for networks as well.
         is_ensemble = self.kind == "ensemble"
         self._ensemble = cast("Ensemble", self._model) if is_ensemble else None
         self._method = _method_of(self._model, artifact, method)
@@ -40,18 +40,18 @@ class Attacked:
 
     @property
     def network(self) -> "keras.Model | None":
-        """What gradients are taken of, float32 (n, h, w, 3) in [0, 1] → (n, c); None: a black box.
+        """The differentiable network, float32 (n, h, w, 3) in [0, 1] → (n, c); None: a black box.
 
-        Where predictions average an image and its mirror image, so does it.
+        It averages an image and its mirror image if the model's predictions do.
         """
         network: keras.Model | None = getattr(self._model, "differentiable", None)
         return network
 
     def proba(self, images: np.ndarray) -> np.ndarray:
-        """Return probabilities, float32 (n, c), of float32 (n, h, w, 3) images in [0, 1].
+        """Class probabilities, float32 (n, c), of float32 (n, h, w, 3) images in [0, 1].
 
-        Images are rounded to 8 bits, as files hold them. The model is always asked about equally
-        many; images at the end that repeat the last one cost nothing.
+        Images are rounded to 8 bits, as files hold them. Every call of the model has
+        the same batch size; repetitions of the last image at the end cost nothing.
         """
         pixels = np.rint(images * np.float32(255)).astype(np.uint8)
         n_needed = _n_needed(pixels)
@@ -59,12 +59,12 @@ class Attacked:
         for start in range(0, n_needed, AT_ONCE):
             chunk = pixels[start : start + AT_ONCE]
             filled = np.concatenate([chunk, np.repeat(chunk[-1:], AT_ONCE - len(chunk), axis=0)])
-            parts.append(self._answered(filled)[: len(chunk)])
-        found = np.concatenate(parts)
-        return np.concatenate([found, np.repeat(found[-1:], len(pixels) - len(found), axis=0)])
+            parts.append(self._proba_at_once(filled)[: len(chunk)])
+        proba = np.concatenate(parts)
+        return np.concatenate([proba, np.repeat(proba[-1:], len(pixels) - len(proba), axis=0)])
 
-    def _answered(self, pixels: np.ndarray) -> np.ndarray:
-        if self._ensemble:  # others may combine its members otherwise
+    def _proba_at_once(self, pixels: np.ndarray) -> np.ndarray:
+        if self._ensemble:  # other objects may share it with another method
             self._ensemble.method = self._method
         squares = {
             size: pixels if size == pixels.shape[1] else resized(pixels, size)
@@ -82,18 +82,18 @@ def _method_of(model: Model, artifact: Artifact, method: str | None) -> str:
             )
         return ""
     result = artifact.json("result")
-    made = {one["method"] for one in result["methods"]}
+    methods = {scored["method"] for scored in result["methods"]}
     if method in (None, "chosen"):
         return str(result["chosen"]["method"])
-    if method not in made:
+    if method not in methods:
         raise InvalidInput(
-            f"{model.name}: expected one of {', '.join(sorted(made))}, got {method}; set "
+            f"{model.name}: expected one of {', '.join(sorted(methods))}, got {method}; set "
             "attacks.methods, or ensemble.meta_learners"
         )
     return str(method)
 
 
 def _n_needed(pixels: np.ndarray) -> int:
-    """Return how many images there are up to the first of those at the end that are the same."""
+    """Number of images without the repetitions of the last image at the end."""
     differing = np.flatnonzero((pixels != pixels[-1]).any(axis=(1, 2, 3)))
     return int(differing[-1]) + 2 if differing.size else 1

@@ -1,7 +1,6 @@
 """A classifier on features: fitted again on its split's training images for each block.
 
-Fitting is deterministic and a matter of seconds, so that no fitted scikit-learn model has to be
-stored or read.
+Fitting is deterministic and takes seconds, so no fitted scikit-learn model is stored or read.
 """
 
 from collections.abc import Mapping
@@ -33,7 +32,7 @@ class Classifier:
         self.name: str = artifact.manifest["label"]
         self.classes = tuple(artifact.json("result")["classes"])
         self._maps = self._feature_maps()
-        self.sizes = frozenset(one.size for one in self._maps)
+        self.sizes = frozenset(map_.size for map_ in self._maps)
 
     def answers(self, block: Block) -> Answers:
         """Return class probabilities: float64 (n, c)."""
@@ -51,11 +50,11 @@ class Classifier:
 
     def applied(self, images: Mapping[int, Any]) -> Any:
         """Return symbolic class probabilities: see `models.Model`."""
-        columns = [one.applied(images) for one in self._maps]
+        columns = [map_.applied(images) for map_ in self._maps]
         from flowers17.prediction import layers
 
         split = self._loader.artifact(self._inputs["split"])
-        stored = side_by_side([one.stored() for one in self._maps])
+        stored = side_by_side([map_.stored() for map_ in self._maps])
         task = fitting_task(
             self._name,
             features=stored,
@@ -64,8 +63,8 @@ class Classifier:
             split=_split(split, split.array("train"), split.array("validation")),
             seed=self._seed,
         )
-        together = layers.side_by_side(columns)
-        return layers.classifier(together, self._name, self._settings, task, stored)
+        joined = layers.side_by_side(columns)
+        return layers.classifier(joined, self._name, self._settings, task, stored)
 
     @property
     def _name(self) -> str:
@@ -80,11 +79,13 @@ class Classifier:
         return derived_seed(self._artifact.manifest["material"]["seed"] or 0, "fitted")
 
     def _read(self, train: np.ndarray, block: Block) -> dict[str, Any]:
-        """Return what the classifier reads of the training images, then of the new ones."""
+        """Features or row-space coordinates of the training images, then of the new images."""
         if self._space is None:
-            stored = side_by_side([one.stored()[train] for one in self._maps])
+            stored = side_by_side([map_.stored()[train] for map_ in self._maps])
             return {
-                "features": np.vstack([stored, side_by_side([m.of(block) for m in self._maps])])
+                "features": np.vstack(
+                    [stored, side_by_side([map_.of(block) for map_ in self._maps])]
+                )
             }
         rows = self._space.rows[train]
         inside = np.column_stack([rows, np.zeros(len(rows))])
@@ -96,8 +97,8 @@ class Classifier:
             inputs = self._loader.artifact(inputs["rows"]).manifest["inputs"]
         references = [inputs[name] for name in self._config["maps"]]
         return [
-            self._loader.once(one, lambda found: FeatureMap(found, self._loader))
-            for one in references
+            self._loader.once(reference, lambda artifact: FeatureMap(artifact, self._loader))
+            for reference in references
         ]
 
     @cached_property
@@ -105,7 +106,7 @@ class Classifier:
         if "rows" not in self._inputs:
             return None
         space: RowSpace = self._loader.once(
-            self._inputs["rows"], lambda found: RowSpace(found, self._maps)
+            self._inputs["rows"], lambda artifact: RowSpace(artifact, self._maps)
         )
         return space
 

@@ -1,7 +1,7 @@
 """An ensemble: its members' probabilities, combined by the method that its study chose.
 
-The meta-learner is fitted again from the stored out-of-fold probabilities: that is deterministic
-and takes seconds, and so nothing has to be unpickled.
+The meta-learner is fitted again from the stored out-of-fold probabilities. That is deterministic
+and takes seconds, so nothing has to be unpickled.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from flowers17.artifacts import Artifact, read_as_written
+from flowers17.artifacts import Artifact
 from flowers17.ensemble.averaging import averaged, weighted
 from flowers17.ensemble.calibration import tempered
 from flowers17.ensemble.meta_learners import fitted, probabilities
-from flowers17.prediction.models import Answers, By, Loader, Model
+from flowers17.manifests import read_as_written
+from flowers17.prediction.models import Answers, Loader, MemberModels, Model
 from flowers17.prediction.pictures import Block
 from flowers17.seeds import derived_seed
 
@@ -22,7 +23,7 @@ from flowers17.seeds import derived_seed
 class Ensemble:
     """The ensemble of an artifact of stage `stacking`.
 
-    opened: returns the model of a reference. by: whether its members are their refits, or the
+    open_member: opens the model of a reference. by: whether its members are their refits, or the
     averages of their fold models. method: how the members are combined, as `result.json` names it.
     """
 
@@ -30,24 +31,24 @@ class Ensemble:
         self,
         artifact: Artifact,
         loader: Loader,
-        opened: Callable[[Mapping[str, str]], Model],
-        by: By = "refit",
+        open_member: Callable[[Mapping[str, str]], Model],
+        by: MemberModels = "refit",
     ) -> None:
         self._result = artifact.json("result")
         self._seed = derived_seed(artifact.manifest["material"]["seed"] or 0, "stacking")
-        self._found = loader.artifact(artifact.manifest["inputs"]["out_of_fold"])
+        self._out_of_fold = loader.artifact(artifact.manifest["inputs"]["out_of_fold"])
         self.name: str = artifact.manifest["label"]
         self.classes = tuple(self._result["classes"])
         self.method: str = self._result["chosen"]["method"]
         self.by = by
-        _ = self._temperature  # refused now rather than after the members have computed
-        self._models = self._members(opened)
+        _ = self._temperature  # raises now if it is missing, not after the members have computed
+        self._models = self._members(open_member)
         models = [model for member in self._models for model in member]
-        self.sizes = frozenset(size for one in models for size in one.sizes)
-        self.n_at_once = max(one.n_at_once for one in models)
+        self.sizes = frozenset(size for model in models for size in model.sizes)
+        self.n_at_once = max(model.n_at_once for model in models)
 
     def answers(self, block: Block) -> Answers:
-        """Return calibrated class probabilities, float64 (n, c), and those of the members."""
+        """Calibrated class probabilities, float64 (n, c), and those of the members."""
         members = self.member_probabilities(block)
         return Answers(tempered(self.combined(members), self._temperature), members)
 
@@ -56,12 +57,12 @@ class Ensemble:
         from flowers17.prediction import layers
 
         members = [
-            layers.averaged([one.applied(images) for one in models]) for models in self._models
+            layers.averaged([model.applied(images) for model in models]) for models in self._models
         ]
         return layers.tempered(self._combined(members), self._temperature)
 
     def _combined(self, members: Sequence[Any]) -> Any:
-        """Return what `combined` does of symbolic probabilities of the members."""
+        """`combined` for symbolic probabilities of the members."""
         from keras import ops
 
         from flowers17.prediction import layers
@@ -74,11 +75,11 @@ class Ensemble:
         return layers.meta_learner(ops.concatenate(members, axis=1), self._meta_learner)
 
     def member_probabilities(self, block: Block) -> np.ndarray:
-        """Return what each member says of a block's images: float32 (m, n, c)."""
+        """Class probabilities of each member: float32 (m, n, c)."""
         return np.stack(
             [
                 np.mean(
-                    [one.answers(block).proba.astype(np.float32) for one in models],
+                    [model.answers(block).proba.astype(np.float32) for model in models],
                     axis=0,
                     dtype=np.float32,
                 )
@@ -87,7 +88,7 @@ class Ensemble:
         )
 
     def combined(self, members: np.ndarray) -> np.ndarray:
-        """Return what the method makes of members' probabilities, not calibrated: (n, c)."""
+        """Members' probabilities combined by the method, not calibrated: (n, c)."""
         if self.method == "average":
             return averaged(members)
         if self.method == "weighted_average":
@@ -97,26 +98,26 @@ class Ensemble:
 
     @cached_property
     def _meta_learner(self) -> Any:
-        rows = self._found.array("folds") >= 0
-        matrix, labels = self._found.array("out-of-fold"), self._found.array("labels")
+        rows = self._out_of_fold.array("folds") >= 0
+        matrix, labels = self._out_of_fold.array("out-of-fold"), self._out_of_fold.array("labels")
         with read_as_written(self.name):
             return fitted(self.method, matrix[rows], labels[rows], seed=self._seed)
 
     @property
     def _temperature(self) -> float:
         return next(
-            float(one["temperature"])
-            for one in self._result["methods"]
-            if (one["method"], one["by"]) == (self.method, self.by)
+            float(scored["temperature"])
+            for scored in self._result["methods"]
+            if (scored["method"], scored["by"]) == (self.method, self.by)
         )
 
-    def _members(self, opened: Callable[[Mapping[str, str]], Model]) -> list[list[Model]]:
-        inputs = self._found.manifest["inputs"]
-        described = self._found.json("members")
+    def _members(self, open_member: Callable[[Mapping[str, str]], Model]) -> list[list[Model]]:
+        inputs = self._out_of_fold.manifest["inputs"]
+        described = self._out_of_fold.json("members")
         roles = ["refit"]
         if self.by == "average":
             roles = [str(number) for number in range(1, described["n_folds"] + 1)]
         return [
-            [opened(inputs[f"{one['name']}/{role}"]) for role in roles]
-            for one in described["members"]
+            [open_member(inputs[f"{member['name']}/{role}"]) for role in roles]
+            for member in described["members"]
         ]

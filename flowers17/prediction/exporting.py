@@ -1,8 +1,8 @@
-"""A model of a store as one file that needs nothing of ours: Keras's own format, or ONNX.
+"""A model of a store as one file that does not need flowers17: `.keras`, or ONNX.
 
 The file takes the pixels of square images and gives class probabilities: scaling, averaging with
-the mirror image where the recipe asks for it, classifiers on features and what combines an
-ensemble's members are in it.
+the mirror image where the recipe has it, classifiers on features and an ensemble's combination are
+in it.
 """
 
 import importlib.util
@@ -31,10 +31,10 @@ MAX_CHANGED = 0.01
 
 
 @dataclass(frozen=True)
-class Checked:
-    """What a written file says of the validation images, beside what the study stored.
+class FileCheck:
+    """An exported file's predictions of the validation images, compared with the stored ones.
 
-    n_correct: of the n images it gets right. difference: the largest of two probabilities.
+    n_correct: of n images. difference: the largest between two probabilities.
     """
 
     n: int
@@ -64,7 +64,7 @@ def check_target(path: Path) -> None:
         )
 
 
-def whole(model: Model) -> "keras.Model":
+def keras_model(model: Model) -> "keras.Model":
     """Return a Keras model of uint8 images (n, s, s, 3) that gives float32 probabilities (n, c).
 
     It has an input for each of the model's sizes, as `input_names` names them. The process must
@@ -76,10 +76,10 @@ def whole(model: Model) -> "keras.Model":
     images = {size: keras.Input((size, size, 3)) for size in names}
     network = keras.Model(list(images.values()), model.applied(images))
     pixels = [keras.Input((size, size, 3), dtype="uint8", name=names[size]) for size in names]
-    scaled = [keras.ops.divide(keras.ops.cast(one, "float32"), 255.0) for one in pixels]
-    proba = _of_keras_alone(network, {})(scaled, training=False)
-    named = keras.layers.Activation("linear", dtype="float32", name=OUTPUT)
-    return keras.Model(pixels, named(proba), name="flowers17")
+    floats = [keras.ops.divide(keras.ops.cast(image, "float32"), 255.0) for image in pixels]
+    proba = _of_keras_alone(network, {})(floats, training=False)
+    output = keras.layers.Activation("linear", dtype="float32", name=OUTPUT)
+    return keras.Model(pixels, output(proba), name="flowers17")
 
 
 def input_names(model: Model) -> dict[int, str]:
@@ -88,54 +88,54 @@ def input_names(model: Model) -> dict[int, str]:
     return {size: INPUT if len(sizes) == 1 else f"{INPUT}_{size}" for size in sizes}
 
 
-def _of_keras_alone(network: "keras.Model", made: dict[int, "keras.Model"]) -> "keras.Model":
-    """Return a network with the same weights in which layers of ours are operations of Keras's.
+def _of_keras_alone(network: "keras.Model", converted: dict[int, "keras.Model"]) -> "keras.Model":
+    """A network with the same weights, in which layers of flowers17 are operations of Keras.
 
-    made: networks done already, by identity: one that is used twice keeps one set of weights.
+    converted: networks by identity: a network that is used twice keeps one set of weights.
     """
     import keras
 
     from flowers17.transfer.fine_tuning import Scaled
 
-    def called(layer: Any, *given: Any, **rest: Any) -> Any:
+    def applied(layer: Any, *arguments: Any, **options: Any) -> Any:
         if isinstance(layer, Scaled):
-            return _scaled(layer, given[0])
+            return _scaled(layer, arguments[0])
         if isinstance(layer, keras.Model):
-            layer = _of_keras_alone(layer, made)
-        return layer(*given, **rest)
+            layer = _of_keras_alone(layer, converted)
+        return layer(*arguments, **options)
 
-    if not any(isinstance(one, Scaled) for one in _layers(network)):
+    if not any(isinstance(layer, Scaled) for layer in _layers(network)):
         return network
-    if id(network) not in made:
-        made[id(network)] = keras.models.clone_model(
-            network, clone_function=lambda one: one, call_function=called
+    if id(network) not in converted:
+        converted[id(network)] = keras.models.clone_model(
+            network, clone_function=lambda layer: layer, call_function=applied
         )
-    return made[id(network)]
+    return converted[id(network)]
 
 
 def _scaled(layer: Any, images: Any) -> Any:
-    """Return symbolic images as a layer `Scaled` makes them, by layers of Keras's own.
+    """Symbolic images as a layer `Scaled` scales them, by layers of Keras alone.
 
-    What it does to a channel is found by trying: constants in operations don't survive ONNX.
+    Its factors are measured on four images: constants in operations do not survive ONNX.
     """
     import keras
 
-    size, found = layer.size, images.shape[1]
-    if found != size:  # enlarging has nothing to smooth, and ONNX knows no smoothing of this kind
-        images = keras.ops.image.resize(images, (size, size), antialias=size < found)
+    size, side = layer.size, images.shape[1]
+    if side != size:  # enlarging has nothing to smooth, and ONNX knows no smoothing of this kind
+        images = keras.ops.image.resize(images, (size, size), antialias=size < side)
     colours = np.concatenate([np.zeros((1, 3)), np.eye(3)]).astype(np.float32)
-    tried = np.broadcast_to(colours[:, None, None], (4, size, size, 3))
-    made = np.asarray(keras.ops.convert_to_numpy(layer(tried)))[:, 0, 0]
-    slopes = made[1:] - made[0]  # of a channel that goes in to one that comes out
+    probe = np.broadcast_to(colours[:, None, None], (4, size, size, 3))
+    outputs = np.asarray(keras.ops.convert_to_numpy(layer(probe)))[:, 0, 0]
+    slopes = outputs[1:] - outputs[0]  # of a channel that goes in to one that comes out
     order = np.abs(slopes).argmax(axis=0)
     if list(order) == [2, 1, 0]:
         images = images[..., ::-1]
     scale = slopes[order, np.arange(3)].tolist()
-    return keras.layers.Rescaling(scale, made[0].tolist(), dtype="float32")(images)
+    return keras.layers.Rescaling(scale, outputs[0].tolist(), dtype="float32")(images)
 
 
 def labels(model: Model) -> dict[str, Any]:
-    """Return what a program needs beside the file: classes in order, inputs and output, as JSON."""
+    """Classes in order, inputs and output, as JSON, for the program that uses the file."""
     return {
         "model": model.name,
         "classes": list(model.classes),
@@ -157,20 +157,20 @@ def labels(model: Model) -> dict[str, Any]:
 
 
 def write(model: Model, path: Path) -> None:
-    """Write a model to a file, not yet checked: see `checked`.
+    """Write a model to a file, not yet checked: see `file_check`.
 
     path: its ending chooses the format: `.keras` or `.onnx`.
     Raises what `check_target` raises, InvalidInput for a backend that cannot write ONNX.
     """
     check_target(path)
-    WRITERS[path.suffix](whole(model), labels(model), path)
+    WRITERS[path.suffix](keras_model(model), labels(model), path)
 
 
-def _write_keras(made: "keras.Model", described: Mapping[str, Any], path: Path) -> None:
-    made.save(path)
+def _write_keras(network: "keras.Model", description: Mapping[str, Any], path: Path) -> None:
+    network.save(path)
 
 
-def _write_onnx(made: "keras.Model", described: Mapping[str, Any], path: Path) -> None:
+def _write_onnx(network: "keras.Model", description: Mapping[str, Any], path: Path) -> None:
     import keras
 
     if keras.backend.backend() != "tensorflow":
@@ -179,41 +179,41 @@ def _write_onnx(made: "keras.Model", described: Mapping[str, Any], path: Path) -
             "set KERAS_BACKEND=tensorflow, or write a .keras file"
         )
     logging.getLogger("tf2onnx").setLevel(logging.WARNING)
-    made = _in_float32(made)
+    network = _in_float32(network)
     # Keras exports only what was called.
-    made([np.zeros((1, *one.shape[1:]), np.uint8) for one in made.inputs])
-    made.export(path, format="onnx", verbose=False)
+    network([np.zeros((1, *item.shape[1:]), np.uint8) for item in network.inputs])
+    network.export(path, format="onnx", verbose=False)
     import onnx
 
     graph = onnx.load(path)
-    [made_of] = graph.graph.output
-    sides = {one["shape"][1]: one["name"] for one in described["inputs"]}
-    renamed = {one.name: sides[_side(one)] for one in graph.graph.input}
-    renamed[made_of.name] = OUTPUT
+    [output] = graph.graph.output
+    sides = {item["shape"][1]: item["name"] for item in description["inputs"]}
+    renamed = {item.name: sides[_side(item)] for item in graph.graph.input}
+    renamed[output.name] = OUTPUT
     for node in graph.graph.node:
         for names in (node.input, node.output):
             names[:] = [renamed.get(name, name) for name in names]
-    for value in (*graph.graph.input, made_of):
+    for value in (*graph.graph.input, output):
         value.name = renamed[value.name]
         value.type.tensor_type.shape.dim[0].dim_param = "n"
-    onnx.helper.set_model_props(graph, {"labels": json.dumps(described, ensure_ascii=False)})
+    onnx.helper.set_model_props(graph, {"labels": json.dumps(description, ensure_ascii=False)})
     onnx.checker.check_model(graph)
     onnx.save(graph, path)
 
 
-def _side(value: Any) -> int:
-    """Return the side of the squares that an input of a graph takes."""
-    return int(value.type.tensor_type.shape.dim[1].dim_value)
+def _side(graph_input: Any) -> int:
+    """Side of the squares that an input of a graph takes."""
+    return int(graph_input.type.tensor_type.shape.dim[1].dim_value)
 
 
 def _in_float32(model: "keras.Model") -> "keras.Model":
-    """Return a model that computes in float32 throughout, with the same weights.
+    """A model that computes in float32 throughout, with the same weights.
 
-    ONNX's runtimes lack bfloat16 for many operations.
+    ONNX runtimes lack bfloat16 for many operations.
     """
     import keras
 
-    def made(layer: Any) -> Any:
+    def float32_layer(layer: Any) -> Any:
         if isinstance(layer, keras.Model):
             return _in_float32(layer)
         config = layer.get_config()
@@ -221,9 +221,9 @@ def _in_float32(model: "keras.Model") -> "keras.Model":
             config["dtype"] = "float32"
         return type(layer).from_config(config)
 
-    if all(one.dtype_policy.name in ("float32", "uint8") for one in _layers(model)):
+    if all(layer.dtype_policy.name in ("float32", "uint8") for layer in _layers(model)):
         return model
-    copy = keras.models.clone_model(model, clone_function=made)
+    copy = keras.models.clone_model(model, clone_function=float32_layer)
     copy.set_weights(model.get_weights())
     return copy
 
@@ -231,10 +231,10 @@ def _in_float32(model: "keras.Model") -> "keras.Model":
 def _layers(model: "keras.Model") -> list[Any]:
     import keras
 
-    found: list[Any] = []
-    for one in model.layers:
-        found += _layers(one) if isinstance(one, keras.Model) else [one]
-    return found
+    layers: list[Any] = []
+    for layer in model.layers:
+        layers += _layers(layer) if isinstance(layer, keras.Model) else [layer]
+    return layers
 
 
 WRITERS: MappingProxyType[str, Callable[["keras.Model", Mapping[str, Any], Path], None]] = (
@@ -243,7 +243,7 @@ WRITERS: MappingProxyType[str, Callable[["keras.Model", Mapping[str, Any], Path]
 
 
 def read(path: Path) -> Callable[[Mapping[str, np.ndarray]], np.ndarray]:
-    """Return a written file as a function of uint8 images (n, s, s, 3) by input: float32 (n, c)."""
+    """An exported file as a function of uint8 images (n, s, s, 3) by input: float32 (n, c)."""
     if path.suffix == ".onnx":
         import onnxruntime
 
@@ -252,37 +252,36 @@ def read(path: Path) -> Callable[[Mapping[str, np.ndarray]], np.ndarray]:
     import keras
 
     loaded = keras.models.load_model(path, compile=False)
-    names = [one.name for one in loaded.inputs]
+    names = [tensor.name for tensor in loaded.inputs]
 
-    def says(images: Mapping[str, np.ndarray]) -> np.ndarray:
+    def proba_of(images: Mapping[str, np.ndarray]) -> np.ndarray:
         proba = loaded.predict_on_batch([images[name] for name in names])
         return np.asarray(keras.ops.convert_to_numpy(proba))
 
-    return says
+    return proba_of
 
 
-def checked(path: Path, model: Model, artifact: Artifact, loader: Loader) -> Checked | None:
-    """Return how a written file does on the images that its study held out.
+def file_check(path: Path, model: Model, artifact: Artifact, loader: Loader) -> FileCheck | None:
+    """Compare an exported file with the study on the images that the study held out.
 
-    None if the store does not tell what images those are.
-    Raises InvalidInput if it takes more than one image in a hundred for another class than the
-    study did.
+    None if the store does not have those images. Raises InvalidInput if the class of more than
+    1 % of the images differs from the stored one.
     """
-    known, images = held_out(artifact, loader), images_of(artifact, loader)
-    if known is None or not model.sizes <= images.keys():
+    stored, images = held_out(artifact, loader), images_of(artifact, loader)
+    if stored is None or not model.sizes <= images.keys():
         return None
-    says, n = read(path), len(known.rows)
-    parts = [known.rows[start : start + BATCH_SIZE] for start in range(0, n, BATCH_SIZE)]
+    proba_of, n = read(path), len(stored.rows)
+    batches = [stored.rows[start : start + BATCH_SIZE] for start in range(0, n, BATCH_SIZE)]
     names = input_names(model)
     proba = np.concatenate(
-        [says({name: images[size][part] for size, name in names.items()}) for part in parts]
+        [proba_of({name: images[size][batch] for size, name in names.items()}) for batch in batches]
     )
-    n_changed = int((proba.argmax(axis=1) != known.proba.argmax(axis=1)).sum())
-    difference = float(np.abs(proba - known.proba).max())
+    n_changed = int((proba.argmax(axis=1) != stored.proba.argmax(axis=1)).sum())
+    difference = float(np.abs(proba - stored.proba).max())
     if not n_changed <= MAX_CHANGED * n or not np.isfinite(difference):
         raise InvalidInput(
             f"{path.name}: expected what the study stored, got another class for {n_changed} of "
             f"{n} images, probabilities {difference:.2g} apart; export where the model was "
             "trained, or train it again here"
         )
-    return Checked(n, int((proba.argmax(axis=1) == known.labels).sum()), difference)
+    return FileCheck(n, int((proba.argmax(axis=1) == stored.labels).sum()), difference)

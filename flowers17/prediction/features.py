@@ -1,4 +1,4 @@
-"""Features of new images by a stored map's own extractor, and their row-space coordinates."""
+"""Features of new images by the extractor of a stored map, and row-space coordinates."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class FeatureMap:
     """The feature map of an artifact of stage `features`.
 
-    size: side of the squares that its extractor is given.
+    size: side of the squares that its extractor takes.
     """
 
     def __init__(self, artifact: Artifact, loader: Loader) -> None:
@@ -66,7 +66,7 @@ class FeatureMap:
         from flowers17.transfer.fine_tuning import Scaled
 
         layers, config = keras.layers, self._config
-        name = f"features-{self._artifact.reference.key[:12]}"  # of one kind there may be two
+        name = f"features-{self._artifact.reference.key[:12]}"  # names must differ
         network = keras.Model(extractor.input, extractor.output, name=name)
         scaled = Scaled(extractor_facts(config["extractor"]).module, config["input_size"])
         averages = config["pooling"] == "average"
@@ -85,7 +85,7 @@ class FeatureMap:
 
 
 def extractor_of(artifact: Artifact, loader: Loader) -> "keras.Model":
-    """Return a freshly built extractor with the weights that an artifact was made with.
+    """A newly built extractor with the weights that an artifact was made with.
 
     artifact: of stage `features`, `activations` or `finetuning`. Raises WeightsMissing or
     ChecksumMismatch if these weights are not there.
@@ -102,7 +102,7 @@ def extractor_of(artifact: Artifact, loader: Loader) -> "keras.Model":
 
 
 def _weights_path(artifact: Artifact, loader: Loader) -> Path | None:
-    """Return the file of the weights that an artifact was made with; None if drawn."""
+    """The file of the weights that an artifact was made with; None if they were random."""
     config = artifact.manifest["material"]["config"]
     kind, sha256 = (config["weights"][name] for name in ("kind", "sha256"))
     extractor = config["extractor"]
@@ -111,20 +111,20 @@ def _weights_path(artifact: Artifact, loader: Loader) -> Path | None:
     if kind == "download":
         downloaded = loader.artifact(artifact.manifest["inputs"]["weights"])
         return next(downloaded.file(name) for name in downloaded.manifest["files"] if ".h5" in name)
-    found = resolve_weights(extractor, loader.weights_dir)
-    if found.path is None:
+    source = resolve_weights(extractor, loader.weights_dir)
+    if source.path is None:
         raise WeightsMissing(
             f"{extractor}: expected the weights with sha256 {sha256[:12]}…, which "
             f"{artifact.manifest['label']} was made with, found none; give their folder as "
             "--weights-dir"
         )
-    if found.sha256 != sha256:
+    if source.sha256 != sha256:
         raise ChecksumMismatch(
-            f"{found.path}: expected the weights that {artifact.manifest['label']} was made with, "
-            f"sha256 {sha256[:12]}…, got {str(found.sha256)[:12]}…; give the folder of those "
+            f"{source.path}: expected the weights that {artifact.manifest['label']} was made with, "
+            f"sha256 {sha256[:12]}…, got {str(source.sha256)[:12]}…; give the folder of those "
             "as --weights-dir"
         )
-    return found.path
+    return source.path
 
 
 class RowSpace:
@@ -137,15 +137,15 @@ class RowSpace:
     def of(self, block: Block) -> np.ndarray:
         """Return the coordinates of a block's images: float64 (k, r + 1), as `coordinates` does."""
 
-        def placed() -> np.ndarray:
-            new = [normalised(one.of(block)) for one in self._maps]
+        def new_coordinates() -> np.ndarray:
+            new = [normalised(map_.of(block)) for map_ in self._maps]
             return coordinates(self.rows, inner_products(new, self._stored), inner_squares(new))
 
-        return np.asarray(block.once(f"rows {self._artifact.reference.key}", placed))
+        return np.asarray(block.once(f"rows {self._artifact.reference.key}", new_coordinates))
 
     @cached_property
     def _stored(self) -> list[np.ndarray]:
-        return [normalised(one.stored()) for one in self._maps]
+        return [normalised(map_.stored()) for map_ in self._maps]
 
 
 def coordinates(rows: np.ndarray, products: np.ndarray, squares: np.ndarray) -> np.ndarray:
@@ -153,8 +153,8 @@ def coordinates(rows: np.ndarray, products: np.ndarray, squares: np.ndarray) -> 
 
     rows: float64 (n, r), as `rowspace.row_space` returns them: columns are orthogonal. products:
     float64 (k, n), inner products of new and stored features; squares: (k,), of new ones with
-    themselves. The last coordinate is how far an image lies outside the space, 0 for the stored
-    ones, so that inner products with these and distances to them equal those of the features.
+    themselves. The last coordinate is the distance of an image from the space, 0 for the stored
+    images, so inner products with these and distances to them equal those of the features.
     """
     inside = products @ rows / (rows**2).sum(axis=0)
     outside = np.maximum(squares - (inside**2).sum(axis=1), 0)
@@ -166,18 +166,20 @@ def inner_products(new: Sequence[np.ndarray], stored: Sequence[np.ndarray]) -> n
 
     new, stored: by map, the normalised features, float32 (k, d) and (n, d).
     """
-    found = np.zeros((len(new[0]), len(stored[0])))
+    products = np.zeros((len(new[0]), len(stored[0])))
     with one_thread():
-        for one, other in zip(new, stored, strict=True):
-            for columns in _column_blocks(one.shape[1]):
-                left, right = (part[:, columns].astype(np.float64) for part in (one, other))
-                found += left @ right.T
-    return found / len(new)
+        for new_map, stored_map in zip(new, stored, strict=True):
+            for columns in _column_blocks(new_map.shape[1]):
+                new_block, stored_block = (
+                    features[:, columns].astype(np.float64) for features in (new_map, stored_map)
+                )
+                products += new_block @ stored_block.T
+    return products / len(new)
 
 
 def inner_squares(new: Sequence[np.ndarray]) -> np.ndarray:
     """Return the inner products of rows with themselves: float64 (k,)."""
-    return np.mean([np.square(one, dtype=np.float64).sum(axis=1) for one in new], axis=0)
+    return np.mean([np.square(features, dtype=np.float64).sum(axis=1) for features in new], axis=0)
 
 
 def _column_blocks(n_columns: int) -> Iterator[slice]:

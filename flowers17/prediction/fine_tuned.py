@@ -36,15 +36,15 @@ class FineTuned(Network):
 
     @cached_property
     def keras_model(self) -> "keras.Model":
-        """The whole network, of images of its extractor's input size."""
-        return self._whole(self._input_size)
+        """The network, extractor included, for images of the extractor's input size."""
+        return self._built(self._input_size)
 
     @property
     def _plain(self) -> "keras.Model":
         resizes = self._size != self._input_size
-        return self._whole(self._size) if resizes else self.keras_model
+        return self._built(self._size) if resizes else self.keras_model
 
-    def _whole(self, image_size: int) -> "keras.Model":
+    def _built(self, image_size: int) -> "keras.Model":
         extractor = extractor_of(self._artifact, self._loader)
         from flowers17.transfer.fine_tuning import cut, image_network, trainable_network
 

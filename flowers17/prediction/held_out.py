@@ -1,4 +1,4 @@
-"""What a study stored of the images that a model was judged on, whatever kind of model it is."""
+"""The stored predictions of a model's validation images, for every kind of model."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,10 +14,10 @@ from flowers17.prediction.models import Loader
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Rows of the data set that trained nothing, their labels, and what the study's model says.
+    """Validation images of a model, their labels and the model's stored probabilities.
 
-    rows: int64 (n,). labels: int64 (n,). proba: float (n, c), as the model gives them: an
-    ensemble's are those of its refitted members, calibrated.
+    rows: of the data set, int64 (n,). labels: int64 (n,). proba: float (n, c); an ensemble's are
+    those of its refitted members, calibrated.
     """
 
     rows: np.ndarray
@@ -26,18 +26,20 @@ class HeldOut:
 
     @property
     def is_correct(self) -> np.ndarray:
-        """Which of them the study's model gets right: bool (n,)."""
+        """Whether the model classifies each correctly: bool (n,)."""
         return np.asarray(self.proba.argmax(axis=1) == self.labels)
 
 
 def held_out(artifact: Artifact, loader: Loader) -> HeldOut | None:
-    """Return what was stored of a model's validation images; None if its split is not known."""
+    """Stored predictions of a model's validation images; None if its split is not known."""
     inputs = artifact.manifest["inputs"]
     if artifact.reference.stage == "stacking":
-        found = loader.artifact(inputs["out_of_fold"])
-        rows, method = found.array("validation"), refitted(artifact.json("result"))
-        proba = artifact.array(f"{method['method']}-{method['by']}-proba")
-        return HeldOut(rows, found.array("labels")[rows], tempered(proba, method["temperature"]))
+        out_of_fold = loader.artifact(inputs["out_of_fold"])
+        rows, scheme = out_of_fold.array("validation"), refitted_scheme(artifact.json("result"))
+        proba = artifact.array(f"{scheme['method']}-{scheme['by']}-proba")
+        return HeldOut(
+            rows, out_of_fold.array("labels")[rows], tempered(proba, scheme["temperature"])
+        )
     if "split" not in inputs:
         return None
     split = loader.artifact(inputs["split"])
@@ -45,21 +47,21 @@ def held_out(artifact: Artifact, loader: Loader) -> HeldOut | None:
     return HeldOut(rows, split.array("labels")[rows], artifact.array("proba")[rows])
 
 
-def refitted(result: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return what a stacking's `result.json` tells of its chosen method by refitted members."""
-    asked = {"method": result["chosen"]["method"], "by": "refit"}
-    found: Mapping[str, Any] = next(
-        one for one in result["methods"] if asked.items() <= one.items()
+def refitted_scheme(result: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The entry of a stacking's chosen method with refitted members, from its `result.json`."""
+    identity = {"method": result["chosen"]["method"], "by": "refit"}
+    scheme: Mapping[str, Any] = next(
+        entry for entry in result["methods"] if identity.items() <= entry.items()
     )
-    return found
+    return scheme
 
 
 def images_of(artifact: Artifact, loader: Loader) -> dict[int, np.ndarray]:
-    """Return the data set's images that a model was made from: uint8 (n, s, s, 3), by side s."""
+    """The data set's images from which a model was made: uint8 (n, s, s, 3), by side s."""
     origins = family(artifact.manifest, by_id(loader.store.manifests()))
-    found = {
-        one["material"]["config"]["size"]: loader.artifact(one)
-        for one in origins
-        if one["stage"] == "images"
+    artifacts = {
+        manifest["material"]["config"]["size"]: loader.artifact(manifest)
+        for manifest in origins
+        if manifest["stage"] == "images"
     }
-    return {size: one.mapped("images") for size, one in found.items()}
+    return {size: images.mapped("images") for size, images in artifacts.items()}

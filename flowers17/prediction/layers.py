@@ -1,8 +1,8 @@
-"""Fitted models of scikit-learn's, averages and calibration, as layers of Keras's own.
+"""Fitted scikit-learn models, averages and calibration as layers of Keras.
 
-Each function takes symbolic rows, one an image, and returns symbolic rows: what the fitted model
-says, but for the rounding of its numbers to float32. A file that holds these layers needs neither
-scikit-learn nor anything of ours.
+Each function takes symbolic rows, one per image, and returns symbolic rows: the output of the
+fitted model, except that its numbers are rounded to float32. A file that holds these layers needs
+neither scikit-learn nor flowers17.
 """
 
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ from flowers17.transfer.models import Task
 from flowers17.transfer.naive_bayes import Moments, coefficients
 from flowers17.transfer.rowspace import one_thread
 
-# A squared distance, of rows of unit length, that float32 does not tell from none at all.
+# A squared distance between rows of unit length that float32 cannot tell from 0.
 SAME = 1e-6
 Rows = Any  # a symbolic float32 tensor (n, d)
 
@@ -31,7 +31,7 @@ Rows = Any  # a symbolic float32 tensor (n, d)
 def classifier(
     columns: Rows, name: str, settings: ClassifierSettings, task: Task, stored: np.ndarray
 ) -> Rows:
-    """Return what a classifier says that is fitted on a task, as `answers` of it would.
+    """Class probabilities of a classifier fitted on a task, as `Classifier.answers` returns them.
 
     columns: of `side_by_side`. task: of `classifiers.fitting_task`. stored: float32 (n, d), the
     same columns of the task's images.
@@ -54,7 +54,7 @@ def classifier(
 
 
 def meta_learner(columns: Rows, model: Any) -> Rows:
-    """Return what a fitted meta-learner of `META_LEARNERS` says of probabilities side by side."""
+    """Class probabilities of a fitted meta-learner of `META_LEARNERS`; columns: probabilities."""
     if isinstance(model, RandomForestClassifier):
         return _forest(columns, model)
     if isinstance(model, HistGradientBoostingClassifier):
@@ -69,17 +69,17 @@ class Space(NamedTuple):
     rows: np.ndarray
 
     def in_columns(self, weights: np.ndarray) -> np.ndarray:
-        """Return the weights of columns, (d, k), that do what those of coordinates, (k, r), do."""
+        """Weights of columns, (d, k), equivalent to weights of coordinates, (k, r)."""
         axes = self.rows / (self.rows**2).sum(axis=0)
         return self.columns.T.astype(np.float64) @ (axes @ weights.T)
 
 
 def side_by_side(maps: Sequence[Rows]) -> Rows:
-    """Return what `rowspace.side_by_side` returns of feature maps."""
-    found = [_normalised(one) for one in maps]
-    if len(found) == 1:
-        return found[0]
-    return ops.multiply(ops.concatenate(found, axis=1), len(found) ** -0.5)
+    """Feature maps joined as `rowspace.side_by_side` joins them."""
+    maps_ = [_normalised(map_) for map_ in maps]
+    if len(maps_) == 1:
+        return maps_[0]
+    return ops.multiply(ops.concatenate(maps_, axis=1), len(maps_) ** -0.5)
 
 
 def _normalised(features: Rows) -> Rows:
@@ -89,7 +89,7 @@ def _normalised(features: Rows) -> Rows:
 
 
 def _naive_bayes(columns: Rows, known: Moments, smoothing: float) -> Rows:
-    """Return probabilities of naive Bayes; its sums keep six digits in float32."""
+    """Probabilities of naive Bayes; its sums keep six digits in float32."""
     of_squares, of_columns, constant = coefficients(known, smoothing)
     centred = keras.layers.Rescaling(1.0, (-known.centre).tolist(), dtype="float32")(columns)
     score = _linear(ops.square(centred), of_squares.T, constant + known.prior)
@@ -99,7 +99,7 @@ def _naive_bayes(columns: Rows, known: Moments, smoothing: float) -> Rows:
 def _svm(
     columns: Rows, machine: SVC | Pipeline, settings: SvmSettings, space: Space, train: np.ndarray
 ) -> Rows:
-    """Return probabilities of a machine of `models.fitted_svm`, fitted on rows of a space."""
+    """Probabilities of a support vector machine of `models.fitted_svm`, fitted on a space."""
     if isinstance(machine, SVC):
         machine.set_params(decision_function_shape="ovo")
         n = len(train)
@@ -107,7 +107,7 @@ def _svm(
         weights = machine.decision_function(np.eye(n)).reshape(n, -1) - bias
         decision = _kernel_machine(columns, space.columns[train], weights, bias[0], settings)
         return _voted(decision, len(machine.classes_))
-    *before, linear = [one for _, one in machine.steps]
+    *before, linear = [step for _, step in machine.steps]
     if not before:
         return _decided(_linear(columns, space.in_columns(linear.coef_), linear.intercept_))
     [landmarks] = before
@@ -123,7 +123,7 @@ def _kernel_machine(
     bias: np.ndarray,
     settings: SvmSettings,
 ) -> Rows:
-    """Return kernels between rows and images, (n, m), times weights (m, k), plus a bias (k,)."""
+    """Kernels between rows and images, (n, m), times weights (m, k), plus a bias (k,)."""
     if settings.kernel == "linear":
         return _linear(columns, images.T.astype(np.float64) @ weights, bias)
     if settings.kernel == "rbf":
@@ -138,16 +138,18 @@ def _kernel_machine(
 
 
 def _voted(decision: Rows, n_classes: int) -> Rows:
-    """Return probabilities by what machines of class against class, (n, c (c - 1) / 2), say.
+    """Probabilities from one-versus-one decisions, (n, c (c - 1) / 2).
 
-    As scikit-learn adds votes and margins: the margins' sums decide between equal votes only.
+    Votes and margins are added as in scikit-learn: margins decide between equal votes only.
     """
     if n_classes == 2:
         return _decided(decision)
-    pairs = [(one, other) for one in range(n_classes) for other in range(one + 1, n_classes)]
+    pairs = [
+        (first, second) for first in range(n_classes) for second in range(first + 1, n_classes)
+    ]
     for_second = np.zeros((len(pairs), n_classes))
-    for place, (one, other) in enumerate(pairs):
-        for_second[place, [one, other]] = -1, 1
+    for pair, (first, second) in enumerate(pairs):
+        for_second[pair, [first, second]] = -1, 1
     margins = _linear(decision, -for_second)
     is_second = ops.cast(ops.less(decision, 0.0), "float32")
     votes = _linear(is_second, for_second, np.arange(n_classes)[::-1])
@@ -156,7 +158,7 @@ def _voted(decision: Rows, n_classes: int) -> Rows:
 
 
 def _decided(decision: Rows) -> Rows:
-    """Return the softmax of classes' decisions, (n, c), or of one that tells two classes apart."""
+    """The softmax of the decisions of classes, (n, c), or of the one decision of two classes."""
     if decision.shape[1] == 1:
         decision = _linear(decision, np.array([[-0.5, 0.5]]))
     return ops.softmax(decision, axis=1)
@@ -165,11 +167,11 @@ def _decided(decision: Rows) -> Rows:
 def _neighbours(
     columns: Rows, model: KNeighborsClassifier, train: np.ndarray, labels: np.ndarray
 ) -> Rows:
-    """Return the shares of classes among the nearest of the training columns, float32 (m, d)."""
+    """The shares of classes among the nearest of the training columns, float32 (m, d)."""
     lengths = (train.astype(np.float64) ** 2).sum(axis=1)
     closeness = _linear(columns, 2.0 * train.T, -lengths)  # but for the row's own length
-    closest, places = ops.top_k(closeness, model.n_neighbors)
-    votes = _rows_of(np.eye(len(model.classes_))[labels], places)
+    closest, indices = ops.top_k(closeness, model.n_neighbors)
+    votes = _rows_of(np.eye(len(model.classes_))[labels], indices)
     if model.weights == "uniform":
         return ops.mean(votes, axis=1)
     own = ops.sum(ops.square(columns), axis=1, keepdims=True)
@@ -180,39 +182,43 @@ def _neighbours(
 
 
 def _forest(columns: Rows, model: RandomForestClassifier) -> Rows:
-    """Return the mean of the trees' shares of classes."""
-    trees = [one.tree_ for one in model.estimators_]
-    parts = [
+    """The mean of the trees' shares of classes."""
+    trees = [estimator.tree_ for estimator in model.estimators_]
+    nodes = [
         Tree(
-            one.children_left < 0, one.feature, one.threshold, one.children_left, one.children_right
+            tree.children_left < 0,
+            tree.feature,
+            tree.threshold,
+            tree.children_left,
+            tree.children_right,
         )
-        for one in trees
+        for tree in trees
     ]
-    shares = [one.value[:, 0] / one.value[:, 0].sum(axis=1, keepdims=True) for one in trees]
-    return ops.mean(_rows_of(np.concatenate(shares), _leaves(columns, parts)), axis=1)
+    shares = [tree.value[:, 0] / tree.value[:, 0].sum(axis=1, keepdims=True) for tree in trees]
+    return ops.mean(_rows_of(np.concatenate(shares), _leaves(columns, nodes)), axis=1)
 
 
 def _boosted(columns: Rows, model: HistGradientBoostingClassifier) -> Rows:
-    """Return the softmax of the sums of trees, each of which speaks of one class.
+    """The softmax of the sums of boosted trees, each of which scores one class.
 
-    scikit-learn keeps these trees to itself; that they are read rightly is tested.
+    The trees are private attributes of scikit-learn; a test compares the result.
     """
-    parts, values = [], []
+    trees, values = [], []
     n_scores = model.n_trees_per_iteration_
     for predictors in model._predictors:
-        for place, one in enumerate(predictors):
-            nodes = one.nodes
+        for class_index, predictor in enumerate(predictors):
+            nodes = predictor.nodes
             leaf = nodes["is_leaf"].astype(bool)
             names = ("feature_idx", "num_threshold", "left", "right")
-            parts.append(Tree(leaf, *(nodes[name].astype(np.float64) for name in names)))
-            values.append(nodes["value"][:, None] * (np.arange(n_scores) == place))
-    found = ops.sum(_rows_of(np.concatenate(values), _leaves(columns, parts)), axis=1)
+            trees.append(Tree(leaf, *(nodes[name].astype(np.float64) for name in names)))
+            values.append(nodes["value"][:, None] * (np.arange(n_scores) == class_index))
+    scores = ops.sum(_rows_of(np.concatenate(values), _leaves(columns, trees)), axis=1)
     start = model._baseline_prediction.reshape(-1)
-    return _decided(ops.add(found, _constants(columns, start)))
+    return _decided(ops.add(scores, _constants(columns, start)))
 
 
 class Tree(NamedTuple):
-    """A tree's nodes, arrays (n,): which are leaves, and what the others compare and lead to."""
+    """A tree's nodes, arrays (n,): leaves, split features and thresholds, children."""
 
     is_leaf: np.ndarray
     feature: np.ndarray
@@ -222,11 +228,11 @@ class Tree(NamedTuple):
 
 
 def _leaves(columns: Rows, trees: Sequence[Tree]) -> Any:
-    """Return in which leaves of all trees rows end, (n, t), nodes counted through the trees.
+    """The leaf of each row in each tree, (n, t); nodes are numbered through all trees.
 
-    Every row walks down all trees at once, a level a step; a leaf leads to itself.
+    All trees are descended at once, one level per step; a leaf leads to itself.
     """
-    first = np.cumsum([0] + [len(one.is_leaf) for one in trees])
+    first = np.cumsum([0] + [len(tree.is_leaf) for tree in trees])
     nodes, depth = np.zeros((first[-1], 4)), 0
     for start, tree in zip(first, trees, strict=False):
         itself = np.arange(len(tree.is_leaf))
@@ -239,18 +245,18 @@ def _leaves(columns: Rows, trees: Sequence[Tree]) -> Any:
             ]
         )
         depth = max(depth, _depth(tree))
-    place = ops.cast(_constants(columns, first[:-1]), "int32")
+    node = ops.cast(_constants(columns, first[:-1]), "int32")
     table = keras.layers.Embedding(*nodes.shape, dtype="float32", weights=[nodes])
     for _ in range(depth):
-        found = table(place)
-        column = ops.cast(found[:, :, 0], "int32")
-        goes_left = ops.less_equal(ops.take_along_axis(columns, column, axis=1), found[:, :, 1])
-        place = ops.cast(ops.where(goes_left, found[:, :, 2], found[:, :, 3]), "int32")
-    return place
+        values = table(node)
+        column = ops.cast(values[:, :, 0], "int32")
+        goes_left = ops.less_equal(ops.take_along_axis(columns, column, axis=1), values[:, :, 1])
+        node = ops.cast(ops.where(goes_left, values[:, :, 2], values[:, :, 3]), "int32")
+    return node
 
 
 def _depth(tree: Tree) -> int:
-    """Return how many steps lead from the root to the farthest leaf."""
+    """The number of steps from the root to the farthest leaf."""
     steps, level = 0, np.array([0])
     while len(level := level[~tree.is_leaf[level]]):
         level = np.concatenate([tree.left[level], tree.right[level]]).astype(np.int64)
@@ -259,39 +265,39 @@ def _depth(tree: Tree) -> int:
 
 
 def _rounded_down(thresholds: np.ndarray) -> np.ndarray:
-    """Return float32 numbers that the same float32 numbers are at most."""
-    found = thresholds.astype(np.float32)
-    return np.where(found > thresholds, np.nextafter(found, np.float32(-np.inf)), found)
+    """The largest float32 numbers at most as large; x <= threshold holds for the same float32 x."""
+    nearest = thresholds.astype(np.float32)
+    return np.where(nearest > thresholds, np.nextafter(nearest, np.float32(-np.inf)), nearest)
 
 
 def averaged(probas: Sequence[Rows]) -> Rows:
-    """Return the average of models' probabilities."""
+    """The average of models' probabilities."""
     return weighted(probas, [1 / len(probas)] * len(probas))
 
 
 def weighted(probas: Sequence[Rows], weights: Sequence[float]) -> Rows:
-    """Return the weighted average of models' probabilities."""
-    parts = [ops.multiply(one, float(w)) for one, w in zip(probas, weights, strict=True)]
-    return parts[0] if len(parts) == 1 else keras.layers.Add(dtype="float32")(parts)
+    """The weighted average of models' probabilities."""
+    terms = [ops.multiply(proba, float(w)) for proba, w in zip(probas, weights, strict=True)]
+    return terms[0] if len(terms) == 1 else keras.layers.Add(dtype="float32")(terms)
 
 
 def tempered(proba: Rows, temperature: float) -> Rows:
-    """Return what `calibration.tempered` returns."""
+    """Probabilities at a temperature, as `calibration.tempered` computes them."""
     return ops.softmax(ops.divide(ops.log(ops.maximum(proba, SMALLEST)), temperature), axis=1)
 
 
 def _linear(columns: Rows, weights: np.ndarray, bias: np.ndarray | None = None) -> Rows:
     layer = keras.layers.Dense(weights.shape[1], use_bias=bias is not None, dtype="float32")
-    found = layer(columns)
+    output = layer(columns)
     layer.set_weights([weights] if bias is None else [weights, bias])
-    return found
+    return output
 
 
 def _constants(columns: Rows, values: np.ndarray) -> Rows:
-    """Return the same numbers for each row; a constant itself would not survive ONNX."""
+    """The same numbers for each row; a plain constant would not survive ONNX."""
     return _linear(columns[:, :1], np.zeros((1, len(values))), values)
 
 
-def _rows_of(table: np.ndarray, places: Any) -> Any:
-    """Return rows of a table (m, k) by places (n, t): (n, t, k)."""
-    return keras.layers.Embedding(*table.shape, dtype="float32", weights=[table])(places)
+def _rows_of(table: np.ndarray, indices: Any) -> Any:
+    """Rows of a table (m, k) at indices (n, t): (n, t, k)."""
+    return keras.layers.Embedding(*table.shape, dtype="float32", weights=[table])(indices)

@@ -1,4 +1,4 @@
-"""What every model is asked, and how the artifacts that it needs are opened."""
+"""The protocol of all models, and the loader of the artifacts that they need."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,15 +14,15 @@ from flowers17.errors import ArtifactDamaged
 from flowers17.learners.devices import Precision, chosen_device, prepare
 from flowers17.prediction.pictures import Block
 
-By = Literal["refit", "average"]
+MemberModels = Literal["refit", "average"]
 _BEING_MADE = object()
 
 
 @dataclass(frozen=True)
 class Answers:
-    """What a model says of a block of images.
+    """Predictions of a model for a block of images.
 
-    proba: float (n, c). members: of an ensemble, what each member says, float (m, n, c).
+    proba: float (n, c). members: of an ensemble, each member's probabilities, float (m, n, c).
     """
 
     proba: np.ndarray
@@ -30,7 +30,7 @@ class Answers:
 
     @property
     def agreement(self) -> np.ndarray | None:
-        """The share of members whose first class is the ensemble's: float (n,)."""
+        """The share of members that predict the ensemble's class: float (n,)."""
         if self.members is None:
             return None
         first = self.members.argmax(axis=2) == self.proba.argmax(axis=1)
@@ -38,9 +38,9 @@ class Answers:
 
 
 class Model(Protocol):
-    """A network, a classifier on features or an ensemble; it computes when first asked.
+    """A network, a classifier on features or an ensemble; it is built at the first prediction.
 
-    sizes: sides of the squares that it takes. n_at_once: images that it is best given at a time.
+    sizes: sides of the squares that it takes. n_at_once: the batch size that suits it.
     """
 
     name: str
@@ -53,10 +53,10 @@ class Model(Protocol):
         ...
 
     def applied(self, images: Mapping[int, Any]) -> Any:
-        """Return symbolic class probabilities, (n, c), of symbolic images of Keras's.
+        """Return symbolic class probabilities, (n, c), of symbolic Keras images.
 
-        images: float32 (n, s, s, 3) in [0, 1], by side s, for each of `sizes`. What one tensor is
-        asked of several models is computed once.
+        images: float32 (n, s, s, 3) in [0, 1], by side s, for each of `sizes`. Features
+        that several models take of one tensor are computed once.
         """
         ...
 
@@ -64,8 +64,8 @@ class Model(Protocol):
 class Loader:
     """Opens the artifacts of one store for one run, each verified, and each once.
 
-    own_learners: the functions, `module:function`, that may be called to rebuild networks. Whoever
-    can write to a store could name any other in it.
+    own_learners: the functions, `module:function`, that may be called to rebuild networks; no other
+    is, since whoever can write to a store can name any function in it.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class Loader:
         return self.store.open(Reference.from_json(reference))
 
     def once(self, reference: Mapping[str, str], make: Callable[[Artifact], Any]) -> Any:
-        """Return what `make` makes of an artifact, made when it is first asked for.
+        """The object that `make` makes of an artifact, made at the first call.
 
         Raises ArtifactDamaged for an artifact that is made from itself.
         """
@@ -104,7 +104,7 @@ class Loader:
 
     @contextmanager
     def building(self, precision: Precision) -> Iterator[None]:
-        """Build Keras models in a precision; the process is set up when the first one is.
+        """Build Keras models in a precision; the first call sets the process up.
 
         Raises InvalidSettings if a GPU is asked for and absent.
         """

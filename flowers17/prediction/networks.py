@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from flowers17.artifacts import Artifact, read_as_written
+from flowers17.artifacts import Artifact
 from flowers17.config import LearnerDefinition, RecipeSettings
 from flowers17.errors import InvalidInput
 from flowers17.learners.networks import build, module_of
 from flowers17.learners.stored import load
+from flowers17.manifests import read_as_written
 from flowers17.prediction.models import Answers, Loader
 from flowers17.prediction.own_code import check_own_learner
 from flowers17.prediction.pictures import Block
@@ -53,7 +54,7 @@ class Network:
         model = self.differentiable
         import keras
 
-        name = f"network-{self._artifact.reference.key[:12]}"  # two may be of one kind
+        name = f"network-{self._artifact.reference.key[:12]}"  # names must differ
         return keras.Model(model.input, model.output, name=name)(images[self._size])
 
     @property
@@ -75,7 +76,7 @@ class Network:
 
     @cached_property
     def keras_model(self) -> "keras.Model":
-        """The network itself, built and its weights loaded when it is first asked for."""
+        """The network, built and its weights loaded at the first use."""
         own, learner = self._definitions, self._config["learner"]
         takes_any_size = set(self._recipe.resolutions) != {1.0}
         side = None if takes_any_size else self._size
@@ -88,7 +89,7 @@ class Network:
     def differentiable(self) -> "keras.Model":
         """The network as it predicts: float32 images in [0, 1] → class probabilities.
 
-        Where predictions average an image and its mirror image, so does it.
+        It averages an image and its mirror image if the recipe has predictions do so.
         """
         model = self._plain
         if not self._recipe.flips_at_test:
@@ -96,8 +97,8 @@ class Network:
         import keras
 
         images = keras.Input(model.input_shape[1:])
-        both = keras.layers.Average(dtype="float32")([model(images), model(images[:, :, ::-1])])
-        return keras.Model(images, both, name=model.name)
+        proba = keras.layers.Average(dtype="float32")([model(images), model(images[:, :, ::-1])])
+        return keras.Model(images, proba, name=model.name)
 
     @property
     def _plain(self) -> "keras.Model":

@@ -1,26 +1,26 @@
-"""Code that a store names: it is run only if the person names it too, and only as it was trained.
+"""Code that a store names: it runs only if the user names it too, and only unchanged.
 
-An artifact is data that others may have written. A network of a function of one's own says in it
-which function that is; without this check a store could have any function called.
+An artifact is data that others may have written. That of a network built by the user's own function
+names the function; without this check a store could have any function called.
 """
 
 import importlib.util
 from pathlib import Path
 
-from flowers17.artifacts import file_sha256
+from flowers17.digests import file_sha256
 from flowers17.errors import InvalidInput
 from flowers17.prediction.models import Loader
 
 
-def check_own_learner(name: str, learner: str, trained: str | None, loader: Loader) -> None:
+def check_own_learner(name: str, learner: str, sha256: str | None, loader: Loader) -> None:
     """Raise InvalidInput unless a function may be called to rebuild a network.
 
-    name: of the model. learner: `module:function`. trained: SHA-256 of the module's file that the
-    network was trained with, as its artifact says. Nothing is imported before all else is known:
-    to find a module inside a package is to import the package.
+    name: of the model. learner: `module:function`. sha256: of the module's file that the
+    network was trained with, from its artifact. Nothing is imported before all other checks: to
+    find a module inside a package imports the package.
     """
     module = learner.partition(":")[0]
-    if trained is None:
+    if sha256 is None:
         raise InvalidInput(
             f"{name}: expected the SHA-256 of module {module!r}, which it asks to be run, its "
             "artifact holds none; train it again"
@@ -33,28 +33,31 @@ def check_own_learner(name: str, learner: str, trained: str | None, loader: Load
             f"Loader(…, own_learners=[{learner!r}])"
         )
     source = _source(module, loader.store.root.resolve(), name)
-    found = file_sha256(source) if source else None
-    if found != trained:
+    source_sha256 = file_sha256(source) if source else None
+    if source_sha256 != sha256:
         raise InvalidInput(
             f"{name}: expected the module {module!r} that it was trained with, sha256 "
-            f"{trained[:12]}…, got {f'{found[:12]}…' if found else 'none'}; put the file that it "
-            "was trained with where Python finds it, or train again"
+            f"{sha256[:12]}…, got {f'{source_sha256[:12]}…' if source_sha256 else 'none'}; "
+            "put the file that it was trained with where Python finds it, or train again"
         )
 
 
 def _source(module: str, store: Path, name: str) -> Path | None:
-    """Return the file of a module; raises InvalidInput if it or a package of it is in the store."""
-    parts, source = module.split("."), None
-    for n_parts in range(1, len(parts) + 1):
+    """The file of a module; raises InvalidInput if it or a package of it is in the store."""
+    names, source = module.split("."), None
+    for n_names in range(1, len(names) + 1):
         try:
-            spec = importlib.util.find_spec(".".join(parts[:n_parts]))  # imports the one before
+            spec = importlib.util.find_spec(".".join(names[:n_names]))  # imports the one before
         except (ImportError, ValueError):
             return None
         if spec is None:
             return None
         source = Path(spec.origin) if spec.has_location and spec.origin else None
-        places = [*map(Path, spec.submodule_search_locations or ()), *([source] if source else [])]
-        if any(one.resolve().is_relative_to(store) for one in places):
+        locations = [
+            *map(Path, spec.submodule_search_locations or ()),
+            *([source] if source else []),
+        ]
+        if any(location.resolve().is_relative_to(store) for location in locations):
             raise InvalidInput(
                 f"{name}: expected module {module!r} outside the store, found it in {store}; code "
                 "in a store is never run: move it, and put it where Python finds it"

@@ -1,4 +1,4 @@
-"""Image files as a person names them, decoded as the data set's images were, a block at a time."""
+"""Image files, decoded as the data set's images were, a block at a time."""
 
 import os
 import stat
@@ -15,7 +15,7 @@ import numpy as np
 from flowers17.data.decoding import decode, square
 from flowers17.data.encoded import MAX_IMAGE_BYTES
 from flowers17.errors import InvalidInput
-from flowers17.terminal import shown
+from flowers17.terminal import printable
 
 STANDARD_INPUT = "-"
 Refuse = Callable[[str], None]
@@ -23,9 +23,9 @@ Refuse = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Block:
-    """Decoded images: where each came from, and its squares, uint8 (n, s, s, 3), by side s.
+    """Decoded images: their paths, and their squares, uint8 (n, s, s, 3), by side s.
 
-    memo: what models that work on the same block have computed of it, by their own keys.
+    memo: results that models share on the same block, by their own keys.
     """
 
     paths: tuple[str, ...]
@@ -33,27 +33,28 @@ class Block:
     memo: dict[str, Any] = field(default_factory=dict)
 
     def once(self, key: str, compute: Callable[[], Any]) -> Any:
-        """Return what is known under a key, computed if it is not yet."""
+        """The result under a key, computed at the first call."""
         if key not in self.memo:
             self.memo[key] = compute()
         return self.memo[key]
 
 
-def image_paths(given: Iterable[str], lines: Iterable[bytes], refuse: Refuse) -> Iterator[str]:
-    """Yield paths of files, in the order given; of a folder, all below but hidden ones, sorted.
+def image_paths(names: Iterable[str], lines: Iterable[bytes], refuse: Refuse) -> Iterator[str]:
+    """Yield paths of files, in the order of names; of a folder, all visible files below, sorted.
 
-    given: paths, and `-` for those on standard input. lines: standard input, a path a line, in the
-    file system's encoding; empty lines are passed over. refuse: told why a folder gives nothing.
-    Linked folders below a given one are not followed, and refused if their images would be missing.
+    names: paths, and `-` for those on standard input. lines: standard input, a path a line, in the
+    file system's encoding; empty lines are passed over. refuse: called with the reason if a folder
+    has no images.
+    Linked folders below a folder are not followed, and refused if their images would be missing.
     """
-    for one in given:
-        if one != STANDARD_INPUT:
-            yield from _below(one, refuse)
+    for name in names:
+        if name != STANDARD_INPUT:
+            yield from _below(name, refuse)
             continue
         for line in lines:
-            name = os.fsdecode(line.rstrip(b"\r\n"))
-            if name:
-                yield from _below(name, refuse)
+            line_name = os.fsdecode(line.rstrip(b"\r\n"))
+            if line_name:
+                yield from _below(line_name, refuse)
 
 
 def blocks(
@@ -61,8 +62,8 @@ def blocks(
 ) -> Iterator[Block]:
     """Yield blocks of decoded images in the order of their paths; the last may be shorter.
 
-    While one block is used, the next is decoded. Images that cannot be used are told to `refuse`
-    and left out.
+    While one block is used, the next is decoded. Images that cannot be used are left out;
+    `refuse` is called with the reason.
     """
     sides = tuple(sorted(set(sizes)))
     remaining = iter(paths)
@@ -94,55 +95,57 @@ def blocks(
 
 def _block(decoded: Sequence[tuple[str, dict[int, np.ndarray]]], sides: Sequence[int]) -> Block:
     paths = tuple(path for path, _ in decoded)
-    return Block(paths, {side: np.stack([one[side] for _, one in decoded]) for side in sides})
+    return Block(
+        paths, {side: np.stack([squares[side] for _, squares in decoded]) for side in sides}
+    )
 
 
 def _squares(path: str, sides: Sequence[int]) -> dict[int, np.ndarray]:
-    image = decode(_content(path), shown(path))
+    image = decode(_content(path), printable(path))
     return {side: square(image, side) for side in sides}
 
 
-def _below(given: str, refuse: Refuse) -> Iterator[str]:
+def _below(name: str, refuse: Refuse) -> Iterator[str]:
     """Yield a file's own path, or the paths of all files below a folder."""
-    if not given:  # to Path, the folder one stands in
+    if not name:  # to Path, the folder one stands in
         refuse("expected the path of an image or folder, got an empty one")
         return
     try:
-        is_folder = Path(given).is_dir()
+        is_folder = Path(name).is_dir()
     except OSError:  # told when it is to be read
         is_folder = False
     if not is_folder:
-        yield given
+        yield name
         return
 
     def unreadable(problem: OSError) -> None:
-        refuse(f"folder {shown(str(problem.filename))}: cannot be read ({problem.strerror})")
+        refuse(f"folder {printable(str(problem.filename))}: cannot be read ({problem.strerror})")
 
-    found = []
-    for folder, inner, names in os.walk(given, onerror=unreadable):
-        found += [str(Path(folder, name)) for name in _visible(inner, names)]
-        for link in (Path(folder, name) for name in inner if Path(folder, name).is_symlink()):
-            if not _is_walked(link, Path(given)):
+    paths = []
+    for folder, inner, names in os.walk(name, onerror=unreadable):
+        paths += [str(Path(folder, file_name)) for file_name in _visible(inner, names)]
+        for link in filter(Path.is_symlink, (Path(folder, child) for child in inner)):
+            if not _is_walked(link, Path(name)):
                 refuse(
-                    f"folder {shown(str(link))}: expected a folder, got a link to one that is not "
-                    f"among those below {shown(given)}; give it by itself"
+                    f"folder {printable(str(link))}: expected a folder, got a link to one that is "
+                    f"not among those below {printable(name)}; give it by itself"
                 )
-    if not found:
-        refuse(f"folder {shown(given)}: expected images below it, got none")
-    yield from sorted(found)
+    if not paths:
+        refuse(f"folder {printable(name)}: expected images below it, got none")
+    yield from sorted(paths)
 
 
 def _visible(folders: list[str], names: Sequence[str]) -> list[str]:
-    """Return the names that are not hidden; hidden folders are not walked into."""
+    """Names that are not hidden; hidden folders are removed from `folders`, as os.walk wants."""
     folders[:] = [name for name in folders if not name.startswith(".")]
     return [name for name in names if not name.startswith(".")]
 
 
 def _is_walked(link: Path, root: Path) -> bool:
-    """Return whether what a link leads to is met below a folder without the link."""
+    """Whether the target of a link is found below a folder without the link."""
     target, top = link.resolve(), root.resolve()
     return target.is_relative_to(top) and not any(
-        part.startswith(".") for part in target.relative_to(top).parts
+        folder_name.startswith(".") for folder_name in target.relative_to(top).parts
     )
 
 
@@ -150,7 +153,7 @@ def _content(path: str) -> bytes:
     """Return a file's bytes; raises InvalidInput if it is no regular file of bounded size."""
     try:
         if not stat.S_ISREG(Path(path).stat().st_mode):
-            raise InvalidInput(f"{shown(path)}: expected an image, got a special file")
+            raise InvalidInput(f"{printable(path)}: expected an image, got a special file")
         with Path(path).open("rb") as stream:
             data = stream.read(MAX_IMAGE_BYTES + 1)
     except (OSError, ValueError) as problem:  # ValueError: a path with a null byte
@@ -158,8 +161,10 @@ def _content(path: str) -> bytes:
             raise
         reason = getattr(problem, "strerror", None) or problem
         raise InvalidInput(
-            f"{shown(path)}: expected an image, got what cannot be read ({reason})"
+            f"{printable(path)}: expected an image, got what cannot be read ({reason})"
         ) from None
     if len(data) > MAX_IMAGE_BYTES:
-        raise InvalidInput(f"{shown(path)}: expected at most {MAX_IMAGE_BYTES:,} bytes, got more")
+        raise InvalidInput(
+            f"{printable(path)}: expected at most {MAX_IMAGE_BYTES:,} bytes, got more"
+        )
     return data

@@ -1,23 +1,24 @@
-"""One model, many images: what it says of each, a block at a time."""
+"""Predictions of one model for many images, a block at a time."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from flowers17.artifacts import Artifact, read_as_written, short_name
+from flowers17.artifacts import Artifact, short_name
 from flowers17.errors import ArtifactDamaged
+from flowers17.manifests import read_as_written
 from flowers17.prediction.catalogue import KINDS
-from flowers17.prediction.models import By, Loader, Model
+from flowers17.prediction.models import Loader, MemberModels, Model
 from flowers17.prediction.pictures import Refuse, blocks
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a model says of one image.
+    """Prediction of a model for one image.
 
-    path: as it was given. proba: by class, in the model's order. agreement: the share of an
-    ensemble's members whose first class is the ensemble's; None for other models.
+    path: as in the input. proba: by class, in the model's order. agreement: the share of an
+    ensemble's members that predict the ensemble's class; None for other models.
     """
 
     path: str
@@ -27,19 +28,19 @@ class Prediction:
     @property
     def ranked(self) -> list[tuple[str, float]]:
         """Classes and their probabilities, the most probable first; equals in class order."""
-        return sorted(self.proba.items(), key=lambda one: -one[1])
+        return sorted(self.proba.items(), key=lambda item: -item[1])
 
 
-def opened(reference: Mapping[str, str], loader: Loader, by: By = "refit") -> Model:
-    """Return the model of an artifact of a stage in `catalogue.KINDS`, verified.
+def open_model(reference: Mapping[str, str], loader: Loader, by: MemberModels = "refit") -> Model:
+    """Open the model of an artifact of a stage in `catalogue.KINDS`, verified.
 
-    reference: a manifest, or what leads to one. by: of an ensemble, whether its members are their
+    reference: a manifest, or a reference in one. by: of an ensemble, whether its members are their
     refits or the averages of their fold models.
     Raises ArtifactMissing or ArtifactDamaged if the store lacks what it needs.
     """
 
-    def made(artifact: Artifact) -> Model:
-        # Imported one by one: scikit-learn takes its time, and a network does without.
+    def model_of(artifact: Artifact) -> Model:
+        # Imported one by one: scikit-learn imports slowly, and networks do not need it.
         if reference["stage"] == "training":
             from flowers17.prediction.networks import Network
 
@@ -54,19 +55,19 @@ def opened(reference: Mapping[str, str], loader: Loader, by: By = "refit") -> Mo
             return Classifier(artifact, loader)
         from flowers17.prediction.ensembles import Ensemble
 
-        return Ensemble(artifact, loader, lambda one: opened(one, loader), by)
+        return Ensemble(artifact, loader, lambda member: open_model(member, loader), by)
 
     if reference["stage"] not in KINDS:
         raise ArtifactDamaged(f"expected a model, got an artifact of stage {reference['stage']!r}")
     with read_as_written(short_name(reference["stage"], reference["key"])):
-        model: Model = loader.once(reference, made)
+        model: Model = loader.once(reference, model_of)
     return model
 
 
 def predictions(model: Model, paths: Iterable[str], refuse: Refuse) -> Iterator[Prediction]:
-    """Yield what a model says of each image, in the order of the paths.
+    """Yield the prediction for each image, in the order of the paths.
 
-    refuse: told of each image that cannot be used, which is left out.
+    refuse: called with the reason for each image that cannot be used, which is left out.
     """
     for block in blocks(paths, model.sizes, model.n_at_once, refuse):
         answers = model.answers(block)

@@ -10,8 +10,9 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from flowers17.artifacts import Artifact, sha256_of
+from flowers17.artifacts import Artifact
 from flowers17.config import CombinationSettings, FeatureMapSettings, StudySettings
+from flowers17.digests import sha256_of
 from flowers17.errors import InvalidInput
 from flowers17.reporting.absences import NO_RESULT, AbsentStage
 from flowers17.reporting.attacks.records import Attack, Transfer, attack_of, transfer_of

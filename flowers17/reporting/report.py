@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from flowers17.artifacts import canonical_json
+from flowers17.digests import canonical_json
 from flowers17.reporting.attacks.defences import defence_tables
 from flowers17.reporting.attacks.figures import attack_figures
 from flowers17.reporting.attacks.poisoning import poisoning_tables

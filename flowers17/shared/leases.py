@@ -3,7 +3,7 @@
 A lease is an object `.locks/<name>/<generation>`. Generation n + 1 is created, by one process only,
 once n is released or has expired; nothing is ever deleted. Its holder overwrites it from a thread
 to renew it. It has expired if another process has watched it for the time that it names without
-seeing it change, so that no two machines' clocks are compared.
+seeing it change, so no two machines' clocks are compared.
 """
 
 import json
@@ -14,9 +14,8 @@ import time
 import uuid
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 
-from flowers17.artifacts import canonical_json
+from flowers17.digests import canonical_json
 from flowers17.errors import InvalidSettings, StoreUnusable
 from flowers17.files import read_regular, replacing
 from flowers17.shared.remote import Remote
@@ -30,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 
 def expiry_s() -> float:
-    """Return after how many seconds without renewal a lease expires; raises InvalidSettings."""
+    """Seconds without renewal after which a lease expires; raises InvalidSettings."""
     text = os.environ.get(EXPIRY_VARIABLE, "")
     with suppress(ValueError):
         seconds = float(text or EXPIRY_S)
@@ -40,11 +39,11 @@ def expiry_s() -> float:
 
 
 class Lease:
-    """The lease of a name; use it as a context, which waits for it, renews and releases it.
+    """The lease of a name, a context manager that waits for it, renews it and releases it.
 
     note: a file on this machine's disk, read and written under a kernel lock. It names the owner of
-    the last lease that a process here held: that one is dead if we have the lock, and its lease is
-    taken over without waiting.
+    the last lease that a process here held. Whoever holds the kernel lock knows that this owner is
+    dead, and takes its lease over without waiting.
     """
 
     def __init__(self, remote: Remote, name: str, note: Path) -> None:
@@ -58,7 +57,7 @@ class Lease:
 
     @property
     def is_held(self) -> bool:
-        """Whether nobody else can have taken the lease over so far."""
+        """Whether no other process can have taken the lease over yet."""
         return not self._is_lost and time.monotonic() < self._until
 
     def __enter__(self) -> "Lease":
@@ -66,43 +65,39 @@ class Lease:
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        problem: BaseException | None,
-        where: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *problem: object) -> None:
         self._ended.set()
         self._thread.join()  # a renewal under way would undo the release
         if not self._is_lost:
             try:
                 self._remote.write(self._object(self.generation), self._text(released=True))
-            except StoreUnusable as trouble:
-                logger.warning("%s; the lease %s is left to expire", trouble, self._folder)
+            except StoreUnusable as error:
+                logger.warning("%s; the lease %s is left to expire", error, self._folder)
 
     def _acquire(self) -> None:
         pause, longest = PAUSES_S
-        seen: tuple[int, bytes] = (0, b"")
-        since, told = time.monotonic(), False
+        last: tuple[int, bytes] = (0, b"")
+        since, is_logged = time.monotonic(), False
         while True:
             newest = self._newest()
             state = (self._remote.read(self._object(newest)) or b"") if newest else b""
-            if (newest, state) != seen:
-                seen, since = (newest, state), time.monotonic()
-            said = _read(state)
+            if (newest, state) != last:
+                last, since = (newest, state), time.monotonic()
+            lease = _parsed(state)
             waited = time.monotonic() - since
-            free = not newest or said.get("released") or self._is_of_a_dead_process(said)
-            if free or waited > said.get("expires_s", self._expiry):
-                if self._created(newest + 1):
+            is_free = not newest or lease.get("released") or self._is_of_a_dead_process(lease)
+            if is_free or waited > lease.get("expires_s", self._expiry):
+                if self._create(newest + 1):
                     return
                 continue
-            if not told:
+            if not is_logged:
                 logger.info("waiting for another machine, which has the lease %s", self._folder)
-                told = True
+                is_logged = True
             time.sleep(pause)
             pause = min(2 * pause, longest)
 
-    def _created(self, generation: int) -> bool:
+    def _create(self, generation: int) -> bool:
+        """Create a generation; False if another process created it first."""
         with replacing(self._note) as stream:
             stream.write(self._owner.encode())
         started = time.monotonic()
@@ -112,7 +107,7 @@ class Lease:
         return True
 
     def _renew(self) -> None:
-        trouble = False
+        is_failing = False
         while not self._ended.wait(self._expiry / RENEWALS):
             started = time.monotonic()
             try:
@@ -126,33 +121,33 @@ class Lease:
                     return
                 self._remote.write(self._object(self.generation), self._text(beat=started))
             except StoreUnusable as problem:
-                if not trouble:
+                if not is_failing:
                     logger.warning("%s; the lease %s is tried again", problem, self._folder)
-                trouble = True
+                is_failing = True
                 continue
-            trouble, self._until = False, started + self._expiry
+            is_failing, self._until = False, started + self._expiry
 
     def _newest(self) -> int:
-        names = (one.rpartition("/")[2] for one in self._remote.listed(self._folder))
+        names = (name.rpartition("/")[2] for name in self._remote.listing(self._folder))
         return max((int(name) for name in names if name.isdecimal()), default=0)
 
     def _object(self, generation: int) -> str:
         return f"{self._folder}/{generation:06d}"
 
     def _text(self, **state: float | bool) -> bytes:
-        told = {"owner": self._owner, "expires_s": self._expiry, **state}
-        return canonical_json(told).encode()
+        lease = {"owner": self._owner, "expires_s": self._expiry, **state}
+        return canonical_json(lease).encode()
 
-    def _is_of_a_dead_process(self, said: dict[str, object]) -> bool:
+    def _is_of_a_dead_process(self, lease: dict[str, object]) -> bool:
         with suppress(FileNotFoundError):
-            return said.get("owner") == read_regular(self._note).decode()
+            return lease.get("owner") == read_regular(self._note).decode()
         return False
 
 
-def _read(state: bytes) -> dict:
-    """Return what a lease says, nothing if it is none of ours: such a one expires as ours does."""
+def _parsed(state: bytes) -> dict:
+    """The fields of a lease; empty for any other object, which expires after `expiry_s`."""
     with suppress(ValueError, TypeError, KeyError, RecursionError):
-        said = json.loads(state)
-        if isinstance(said, dict) and 0.1 <= said["expires_s"] <= LONGEST_S:
-            return said
+        lease = json.loads(state)
+        if isinstance(lease, dict) and 0.1 <= lease["expires_s"] <= LONGEST_S:
+            return lease
     return {}

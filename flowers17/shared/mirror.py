@@ -1,4 +1,4 @@
-"""What a build has not finished, copied to the storage, so that another machine can go on."""
+"""Checkpoints of a build, copied to the storage, so that another machine can continue it."""
 
 import logging
 import os
@@ -6,7 +6,6 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 
 from flowers17.errors import StoreUnusable
 from flowers17.manifests import is_safe
@@ -15,15 +14,15 @@ from flowers17.shared.remote import Remote
 # Files that their writers rename once they are whole, and kernel locks.
 _PASSING = (".part", ".partial")
 _LOCK = "lock"
-Mark = tuple[int, int]
+Version = tuple[int, int]  # size in bytes, time of change in ns
 logger = logging.getLogger(__name__)
 
 
 class Mirror:
-    """A folder's files, kept as objects too; use it as a context, in which a thread copies.
+    """A folder's files, copied to objects by a thread while the context is open.
 
-    At the start the folder is given the files that it lacks. At the end it is copied once more:
-    what is gone from the folder goes from the storage. is_held: whether we may still write there.
+    `fetch` gives the folder the files that it lacks. At the end the folder is copied once more:
+    objects whose file was deleted are deleted. is_held: whether this process may still write there.
     """
 
     def __init__(
@@ -31,39 +30,34 @@ class Mirror:
     ) -> None:
         self._remote, self._name, self._folder = remote, name, folder
         self._is_held, self._every_s = is_held, every_s
-        self._sent: dict[str, Mark] = {}
+        self._sent: dict[str, Version] = {}
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._keep_copying, name=name, daemon=True)
 
     def fetch(self) -> None:
         """Give the folder the files that it lacks, or has in another size."""
         start = len(self._name) + 1
-        there = {name[start:]: one for name, one in self._remote.listed(self._name).items()}
-        here = self._here()
-        wanted = [
+        objects = {name[start:]: info for name, info in self._remote.listing(self._name).items()}
+        files = self._files()
+        missing = [
             name
-            for name, one in there.items()
-            if is_safe(name) and (name not in here or here[name][0] != one.size)
+            for name, info in objects.items()
+            if is_safe(name) and (name not in files or files[name][0] != info.size)
         ]
-        for name in wanted:
+        for name in missing:
             (self._folder / name).parent.mkdir(parents=True, exist_ok=True)
-        partial = {name: self._folder / f"{name}.partial" for name in wanted}
+        partial = {name: self._folder / f"{name}.partial" for name in missing}
         self._remote.download({f"{self._name}/{name}": path for name, path in partial.items()})
         for name, path in partial.items():
             path.rename(self._folder / name)
-        here = self._here()
-        self._sent = {name: here[name] for name in there if name in here}
+        files = self._files()
+        self._sent = {name: files[name] for name in objects if name in files}
 
     def __enter__(self) -> "Mirror":
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        problem: BaseException | None,
-        where: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *problem: object) -> None:
         self._ended.set()
         self._thread.join()
         self._copy()
@@ -74,20 +68,20 @@ class Mirror:
 
     def _copy(self) -> None:
         try:
-            here = self._here()
+            files = self._files()
             # In the order in which they were written: a checkpoint's manifest after its arrays.
-            for name in sorted(here, key=lambda one: here[one][1]):
-                if self._sent.get(name) != here[name]:
-                    self._send(name, here[name])
-            gone = [name for name in self._sent if name not in here]
-            if gone and self._is_held():
-                self._remote.remove([f"{self._name}/{name}" for name in gone])
-                for name in gone:
+            for name in sorted(files, key=lambda name: files[name][1]):
+                if self._sent.get(name) != files[name]:
+                    self._send(name, files[name])
+            deleted = [name for name in self._sent if name not in files]
+            if deleted and self._is_held():
+                self._remote.remove([f"{self._name}/{name}" for name in deleted])
+                for name in deleted:
                     del self._sent[name]
         except StoreUnusable as problem:
             logger.warning("%s; what is unfinished stays on this machine for now", problem)
 
-    def _send(self, name: str, mark: Mark) -> None:
+    def _send(self, name: str, version: Version) -> None:
         path = self._folder / name
         if not self._is_held():
             return
@@ -97,16 +91,16 @@ class Mirror:
             if path.exists():
                 raise
             return  # it was removed meanwhile
-        self._sent[name] = mark
+        self._sent[name] = version
 
-    def _here(self) -> dict[str, Mark]:
-        found = {}
+    def _files(self) -> dict[str, Version]:
+        versions = {}
         for folder, _, names in os.walk(self._folder):
             for path in (Path(folder, name) for name in names):
                 if path.name == _LOCK or path.suffix in _PASSING:
                     continue
-                with suppress(FileNotFoundError):  # removed while we looked
+                with suppress(FileNotFoundError):  # removed meanwhile
                     status = path.stat()
                     name = path.relative_to(self._folder).as_posix()
-                    found[name] = (status.st_size, status.st_mtime_ns)
-        return found
+                    versions[name] = (status.st_size, status.st_mtime_ns)
+        return versions

@@ -1,4 +1,4 @@
-"""Objects below an address that fsspec knows, and what goes wrong with them, told plainly."""
+"""Objects below an address that fsspec knows; every driver's errors become StoreUnusable."""
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,23 +11,26 @@ from typing import Any
 
 from flowers17.errors import ArtifactDamaged, StoreUnusable
 
-# Their drivers let the storage itself decide who creates an object; others look first, then write.
+# Protocols whose storage decides who creates an object; other drivers look first, then write.
 EXCLUSIVE = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss"})
 PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs"}
 CONFLICTS = 5  # tries, where two create the same object at the same moment
 
 
 @dataclass(frozen=True)
-class Listed:
-    """An object in a listing: bytes, a mark that changes with its content, seconds since 1970."""
+class ObjectInfo:
+    """An object in a listing.
+
+    size: in bytes. version: text that changes with the content. changed: in seconds since 1970.
+    """
 
     size: int
-    mark: str
+    version: str
     changed: float
 
 
 class Remote:
-    """What lies below an address; names are relative to it. Nothing is asked before it is used.
+    """The objects below an address; names are relative to it. It connects at the first call.
 
     Every method raises StoreUnusable if the storage refuses or does not answer.
     """
@@ -37,33 +40,33 @@ class Remote:
         self.protocol = address.partition("://")[0]
 
     def read(self, name: str) -> bytes | None:
-        """Return an object's bytes, None if there is no such object."""
-        with self._told():
+        """The bytes of an object, None if there is no such object."""
+        with self._reporting():
             try:
                 return bytes(self._system.cat_file(self._path(name)))
             except FileNotFoundError:
                 return None
 
     def read_all(self, names: Sequence[str]) -> dict[str, bytes]:
-        """Return the bytes of those objects that are there, several asked for at a time."""
+        """The bytes of those objects that exist, several fetched at a time."""
         if not names:
             return {}
         paths = {self._path(name): name for name in names}
-        with self._told():
-            found = self._system.cat(list(paths), on_error="return")
-            for data in found.values():
+        with self._reporting():
+            answers = self._system.cat(list(paths), on_error="return")
+            for data in answers.values():
                 if isinstance(data, Exception) and not isinstance(data, FileNotFoundError):
                     raise data
-        return {paths[path]: data for path, data in found.items() if isinstance(data, bytes)}
+        return {paths[path]: data for path, data in answers.items() if isinstance(data, bytes)}
 
     def write(self, name: str, data: bytes) -> None:
-        """Write an object, whether it is there or not."""
-        with self._told():
+        """Write an object; one of the same name is replaced."""
+        with self._reporting():
             self._system.pipe_file(self._path(name), data)
 
     def create(self, name: str, data: bytes) -> bool:
-        """Write an object unless there is one of other content; return whether it is ours."""
-        with self._told():
+        """Create an object; whether its content is `data` now. An existing object stays."""
+        with self._reporting():
             for attempt in range(CONFLICTS):
                 try:
                     self._system.pipe_file(self._path(name), data, mode="create")
@@ -74,24 +77,24 @@ class Remote:
                     if "Conflict" not in f"{problem}{problem.__cause__}":
                         raise
                     time.sleep(0.1 * 2**attempt)
-        # A driver that sends again what arrived without an answer is told that there is one: ours.
+        # A driver that repeats a request whose answer was lost is refused its own object.
         return self.read(name) == data
 
-    def listed(self, below: str = "") -> dict[str, Listed]:
-        """Return every object below a name, in the order of names."""
-        with self._told():
-            found = self._system.find(self._path(below), detail=True)
+    def listing(self, below: str = "") -> dict[str, ObjectInfo]:
+        """Every object below a name, in the order of names."""
+        with self._reporting():
+            infos = self._system.find(self._path(below), detail=True)
         start = len(self._root) + 1
-        return {path[start:]: _listed(path, info) for path, info in sorted(found.items())}
+        return {path[start:]: _object_info(path, info) for path, info in sorted(infos.items())}
 
     def upload(self, files: Mapping[str, Path]) -> None:
         """Write objects from files."""
-        with self._told():
+        with self._reporting():
             self._system.put([str(path) for path in files.values()], self._paths(files))
 
     def download(self, files: Mapping[str, Path]) -> None:
-        """Write objects to files; raises ArtifactDamaged if one of them is not there."""
-        with self._told():
+        """Write objects to files; raises ArtifactDamaged if one of them is missing."""
+        with self._reporting():
             try:
                 self._system.get(self._paths(files), [str(path) for path in files.values()])
             except FileNotFoundError as problem:
@@ -100,9 +103,9 @@ class Remote:
                 ) from problem
 
     def remove(self, names: Sequence[str]) -> None:
-        """Delete those objects that are there."""
+        """Delete those objects that exist."""
         if names:
-            with self._told(), suppress(FileNotFoundError):
+            with self._reporting(), suppress(FileNotFoundError):
                 self._system.rm(self._paths(names))
 
     def check(self, name: str) -> None:
@@ -111,9 +114,9 @@ class Remote:
         name: of an object that nobody else uses; it is removed again.
         """
         if self.create(name, b"first"):
-            refused = not self.create(name, b"second")
+            is_refused = not self.create(name, b"second")
             self.remove([name])
-            if refused:
+            if is_refused:
                 return
         raise StoreUnusable(
             f"store {self.address}: expected a storage that creates an object only if there is "
@@ -128,10 +131,10 @@ class Remote:
                 f"create an object only if there is none, got {self.protocol!r}; mount the "
                 "storage and give the folder"
             )
-        with self._told():
+        with self._reporting():
             import fsspec
 
-            # Others write there, too: what was listed before says nothing.
+            # Other machines write there, too: a cached listing would be out of date.
             system, root = fsspec.url_to_fs(self.address, use_listings_cache=False)
         return system, root.rstrip("/")
 
@@ -150,19 +153,19 @@ class Remote:
         return [self._path(name) for name in names]
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
+    def _reporting(self) -> Iterator[None]:
         try:
             yield
         except (StoreUnusable, ArtifactDamaged):
             raise
         except Exception as problem:  # each driver has its own
             raise StoreUnusable(
-                f"store {self.address}: {self._explained(problem)} (nothing finished is lost)"
+                f"store {self.address}: {self._explanation(problem)} (nothing finished is lost)"
             ) from problem
 
-    def _explained(self, problem: Exception) -> str:
+    def _explanation(self, problem: Exception) -> str:
         kinds = {kind.__name__ for kind in type(problem).__mro__}
-        said = f"{type(problem).__name__}: {problem}"
+        cause = f"{type(problem).__name__}: {problem}"
         if isinstance(problem, ImportError):
             package = PACKAGES.get(self.protocol, "adlfs")
             return f"expected the package {package}, it is not installed; pip install {package}"
@@ -170,19 +173,19 @@ class Remote:
             return (
                 f"expected credentials where {PACKAGES.get(self.protocol, 'adlfs')} looks for them "
                 f"(for S3 AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or ~/.aws), found none "
-                f"({said}); set them and run the same command again"
+                f"({cause}); set them and run the same command again"
             )
         if isinstance(problem, PermissionError):
             return (
-                f"access is refused ({said}); check the credentials, and that they may list, read, "
-                "write and delete there"
+                f"access is refused ({cause}); check the credentials, and that they may list, "
+                "read, write and delete there"
             )
         if isinstance(problem, FileNotFoundError):
-            return f"expected a bucket, found none ({said}); create it, or correct --store"
-        return f"the storage does not answer as it should ({said}); run the same command again"
+            return f"expected a bucket, found none ({cause}); create it, or correct --store"
+        return f"the storage does not answer as it should ({cause}); run the same command again"
 
 
-def _listed(path: str, info: Mapping[str, Any]) -> Listed:
+def _object_info(path: str, info: Mapping[str, Any]) -> ObjectInfo:
     names = ("LastModified", "last_modified", "updated", "mtime", "created")
     changed = next((info[name] for name in names if info.get(name)), 0.0)
     if isinstance(changed, str):
@@ -191,4 +194,4 @@ def _listed(path: str, info: Mapping[str, Any]) -> Listed:
         changed = (changed if changed.tzinfo else changed.replace(tzinfo=UTC)).timestamp()
     size = int(info.get("size") or 0)
     tag = info.get("ETag") or info.get("etag") or ""
-    return Listed(size, f"{path} {size} {tag} {changed}", float(changed))
+    return ObjectInfo(size, f"{path} {size} {tag} {changed}", float(changed))

@@ -8,8 +8,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from flowers17.artifacts import canonical_json
 from flowers17.config import StudySettings
+from flowers17.digests import canonical_json
 from flowers17.errors import InvalidSettings
 from flowers17.request import StudyRequest, hint_for, validated
 from flowers17.sweeps.settings import SweepSettings

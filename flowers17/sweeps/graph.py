@@ -5,7 +5,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from flowers17.artifacts import Store, canonical_json
+from flowers17.artifacts import Store
+from flowers17.digests import canonical_json
 from flowers17.plan import Step, plan
 from flowers17.stages import Stage, in_order
 from flowers17.sweeps.combinations import Combination

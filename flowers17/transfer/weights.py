@@ -11,8 +11,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
-from flowers17.artifacts import file_sha256
 from flowers17.config import ExtractorName
+from flowers17.digests import file_sha256
 from flowers17.errors import ChecksumMismatch, InvalidInput, InvalidSettings
 
 _SERVER = "https://storage.googleapis.com/tensorflow/keras-applications"

@@ -56,63 +56,65 @@ PARTS = (
     "defences-*/00-detector/generation-*.json",
     "defences-*/attacks/*.batch",
 )
-Kept = dict[str, tuple[int, int]]
+FileVersions = dict[str, tuple[int, int]]
 
 
 def _stage(store: Store, label: str, *settings: str) -> Stage:
     request = request_from([*SETTINGS, LAST, *settings], store=store.root, device="cpu")
     parts = in_order(attacks.parts(request.settings, request.places))
-    return next(one for one in parts if one.label == label)
+    return next(stage for stage in parts if stage.label == label)
 
 
 def _isolated(
-    stage: Stage, given: References, store: Store, progress: Progress = lambda *_: None
+    stage: Stage, inputs: References, store: Store, progress: Progress = lambda *_: None
 ) -> Outcome:
     """Build a stage in a process of its own, as a flow does."""
     logger = logging.getLogger(__name__)
-    return ensure_isolated(stage, given, store, progress=progress, logger=logger)
+    return ensure_isolated(stage, inputs, store, progress=progress, logger=logger)
 
 
 def _inputs(stage: Stage, store: Store) -> References:
-    """Build what a stage is given."""
-    given: dict[str, Any] = {}
-    for name, one in stage.inputs.items():
-        needed = _inputs(one, store)
-        build = _isolated if one.isolated else ensure
-        given[name] = (existing(one, needed, store) or build(one, needed, store)).reference
-    return given
+    """Build the inputs of a stage."""
+    inputs: dict[str, Any] = {}
+    for name, source in stage.inputs.items():
+        its_inputs = _inputs(source, store)
+        build = _isolated if source.isolated else ensure
+        inputs[name] = (
+            existing(source, its_inputs, store) or build(source, its_inputs, store)
+        ).reference
+    return inputs
 
 
-def _killed(stage: Stage, given: References, store: Store, *moments: Callable[[], Any]) -> None:
+def _killed(stage: Stage, inputs: References, store: Store, *moments: Callable[[], Any]) -> None:
     """Build a stage in a process that is killed once all conditions came true, in their order."""
     with ThreadPoolExecutor(max_workers=1) as pool:
-        building = pool.submit(_isolated, stage, given, store)
+        building = pool.submit(_isolated, stage, inputs, store)
         for condition in moments:
             assert eventually(condition, 200), "nothing was done, or something was done again"
-        [process] = [one for one in active_children() if one.name == stage.label]
+        [process] = [child for child in active_children() if child.name == stage.label]
         process.kill()
         with pytest.raises(ProcessEnded, match="SIGKILL"):
             building.result(60)
 
 
-def _kept(store: Store, what: str) -> Kept:
-    """Return what unfinished work there is, and by inode and time whether it was done anew."""
-    found = {one.name: one.stat() for one in sorted((store.root / ".unfinished").glob(what))}
-    return {name: (stat.st_ino, stat.st_mtime_ns) for name, stat in found.items()}
+def _unfinished_files(store: Store, pattern: str) -> FileVersions:
+    """Inode and time of each file of unfinished work, which show whether it was written again."""
+    stats = {path.name: path.stat() for path in sorted((store.root / ".unfinished").glob(pattern))}
+    return {name: (stat.st_ino, stat.st_mtime_ns) for name, stat in stats.items()}
 
 
-def _goes_on(store: Store, what: str, done: Kept) -> bool:
-    """Return whether there is more than what was done before, which is as it was."""
-    return done.items() < _kept(store, what).items()
+def _has_more(store: Store, pattern: str, before: FileVersions) -> bool:
+    """Whether there are more files than before, and the former ones are unchanged."""
+    return before.items() < _unfinished_files(store, pattern).items()
 
 
 def _undisturbed(store: Store, label: str, *settings: str) -> tuple[Stage, References, Outcome]:
-    """Return a stage, what it is given, and what it makes; only that is not in the store."""
+    """A stage, its inputs and its outcome; the store has the inputs only."""
     stage = _stage(store, label, *settings)
-    given = _inputs(stage, store)
+    inputs = _inputs(stage, store)
     elsewhere = Store(store.root.with_name("undisturbed"))
     shutil.copytree(store.root, elsewhere.root)
-    return stage, given, _isolated(stage, given, elsewhere)
+    return stage, inputs, _isolated(stage, inputs, elsewhere)
 
 
 @pytest.fixture
@@ -121,14 +123,14 @@ def store(tmp_path: Path) -> Store:
 
 
 def test_one_pixel_killed_resumes_with_its_batches_and_the_same_bytes(store: Store) -> None:
-    stage, given, wanted = _undisturbed(store, PIXEL, LONG)
-    batches = partial(_kept, store, BATCHES)
-    _killed(stage, given, store, lambda: len(batches()) >= 2)
-    done = batches()
-    assert 2 <= len(done) < 8
-    _killed(stage, given, store, partial(_goes_on, store, BATCHES, done))
-    assert len(done) < len(batches()) < 8
-    assert _isolated(stage, given, store) == wanted
+    stage, inputs, expected = _undisturbed(store, PIXEL, LONG)
+    batches = partial(_unfinished_files, store, BATCHES)
+    _killed(stage, inputs, store, lambda: len(batches()) >= 2)
+    killed_batches = batches()
+    assert 2 <= len(killed_batches) < 8
+    _killed(stage, inputs, store, partial(_has_more, store, BATCHES, killed_batches))
+    assert len(killed_batches) < len(batches()) < 8
+    assert _isolated(stage, inputs, store) == expected
     assert not batches(), "what is finished leaves nothing unfinished"
 
 
@@ -136,20 +138,20 @@ def test_defences_killed_in_each_part_resume_in_it_with_the_same_bytes(
     store: Store, tmp_path: Path
 ) -> None:
     data = class_folders(tmp_path / "data", {"daisy": 260, "snowdrop": 260})
-    stage, given, wanted = _undisturbed(store, DEFENCES, f"dataset.source={data}", *DEFENDED)
-    before, done = PARTS[0], Kept()
+    stage, inputs, expected = _undisturbed(store, DEFENCES, f"dataset.source={data}", *DEFENDED)
+    before, work = PARTS[0], FileVersions()
     for part in PARTS:
-        goes_on = partial(_goes_on, store, before, done)
-        _killed(stage, given, store, goes_on, partial(_kept, store, part))
-        before, done = part, _kept(store, part)
-        assert len(done) == 1, "it was not killed in the middle"
+        has_more = partial(_has_more, store, before, work)
+        _killed(stage, inputs, store, has_more, partial(_unfinished_files, store, part))
+        before, work = part, _unfinished_files(store, part)
+        assert len(work) == 1, "it was not killed in the middle"
 
-    told: list[tuple[int, Kept]] = []
+    steps: list[tuple[int, FileVersions]] = []
 
     def progress(n_done: int, total: int, unit: str, history: History | None = None) -> None:
         if unit == "images":
-            told.append((n_done, _kept(store, PARTS[-1])))
+            steps.append((n_done, _unfinished_files(store, PARTS[-1])))
 
-    assert _isolated(stage, given, store, progress) == wanted
-    assert told[0] == (256, done), "a finished batch was done again"
+    assert _isolated(stage, inputs, store, progress) == expected
+    assert steps[0] == (256, work), "a finished batch was done again"
     assert not list((store.root / ".unfinished").iterdir())

@@ -42,12 +42,12 @@ N_KILLS = 3
 
 def _built(root: Path) -> int:
     """Build all that the command builds, in this process one after the other; return how many."""
-    store, done = Store(root), dict[str, Reference]()
+    store, references = Store(root), dict[str, Reference]()
     request = request_from(SETTINGS, store=root, device="cpu")
     for stage in in_order(ensemble.stages(request.settings, request.places)):
-        given = {name: done[one.label] for name, one in stage.inputs.items()}
-        done[stage.label] = ensure(stage, given, store).reference
-    return len(done)
+        inputs = {name: references[source.label] for name, source in stage.inputs.items()}
+        references[stage.label] = ensure(stage, inputs, store).reference
+    return len(references)
 
 
 def _n_trained(store: Path) -> int:
@@ -80,14 +80,14 @@ def test_five_learners_on_five_folds_killed_end_as_if_never_disturbed(
         before = finished(store)
 
     last = run(arguments, env)
-    wanted = {"reused": len(before), "built": n_stages - len(before)}
-    assert last == {**dict.fromkeys(last, 0), **wanted}
+    counts = {"reused": len(before), "built": n_stages - len(before)}
+    assert last == {**dict.fromkeys(last, 0), **counts}
     assert before.items() <= finished(store).items(), "something finished was made again"
     assert digests(store) == digests(undisturbed)
     for stage in ("training", "out_of_fold", "stacking", "study"):
         assert results(store / stage) == results(undisturbed / stage), stage
-    for left in (".partial", ".unfinished"):
-        assert not list((store / left).iterdir())
+    for folder in (".partial", ".unfinished"):
+        assert not list((store / folder).iterdir())
 
 
 def _has_trained(store: Path, n_trainings: int) -> bool:

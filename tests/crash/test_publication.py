@@ -17,7 +17,7 @@ from tests.support.toy import number
 
 @pytest.fixture(scope="module")
 def killed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """Return what `tests.support.killed_at` found."""
+    """The record of `tests.support.killed_at`."""
     code = (ROOT / "tests/support/killed_at.py").read_text()
     return dict(json.loads(output_of(code, str(tmp_path_factory.mktemp("killed")))))
 
@@ -27,46 +27,46 @@ class TestKilledAtAnyStep:
         assert len(killed["kills"]) == len(killed["steps"]) > 15
 
     def test_leaves_an_artifact_whole_or_absent(self, killed: dict[str, Any]) -> None:
-        assert [one["k"] for one in killed["kills"] if one["there"] != one["whole"]] == []
-        assert not any(one["set aside"] for one in killed["kills"])
+        assert [kill["k"] for kill in killed["kills"] if kill["there"] != kill["whole"]] == []
+        assert not any(kill["set aside"] for kill in killed["kills"])
 
     def test_and_run_again_ends_with_the_same_bytes(self, killed: dict[str, Any]) -> None:
         assert killed["bytes"].keys() == {"large.npy", "total.json"}
-        assert [one["k"] for one in killed["kills"] if one["bytes"] != killed["bytes"]] == []
-        assert len({one["digest"] for one in killed["kills"]}) == 1
+        assert [kill["k"] for kill in killed["kills"] if kill["bytes"] != killed["bytes"]] == []
+        assert len({kill["digest"] for kill in killed["kills"]}) == 1
 
     def test_reuses_what_was_published(self, killed: dict[str, Any]) -> None:
-        assert [one["k"] for one in killed["kills"] if one["reused"] != one["whole"]] == []
-        assert any(one["reused"] for one in killed["kills"])
+        assert [kill["k"] for kill in killed["kills"] if kill["reused"] != kill["whole"]] == []
+        assert any(kill["reused"] for kill in killed["kills"])
 
     def test_leaves_no_rubbish_behind(self, killed: dict[str, Any]) -> None:
-        assert [one["k"] for one in killed["kills"] if one["left"]] == []
+        assert [kill["k"] for kill in killed["kills"] if kill["left"]] == []
 
 
 class TestOrderOfSteps:
     """What a power cut needs beyond a kill: everything on the disk before the rename."""
 
-    def _places(self, killed: dict[str, Any]) -> tuple[list[str], str, int]:
-        taken = killed["steps"]
-        [rename] = [one for one in taken if one.startswith("rename ")]
-        return taken, rename.removeprefix("rename "), taken.index(rename)
+    def _steps(self, killed: dict[str, Any]) -> tuple[list[str], str, int]:
+        steps = killed["steps"]
+        [rename] = [step for step in steps if step.startswith("rename ")]
+        return steps, rename.removeprefix("rename "), steps.index(rename)
 
     def test_files_are_flushed_before_the_manifest_is_written(self, killed: dict[str, Any]) -> None:
-        taken, folder, _ = self._places(killed)
-        written = taken.index(f"open {folder}/{MANIFEST} w")
+        steps, folder, _ = self._steps(killed)
+        written = steps.index(f"open {folder}/{MANIFEST} w")
         for name in killed["bytes"]:
-            assert taken.index(f"fsync {folder}/{name}") < written
+            assert steps.index(f"fsync {folder}/{name}") < written
 
     def test_manifest_and_folder_are_flushed_before_the_rename(
         self, killed: dict[str, Any]
     ) -> None:
-        taken, folder, rename = self._places(killed)
-        manifest = taken.index(f"fsync {folder}/{MANIFEST}")
-        assert manifest < taken.index(f"fsync {folder}") < rename
+        steps, folder, rename = self._steps(killed)
+        manifest = steps.index(f"fsync {folder}/{MANIFEST}")
+        assert manifest < steps.index(f"fsync {folder}") < rename
 
     def test_the_new_names_are_flushed_after_the_rename(self, killed: dict[str, Any]) -> None:
-        taken, _, rename = self._places(killed)
-        assert {"fsync number", "fsync ."} <= set(taken[rename:])
+        steps, _, rename = self._steps(killed)
+        assert {"fsync number", "fsync ."} <= set(steps[rename:])
 
 
 def _stage(n_bytes: int) -> Stage:

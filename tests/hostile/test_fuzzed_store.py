@@ -17,16 +17,17 @@ import numpy as np
 import pytest
 from rich.console import RenderableType
 
-from flowers17.artifacts import MANIFEST, Store, canonical_json, read_sha256, sha256_of
+from flowers17.artifacts import MANIFEST, Store
 from flowers17.commands import comparing, comparison_page, metric_history, predicting
 from flowers17.commands.collecting import garbage
 from flowers17.commands.showing import artifacts_table, lineage_tree, matching, summary
+from flowers17.digests import canonical_json, read_sha256, sha256_of
 from flowers17.errors import Flowers17Error, InvalidInput
 from flowers17.learners.checkpoints import Checkpoints, Shapes
 from flowers17.plan import plan
 from flowers17.prediction.catalogue import Catalogue
 from flowers17.prediction.models import Loader
-from flowers17.prediction.predicting import opened
+from flowers17.prediction.predicting import open_model
 from flowers17.stages import ensure
 from flowers17.terminal import Terminal
 from tests.support.made_studies import made_study, row
@@ -56,13 +57,13 @@ VALUES: tuple[Any, ...] = (
 
 def _places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
     inner = value.items() if isinstance(value, dict) else enumerate(value)
-    for name, part in inner:
+    for name, item in inner:
         yield (*path, name)
-        if isinstance(part, dict | list):
-            yield from _places(part, (*path, name))
+        if isinstance(item, dict | list):
+            yield from _places(item, (*path, name))
 
 
-def _twist(value: Any, others: list[Any], draws: random.Random) -> None:
+def _twist(value: Any, siblings: list[Any], draws: random.Random) -> None:
     """Change one to three places of a JSON value."""
     for _ in range(draws.randint(1, 3)):
         places = list(_places(value))
@@ -72,17 +73,17 @@ def _twist(value: Any, others: list[Any], draws: random.Random) -> None:
         holder = value
         for name in above:
             holder = holder[name]
-        how = draws.randrange(5)
-        if how == 0:
+        kind = draws.randrange(5)
+        if kind == 0:
             del holder[last]
-        elif how == 1 and isinstance(holder, dict):
+        elif kind == 1 and isinstance(holder, dict):
             holder[draws.choice([EVIL, "..", "a/../b", "x" * 5000, "stage", ""])] = holder.pop(last)
-        elif how == 2:  # what another has in that place, an input perhaps: cycles come of it
-            other: Any = draws.choice(others)
+        elif kind == 2:  # what another has in that place, an input perhaps: cycles come of it
+            sibling: Any = draws.choice(siblings)
             for name in (*above, last):
-                fits = isinstance(other, dict) and name in other
-                other = other[name] if fits else draws.choice(VALUES)
-            holder[last] = json.loads(json.dumps(other))
+                fits = isinstance(sibling, dict) and name in sibling
+                sibling = sibling[name] if fits else draws.choice(VALUES)
+            holder[last] = json.loads(json.dumps(sibling))
         else:
             holder[last] = draws.choice(VALUES)
 
@@ -91,8 +92,10 @@ def _reseal(folder: Path, manifest: Any, draws: random.Random) -> None:
     """Write a manifest whose digests fit, as far as there are any; at times under its new key."""
     if isinstance(manifest, dict):
         files = manifest.get("files")
-        if isinstance(files, dict) and all(isinstance(one, dict) for one in files.values()):
-            manifest["digest"] = sha256_of({name: one.get("sha256") for name, one in files.items()})
+        if isinstance(files, dict) and all(isinstance(entry, dict) for entry in files.values()):
+            manifest["digest"] = sha256_of(
+                {name: entry.get("sha256") for name, entry in files.items()}
+            )
         moves = draws.random() < 0.7
         if moves:
             manifest["key"] = sha256_of(manifest.get("material"))
@@ -107,21 +110,21 @@ def _reseal(folder: Path, manifest: Any, draws: random.Random) -> None:
 def _forge(root: Path, draws: random.Random) -> None:
     """Twist a manifest of a store, or a file of JSON that one names, or some bytes."""
     folders = sorted(path.parent for path in root.glob(f"[!.]*/*/{MANIFEST}"))
-    manifests = [json.loads((one / MANIFEST).read_text()) for one in folders]
+    manifests = [json.loads((folder / MANIFEST).read_text()) for folder in folders]
     for _ in range(draws.randint(1, 2)):
-        place = draws.randrange(len(folders))
-        folder, manifest = folders[place], manifests[place]
+        index = draws.randrange(len(folders))
+        folder, manifest = folders[index], manifests[index]
         if not folder.exists():
             continue
         names = sorted(path.name for path in folder.glob("*.json") if path.name != MANIFEST)
-        how = draws.random()
-        if how < 0.1:
+        chance = draws.random()
+        if chance < 0.1:
             data = bytearray((folder / MANIFEST).read_bytes())
             for _ in range(draws.randint(1, 20)):
                 data[draws.randrange(len(data))] = draws.randrange(256)
             (folder / MANIFEST).write_bytes(data)
             continue
-        if how < 0.4 and names:
+        if chance < 0.4 and names:
             path = folder / draws.choice(names)
             value = [json.loads(path.read_text())]
             _twist(value, [value], draws)
@@ -133,26 +136,30 @@ def _forge(root: Path, draws: random.Random) -> None:
         _reseal(folder, manifest, draws)
 
 
-def _printed(*found: RenderableType) -> str:
+def _printed(*renderables: RenderableType) -> str:
     console = Terminal(file=io.StringIO(), width=100)
-    for one in found:
-        console.print(one, highlight=False, markup=False)
+    for renderable in renderables:
+        console.print(renderable, highlight=False, markup=False)
     return str(console.file.getvalue())  # type: ignore[attr-defined]
 
 
 def _show(store: Store) -> str:
     manifests = matching(store, None)
-    json.dumps([summary(one) for one in manifests])
-    trees = [lineage_tree(store, one) for one in manifests if one["stage"] in ("study", "number")]
+    json.dumps([summary(manifest) for manifest in manifests])
+    trees = [
+        lineage_tree(store, manifest)
+        for manifest in manifests
+        if manifest["stage"] in ("study", "number")
+    ]
     return _printed(artifacts_table(manifests), *trees)
 
 
 def _compare(store: Store) -> str:
-    found = comparing.comparison_of(*comparing.study_pair(None, None, store.root))
-    json.dumps(found)
-    assert "<script>alert(1)" not in comparison_page.page(found)
+    comparison = comparing.comparison_of(*comparing.study_pair(None, None, store.root))
+    json.dumps(comparison)
+    assert "<script>alert(1)" not in comparison_page.page(comparison)
     console = Terminal(file=io.StringIO(), width=100)
-    comparing.show(found, console, everything=True)
+    comparing.show(comparison, console, everything=True)
     return str(console.file.getvalue())  # type: ignore[attr-defined]
 
 
@@ -161,15 +168,15 @@ def _history(store: Store) -> str:
 
 
 def _gc(store: Store) -> str:
-    folders = garbage(store, keep_studies=1, older_than_days=0)
-    for folder in folders:
-        assert (store.root / folder.path).resolve().is_relative_to(store.root.resolve())
-    return _printed(*(folder.content for folder in folders))
+    collectable = garbage(store, keep_studies=1, older_than_days=0)
+    for item in collectable:
+        assert (store.root / item.path).resolve().is_relative_to(store.root.resolve())
+    return _printed(*(item.content for item in collectable))
 
 
 def _plan(store: Store) -> str:
     steps = plan([number("a", 1), number("b", 2, number("a", 1))], store)
-    return _printed(*(f"{one.label} {one.why}" for one in steps))
+    return _printed(*(f"{step.label} {step.why}" for step in steps))
 
 
 def _models(store: Store) -> str:
@@ -180,22 +187,22 @@ def _default(store: Store) -> str:
     return Catalogue(store).default()[1]
 
 
-def _opened(store: Store) -> str:
-    for one in Catalogue(store).entries:
+def _open_all(store: Store) -> str:
+    for entry in Catalogue(store).entries:
         try:
-            opened(one.manifest, Loader(store, device="cpu"))
+            open_model(entry.manifest, Loader(store, device="cpu"))
         except Flowers17Error as problem:
             str(problem)
     return ""
 
 
 COMMANDS: tuple[Callable[[Store], str], ...] = (
-    *(_show, _compare, _history, _gc, _models, _default, _opened, _plan),
+    *(_show, _compare, _history, _gc, _models, _default, _open_all, _plan),
 )
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def intact(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a store with two studies, models, and stages that were built."""
     root = tmp_path_factory.mktemp("whole") / "store"
     wrong = {"knn on mobilenet": (0,), "mk-1, report split": (0, 1)}
@@ -217,14 +224,14 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_twisted_store_is_damage_or_an_error_of_ours(
-    whole: Path, tmp_path: Path, fuzz: int, caplog: pytest.LogCaptureFixture
+    intact: Path, tmp_path: Path, fuzz: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     for command in COMMANDS:
-        command(Store(whole))
+        command(Store(intact))
     refused = 0
     for number_ in range(ROUNDS * fuzz):
         draws, root = random.Random(f"{SEED} {number_}"), tmp_path / "store"
-        shutil.copytree(whole, root)
+        shutil.copytree(intact, root)
         _forge(root, draws)
         for command in COMMANDS:
             try:
@@ -251,7 +258,7 @@ def _checkpoints(folder: Path) -> None:
     }
     with Checkpoints(folder, "a" * 64) as checkpoints:
         for epoch in (1, 2):
-            history = [{"epoch": one, "loss": 0.5} for one in range(1, epoch + 1)]
+            history = [{"epoch": number_, "loss": 0.5} for number_ in range(1, epoch + 1)]
             values = {"history": history, "best_epoch": 1}
             checkpoints.save(epoch, {**arrays, "best": arrays["weights"]}, values)
 
@@ -259,20 +266,20 @@ def _checkpoints(folder: Path) -> None:
 def _npz(path: Path, draws: random.Random) -> None:
     """Put other arrays, or something else, in place of a file of arrays."""
     stream = io.BytesIO()
-    how = draws.randrange(7)
-    if how == 0:
+    kind = draws.randrange(7)
+    if kind == 0:
         np.savez_compressed(stream, np.zeros(10**6))
-    elif how == 1:
+    elif kind == 1:
         np.savez(stream, a=np.array([{}], dtype=object))
-    elif how == 2:
+    elif kind == 2:
         np.save(stream, np.zeros(3))
-    elif how == 3:
+    elif kind == 3:
         np.savez(stream, a=np.array("text"), b=np.full(3, np.nan))
-    elif how == 4:
+    elif kind == 4:
         with zipfile.ZipFile(stream, "w") as members:
             members.writestr("00000.npy", b"\x93NUMPY\x01\x00v\x00{'descr': '<f4', 'fortran_order'")
             members.writestr("../../b", b"")
-    elif how == 5:
+    elif kind == 5:
         header = "{'descr': '<f4', 'fortran_order': False, 'shape': (9000000000000000000,), }"
         with zipfile.ZipFile(stream, "w") as members:
             text = header.ljust(117).encode() + b"\n"
@@ -288,12 +295,12 @@ def _npz(path: Path, draws: random.Random) -> None:
 def test_a_twisted_checkpoint_is_passed_over_or_refused(
     tmp_path: Path, fuzz: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    whole = tmp_path / "whole"
-    _checkpoints(whole)
+    intact = tmp_path / "whole"
+    _checkpoints(intact)
     outcomes: set[str] = set()
     for number_ in range(ROUNDS * fuzz):
         draws, folder = random.Random(f"{SEED} {number_}"), tmp_path / "folder"
-        shutil.copytree(whole, folder)
+        shutil.copytree(intact, folder)
         for epoch in (1, 2):
             path = folder / f"generation-{epoch:06d}.json"
             manifest = json.loads(path.read_text())

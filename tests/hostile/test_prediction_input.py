@@ -57,32 +57,33 @@ def _sparse(path: Path) -> None:
 class TestImages:
     @pytest.mark.parametrize("kind", BAD)
     def test_that_are_none_are_said_and_passed_over(self, kind: str, tmp_path: Path) -> None:
-        write, says = BAD[kind]
+        write, message = BAD[kind]
         write(tmp_path / "bad.png")
         good = tmp_path / "good.png"
         good.write_bytes(encoded(kind="PNG"))
-        told: list[str] = []
-        given = [str(tmp_path / "bad.png"), str(good)]
-        [block] = blocks(image_paths(given, [], told.append), [8], 4, told.append)
+        refusals: list[str] = []
+        names = [str(tmp_path / "bad.png"), str(good)]
+        [block] = blocks(image_paths(names, [], refusals.append), [8], 4, refusals.append)
         assert block.paths == (str(good),)
-        [problem] = told
+        [problem] = refusals
         assert problem.startswith(f"{tmp_path / 'bad.png'}: ")
-        assert says in problem
+        assert message in problem
 
     @pytest.mark.parametrize("name", ["x" * 300, "a\0b.png", "\udcff.png", "", "a/" * 3000])
     def test_under_impossible_names_are_said_and_passed_over(self, name: str) -> None:
-        told: list[str] = []
-        assert list(blocks(image_paths([name], [], told.append), [8], 4, told.append)) == []
-        assert len(told) == 1
+        refusals: list[str] = []
+        assert list(blocks(image_paths([name], [], refusals.append), [8], 4, refusals.append)) == []
+        assert len(refusals) == 1
 
     def test_have_names_that_move_no_cursor(self, tmp_path: Path) -> None:
         (tmp_path / "\x1b[2J\n\udcff.png").write_text("a daisy")
-        told: list[str] = []
+        refusals: list[str] = []
         assert (
-            list(blocks(image_paths([str(tmp_path)], [], told.append), [8], 4, told.append)) == []
+            list(blocks(image_paths([str(tmp_path)], [], refusals.append), [8], 4, refusals.append))
+            == []
         )
-        assert "\\x1b[2J\\n\\udcff.png: expected an image" in told[0]
-        assert told[0].isprintable()
+        assert "\\x1b[2J\\n\\udcff.png: expected an image" in refusals[0]
+        assert refusals[0].isprintable()
 
 
 @pytest.fixture
@@ -112,7 +113,7 @@ def _exit_code(*arguments: str) -> int | str | None:
 
 class TestWords:
     @pytest.mark.parametrize(
-        ("arguments", "said"),
+        ("arguments", "message"),
         [
             ([], "expected images: files, folders, or - for standard input"),
             (["x.png", "--json", "--csv"], "expected one of --json and --csv, got both"),
@@ -129,7 +130,7 @@ class TestWords:
     def test_that_are_wrong_end_with_2_and_the_reason(
         self,
         arguments: list[str],
-        said: str,
+        message: str,
         store: Store,
         capsys: pytest.CaptureFixture[str],
         monkeypatch: pytest.MonkeyPatch,
@@ -138,7 +139,7 @@ class TestWords:
         before = content(store.root)
         assert _exit_code(*arguments, "--store", str(store.root)) == 2
         printed = capsys.readouterr()
-        assert said in " ".join(printed.err.replace("│", " ").split())
+        assert message in " ".join(printed.err.replace("│", " ").split())
         assert printed.out == ""
         assert content(store.root) == before
 
@@ -168,11 +169,11 @@ print("imported:", *sorted({"keras", "sklearn", "tensorflow", "torch", "jax"} & 
 """
 
 
-@pytest.mark.parametrize("given", [["no-such.png", "neither.png"], ["{empty}"], ["-"]])
+@pytest.mark.parametrize("names", [["no-such.png", "neither.png"], ["{empty}"], ["-"]])
 def test_nothing_to_predict_ends_with_1_and_imports_nothing_to_compute_with(
-    given: list[str], store: Store, tmp_path: Path
+    names: list[str], store: Store, tmp_path: Path
 ) -> None:
     (tmp_path / "empty").mkdir()
-    words = [one.format(empty=tmp_path / "empty") for one in given]
+    words = [name.format(empty=tmp_path / "empty") for name in names]
     printed = output_of(CODE, *words, "--store", str(store.root), "--json")
     assert printed.split("\n")[:2] == ["exit code 1", "imported:"]

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from flowers17.artifacts import MANIFEST, Reference, Store, file_sha256, sha256_of
+from flowers17.artifacts import MANIFEST, Reference, Store
 from flowers17.cli import main
+from flowers17.digests import file_sha256, sha256_of
 from flowers17.errors import ArtifactDamaged, ArtifactMissing, StoreUnusable
 from flowers17.manifests import LARGEST
 from flowers17.plan import plan
@@ -46,7 +47,7 @@ class TestForgedManifests:
     ) -> None:
         folder = publish(store).path
         entry = {"sha256": file_sha256(secret), "size": 8}
-        reference = _forge(folder, lambda one: one["files"].update({name: entry}))
+        reference = _forge(folder, lambda manifest: manifest["files"].update({name: entry}))
         assert (folder / name).resolve() == secret
         with pytest.raises(ArtifactDamaged, match="expected the name of a file below"):
             store.open(reference)
@@ -55,25 +56,25 @@ class TestForgedManifests:
     def test_that_name_an_absolute_file_are_refused(self, store: Store, secret: Path) -> None:
         folder = publish(store).path
         entry = {"sha256": file_sha256(secret), "size": 8}
-        reference = _forge(folder, lambda one: one["files"].update({str(secret): entry}))
+        reference = _forge(folder, lambda manifest: manifest["files"].update({str(secret): entry}))
         with pytest.raises(ArtifactDamaged, match="expected the name of a file below"):
             store.open(reference)
 
     @pytest.mark.parametrize(
         "change",
         [
-            lambda one: one.pop("files"),
-            lambda one: one.pop("stage"),
-            lambda one: one.pop("key"),
-            lambda one: one.update(files=[]),
-            lambda one: one.update(files={"numbers.json": None}),
-            lambda one: one.update(files={"numbers.json": {}}),
-            lambda one: one.update(files={"numbers.json": {"sha256": 10**4000}}),
-            lambda one: one.update(files={"numbers.json\0": {"sha256": "0"}}),
-            lambda one: one.update(files={"\ud800": {"sha256": "0"}}),
-            lambda one: one.update(stage=10**4000),
-            lambda one: one.update(stage="../numbers"),
-            lambda one: one.update(key=None),
+            lambda manifest: manifest.pop("files"),
+            lambda manifest: manifest.pop("stage"),
+            lambda manifest: manifest.pop("key"),
+            lambda manifest: manifest.update(files=[]),
+            lambda manifest: manifest.update(files={"numbers.json": None}),
+            lambda manifest: manifest.update(files={"numbers.json": {}}),
+            lambda manifest: manifest.update(files={"numbers.json": {"sha256": 10**4000}}),
+            lambda manifest: manifest.update(files={"numbers.json\0": {"sha256": "0"}}),
+            lambda manifest: manifest.update(files={"\ud800": {"sha256": "0"}}),
+            lambda manifest: manifest.update(stage=10**4000),
+            lambda manifest: manifest.update(stage="../numbers"),
+            lambda manifest: manifest.update(key=None),
         ],
     )
     def test_that_lack_or_twist_something_are_refused(
@@ -109,10 +110,11 @@ class TestForgedManifests:
         assert list(store.manifests()) == []
         assert store.find("numbers", KEY) is None
 
-    @pytest.mark.parametrize("part", ["config", "inputs", "code", "libraries"])
-    def test_whose_key_is_not_of_their_material_are_refused(self, store: Store, part: str) -> None:
+    @pytest.mark.parametrize("field", ["config", "inputs", "code", "libraries"])
+    def test_whose_key_is_not_of_their_material_are_refused(self, store: Store, field: str) -> None:
         reference = _forge(
-            publish(store).path, lambda one: one["material"][part].update({"learner": "f" * 64})
+            publish(store).path,
+            lambda manifest: manifest["material"][field].update({"learner": "f" * 64}),
         )
         with pytest.raises(ArtifactDamaged, match="key is not the digest of its material"):
             store.open(reference)
@@ -135,7 +137,9 @@ class TestForgedManifests:
         artifact = publish(store)
         (artifact.path / "numbers.json").write_text("[666]\n")
         digest = file_sha256(artifact.path / "numbers.json")
-        _forge(artifact.path, lambda one: one["files"]["numbers.json"].update(sha256=digest))
+        _forge(
+            artifact.path, lambda manifest: manifest["files"]["numbers.json"].update(sha256=digest)
+        )
         with pytest.raises(ArtifactDamaged, match="expected content"):
             store.open(artifact.reference)
 
@@ -224,7 +228,7 @@ class TestStrangeFiles:
         (store.root / "numbers" / "notes.txt").write_text("mine")
         (store.root / "empty").mkdir()
         with caplog.at_level(logging.WARNING):
-            assert [one["key"] for one in store.manifests()] == [KEY]
+            assert [manifest["key"] for manifest in store.manifests()] == [KEY]
             assert store.find("numbers", KEY) is not None
         assert caplog.messages == []
         assert store.open(artifact.reference)
@@ -245,9 +249,12 @@ class TestCommands:
         self, store: Store, capsys: pytest.CaptureFixture[str]
     ) -> None:
         first, second = publish(store), publish(store, OTHER_KEY)
-        for one, other in ((first, second), (second, first)):
-            inputs = {"other": other.reference.to_json()}
-            reseal(one.path / MANIFEST, lambda made, given=inputs: made.update(inputs=given))
+        for artifact, source_artifact in ((first, second), (second, first)):
+            inputs = {"other": source_artifact.reference.to_json()}
+            reseal(
+                artifact.path / MANIFEST,
+                lambda manifest, inputs=inputs: manifest.update(inputs=inputs),
+            )
         assert len(list(store.manifests())) == 2
         with pytest.raises(SystemExit, match="0"):
             main(["show", f"numbers/{KEY}", "--store", str(store.root)])
@@ -289,13 +296,15 @@ class TestCommands:
 
     def test_plan_on_a_store_that_is_a_file_leaves_it_alone(self, tmp_path: Path) -> None:
         (tmp_path / "store").write_text("a letter")
-        assert [one.action for one in plan([number("a", 1)], Store(tmp_path / "store"))] == ["run"]
+        assert [step.action for step in plan([number("a", 1)], Store(tmp_path / "store"))] == [
+            "run"
+        ]
         assert (tmp_path / "store").read_text() == "a letter"
 
     def _without_records(self, store: Store) -> dict[str, bytes]:
-        """Return what is in a store without what it notes of unchanged files."""
-        found = content(store.root)
-        return {name: found[name] for name in found if not name.startswith(".verified/")}
+        """The content of a store without the fingerprints of its files."""
+        files = content(store.root)
+        return {name: files[name] for name in files if not name.startswith(".verified/")}
 
     def test_show_and_plan_pass_over_what_was_forged(
         self, store: Store, capsys: pytest.CaptureFixture[str]
@@ -308,6 +317,6 @@ class TestCommands:
         before = self._without_records(store)
         with pytest.raises(SystemExit, match="0"):
             main(["show", "--store", str(store.root), "--json"])
-        assert [one["label"] for one in json.loads(capsys.readouterr().out)] == ["a"]
-        assert [one.action for one in plan([number("a", 1)], store)] == ["reuse"]
+        assert [manifest["label"] for manifest in json.loads(capsys.readouterr().out)] == ["a"]
+        assert [step.action for step in plan([number("a", 1)], store)] == ["reuse"]
         assert self._without_records(store) == before

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from flowers17.artifacts import Artifact, Store, file_sha256
+from flowers17.artifacts import Artifact, Store
 from flowers17.cli import main
 from flowers17.config import Places, StudySettings
+from flowers17.digests import file_sha256
 from flowers17.errors import ArtifactDamaged, InvalidInput
-from flowers17.prediction.attacked import Attacked
+from flowers17.prediction.attacked import AttackedModel
 from flowers17.prediction.models import Loader
 from flowers17.prediction.networks import Network
 from flowers17.stages import Stage
@@ -74,7 +75,7 @@ def _in_the_store(folder: Path, marker: Path, package: str = "") -> Path:
     return path
 
 
-def _said(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int | str | None, str]:
+def _outcome(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int | str | None, str]:
     """Return a command's exit code and what it prints, on one line."""
     try:
         main([*arguments, "--store", "store"])
@@ -112,14 +113,14 @@ def test_no_command_runs_what_only_the_store_names(
         ("predict", "photo.png"),
         ("export", NAME, "--to", "model.keras"),
     ):
-        code, said = _said(capsys, *command)
+        code, printed = _outcome(capsys, *command)
         assert code == 2
         if file:
-            assert "Whoever can write to the store can name any code" in said
-            assert f"--own-learner {learner}" in said
-            assert "PYTHONPATH" not in said
+            assert "Whoever can write to the store can name any code" in printed
+            assert f"--own-learner {learner}" in printed
+            assert "PYTHONPATH" not in printed
         else:
-            assert "expected the SHA-256 of module" in said
+            assert "expected the SHA-256 of module" in printed
     for command in (
         ("show",),
         ("show", "training"),
@@ -127,8 +128,8 @@ def test_no_command_runs_what_only_the_store_names(
         ("gc", "--dry-run"),
         ("plan", "learners"),
     ):
-        code, said = _said(capsys, *command)
-        assert (code, NAME in said) == (0, command[0] != "plan")
+        code, printed = _outcome(capsys, *command)
+        assert (code, NAME in printed) == (0, command[0] != "plan")
     assert not marker.exists()
     assert not (folder / "model.keras").exists()
     assert content(store.root) == before
@@ -140,9 +141,9 @@ def test_code_in_a_store_is_not_run_though_it_is_named(
 ) -> None:
     path, learner = _in_the_store(folder, marker, package), "store.training.x.evil:build"
     _forged(folder, learner, path)
-    code, said = _said(capsys, "predict", "photo.png", "--own-learner", learner)
+    code, printed = _outcome(capsys, "predict", "photo.png", "--own-learner", learner)
     assert code == 2
-    assert "code in a store is never run" in said
+    assert "code in a store is never run" in printed
     assert not marker.exists()
 
 
@@ -152,8 +153,8 @@ def test_code_in_a_store_is_not_run_through_a_link_to_it(
     path = _in_the_store(folder, marker)
     (folder / "linked.py").symlink_to(path)
     _forged(folder, "linked:build", path)
-    code, said = _said(capsys, "predict", "photo.png", "--own-learner", "linked:build")
-    assert (code, "code in a store is never run" in said) == (2, True)
+    code, printed = _outcome(capsys, "predict", "photo.png", "--own-learner", "linked:build")
+    assert (code, "code in a store is never run" in printed) == (2, True)
     assert not marker.exists()
 
 
@@ -163,12 +164,12 @@ def test_a_function_that_is_named_is_run_only_as_it_was_trained(
     path = folder / "evil.py"
     store = _forged(folder, "evil:build", path)
     path.write_text(path.read_text() + "# changed")
-    code, said = _said(capsys, "predict", "photo.png", "--own-learner", "evil:build")
-    assert (code, "expected the module 'evil' that it was trained with" in said) == (2, True)
+    code, printed = _outcome(capsys, "predict", "photo.png", "--own-learner", "evil:build")
+    assert (code, "expected the module 'evil' that it was trained with" in printed) == (2, True)
     assert not marker.exists()
     loader = Loader(store, device="cpu", own_learners=["evil:other"])
     with pytest.raises(InvalidInput, match="add `--own-learner evil:build`"):
-        Attacked(_only(store), loader)
+        AttackedModel(_only(store), loader)
 
 
 def test_one_that_is_named_and_as_it_was_trained_predicts(tmp_path: Path) -> None:
@@ -181,8 +182,8 @@ def test_one_that_is_named_and_as_it_was_trained_predicts(tmp_path: Path) -> Non
 def test_stages_name_the_functions_of_their_own_settings_only() -> None:
     own = Stage.of("training", "own", "tasks.training:build", {"learner": "mine:network"})
     plain = Stage.of("training", "plain", "tasks.training:build", {"learner": "mk-1"})
-    both = Stage.of("stacking", "both", "tasks.stacking:build", inputs={"a": own, "b": plain})
-    assert attack.own_learners(both) == {"own_learners": ["mine:network"]}
+    stacking = Stage.of("stacking", "both", "tasks.stacking:build", inputs={"a": own, "b": plain})
+    assert attack.own_learners(stacking) == {"own_learners": ["mine:network"]}
     assert attack.own_learners(plain) == {}
     target = attack.Target("own", own, plain, is_network=True)
     stage = attack.stage(StudySettings(), Places(device="cpu"), "noise", target, plain)
@@ -195,9 +196,9 @@ def test_an_ensemble_of_itself_is_damaged(tmp_path: Path) -> None:
     members = {"members": [{"name": "itself"}], "n_folds": 1}
     oof = maker.publish("out_of_fold", "oof", {"members": members}, inputs={"itself/refit": forged})
     result = {**forged.json("result"), "classes": ["a", "b"], "chosen": CHOSEN, "methods": [CHOSEN]}
-    whole = maker.publish("stacking", "stacked", {"result": result}, inputs={"out_of_fold": oof})
+    stacked = maker.publish("stacking", "stacked", {"result": result}, inputs={"out_of_fold": oof})
     with pytest.raises(ArtifactDamaged, match="expected"):
-        Attacked(whole, Loader(maker.store, device="cpu"))
+        AttackedModel(stacked, Loader(maker.store, device="cpu"))
 
 
 CHOSEN = {"method": "average", "by": "refit", "temperature": 1.0, "cross_validated": 5}
@@ -205,6 +206,6 @@ CHOSEN = {"method": "average", "by": "refit", "temperature": 1.0, "cross_validat
 
 def _only(store: Store) -> Artifact:
     [manifest] = store.manifests()
-    found = store.find(manifest["stage"], manifest["key"])
-    assert found is not None
-    return found
+    artifact = store.find(manifest["stage"], manifest["key"])
+    assert artifact is not None
+    return artifact

@@ -11,13 +11,15 @@ from types import FrameType
 import numpy as np
 import pytest
 
-from flowers17.artifacts import MANIFEST, OWN_FOLDERS, Store, read_sha256
+from flowers17.artifacts import MANIFEST, Store
 from flowers17.cli import main
+from flowers17.digests import read_sha256
 from flowers17.errors import ArtifactDamaged, InvalidInput, StoreUnusable
 from flowers17.files import open_regular, replacing
 from flowers17.learners.checkpoints import LOCK, Checkpoints
 from flowers17.robustness.batches import resumed_arrays
 from flowers17.stages import ensure
+from flowers17.store_folder import OWN_FOLDERS
 from tests.support.stores import KEY, OTHER_KEY, content, publish, reseal, set_aside
 from tests.support.toy import number
 
@@ -90,9 +92,9 @@ def test_in_place_of_fingerprints(
     path.unlink()
     put(path, secret)
     for _ in range(2):
-        found = store.find("numbers", KEY)
-        assert found is not None
-        assert found.reference == artifact.reference
+        reused = store.find("numbers", KEY)
+        assert reused is not None
+        assert reused.reference == artifact.reference
     (artifact.path / "numbers.json").write_bytes(b"[6, 6, 6]\n")
     assert store.find("numbers", KEY) is None
     publish(store)
@@ -131,13 +133,13 @@ def test_in_place_of_a_file_of_an_artifact(
 def test_a_folder_of_the_store_that_is_a_link_is_refused(
     name: str, store: Store, tmp_path: Path
 ) -> None:
-    others = tmp_path / "others"
-    publish(Store(others), OTHER_KEY)
-    (others / "thesis").mkdir()
-    (others / f"numbers-{KEY}").write_text("mine")
-    before = content(others)
+    colleague = tmp_path / "others"
+    publish(Store(colleague), OTHER_KEY)
+    (colleague / "thesis").mkdir()
+    (colleague / f"numbers-{KEY}").write_text("mine")
+    before = content(colleague)
     store.root.mkdir()
-    (store.root / name).symlink_to(others)
+    (store.root / name).symlink_to(colleague)
     refused = pytest.raises(StoreUnusable, match=f"{name}.*link is in the way")
     with refused if name in OWN_FOLDERS else nullcontext():
         store.check_writable()
@@ -149,8 +151,8 @@ def test_a_folder_of_the_store_that_is_a_link_is_refused(
             list(store.leftovers())
     assert list(store.manifests()) == []
     assert store.find("numbers", KEY) is None
-    assert content(others) == before
-    assert (others / "thesis").is_dir()
+    assert content(colleague) == before
+    assert (colleague / "thesis").is_dir()
 
 
 def test_a_stage_that_is_a_link_is_not_read_or_collected(store: Store, tmp_path: Path) -> None:
@@ -173,7 +175,7 @@ def test_gc_deletes_nothing_outside_whatever_a_manifest_calls_itself(
     thesis.mkdir()
     (thesis / "chapter").write_text("mine")
     artifact = publish(store, created="2020-01-01T00:00:00Z")
-    reseal(artifact.path / MANIFEST, lambda one: one.update(stage=stage))
+    reseal(artifact.path / MANIFEST, lambda manifest: manifest.update(stage=stage))
     main_code(["gc", "--store", str(store.root), "--keep-studies", "0"])
     assert (thesis / "chapter").read_text() == "mine"
     assert artifact.path.is_dir()
@@ -239,8 +241,10 @@ def test_where_a_file_is_replaced(name: str, kind: str, secret: Path, tmp_path: 
 @pytest.mark.parametrize("kind", ["a link", "a pipe", "deep JSON"])
 def test_in_place_of_a_batch(kind: str, secret: Path, tmp_path: Path) -> None:
     IN_THE_WAY[kind](tmp_path / "000000-000002.batch", secret)
-    made = {"x": np.arange(2)}
-    np.testing.assert_array_equal(resumed_arrays(tmp_path, 2, 2, lambda part: made)["x"], made["x"])
+    arrays = {"x": np.arange(2)}
+    np.testing.assert_array_equal(
+        resumed_arrays(tmp_path, 2, 2, lambda part: arrays)["x"], arrays["x"]
+    )
     assert secret.read_bytes() == SECRET
 
 
@@ -255,9 +259,9 @@ def test_a_file_below_a_linked_folder_is_not_opened(tmp_path: Path, secret: Path
 
 
 def test_a_forged_lease_expires_as_ours_does() -> None:
-    from flowers17.shared.leases import _read
+    from flowers17.shared.leases import _parsed
 
-    whole = {"owner": "a", "expires_s": 60.0}
-    assert _read(json.dumps(whole).encode()) == whole
+    lease = {"owner": "a", "expires_s": 60.0}
+    assert _parsed(json.dumps(lease).encode()) == lease
     for twisted in (b"[" * 100_000, b'{"expires_s": 1e300}', b'{"expires_s": NaN}', b"{}", b"\xff"):
-        assert _read(twisted) == {}
+        assert _parsed(twisted) == {}

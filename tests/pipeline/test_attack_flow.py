@@ -9,7 +9,7 @@ import pytest
 from flowers17.artifacts import Artifact, Store
 from flowers17.errors import InvalidInput
 from flowers17.learners.images import scaled
-from flowers17.prediction.attacked import AT_ONCE, Attacked
+from flowers17.prediction.attacked import AT_ONCE, AttackedModel
 from flowers17.prediction.models import Loader
 from tests.support.attack_study import artifacts, built, tables
 from tests.support.tiny_training import prepared
@@ -37,8 +37,8 @@ def _attack(store: Store, attack: str, model: str = "tiny") -> Artifact:
     return artifacts(store, "attack")[f"attack {attack} on {model}, clean split"]
 
 
-def _victim(store: Store, stage: str, label: str, method: str | None = None) -> Attacked:
-    return Attacked(artifacts(store, stage)[label], Loader(store, device="cpu"), method)
+def _victim(store: Store, stage: str, label: str, method: str | None = None) -> AttackedModel:
+    return AttackedModel(artifacts(store, stage)[label], Loader(store, device="cpu"), method)
 
 
 def _clean(store: Store, attack: Artifact) -> np.ndarray:

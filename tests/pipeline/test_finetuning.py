@@ -19,10 +19,10 @@ from flowers17.config import (
     StudySettings,
 )
 from flowers17.learners.images import scaled
-from flowers17.prediction.attacked import Attacked
+from flowers17.prediction.attacked import AttackedModel
 from flowers17.prediction.models import Loader
 from flowers17.prediction.pictures import Block
-from flowers17.prediction.predicting import opened
+from flowers17.prediction.predicting import open_model
 from flowers17.robustness.fgsm import fgsm
 from flowers17.stages import in_order
 from flows import ensemble, finetune
@@ -128,7 +128,7 @@ def test_predictions_for_images_are_those_that_the_training_stored(built: Path) 
     [images] = _artifacts(built, "images").values()
     pixels = images.array("images")
     for label, network in _artifacts(built, "finetuning").items():
-        model = opened(network.reference.to_json(), Loader(Store(built), device="cpu"))
+        model = open_model(network.reference.to_json(), Loader(Store(built), device="cpu"))
         assert model.classes == tuple(network.json("result")["classes"])
         proba = model.answers(Block(("",) * len(pixels), {32: pixels})).proba
         np.testing.assert_array_equal(proba, network.array("proba"), err_msg=label)
@@ -138,7 +138,7 @@ def test_an_attack_sees_what_predictions_say_and_the_gradient_of_it(built: Path)
     [images] = _artifacts(built, "images").values()
     pixels = images.array("images")[:4]
     network = _artifacts(built, "finetuning")[f"{NAME}, phase b, repeat-01 split"]
-    attacked = Attacked(network, Loader(Store(built), device="cpu"))
+    attacked = AttackedModel(network, Loader(Store(built), device="cpu"))
     inputs = scaled(pixels)
     np.testing.assert_allclose(attacked.proba(inputs), network.array("proba")[:4], atol=1e-6)
     assert attacked.network is not None

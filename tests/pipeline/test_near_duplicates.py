@@ -33,12 +33,12 @@ MAPS = (FeatureMapSettings(extractor="mobilenet"),)
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder of handwritten digits, the first of each class there twice."""
-    root, found = tmp_path_factory.mktemp("digits"), load_digits()
+    root, digits = tmp_path_factory.mktemp("digits"), load_digits()
     for label in range(N_CLASSES):
         folder = root / str(label)
         folder.mkdir()
-        for k, row in enumerate(np.flatnonzero(found.target == label)[:N_EACH]):
-            pixels = np.round(found.images[row] * 255 / 16).astype(np.uint8)
+        for k, row in enumerate(np.flatnonzero(digits.target == label)[:N_EACH]):
+            pixels = np.round(digits.images[row] * 255 / 16).astype(np.uint8)
             large = Image.fromarray(pixels).resize((64, 64), Image.Resampling.BICUBIC)
             large.save(folder / f"{k:02d}.png")
         (folder / "copy.png").write_bytes((folder / "00.png").read_bytes())
@@ -51,8 +51,12 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     return Store(tmp_path_factory.mktemp("store"))
 
 
-def _request(source: Path | str, asked: str) -> StudyRequest:
-    changes = [f"splits.near_duplicates={asked}", "splits.n_repeats=2", "dataset.image_size=64"]
+def _request(source: Path | str, near_duplicates: str) -> StudyRequest:
+    changes = [
+        f"splits.near_duplicates={near_duplicates}",
+        "splits.n_repeats=2",
+        "dataset.image_size=64",
+    ]
     return request_from(changes, dataset=str(source))
 
 
@@ -62,13 +66,13 @@ def _stages(request: StudyRequest) -> dict[str, Stage]:
 
 
 def _built(stages: Mapping[str, Stage], store: Store, upto: str = "datasheet") -> Artifact:
-    found: dict[str, Reference] = {}
+    references: dict[str, Reference] = {}
     for name, stage in stages.items():
-        inputs = {role: found[one.name] for role, one in stage.inputs.items()}
-        found[name] = ensure(stage, inputs, store).reference
+        inputs = {role: references[source.name] for role, source in stage.inputs.items()}
+        references[name] = ensure(stage, inputs, store).reference
         if name == upto:
             break
-    return store.open(found[upto])
+    return store.open(references[upto])
 
 
 def test_images_that_look_alike_are_one_group_and_the_way_out_is_told(
@@ -76,10 +80,10 @@ def test_images_that_look_alike_are_one_group_and_the_way_out_is_told(
 ) -> None:
     stages = _stages(_request(digits, "similar"))
     with caplog.at_level(logging.WARNING):
-        found = _built(stages, store, upto="duplicates")
+        duplicates = _built(stages, store, upto="duplicates")
     n_images = N_CLASSES * (N_EACH + 1)
-    largest = int(np.bincount(found.array("groups")).max())
-    assert found.manifest["metrics"]["oversized_group"] == largest > n_images / 2
+    largest = int(np.bincount(duplicates.array("groups")).max())
+    assert duplicates.manifest["metrics"]["oversized_group"] == largest > n_images / 2
     assert caplog.messages == [
         f"near-duplicates: one group holds {largest} of {n_images} images; if they only look "
         "alike, set splits.near_duplicates to identical or none"
@@ -91,27 +95,27 @@ def test_images_that_look_alike_are_one_group_and_the_way_out_is_told(
 def test_images_of_identical_pixels_are_kept_together_alone(digits: Path, store: Store) -> None:
     stages = _stages(_request(digits, "identical"))
     pairs = _built(stages, store, upto="duplicates").json("pairs")
-    assert [(one["first_name"], one["second_name"]) for one in pairs] == [
+    assert [(pair["first_name"], pair["second_name"]) for pair in pairs] == [
         (f"{label}/00.png", f"{label}/copy.png") for label in range(N_CLASSES)
     ]
-    assert {one["method"] for one in pairs} == {"identical pixels"}
+    assert {pair["method"] for pair in pairs} == {"identical pixels"}
     assert _built(stages, store).json("datasheet")["duplicates"]["divided"]["clean"] == 0
 
 
 def test_nothing_is_searched_for_and_clean_splits_are_plain(digits: Path, store: Store) -> None:
     stages = _stages(_request(digits, "none"))
-    found = _built(stages, store, upto="duplicates")
-    assert found.json("pairs") == []
-    assert found.manifest["metrics"] == {"n_pairs": 0}
+    duplicates = _built(stages, store, upto="duplicates")
+    assert duplicates.json("pairs") == []
+    assert duplicates.manifest["metrics"] == {"n_pairs": 0}
     report, clean, *_ = _built(stages, store, upto="splits").json("splits")["splits"]
     assert clean["validation"] == report["validation"]
 
 
 def test_the_setting_is_in_the_key_of_duplicates_and_reaches_others_by_their_groups() -> None:
-    stages = [_stages(_request("rendered", asked)) for asked in ("similar", "none")]
-    same = {name: Reference(name, "a" * 64, "1" * 64) for name in ("images", "duplicates")}
+    every = [_stages(_request("rendered", setting)) for setting in ("similar", "none")]
+    references = {name: Reference(name, "a" * 64, "1" * 64) for name in ("images", "duplicates")}
     for name, n_keys in (("duplicates", 2), ("splits", 1)):
-        keys = {stage_key(one[name], same) for one in stages}
+        keys = {stage_key(stages[name], references) for stages in every}
         assert len(keys) == n_keys
 
 
@@ -120,8 +124,10 @@ def test_a_search_alone_reads_the_near_duplicates() -> None:
     combinations = [
         CombinationSettings(maps=MAPS, classifier="svm", search=search) for search in (True, False)
     ]
-    ours = request.settings.features.model_copy(update={"combinations": tuple(combinations)})
-    settings = request.settings.model_copy(update={"features": ours})
+    changed_features = request.settings.features.model_copy(
+        update={"combinations": tuple(combinations)}
+    )
+    settings = request.settings.model_copy(update={"features": changed_features})
     *_, searched, plain = features.parts(settings, request.places)
     assert searched.inputs["duplicates"].name == "duplicates"
     assert "duplicates" not in plain.inputs
@@ -139,8 +145,8 @@ def _job(folder: Path, n_repeats: int, *, search: bool = False) -> Job:
         seed=3,
         official=[official],
     )
-    listed = {"splits": [one.to_json() for one in divided]}
-    given = {
+    listed = {"splits": [split.to_json() for split in divided]}
+    inputs = {
         "rows": maker.publish("rows", "rows", {}, {"rows": row_space(case.maps)}, {}),
         "duplicates": maker.publish("duplicates", "duplicates", {}, {"groups": GROUPS}, {}),
         "splits": maker.publish(
@@ -156,7 +162,7 @@ def _job(folder: Path, n_repeats: int, *, search: bool = False) -> Job:
         "n_components": None,
         "search": search,
     }
-    return Job(config, 1, given, {}, store=maker.store, folder=built, unfinished=folder / "u")
+    return Job(config, 1, inputs, {}, store=maker.store, folder=built, unfinished=folder / "u")
 
 
 @pytest.mark.parametrize("n_repeats", [0, 2])
@@ -166,7 +172,7 @@ def test_the_mean_of_a_classifier_is_over_repeated_clean_splits_alone(
     job = _job(tmp_path, n_repeats)
     metrics = classifier.build(job)
     result = json.loads((job.folder / "result.json").read_text())
-    scores = {one["name"]: one["accuracy"] for one in result["splits"]}
+    scores = {score["name"]: score["accuracy"] for score in result["splits"]}
     expected = {f"accuracy ({name})": round(scores[name], 4) for name in ("report", "clean")}
     if n_repeats:
         mean = (scores["repeat-01"] + scores["repeat-02"]) / 2
@@ -179,13 +185,13 @@ def test_the_mean_of_a_classifier_is_over_repeated_clean_splits_alone(
 def test_a_search_is_given_the_groups_of_the_duplicates(
     search: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    given: list[np.ndarray | None] = []
+    groups_read: list[np.ndarray | None] = []
 
     def evaluate(*_: object, groups: np.ndarray | None, **__: object) -> list[SplitResult]:
-        given.append(groups)
+        groups_read.append(groups)
         return []
 
     monkeypatch.setattr("flowers17.transfer.classifiers.evaluate", evaluate)
     classifier.build(_job(tmp_path, 0, search=search))
-    (groups,) = given
+    (groups,) = groups_read
     assert (groups is not None and groups.tolist() == GROUPS.tolist()) == search

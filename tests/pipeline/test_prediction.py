@@ -15,9 +15,9 @@ from flowers17.cli import main
 from flowers17.prediction import exporting
 from flowers17.prediction.catalogue import Catalogue
 from flowers17.prediction.ensembles import Ensemble
-from flowers17.prediction.models import By, Loader, Model
+from flowers17.prediction.models import Loader, MemberModels, Model
 from flowers17.prediction.pictures import Block, blocks
-from flowers17.prediction.predicting import opened
+from flowers17.prediction.predicting import open_model
 from tests.support.processes import output_of
 from tests.support.tiny_training import prepared
 
@@ -80,20 +80,23 @@ def paths(store: Store, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """Return the data set's images as files."""
     folder = tmp_path_factory.mktemp("images")
     [images] = _artifacts(store, "images").values()
-    found = [folder / f"{row:03d}.png" for row in range(len(images.array("labels")))]
-    for path, pixels in zip(found, images.array("images"), strict=True):
+    paths_written = [folder / f"{row:03d}.png" for row in range(len(images.array("labels")))]
+    for path, pixels in zip(paths_written, images.array("images"), strict=True):
         Image.fromarray(pixels).save(path)
-    return [str(path) for path in found]
+    return [str(path) for path in paths_written]
 
 
 def _artifacts(store: Store, stage: str) -> dict[str, Artifact]:
-    found = [one for one in store.manifests() if one["stage"] == stage]
-    return {one["label"]: Artifact(store.folder(stage, one["key"]), one) for one in found}
+    manifests = [manifest for manifest in store.manifests() if manifest["stage"] == stage]
+    return {
+        manifest["label"]: Artifact(store.folder(stage, manifest["key"]), manifest)
+        for manifest in manifests
+    }
 
 
-def _opened(store: Store, name: str, by: By = "refit") -> Any:
+def _opened(store: Store, name: str, by: MemberModels = "refit") -> Any:
     entry = Catalogue(store).named(name)
-    return opened(entry.manifest, Loader(store, device="cpu"), by)
+    return open_model(entry.manifest, Loader(store, device="cpu"), by)
 
 
 def _block(model: Model, paths: list[str]) -> Block:
@@ -122,26 +125,29 @@ def test_a_classifier_says_what_its_stage_stored(
 
 @pytest.mark.parametrize("by", ["refit", "average"])
 def test_an_ensemble_s_members_say_what_its_stage_stored(
-    by: By, store: Store, paths: list[str]
+    by: MemberModels, store: Store, paths: list[str]
 ) -> None:
     model: Ensemble = _opened(store, STACKED, by)
-    [found] = _artifacts(store, "out_of_fold").values()
-    rows = found.array("validation")
+    [out_of_fold] = _artifacts(store, "out_of_fold").values()
+    rows = out_of_fold.array("validation")
     members = model.member_probabilities(_block(model, [paths[row] for row in rows]))
-    stored = found.array(by)[rows]
+    stored = out_of_fold.array(by)[rows]
     np.testing.assert_allclose(np.concatenate(members, axis=1), stored, atol=1e-6)
 
 
 @pytest.mark.parametrize("by", ["refit", "average"])
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_makes_of_them_what_the_study_made(
-    method: str, by: By, store: Store, paths: list[str]
+    method: str, by: MemberModels, store: Store, paths: list[str]
 ) -> None:
     model: Ensemble = _opened(store, STACKED, by)
     model.method = method
-    [found], stacking = _artifacts(store, "out_of_fold").values(), _artifacts(store, "stacking")
-    rows = found.array("validation")
-    members = np.stack(np.split(found.array(by)[rows], 3, axis=1))
+    [out_of_fold], stacking = (
+        _artifacts(store, "out_of_fold").values(),
+        _artifacts(store, "stacking"),
+    )
+    rows = out_of_fold.array("validation")
+    members = np.stack(np.split(out_of_fold.array(by)[rows], 3, axis=1))
     stored = stacking[STACKED].array(f"{method}-{by}-proba")
     np.testing.assert_allclose(model.combined(members), stored, rtol=1e-12, atol=1e-12)
 
@@ -152,28 +158,28 @@ def test_the_command_gives_the_chosen_method_s_calibrated_probabilities_and_the_
     stacking = _artifacts(store, "stacking")[STACKED]
     result = stacking.json("result")
     method = result["chosen"]["method"]
-    [found] = _artifacts(store, "out_of_fold").values()
-    rows = found.array("validation")
-    given = [paths[row] for row in rows]
+    [out_of_fold] = _artifacts(store, "out_of_fold").values()
+    rows = out_of_fold.array("validation")
+    names = [paths[row] for row in rows]
     with pytest.raises(SystemExit) as end:
-        main(["predict", *given, "--store", str(store.root), "--device", "cpu", "--json"])
+        main(["predict", *names, "--store", str(store.root), "--device", "cpu", "--json"])
     assert not end.value.code
     printed = capsys.readouterr()
     assert printed.err.startswith(f"model: {STACKED}, {method.replace('_', ' ')} of its members'")
-    said = [json.loads(line) for line in printed.out.splitlines()]
-    proba = np.array([list(one["probabilities"].values()) for one in said])
-    [described] = [
-        one for one in result["methods"] if (one["method"], one["by"]) == (method, "refit")
+    lines = [json.loads(text) for text in printed.out.splitlines()]
+    proba = np.array([list(line["probabilities"].values()) for line in lines])
+    [scored] = [
+        entry for entry in result["methods"] if (entry["method"], entry["by"]) == (method, "refit")
     ]
     stored = stacking.array(f"{method}-refit-proba")
-    sharpened = np.maximum(stored, 1e-12) ** (1 / described["temperature"])
+    sharpened = np.maximum(stored, 1e-12) ** (1 / scored["temperature"])
     expected = sharpened / sharpened.sum(axis=1, keepdims=True)
     np.testing.assert_allclose(proba, expected, atol=1e-5)
-    labels = found.array("labels")[rows]
-    assert (proba.argmax(axis=1) == labels).sum() == described["n_correct"]
-    each = np.stack(np.split(found.array("refit")[rows], 3, axis=1)).argmax(axis=2)
+    labels = out_of_fold.array("labels")[rows]
+    assert (proba.argmax(axis=1) == labels).sum() == scored["n_correct"]
+    each = np.stack(np.split(out_of_fold.array("refit")[rows], 3, axis=1)).argmax(axis=2)
     agreement = (each == proba.argmax(axis=1)).mean(axis=0)
-    np.testing.assert_allclose([one["agreement"] for one in said], agreement)
+    np.testing.assert_allclose([line["agreement"] for line in lines], agreement)
 
 
 @pytest.mark.parametrize(
@@ -197,8 +203,8 @@ def test_a_classifier_and_an_ensemble_as_one_file_say_what_predict_says(
     assert not end.value.code
     model = _opened(store, name)
     block = _block(model, paths)
-    found = exporting.read(file)({"image": block.squares[32]})
-    np.testing.assert_allclose(found, model.answers(block).proba, atol=2e-3)
+    exported = exporting.read(file)({"image": block.squares[32]})
+    np.testing.assert_allclose(exported, model.answers(block).proba, atol=2e-3)
     assert "held-out images right, as in the study" in capsys.readouterr().err
     card = file.with_name(f"{file.name}.md").read_text()
     assert "it shows that the pipeline works, no more" in card
@@ -207,9 +213,9 @@ def test_a_classifier_and_an_ensemble_as_one_file_say_what_predict_says(
     shutil.copy(paths[3], tmp_path / "photo.jpg")
     printed = output_of(f"import os; os.chdir({str(tmp_path)!r})\n{program}")
     label, probability = printed.strip().rsplit(" ", 1)
-    [said] = model.answers(_block(model, paths[3:4])).proba
-    assert label == model.classes[int(said.argmax())]
-    assert float(probability) == pytest.approx(said.max(), abs=2e-3)
+    [proba] = model.answers(_block(model, paths[3:4])).proba
+    assert label == model.classes[int(proba.argmax())]
+    assert float(probability) == pytest.approx(proba.max(), abs=2e-3)
 
 
 def test_a_damaged_member_is_refused(store: Store, paths: list[str], tmp_path: Path) -> None:

@@ -59,20 +59,20 @@ def _training(store: Path | str) -> list[Stage]:
     from flows.learners import parts
 
     request = request_from(SETTINGS, store=store, device="cpu")
-    return [one for one in parts(request.settings, request.places) if one.name == "training"]
+    return [stage for stage in parts(request.settings, request.places) if stage.name == "training"]
 
 
 def _bytes(place: Path | str) -> dict[str, dict[str, bytes]]:
     """Return the files of trainings by label, without manifests, which hold times."""
     store = existing_store(place)
-    found = [one for one in store.manifests() if one["stage"] == "training"]
+    trainings = [manifest for manifest in store.manifests() if manifest["stage"] == "training"]
     return {
-        one["label"]: {
+        manifest["label"]: {
             name: data
-            for name, data in content(store.brought("training", one["key"])).items()
+            for name, data in content(store.local_folder("training", manifest["key"])).items()
             if name != "manifest.json"
         }
-        for one in found
+        for manifest in trainings
     }
 
 
@@ -95,17 +95,17 @@ def other_code(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def storage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectStorage]:
-    with object_storage(tmp_path_factory.mktemp("storage")) as found:
-        found.variables["FLOWERS17_LEASE_S"] = "10"  # longer than a loaded machine lets one wait
-        yield found
+    with object_storage(tmp_path_factory.mktemp("storage")) as storage:
+        storage.variables["FLOWERS17_LEASE_S"] = "10"  # longer than a loaded machine lets one wait
+        yield storage
 
 
 @pytest.fixture(scope="module")
 def nodes(other_code: Path, storage: ObjectStorage) -> Iterator[RayNodes]:
     """A head with two processors, and a node with four and two GPUs that are made up."""
-    with ray_nodes(storage.variables) as found:
-        found.added(n_cpus=4, n_gpus=GPUS, first_on_path=other_code)
-        yield found
+    with ray_nodes(storage.variables) as nodes:
+        nodes.added(n_cpus=4, n_gpus=GPUS, first_on_path=other_code)
+        yield nodes
 
 
 @pytest.fixture
@@ -131,8 +131,8 @@ class TestTrainings:
     ) -> None:
         beside = tmp_path / "beside"
         assert run(_training(beside), beside, runner="processes").state.is_completed()
-        done = run(_training(store), store, **on_ray)
-        assert set(done.names.values()) == {"Completed"}
+        ended = run(_training(store), store, **on_ray)
+        assert set(ended.names.values()) == {"Completed"}
         assert _bytes(store) == _bytes(beside) == _bytes(trained_here)
         assert len(_bytes(store)[TRAINED]) > 1
         assert list((store / ".locks").glob("ray-*")) == []
@@ -142,14 +142,14 @@ class TestTrainings:
     ) -> None:
         roomy = [nodes.added(n_cpus=5), nodes.added(n_cpus=5)]
         disturber = _Disturber(store, roomy, nodes)
-        done = disturber.run(_training(store), store, on_ray)
-        assert done.names[TRAINED] == "Completed"
+        ended = disturber.run(_training(store), store, on_ray)
+        assert ended.names[TRAINED] == "Completed"
         assert disturber.killed_pid
         assert disturber.killed_node
-        told = disturber.epochs
-        assert told == sorted(told)  # it never went back by more than the epoch it was told of
-        assert told[-1] == EPOCHS
-        assert len(told) - len(set(told)) <= 2
+        epochs = disturber.epochs
+        assert epochs == sorted(epochs)  # it never went back by more than the epoch it was told of
+        assert epochs[-1] == EPOCHS
+        assert len(epochs) - len(set(epochs)) <= 2
         assert _bytes(store)[TRAINED] == _bytes(trained_here)[TRAINED]
         assert unfinished(Store(store)) == []
 
@@ -163,18 +163,18 @@ class TestTrainings:
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         caches = [tmp_path / "nodes" / name for name in ("one", "two")]
-        roomy = [nodes.added(n_cpus=5, variables={CACHE_VARIABLE: str(one)}) for one in caches]
+        roomy = [nodes.added(n_cpus=5, variables={CACHE_VARIABLE: str(cache)}) for cache in caches]
         here = {**storage.variables, CACHE_VARIABLE: str(tmp_path / "here")}
         for name, value in here.items():
             monkeypatch.setenv(name, value)
         disturber = _Disturber(tmp_path / "nodes", roomy, nodes, process_first=False)
-        done = disturber.run(_training(storage.address), storage.address, on_ray)
-        assert done.names[TRAINED] == "Completed"
+        ended = disturber.run(_training(storage.address), storage.address, on_ray)
+        assert ended.names[TRAINED] == "Completed"
         assert disturber.killed_node
         assert disturber.epochs[-1] == EPOCHS
-        [_] = [one for one in caches if list(one.glob("*/training/*/manifest.json"))]
+        [_] = [cache for cache in caches if list(cache.glob("*/training/*/manifest.json"))]
         assert _bytes(storage.address)[TRAINED] == _bytes(trained_here)[TRAINED]
-        assert not [one for one in storage.names() if one.startswith(".unfinished/")]
+        assert not [name for name in storage.names() if name.startswith(".unfinished/")]
 
 
 class _Disturber:
@@ -207,27 +207,27 @@ class _Disturber:
     def started(self, label: str) -> None:
         pass
 
-    def progress(self, label: str, done: int, total: int, unit: str) -> None:
+    def progress(self, label: str, epoch: int, total: int, unit: str) -> None:
         if label != TRAINED or "validation" not in unit:
             return
-        self.epochs.append(done)
+        self.epochs.append(epoch)
         held = [holder(lock) for lock in self.root.glob("**/.locks/training-*")]
-        [pid] = [one for one in held if one] or [None]
+        [pid] = [holder_pid for holder_pid in held if holder_pid] or [None]
         if pid is None or pid == self.killed_pid:  # told before the kill, read after it
             return
         if self.process_first and self.killed_pid is None:
-            if done >= 3:
+            if epoch >= 3:
                 self.killed_pid = pid
                 kill(pid)
-        elif self.killed_node is None and done >= 6:
+        elif self.killed_node is None and epoch >= 6:
             raylet = parent_of(parent_of(pid))
-            [self.killed_node] = [one for one in self.roomy if raylet_of(one) == raylet]
+            [self.killed_node] = [node for node in self.roomy if raylet_of(node) == raylet]
             os.kill(pid, signal.SIGSTOP)  # it would be at its end before the node is
             self.nodes.killed(self.killed_node)
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGCONT)
 
-    def ended(self, label: str, how: str, seconds: float) -> None:
+    def ended(self, label: str, ending: str, seconds: float) -> None:
         pass
 
 
@@ -253,19 +253,21 @@ def test_gpus_are_shared_out_by_ray(
     stages = [_together(spans, value, at_once, "training", "gpu") for value in range(2 * GPUS)]
     stages.append(_together(alone, 2 * GPUS, 1, "training"))
     assert run(stages, store, **on_ray, gpus_per_training=each).state.is_completed()
-    found = [json.loads(one.read_text()) for one in spans.glob("*.json")]
-    most = max(sum(begin <= one < end for begin, end, _ in found) for one, _, _ in found)
-    assert (len(found), most) == (2 * GPUS, at_once)
-    assert {gpu for _, _, gpu in found} == {str(gpu) for gpu in range(GPUS)}
-    [other] = alone.glob("*.json")
-    assert json.loads(other.read_text())[2] == "-1"
+    spans_read = [json.loads(path.read_text()) for path in spans.glob("*.json")]
+    most = max(
+        sum(begin <= moment < end for begin, end, _ in spans_read) for moment, _, _ in spans_read
+    )
+    assert (len(spans_read), most) == (2 * GPUS, at_once)
+    assert {gpu for _, _, gpu in spans_read} == {str(gpu) for gpu in range(GPUS)}
+    [lone_span] = alone.glob("*.json")
+    assert json.loads(lone_span.read_text())[2] == "-1"
 
 
 @pytest.fixture
 def cluster(store: Path, nodes: RayNodes) -> Iterator[Cluster]:
     """The cluster, as a run on the store sees it."""
-    with connected(_places(nodes.address), Store(store)) as found:
-        yield found
+    with connected(_places(nodes.address), Store(store)) as cluster:
+        yield cluster
 
 
 def _places(address: str, **changes: Any) -> Places:
@@ -315,10 +317,10 @@ class TestErrors:
         (tmp_path / "made_toy.py").write_text(TOY.format(total=1))
         monkeypatch.syspath_prepend(tmp_path)
         stage = Stage.of("number", "a", "made_toy:build", isolated=True, optional=True)
-        done = run([stage], store, **on_ray, cpus_per_stage=4)
-        assert done.state.is_failed()  # though the stage is one that a study can do without
+        ended = run([stage], store, **on_ray, cpus_per_stage=4)
+        assert ended.state.is_failed()  # though the stage is one that a study can do without
         assert "expected the code and libraries of the run, got others (code made_toy ch" in str(
-            done.failure
+            ended.failure
         )
         assert not (store / "number").exists()
 
@@ -352,9 +354,9 @@ class TestErrors:
 
     def test_tell_that_there_is_no_cluster(self, store: Path) -> None:
         address = f"127.0.0.1:{free_port()}"
-        done = run([number("a", 1)], store, runner="ray", ray_address=address)
-        assert f"ray_address: expected a Ray cluster at {address}" in str(done.failure)
-        assert isinstance(done.failure, ClusterUnfit)
+        ended = run([number("a", 1)], store, runner="ray", ray_address=address)
+        assert f"ray_address: expected a Ray cluster at {address}" in str(ended.failure)
+        assert isinstance(ended.failure, ClusterUnfit)
 
     def test_tell_that_a_client_gets_no_progress(self, store: Path) -> None:
         with (
@@ -394,17 +396,24 @@ def test_builds_end_with_the_runs_that_want_them(tmp_path: Path, nodes: RayNodes
     script.write_text(RUN)
     started: dict[signal.Signals, Any] = {}
     with ExitStack() as stack:
-        for how in (signal.SIGKILL, signal.SIGTERM, signal.SIGINT):
-            store = tmp_path / how.name
-            words = (str(script), str(store), nodes.address, str(tmp_path / f"{how.name} calls"))
-            one = stack.enter_context(python(*words, env={"PREFECT_API_URL": api}))
-            started[how] = one
-        for how, process in started.items():
-            assert eventually((tmp_path / f"{how.name} calls").exists, 120), "it never began"
-            [lock] = (tmp_path / how.name / ".locks").glob("number-*")
+        for stop_signal in (signal.SIGKILL, signal.SIGTERM, signal.SIGINT):
+            store = tmp_path / stop_signal.name
+            words = (
+                str(script),
+                str(store),
+                nodes.address,
+                str(tmp_path / f"{stop_signal.name} calls"),
+            )
+            process = stack.enter_context(python(*words, env={"PREFECT_API_URL": api}))
+            started[stop_signal] = process
+        for stop_signal, process in started.items():
+            assert eventually((tmp_path / f"{stop_signal.name} calls").exists, 120), (
+                "it never began"
+            )
+            [lock] = (tmp_path / stop_signal.name / ".locks").glob("number-*")
             builder = holder(lock)
             assert builder
-            os.kill(process.pid, how)
+            os.kill(process.pid, stop_signal)
             process.wait(60)
-            assert eventually(lambda gone=builder: not Path(f"/proc/{gone}").exists(), 30)
+            assert eventually(lambda pid=builder: not Path(f"/proc/{pid}").exists(), 30)
             assert holder(lock) is None

@@ -26,8 +26,8 @@ def test_the_report_is_written_on_what_there_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: bool
 ) -> None:
     part = number("part", 1, config={"problem": "invalid"} if fails else {})
-    whole = number("report", 5, part, number("other", 2), tolerant=True)
-    monkeypatch.setattr(flow_module, "stages", lambda settings, places: [whole])
+    report = number("report", 5, part, number("other", 2), tolerant=True)
+    monkeypatch.setattr(flow_module, "stages", lambda settings, places: [report])
     page = tmp_path / "report" / "index.html"
     request = StudyRequest(store=tmp_path)
     if fails:
@@ -52,19 +52,19 @@ def test_no_page_is_named_where_its_own_stage_failed(
 def test_its_run_counts_as_alive_from_its_beginning_to_its_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen: list[int] = []
+    n_alive: list[int] = []
 
     def stages(*_: Any) -> list[Stage]:
-        seen.append(len(living(Store(tmp_path))))
+        n_alive.append(len(living(Store(tmp_path))))
         return [number("report", 5)]
 
     def export(*_: Any) -> None:
-        seen.append(len(living(Store(tmp_path))))
+        n_alive.append(len(living(Store(tmp_path))))
 
     monkeypatch.setattr(flow_module, "stages", stages)
     monkeypatch.setattr(flow_module, "export", export)
     flow_module.report(StudyRequest(store=tmp_path))
-    assert seen == [1, 1]
+    assert n_alive == [1, 1]
     assert living(Store(tmp_path)) == []
 
 
@@ -81,9 +81,9 @@ class TestPart:
         with pytest.raises(StagesFailed, match="got a stone\nThe report on what there ") as caught:
             flow(part.run, validate_parameters=False)(request)
         page = Path(str(caught.value).rsplit("what there is: ", 1)[-1])
-        made = caught.value.results["report on a part"]
-        assert isinstance(made, Reference)
-        assert page == Store(tmp_path).open(made).file("index.html")
+        reference = caught.value.results["report on a part"]
+        assert isinstance(reference, Reference)
+        assert page == Store(tmp_path).open(reference).file("index.html")
         # Once, in the part that asks for it, with all that it held up.
         [reasons] = re.findall(r'id="missing-(\w+)">(.*?)</section>', page.read_text(), re.DOTALL)
         assert reasons[0] == "c"

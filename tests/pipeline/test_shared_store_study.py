@@ -28,25 +28,25 @@ LEASE_S = "10"  # longer than a loaded machine lets a renewal wait
 @pytest.fixture(scope="module")
 def storage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectStorage]:
     with (
-        object_storage(tmp_path_factory.mktemp("storage")) as found,
+        object_storage(tmp_path_factory.mktemp("storage")) as storage,
         pytest.MonkeyPatch.context() as patch,
     ):
-        for name, value in {**found.variables, "FLOWERS17_LEASE_S": LEASE_S}.items():
+        for name, value in {**storage.variables, "FLOWERS17_LEASE_S": LEASE_S}.items():
             patch.setenv(name, value)
-        yield found
+        yield storage
 
 
 @contextmanager
 def _command(api: str, cache: Path, *words: str) -> Iterator[subprocess.Popen[str]]:
     """Run `flowers17 …` as a machine with a cache of its own."""
-    small = [part for one in SMALL for part in ("--set", one)]
+    small = [word for setting in SMALL for word in ("--set", setting)]
     chosen = small if words[0] in ("run", "sweep") else []
     env = {"PREFECT_API_URL": api, CACHE_VARIABLE: str(cache)}
     with python("-c", CODE, *words, *chosen, env=env) as process:
         yield process
 
 
-def _said(process: subprocess.Popen[str]) -> Any:
+def _output(process: subprocess.Popen[str]) -> Any:
     printed, complaints = process.communicate(timeout=300)
     assert process.returncode == 0, complaints
     return json.loads(printed)
@@ -68,31 +68,35 @@ def test_two_sweeps_at_once_build_each_artifact_once_to_the_bytes_of_a_folder(
     storage.prefix = "at-once"
     words = (*SWEEP, "--store", storage.address, "--json")
     with ExitStack() as stack:
-        both = [
+        processes = [
             stack.enter_context(_command(prefect_api, tmp_path / name, *words))
             for name in ("one", "two")
         ]
-        found = [_said(one) for one in both]
-    built, reused = (sum(one["counts"][how] for one in found) for how in ("built", "reused"))
+        outputs = [_output(process) for process in processes]
+    built, reused = (
+        sum(output["counts"][ending] for output in outputs) for ending in ("built", "reused")
+    )
     assert (built, reused) == (N_STAGES, N_STAGES)
     assert len(_manifests(storage)) == N_STAGES
-    assert found[0]["summary"] == found[1]["summary"]
+    assert outputs[0]["summary"] == outputs[1]["summary"]
     folder = tmp_path / "folder"
     with _command(prefect_api, tmp_path, *SWEEP, "--store", str(folder), "--json") as process:
-        alone = _said(process)
-    ours = [json.loads(path.read_text()) for path in folder.glob("*/*/manifest.json")]
-    theirs = _store(storage, tmp_path / "three").manifests()
-    assert _digests(ours) == _digests(theirs)
-    assert alone["summary"] == found[0]["summary"]
+        alone = _output(process)
+    folder_manifests = [json.loads(path.read_text()) for path in folder.glob("*/*/manifest.json")]
+    storage_manifests = _store(storage, tmp_path / "three").manifests()
+    assert _digests(folder_manifests) == _digests(storage_manifests)
+    assert alone["summary"] == outputs[0]["summary"]
 
 
 def _digests(manifests: Iterable[dict[str, Any]]) -> dict[str, str]:
     """Return the digest of each artifact by its key; reports hold times, which differ."""
-    found = {
-        one["key"]: one["digest"] for one in manifests if one["stage"] not in ("study", "sweep")
+    digests = {
+        manifest["key"]: manifest["digest"]
+        for manifest in manifests
+        if manifest["stage"] not in ("study", "sweep")
     }
-    assert len(found) == N_STAGES - N_REPORTS
-    return found
+    assert len(digests) == N_STAGES - N_REPORTS
+    return digests
 
 
 def test_a_sweep_that_is_killed_costs_the_other_at_most_what_was_being_built(
@@ -109,15 +113,15 @@ def test_a_sweep_that_is_killed_costs_the_other_at_most_what_was_being_built(
         for pid in session_members(first.pid):
             kill(pid)
         assert first.wait(30) == -signal.SIGKILL
-        found = _said(second)
-    assert found["failed"] == {}
-    assert found["counts"]["built"] + found["counts"]["reused"] == N_STAGES
+        output = _output(second)
+    assert output["failed"] == {}
+    assert output["counts"]["built"] + output["counts"]["reused"] == N_STAGES
     assert len(_manifests(storage)) == N_STAGES
-    unfinished = [one for one in storage.names() if one.startswith(".unfinished/")]
+    unfinished = [name for name in storage.names() if name.startswith(".unfinished/")]
     assert unfinished == []
     # Every manifest was created once: the one that is there is the one that was there first.
-    made = [one for one in storage.requests("PUT", "200") if f"/{BUCKET}/killed/" in one]
-    created = [one for one in made if one.endswith("/manifest.json")]
+    writes = [url for url in storage.requests("PUT", "200") if f"/{BUCKET}/killed/" in url]
+    created = [url for url in writes if url.endswith("/manifest.json")]
     assert len(created) == len(set(created)) == N_STAGES
 
 
@@ -125,15 +129,15 @@ def test_commands_read_it_and_a_third_machine_builds_nothing(
     storage: ObjectStorage, prefect_api: str, tmp_path: Path
 ) -> None:
     storage.prefix = "at-once"
-    place = ("--store", storage.address)
+    options = ("--store", storage.address)
     cache = tmp_path / "three"
-    with _command(prefect_api, cache, *SWEEP, *place, "--json") as process:
-        assert _said(process)["counts"]["reused"] == N_STAGES
-    with _command(prefect_api, cache, "show", *place, "--json") as process:
-        assert len(_said(process)) == N_STAGES
-    with _command(prefect_api, tmp_path / "four", "compare", *place, "--json") as process:
-        assert _said(process)
+    with _command(prefect_api, cache, *SWEEP, *options, "--json") as process:
+        assert _output(process)["counts"]["reused"] == N_STAGES
+    with _command(prefect_api, cache, "show", *options, "--json") as process:
+        assert len(_output(process)) == N_STAGES
+    with _command(prefect_api, tmp_path / "four", "compare", *options, "--json") as process:
+        assert _output(process)
     with _command(
-        prefect_api, cache, "gc", *place, "--dry-run", "--older-than", "0", "--json"
-    ) as one:
-        assert _said(one) == []
+        prefect_api, cache, "gc", *options, "--dry-run", "--older-than", "0", "--json"
+    ) as process:
+        assert _output(process) == []

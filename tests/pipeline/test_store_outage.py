@@ -41,11 +41,11 @@ def test_fails_clearly_and_the_same_command_goes_on_afterwards(
         store = disk.folder / "store"
         token = VIEW.set(_Failing(disk, after="first"))
         try:
-            done = run(stages, store)
+            ended = run(stages, store)
         finally:
             VIEW.reset(token)
-        assert done.names == {"first": "Completed", "second": "Failed"}
-        failure = str(done.failure)
+        assert ended.names == {"first": "Completed", "second": "Failed"}
+        failure = str(ended.failure)
         assert "the file system is read-only; mend it" in failure
         assert "run the same command again (nothing finished is lost)" in failure
         with pytest.raises(StoreUnusable, match="read-only"):

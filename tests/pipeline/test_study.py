@@ -45,7 +45,7 @@ print("imported:", *sorted(heavy & sys.modules.keys()), file=sys.stderr)
 
 def command(api: str, *words: str, settings: tuple[str, ...] = ()) -> tuple[Any, str]:
     """Run `flowers17 … --json`; return what it printed as JSON, and its other output."""
-    chosen = [word for one in (*SETTINGS, *settings) for word in ("--set", one)]
+    chosen = [word for setting in (*SETTINGS, *settings) for word in ("--set", setting)]
     arguments = ["-c", CODE, *words, *chosen, "--json"]
     with python(*arguments, env={"PREFECT_API_URL": api}) as process:
         printed, complaints = process.communicate(timeout=300)
@@ -57,19 +57,19 @@ def command(api: str, *words: str, settings: tuple[str, ...] = ()) -> tuple[Any,
 def store(tmp_path_factory: pytest.TempPathFactory, prefect_api: str) -> Path:
     """A store that holds one finished study on rendered flowers."""
     place = tmp_path_factory.mktemp("study") / "store"
-    done, _ = command(prefect_api, "run", "study", "--store", str(place), settings=RENDERED)
-    assert done["counts"] == {**dict.fromkeys(done["counts"], 0), "built": 11}
-    assert Path(done["report"]).is_file()
+    output, _ = command(prefect_api, "run", "study", "--store", str(place), settings=RENDERED)
+    assert output["counts"] == {**dict.fromkeys(output["counts"], 0), "built": 11}
+    assert Path(output["report"]).is_file()
     return place
 
 
 def test_a_second_run_reuses_every_stage_and_imports_nothing_to_compute_with(
     store: Path, prefect_api: str
 ) -> None:
-    done, complaints = command(
+    output, complaints = command(
         prefect_api, "run", "study", "--store", str(store), settings=RENDERED
     )
-    assert done["counts"] == {**dict.fromkeys(done["counts"], 0), "reused": 11}
+    assert output["counts"] == {**dict.fromkeys(output["counts"], 0), "reused": 11}
     assert complaints.strip().endswith("imported:")
 
 
@@ -78,10 +78,10 @@ def test_plan_names_exactly_the_stages_that_a_setting_changes(
 ) -> None:
     changed = (*RENDERED, "features.classifiers.svm.C=3.5")
     steps, _ = command(prefect_api, "plan", "study", "--store", str(store), settings=changed)
-    why = {step["label"]: step["why"] for step in steps if step["action"] == "run"}
-    assert set(why) == {"svm on mobilenet", "report"}
-    assert why["svm on mobilenet"] == ["setting hyperparameters.C: 10.0 → 3.5"]
-    assert "input svm on mobilenet would be built anew" in why["report"]
+    reasons = {step["label"]: step["why"] for step in steps if step["action"] == "run"}
+    assert set(reasons) == {"svm on mobilenet", "report"}
+    assert reasons["svm on mobilenet"] == ["setting hyperparameters.C: 10.0 → 3.5"]
+    assert "input svm on mobilenet would be built anew" in reasons["report"]
 
 
 def test_a_flipped_byte_is_noticed_and_the_numbers_come_out_the_same(
@@ -92,9 +92,9 @@ def test_a_flipped_byte_is_noticed_and_the_numbers_come_out_the_same(
     content = bytearray(damaged.read_bytes())
     content[-1] ^= 1
     damaged.write_bytes(content)
-    done, _ = command(prefect_api, "run", "study", "--store", str(store), settings=RENDERED)
-    assert done["counts"]["built"] == 1
-    assert done["counts"]["reused"] == 10
+    output, _ = command(prefect_api, "run", "study", "--store", str(store), settings=RENDERED)
+    assert output["counts"]["built"] == 1
+    assert output["counts"]["reused"] == 10
     assert (store / "report" / "results.json").read_bytes() == before
 
 
@@ -102,8 +102,8 @@ def test_a_folder_of_a_persons_own_images_goes_through(tmp_path: Path, prefect_a
     photos = class_folders(tmp_path / "photos", {"oak": 8, "elm": 9, "ash": 7})
     store = tmp_path / "store"
     words = ("run", "study", "--dataset", str(photos), "--store", str(store))
-    done, _ = command(prefect_api, *words)
-    assert done["counts"]["failed"] == 0
+    output, _ = command(prefect_api, *words)
+    assert output["counts"]["failed"] == 0
     results = json.loads((store / "report" / "results.json").read_text())
     assert "photos" not in json.dumps(results)
     assert {"oak", "elm", "ash"} <= set(json.dumps(results).replace('"', " ").split())

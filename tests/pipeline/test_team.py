@@ -36,13 +36,13 @@ needs_postgres = pytest.mark.skipif(
     POSTGRES is None, reason="needs PostgreSQL's programs (Debian: apt-get install postgresql)"
 )
 SETTINGS = (
-    *(one for one in SMALL if not one.startswith("learners.plain")),
+    *(setting for setting in SMALL if not setting.startswith("learners.plain")),
     "learners.plain=[baseline]",
     "learners.recipe.epochs=20",
     "learners.recipe.batch_size=4",
 )
 OUTAGE_S = 20
-WHERE = {
+SITE_SETTINGS = {
     "FLOWERS17_ALLOWED_HOSTS",
     "PREFECT_HOME",
     "PREFECT_API_URL",
@@ -112,7 +112,7 @@ def _composed() -> dict[str, Any]:
     lines = (DEPLOYMENTS / "env.example").read_text().splitlines()
     values = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
     text = (DEPLOYMENTS / "compose.yaml").read_text()
-    text = re.sub(r"\$\{(\w+)(:[-?][^}]*)?\}", lambda found: values[found.group(1)], text)
+    text = re.sub(r"\$\{(\w+)(:[-?][^}]*)?\}", lambda match: values[match.group(1)], text)
     services: dict[str, Any] = yaml.safe_load(text)["services"]
     return services
 
@@ -125,7 +125,7 @@ class TestShipped:
         differing = {
             name for name, value in inside["environment"].items() if value != outside[name]
         }
-        assert differing <= WHERE
+        assert differing <= SITE_SETTINGS
         words = [word for word in inside["command"] if not word.startswith("/")]
         assert words == [word for word in shipped_words(part) if not word.startswith("/")]
 
@@ -138,15 +138,15 @@ class TestShipped:
     def test_only_this_machine_reaches_it_unless_told_otherwise(self) -> None:
         services = _composed()
         assert services["server"]["ports"] == ["127.0.0.1:4200:4200"]
-        assert [name for name, one in services.items() if "ports" in one] == ["server"]
+        assert [name for name, service in services.items() if "ports" in service] == ["server"]
         assert shipped_settings("server")["PREFECT_SERVER_API_HOST"] == "127.0.0.1"
 
-    @pytest.mark.parametrize("where", ["container", "service"])
-    def test_the_server_writes_its_pages_where_its_user_may(self, where: str) -> None:
-        inside = where == "container"
-        given = _composed()["server"]["environment"] if inside else shipped_settings("server")
-        pages = Path(given["PREFECT_SERVER_UI_STATIC_DIRECTORY"])
-        assert pages.is_relative_to(given["PREFECT_HOME"])
+    @pytest.mark.parametrize("home", ["container", "service"])
+    def test_the_server_writes_its_pages_where_its_user_may(self, home: str) -> None:
+        inside = home == "container"
+        settings = _composed()["server"]["environment"] if inside else shipped_settings("server")
+        pages = Path(settings["PREFECT_SERVER_UI_STATIC_DIRECTORY"])
+        assert pages.is_relative_to(settings["PREFECT_HOME"])
 
     def test_the_server_has_the_settings_of_serve(self) -> None:
         assert _SERVER_SETTINGS.items() <= shipped_settings("server").items()
@@ -161,8 +161,8 @@ class TestAccess:
         assert reply.text == next(team.home.glob("ui/*/index.html")).read_text()
 
     def test_without_credentials_the_api_answers_401(self, team: Team) -> None:
-        for given in (None, ("admin", "guessed")):
-            reply = httpx.get(f"{team.ui}/api/flows/count", auth=given, trust_env=False)
+        for credentials in (None, ("admin", "guessed")):
+            reply = httpx.get(f"{team.ui}/api/flows/count", auth=credentials, trust_env=False)
             assert reply.status_code == 401
 
     def test_the_command_line_says_whose_password_is_wanted(self, team: Team) -> None:
@@ -174,29 +174,29 @@ class TestAccess:
             ("doctor", "--store", store): "",
         }
         with ThreadPoolExecutor() as pool:
-            done = [
+            futures = [
                 (auth, pool.submit(_called, team, *COMMAND, *words, PREFECT_API_AUTH_STRING=auth))
                 for words, auth in calls.items()
             ]
-        for auth, one in done:
-            assert one.result().returncode == 1
-            said = " ".join((one.result().stdout + one.result().stderr).split())
-            assert f"got {'other ones' if auth else 'none'}; set PREFECT_API_AUTH_STRING" in said
-            assert "Traceback" not in said
+        for auth, future in futures:
+            assert future.result().returncode == 1
+            message = " ".join((future.result().stdout + future.result().stderr).split())
+            assert f"got {'other ones' if auth else 'none'}; set PREFECT_API_AUTH_STRING" in message
+            assert "Traceback" not in message
 
     def test_a_write_needs_a_token_beside_the_password(self, team: Team) -> None:
-        wanted = {"json": {"name": "any", "value": 1}, "auth": team.client.auth}
-        forged = httpx.post(f"{team.ui}/api/variables/", trust_env=False, **wanted)
+        request = {"json": {"name": "any", "value": 1}, "auth": team.client.auth}
+        forged = httpx.post(f"{team.ui}/api/variables/", trust_env=False, **request)
         assert (forged.status_code, forged.json()) == (403, {"detail": "Missing CSRF token."})
-        assert team.client.post("variables/", **wanted).status_code == 201
+        assert team.client.post("variables/", **request).status_code == 201
 
     def test_limits_are_set_as_documented(self, team: Team) -> None:
         for words in (
             ("work-pool", "set-concurrency-limit", "flowers17", "2"),
             ("concurrency-limit", "create", "training", "2"),
         ):
-            done = _called(team, *PROGRAMS["prefect"], *words)
-            assert done.returncode == 0, done.stderr
+            ended = _called(team, *PROGRAMS["prefect"], *words)
+            assert ended.returncode == 0, ended.stderr
         assert team.client.get("work_pools/flowers17").json()["concurrency_limit"] == 2
         assert team.limit("training")["limit"] == 2
 
@@ -206,9 +206,9 @@ def test_a_scheduled_study_that_fails_is_told_through_the_block(team: Team) -> N
     study = team.deployment("study")["id"]
     later = (datetime.now(UTC) + timedelta(days=1)).isoformat()
     state = {"type": "SCHEDULED", "state_details": {"scheduled_time": later}}
-    with heard() as (url, told):
-        done = _called(team, sys.executable, "-c", TELL, url)
-        assert done.returncode == 0, done.stderr
+    with heard() as (url, messages):
+        ended = _called(team, sys.executable, "-c", TELL, url)
+        assert ended.returncode == 0, ended.stderr
         for tags in (["flowers17"], ["flowers17", "auto-scheduled"]):
             run = team.client.post(
                 f"deployments/{study}/create_flow_run", json={"state": state, "tags": tags}
@@ -217,10 +217,10 @@ def test_a_scheduled_study_that_fails_is_told_through_the_block(team: Team) -> N
             team.client.post(
                 f"flow_runs/{run['id']}/set_state", json={"state": failed, "force": True}
             ).raise_for_status()
-        assert eventually(lambda: told, 60), team.logs()
-    (one,) = told
-    assert one["subject"] == f"study {run['name']}: Failed"
-    assert one["body"].startswith(failed["message"])
+        assert eventually(lambda: messages, 60), team.logs()
+    (message,) = messages
+    assert message["subject"] == f"study {run['name']}: Failed"
+    assert message["body"].startswith(failed["message"])
 
 
 @needs_postgres
@@ -229,9 +229,11 @@ class TestRuns:
 
     def test_a_schedule_starts_a_study_by_itself(self, team: Team, scheduled: str) -> None:
         assert eventually(lambda: team.scheduled_runs(scheduled), 120), team.logs()
-        (one,) = [one for one in team.deployment("study")["schedules"] if one["active"]]
+        (schedule,) = [
+            schedule for schedule in team.deployment("study")["schedules"] if schedule["active"]
+        ]
         team.client.patch(
-            f"deployments/{scheduled}/schedules/{one['id']}", json={"active": False}
+            f"deployments/{scheduled}/schedules/{schedule['id']}", json={"active": False}
         ).raise_for_status()
         assert "auto-scheduled" in team.scheduled_runs(scheduled)[0]["tags"]
 
@@ -243,10 +245,10 @@ class TestRuns:
         before = _finished(store)
         team.host_of(flow_run_id).crash()
         assert team.limit("training")["active_slots"] >= 1
-        done = _called(team, *COMMAND, "recover", "--json", "--store", str(store))
-        assert done.returncode == 0, done.stderr
-        (said,) = json.loads(done.stdout)
-        assert (said["flow_run_id"], said["resumed"]) == (flow_run_id, "worker")
+        ended = _called(team, *COMMAND, "recover", "--json", "--store", str(store))
+        assert ended.returncode == 0, ended.stderr
+        (recovered,) = json.loads(ended.stdout)
+        assert (recovered["flow_run_id"], recovered["resumed"]) == (flow_run_id, "worker")
         undisturbed = team.reaches(team.scheduled_runs(scheduled)[0]["id"], *FINAL, seconds=240)
         assert undisturbed["state_type"] == "COMPLETED", team.logs()
         team.reaches(flow_run_id, "COMPLETED", seconds=240)
@@ -276,22 +278,22 @@ def _in_training(team: Team, store: Path) -> str:
 
 
 def _finished(store: Path) -> dict[str, tuple[int, int]]:
-    """Return which artifacts there are, and by inode and time whether they were made anew."""
-    found = {path: path.stat() for path in store.glob(f"[!.]*/*/{MANIFEST}")}
-    return {str(path): (stat.st_ino, stat.st_mtime_ns) for path, stat in found.items()}
+    """Inode and time of each manifest, which show whether an artifact was built again."""
+    stats = {path: path.stat() for path in store.glob(f"[!.]*/*/{MANIFEST}")}
+    return {str(path): (stat.st_ino, stat.st_mtime_ns) for path, stat in stats.items()}
 
 
 def _digests(store: Path) -> dict[str, str]:
-    """Return what was made, by label and key; the report is another one for each flow."""
+    """Digests of artifacts by label and key; without reports, which differ between flows."""
     return {
-        f"{one['label']} {one['key']}": one["digest"]
-        for one in Store(store).manifests()
-        if one["stage"] != "study"
+        f"{manifest['label']} {manifest['key']}": manifest["digest"]
+        for manifest in Store(store).manifests()
+        if manifest["stage"] != "study"
     }
 
 
 def _ended_as_if_undisturbed(team: Team, store: Path, before: dict[str, tuple[int, int]]) -> None:
     assert before.items() <= _finished(store).items(), "something finished was made again"
-    found = _digests(store)
-    assert any(label.startswith("baseline, report split") for label in found)
-    assert found.items() <= _digests(team.store).items()
+    digests = _digests(store)
+    assert any(label.startswith("baseline, report split") for label in digests)
+    assert digests.items() <= _digests(team.store).items()

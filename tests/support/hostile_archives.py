@@ -44,7 +44,7 @@ def gzipped(path: Path, parts: Iterable[bytes]) -> Path:
 
 
 def archive_of(parts: Callable[[], Iterable[bytes]]) -> Callable[[Path], Path]:
-    """Return what writes an archive of given blocks."""
+    """A function that writes an archive of blocks."""
     return lambda folder: gzipped(folder / "a.tgz", [*parts(), END])
 
 
@@ -81,17 +81,17 @@ def _appended(folder: Path, name: str, n_megabytes: int, part: bytes = ZEROS) ->
 
 
 def _zeros_inside(folder: Path) -> Path:
-    whole = official_archive(folder / "whole.tar", numbered()).read_bytes()
-    return gzipped(folder / "a.tgz", [whole, *[ZEROS] * 200])
+    archive = official_archive(folder / "whole.tar", numbered()).read_bytes()
+    return gzipped(folder / "a.tgz", [archive, *[ZEROS] * 200])
 
 
 def _long_gzip_name(folder: Path) -> Path:
-    whole = gzip.compress(official_archive(folder / "whole.tar", numbered()).read_bytes(), 1)
+    archive = gzip.compress(official_archive(folder / "whole.tar", numbered()).read_bytes(), 1)
     path = folder / "a.tgz"
-    path.write_bytes(whole[:3] + b"\x08" + whole[4:10])
+    path.write_bytes(archive[:3] + b"\x08" + archive[4:10])
     with path.open("ab") as stream:
         stream.writelines([b"x" * MB] * 60)
-        stream.write(b"\0" + whole[10:])
+        stream.write(b"\0" + archive[10:])
     return path
 
 
@@ -115,7 +115,7 @@ def _large_file(folder: Path) -> Path:
 
 
 def _cut_images(side: int) -> Callable[[Path], Path]:
-    """Return what writes an archive of transparent images whose last bytes are missing."""
+    """A function that writes an archive of transparent images whose last bytes are missing."""
 
     def write(folder: Path) -> Path:
         image = saved(Image.new("RGBA", (side, side)), "PNG", compress_level=9)[:-1000]
@@ -152,7 +152,7 @@ CASES: dict[str, Callable[[Path], Path]] = {
 
 
 def measured(action: Callable[[], object]) -> dict[str, object]:
-    """Return what an action raises in a forked process, its seconds, and its peak memory in MB."""
+    """The error of an action in a forked process, its seconds, and its peak memory in MB."""
     reader, writer = os.pipe()
     began = time.monotonic()
     child = os.fork()

@@ -82,10 +82,10 @@ class Bait:
         return self._client.post(path, json=body).raise_for_status().json()
 
     def _variables(self) -> set[str]:
-        return {one["name"] for one in self._posted("variables/filter", {})}
+        return {variable["name"] for variable in self._posted("variables/filter", {})}
 
     def harm(self, outcomes: dict[str, Any]) -> list[str]:
-        """Return what was created, changed or told to whoever made these attempts, if anything."""
+        """Everything that the attempts created, changed or read; empty if they failed."""
         after = self._variables()
         harm = [f"created {name}" for name in sorted(after - self._before)]
         harm += [f"deleted {name}" for name in sorted(self._before - after)]
@@ -96,7 +96,7 @@ class Bait:
 
 
 def attempts(page: "Page", api: str, bait: Bait) -> dict[str, Any]:
-    """Return how the attempts ended, all made by the page that is open."""
+    """The outcomes of all attempts, made by the open page."""
     outcomes = page.evaluate(_ATTEMPTS, [api, bait.deployment, bait.name])
     assert len(outcomes) == 10
     return dict(outcomes)
@@ -113,7 +113,7 @@ def hostile_site() -> Iterator[int]:
             self.end_headers()
             self.wfile.write(_PAGE.encode())
 
-        def log_message(self, *given: Any) -> None:
+        def log_message(self, *values: Any) -> None:
             """Say nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from flowers17.artifacts import sha256_of
+from flowers17.digests import sha256_of
 from flowers17.learners.checkpoints import Checkpoints, Generation
 from tests.support.killed_at import watch
 

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from flowers17.artifacts import sha256_of
+from flowers17.digests import sha256_of
 from flowers17.learners.devices import prepare
 from tests.support.killed_at import watch
 from tests.support.tiny_training import EVERYTHING, SEED, STATEFUL, trained

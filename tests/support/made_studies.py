@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from flowers17.artifacts import Artifact, Store, canonical_json, sha256_of
+from flowers17.artifacts import Artifact, Store
+from flowers17.digests import canonical_json, sha256_of
 from flowers17.reporting.results import FORMAT
 
 from .stores import publish
 
-# Eight images of two classes; what is not said to be wrong is predicted right.
+# Eight images of two classes; predictions are right unless `wrong` lists them.
 LABELS = (0, 0, 0, 0, 1, 1, 1, 1)
 HELD_OUT: Mapping[str, Sequence[int]] = {"report": range(8)}
 FOLD = "fold-01"  # of an ensemble: the artifact of splits does not list it
@@ -39,7 +40,7 @@ def row(heading: str, group: str = "", **values: Any) -> dict[str, Any]:
 
 
 def results(rows: Sequence[Mapping[str, Any]] = (), **changes: Any) -> dict[str, Any]:
-    """Return what a `results.json` holds, with one Table 8."""
+    """The content of a `results.json` with one Table 8."""
     return {
         "format": FORMAT,
         "data": {"source": "rendered", "digest": "d" * 64, "is_oxford17": False},
@@ -60,18 +61,18 @@ def _published(
     created: str = "2026-01-01T00:00:00Z",
     metrics: Mapping[str, Any] | None = None,
 ) -> Artifact:
-    whole = {
+    materials = {
         "stage": stage,
         "version": 1,
         "config": {"label": label},
         "seed": 17,
-        "inputs": {name: one.reference.digest for name, one in inputs.items()},
+        "inputs": {name: artifact.reference.digest for name, artifact in inputs.items()},
         "code": {f"tasks.{stage}": sha256_of(stage)},
         "libraries": LIBRARIES,
         **(material or {}),
-        "made": [[sha256_of(one.hex()) for one in files.values()], created],
+        "made": [[sha256_of(artifact.hex()) for artifact in files.values()], created],
     }
-    key = sha256_of(whole)
+    key = sha256_of(materials)
     return publish(
         store,
         key,
@@ -79,8 +80,8 @@ def _published(
         stage=stage,
         label=label,
         created=created,
-        inputs={name: one.reference.to_json() for name, one in inputs.items()},
-        material=whole,
+        inputs={name: artifact.reference.to_json() for name, artifact in inputs.items()},
+        material=materials,
         **{"metrics": metrics or {}},
     )
 
@@ -116,7 +117,7 @@ def made_study(
     store = Store(root)
     images = _published(store, "images", "images@8", {"labels.npy": _npy(LABELS)}, {})
     rows = [{"name": name, "validation": list(held)} for name, held in held_out.items()]
-    rows = [one for one in rows if one["name"] != FOLD]
+    rows = [row for row in rows if row["name"] != FOLD]
     splits = _published(
         store, "splits", "splits", {"splits.json": _json({"splits": rows})}, {"images": images}
     )
@@ -125,14 +126,16 @@ def made_study(
         stage = "training" if name.endswith(" split") else "classifier"
         files, scores = {}, []
         for split, held in held_out.items():
-            predicted = [1 - LABELS[one] if one in images_wrong else LABELS[one] for one in held]
-            n_correct = sum(one not in images_wrong for one in held) + miscounted
+            predicted = [
+                1 - LABELS[image] if image in images_wrong else LABELS[image] for image in held
+            ]
+            n_correct = sum(image not in images_wrong for image in held) + miscounted
             scores.append({"name": split, "n_correct": n_correct})
             files[f"{split}-predicted.npy"] = _npy(predicted)
         result: dict[str, Any] = {"splits": scores}
         if stage == "training":
             split = name.split(", ")[1].removesuffix(" split")
-            count = next(one["n_correct"] for one in scores if one["name"] == split)
+            count = next(score["n_correct"] for score in scores if score["name"] == split)
             result = {"split": split, "n_correct": count}
             files = {
                 "validation-predicted.npy": files[f"{split}-predicted.npy"],
@@ -140,15 +143,15 @@ def made_study(
             }
         files["result.json"] = _json(result)
         parts[name] = _published(store, stage, name, files, {"splits": splits}, material=part)
-    found = results(**content)
-    made = _published(
+    result_file = results(**content)
+    artifact = _published(
         store,
         "study",
         label,
-        {"results.json": _json(found)},
+        {"results.json": _json(result_file)},
         parts,
-        material={"config": {"settings": found["settings"]}},
+        material={"config": {"settings": result_file["settings"]}},
         created=created,
         metrics=metrics,
     )
-    return made.path
+    return artifact.path

@@ -40,11 +40,11 @@ class ObjectStorage:
     def requests(self, method: str = "", status: str = "") -> list[str]:
         """Return the requests so far as `METHOD /path`; of a method, and of an answer's status."""
         lines = self.log.read_text(errors="replace").splitlines()
-        told = [line.split('"')[1:3] for line in lines if '"' in line and "HTTP/1" in line]
+        answers = [line.split('"')[1:3] for line in lines if '"' in line and "HTTP/1" in line]
         return [
-            asked.rpartition(" ")[0]
-            for asked, answer in told
-            if asked.startswith(method) and answer.strip().startswith(status)
+            request.rpartition(" ")[0]
+            for request, answer in answers
+            if request.startswith(method) and answer.strip().startswith(status)
         ]
 
     def bucket(self) -> Any:
@@ -98,9 +98,9 @@ def object_storage(folder: Path) -> Iterator[ObjectStorage]:
     # A client of this process that the storage before this one had would ask that one's address.
     s3fs.S3FileSystem.clear_instance_cache()
     port, log = free_port(), folder / "requests.log"
-    found = ObjectStorage(port, log)
-    found.variables = {
-        "AWS_ENDPOINT_URL": found.url,
+    storage = ObjectStorage(port, log)
+    storage.variables = {
+        "AWS_ENDPOINT_URL": storage.url,
         "AWS_ACCESS_KEY_ID": "k",
         "AWS_SECRET_ACCESS_KEY": "s",
         "AWS_DEFAULT_REGION": "us-east-1",
@@ -109,5 +109,5 @@ def object_storage(folder: Path) -> Iterator[ObjectStorage]:
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
     }
     with serving(port, log):
-        found.bucket().mkdir(BUCKET)
-        yield found
+        storage.bucket().mkdir(BUCKET)
+        yield storage

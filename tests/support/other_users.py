@@ -12,7 +12,7 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to act as
 
 
 def as_stranger(action: Callable[[], Any]) -> Any:
-    """Return what a function returns, as JSON has it, when another user calls it."""
+    """The result of a function, through JSON, when another user calls it."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:

@@ -99,5 +99,9 @@ def holder(lock: Path) -> int | None:
     """Return the process that holds a file's kernel lock, if one does."""
     inode = lock.stat().st_ino
     lines = [line.split() for line in Path("/proc/locks").read_text().splitlines()]
-    pids = [int(one[4]) for one in lines if one[1] == "FLOCK" and one[5].endswith(f":{inode}")]
+    pids = [
+        int(fields[4])
+        for fields in lines
+        if fields[1] == "FLOCK" and fields[5].endswith(f":{inode}")
+    ]
     return pids[0] if pids else None

@@ -52,7 +52,7 @@ def flowers17(*arguments: str, home: Path, **variables: str) -> subprocess.Compl
 
 def processes(home: Path) -> dict[int, str]:
     """Return the living processes that work on a Prefect home, with their command lines."""
-    found = {}
+    commands = {}
     for entry in Path("/proc").glob("[0-9]*"):
         try:
             environ = (entry / "environ").read_bytes().split(b"\0")
@@ -60,8 +60,8 @@ def processes(home: Path) -> dict[int, str]:
         except OSError:
             continue
         if f"PREFECT_HOME={home}".encode() in environ:
-            found[int(entry.name)] = command.strip()
-    return found
+            commands[int(entry.name)] = command.strip()
+    return commands
 
 
 class _Retrying(httpx.HTTPTransport):
@@ -104,7 +104,7 @@ class Serving:
 
     def start(self) -> "Serving":
         """Start it and wait until its worker runs."""
-        options = [option for one in self.settings for option in ("--set", one)]
+        options = [option for setting in self.settings for option in ("--set", setting)]
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 [*COMMAND, "serve", "--port", str(self.port), "--store", str(self.store), *options],
@@ -133,7 +133,7 @@ class Serving:
             os.kill(process, signal.SIGKILL)
 
     def deployment(self, name: str) -> dict[str, Any]:
-        """Return what the server holds of a deployment."""
+        """The server's record of a deployment."""
         return self.client.get(f"deployments/name/{name}/{name}").raise_for_status().json()
 
     def start_run(self, name: str, **request: Any) -> httpx.Response:
@@ -145,33 +145,36 @@ class Serving:
         )
 
     def run(self, flow_run_id: str) -> dict[str, Any]:
-        """Return what the server holds of a run."""
+        """The server's record of a run."""
         return self.client.get(f"flow_runs/{flow_run_id}").raise_for_status().json()
 
     def reaches(self, flow_run_id: str, *types: str, seconds: float = 120) -> dict[str, Any]:
         """Return the run once its state is of one of these types; fails if it never is."""
         deadline = time.monotonic() + seconds
-        while (found := self.run(flow_run_id))["state_type"] not in types:
-            assert time.monotonic() < deadline, (found["state"], self.worker_log())
+        while (run := self.run(flow_run_id))["state_type"] not in types:
+            assert time.monotonic() < deadline, (run["state"], self.worker_log())
             time.sleep(0.2)
-        return found
+        return run
 
     def worker_log(self) -> str:
-        """Return what the worker and its runs wrote."""
+        """The end of the log of the worker and its runs."""
         return (self.home / "flowers17-logs" / "worker.log").read_text()[-4000:]
 
     def tasks(self, flow_run_id: str) -> dict[str, list[str]]:
         """Return the names of the states of a run's tasks, by label, oldest first."""
-        wanted = {"flow_runs": {"id": {"any_": [flow_run_id]}}, "sort": "EXPECTED_START_TIME_ASC"}
-        found: dict[str, list[str]] = {}
-        for one in self.client.post("task_runs/filter", json=wanted).json():
-            found.setdefault(one["name"], []).append(one["state_name"])
-        return found
+        query = {"flow_runs": {"id": {"any_": [flow_run_id]}}, "sort": "EXPECTED_START_TIME_ASC"}
+        states: dict[str, list[str]] = {}
+        for task in self.client.post("task_runs/filter", json=query).json():
+            states.setdefault(task["name"], []).append(task["state_name"])
+        return states
 
     def artifacts(self, flow_run_id: str) -> dict[str, dict[str, Any]]:
         """Return the artifacts that a run shows, by key."""
-        wanted = {"artifacts": {"flow_run_id": {"any_": [flow_run_id]}}, "limit": 200}
-        return {one["key"]: one for one in self.client.post("artifacts/filter", json=wanted).json()}
+        query = {"artifacts": {"flow_run_id": {"any_": [flow_run_id]}}, "limit": 200}
+        return {
+            artifact["key"]: artifact
+            for artifact in self.client.post("artifacts/filter", json=query).json()
+        }
 
     def processes_of(self, flow_run_id: str) -> list[int]:
         """Return the processes that work on a run, those of isolated stages included."""
@@ -183,22 +186,24 @@ class Serving:
 
     def reapers(self) -> list[int]:
         """Return the process that only waits for the end of `serve`."""
-        found = processes(self.home).items()
-        return [pid for pid, command in found if re.search(r"-m flows\.reaper \w+$", command)]
+        commands = processes(self.home).items()
+        return [pid for pid, command in commands if re.search(r"-m flows\.reaper \w+$", command)]
 
     @property
     def marked(self) -> list[int]:
         """The processes that any `serve` of this home started."""
-        ours = processes(self.home)
-        return [pid for pid in ours if pid in set(_carrying(MARK, prefix=True))]
+        own_processes = processes(self.home)
+        return [pid for pid in own_processes if pid in set(_carrying(MARK, prefix=True))]
 
 
 def _carrying(variable: str, *, prefix: bool = False) -> Iterator[int]:
-    wanted = variable.encode() + (b"=" if prefix else b"")
+    encoded = variable.encode() + (b"=" if prefix else b"")
     for entry in Path("/proc").glob("[0-9]*"):
         try:
             environ = (entry / "environ").read_bytes().split(b"\0")
         except OSError:
             continue
-        if any(one.startswith(wanted) if prefix else one == wanted for one in environ):
+        if any(
+            setting.startswith(encoded) if prefix else setting == encoded for setting in environ
+        ):
             yield int(entry.name)

@@ -19,14 +19,14 @@ from flowers17.shared.store import open_store
 from flowers17.stages import Job, Stage, ensure
 
 
-def counted(steps: int, seconds: float, told: Path, label: str = "counted") -> Stage:
-    """Return a stage that counts to `steps` and leaves a line in `told` for each."""
+def counted(steps: int, seconds: float, steps_log: Path, label: str = "counted") -> Stage:
+    """Return a stage that counts to `steps` and leaves a line in `steps_log` for each."""
     return Stage.of(
         "counted",
         label,
         "tests.support.shared_builds:count",
         {"steps": steps, "seconds": seconds, "label": label},
-        resources={"told": str(told)},
+        resources={"steps_log": str(steps_log)},
     )
 
 
@@ -36,7 +36,7 @@ def count(job: Job) -> Mapping[str, Any]:
     for step in range(job.config["steps"]):
         if not (job.unfinished / f"{step:03d}").exists():
             time.sleep(job.config["seconds"])
-            with job.resources["told"].open("a") as stream:
+            with job.resources["steps_log"].open("a") as stream:
                 stream.write(f"{os.environ.get('MACHINE', 'this')} {step}\n")
             (job.unfinished / f"{step:03d}").write_text(str(step))
         job.progress(step + 1, job.config["steps"], "steps")
@@ -52,7 +52,7 @@ def killed_at_upload(number: int) -> None:
     """
     import s3fs
 
-    asked, n = s3fs.S3FileSystem._call_s3, 0
+    call_s3, n = s3fs.S3FileSystem._call_s3, 0
 
     async def call(self: Any, method: str, *rest: Any, **named: Any) -> Any:
         nonlocal n
@@ -62,14 +62,14 @@ def killed_at_upload(number: int) -> None:
             n += 1
             if n == number:
                 os.kill(os.getpid(), signal.SIGKILL)
-        return await asked(self, method, *rest, **named)
+        return await call_s3(self, method, *rest, **named)
 
     s3fs.S3FileSystem._call_s3 = call
 
 
 def main() -> None:
     """Build the stage."""
-    address, steps, seconds, told = sys.argv[1:5]
+    address, steps, seconds, steps_log = sys.argv[1:5]
     if len(sys.argv) > 5:
         killed_at_upload(int(sys.argv[5]))
     logging.basicConfig(level=logging.INFO)
@@ -77,12 +77,12 @@ def main() -> None:
     sys.stdin.readline()
     try:
         store = open_store(address)
-        found = ensure(counted(int(steps), float(seconds), Path(told)), {}, store)
+        built = ensure(counted(int(steps), float(seconds), Path(steps_log)), {}, store)
     except Flowers17Error as problem:
         print(json.dumps({"error": str(problem)}))
         return
-    content = (store.open(found.reference).path / "total.json").read_text()
-    print(json.dumps({"reused": found.reused, **found.reference.to_json(), "content": content}))
+    content = (store.open(built.reference).path / "total.json").read_text()
+    print(json.dumps({"reused": built.reused, **built.reference.to_json(), "content": content}))
 
 
 if __name__ == "__main__":

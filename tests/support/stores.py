@@ -1,22 +1,25 @@
-"""Artifacts made by hand, and what a store holds."""
+"""Artifacts published by hand, and listings of a store."""
 
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from flowers17.artifacts import Artifact, Store, sha256_of
+from flowers17.artifacts import Artifact, Store
+from flowers17.digests import sha256_of
 
 FILES = {"numbers.json": b"[1, 2, 3]\n", "tables/one.csv": b"a,b\n1,2\n"}
 
 
 def material(config: Mapping[str, Any] | None = None, **changes: Any) -> dict[str, Any]:
-    """Return what a key is the digest of."""
+    """The material of a key."""
     plain = {"config": dict(config or {}), "seed": 17, "inputs": {}, "code": {}, "libraries": {}}
     return {**plain, **changes}
 
 
-_MATERIALS = {sha256_of(one): one for one in (material({"number": n}) for n in range(100))}
+_MATERIALS = {
+    sha256_of(each): each for each in (material({"number": number}) for number in range(100))
+}
 KEYS = list(_MATERIALS)  # each of a material of its own
 KEY, OTHER_KEY = KEYS[:2]
 
@@ -58,7 +61,7 @@ def reseal(path: Path, change: Callable[[dict[str, Any]], object]) -> dict[str, 
     change(manifest)
     files = manifest.get("files")
     if isinstance(files, dict) and all(isinstance(entry, dict) for entry in files.values()):
-        manifest["digest"] = sha256_of({name: one.get("sha256") for name, one in files.items()})
+        manifest["digest"] = sha256_of({name: entry.get("sha256") for name, entry in files.items()})
     manifest["seal"] = sha256_of({**manifest, "seal": None})
     path.write_text(json.dumps(manifest))
     return dict(manifest)
@@ -74,10 +77,10 @@ def content(folder: Path) -> dict[str, bytes]:
 
 
 def set_aside(store: Store) -> list[Path]:
-    """Return what the store has put aside as damaged."""
+    """The damaged artifacts that a store has set aside."""
     return sorted((store.root / ".damaged").glob("*"))
 
 
 def unfinished(store: Store) -> list[Path]:
-    """Return what builds that did not end left."""
+    """Files of builds that did not end."""
     return sorted((store.root / ".partial").glob("*"))

@@ -45,16 +45,16 @@ def shipped_words(part: str) -> list[str]:
 
 
 def shipped_command(part: str) -> list[str]:
-    """Return what a part's service file starts, with the program from this Python."""
+    """The command of a part's service file, with the program from this Python."""
     program, *arguments = shipped_words(part)
     return [*PROGRAMS[program], *arguments]
 
 
 def postgres_programs() -> Path | None:
     """Return the folder of PostgreSQL's programs; Debian keeps them off the path."""
-    found = shutil.which("initdb")
-    if found:
-        return Path(found).resolve().parent
+    initdb = shutil.which("initdb")
+    if initdb:
+        return Path(initdb).resolve().parent
     versions = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=_version)
     return versions[-1].parent if versions else None
 
@@ -74,7 +74,7 @@ def heard() -> Iterator[tuple[str, list[dict[str, str]]]]:
             self.send_response(204)
             self.end_headers()
 
-        def log_message(self, *given: Any) -> None:
+        def log_message(self, *values: Any) -> None:
             """Say nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
@@ -155,7 +155,7 @@ class Worker:
         self._settings = {**settings, "PREFECT_HOME": str(home)}
         self._command = shipped_command("worker")
         self._command[self._command.index("--store") + 1] = str(store)
-        self._command += [option for one in changes for option in ("--set", one)]
+        self._command += [option for change in changes for option in ("--set", change)]
 
     def start(self) -> "Worker":
         """Start it; it registers the deployments, too."""
@@ -172,14 +172,14 @@ class Worker:
         return self
 
     def works(self) -> bool:
-        """Return whether it has started; fails if it ended instead."""
+        """Whether it has started; fails if it ended instead."""
         assert self._process.poll() is None, self.log.read_text()
         return "Ctrl-C" in self.log.read_text()
 
     def crash(self) -> None:
         """Kill all its processes at once, as when its machine loses power."""
-        while found := processes(self.home):
-            for process in found:
+        while living := processes(self.home):
+            for process in living:
                 kill(process)
             self._process.wait()
 
@@ -259,26 +259,26 @@ class Team(Serving):
     def host_of(self, flow_run_id: str) -> Worker:
         """Return the worker that runs a flow run."""
         working = set(self.processes_of(flow_run_id))
-        (found,) = [one for one in self.hosts if working & processes(one.home).keys()]
-        return found
+        (worker,) = [host for host in self.hosts if working & processes(host.home).keys()]
+        return worker
 
     def scheduled_runs(self, deployment_id: str) -> list[dict[str, Any]]:
         """Return a deployment's runs that a schedule made and that have begun, oldest first."""
-        wanted = {
+        query = {
             "flow_runs": {"deployment_id": {"any_": [deployment_id]}},
             "sort": "EXPECTED_START_TIME_ASC",
         }
-        found = self.client.post("flow_runs/filter", json=wanted).raise_for_status().json()
-        return [one for one in found if one["auto_scheduled"] and one["state_type"] != "SCHEDULED"]
+        runs = self.client.post("flow_runs/filter", json=query).raise_for_status().json()
+        return [run for run in runs if run["auto_scheduled"] and run["state_type"] != "SCHEDULED"]
 
     def limit(self, tag: str) -> dict[str, Any]:
         """Return the limit of a tag: how many at a time, and how many there are."""
-        found = self.client.get(f"v2/concurrency_limits/tag:{tag}").raise_for_status().json()
-        return dict(found)
+        limit = self.client.get(f"v2/concurrency_limits/tag:{tag}").raise_for_status().json()
+        return dict(limit)
 
     def logs(self) -> str:
         """Return the ends of what server and workers wrote."""
-        paths = [self.log, *(path for one in self.hosts for path in one.home.rglob("*.log"))]
+        paths = [self.log, *(path for worker in self.hosts for path in worker.home.rglob("*.log"))]
         return "\n".join(f"{path}:\n{path.read_text()[-3000:]}" for path in paths if path.exists())
 
     worker_log = logs

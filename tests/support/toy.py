@@ -22,7 +22,7 @@ ENVIRONMENT = ("TOY_EARLY", "TOY_LATE")  # variables that `environment` tells of
 def number(name: str, value: int, *inputs: Stage, **rest: Any) -> Stage:
     """Return a stage whose artifact is `value` plus what its inputs hold."""
     config = {"value": value, **rest.pop("config", {})}
-    by_label = {one.label: one for one in inputs}
+    by_label = {stage.label: stage for stage in inputs}
     return Stage.of("number", name, "tests.support.toy:add", config, inputs=by_label, **rest)
 
 
@@ -68,11 +68,11 @@ def add(job: Job) -> Mapping[str, Any]:
         _chatter(job)
     elif problem == "environment":
         logger.info(json.dumps({name: os.environ.get(name) for name in ENVIRONMENT}))
-    for done in range(3):
-        job.progress(done + 1, 3, "parts")
+    for n_done in range(3):
+        job.progress(n_done + 1, 3, "parts")
     if "n_bytes" in job.config:
         job.save_array("large", np.full(job.config["n_bytes"], 7, np.uint8))
-    total = job.config["value"] + sum(one.json("total") for one in job.inputs.values())
+    total = job.config["value"] + sum(artifact.json("total") for artifact in job.inputs.values())
     job.save_json("total", total)
     return {"total": total, "missing": len(job.missing)}
 
@@ -94,8 +94,8 @@ def together(job: Job) -> Mapping[str, Any]:
 class Unsendable(Exception):
     """An error that pickles, and cannot be unpickled: some libraries have such."""
 
-    def __init__(self, what: str, *, colour: str) -> None:
-        super().__init__(f"{what} is {colour}")
+    def __init__(self, noun: str, *, colour: str) -> None:
+        super().__init__(f"{noun} is {colour}")
 
 
 def _chatter(job: Job) -> None:
@@ -106,7 +106,7 @@ def _chatter(job: Job) -> None:
             logger.info("%d %s", thread, "x" * 100_000)
             job.progress(count + 1, 20, "words")
 
-    threads = [threading.Thread(target=talk, args=(one,)) for one in range(4)]
+    threads = [threading.Thread(target=talk, args=(number,)) for number in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -50,11 +50,11 @@ class Run:
 
 def run(stages: Iterable[Stage], store: Path | str, **places: Any) -> Run:
     """Run the stages as a flow, and return what the server tells of it."""
-    wanted, ended = list(stages), Results()
+    stage_list, ended = list(stages), Results()
 
     @flow(name="toy")
     def toy() -> Results:
-        ended.update(run_stages(wanted, Places(store=store, **places)))
+        ended.update(run_stages(stage_list, Places(store=store, **places)))
         return ended
 
     state = toy(return_state=True)
@@ -67,8 +67,10 @@ def run(stages: Iterable[Stage], store: Path | str, **places: Any) -> Run:
     with get_client(sync_client=True) as client:
 
         def recorded() -> bool:
-            found = client.read_task_runs(flow_run_filter=chosen)
-            tasks.update({one.name: one.state for one in found if one.state})
+            task_runs = client.read_task_runs(flow_run_filter=chosen)
+            tasks.update(
+                {task_run.name: task_run.state for task_run in task_runs if task_run.state}
+            )
             return {label for label, state in tasks.items() if state.is_final()} >= expected
 
         # The server records how tasks end a little later than the run's end.

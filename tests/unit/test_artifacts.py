@@ -15,16 +15,8 @@ import numpy as np
 import pytest
 
 from flowers17 import artifacts
-from flowers17.artifacts import (
-    MANIFEST,
-    Artifact,
-    Reference,
-    Store,
-    canonical_json,
-    file_sha256,
-    read_sha256,
-    sha256_of,
-)
+from flowers17.artifacts import MANIFEST, Artifact, Reference, Store
+from flowers17.digests import canonical_json, file_sha256, read_sha256, sha256_of
 from flowers17.errors import ArtifactDamaged, ArtifactMissing, StoreUnusable
 from flowers17.fingerprints import SETTLED_NS, fingerprint
 from tests.support.file_systems import mounted
@@ -146,9 +138,9 @@ with Store(sys.argv[1]).writing("numbers", sys.argv[2]) as folder:
 
     def test_a_manifest_with_keys_that_are_numbers_is_whole(self, store: Store) -> None:
         publish(store, metrics={2: "two", 10: "ten"})
-        found = store.find("numbers", KEY)
-        assert found is not None
-        assert found.manifest["metrics"] == {"2": "two", "10": "ten"}
+        artifact = store.find("numbers", KEY)
+        assert artifact is not None
+        assert artifact.manifest["metrics"] == {"2": "two", "10": "ten"}
 
     def test_a_second_publication_replaces_the_first(self, store: Store) -> None:
         publish(store)
@@ -222,7 +214,9 @@ class TestDamage:
         damage(artifact.path)
         with caplog.at_level(logging.WARNING):
             assert store.find("numbers", KEY) is None
-        assert ["set aside and will be built again" in one for one in caplog.messages] == [True]
+        assert ["set aside and will be built again" in message for message in caplog.messages] == [
+            True
+        ]
         assert str(artifact.path) in caplog.text
         assert len(set_aside(store)) == 1
         assert not os.path.lexists(artifact.path)
@@ -241,21 +235,21 @@ class TestDamage:
         artifact = publish(store, label="numbers", metrics={"accuracy": 0.5}, duration_s=1.25)
         for name in (*FILES, MANIFEST):
             path = artifact.path / name
-            whole = path.read_bytes()
-            for place in range(len(whole)):
-                flipped = bytearray(whole)
-                flipped[place] ^= 1 << place % 8
+            content = path.read_bytes()
+            for index in range(len(content)):
+                flipped = bytearray(content)
+                flipped[index] ^= 1 << index % 8
                 path.write_bytes(flipped)
                 with pytest.raises(ArtifactDamaged):
                     store.open(artifact.reference)
-            path.write_bytes(whole)
+            path.write_bytes(content)
         store.open(artifact.reference)
 
     def test_two_artifacts_in_each_others_place_are_noticed(self, store: Store) -> None:
-        one, other = publish(store), publish(store, OTHER_KEY, {"numbers.json": b"[0]\n"})
-        one.path.rename(store.root / "aside")
-        other.path.rename(one.path)
-        (store.root / "aside").rename(other.path)
+        first, second = publish(store), publish(store, OTHER_KEY, {"numbers.json": b"[0]\n"})
+        first.path.rename(store.root / "aside")
+        second.path.rename(first.path)
+        (store.root / "aside").rename(second.path)
         assert store.find("numbers", KEY) is None
         assert store.find("numbers", OTHER_KEY) is None
         assert len(set_aside(store)) == 2
@@ -265,21 +259,21 @@ class TestDamage:
     ) -> None:
         publish(store)
         (publish(store, OTHER_KEY).path / MANIFEST).write_text("{}")
-        assert [one["key"] for one in store.manifests()] == [KEY]
+        assert [manifest["key"] for manifest in store.manifests()] == [KEY]
         assert "passed over" in caplog.text
 
     def test_mended_by_another_process_meanwhile_is_not_set_aside(self, store: Store) -> None:
         artifact = publish(store)
-        whole = (artifact.path / "numbers.json").read_bytes()
+        content = (artifact.path / "numbers.json").read_bytes()
         (artifact.path / "numbers.json").write_bytes(b"")
-        found: list[Artifact | None] = []
-        finder = threading.Thread(target=lambda: found.append(store.find("numbers", KEY)))
+        results: list[Artifact | None] = []
+        finder = threading.Thread(target=lambda: results.append(store.find("numbers", KEY)))
         with store.lock("numbers", KEY):
             finder.start()
             assert eventually(lambda: waits_for_lock(store.root / ".locks" / f"numbers-{KEY}"))
-            (artifact.path / "numbers.json").write_bytes(whole)
+            (artifact.path / "numbers.json").write_bytes(content)
         finder.join()
-        assert found[0] is not None
+        assert results[0] is not None
         assert set_aside(store) == []
 
 
@@ -311,9 +305,9 @@ class TestUnchangedFiles:
     def test_are_hashed_when_they_are_opened_only(
         self, store: Store, artifact: Artifact, hashed: list[str]
     ) -> None:
-        found = store.find("numbers", KEY)
-        assert found is not None
-        assert found.reference == artifact.reference
+        reused = store.find("numbers", KEY)
+        assert reused is not None
+        assert reused.reference == artifact.reference
         assert hashed == []
         store.open(artifact.reference)
         assert sorted(hashed) == sorted(FILES)
@@ -353,10 +347,14 @@ class TestUnchangedFiles:
     def test_under_the_manifest_of_other_content_are_hashed(
         self, store: Store, artifact: Artifact, hashed: list[str]
     ) -> None:
-        other = publish(store, OTHER_KEY, dict.fromkeys(FILES, b"other"))
-        told = json.loads((other.path / MANIFEST).read_text())
+        other_artifact = publish(store, OTHER_KEY, dict.fromkeys(FILES, b"other"))
+        other_manifest = json.loads((other_artifact.path / MANIFEST).read_text())
         forged = json.loads((artifact.path / MANIFEST).read_text())
-        forged |= {"files": told["files"], "digest": told["digest"], "seal": None}
+        forged |= {
+            "files": other_manifest["files"],
+            "digest": other_manifest["digest"],
+            "seal": None,
+        }
         forged["seal"] = sha256_of(forged)
         (artifact.path / MANIFEST).write_text(json.dumps(forged))
         hashed.clear()
@@ -369,9 +367,11 @@ class TestUnchangedFiles:
         path = artifact.path / "numbers.json"
         path.write_bytes(path.read_bytes()[::-1])
         [record] = (store.root / ".verified").iterdir()
-        kept = json.loads(record.read_text())
-        kept["fingerprints"]["numbers.json"] = fingerprint(path)  # as if nothing had written to it
-        record.write_text(json.dumps(kept))
+        fingerprints_file = json.loads(record.read_text())
+        fingerprints_file["fingerprints"]["numbers.json"] = fingerprint(
+            path
+        )  # as if nothing had written to it
+        record.write_text(json.dumps(fingerprints_file))
         assert store.find("numbers", KEY) is not None
         with pytest.raises(ArtifactDamaged):
             store.open(artifact.reference)

@@ -39,8 +39,8 @@ LEASE_S = "1.2"
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectStorage]:
-    with object_storage(tmp_path_factory.mktemp("storage")) as found:
-        yield found
+    with object_storage(tmp_path_factory.mktemp("storage")) as storage:
+        yield storage
 
 
 @pytest.fixture
@@ -61,16 +61,16 @@ def machines(
     storage: ObjectStorage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[SharedStore, SharedStore]:
     """The same store as two machines see it."""
-    found = []
+    stores = []
     for name in ("one", "two"):
         monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / name))
-        found.append(SharedStore(storage.address))
-    assert found[0].root != found[1].root
-    return found[0], found[1]
+        stores.append(SharedStore(storage.address))
+    assert stores[0].root != stores[1].root
+    return stores[0], stores[1]
 
 
 @pytest.fixture
-def told(tmp_path: Path) -> Path:
+def steps_log(tmp_path: Path) -> Path:
     """The file that a counting stage leaves a line in for each step."""
     path = tmp_path / "told"
     path.touch()
@@ -88,13 +88,13 @@ def _published(store: SharedStore, **files: bytes) -> Reference:
 
 
 def _object(storage: ObjectStorage, ending: str) -> str:
-    [name] = [one for one in storage.names() if one.endswith(ending)]
+    [name] = [name for name in storage.names() if name.endswith(ending)]
     return f"{BUCKET}/{storage.prefix}/{name}"
 
 
 class TestAddress:
     @pytest.mark.parametrize(
-        ("given", "kept"),
+        ("value", "parsed"),
         [
             ("store", Path("store")),
             (Path("/a/b"), Path("/a/b")),
@@ -103,17 +103,17 @@ class TestAddress:
             ("abfs://container@account/p", "abfs://container@account/p"),
         ],
     )
-    def test_is_a_folder_or_a_place_on_object_storage(self, given: Any, kept: Any) -> None:
-        assert store_address(given) == kept
-        assert Places(store=given).store == kept
-        assert json.loads(Places(store=given).model_dump_json())["store"] == str(kept)
+    def test_is_a_folder_or_a_place_on_object_storage(self, value: Any, parsed: Any) -> None:
+        assert store_address(value) == parsed
+        assert Places(store=value).store == parsed
+        assert json.loads(Places(store=value).model_dump_json())["store"] == str(parsed)
 
     @pytest.mark.parametrize(
-        "given", ["s3://", "s3:///p", "s3:/b/p", "s3://k:s@b/p", "s3://b?sig=x"]
+        "address", ["s3://", "s3:///p", "s3:/b/p", "s3://k:s@b/p", "s3://b?sig=x"]
     )
-    def test_refuses_what_names_no_bucket_or_holds_a_secret(self, given: str) -> None:
+    def test_refuses_what_names_no_bucket_or_holds_a_secret(self, address: str) -> None:
         with pytest.raises(InvalidInput, match="expected s3://bucket/prefix"):
-            store_address(given)
+            store_address(address)
 
     def test_a_folder_is_the_store_that_it_was(self, tmp_path: Path) -> None:
         assert type(open_store(tmp_path)) is Store
@@ -124,22 +124,22 @@ class TestArtifacts:
     def test_what_one_machine_publishes_the_other_reads(
         self, machines: tuple[SharedStore, SharedStore]
     ) -> None:
-        one, two = machines
-        reference = _published(one)
-        found = two.find("numbers", KEY)
-        assert found is not None
-        assert found.reference == reference
-        assert content(found.path) == content(one.folder("numbers", KEY))
-        assert [each["key"] for each in two.manifests()] == [KEY]
+        first, second = machines
+        reference = _published(first)
+        artifact = second.find("numbers", KEY)
+        assert artifact is not None
+        assert artifact.reference == reference
+        assert content(artifact.path) == content(first.folder("numbers", KEY))
+        assert [each["key"] for each in second.manifests()] == [KEY]
 
     def test_a_reference_is_read_without_asking_once_it_is_here(
         self, machines: tuple[SharedStore, SharedStore], storage: ObjectStorage
     ) -> None:
-        one, two = machines
-        reference = _published(one)
-        two.open(reference)
+        first, second = machines
+        reference = _published(first)
+        second.open(reference)
         before = len(storage.requests())
-        two.open(reference)
+        second.open(reference)
         assert len(storage.requests()) == before
 
     def test_what_is_absent_is_absent(self, machines: tuple[SharedStore, SharedStore]) -> None:
@@ -150,15 +150,15 @@ class TestArtifacts:
     def test_a_damaged_copy_in_the_cache_is_fetched_again(
         self, machines: tuple[SharedStore, SharedStore], caplog: pytest.LogCaptureFixture
     ) -> None:
-        one, _ = machines
-        reference = _published(one)
-        path = one.folder("numbers", KEY) / "numbers.json"
-        for find in (lambda: one.find("numbers", KEY), lambda: one.open(reference)):
+        first, _ = machines
+        reference = _published(first)
+        path = first.folder("numbers", KEY) / "numbers.json"
+        for find in (lambda: first.find("numbers", KEY), lambda: first.open(reference)):
             path.write_bytes(b"[6, 6, 6]\n")
             caplog.clear()
-            found = find()
-            assert found is not None
-            assert found.json("numbers") == [1, 2, 3]
+            artifact = find()
+            assert artifact is not None
+            assert artifact.json("numbers") == [1, 2, 3]
             assert "fetched again" in caplog.text
 
     @pytest.mark.parametrize("damage", ["another", "gone", "manifest", "hostile"])
@@ -169,8 +169,8 @@ class TestArtifacts:
         caplog: pytest.LogCaptureFixture,
         damage: str,
     ) -> None:
-        one, two = machines
-        reference = _published(one)
+        first, second = machines
+        reference = _published(first)
         bucket = storage.bucket()
         if damage == "another":
             bucket.pipe_file(_object(storage, "numbers.json"), b"[6, 6, 6]\n")
@@ -182,110 +182,110 @@ class TestArtifacts:
             text = bucket.cat_file(_object(storage, MANIFEST)).replace(b"tables/one", b"../../../x")
             bucket.pipe_file(_object(storage, MANIFEST), text)
         with pytest.raises(ArtifactDamaged):
-            two.open(reference)
-        assert two.find("numbers", KEY) is None
+            second.open(reference)
+        assert second.find("numbers", KEY) is None
         assert "withdrawn" in caplog.text
-        assert not two.folder("numbers", KEY).exists()
+        assert not second.folder("numbers", KEY).exists()
         if damage == "another":
-            assert set_aside(two)
-        assert _published(two) == reference
-        shutil.rmtree(one.root)
-        assert one.open(reference).json("numbers") == [1, 2, 3]
+            assert set_aside(second)
+        assert _published(second) == reference
+        shutil.rmtree(first.root)
+        assert first.open(reference).json("numbers") == [1, 2, 3]
 
     def test_of_two_publications_the_first_counts(
         self, machines: tuple[SharedStore, SharedStore], caplog: pytest.LogCaptureFixture
     ) -> None:
-        one, two = machines
-        with two.writing("numbers", KEY) as folder:
+        first, second = machines
+        with second.writing("numbers", KEY) as folder:
             (folder / "numbers.json").write_bytes(b"[4]\n")
-            first = _published(one)
-            late = two.publish(folder, described("numbers", KEY))
-        assert late.reference == first
+            reference = _published(first)
+            late = second.publish(folder, described("numbers", KEY))
+        assert late.reference == reference
         assert late.json("numbers") == [1, 2, 3]
         assert "another machine was first" in caplog.text
-        assert two.open(first).path == two.folder("numbers", KEY)
+        assert second.open(reference).path == second.folder("numbers", KEY)
 
     def test_what_only_the_cache_holds_is_uploaded_and_not_built_again(
-        self, machines: tuple[SharedStore, SharedStore], storage: ObjectStorage, told: Path
+        self, machines: tuple[SharedStore, SharedStore], storage: ObjectStorage, steps_log: Path
     ) -> None:
-        one, two = machines
-        stage = counted(2, 0, told)
-        made = ensure(stage, {}, one).reference
+        first, second = machines
+        stage = counted(2, 0, steps_log)
+        reference = ensure(stage, {}, first).reference
         storage.bucket().rm(f"{BUCKET}/{storage.prefix}/counted", recursive=True)
-        assert existing(stage, {}, one) is None
-        again = ensure(stage, {}, one)
+        assert existing(stage, {}, first) is None
+        again = ensure(stage, {}, first)
         assert again.reused
-        assert two.open(made).json("total") == 2
-        assert len(told.read_text().splitlines()) == 2
+        assert second.open(reference).json("total") == 2
+        assert len(steps_log.read_text().splitlines()) == 2
 
 
 class TestKilled:
     def test_between_any_two_writes_an_artifact_is_whole_or_absent(
-        self, machines: tuple[SharedStore, SharedStore], storage: ObjectStorage, told: Path
+        self, machines: tuple[SharedStore, SharedStore], storage: ObjectStorage, steps_log: Path
     ) -> None:
         """Claim, two files, manifest, release: each is left out in turn, and all that follows."""
-        one, two = machines
-        (one.root).mkdir(parents=True, exist_ok=True)
-        (one.root / ".checked").touch()
+        first, second = machines
+        (first.root).mkdir(parents=True, exist_ok=True)
+        (first.root / ".checked").touch()
         states = []
         for number in range(1, 6):
-            stage = counted(number, 0.0, told)
-            with _machine(storage, "one", number, 0, told, str(number)) as process:
+            stage = counted(number, 0.0, steps_log)
+            with _machine(storage, "one", number, 0, steps_log, str(number)) as process:
                 _go(process)
                 assert process.wait(60) == -9
-            found = existing(stage, {}, two)
-            states.append(found is not None)
-            again = ensure(stage, {}, two if number % 2 else one)
+            artifact = existing(stage, {}, second)
+            states.append(artifact is not None)
+            again = ensure(stage, {}, second if number % 2 else first)
             # The machine that was killed has the whole artifact, and only uploads it.
             assert again.reused == (states[-1] or number in (2, 4))
-            assert two.open(again.reference).json("total") == number
+            assert second.open(again.reference).json("total") == number
         assert states == [False, False, False, False, True]
 
 
 class TestBuiltOnce:
     def test_by_two_machines_that_want_it_at_once(
-        self, storage: ObjectStorage, told: Path, tmp_path: Path
+        self, storage: ObjectStorage, steps_log: Path, tmp_path: Path
     ) -> None:
         with ExitStack() as stack:
-            both = [
-                stack.enter_context(_machine(storage, name, 6, 0.4, told))
+            processes = [
+                stack.enter_context(_machine(storage, name, 6, 0.4, steps_log))
                 for name in ("one", "two")
             ]
-            results = [_result(one) for one in _started(both)]
-        assert sorted(one["reused"] for one in results) == [False, True]
+            results = [_result(process) for process in _started(processes)]
+        assert sorted(result["reused"] for result in results) == [False, True]
         assert results[0]["digest"] == results[1]["digest"]
         # The work takes twice the time after which a lease expires.
-        assert sorted(_steps(told)) == list(range(6))
-        assert len(_builders(told)) == 1
+        assert sorted(_steps(steps_log)) == list(range(6))
+        assert len(_builders(steps_log)) == 1
 
     def test_the_second_goes_on_where_the_first_was_killed(
-        self, storage: ObjectStorage, told: Path
+        self, storage: ObjectStorage, steps_log: Path
     ) -> None:
         with ExitStack() as stack:
-            first = stack.enter_context(_machine(storage, "one", 8, 0.4, told))
+            first = stack.enter_context(_machine(storage, "one", 8, 0.4, steps_log))
             _go(first)
-            assert eventually(lambda: len(_steps(told)) >= 1)
-            second = stack.enter_context(_machine(storage, "two", 8, 0.4, told))
+            assert eventually(lambda: len(_steps(steps_log)) >= 1)
+            second = stack.enter_context(_machine(storage, "two", 8, 0.4, steps_log))
             _go(second)
-            assert eventually(lambda: len(_steps(told)) >= 5)
+            assert eventually(lambda: len(_steps(steps_log)) >= 5)
             kill(first.pid)
             result = _result(second)
         assert not result["reused"]
-        steps = _steps(told)
+        steps = _steps(steps_log)
         assert set(steps) == set(range(8))
         assert len(steps) - 8 <= 3, "what was copied to the storage is done again"
-        assert len(_builders(told)) == 2
-        assert not [one for one in storage.names() if one.startswith(".unfinished")]
+        assert len(_builders(steps_log)) == 2
+        assert not [name for name in storage.names() if name.startswith(".unfinished")]
 
     def test_the_same_machine_takes_over_at_once(
-        self, storage: ObjectStorage, told: Path, monkeypatch: pytest.MonkeyPatch
+        self, storage: ObjectStorage, steps_log: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("FLOWERS17_LEASE_S", "600")
-        with _machine(storage, "one", 4, 0.2, told) as first:
+        with _machine(storage, "one", 4, 0.2, steps_log) as first:
             _go(first)
-            assert eventually(lambda: _steps(told))
+            assert eventually(lambda: _steps(steps_log))
             kill(first.pid)
-        with _machine(storage, "one", 4, 0.2, told) as second:
+        with _machine(storage, "one", 4, 0.2, steps_log) as second:
             _go(second)
             assert _result(second, seconds=30)["content"] == "4\n"
 
@@ -350,20 +350,20 @@ class TestCollection:
     def test_keeps_what_is_pinned_and_says_what_would_go(
         self, machines: tuple[SharedStore, SharedStore], storage: ObjectStorage
     ) -> None:
-        one, two = machines
-        _published(one)
+        first, second = machines
+        _published(first)
         storage.bucket().pipe_file(f"{BUCKET}/{storage.prefix}/.unfinished/old-1/a", b"abc")
-        one.pin(f"numbers/{KEY}")
-        assert [each.path for each in _garbage(two)] == [".unfinished/old-1"]
-        one.pin(f"numbers/{KEY}", keep=False)
-        found = _garbage(two)
-        assert {each.path for each in found} == {f"numbers/{KEY}", ".unfinished/old-1"}
+        first.pin(f"numbers/{KEY}")
+        assert [each.path for each in _garbage(second)] == [".unfinished/old-1"]
+        first.pin(f"numbers/{KEY}", keep=False)
+        leftovers = _garbage(second)
+        assert {each.path for each in leftovers} == {f"numbers/{KEY}", ".unfinished/old-1"}
         before = storage.names()
-        assert sum(each.size for each in found) == sum(map(len, FILES.values())) + 3
+        assert sum(each.size for each in leftovers) == sum(map(len, FILES.values())) + 3
         assert storage.names() == before
-        two.discard([each.path for each in found])
+        second.discard([each.path for each in leftovers])
         assert [name for name in storage.names() if not name.startswith(".locks/")] == []
-        assert two.find("numbers", KEY) is None
+        assert second.find("numbers", KEY) is None
 
     def test_the_commands_pin_show_and_collect(
         self,
@@ -374,35 +374,35 @@ class TestCollection:
         _published(machines[0])
         place = ["--store", storage.address]
 
-        def said(*words: str) -> str:
+        def output_of(*words: str) -> str:
             with pytest.raises(SystemExit) as end:
                 main([*words, *place])
             assert end.value.code in (0, None)
             return capsys.readouterr().out
 
-        assert KEY[:12] in said("show")
-        assert said("pin", f"numbers/{KEY[:8]}") == f"numbers/{KEY}\n"
+        assert KEY[:12] in output_of("show")
+        assert output_of("pin", f"numbers/{KEY[:8]}") == f"numbers/{KEY}\n"
         gc = ("gc", "--json", "--keep-studies", "0", "--older-than", "0")
-        assert json.loads(said(*gc)) == []
-        assert said("pin", f"numbers/{KEY[:8]}", "--remove") == ""
-        assert [one["what"] for one in json.loads(said(*gc))] == [f"numbers/{KEY[:12]} n"]
+        assert json.loads(output_of(*gc)) == []
+        assert output_of("pin", f"numbers/{KEY[:8]}", "--remove") == ""
+        assert [entry["what"] for entry in json.loads(output_of(*gc))] == [f"numbers/{KEY[:12]} n"]
         assert list(machines[1].manifests()) == []
 
     def test_spares_what_somebody_builds(
         self, machines: tuple[SharedStore, SharedStore], tmp_path: Path
     ) -> None:
-        one, two = machines
-        with one.claim("numbers", KEY):
-            unfinished = one.unfinished("numbers", KEY)
+        first, second = machines
+        with first.claim("numbers", KEY):
+            unfinished = first.unfinished("numbers", KEY)
             unfinished.mkdir(parents=True)
             (unfinished / "half").write_text("1")
-            assert eventually(lambda: one.remote.listed(".unfinished"))
-            assert _garbage(two) == []
+            assert eventually(lambda: first.remote.listing(".unfinished"))
+            assert _garbage(second) == []
 
     def test_a_pin_in_a_folder_keeps_as_well(self, tmp_path: Path) -> None:
         store = Store(tmp_path)
-        made = {"label": "n", "inputs": {}, "created": "2020-01-01T00:00:00Z"}
-        publish(store, **made)
+        description = {"label": "n", "inputs": {}, "created": "2020-01-01T00:00:00Z"}
+        publish(store, **description)
         assert len(_garbage(store)) == 1
         store.pin(f"numbers/{KEY}")
         assert _garbage(store) == []
@@ -423,7 +423,7 @@ class TestErrors:
         monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
         remote = _fresh(storage.address)
         with pytest.raises(StoreUnusable, match="expected credentials"):
-            remote.listed()
+            remote.listing()
 
     @pytest.mark.parametrize("protocol", ["memory", "sftp", "nonsense"])
     def test_what_creates_no_object_exclusively_is_refused(self, protocol: str) -> None:
@@ -472,32 +472,32 @@ class TestErrors:
         self,
         tmp_path: Path,
         monkeypatch: pytest.MonkeyPatch,
-        told: Path,
+        steps_log: Path,
         caplog: pytest.LogCaptureFixture,
     ) -> None:
         """While it is away a command fails and says so; the same one afterwards goes on."""
         monkeypatch.setenv("FLOWERS17_LEASE_S", LEASE_S)
         monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")  # s3fs tries five times, too
         monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
-        stage = counted(3, 0, told)
+        stage = counted(3, 0, steps_log)
         with object_storage(tmp_path) as own:
             for name, value in own.variables.items():
                 monkeypatch.setenv(name, value)
             store = SharedStore(own.address)
             store.remote = _fresh(own.address)
-            made = ensure(stage, {}, store).reference
-        with pytest.raises(StoreUnusable, match="does not answer") as told_of:
+            reference = ensure(stage, {}, store).reference
+        with pytest.raises(StoreUnusable, match="does not answer") as refusal:
             ensure(stage, {}, store)
-        assert "nothing finished is lost" in str(told_of.value)
-        assert store.open(made).json("total") == 3
+        assert "nothing finished is lost" in str(refusal.value)
+        assert store.open(reference).json("total") == 3
         with serving(own.port, tmp_path / "again.log"):  # it comes back empty
             own.bucket().mkdir(BUCKET)
             assert ensure(stage, {}, store).reused
-        assert len(_steps(told)) == 3
+        assert len(_steps(steps_log)) == 3
 
 
 def _fresh(address: str) -> Remote:
-    """Return what has its own connection, made with the environment as it is now."""
+    """A connection of its own, made with the present environment."""
     import s3fs
 
     s3fs.S3FileSystem.clear_instance_cache()
@@ -510,11 +510,11 @@ def _garbage(store: Store) -> list[Any]:
 
 @contextmanager
 def _machine(
-    storage: ObjectStorage, name: str, steps: int, seconds: float, told: Path, *rest: str
+    storage: ObjectStorage, name: str, steps: int, seconds: float, steps_log: Path, *rest: str
 ) -> Iterator[subprocess.Popen[str]]:
     """Start a process that builds the counting stage once it is told to."""
-    env = {CACHE_VARIABLE: str(told.parent / name), "MACHINE": name}
-    arguments = (storage.address, str(steps), str(seconds), str(told), *rest)
+    env = {CACHE_VARIABLE: str(steps_log.parent / name), "MACHINE": name}
+    arguments = (storage.address, str(steps), str(seconds), str(steps_log), *rest)
     with python("-m", BUILDS, *arguments, env=env) as process:
         yield process
 
@@ -539,9 +539,9 @@ def _result(process: subprocess.Popen[str], seconds: float = 60) -> dict[str, An
     return json.loads(out)
 
 
-def _steps(told: Path) -> list[int]:
-    return [int(line.split()[1]) for line in told.read_text().splitlines()]
+def _steps(steps_log: Path) -> list[int]:
+    return [int(line.split()[1]) for line in steps_log.read_text().splitlines()]
 
 
-def _builders(told: Path) -> set[str]:
-    return {line.split()[0] for line in told.read_text().splitlines()}
+def _builders(steps_log: Path) -> set[str]:
+    return {line.split()[0] for line in steps_log.read_text().splitlines()}

@@ -14,7 +14,8 @@ import pytest
 
 import flowers17
 from flowers17 import config, stages
-from flowers17.artifacts import Reference, Store, sha256_of
+from flowers17.artifacts import Reference, Store
+from flowers17.digests import sha256_of
 from flowers17.errors import ArtifactDamaged, InvalidInput, StageFailed
 from flowers17.stages import Job, Stage, ensure, existing, in_order, key_material, stage_key
 from tests.support.file_systems import mounted

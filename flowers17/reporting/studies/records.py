@@ -16,16 +16,10 @@ from typing import Any, NoReturn
 import numpy as np
 
 from flowers17.ancestry import ArtifactId, Manifest, by_id
-from flowers17.artifacts import (
-    MANIFEST,
-    Artifact,
-    Store,
-    read_manifest,
-    read_sha256,
-    short_name,
-)
+from flowers17.artifacts import MANIFEST, Artifact, Store, short_name
+from flowers17.digests import read_sha256
 from flowers17.errors import ArtifactDamaged, ArtifactMissing, InvalidInput
-from flowers17.manifests import bounded
+from flowers17.manifests import bounded, read_manifest
 from flowers17.shared.store import existing_store
 
 RESULTS = "results.json"
@@ -94,7 +88,7 @@ class Study:
 
     def _folder(self, part: Manifest) -> Path:
         store = self.store or Store(self.path.parents[2])
-        return store.brought(part["stage"], part["key"])
+        return store.local_folder(part["stage"], part["key"])
 
     @cached_property
     def results(self) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from flowers17.artifacts import canonical_json, read_sha256, sha256_of
+from flowers17.digests import canonical_json, read_sha256, sha256_of
 from flowers17.errors import CheckpointsInUse, InvalidInput
 from flowers17.learners.checkpoints import Checkpoints, Generation
 from tests.support.file_systems import mounted, remount

@@ -10,9 +10,9 @@ import keras
 import numpy as np
 import pytest
 
-from flowers17.artifacts import read_sha256
 from flowers17.config import RecipeSettings
 from flowers17.data.augmentation import augmented_batch
+from flowers17.digests import read_sha256
 from flowers17.errors import InvalidInput, TrainingDiverged
 from flowers17.learners.checkpoints import Checkpoints
 from flowers17.learners.evaluation import loss_and_accuracy, probabilities

@@ -9,8 +9,9 @@ from typing import Any
 import keras
 import numpy as np
 
-from flowers17.artifacts import Artifact, Store, canonical_json, file_sha256, sha256_of
+from flowers17.artifacts import Artifact, Store
 from flowers17.config import RecipeSettings
+from flowers17.digests import canonical_json, file_sha256, sha256_of
 from tests.support import tiny_training
 from tests.support.stores import material, publish
 from tests.support.tiny_training import SIZE, STACKED, STATEFUL, fresh
@@ -37,26 +38,28 @@ class Maker:
         inputs: Mapping[str, Artifact] | None = None,
     ) -> Artifact:
         """Publish an artifact with a manifest like a stage's."""
-        files = {f"{name}.json": canonical_json(one).encode() for name, one in values.items()}
+        files = {f"{name}.json": canonical_json(value).encode() for name, value in values.items()}
         for name, array in (arrays or {}).items():
             stream = io.BytesIO()
             np.save(stream, array, allow_pickle=False)
             files[f"{name}.npy"] = stream.getvalue()
-        whole = material(config, made=[stage, label, values, self.created])
+        materials = material(config, made=[stage, label, values, self.created])
         return publish(
             self.store,
-            sha256_of(whole),
+            sha256_of(materials),
             files,
             stage=stage,
             label=label,
-            material=whole,
-            inputs={name: one.reference.to_json() for name, one in (inputs or {}).items()},
+            material=materials,
+            inputs={
+                name: artifact.reference.to_json() for name, artifact in (inputs or {}).items()
+            },
             created=self.created,
         )
 
 
 def definition_of(learner: str) -> dict[str, Any]:
-    """Return what a training's configuration says of a learner of `tiny_training`."""
+    """The entry `definition` of a training's configuration, for a learner of `tiny_training`."""
     if learner == STATEFUL:
         return {"sha256": file_sha256(Path(tiny_training.__file__))}
     return STACKED.model_dump(mode="json")
@@ -76,7 +79,9 @@ def network(
 ) -> Artifact:
     """Publish a network as its training would; without a model, one with the first weights."""
     model = model or fresh(learner, any_size=learner == STATEFUL)
-    arrays = {f"weights/{place:03d}": one.numpy() for place, one in enumerate(model.weights)}
+    arrays = {
+        f"weights/{index:03d}": weights.numpy() for index, weights in enumerate(model.weights)
+    }
     described = {
         "classes": CLASSES,
         "image_size": SIZE,

@@ -13,7 +13,7 @@ from tests.unit.prediction.made_models import Maker, network, stacking, study
 
 @pytest.fixture
 def maker(tmp_path: Path) -> Maker:
-    """Return what publishes in an empty store."""
+    """A maker that publishes in an empty store."""
     return Maker(Store(tmp_path / "store"))
 
 
@@ -27,7 +27,7 @@ class TestNames:
         network(maker, "tiny, clean fold 1", kind="fold", n_correct=6)
         stacking(maker, "stacking of study, clean split", 15)
         entries = Catalogue(maker.store).entries
-        assert [(one.kind, one.name, one.share) for one in entries] == [
+        assert [(entry.kind, entry.name, entry.share) for entry in entries] == [
             ("ensemble", "stacking of study, clean split", 0.75),
             ("network", "tiny, clean split", 0.5),
         ]
@@ -35,14 +35,14 @@ class TestNames:
     def test_lead_to_the_newest_of_several(self, maker: Maker) -> None:
         newest = network(_later(maker), "tiny, clean split", n_correct=4)
         network(maker, "tiny, clean split", n_correct=6)
-        found = Catalogue(maker.store).named("tiny, clean split")
-        assert found.manifest["key"] == newest.reference.key
+        entry = Catalogue(maker.store).named("tiny, clean split")
+        assert entry.manifest["key"] == newest.reference.key
 
     def test_may_be_a_stage_and_the_start_of_a_key(self, maker: Maker) -> None:
         fold = network(maker, "tiny, clean fold 1", kind="fold")
         for name in (fold.reference.key, fold.reference.key[:12]):
-            found = Catalogue(maker.store).named(f"training/{name}")
-            assert found.name == "tiny, clean fold 1"
+            entry = Catalogue(maker.store).named(f"training/{name}")
+            assert entry.name == "tiny, clean fold 1"
 
     @pytest.mark.parametrize("name", ["tiny", "training/", "training/0x", "study/", "/"])
     def test_that_lead_nowhere_say_which_there_are(self, name: str, maker: Maker) -> None:
@@ -67,30 +67,30 @@ class TestDefault:
         study(later, first=first, second=second)
         newest = Maker(maker.store, created="2026-03-02T03:04:05Z")
         study(newest, tiny=network(newest, "tiny, clean split", n_correct=10))
-        found, why = Catalogue(maker.store).default()
-        assert found.name == "stacking of c, clean split"
-        assert "ensemble with the best cross-validated share of the newest study" in why
+        entry, reason = Catalogue(maker.store).default()
+        assert entry.name == "stacking of c, clean split"
+        assert "ensemble with the best cross-validated share of the newest study" in reason
 
     def test_counts_what_the_chosen_method_got_right_and_not_the_best(self, maker: Maker) -> None:
-        found = stacking(maker, "stacking of a, clean split", 7)
-        study(maker, found=found)
+        ensemble = stacking(maker, "stacking of a, clean split", 7)
+        study(maker, ensemble=ensemble)
         assert Catalogue(maker.store).default()[0].share == 7 / 20
 
     def test_without_a_study_is_the_best_ensemble_of_the_store(self, maker: Maker) -> None:
         stacking(maker, "stacking of a, clean split", 17)
         stacking(maker, "stacking of b, clean split", 16)
         network(maker, "tiny, clean split", n_correct=10)
-        found, why = Catalogue(maker.store).default()
-        assert found.name == "stacking of a, clean split"
-        assert why.endswith("of the store")
+        entry, reason = Catalogue(maker.store).default()
+        assert entry.name == "stacking of a, clean split"
+        assert reason.endswith("of the store")
 
     def test_without_an_ensemble_is_the_best_network_but_no_fold(self, maker: Maker) -> None:
         network(maker, "a, clean split", n_correct=6)
         network(maker, "b, clean split", n_correct=7)
         network(maker, "b, clean fold 1", n_correct=9, kind="fold")
-        found, why = Catalogue(maker.store).default()
-        assert found.name == "b, clean split"
-        assert "network with the best validation accuracy" in why
+        entry, reason = Catalogue(maker.store).default()
+        assert entry.name == "b, clean split"
+        assert "network with the best validation accuracy" in reason
 
     def test_of_an_empty_store_says_what_to_run(self, maker: Maker) -> None:
         with pytest.raises(ArtifactMissing, match="run `flowers17 run learners` first"):

@@ -29,7 +29,7 @@ def _prepared() -> Iterator[None]:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return where one stands: a folder with a store and three images in `images`."""
+    """The working directory: a folder with a store and three images in `images`."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
     maker = Maker(Store("store"))
@@ -43,7 +43,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def expected() -> np.ndarray:
-    """Return what the network says of the three images."""
+    """The network's probabilities of the three images."""
     return probabilities(fresh(), examples().inputs[:3])
 
 
@@ -60,13 +60,15 @@ def test_json_is_an_object_an_image(
 ) -> None:
     assert _exit_code("images", "--model", NAME, "--json") == 0
     printed = capsys.readouterr()
-    found = [json.loads(line) for line in printed.out.splitlines()]
-    assert [one["path"] for one in found] == [f"images/{number}.png" for number in range(3)]
-    for one, proba in zip(found, expected, strict=True):
-        assert one["probabilities"] == dict(zip(CLASSES, proba.tolist(), strict=True))
-        assert one["class"] == CLASSES[int(proba.argmax())]
-        assert one["probability"] == float(proba.max())
-        assert one["agreement"] is None
+    predictions = [json.loads(line) for line in printed.out.splitlines()]
+    assert [prediction["path"] for prediction in predictions] == [
+        f"images/{number}.png" for number in range(3)
+    ]
+    for prediction, proba in zip(predictions, expected, strict=True):
+        assert prediction["probabilities"] == dict(zip(CLASSES, proba.tolist(), strict=True))
+        assert prediction["class"] == CLASSES[int(proba.argmax())]
+        assert prediction["probability"] == float(proba.max())
+        assert prediction["agreement"] is None
     assert printed.err == f"model: {NAME}\n"
 
 
@@ -80,7 +82,7 @@ def test_csv_has_a_column_a_class_and_nothing_that_a_spreadsheet_would_run(
     assert header == ["path", "class", "probability", "second_class", "agreement", *safe]
     assert row[0] == "'=1+1.png"
     assert [np.float32(value) for value in row[5:]] == expected[0].tolist()
-    first, second = (safe[place] for place in np.argsort(-expected[0])[:2])
+    first, second = (safe[index] for index in np.argsort(-expected[0])[:2])
     assert (row[1], row[3], row[4]) == (first, second, "")
 
 
@@ -102,8 +104,8 @@ def test_paths_come_from_standard_input(
     lines = b"images/1.png\n\n" + os.fsencode(odd) + b"\n"
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(lines)))
     assert _exit_code("-", "--model", NAME, "--json") == 0
-    found = [json.loads(line)["path"] for line in capsys.readouterr().out.splitlines()]
-    assert found == ["images/1.png", odd]
+    paths = [json.loads(line)["path"] for line in capsys.readouterr().out.splitlines()]
+    assert paths == ["images/1.png", odd]
 
 
 def test_images_in_a_linked_folder_are_missing_aloud(
@@ -145,8 +147,8 @@ def test_what_cannot_be_read_is_passed_over_and_ends_with_1(
 
 def test_the_list_names_what_there_is(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert _exit_code("--list", "--json") == 0
-    found: list[dict[str, Any]] = json.loads(capsys.readouterr().out)
-    assert [(one["name"], one["kind"], one["accuracy"]) for one in found] == [
+    listed: list[dict[str, Any]] = json.loads(capsys.readouterr().out)
+    assert [(model["name"], model["kind"], model["accuracy"]) for model in listed] == [
         ("stacking of [b]x[/], clean split", "ensemble", 0.75),
         (NAME, "network", 0.5),
     ]
@@ -160,5 +162,5 @@ def test_the_model_taken_is_said_when_none_is_named(
     network(Maker(Store(tmp_path)), NAME)
     Image.fromarray(examples().inputs[0]).save(tmp_path / "0.png")
     assert _exit_code(str(tmp_path / "0.png"), "--store", str(tmp_path), "--csv") == 0
-    said = f"model: {NAME} (the network with the best validation accuracy of the store)\n"
-    assert capsys.readouterr().err == said
+    message = f"model: {NAME} (the network with the best validation accuracy of the store)\n"
+    assert capsys.readouterr().err == message

@@ -1,4 +1,4 @@
-"""An exported model says what the store's says, in a process that knows only Keras."""
+"""An exported model predicts as the store's model does, in a process that has only Keras."""
 
 import json
 import runpy
@@ -12,16 +12,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from flowers17.artifacts import Artifact, Store, file_sha256
+from flowers17.artifacts import Artifact, Store
 from flowers17.cli import main
 from flowers17.config import HeadSettings, RecipeSettings
 from flowers17.data.decoding import decode, square
+from flowers17.digests import file_sha256
 from flowers17.errors import InvalidInput
 from flowers17.learners.evaluation import probabilities
 from flowers17.prediction import exporting
 from flowers17.prediction.models import Answers, Loader, Model
 from flowers17.prediction.pictures import Block
-from flowers17.prediction.predicting import opened
+from flowers17.prediction.predicting import open_model
 from flowers17.reporting.metrics import accuracy_interval, mean_spread
 from flowers17.transfer.extractors import build_extractor
 from flowers17.transfer.fine_tuning import cut, image_network
@@ -61,7 +62,7 @@ class Tuned:
         return self.network(images[24])
 
     def answers(self, block: Block) -> Answers:
-        """Return what it says of a block's images."""
+        """Return class probabilities of a block's images."""
         return Answers(probabilities(self.network, block.squares[24]))
 
 
@@ -73,15 +74,15 @@ def _prepared() -> Iterator[None]:
 
 @pytest.fixture
 def maker(tmp_path: Path) -> Maker:
-    """Return what publishes in an empty store."""
+    """A maker that publishes in an empty store."""
     return Maker(Store(tmp_path / "store"))
 
 
 def _moved(model: keras.Model, seed: int = 1) -> keras.Model:
     """Return the model with every weight, moving averages too, other than a new one's."""
     draws = np.random.default_rng(seed)
-    for one in model.weights:
-        one.assign(np.abs(one.numpy() + 0.1 * draws.standard_normal(one.shape)))
+    for weights in model.weights:
+        weights.assign(np.abs(weights.numpy() + 0.1 * draws.standard_normal(weights.shape)))
     return model
 
 
@@ -91,8 +92,8 @@ def _tuned() -> Tuned:
     lower, upper = cut(extractor, "vgg16", "block5")
     head = HeadSettings(batch_norm=True, dropout=0.5)
     shape = extractor.output_shape[1:]
-    made = fine_tuned(upper, shape, 3, pooling="average", units=8, head=head, seed=2)
-    return Tuned(image_network(lower, made, "vgg16", image_size=24))
+    tuned = fine_tuned(upper, shape, 3, pooling="average", units=8, head=head, seed=2)
+    return Tuned(image_network(lower, tuned, "vgg16", image_size=24))
 
 
 def _published(
@@ -115,7 +116,9 @@ def _published(
     result = {"n_train": 20, "split": split, "kind": kind, "epochs": 4, "best_epoch": 2}
     result |= {"classes": CLASSES, "image_size": SIZE, "n_correct": n_correct}
     result |= {"n_validation": 10, "recipe": RecipeSettings().model_dump(mode="json")}
-    arrays = {f"weights/{place:03d}": one.numpy() for place, one in enumerate(model.weights)}
+    arrays = {
+        f"weights/{index:03d}": weights.numpy() for index, weights in enumerate(model.weights)
+    }
     arrays |= {"proba": proba, "validation-predicted": predicted, **changes.pop("arrays", {})}
     definition = STACKED.model_dump(mode="json")
     config = {"learner": STACKED.name, "definition": definition, "precision": "float32"}
@@ -129,10 +132,10 @@ def _published(
     )
 
 
-def _network(maker: Maker, model: keras.Model, **given: Any) -> Model:
-    artifact = network(maker, "tiny", model, **given)
+def _network(maker: Maker, model: keras.Model, **options: Any) -> Model:
+    artifact = network(maker, "tiny", model, **options)
     loader = Loader(maker.store, device="cpu", own_learners=[STATEFUL])
-    return opened(artifact.manifest, loader)
+    return open_model(artifact.manifest, loader)
 
 
 def _export(*arguments: str) -> int | str | None:
@@ -165,16 +168,16 @@ def test_keras_files_say_the_same_in_a_process_without_flowers17(
     loaded = output_of(CODE, str(tmp_path / "images.npz"), *map(str, paths))
     assert loaded == "[]\n"
     for path, (_, expected) in zip(paths, files.values(), strict=True):
-        found = np.load(f"{path}.npy")
-        np.testing.assert_allclose(found, expected, atol=1e-4 if path.stem == "tuned" else 1e-6)
-        assert found.dtype == np.float32
+        proba = np.load(f"{path}.npy")
+        np.testing.assert_allclose(proba, expected, atol=1e-4 if path.stem == "tuned" else 1e-6)
+        assert proba.dtype == np.float32
     exporting.write(tuned, tmp_path / "tuned.onnx")
-    found = exporting.read(tmp_path / "tuned.onnx")({"image": larger})
-    np.testing.assert_allclose(found, files["tuned"][1], atol=1e-4)
+    proba = exporting.read(tmp_path / "tuned.onnx")({"image": larger})
+    np.testing.assert_allclose(proba, files["tuned"][1], atol=1e-4)
 
 
 @pytest.mark.parametrize(
-    ("learner", "given"),
+    ("learner", "options"),
     [
         (STACKED.name, {}),
         (STATEFUL, {"recipe": TWO_SIZES}),
@@ -183,20 +186,20 @@ def test_keras_files_say_the_same_in_a_process_without_flowers17(
     ids=["as it is", "of any size, with flips", "trained in bfloat16"],
 )
 def test_onnx_files_say_the_same(
-    learner: str, given: dict[str, Any], maker: Maker, tmp_path: Path
+    learner: str, options: dict[str, Any], maker: Maker, tmp_path: Path
 ) -> None:
     model = _moved(fresh(learner, any_size=learner == STATEFUL))
     path = tmp_path / "tiny.onnx"
-    made = _network(maker, model, learner=learner, **given)
-    exporting.write(made, path)
-    found = exporting.read(path)({"image": IMAGES})
+    served = _network(maker, model, learner=learner, **options)
+    exporting.write(served, path)
+    proba = exporting.read(path)({"image": IMAGES})
     np.testing.assert_allclose(
-        found, probabilities(model, IMAGES, flips=bool(given.get("recipe"))), atol=1e-6
+        proba, probabilities(model, IMAGES, flips=bool(options.get("recipe"))), atol=1e-6
     )
     import onnx
 
-    properties = {one.key: one.value for one in onnx.load(path).metadata_props}
-    assert json.loads(properties["labels"]) == exporting.labels(made)
+    properties = {entry.key: entry.value for entry in onnx.load(path).metadata_props}
+    assert json.loads(properties["labels"]) == exporting.labels(served)
 
 
 def test_the_command_writes_what_predict_says_with_labels_and_card(
@@ -206,7 +209,7 @@ def test_the_command_writes_what_predict_says_with_labels_and_card(
     assert _export(NAME, "--to", str(path), "--store", store) == 0
     printed = capsys.readouterr()
     beside = [tmp_path / "flower.keras.labels.json", tmp_path / "flower.keras.md"]
-    assert printed.out.splitlines() == [str(one) for one in (path, *beside)]
+    assert printed.out.splitlines() == [str(written) for written in (path, *beside)]
     n_correct = artifact.json("result")["n_correct"]
     assert f"{n_correct} of 10 held-out images right, as in the study" in printed.err
     Image.fromarray(IMAGES[4]).save(tmp_path / "photo.png")
@@ -215,10 +218,10 @@ def test_the_command_writes_what_predict_says_with_labels_and_card(
         main([*main_arguments, "--device", "cpu", "--json"])
     predicted = json.loads(capsys.readouterr().out)["probabilities"]
     classes = json.loads(beside[0].read_text())["classes"]
-    found = dict(
+    exported = dict(
         zip(classes, exporting.read(path)({"image": IMAGES[4:5]})[0].tolist(), strict=True)
     )
-    assert found == pytest.approx(predicted, abs=1e-6)
+    assert exported == pytest.approx(predicted, abs=1e-6)
     assert not list(tmp_path.glob(".export-*"))
 
 
@@ -226,7 +229,7 @@ def test_the_card_has_scores_with_intervals_limits_and_lineage(
     maker: Maker, tmp_path: Path
 ) -> None:
     artifact = _published(maker)
-    others = [_published(maker, f"repeat-0{number}") for number in (1, 2)]
+    repeats = [_published(maker, f"repeat-0{number}") for number in (1, 2)]
     path = tmp_path / "flower.keras"
     assert _export(NAME, "--to", str(path), "--store", str(maker.store.root)) == 0
     card = path.with_name("flower.keras.md").read_text()
@@ -234,15 +237,15 @@ def test_the_card_has_scores_with_intervals_limits_and_lineage(
     low, high = accuracy_interval(n_correct, 10)
     assert f"| {n_correct / 10:.3f} | {low:.3f}–{high:.3f} |" in card
     over = mean_spread(
-        [one.json("result")["n_correct"] / 10 for one in others], n_train=20, n_validation=10
+        [repeat.json("result")["n_correct"] / 10 for repeat in repeats], n_train=20, n_validation=10
     )
     assert f"mean over 2 clean splits, the same training on each | {over.mean:.3f} |" in card
     truth, proba = LABELS[HELD_OUT], artifact.array("proba")[HELD_OUT]
     right = int(np.sum((proba.argmax(axis=1) == truth) & (truth == 1)))
     assert f"| iris | {right} of {int(np.sum(truth == 1))} |" in card
     assert f"SHA-256 `{file_sha256(path)}`" in card
-    for one in (artifact, *artifact.manifest["inputs"].values()):
-        key = one.reference.key if isinstance(one, Artifact) else one["key"]
+    for origin in (artifact, *artifact.manifest["inputs"].values()):
+        key = origin.reference.key if isinstance(origin, Artifact) else origin["key"]
         assert f"`{key[:12]}`" in card
     assert "pictures of one scene are kept on one side" in card
     assert "says nothing of photographs" in card
@@ -282,8 +285,8 @@ def test_the_card_s_program_decodes_as_the_study_does(
     Path("program.py").write_text(card.partition("```python\n")[2].partition("```")[0])
     for kind, data in _odd_images().items():
         Path("photo.jpg").write_bytes(data)
-        [found] = runpy.run_path("program.py")["images"]["image"]
-        np.testing.assert_array_equal(found, square(decode(data, kind), SIZE), kind)
+        [decoded] = runpy.run_path("program.py")["images"]["image"]
+        np.testing.assert_array_equal(decoded, square(decode(data, kind), SIZE), kind)
     before = json.loads(Path(f"{file}.labels.json").read_text())["inputs"][0]["before"]
     assert "lay what is transparent on white, divide 16-bit grey by 257" in before
     assert before in card
@@ -291,7 +294,7 @@ def test_the_card_s_program_decodes_as_the_study_does(
 
 class TestRefuses:
     @pytest.mark.parametrize(
-        ("target", "says"),
+        ("target", "message"),
         [
             ("flower.h5", "expected a file name that ends in .keras or .onnx, got '.h5'"),
             ("flower", "got 'no ending'"),
@@ -299,12 +302,12 @@ class TestRefuses:
         ],
     )
     def test_a_target_that_cannot_be_written(
-        self, target: str, says: str, maker: Maker, tmp_path: Path, capsys: Any
+        self, target: str, message: str, maker: Maker, tmp_path: Path, capsys: Any
     ) -> None:
         network(maker, NAME)
-        place = ["--store", str(maker.store.root)]
-        assert _export(NAME, "--to", str(tmp_path / target), *place) == 2
-        assert says in capsys.readouterr().err
+        arguments = ["--store", str(maker.store.root)]
+        assert _export(NAME, "--to", str(tmp_path / target), *arguments) == 2
+        assert message in capsys.readouterr().err
 
     def test_onnx_without_its_packages(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -316,20 +319,20 @@ class TestRefuses:
 
     def test_an_unknown_name(self, maker: Maker, tmp_path: Path, capsys: Any) -> None:
         network(maker, NAME)
-        place = ["--store", str(maker.store.root), "--to", str(tmp_path / "a.keras")]
-        assert _export("mk-9", *place) == 2
+        arguments = ["--store", str(maker.store.root), "--to", str(tmp_path / "a.keras")]
+        assert _export("mk-9", *arguments) == 2
         assert "there are: tiny, clean split" in capsys.readouterr().err
 
     def test_a_network_that_no_longer_says_what_the_study_stored(
         self, maker: Maker, tmp_path: Path
     ) -> None:
-        other = np.roll(probabilities(_moved(fresh()), IMAGES), 1, axis=1)
-        artifact = _published(maker, arrays={"proba": other})
+        shifted = np.roll(probabilities(_moved(fresh()), IMAGES), 1, axis=1)
+        artifact = _published(maker, arrays={"proba": shifted})
         loader, path = Loader(maker.store, device="cpu"), tmp_path / "a.keras"
-        model = opened(artifact.manifest, loader)
+        model = open_model(artifact.manifest, loader)
         exporting.write(model, path)
         with pytest.raises(InvalidInput, match="got another class for 10 of 10 images"):
-            exporting.checked(path, model, artifact, loader)
+            exporting.file_check(path, model, artifact, loader)
 
     def test_such_a_network_in_the_place_of_a_good_one(
         self, maker: Maker, tmp_path: Path, capsys: Any
@@ -341,9 +344,9 @@ class TestRefuses:
         assert _export(*arguments) == 0
         before = content(folder)
         assert len(before) == 3
-        other = np.roll(probabilities(_moved(fresh()), IMAGES), 1, axis=1)
-        _published(replace(maker, created="2026-02-03T04:05:06Z"), arrays={"proba": other})
+        shifted = np.roll(probabilities(_moved(fresh()), IMAGES), 1, axis=1)
+        _published(replace(maker, created="2026-02-03T04:05:06Z"), arrays={"proba": shifted})
         assert _export(*arguments) == 2
-        said = capsys.readouterr().err
-        assert "a.keras: expected what the study stored, got another class for 10 of 10" in said
+        message = capsys.readouterr().err
+        assert "a.keras: expected what the study stored, got another class for 10 of 10" in message
         assert content(folder) == before

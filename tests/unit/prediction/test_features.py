@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flowers17.artifacts import Store, file_sha256
+from flowers17.artifacts import Store
+from flowers17.digests import file_sha256
 from flowers17.errors import ChecksumMismatch, WeightsMissing
 from flowers17.prediction.features import (
     FeatureMap,
@@ -29,42 +30,42 @@ WIDTHS = [(600,), (600, 90), (20,)]
 def _placed(stored: list[np.ndarray], new: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """Return coordinates of stored and of new images, by all that is kept of the stored ones."""
     rows = row_space(stored)
-    new, stored = [normalised(one) for one in new], [normalised(one) for one in stored]
-    found = coordinates(rows, inner_products(new, stored), inner_squares(new))
-    return np.column_stack([rows, np.zeros(len(rows))]), found
+    new, stored = [normalised(map_) for map_ in new], [normalised(map_) for map_ in stored]
+    placed = coordinates(rows, inner_products(new, stored), inner_squares(new))
+    return np.column_stack([rows, np.zeros(len(rows))]), placed
 
 
 @pytest.mark.parametrize("widths", WIDTHS)
 def test_a_stored_image_gets_its_own_coordinates(widths: tuple[int, ...]) -> None:
     maps = feature_case(widths=widths).maps
-    rows, found = _placed(maps, [one[5:20] for one in maps])
-    np.testing.assert_allclose(found[:, :-1], rows[5:20, :-1], atol=1e-9)
-    np.testing.assert_allclose(found[:, -1], 0, atol=1e-6)
+    rows, placed = _placed(maps, [map_[5:20] for map_ in maps])
+    np.testing.assert_allclose(placed[:, :-1], rows[5:20, :-1], atol=1e-9)
+    np.testing.assert_allclose(placed[:, -1], 0, atol=1e-6)
 
 
 @pytest.mark.parametrize("widths", WIDTHS)
 def test_another_image_keeps_its_inner_products_and_distances(widths: tuple[int, ...]) -> None:
     every = feature_case(widths=widths).maps
-    rows, found = _placed([one[:60] for one in every], [one[60:] for one in every])
+    rows, placed = _placed([map_[:60] for map_ in every], [map_[60:] for map_ in every])
     columns = side_by_side(every).astype(np.float64)
     products = columns[60:] @ columns[:60].T
-    np.testing.assert_allclose(found @ rows.T, products, atol=1e-6)
+    np.testing.assert_allclose(placed @ rows.T, products, atol=1e-6)
     distances = np.linalg.norm(columns[60:, None] - columns[:60], axis=2)
-    apart = np.linalg.norm(found[:, None] - rows, axis=2)
+    apart = np.linalg.norm(placed[:, None] - rows, axis=2)
     np.testing.assert_allclose(apart, distances, atol=1e-6)
 
 
 def test_one_image_gets_the_same_whatever_stands_beside_it() -> None:
     maps = feature_case().maps
-    _, together = _placed([maps[0][:60]], [maps[0][60:]])
+    _, beside_others = _placed([maps[0][:60]], [maps[0][60:]])
     _, alone = _placed([maps[0][:60]], [maps[0][63:64]])
-    np.testing.assert_allclose(together[3:4], alone, atol=1e-12)
+    np.testing.assert_allclose(beside_others[3:4], alone, atol=1e-12)
 
 
 def test_features_of_zeros_lie_at_the_origin() -> None:
     maps = feature_case().maps
-    _, found = _placed(maps, [np.zeros((2, 600), np.float32)])
-    assert not found.any()
+    _, placed = _placed(maps, [np.zeros((2, 600), np.float32)])
+    assert not placed.any()
 
 
 FILE_NAME = "mobilenet_notop.weights.h5"
@@ -85,8 +86,8 @@ class TestWeights:
             "pooling": "average",
             "weights": {"seed": None, **weights},
         }
-        given = {"images": images}
-        artifact = maker.publish("features", "features mobilenet", {}, config=config, inputs=given)
+        inputs = {"images": images}
+        artifact = maker.publish("features", "features mobilenet", {}, config=config, inputs=inputs)
         (tmp_path / "weights").mkdir(exist_ok=True)
         loader = Loader(maker.store, weights_dir=tmp_path / "weights", device="cpu")
         return FeatureMap(artifact, loader)
@@ -101,9 +102,9 @@ class TestWeights:
             model = small_network()
             (tmp_path / "weights").mkdir()
             file = keras3_file(model, tmp_path / "weights" / FILE_NAME)
-            found = self._map(tmp_path, {"kind": "file", "sha256": file_sha256(file)})
+            feature_map = self._map(tmp_path, {"kind": "file", "sha256": file_sha256(file)})
             block = self._block()
-            features = found.of(block)
+            features = feature_map.of(block)
             expected = feature_maps(
                 model,
                 block.squares[SIZE],
@@ -112,15 +113,15 @@ class TestWeights:
                 pooling="average",
             )
             np.testing.assert_array_equal(features, expected)
-            assert found.of(block) is features
+            assert feature_map.of(block) is features
 
     def test_other_than_those_of_the_stored_features_are_refused(self, tmp_path: Path) -> None:
-        found = self._map(tmp_path, {"kind": "file", "sha256": "0" * 64})
+        feature_map = self._map(tmp_path, {"kind": "file", "sha256": "0" * 64})
         (tmp_path / "weights" / FILE_NAME).write_bytes(b"other weights")
         with pytest.raises(ChecksumMismatch, match=r"expected the weights that .* was made"):
-            found.of(self._block())
+            feature_map.of(self._block())
 
     def test_that_are_nowhere_are_asked_for(self, tmp_path: Path) -> None:
-        found = self._map(tmp_path, {"kind": "file", "sha256": "0" * 64})
+        feature_map = self._map(tmp_path, {"kind": "file", "sha256": "0" * 64})
         with pytest.raises(WeightsMissing, match="give their folder as --weights-dir"):
-            found.of(self._block())
+            feature_map.of(self._block())

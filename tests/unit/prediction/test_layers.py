@@ -31,16 +31,19 @@ def _maps(n_classes: int) -> tuple[list[np.ndarray], np.ndarray]:
     draws = np.random.default_rng(5)
     labels = np.arange(N_IMAGES) % n_classes
     centres = [draws.standard_normal((n_classes, width)) for width in (40, 130)]
-    noise = [draws.standard_normal((N_IMAGES, len(one[0]))) * 3 for one in centres]
-    maps = [np.maximum(one[labels] + other, 0) for one, other in zip(centres, noise, strict=True)]
+    noise = [draws.standard_normal((N_IMAGES, len(centre[0]))) * 3 for centre in centres]
+    maps = [
+        np.maximum(centre[labels] + scatter, 0)
+        for centre, scatter in zip(centres, noise, strict=True)
+    ]
     maps[0][7] = 0  # an image that a network gives nothing for
-    return [one.astype(np.float32) for one in maps], labels
+    return [map_.astype(np.float32) for map_ in maps], labels
 
 
-def _asked(said: Callable[..., Any], *rows: np.ndarray) -> np.ndarray:
-    inputs = [keras.Input(one.shape[1:]) for one in rows]
-    model = keras.Model(inputs, said(*inputs))
-    return np.asarray(model.predict_on_batch([one.astype(np.float32) for one in rows]))
+def _outputs(layer_of: Callable[..., Any], *rows: np.ndarray) -> np.ndarray:
+    inputs = [keras.Input(row.shape[1:]) for row in rows]
+    model = keras.Model(inputs, layer_of(*inputs))
+    return np.asarray(model.predict_on_batch([row.astype(np.float32) for row in rows]))
 
 
 @pytest.mark.parametrize("n_classes", [2, 5])
@@ -68,18 +71,18 @@ def test_a_classifier(name: str, settings: dict[str, Any], n_classes: int) -> No
     chosen = ClassifierSettings.model_validate({name: settings})
     order = np.random.default_rng(6).permutation(N_IMAGES)  # rows that train are not the first ones
     split = Split("clean", "clean", None, np.sort(order[:N_TRAIN]), np.sort(order[N_TRAIN:]))
-    given: dict[str, Any] = {"features": stored, "labels": labels, "split": split, "seed": 3}
-    given["rows"] = row_space(maps) if input_form(name) == "rows" else None
-    task = fitting_task(name, **given)
+    problem: dict[str, Any] = {"features": stored, "labels": labels, "split": split, "seed": 3}
+    problem["rows"] = row_space(maps) if input_form(name) == "rows" else None
+    task = fitting_task(name, **problem)
     expected = fitted_proba(name, chosen, task)
 
-    def said(*features: Any) -> Any:
+    def layer_of(*features: Any) -> Any:
         return layers.classifier(layers.side_by_side(features), name, chosen, task, stored)
 
-    found = _asked(said, *maps)
-    assert found.dtype == np.float32
-    np.testing.assert_allclose(found, expected, atol=2e-5)
-    assert len(np.unique(found.argmax(axis=1))) == n_classes or settings.get("n_neighbors") == 900
+    proba = _outputs(layer_of, *maps)
+    assert proba.dtype == np.float32
+    np.testing.assert_allclose(proba, expected, atol=2e-5)
+    assert len(np.unique(proba.argmax(axis=1))) == n_classes or settings.get("n_neighbors") == 900
 
 
 @pytest.mark.parametrize("n_classes", [2, 5])
@@ -90,15 +93,15 @@ def test_a_meta_learner(name: str, n_classes: int) -> None:
     labels = matrix.mean(axis=1).argmax(axis=1)
     matrix = matrix.reshape(N_IMAGES, -1)
     model = fitted(name, matrix[:N_TRAIN], labels[:N_TRAIN], seed=3)
-    found = _asked(lambda columns: layers.meta_learner(columns, model), matrix)
-    np.testing.assert_allclose(found, probabilities(model, matrix), atol=1e-6)
+    proba = _outputs(lambda columns: layers.meta_learner(columns, model), matrix)
+    np.testing.assert_allclose(proba, probabilities(model, matrix), atol=1e-6)
 
 
 def test_averages_and_calibration() -> None:
     members = np.random.default_rng(8).dirichlet(np.ones(4), (3, 10)).astype(np.float32)
     members[:, 0] = [1, 0, 0, 0]  # the logarithm of a zero
     weights = np.array([0.5, 0.0, 0.5])
-    for said, expected in (
+    for layer_of, expected in (
         (lambda *probas: layers.averaged(probas), averaging.averaged(members)),
         (lambda *probas: layers.weighted(probas, weights), averaging.weighted(members, weights)),
         (
@@ -106,4 +109,4 @@ def test_averages_and_calibration() -> None:
             calibration.tempered(averaging.averaged(members), 0.4),
         ),
     ):
-        np.testing.assert_allclose(_asked(said, *members), expected, atol=1e-6)
+        np.testing.assert_allclose(_outputs(layer_of, *members), expected, atol=1e-6)

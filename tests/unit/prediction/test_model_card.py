@@ -5,19 +5,19 @@ from typing import Any
 import pytest
 
 from flowers17.prediction.model_card import model_card
-from flowers17.prediction.model_facts import Facts
+from flowers17.prediction.model_facts import ModelFacts
 from flowers17.reporting.records import Score
 
 LABELS = {"classes": ["rose"], "inputs": []}
 
 
 def _manifest(stage: str, config: Any) -> dict[str, Any]:
-    told = {"stage": stage, "label": stage, "key": "a" * 64, "digest": "d" * 64}
-    return {**told, "material": {"config": config}, "created": "2026-01-01T00:00:00Z"}
+    manifest = {"stage": stage, "label": stage, "key": "a" * 64, "digest": "d" * 64}
+    return {**manifest, "material": {"config": config}, "created": "2026-01-01T00:00:00Z"}
 
 
 def _card(kind: str, config: Any) -> str:
-    known = Facts(
+    facts = ModelFacts(
         manifest=_manifest("training", {}),
         result={},
         score=Score(kind, kind, 30, 10, 5, {}),
@@ -28,12 +28,12 @@ def _card(kind: str, config: Any) -> str:
         n_images=40,
         origins=(_manifest("duplicates", config),),
     )
-    return model_card(known, LABELS, file="m.keras", sha256="s", checked=None)
+    return model_card(facts, LABELS, file="m.keras", sha256="s", check=None)
 
 
 @pytest.mark.parametrize("kind", ["clean", "repeated"])
 @pytest.mark.parametrize(
-    ("config", "told"),
+    ("config", "passage"),
     [
         ({"near_duplicates": "similar"}, "pictures of one scene are kept on one side"),
         (None, "pictures of one scene are kept on one side"),
@@ -45,11 +45,11 @@ def _card(kind: str, config: Any) -> str:
     ],
 )
 def test_a_clean_split_is_as_clean_as_its_near_duplicates(
-    kind: str, config: Any, told: str
+    kind: str, config: Any, passage: str
 ) -> None:
-    assert f"{told}" in _card(kind, config)
+    assert f"{passage}" in _card(kind, config)
     scenes = "pictures of one scene are kept on one side"
-    assert (scenes in _card(kind, config)) == (told == scenes)
+    assert (scenes in _card(kind, config)) == (passage == scenes)
 
 
 def test_a_random_split_keeps_nothing_together_whatever_was_searched_for() -> None:

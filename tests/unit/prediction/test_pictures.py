@@ -1,4 +1,4 @@
-"""Image files as people name them: which, in which order, decoded as the data set's were."""
+"""Paths of image files in order, and blocks of images decoded as the data set's were."""
 
 import os
 import threading
@@ -18,8 +18,8 @@ from tests.support.image_files import class_folders, encoded, saved
 SIZE = 12
 
 
-def _paths(*given: str, lines: Iterable[bytes] = ()) -> list[str]:
-    return list(image_paths(given, lines, pytest.fail))
+def _paths(*names: str, lines: Iterable[bytes] = ()) -> list[str]:
+    return list(image_paths(names, lines, pytest.fail))
 
 
 def _files(folder: Path, n_images: int) -> list[str]:
@@ -38,8 +38,8 @@ class TestPaths:
         for name in ("b/2.png", "b/1.png", "a/c/3.png", "0.png", ".x.png", ".git/4.png"):
             (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / name).touch()
-        found = [Path(one).relative_to(tmp_path).as_posix() for one in _paths(str(tmp_path))]
-        assert found == ["0.png", "a/c/3.png", "b/1.png", "b/2.png"]
+        names = [Path(path).relative_to(tmp_path).as_posix() for path in _paths(str(tmp_path))]
+        assert names == ["0.png", "a/c/3.png", "b/1.png", "b/2.png"]
 
     def test_on_standard_input_are_one_a_line_in_the_file_system_s_encoding(
         self, tmp_path: Path
@@ -48,8 +48,8 @@ class TestPaths:
         (tmp_path / "inner/1.png").touch()
         lines = [b"a b.png\n", b"\n", b"\xff.png\r\n", os.fsencode(tmp_path)]
         inner = str(tmp_path / "inner/1.png")
-        found = _paths("first.png", "-", lines=lines)
-        assert found == ["first.png", "a b.png", os.fsdecode(b"\xff.png"), inner]
+        paths = _paths("first.png", "-", lines=lines)
+        assert paths == ["first.png", "a b.png", os.fsdecode(b"\xff.png"), inner]
 
     def test_of_a_link_that_leads_back_are_not_followed(self, tmp_path: Path) -> None:
         (tmp_path / "1.png").touch()
@@ -71,20 +71,20 @@ class TestPaths:
             "unhidden": ".hidden",
         }.items():
             (photos / name).symlink_to(target)
-        told: list[str] = []
-        found = list(image_paths([str(photos)], [], told.append))
-        assert found == [str(photos / "1.png"), str(photos / "inner/2.png")]
-        says = "expected a folder, got a link to one that is not among those below"
-        assert sorted(told) == [
-            f"folder {photos / name}: {says} {photos}; give it by itself"
+        refusals: list[str] = []
+        paths = list(image_paths([str(photos)], [], refusals.append))
+        assert paths == [str(photos / "1.png"), str(photos / "inner/2.png")]
+        reason = "expected a folder, got a link to one that is not among those below"
+        assert sorted(refusals) == [
+            f"folder {photos / name}: {reason} {photos}; give it by itself"
             for name in ("inner/up", "out", "unhidden")
         ]
         assert _paths(str(photos / "out")) == [str(photos / "out/4.png")]
 
     def test_of_an_empty_folder_are_told_to_be_none(self, tmp_path: Path) -> None:
-        told: list[str] = []
-        assert list(image_paths([str(tmp_path)], [], told.append)) == []
-        assert told == [f"folder {tmp_path}: expected images below it, got none"]
+        refusals: list[str] = []
+        assert list(image_paths([str(tmp_path)], [], refusals.append)) == []
+        assert refusals == [f"folder {tmp_path}: expected images below it, got none"]
 
 
 class TestBlocks:
@@ -95,44 +95,47 @@ class TestBlocks:
         grey = Image.fromarray(np.arange(600, dtype=np.uint8).reshape(30, 20))
         (root / "iris/turned.jpg").write_bytes(saved(grey, "JPEG", exif=turned))
         expected = image_set(source_from(str(root)), size=SIZE)
-        found = list(blocks(_paths(str(root)), [SIZE, 7], 64, pytest.fail))
-        assert len(found) == 1
-        names = [Path(one).relative_to(root).as_posix() for one in found[0].paths]
+        loaded = list(blocks(_paths(str(root)), [SIZE, 7], 64, pytest.fail))
+        assert len(loaded) == 1
+        names = [Path(path).relative_to(root).as_posix() for path in loaded[0].paths]
         assert tuple(names) == expected.names
-        np.testing.assert_array_equal(found[0].squares[SIZE], expected.images)
+        np.testing.assert_array_equal(loaded[0].squares[SIZE], expected.images)
         smaller = image_set(source_from(str(root)), size=7)
-        np.testing.assert_array_equal(found[0].squares[7], smaller.images)
+        np.testing.assert_array_equal(loaded[0].squares[7], smaller.images)
 
     def test_are_full_but_for_the_last_whatever_is_left_out(self, tmp_path: Path) -> None:
         paths = _files(tmp_path, 9)
         (tmp_path / "note.txt").write_text("a daisy")
-        told: list[str] = []
-        given = [*paths[:2], str(tmp_path / "note.txt"), *paths[2:], str(tmp_path / "none.png")]
-        found = list(blocks(given, [SIZE], 4, told.append))
-        assert [len(one.paths) for one in found] == [4, 4, 1]
-        assert [path for one in found for path in one.paths] == paths
-        assert [Path(one.split(": ")[0]).name for one in told] == ["note.txt", "none.png"]
+        refusals: list[str] = []
+        names = [*paths[:2], str(tmp_path / "note.txt"), *paths[2:], str(tmp_path / "none.png")]
+        loaded = list(blocks(names, [SIZE], 4, refusals.append))
+        assert [len(block.paths) for block in loaded] == [4, 4, 1]
+        assert [path for block in loaded for path in block.paths] == paths
+        assert [Path(refusal.split(": ")[0]).name for refusal in refusals] == [
+            "note.txt",
+            "none.png",
+        ]
 
     def test_take_no_more_paths_than_the_next_block_needs(self, tmp_path: Path) -> None:
         [path] = _files(tmp_path, 1)
-        taken: list[int] = []
+        numbers: list[int] = []
 
         def endless() -> Iterable[str]:
             for number in count():
-                taken.append(number)
+                numbers.append(number)
                 yield path
 
-        found = blocks(endless(), [SIZE], 5, pytest.fail)
-        assert next(found).squares[SIZE].shape == (5, SIZE, SIZE, 3)
-        assert len(taken) == 10
-        next(found)
-        assert len(taken) == 15
+        endless_blocks = blocks(endless(), [SIZE], 5, pytest.fail)
+        assert next(endless_blocks).squares[SIZE].shape == (5, SIZE, SIZE, 3)
+        assert len(numbers) == 10
+        next(endless_blocks)
+        assert len(numbers) == 15
 
     def test_leave_no_thread_when_nobody_wants_more(self, tmp_path: Path) -> None:
         before = threading.active_count()
-        found = blocks(_files(tmp_path, 9), [SIZE], 2, pytest.fail)
-        next(found)
-        found.close()  # type: ignore[attr-defined]
+        unread = blocks(_files(tmp_path, 9), [SIZE], 2, pytest.fail)
+        next(unread)
+        unread.close()  # type: ignore[attr-defined]
         assert threading.active_count() == before
 
     def test_compute_what_models_share_once(self) -> None:

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from flowers17.artifacts import sha256_of
 from flowers17.config import (
     CombinationSettings,
     DatasetSettings,
@@ -17,6 +16,7 @@ from flowers17.config import (
     SplitSettings,
     StudySettings,
 )
+from flowers17.digests import sha256_of
 from flowers17.reporting.absences import AbsentStage
 from flowers17.reporting.collect import ReportInputs
 

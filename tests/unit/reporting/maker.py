@@ -6,7 +6,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from flowers17.artifacts import Artifact, Store, canonical_json, sha256_of
+from flowers17.artifacts import Artifact, Store
+from flowers17.digests import canonical_json, sha256_of
 from flowers17.reporting.absences import AbsentStage
 from flowers17.reporting.reference import PartName
 

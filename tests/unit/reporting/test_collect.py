@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flowers17.artifacts import canonical_json
+from flowers17.digests import canonical_json
 from flowers17.errors import InvalidInput
 from flowers17.reporting.collect import ReportInputs
 

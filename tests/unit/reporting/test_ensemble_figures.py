@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from flowers17.artifacts import Artifact, canonical_json
+from flowers17.artifacts import Artifact
+from flowers17.digests import canonical_json
 from flowers17.reporting.collect import ReportInputs
 from flowers17.reporting.ensembles.figures import ensemble_figures
 from flowers17.reporting.figures import Figure

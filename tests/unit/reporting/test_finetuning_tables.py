@@ -5,8 +5,8 @@ from statistics import stdev
 
 import pytest
 
-from flowers17.artifacts import canonical_json
 from flowers17.config import HeadSettings
+from flowers17.digests import canonical_json
 from flowers17.errors import InvalidInput
 from flowers17.reporting.best_table import best_table
 from flowers17.reporting.collect import ReportInputs

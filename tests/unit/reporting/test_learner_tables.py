@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from flowers17.artifacts import canonical_json
 from flowers17.config import LearnersSettings, RecipeSettings
+from flowers17.digests import canonical_json
 from flowers17.reporting.best import best_training
 from flowers17.reporting.collect import ReportInputs
 from flowers17.reporting.learners.cells import OF_TRAINING, training_record, training_title
