@@ -96,7 +96,7 @@ def _notes(study: Study) -> list[str]:
             f"{study.title} lies outside its store: code, libraries and the settings of stages "
             "are not compared"
         ]
-    n_gone = len(study.gone)
+    n_gone = len(study.missing_parts)
     gone = f"{study.title}: {n_gone} of its stages are no longer in the store and not compared"
     return [gone] if n_gone else []
 

@@ -41,14 +41,14 @@ def chosen(before: str | None, after: str | None, store: Path | str) -> tuple[St
 def compared(before: Study, after: Study) -> dict[str, Any]:
     """Return all that is shown of two studies, as plain JSON.
 
-    Raises what `Study.results` and `paired_tests` raise.
+    Raises what `Study.results` and `compared_models` raise.
     """
     from flowers17.reporting.studies.comparison import compared_tables
-    from flowers17.reporting.studies.paired import paired_tests
+    from flowers17.reporting.studies.paired import compared_models
 
     with read_as_written(f"{before.title}, {after.title}"):
         tables = compared_tables(before.results, after.results)
-        paired = paired_tests(before, after)
+        paired = compared_models(before, after)
         differences = asdict(changes(before, after))
     return {
         "before": described(before),
@@ -61,7 +61,7 @@ def compared(before: Study, after: Study) -> dict[str, Any]:
             }
             for table in tables
         ],
-        "paired": asdict(paired),
+        "paired": paired.to_json(),
     }
 
 

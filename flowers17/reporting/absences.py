@@ -15,7 +15,7 @@ class AbsentStage:
     """A stage without an artifact.
 
     part: the first part of the report that asks for it. configuration: the stage's own, as far as
-    tables look it up. split: what it is computed on; empty if not on one. why: `skipped` where an
+    tables look it up. split: what it is computed on; empty if not on one. kind: `skipped` where an
     input is absent, `weights` where what is absent in the end is an extractor's weights. cause: the
     label of the stage at the root of it, its own if it failed itself.
     """
@@ -25,7 +25,7 @@ class AbsentStage:
     label: str
     configuration: Mapping[str, Any]
     split: str
-    why: Literal["weights", "failed", "skipped"]
+    kind: Literal["weights", "failed", "skipped"]
     cause: str
     reason: str
 
@@ -52,14 +52,14 @@ def absent_stages(
         lacking = [absent[name] for name in stage["inputs"] if name in absent]
         goes_on = stage["tolerant"] and len(lacking) < len(stage["inputs"])
         hindrance = lacking[0] if lacking and not goes_on else None
-        lacks_weights = hindrance.why == "weights" if hindrance else stage["stage"] == "weights"
+        lacks_weights = hindrance.kind == "weights" if hindrance else stage["stage"] == "weights"
         absent[label] = AbsentStage(
             part=stage["part"],
             stage=stage["stage"],
             label=label,
             configuration=stage["configuration"],
             split=stage["split"],
-            why="weights" if lacks_weights else "skipped" if hindrance else "failed",
+            kind="weights" if lacks_weights else "skipped" if hindrance else "failed",
             cause=hindrance.cause if hindrance else label,
             reason=hindrance.reason if hindrance else _reason(stage),
         )

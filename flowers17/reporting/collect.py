@@ -370,5 +370,10 @@ class ReportInputs:
 
     def comparable(self, settings: FeatureMapSettings) -> bool:
         """Whether the study's number and ours measure the same thing on the same data."""
-        ours = self.feature_maps.get(settings.name)
-        return bool(self.is_oxford17 and ours and ours.like_the_study and not ours.random_weights)
+        feature_map = self.feature_maps.get(settings.name)
+        return bool(
+            self.is_oxford17
+            and feature_map
+            and feature_map.like_the_study
+            and not feature_map.random_weights
+        )

@@ -169,8 +169,8 @@ class Training(TrainedNetwork):
     @property
     def like_the_study(self) -> bool:
         """Whether it was trained as the study trains: same recipe, epochs, and size of images."""
-        ours = self.recipe_name != "report"
-        return not ours and not self.tag and self.image_size == IMAGE_SIZE
+        own_recipe = self.recipe_name != "report"
+        return not own_recipe and not self.tag and self.image_size == IMAGE_SIZE
 
     @property
     def tag(self) -> str:
@@ -183,8 +183,10 @@ class Training(TrainedNetwork):
 def recipe_tag(recipe: RecipeSettings, epochs: int, *, augmented: bool) -> str:
     """Return in what a recipe, for that many epochs, differs from the study's, in short."""
     of_the_study = AUGMENTED_EPOCHS if augmented else PLAIN_EPOCHS
-    ours, study = (each.model_dump(exclude=RECIPE_FREE) for each in (recipe, RecipeSettings()))
-    parts = [] if ours == study else ["another recipe"]
+    changes, defaults = (
+        each.model_dump(exclude=RECIPE_FREE) for each in (recipe, RecipeSettings())
+    )
+    parts = [] if changes == defaults else ["another recipe"]
     if epochs != of_the_study:
         parts.append(f"{epochs} epoch{'s' * (epochs != 1)}")
     return ", ".join(parts)
