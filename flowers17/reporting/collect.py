@@ -370,10 +370,7 @@ class ReportInputs:
 
     def comparable(self, settings: FeatureMapSettings) -> bool:
         """Whether the study's number and ours measure the same thing on the same data."""
-        feature_map = self.feature_maps.get(settings.name)
-        return bool(
-            self.is_oxford17
-            and feature_map
-            and feature_map.like_the_study
-            and not feature_map.random_weights
-        )
+        if not self.is_oxford17 or settings.name not in self.feature_maps:
+            return False
+        feature_map = self.feature_maps[settings.name]
+        return feature_map.like_the_study and not feature_map.random_weights

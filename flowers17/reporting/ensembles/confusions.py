@@ -19,15 +19,8 @@ def confusion_matrix(ensemble: Ensemble, result: EnsembleResult) -> Figure:
     number = f"5{ensemble.suffix}-confusion"
     right = f"{result.chosen_score.n_correct} of {len(result.rows)} right"
     caption = f"{_subject(ensemble, result)}: {right} on {result.split_title}."
-    return matrix_figure(
-        number,
-        title,
-        caption,
-        counts,
-        result.classes,
-        (result.reference,),
-        behind=f"5{ensemble.suffix}",
-    )
+    names, used, behind = result.classes, (result.reference,), f"5{ensemble.suffix}"
+    return matrix_figure(number, title, caption, counts, names, used, behind=behind)
 
 
 def _subject(ensemble: Ensemble, result: EnsembleResult) -> str:

@@ -61,15 +61,14 @@ class ExtractorRecord(Record):
 def _compared(
     key: str,
     title: str,
-    study: Callable[[ExtractorShape], Value],
-    measured: Callable[[FeatureMap], Value],
+    value: Callable[[ExtractorShape | FeatureMap], Value],
     form: Form = thousands,
 ) -> tuple[Column[ExtractorRecord], ...]:
     return compared_columns(
         key,
         title,
-        lambda r: study(r.study),
-        lambda r: measured(r.feature_map) if r.feature_map else None,
+        lambda r: value(r.study),
+        lambda r: value(r.feature_map) if r.feature_map else None,
         form,
     )
 
@@ -82,27 +81,10 @@ _EXTRACTOR_COLUMNS: tuple[Column[ExtractorRecord], ...] = (
     text_column(
         "extractor", "Extractor", lambda r: map_title(r.settings), lambda r: r.settings.name
     ),
-    *_compared(
-        "layers", "Layers", lambda study: study.n_layers, lambda feature_map: feature_map.n_layers
-    ),
-    *_compared(
-        "parameters",
-        "Parameters",
-        lambda study: study.n_parameters,
-        lambda feature_map: feature_map.n_parameters,
-    ),
-    *_compared(
-        "feature_map",
-        "Feature map",
-        lambda study: shape_text(study.feature_map),
-        lambda feature_map: shape_text(feature_map.shape),
-    ),
-    *_compared(
-        "columns",
-        "Columns",
-        lambda study: study.n_columns,
-        lambda feature_map: feature_map.n_columns,
-    ),
+    *_compared("layers", "Layers", lambda extractor: extractor.n_layers),
+    *_compared("parameters", "Parameters", lambda extractor: extractor.n_parameters),
+    *_compared("feature_map", "Feature map", lambda extractor: shape_text(extractor.shape)),
+    *_compared("columns", "Columns", lambda extractor: extractor.n_columns),
     text_column(
         "weights", "Weights", lambda r: _WEIGHTS.get(_weights(r) or "", _weights(r)), _weights
     ),
