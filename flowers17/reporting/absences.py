@@ -38,7 +38,7 @@ class AbsentStage:
 def absent_stages(
     stages: Iterable[Mapping[str, Any]], labels: Collection[str]
 ) -> list[AbsentStage]:
-    """Return the stages of these labels, in the order given, each with the root of its absence.
+    """Stages of these labels, in the order given, each with the root of its absence.
 
     stages: of the whole study as `tasks.report` describes them, inputs before what reads them. The
     first absent input of a stage leads to the root. A tolerant stage is built from whichever
@@ -67,7 +67,7 @@ def absent_stages(
 
 
 def _reason(stage: Mapping[str, Any]) -> str:
-    """Return why a stage at the root has no artifact; no words of a machine or a run."""
+    """Reason for which a stage at the root has no artifact; no words of a machine or a run."""
     if stage["stage"] != "weights":
         return f"{stage['label']} failed; the run’s log says why"
     file_name = extractor_facts(stage["configuration"]["extractor"]).file_names[0]
@@ -78,7 +78,7 @@ def _reason(stage: Mapping[str, Any]) -> str:
 
 
 def labels_by_reason(absent: Sequence[AbsentStage]) -> list[tuple[str, list[str]]]:
-    """Return each reason once, with the labels of the stages that it holds for, in their order."""
+    """Each reason once, with the labels of the stages that it holds for, in their order."""
     gathered: dict[str, list[str]] = {}
     for stage in absent:
         gathered.setdefault(stage.reason, []).append(stage.label)

@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from flowers17.reporting.tables import EMPTY
+
 Row = Mapping[str, Any]
 Identity = tuple[tuple[str, str], ...]
-NOTHING = "–"
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ def _by_identity(rows: Sequence[Row]) -> dict[Identity, list[dict[str, float]]]:
 def _identity(row: Row) -> Identity:
     words = [("group", str(row.get("group", "")))]
     for name, cell in row["cells"].items():
-        is_word = isinstance(cell["value"], str) and cell["value"] != NOTHING
+        is_word = isinstance(cell["value"], str) and cell["value"] != EMPTY.text
         # Words that come from an artifact are a result; so is a verdict.
         if is_word and "artifact" not in cell and name != "verdict" and not _of_the_reference(name):
             words.append((name, cell["value"]))

@@ -253,7 +253,9 @@ class TestNames:
         for day in range(1, 18):  # more than there are first digits
             made_study(tmp_path, created=f"2026-01-{day:02}T00:00:00Z", wrong={})
         keys = [study.manifest["key"] for study in studies_in(tmp_path)]
-        first = next(key[0] for key in keys if sum(other[0] == key[0] for other in keys) > 1)
+        first = next(
+            key[0] for key in keys if [candidate[0] for candidate in keys].count(key[0]) > 1
+        )
         with pytest.raises(InvalidInput, match="expected one study, found study/") as error:
             named_study(f"study/{first}", tmp_path)
         assert all(f"study/{key[:9]}" in str(error.value) for key in keys if key[0] == first)
