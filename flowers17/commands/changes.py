@@ -104,7 +104,7 @@ def _notes(study: Study) -> list[str]:
             f"{study.title} lies outside its store: code, libraries and the settings of stages "
             "are not compared"
         ]
-    n_absent = len(study.gone)
+    n_absent = len(study.missing_parts)
     note = f"{study.title}: {n_absent} of its stages are no longer in the store and not compared"
     return [note] if n_absent else []
 

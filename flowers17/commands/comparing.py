@@ -46,14 +46,14 @@ def study_pair(before: str | None, after: str | None, store: Path | str) -> tupl
 def comparison_of(before: Study, after: Study) -> dict[str, Any]:
     """Comparison of two studies as plain JSON: differences, tables and paired tests.
 
-    Raises what `Study.results` and `paired_tests` raise.
+    Raises what `Study.results` and `compared_models` raise.
     """
     from flowers17.reporting.studies.comparison import compared_tables
-    from flowers17.reporting.studies.paired import paired_tests
+    from flowers17.reporting.studies.paired import compared_models
 
     with read_as_written(f"{before.title}, {after.title}"):
         tables = compared_tables(before.results, after.results)
-        paired = paired_tests(before, after)
+        paired = compared_models(before, after)
         differences = asdict(changes(before, after))
     return {
         "before": study_facts(before),
@@ -68,7 +68,7 @@ def comparison_of(before: Study, after: Study) -> dict[str, Any]:
             }
             for table in tables
         ],
-        "paired": asdict(paired),
+        "paired": paired.to_json(),
     }
 
 

@@ -25,7 +25,7 @@ from flowers17.errors import CheckpointDamaged, CheckpointsInUse, InvalidInput
 from flowers17.files import open_regular, read_regular, replacing
 from flowers17.manifests import LARGEST, bounded
 
-KEPT = 2
+N_KEPT = 2
 FORMAT = 1
 LOCK = "lock"
 _MANIFEST = re.compile(r"generation-(\d{6})\.json")
@@ -146,7 +146,7 @@ class Checkpoints:
         changed a role; its file in the oldest generation, which is removed now, is then reused.
         """
         files: Files = {}
-        before, older = self._kept_files[0] if len(self._kept_files) == KEPT else (0, {})
+        before, older = self._kept_files[0] if len(self._kept_files) == N_KEPT else (0, {})
         for role, group in arrays.items():
             twin = next((other_role for other_role in files if arrays[other_role] is group), None)
             if twin:
@@ -165,7 +165,7 @@ class Checkpoints:
         text = canonical_json({**manifest, "seal": sha256_of(manifest)})
         with replacing(self.folder / _manifest_name(epoch)) as stream:
             stream.write(text.encode())
-        self._kept_files = [*self._kept_files, (epoch, files)][-KEPT:]
+        self._kept_files = [*self._kept_files, (epoch, files)][-N_KEPT:]
         self._prune()
 
     def _epochs(self) -> list[int]:

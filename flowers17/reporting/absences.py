@@ -15,7 +15,7 @@ class AbsentStage:
     """A stage without an artifact.
 
     part: the first part of the report that asks for it. configuration: the stage's own, as far as
-    tables look it up. split: what it is computed on; empty if not on one. why: `skipped` where an
+    tables look it up. split: what it is computed on; empty if not on one. kind: `skipped` where an
     input is absent, `weights` where what is absent in the end is an extractor's weights. cause: the
     label of the stage at the root of it, its own if it failed itself.
     """
@@ -25,7 +25,7 @@ class AbsentStage:
     label: str
     configuration: Mapping[str, Any]
     split: str
-    why: Literal["weights", "failed", "skipped"]
+    kind: Literal["weights", "failed", "skipped"]
     cause: str
     reason: str
 
@@ -38,7 +38,7 @@ class AbsentStage:
 def absent_stages(
     stages: Iterable[Mapping[str, Any]], labels: Collection[str]
 ) -> list[AbsentStage]:
-    """Return the stages of these labels, in the order given, each with the root of its absence.
+    """Stages of these labels, in the order given, each with the root of its absence.
 
     stages: of the whole study as `tasks.report` describes them, inputs before what reads them. The
     first absent input of a stage leads to the root. A tolerant stage is built from whichever
@@ -52,14 +52,14 @@ def absent_stages(
         lacking = [absent[name] for name in stage["inputs"] if name in absent]
         goes_on = stage["tolerant"] and len(lacking) < len(stage["inputs"])
         hindrance = lacking[0] if lacking and not goes_on else None
-        lacks_weights = hindrance.why == "weights" if hindrance else stage["stage"] == "weights"
+        lacks_weights = hindrance.kind == "weights" if hindrance else stage["stage"] == "weights"
         absent[label] = AbsentStage(
             part=stage["part"],
             stage=stage["stage"],
             label=label,
             configuration=stage["configuration"],
             split=stage["split"],
-            why="weights" if lacks_weights else "skipped" if hindrance else "failed",
+            kind="weights" if lacks_weights else "skipped" if hindrance else "failed",
             cause=hindrance.cause if hindrance else label,
             reason=hindrance.reason if hindrance else _reason(stage),
         )
@@ -67,7 +67,7 @@ def absent_stages(
 
 
 def _reason(stage: Mapping[str, Any]) -> str:
-    """Return why a stage at the root has no artifact; no words of a machine or a run."""
+    """Reason for which a stage at the root has no artifact; no words of a machine or a run."""
     if stage["stage"] != "weights":
         return f"{stage['label']} failed; the run’s log says why"
     file_name = extractor_facts(stage["configuration"]["extractor"]).file_names[0]
@@ -78,7 +78,7 @@ def _reason(stage: Mapping[str, Any]) -> str:
 
 
 def labels_by_reason(absent: Sequence[AbsentStage]) -> list[tuple[str, list[str]]]:
-    """Return each reason once, with the labels of the stages that it holds for, in their order."""
+    """Each reason once, with the labels of the stages that it holds for, in their order."""
     gathered: dict[str, list[str]] = {}
     for stage in absent:
         gathered.setdefault(stage.reason, []).append(stage.label)

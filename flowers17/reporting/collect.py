@@ -60,7 +60,7 @@ class ReportInputs:
         return StudySettings.model_validate(self.settings)
 
     def stage(self, name: str) -> list[Artifact]:
-        """Return the artifacts of a stage, each once, in the order of their labels."""
+        """Artifacts of a stage, each once, in the order of their labels."""
         by_key = {
             artifact.reference.key: artifact
             for _, artifact in sorted(self.artifacts.items())
@@ -118,7 +118,7 @@ class ReportInputs:
         return list(self.splits.json("splits")["splits"]) if self.splits else []
 
     def validation_rows(self, split: str) -> np.ndarray:
-        """Return the rows that a split holds out, int64 (n_validation,)."""
+        """Rows that a split holds out, int64 (n_validation,)."""
         rows = {each["name"]: each["validation"] for each in self.divided}
         if split not in rows:
             raise InvalidInput(f"expected a split {split!r}, got {', '.join(rows)}")
@@ -175,7 +175,7 @@ class ReportInputs:
             )
 
     def correct(self, evaluation: Evaluation, split: str) -> np.ndarray:
-        """Return whether each held-out image was classified correctly, bool (n_validation,)."""
+        """Whether each held-out image was classified correctly, bool (n_validation,)."""
         return self._correct(evaluation.artifact, split, evaluation.predicted(split))
 
     def _correct(self, artifact: Artifact, split: str, predicted: np.ndarray) -> np.ndarray:
@@ -197,7 +197,7 @@ class ReportInputs:
         return self._checked(map(training, self.stage("training")))
 
     def training(self, learner: str, augmentation: str) -> Training | None:
-        """Return the training by the study's recipe on the report's split, if there is one."""
+        """The training by the study's recipe on the report's split, if there is one."""
         identity = (learner, augmentation, "report", "report")
         for network in self.trainings:
             kinds = (network.recipe_name, network.score.kind)
@@ -225,14 +225,14 @@ class ReportInputs:
         return self._checked(map(fine_tuning, self.stage("finetuning")))
 
     def _checked(self, networks: Iterable[Network]) -> list[Network]:
-        """Return networks whose counts of correct answers are those of their predictions."""
+        """Networks whose counts of correct answers are those of their predictions."""
         own = [network for network in networks if not network.of_an_ensemble]
         for network in own if self.images and self.splits else ():
             self._check(network.artifact, network.score, self.correct_of(network))
         return own
 
     def correct_of(self, network: TrainedNetwork) -> np.ndarray:
-        """Return whether each held-out image was classified correctly, bool (n_validation,)."""
+        """Whether each held-out image was classified correctly, bool (n_validation,)."""
         return self._correct(network.artifact, network.score.split, network.predicted)
 
     @cached_property
@@ -267,15 +267,15 @@ class ReportInputs:
         return [transfer_of(artifact) for artifact in self.stage("transfer")]
 
     def absent_from(self, part: PartName) -> list[AbsentStage]:
-        """Return the stages without an artifact that a part of the report is the first to need."""
+        """Stages without an artifact that a part of the report is the first to need."""
         return [stage for stage in self.absent if stage.part == part]
 
     def absences(self, stage: str, **identity: Any) -> list[AbsentStage]:
-        """Return the stages without an artifact that `AbsentStage.is_of` selects."""
+        """Stages without an artifact that `AbsentStage.is_of` selects."""
         return [absent for absent in self.absent if absent.is_of(stage, **identity)]
 
     def reason_absent(self, stage: str, **identity: Any) -> str:
-        """Return why the first of the stages that `AbsentStage.is_of` selects has no artifact."""
+        """Reason of the first of the stages that `AbsentStage.is_of` selects."""
         absences = self.absences(stage, **identity)
         return absences[0].reason if absences else NO_RESULT
 
@@ -285,7 +285,7 @@ class ReportInputs:
         return bool(self.feature_maps or self.absences("features"))
 
     def evaluation(self, combination: CombinationSettings) -> Evaluation | None:
-        """Return the evaluation of a combination, if it was run."""
+        """Evaluation of a combination; None if it was not run."""
         maps = tuple(each.name for each in combination.maps)
         own = combination.model_dump(exclude={"maps"})
         for classifier in self.evaluations:
@@ -315,7 +315,7 @@ class ReportInputs:
         return max(accuracies, key=lambda pair: pair[0])[1] if accuracies else None
 
     def reason_missing(self, names: Sequence[str], classifier: str = "") -> str:
-        """Return why there is nothing for these feature maps, or for a classifier on them."""
+        """Reason of the missing numbers of these feature maps, or for a classifier on them."""
         absences = self.absences("classifier", maps=list(names), classifier=classifier)
         absences += [absent for name in names for absent in self.absences("features", name=name)]
         return absences[0].reason if absences else NO_RESULT
@@ -371,5 +371,7 @@ class ReportInputs:
 
     def comparable(self, settings: FeatureMapSettings) -> bool:
         """Whether the study's number and ours measure the same thing on the same data."""
-        ours = self.feature_maps.get(settings.name)
-        return bool(self.is_oxford17 and ours and ours.like_the_study and not ours.random_weights)
+        if not self.is_oxford17 or settings.name not in self.feature_maps:
+            return False
+        feature_map = self.feature_maps[settings.name]
+        return feature_map.like_the_study and not feature_map.random_weights

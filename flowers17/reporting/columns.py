@@ -63,13 +63,13 @@ def compared_columns(
     key: str,
     title: str,
     study: Callable[[R], Value],
-    ours: Callable[[R], Value],
+    measured: Callable[[R], Value],
     form: Form = ".3f",
 ) -> tuple[Column[R], ...]:
     """The study's number and ours, side by side under one heading."""
     return (
         number_column(f"study_{key}", "study", study, form, linked=False, group=title),
-        number_column(key, "ours", ours, form, reference=study, group=title),
+        number_column(key, "ours", measured, form, reference=study, group=title),
     )
 
 

@@ -42,7 +42,7 @@ def confusion_matrix(inputs: ReportInputs) -> Figure | None:
     )
     counts, used = confusion(inputs, best, score.split), (best.artifact.reference,)
     title = "Confusions of the best classifier"
-    return matrix_figure("7c", title, caption, counts, inputs.class_names, used)
+    return matrix_figure("7c", title, caption, counts, inputs.class_names, used, behind="8c")
 
 
 class MatrixCell(NamedTuple):
@@ -95,10 +95,12 @@ def matrix_figure(
     counts: np.ndarray,
     names: Sequence[str],
     used: tuple[Reference, ...],
+    *,
+    behind: str,
 ) -> Figure:
     """A figure of confusions, its caption told how to read it and which are the most.
 
-    counts: int (true class, predicted class); names: of the classes.
+    counts: int (true class, predicted class); names: of the classes. behind: as of a Figure.
     """
     text, order = class_matrix(number, names, _cells(counts))
     caption += " A row is a true class, a column what it was taken for; the order is the same."
@@ -107,7 +109,7 @@ def matrix_figure(
         for true, predicted in most_confused(counts, 3)
     )
     caption += order + (f" Most often confused: {worst}." if worst else "")
-    return drawn(number, title, caption, text, used)
+    return drawn(number, title, caption, text, used, behind=behind)
 
 
 def _cells(counts: np.ndarray) -> Iterator[MatrixCell]:

@@ -37,11 +37,15 @@ class Tile:
 
 @dataclass(frozen=True)
 class Figure:
-    """A numbered figure: its file, and what the page shows, an SVG element or tiles."""
+    """A numbered figure: its file, and what the page shows, an SVG element or tiles.
+
+    behind: number of the table that the page shows it behind; None: before all tables.
+    """
 
     number: str
     title: str
     caption: str
+    behind: str | None
     suffix: str
     content: bytes
     svg: str = ""
@@ -60,14 +64,21 @@ class Figure:
 
 
 def drawn(
-    number: str, title: str, caption: str, text: str, artifacts: tuple[Reference, ...]
+    number: str,
+    title: str,
+    caption: str,
+    text: str,
+    artifacts: tuple[Reference, ...],
+    *,
+    behind: str | None,
 ) -> Figure:
-    """A figure of an SVG element."""
+    """A figure of an SVG element. behind: as of a Figure."""
     full_title = f"Figure {number}. {title}"
     return Figure(
         number,
         title,
         caption,
+        behind,
         ".svg",
         standalone(text, full_title).encode(),
         svg=inline(text, full_title, f"f{number}"),
@@ -134,6 +145,7 @@ def one_image_a_class(inputs: ReportInputs) -> Figure | None:
         "1",
         title_of("figure", 1),
         f"{kind}Chosen at random from the seed {inputs.study.seed}.",
+        None,
         ".png",
         content,
         tiles=tuple(
@@ -179,7 +191,8 @@ def class_counts(inputs: ReportInputs) -> Figure | None:
         axes.plot([left, left], [top, top + n * step], color=LINE, lw=1)
         text = svg_text(figure)
     caption = "Images a class in the report’s split: training, then validation, and their sum."
-    return drawn("1b", "Images of each class", caption, text, (inputs.splits.reference,))
+    used = (inputs.splits.reference,)
+    return drawn("1b", "Images of each class", caption, text, used, behind=None)
 
 
 def _legend(axes: Axes, left: float) -> None:

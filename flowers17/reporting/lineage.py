@@ -45,7 +45,7 @@ class Lineage:
 
 
 def anchor_of(reference: Reference) -> str:
-    """Return where the page describes an artifact.
+    """Anchor of an artifact's description in the page.
 
     >>> anchor_of(Reference("splits", "0123456789abcdef", "…"))
     'lineage-splits-0123456789ab'
@@ -54,7 +54,7 @@ def anchor_of(reference: Reference) -> str:
 
 
 def lineages(inputs: ReportInputs) -> list[Lineage]:
-    """Return the lineage of every artifact, in the order in which stages build on each other."""
+    """Lineage of every artifact, in the order in which stages build on each other."""
     artifacts = {
         artifact.reference.key: (label, artifact)
         for label, artifact in sorted(inputs.artifacts.items())
@@ -99,7 +99,7 @@ def _pairs(values: Mapping[str, Any] | None) -> tuple[tuple[str, str], ...]:
 
 
 def duration_text(seconds: float) -> str:
-    """Return a duration as people say it.
+    """Display text of a duration.
 
     >>> duration_text(0.41), duration_text(75), duration_text(7260)
     ('0.4 s', '1 min 15 s', '2 h 1 min')

@@ -32,8 +32,8 @@ class NetworkColumns(Generic[R, Network]):
         """Column of its accuracy with the interval, which leads to the network."""
 
         def cell(record: R) -> Cell | None:
-            ours, study = self.network(record), reference(record)
-            return score_cell(ours.score, study, ours.artifact.reference) if ours else None
+            network, study = self.network(record), reference(record)
+            return score_cell(network.score, study, network.artifact.reference) if network else None
 
         return Column(key, title, cell, group, interval=True)
 
@@ -50,7 +50,7 @@ class NetworkColumns(Generic[R, Network]):
         return number_column(
             key,
             title,
-            lambda r: value(ours) if (ours := self.network(r)) else None,
+            lambda r: value(network) if (network := self.network(r)) else None,
             form,
             linked=linked,
         )
@@ -65,9 +65,9 @@ class NetworkColumns(Generic[R, Network]):
         """The study's accuracy, ours, and the verdict. phase: of those under one heading."""
 
         def verdict(record: R) -> Cell:
-            ours = self.network(record)
-            score = ours.score if ours else None
-            return verdict_cell(score, reference(record), comparable(inputs, ours))
+            network = self.network(record)
+            score = network.score if network else None
+            return verdict_cell(score, reference(record), comparable(inputs, network))
 
         ending = f"_{phase}" if phase else ""
         title, verdict_group = ("against it", group) if phase else ("Against the study", "")

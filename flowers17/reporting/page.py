@@ -1,6 +1,5 @@
 """The report as one HTML page: no request to anywhere, readable on a phone and on paper."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -35,18 +34,6 @@ from flowers17.reporting.wording import interval_text
 
 NOT_BUILT = "not part of this version yet"
 TABLE_FOLD = 30
-# The table that a figure is shown behind, or nothing: before all tables. Others come last.
-_BEHIND = {"1": "", "1b": "", "2": "2", "3": "3", "3b": "3", "4": "3", "4b": "3c"}
-_BEHIND |= {"7": "", "7b": "8", "8": ""}
-# With a letter: that of an ensemble’s table, or of one of several figures behind one table.
-_LETTERED = (
-    (re.compile(r"5([b-z]*)$"), r"4\1"),
-    (re.compile(r"5([b-z]*)-(confusion|pairs)$"), r"5\1"),
-    (re.compile(r"5[b-z]*-reliability$"), "5-calibration"),
-    (re.compile(r"6([b-z]*)$"), r"6\1"),
-    (re.compile(r"8[b-z]$"), "9"),
-    (re.compile(r"(C[123])[b-z]?$"), r"\1"),
-)
 
 
 @dataclass(frozen=True)
@@ -114,26 +101,14 @@ def verdicts_of_table_8(tables: Sequence[Table]) -> list[Verdict]:
     return [cell.verdict for row in rows for cell in row.cells if cell.verdict]
 
 
-def behind(number: str) -> str | None:
-    """The table that a figure is shown behind; empty: before all tables; None: at the end.
-
-    >>> behind("3b"), behind("1"), behind("5c-pairs"), behind("9")
-    ('3', '', '5c', None)
-    """
-    for pattern, table in _LETTERED:
-        if match := pattern.match(number):
-            return match.expand(table)
-    return _BEHIND.get(number)
-
-
 def in_order(tables: Sequence[Table], figures: Sequence[Figure]) -> list[Table | Figure]:
     """A part's tables and figures in the order in which the page shows them."""
     numbers = {table.number for table in tables}
-    ordered: list[Table | Figure] = [figure for figure in figures if behind(figure.number) == ""]
+    ordered: list[Table | Figure] = [figure for figure in figures if figure.behind is None]
     for table in tables:
         ordered.append(table)
-        ordered += [figure for figure in figures if behind(figure.number) == table.number]
-    return ordered + [figure for figure in figures if behind(figure.number) not in {"", *numbers}]
+        ordered += [figure for figure in figures if figure.behind == table.number]
+    return ordered + [figure for figure in figures if figure.behind not in {None, *numbers}]
 
 
 @dataclass(frozen=True)
@@ -186,7 +161,7 @@ def page(
         },
         "reasons": {part.name: labels_by_reason(inputs.absent_from(part.name)) for part in PARTS},
         "weights_part": next(
-            (absent.part for absent in inputs.absent if absent.why == "weights"), ""
+            (absent.part for absent in inputs.absent if absent.kind == "weights"), ""
         ),
         "lineages": lineages(inputs),
         "settings": flat(shown_settings(inputs)),

@@ -77,7 +77,7 @@ class Evaluation:
     scores: Mapping[str, Score]
 
     def score(self, kind: str) -> Score | None:
-        """Return the score on the first split of a kind, if there is one."""
+        """The score on the first split of a kind, if there is one."""
         return next((score for score in self.scores.values() if score.kind == kind), None)
 
     @cached_property
@@ -86,11 +86,11 @@ class Evaluation:
         return over_repeats(self.scores.values())
 
     def predicted(self, split: str) -> np.ndarray:
-        """Return the predicted classes, int64 (n_validation,), in the split's order."""
+        """Predicted classes, int64 (n_validation,), in the split's order."""
         return self.artifact.array(f"{split}-predicted")
 
     def proba(self, split: str) -> np.ndarray:
-        """Return the class probabilities, float64 (n_validation, n_classes)."""
+        """Class probabilities, float64 (n_validation, n_classes)."""
         return self.artifact.array(f"{split}-proba")
 
 
@@ -169,29 +169,31 @@ class Training(TrainedNetwork):
     @property
     def like_the_study(self) -> bool:
         """Whether it was trained as the study trains: same recipe, epochs, and size of images."""
-        ours = self.recipe_name != "report"
-        return not ours and not self.tag and self.image_size == IMAGE_SIZE
+        own_recipe = self.recipe_name != "report"
+        return not own_recipe and not self.tag and self.image_size == IMAGE_SIZE
 
     @property
     def tag(self) -> str:
-        """In what the study's recipe was changed, in short; empty for our own recipe."""
+        """Changes of the study's recipe, in short; empty for our own recipe."""
         if self.recipe_name != "report":
             return ""
         return recipe_tag(self.recipe, self.epochs, augmented=self.augmentation != "none")
 
 
 def recipe_tag(recipe: RecipeSettings, epochs: int, *, augmented: bool) -> str:
-    """Return in what a recipe, for that many epochs, differs from the study's, in short."""
+    """Differences of a recipe and its number of epochs from the study's, in short."""
     of_the_study = AUGMENTED_EPOCHS if augmented else PLAIN_EPOCHS
-    ours, study = (each.model_dump(exclude=RECIPE_FREE) for each in (recipe, RecipeSettings()))
-    parts = [] if ours == study else ["another recipe"]
+    changes, defaults = (
+        each.model_dump(exclude=RECIPE_FREE) for each in (recipe, RecipeSettings())
+    )
+    parts = [] if changes == defaults else ["another recipe"]
     if epochs != of_the_study:
         parts.append(f"{epochs} epoch{'s' * (epochs != 1)}")
     return ", ".join(parts)
 
 
 def over_repeats(scores: Iterable[Score]) -> MeanSpread | None:
-    """Return mean and spread over the scores on repeated clean splits; None without any."""
+    """Mean and spread over the scores on repeated clean splits; None without any."""
     repeated = [score for score in scores if score.kind == "repeated"]
     if not repeated:
         return None
@@ -203,13 +205,13 @@ def over_repeats(scores: Iterable[Score]) -> MeanSpread | None:
 
 
 def inputs_of(artifact: Artifact) -> dict[str, Mapping[str, Any]]:
-    """Return, by name, the references (stage, key, digest) that an artifact was made from."""
+    """References (stage, key, digest) to an artifact's inputs, by name."""
     inputs = artifact.manifest.get("inputs") or {}
     return {name: value for name, value in inputs.items() if isinstance(value, Mapping)}
 
 
 def feature_map(artifact: Artifact) -> FeatureMap:
-    """Return the feature map that an artifact of the stage `features` holds."""
+    """Feature map that an artifact of the stage `features` holds."""
     info = artifact.json("extractor")
     columns = np.load(artifact.file("features.npy"), mmap_mode="r", allow_pickle=False).shape[1]
     own = {"artifact", "shape", "n_columns", "weights"}
@@ -224,7 +226,7 @@ def feature_map(artifact: Artifact) -> FeatureMap:
 
 
 def evaluation(artifact: Artifact) -> Evaluation:
-    """Return the evaluation that an artifact of the stage `classifier` holds."""
+    """Evaluation that an artifact of the stage `classifier` holds."""
     result = artifact.json("result")
     return Evaluation(
         artifact,
@@ -238,13 +240,13 @@ def evaluation(artifact: Artifact) -> Evaluation:
 
 
 def score_of(result: Mapping[str, Any], split: str) -> Score:
-    """Return the score that a result, or its entry for a split, holds."""
+    """Score that a result, or its entry for a split, holds."""
     counts = {name: result[name] for name in ("n_train", "n_validation", "n_correct")}
     return Score(split, result["kind"], **counts, chosen=result.get("chosen") or {})
 
 
 def record_of(record: type[Record], artifact: Artifact, **derived: Any) -> Record:
-    """Return the record of a network; what is not derived has its result's names."""
+    """Record of a network; what is not derived has its result's names."""
     result = artifact.json("result")
     derived |= {
         "artifact": artifact,
@@ -256,6 +258,6 @@ def record_of(record: type[Record], artifact: Artifact, **derived: Any) -> Recor
 
 
 def training(artifact: Artifact) -> Training:
-    """Return the training that an artifact of the stage `training` holds."""
+    """Training that an artifact of the stage `training` holds."""
     n_operations = float(artifact.json("result")["n_operations"])
     return record_of(Training, artifact, n_operations=n_operations)

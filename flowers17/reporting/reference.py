@@ -138,12 +138,12 @@ TABLE_6 = {"mk-2": 0.268, "mk-3": 0.294, "mk-4": 0.076, "mk-5": 0.178, "mk-6": 0
 class ExtractorShape:
     """One row of Table 7: an extractor without its top, on 128×128 images.
 
-    feature_map: height, width, channels; n_columns: their product.
+    shape: of the feature map, height, width, channels; n_columns: their product.
     """
 
     n_layers: int
     n_parameters: int
-    feature_map: tuple[int, int, int]
+    shape: tuple[int, int, int]
     n_columns: int
 
 

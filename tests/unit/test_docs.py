@@ -185,7 +185,7 @@ def test_the_page_on_the_study_has_every_number_that_the_report_compares_with() 
         [
             reference.EXTRACTORS[name],
             *(str(shape.n_layers), f"{shape.n_parameters:,}"),
-            " × ".join(f"{side:,}" for side in shape.feature_map),
+            " × ".join(f"{side:,}" for side in shape.shape),
             f"{shape.n_columns:,}",
         ]
         for name, shape in reference.TABLE_7.items()

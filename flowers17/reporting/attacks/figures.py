@@ -73,7 +73,7 @@ def robust_curves(models: Sequence[AttackedModel]) -> Figure | None:
         "intervals. The first point is the accuracy on clean images."
     )
     used = tuple(attack.artifact.reference for attack in attacks)
-    return drawn("C1", "Robust accuracy by budget", caption, text, used)
+    return drawn("C1", "Robust accuracy by budget", caption, text, used, behind="C1")
 
 
 def _legend(axes: Axes, names: Sequence[str]) -> None:
@@ -124,7 +124,7 @@ def source_target(model: AttackedModel) -> Figure | None:
         f"{tried.sum()} pairs of an image and a target reached it.{order}"
     )
     title = "Source and target: which class is made to pass for which"
-    return drawn(number, title, caption, text, (attack.artifact.reference,))
+    return drawn(number, title, caption, text, (attack.artifact.reference,), behind="C2")
 
 
 def gallery(inputs: ReportInputs, model: AttackedModel) -> Figure | None:
@@ -166,7 +166,8 @@ def gallery(inputs: ReportInputs, model: AttackedModel) -> Figure | None:
         "largest fills the range. Percentages are the model’s probability of the class."
     )
     used = tuple(attack.artifact.reference for attack in attacks)
-    return drawn(number, "Original, perturbation, adversarial image", caption, text, used)
+    title = "Original, perturbation, adversarial image"
+    return drawn(number, title, caption, text, used, behind="C3")
 
 
 def _labels(attack: Attack, image: int) -> tuple[str, str, str]:

@@ -91,7 +91,8 @@ def reliability_figure(ensemble: Ensemble, result: EnsembleResult) -> Figure:
         f"{calibration.expected_calibration_error:.3f} before, "
         f"{calibration.calibrated_expected_calibration_error:.3f} after."
     )
-    return drawn(number, "Reliability of the probabilities", caption, text, (result.reference,))
+    title, used = "Reliability of the probabilities", (result.reference,)
+    return drawn(number, title, caption, text, used, behind="5-calibration")
 
 
 def _panel(axes: Axes, left: float, title: str, bins: Reliability) -> None:

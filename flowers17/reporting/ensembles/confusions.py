@@ -19,7 +19,8 @@ def confusion_matrix(ensemble: Ensemble, result: EnsembleResult) -> Figure:
     number = f"5{ensemble.suffix}-confusion"
     right = f"{result.chosen_score.n_correct} of {len(result.rows)} right"
     caption = f"{_subject(ensemble, result)}: {right} on {result.split_title}."
-    return matrix_figure(number, title, caption, counts, result.classes, (result.reference,))
+    names, used, behind = result.classes, (result.reference,), f"5{ensemble.suffix}"
+    return matrix_figure(number, title, caption, counts, names, used, behind=behind)
 
 
 def _subject(ensemble: Ensemble, result: EnsembleResult) -> str:
@@ -66,4 +67,5 @@ def confused_pairs(ensemble: Ensemble, result: EnsembleResult) -> Figure | None:
         "first. At the right one image of the class that they were taken for."
     )
     used = (inputs.images.reference, result.reference)
-    return drawn(number, "What the most confused images look like", caption, text, used)
+    title = "What the most confused images look like"
+    return drawn(number, title, caption, text, used, behind=f"5{ensemble.suffix}")

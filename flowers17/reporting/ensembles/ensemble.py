@@ -132,13 +132,13 @@ class Ensemble:
         key: str,
         title: str,
         study: Callable[[R], Value],
-        ours: Callable[[R], Value],
+        measured: Callable[[R], Value],
         form: Form = ".3f",
     ) -> tuple[Column[R], ...]:
         """The study's number and ours side by side; ours alone if it is not the study's."""
         if self.is_study:
-            return compared_columns(key, title, study, ours, form)
-        return (number_column(key, title, ours, form),)
+            return compared_columns(key, title, study, measured, form)
+        return (number_column(key, title, measured, form),)
 
     def reason_absent(self, split: str = "") -> str:
         """Why its members were not combined, on a split or at all."""

@@ -78,7 +78,8 @@ def forward_pass(ensemble: Ensemble, result: EnsembleResult) -> Figure:
     )
     title = f"The forward pass of {ensemble.title}"
     title = title_of("figure", 5) if ensemble.is_study else title
-    return drawn(number, title, caption, text, (result.folds.reference, result.reference))
+    used = (result.folds.reference, result.reference)
+    return drawn(number, title, caption, text, used, behind=f"4{ensemble.suffix}")
 
 
 def _chosen_lines(result: EnsembleResult) -> list[tuple[str, dict[str, object]]]:
@@ -151,7 +152,7 @@ def importances_figure(ensemble: Ensemble, result: EnsembleResult) -> Figure | N
     title = f"Importance of each of the {n * c} outputs of {ensemble.title}"
     if ensemble.is_study:
         title = title_of("figure", 6).replace("85", str(n * c))
-    return drawn(number, title, caption, text, (result.reference,))
+    return drawn(number, title, caption, text, (result.reference,), behind=number)
 
 
 def _bars(

@@ -93,7 +93,7 @@ def forward_pass(inputs: ReportInputs) -> Figure | None:
     )
     caption += " The weights are random, not trained." * any(m.random_weights for m in feature_maps)
     used = tuple(feature_map.artifact.reference for feature_map in feature_maps)
-    return drawn("7", title_of("figure", 7), caption, text, used)
+    return drawn("7", title_of("figure", 7), caption, text, used, behind=None)
 
 
 def _extractor(axes: Axes, x: float, feature_map: FeatureMap, settings: FeatureMapSettings) -> None:
@@ -200,7 +200,7 @@ def overview(inputs: ReportInputs) -> Figure | None:
     if inputs.differences:
         caption += f" Not a comparison with the study ({inputs.differences_in_short})."
     used = tuple(e.artifact.reference for e in inputs.evaluations_of_table_8)
-    return drawn("7b", "Table 8 at a glance", caption, text, used)
+    return drawn("7b", "Table 8 at a glance", caption, text, used, behind="8")
 
 
 def _mark(axes: Axes, x: float, y: float) -> None:

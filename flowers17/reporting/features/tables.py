@@ -61,15 +61,14 @@ class ExtractorRecord(Record):
 def _compared(
     key: str,
     title: str,
-    study: Callable[[ExtractorShape], Value],
-    ours: Callable[[FeatureMap], Value],
+    value: Callable[[ExtractorShape | FeatureMap], Value],
     form: Form = thousands,
 ) -> tuple[Column[ExtractorRecord], ...]:
     return compared_columns(
         key,
         title,
-        lambda r: study(r.study),
-        lambda r: ours(r.feature_map) if r.feature_map else None,
+        lambda r: value(r.study),
+        lambda r: value(r.feature_map) if r.feature_map else None,
         form,
     )
 
@@ -82,17 +81,10 @@ _EXTRACTOR_COLUMNS: tuple[Column[ExtractorRecord], ...] = (
     text_column(
         "extractor", "Extractor", lambda r: map_title(r.settings), lambda r: r.settings.name
     ),
-    *_compared("layers", "Layers", lambda study: study.n_layers, lambda ours: ours.n_layers),
-    *_compared(
-        "parameters", "Parameters", lambda study: study.n_parameters, lambda ours: ours.n_parameters
-    ),
-    *_compared(
-        "feature_map",
-        "Feature map",
-        lambda study: shape_text(study.feature_map),
-        lambda ours: shape_text(ours.shape),
-    ),
-    *_compared("columns", "Columns", lambda study: study.n_columns, lambda ours: ours.n_columns),
+    *_compared("layers", "Layers", lambda extractor: extractor.n_layers),
+    *_compared("parameters", "Parameters", lambda extractor: extractor.n_parameters),
+    *_compared("feature_map", "Feature map", lambda extractor: shape_text(extractor.shape)),
+    *_compared("columns", "Columns", lambda extractor: extractor.n_columns),
     text_column(
         "weights", "Weights", lambda r: _WEIGHTS.get(_weights(r) or "", _weights(r)), _weights
     ),

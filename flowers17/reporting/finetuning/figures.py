@@ -69,7 +69,7 @@ def tuned_forward_pass(inputs: ReportInputs) -> Figure | None:
     )
     caption += " The network’s weights are random, not trained." if random_weights else ""
     used = tuple(tuning.artifact.reference for phases in shown for tuning in phases.values())
-    return drawn("8", title_of("figure", 8), caption, text, used)
+    return drawn("8", title_of("figure", 8), caption, text, used, behind=None)
 
 
 def _accuracy(phases: Phases) -> float:
@@ -195,7 +195,7 @@ def _curves(
         f"{curves_caption(rows, inputs.differences_in_short)}"
     )
     used = tuple(tuning.artifact.reference for _, phases in networks for tuning in phases.values())
-    return drawn(number, title, caption, grid_svg(rows), used)
+    return drawn(number, title, caption, grid_svg(rows), used, behind="9")
 
 
 def _joined(title: str, phases: Phases) -> Curves:

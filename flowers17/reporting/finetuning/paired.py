@@ -127,15 +127,15 @@ def _pairs(inputs: ReportInputs, maps: FeatureMapSettings) -> Iterator[Differenc
     for question in _QUESTIONS:
         phase: Phase = "b" if question.change else "a"
         for head in heads:
-            other = head.model_copy(update=question.change)
-            if other not in heads or (question.change and other == head):
+            alternative = head.model_copy(update=question.change)
+            if alternative not in heads or (question.change and alternative == head):
                 continue
-            networks = [FineTunedSettings(maps=maps, head=each) for each in (head, other)]
+            networks = [FineTunedSettings(maps=maps, head=each) for each in (head, alternative)]
             first = on_the_reports_split(inputs, networks[0].name, "b")
             second = on_the_reports_split(inputs, networks[1].name, phase)
             if first and second:
                 yield DifferenceRecord(
-                    question.shared(head, other),
+                    question.shared(head, alternative),
                     maps=maps,
                     question=question,
                     first=first,

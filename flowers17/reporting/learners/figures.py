@@ -23,25 +23,30 @@ def plain_curves(inputs: ReportInputs) -> Figure | None:
     """Figure 2: learning curves on plain data; None if no learner was trained on it."""
     trainings = [inputs.training(name, "none") for name in inputs.study.learners.plain]
     rows = [(learner_title(training.learner), training) for training in trainings if training]
-    return _curves(inputs, "2", title_of("figure", 2), rows)
+    return _curves(inputs, "2", title_of("figure", 2), rows, behind="2")
 
 
 def augmented_curves(inputs: ReportInputs, number: int, learner: str) -> Figure | None:
     """Figure 3 or 4: one learner under each augmentation; None if it was not trained so."""
     trainings = [inputs.training(learner, name) for name in inputs.study.learners.augmentations]
     rows = [(augmentation_title(t.augmentation), t) for t in trainings if t]
-    return _curves(inputs, str(number), title_of("figure", number), rows)
+    return _curves(inputs, str(number), title_of("figure", number), rows, behind="3")
 
 
 def own_curves(inputs: ReportInputs) -> Figure | None:
     """Figure 4b: learning curves of our own recipe, each learner on its first split."""
     firsts = [trainings[0] for trainings in inputs.own_trainings.values()]
     rows = [(f"{learner_title(t.learner)}, split {t.score.split}", t) for t in firsts]
-    return _curves(inputs, "4b", "Learning curves of our own recipe", rows)
+    return _curves(inputs, "4b", "Learning curves of our own recipe", rows, behind="3c")
 
 
 def _curves(
-    inputs: ReportInputs, number: str, title: str, trainings: Sequence[tuple[str, Training]]
+    inputs: ReportInputs,
+    number: str,
+    title: str,
+    trainings: Sequence[tuple[str, Training]],
+    *,
+    behind: str,
 ) -> Figure | None:
     if not trainings:
         return None
@@ -60,7 +65,7 @@ def _curves(
         )
     caption += curves_caption(rows, inputs.data_differences_in_short)
     used = tuple(training.artifact.reference for _, training in trainings)
-    return drawn(number, title, caption, grid_svg(rows), used)
+    return drawn(number, title, caption, grid_svg(rows), used, behind=behind)
 
 
 def augmentation_examples(inputs: ReportInputs) -> Figure | None:
@@ -95,4 +100,5 @@ def augmentation_examples(inputs: ReportInputs) -> Figure | None:
     )
     caption = f"Rendered flowers, drawn from code. {caption}" if inputs.is_rendered else caption
     used = (artifact.reference,)
-    return drawn("3b", "What the augmentations do to an image", caption, text, used)
+    title = "What the augmentations do to an image"
+    return drawn("3b", title, caption, text, used, behind="3")

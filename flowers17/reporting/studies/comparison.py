@@ -4,14 +4,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from flowers17.reporting.tables import EMPTY
+
 Row = Mapping[str, Any]
 Identity = tuple[tuple[str, str], ...]
-NOTHING = "–"
 
 
 @dataclass(frozen=True)
 class Metric:
-    """One number of one row in both studies; None where one has none."""
+    """A number of a row in both studies; None where a study lacks it."""
 
     row: str
     name: str
@@ -20,7 +21,7 @@ class Metric:
 
     @property
     def difference(self) -> float | None:
-        """By how much it grew; None if one has no number."""
+        """The number after less the one before; None if a study lacks it."""
         if self.before is None or self.after is None:
             return None
         return self.after - self.before
@@ -30,8 +31,8 @@ class Metric:
 class TableComparison:
     """A table of both studies, row by row.
 
-    only_before, only_after: rows with numbers that the other lacks; unclear: rows that are not
-    told apart by their words, and so are not compared.
+    only_before, only_after: rows with numbers that the other study lacks; unclear: rows that share
+    their words with another row, and so are not compared.
     """
 
     number: str
@@ -43,12 +44,12 @@ class TableComparison:
 
 
 def compared_tables(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[TableComparison]:
-    """Return the tables of two studies' results, joined by number and row.
+    """Tables of two studies' results, joined by number and row.
 
     A row is identified by its group and its words, but for those that are measured or judged; the
     numbers of the reference study are left out.
     """
-    numbers = [*before["tables"], *(one for one in after["tables"] if one not in before["tables"])]
+    numbers = list({**before["tables"], **after["tables"]})
     empty: dict[str, Any] = {"rows": []}
     return [
         _compared(number, before["tables"].get(number, empty), after["tables"].get(number, empty))
@@ -57,9 +58,9 @@ def compared_tables(before: Mapping[str, Any], after: Mapping[str, Any]) -> list
 
 
 def numbers_of(results: Mapping[str, Any]) -> dict[tuple[str, str, str], float]:
-    """Return every number of a study's tables by table, row and name, rows named as compared ones.
+    """Numbers of a study's tables by table, row and column, rows named as in a comparison.
 
-    Rows that are not told apart by their words are left out.
+    Rows that share their words with another row are left out.
     """
     return {
         (number, _words(identity), name): value
@@ -72,42 +73,43 @@ def numbers_of(results: Mapping[str, Any]) -> dict[tuple[str, str, str], float]:
 
 def _compared(number: str, before: Row, after: Row) -> TableComparison:
     first, second = _by_identity(before["rows"]), _by_identity(after["rows"])
-    every = list({**first, **second})
-    unclear = [one for one in every if max(len(first.get(one, ())), len(second.get(one, ()))) > 1]
-    clear = [one for one in every if one not in unclear]
-    metrics: list[Metric] = []
-    for one in clear:
-        if one in first and one in second:
-            metrics += _metrics(_words(one), first[one][0], second[one][0])
+    rows = list({**first, **second})
+    unclear = [row for row in rows if max(len(first.get(row, ())), len(second.get(row, ()))) > 1]
+    clear = [row for row in rows if row not in unclear]
     return TableComparison(
         number,
         str(before.get("title") or after.get("title")),
-        tuple(metrics),
-        tuple(_words(one) for one in clear if one not in second and first[one][0]),
-        tuple(_words(one) for one in clear if one not in first and second[one][0]),
+        tuple(
+            metric
+            for row in clear
+            if row in first and row in second
+            for metric in _metrics(_words(row), first[row][0], second[row][0])
+        ),
+        tuple(_words(row) for row in clear if row not in second and first[row][0]),
+        tuple(_words(row) for row in clear if row not in first and second[row][0]),
         tuple(map(_words, unclear)),
     )
 
 
 def _by_identity(rows: Sequence[Row]) -> dict[Identity, list[dict[str, float]]]:
-    """Return the numbers of each row by what it is called; several if its name is not its own."""
-    found: dict[Identity, list[dict[str, float]]] = {}
+    """Numbers of the rows by identity; several where rows share it."""
+    by_identity: dict[Identity, list[dict[str, float]]] = {}
     for row in rows:
         numbers = {
             name: cell["value"]
             for name, cell in row["cells"].items()
             if _is_number(cell["value"]) and not _of_the_reference(name)
         }
-        found.setdefault(_identity(row), []).append(numbers)
-    return found
+        by_identity.setdefault(_identity(row), []).append(numbers)
+    return by_identity
 
 
 def _identity(row: Row) -> Identity:
     words = [("group", str(row.get("group", "")))]
     for name, cell in row["cells"].items():
-        said = isinstance(cell["value"], str) and cell["value"] != NOTHING
-        # What comes from an artifact is a result, though it be words; so is a verdict.
-        if said and "artifact" not in cell and name != "verdict" and not _of_the_reference(name):
+        is_word = isinstance(cell["value"], str) and cell["value"] != EMPTY.text
+        # Words that come from an artifact are a result; so is a verdict.
+        if is_word and "artifact" not in cell and name != "verdict" and not _of_the_reference(name):
             words.append((name, cell["value"]))
     return tuple(words)
 
@@ -125,5 +127,4 @@ def _of_the_reference(name: str) -> bool:
 
 
 def _metrics(row: str, before: dict[str, float], after: dict[str, float]) -> list[Metric]:
-    names = [*before, *(one for one in after if one not in before)]
-    return [Metric(row, name, before.get(name), after.get(name)) for name in names]
+    return [Metric(row, name, before.get(name), after.get(name)) for name in {**before, **after}]

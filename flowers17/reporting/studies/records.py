@@ -1,4 +1,4 @@
-"""The studies of a store, or of a single `results.json`: what each holds, found by name.
+"""Studies of a store, or of a single `results.json`: their contents, and look-up by name.
 
 Only manifests are read, and single files, each checked against the digest in its manifest; nothing
 is written, and nothing damaged is set aside.
@@ -31,59 +31,63 @@ class Study:
 
     path: Path
     manifest: Manifest = field(default_factory=dict, repr=False)
-    known: Mapping[ArtifactId, Manifest] = field(default_factory=dict, repr=False)
+    manifests: Mapping[ArtifactId, Manifest] = field(default_factory=dict, repr=False)
     store: Store | None = field(default=None, repr=False, compare=False)
 
     @property
     def title(self) -> str:
-        """How people find it again: `study/KEY`, or the path of its file."""
+        """Display name, by which it is found: `study/KEY`, or the path of its file."""
         key = self.manifest.get("key")
         return short_name("study", key) if key else str(self.path)
 
     @property
     def label(self) -> str:
-        """Which parts it has, e.g. `report on features`; empty of a lone file."""
+        """Label of its report, e.g. `report on features`; empty of a lone file."""
         return str(self.manifest.get("label", ""))
 
     @property
     def created(self) -> str:
-        """When it was made; empty of a lone file."""
+        """Time of its publication; empty of a lone file."""
         return str(self.manifest.get("created", ""))
 
     @cached_property
     def parts(self) -> dict[str, Manifest]:
-        """The manifests, by label, of all that it was made from and that is still there."""
-        found = {name: self.made(one) for name, one in self._inputs.items()}
-        return {name: one for name, one in found.items() if one is not None}
+        """Manifests, by label, of its inputs that the store still holds."""
+        return {
+            label: manifest
+            for label, reference in self._inputs.items()
+            if (manifest := self.manifest_of(reference))
+        }
 
     @property
-    def gone(self) -> list[str]:
-        """The labels of what it was made from and the store no longer holds."""
+    def missing_parts(self) -> list[str]:
+        """Labels of its inputs that the store no longer holds."""
         return sorted(set(self._inputs) - set(self.parts))
 
     @property
     def _inputs(self) -> dict[str, Manifest]:
-        return {name: one for name, one in self.manifest.get("inputs", {}).items() if one}
+        inputs = self.manifest.get("inputs", {})
+        return {label: reference for label, reference in inputs.items() if reference}
 
-    def made(self, reference: Manifest) -> Manifest | None:
-        """Return the manifest of a reference; None if the store holds none of that content."""
-        found = self.known.get((reference["stage"], reference["key"]))
-        return found if found and found["digest"] == reference["digest"] else None
+    def manifest_of(self, reference: Manifest) -> Manifest | None:
+        """Manifest of a reference; None if the store holds none of that content."""
+        manifest = self.manifests.get((reference["stage"], reference["key"]))
+        return manifest if manifest and manifest["digest"] == reference["digest"] else None
 
     def array(self, part: Manifest, name: str) -> np.ndarray:
-        """Return the array that a part holds as `<name>.npy`; raises ArtifactDamaged."""
+        """Array of a part's `<name>.npy`; raises ArtifactDamaged."""
         return self._artifact(part, f"{name}.npy").array(name)
 
     def json(self, part: Manifest, name: str) -> Any:
-        """Return the value that a part holds as `<name>.json`; raises ArtifactDamaged."""
+        """Value of a part's `<name>.json`; raises ArtifactDamaged."""
         return self._artifact(part, f"{name}.json").json(name)
 
     def file(self, name: str) -> Path:
-        """Return the path of one of its own files; raises ArtifactDamaged."""
+        """Path of one of its own files; raises ArtifactDamaged."""
         return _file_of(self._folder(self.manifest), self.manifest, name)
 
     def _artifact(self, part: Manifest, name: str) -> Artifact:
-        """Return a part, of which only one file is known to be as published."""
+        """A part as an artifact, of which only the named file is checked."""
         return Artifact(_file_of(self._folder(part), part, name).parents[name.count("/")], part)
 
     def _folder(self, part: Manifest) -> Path:
@@ -92,7 +96,7 @@ class Study:
 
     @cached_property
     def results(self) -> dict[str, Any]:
-        """What its `results.json` holds.
+        """Content of its `results.json`.
 
         Raises ArtifactDamaged if the file is not as published, InvalidInput if it is of another
         format or no `results.json` at all.
@@ -103,7 +107,7 @@ class Study:
 
 
 def _file_of(folder: Path, manifest: Manifest, name: str) -> Path:
-    """Return the path of an artifact's file; raises ArtifactDamaged unless it is as published."""
+    """Path of an artifact's file; raises ArtifactDamaged unless it is as published."""
     path = folder / name
     try:
         same = read_sha256(path) == manifest["files"][name]["sha256"]
@@ -124,46 +128,46 @@ def _read_results(path: Path) -> dict[str, Any]:
         raise ValueError(f"{name} is no number of JSON")
 
     try:
-        found = bounded(json.loads(path.read_bytes(), parse_constant=refused))
+        results = bounded(json.loads(path.read_bytes(), parse_constant=refused))
     except (OSError, ValueError, RecursionError) as problem:
         raise InvalidInput(f"{path}: expected JSON as a study writes it, got {problem}") from None
-    made = found.get("format") if isinstance(found, dict) else None
-    if made != FORMAT:
+    version = results.get("format") if isinstance(results, dict) else None
+    if version != FORMAT:
         raise InvalidInput(
-            f"{path}: expected a study of format {FORMAT}, got {made}; run the study again with "
+            f"{path}: expected a study of format {FORMAT}, got {version}; run the study again with "
             "this version of flowers17"
         )
     try:
-        for table in found["tables"].values():
-            _ = table["title"], [cell["value"] for row in table["rows"] for cell in _cells(row)]
-        _ = found["data"]["digest"], found["data"]["source"], found["settings"]["seed"]
+        for table in results["tables"].values():
+            rows = [row["cells"].values() for row in table["rows"]]
+            _ = table["title"], [cell["value"] for cells in rows for cell in cells]
+        _ = results["data"]["digest"], results["data"]["source"], results["settings"]["seed"]
     except (KeyError, TypeError, AttributeError) as problem:
         raise InvalidInput(
             f"{path}: expected a study's settings, data and tables, could not read {problem}; give "
             "a results.json that flowers17 wrote"
         ) from None
-    return dict(found)
-
-
-def _cells(row: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
-    return list(row["cells"].values())
+    return dict(results)
 
 
 def studies_in(address: Path | str) -> list[Study]:
-    """Return the studies of a store, oldest first; raises InvalidInput if there is none."""
+    """Studies of a store, oldest first; raises InvalidInput if there is no such store."""
     store = existing_store(address)
-    known = by_id(store.manifests())
-    made = [one for (stage, _), one in known.items() if stage == "study"]
-    made.sort(key=lambda one: (one["created"], one["key"]))
-    return [Study(store.folder("study", one["key"]) / RESULTS, one, known, store) for one in made]
+    manifests = by_id(store.manifests())
+    own = [manifest for (stage, _), manifest in manifests.items() if stage == "study"]
+    own.sort(key=lambda manifest: (manifest["created"], manifest["key"]))
+    return [
+        Study(store.folder("study", manifest["key"]) / RESULTS, manifest, manifests, store)
+        for manifest in own
+    ]
 
 
 def named_study(name: str, store: Path | str) -> Study:
-    """Return the study of a name: STAGE/KEY, a store (its newest), or a `results.json`.
+    """Study of a name: study/KEY, a store (its newest study), or a `results.json`.
 
-    STAGE/KEY is looked for in `store`, its key shortened or not.
+    study/KEY is looked for in `store`, its key shortened or not.
     Raises ArtifactMissing if there is none, ArtifactDamaged if the file is not as published,
-    InvalidInput for an ambiguous key, another stage, or what is none of the three.
+    InvalidInput for an ambiguous key, another stage, or a name of none of the three kinds.
     """
     stage, _, key = name.partition("/")
     if stage == "study" and re.fullmatch(r"[0-9a-f]+", key):
@@ -171,11 +175,11 @@ def named_study(name: str, store: Path | str) -> Study:
     if "://" in name:
         return newest(studies_in(name), name)
     try:
-        found = _at(Path(name).expanduser())
+        study = _at(Path(name).expanduser())
     except (OSError, RuntimeError):  # no path at all: too long, of an unknown user
-        found = None
-    if found:
-        return found
+        study = None
+    if study:
+        return study
     if re.fullmatch(r"\w+/[0-9a-f]+", name):
         raise InvalidInput(f"{name}: expected an artifact of stage 'study', got one of {stage!r}")
     raise InvalidInput(
@@ -185,36 +189,36 @@ def named_study(name: str, store: Path | str) -> Study:
 
 
 def _at(path: Path) -> Study | None:
-    for one in (path, path / RESULTS):
-        if one.is_file():
-            return _of_file(one.absolute())
+    for file in (path, path / RESULTS):
+        if file.is_file():
+            return _of_file(file.absolute())
     return newest(studies_in(path), path) if path.is_dir() else None
 
 
 def newest(studies: Sequence[Study], store: Path | str, label: str | None = None) -> Study:
-    """Return the newest study, of a label if one is given; raises ArtifactMissing without any."""
-    found = [one for one in studies if label in (None, one.label)]
-    if not found:
-        what = "a study" if label is None else f"a study {label!r}"
-        raise ArtifactMissing(f"{store}: expected {what}, found none; run `flowers17 run study`")
-    return found[-1]
+    """The newest study, of a label if it is not None; raises ArtifactMissing without any."""
+    candidates = [study for study in studies if label in (None, study.label)]
+    if not candidates:
+        name = "a study" if label is None else f"a study {label!r}"
+        raise ArtifactMissing(f"{store}: expected {name}, found none; run `flowers17 run study`")
+    return candidates[-1]
 
 
 def _by_key(key: str, store: Path | str) -> Study:
-    found = [one for one in studies_in(store) if one.manifest["key"].startswith(key)]
-    if not found:
+    studies = [study for study in studies_in(store) if study.manifest["key"].startswith(key)]
+    if not studies:
         raise ArtifactMissing(
             f"{store}: expected an artifact 'study/{key}', found none; `flowers17 show` lists what "
             "there is"
         )
-    if len(found) > 1:
-        keys = ", ".join(f"study/{one.manifest['key'][: len(key) + 8]}" for one in found)
+    if len(studies) > 1:
+        keys = ", ".join(f"study/{study.manifest['key'][: len(key) + 8]}" for study in studies)
         raise InvalidInput(f"study/{key}: expected one study, found {keys}; give more of the key")
-    return found[0]
+    return studies[0]
 
 
 def _of_file(path: Path) -> Study:
-    """Return the study that a file is of: with its manifest, if that lies beside it in a store."""
+    """Study of a `results.json`: with its manifest, if that lies beside it in a store."""
     if not os.path.lexists(path.parent / MANIFEST):
         return Study(path)
     beside = read_manifest(path.parent / MANIFEST)

@@ -17,9 +17,9 @@ Name = tuple[str, ...]  # a metric's, or a table's number, row and column
 
 @dataclass(frozen=True)
 class SweptStudy:
-    """A combination's study: what the sweep assigned, and its numbers.
+    """The study of a combination of settings, with its numbers.
 
-    assigned: values as text by setting; words: what people call each. metrics: the manifest's;
+    assigned: values as text by setting; words: display text of each. metrics: the manifest's;
     results: its `results.json`.
     """
 
@@ -41,35 +41,37 @@ class SweptStudy:
 
 
 def summary(studies: Sequence[SweptStudy]) -> dict[str, Any]:
-    """Return what is written of a sweep, as plain JSON.
+    """Summary of a sweep as plain JSON.
 
-    combinations: name, study and metrics of each. metrics: of each group, how each metric is
-    distributed; best is the highest, of what is missing the lowest. numbers: the same of every
-    number of every table, of which only a reader knows what is best. Groups are all combinations,
-    and, if seeds were swept among other settings, those that differ in nothing but the seed.
+    combinations: name, study and metrics of each. metrics: distribution of each metric over each
+    group; best is the highest, of missing numbers the lowest. numbers: distribution of every number
+    of every table, without a best. Groups are all combinations, and, if seeds were swept among
+    other settings, those that differ in nothing but the seed.
     """
     groups = _groups(studies)
     metrics = [
-        {"group": group, "metric": name[0], **found, **_best(name[0], found)}
-        for group, some in groups.items()
-        for name, found in _distributions((one.name, one.numbers) for one in some).items()
+        {"group": group, "metric": metric, **spread, **_best(metric, spread)}
+        for group, members in groups.items()
+        for (metric,), spread in _distributions(
+            (study.name, study.numbers) for study in members
+        ).items()
     ]
     numbers = [
-        {"group": group, "table": name[0], "row": name[1], "metric": name[2], **found}
-        for group, some in groups.items()
-        for name, found in _distributions(
-            (one.name, numbers_of(one.results)) for one in some
+        {"group": group, "table": table, "row": row, "metric": metric, **spread}
+        for group, members in groups.items()
+        for (table, row, metric), spread in _distributions(
+            (study.name, numbers_of(study.results)) for study in members
         ).items()
     ]
     return {
         "combinations": [
             {
-                "combination": one.name,
-                "assigned": dict(one.assigned),
-                "study": one.study,
-                "metrics": dict(one.metrics),
+                "combination": study.name,
+                "assigned": dict(study.assigned),
+                "study": study.study,
+                "metrics": dict(study.metrics),
             }
-            for one in studies
+            for study in studies
         ],
         "metrics": metrics,
         "numbers": numbers,
@@ -79,27 +81,27 @@ def summary(studies: Sequence[SweptStudy]) -> dict[str, Any]:
 def _groups(studies: Sequence[SweptStudy]) -> dict[str, list[SweptStudy]]:
     groups = {EVERY: list(studies)}
     settings: dict[str, list[SweptStudy]] = {}
-    for one in studies:
-        rest = ", ".join(word for setting, word in one.words.items() if setting != SEED)
-        settings.setdefault(rest, []).append(one)
-    swept = len({one.assigned.get(SEED) for one in studies}) > 1
+    for study in studies:
+        rest = ", ".join(word for setting, word in study.words.items() if setting != SEED)
+        settings.setdefault(rest, []).append(study)
+    swept = len({study.assigned.get(SEED) for study in studies}) > 1
     return groups | settings if swept and len(settings) > 1 else groups
 
 
 def _distributions(
-    found: Iterable[tuple[str, Mapping[Any, float]]],
+    numbers_by_combination: Iterable[tuple[str, Mapping[Any, float]]],
 ) -> dict[Name, dict[str, Any]]:
     by_name: dict[Name, dict[str, float]] = {}
-    for combination, numbers in found:
+    for combination, numbers in numbers_by_combination:
         for name, value in numbers.items():
             by_name.setdefault(name, {})[combination] = value
     return {name: distribution(values) for name, values in by_name.items()}
 
 
 def distribution(values: Mapping[str, float]) -> dict[str, Any]:
-    """Return n, mean, spread, and the extremes with the first combination that has each.
+    """Number, mean, spread and extremes of values, with the first combination at each extreme.
 
-    values: by combination, at least one. spread: the sample standard deviation, None of one value.
+    values: by combination, not empty. spread: sample standard deviation, None of a single value.
 
     >>> distribution({"seed=1": 0.5, "seed=2": 0.7})["lowest_of"]
     'seed=1'
@@ -116,13 +118,13 @@ def distribution(values: Mapping[str, float]) -> dict[str, Any]:
     }
 
 
-def _best(metric: str, found: Mapping[str, Any]) -> dict[str, Any]:
+def _best(metric: str, spread: Mapping[str, Any]) -> dict[str, Any]:
     end = "lowest" if metric in FEWER_IS_BETTER else "highest"
-    return {"best": found[end], "best_of": found[f"{end}_of"]}
+    return {"best": spread[end], "best_of": spread[f"{end}_of"]}
 
 
 def csv_rows(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return rows with equal columns as CSV with a heading; None is empty.
+    """Rows with equal columns as CSV with a heading; None is empty.
 
     >>> csv_rows([{"n": 1, "spread": None}])
     'n,spread\\n1,\\n'
@@ -134,16 +136,16 @@ def csv_rows(rows: Sequence[Mapping[str, Any]]) -> str:
     return stream.getvalue()
 
 
-def combination_rows(found: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return a row of each combination of a `summary`: what was assigned, study, and metrics."""
-    rows = found["combinations"]
-    settings = dict.fromkeys(name for one in rows for name in one["assigned"])
-    metrics = dict.fromkeys(name for one in rows for name in one["metrics"])
+def combination_rows(sweep_summary: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """A row of each combination of a `summary`: its settings, study and metrics."""
+    combinations = sweep_summary["combinations"]
+    settings = dict.fromkeys(name for row in combinations for name in row["assigned"])
+    metrics = dict.fromkeys(name for row in combinations for name in row["metrics"])
     return [
         {
-            **{name: one["assigned"].get(name) for name in settings},
-            "study": one["study"],
-            **{name: one["metrics"].get(name) for name in metrics},
+            **{name: row["assigned"].get(name) for name in settings},
+            "study": row["study"],
+            **{name: row["metrics"].get(name) for name in metrics},
         }
-        for one in rows
+        for row in combinations
     ]

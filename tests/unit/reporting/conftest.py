@@ -24,10 +24,10 @@ def demo_study(tmp_path_factory: pytest.TempPathFactory) -> ReportInputs:
 def trained_study(tmp_path_factory: pytest.TempPathFactory) -> ReportInputs:
     """The first one with networks trained as the study trains them; Mk-1 was not."""
     root = tmp_path_factory.mktemp("trained")
-    return tiny_study(root, untrained={"mk-1, report split": DIVERGED})
+    return tiny_study(root, missing_trainings={"mk-1, report split": DIVERGED})
 
 
 @pytest.fixture(scope="session")
 def trained_demo(tmp_path_factory: pytest.TempPathFactory) -> ReportInputs:
     """The second one with every network trained for five epochs."""
-    return tiny_study(tmp_path_factory.mktemp("short"), random=True, epochs=5, untrained={})
+    return tiny_study(tmp_path_factory.mktemp("short"), random=True, epochs=5, missing_trainings={})

@@ -36,11 +36,11 @@ def _splits(labels: np.ndarray, n_repeats: int) -> list[dict[str, Any]]:
     """Return splits that hold out every fourth image of a class, each from another start."""
     names = [("report", "report"), ("clean", "clean")]
     names += [(f"repeat-{i + 1:02}", "repeated") for i in range(n_repeats)]
-    found = []
+    splits = []
     for shift, (name, kind) in enumerate(names):
-        place = np.concatenate([np.arange(np.sum(labels == c)) for c in np.unique(labels)])
-        held = (place + shift) % 4 == 0
-        found.append(
+        index = np.concatenate([np.arange(np.sum(labels == c)) for c in np.unique(labels)])
+        held = (index + shift) % 4 == 0
+        splits.append(
             {
                 "name": name,
                 "kind": kind,
@@ -50,7 +50,7 @@ def _splits(labels: np.ndarray, n_repeats: int) -> list[dict[str, Any]]:
                 "test": [],
             }
         )
-    return found
+    return splits
 
 
 def _classified(
@@ -84,7 +84,7 @@ def _classified(
                 "chosen": {},
             }
         )
-    names = [one.name for one in combination.maps]
+    names = [feature_map.name for feature_map in combination.maps]
     label = f"{combination.classifier} on {' + '.join(names)}"
     label += f", {combination.n_components} components" if combination.n_components else ""
     label += ", searched" if combination.search else ""
@@ -117,14 +117,14 @@ def make_study(
     kind: str,
     n_wrong: Callable[[CombinationSettings], int],
     without: Sequence[str] = (),
-    untrained: Mapping[str, str] | None = None,
+    missing_trainings: Mapping[str, str] | None = None,
     created: str = "2026-01-02T03:04:05Z",
 ) -> ReportInputs:
     """Return the inputs of a report over artifacts made by hand.
 
     n_wrong: how many held-out images of a split each classifier gets wrong.
-    without: extractors that have no weights. untrained: why, by label, of trainings; None: a study
-    in which nothing was trained.
+    without: extractors that have no weights. missing_trainings: reasons by label; None: of all
+    trainings.
     """
     maker = Maker(root, created=created)
     names = [f"image_{i + 1:04}.jpg" for i in range(len(labels))]
@@ -156,42 +156,50 @@ def make_study(
         "duplicates", "duplicates", {"images": pictures}, {"groups": groups}, {"pairs": pairs}
     )
     splits = _splits(labels, settings.splits.n_repeats)
-    given = {"images": pictures, "duplicates": near}
-    divided = maker.publish("splits", "splits", given, {}, {"splits": {"splits": splits}})
+    inputs = {"images": pictures, "duplicates": near}
+    splits_artifact = maker.publish("splits", "splits", inputs, {}, {"splits": {"splits": splits}})
     sheet = {"n_images": len(labels)}
-    maker.publish("datasheet", "datasheet", {**given, "splits": divided}, {}, {"datasheet": sheet})
+    maker.publish(
+        "datasheet", "datasheet", {**inputs, "splits": splits_artifact}, {}, {"datasheet": sheet}
+    )
     random = settings.features.weights == "random"
     combinations = [
-        CombinationSettings(maps=(one,), classifier=name)
-        for one in settings.features.table
+        CombinationSettings(maps=(feature_map,), classifier=name)
+        for feature_map in settings.features.table
         for name in settings.features.classifiers.names
     ]
     combinations += settings.features.combinations
-    maps = {one.name: one for combination in combinations for one in combination.maps}
+    maps = {
+        feature_map.name: feature_map
+        for combination in combinations
+        for feature_map in combination.maps
+    }
     absent: list[AbsentStage] = []
-    if untrained is not None:
-        absent += publish_trainings(maker, settings, labels, splits, without=untrained)
+    if missing_trainings is not None:
+        absent += publish_trainings(maker, settings, labels, splits, without=missing_trainings)
         publish_examples(maker, images[:1])
-    for one in maps.values():
-        if one.extractor in without:
-            label = f"features {one.name}"
+    for feature_map in maps.values():
+        if feature_map.extractor in without:
+            label = f"features {feature_map.name}"
             absent.append(
-                absent_stage("b1", "features", label, REASON, lacks_weights=True, name=one.name)
+                absent_stage(
+                    "b1", "features", label, REASON, lacks_weights=True, name=feature_map.name
+                )
             )
             continue
-        shape, n_parameters, n_layers = SHAPES[one.extractor]
+        shape, n_parameters, n_layers = SHAPES[feature_map.extractor]
         maker.publish(
             "features",
-            f"features {one.name}",
+            f"features {feature_map.name}",
             {"images": pictures},
             {"features": np.zeros((len(labels), int(np.prod(shape))), dtype=np.float16)},
             {
                 "extractor": {
-                    "name": one.name,
-                    "extractor": one.extractor,
-                    "input_size": one.input_size or size,
-                    "pixels": one.pixels,
-                    "pooling": one.pooling,
+                    "name": feature_map.name,
+                    "extractor": feature_map.extractor,
+                    "input_size": feature_map.input_size or size,
+                    "pixels": feature_map.pixels,
+                    "pooling": feature_map.pooling,
                     "map_shape": shape,
                     "n_parameters": n_parameters,
                     "n_layers": n_layers,
@@ -201,8 +209,8 @@ def make_study(
             },
         )
     for combination in combinations:
-        if any(one.extractor in without for one in combination.maps):
-            map_names = [one.name for one in combination.maps]
+        if any(feature_map.extractor in without for feature_map in combination.maps):
+            map_names = [feature_map.name for feature_map in combination.maps]
             label = f"{combination.classifier} on {' + '.join(map_names)}"
             identity = {"maps": map_names, **combination.model_dump(exclude={"maps"})}
             absent.append(absent_stage("b1", "classifier", label, REASON, **identity))
@@ -268,14 +276,16 @@ def tiny_study(
     labels = np.repeat(np.arange(3), 16)
     pixels = np.random.default_rng(3).integers(0, 256, (48, 128, 128, 3), dtype=np.uint8)
     errors = {"naive_bayes": 4, "knn": 3, "svm": 1, "logistic_regression": 0, "random_forest": 2}
-    given: dict[str, Any] = {
+    arguments: dict[str, Any] = {
         "images": pixels,
         "labels": labels,
         "class_names": ["daffodil", "<b>lily</b> & co", "=iris"],
         "verified": None if random else True,
         "kind": "rendered" if random else "archive",
-        "n_wrong": lambda one: 1 if len(one.maps) > 1 else errors[one.classifier],
+        "n_wrong": lambda combination: (
+            1 if len(combination.maps) > 1 else errors[combination.classifier]
+        ),
         "without": ("inceptionv3",),
     }
     settings = tiny_settings(random=random, epochs=epochs, own=own)
-    return make_study(root, settings, **{**given, **changes})
+    return make_study(root, settings, **{**arguments, **changes})

@@ -23,8 +23,8 @@ def absent_stage(
     **configuration: Any,
 ) -> AbsentStage:
     """Return a stage without an artifact: it failed by itself, or there are no weights."""
-    why: Literal["weights", "failed"] = "weights" if lacks_weights else "failed"
-    return AbsentStage(part, stage, label, configuration, split, why, label, reason)
+    kind: Literal["weights", "failed"] = "weights" if lacks_weights else "failed"
+    return AbsentStage(part, stage, label, configuration, split, kind, label, reason)
 
 
 class Maker:
@@ -50,7 +50,7 @@ class Maker:
             "version": 1,
             "config": {"label": label, **(config or {})},
             "seed": 17,
-            "inputs": {name: one.reference.digest for name, one in inputs.items()},
+            "inputs": {name: artifact.reference.digest for name, artifact in inputs.items()},
             "code": {f"tasks.{stage}": sha256_of(stage)},
             "libraries": {"keras": "3.12.0", "numpy": "2.4.0"},
         }
@@ -60,19 +60,21 @@ class Maker:
                 np.save(folder / f"{name}.npy", array, allow_pickle=False)
             for name, value in values.items():
                 (folder / f"{name}.json").write_text(canonical_json(value))
-            made = self.store.publish(
+            artifact = self.store.publish(
                 folder,
                 {
                     "stage": stage,
                     "label": label,
                     "key": key,
                     "material": material,
-                    "inputs": {name: one.reference.to_json() for name, one in inputs.items()},
+                    "inputs": {
+                        name: artifact.reference.to_json() for name, artifact in inputs.items()
+                    },
                     "metrics": {"made": 1},
                     "duration_s": 1.25,
                     "created": self.created,
                     "machine": {"processor": "A & B", "cores": 2, "system": "Linux"},
                 },
             )
-        self.artifacts[label] = made
-        return made
+        self.artifacts[label] = artifact
+        return artifact

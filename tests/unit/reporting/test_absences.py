@@ -36,13 +36,15 @@ def described(request: pytest.FixtureRequest) -> list[dict[str, Any]]:
 
 
 def _parts(described: Sequence[Any], stage: str) -> set[str]:
-    return {one["part"] for one in described if one["stage"] == stage}
+    return {entry["part"] for entry in described if entry["stage"] == stage}
 
 
 @pytest.mark.parametrize("stage", ["images", "duplicates", "splits", "datasheet"])
 def test_data_stand_in_the_part_of_the_data(described: list[dict[str, Any]], stage: str) -> None:
     assert "data" in _parts(described, stage)
-    assert {one["part"] for one in described if one["label"] in (stage, "images@128")} == {"data"}
+    assert {entry["part"] for entry in described if entry["label"] in (stage, "images@128")} == {
+        "data"
+    }
 
 
 @pytest.mark.parametrize("stage", ["transfer", "poisoning"])
@@ -53,12 +55,12 @@ def test_what_attacks_lead_to_stands_in_part_c_alone(
 
 
 def test_split_of_ensembles_stands_in_their_part(described: list[dict[str, Any]]) -> None:
-    [split] = [one for one in described if one["label"] == "clean split"]
+    [split] = [entry for entry in described if entry["label"] == "clean split"]
     assert split["part"] == "a2"
 
 
 def test_what_only_ensembles_read_stands_in_their_part() -> None:
-    parts = {one["label"]: one["part"] for one in _described("best")}
+    parts = {entry["label"]: entry["part"] for entry in _described("best")}
     # The features in coordinates, and a network whose refit takes no epochs from folds.
     assert parts["rows mobilenet@320-original-average-mirrored"] == "a2"
     assert parts["residual best, clean split"] == "a2"
@@ -67,7 +69,7 @@ def test_what_only_ensembles_read_stands_in_their_part() -> None:
 
 def test_refit_that_only_attacks_need_stands_in_their_part() -> None:
     described = _described("report", attacks, "ensemble.ensembles=[]")
-    [refit] = [one for one in described if one["label"] == "mk-2 wide refit, clean split"]
+    [refit] = [entry for entry in described if entry["label"] == "mk-2 wide refit, clean split"]
     assert refit["part"] == "c"
 
 
@@ -78,16 +80,18 @@ def test_stacking_that_lacks_weights_says_which_file_to_bring() -> None:
     stackings = [stage for stage in absent.values() if stage.stage == "stacking"]
     assert stackings
     for stage in stackings:
-        assert (stage.part, stage.why, stage.cause) == ("a2", "weights", weights)
+        assert (stage.part, stage.kind, stage.cause) == ("a2", "weights", weights)
         assert "mobilenet_224_notop.weights.h5 into the folder" in stage.reason
 
 
 def test_cause_is_followed_to_the_stage_that_failed_itself() -> None:
     absent = _without(_described("report"), "images@128")
     assert {stage.cause for stage in absent.values()} == {"images@128"}
-    assert absent["images@128"].why == "failed"
-    assert {stage.why for stage in absent.values() if stage.stage != "images"} == {"skipped"}
-    [(reason, labels)] = labels_by_reason([one for one in absent.values() if one.part == "a1"])
+    assert absent["images@128"].kind == "failed"
+    assert {stage.kind for stage in absent.values() if stage.stage != "images"} == {"skipped"}
+    [(reason, labels)] = labels_by_reason(
+        [stage for stage in absent.values() if stage.part == "a1"]
+    )
     assert reason == "images@128 failed; the run’s log says why"
     assert labels[:2] == ["report split", "baseline, report split"]
 
@@ -97,20 +101,20 @@ def test_tolerant_stage_fails_by_itself_unless_it_has_no_input_at_all() -> None:
         own = {"part": "c", "stage": label, "configuration": {}, "split": "", "label": label}
         return {**own, "inputs": inputs, "tolerant": tolerant}
 
-    both = [stage("a"), stage("b"), stage("c", "a", "b", tolerant=True)]
-    causes = [one.cause for one in absent_stages(both, {"a", "c"})]
+    described = [stage("a"), stage("b"), stage("c", "a", "b", tolerant=True)]
+    causes = [absent.cause for absent in absent_stages(described, {"a", "c"})]
     assert causes == ["a", "c"]
-    assert [one.cause for one in absent_stages(both, {"a", "b", "c"})] == ["a", "b", "a"]
+    assert [absent.cause for absent in absent_stages(described, {"a", "b", "c"})] == ["a", "b", "a"]
 
 
 def test_tables_find_a_stage_by_its_configuration_part_and_split() -> None:
     absent = list(_without(_described("report"), "images@128").values())
     wide = {"learner": "mk-2", "augmentation": "wide", "recipe_name": "report"}
-    chosen = [one.label for one in absent if one.is_of("training", split="report", **wide)]
+    chosen = [stage.label for stage in absent if stage.is_of("training", split="report", **wide)]
     assert chosen == ["mk-2 wide, report split"]
-    of_ensembles = {one.label for one in absent if one.is_of("training", part="a2", **wide)}
+    of_ensembles = {stage.label for stage in absent if stage.is_of("training", part="a2", **wide)}
     assert {"mk-2 wide, clean fold 1", "mk-2 wide refit, clean split"} <= of_ensembles
-    assert [one.label for one in absent if one.is_of("stacking", ensemble="study")] == [
+    assert [stage.label for stage in absent if stage.is_of("stacking", ensemble="study")] == [
         "stacking of study, clean split"
     ]
 
@@ -126,7 +130,7 @@ def test_description_of_the_stages_tells_nothing_of_the_machine() -> None:
 
 def test_part_that_is_run_alone_names_the_data_too() -> None:
     described = _described("demo", features)
-    assert {one["part"] for one in described} == {"data", "b1"}
-    assert {one["stage"] for one in described if one["part"] == "data"} == {
+    assert {entry["part"] for entry in described} == {"data", "b1"}
+    assert {entry["stage"] for entry in described if entry["part"] == "data"} == {
         *("images", "duplicates", "splits"),
     }

@@ -18,12 +18,12 @@ def test_images_are_those_that_the_splits_were_made_of(
 ) -> None:
     maker = Maker(tmp_path)
     small = np.zeros((48, 16, 16, 3), dtype=np.uint8)
-    other = maker.publish("images", "images@16", {}, {"images": small}, {"items": {}})
-    both = ReportInputs(
-        {"an earlier label": other, **real_study.artifacts}, [], real_study.settings
+    small_artifact = maker.publish("images", "images@16", {}, {"images": small}, {"items": {}})
+    inputs = ReportInputs(
+        {"an earlier label": small_artifact, **real_study.artifacts}, [], real_study.settings
     )
-    assert both.images is not None
-    assert both.images.reference == real_study.artifacts["images@128"].reference
+    assert inputs.images is not None
+    assert inputs.images.reference == real_study.artifacts["images@128"].reference
 
 
 def test_every_evaluation_is_found_once(real_study: ReportInputs) -> None:
@@ -42,7 +42,9 @@ def test_best_is_the_highest_on_the_reports_split(real_study: ReportInputs) -> N
 
 def test_mean_is_taken_over_the_repeated_splits_only(real_study: ReportInputs) -> None:
     # The SVM errs on 1 or 2 images, in turn, from the report's split on: repeats 1, 2, 1.
-    svm = next(one for one in real_study.evaluations if one.classifier == "svm")
+    svm = next(
+        evaluation for evaluation in real_study.evaluations if evaluation.classifier == "svm"
+    )
     assert svm.repeated is not None
     assert svm.repeated.mean == pytest.approx((11 + 10 + 11) / 36)
 
@@ -56,7 +58,10 @@ def test_differences_name_what_keeps_numbers_from_comparing(
     real_study: ReportInputs, demo_study: ReportInputs
 ) -> None:
     assert real_study.differences == []
-    assert [one.split()[1] for one in demo_study.differences] == ["flowers", "extractors’"]
+    assert [difference.split()[1] for difference in demo_study.differences] == [
+        "flowers",
+        "extractors’",
+    ]
 
 
 def test_result_that_disagrees_with_its_predictions_is_refused(tmp_path: Path) -> None:
@@ -78,7 +83,7 @@ def test_predictions_of_another_length_are_refused(tmp_path: Path) -> None:
 
 
 def test_training_that_disagrees_with_its_predictions_is_refused(tmp_path: Path) -> None:
-    inputs = tiny_study(tmp_path, untrained={})
+    inputs = tiny_study(tmp_path, missing_trainings={})
     artifact = inputs.artifacts["mk-2 wide, report split"]
     result = artifact.json("result")
     artifact.file("result.json").write_text(canonical_json({**result, "n_correct": 10}))
@@ -94,4 +99,9 @@ def test_trainings_are_found_by_learner_and_augmentation(trained_study: ReportIn
     assert trained_study.training("mk-1", "none") is None
     assert trained_study.training("residual", "strong") is None
     own = trained_study.own_trainings["residual"]
-    assert [one.score.split for one in own] == ["report", "clean", "repeat-01", "repeat-02"]
+    assert [training.score.split for training in own] == [
+        "report",
+        "clean",
+        "repeat-01",
+        "repeat-02",
+    ]

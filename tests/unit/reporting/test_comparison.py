@@ -11,7 +11,7 @@ import pytest
 from flowers17.artifacts import MANIFEST, Store
 from flowers17.errors import ArtifactDamaged, ArtifactMissing, InvalidInput
 from flowers17.reporting.studies.comparison import Metric, TableComparison, compared_tables
-from flowers17.reporting.studies.paired import PairedTests, paired_tests
+from flowers17.reporting.studies.paired import StudyComparison, compared_models
 from flowers17.reporting.studies.records import named_study, studies_in
 from tests.support.made_studies import FOLD, made_study, results, row
 from tests.support.stores import KEY, publish, reseal
@@ -23,19 +23,19 @@ def _compared(before: list[Any], after: list[Any]) -> TableComparison:
 
 class TestTables:
     def test_rows_are_joined_by_words_wherever_they_stand(self) -> None:
-        found = _compared(
+        table = _compared(
             [row("knn", "VGG16", ours=0.5), row("svm", "VGG16", ours=0.75)],
             [row("svm", "VGG16", ours=0.5), row("knn", "VGG16", ours=0.625)],
         )
-        assert found.metrics == (
+        assert table.metrics == (
             Metric("VGG16, knn", "ours", 0.5, 0.625),
             Metric("VGG16, svm", "ours", 0.75, 0.5),
         )
-        assert [one.difference for one in found.metrics] == [0.125, -0.25]
+        assert [metric.difference for metric in table.metrics] == [0.125, -0.25]
 
     def test_the_group_tells_rows_apart(self) -> None:
-        found = _compared([row("knn", "VGG16", ours=0.5)], [row("knn", "Xception", ours=0.5)])
-        assert (found.metrics, found.only_before, found.only_after) == (
+        table = _compared([row("knn", "VGG16", ours=0.5)], [row("knn", "Xception", ours=0.5)])
+        assert (table.metrics, table.only_before, table.only_after) == (
             (),
             ("VGG16, knn",),
             ("Xception, knn",),
@@ -43,77 +43,99 @@ class TestTables:
 
     def test_verdicts_and_words_that_were_measured_do_not_tell_rows_apart(self) -> None:
         before, after = row("knn", ours=0.5, verdict="below"), row("knn", ours=0.75, verdict="–")
-        for one, words in ((before, "4, 4"), (after, "3, 3")):
-            one["cells"]["epochs"] = {"value": words, "artifact": {"stage": "training"}}
+        for table_row, words in ((before, "4, 4"), (after, "3, 3")):
+            table_row["cells"]["epochs"] = {"value": words, "artifact": {"stage": "training"}}
         assert _compared([before], [after]).metrics == (Metric("knn", "ours", 0.5, 0.75),)
 
     def test_a_number_that_one_lacks_has_no_difference(self) -> None:
-        (found,) = _compared([row("knn", spread="–")], [row("knn", spread=0.25)]).metrics
-        assert found == Metric("knn", "spread", None, 0.25)
-        assert found.difference is None
+        (metric,) = _compared([row("knn", spread="–")], [row("knn", spread=0.25)]).metrics
+        assert metric == Metric("knn", "spread", None, 0.25)
+        assert metric.difference is None
 
     def test_the_reference_studys_numbers_are_left_out(self) -> None:
-        one = row("knn", study=0.852, study_train_accuracy=0.9)
-        assert _compared([one], [one]).metrics == ()
+        table_row = row("knn", study=0.852, study_train_accuracy=0.9)
+        assert _compared([table_row], [table_row]).metrics == ()
 
     def test_a_row_without_numbers_is_nobodys(self) -> None:
-        found = _compared([row("knn", ours="–")], [])
-        assert (found.only_before, found.metrics) == ((), ())
+        table = _compared([row("knn", ours="–")], [])
+        assert (table.only_before, table.metrics) == ((), ())
 
     def test_rows_of_equal_words_are_not_guessed(self) -> None:
         twice = [row("knn", ours=0.5), row("knn", ours=0.75)]
-        found = _compared(twice, [row("knn", ours=0.75)])
-        assert (found.unclear, found.metrics, found.only_after) == (("knn",), (), ())
+        table = _compared(twice, [row("knn", ours=0.75)])
+        assert (table.unclear, table.metrics, table.only_after) == (("knn",), (), ())
 
     def test_a_table_that_one_lacks_is_there(self) -> None:
         more = {"title": "More", "rows": [row("knn", ours=1)]}
         after = results()
         after["tables"] = {"9": more, **after["tables"]}
-        found = compared_tables(results(), after)
-        assert [(one.number, one.only_after) for one in found] == [("8", ()), ("9", ("knn",))]
-        assert found[1].title == "More"
+        tables = compared_tables(results(), after)
+        assert [(table.number, table.only_after) for table in tables] == [
+            ("8", ()),
+            ("9", ("knn",)),
+        ]
+        assert tables[1].title == "More"
 
     def test_truth_is_no_number(self) -> None:
-        assert _compared([row("knn", done=True)], [row("knn", done=True)]).metrics == ()
+        assert _compared([row("knn", converged=True)], [row("knn", converged=True)]).metrics == ()
 
 
-def _tested(tmp_path: Path, before: dict[str, Any], after: dict[str, Any]) -> PairedTests:
+def _tested(tmp_path: Path, before: dict[str, Any], after: dict[str, Any]) -> StudyComparison:
     made_study(tmp_path / "a", **before)
     made_study(tmp_path / "b", **after)
-    return paired_tests(studies_in(tmp_path / "a")[0], studies_in(tmp_path / "b")[0])
+    return compared_models(studies_in(tmp_path / "a")[0], studies_in(tmp_path / "b")[0])
 
 
-class TestPairedTests:
+class TestComparedModels:
     def test_are_mcnemars_with_holms_correction(self, tmp_path: Path) -> None:
-        found = _tested(
+        compared = _tested(
             tmp_path,
             {"wrong": {"knn on m": (0, 1, 2, 3), "mk-2, report split": (0, 7), "svm on m": (0,)}},
             {"wrong": {"knn on m": (4,), "mk-2, report split": (1, 2, 3, 7), "svm on m": (0,)}},
         )
         # knn: 4 images only after, 1 only before: 2 (1 + 5) / 2⁵ = 0.375.
         # mk-2: 3 only before, 1 only after: 2 (1 + 4) / 2⁴ = 0.625. Holm: 2 · 0.375, then as it is.
-        said = [
-            (one.label, one.test.n_only_first, one.test.n_only_second, one.test.p_value, one.p_holm)
-            for one in found.tests
-        ]
-        assert said == [
-            ("knn on m", 1, 4, pytest.approx(0.375), pytest.approx(0.75)),
-            ("mk-2, report split", 3, 1, pytest.approx(0.625), pytest.approx(0.75)),
-        ]
-        knn = found.tests[0]
-        assert (knn.split, knn.n_validation, knn.before, knn.after) == ("report", 8, 0.5, 0.875)
-        assert found.same == ("svm on m",)
-        assert found.untested == ()
+        assert compared.to_json() == {
+            "tests": [
+                {
+                    "label": "knn on m",
+                    "split": "report",
+                    "n_validation": 8,
+                    "before": 0.5,
+                    "after": 0.875,
+                    "test": {
+                        "n_only_first": 1,
+                        "n_only_second": 4,
+                        "p_value": pytest.approx(0.375),
+                    },
+                    "p_holm": pytest.approx(0.75),
+                },
+                {
+                    "label": "mk-2, report split",
+                    "split": "report",
+                    "n_validation": 8,
+                    "before": 0.75,
+                    "after": 0.5,
+                    "test": {
+                        "n_only_first": 3,
+                        "n_only_second": 1,
+                        "p_value": pytest.approx(0.625),
+                    },
+                    "p_holm": pytest.approx(0.75),
+                },
+            ],
+            "same": ["svm on m"],
+            "untested": [],
+        }
 
     def test_are_not_made_on_other_images(self, tmp_path: Path) -> None:
-        other = {"source": "rendered", "digest": "e" * 64, "is_oxford17": False}
-        found = _tested(tmp_path, {}, {"wrong": {"knn on mobilenet": (1,)}, "data": other})
-        assert found == PairedTests(
-            (), (), ("nothing is tested: the two studies have different images",)
-        )
+        data = {"source": "rendered", "digest": "e" * 64, "is_oxford17": False}
+        compared = _tested(tmp_path, {}, {"wrong": {"knn on mobilenet": (1,)}, "data": data})
+        reason = "nothing is tested: the two studies have different images"
+        assert compared == StudyComparison(untested=(reason,))
 
     def test_go_by_the_rows_of_a_split_not_by_its_name(self, tmp_path: Path) -> None:
-        found = _tested(
+        compared = _tested(
             tmp_path,
             {"held_out": {"report": (0, 1, 2, 3), "clean": (2, 3, 4, 5)}},
             {
@@ -121,43 +143,44 @@ class TestPairedTests:
                 "wrong": {"knn on mobilenet": (2,)},
             },
         )
-        assert [(one.label, one.split, one.n_validation) for one in found.tests] == [
-            ("knn on mobilenet", "clean", 4)
-        ]
-        assert (found.tests[0].test.n_only_first, found.tests[0].test.n_only_second) == (1, 0)
+        (model,) = compared.models
+        assert (model.label, model.split) == ("knn on mobilenet", "clean")
+        assert model.comparison.n_images == 4
+        assert model.comparison.test.n_only_first == 1
+        assert model.comparison.test.n_only_second == 0
 
     def test_say_which_models_held_out_other_images(self, tmp_path: Path) -> None:
         wrong = {"mk-2, report split": (0,)}
-        found = _tested(
+        compared = _tested(
             tmp_path,
             {"wrong": wrong, "held_out": {"report": (0, 1, 2, 3)}},
             {"wrong": wrong, "held_out": {"report": (0, 1, 2, 4)}},
         )
-        assert found.tests == ()
-        assert found.untested == ("mk-2, report split: its validation images differ",)
+        assert compared.models == ()
+        assert compared.untested == ("mk-2, report split: its validation images differ",)
 
     def test_say_that_there_is_no_common_model(self, tmp_path: Path) -> None:
-        found = _tested(tmp_path, {}, {"wrong": {}})
-        assert "no training and no classifier in common" in found.untested[0]
+        compared = _tested(tmp_path, {}, {"wrong": {}})
+        assert "no training and no classifier in common" in compared.untested[0]
 
     def test_leave_the_folds_of_ensembles_out(self, tmp_path: Path) -> None:
         held_out = {"report": range(8), FOLD: (0, 1)}
         model = f"mk-2, {FOLD} split"
         wrong = {model: (0,), "knn on mobilenet": (0,)}
-        found = _tested(
+        compared = _tested(
             tmp_path,
             {"wrong": wrong, "held_out": held_out},
             {"wrong": {**wrong, "knn on mobilenet": ()}, "held_out": held_out},
         )
-        assert [one.label for one in found.tests] == ["knn on mobilenet"]
-        assert (found.same, found.untested) == ((), ())
+        assert [model.label for model in compared.models] == ["knn on mobilenet"]
+        assert (compared.equal, compared.untested) == ((), ())
 
     def test_say_that_the_predictions_are_gone(self, tmp_path: Path) -> None:
         folder = made_study(tmp_path / "a")
         shutil.rmtree(tmp_path / "a" / "splits")
-        one = named_study(str(folder), tmp_path)
-        assert "or the store no longer" in paired_tests(one, one).untested[0]
-        assert one.gone == ["splits"]
+        study = named_study(str(folder), tmp_path)
+        assert "or the store no longer" in compared_models(study, study).untested[0]
+        assert study.missing_parts == ["splits"]
 
     def test_refuse_a_result_that_its_predictions_disprove(self, tmp_path: Path) -> None:
         with pytest.raises(InvalidInput, match="expected 8 of 8 correct on split 'report'"):
@@ -169,7 +192,7 @@ class TestPairedTests:
         (path,) = (tmp_path / "a" / "classifier").rglob("report-predicted.npy")
         np.save(path, np.zeros(8, np.int64))
         with pytest.raises(ArtifactDamaged, match=r"report-predicted\.npy"):
-            paired_tests(studies_in(tmp_path / "a")[0], studies_in(tmp_path / "b")[0])
+            compared_models(studies_in(tmp_path / "a")[0], studies_in(tmp_path / "b")[0])
 
 
 class TestNames:
@@ -180,36 +203,36 @@ class TestNames:
         return tmp_path / "store"
 
     def test_of_a_store_are_oldest_first(self, store: Path) -> None:
-        assert [one.created[:10] for one in studies_in(store)] == [
+        assert [study.created[:10] for study in studies_in(store)] == [
             "2026-01-01",
             "2026-01-02",
             "2026-01-03",
         ]
 
     def test_a_key_may_be_shortened(self, store: Path) -> None:
-        for one in studies_in(store):
-            assert named_study(f"study/{one.manifest['key'][:12]}", store) == one
+        for study in studies_in(store):
+            assert named_study(f"study/{study.manifest['key'][:12]}", store) == study
 
     def test_a_folder_stands_for_its_newest_study(self, store: Path, tmp_path: Path) -> None:
         assert named_study(str(store), tmp_path / "nowhere").created == "2026-01-03T00:00:00Z"
 
     def test_a_file_in_a_store_is_its_study(self, store: Path, tmp_path: Path) -> None:
-        one = studies_in(store)[1]
-        assert named_study(str(one.path), tmp_path) == one
-        shutil.copytree(one.path.parent, store / "report")
-        assert named_study(str(store / "report" / "results.json"), tmp_path) == one
-        assert named_study(str(store / "report"), tmp_path) == one
+        study = studies_in(store)[1]
+        assert named_study(str(study.path), tmp_path) == study
+        shutil.copytree(study.path.parent, store / "report")
+        assert named_study(str(store / "report" / "results.json"), tmp_path) == study
+        assert named_study(str(store / "report"), tmp_path) == study
 
     def test_a_lone_file_has_results_only(self, store: Path, tmp_path: Path) -> None:
-        one = studies_in(store)[0]
-        shutil.copy(one.path, tmp_path / "old.json")
+        study = studies_in(store)[0]
+        shutil.copy(study.path, tmp_path / "old.json")
         lone = named_study(str(tmp_path / "old.json"), tmp_path)
-        assert lone.results == one.results
+        assert lone.results == study.results
         assert (lone.label, lone.parts) == ("", {})
-        assert "lies outside its store" in paired_tests(one, lone).untested[0]
+        assert "lies outside its store" in compared_models(study, lone).untested[0]
 
     @pytest.mark.parametrize(
-        ("name", "error", "said"),
+        ("name", "error", "message"),
         [
             ("study/", InvalidInput, "expected study/KEY, the folder of another store"),
             ("study/ffffffffffffffff", ArtifactMissing, "expected an artifact 'study/ffff"),
@@ -221,19 +244,21 @@ class TestNames:
         ],
     )
     def test_that_lead_nowhere_are_told(
-        self, name: str, error: type[Exception], said: str, store: Path
+        self, name: str, error: type[Exception], message: str, store: Path
     ) -> None:
-        with pytest.raises(error, match=said):
+        with pytest.raises(error, match=message):
             named_study(name, store)
 
     def test_that_are_ambiguous_are_told_with_what_they_may_mean(self, tmp_path: Path) -> None:
         for day in range(1, 18):  # more than there are first digits
             made_study(tmp_path, created=f"2026-01-{day:02}T00:00:00Z", wrong={})
-        keys = [one.manifest["key"] for one in studies_in(tmp_path)]
-        first = next(key[0] for key in keys if sum(one[0] == key[0] for one in keys) > 1)
-        with pytest.raises(InvalidInput, match="expected one study, found study/") as told:
+        keys = [study.manifest["key"] for study in studies_in(tmp_path)]
+        first = next(
+            key[0] for key in keys if [candidate[0] for candidate in keys].count(key[0]) > 1
+        )
+        with pytest.raises(InvalidInput, match="expected one study, found study/") as error:
             named_study(f"study/{first}", tmp_path)
-        assert all(f"study/{key[:9]}" in str(told.value) for key in keys if key[0] == first)
+        assert all(f"study/{key[:9]}" in str(error.value) for key in keys if key[0] == first)
 
     def test_of_a_folder_without_studies_are_told(self, tmp_path: Path) -> None:
         with pytest.raises(ArtifactMissing, match="expected a study, found none"):
@@ -243,7 +268,7 @@ class TestNames:
         self, store: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
         old = publish(Store(store), KEY, {"results.json": b"{}"}, stage="study").path / MANIFEST
-        reseal(old, lambda one: one.pop("label"))
+        reseal(old, lambda manifest: manifest.pop("label"))
         assert len(studies_in(store)) == 3
         assert "label" in caplog.text
         assert "it is passed over" in caplog.text
@@ -264,7 +289,7 @@ class TestResults:
             named_study(str(path), tmp_path)
 
     @pytest.mark.parametrize(
-        ("content", "said"),
+        ("content", "message"),
         [
             ({"format": 0}, "expected a study of format 1, got 0; run the study again"),
             ({}, "expected a study of format 1, got None"),
@@ -274,9 +299,9 @@ class TestResults:
             ({**results(), "settings": {}}, "could not read 'seed'"),
         ],
     )
-    def test_of_another_make_are_refused(self, content: Any, said: str, tmp_path: Path) -> None:
+    def test_of_another_make_are_refused(self, content: Any, message: str, tmp_path: Path) -> None:
         (tmp_path / "results.json").write_text(json.dumps(content))
-        with pytest.raises(InvalidInput, match=said):
+        with pytest.raises(InvalidInput, match=message):
             _ = named_study(str(tmp_path), tmp_path).results
 
     @pytest.mark.parametrize("text", ["", "{", '{"format": NaN}', "\x00", "[" * 100_000])

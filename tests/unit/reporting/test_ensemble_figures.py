@@ -15,7 +15,6 @@ from flowers17.digests import canonical_json
 from flowers17.reporting.collect import ReportInputs
 from flowers17.reporting.ensembles.figures import ensemble_figures
 from flowers17.reporting.figures import Figure
-from flowers17.reporting.page import behind
 from flowers17.reporting.report import all_figures, all_tables
 
 from .made_ensembles import combined_study, proba_with_errors
@@ -23,7 +22,7 @@ from .made_ensembles import combined_study, proba_with_errors
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> ReportInputs:
-    return combined_study(tmp_path_factory.mktemp("combined"), untrained={})
+    return combined_study(tmp_path_factory.mktemp("combined"), missing_trainings={})
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +60,7 @@ def test_every_figure_is_shown_behind_a_table(
     figures: dict[str, Figure], study: ReportInputs
 ) -> None:
     numbers = {table.number for table in all_tables(study)["a2"]}
-    assert {behind(number) for number in figures} <= numbers
+    assert {figure.behind for figure in figures.values()} <= numbers
 
 
 def test_figures_are_well_formed_themed_and_ask_for_nothing(figures: dict[str, Figure]) -> None:

@@ -15,7 +15,7 @@ from .test_report import Page
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> ReportInputs:
-    return combined_study(tmp_path_factory.mktemp("combined"), untrained={})
+    return combined_study(tmp_path_factory.mktemp("combined"), missing_trainings={})
 
 
 @pytest.fixture(scope="module")
@@ -52,8 +52,8 @@ def test_what_was_not_run_is_told_in_part_a2_and_nowhere_else(page: Page, folder
     entry = text[start : text.index("</section>", start)]
     assert "residual best, repeat-03 fold 2" in entry
     assert "&lt;in fold 2&gt;" in entry
-    other = text[text.index('id="missing-b1"') :]
-    assert "repeat-03 fold 2" not in other[: other.index("</section>")]
+    features_part = text[text.index('id="missing-b1"') :]
+    assert "repeat-03 fold 2" not in features_part[: features_part.index("</section>")]
     assert REASON_OF_A_FOLD in page.text
 
 

@@ -41,7 +41,7 @@ from .maker import Maker, absent_stage
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> ReportInputs:
-    return combined_study(tmp_path_factory.mktemp("combined"), untrained={})
+    return combined_study(tmp_path_factory.mktemp("combined"), missing_trainings={})
 
 
 def _ensemble(inputs: ReportInputs, name: str) -> Ensemble:
@@ -144,9 +144,9 @@ def test_table_5_has_counts_intervals_the_studys_numbers_and_verdicts(
     source = study.artifacts["stacking of study, clean split"].reference
     row = _row(table, "mk-2 wide")
     assert _cell(table, row, "study").value == 0.773
-    ours = _cell(table, row, "refit")
-    assert (ours.value, ours.interval) == (8 / 12, accuracy_interval(8, 12))
-    assert (ours.reference, ours.artifact) == (0.773, source)
+    cell = _cell(table, row, "refit")
+    assert (cell.value, cell.interval) == (8 / 12, accuracy_interval(8, 12))
+    assert (cell.reference, cell.artifact) == (0.773, source)
     assert _cell(table, row, "verdict").verdict == "within"
     averaged = _cell(table, row, "average")
     assert (averaged.value, averaged.interval) == (9 / 12, accuracy_interval(9, 12))
@@ -245,9 +245,9 @@ def test_optimism_table_does_without_a_hold_out_and_says_why(
     assert len(by_split.rows) == 2 * 9 - n_without * 3
     schemes = {row.cells[0].value for row in table.rows if "mean over" in row.group}
     assert schemes == {"biased", "out-of-fold"}
-    where = ["Ensemble own, split repeat-01", "Ensemble own, split repeat-02"][:n_without]
+    splits = ["Ensemble own, split repeat-01", "Ensemble own, split repeat-02"][:n_without]
     note = (
-        f"{'; '.join(where)}: no row for one held-out fold, nor a mean of it: "
+        f"{'; '.join(splits)}: no row for one held-out fold, nor a mean of it: "
         "got 1 of class iris; lower ensemble.n_folds."
     )
     assert (table.notes[-1], by_split.notes[-1]) == (note, note)

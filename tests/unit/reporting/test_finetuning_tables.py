@@ -40,7 +40,7 @@ HEADS = (HeadSettings(batch_norm=True, dropout=0.5),)
 @pytest.fixture(scope="module")
 def tuned(tmp_path_factory: pytest.TempPathFactory) -> ReportInputs:
     """A study that compares with the study's numbers, three phases of it not trained."""
-    study = tiny_study(tmp_path_factory.mktemp("tuned"), untrained={})
+    study = tiny_study(tmp_path_factory.mktemp("tuned"), missing_trainings={})
     return with_fine_tunings(study, missing=UNTUNED)
 
 

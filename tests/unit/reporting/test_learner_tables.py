@@ -182,7 +182,7 @@ def test_rendered_flowers_and_fewer_epochs_are_labelled_and_never_judged(
 
 
 def test_fewer_epochs_alone_keep_a_training_from_being_judged(tmp_path: Path) -> None:
-    inputs = tiny_study(tmp_path, epochs=5, untrained={})
+    inputs = tiny_study(tmp_path, epochs=5, missing_trainings={})
     assert inputs.is_oxford17
     assert not any(comparable(inputs, training) for training in inputs.trainings)
     assert all(cell.verdict is None for row in plain_table(inputs).rows for cell in row.cells)
@@ -206,7 +206,7 @@ def _plain_study(
         kind="archive",
         n_wrong=lambda combination: 0,
         without=("inceptionv3", "mobilenet", "xception"),
-        untrained={},
+        missing_trainings={},
     )
 
 
@@ -218,7 +218,7 @@ def test_images_of_another_size_are_never_judged(tmp_path: Path) -> None:
 
 
 def test_rendered_flowers_are_never_judged_whatever_the_epochs(tmp_path: Path) -> None:
-    inputs = tiny_study(tmp_path, random=True, untrained={})
+    inputs = tiny_study(tmp_path, random=True, missing_trainings={})
     assert all(t.like_the_study for t in inputs.trainings if t.recipe_name == "report")
     assert not any(comparable(inputs, training) for training in inputs.trainings)
 
@@ -301,7 +301,7 @@ def test_table_3c_has_a_row_for_each_split(trained_study: ReportInputs, tmp_path
     ]
     assert [row.cells[1].value for row in table.rows] == [11 / 12, 10 / 12, 11 / 12, 10 / 12]
     label = "residual best, repeat-02 split"
-    without = own_splits_table(tiny_study(tmp_path, untrained={label: DIVERGED}))
+    without = own_splits_table(tiny_study(tmp_path, missing_trainings={label: DIVERGED}))
     assert [row.missing for row in without.rows] == ["", "", "", DIVERGED]
     assert without.rows[-1].cells[0].text == "repeat-02"
 
@@ -311,7 +311,7 @@ def test_table_3d_averages_our_own_networks_and_tests_them_against_the_best(
 ) -> None:
     # On these splits one errs on the first 1 or 2 of 12 images, the other on the last 2 or 3, and
     # less surely than it is right elsewhere: so the average errs on none.
-    inputs = tiny_study(tmp_path, own=("residual", "sequential"), untrained={})
+    inputs = tiny_study(tmp_path, own=("residual", "sequential"), missing_trainings={})
     table = averaged_table(inputs)
     assert [row.cells[0].text for row in table.rows] == [
         "report",
@@ -343,7 +343,7 @@ def test_table_3d_averages_our_own_networks_and_tests_them_against_the_best(
 def test_table_3d_is_of_the_splits_that_every_network_was_trained_on(tmp_path: Path) -> None:
     names = ("report", "repeat-01", "repeat-02")
     lost = {f"sequential best, {name} split": DIVERGED for name in names}
-    inputs = tiny_study(tmp_path, own=("residual", "sequential"), untrained=lost)
+    inputs = tiny_study(tmp_path, own=("residual", "sequential"), missing_trainings=lost)
     table = averaged_table(inputs)
     assert [row.cells[0].text for row in table.rows] == ["clean"]
     assert "is not shown to be better than it on split clean: +0.167." in table.lead

@@ -31,8 +31,8 @@ from flowers17.reporting.reference import (
 
 def test_columns_of_table_7_are_the_products_of_its_shapes() -> None:
     assert set(TABLE_7) == set(EXTRACTORS)
-    for shape in TABLE_7.values():
-        assert shape.n_columns == math.prod(shape.feature_map)
+    for extractor in TABLE_7.values():
+        assert extractor.n_columns == math.prod(extractor.shape)
 
 
 def test_table_8_is_complete_and_its_best_is_that_of_table_10() -> None:

@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 from flowers17.reporting.collect import ReportInputs
+from flowers17.reporting.figures import Figure
 from flowers17.reporting.metrics import accuracy_interval
-from flowers17.reporting.page import highlights
+from flowers17.reporting.page import highlights, in_order
 from flowers17.reporting.report import write_report
+from flowers17.reporting.tables import Table
 
 from .made_study import REASON, tiny_settings, tiny_study
 from .maker import absent_stage
@@ -208,11 +210,21 @@ def test_networks_from_scratch_are_on_the_page(trained_study: ReportInputs, tmp_
     assert "&lt;at once&gt;" in text
     key = trained_study.artifacts["mk-2 wide, report split"].reference.key
     assert f'<a href="#lineage-training-{key[:12]}">0.750</a>' in text
-    anchors = ["table-2", "figure-2", "table-3", "figure-3", "figure-4", "table-3c", "figure-4b"]
-    places = [text.index(f'id="{anchor}"') for anchor in anchors]
-    assert places == sorted(places)
+    assert [name for name in page.ids if name.startswith(("table-", "figure-"))] == [
+        *("figure-1", "figure-1b", "table-d1", "table-d2", "table-d3"),
+        *("table-1", "table-2", "figure-2", "table-3", "figure-3", "figure-3b", "figure-4"),
+        *("table-3b", "table-3c", "figure-4b"),
+        *("figure-7", "table-7", "table-8", "figure-7b", "table-8b", "table-8c", "figure-7c"),
+        "table-10",
+    ]
     row = json.loads((tmp_path / "results.json").read_text())["tables"]["2"]["rows"][0]
     assert row["cells"]["ours"]["reference"] == 0.541
+
+
+def test_figure_without_its_table_is_shown_last() -> None:
+    tables = [Table(number, "", [], []) for number in ("1", "2")]
+    figures = [Figure("1", "", "", behind, ".svg", b"") for behind in ("9", "1", None)]
+    assert in_order(tables, figures) == [figures[2], tables[0], figures[1], tables[1], figures[0]]
 
 
 def test_study_without_trainings_lists_their_tables_as_not_run(page: Page) -> None:
@@ -222,7 +234,7 @@ def test_study_without_trainings_lists_their_tables_as_not_run(page: Page) -> No
 
 
 def test_highlight_of_a_short_training_says_so(tmp_path: Path) -> None:
-    inputs = tiny_study(tmp_path / "study", epochs=5, untrained={})
+    inputs = tiny_study(tmp_path / "study", epochs=5, missing_trainings={})
     settings = inputs.study.model_dump(mode="json")
     only = {k: v for k, v in inputs.artifacts.items() if "residual" not in k}
     shown = highlights(ReportInputs(only, [], settings), [])

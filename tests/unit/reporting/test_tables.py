@@ -64,11 +64,11 @@ def test_table_8_has_the_studys_number_ours_and_the_interval(real_study: ReportI
         for row in classifiers_table(real_study).rows
         if row.group == "MobileNet" and row.cells[0].value == "naive_bayes"
     )
-    name, study, ours, verdict, clean = row.cells
+    name, study, measured, verdict, clean = row.cells
     assert (name.text, study.text, study.value) == ("naive Bayes", "0.705", 0.705)
-    assert (ours.text, ours.value, ours.reference) == ("0.667", 8 / 12, 0.705)
-    assert ours.interval == accuracy_interval(8, 12)
-    assert ours.artifact == real_study.artifacts["naive_bayes on mobilenet"].reference
+    assert (measured.text, measured.value, measured.reference) == ("0.667", 8 / 12, 0.705)
+    assert measured.interval == accuracy_interval(8, 12)
+    assert measured.artifact == real_study.artifacts["naive_bayes on mobilenet"].reference
     assert (verdict.text, verdict.verdict) == ("within", "within")
     assert clean.value == 7 / 12
 
@@ -87,9 +87,9 @@ def test_untrained_weights_are_labelled_and_never_judged(demo_study: ReportInput
         beyond_table(demo_study),
         paired_table(demo_study),
     ):
-        made = [row for row in table.rows if not row.missing]
-        assert made
-        assert all(row.tag == "untrained weights" for row in made), table.number
+        rows = [row for row in table.rows if not row.missing]
+        assert rows
+        assert all(row.tag == "untrained weights" for row in rows), table.number
     table = classifiers_table(demo_study)
     assert all(cell.verdict is None for row in table.rows for cell in row.cells)
     assert any("rendered" in note and "Not a comparison" in note for note in table.notes)
@@ -129,7 +129,9 @@ def test_table_8c_tests_each_against_the_best_on_the_same_images(real_study: Rep
 
 
 def test_confusion_counts_every_held_out_image(real_study: ReportInputs) -> None:
-    svm = next(one for one in real_study.evaluations if one.classifier == "svm")
+    svm = next(
+        evaluation for evaluation in real_study.evaluations if evaluation.classifier == "svm"
+    )
     expected = np.diag([4, 4, 4])
     expected[0, 0], expected[0, 1] = 3, 1
     np.testing.assert_array_equal(confusion(real_study, svm, "report"), expected)
@@ -189,9 +191,9 @@ def test_tables_of_the_data_say_that_only_identical_images_are_kept_together(
 
 
 def test_a_group_too_large_for_one_scene_is_told_below_the_pairs(real_study: ReportInputs) -> None:
-    found = real_study.artifacts["duplicates"]
-    manifest = {**found.manifest, "metrics": {"oversized_group": 30}}
-    artifacts = {**real_study.artifacts, "duplicates": replace(found, manifest=manifest)}
+    duplicates = real_study.artifacts["duplicates"]
+    manifest = {**duplicates.manifest, "metrics": {"oversized_group": 30}}
+    artifacts = {**real_study.artifacts, "duplicates": replace(duplicates, manifest=manifest)}
     (note,) = duplicates_table(replace(real_study, artifacts=artifacts)).notes
     assert note.startswith("One group of linked images holds 30 of the 48: more than one scene")
     assert note.endswith("set splits.near_duplicates to identical or none.")
@@ -199,13 +201,13 @@ def test_a_group_too_large_for_one_scene_is_told_below_the_pairs(real_study: Rep
 
 def test_csv_has_unrounded_values_intervals_and_artifacts(real_study: ReportInputs) -> None:
     lines = list(csv.DictReader(io.StringIO(csv_text(classifiers_table(real_study)))))
-    line = next(one for one in lines if (one["group"], one["classifier"]) == ("MobileNet", "svm"))
+    line = next(row for row in lines if (row["group"], row["classifier"]) == ("MobileNet", "svm"))
     low, high = accuracy_interval(11, 12)
     assert (line["study"], line["ours"]) == ("0.929", repr(11 / 12))
     assert (float(line["ours_low"]), float(line["ours_high"])) == (low, high)
     key = real_study.artifacts["svm on mobilenet"].reference.key
     assert line["artifact"] == f"classifier/{key}"
-    assert next(one for one in lines if one["group"] == "InceptionV3")["note"] == REASON
+    assert next(row for row in lines if row["group"] == "InceptionV3")["note"] == REASON
 
 
 def test_csv_never_starts_a_cell_with_a_formula() -> None:
