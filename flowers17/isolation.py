@@ -194,8 +194,8 @@ def _build_and_report(
     package_logger.setLevel(logging.INFO)
     package_logger.addHandler(_PipeHandler(send))
 
-    def progress(done: int, total: int, unit: str, history: History | None = None) -> None:
-        send("progress", (done, total, unit, history) if history else (done, total, unit))
+    def progress(n_done: int, total: int, unit: str, history: History | None = None) -> None:
+        send("progress", (n_done, total, unit, history) if history else (n_done, total, unit))
 
     # Ctrl-C ends it as kill does: Python's exception for it may be lost, and the build would go on.
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:

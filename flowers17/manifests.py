@@ -59,7 +59,7 @@ def bounded(value: Any, deepest: int = DEEPEST) -> Any:
 Stage = Annotated[str, Field(pattern=f"^{STAGE}$")]
 Digest = Annotated[str, Field(pattern=f"^{KEY}$")]
 Text = Annotated[str, Field(max_length=2000)]
-Whole = Annotated[int, Field(ge=0, lt=2**63)]
+Size = Annotated[int, Field(ge=0, lt=2**63)]
 Seconds = Annotated[float, Field(ge=0, le=1e9)]
 Number = Annotated[int, Field(ge=-(2**63), lt=2**64)]
 # What using a value of another kind than expected raises.
@@ -73,7 +73,7 @@ _STRICT = ConfigDict(strict=True, extra="allow")
 class _File(TypedDict):
     __pydantic_config__ = _STRICT  # type: ignore[misc]
     sha256: Digest
-    size: Whole
+    size: Size
 
 
 class _Reference(TypedDict):

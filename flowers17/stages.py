@@ -72,11 +72,11 @@ class Progress(Protocol):
     """
 
     def __call__(
-        self, done: int, total: int, unit: str, history: History | None = None
+        self, n_done: int, total: int, unit: str, history: History | None = None
     ) -> None: ...
 
 
-def _silent(done: int, total: int, unit: str, history: History | None = None) -> None:
+def _silent(n_done: int, total: int, unit: str, history: History | None = None) -> None:
     pass
 
 

@@ -38,17 +38,17 @@ class Network:
 
 def victims(settings: StudySettings, places: Places) -> Iterator[VictimStages]:
     """Yield the models to be attacked: refits on the split, then its ensembles."""
-    ours = settings.attacks
+    part_settings = settings.attacks
     pictures, _ = _data(settings)
-    for model in ours.models:
-        refit = ensemble.member(settings, places, model, ours.split).refit
+    for model in part_settings.models:
+        refit = ensemble.member(settings, places, model, part_settings.split).refit
         tuned = model.fine_tuned
-        seen = features.image_stage(settings, tuned.maps) if tuned else pictures
-        yield VictimStages(model.name, refit, seen, is_network=model.classifier is None)
-    if ours.split in settings.ensemble.splits:
+        images = features.image_stage(settings, tuned.maps) if tuned else pictures
+        yield VictimStages(model.name, refit, images, is_network=model.classifier is None)
+    if part_settings.split in settings.ensemble.splits:
         for definition in settings.ensemble.ensembles:
-            combination = ensemble.stacked(settings, places, definition, ours.split)
-            for method in ours.methods:
+            combination = ensemble.stacked(settings, places, definition, part_settings.split)
+            for method in part_settings.methods:
                 name = f"{definition.name} by {method}"
                 yield VictimStages(name, combination, pictures, is_network=False, method=method)
 
@@ -104,10 +104,18 @@ def defended(settings: StudySettings, places: Places) -> list[Stage]:
 
 def poisonings(settings: StudySettings, places: Places) -> list[Stage]:
     """Return the stage of all poisonings, if there is a network to be poisoned."""
-    ours, (pictures, split) = settings.poisoning, _data(settings)
-    networks = {member.name: _network(settings, places, member) for member in ours.networks}
-    control = [(ours.kinds[-1], 0.0)] if 0 in ours.shares and ours.kinds else []
-    poisons = [(kind, share) for kind in ours.kinds for share in ours.shares if share]
+    part_settings, (pictures, split) = settings.poisoning, _data(settings)
+    networks = {
+        member.name: _network(settings, places, member) for member in part_settings.networks
+    }
+    control = (
+        [(part_settings.kinds[-1], 0.0)]
+        if 0 in part_settings.shares and part_settings.kinds
+        else []
+    )
+    poisons = [
+        (kind, share) for kind in part_settings.kinds for share in part_settings.shares if share
+    ]
 
     def on(poisoned_split: Stage) -> Poisoning:
         return Poisoning(

@@ -16,15 +16,15 @@ from tasks.training import Training
 
 def trainings(settings: StudySettings) -> Iterator[tuple[Training, str]]:
     """Yield every training and its split: the study's on the report's, our own on clean ones."""
-    ours = settings.learners
-    for learner in ours.plain:
+    learner_settings = settings.learners
+    for learner in learner_settings.plain:
         yield training.study_training(settings, learner, "none"), "report"
-    for learner in ours.augmented:
-        for augmentation in ours.augmentations:
+    for learner in learner_settings.augmented:
+        for augmentation in learner_settings.augmentations:
             yield training.study_training(settings, learner, augmentation), "report"
-    n_clean = min(ours.best_splits, settings.splits.n_repeats)
+    n_clean = min(learner_settings.best_splits, settings.splits.n_repeats)
     clean = [f"repeat-{number:02d}" for number in range(1, n_clean + 1)]
-    for learner in ours.best:
+    for learner in learner_settings.best:
         for name in clean:
             yield training.best_training(settings, learner), name
 

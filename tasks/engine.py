@@ -101,7 +101,7 @@ class View(Protocol):
     def started(self, label: str) -> None:
         """A stage begins."""
 
-    def progress(self, label: str, done: int, total: int, unit: str) -> None:
+    def progress(self, label: str, n_done: int, total: int, unit: str) -> None:
         """A stage has done so many of its units."""
 
     def ended(self, label: str, ending: str, seconds: float) -> None:

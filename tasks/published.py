@@ -49,7 +49,7 @@ class ProgressArtifact:
         self._last_picture = float("-inf")
         self._percent = 0.0
 
-    def __call__(self, done: int, total: int, unit: str, history: History | None = None) -> None:
+    def __call__(self, n_done: int, total: int, unit: str, history: History | None = None) -> None:
         if history and time.monotonic() - self._last_picture >= SECONDS_BETWEEN_PICTURES:
             self._last_picture = time.monotonic()
             from flowers17.reporting.learners.curves import curves_svg
@@ -58,11 +58,11 @@ class ProgressArtifact:
             name = f"learning curves {self.label}"
             publish_picture(picture, "image/svg+xml", name, f"Learning curves of {self.label}")
         if self.watcher:
-            self.watcher(self.label, done, total, unit)
-        self._percent = 100 * done / max(total, 1)
+            self.watcher(self.label, n_done, total, unit)
+        self._percent = 100 * n_done / max(total, 1)
         if time.monotonic() - self._last >= 1:
             self._last = time.monotonic()
-            self._show(f"{self.label}: {done} of {total} {unit}")
+            self._show(f"{self.label}: {n_done} of {total} {unit}")
 
     def _show(self, description: str) -> None:
         if self._id is None:

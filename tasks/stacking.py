@@ -46,7 +46,7 @@ def build(job: Job) -> Mapping[str, Any]:
         predictions,
         job.config["meta_learners"],
         job.seed,
-        progress=lambda done, total: job.progress(done, total, "fits"),
+        progress=lambda n_done, total: job.progress(n_done, total, "fits"),
     )
     if result["no_hold_out"]:
         logger.warning("no hold-out: %s", result["no_hold_out"])

@@ -14,7 +14,7 @@ from flowers17.manifests import read_manifest
 from tasks.liveness import living
 
 DAY_S = 24 * 3600.0
-WHOLE = "report"  # label of the reports on the whole study
+STUDY_REPORT = "report"  # label of a report on all parts
 
 
 @dataclass(frozen=True, order=True)
@@ -39,11 +39,11 @@ def garbage(store: Store, *, keep_studies: int, older_than_days: float) -> list[
     `older_than_days`, so that a study that was interrupted goes on from there.
     """
     manifests = by_id(store.manifests())
-    kept: set[ArtifactId] = set()
+    retained: set[ArtifactId] = set()
     for name in (*store.pinned(), *_shown(store)):
         stage, _, key = name.partition("/")
         if manifest := manifests.get((stage, key)):
-            kept |= _family_ids(manifest, manifests)
+            retained |= _family_ids(manifest, manifests)
     reports = sorted(
         (manifest for manifest in manifests.values() if manifest["stage"] in ("study", "sweep")),
         key=lambda report: (report["created"], report["stage"]),
@@ -51,15 +51,17 @@ def garbage(store: Store, *, keep_studies: int, older_than_days: float) -> list[
     )
     n_kept: Counter[str] = Counter()
     for report in reports:
-        part = "" if report["label"] == WHOLE or report["stage"] == "sweep" else report["label"]
-        if n_kept[part] < keep_studies and artifact_id(report) not in kept:
+        part = (
+            "" if report["label"] == STUDY_REPORT or report["stage"] == "sweep" else report["label"]
+        )
+        if n_kept[part] < keep_studies and artifact_id(report) not in retained:
             n_kept[part] += 1
-            kept |= _family_ids(report, manifests)
+            retained |= _family_ids(report, manifests)
     limit = time.time() - older_than_days * DAY_S
     dated = [
         (created, Garbage(_content(manifest), "/".join(identity), _size(manifest)))
         for identity, manifest in manifests.items()
-        if identity not in kept and (created := _seconds(manifest["created"])) < limit
+        if identity not in retained and (created := _seconds(manifest["created"])) < limit
     ]
     for leftover in store.leftovers():
         if leftover.changed < limit:

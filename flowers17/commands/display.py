@@ -48,11 +48,11 @@ class StageDisplay:
         with self._lock:
             self._bars[label] = self._progress.add_task(escape(label), total=None, unit="")
 
-    def progress(self, label: str, done: int, total: int, unit: str) -> None:
+    def progress(self, label: str, n_done: int, total: int, unit: str) -> None:
         """Move a stage's bar."""
         with self._lock:
             if label in self._bars:
-                self._progress.update(self._bars[label], completed=done, total=total, unit=unit)
+                self._progress.update(self._bars[label], completed=n_done, total=total, unit=unit)
 
     def ended(self, label: str, ending: str, seconds: float) -> None:
         """Replace a stage's bar by a line."""
