@@ -23,13 +23,17 @@ from rich.table import Table
 from flowers17.artifacts import Reference
 from flowers17.commands.options import Json, OwnLearner, expanded, option, with_request
 from flowers17.config import Places
-from flowers17.errors import Flowers17Error, InvalidInput, ServerLost
+from flowers17.errors import Flowers17Error, InvalidInput, PackageShadowed, ServerLost
 from flowers17.interrupts import INTERRUPTED
 from flowers17.request import StudyRequest, validated
 from flowers17.shared.store import existing_store, open_store
 from flowers17.sweeps.settings import SweptFlow, sweep_from
 from flowers17.terminal import Terminal
-from flows.listing import FLOWS
+
+try:
+    from flows.listing import FLOWS
+except PackageShadowed as problem:  # no command can show it, as all need the list
+    sys.exit(f"error {problem}")
 
 app = typer.Typer(
     no_args_is_help=True,

@@ -125,8 +125,8 @@ def test_images_that_repeat_the_last_one_are_predicted_once(store: Store) -> Non
     images = scaled(_clean(store, _attack(store, "noise")))
     padded = np.concatenate([images, np.repeat(images[-1:], 3 * AT_ONCE, axis=0)])
     calls: list[int] = []
-    answered = victim._answered
-    victim._answered = lambda pixels: calls.append(len(pixels)) or answered(pixels)  # type: ignore[method-assign, func-returns-value]
+    answered = victim._proba_at_once
+    victim._proba_at_once = lambda pixels: calls.append(len(pixels)) or answered(pixels)  # type: ignore[method-assign, func-returns-value]
     proba = victim.proba(padded)
     assert calls == [AT_ONCE]
     assert proba[: len(images)].tobytes() == victim.proba(images).tobytes()
