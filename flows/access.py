@@ -83,10 +83,10 @@ def server_options(*, same_user: bool) -> dict[str, Any]:
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)
             if refusal := _user_refusal({"client": self.client, "server": self.server}):
-                transport.write(
-                    b"HTTP/1.1 403 Forbidden\r\ncontent-type: text/plain; charset=utf-8\r\n"
-                    b"connection: close\r\n\r\n" + f"{refusal}\n".encode()
-                )
+                answer = f"{refusal}\n"  # of ASCII
+                head = "HTTP/1.1 403 Forbidden\r\ncontent-type: text/plain; charset=utf-8\r\n"
+                head += f"content-length: {len(answer)}\r\nconnection: close\r\n\r\n"
+                transport.write((head + answer).encode())
                 transport.close()
 
         def eof_received(self) -> bool:

@@ -165,7 +165,7 @@ class TestPages:
         self, team: httpx.Client, page: Any
     ) -> None:
         """To a name over http, a browser sends no `Sec-Fetch-Site`."""
-        ui = f"http://{OWN_NAME}:{team.base_url.port}/"
+        ui = f"http://{OWN_NAME}:{team.base_url.port}/dashboard"
         with hostile_site() as port:
             page.goto(f"http://{STRANGER}:{port}/")
             with page.expect_response(ui) as framed:
