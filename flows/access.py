@@ -89,7 +89,7 @@ def server_options(*, same_user: bool) -> dict[str, Any]:
                 transport.write((head + answer).encode())
                 transport.close()
 
-        def eof_received(self) -> bool:
+        def eof_received(self) -> bool:  # type: ignore[override]  # asyncio asks for it
             answering = self.cycle is not None and not self.cycle.response_complete
             if answering:  # who has sent all may still wait for it
                 self.cycle.keep_alive = False
