@@ -19,7 +19,16 @@ from flows.database_retry import Application
 
 HOSTS_VARIABLE = "FLOWERS17_ALLOWED_HOSTS"
 _NETLINK_SOCK_DIAG, _SOCK_DIAG_BY_FAMILY, _NLM_F_REQUEST = 4, 20, 1
-_QUESTION_BYTES, _ANY, _ESTABLISHED = 72, 0xFFFFFFFF, 1
+_QUESTION_BYTES, _ANY = 72, 0xFFFFFFFF
+# ESTABLISHED, FIN_WAIT1, FIN_WAIT2, CLOSE_WAIT: an answer still has a way. Source: tcp_states.h.
+_OPEN_STATES = (1, 4, 5, 8)
+ACCEPTED_AT_ONCE = 128  # connections that wait for the server or are new to it
+_HEADERS = {
+    b"x-frame-options": b"DENY",
+    b"x-content-type-options": b"nosniff",
+    b"cross-origin-resource-policy": b"same-origin",
+}
+_NO_FRAMES = (b"content-security-policy", b"frame-ancestors 'none'")
 LONGEST_QUOTE = 100
 _HOST = re.compile(r"(?:\[([0-9a-f:.]+)\]|([^][:/?#@\s]+))(?::\d+)?")
 _FOREIGN_SITES = ("cross-site", "same-site")
@@ -31,26 +40,66 @@ def guarded(application: Application, *, hosts: Collection[str], same_user: bool
     hosts: the names in lower case that a request may be addressed to; IP addresses always may be,
     since no other site can take one for its name. same_user: answer connections from this machine
     only if they are this user's or root's; uvicorn must then leave `X-Forwarded-For` alone.
+    Pages of other origins neither frame its answers nor embed them.
     """
 
     async def answering(scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] not in ("http", "websocket"):
             await application(scope, receive, send)
             return
+
+        async def send_sealed(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                message = {**message, "headers": _sealed(message.get("headers", ()))}
+            await send(message)
+
         refusal = _host_refusal(scope, hosts) or _page_refusal(scope)
         if not refusal and same_user:
             refusal = _user_refusal(scope)
         if not refusal:
-            await application(scope, receive, send)
+            await application(scope, receive, send_sealed)
         elif scope["type"] == "websocket":
             await receive()
             await send({"type": "websocket.close", "code": 1008, "reason": "refused"})
         else:
             kind = [(b"content-type", b"text/plain; charset=utf-8"), (b"connection", b"close")]
-            await send({"type": "http.response.start", "status": 403, "headers": kind})
+            await send_sealed({"type": "http.response.start", "status": 403, "headers": kind})
             await send({"type": "http.response.body", "body": f"{refusal}\n".encode()})
 
     return answering
+
+
+def server_options(*, same_user: bool) -> dict[str, Any]:
+    """Options of uvicorn that go with `guarded`.
+
+    same_user: close the connections of other users before they send anything, so that they cannot
+    use up the server's files.
+    """
+    from uvicorn.protocols.http.h11_impl import H11Protocol  # slow to import
+
+    class OwnUserProtocol(H11Protocol):
+        """HTTP for this user and root."""
+
+        def connection_made(self, transport: Any) -> None:
+            super().connection_made(transport)
+            if refusal := _user_refusal({"client": self.client, "server": self.server}):
+                answer = f"{refusal}\n"  # of ASCII
+                head = "HTTP/1.1 403 Forbidden\r\ncontent-type: text/plain; charset=utf-8\r\n"
+                head += f"content-length: {len(answer)}\r\nconnection: close\r\n\r\n"
+                transport.write((head + answer).encode())
+                transport.close()
+
+        def eof_received(self) -> bool:  # type: ignore[override]  # asyncio asks for it
+            answering = self.cycle is not None and not self.cycle.response_complete
+            if answering:  # who has sent all may still wait for it
+                self.cycle.keep_alive = False
+            return answering
+
+    return {
+        "http": OwnUserProtocol if same_user else H11Protocol,
+        "backlog": ACCEPTED_AT_ONCE,
+        "proxy_headers": not same_user,
+    }
 
 
 def allowed_hosts(address: str) -> frozenset[str]:
@@ -100,7 +149,7 @@ def connection_user(client: tuple[str, int], server: tuple[str, int]) -> int | N
             kernel.send(question)
             answer = kernel.recv(4096)
         kind, state = struct.unpack_from("=4xH11xB", answer)
-        if (kind, state) != (_SOCK_DIAG_BY_FAMILY, _ESTABLISHED):
+        if kind != _SOCK_DIAG_BY_FAMILY or state not in _OPEN_STATES:
             return None
         user, inode = struct.unpack_from("=80xII", answer)
     except (OSError, ValueError, struct.error):
@@ -112,6 +161,12 @@ def _plain(host: str) -> IPv4Address | IPv6Address:
     """Address, of IPv4 also where IPv6 carries it; raises ValueError for a name."""
     address = ip_address(host)
     return getattr(address, "ipv4_mapped", None) or address
+
+
+def _sealed(headers: Collection[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """Return headers with ours in place of the application's; of policies, both hold."""
+    kept = [(name, value) for name, value in headers if name.lower() not in _HEADERS]
+    return [*kept, *_HEADERS.items(), _NO_FRAMES]
 
 
 def _header(scope: Any, name: bytes) -> str:

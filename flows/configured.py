@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from flowers17.errors import Flowers17Error
-from tasks.own_files import prefect_home
+from tasks.own_files import own_file, trusted_home
 
 if TYPE_CHECKING:
     import httpx
@@ -22,11 +22,13 @@ def configured_api() -> str | None:
     """API that PREFECT_API_URL or Prefect's active profile names, if any.
 
     Read from the files, since importing Prefect takes seconds in which a server could start.
-    Raises Flowers17Error if Prefect could not read its profiles either.
+    Raises Flowers17Error if Prefect could not read its profiles either, or if another user may have
+    written them.
     """
-    path = prefect_home() / "profiles.toml"
+    path = trusted_home() / "profiles.toml"
     try:
-        profiles = tomllib.loads(path.read_text(encoding="utf-8"))
+        with os.fdopen(own_file(path, os.O_RDONLY), encoding="utf-8") as stream:
+            profiles = tomllib.loads(stream.read())
         active = os.environ.get("PREFECT_PROFILE") or profiles.get("active")
         named = profiles.get("profiles", {}).get(active, {}).get("PREFECT_API_URL")
     except FileNotFoundError:

@@ -192,7 +192,7 @@ def _serve(listener: socket.socket, home: Path) -> None:
         import uvicorn
         from prefect.server.api.server import create_app
 
-        from flows.access import connections_tell_users, guarded
+        from flows.access import connections_tell_users, guarded, server_options
         from flows.database_retry import retrying
 
         same_user = connections_tell_users()
@@ -200,7 +200,7 @@ def _serve(listener: socket.socket, home: Path) -> None:
             guarded(retrying(create_app()), hosts={"localhost"}, same_user=same_user),
             log_level="error",
             lifespan="on",
-            proxy_headers=False,
+            **{**server_options(same_user=same_user), "proxy_headers": False},
         )
         server = uvicorn.Server(config)
 

@@ -7,11 +7,13 @@ same database through a server of its own.
 import fcntl
 import json
 import os
+import socket
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from flowers17.errors import Flowers17Error
+from flowers17.errors import Flowers17Error, InvalidInput
+from flows.access import ACCEPTED_AT_ONCE
 from tasks.own_files import own_file, own_prefect_home, prefect_home
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -60,3 +62,31 @@ def announced(api: str) -> Iterator[None]:
             yield
         finally:
             stream.truncate(0)
+
+
+@contextmanager
+def listening(host: str, port: int) -> Iterator[list[socket.socket]]:
+    """Listen at every address that a host means; yield the sockets.
+
+    While they listen, nobody else can answer there, also if he had bound the port before.
+    Raises InvalidInput, which says what to do, if that is not possible.
+    """
+    with ExitStack() as stack:
+        listeners = []
+        try:
+            for family, _, _, _, address in socket.getaddrinfo(
+                host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+            ):
+                listener = stack.enter_context(socket.socket(family, socket.SOCK_STREAM))
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                if family == socket.AF_INET6:
+                    listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                listener.bind(address)
+                listener.listen(ACCEPTED_AT_ONCE)
+                listeners.append(listener)
+        except (OSError, OverflowError) as problem:
+            raise InvalidInput(
+                f"expected to listen at {host}:{port}, which is not possible ({problem}); choose "
+                "another --port or --host, or stop what listens there"
+            ) from None
+        yield listeners

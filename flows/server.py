@@ -5,16 +5,22 @@ password for its own user only.
 """
 
 import argparse
+import socket
+import sys
+from contextlib import suppress
 
 
-def _serve(host: str | None, port: int | None) -> None:
-    """Serve until SIGINT or SIGTERM, by default at the address that Prefect's settings name."""
+def _serve(host: str | None, port: int | None, listeners: list[socket.socket]) -> None:
+    """Serve until SIGINT or SIGTERM, by default at the address that Prefect's settings name.
+
+    listeners: sockets that listen at that address already.
+    """
     import uvicorn
     from prefect.server.api.server import create_app
     from prefect.server.utilities.database import get_dialect
     from prefect.settings import PREFECT_API_DATABASE_CONNECTION_URL, get_current_settings
 
-    from flows.access import allowed_hosts, connections_tell_users, guarded
+    from flows.access import allowed_hosts, connections_tell_users, guarded, server_options
     from flows.database_retry import Application, retrying
 
     settings = get_current_settings().server
@@ -23,21 +29,26 @@ def _serve(host: str | None, port: int | None) -> None:
     application: Application = create_app(final=True)
     if get_dialect(PREFECT_API_DATABASE_CONNECTION_URL.value()).name == "sqlite":
         application = retrying(application)
-    uvicorn.run(
+    config = uvicorn.Config(
         guarded(application, hosts=allowed_hosts(host), same_user=same_user),
         host=host,
         port=port,
-        proxy_headers=not same_user,
         timeout_keep_alive=settings.api.keepalive_timeout,
         ws_ping_interval=settings.api.websocket_ping_interval,
         ws_ping_timeout=settings.api.websocket_ping_timeout,
         log_level=settings.logging_level.lower(),
+        **server_options(same_user=same_user),
     )
+    server = uvicorn.Server(config)
+    with suppress(KeyboardInterrupt):
+        server.run(listeners or None)
+    sys.exit(0 if server.started else 1)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--host")
     parser.add_argument("--port", type=int)
+    parser.add_argument("--fd", type=int, action="append", default=[])
     address = parser.parse_args()
-    _serve(address.host, address.port)
+    _serve(address.host, address.port, [socket.socket(fileno=number) for number in address.fd])

@@ -4,11 +4,13 @@ import errno
 import os
 import resource
 import stat
+from contextlib import suppress
 from pathlib import Path
 
 from flowers17.errors import Flowers17Error
 
 DATABASE_ROOM = 2**25  # bytes that a file must be able to grow by
+_OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 _TRAPS = (errno.ELOOP, errno.ENXIO, errno.EISDIR, errno.EACCES)
 
 
@@ -17,25 +19,68 @@ def prefect_home() -> Path:
     return Path(os.environ.get("PREFECT_HOME", "~/.prefect")).expanduser()
 
 
+def trusted_home() -> Path:
+    """Return Prefect's home, which may not be there yet.
+
+    Raises Flowers17Error if another user than root could have put something there.
+    """
+    home = prefect_home()
+    try:
+        owners, folder = {home.lstat().st_uid}, home.stat()
+    except FileNotFoundError:
+        return home
+    except OSError as problem:
+        raise _no_home(home, problem) from problem
+    strangers = {*owners, folder.st_uid} - {os.geteuid(), 0}
+    if not strangers and not folder.st_mode & _OTHERS_WRITE:
+        return home
+    received = f"one that others can write to (mode {stat.S_IMODE(folder.st_mode):o})"
+    if strangers:
+        received = f"one of the user with the number {max(strangers)}"
+    raise Flowers17Error(
+        f"{home}: expected a folder for Prefect that only you can write to, got {received}; if all "
+        f"in it is yours, `chmod go-w {home}` as its owner, else set PREFECT_HOME to another folder"
+    )
+
+
 def own_prefect_home() -> Path:
     """Prefect's home once it is there, with a database that only this user can read.
 
-    Raises Flowers17Error if it cannot be made, or the database could not grow.
+    Raises Flowers17Error if it cannot be made, if another user has a hand in it, or if the database
+    could not grow.
     """
     home = prefect_home()
     try:
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        database = home / "prefect.db"
-        database.touch(mode=0o600)
-        if database.stat().st_uid == os.geteuid():
-            database.chmod(0o600)
+        database = trusted_home() / "prefect.db"
+        os.close(own_file(database, os.O_RDWR | os.O_CREAT))
+        for ending in ("-journal", "-shm", "-wal"):
+            with suppress(FileNotFoundError):
+                os.close(own_file(home / f"prefect.db{ending}", os.O_RDWR))
     except OSError as problem:
-        raise Flowers17Error(
-            f"{home}: expected a folder for Prefect's database, cannot make it "
-            f"({problem.strerror}); set PREFECT_HOME to one that can be written"
-        ) from problem
+        raise _no_home(home, problem) from problem
     _expect_room(database)
     return home
+
+
+def own_folder(path: Path) -> Path:
+    """Return a folder that is this user's alone once it is there.
+
+    Raises Flowers17Error if something else is there.
+    """
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    status = path.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
+        raise _trap(path, "something else, or one of another user", "folder")
+    path.chmod(0o700)
+    return path
+
+
+def _no_home(home: Path, problem: OSError) -> Flowers17Error:
+    return Flowers17Error(
+        f"{home}: expected a folder for Prefect's database, cannot make it "
+        f"({problem.strerror}); set PREFECT_HOME to one that can be written"
+    )
 
 
 def _expect_room(database: Path) -> None:
@@ -68,17 +113,28 @@ def regular_file(path: Path, flags: int, mode: int = 0o600) -> int:
 
 
 def own_file(path: Path, flags: int) -> int:
-    """Descriptor of a regular file that belongs to this user, as `regular_file` does."""
+    """Descriptor of a regular file of this user or root, as `regular_file` does.
+
+    A file opened for writing can be read by its owner alone from here on. A file only read is
+    refused if others can write to it.
+    """
     descriptor = regular_file(path, flags)
-    owner = os.fstat(descriptor).st_uid
-    if owner != os.geteuid():
+    try:
+        status = os.fstat(descriptor)
+        if status.st_uid not in (os.geteuid(), 0):
+            raise _trap(path, f"one of the user with the number {status.st_uid}")
+        if flags & (os.O_WRONLY | os.O_RDWR) and status.st_uid == os.geteuid():
+            os.fchmod(descriptor, 0o600)
+        elif status.st_mode & _OTHERS_WRITE:
+            raise _trap(path, "one that others can write to (`chmod go-w` if you wrote it)")
+    except BaseException:
         os.close(descriptor)
-        raise _trap(path, f"one of the user with the number {owner}")
+        raise
     return descriptor
 
 
-def _trap(path: Path, content: str) -> Flowers17Error:
+def _trap(path: Path, content: str, kind: str = "file") -> Flowers17Error:
     return Flowers17Error(
-        f"{path}: expected a file of your own, found {content}; remove it, and see who else can "
+        f"{path}: expected a {kind} of your own, found {content}; remove it, and see who else can "
         f"write to {path.parent}"
     )

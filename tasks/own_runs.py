@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from flowers17.errors import Flowers17Error
-from tasks.own_files import own_file, prefect_home
+from tasks.own_files import own_file, own_folder, prefect_home
 
 KEPT_S = 14 * 24 * 3600.0  # what killed runs left, as long as `gc` keeps their checkpoints
 
@@ -36,8 +36,7 @@ def recorded(digest: str) -> Iterator[None]:
     """Keep a run on record until it ends by itself; a killed one stays on record."""
     path = _record(digest)
     with suppress(OSError, Flowers17Error):  # no record can be made: the run goes on without
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _forget_old(path.parent)
+        _forget_old(own_folder(path.parent))
         with os.fdopen(own_file(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), "w") as stream:
             stream.write(digest)
     try:

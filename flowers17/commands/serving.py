@@ -6,14 +6,11 @@ back, and the next one takes them up; when it is killed, a reaper ends what it h
 
 import asyncio
 import os
-import secrets
 import signal
 import socket
-import subprocess
-import sys
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from types import FrameType
 from typing import NoReturn
@@ -21,14 +18,14 @@ from typing import NoReturn
 import httpx
 from rich.console import Console
 
-from flowers17.errors import Flowers17Error, InvalidInput
+from flowers17.commands.children import Children
+from flowers17.errors import Flowers17Error
 from flowers17.request import StudyRequest
 from flowers17.shared.store import open_store
 from flows.access import connections_tell_users, is_loopback
 from flows.configured import admitting, configured_api, is_healthy, probing_client, spare_proxies
-from flows.local_server import MESSAGE_LIMIT
-from flows.reaper import MARK, flow_runs_here
-from flows.served import CHECKOUT, HEARTBEAT_S, POOL, announced, prefect_home
+from flows.reaper import flow_runs_here
+from flows.served import HEARTBEAT_S, POOL, announced, listening
 
 START_TIMEOUT_S = 180.0
 WORKER_STOP_S = 45.0
@@ -54,70 +51,6 @@ _WORKER_SETTINGS = {
 }
 
 
-class Children:
-    """Processes of one `serve`: marked, each in a session of its own, each with a log file."""
-
-    def __init__(self) -> None:
-        self.token = secrets.token_hex(16)
-        self.logs = prefect_home() / "flowers17-logs"
-        self._running: dict[str, subprocess.Popen[bytes]] = {}
-
-    def start(self, name: str, arguments: list[str], settings: Mapping[str, str]) -> None:
-        """Start a module as a program; the person's own settings go before ours."""
-        self.logs.mkdir(parents=True, exist_ok=True)
-        with (self.logs / f"{name}.log").open("ab") as log:
-            self._running[name] = subprocess.Popen(
-                [sys.executable, "-m", "flows.reaper", self.token, *arguments],
-                stdin=subprocess.PIPE,  # its end is that of `serve`
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                cwd=CHECKOUT,
-                env={**settings, **os.environ, MARK: self.token},
-                start_new_session=True,  # Ctrl-C is for `serve`, which stops them in order
-            )
-
-    def ended(self, name: str) -> bool:
-        """Whether a process that was started has ended."""
-        return name in self._running and self._running[name].poll() is not None
-
-    def failure(self, name: str) -> Flowers17Error:
-        """Error of a process that ended unasked, with the last lines of its log."""
-        path = self.logs / f"{name}.log"
-        with path.open(errors="replace") as log:
-            last = "".join(deque(log, maxlen=10)).strip()[-MESSAGE_LIMIT:]
-        return Flowers17Error(
-            f"expected Prefect's {name} to keep running, it ended; {path} ends with:\n{last}"
-        )
-
-    def stop(self, name: str, timeout_s: float) -> None:
-        """Ask a process to end, and kill it if it does not."""
-        process = self._running.pop(name, None)
-        if process is None:
-            return
-        process.terminate()
-        try:
-            process.wait(timeout=timeout_s)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-    @contextmanager
-    def guarded(self) -> Iterator[None]:
-        """Kill whatever carries the mark at the end, also when this process is killed."""
-        reaper = subprocess.Popen(
-            [sys.executable, "-m", "flows.reaper", self.token],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            cwd=CHECKOUT,
-            start_new_session=True,
-        )
-        try:
-            yield
-        finally:
-            reaper.communicate()
-
-
 def serve(
     request: StudyRequest, *, host: str, port: int, limit: int | None, console: Console
 ) -> None:
@@ -133,15 +66,15 @@ def serve(
     spare_proxies(api or f"http://{_reachable(host)}:{port}/api")
     with _until_signalled(), ExitStack() as stack:
         if api is None:
-            check_port(host, port)
+            # From here on nobody else can answer there, until the worker has ended.
+            listeners = stack.enter_context(listening(host, port))
             warn_if_open(host, console)
             api = f"http://{_reachable(host)}:{port}/api"
             stack.enter_context(announced(api))
             stack.enter_context(children.guarded())
             stack.callback(children.stop, "server", SERVER_STOP_S)
             settings = {**_SERVER_SETTINGS, "PREFECT_API_URL": api}
-            arguments = ["flows.server", "--host", host, "--port", str(port)]
-            children.start("server", arguments, settings)
+            children.start_server(host, listeners, settings)
         else:
             stack.enter_context(children.guarded())
         _register_and_work(api, children, request, limit, stack, console)
@@ -203,6 +136,7 @@ def _watch(children: Children, limit: int | None, console: Console) -> None:
     ends: deque[float] = deque(maxlen=3)
     while True:
         time.sleep(1)
+        children.shorten_logs()
         if children.ended("server"):
             raise children.failure("server")
         if children.ended("worker"):
@@ -228,22 +162,6 @@ def _wait_until_healthy(api: str, children: Children) -> None:
         f"expected a Prefect server to answer at {api} within {START_TIMEOUT_S:.0f} s; start it, "
         "or unset PREFECT_API_URL (and Prefect's profile) to have one started"
     )
-
-
-def check_port(host: str, port: int) -> None:
-    """Raise InvalidInput, which says what to do, unless a server can listen there."""
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        with socket.socket(family, kind, protocol) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
-    except (OSError, OverflowError) as problem:
-        raise InvalidInput(
-            f"expected to listen at {host}:{port}, which is not possible ({problem}); choose "
-            "another --port or --host, or stop what listens there"
-        ) from None
 
 
 def warn_if_open(host: str, console: Console) -> None:

@@ -8,6 +8,8 @@ import struct
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +18,21 @@ import pytest
 
 from flows.access import HOSTS_VARIABLE
 from tests.support.browser import browser_page
-from tests.support.hostile_page import OPTIONS, STRANGER, Bait, attempts, hostile_site, rebound
-from tests.support.other_users import STRANGER_ID, as_stranger, needs_root
+from tests.support.hostile_page import (
+    OPTIONS,
+    OWN_NAME,
+    STRANGER,
+    Bait,
+    attempts,
+    hostile_site,
+    rebound,
+)
+from tests.support.other_users import STRANGER_ID, Squatter, as_stranger, needs_root
 from tests.support.processes import environment, eventually, free_port, output_of, python
-from tests.support.serving import START_S, Serving
+from tests.support.serving import START_S, Serving, processes
 
 pytestmark = [pytest.mark.server, pytest.mark.browser, pytest.mark.slow]
 PASSWORD = "admin:open sesame"
-TEAM_NAME = "prefect.example.org"
 CLIENTS = """
 import asyncio
 from prefect.client.orchestration import get_client
@@ -61,6 +70,26 @@ def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
         serving.close()
 
 
+def _server_starts(serving: Serving) -> bool:
+    return any("flows.server" in command for command in processes(serving.home).values())
+
+
+@needs_root
+def test_another_user_who_had_bound_the_port_does_not_get_it(tmp_path: Path) -> None:
+    """Also while the server of `serve` starts: it would be told the password."""
+    starting = Serving(tmp_path / "starting")
+    with closing(Squatter(starting.port)) as squatter, ThreadPoolExecutor(1) as pool:
+        started = pool.submit(starting.start)
+        try:
+            assert eventually(lambda: _server_starts(starting), START_S)
+            assert not squatter.takes_over()
+            started.result()
+            assert not squatter.takes_over()
+        finally:
+            wait([started])
+            starting.close()
+
+
 @pytest.fixture(scope="module")
 def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     """An owner's client of a server with a password, CSRF protection and a name."""
@@ -71,7 +100,7 @@ def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
         "PREFECT_SERVER_API_PORT": str(port),
         "PREFECT_SERVER_API_AUTH_STRING": PASSWORD,
         "PREFECT_SERVER_CSRF_PROTECTION_ENABLED": "true",
-        HOSTS_VARIABLE: TEAM_NAME,
+        HOSTS_VARIABLE: OWN_NAME,
     }
     address = f"http://127.0.0.1:{port}/api/"
     auth = httpx.BasicAuth(*PASSWORD.split(":"))
@@ -131,11 +160,36 @@ class TestPages:
             page.evaluate("(address) => { location = address }", serving.ui)
             page.locator("a", has_text="Deployments").first.wait_for()
 
+    def test_do_not_frame_the_ui_where_the_browser_does_not_tell_of_them(
+        self, team: httpx.Client, page: Any
+    ) -> None:
+        """To a name over http, a browser sends no `Sec-Fetch-Site`."""
+        ui = f"http://{OWN_NAME}:{team.base_url.port}/dashboard"
+        with hostile_site() as port:
+            page.goto(f"http://{STRANGER}:{port}/")
+            with page.expect_response(ui) as framed:
+                page.evaluate(
+                    "(address) => document.body.append(Object.assign("
+                    "document.createElement('iframe'), {src: address}))",
+                    ui,
+                )
+            assert framed.value.status == 200
+            assert framed.value.headers["x-frame-options"] == "DENY"
+            refused = "chrome-error://chromewebdata/"
+            assert eventually(lambda: _frames(page) == [refused], 30), _frames(page)
+
+
+def _frames(page: Any) -> list[str]:
+    page.wait_for_timeout(50)  # lets Playwright hear of what happened
+    return [frame.url for frame in page.frames[1:]]
+
 
 def _asked(port: int, method: str, path: str, body: Any = None, **headers: str) -> list[Any]:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     content = None if body is None else json.dumps(body)
-    connection.request(method, path, content, {"Content-Type": "application/json", **headers})
+    headers = {"Content-Type": "application/json", **headers}
+    with suppress(ConnectionError):  # the server may have answered and hung up already
+        connection.request(method, path, content, headers)
     reply = connection.getresponse()
     return [reply.status, reply.read().decode(errors="replace")]
 
@@ -247,11 +301,11 @@ class TestOwner:
     def test_of_a_team_comes_under_its_name_through_a_proxy(self, team: httpx.Client) -> None:
         token = team.get("csrf-token", params={"client": "test"}).raise_for_status().json()["token"]
         csrf = {"Prefect-Csrf-Token": token, "Prefect-Csrf-Client": "test"}
-        named = {"Host": TEAM_NAME, "Origin": f"https://{TEAM_NAME}", **csrf}
+        named = {"Host": OWN_NAME, "Origin": f"https://{OWN_NAME}", **csrf}
         for headers, status in (
             (named, 200),
             ({**named, "X-Forwarded-Proto": "https", "X-Forwarded-For": "192.0.2.7"}, 200),
-            ({**named, "Origin": f"http://{TEAM_NAME}", "X-Forwarded-Proto": "https"}, 403),
+            ({**named, "Origin": f"http://{OWN_NAME}", "X-Forwarded-Proto": "https"}, 403),
             ({**named, "Origin": "https://hostile.example"}, 403),
             ({**named, "Host": "hostile.example"}, 403),
         ):

@@ -17,9 +17,10 @@ if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 STRANGER = "hostile.example"  # resolves to loopback in this browser, as a name of anybody's may
+OWN_NAME = "prefect.example.org"  # of a server, over http: to a browser no secure context
 # And without what some browsers do themselves against pages that reach for loopback.
 OPTIONS = (
-    f"--host-resolver-rules=MAP {STRANGER} 127.0.0.1",
+    f"--host-resolver-rules=MAP {STRANGER} 127.0.0.1,MAP {OWN_NAME} 127.0.0.1",
     "--disable-features=LocalNetworkAccessChecks",
 )
 _SECRET = "planted-by-the-test"

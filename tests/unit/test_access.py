@@ -9,7 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
+import httpx
 import pytest
+import uvicorn
 from rich.console import Console
 
 from flowers17.commands import serving
@@ -19,6 +21,7 @@ from flows.access import (
     connection_user,
     connections_tell_users,
     guarded,
+    server_options,
 )
 from tests.support.other_users import STRANGER_ID, as_stranger, needs_root
 
@@ -276,10 +279,18 @@ class TestUser:
         assert not served
         assert "got one of nobody" in answer
 
-    def test_of_a_half_closed_connection_is_nobody(self) -> None:
+    def test_of_a_half_closed_connection_is_its_owner_until_he_closes_it(self) -> None:
         with _connected() as (client, server):
+            ends = server.getpeername(), server.getsockname()
             client.shutdown(socket.SHUT_WR)
-            assert connection_user(server.getpeername(), server.getsockname()) is None
+            assert connection_user(*ends) == os.geteuid()
+            assert connection_user(*reversed(ends)) == os.geteuid()
+            client.close()
+            assert connection_user(*ends) is None
+
+    def test_of_a_port_that_listens_is_nobody(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            assert connection_user(listening.getsockname(), ("127.0.0.1", 1)) is None
 
     def test_is_asked_for_at_every_request(self) -> None:
         """A port that was free again may be somebody else's now."""
@@ -314,6 +325,71 @@ class TestUser:
         request = {"client": ("127.0.0.1", 1), "server": ("127.0.0.1", 2)}
         assert not _response(method, same_user=True, **request, **JSON)[0]
         assert _response(method, same_user=False, **request, **JSON)[0]
+
+
+async def _answering(scope: Any, receive: Any, send: Any) -> None:
+    """Answer as an application that says itself who may frame it."""
+    own = [
+        (b"content-length", b"2"),
+        (b"X-Frame-Options", b"SAMEORIGIN"),
+        (b"content-security-policy", b"default-src 'self'"),
+    ]
+    await send({"type": "http.response.start", "status": 200, "headers": own})
+    await send({"type": "http.response.body", "body": b"ok"})
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[Address]:
+    """Return the address of a server for its own user."""
+    application = guarded(_answering, hosts={"localhost"}, same_user=True)
+    options = server_options(same_user=True)
+    config = uvicorn.Config(application, lifespan="off", log_level="error", **options)
+    server = uvicorn.Server(config)
+    with socket.create_server(("127.0.0.1", 0)) as listening, ThreadPoolExecutor(1) as pool:
+        served = pool.submit(server.run, [listening])
+        yield listening.getsockname()
+        server.should_exit = True
+        served.result()
+
+
+def _received(connection: socket.socket) -> str:
+    return b"".join(iter(lambda: connection.recv(4096), b"")).decode()
+
+
+@needs_tables
+class TestConnection:
+    REQUEST = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+    @needs_root
+    def test_of_another_user_is_closed_before_it_sends_anything(self, address: Address) -> None:
+        def attempt() -> list[str]:
+            opened = [socket.create_connection(address, timeout=30) for _ in range(200)]
+            return [_received(connection) for connection in opened]
+
+        answers = set(as_stranger(attempt))
+        assert len(answers) == 1
+        assert f"got one of user {STRANGER_ID}; to serve other users" in answers.pop()
+
+    def test_of_the_owner_that_is_half_closed_is_answered(self, address: Address) -> None:
+        with socket.create_connection(address, timeout=30) as connection:
+            connection.sendall(self.REQUEST)
+            connection.shutdown(socket.SHUT_WR)
+            assert _received(connection).endswith("\r\n\r\nok")
+
+    @pytest.mark.parametrize(("host", "status"), [("localhost", 200), ("hostile.example", 403)])
+    def test_is_answered_with_what_keeps_other_pages_out(
+        self, address: Address, host: str, status: int
+    ) -> None:
+        reply = httpx.get(
+            f"http://127.0.0.1:{address[1]}", headers={"Host": host}, trust_env=False, timeout=30
+        )
+        assert reply.status_code == status
+        assert reply.headers.get_list("x-frame-options") == ["DENY"]
+        assert reply.headers["x-content-type-options"] == "nosniff"
+        assert reply.headers["cross-origin-resource-policy"] == "same-origin"
+        policies = reply.headers.get_list("content-security-policy")
+        own = ["default-src 'self'"] if status == 200 else []
+        assert policies == [*own, "frame-ancestors 'none'"]
 
 
 def test_what_is_no_request_passes() -> None:
