@@ -34,7 +34,7 @@ from typing import Any, Literal
 import numpy as np
 
 from flowers17.errors import ArtifactDamaged, ArtifactMissing, Flowers17Error, StoreUnusable
-from flowers17.files import flush, open_regular, read_regular
+from flowers17.files import flush, open_regular, read_regular, refuse_links, remove
 from flowers17.fingerprints import Fingerprints
 from flowers17.manifests import KEY, LARGEST, STAGE, check
 
@@ -268,10 +268,12 @@ class Store:
         """Return the artifact if it is there and whole.
 
         Files that nothing wrote to since they were last hashed are not hashed again. A damaged
-        one is set aside with a warning, so that it is built again.
+        one is set aside with a warning, so that it is built again. Raises StoreUnusable if the
+        stage's folder is a link.
         locked: whether the caller holds the artifact's lock, by `claim`.
         """
         folder = self.folder(stage, key)
+        self._refuse_links(folder.parent)
         if not os.path.lexists(folder):
             return None
         with suppress(ArtifactDamaged):
@@ -290,9 +292,11 @@ class Store:
     def open(self, reference: Reference) -> Artifact:
         """Return the artifact of a reference, verified.
 
-        Raises ArtifactMissing if it is not there, ArtifactDamaged if its content differs.
+        Raises ArtifactMissing if it is not there, ArtifactDamaged if its content differs, and
+        StoreUnusable if the stage's folder is a link.
         """
         folder = self.folder(reference.stage, reference.key)
+        self._refuse_links(folder.parent)
         if not folder.exists():
             raise ArtifactMissing(
                 f"{folder}: expected an artifact, found nothing; run the same command again "
@@ -358,10 +362,17 @@ class Store:
         """
         path = self.root / name
         with self.guarded_writes():
+            self._refuse_links(path)
             path.mkdir(parents=True, exist_ok=True)
-            if path.is_symlink():
-                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
         return path
+
+    def _refuse_links(self, path: Path) -> Path:
+        """Return a place in the store; raises StoreUnusable if a link leads, or would lead, there.
+
+        What is moved, read or deleted through it would be somebody else's.
+        """
+        with self.guarded_writes():
+            return refuse_links(path, below=self.root)
 
     @contextmanager
     def writing(self, stage: str, key: str) -> Iterator[Path]:
@@ -382,14 +393,12 @@ class Store:
     def unfinished(self, stage: str, key: str) -> Path:
         """Return where a build of an artifact keeps what a killed one shall not lose.
 
-        Raises StoreUnusable if a link is in its place.
+        Raises StoreUnusable if a link is in its place, or anywhere inside.
         """
-        folders = self.root / ".unfinished", self.root / ".unfinished" / f"{stage}-{key}"
-        with self.guarded_writes():
-            for folder in folders:
-                if folder.is_symlink():
-                    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(folder))
-        return folders[1]
+        folder = self._refuse_links(self.root / ".unfinished" / f"{stage}-{key}")
+        for path in folder.rglob("*"):
+            self._refuse_links(path)
+        return folder
 
     def publish(self, folder: Path, manifest: Mapping[str, Any]) -> Artifact:
         """Make the folder's files an artifact, atomically.
@@ -446,14 +455,15 @@ class Store:
             for place in places:
                 self.own_folder(place.partition("/")[0])
                 (self.root / place).rename(trash / place.replace("/", "-"))
-                with suppress(OSError):  # absent, or no file
-                    self._fingerprints_file(self.root / place).unlink()
+                with suppress(OSError):  # no file, or below a link
+                    remove(self._fingerprints_file(self.root / place), below=self.root)
             shutil.rmtree(trash)
 
     def pinned(self) -> set[str]:
         """Return the places, `<stage>/<key>`, of what is never collected."""
-        pins = self.root / ".pins"
-        return {path.relative_to(pins).as_posix() for path in pins.glob("*/*")}
+        pins = self._refuse_links(self.root / ".pins")
+        stages = (path for path in pins.glob("*") if not path.is_symlink())
+        return {f"{stage.name}/{path.name}" for stage in stages for path in stage.glob("*")}
 
     def pin(self, place: str, *, keep: bool = True) -> None:
         """Never collect an artifact and what it was made from; or, unless keep, do again."""
@@ -468,7 +478,8 @@ class Store:
 
     def _manifest_files(self) -> list[tuple[tuple[str, str], Path]]:
         """Return stage, key and path of every manifest; names that are neither are strangers'."""
-        paths = sorted(self.root.glob(f"[!.]*/*/{MANIFEST}"))
+        stages = (path for path in self.root.glob("[!.]*") if not path.is_symlink())
+        paths = sorted(path for stage in stages for path in stage.glob(f"*/{MANIFEST}"))
         places = (path.parent.relative_to(self.root).as_posix() for path in paths)
         return [
             ((path.parents[1].name, path.parent.name), path)
@@ -519,6 +530,7 @@ class Store:
         with self.guarded_writes():
             aside = self.own_folder(".damaged") / name
             with suppress(FileNotFoundError):  # another process set it aside first
+                self._refuse_links(folder.parent)
                 folder.rename(aside)
 
     @contextmanager

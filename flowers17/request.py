@@ -22,8 +22,8 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from flowers17.config import Model, Places, ProfileName, StudySettings
-from flowers17.plain_values import check_plain, yaml_value
 from flowers17.errors import InvalidSettings, short_repr
+from flowers17.plain_values import check_plain, yaml_value
 from flowers17.profiles import PROFILES
 
 M = TypeVar("M", bound=BaseModel)

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import stat
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -9,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 
 from flowers17.errors import StoreUnusable
+from flowers17.files import refuse_links
 from flowers17.manifests import is_safe
 from flowers17.shared.remote import Remote
 
@@ -46,6 +48,7 @@ class Mirror:
             if is_safe(name) and (name not in here or here[name][0] != one.size)
         ]
         for name in wanted:
+            refuse_links(self._folder / name, below=self._folder)
             (self._folder / name).parent.mkdir(parents=True, exist_ok=True)
         partial = {name: self._folder / f"{name}.partial" for name in wanted}
         self._remote.download({f"{self._name}/{name}": path for name, path in partial.items()})
@@ -106,7 +109,8 @@ class Mirror:
                 if path.name == _LOCK or path.suffix in _PASSING:
                     continue
                 with suppress(FileNotFoundError):  # removed while we looked
-                    status = path.stat()
+                    status = path.lstat()
                     name = path.relative_to(self._folder).as_posix()
-                    found[name] = (status.st_size, status.st_mtime_ns)
+                    if stat.S_ISREG(status.st_mode):  # what a link leads to is none of the build's
+                        found[name] = (status.st_size, status.st_mtime_ns)
         return found

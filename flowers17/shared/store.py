@@ -29,7 +29,7 @@ from flowers17.artifacts import (
 )
 from flowers17.config.places import store_address
 from flowers17.errors import ArtifactDamaged, ArtifactMissing, InvalidInput, StoreUnusable
-from flowers17.files import read_regular
+from flowers17.files import open_regular, read_regular
 from flowers17.manifests import KEY, LARGEST, STAGE
 from flowers17.shared.leases import RENEWALS, Lease, expiry_s
 from flowers17.shared.mirror import Mirror
@@ -238,6 +238,7 @@ class SharedStore(Store):
     def _fetched(self, stage: str, key: str, sealed: bytes) -> Artifact:
         """Return the artifact of a manifest, from the cache or fetched; raises ArtifactDamaged."""
         folder = self.folder(stage, key)
+        self._refuse_links(folder.parent)
         with suppress(ArtifactDamaged):
             return self._cached(folder, sealed)
         with self.lock(f"fetch-{stage}", key):
@@ -253,7 +254,7 @@ class SharedStore(Store):
                 except ArtifactDamaged:
                     self._set_aside(whole)
                     raise
-                folder.parent.mkdir(parents=True, exist_ok=True)
+                self.own_folder(stage)
                 if os.path.lexists(folder):
                     folder.rename(partial / "outdated")
                 whole.rename(folder)
@@ -315,7 +316,7 @@ class SharedStore(Store):
             mark = self.root / ".checked"
             if not mark.exists():
                 self.check_writable()
-                mark.touch()
+                os.close(open_regular(mark, os.O_WRONLY | os.O_CREAT))
 
 
 def _files_of(manifest: Mapping[str, Any]) -> str:

@@ -6,8 +6,8 @@ from typing import Literal
 from pydantic import Field, JsonValue
 
 from flowers17.config import Model
-from flowers17.plain_values import check_plain, yaml_value
 from flowers17.errors import InvalidSettings, short_repr
+from flowers17.plain_values import check_plain, yaml_value
 from flowers17.request import Overrides, RequestModel, nested, validated
 
 SweptFlow = Literal["study", "learners", "features", "finetune", "ensemble", "attacks"]
