@@ -4,11 +4,11 @@ An artifact is data that others may have written. A network of a function of one
 which function that is; without this check a store could have any function called.
 """
 
-import importlib.util
 from pathlib import Path
 
 from flowers17.artifacts import file_sha256
 from flowers17.errors import InvalidInput
+from flowers17.learners.own_modules import module_file, module_places
 from flowers17.prediction.models import Loader
 
 
@@ -16,8 +16,7 @@ def check_own_learner(name: str, learner: str, trained: str | None, loader: Load
     """Raise InvalidInput unless a function may be called to rebuild a network.
 
     name: of the model. learner: `module:function`. trained: SHA-256 of the module's file that the
-    network was trained with, as its artifact says. Nothing is imported before all else is known:
-    to find a module inside a package is to import the package.
+    network was trained with, as its artifact says. Nothing is imported.
     """
     module = learner.partition(":")[0]
     if trained is None:
@@ -44,19 +43,11 @@ def check_own_learner(name: str, learner: str, trained: str | None, loader: Load
 
 def _source(module: str, store: Path, name: str) -> Path | None:
     """Return the file of a module; raises InvalidInput if it or a package of it is in the store."""
-    parts, source = module.split("."), None
-    for n_parts in range(1, len(parts) + 1):
-        try:
-            spec = importlib.util.find_spec(".".join(parts[:n_parts]))  # imports the one before
-        except (ImportError, ValueError):
-            return None
-        if spec is None:
-            return None
-        source = Path(spec.origin) if spec.has_location and spec.origin else None
-        places = [*map(Path, spec.submodule_search_locations or ()), *([source] if source else [])]
-        if any(one.resolve().is_relative_to(store) for one in places):
+    for file, folders in module_places(module):
+        places = [*folders, *([file] if file else [])]
+        if any(place.resolve().is_relative_to(store) for place in places):
             raise InvalidInput(
                 f"{name}: expected module {module!r} outside the store, found it in {store}; code "
                 "in a store is never run: move it, and put it where Python finds it"
             )
-    return source
+    return module_file(module)

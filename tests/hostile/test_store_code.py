@@ -184,7 +184,7 @@ def test_stages_name_the_functions_of_their_own_settings_only() -> None:
     both = Stage.of("stacking", "both", "tasks.stacking:build", inputs={"a": own, "b": plain})
     assert attack.own_learners(both) == {"own_learners": ["mine:network"]}
     assert attack.own_learners(plain) == {}
-    target = attack.Target("own", own, plain, is_network=True)
+    target = attack.VictimStages("own", own, plain, is_network=True)
     stage = attack.stage(StudySettings(), Places(device="cpu"), "noise", target, plain)
     assert '"own_learners":["mine:network"]' in stage.config
 
