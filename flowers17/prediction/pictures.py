@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from flowers17.data.decoding import decode, square
+from flowers17.data.decoding import squares
 from flowers17.data.encoded import MAX_IMAGE_BYTES
 from flowers17.errors import InvalidInput
 from flowers17.terminal import shown
@@ -98,8 +98,7 @@ def _block(decoded: Sequence[tuple[str, dict[int, np.ndarray]]], sides: Sequence
 
 
 def _squares(path: str, sides: Sequence[int]) -> dict[int, np.ndarray]:
-    image = decode(_content(path), shown(path))
-    return {side: square(image, side) for side in sides}
+    return squares(_content(path), shown(path), sides)[1]
 
 
 def _below(given: str, refuse: Refuse) -> Iterator[str]:
