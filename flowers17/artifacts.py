@@ -72,6 +72,7 @@ def read_sha256(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+_passed_over: set[str] = set()  # told once a process, though manifests are read several times
 _remembered: dict[tuple[str | int, ...], str] = {}
 
 
@@ -256,13 +257,19 @@ class Store:
 
     def check_writable(self) -> None:
         """Raise StoreUnusable, which says what to do, unless files can be made in the store."""
-        with self.guarded_writes():
-            self.root.mkdir(parents=True, exist_ok=True)
-            for name in OWN_FOLDERS:
-                if os.path.lexists(self.root / name):
-                    self.own_folder(name)
-            with tempfile.NamedTemporaryFile(dir=self.root, prefix=".writable-"):
-                pass
+        try:
+            with self.guarded_writes():
+                self.root.mkdir(parents=True, exist_ok=True)
+                for name in OWN_FOLDERS:
+                    if os.path.lexists(self.root / name):
+                        self.own_folder(name)
+                with tempfile.NamedTemporaryFile(dir=self.root, prefix=".writable-"):
+                    pass
+        except OSError as problem:  # of a place that is no file system for files, such as /proc
+            raise StoreUnusable(
+                f"store {self.root}: expected a folder in which files can be made, got "
+                f"{problem.strerror!r}; choose another --store"
+            ) from problem
 
     def find(self, stage: str, key: str, *, locked: bool = False) -> Artifact | None:
         """Return the artifact if it is there and whole.
@@ -318,7 +325,9 @@ class Store:
                 if (manifest["stage"], manifest["key"]) != (stage, key):
                     raise ArtifactDamaged(f"{path.parent}: the manifest describes another artifact")
             except ArtifactDamaged as damage:
-                logger.warning("%s; it is passed over", damage)
+                if str(damage) not in _passed_over:
+                    logger.warning("%s; it is passed over", damage)
+                _passed_over.add(str(damage))
             else:
                 yield manifest
 
@@ -546,6 +555,7 @@ class Store:
                 errno.EACCES: "writing is not permitted; choose another --store",
                 errno.ENOTDIR: "a file or link is in the way; move it or choose another --store",
                 errno.EEXIST: "a file is in the way; move it or choose another --store",
+                errno.ENAMETOOLONG: "the path is too long; choose another --store",
                 errno.EISDIR: "a folder is in the way; move it or choose another --store",
                 errno.EINVAL: "no regular file is there; move it or choose another --store",
                 errno.ENXIO: "no regular file is there; move it or choose another --store",

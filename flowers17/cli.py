@@ -5,6 +5,7 @@ input. One long module, since the options of all commands stand together; what t
 `commands`.
 """
 
+import errno
 import json
 import os
 import sys
@@ -712,3 +713,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if isinstance(problem, ServerLost):
             os._exit(1)  # on the way out, Prefect would wait for it again
         sys.exit(2 if isinstance(problem, InvalidInput) else 1)
+    except OSError as problem:
+        if problem.errno != errno.ENAMETOOLONG:
+            raise
+        path = escape(short_repr(problem.filename))
+        err.print(f"[red]error[/] expected a shorter path, got {path}", highlight=False)
+        sys.exit(2)

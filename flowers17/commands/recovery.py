@@ -107,9 +107,9 @@ def recover(store: str | None, *, resume: bool, console: Console) -> list[Recove
     run of `flowers17 run` is run again here, if this user began it on this machine. Uses the server
     of PREFECT_API_URL, of Prefect's profile or of a running `flowers17 serve`, else a private one.
     """
-    done = []
+    done, address = [], None if store is None else open_store(store).address
     with Server() as server, server.connected():
-        dead = asyncio.run(_brought_down(store))
+        dead = asyncio.run(_brought_down(address))
         again = [one for one in dead if resume and not one.cancelling]
         deployed = [one for one in again if one.run.deployment_id]
         asyncio.run(_handed_to_worker(deployed, console))
@@ -187,13 +187,12 @@ async def _workers_online(client: PrefectClient, runs: list[Candidate]) -> bool:
     return False
 
 
-async def _brought_down(store: str | None) -> list[Candidate]:
+async def _brought_down(address: str | None) -> list[Candidate]:
     async with get_client() as client:
         candidates = [
             one
             for one in await _candidates(client)
-            if one.can_be_judged
-            and (store is None or one.store.address == open_store(store).address)
+            if one.can_be_judged and address in (None, one.store.address)
         ]
         here = flow_runs_here()
         dead = [one for one in candidates if _is_dead(one, here)]
