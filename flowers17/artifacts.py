@@ -26,7 +26,7 @@ import numpy as np
 
 from flowers17.digests import read_sha256, sha256_of
 from flowers17.errors import ArtifactDamaged, ArtifactMissing
-from flowers17.files import files_below, flush, folders_from, read_regular
+from flowers17.files import files_below, flush, folders_from, read_regular, remove
 from flowers17.fingerprints import Fingerprints
 from flowers17.manifests import KEY, STAGE, check, read_manifest, sealed
 from flowers17.store_folder import StoreFolder
@@ -37,6 +37,7 @@ _PLACE = re.compile(f"{STAGE}/{KEY}")
 _UNREADABLE = (OSError, ValueError, EOFError, MemoryError, OverflowError, RecursionError)
 # What using a value of another kind than expected raises.
 logger = logging.getLogger(__name__)
+_reported: set[str] = set()  # damaged manifests: once a process, though they are read often
 
 
 def short_name(stage: str, key: str) -> str:
@@ -140,10 +141,12 @@ class Store(StoreFolder):
         """The artifact if it is there and undamaged, else None.
 
         Files that nothing wrote to since they were last hashed are not hashed again. A damaged
-        artifact is set aside with a warning, so that it is built again.
+        artifact is set aside with a warning, so that it is built again. Raises StoreUnusable if
+        the stage's folder is a link.
         locked: whether the caller holds the artifact's lock, by `claim`.
         """
         folder = self.folder(stage, key)
+        self.without_links(folder.parent)
         if not os.path.lexists(folder):
             return None
         with suppress(ArtifactDamaged):
@@ -162,9 +165,11 @@ class Store(StoreFolder):
     def open(self, reference: Reference) -> Artifact:
         """The artifact of a reference, verified.
 
-        Raises ArtifactMissing if it is not there, ArtifactDamaged if its content differs.
+        Raises ArtifactMissing if it is not there, ArtifactDamaged if its content differs, and
+        StoreUnusable if the stage's folder is a link.
         """
         folder = self.folder(reference.stage, reference.key)
+        self.without_links(folder.parent)
         if not folder.exists():
             raise ArtifactMissing(
                 f"{folder}: expected an artifact, found nothing; run the same command again "
@@ -186,7 +191,9 @@ class Store(StoreFolder):
                 if (manifest["stage"], manifest["key"]) != (stage, key):
                     raise ArtifactDamaged(f"{path.parent}: the manifest describes another artifact")
             except ArtifactDamaged as damage:
-                logger.warning("%s; it is passed over", damage)
+                if str(damage) not in _reported:
+                    logger.warning("%s; it is skipped", damage)
+                _reported.add(str(damage))
             else:
                 yield manifest
 
@@ -239,15 +246,16 @@ class Store(StoreFolder):
             for place in places:
                 self.own_folder(place.partition("/")[0])
                 (self.root / place).rename(trash / place.replace("/", "-"))
-                with suppress(OSError):  # absent, or no file
-                    self._fingerprints_file(self.root / place).unlink()
+                with suppress(OSError):  # no file, or below a link
+                    remove(self._fingerprints_file(self.root / place), below=self.root)
             shutil.rmtree(trash)
 
     def _manifest_files(self) -> list[tuple[tuple[str, str], Path]]:
         """Stage, key and path of every manifest; folders of other names are not the store's."""
+        stages = (path for path in self.root.glob("[!.]*") if not path.is_symlink())
         return [
             ((path.parents[1].name, path.parent.name), path)
-            for path in sorted(self.root.glob(f"[!.]*/*/{MANIFEST}"))
+            for path in sorted(path for stage in stages for path in stage.glob(f"*/{MANIFEST}"))
             if _PLACE.fullmatch(path.parent.relative_to(self.root).as_posix())
         ]
 

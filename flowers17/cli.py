@@ -5,6 +5,7 @@ input. One long module, since all commands and their own options stand together.
 form has too are in `commands.options`; what a command does is in its module of `commands`.
 """
 
+import errno
 import json
 import os
 import sys
@@ -23,7 +24,13 @@ from rich.table import Table
 from flowers17.artifacts import Reference
 from flowers17.commands.options import Json, OwnLearner, expanded, option, with_request
 from flowers17.config import Places
-from flowers17.errors import Flowers17Error, InvalidInput, PackageShadowed, ServerLost
+from flowers17.errors import (
+    Flowers17Error,
+    InvalidInput,
+    PackageShadowed,
+    ServerLost,
+    short_repr,
+)
 from flowers17.interrupts import INTERRUPTED
 from flowers17.request import StudyRequest, validated
 from flowers17.shared.store import existing_store, open_store
@@ -551,3 +558,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if isinstance(problem, ServerLost):
             os._exit(1)  # on the way out, Prefect would wait for it again
         sys.exit(2 if isinstance(problem, InvalidInput) else 1)
+    except OSError as problem:
+        if problem.errno != errno.ENAMETOOLONG:
+            raise
+        path = escape(short_repr(problem.filename))
+        err.print(f"[red]error[/] expected a shorter path, got {path}", highlight=False)
+        sys.exit(2)

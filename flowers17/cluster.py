@@ -68,7 +68,7 @@ def connected(places: Places, store: Store) -> Iterator["Cluster"]:
                 cluster.stop()
     finally:
         with suppress(FileNotFoundError):
-            (store.root / ".locks" / lock).unlink()
+            (store.own_folder(".locks") / lock).unlink()
 
 
 class Cluster:

@@ -8,7 +8,7 @@ import errno
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -22,26 +22,50 @@ def open_regular(path: Path, flags: int = os.O_RDONLY, *, below: Path | None = N
     Raises OSError, which names the path: ELOOP or ENOTDIR for a link, EISDIR for a folder, EINVAL
     for a pipe or a device.
     """
-    start = below or path.parent
-    try:
-        folder = os.open(start, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            *parents, name = path.relative_to(start).parts
-            for parent in parents:
-                inner = os.open(parent, os.O_DIRECTORY | _NEVER_FOLLOWED, dir_fd=folder)
-                os.close(folder)
-                folder = inner
-            descriptor = os.open(name, flags | _NEVER_FOLLOWED, 0o666, dir_fd=folder)
-        finally:
-            os.close(folder)
-    except OSError as problem:
-        raise OSError(problem.errno, problem.strerror, str(path)) from problem
+    with _folder_of(path, below or path.parent) as folder:
+        descriptor = os.open(path.name, flags | _NEVER_FOLLOWED, 0o666, dir_fd=folder)
     mode = os.fstat(descriptor).st_mode
     if not stat.S_ISREG(mode):
         os.close(descriptor)
         number = errno.EISDIR if stat.S_ISDIR(mode) else errno.EINVAL
         raise OSError(number, "expected a regular file", str(path))
     return descriptor
+
+
+def remove(path: Path, *, below: Path) -> None:
+    """Remove a file or link if it is there; raises OSError for a link on the way, or a folder."""
+    with suppress(FileNotFoundError), _folder_of(path, below) as folder:
+        os.unlink(path.name, dir_fd=folder)
+
+
+def refuse_links(path: Path, *, below: Path) -> Path:
+    """Return a path that is no link and leads through none; raises OSError otherwise.
+
+    below: as in `open_regular`. What is not there yet is no link.
+    """
+    for place in (path, *path.parents):
+        if place == below:
+            break
+        if place.is_symlink():
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(place))
+    return path
+
+
+@contextmanager
+def _folder_of(path: Path, start: Path) -> Iterator[int]:
+    """Open the folder of a path from another one on, following no link; name the path in errors."""
+    try:
+        folder = os.open(start, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            for parent in path.parent.relative_to(start).parts:
+                inner = os.open(parent, os.O_DIRECTORY | _NEVER_FOLLOWED, dir_fd=folder)
+                os.close(folder)
+                folder = inner
+            yield folder
+        finally:
+            os.close(folder)
+    except OSError as problem:
+        raise OSError(problem.errno, problem.strerror, str(path)) from problem
 
 
 def read_regular(path: Path, *, below: Path | None = None, at_most: int | None = None) -> bytes:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from flowers17.files import open_regular, read_regular
+from flowers17.files import open_regular, read_regular, remove
 
 Fingerprint = list[int]
 _LARGEST = 32 * 2**20  # bytes
@@ -59,7 +59,7 @@ class Fingerprints:
     def forget(self) -> None:
         """Let every file be read again."""
         with suppress(OSError):
-            self._path.unlink()
+            remove(self._path, below=self._below)
 
     def _read(self) -> Mapping[str, Fingerprint] | None:
         with suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
@@ -70,7 +70,7 @@ class Fingerprints:
 
     def _write(self, fingerprints: Mapping[str, Fingerprint]) -> None:
         self._path.parent.mkdir(exist_ok=True)
-        self._path.unlink(missing_ok=True)
+        remove(self._path, below=self._below)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
         with os.fdopen(open_regular(self._path, flags, below=self._below), "w") as stream:
             json.dump({"content": self._content, "fingerprints": fingerprints}, stream)

@@ -15,7 +15,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from multiprocessing.process import BaseProcess
 from multiprocessing.util import Finalize
 from pathlib import Path
@@ -44,10 +44,10 @@ def start_process(
     the server was killed or its socket tidied away. The next one is forked from a new server.
     """
     context = _FORKED if forked else _SPAWN
-    process = context.Process(target=target, args=arguments, name=name, daemon=True)
     with _START_LOCK, _interrupts_held_back(), _current_folder_off_the_path():
-        if forked:
-            _prepare_socket_folder()
+        with nullcontext() if forked else suppress(OSError):
+            _prepare_own_folder()
+        process = context.Process(target=target, args=arguments, name=name, daemon=True)
         process.start()
     return process
 
@@ -83,8 +83,19 @@ def _current_folder_off_the_path() -> Iterator[None]:
             os.environ["PYTHONSAFEPATH"] = before
 
 
-def _prepare_socket_folder() -> None:
-    """Make this process a folder for the server's socket, and remove those of dead processes."""
+def keep_temporary_files_together() -> None:
+    """Let this process of a stage make its temporary files in the folder that its parent removes.
+
+    `multiprocessing` ends it without what libraries have registered to remove theirs, and a kill
+    does, too.
+    """
+    folder = multiprocessing.current_process()._config.get("tempdir")  # type: ignore[attr-defined]
+    if folder:
+        os.environ["TMPDIR"] = tempfile.tempdir = folder
+
+
+def _prepare_own_folder() -> None:
+    """Make this process a folder for sockets and temporary files; remove dead ones'."""
     configuration = multiprocessing.current_process()._config  # type: ignore[attr-defined]
     if "tempdir" in configuration:  # `multiprocessing` has a folder already, or had
         return

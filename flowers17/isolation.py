@@ -183,6 +183,7 @@ def _build_and_report(
 ) -> None:
     os.environ.clear()  # a forked process has what its server began with
     os.environ.update(environment)
+    fork_server.keep_temporary_files_together()
     threading.Thread(target=_end_with_parent, daemon=True).start()
     send_lock = threading.Lock()
 

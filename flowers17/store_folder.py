@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flowers17.errors import StoreUnusable
-from flowers17.files import open_regular, size_of
+from flowers17.files import open_regular, refuse_links, size_of
 
 OWN_FOLDERS = (".locks", ".partial", ".unfinished", ".damaged", ".verified", ".pins")
 _IN_THE_WAY = "is in the way; move it or choose another --store"
@@ -29,6 +29,7 @@ _REMEDIES = {
     errno.EACCES: "writing is not permitted; choose another --store",
     errno.ENOTDIR: f"a file or link {_IN_THE_WAY}",
     errno.EEXIST: f"a file {_IN_THE_WAY}",
+    errno.ENAMETOOLONG: "the path is too long; choose another --store",
     errno.EISDIR: f"a folder {_IN_THE_WAY}",
     errno.EINVAL: _NOT_REGULAR,
     errno.ENXIO: _NOT_REGULAR,
@@ -56,13 +57,19 @@ class StoreFolder:
 
     def check_writable(self) -> None:
         """Raise StoreUnusable, which says what to do, unless files can be made in the store."""
-        with self.guarded_writes():
-            self.root.mkdir(parents=True, exist_ok=True)
-            for name in OWN_FOLDERS:
-                if os.path.lexists(self.root / name):
-                    self.own_folder(name)
-            with tempfile.NamedTemporaryFile(dir=self.root, prefix=".writable-"):
-                pass
+        try:
+            with self.guarded_writes():
+                self.root.mkdir(parents=True, exist_ok=True)
+                for name in OWN_FOLDERS:
+                    if os.path.lexists(self.root / name):
+                        self.own_folder(name)
+                with tempfile.NamedTemporaryFile(dir=self.root, prefix=".writable-"):
+                    pass
+        except OSError as problem:  # of a place that is no file system for files, such as /proc
+            raise StoreUnusable(
+                f"store {self.root}: expected a folder in which files can be made, got "
+                f"{problem.strerror!r}; choose another --store"
+            ) from problem
 
     @contextmanager
     def lock(self, stage: str, key: str) -> Iterator[None]:
@@ -98,9 +105,17 @@ class StoreFolder:
         """
         path = self.root / name
         with self.guarded_writes():
+            self.without_links(path)
             path.mkdir(parents=True, exist_ok=True)
-            _refuse_link(path)
         return path
+
+    def without_links(self, path: Path) -> Path:
+        """A path below the root; raises StoreUnusable if a link leads, or would lead, there.
+
+        What is moved, read or deleted through a link would be somebody else's.
+        """
+        with self.guarded_writes():
+            return refuse_links(path, below=self.root)
 
     @contextmanager
     def writing(self, stage: str, key: str) -> Iterator[Path]:
@@ -121,13 +136,12 @@ class StoreFolder:
     def unfinished(self, stage: str, key: str) -> Path:
         """Folder of a build's checkpoints, which outlive the process: the next build continues.
 
-        Raises StoreUnusable if a link is in its place.
+        Raises StoreUnusable if a link is in its place, or anywhere inside.
         """
-        folders = self.root / ".unfinished", self.root / ".unfinished" / f"{stage}-{key}"
-        with self.guarded_writes():
-            for folder in folders:
-                _refuse_link(folder)
-        return folders[1]
+        folder = self.without_links(self.root / ".unfinished" / f"{stage}-{key}")
+        for path in folder.rglob("*"):
+            self.without_links(path)
+        return folder
 
     def set_aside(self, folder: Path) -> None:
         """Move a damaged artifact out of the way, for people to look at."""
@@ -135,6 +149,7 @@ class StoreFolder:
         with self.guarded_writes():
             aside = self.own_folder(".damaged") / name
             with suppress(FileNotFoundError):  # another process set it aside first
+                self.without_links(folder.parent)
                 folder.rename(aside)
 
     def leftovers(self) -> Iterator[Leftover]:
@@ -150,8 +165,9 @@ class StoreFolder:
 
     def pinned(self) -> set[str]:
         """The places, `<stage>/<key>`, of artifacts that garbage collection keeps."""
-        pins = self.root / ".pins"
-        return {path.relative_to(pins).as_posix() for path in pins.glob("*/*")}
+        pins = self.without_links(self.root / ".pins")
+        stages = (path for path in pins.glob("*") if not path.is_symlink())
+        return {f"{stage.name}/{path.name}" for stage in stages for path in stage.glob("*")}
 
     def pin(self, place: str, *, keep: bool = True) -> None:
         """Keep an artifact and its inputs from garbage collection; keep=False: no longer."""
@@ -178,8 +194,3 @@ class StoreFolder:
                 f"store {name or self.root}: {_REMEDIES[problem.errno]} and run the same command "
                 "again (nothing finished is lost)"
             ) from problem
-
-
-def _refuse_link(path: Path) -> None:
-    if path.is_symlink():
-        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))

@@ -164,9 +164,9 @@ def _plain(host: str) -> IPv4Address | IPv6Address:
 
 
 def _sealed(headers: Collection[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """Return headers with ours in place of the application's; of policies, both hold."""
-    kept = [(name, value) for name, value in headers if name.lower() not in _HEADERS]
-    return [*kept, *_HEADERS.items(), _NO_FRAMES]
+    """Headers with ours in place of the application's; of policies, both hold."""
+    own = [(name, value) for name, value in headers if name.lower() not in _HEADERS]
+    return [*own, *_HEADERS.items(), _NO_FRAMES]
 
 
 def _header(scope: Any, name: bytes) -> str:

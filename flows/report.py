@@ -1,5 +1,6 @@
 """Flow `report`: everything that exists, as one page, tables, figures and `results.json`."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -58,6 +59,6 @@ def export(store: Store, artifact: Artifact) -> None:
     target = store.root / "report"
     with store.lock("report", "export"), store.writing("report", "export") as folder:
         shutil.copytree(artifact.path, folder / "new")
-        if target.exists():
+        if os.path.lexists(target):  # a link is moved, not what it leads to
             target.rename(folder / "old")
         (folder / "new").rename(target)

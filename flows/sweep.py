@@ -14,6 +14,7 @@ from flowers17.sweeps.settings import Axis, SweepSettings
 from flows.listing import FLOWS
 from tasks import sweep as summary
 from tasks.engine import Results, at_work, run_stages
+from tasks.published import plain_text
 
 SEEDS = SweepSettings(axes=(Axis(setting="seed", values=(17, 18, 19)),))
 
@@ -41,5 +42,5 @@ def sweep(request: StudyRequest = StudyRequest(), over: SweepSettings = SEEDS) -
 
 def _show_plan(plan: SweepPlan) -> None:
     get_run_logger().info(plan.sentence)
-    lines = [f"{plan.sentence}.", "", *(f"1. `{name}`" for name in plan.combinations)]
+    lines = [f"{plan.sentence}.", "", *(f"1. {plain_text(name)}" for name in plan.combinations)]
     create_markdown_artifact("\n".join(lines), key="sweep-plan", description="What is to be built")

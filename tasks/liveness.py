@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flowers17.artifacts import Store
-from flowers17.errors import Flowers17Error
-from tasks.own_files import regular_file
+from flowers17.files import open_regular, remove
 from tasks.own_runs import KEPT_S, recorded
 
 _LOCK = re.compile(r"\.?[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -38,10 +37,11 @@ def registered(store: Store, flow_run_id: str, digest: str) -> Iterator[None]:
         return
     fresh = path.with_name(f".{path.name}")
     with store.guarded_writes():
-        path.parent.mkdir(parents=True, exist_ok=True)
+        store.own_folder(path.parent.name)
         forget_dead(store, digest)
-        descriptor = regular_file(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
-        stream = os.fdopen(descriptor, "w")
+        remove(fresh, below=store.root)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+        stream = os.fdopen(open_regular(fresh, flags, below=store.root), "w")
     with stream, recorded(digest):
         fcntl.flock(stream, fcntl.LOCK_EX)
         stream.write(digest)
@@ -53,40 +53,46 @@ def registered(store: Store, flow_run_id: str, digest: str) -> Iterator[None]:
         finally:
             _held.discard(path)
             with suppress(OSError):  # the store may be read-only by now, which is told as it is
-                path.unlink(missing_ok=True)
+                remove(path, below=store.root)
 
 
 def died(store: Store, flow_run_id: str) -> bool:
-    """Whether a flow run was registered in this store and its process is gone."""
-    lock = _read(_lock_path(store, flow_run_id))
+    """Return whether a flow run was registered in this store and its process is gone."""
+    lock = _read(store, flow_run_id)
     return lock is not None and not lock.is_held
 
 
 def lives(store: Store, flow_run_id: str) -> bool:
-    """Whether a flow run is registered in this store and has a living process."""
-    lock = _read(_lock_path(store, flow_run_id))
+    """Return whether a flow run is registered in this store and has a living process."""
+    lock = _read(store, flow_run_id)
     return lock is not None and lock.is_held
 
 
 def living(store: Store) -> list[str]:
-    """Flow runs that are registered in this store and have a living process."""
-    names = sorted(path.name for path in (store.root / ".runs").glob("[!.]*"))
-    return [name for name in names if lives(store, name)]
+    """Return the flow runs that are registered in this store and have a living process."""
+    return [name for name in _names(store) if name[0] != "." and lives(store, name)]
 
 
 def forget(store: Store, flow_run_id: str) -> None:
-    """Remove the lock of a dead flow run."""
-    _lock_path(store, flow_run_id).unlink(missing_ok=True)
+    """Remove what a dead flow run left, unless its lock lies behind a link."""
+    with suppress(NotADirectoryError):
+        remove(_lock_path(store, flow_run_id), below=store.root)
 
 
 def forget_dead(store: Store, digest: str | None = None) -> None:
-    """Remove locks of dead runs: those of the digest, and old ones."""
-    for path in (store.root / ".runs").glob("*"):
-        if not _LOCK.fullmatch(path.name):  # not ours: the folder may be a link to another one
-            continue
-        lock = _read(path)
+    """Remove what dead runs left: those that were asked for the same, and old ones."""
+    for name in _names(store):
+        lock = _read(store, name)
         if lock and not lock.is_held and (lock.digest == digest or lock.age_s > KEPT_S):
-            path.unlink(missing_ok=True)
+            remove(_lock_path(store, name), below=store.root)
+
+
+def _names(store: Store) -> list[str]:
+    """Return the names of locks, also those not yet taken; none if their folder is a link."""
+    folder = store.root / ".runs"
+    if folder.is_symlink() or not folder.is_dir():
+        return []
+    return sorted(path.name for path in folder.iterdir() if _LOCK.fullmatch(path.name))
 
 
 @dataclass(frozen=True)
@@ -98,12 +104,13 @@ class _Lock:
     age_s: float
 
 
-def _read(path: Path) -> _Lock | None:
-    """Lock of a run, if there is one; something else that lies there belongs to no run."""
+def _read(store: Store, flow_run_id: str) -> _Lock | None:
+    """Return a run's lock if there is one; something else that lies there belongs to no run."""
     try:
-        stream = os.fdopen(regular_file(path, os.O_RDONLY), errors="replace")
-    except (FileNotFoundError, Flowers17Error):
+        descriptor = open_regular(_lock_path(store, flow_run_id), below=store.root)
+    except OSError:
         return None
+    stream = os.fdopen(descriptor, errors="replace")
     with stream:
         age_s = time.time() - os.fstat(stream.fileno()).st_mtime
         try:

@@ -34,6 +34,15 @@ def artifact_key(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
 
 
+def plain_text(text: str) -> str:
+    r"""Markdown that shows a text as it is: names of classes and errors may come from others.
+
+    >>> plain_text("[rose](javascript:x) <b> `a` https://a.b")
+    '\\[rose\\](javascript:x) \\<b> \\`a\\` https\\://a.b'
+    """
+    return re.sub(r"[\\\[\]<&`!|*~#]|:(?=//)|(?<=www)\.", r"\\\g<0>", text)
+
+
 class ProgressArtifact:
     """Progress of a stage in the UI, at most one update a second; `watcher` gets every one.
 
@@ -65,6 +74,7 @@ class ProgressArtifact:
             self._show(f"{self.label}: {n_done} of {total} {unit}")
 
     def _show(self, description: str) -> None:
+        description = plain_text(description)
         if self._id is None:
             self._id = create_progress_artifact(  # type: ignore[assignment]
                 self._percent, key=artifact_key(f"progress {self.label}"), description=description
@@ -98,7 +108,7 @@ def publish_lineage(store: Store, references: Sequence[Reference], flow_name: st
     create_table_artifact(
         [_lineage(store.open(reference).manifest) for reference in references[:n_shown]],
         key=artifact_key(f"lineage {flow_name}"),
-        description=f"Lineage of {extent}; `flowers17 show ARTIFACT` tells more",
+        description=f"Lineage of {plain_text(extent)}; `flowers17 show ARTIFACT` tells more",
     )
 
 
@@ -108,11 +118,12 @@ def _lineage(manifest: Mapping[str, Any]) -> dict[str, str | float]:
         for name, value in manifest["inputs"].items()
         if value
     ]
+    metrics = (f"{name}: {value}" for name, value in manifest["metrics"].items())
     return {
-        "stage": manifest["label"],
+        "stage": plain_text(manifest["label"]),
         "artifact": short_name(manifest["stage"], manifest["key"]),
-        "made from": ", ".join(origins),
-        "metrics": ", ".join(f"{name}: {value}" for name, value in manifest["metrics"].items()),
+        "made from": plain_text(", ".join(origins)),
+        "metrics": plain_text(", ".join(metrics)),
         "seconds": manifest["duration_s"],
     }
 
@@ -133,9 +144,9 @@ def publish_picture(data: bytes, media_type: str, name: str, description: str) -
     """Publish a picture, embedded in a Markdown artifact."""
     encoded = base64.b64encode(data).decode()
     create_markdown_artifact(
-        f"![{name}](data:{media_type};base64,{encoded})",
+        f"![{plain_text(name)}](data:{media_type};base64,{encoded})",
         key=artifact_key(name),
-        description=description,
+        description=plain_text(description),
     )
 
 
@@ -150,11 +161,12 @@ def publish_contents(store: Store, reference: Reference) -> None:
         if path.suffix == ".csv":
             with path.open(newline="") as stream:
                 rows = [
-                    {column: rounded(cell) for column, cell in row.items()}
+                    {plain_text(column): plain_text(rounded(cell)) for column, cell in row.items()}
                     for row in csv.DictReader(stream)
                 ]
             if len(rows) <= MOST_ROWS:
-                create_table_artifact(rows, key=key, description=f"{key} of the {title}")
+                text = plain_text(f"{key} of the {title}")
+                create_table_artifact(rows, key=key, description=text)
         elif path.suffix in _PICTURE_TYPES:
             publish_picture(
                 path.read_bytes(), _PICTURE_TYPES[path.suffix], key, f"{key} of the {title}"

@@ -1,9 +1,7 @@
 """Stage `training`: training of one learner on one split; resumes from its last epoch."""
 
-import importlib.util
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from flowers17.config import (
@@ -17,7 +15,8 @@ from flowers17.config import (
 from flowers17.digests import file_sha256
 from flowers17.errors import InvalidSettings
 from flowers17.learners.devices import device_in
-from flowers17.learners.networks import Builder, builder_of, check_size
+from flowers17.learners.networks import Builder, check_size, known_builder
+from flowers17.learners.own_modules import check_function
 from flowers17.stages import Job, Stage
 from tasks import network_training
 from tasks.long_work import long_work
@@ -79,7 +78,7 @@ def stage(
     that cannot be trained on images of the settings' size.
     """
     device = device_in(places)
-    definition = builder_of(training.learner, settings.learners.definitions)
+    definition = known_builder(training.learner, settings.learners.definitions)
     _check_sizes(training, definition, settings.dataset.image_size)
     resources = {"tensorboard": str(places.tensorboard)} if places.tensorboard else {}
     return Stage.of(
@@ -101,7 +100,9 @@ def stage(
     )
 
 
-def _check_sizes(training: Training, definition: LearnerDefinition | Builder, size: int) -> None:
+def _check_sizes(
+    training: Training, definition: LearnerDefinition | Builder | None, size: int
+) -> None:
     """Raise before the run starts, since the stage itself may start hours later."""
     check_size(training.learner, definition, size, size)
     if isinstance(definition, LearnerDefinition) and set(training.recipe.resolutions) != {1.0}:
@@ -113,13 +114,11 @@ def _check_sizes(training: Training, definition: LearnerDefinition | Builder, si
         )
 
 
-def _identity(name: str, definition: object) -> Any:
-    """Definition of a learner's network, or the digest of its module outside this project."""
+def _identity(name: str, definition: LearnerDefinition | Builder | None) -> Any:
+    """Definition of a learner's network, or the digest of a user's own module, which is not run."""
     if isinstance(definition, LearnerDefinition):
         return definition.model_dump(mode="json")
-    module = name.partition(":")[0]
-    spec = importlib.util.find_spec(module) if ":" in name else None
-    return {"sha256": file_sha256(Path(spec.origin))} if spec and spec.origin else None
+    return None if definition else {"sha256": file_sha256(check_function(name))}
 
 
 def build(job: Job, adversary: Callable[..., Any] | None = None) -> Mapping[str, Any]:

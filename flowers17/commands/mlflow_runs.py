@@ -54,8 +54,8 @@ def send(
         raise InvalidInput(
             f"{file_alone.title}: expected a study of a store, got a file alone; name it study/KEY"
         )
-    client = _client(uri)
-    with _refusals_explained(client):
+    with _refusals_explained(uri):
+        client = _client(uri)
         known = client.get_experiment_by_name(experiment)
         number = known.experiment_id if known else client.create_experiment(experiment)
         with read_as_written(str(store)):
@@ -81,16 +81,18 @@ def _client(uri: str | None) -> "MlflowClient":
 
 
 @contextmanager
-def _refusals_explained(client: "MlflowClient") -> Iterator[None]:
-    from mlflow.exceptions import MlflowException
-
+def _refusals_explained(uri: str | None) -> Iterator[None]:
     try:
         yield
-    except MlflowException as problem:
+    except Exception as problem:
+        kinds = {kind.__name__ for kind in type(problem).__mro__}
+        if not kinds & {"MlflowException", "ValueError"}:  # ValueError: an address that is none
+            raise
         message = str(problem).strip().splitlines()[0]
+        address = uri or os.environ.get("MLFLOW_TRACKING_URI")
         raise TrackingFailed(
-            f"{client.tracking_uri}: expected an MLflow server that takes runs, got: {message}; "
-            "run the same command again once it does (what is there is not sent twice)"
+            f"{address}: expected an MLflow server that takes runs, got: {message}; run the same "
+            "command again once it does (what is there is not sent twice)"
         ) from problem
 
 

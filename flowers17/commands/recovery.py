@@ -107,9 +107,9 @@ def recover(store: str | None, *, resume: bool, console: Console) -> list[Recove
     run of `flowers17 run` is run again here, if this user began it on this machine. Uses the server
     of PREFECT_API_URL, of Prefect's profile or of a running `flowers17 serve`, else a private one.
     """
-    recovered = []
+    recovered, address = [], None if store is None else open_store(store).address
     with Server() as server, server.connected():
-        dead_runs = asyncio.run(_brought_down(store))
+        dead_runs = asyncio.run(_brought_down(address))
         resumable = [candidate for candidate in dead_runs if resume and not candidate.cancelling]
         of_deployments = [candidate for candidate in resumable if candidate.run.deployment_id]
         asyncio.run(_handed_to_worker(of_deployments, console))
@@ -189,13 +189,12 @@ async def _workers_online(client: PrefectClient, runs: list[Candidate]) -> bool:
     return False
 
 
-async def _brought_down(store: str | None) -> list[Candidate]:
+async def _brought_down(address: str | None) -> list[Candidate]:
     async with get_client() as client:
         candidates = [
             candidate
             for candidate in await _candidates(client)
-            if candidate.can_be_judged
-            and (store is None or candidate.store.address == open_store(store).address)
+            if candidate.can_be_judged and address in (None, candidate.store.address)
         ]
         here = flow_runs_here()
         dead_runs = [candidate for candidate in candidates if _is_dead(candidate, here)]

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from flowers17.data import oxford17
+from flowers17.data.decoding import n_pixels
 from flowers17.data.encoded import EncodedImage, EncodedSet
 from flowers17.digests import file_sha256
 from flowers17.errors import ChecksumMismatch, InvalidInput
@@ -24,6 +25,7 @@ MAX_FILE_BYTES = 512 * 2**20
 MAX_TOTAL_BYTES = 512 * 2**20  # once decompressed
 MAX_MEMBER_BYTES = 4 * 2**20
 MAX_MEMBER_PIXELS = 5_000_000  # official images have half a million
+MAX_TOTAL_PIXELS = 10**9  # official images have 434 million together
 MAX_PAX_BYTES = 64 * 2**10
 MAX_HEADERS = 10_000
 MAX_PADDING_BYTES = 2**20  # after the archive's end, and after that of its compression
@@ -79,7 +81,7 @@ def encoded_archive(path: Path, *, sha256: str | None = None) -> EncodedSet:
 
 
 def _images(path: Path, sha256: str | None) -> Iterator[EncodedImage]:
-    missing = set(range(1, oxford17.N_IMAGES + 1))
+    missing, n_pixels_left = set(range(1, oxford17.N_IMAGES + 1)), MAX_TOTAL_PIXELS
     try:
         _refuse_large(path)
         with path.open("rb") as file:
@@ -93,6 +95,9 @@ def _images(path: Path, sha256: str | None) -> Iterator[EncodedImage]:
                 if number not in missing:
                     raise _member_error(path, member.name, "each image once", "a second one")
                 missing.remove(number)
+                n_pixels_left -= n_pixels(content)
+                if n_pixels_left < 0:
+                    raise _size_error(path, f"{MAX_TOTAL_PIXELS:,} pixels in all images")
                 label = (number - 1) // oxford17.IMAGES_PER_CLASS
                 yield EncodedImage(oxford17.image_name(number), label, content)
             _skip_padding(stream, "after its last member")

@@ -6,6 +6,9 @@ faster, but scales without proper antialiasing.
 """
 
 import io
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -14,6 +17,8 @@ from flowers17.errors import InvalidInput
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
 MAX_PIXELS = 50_000_000
+PIXELS_AT_ONCE = 100_000_000
+STRIP_PIXELS = 2**20
 
 
 def decode(data: bytes, name: str, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
@@ -26,6 +31,60 @@ def decode(data: bytes, name: str, *, max_pixels: int = MAX_PIXELS) -> Image.Ima
     Raises InvalidInput with the name if the file is of another kind, too large or damaged, or if
     its floating-point or 32-bit pixels do not tell which of them is white.
     """
+    return _upright(_opened(data, name, max_pixels), name)
+
+
+def squares(
+    data: bytes, name: str, sides: Iterable[int], *, max_pixels: int = MAX_PIXELS
+) -> tuple[tuple[int, int], dict[int, np.ndarray]]:
+    """Size of an image file's picture, upright, and its central square in each of the sides.
+
+    Waits while other threads decode images of `PIXELS_AT_ONCE` together. Raises what `decode` does.
+    """
+    image = _opened(data, name, max_pixels)
+    with _room.taken(image.width * image.height):
+        image = _upright(image, name)  # what was decoded is let go
+        return image.size, {side: square(image, side) for side in sides}
+
+
+def n_pixels(data: bytes) -> int:
+    """Number of pixels that an image file states, of its first frame; 0 if it is no image."""
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            return image.width * image.height
+    except Exception:  # as in `_opened`, which says what is wrong
+        return 0
+
+
+class _Room:
+    """Pixels that may be decoded at once, by all threads of this process."""
+
+    def __init__(self, n_free: int) -> None:
+        self._n_all = self._n_free = n_free
+        self._freed = threading.Condition()
+
+    @contextmanager
+    def taken(self, n_wanted: int) -> Iterator[None]:
+        """Hold so many pixels, or all; waits until they are free."""
+        n_taken = min(n_wanted, self._n_all)
+        with self._freed:
+            self._freed.wait_for(lambda: self._n_free >= n_taken)
+            self._n_free -= n_taken
+        try:
+            yield
+        finally:
+            with self._freed:
+                self._n_free += n_taken
+                self._freed.notify_all()
+
+
+_room = _Room(PIXELS_AT_ONCE)
+# Blocks of Pillow's 16 MB would stay with the threads' heaps when they are freed.
+Image.core.set_block_size(2**26)
+
+
+def _opened(data: bytes, name: str, max_pixels: int) -> Image.Image:
+    """Return an image file of which only the header is read; raises InvalidInput."""
     try:
         image = Image.open(io.BytesIO(data), formats=FORMATS)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as problem:
@@ -41,6 +100,10 @@ def decode(data: bytes, name: str, *, max_pixels: int = MAX_PIXELS) -> Image.Ima
             f"{name}: expected at most {max_pixels:,} pixels, got {width} × {height}; "
             "make the image smaller or remove it"
         )
+    return image
+
+
+def _upright(image: Image.Image, name: str) -> Image.Image:
     try:
         image.load()
         # PNG has 16 bits at most, which some releases of Pillow open in the 32-bit mode.
@@ -64,7 +127,8 @@ def square(image: Image.Image, size: int) -> np.ndarray:
     """
     side = min(image.size)
     left, top = ((length - side + 1) // 2 for length in image.size)
-    centre = image.crop((left, top, left + side, top + side))
+    is_square = image.width == image.height
+    centre = image if is_square else image.crop((left, top, left + side, top + side))
     return np.asarray(centre.resize((size, size), Image.Resampling.BICUBIC), dtype=np.uint8)
 
 
@@ -76,10 +140,25 @@ def _rgb(image: Image.Image, name: str, *, is_wide: bool) -> Image.Image:
     if image.mode.startswith("I"):
         return _eight_bit(image, name, is_wide=is_wide).convert("RGB")
     if image.has_transparency_data:
-        layered = image.convert("RGBA")
-        white = Image.new("RGBA", layered.size, "white")
-        return Image.alpha_composite(white, layered).convert("RGB")
-    return image.convert("RGB")
+        return _on_white(image)
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    """Return a transparent image on white, strip by strip: four copies at once fill memory."""
+    composite = Image.new("RGB", image.size)
+    for top, bottom in _strips(image.width, image.height):
+        strip = image.crop((0, top, image.width, bottom)).convert("RGBA")
+        white = Image.new("RGBA", strip.size, "white")
+        composite.paste(Image.alpha_composite(white, strip).convert("RGB"), (0, top))
+    return composite
+
+
+def _strips(width: int, height: int) -> Iterator[tuple[int, int]]:
+    """Yield first row and end of strips of about `STRIP_PIXELS`."""
+    n_rows = max(1, STRIP_PIXELS // width)
+    for top in range(0, height, n_rows):
+        yield top, min(top + n_rows, height)
 
 
 def _eight_bit(image: Image.Image, name: str, *, is_wide: bool) -> Image.Image:
@@ -87,11 +166,14 @@ def _eight_bit(image: Image.Image, name: str, *, is_wide: bool) -> Image.Image:
 
     is_wide: whether the file has 32 bits; with levels of 8 bits only, it would become black.
     """
-    grey = np.asarray(image).astype(np.int64)
+    grey = np.asarray(image)
     low, high = int(grey.min()), int(grey.max())
     if low < 0 or high > 65_535 or (is_wide and high <= 255):
         raise InvalidInput(
             f"{name}: expected grey levels of 8 or 16 bits, got {low}..{high} in 32 bits; "
             "convert the image to 8 or 16 bits"
         )
-    return Image.fromarray(((grey + 128) // 257).astype(np.uint8))
+    scaled = np.empty(grey.shape, np.uint8)
+    for top, bottom in _strips(image.width, image.height):
+        scaled[top:bottom] = (grey[top:bottom].astype(np.int64) + 128) // 257
+    return Image.fromarray(scaled)

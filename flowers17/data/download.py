@@ -2,22 +2,25 @@
 
 import hashlib
 import json
+import os
 import socket
 import ssl
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import httpx
 
 from flowers17.errors import ChecksumMismatch, DownloadFailed
-from flowers17.files import flush
+from flowers17.files import flush, open_regular, read_regular, replacing
 
 Progress = Callable[[int, int | None], None]
 
 MAX_BYTES = 2**30
 MAX_REDIRECTS = 5
+_MAX_NOTE_BYTES = 2**16
 _CHUNK = 2**16
 _MAX_DIGITS = 20
 _BUSY = frozenset({408, 425, 429})
@@ -39,16 +42,26 @@ class _Part:
     def resumable_bytes(self, url: str, *, checked_at_end: bool) -> tuple[int, str | None]:
         """Number of bytes that may be kept, and the validator of their file."""
         try:
-            n_bytes = self.path.stat().st_size
-            origin = json.loads(self.note.read_text())
+            with os.fdopen(open_regular(self.path), "rb") as stream:
+                status = os.fstat(stream.fileno())
+            origin = json.loads(read_regular(self.note, at_most=_MAX_NOTE_BYTES))
             validator = origin["validator"]
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return 0, None
         is_same = origin["url"] == url and (isinstance(validator, str) or checked_at_end)
-        return (n_bytes, validator) if is_same else (0, None)
+        is_ours = status.st_nlink == 1  # else it is a file of somebody's, linked here
+        return (status.st_size, validator) if is_same and is_ours else (0, None)
 
     def describe(self, url: str, validator: str | None) -> None:
-        self.note.write_text(json.dumps({"url": url, "validator": validator}))
+        with replacing(self.note) as stream:
+            stream.write(json.dumps({"url": url, "validator": validator}).encode())
+
+    def opened(self, *, resumed: bool) -> IO[bytes]:
+        """Return the part opened to be written to, at its end or anew, never through a link."""
+        if not resumed:
+            self.path.unlink(missing_ok=True)
+        flags = os.O_WRONLY | (os.O_APPEND if resumed else os.O_CREAT | os.O_EXCL)
+        return os.fdopen(open_regular(self.path, flags), "ab")
 
     def remove(self) -> None:
         self.path.unlink(missing_ok=True)
@@ -132,7 +145,7 @@ def _fetch(
         total = _total_of(response)
         _refuse_size(url, total or 0, max_bytes)
         part.describe(url, _validator(response))
-        with part.path.open("ab" if start else "wb") as stream:
+        with part.opened(resumed=bool(start)) as stream:
             n_received = start
             progress(n_received, total)
             for chunk in response.iter_raw(_CHUNK):

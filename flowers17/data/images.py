@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from flowers17.data import oxford17, rendered
-from flowers17.data.decoding import decode, square
+from flowers17.data.decoding import squares
 from flowers17.data.encoded import EncodedImage, EncodedSet
 from flowers17.data.source import Source, encoded_images
 from flowers17.errors import InvalidInput
@@ -165,10 +165,10 @@ def _decoded_image(
 ) -> tuple[_ImageRecord, np.ndarray | None]:
     sha256 = hashlib.sha256(encoded.data).hexdigest()
     try:
-        image = decode(encoded.data, encoded.name, max_pixels=max_pixels)
+        original, squared = squares(encoded.data, encoded.name, [size], max_pixels=max_pixels)
     except InvalidInput as problem:
         return _ImageRecord(encoded.name, encoded.label, sha256, (0, 0), str(problem)), None
-    return _ImageRecord(encoded.name, encoded.label, sha256, image.size), square(image, size)
+    return _ImageRecord(encoded.name, encoded.label, sha256, original), squared[size]
 
 
 def _refuse(unusable: list[_ImageRecord], n_read: int) -> NoReturn:

@@ -13,8 +13,9 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from flowers17.config import LearnerDefinition
-from flowers17.errors import InvalidInput, InvalidSettings
+from flowers17.errors import InvalidInput, InvalidSettings, short_repr
 from flowers17.learners.builders import SMALLEST, Shape, aggregated, residual, sequential
+from flowers17.learners.own_modules import check_function
 
 if TYPE_CHECKING:
     import keras
@@ -105,10 +106,13 @@ def module_of(name: str, definitions: Sequence[LearnerDefinition] = ()) -> str |
     return module if colon else None
 
 
-def builder_of(
+def known_builder(
     name: str, definitions: Sequence[LearnerDefinition] = ()
-) -> LearnerDefinition | Builder:
-    """Definition or function that builds a learner; raises InvalidSettings for an unknown one."""
+) -> LearnerDefinition | Builder | None:
+    """Definition or function of this project that builds a learner; None for `module:function`.
+
+    Nothing is imported. Raises InvalidSettings for an unknown learner.
+    """
     own = {definition.name: definition for definition in definitions}
     if name in own:
         return own[name]
@@ -116,12 +120,25 @@ def builder_of(
         return STUDY[name]
     if name in BUILDERS:
         return BUILDERS[name]
-    module, function = module_of(name, definitions), name.partition(":")[2]
-    if module is None:
+    if module_of(name, definitions) is None:
         raise InvalidSettings(
             f"learner: expected one of {', '.join([*STUDY, *BUILDERS, *own])}, or module:function, "
             f"got {name!r}; define it under learners.definitions"
         )
+    return None
+
+
+def builder_of(
+    name: str, definitions: Sequence[LearnerDefinition] = ()
+) -> LearnerDefinition | Builder:
+    """Definition or function that builds a learner; the module of a user's own one is imported.
+
+    Raises InvalidSettings for an unknown learner.
+    """
+    if known := known_builder(name, definitions):
+        return known
+    module, _, function = name.partition(":")
+    check_function(name)
     try:
         builder: Builder = getattr(importlib.import_module(module), function)
     except (ImportError, AttributeError) as problem:
@@ -129,6 +146,8 @@ def builder_of(
             f"learner {name!r}: expected a function that can be imported, got {problem}; put its "
             "module where Python finds it (PYTHONPATH)"
         ) from problem
+    if not callable(builder):
+        raise InvalidSettings(f"learner {name!r}: expected a function, got {short_repr(builder)}")
     return builder
 
 
@@ -175,8 +194,10 @@ def _check_shape(input_shape: Shape, n_classes: int) -> None:
         raise InvalidInput(f"n_classes: expected two classes or more, got {n_classes}")
 
 
-def smallest_size(builder: LearnerDefinition | Builder) -> int:
+def smallest_size(builder: LearnerDefinition | Builder | None) -> int:
     """Smallest side of the images that a learner can read, in pixels; 1 if unknown.
+
+    builder: None for a user's own function that is not imported.
 
     At least one pixel must remain after the pools of a definition.
 
@@ -192,7 +213,10 @@ def smallest_size(builder: LearnerDefinition | Builder) -> int:
 
 
 def check_size(
-    name: str, builder: LearnerDefinition | Builder, height: int | None, width: int | None
+    name: str,
+    builder: LearnerDefinition | Builder | None,
+    height: int | None,
+    width: int | None,
 ) -> None:
     """Raise InvalidInput if a learner cannot read images of a size; a side of None is any size."""
     smallest, takes_any_size = smallest_size(builder), not isinstance(builder, LearnerDefinition)

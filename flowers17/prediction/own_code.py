@@ -4,11 +4,11 @@ An artifact is data that others may have written. That of a network built by the
 names the function; without this check a store could have any function called.
 """
 
-import importlib.util
 from pathlib import Path
 
 from flowers17.digests import file_sha256
 from flowers17.errors import InvalidInput
+from flowers17.learners.own_modules import module_file, module_places
 from flowers17.prediction.models import Loader
 
 
@@ -16,8 +16,7 @@ def check_own_learner(name: str, learner: str, sha256: str | None, loader: Loade
     """Raise InvalidInput unless a function may be called to rebuild a network.
 
     name: of the model. learner: `module:function`. sha256: of the module's file that the
-    network was trained with, from its artifact. Nothing is imported before all other checks: to
-    find a module inside a package imports the package.
+    network was trained with, from its artifact. Nothing is imported.
     """
     module = learner.partition(":")[0]
     if sha256 is None:
@@ -44,22 +43,11 @@ def check_own_learner(name: str, learner: str, sha256: str | None, loader: Loade
 
 def _source(module: str, store: Path, name: str) -> Path | None:
     """The file of a module; raises InvalidInput if it or a package of it is in the store."""
-    names, source = module.split("."), None
-    for n_names in range(1, len(names) + 1):
-        try:
-            spec = importlib.util.find_spec(".".join(names[:n_names]))  # imports the one before
-        except (ImportError, ValueError):
-            return None
-        if spec is None:
-            return None
-        source = Path(spec.origin) if spec.has_location and spec.origin else None
-        locations = [
-            *map(Path, spec.submodule_search_locations or ()),
-            *([source] if source else []),
-        ]
+    for file, folders in module_places(module):
+        locations = [*folders, *([file] if file else [])]
         if any(location.resolve().is_relative_to(store) for location in locations):
             raise InvalidInput(
                 f"{name}: expected module {module!r} outside the store, found it in {store}; code "
                 "in a store is never run: move it, and put it where Python finds it"
             )
-    return source
+    return module_file(module)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from flowers17.data.decoding import decode, square
+from flowers17.data.decoding import squares
 from flowers17.data.encoded import MAX_IMAGE_BYTES
 from flowers17.errors import InvalidInput
 from flowers17.terminal import printable
@@ -101,8 +101,7 @@ def _block(decoded: Sequence[tuple[str, dict[int, np.ndarray]]], sides: Sequence
 
 
 def _squares(path: str, sides: Sequence[int]) -> dict[int, np.ndarray]:
-    image = decode(_content(path), printable(path))
-    return {side: square(image, side) for side in sides}
+    return squares(_content(path), printable(path), sides)[1]
 
 
 def _below(name: str, refuse: Refuse) -> Iterator[str]:

@@ -2,12 +2,14 @@
 
 import logging
 import os
+import stat
 import threading
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 from flowers17.errors import StoreUnusable
+from flowers17.files import refuse_links
 from flowers17.manifests import is_safe
 from flowers17.shared.remote import Remote
 
@@ -45,6 +47,7 @@ class Mirror:
             if is_safe(name) and (name not in files or files[name][0] != info.size)
         ]
         for name in missing:
+            refuse_links(self._folder / name, below=self._folder)
             (self._folder / name).parent.mkdir(parents=True, exist_ok=True)
         partial = {name: self._folder / f"{name}.partial" for name in missing}
         self._remote.download({f"{self._name}/{name}": path for name, path in partial.items()})
@@ -100,7 +103,8 @@ class Mirror:
                 if path.name == _LOCK or path.suffix in _PASSING:
                     continue
                 with suppress(FileNotFoundError):  # removed meanwhile
-                    status = path.stat()
+                    status = path.lstat()
                     name = path.relative_to(self._folder).as_posix()
-                    versions[name] = (status.st_size, status.st_mtime_ns)
+                    if stat.S_ISREG(status.st_mode):  # the target of a link is no file of the build
+                        versions[name] = (status.st_size, status.st_mtime_ns)
         return versions

@@ -20,7 +20,7 @@ from typing import Any
 from flowers17.artifacts import MANIFEST, Artifact, Reference, Store
 from flowers17.config.places import store_address
 from flowers17.errors import ArtifactDamaged, ArtifactMissing, InvalidInput, StoreUnusable
-from flowers17.files import read_regular
+from flowers17.files import open_regular, read_regular
 from flowers17.manifests import LARGEST, read_manifest
 from flowers17.shared.layout import abandoned_groups, artifact_of, files_place, manifest_name
 from flowers17.shared.leases import RENEWALS, Lease, expiry_s
@@ -218,6 +218,7 @@ class SharedStore(Store):
     def _fetched(self, stage: str, key: str, sealed: bytes) -> Artifact:
         """The artifact of a manifest, from the cache or fetched; raises ArtifactDamaged."""
         folder = self.folder(stage, key)
+        self.without_links(folder.parent)
         with suppress(ArtifactDamaged):
             return self._cached(folder, sealed)
         with self.lock(f"fetch-{stage}", key):
@@ -233,7 +234,7 @@ class SharedStore(Store):
                 except ArtifactDamaged:
                     self.set_aside(copy)
                     raise
-                folder.parent.mkdir(parents=True, exist_ok=True)
+                self.own_folder(stage)
                 if os.path.lexists(folder):
                     folder.rename(partial / "outdated")
                 copy.rename(folder)
@@ -295,4 +296,4 @@ class SharedStore(Store):
             mark = self.root / ".checked"
             if not mark.exists():
                 self.check_writable()
-                mark.touch()
+                os.close(open_regular(mark, os.O_WRONLY | os.O_CREAT))

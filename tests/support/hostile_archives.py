@@ -124,6 +124,16 @@ def _cut_images(side: int) -> Callable[[Path], Path]:
     return write
 
 
+def _whole_images(side: int) -> Callable[[Path], Path]:
+    """Return what writes an archive of images of one colour."""
+
+    def write(folder: Path) -> Path:
+        image = saved(Image.new("1", (side, side)), "PNG", compress_level=9)
+        return official_archive(folder / "a.tgz", dict.fromkeys(range(1, 1361), image))
+
+    return write
+
+
 HARMLESS = "long name of the compressed file"  # is passed over, whatever its length
 CASES: dict[str, Callable[[Path], Path]] = {
     "GNU long name": _long(tarfile.GNUTYPE_LONGNAME),
@@ -147,6 +157,7 @@ CASES: dict[str, Callable[[Path], Path]] = {
     "many gzip streams": _streams,
     "large file": _large_file,
     "images of 49 million pixels": _cut_images(7000),
+    "7 gigapixels in all images": _whole_images(2236),
     "images of 5 million pixels": _cut_images(2236),
 }
 

@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import signal
+import tempfile
 import threading
 import time
 from collections.abc import Mapping
@@ -36,6 +37,8 @@ def add(job: Job) -> Mapping[str, Any]:
     problem = job.config.get("problem")
     if problem == "killed":
         os.kill(os.getpid(), signal.SIGKILL)
+    elif problem == "temporary file":
+        tempfile.NamedTemporaryFile(delete=False).close()
     elif problem == "missing":
         raise WeightsMissing("expected weights, found none")
     elif problem == "transient" and not _second_try(job.resources["tries"]):

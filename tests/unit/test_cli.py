@@ -13,7 +13,7 @@ import typer.main
 
 from flowers17.artifacts import Reference, Store
 from flowers17.cli import app, main
-from flowers17.errors import InvalidInput
+from flowers17.errors import InvalidInput, StoreUnusable
 from flowers17.profiles import PROFILES
 from flowers17.reporting.studies.records import studies_in
 from flowers17.request import StudyRequest
@@ -121,6 +121,38 @@ class TestWrongWords:
         assert _exit_code("run", "study", *arguments) == 2
         assert message in " ".join(capsys.readouterr().err.replace("│", " ").split())
         assert list(here.iterdir()) == []
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            ["plan", "study", "--dataset", "x" * 5000],
+            ["plan", "study", "--dataset", "x" * 300],
+            ["plan", "study", "--store", "x" * 5000],
+            ["run", "study", "--store", "x" * 5000],
+            *([command, "--store", "x" * 5000] for command in ("show", "gc", "compare")),
+            ["export", "best", "--to", "x" * 5000 + ".keras"],
+        ],
+    )
+    def test_that_are_too_long_are_told_in_a_sentence(
+        self, arguments: list[str], here: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert _exit_code(*arguments) in (1, 2)
+        printed = capsys.readouterr().err
+        assert "Traceback" not in printed
+        assert 0 < len(printed) < 2100
+        assert list(here.iterdir()) == []
+
+    def test_a_store_where_no_files_can_be_made_is_refused(self) -> None:
+        with pytest.raises(StoreUnusable, match="in which files can be made"):
+            Store("/proc/self").check_writable()
+
+    def test_an_address_with_credentials_is_refused_by_recover(
+        self, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert _exit_code("recover", "--store", "s3://user:secret@host/bucket") == 2
+        printed = capsys.readouterr().err
+        assert "credentials" in printed
+        assert "secret" not in printed
 
     @pytest.mark.server
     def test_a_dataset_that_is_not_there_ends_with_2_and_writes_nothing(

@@ -294,7 +294,7 @@ from tests.support.toy import number
 
 if __name__ == "__main__":
     quiet = lambda n_done, total, unit: None
-    stage = number("a", int(sys.argv[2]), isolated=True)
+    stage = number("a", int(sys.argv[2]), config={"problem": "temporary file"}, isolated=True)
     ensure_isolated(stage, {}, Store(sys.argv[1]), progress=quiet, logger=logging.getLogger())
     print("built", flush=True)
     sys.stdin.readline()
@@ -302,7 +302,7 @@ if __name__ == "__main__":
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="processes are forked on Linux only")
-def test_folders_of_sockets_go_with_their_process_or_with_the_next(tmp_path: Path) -> None:
+def test_sockets_and_temporary_files_go_with_their_process_or_with_the_next(tmp_path: Path) -> None:
     script, temporary = tmp_path / "waiting.py", tmp_path / "tmp"
     script.write_text(WAITING)
     temporary.mkdir()

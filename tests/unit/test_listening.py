@@ -6,9 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from flowers17.errors import InvalidInput
-from flows.local_server import free_port
 from flows.served import listening
 from tests.support.other_users import needs_root, squatting
+from tests.support.processes import free_port
 
 
 def test_is_every_one_that_a_host_means(monkeypatch: pytest.MonkeyPatch) -> None:

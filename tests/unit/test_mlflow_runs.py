@@ -104,6 +104,16 @@ def test_a_server_that_is_not_there_is_told(
         send((), store, uri="http://127.0.0.1:9", experiment="flowers17")
 
 
+@pytest.mark.parametrize("uri", ["databricks-uc:", "http://[", "ftp://a"])
+def test_an_address_of_no_server_is_told(
+    uri: str, store: Path, server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with pytest.raises(TrackingFailed, match="expected an MLflow server that takes runs"):
+        send((), store, uri=uri, experiment="flowers17")
+
+
 def test_a_file_alone_is_refused(store: Path, server: str, tmp_path: Path) -> None:
     [results] = store.glob("study/*/results.json")
     (tmp_path / "alone.json").write_bytes(results.read_bytes())

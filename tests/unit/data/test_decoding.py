@@ -1,11 +1,14 @@
 import io
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
-from flowers17.data.decoding import decode, square
+from flowers17.data import decoding
+from flowers17.data.decoding import decode, square, squares
 from flowers17.errors import InvalidInput
 from tests.support.image_files import encoded, saved
 
@@ -152,3 +155,71 @@ def test_reduction_is_antialiased() -> None:
 def test_square_of_the_same_size_changes_nothing() -> None:
     image = Image.open(io.BytesIO(encoded((16, 16), kind="PNG")))
     assert np.array_equal(square(image, 16), np.asarray(image))
+
+
+def _composite(image: Image.Image) -> Image.Image:
+    """Return an image on white, all of it at once."""
+    layered = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", layered.size, "white"), layered).convert("RGB")
+
+
+@pytest.mark.parametrize("strip_pixels", [1, 40, 100, 2**20])
+@pytest.mark.parametrize("kind", ["RGBA", "LA", "P", "RGB", "L", "1", "16 bits"])
+def test_strips_change_no_bit(
+    kind: str, strip_pixels: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decoding, "STRIP_PIXELS", strip_pixels)
+    pixels = np.random.default_rng(3).integers(0, 256, (23, 17, 4), dtype=np.uint8)
+    if kind == "16 bits":
+        grey = pixels.view(np.uint16)[:, :, 0]
+        data = saved(Image.fromarray(grey), "PNG")
+        rounded = ((grey.astype(np.int64) + 128) // 257).astype(np.uint8)
+        expected = Image.fromarray(rounded).convert("RGB")
+    else:
+        transparency = {"RGB": tuple(pixels[2, 2, :3].tolist()), "L": 77, "P": 3, "1": 0}
+        options = {"transparency": transparency[kind]} if kind in transparency else {}
+        data = saved(Image.fromarray(pixels, "RGBA").convert(kind), "PNG", **options)
+        expected = _composite(Image.open(io.BytesIO(data)))
+    decoded = decode(data, "x")
+    assert (decoded.mode, decoded.tobytes()) == ("RGB", expected.tobytes())
+    size, squared = squares(data, "x", [5, 17])
+    assert size == (17, 23)
+    for side, result in squared.items():
+        assert np.array_equal(result, square(expected, side))
+
+
+def test_threads_decode_a_bounded_number_of_pixels_at_once() -> None:
+    room, held, most = decoding._Room(1000), 0, 0
+    lock = threading.Lock()
+
+    def work(n_pixels: int) -> None:
+        nonlocal held, most
+        with room.taken(n_pixels):
+            with lock:
+                held += min(n_pixels, 1000)
+                most = max(most, held)
+            with lock:
+                held -= min(n_pixels, 1000)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(work, [400, 600, 1, 5000, 300, 999, 1, 700] * 20))
+    assert (held, room._n_free) == (0, 1000)
+    assert most <= 1000
+
+
+def test_decoding_takes_room_and_gives_it_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    room = decoding._Room(200)
+    monkeypatch.setattr(decoding, "_room", room)
+    whole, cut = encoded((12, 10)), encoded((40, 40), kind="PNG")[:-2000]
+    seen: list[int] = []
+    upright = decoding._upright
+
+    def watched(image: Image.Image, name: str) -> Image.Image:
+        seen.append(room._n_free)
+        return upright(image, name)
+
+    monkeypatch.setattr(decoding, "_upright", watched)
+    squares(whole, "x", [8])
+    with pytest.raises(InvalidInput):
+        squares(cut, "x", [8])
+    assert (seen, room._n_free) == ([80, 0], 200)

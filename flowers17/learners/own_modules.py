@@ -1,0 +1,76 @@
+"""A user's own modules: where their files lie, without running any of their code.
+
+`importlib.util.find_spec` imports the packages around a module. A plan imports nothing that its
+settings name, since they may come from somebody else's form or deployment.
+"""
+
+import symtable
+import sys
+from collections.abc import Iterator, Sequence
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+
+from flowers17.errors import InvalidSettings
+
+
+def module_places(module: str) -> Iterator[tuple[Path | None, tuple[Path, ...]]]:
+    """Yield file and folders of each package around a module, and at last those of the module.
+
+    file: None for a namespace package, and for what is built into Python. Ends early if there is no
+    such module.
+    """
+    path: Sequence[str] | None = None
+    parts = module.split(".")
+    for n_parts in range(1, len(parts) + 1):
+        if not parts[n_parts - 1].isidentifier() or (n_parts > 1 and path is None):
+            return
+        try:
+            spec = _spec(".".join(parts[:n_parts]), path)
+            if spec is None:
+                return
+            file = Path(spec.origin) if spec.has_location and spec.origin else None
+            folders = spec.submodule_search_locations
+            path = None if folders is None else list(folders)
+        except KeyError:  # a namespace package inside another one, which is not imported
+            inner = (Path(folder, parts[n_parts - 1]) for folder in path or ())
+            file, path = None, [str(folder) for folder in inner if folder.is_dir()]
+        yield file, tuple(map(Path, path or ()))
+
+
+def _spec(name: str, path: Sequence[str] | None) -> ModuleSpec | None:
+    specs = (finder.find_spec(name, path) for finder in sys.meta_path)
+    return next((spec for spec in specs if spec is not None), None)
+
+
+def module_file(module: str) -> Path | None:
+    """File of a module; None if there is no such module, or if it has no file."""
+    places = list(module_places(module))
+    return places[-1][0] if len(places) == module.count(".") + 1 else None
+
+
+def check_function(name: str) -> Path:
+    """File of the module of a learner `module:function`, which is read and not run.
+
+    Raises InvalidSettings if there is none, or if it is source that does not name the function.
+    """
+    module, _, function = name.partition(":")
+    file = module_file(module)
+    if file is None:
+        raise _refusal(name, f"no file of a module {module!r}")
+    if file.suffix != ".py":
+        return file
+    try:
+        source = file.read_text("utf-8")
+        table = symtable.symtable(source, str(file), "exec")
+    except (OSError, ValueError, SyntaxError, RecursionError, MemoryError) as problem:
+        raise _refusal(name, f"a module that cannot be read ({problem})") from problem
+    if function not in table.get_identifiers() and "import *" not in source:
+        raise _refusal(name, f"no function {function!r} in {file}")
+    return file
+
+
+def _refusal(name: str, received: str) -> InvalidSettings:
+    return InvalidSettings(
+        f"learner {name!r}: expected a function that can be imported, got {received}; put its module "
+        "where Python finds it (PYTHONPATH)"
+    )

@@ -1,0 +1,44 @@
+"""What Prefect shows as Markdown: text of others stays text."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flowers17.artifacts import Store
+from tasks import published
+from tests.support.stores import KEY, publish
+
+CLASS = "[c](javascript:alert(1))"
+ESCAPED = r"\[c\](javascript:alert(1))"
+
+
+def test_names_labels_and_cells_are_no_markdown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[str] = []
+
+    def recorded(*contents: Any, **options: Any) -> None:
+        shown.append(f"{contents} {options['description']}".replace("\\\\", "\\"))
+
+    for kind in ("markdown", "table", "progress"):
+        monkeypatch.setattr(published, f"create_{kind}_artifact", recorded)
+    store = Store(tmp_path)
+    files = {"t.csv": f"{CLASS},b\n{CLASS},1\n".encode(), "f.svg": b"<svg/>"}
+    artifact = publish(store, files=files, stage="study", label=CLASS, metrics={CLASS: CLASS})
+    published.publish_contents(store, artifact.reference)
+    published.publish_lineage(store, [artifact.reference], CLASS)
+    published.publish_picture(b"", "image/png", CLASS, CLASS)
+    with published.ProgressArtifact(CLASS) as progress:
+        progress._show(f"{CLASS}: 1 of 2")
+    assert len(shown) >= 5
+    assert any(ESCAPED in text for text in shown)
+    assert not any(CLASS in text.replace(ESCAPED, "") for text in shown)
+
+
+def test_a_damaged_manifest_is_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "numbers" / KEY).mkdir(parents=True)
+    (tmp_path / "numbers" / KEY / "manifest.json").write_text("{")
+    for _ in range(3):
+        assert list(Store(tmp_path).manifests()) == []
+    assert caplog.text.count("unreadable manifest") == 1
