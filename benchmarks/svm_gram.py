@@ -45,8 +45,8 @@ def project(timer: Timer, folder: Path) -> dict[str, Any]:
     """Selected variant, its predictions, and those of the variants that `plain_part` fits."""
     from flowers17.config import ClassifierSettings, SvmSettings
     from flowers17.data.splits import Split
-    from flowers17.transfer.classifiers import evaluate
-    from flowers17.transfer.models import FAMILIES, Rows, Task
+    from flowers17.transfer.classifier_evaluation import evaluate
+    from flowers17.transfer.families import FAMILIES, Rows, Task
     from flowers17.transfer.rowspace import row_space
 
     features, labels = np.load(folder / "features.npy"), np.load(folder / "labels.npy")

@@ -35,7 +35,7 @@ def project(timer: Timer, folder: Path, extractor: Any, weights_dir: Path) -> di
 
     from flowers17.config import ClassifierSettings
     from flowers17.data.splits import Split
-    from flowers17.transfer.classifiers import evaluate
+    from flowers17.transfer.classifier_evaluation import evaluate
     from flowers17.transfer.extractors import build_extractor, feature_maps
     from flowers17.transfer.rowspace import row_space, side_by_side
     from flowers17.transfer.weights import resolve_weights

@@ -23,7 +23,7 @@ from rich.table import Table
 
 from flowers17.artifacts import Reference
 from flowers17.commands.options import Json, OwnLearner, expanded, option, with_request
-from flowers17.config import Places
+from flowers17.config import RunOptions
 from flowers17.errors import (
     Flowers17Error,
     InvalidInput,
@@ -38,7 +38,7 @@ from flowers17.sweeps.settings import SweptFlow, sweep_from
 from flowers17.terminal import Terminal
 
 try:
-    from flows.listing import FLOWS
+    from flows.flow_names import FLOWS
 except PackageShadowed as problem:  # no command can show it, as all need the list
     sys.exit(f"error {problem}")
 
@@ -243,7 +243,7 @@ def predict(
             name=model,
             by=by.value,
             weights_dir=weights_dir,
-            device=validated(Places, {"device": device}).device,
+            device=validated(RunOptions, {"device": device}).device,
             own_learners=own_learner or (),
             form="json" if as_json else "csv" if as_csv else "table",
             err=err,
@@ -276,7 +276,7 @@ def export(
         to,
         store=artifacts,
         weights_dir=weights_dir,
-        device=validated(Places, {"device": device}).device,
+        device=validated(RunOptions, {"device": device}).device,
         own_learners=own_learner or (),
         err=err,
     )
@@ -473,7 +473,7 @@ def gc(
     as_json: Json = False,
 ) -> None:
     """Delete artifacts that no kept study needs, and what broken builds left."""
-    from flowers17.commands.collecting import expect_no_run, garbage
+    from flowers17.commands.garbage import expect_no_run, garbage
 
     artifacts = existing_store(store)
     folders = garbage(artifacts, keep_studies=keep_studies, older_than_days=older_than)

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from flowers17.artifacts import Store
-from flowers17.config import Places
+from flowers17.config import RunOptions
 from flowers17.errors import StageFailed
 from flowers17.isolation import Message, ProcessEnded, messages, outcome_of
 from flowers17.keras_settings import keras_backend
@@ -50,16 +50,16 @@ class _BuildRequest:
 
 
 @contextmanager
-def connected(places: Places, store: Store) -> Iterator["Cluster"]:
-    """Yield the cluster at `places.ray_address`; builds still running at the end are stopped.
+def connected(options: RunOptions, store: Store) -> Iterator["Cluster"]:
+    """Yield the cluster at `options.ray_address`; builds still running at the end are stopped.
 
     This process stays connected, for its next flow. Raises ClusterUnfit if Ray is not installed or
     no cluster answers.
     """
-    _connect(places.ray_address)
+    _connect(options.ray_address)
     name = uuid.uuid4().hex
     lock = f"ray-{name}"
-    cluster = Cluster(places, lock)
+    cluster = Cluster(options, lock)
     try:
         with store.lock("ray", name):
             try:
@@ -74,8 +74,8 @@ def connected(places: Places, store: Store) -> Iterator["Cluster"]:
 class Cluster:
     """The cluster that this process is connected to. lock: of the store, held meanwhile."""
 
-    def __init__(self, places: Places, lock: str) -> None:
-        self.places, self.lock = places, lock
+    def __init__(self, options: RunOptions, lock: str) -> None:
+        self.options, self.lock = options, lock
         self._running: dict[str, Any] = {}
         self._stopped = False
         self._changed = threading.Condition()
@@ -119,8 +119,8 @@ class Cluster:
             self._changed.wait_for(lambda: not self._running, ANSWER_S)
 
     def _required_resources(self, stage: Stage) -> dict[str, float]:
-        n_gpus = self.places.gpus_per_training if "gpu" in stage.tags else 0.0
-        return {"CPU": self.places.cpus_per_stage, "GPU": n_gpus}
+        n_gpus = self.options.gpus_per_training if "gpu" in stage.tags else 0.0
+        return {"CPU": self.options.cpus_per_stage, "GPU": n_gpus}
 
     def _check_room(self, stage: Stage) -> None:
         import ray

@@ -1,4 +1,4 @@
-"""The request for a study: a profile, the data, places, and single values that differ.
+"""The request for a study: a profile, the data, options, and single values that differ.
 
 One validation serves Python, the command line and the form that Prefect's UI draws.
 """
@@ -21,7 +21,7 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
-from flowers17.config import DatasetSettings, Model, Places, ProfileName, StudySettings
+from flowers17.config import DatasetSettings, Model, ProfileName, RunOptions, StudySettings
 from flowers17.errors import InvalidSettings, short_repr
 from flowers17.plain_values import check_plain, yaml_value
 from flowers17.profiles import PROFILES
@@ -142,7 +142,7 @@ class _Choice(_FormModel):
     )
 
 
-class StudyRequest(RequestModel, Places, _Choice):
+class StudyRequest(RequestModel, RunOptions, _Choice):
     """A profile, the data, where things lie, and single settings."""
 
     set: Overrides = Field(  # type: ignore[valid-type]
@@ -160,9 +160,9 @@ class StudyRequest(RequestModel, Places, _Choice):
         return validated(StudySettings, values)
 
     @property
-    def places(self) -> Places:
-        """Where the study reads and writes."""
-        return Places(**{name: getattr(self, name) for name in Places.model_fields})
+    def options(self) -> RunOptions:
+        """The options of the run."""
+        return RunOptions(**{name: getattr(self, name) for name in RunOptions.model_fields})
 
 
 def _merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:

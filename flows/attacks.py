@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 from prefect import flow
 
-from flowers17.config import MemberSettings, Places, StudySettings
+from flowers17.config import MemberSettings, RunOptions, StudySettings
 from flowers17.request import StudyRequest
 from flowers17.stages import Stage
 from flows import ensemble
-from flows.data import data
 from flows.part import Part
+from flows.shared_stages import data
 from tasks import (
     adversarial_training,
     attack,
@@ -36,30 +36,30 @@ class Network:
     refit_of: tuple[Stage, ...]
 
 
-def victims(settings: StudySettings, places: Places) -> Iterator[VictimStages]:
+def victims(settings: StudySettings, options: RunOptions) -> Iterator[VictimStages]:
     """Yield the models to be attacked: refits on the split, then its ensembles."""
     part_settings = settings.attacks
     pictures, _ = _data(settings)
     for model in part_settings.models:
-        refit = ensemble.member(settings, places, model, part_settings.split).refit
+        refit = ensemble.member(settings, options, model, part_settings.split).refit
         tuned = model.fine_tuned
         images = features.image_stage(settings, tuned.maps) if tuned else pictures
         yield VictimStages(model.name, refit, images, is_network=model.classifier is None)
     if part_settings.split in settings.ensemble.splits:
         for definition in settings.ensemble.ensembles:
-            combination = ensemble.stacked(settings, places, definition, part_settings.split)
+            combination = ensemble.stacked(settings, options, definition, part_settings.split)
             for method in part_settings.methods:
                 name = f"{definition.name} by {method}"
                 yield VictimStages(name, combination, pictures, is_network=False, method=method)
 
 
-def attacked(settings: StudySettings, places: Places) -> list[Stage]:
+def attacked(settings: StudySettings, options: RunOptions) -> list[Stage]:
     """Return the stage of each attack on each model, and of what fools one shown to the others."""
     _, split = _data(settings)
-    every_victim = list(victims(settings, places))
+    every_victim = list(victims(settings, options))
     by_victim = [
         {
-            name: attack.stage(settings, places, name, victim, split)
+            name: attack.stage(settings, options, name, victim, split)
             for name in dict.fromkeys(settings.attacks.attacks)
             if victim.is_network or name == "one_pixel"
         }
@@ -73,20 +73,20 @@ def attacked(settings: StudySettings, places: Places) -> list[Stage]:
         if name in SWEPT and name in WHITE_BOX
     ]
     if shown and len(every_victim) > 1:
-        stages.append(transfer.stage(settings, places, shown, every_victim, split))
+        stages.append(transfer.stage(settings, options, shown, every_victim, split))
     return stages
 
 
-def defended(settings: StudySettings, places: Places) -> list[Stage]:
+def defended(settings: StudySettings, options: RunOptions) -> list[Stage]:
     """Return the stage of each network's defences."""
     pictures, split = _data(settings)
 
     def stage(member: MemberSettings) -> Stage:
-        network = _network(settings, places, member)
+        network = _network(settings, options, member)
         hardened = [
             adversarial_training.stage(
                 settings,
-                places,
+                options,
                 network.training,
                 adversary,
                 pictures,
@@ -96,17 +96,17 @@ def defended(settings: StudySettings, places: Places) -> list[Stage]:
             for adversary in settings.defences.adversaries
         ]
         return defences.stage(
-            settings, places, member.name, network.refit, hardened, pictures, split
+            settings, options, member.name, network.refit, hardened, pictures, split
         )
 
     return [stage(member) for member in settings.defences.networks]
 
 
-def poisonings(settings: StudySettings, places: Places) -> list[Stage]:
+def poisonings(settings: StudySettings, options: RunOptions) -> list[Stage]:
     """Return the stage of all poisonings, if there is a network to be poisoned."""
     part_settings, (pictures, split) = settings.poisoning, _data(settings)
     networks = {
-        member.name: _network(settings, places, member) for member in part_settings.networks
+        member.name: _network(settings, options, member) for member in part_settings.networks
     }
     control = (
         [(part_settings.kinds[-1], 0.0)]
@@ -122,7 +122,7 @@ def poisonings(settings: StudySettings, places: Places) -> list[Stage]:
             poisoned_split,
             {
                 name: poisoned.training_stage(
-                    settings, places, network.training, poisoned_split, refit_of=network.refit_of
+                    settings, options, network.training, poisoned_split, refit_of=network.refit_of
                 )
                 for name, network in networks.items()
             },
@@ -136,12 +136,12 @@ def poisonings(settings: StudySettings, places: Places) -> list[Stage]:
     return [poisoning.stage(settings, every, clean, split)] if every and networks else []
 
 
-def parts(settings: StudySettings, places: Places) -> list[Stage]:
+def parts(settings: StudySettings, options: RunOptions) -> list[Stage]:
     """Return the stages of Part C."""
     return [
-        *attacked(settings, places),
-        *defended(settings, places),
-        *poisonings(settings, places),
+        *attacked(settings, options),
+        *defended(settings, options),
+        *poisonings(settings, options),
     ]
 
 
@@ -161,8 +161,8 @@ def _data(settings: StudySettings) -> tuple[Stage, Stage]:
     return data(settings).images, split
 
 
-def _network(settings: StudySettings, places: Places, definition: MemberSettings) -> Network:
-    member = ensemble.member(settings, places, definition, settings.attacks.split)
+def _network(settings: StudySettings, options: RunOptions, definition: MemberSettings) -> Network:
+    member = ensemble.member(settings, options, definition, settings.attacks.split)
     learner = training.member_training(settings, definition)
     refit_of = tuple(member.folds) if learner.recipe.selection == "val_loss" else ()
     return Network(learner, member.refit, refit_of)

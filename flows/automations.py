@@ -10,7 +10,7 @@ from prefect.events.actions import ChangeFlowRunState, SendNotification
 from prefect.events.schemas.automations import EventTrigger, Posture
 from prefect.events.schemas.events import ResourceSpecification
 
-from flows.served import HEARTBEAT_S, POOL
+from flows.serve_lock import HEARTBEAT_S, POOL
 
 SILENT = "flowers17: a run without a heartbeat has crashed"
 FAILED = "flowers17: a scheduled study failed"

@@ -2,16 +2,16 @@
 
 from prefect import flow
 
-from flowers17.config import Places, StudySettings
+from flowers17.config import RunOptions, StudySettings
 from flowers17.request import StudyRequest
 from flowers17.stages import Stage
-from flows.data import data
 from flows.part import Part
+from flows.shared_stages import data
 from tasks import datasheet
 from tasks.engine import Results
 
 
-def parts(settings: StudySettings, places: Places) -> list[Stage]:
+def parts(settings: StudySettings, options: RunOptions) -> list[Stage]:
     """Stages of the data: the table of contents of this flow."""
     return [datasheet.stage(*data(settings))]
 

@@ -6,13 +6,13 @@ from flowers17.config import (
     EnsembleDefinition,
     FineTunedSettings,
     MemberSettings,
-    Places,
+    RunOptions,
     StudySettings,
 )
 from flowers17.request import StudyRequest
 from flowers17.stages import Stage
-from flows.data import data
 from flows.part import Part
+from flows.shared_stages import data
 from tasks import features as feature_maps
 from tasks import finetuning, fitted, out_of_fold, rows, stacking, training
 from tasks import folds as fold_stages
@@ -22,21 +22,21 @@ from tasks.finetuning import FineTuning
 from tasks.out_of_fold import Member
 
 
-def parts(settings: StudySettings, places: Places) -> list[Stage]:
+def parts(settings: StudySettings, options: RunOptions) -> list[Stage]:
     """Return the stages of Tables 4 to 6: every ensemble on every split asked for."""
     return [
-        stacked(settings, places, ensemble, name)
+        stacked(settings, options, ensemble, name)
         for name in settings.ensemble.splits
         for ensemble in settings.ensemble.ensembles
     ]
 
 
 def stacked(
-    settings: StudySettings, places: Places, ensemble: EnsembleDefinition, name: str
+    settings: StudySettings, options: RunOptions, ensemble: EnsembleDefinition, name: str
 ) -> Stage:
     """Return the stage that combines an ensemble's members on the split of a name."""
     split, folds = divided(settings, name)
-    members = [member(settings, places, each, name) for each in ensemble.members]
+    members = [member(settings, options, each, name) for each in ensemble.members]
     predictions = out_of_fold.stage(ensemble.name, members, folds, split)
     return stacking.stage(settings, ensemble.name, predictions, split)
 
@@ -49,7 +49,7 @@ def divided(settings: StudySettings, name: str) -> tuple[Stage, Stage]:
 
 
 def member(
-    settings: StudySettings, places: Places, definition: MemberSettings, name: str
+    settings: StudySettings, options: RunOptions, definition: MemberSettings, name: str
 ) -> Member:
     """Return the stages of a base model on the split of a name: one a fold, and the refit."""
     split, folds = divided(settings, name)
@@ -59,15 +59,15 @@ def member(
         learner = training.member_training(settings, definition)
         chooses = learner.recipe.selection == "val_loss"
         models = [
-            training.stage(settings, places, learner, pictures, fold)
+            training.stage(settings, options, learner, pictures, fold)
             for fold in every_fold(choosing=chooses)
         ]
         refit_of = models if chooses else ()
-        refit = training.stage(settings, places, learner, pictures, split, refit_of=refit_of)
+        refit = training.stage(settings, options, learner, pictures, split, refit_of=refit_of)
         return Member(definition.name, models, refit)
 
     def classifier() -> Member:
-        maps = [feature_maps.stage(settings, places, each) for each in definition.maps]
+        maps = [feature_maps.stage(settings, options, each) for each in definition.maps]
         *models, refit = (
             fitted.stage(settings, definition.combination, maps, rows.stage(maps), fold)
             for fold in (*every_fold(choosing=False), split)
@@ -77,11 +77,11 @@ def member(
     def fine_tuned(network: FineTunedSettings) -> Member:
         tuning, chooses = FineTuning(network), finetuning.selects_epoch(settings, network)
         models = [
-            finetuning.stage(settings, places, tuning, fold)
+            finetuning.stage(settings, options, tuning, fold)
             for fold in every_fold(choosing=chooses)
         ]
         refit_of = models if chooses else ()
-        refit = finetuning.stage(settings, places, tuning, split, refit_of=refit_of)
+        refit = finetuning.stage(settings, options, tuning, split, refit_of=refit_of)
         return Member(definition.name, models, refit)
 
     def every_fold(*, choosing: bool) -> list[Stage]:

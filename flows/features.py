@@ -2,22 +2,22 @@
 
 from prefect import flow
 
-from flowers17.config import CombinationSettings, Places, StudySettings
+from flowers17.config import CombinationSettings, RunOptions, StudySettings
 from flowers17.request import StudyRequest
 from flowers17.stages import Stage
-from flows.data import data
 from flows.part import Part
+from flows.shared_stages import data
 from tasks import classifier, rows
 from tasks import features as feature_maps
 from tasks.engine import Results
 
 
-def parts(settings: StudySettings, places: Places) -> list[Stage]:
+def parts(settings: StudySettings, options: RunOptions) -> list[Stage]:
     """Stages of Tables 7 and 8 and of what goes beyond them."""
     _, duplicates, splits = data(settings)
 
     def classified(combination: CombinationSettings) -> Stage:
-        maps = [feature_maps.stage(settings, places, maps) for maps in combination.maps]
+        maps = [feature_maps.stage(settings, options, maps) for maps in combination.maps]
         return classifier.stage(settings, combination, maps, rows.stage(maps), splits, duplicates)
 
     table_8 = [

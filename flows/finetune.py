@@ -4,11 +4,11 @@ from collections.abc import Iterator
 
 from prefect import flow
 
-from flowers17.config import FineTunedSettings, Places, StudySettings
+from flowers17.config import FineTunedSettings, RunOptions, StudySettings
 from flowers17.request import StudyRequest
 from flowers17.stages import Stage
-from flows.data import data
 from flows.part import Part
+from flows.shared_stages import data
 from tasks import finetuning, split
 from tasks.engine import Results
 from tasks.finetuning import FineTuning
@@ -29,11 +29,11 @@ def trainings(settings: StudySettings) -> Iterator[tuple[FineTuning, str]]:
             yield FineTuning(network), f"repeat-{number:02d}"
 
 
-def parts(settings: StudySettings, places: Places) -> list[Stage]:
+def parts(settings: StudySettings, options: RunOptions) -> list[Stage]:
     """Stages of Table 9, phase B of each network, which phase A comes before."""
     splits = data(settings).splits
     return [
-        finetuning.stage(settings, places, network, split.stage(name, splits))
+        finetuning.stage(settings, options, network, split.stage(name, splits))
         for network, name in dict.fromkeys(trainings(settings))
     ]
 

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 
 from prefect import flow
 
-from flowers17.config import AugmentationName, Places, StudySettings
+from flowers17.config import AugmentationName, RunOptions, StudySettings
 from flowers17.request import StudyRequest
 from flowers17.stages import Stage
-from flows.data import data
 from flows.part import Part
+from flows.shared_stages import data
 from tasks import augmentations, split, training
 from tasks.engine import Results
 from tasks.training import Training
@@ -29,11 +29,11 @@ def trainings(settings: StudySettings) -> Iterator[tuple[Training, str]]:
             yield training.best_training(settings, learner), name
 
 
-def parts(settings: StudySettings, places: Places) -> list[Stage]:
+def parts(settings: StudySettings, options: RunOptions) -> list[Stage]:
     """Return the stages of Tables 1 to 3 and of our own recipe."""
     pictures, _, splits = data(settings)
     trained = [
-        training.stage(settings, places, learner, pictures, split.stage(name, splits))
+        training.stage(settings, options, learner, pictures, split.stage(name, splits))
         for learner, name in trainings(settings)
     ]
     names: dict[AugmentationName, None] = dict.fromkeys(

@@ -29,7 +29,7 @@ from types import TracebackType
 from typing import IO, Any
 
 from flowers17.errors import Flowers17Error
-from flows.configured import (
+from flows.prefect_api import (
     admitting,
     configured_api,
     is_healthy,
@@ -37,7 +37,7 @@ from flows.configured import (
     proxy_of,
     spare_proxies,
 )
-from flows.served import served_api
+from flows.serve_lock import served_api
 from tasks.own_files import own_file, own_prefect_home, prefect_home
 
 START_TIMEOUT_S = 180.0

@@ -4,12 +4,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from flowers17.artifacts import Reference
-from flowers17.config import Places, StudySettings
+from flowers17.config import RunOptions, StudySettings
 from flowers17.reporting.reference import PartName
 from flowers17.request import StudyRequest
 from flowers17.shared.store import open_store
 from flowers17.stages import Stage
-from flows.data import data
+from flows.shared_stages import data
 from tasks import report
 from tasks.engine import Results, StagesFailed, at_work, run_stages, sharing
 
@@ -20,11 +20,11 @@ class Part:
 
     name: PartName
     title: str
-    parts: Callable[[StudySettings, Places], Sequence[Stage]]
+    parts: Callable[[StudySettings, RunOptions], Sequence[Stage]]
 
-    def stages(self, settings: StudySettings, places: Places) -> list[Stage]:
+    def stages(self, settings: StudySettings, options: RunOptions) -> list[Stage]:
         """Stages that it runs by itself: a report on its own and on the data."""
-        parts = {"data": data(settings), self.name: self.parts(settings, places)}
+        parts = {"data": data(settings), self.name: self.parts(settings, options)}
         return [report.stage(settings, parts, label=f"report on {self.title}")]
 
     def run(self, request: StudyRequest) -> Results:
@@ -33,9 +33,9 @@ class Part:
         StagesFailed names the page that was written on what there is, if one was.
         """
         stages = self.parts if sharing() else self.stages
-        with at_work(request.places):
+        with at_work(request.options):
             try:
-                return run_stages(stages(request.settings, request.places), request.places)
+                return run_stages(stages(request.settings, request.options), request.options)
             except StagesFailed as problem:
                 store = open_store(request.store)
                 for result in problem.results.values():

@@ -19,7 +19,7 @@ from prefect.workers.process import ProcessWorker
 from flowers17.errors import Flowers17Error
 from flowers17.request import StudyRequest
 from flows.automations import register_automations
-from flows.served import CHECKOUT, POOL
+from flows.serve_lock import CHECKOUT, POOL
 
 DEPLOYMENTS = CHECKOUT / "deployments" / "prefect.yaml"
 

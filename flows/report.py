@@ -7,7 +7,7 @@ from pathlib import Path
 from prefect import flow
 
 from flowers17.artifacts import Artifact, Store
-from flowers17.config import Places, StudySettings
+from flowers17.config import RunOptions, StudySettings
 from flowers17.request import StudyRequest
 from flowers17.shared.store import open_store
 from flowers17.stages import Stage
@@ -19,9 +19,9 @@ from tasks.engine import Absent, Results, StagesFailed, at_work, run_stages
 PARTS = [flow.PART for flow in (dataset, learners, features, finetune, ensemble, attacks)]
 
 
-def stages(settings: StudySettings, places: Places) -> list[Stage]:
+def stages(settings: StudySettings, options: RunOptions) -> list[Stage]:
     """Stage of the report, which reads those of all parts."""
-    parts = {part.name: part.parts(settings, places) for part in PARTS}
+    parts = {part.name: part.parts(settings, options) for part in PARTS}
     return [report_stage.stage(settings, parts)]
 
 
@@ -33,9 +33,9 @@ def report(request: StudyRequest = StudyRequest()) -> Results:
     is, before StagesFailed is raised.
     """
     store = open_store(request.store)
-    with at_work(request.places):
+    with at_work(request.options):
         try:
-            results = run_stages(stages(request.settings, request.places), request.places)
+            results = run_stages(stages(request.settings, request.options), request.options)
         except StagesFailed as problem:
             page = _exported(store, problem.results)
             if page is None:

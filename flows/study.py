@@ -19,8 +19,8 @@ from tasks.engine import Results, shared_results
 @flow(name="study")
 def study(request: StudyRequest = StudyRequest()) -> Results:
     """Run the whole study; a part that fails does not hold up the others, nor the report."""
-    with shared_results(request.places):
-        stages(request.settings, request.places)  # what is wrong is refused now, not hours later
+    with shared_results(request.options):
+        stages(request.settings, request.options)  # what is wrong is refused now, not hours later
         for part in (dataset, learners, features, finetune, ensemble, attacks):
             with suppress(StageFailed):  # said again by the report, which goes without
                 part(request)

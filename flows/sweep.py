@@ -11,7 +11,7 @@ from flowers17.shared.store import open_store
 from flowers17.sweeps.combinations import combinations
 from flowers17.sweeps.graph import Sweep, SweepPlan, sweep_plan, with_shared_stages
 from flowers17.sweeps.settings import Axis, SweepSettings
-from flows.listing import FLOWS
+from flows.flow_names import FLOWS
 from tasks import sweep as summary
 from tasks.engine import Results, at_work, run_stages
 from tasks.published import plain_text
@@ -25,7 +25,7 @@ def swept(request: StudyRequest, over: SweepSettings) -> Sweep:
     alone = [
         replace(study, unless_failed=True)
         for combination in every
-        for study in FLOWS[over.flow].stages(combination.settings, request.places)
+        for study in FLOWS[over.flow].stages(combination.settings, request.options)
     ]
     studies = with_shared_stages(every, alone)
     return Sweep(over.flow, tuple(every), tuple(studies), summary.stage(over.flow, every, studies))
@@ -34,10 +34,10 @@ def swept(request: StudyRequest, over: SweepSettings) -> Sweep:
 @flow(name="sweep")
 def sweep(request: StudyRequest = StudyRequest(), over: SweepSettings = SEEDS) -> Results:
     """Run a flow over every combination; a failed one does not hold up the others."""
-    with at_work(request.places):
+    with at_work(request.options):
         graph = swept(request, over)
         _show_plan(sweep_plan(graph, open_store(request.store)))
-        return run_stages([graph.summary], request.places)
+        return run_stages([graph.summary], request.options)
 
 
 def _show_plan(plan: SweepPlan) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from flowers17.config import FeatureMapSettings, Places, StudySettings
+from flowers17.config import FeatureMapSettings, RunOptions, StudySettings
 from flowers17.stages import Job, Stage
 from flowers17.transfer.blocks import cut_point
 from tasks import features, weights
@@ -11,7 +11,7 @@ from tasks import features, weights
 
 def stage(
     settings: StudySettings,
-    places: Places,
+    options: RunOptions,
     feature_map: FeatureMapSettings,
     *,
     below: str | None = None,
@@ -25,7 +25,7 @@ def stage(
     if below:
         cut_point(feature_map.extractor, below)
     unpooled = feature_map.model_copy(update={"pooling": "flatten"})
-    weights_from = weights.source(settings, places, feature_map.extractor)
+    weights_from = weights.source(settings, options, feature_map.extractor)
     label = f"activations {unpooled.name}"
     label += f" below {below}" if below else ""
     label += ", mirrored" if mirrored else ""

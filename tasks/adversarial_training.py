@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from flowers17.config import AdversarySettings, Places, StudySettings
+from flowers17.config import AdversarySettings, RunOptions, StudySettings
 from flowers17.stages import Job, Stage
 from tasks import training
 from tasks.training import Training
@@ -12,7 +12,7 @@ from tasks.training import Training
 
 def stage(
     settings: StudySettings,
-    places: Places,
+    options: RunOptions,
     standard: Training,
     adversary: AdversarySettings,
     images: Stage,
@@ -26,7 +26,7 @@ def stage(
     """
     recipe = standard.recipe.model_copy(update={"adversary": adversary})
     attacked = replace(standard, recipe=recipe)
-    adversarial = training.stage(settings, places, attacked, images, split, refit_of=refit_of)
+    adversarial = training.stage(settings, options, attacked, images, split, refit_of=refit_of)
     label = f"{standard.name} against {adversary.name}, {split.label}"
     return replace(adversarial, name="adversarial_training", label=label)
 

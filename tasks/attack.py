@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from flowers17.config import AttackName, AttackSettings, Places, StudySettings
+from flowers17.config import AttackName, AttackSettings, RunOptions, StudySettings
 from flowers17.learners.devices import device_in
 from flowers17.learners.networks import module_of
 from flowers17.prediction.models import Loader
@@ -31,20 +31,20 @@ class VictimStages:
     is_network: bool
     method: str | None = None
 
-    def resources(self, places: Places) -> dict[str, str]:
+    def resources(self, options: RunOptions) -> dict[str, str]:
         """Resources that opening the model needs beside its artifact: weights of extractors."""
-        return {"weights_dir": str(places.weights_dir)} if places.weights_dir else {}
+        return {"weights_dir": str(options.weights_dir)} if options.weights_dir else {}
 
 
 def stage(
     settings: StudySettings,
-    places: Places,
+    options: RunOptions,
     attack: AttackName,
     victim: VictimStages,
     split: Stage,
 ) -> Stage:
     """Stage of one attack on one model, on a split's validation images."""
-    device = device_in(places)
+    device = device_in(options)
     return Stage.of(
         "attack",
         f"attack {attack} on {victim.name}, {split.label}",
@@ -59,7 +59,7 @@ def stage(
         },
         seed=settings.seed,
         inputs={"model": victim.model, "images": victim.images, "split": split},
-        resources=victim.resources(places),
+        resources=victim.resources(options),
         optional=victim.model.optional,
         **long_work("attack", device),
     )

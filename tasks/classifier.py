@@ -8,7 +8,7 @@ import numpy as np
 from flowers17.config import ClassifierSettings, CombinationSettings, StudySettings
 from flowers17.data.splits import Split
 from flowers17.stages import Job, Stage
-from flowers17.transfer.families import input_form
+from flowers17.transfer.input_forms import input_form
 
 
 def stage(
@@ -79,7 +79,7 @@ def arrays(job: Job) -> Arrays:
 
 def build(job: Job) -> Mapping[str, Any]:
     """Fit the classifier on every split's training part and predict its validation part."""
-    from flowers17.transfer.classifiers import evaluate
+    from flowers17.transfer.classifier_evaluation import evaluate
 
     config, splits = job.config, job.inputs["splits"]
     results = evaluate(

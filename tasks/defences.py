@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from flowers17.config import DefenceSettings, DetectorSettings, Places, StudySettings
+from flowers17.config import DefenceSettings, DetectorSettings, RunOptions, StudySettings
 from flowers17.learners.devices import device_in
 from flowers17.stages import Job, Stage
 from tasks.attack import loader_of, own_learners
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def stage(
     settings: StudySettings,
-    places: Places,
+    options: RunOptions,
     name: str,
     network: Stage,
     hardened: Sequence[Stage],
@@ -31,7 +31,7 @@ def stage(
     hardened: the same network, trained against each adversary of the settings, in their order.
     """
     defences, attacks = settings.defences, settings.attacks
-    device = device_in(places)
+    device = device_in(options)
     return Stage.of(
         "defences",
         f"defences of {name}, {split.label}",

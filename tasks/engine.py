@@ -26,7 +26,7 @@ from prefect.tasks import exponential_backoff
 from flowers17 import interrupts
 from flowers17.artifacts import Reference, Store, short_name
 from flowers17.cluster import connected
-from flowers17.config import Places
+from flowers17.config import RunOptions
 from flowers17.errors import (
     MAX_CHARACTERS,
     DownloadFailed,
@@ -113,7 +113,7 @@ _SHARED: ContextVar[Results | None] = ContextVar("SHARED", default=None)
 
 
 @contextmanager
-def at_work(places: Places) -> Iterator[None]:
+def at_work(options: RunOptions) -> Iterator[None]:
     """Let `recover` know that this flow's run is alive, as it does while stages are built."""
     context = FlowRunContext.get()
     if context is None or context.flow is None or context.flow_run is None:
@@ -121,17 +121,17 @@ def at_work(places: Places) -> Iterator[None]:
         return
     parameters = context.flow.serialize_parameters(context.flow_run.parameters)
     digest = run_digest(context.flow.name, parameters)
-    with registered(open_store(places.store), str(context.flow_run.id), digest):
+    with registered(open_store(options.store), str(context.flow_run.id), digest):
         yield
 
 
 @contextmanager
-def shared_results(places: Places) -> Iterator[Results]:
+def shared_results(options: RunOptions) -> Iterator[Results]:
     """Let the subflows inside share what each of them built, reused or found missing."""
     results: Results = {}
     token = _SHARED.set(results)
     try:
-        with at_work(places):
+        with at_work(options):
             yield results
     finally:
         _SHARED.reset(token)
@@ -142,20 +142,20 @@ def sharing() -> bool:
     return _SHARED.get() is not None
 
 
-def run_stages(stages: Sequence[Stage], places: Places) -> Results:
+def run_stages(stages: Sequence[Stage], options: RunOptions) -> Results:
     """Results by title: the artifact of every stage that is needed, or why it is absent.
 
     Call it from a flow. Stages that don't depend on a failed one are still built.
     Raises StagesFailed at the end if a stage that is not optional failed.
     """
-    store = open_store(places.store)
+    store = open_store(options.store)
     shared = _SHARED.get()
     results: Results = shared if shared is not None else {}
     pending = [stage for stage in in_order(stages) if stage.title not in results]
-    n_threads = {"local": 1, "processes": places.workers, "ray": MOST_WAITING}[places.runner]
+    n_threads = {"local": 1, "processes": options.workers, "ray": MOST_WAITING}[options.runner]
     pool: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=n_threads)
-    with at_work(places):
-        with pool as runner, _builders(places, store) as builders:
+    with at_work(options):
+        with pool as runner, _builders(options, store) as builders:
             built = _settle(pending, results, runner, store, builders)
         try:
             publish_lineage(store, built, flow_run.get_flow_name() or "flow")
@@ -229,10 +229,10 @@ def _putting(stage: Stage, ended: SimpleQueue[Stage]) -> Callable[[Any], None]:
 
 
 @contextmanager
-def _builders(places: Places, store: Store) -> Iterator[_Builders]:
-    here = threading.BoundedSemaphore(places.workers)
-    if places.runner == "ray":
-        with connected(places, store) as cluster:
+def _builders(options: RunOptions, store: Store) -> Iterator[_Builders]:
+    here = threading.BoundedSemaphore(options.workers)
+    if options.runner == "ray":
+        with connected(options, store) as cluster:
             yield _Builders(cluster.ensure, here)
     else:
         yield _Builders(ensure_isolated, here)

@@ -5,15 +5,15 @@ from typing import Any
 
 import numpy as np
 
-from flowers17.config import FeatureMapSettings, Places, StudySettings
+from flowers17.config import FeatureMapSettings, RunOptions, StudySettings
 from flowers17.stages import Job, Stage
 from flowers17.transfer.weights import check_input_size
 from tasks import images, weights
 
 
-def stage(settings: StudySettings, places: Places, feature_map: FeatureMapSettings) -> Stage:
+def stage(settings: StudySettings, options: RunOptions, feature_map: FeatureMapSettings) -> Stage:
     """Stage of a feature map; raises as `configuration` does."""
-    weights_from = weights.source(settings, places, feature_map.extractor)
+    weights_from = weights.source(settings, options, feature_map.extractor)
     return Stage.of(
         "features",
         f"features {feature_map.name}",

@@ -10,8 +10,8 @@ from flowers17.config import (
     AugmentationName,
     FineTunedSettings,
     HeadSettings,
-    Places,
     RecipeSettings,
+    RunOptions,
     StudySettings,
 )
 from flowers17.learners.devices import device_in
@@ -75,7 +75,7 @@ def selects_epoch(settings: StudySettings, network: FineTunedSettings) -> bool:
 
 def stage(
     settings: StudySettings,
-    places: Places,
+    options: RunOptions,
     fine_tuning: FineTuning,
     split: Stage,
     phase: Phase = "b",
@@ -88,15 +88,17 @@ def stage(
     trains for the mean of the best epochs on the folds.
     Raises InvalidSettings for an unknown block to unfreeze, or images too small for the extractor.
     """
-    network, options = fine_tuning.network, settings.fine_tuning
-    phase_settings, device = _phase_settings(settings, network, phase), device_in(places)
-    block = getattr(options.unfrozen, network.maps.extractor) if phase == "b" else None
-    weights_from = weights.source(settings, places, network.maps.extractor)
+    network, tuning = fine_tuning.network, settings.fine_tuning
+    phase_settings, device = _phase_settings(settings, network, phase), device_in(options)
+    block = getattr(tuning.unfrozen, network.maps.extractor) if phase == "b" else None
+    weights_from = weights.source(settings, options, network.maps.extractor)
     inputs = {"split": split, **weights_from.inputs}
-    inputs |= _example_inputs(settings, places, network, block, phase_settings)
+    inputs |= _example_inputs(settings, options, network, block, phase_settings)
     if phase == "b":
         phase_a_folds = [fold.inputs["phase-a"] for fold in refit_of]
-        inputs["phase-a"] = stage(settings, places, fine_tuning, split, "a", refit_of=phase_a_folds)
+        inputs["phase-a"] = stage(
+            settings, options, fine_tuning, split, "a", refit_of=phase_a_folds
+        )
     inputs |= network_training.fold_inputs(refit_of)
     refit = " refit" if refit_of else ""
     seed = f", seed {fine_tuning.seed_number}" if fine_tuning.seed_number > 1 else ""
@@ -111,7 +113,7 @@ def stage(
             "maps": network.maps.name,
             "configuration": network.head.name,
             "head": network.head.model_dump(mode="json"),
-            "units": options.units,
+            "units": tuning.units,
             "phase": phase,
             "unfrozen_from": block,
             "layer_decay": phase_settings.layer_decay,
@@ -132,7 +134,7 @@ def stage(
 
 def _example_inputs(
     settings: StudySettings,
-    places: Places,
+    options: RunOptions,
     network: FineTunedSettings,
     block: str | None,
     phase_settings: _PhaseSettings,
@@ -142,12 +144,12 @@ def _example_inputs(
         return {"images": features.image_stage(settings, network.maps)}
     if block is None:
         unpooled = network.maps.model_copy(update={"pooling": "flatten"})
-        inputs = {"activations": features.stage(settings, places, unpooled)}
+        inputs = {"activations": features.stage(settings, options, unpooled)}
     else:
-        inputs = {"activations": activations.stage(settings, places, network.maps, below=block)}
+        inputs = {"activations": activations.stage(settings, options, network.maps, below=block)}
     if phase_settings.mirrors:
         inputs["mirrored"] = activations.stage(
-            settings, places, network.maps, below=block, mirrored=True
+            settings, options, network.maps, below=block, mirrored=True
         )
     return inputs
 

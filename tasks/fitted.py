@@ -41,7 +41,7 @@ def stage(
 
 def build(job: Job) -> Mapping[str, Any]:
     """Fit on the training part; predict every image."""
-    from flowers17.transfer.classifiers import fitted_proba, fitting_task
+    from flowers17.transfer.classifier_evaluation import fitted_proba, fitting_task
 
     config, split = job.config, job.inputs["split"]
     labels, validation = split.array("labels"), split.array("validation")

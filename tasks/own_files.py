@@ -1,4 +1,4 @@
-"""Files in places where other users may have laid links or pipes: opened, these are refused."""
+"""Files in options where other users may have laid links or pipes: opened, these are refused."""
 
 import errno
 import os

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from flowers17.config import Places, PoisonName, StudySettings
+from flowers17.config import PoisonName, RunOptions, StudySettings
 from flowers17.errors import InvalidSettings
 from flowers17.stages import Job, Stage
 from tasks import training
@@ -45,7 +45,7 @@ def poisoning_label(kind: PoisonName, share: float) -> str:
 
 def training_stage(
     settings: StudySettings,
-    places: Places,
+    options: RunOptions,
     clean_training: Training,
     poisoned: Stage,
     *,
@@ -55,7 +55,7 @@ def training_stage(
 
     clean_training: the same training on clean images.
     """
-    stage = training.stage(settings, places, clean_training, poisoned, poisoned, refit_of=refit_of)
+    stage = training.stage(settings, options, clean_training, poisoned, poisoned, refit_of=refit_of)
     return replace(stage, name="poisoned_training")
 
 

@@ -76,7 +76,7 @@ def _split_of(stage: Stage) -> str:
 def build(job: Job) -> Mapping[str, Any]:
     """Write the report's files."""
     from flowers17.reporting.absences import absent_stages
-    from flowers17.reporting.collect import ReportInputs
+    from flowers17.reporting.inputs import ReportInputs
     from flowers17.reporting.report import write_report
 
     inputs = ReportInputs(

@@ -8,8 +8,8 @@ from flowers17.config import (
     AugmentationName,
     LearnerDefinition,
     MemberSettings,
-    Places,
     RecipeSettings,
+    RunOptions,
     StudySettings,
 )
 from flowers17.digests import file_sha256
@@ -64,7 +64,7 @@ def member_training(settings: StudySettings, member: MemberSettings) -> Training
 
 def stage(
     settings: StudySettings,
-    places: Places,
+    options: RunOptions,
     training: Training,
     images: Stage,
     split: Stage,
@@ -77,10 +77,10 @@ def stage(
     held-out images may not select an epoch. Raises InvalidInput and InvalidSettings for a learner
     that cannot be trained on images of the settings' size.
     """
-    device = device_in(places)
+    device = device_in(options)
     definition = known_builder(training.learner, settings.learners.definitions)
     _check_sizes(training, definition, settings.dataset.image_size)
-    resources = {"tensorboard": str(places.tensorboard)} if places.tensorboard else {}
+    resources = {"tensorboard": str(options.tensorboard)} if options.tensorboard else {}
     return Stage.of(
         "training",
         f"{training.name}{' refit' if refit_of else ''}, {split.label}",

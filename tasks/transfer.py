@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from flowers17.config import Places, StudySettings
+from flowers17.config import RunOptions, StudySettings
 from flowers17.errors import InvalidInput
 from flowers17.learners.devices import device_in
 from flowers17.learners.images import scaled
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def stage(
     settings: StudySettings,
-    places: Places,
+    options: RunOptions,
     attacks: Sequence[Stage],
     victims: Sequence[VictimStages],
     split: Stage,
@@ -29,7 +29,7 @@ def stage(
     attacks: stages whose adversarial images are transferred. victims: the models that they are
     shown to. The stage is built from those of both that succeed.
     """
-    device = device_in(places)
+    device = device_in(options)
     return Stage.of(
         "transfer",
         f"transfer, {split.label}",
@@ -49,7 +49,7 @@ def stage(
             **{f"model {victim.name}": victim.model for victim in victims},
         },
         resources={
-            name: path for victim in victims for name, path in victim.resources(places).items()
+            name: path for victim in victims for name, path in victim.resources(options).items()
         },
         tolerant=True,
         **long_work("attack", device),

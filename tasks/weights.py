@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from flowers17.config import ExtractorName, Places, StudySettings
+from flowers17.config import ExtractorName, RunOptions, StudySettings
 from flowers17.data.download import download
 from flowers17.errors import DownloadFailed, WeightsMissing
 from flowers17.seeds import derived_seed
@@ -34,9 +34,9 @@ class Source:
         return bool(self.config["kind"] == "random")
 
 
-def source(settings: StudySettings, places: Places, extractor: ExtractorName) -> Source:
+def source(settings: StudySettings, options: RunOptions, extractor: ExtractorName) -> Source:
     """Source of an extractor's weights for a stage; see `resolve_weights`."""
-    weights = resolve_weights(extractor, places.weights_dir, weights=settings.features.weights)
+    weights = resolve_weights(extractor, options.weights_dir, weights=settings.features.weights)
     download = weights.kind == "download"
     return Source(
         {

@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from flowers17.config import ExtractorName
-from flowers17.config.places import store_address
+from flowers17.config.run_options import store_address
 from flowers17.errors import Flowers17Error, StoreUnusable
 from flowers17.learners.devices import chosen_device, chosen_precision, has_gpu
 from flowers17.shared.store import open_store
 from flowers17.stages import machine
 from flowers17.transfer.weights import resolve_weights
-from flows.configured import configured_api
 from flows.local_server import Server
+from flows.prefect_api import configured_api
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Annotated, Any, get_args
 
 import typer
 
-from flowers17.config.places import store_address
+from flowers17.config.run_options import store_address
 from flowers17.errors import short_repr
 from flowers17.request import StudyRequest, request_from
 

@@ -31,10 +31,10 @@ from flowers17.errors import Flowers17Error
 from flowers17.request import StudyRequest, validated
 from flowers17.shared.store import open_store
 from flowers17.sweeps.settings import SweepSettings
-from flows.listing import FLOWS
+from flows.flow_names import FLOWS
 from flows.local_server import Server
 from flows.reaper import flow_runs_here
-from flows.served import CHECKOUT
+from flows.serve_lock import CHECKOUT
 from tasks.liveness import died, forget, forget_dead, lives
 from tasks.own_runs import forget_record, is_recorded, run_digest
 

@@ -19,9 +19,9 @@ from flowers17.request import StudyRequest
 from flowers17.shared.store import open_store
 from flowers17.stages import Stage, in_order
 from flowers17.sweeps.settings import SweepSettings
-from flows.configured import configured_api
-from flows.listing import FLOWS
+from flows.flow_names import FLOWS
 from flows.local_server import Server
+from flows.prefect_api import configured_api
 
 
 def stages_of(flow: str, request: StudyRequest, over: SweepSettings | None = None) -> list[Stage]:
@@ -30,7 +30,7 @@ def stages_of(flow: str, request: StudyRequest, over: SweepSettings | None = Non
         from flows.sweep import swept
 
         return in_order([swept(request, over).summary])
-    return in_order(FLOWS[flow].stages(request.settings, request.places))
+    return in_order(FLOWS[flow].stages(request.settings, request.options))
 
 
 def steps_of(flow: str, request: StudyRequest) -> list[Step]:

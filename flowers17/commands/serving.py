@@ -23,9 +23,9 @@ from flowers17.errors import Flowers17Error
 from flowers17.request import StudyRequest
 from flowers17.shared.store import open_store
 from flows.access import connections_tell_users, is_loopback
-from flows.configured import admitting, configured_api, is_healthy, probing_client, spare_proxies
+from flows.prefect_api import admitting, configured_api, is_healthy, probing_client, spare_proxies
 from flows.reaper import flow_runs_here
-from flows.served import HEARTBEAT_S, POOL, announced, listening
+from flows.serve_lock import HEARTBEAT_S, POOL, announced, listening
 
 START_TIMEOUT_S = 180.0
 WORKER_STOP_S = 45.0

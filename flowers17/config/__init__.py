@@ -1,7 +1,7 @@
-"""Typed, frozen settings of a study, and where it reads and writes.
+"""Typed, frozen settings of a study, and the options of a run.
 
 `StudySettings` decides a study's numbers. Folders, runner and workers are in
-`Places`, which never enters an artifact's key. Profiles over them are in `profiles`, and the
+`RunOptions`, which never enters an artifact's key. Profiles over them are in `profiles`, and the
 request for a study in `request`. Other modules import settings from here.
 """
 
@@ -59,7 +59,7 @@ from flowers17.config.learners import (
     PrecisionName,
     RecipeSettings,
 )
-from flowers17.config.places import DeviceName, Places, RunnerName
+from flowers17.config.run_options import DeviceName, RunnerName, RunOptions
 from flowers17.config.study import ProfileName, StudySettings
 
 __all__ = [
@@ -98,13 +98,13 @@ __all__ = [
     "NetworkSettings",
     "OnePixelSettings",
     "OptimizerName",
-    "Places",
     "PoisonName",
     "PoisoningSettings",
     "PrecisionName",
     "ProfileName",
     "RandomForestSettings",
     "RecipeSettings",
+    "RunOptions",
     "RunnerName",
     "SplitSettings",
     "StudySettings",

@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from flowers17.config import ConvolutionsName, DeviceName, Places, PrecisionName
+from flowers17.config import ConvolutionsName, DeviceName, PrecisionName, RunOptions
 from flowers17.errors import InvalidSettings
 from flowers17.keras_settings import check_keras_settings
 
@@ -46,14 +46,14 @@ def chosen_device(device: DeviceName) -> Literal["cpu", "gpu"]:
     return "gpu" if device != "cpu" and has_gpu() else "cpu"
 
 
-def device_in(places: Places) -> Literal["cpu", "gpu"]:
+def device_in(options: RunOptions) -> Literal["cpu", "gpu"]:
     """Device of a run's trainings; raises InvalidSettings as `chosen_device` does.
 
     With the runner `ray`, a required GPU belongs to a node, and Ray looks for it.
     """
-    if places.runner == "ray" and places.device == "gpu":
+    if options.runner == "ray" and options.device == "gpu":
         return "gpu"
-    return chosen_device(places.device)
+    return chosen_device(options.device)
 
 
 def chosen_precision(precision: PrecisionName, device: Literal["cpu", "gpu"]) -> Precision:

@@ -71,6 +71,6 @@ def check_function(name: str) -> Path:
 
 def _refusal(name: str, received: str) -> InvalidSettings:
     return InvalidSettings(
-        f"learner {name!r}: expected a function that can be imported, got {received}; put its module "
-        "where Python finds it (PYTHONPATH)"
+        f"learner {name!r}: expected a function that can be imported, got {received}; put its "
+        "module where Python finds it (PYTHONPATH)"
     )

@@ -16,7 +16,7 @@ from flowers17.prediction.features import FeatureMap, RowSpace
 from flowers17.prediction.models import Answers, Loader
 from flowers17.prediction.pictures import Block
 from flowers17.seeds import derived_seed
-from flowers17.transfer.classifiers import fitted_proba, fitting_task
+from flowers17.transfer.classifier_evaluation import fitted_proba, fitting_task
 from flowers17.transfer.rowspace import side_by_side
 
 

@@ -18,8 +18,8 @@ from sklearn.svm import SVC
 
 from flowers17.config import ClassifierSettings, SvmSettings
 from flowers17.ensemble.calibration import SMALLEST
-from flowers17.transfer import models
-from flowers17.transfer.models import Task
+from flowers17.transfer import families
+from flowers17.transfer.families import Task
 from flowers17.transfer.naive_bayes import Moments, coefficients
 from flowers17.transfer.rowspace import one_thread
 
@@ -39,18 +39,18 @@ def classifier(
     chosen = getattr(settings, name)
     with one_thread():
         if name == "naive_bayes":
-            return _naive_bayes(columns, models.fitted_moments(task), chosen.var_smoothing)
+            return _naive_bayes(columns, families.fitted_moments(task), chosen.var_smoothing)
         if name == "random_forest":
-            return _forest(columns, models.fitted_forest(chosen, task))
+            return _forest(columns, families.fitted_forest(chosen, task))
         if name == "knn":
-            neighbours = models.fitted_neighbours(chosen, task)
+            neighbours = families.fitted_neighbours(chosen, task)
             return _neighbours(columns, neighbours, stored[task.train], task.labels[task.train])
         space = Space(stored, task.rows.coordinates)
         if name == "logistic_regression":
-            regression = models.fitted_logistic_regression(chosen, task)
+            regression = families.fitted_logistic_regression(chosen, task)
             weights = space.in_columns(regression.coef_)
             return _decided(_linear(columns, weights, regression.intercept_))
-        return _svm(columns, models.fitted_svm(chosen, task), chosen, space, task.train)
+        return _svm(columns, families.fitted_svm(chosen, task), chosen, space, task.train)
 
 
 def meta_learner(columns: Rows, model: Any) -> Rows:
@@ -99,7 +99,7 @@ def _naive_bayes(columns: Rows, known: Moments, smoothing: float) -> Rows:
 def _svm(
     columns: Rows, machine: SVC | Pipeline, settings: SvmSettings, space: Space, train: np.ndarray
 ) -> Rows:
-    """Probabilities of a support vector machine of `models.fitted_svm`, fitted on a space."""
+    """Probabilities of a support vector machine of `families.fitted_svm`, fitted on a space."""
     if isinstance(machine, SVC):
         machine.set_params(decision_function_shape="ovo")
         n = len(train)

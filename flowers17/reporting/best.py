@@ -4,13 +4,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from flowers17.artifacts import Reference
-from flowers17.reporting.collect import ReportInputs
 from flowers17.reporting.ensembles.ensemble import ensembles_of
 from flowers17.reporting.ensembles.titles import method_title
 from flowers17.reporting.features.tables import best_over_repeats, evaluation_title
 from flowers17.reporting.finetuning.cells import best_of_table_9, network_title, tag_of
 from flowers17.reporting.finetuning.records import FineTuning
 from flowers17.reporting.finetuning.repeats import best_tuned_over_clean
+from flowers17.reporting.inputs import ReportInputs
 from flowers17.reporting.learners.cells import training_title
 from flowers17.reporting.learners.tables import best_over_clean
 from flowers17.reporting.metrics import Interval, MeanSpread

@@ -15,10 +15,10 @@ from flowers17.reporting.best import (
     trained,
     tuned,
 )
-from flowers17.reporting.collect import ReportInputs
 from flowers17.reporting.columns import number_column, text_column
 from flowers17.reporting.ensembles.ensemble import ensembles_of
 from flowers17.reporting.finetuning.cells import on_the_reports_split
+from flowers17.reporting.inputs import ReportInputs
 from flowers17.reporting.metrics import MeanSpread
 from flowers17.reporting.networks import comparable
 from flowers17.reporting.reference import (

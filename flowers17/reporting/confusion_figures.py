@@ -6,10 +6,10 @@ from typing import NamedTuple
 import numpy as np
 
 from flowers17.artifacts import Reference
-from flowers17.reporting.collect import ReportInputs
 from flowers17.reporting.drawing import ACCENT, LINE, WARM, WIDTH, canvas, say, svg_text
 from flowers17.reporting.features.tables import evaluation_title
 from flowers17.reporting.figures import Figure, drawn, shortened
+from flowers17.reporting.inputs import ReportInputs
 from flowers17.reporting.records import Evaluation
 from flowers17.reporting.wording import capital
 

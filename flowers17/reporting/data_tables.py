@@ -9,8 +9,8 @@ import numpy as np
 
 from flowers17.artifacts import Artifact
 from flowers17.reporting.cells import value_cell
-from flowers17.reporting.collect import ReportInputs
 from flowers17.reporting.columns import number_column, text_column
+from flowers17.reporting.inputs import ReportInputs
 from flowers17.reporting.tables import Cell, Column, Record, Table
 from flowers17.reporting.wording import capital
 

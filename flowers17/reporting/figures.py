@@ -9,7 +9,6 @@ from matplotlib.axes import Axes
 from PIL import Image
 
 from flowers17.artifacts import Reference
-from flowers17.reporting.collect import ReportInputs
 from flowers17.reporting.drawing import (
     ACCENT,
     INK,
@@ -22,6 +21,7 @@ from flowers17.reporting.drawing import (
     standalone,
     svg_text,
 )
+from flowers17.reporting.inputs import ReportInputs
 from flowers17.reporting.reference import title_of
 from flowers17.reporting.tables import padded
 from flowers17.seeds import generator

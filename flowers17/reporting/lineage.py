@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from flowers17.artifacts import Artifact, Reference, short_name
-from flowers17.reporting.collect import ReportInputs, inputs_of
+from flowers17.reporting.inputs import ReportInputs, inputs_of
 
 _ORDER = (
     *("archive", "images", "duplicates", "splits", "datasheet"),

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from flowers17.reporting.cells import score_cell
-from flowers17.reporting.collect import ReportInputs
 from flowers17.reporting.columns import Form, Value, number_column
 from flowers17.reporting.finetuning.records import FineTuning
+from flowers17.reporting.inputs import ReportInputs
 from flowers17.reporting.metrics import MeanSpread
 from flowers17.reporting.records import Training, over_repeats
 from flowers17.reporting.tables import Cell, Column, R

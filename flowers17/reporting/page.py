@@ -14,9 +14,9 @@ from flowers17.reporting.best import (
     best_fine_tuned,
     best_networks,
 )
-from flowers17.reporting.collect import ReportInputs
 from flowers17.reporting.figures import Figure
 from flowers17.reporting.html import environment
+from flowers17.reporting.inputs import ReportInputs
 from flowers17.reporting.lineage import anchor_of, lineages
 from flowers17.reporting.reference import (
     BEST_OF_TABLE_8,

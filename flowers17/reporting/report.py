@@ -15,7 +15,6 @@ from flowers17.reporting.best import (
     best_fine_tuned,
     best_networks,
 )
-from flowers17.reporting.collect import ReportInputs
 from flowers17.reporting.confusion_figures import confusion_matrix
 from flowers17.reporting.data_tables import classes_table, datasheet_table, duplicates_table
 from flowers17.reporting.ensembles.figures import ensemble_figures
@@ -30,6 +29,7 @@ from flowers17.reporting.features.tables import (
 from flowers17.reporting.figures import Figure, class_counts, one_image_a_class
 from flowers17.reporting.finetuning.figures import tuned_curves, tuned_forward_pass
 from flowers17.reporting.finetuning.tables import fine_tuning_tables
+from flowers17.reporting.inputs import ReportInputs
 from flowers17.reporting.learners.figures import (
     augmentation_examples,
     augmented_curves,

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from flowers17.reporting.collect import ReportInputs
 from flowers17.reporting.data_tables import SOURCES
+from flowers17.reporting.inputs import ReportInputs
 from flowers17.reporting.tables import Cell, Table
 
 FORMAT = 1

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from flowers17.artifacts import MANIFEST, Artifact, Reference, Store
-from flowers17.config.places import store_address
+from flowers17.config.run_options import store_address
 from flowers17.errors import ArtifactDamaged, ArtifactMissing, InvalidInput, StoreUnusable
 from flowers17.files import open_regular, read_regular
 from flowers17.manifests import LARGEST, read_manifest

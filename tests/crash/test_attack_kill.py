@@ -61,7 +61,7 @@ FileVersions = dict[str, tuple[int, int]]
 
 def _stage(store: Store, label: str, *settings: str) -> Stage:
     request = request_from([*SETTINGS, LAST, *settings], store=store.root, device="cpu")
-    parts = in_order(attacks.parts(request.settings, request.places))
+    parts = in_order(attacks.parts(request.settings, request.options))
     return next(stage for stage in parts if stage.label == label)
 
 

@@ -44,7 +44,7 @@ def _built(root: Path) -> int:
     """Build all that the command builds, in this process one after the other; return how many."""
     store, references = Store(root), dict[str, Reference]()
     request = request_from(SETTINGS, store=root, device="cpu")
-    for stage in in_order(ensemble.stages(request.settings, request.places)):
+    for stage in in_order(ensemble.stages(request.settings, request.options)):
         inputs = {name: references[source.label] for name, source in stage.inputs.items()}
         references[stage.label] = ensure(stage, inputs, store).reference
     return len(references)

@@ -199,7 +199,7 @@ def test_settings_of_every_kind_are_taken_or_refused_by_name(fuzz: int) -> None:
 
 def _expect_stages_or_a_reason(request: StudyRequest) -> None:
     try:
-        assert report.stages(request.settings, request.places)
+        assert report.stages(request.settings, request.options)
     except InvalidInput as problem:
         reason = str(problem)
         assert len(reason) <= MAX_CHARACTERS  # either will do

@@ -19,7 +19,7 @@ from rich.console import RenderableType
 
 from flowers17.artifacts import MANIFEST, Store
 from flowers17.commands import comparing, comparison_page, metric_history, predicting
-from flowers17.commands.collecting import garbage
+from flowers17.commands.garbage import garbage
 from flowers17.commands.showing import artifacts_table, lineage_tree, matching, summary
 from flowers17.digests import canonical_json, read_sha256, sha256_of
 from flowers17.errors import Flowers17Error, InvalidInput

@@ -10,7 +10,7 @@ from flowers17.config import (
     DatasetSettings,
     FeatureMapSettings,
     FineTunedSettings,
-    Places,
+    RunOptions,
     SplitSettings,
     StudySettings,
 )
@@ -26,7 +26,7 @@ from tests.support.toy import number
 
 
 def _n_stages(flow: Any, request: StudyRequest) -> int:
-    return len(flow.stages(request.settings, request.places))
+    return len(flow.stages(request.settings, request.options))
 
 
 class TestSplits:
@@ -85,22 +85,22 @@ class TestSplits:
 
 
 def _feature_map_stage(
-    settings: StudySettings, places: Places, feature_map: FeatureMapSettings
+    settings: StudySettings, options: RunOptions, feature_map: FeatureMapSettings
 ) -> Stage:
-    return feature_maps.stage(settings, places, feature_map)
+    return feature_maps.stage(settings, options, feature_map)
 
 
 def _activations_stage(
-    settings: StudySettings, places: Places, feature_map: FeatureMapSettings
+    settings: StudySettings, options: RunOptions, feature_map: FeatureMapSettings
 ) -> Stage:
-    return activations.stage(settings, places, feature_map)
+    return activations.stage(settings, options, feature_map)
 
 
 def _fine_tuning_stage(
-    settings: StudySettings, places: Places, feature_map: FeatureMapSettings
+    settings: StudySettings, options: RunOptions, feature_map: FeatureMapSettings
 ) -> Stage:
     training = FineTuning(FineTunedSettings(maps=feature_map))
-    return finetuning.stage(settings, places, training, number("split", 1))
+    return finetuning.stage(settings, options, training, number("split", 1))
 
 
 @pytest.mark.parametrize("stage_of", [_feature_map_stage, _activations_stage, _fine_tuning_stage])
@@ -109,7 +109,7 @@ class TestExtractors:
         settings = StudySettings.model_validate(
             {"dataset": DatasetSettings(image_size=size), "features": {"weights": weights}}
         )
-        stage: Stage = stage_of(settings, Places(device="cpu"), FeatureMapSettings(**maps))
+        stage: Stage = stage_of(settings, RunOptions(device="cpu"), FeatureMapSettings(**maps))
         return stage
 
     @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ import json
 import flowers17.stages as stages
 import flows.report, flowers17.request as request
 r = request.request_from()
-parts = stages.in_order(flows.report.stages(r.settings, r.places))
+parts = stages.in_order(flows.report.stages(r.settings, r.options))
 print(json.dumps({part.title: part.code() for part in parts}, sort_keys=True))
 """
 

@@ -8,7 +8,7 @@ import pytest
 
 from flowers17.artifacts import Artifact, Store
 from flowers17.cli import main
-from flowers17.config import Places, StudySettings
+from flowers17.config import RunOptions, StudySettings
 from flowers17.digests import file_sha256
 from flowers17.errors import ArtifactDamaged, InvalidInput
 from flowers17.prediction.attacked import AttackedModel
@@ -186,7 +186,7 @@ def test_stages_name_the_functions_of_their_own_settings_only() -> None:
     assert attack.own_learners(stacking) == {"own_learners": ["mine:network"]}
     assert attack.own_learners(plain) == {}
     target = attack.VictimStages("own", own, plain, is_network=True)
-    stage = attack.stage(StudySettings(), Places(device="cpu"), "noise", target, plain)
+    stage = attack.stage(StudySettings(), RunOptions(device="cpu"), "noise", target, plain)
     assert '"own_learners":["mine:network"]' in stage.config
 
 

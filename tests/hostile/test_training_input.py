@@ -11,8 +11,8 @@ from pydantic import ValidationError
 from flowers17.config import (
     DatasetSettings,
     LearnerDefinition,
-    Places,
     RecipeSettings,
+    RunOptions,
     StudySettings,
 )
 from flowers17.errors import InvalidInput, InvalidSettings
@@ -155,46 +155,46 @@ class TestSettings:
         with pytest.raises(ValidationError, match=next(iter(wrong))):
             LearnerDefinition(**{**right, **wrong})
 
-    def _stage(self, places: Places, learner: str, size: int = 128, **recipe: Any) -> Any:
+    def _stage(self, options: RunOptions, learner: str, size: int = 128, **recipe: Any) -> Any:
         changed_recipe = PLAIN.model_copy(update=recipe)
         configuration = training.Training(learner, "none", "report", changed_recipe)
         settings = StudySettings(dataset=DatasetSettings(image_size=size))
         return training.stage(
-            settings, places, configuration, number("images", 1), number("split", 1)
+            settings, options, configuration, number("images", 1), number("split", 1)
         )
 
     def test_an_unknown_learner_is_refused_before_anything_is_trained(self) -> None:
         with pytest.raises(InvalidSettings, match=r"expected one of baseline, .* got 'mk-9'"):
-            self._stage(Places(device="cpu"), "mk-9")
+            self._stage(RunOptions(device="cpu"), "mk-9")
 
     @pytest.mark.parametrize(("learner", "size"), [("mk-5", 74), ("aggregated", 32)])
     def test_images_too_small_for_a_learner_are_refused_before_anything_is_trained(
         self, learner: str, size: int
     ) -> None:
-        places = Places(device="cpu")
-        assert self._stage(places, learner, size).label
+        options = RunOptions(device="cpu")
+        assert self._stage(options, learner, size).label
         message = rf"{learner}: expected .* {size} × {size} .* got {size - 1} × {size - 1}; raise"
         with pytest.raises(InvalidInput, match=message):
-            self._stage(places, learner, size - 1)
+            self._stage(options, learner, size - 1)
 
     def test_growing_images_for_a_learner_of_one_size_are_refused_as_early(self) -> None:
-        places, growing = Places(device="cpu"), {"resolutions": (0.5, 1.0)}
-        assert self._stage(places, "residual", **growing).label
+        options, growing = RunOptions(device="cpu"), {"resolutions": (0.5, 1.0)}
+        assert self._stage(options, "residual", **growing).label
         with pytest.raises(
             InvalidSettings, match=r"mk-2: expected .* one image size.* got .*0\.5, 1;"
         ):
-            self._stage(places, "mk-2", **growing)
+            self._stage(options, "mk-2", **growing)
 
     def test_a_gpu_asked_for_and_absent_is_refused_before_anything_is_trained(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
         with pytest.raises(InvalidSettings, match="expected a GPU, found none"):
-            self._stage(Places(device="gpu"), "mk-2")
+            self._stage(RunOptions(device="gpu"), "mk-2")
 
     def test_a_function_of_ones_own_counts_with_its_code(self) -> None:
         """A changed builder is another training, not the same artifact."""
-        config = self._stage(Places(device="cpu"), STATEFUL).config
+        config = self._stage(RunOptions(device="cpu"), STATEFUL).config
         assert '"definition":{"sha256":"' in config
 
 

@@ -53,7 +53,7 @@ def _built(root: Path) -> Built:
     references: dict[str, Reference | None] = {}
     new: list[str] = []
     request = request_from(SETTINGS, store=root, device="cpu")
-    parts = attacks.parts(request.settings, request.places)
+    parts = attacks.parts(request.settings, request.options)
     for stage in in_order(
         [report.stage(request.settings, {"c": parts}, label="report on defences")]
     ):

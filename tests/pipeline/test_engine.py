@@ -24,7 +24,7 @@ from prefect.client.schemas.filters import (
 )
 
 from flowers17.artifacts import Store, short_name
-from flowers17.config import Places
+from flowers17.config import RunOptions
 from flowers17.errors import StageFailed
 from flowers17.stages import Stage
 from tasks.engine import VIEW, Absent, shared_results
@@ -227,7 +227,7 @@ class TestSharedResults:
 
         @flow(name="whole")
         def study() -> None:
-            with shared_results(Places(store=store)):
+            with shared_results(RunOptions(store=store)):
                 parts.append(run([number("b", 2, a)], store))
                 parts.append(run([number("c", 3, a)], store))
 
@@ -240,9 +240,9 @@ class TestSharedResults:
         assert _calls(Path(calls["calls"])) == ["1"]
 
     def test_end_with_their_context(self, store: Path) -> None:
-        with shared_results(Places(store=store)) as results:
+        with shared_results(RunOptions(store=store)) as results:
             results["a"] = Absent("gone", optional=True)
-        with shared_results(Places(store=store)) as later:
+        with shared_results(RunOptions(store=store)) as later:
             assert later == {}
 
 

@@ -14,8 +14,8 @@ from flowers17.config import (
     FineTunedSettings,
     FineTuningSettings,
     MemberSettings,
-    Places,
     RecipeSettings,
+    RunOptions,
     StudySettings,
 )
 from flowers17.learners.images import scaled
@@ -56,7 +56,7 @@ from flows import finetune
 
 store, done = Store(sys.argv[1]), {}
 request = request_from(sys.argv[2:], store=store.root, device="cpu")
-for stage in in_order(finetune.parts(request.settings, request.places)):
+for stage in in_order(finetune.parts(request.settings, request.options)):
     given = {name: done[one.label] for name, one in stage.inputs.items()}
     done[stage.label] = ensure(stage, given, store).reference
 """
@@ -157,7 +157,7 @@ def test_discriminative_rates_matter_to_phase_b_of_our_own_recipe_alone() -> Non
         fine_tuning = FineTuningSettings(
             table=(maps,), own=(FineTunedSettings(maps=maps, recipe="best"),), own_layer_decay=decay
         )
-        parts = finetune.parts(StudySettings(fine_tuning=fine_tuning), Places(device="cpu"))
+        parts = finetune.parts(StudySettings(fine_tuning=fine_tuning), RunOptions(device="cpu"))
         return {stage.label: stage.config for stage in in_order(parts)}
 
     equal, decaying = configs(1.0), configs(0.5)
@@ -183,7 +183,7 @@ class TestEnsembleMember:
                 ensembles=(EnsembleDefinition(name="two", members=members),), n_folds=2
             ),
         ).model_copy(deep=True)
-        parts = ensemble.parts(settings, Places(device="cpu"))
+        parts = ensemble.parts(settings, RunOptions(device="cpu"))
         return [stage.label for stage in in_order(parts) if stage.name == "finetuning"]
 
     def test_is_trained_on_each_fold_and_refitted_for_as_long_as_they_took(self) -> None:

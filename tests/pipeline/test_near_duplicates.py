@@ -17,7 +17,7 @@ from flowers17.data.splits import Split, study_splits
 from flowers17.errors import InvalidInput
 from flowers17.request import StudyRequest, request_from
 from flowers17.stages import Job, Stage, ensure, in_order, stage_key
-from flowers17.transfer.classifiers import SplitResult
+from flowers17.transfer.classifier_evaluation import SplitResult
 from flowers17.transfer.rowspace import row_space
 from flows import dataset, features
 from tasks import classifier
@@ -61,7 +61,7 @@ def _request(source: Path | str, near_duplicates: str) -> StudyRequest:
 
 
 def _stages(request: StudyRequest) -> dict[str, Stage]:
-    every = in_order(dataset.parts(request.settings, request.places))
+    every = in_order(dataset.parts(request.settings, request.options))
     return {stage.name: stage for stage in every}
 
 
@@ -128,7 +128,7 @@ def test_a_search_alone_reads_the_near_duplicates() -> None:
         update={"combinations": tuple(combinations)}
     )
     settings = request.settings.model_copy(update={"features": changed_features})
-    *_, searched, plain = features.parts(settings, request.places)
+    *_, searched, plain = features.parts(settings, request.options)
     assert searched.inputs["duplicates"].name == "duplicates"
     assert "duplicates" not in plain.inputs
 
@@ -191,7 +191,7 @@ def test_a_search_is_given_the_groups_of_the_duplicates(
         groups_read.append(groups)
         return []
 
-    monkeypatch.setattr("flowers17.transfer.classifiers.evaluate", evaluate)
+    monkeypatch.setattr("flowers17.transfer.classifier_evaluation.evaluate", evaluate)
     classifier.build(_job(tmp_path, 0, search=search))
     (groups,) = groups_read
     assert (groups is not None and groups.tolist() == GROUPS.tolist()) == search

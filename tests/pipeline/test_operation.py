@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from flows.listing import FLOWS
+from flows.flow_names import FLOWS
 from tests.support.processes import eventually, free_port, kill, python
 from tests.support.serving import COMMAND, SMALL, Serving, flowers17, processes
 

@@ -47,7 +47,7 @@ from flows import ensemble
 
 store, done = Store(sys.argv[1]), {}
 request = request_from(sys.argv[2:], store=store.root, device="cpu")
-for stage in in_order(ensemble.parts(request.settings, request.places)):
+for stage in in_order(ensemble.parts(request.settings, request.options)):
     given = {name: done[one.label] for name, one in stage.inputs.items()}
     done[stage.label] = ensure(stage, given, store).reference
 """

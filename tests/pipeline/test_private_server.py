@@ -172,7 +172,7 @@ class TestRecord:
 
         @flow(name="a person's own")
         def own(request: StudyRequest, n: int = 3, path: Path = Path("x")) -> str:
-            with at_work(request.places), get_client(sync_client=True) as client:
+            with at_work(request.options), get_client(sync_client=True) as client:
                 (run,) = client.read_flow_runs()
                 digest = run_digest("a person's own", run.parameters)
                 records.append(is_recorded(digest))

@@ -14,7 +14,7 @@ import pytest
 
 from flowers17.artifacts import Store
 from flowers17.cluster import TRIES, Cluster, ClusterUnfit, connected
-from flowers17.config import Places
+from flowers17.config import RunOptions
 from flowers17.errors import InvalidInput, StageFailed
 from flowers17.isolation import ProcessEnded
 from flowers17.request import request_from
@@ -59,7 +59,7 @@ def _training(store: Path | str) -> list[Stage]:
     from flows.learners import parts
 
     request = request_from(SETTINGS, store=store, device="cpu")
-    return [stage for stage in parts(request.settings, request.places) if stage.name == "training"]
+    return [stage for stage in parts(request.settings, request.options) if stage.name == "training"]
 
 
 def _bytes(place: Path | str) -> dict[str, dict[str, bytes]]:
@@ -110,7 +110,7 @@ def nodes(other_code: Path, storage: ObjectStorage) -> Iterator[RayNodes]:
 
 @pytest.fixture
 def on_ray(nodes: RayNodes) -> dict[str, Any]:
-    """The places of a run on the cluster."""
+    """The options of a run on the cluster."""
     return {"runner": "ray", "ray_address": nodes.address}
 
 
@@ -266,12 +266,12 @@ def test_gpus_are_shared_out_by_ray(
 @pytest.fixture
 def cluster(store: Path, nodes: RayNodes) -> Iterator[Cluster]:
     """The cluster, as a run on the store sees it."""
-    with connected(_places(nodes.address), Store(store)) as cluster:
+    with connected(_options(nodes.address), Store(store)) as cluster:
         yield cluster
 
 
-def _places(address: str, **changes: Any) -> Places:
-    return Places(runner="ray", ray_address=address, **changes)
+def _options(address: str, **changes: Any) -> RunOptions:
+    return RunOptions(runner="ray", ray_address=address, **changes)
 
 
 def _built(cluster: Cluster, store: Path, stage: Stage) -> Outcome:
@@ -338,7 +338,7 @@ class TestErrors:
     def test_tell_a_node_that_does_not_see_the_runs_store_or_its_locks(
         self, nodes: RayNodes, cluster: Cluster, store: Path
     ) -> None:
-        unseen = Cluster(_places(nodes.address), "ray-unseen")
+        unseen = Cluster(_options(nodes.address), "ray-unseen")
         with pytest.raises(ClusterUnfit, match=f"expected the run's store at {store}, found an"):
             _built(unseen, store, number("a", 4))
         (store / ".locks" / "ray-unseen").touch()
@@ -348,7 +348,7 @@ class TestErrors:
     def test_tell_that_no_node_has_room(
         self, nodes: RayNodes, cluster: Cluster, store: Path
     ) -> None:
-        greedy = Cluster(_places(nodes.address, gpus_per_training=8), cluster.lock)
+        greedy = Cluster(_options(nodes.address, gpus_per_training=8), cluster.lock)
         with pytest.raises(ClusterUnfit, match=r"a node with 1 CPUs and 8 GPUs, .* 4 and 2"):
             _built(greedy, store, number("a", 4, tags=("gpu",)))
 
@@ -361,7 +361,7 @@ class TestErrors:
     def test_tell_that_a_client_gets_no_progress(self, store: Path) -> None:
         with (
             pytest.raises(ClusterUnfit, match="expected auto or host:port, got ray://head:10001"),
-            connected(_places("ray://head:10001"), Store(store)),
+            connected(_options("ray://head:10001"), Store(store)),
         ):
             pass
 
@@ -371,7 +371,7 @@ class TestErrors:
         monkeypatch.setitem(sys.modules, "ray", None)
         with (
             pytest.raises(ClusterUnfit, match=r"expected the package `ray`, found none; install"),
-            connected(_places("auto"), Store(store)),
+            connected(_options("auto"), Store(store)),
         ):
             pass
 

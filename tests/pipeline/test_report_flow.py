@@ -9,7 +9,7 @@ import pytest
 from prefect import flow
 
 from flowers17.artifacts import Reference, Store
-from flowers17.config import Places, StudySettings
+from flowers17.config import RunOptions, StudySettings
 from flowers17.request import StudyRequest
 from flowers17.stages import Stage
 from flows import report as flow_module
@@ -27,7 +27,7 @@ def test_the_report_is_written_on_what_there_is(
 ) -> None:
     part = number("part", 1, config={"problem": "invalid"} if fails else {})
     report = number("report", 5, part, number("other", 2), tolerant=True)
-    monkeypatch.setattr(flow_module, "stages", lambda settings, places: [report])
+    monkeypatch.setattr(flow_module, "stages", lambda settings, options: [report])
     page = tmp_path / "report" / "index.html"
     request = StudyRequest(store=tmp_path)
     if fails:
@@ -43,7 +43,7 @@ def test_no_page_is_named_where_its_own_stage_failed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     broken = number("report", 5, config={"problem": "invalid"})
-    monkeypatch.setattr(flow_module, "stages", lambda settings, places: [broken])
+    monkeypatch.setattr(flow_module, "stages", lambda settings, options: [broken])
     with pytest.raises(StagesFailed, match=r"report: expected a flower, got a stone$"):
         flow_module.report(StudyRequest(store=tmp_path))
     assert not (tmp_path / "report").exists()
@@ -69,7 +69,7 @@ def test_its_run_counts_as_alive_from_its_beginning_to_its_end(
 
 
 class TestPart:
-    def parts(self, settings: StudySettings, places: Places) -> list[Stage]:
+    def parts(self, settings: StudySettings, options: RunOptions) -> list[Stage]:
         return [number("sum", 5, number("broken", 1, config={"problem": "invalid"}))]
 
     def test_that_fails_names_its_page(self, tmp_path: Path) -> None:

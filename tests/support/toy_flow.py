@@ -11,7 +11,7 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.states import State
 
-from flowers17.config import Places
+from flowers17.config import RunOptions
 from flowers17.errors import Flowers17Error
 from flowers17.stages import Stage
 from tasks.engine import Results, StagesFailed, run_stages
@@ -48,13 +48,13 @@ class Run:
         return problem
 
 
-def run(stages: Iterable[Stage], store: Path | str, **places: Any) -> Run:
+def run(stages: Iterable[Stage], store: Path | str, **options: Any) -> Run:
     """Run the stages as a flow, and return what the server tells of it."""
     stage_list, ended = list(stages), Results()
 
     @flow(name="toy")
     def toy() -> Results:
-        ended.update(run_stages(stage_list, Places(store=store, **places)))
+        ended.update(run_stages(stage_list, RunOptions(store=store, **options)))
         return ended
 
     state = toy(return_state=True)

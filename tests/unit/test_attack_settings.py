@@ -2,7 +2,7 @@
 
 import pytest
 
-from flowers17.config import Places
+from flowers17.config import RunOptions
 from flowers17.errors import InvalidSettings
 from flowers17.profiles import PROFILES
 from flowers17.request import request_from
@@ -41,7 +41,7 @@ def test_every_profile_attacks_a_network_and_a_stacked_forest_or_what_was_chosen
     profile: str,
 ) -> None:
     settings = request_from(profile=profile).settings
-    labels = [stage.label for stage in attacks.parts(settings, Places())]
+    labels = [stage.label for stage in attacks.parts(settings, RunOptions())]
     network = settings.attacks.models[0].name
     split = settings.attacks.split
     for attack in settings.attacks.attacks:
@@ -52,13 +52,13 @@ def test_every_profile_attacks_a_network_and_a_stacked_forest_or_what_was_chosen
 
 def test_the_models_attacked_are_those_of_the_ensembles() -> None:
     settings = request_from().settings
-    places = Places()
-    labels = [stage.label for stage in in_order(attacks.parts(settings, places))]
+    options = RunOptions()
+    labels = [stage.label for stage in in_order(attacks.parts(settings, options))]
     assert "stacking of small, clean split" in labels
     name = settings.attacks.models[0].name
     [fgsm] = [
         stage
-        for stage in attacks.parts(settings, places)
+        for stage in attacks.parts(settings, options)
         if stage.label == f"attack fgsm on {name}, clean split"
     ]
     assert fgsm.inputs["model"].label == f"{name} refit, clean split"
@@ -67,4 +67,4 @@ def test_the_models_attacked_are_those_of_the_ensembles() -> None:
 def test_nothing_to_attack_leaves_nothing_to_do() -> None:
     off = ["attacks.models=[]", "ensemble.ensembles=[]", "defences.networks=[]"]
     settings = request_from([*off, "poisoning.networks=[]"]).settings
-    assert attacks.parts(settings, Places()) == []
+    assert attacks.parts(settings, RunOptions()) == []

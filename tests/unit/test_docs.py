@@ -15,7 +15,7 @@ import typer.main
 
 import flowers17
 from flowers17.cli import Flow, app
-from flowers17.config import Places, StudySettings
+from flowers17.config import RunOptions, StudySettings
 from flowers17.prediction.catalogue import KINDS
 from flowers17.profiles import PROFILES
 from flowers17.reporting import reference
@@ -69,7 +69,8 @@ def _models(settings: StudySettings) -> set[str]:
     """Return the names of the models that the flows make by some settings."""
     from flows import ensemble, features, finetune, learners
 
-    parts = [flow.parts(settings, Places()) for flow in (learners, features, finetune, ensemble)]
+    options = RunOptions()
+    parts = [flow.parts(settings, options) for flow in (learners, features, finetune, ensemble)]
     return {one.label for one in in_order(chain(*parts)) if one.name in KINDS}
 
 

@@ -7,7 +7,7 @@ import yaml
 
 from flowers17.reporting.reference import PARTS
 from flowers17.sweeps.settings import SweptFlow
-from flows.listing import FLOWS, ListedFlow
+from flows.flow_names import FLOWS, ListedFlow
 from flows.report import PARTS as BUILT
 from tests.support.processes import ROOT
 

@@ -12,7 +12,7 @@ import pytest
 from flowers17 import fork_server, stages
 from flowers17.artifacts import Reference, Store
 from flowers17.cluster import Cluster
-from flowers17.config import Places
+from flowers17.config import RunOptions
 from flowers17.errors import InvalidSettings
 from flowers17.isolation import Message
 from flowers17.keras_settings import check_keras_settings, keras_backend
@@ -140,7 +140,7 @@ class TestBackend:
                 messages: list[Message] = [("outcome", outcome)]
                 yield from messages
 
-        cluster = RecordingCluster(Places(), "lock")
+        cluster = RecordingCluster(RunOptions(), "lock")
         logger = logging.getLogger("tests")
         store = Store(tmp_path / "store")
         result = cluster.ensure(

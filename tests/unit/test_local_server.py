@@ -10,7 +10,7 @@ from threading import Thread
 import pytest
 
 from flowers17.errors import Flowers17Error
-from flows import configured, local_server
+from flows import local_server, prefect_api
 from flows.local_server import Server
 from tests.support.processes import free_port, output_of
 
@@ -41,7 +41,7 @@ def _serving(*pauses: float) -> Iterator[str]:
 
 @pytest.fixture(autouse=True)
 def _short(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(configured, "ANSWER_TIMEOUT_S", 0.5)
+    monkeypatch.setattr(prefect_api, "ANSWER_TIMEOUT_S", 0.5)
     monkeypatch.setattr(local_server, "ABSENT_TIMEOUT_S", 2.0)
 
 

@@ -10,8 +10,8 @@ import pytest
 
 from flowers17.data.download import download
 from flowers17.errors import DownloadFailed, Flowers17Error
-from flows.configured import spare_proxies
 from flows.local_server import Server
+from flows.prefect_api import spare_proxies
 from tests.support.proxies import Proxy, no_proxies, refusing_proxy
 
 HERE = ("http://localhost:4200/", "http://127.0.0.1:4200/", "http://[::1]:4200/")

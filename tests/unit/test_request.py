@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from flowers17.config import Places, StudySettings
+from flowers17.config import RunOptions, StudySettings
 from flowers17.errors import InvalidInput, InvalidSettings
 from flowers17.profiles import PROFILES
 from flowers17.request import StudyRequest, request_from, validated
@@ -203,14 +203,14 @@ class TestModels:
         with pytest.raises(ValidationError, match="frozen"):
             PROFILES["demo"].seed = 3  # type: ignore[misc]
 
-    def test_places_are_no_part_of_the_settings(self) -> None:
+    def test_options_are_no_part_of_the_settings(self) -> None:
         def names(model: type[BaseModel]) -> Iterator[str]:
             for name, info in model.model_fields.items():
                 yield name
                 if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
                     yield from names(info.annotation)
 
-        assert set(Places.model_fields) & set(names(StudySettings)) == set()
+        assert set(RunOptions.model_fields) & set(names(StudySettings)) == set()
 
     def test_requests_survive_the_json_that_prefect_stores(self, tmp_path: Path) -> None:
         request = request_from(
@@ -221,7 +221,7 @@ class TestModels:
         )
         again = StudyRequest.model_validate_json(request.model_dump_json())
         assert again.settings == request.settings
-        assert again.places == request.places
+        assert again.options == request.options
 
     def test_python_and_the_command_line_ask_for_the_same(self) -> None:
         from_python = StudyRequest.model_validate(

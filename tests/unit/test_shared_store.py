@@ -19,9 +19,9 @@ import pytest
 
 from flowers17.artifacts import MANIFEST, Reference, Store
 from flowers17.cli import main
-from flowers17.commands.collecting import garbage
-from flowers17.config import Places
-from flowers17.config.places import store_address
+from flowers17.commands.garbage import garbage
+from flowers17.config import RunOptions
+from flowers17.config.run_options import store_address
 from flowers17.errors import ArtifactDamaged, ArtifactMissing, InvalidInput, StoreUnusable
 from flowers17.shared.leases import Lease
 from flowers17.shared.mirror import Mirror
@@ -105,8 +105,8 @@ class TestAddress:
     )
     def test_is_a_folder_or_a_place_on_object_storage(self, value: Any, parsed: Any) -> None:
         assert store_address(value) == parsed
-        assert Places(store=value).store == parsed
-        assert json.loads(Places(store=value).model_dump_json())["store"] == str(parsed)
+        assert RunOptions(store=value).store == parsed
+        assert json.loads(RunOptions(store=value).model_dump_json())["store"] == str(parsed)
 
     @pytest.mark.parametrize(
         "address", ["s3://", "s3:///p", "s3:/b/p", "s3://k:s@b/p", "s3://b?sig=x"]

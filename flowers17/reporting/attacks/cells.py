@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from flowers17.artifacts import Reference
 from flowers17.reporting.attacks.records import Attack
-from flowers17.reporting.collect import ReportInputs
 from flowers17.reporting.ensembles.titles import method_title
+from flowers17.reporting.inputs import ReportInputs
 from flowers17.reporting.metrics import accuracy_interval
 from flowers17.reporting.tables import EMPTY, Cell, Column, Record
 from flowers17.reporting.titles import trained_tag

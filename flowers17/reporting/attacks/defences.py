@@ -12,8 +12,8 @@ from flowers17.reporting.attacks.cells import (
     image_notes,
     share_column,
 )
-from flowers17.reporting.collect import ReportInputs
 from flowers17.reporting.columns import text_column
+from flowers17.reporting.inputs import ReportInputs
 from flowers17.reporting.tables import Column, Table
 from flowers17.reporting.wording import capital
 

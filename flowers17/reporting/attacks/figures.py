@@ -12,7 +12,6 @@ from flowers17.reporting.attacks.cells import (
     budget_title,
 )
 from flowers17.reporting.attacks.records import Attack
-from flowers17.reporting.collect import ReportInputs
 from flowers17.reporting.confusion_figures import MatrixCell, class_matrix
 from flowers17.reporting.drawing import (
     ACCENT,
@@ -26,6 +25,7 @@ from flowers17.reporting.drawing import (
     svg_text,
 )
 from flowers17.reporting.figures import Figure, drawn, picture, shortened
+from flowers17.reporting.inputs import ReportInputs
 from flowers17.reporting.metrics import accuracy_interval
 from flowers17.reporting.wording import capital, counted
 

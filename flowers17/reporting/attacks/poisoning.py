@@ -6,8 +6,8 @@ from typing import Any
 
 from flowers17.artifacts import Reference
 from flowers17.reporting.attacks.cells import Share, ShareRecord, share_column
-from flowers17.reporting.collect import ReportInputs
 from flowers17.reporting.columns import number_column, text_column
+from flowers17.reporting.inputs import ReportInputs
 from flowers17.reporting.tables import Column, Table
 from flowers17.reporting.wording import capital, thousands
 

@@ -7,8 +7,8 @@ import numpy as np
 
 from flowers17.reporting.attacks.cells import AttackedModel, attack_title, attacked_models
 from flowers17.reporting.attacks.records import Attack
-from flowers17.reporting.collect import ReportInputs
 from flowers17.reporting.columns import text_column
+from flowers17.reporting.inputs import ReportInputs
 from flowers17.reporting.tables import Cell, Column, Record, Table
 from flowers17.robustness.sanity import (
     SLACK,

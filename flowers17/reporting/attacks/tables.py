@@ -19,8 +19,8 @@ from flowers17.reporting.attacks.cells import (
 )
 from flowers17.reporting.attacks.records import Attack, Transfer
 from flowers17.reporting.attacks.sanity import sanity_table
-from flowers17.reporting.collect import ReportInputs
 from flowers17.reporting.columns import number_column, text_column
+from flowers17.reporting.inputs import ReportInputs
 from flowers17.reporting.metrics import clustered_interval
 from flowers17.reporting.tables import Cell, Column, Record, Table
 from flowers17.reporting.wording import capital, thousands

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from matplotlib.axes import Axes
 
 from flowers17.ensemble.calibration import N_BINS, Reliability, reliability, tempered
-from flowers17.reporting.collect import ReportInputs
 from flowers17.reporting.columns import number_column, text_column
 from flowers17.reporting.drawing import ACCENT, LINE, MUTED, canvas, say, svg_text
 from flowers17.reporting.ensembles.ensemble import Ensemble, ensembles_of
 from flowers17.reporting.ensembles.records import Calibration, EnsembleResult
 from flowers17.reporting.ensembles.titles import method_title
 from flowers17.reporting.figures import Figure, drawn
+from flowers17.reporting.inputs import ReportInputs
 from flowers17.reporting.tables import Column, Record, Table
 
 _GAP, _LEFT, _TOP, _SIDE = 34.0, 32.0, 24.0, 140.0

@@ -7,10 +7,10 @@ from string import ascii_lowercase
 
 from flowers17.config import MemberSettings
 from flowers17.reporting.absences import NO_RESULT, AbsentStage
-from flowers17.reporting.collect import ReportInputs
 from flowers17.reporting.columns import Form, Value, compared_columns, number_column
 from flowers17.reporting.ensembles.records import EnsembleResult
 from flowers17.reporting.ensembles.titles import member_title
+from flowers17.reporting.inputs import ReportInputs
 from flowers17.reporting.metrics import MeanSpread
 from flowers17.reporting.records import over_repeats, recipe_tag
 from flowers17.reporting.reference import IMAGE_SIZE, TABLE_5

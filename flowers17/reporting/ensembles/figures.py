@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 
-from flowers17.reporting.collect import ReportInputs
 from flowers17.reporting.diagrams import arrow, box
 from flowers17.reporting.drawing import ACCENT, LINE, MUTED, PAPER, WIDTH, canvas, say, svg_text
 from flowers17.reporting.ensembles.calibration import reliability_figure
@@ -13,6 +12,7 @@ from flowers17.reporting.ensembles.ensemble import Ensemble, ensembles_of
 from flowers17.reporting.ensembles.records import EnsembleResult, Member
 from flowers17.reporting.ensembles.titles import method_title
 from flowers17.reporting.figures import Figure, drawn, shortened
+from flowers17.reporting.inputs import ReportInputs
 from flowers17.reporting.learners.curves import ticks
 from flowers17.reporting.reference import title_of
 

@@ -4,10 +4,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from flowers17.reporting.cells import value_cell
-from flowers17.reporting.collect import ReportInputs
 from flowers17.reporting.columns import number_column, text_column
 from flowers17.reporting.ensembles.ensemble import Ensemble
 from flowers17.reporting.ensembles.records import EnsembleResult, Member
+from flowers17.reporting.inputs import ReportInputs
 from flowers17.reporting.records import Training, inputs_of, training
 from flowers17.reporting.reference import TABLE_4, LearnerShape, title_of
 from flowers17.reporting.tables import Cell, Column, Record, Table

@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from flowers17.reporting.cells import value_cell
-from flowers17.reporting.collect import ReportInputs
 from flowers17.reporting.columns import Form, number_column, text_column
 from flowers17.reporting.ensembles.ensemble import Ensemble, ensembles_of
 from flowers17.reporting.ensembles.records import EnsembleResult
 from flowers17.reporting.ensembles.titles import meta_learner_title
+from flowers17.reporting.inputs import ReportInputs
 from flowers17.reporting.metrics import Interval, MeanSpread, mean_difference, mean_spread
 from flowers17.reporting.tables import Cell, Column, Record, Table
 from flowers17.reporting.wording import signed

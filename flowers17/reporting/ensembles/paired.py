@@ -5,11 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from flowers17.reporting.cells import mean_cell, score_cell
-from flowers17.reporting.collect import ReportInputs
 from flowers17.reporting.columns import text_column
 from flowers17.reporting.ensembles.ensemble import Ensemble, ensembles_of
 from flowers17.reporting.ensembles.records import EnsembleResult
 from flowers17.reporting.ensembles.titles import method_title
+from flowers17.reporting.inputs import ReportInputs
 from flowers17.reporting.metrics import MeanSpread
 from flowers17.reporting.paired_comparisons import (
     P_COLUMNS,

@@ -1,6 +1,5 @@
 """The tables of Part A.2, in their order."""
 
-from flowers17.reporting.collect import ReportInputs
 from flowers17.reporting.ensembles.accuracy import accuracy_tables
 from flowers17.reporting.ensembles.calibration import calibration_table
 from flowers17.reporting.ensembles.ensemble import ensembles_of
@@ -8,6 +7,7 @@ from flowers17.reporting.ensembles.importances import classes_table, importances
 from flowers17.reporting.ensembles.members import members_table
 from flowers17.reporting.ensembles.optimism import optimism_tables
 from flowers17.reporting.ensembles.paired import ensemble_paired_table
+from flowers17.reporting.inputs import ReportInputs
 from flowers17.reporting.tables import Table
 
 

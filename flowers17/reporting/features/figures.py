@@ -8,7 +8,6 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Polygon
 
 from flowers17.config import ClassifierName, FeatureMapSettings
-from flowers17.reporting.collect import ReportInputs
 from flowers17.reporting.diagrams import arrow, box
 from flowers17.reporting.drawing import (
     ACCENT,
@@ -22,6 +21,7 @@ from flowers17.reporting.drawing import (
     svg_text,
 )
 from flowers17.reporting.figures import Figure, drawn, shortened
+from flowers17.reporting.inputs import ReportInputs
 from flowers17.reporting.records import FeatureMap, Score
 from flowers17.reporting.reference import CLASSIFIERS, EXTRACTORS, TABLE_8, title_of
 from flowers17.reporting.titles import map_title

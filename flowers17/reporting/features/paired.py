@@ -1,8 +1,8 @@
 """Table 8c: each classifier against the best, image by image."""
 
-from flowers17.reporting.collect import ReportInputs
 from flowers17.reporting.columns import text_column
 from flowers17.reporting.features.tables import evaluation_title
+from flowers17.reporting.inputs import ReportInputs
 from flowers17.reporting.paired_comparisons import (
     P_COLUMNS,
     PairedRecord,

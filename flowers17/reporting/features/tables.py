@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from flowers17.config import CombinationSettings, FeatureMapSettings
-from flowers17.reporting.collect import ReportInputs
 from flowers17.reporting.columns import (
     Form,
     Value,
@@ -15,6 +14,7 @@ from flowers17.reporting.columns import (
     text_column,
     verdict_column,
 )
+from flowers17.reporting.inputs import ReportInputs
 from flowers17.reporting.metrics import MeanSpread
 from flowers17.reporting.records import Evaluation, FeatureMap, Score
 from flowers17.reporting.reference import (

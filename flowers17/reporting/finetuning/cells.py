@@ -4,8 +4,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from flowers17.config import FineTunedSettings
-from flowers17.reporting.collect import ReportInputs
 from flowers17.reporting.finetuning.records import FineTuning, Phase
+from flowers17.reporting.inputs import ReportInputs
 from flowers17.reporting.networks import NetworkColumns, training_notes
 from flowers17.reporting.reference import EXTRACTORS, PHASE_EPOCHS, TABLE_9, TwoPhases
 from flowers17.reporting.tables import Cell, Column, Record

@@ -8,12 +8,12 @@ from matplotlib.axes import Axes
 
 from flowers17.artifacts import Artifact
 from flowers17.reporting.best import phase_title
-from flowers17.reporting.collect import ReportInputs
 from flowers17.reporting.diagrams import arrow, box
 from flowers17.reporting.drawing import MUTED, PAPER, SOFT, WARM, WIDTH, canvas, say, svg_text
 from flowers17.reporting.figures import Figure, drawn, shortened
 from flowers17.reporting.finetuning.cells import Phases, phases_of, records_of_table_9
 from flowers17.reporting.finetuning.records import FineTuning
+from flowers17.reporting.inputs import ReportInputs
 from flowers17.reporting.learners.curves import Curves, curves_caption, grid_svg
 from flowers17.reporting.records import inputs_of
 from flowers17.reporting.reference import EXTRACTORS, title_of

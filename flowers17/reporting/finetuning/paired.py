@@ -6,7 +6,6 @@ from statistics import fmean
 from typing import Any
 
 from flowers17.config import FeatureMapSettings, FineTunedSettings, HeadSettings
-from flowers17.reporting.collect import ReportInputs
 from flowers17.reporting.columns import number_column, text_column
 from flowers17.reporting.finetuning.cells import (
     configuration_title,
@@ -16,6 +15,7 @@ from flowers17.reporting.finetuning.cells import (
     tag_of,
 )
 from flowers17.reporting.finetuning.records import FineTuning, Phase
+from flowers17.reporting.inputs import ReportInputs
 from flowers17.reporting.paired_comparisons import (
     LEVEL,
     P_COLUMNS,

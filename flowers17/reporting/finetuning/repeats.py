@@ -5,7 +5,6 @@ from statistics import fmean, stdev
 
 from flowers17.config import FineTunedSettings
 from flowers17.reporting.cells import mean_cell, selection_notes
-from flowers17.reporting.collect import ReportInputs
 from flowers17.reporting.columns import mean_columns, number_column, text_column
 from flowers17.reporting.finetuning.cells import (
     EPOCH_COLUMNS,
@@ -20,6 +19,7 @@ from flowers17.reporting.finetuning.cells import (
     tuning_record,
 )
 from flowers17.reporting.finetuning.records import FineTuning, Phase
+from flowers17.reporting.inputs import ReportInputs
 from flowers17.reporting.metrics import MeanSpread, mean_difference, within
 from flowers17.reporting.networks import best_mean
 from flowers17.reporting.records import over_repeats

@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 
 from flowers17.reporting.best_table import best_table
-from flowers17.reporting.collect import ReportInputs
 from flowers17.reporting.columns import text_column
 from flowers17.reporting.finetuning.cells import (
     EPOCH_COLUMNS,
@@ -16,6 +15,7 @@ from flowers17.reporting.finetuning.cells import (
 from flowers17.reporting.finetuning.paired import tuned_paired_table
 from flowers17.reporting.finetuning.records import FineTuning
 from flowers17.reporting.finetuning.repeats import seeds_table, tuned_splits_table, tuned_table
+from flowers17.reporting.inputs import ReportInputs
 from flowers17.reporting.networks import study_notes
 from flowers17.reporting.reference import title_of
 from flowers17.reporting.tables import Column, Table

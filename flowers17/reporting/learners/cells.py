@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from flowers17.reporting.collect import ReportInputs
 from flowers17.reporting.columns import text_column
+from flowers17.reporting.inputs import ReportInputs
 from flowers17.reporting.networks import NetworkColumns, training_notes
 from flowers17.reporting.records import Training
 from flowers17.reporting.reference import AUGMENTED_EPOCHS, LEARNERS, PLAIN_EPOCHS, Trained

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from flowers17.reporting.collect import ReportInputs
 from flowers17.reporting.drawing import MUTED, WIDTH, canvas, say, svg_text
 from flowers17.reporting.figures import Figure, drawn, picture
+from flowers17.reporting.inputs import ReportInputs
 from flowers17.reporting.learners.cells import augmentation_title, learner_title
 from flowers17.reporting.learners.curves import Curves, curves_caption, grid_svg
 from flowers17.reporting.records import Training

@@ -8,8 +8,8 @@ import numpy as np
 from flowers17.artifacts import Reference
 from flowers17.ensemble.averaging import averaged
 from flowers17.reporting.cells import mean_cell, score_cell, selection_notes
-from flowers17.reporting.collect import ReportInputs
 from flowers17.reporting.columns import mean_columns, text_column
+from flowers17.reporting.inputs import ReportInputs
 from flowers17.reporting.learners.cells import (
     EPOCH_COLUMNS,
     LEARNER_COLUMN,

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
-from flowers17.reporting.collect import ReportInputs
 from flowers17.reporting.columns import compared_columns, text_column
+from flowers17.reporting.inputs import ReportInputs
 from flowers17.reporting.learners.cells import (
     EPOCH_COLUMNS,
     LEARNER_COLUMN,

@@ -12,7 +12,7 @@ from flowers17.data.splits import Split
 from flowers17.ensemble.folds import stratified_folds
 from flowers17.ensemble.probabilities import averaged_models, out_of_fold, side_by_side
 from flowers17.errors import InvalidInput
-from flowers17.transfer.classifiers import fitted_proba, fitting_task
+from flowers17.transfer.classifier_evaluation import fitted_proba, fitting_task
 from flowers17.transfer.rowspace import normalised, row_space
 
 RANDOM = np.random.default_rng(3)

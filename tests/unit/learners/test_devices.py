@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from flowers17.config import Places
+from flowers17.config import RunOptions
 from flowers17.errors import InvalidSettings
 from flowers17.learners import devices
 from tests.support.processes import output_of
@@ -41,10 +41,10 @@ def test_a_gpu_asked_for_and_absent_is_refused(monkeypatch: pytest.MonkeyPatch) 
 
 def test_a_gpu_asked_for_on_a_cluster_is_one_of_its_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
-    assert devices.device_in(Places(runner="ray", device="gpu")) == "gpu"
-    assert devices.device_in(Places(runner="ray", device="auto")) == "cpu"
+    assert devices.device_in(RunOptions(runner="ray", device="gpu")) == "gpu"
+    assert devices.device_in(RunOptions(runner="ray", device="auto")) == "cpu"
     with pytest.raises(InvalidSettings, match="expected a GPU"):
-        devices.device_in(Places(runner="processes", device="gpu"))
+        devices.device_in(RunOptions(runner="processes", device="gpu"))
 
 
 @pytest.mark.skipif(not WITHOUT_GPU, reason="needs a machine without a GPU")

@@ -8,11 +8,11 @@ import pytest
 
 from flowers17.artifacts import read_sha256
 from flowers17.cli import main
-from flowers17.config import Places
+from flowers17.config import RunOptions
 from flowers17.errors import InvalidSettings
 from flowers17.learners.own_modules import check_function, module_file
 from flowers17.request import request_from
-from flows.listing import FLOWS
+from flows.flow_names import FLOWS
 
 CODE = "open('ran', 'w')\n\n\ndef build(shape, n_classes):\n    pass\n"
 Module = Callable[[str], Path]
@@ -50,7 +50,7 @@ def test_a_plan_runs_no_code_that_its_settings_name(
     request = request_from(
         [f'learners.plain=["{name}:build"]', "learners.best=[]"], store=str(tmp_path / "store")
     )
-    [report] = FLOWS["learners"].stages(request.settings, Places(device="cpu"))
+    [report] = FLOWS["learners"].stages(request.settings, RunOptions(device="cpu"))
     inputs = dict(report.inputs)
     own = [stage for label, stage in inputs.items() if label.startswith(f"{name}:build")]
     assert own

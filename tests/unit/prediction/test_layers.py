@@ -12,8 +12,8 @@ from flowers17.data.splits import Split
 from flowers17.ensemble import averaging, calibration
 from flowers17.ensemble.meta_learners import META_LEARNERS, fitted, probabilities
 from flowers17.prediction import layers
-from flowers17.transfer.classifiers import fitted_proba, fitting_task
-from flowers17.transfer.families import input_form
+from flowers17.transfer.classifier_evaluation import fitted_proba, fitting_task
+from flowers17.transfer.input_forms import input_form
 from flowers17.transfer.rowspace import row_space, side_by_side
 from tests.support.tiny_training import prepared
 

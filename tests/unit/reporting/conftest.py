@@ -2,7 +2,7 @@
 
 import pytest
 
-from flowers17.reporting.collect import ReportInputs
+from flowers17.reporting.inputs import ReportInputs
 
 from .made_study import tiny_study
 from .made_trainings import DIVERGED

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from flowers17.artifacts import Artifact
-from flowers17.reporting.collect import ReportInputs
+from flowers17.reporting.inputs import ReportInputs
 
 from .made_study import tiny_study
 from .maker import Maker, absent_stage

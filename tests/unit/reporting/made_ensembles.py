@@ -13,7 +13,7 @@ from flowers17.config import (
     FeatureMapSettings,
     MemberSettings,
 )
-from flowers17.reporting.collect import ReportInputs
+from flowers17.reporting.inputs import ReportInputs
 from flowers17.reporting.reference import TABLE_4
 
 from .made_study import tiny_study

@@ -13,8 +13,8 @@ from flowers17.config import (
     RecipeSettings,
     StudySettings,
 )
-from flowers17.reporting.collect import ReportInputs
 from flowers17.reporting.finetuning.records import Phase
+from flowers17.reporting.inputs import ReportInputs
 
 from .made_trainings import history
 from .maker import Maker, absent_stage

@@ -18,7 +18,7 @@ from flowers17.config import (
 )
 from flowers17.digests import sha256_of
 from flowers17.reporting.absences import AbsentStage
-from flowers17.reporting.collect import ReportInputs
+from flowers17.reporting.inputs import ReportInputs
 
 from .made_trainings import publish_examples, publish_trainings
 from .maker import Maker, absent_stage

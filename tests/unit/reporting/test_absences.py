@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from flowers17.config import Places
+from flowers17.config import RunOptions
 from flowers17.reporting.absences import AbsentStage, absent_stages, labels_by_reason
 from flowers17.request import request_from
 from flows import attacks, ensemble, features, report
@@ -17,7 +17,7 @@ CASES = ("report", "best")
 def _described(profile: str, flow: Any = report, *settings: str) -> list[dict[str, Any]]:
     """Return the stages of a profile's report as its configuration describes them."""
     request = request_from(settings, profile=profile, dataset="rendered", store="none")
-    [stage] = flow.stages(request.settings, request.places)
+    [stage] = flow.stages(request.settings, request.options)
     return list(json.loads(stage.config)["stages"])
 
 
@@ -122,7 +122,7 @@ def test_tables_find_a_stage_by_its_configuration_part_and_split() -> None:
 def test_description_of_the_stages_tells_nothing_of_the_machine() -> None:
     settings = request_from((), profile="demo").settings
     stages = [
-        report.stages(settings, Places(store=store, device=device, workers=workers))[0]
+        report.stages(settings, RunOptions(store=store, device=device, workers=workers))[0]
         for store, device, workers in (("here", "cpu", 1), ("there", "auto", 4))
     ]
     assert stages[0].config == stages[1].config

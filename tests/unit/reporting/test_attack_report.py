@@ -9,7 +9,7 @@ import pytest
 
 from flowers17.errors import InvalidInput
 from flowers17.reporting.attacks.tables import attack_tables
-from flowers17.reporting.collect import ReportInputs
+from flowers17.reporting.inputs import ReportInputs
 from flowers17.reporting.metrics import accuracy_interval, clustered_interval
 from flowers17.reporting.page import in_order
 from flowers17.reporting.report import all_figures, all_tables, write_report

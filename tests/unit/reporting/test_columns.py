@@ -9,7 +9,6 @@ import pytest
 
 from flowers17.artifacts import Reference
 from flowers17.reporting.best import best_classifiers
-from flowers17.reporting.collect import ReportInputs
 from flowers17.reporting.columns import (
     compared_columns,
     mean_columns,
@@ -19,6 +18,7 @@ from flowers17.reporting.columns import (
     verdict_column,
 )
 from flowers17.reporting.html import environment
+from flowers17.reporting.inputs import ReportInputs
 from flowers17.reporting.metrics import MeanSpread, accuracy_interval, holm, mcnemar
 from flowers17.reporting.paired_comparisons import (
     P_COLUMNS,

@@ -8,8 +8,8 @@ import pytest
 from flowers17.ensemble.calibration import expected_calibration_error, tempered
 from flowers17.ensemble.predictions import Predictions
 from flowers17.ensemble.stacking import Stacked, stacked
-from flowers17.reporting.collect import ReportInputs
 from flowers17.reporting.ensembles.tables import ensemble_tables
+from flowers17.reporting.inputs import ReportInputs
 from flowers17.reporting.report import write_report
 
 from .made_ensembles import STUDY_MEMBERS, described_members

@@ -12,9 +12,9 @@ from PIL import Image
 
 from flowers17.artifacts import Artifact
 from flowers17.digests import canonical_json
-from flowers17.reporting.collect import ReportInputs
 from flowers17.reporting.ensembles.figures import ensemble_figures
 from flowers17.reporting.figures import Figure
+from flowers17.reporting.inputs import ReportInputs
 from flowers17.reporting.report import all_figures, all_tables
 
 from .made_ensembles import combined_study, proba_with_errors

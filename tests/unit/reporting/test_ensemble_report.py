@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from flowers17.reporting.collect import ReportInputs
+from flowers17.reporting.inputs import ReportInputs
 from flowers17.reporting.page import highlights, in_order
 from flowers17.reporting.report import all_figures, all_tables, write_report
 

@@ -8,7 +8,6 @@ import pytest
 from flowers17.digests import canonical_json
 from flowers17.errors import InvalidInput
 from flowers17.reporting.best import best_ensembles
-from flowers17.reporting.collect import ReportInputs
 from flowers17.reporting.ensembles.accuracy import STUDY_STACKING, accuracy_tables
 from flowers17.reporting.ensembles.calibration import calibration_table
 from flowers17.reporting.ensembles.ensemble import Ensemble, ensembles_of
@@ -17,6 +16,7 @@ from flowers17.reporting.ensembles.members import members_table
 from flowers17.reporting.ensembles.optimism import finding, optimism_tables
 from flowers17.reporting.ensembles.paired import ensemble_paired_table
 from flowers17.reporting.ensembles.tables import ensemble_tables
+from flowers17.reporting.inputs import ReportInputs
 from flowers17.reporting.metrics import (
     accuracy_interval,
     difference_interval,

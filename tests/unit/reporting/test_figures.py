@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from flowers17.reporting.collect import ReportInputs
 from flowers17.reporting.figures import Figure, chosen_rows
+from flowers17.reporting.inputs import ReportInputs
 from flowers17.reporting.report import all_figures
 
 from .made_study import make_study, tiny_settings, tiny_study

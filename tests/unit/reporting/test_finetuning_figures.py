@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from flowers17.config import HeadSettings
-from flowers17.reporting.collect import ReportInputs
 from flowers17.reporting.finetuning.figures import tuned_curves, tuned_forward_pass
+from flowers17.reporting.inputs import ReportInputs
 from flowers17.reporting.report import write_report
 
 from .made_finetunings import BOUNDARY, MOBILENET, with_fine_tunings

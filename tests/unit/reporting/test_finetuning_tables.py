@@ -9,7 +9,6 @@ from flowers17.config import HeadSettings
 from flowers17.digests import canonical_json
 from flowers17.errors import InvalidInput
 from flowers17.reporting.best_table import best_table
-from flowers17.reporting.collect import ReportInputs
 from flowers17.reporting.finetuning.paired import tuned_paired_table
 from flowers17.reporting.finetuning.repeats import (
     best_tuned_over_clean,
@@ -18,6 +17,7 @@ from flowers17.reporting.finetuning.repeats import (
     tuned_table,
 )
 from flowers17.reporting.finetuning.tables import fine_tuning_tables, phases_table
+from flowers17.reporting.inputs import ReportInputs
 from flowers17.reporting.metrics import accuracy_interval, holm, mean_difference, mean_spread
 from flowers17.reporting.page import highlights
 from flowers17.reporting.reference import TABLE_9

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from flowers17.reporting.collect import ReportInputs
 from flowers17.reporting.figures import Figure
+from flowers17.reporting.inputs import ReportInputs
 from flowers17.reporting.learners.figures import (
     augmentation_examples,
     augmented_curves,

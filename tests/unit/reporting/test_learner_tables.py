@@ -11,7 +11,7 @@ import pytest
 from flowers17.config import LearnersSettings, RecipeSettings
 from flowers17.digests import canonical_json
 from flowers17.reporting.best import best_training
-from flowers17.reporting.collect import ReportInputs
+from flowers17.reporting.inputs import ReportInputs
 from flowers17.reporting.learners.cells import OF_TRAINING, training_record, training_title
 from flowers17.reporting.learners.own_recipe import (
     averaged_table,

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from flowers17.reporting.collect import ReportInputs
 from flowers17.reporting.figures import Figure
+from flowers17.reporting.inputs import ReportInputs
 from flowers17.reporting.metrics import accuracy_interval
 from flowers17.reporting.page import highlights, in_order
 from flowers17.reporting.report import write_report

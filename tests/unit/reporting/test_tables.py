@@ -7,7 +7,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from flowers17.reporting.collect import ReportInputs
 from flowers17.reporting.confusion_figures import confusion
 from flowers17.reporting.data_tables import (
     classes_table,
@@ -17,6 +16,7 @@ from flowers17.reporting.data_tables import (
 )
 from flowers17.reporting.features.paired import paired_table
 from flowers17.reporting.features.tables import beyond_table, classifiers_table, extractors_table
+from flowers17.reporting.inputs import ReportInputs
 from flowers17.reporting.metrics import accuracy_interval, holm
 from flowers17.reporting.records import Score
 from flowers17.reporting.tables import Cell, Column, Record, Row, Table, csv_text

@@ -14,7 +14,7 @@ from flowers17.sweeps.combinations import (
     setting_tail,
 )
 from flowers17.sweeps.settings import SweepSettings, sweep_from
-from flows.listing import FLOWS
+from flows.flow_names import FLOWS
 
 KNN = "features.classifiers.knn.n_neighbors"
 

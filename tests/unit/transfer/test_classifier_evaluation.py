@@ -25,10 +25,10 @@ from flowers17.config import (
 )
 from flowers17.errors import InvalidSettings
 from flowers17.seeds import derived_seed
-from flowers17.transfer import classifiers
-from flowers17.transfer.classifiers import SplitResult, evaluate
-from flowers17.transfer.families import input_form
-from flowers17.transfer.models import FAMILIES, Task
+from flowers17.transfer import classifier_evaluation
+from flowers17.transfer.classifier_evaluation import SplitResult, evaluate
+from flowers17.transfer.families import FAMILIES, Task
+from flowers17.transfer.input_forms import input_form
 from flowers17.transfer.rowspace import row_space, side_by_side
 from tests.unit.transfer.made_features import FeatureCase, feature_case
 
@@ -174,7 +174,7 @@ def _trials(monkeypatch: pytest.MonkeyPatch, case: FeatureCase, **options: Any) 
         return probas(variants, task)
 
     knn = replace(FAMILIES["knn"], probas=recording_probas)
-    monkeypatch.setattr(classifiers, "FAMILIES", {**FAMILIES, "knn": knn})
+    monkeypatch.setattr(classifier_evaluation, "FAMILIES", {**FAMILIES, "knn": knn})
     _evaluated("knn", FeatureCase(case.maps, case.labels, case.splits[:1]), search=True, **options)
     return [task for task in tasks if task.is_trial]
 

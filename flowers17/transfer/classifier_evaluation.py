@@ -16,8 +16,8 @@ from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 from flowers17.config import ClassifierSettings
 from flowers17.errors import InvalidInput
 from flowers17.seeds import derived_seed
-from flowers17.transfer.families import input_form
-from flowers17.transfer.models import FAMILIES, Family, Rows, Task
+from flowers17.transfer.families import FAMILIES, Family, Rows, Task
+from flowers17.transfer.input_forms import input_form
 from flowers17.transfer.rowspace import check_features, one_thread, principal_components
 
 MAX_FOLDS = 5

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import Any, NamedTuple
 
-from flowers17.config import Places, StudySettings
+from flowers17.config import RunOptions, StudySettings
 from flowers17.stages import Stage
 
 
@@ -24,9 +24,9 @@ class ListedFlow(NamedTuple):
         """The flow itself."""
         return getattr(self.module, self.name)
 
-    def stages(self, settings: StudySettings, places: Places) -> Sequence[Stage]:
+    def stages(self, settings: StudySettings, options: RunOptions) -> Sequence[Stage]:
         """Stages that the flow runs by itself; `sweep`, which needs more, has none."""
-        stages: Sequence[Stage] = self.module.stages(settings, places)
+        stages: Sequence[Stage] = self.module.stages(settings, options)
         return stages
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from flowers17.digests import canonical_json
 from flowers17.errors import InvalidInput
-from flowers17.reporting.collect import ReportInputs
+from flowers17.reporting.inputs import ReportInputs
 
 from .made_study import REASON, TOGETHER, tiny_study
 from .maker import Maker

@@ -1,4 +1,4 @@
-"""Where a study reads and writes, and how it is executed."""
+"""Options of a run: its folders, runner, workers and device."""
 
 import re
 from pathlib import Path
@@ -43,8 +43,8 @@ StoreAddress = Annotated[
 ]
 
 
-class Places(Model):
-    """Where a study reads and writes, and how it is executed; never part of a key."""
+class RunOptions(Model):
+    """Options of a run: its folders, runner, workers and device; never part of a key."""
 
     store: StoreAddress = Field(
         Path("store"),
