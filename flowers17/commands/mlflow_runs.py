@@ -15,7 +15,7 @@ from pathlib import Path
 from time import strptime
 from typing import TYPE_CHECKING, Any
 
-from flowers17.errors import InvalidInput, TrackingFailed
+from flowers17.errors import Flowers17Error, InvalidInput, TrackingFailed
 from flowers17.manifests import read_as_written
 from flowers17.reporting.studies.records import Manifest, Study, named_study, newest, studies_in
 
@@ -84,6 +84,8 @@ def _client(uri: str | None) -> "MlflowClient":
 def _refusals_explained(uri: str | None) -> Iterator[None]:
     try:
         yield
+    except Flowers17Error:
+        raise
     except Exception as problem:
         kinds = {kind.__name__ for kind in type(problem).__mro__}
         if not kinds & {"MlflowException", "ValueError"}:  # ValueError: an address that is none

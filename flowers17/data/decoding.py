@@ -42,7 +42,7 @@ def squares(
     Waits while other threads decode images of `PIXELS_AT_ONCE` together. Raises what `decode` does.
     """
     image = _opened(data, name, max_pixels)
-    with _room.taken(image.width * image.height):
+    with _room.reserved(image.width * image.height):
         image = _upright(image, name)  # what was decoded is let go
         return image.size, {side: square(image, side) for side in sides}
 
@@ -64,7 +64,7 @@ class _Room:
         self._freed = threading.Condition()
 
     @contextmanager
-    def taken(self, n_wanted: int) -> Iterator[None]:
+    def reserved(self, n_wanted: int) -> Iterator[None]:
         """Hold so many pixels, or all; waits until they are free."""
         n_taken = min(n_wanted, self._n_all)
         with self._freed:

@@ -266,7 +266,7 @@ def test_a_cache_sends_no_file_behind_a_link(secret: Path, tmp_path: Path) -> No
     (folder / "own").write_bytes(b"own")
     (folder / "linked").symlink_to(secret)
     mirror = Mirror(cast(Remote, None), ".unfinished/a", folder, lambda: True, 1.0)
-    assert list(mirror._here()) == ["own"]
+    assert list(mirror._files()) == ["own"]
 
 
 def test_a_cache_replaces_nothing_through_a_stage_that_is_a_link(

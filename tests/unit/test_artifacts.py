@@ -254,13 +254,13 @@ class TestDamage:
         assert store.find("numbers", OTHER_KEY) is None
         assert len(set_aside(store)) == 2
 
-    def test_of_a_manifest_is_passed_over_in_lists(
+    def test_of_a_manifest_is_skipped_in_lists(
         self, store: Store, caplog: pytest.LogCaptureFixture
     ) -> None:
         publish(store)
         (publish(store, OTHER_KEY).path / MANIFEST).write_text("{}")
         assert [manifest["key"] for manifest in store.manifests()] == [KEY]
-        assert "passed over" in caplog.text
+        assert "it is skipped" in caplog.text
 
     def test_mended_by_another_process_meanwhile_is_not_set_aside(self, store: Store) -> None:
         artifact = publish(store)

@@ -623,11 +623,12 @@ class TestCollecting:
         self, store: Store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         self._age(monkeypatch, 20)
-        with registered(store, "run-1", "digest"):
+        run = "12345678-1234-1234-1234-123456789abc"
+        with registered(store, run, "digest"):
             before = content(store.root)
             assert _exit_code("gc", "--dry-run") == 0
             assert _exit_code("gc") == 1
-            assert "expected no run at work, found run-1" in capsys.readouterr().err
+            assert f"expected no run at work, found {run}" in capsys.readouterr().err
             assert content(store.root) == before
         assert _exit_code("gc") == 0
         assert list(store.manifests()) == []

@@ -194,7 +194,7 @@ def test_threads_decode_a_bounded_number_of_pixels_at_once() -> None:
 
     def work(n_pixels: int) -> None:
         nonlocal held, most
-        with room.taken(n_pixels):
+        with room.reserved(n_pixels):
             with lock:
                 held += min(n_pixels, 1000)
                 most = max(most, held)

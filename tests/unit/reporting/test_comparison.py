@@ -264,14 +264,14 @@ class TestNames:
         with pytest.raises(ArtifactMissing, match="expected a study, found none"):
             named_study(str(tmp_path), tmp_path)
 
-    def test_of_studies_of_an_older_make_are_passed_over(
+    def test_of_studies_of_an_older_version_are_skipped(
         self, store: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
         old = publish(Store(store), KEY, {"results.json": b"{}"}, stage="study").path / MANIFEST
         reseal(old, lambda manifest: manifest.pop("label"))
         assert len(studies_in(store)) == 3
         assert "label" in caplog.text
-        assert "it is passed over" in caplog.text
+        assert "it is skipped" in caplog.text
 
     def test_of_a_store_that_is_not_there_are_told(self, tmp_path: Path) -> None:
         with pytest.raises(InvalidInput, match="expected the folder of a store"):
