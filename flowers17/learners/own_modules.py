@@ -56,6 +56,11 @@ def check_function(name: str) -> Path:
     module, _, function = name.partition(":")
     file = module_file(module)
     if file is None:
+        if module.partition(".")[0] in sys.stdlib_module_names:
+            raise InvalidSettings(
+                f"learner {name!r}: expected a function of a module of your own, got one of "
+                "Python's standard library; name `module:function` of your own file"
+            )
         raise _refusal(name, f"no file of a module {module!r}")
     if file.suffix != ".py":
         return file
