@@ -53,7 +53,8 @@ def check_examples(
     if recipe.batch_size > len(examples.train):
         raise InvalidSettings(
             f"batch_size: expected at most the {len(examples.train)} training images, got "
-            f"{recipe.batch_size}; lower it"
+            f"{recipe.batch_size}; lower it in the recipe of this training (learners.recipe, "
+            "learners.best_recipe, or a phase's in fine_tuning), or add images"
         )
     if model.output_shape[-1] != examples.n_classes:
         raise InvalidInput(

@@ -53,11 +53,6 @@ def spread_cell(mean: MeanSpread | None, source: Reference | None = None) -> Cel
     return value_cell(mean.spread if mean else None, source=source)
 
 
-def integer_cell(value: int | None) -> Cell:
-    """Cell of a count; EMPTY for None."""
-    return value_cell(value, "d")
-
-
 def selection_notes(recipes: Iterable[RecipeSettings]) -> Iterator[str]:
     """Yield which epoch's weights numbers are of, and whether mirror images were averaged."""
     recipes = list(recipes)
