@@ -10,11 +10,17 @@ MAX_IMAGE_BYTES = 64 * 2**20
 
 @dataclass(frozen=True)
 class EncodedImage:
-    """One image file: its name in the source, its class, and its bytes."""
+    """One image file: its name in the source, its class, and its bytes.
+
+    part: `train`, `validation` or `test` where the source divides its images itself, else empty.
+    group: name shared by images that must stay on one side (a patient, a plant, a day), or empty.
+    """
 
     name: str
     label: int
     data: bytes
+    part: str = ""
+    group: str = ""
 
 
 @dataclass(frozen=True)

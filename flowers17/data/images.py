@@ -4,9 +4,10 @@ import hashlib
 import logging
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NoReturn
 
 import numpy as np
@@ -32,6 +33,8 @@ class ImageSet:
     then name. sha256: of each encoded file, or of the pixels for rendered flowers.
     original_sizes: (width, height) before cropping. source: kind, digest and settings, no path.
     verified: whether the images are the official Flowers-17 ones; None where that cannot be.
+    parts, groups: of each image, as the source gives them (see `EncodedImage`); empty if it gives
+    none of them to any image.
     """
 
     images: np.ndarray
@@ -42,6 +45,8 @@ class ImageSet:
     original_sizes: tuple[tuple[int, int], ...]
     source: Mapping[str, Any]
     verified: bool | None
+    parts: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
 
     def items(self) -> dict[str, Any]:
         """Return all but the arrays as plain JSON."""
@@ -52,6 +57,8 @@ class ImageSet:
             "original_sizes": [list(size) for size in self.original_sizes],
             "source": dict(self.source),
             "verified": self.verified,
+            **({"parts": list(self.parts)} if self.parts else {}),
+            **({"groups": list(self.groups)} if self.groups else {}),
         }
 
     @classmethod
@@ -66,6 +73,8 @@ class ImageSet:
             original_sizes=tuple((width, height) for width, height in items["original_sizes"]),
             source=items["source"],
             verified=items["verified"],
+            parts=tuple(items.get("parts", ())),
+            groups=tuple(items.get("groups", ())),
         )
 
 
@@ -75,6 +84,8 @@ class _ImageRecord:
     label: int
     sha256: str
     size: tuple[int, int]
+    part: str
+    group: str
     problem: str | None = None
 
 
@@ -139,7 +150,15 @@ def image_set(
         original_sizes=tuple(item.size for item in decoded),
         source={"kind": source.kind, "digest": source.digest},
         verified=verified,
+        parts=_values(item.part for item in decoded),
+        groups=_values(item.group for item in decoded),
     )
+
+
+def _values(values: Iterable[str]) -> tuple[str, ...]:
+    """The values, or none if all are empty."""
+    texts = tuple(values)
+    return texts if any(texts) else ()
 
 
 def _silent(n_done: int, total: int) -> None:
@@ -164,11 +183,13 @@ def _decoded_image(
     encoded: EncodedImage, size: int, max_pixels: int
 ) -> tuple[_ImageRecord, np.ndarray | None]:
     sha256 = hashlib.sha256(encoded.data).hexdigest()
+    record = partial(_ImageRecord, encoded.name, encoded.label, sha256)
+    placement = {"part": encoded.part, "group": encoded.group}
     try:
         original, squared = squares(encoded.data, encoded.name, [size], max_pixels=max_pixels)
     except InvalidInput as problem:
-        return _ImageRecord(encoded.name, encoded.label, sha256, (0, 0), str(problem)), None
-    return _ImageRecord(encoded.name, encoded.label, sha256, original), squared[size]
+        return record((0, 0), **placement, problem=str(problem)), None
+    return record(original, **placement), squared[size]
 
 
 def _refuse(unusable: list[_ImageRecord], n_read: int) -> NoReturn:
