@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from flowers17.data import oxford17
-from flowers17.data.blossoms import BLOSSOMS, Pose
+from flowers17.data.blossoms import BLOSSOMS, Blossom, Brush
 from flowers17.data.canvas import Canvas, Colour, Surface, rotation, vector
 from flowers17.errors import InvalidInput
 from flowers17.seeds import generator
@@ -84,7 +84,7 @@ def _plant(
     canvas: Canvas,
     origin: np.ndarray,
     radius: float,
-    draw: Callable[[Canvas, Pose, np.random.Generator], None],
+    draw: Blossom,
     rng: np.random.Generator,
 ) -> None:
     """Draw a stem, a few leaves and the flower, each posed at random."""
@@ -108,7 +108,8 @@ def _plant(
     upright = radius * rotation(rng.normal(0, 0.22)) @ mirror
     shadow = rng.uniform(0.0, 0.35)
     _shade(canvas, origin - canvas.light * radius * 0.15, radius, shadow)
-    draw(canvas, Pose(origin, frame, upright), rng)
+    face, side = (Brush(canvas, rng, origin, matrix) for matrix in (frame, upright))
+    draw(face, side, rng)
 
 
 def _shade(canvas: Canvas, origin: np.ndarray, radius: float, strength: float) -> None:
