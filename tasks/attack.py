@@ -54,6 +54,7 @@ def stage(
             "model": victim.name,
             "method": victim.method,
             "settings": _relevant_settings(attack, settings.attacks),
+            "sample": settings.seed,
             "device": device,
             **own_learners(victim.model),
         },
@@ -114,7 +115,8 @@ def build(job: Job) -> Mapping[str, Any]:
 
     own_settings: Any = getattr(settings, attack, settings)
     n_images = min(settings.n_images, own_settings.n_images)
-    rows = attacked_rows(split.array("labels"), split.array("validation"), n_images, job.seed)
+    seed = config["sample"]  # the study's: all attacks and defences draw the same images
+    rows = attacked_rows(split.array("labels"), split.array("validation"), n_images, seed)
     targets = None
     if attack in TARGETED:
         positions, targets = sampled_targets(

@@ -41,6 +41,7 @@ def stage(
             "settings": defences.model_dump(mode="json", exclude={"networks"}),
             "pgd_steps": attacks.pgd_steps,
             "n_images": attacks.n_images,
+            "sample": settings.seed,
             "images_per_batch": attacks.images_per_batch,
             "device": device,
             **own_learners(network, *hardened),
@@ -71,7 +72,7 @@ def build(job: Job) -> Mapping[str, Any]:
 
     settings = DefenceSettings.model_validate(config["settings"])
     images, labels = job.inputs["images"].array("images"), split.array("labels")
-    rows = attacked_rows(labels, split.array("validation"), config["n_images"], job.seed)
+    rows = attacked_rows(labels, split.array("validation"), config["n_images"], config["sample"])
     candidates: list[Defence] = [defences.no_defence(network)]
     for adversary in settings.adversaries:
         hardened = Network(job.inputs[f"against {adversary.name}"], loader).differentiable

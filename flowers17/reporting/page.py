@@ -89,7 +89,7 @@ def _cells_reproduced(inputs: ReportInputs, verdicts: Sequence[Verdict]) -> High
     return Highlight(
         f"{sum(verdict != 'below' for verdict in verdicts)} of {len(verdicts)}",
         "cells of Table 8 reproduced",
-        "the study’s number within our 95 % interval, or ours better",
+        "the difference from the study’s number within chance, or ours better",
         "table-8",
         trained_tag(inputs.has_random_weights),
     )

@@ -1,20 +1,26 @@
 """Our accuracies against the study's: the verdict, its cell, and the notes that explain it."""
 
-from flowers17.reporting.metrics import within
+from flowers17.reporting.metrics import difference_interval, within
 from flowers17.reporting.records import Score
+from flowers17.reporting.reference import N_VALIDATION
 from flowers17.reporting.tables import EMPTY, Cell, Verdict
 
 VERDICT_NOTE = (
-    "“within”: the study’s number lies in our interval; “better”: it lies below our interval; "
-    "“below”: it lies above our interval."
+    "“within”: the difference from the study’s number is within chance, its 95 % interval holds "
+    "zero; “better”, “below”: it does not. The study’s number was measured on 340 images, too."
 )
 
 
 def verdict_of(score: Score, reference: float) -> Verdict:
-    """Where our accuracy stands: the study's within our interval, or ours better or below."""
-    if within(score.interval, reference):
+    """Where our accuracy stands: better or below if the difference's interval leaves zero out.
+
+    reference: the study's accuracy, which is as uncertain as its validation images are few.
+    """
+    n_correct = round(reference * N_VALIDATION)
+    difference = difference_interval(score.n_correct, score.n_validation, n_correct, N_VALIDATION)
+    if within(difference, 0):
         return "within"
-    return "better" if score.accuracy > reference else "below"
+    return "better" if difference.low > 0 else "below"
 
 
 def verdict_cell(score: Score | None, reference: float | None, comparable: bool) -> Cell:

@@ -29,7 +29,9 @@ SETTINGS = (
     # The last epoch is kept, so that no folds have to find one.
     "learners.recipe={epochs: 5, learning_rate: 0.1, batch_size: 8, selection: last}",
     "learners.precision=float32",
-    "attacks.models=[]",
+    "attacks.models=[{learner: tiny, augmentation: none}]",
+    "attacks.attacks=[noise]",
+    "attacks.budgets=[8]",
     "ensemble.ensembles=[]",
     "attacks.n_images=10",
     "attacks.pgd_steps=2",
@@ -107,6 +109,12 @@ def test_clean_predictions_are_those_of_the_trainings(built: dict[str, Artifact]
         assert artifact.array(f"{number:02d}-before").tolist() == expected.tolist()
     validation = set(built["clean split"].array("validation").tolist())
     assert set(rows.tolist()) <= validation
+
+
+def test_defences_meet_the_images_that_attacks_do(built: dict[str, Artifact]) -> None:
+    rows = built["attack noise on tiny, clean split"].array("rows")
+    assert len(rows) == 10
+    assert _defences(built).array("rows").tolist() == rows.tolist()
 
 
 def test_poisoned_images_leave_the_validation_images_alone(built: dict[str, Artifact]) -> None:

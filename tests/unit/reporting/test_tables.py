@@ -97,9 +97,19 @@ def test_untrained_weights_are_labelled_and_never_judged(demo_study: ReportInput
 
 @pytest.mark.parametrize(
     ("n_correct", "reference", "verdict"),
-    [(321, 0.944, "within"), (321, 0.90, "better"), (300, 0.944, "below"), (301, 0.91, "within")],
+    # 321 of 340 is 0.944, 300 is 0.882: with 340 images behind each number, 2.6 points are within
+    # chance though the study's number lies outside of our own interval (0.914 to 0.964).
+    [
+        (321, 0.944, "within"),
+        (321, 0.912, "within"),
+        (321, 0.89, "better"),
+        (300, 0.944, "below"),
+        (301, 0.91, "within"),
+    ],
 )
-def test_verdict_follows_from_the_interval(n_correct: int, reference: float, verdict: str) -> None:
+def test_verdict_follows_from_the_interval_of_the_difference(
+    n_correct: int, reference: float, verdict: str
+) -> None:
     assert verdict_of(Score("report", "report", 1020, 340, n_correct, {}), reference) == verdict
 
 
