@@ -24,7 +24,7 @@ from pydantic_core import CoreSchema
 from flowers17.config import DatasetSettings, Model, ProfileName, RunOptions, StudySettings
 from flowers17.errors import InvalidSettings, short_repr
 from flowers17.plain_values import check_plain, yaml_value
-from flowers17.profiles import PROFILES
+from flowers17.profiles import PROFILES, merged
 
 M = TypeVar("M", bound=BaseModel)
 MAX_ERROR_LINES = 20
@@ -154,7 +154,7 @@ class StudyRequest(RequestModel, RunOptions, _Choice):
     @property
     def settings(self) -> StudySettings:
         """The profile's settings with the overrides applied; raises InvalidSettings."""
-        values = _merged(PROFILES[self.profile].model_dump(), _filled_values(self.set))
+        values = merged(PROFILES[self.profile].model_dump(), _filled_values(self.set))
         if self.dataset:
             values["dataset"]["source"] = self.dataset
         return validated(StudySettings, values)
@@ -163,13 +163,6 @@ class StudyRequest(RequestModel, RunOptions, _Choice):
     def options(self) -> RunOptions:
         """The options of the run."""
         return RunOptions(**{name: getattr(self, name) for name in RunOptions.model_fields})
-
-
-def _merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    for name, value in over.items():
-        nested = isinstance(value, dict) and isinstance(base.get(name), dict)
-        base[name] = _merged(base[name], value) if nested else value
-    return base
 
 
 def validated(model: type[M], values: Any) -> M:
