@@ -32,10 +32,11 @@ from flowers17.errors import (
     short_repr,
 )
 from flowers17.interrupts import INTERRUPTED
-from flowers17.request import StudyRequest, validated
+from flowers17.request import StudyRequest
 from flowers17.shared.store import existing_store, open_store
 from flowers17.sweeps.settings import SweptFlow, sweep_from
 from flowers17.terminal import Terminal
+from flowers17.validation import validated
 
 try:
     from flows.flow_names import FLOWS
@@ -113,7 +114,7 @@ def _report(store: Path | str, results: dict[str, dict[str, Any]]) -> Path | Non
 
 
 @app.command()
-@with_request("profile", "dataset", "store", "weights_dir", "device", "set")
+@with_request("profile", "dataset", "seed", "store", "weights_dir", "device", "set")
 def plan(flow: FlowArgument, *, request: StudyRequest, as_json: Json = False) -> None:
     """Show what a flow would run or reuse, and which input, setting or code changed."""
     from flowers17.commands.running import steps_of

@@ -88,7 +88,7 @@ def check_plain(values: Any) -> None:
         else:
             problem = _value_problem(value)
         if problem:
-            raise InvalidSettings(f"setting {name.removeprefix('set.')}: {problem}")
+            raise InvalidSettings(f"setting {name}: {problem}")
 
 
 NestedValue = tuple[tuple[Any, ...], int, Any]

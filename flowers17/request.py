@@ -1,19 +1,16 @@
 """The request for a study: a profile, the data, options, and single values that differ.
 
-One validation serves Python, the command line and the form that Prefect's UI draws.
+One validation serves Python, the command line and the forms that Prefect's UI draws (`forms`).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from difflib import get_close_matches
-from typing import Annotated, Any, ClassVar, TypeGuard, TypeVar, get_args
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any, Self
 
 from pydantic import (
-    BaseModel,
     Field,
     GetJsonSchemaHandler,
-    ModelWrapValidatorHandler,
     SerializerFunctionWrapHandler,
-    ValidationError,
     create_model,
     model_serializer,
     model_validator,
@@ -21,114 +18,56 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
-from flowers17.config import DatasetSettings, Model, ProfileName, RunOptions, StudySettings
+from flowers17.config import (
+    CommonOptions,
+    DatasetSettings,
+    Model,
+    ProfileName,
+    RunOptions,
+    StudySettings,
+)
 from flowers17.errors import InvalidSettings, short_repr
-from flowers17.plain_values import check_plain, yaml_value
+from flowers17.plain_values import yaml_value
 from flowers17.profiles import PROFILES, merged
+from flowers17.validation import SINGLE_SETTINGS, RequestModel, validated
 
-M = TypeVar("M", bound=BaseModel)
-MAX_ERROR_LINES = 20
 _MAX_NAME_PARTS = 8
 
 
-class RequestModel(Model):
-    """Base of requests: values must be plain, and errors are InvalidSettings in our own words.
-
-    Prefect validates the parameters of forms and deployments with such a model itself.
-    """
-
-    @model_validator(mode="wrap")
-    @classmethod
-    def _validated_in_words(cls, values: Any, handler: ModelWrapValidatorHandler[M]) -> M:
-        check_plain(values)
-        try:
-            return handler(values)
-        except ValidationError as problem:
-            raise _settings_error(cls, problem) from None
-
-
-class _FormModel(Model):
-    """A model as a form shows it: no choice between a type and None, and nothing empty stored.
-
-    take_none: fields of which None is a value like others if it was set.
-    """
-
-    take_none: ClassVar[frozenset[str]] = frozenset()
-
-    @classmethod
-    def __get_pydantic_json_schema__(
-        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
-    ) -> JsonSchemaValue:
-        schema = handler(core_schema)
-        for field in handler.resolve_ref_schema(schema)["properties"].values():
-            types = [option for option in field.get("anyOf", ()) if option.get("type") != "null"]
-            if len(types) == 1:
-                del field["anyOf"], field["default"]
-                field.update(types[0])
-            if "description" in field:  # Prefect's form shows no markdown
-                field["description"] = field["description"].replace("`", "")
-            if "empty" in field:  # what it means to leave the field so
-                field["description"] += f"; empty: {field.pop('empty')}"
-        return schema
-
-    @model_serializer(mode="wrap")
-    def _without_empty_values(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {name: value for name, value in handler(self).items() if self.has_value(name, value)}
-
-    def has_value(self, name: str, value: Any) -> bool:
-        """Whether a field holds a value; an empty field leaves the profile's."""
-        if value is None:
-            return name in self.take_none and name in self.model_fields_set
-        return bool(value != {})
-
-
-def _partial(model: type[BaseModel], title: str) -> type[_FormModel]:
-    """Return the model with every field optional and empty, nested models likewise."""
-    fields: dict[str, Any] = {}
-    for name, info in model.model_fields.items():
-        annotation = info.annotation
-        if _is_group(annotation):
-            nested = _partial(annotation, name.replace("_", " ").capitalize())
-            fields[name] = (nested, Field(nested(), description=annotation.__doc__))
-        else:
-            limited: Any = Annotated[annotation, *info.metadata] if info.metadata else annotation
-            fields[name] = (
-                limited | None,
-                Field(None, description=info.description),
-            )
-    partial = create_model(
-        f"{model.__name__}Overrides", __base__=_FormModel, __doc__=model.__doc__, **fields
-    )
-    partial.model_config["title"] = title
-    partial.take_none = frozenset(name for name in model.model_fields if _takes_none(model, name))
-    partial.model_rebuild(force=True)
-    return partial
-
-
-def _is_group(annotation: Any) -> TypeGuard[type[BaseModel]]:
-    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
-
-
-def _takes_none(model: type[BaseModel], name: str) -> bool:
-    return type(None) in get_args(model.model_fields[name].annotation)
-
-
-def _filled_values(model: _FormModel) -> dict[str, Any]:
-    """Values of a partial model that are not empty."""
-    values: dict[str, Any] = {}
-    for name in model.model_fields_set:
-        value = getattr(model, name)
-        if isinstance(value, _FormModel):
-            value = _filled_values(value)
-        if model.has_value(name, value):
-            values[name] = value
+def _value_at(values: Any, name: str, default: Any = None) -> Any:
+    """Value of a dotted name in nested values, or the default."""
+    for part in name.split("."):
+        if not isinstance(values, Mapping) or part not in values:
+            return default
+        values = values[part]
     return values
 
 
-Overrides = _partial(StudySettings, "Single settings")
+def _setting(name: str) -> tuple[Any, Any]:
+    """Type and field of a form for a setting; left empty, it is the profile's."""
+    model: Any = StudySettings
+    *path, last = name.split(".")
+    for part in path:
+        model = model.model_fields[part].annotation
+    setting = model.model_fields[last]
+    profiles: dict[str, list[str]] = {}
+    for profile, settings in PROFILES.items():
+        value = _value_at(settings.model_dump(mode="json"), name)
+        values = value if isinstance(value, list) else [value]
+        words = " + ".join(f"{each:g}" if isinstance(each, float) else str(each) for each in values)
+        profiles.setdefault(words or "none", []).append(profile)
+    texts = [f"{words} ({', '.join(names)})" for words, names in profiles.items()]
+    empty = ", ".join(texts) if len(texts) > 1 else next(iter(profiles))
+    text = setting.description
+    return setting.annotation | None, Field(
+        None, title=name, description=text, json_schema_extra={"empty": empty}
+    )
 
 
-class _Choice(_FormModel):
+_EMPTY: tuple[Any, ...] = (None, "", [], ())
+
+
+class _Choice(Model):
     profile: ProfileName = Field(
         "demo",
         description="`demo`: rendered flowers, minutes, no download; `quick`: real data, reduced; "
@@ -136,108 +75,160 @@ class _Choice(_FormModel):
     )
     dataset: str | None = Field(
         None,
-        min_length=1,
         description=DatasetSettings.model_fields["source"].description,
         json_schema_extra={"empty": "the profile's"},
     )
+    seed: int | None = _setting("seed")[1]
 
 
-class StudyRequest(RequestModel, RunOptions, _Choice):
-    """A profile, the data, where things lie, and single settings."""
+class StudyRequest(RequestModel, CommonOptions, _Choice):
+    """A profile, the data, where things lie, and single settings.
 
-    set: Overrides = Field(  # type: ignore[valid-type]
-        Overrides(),
-        description="values that differ from the profile's",
+    A flow's form is a subclass with fields for some settings (`form`). A request becomes any form.
+    """
+
+    set: tuple[str, ...] = Field(
+        (),
+        title="Set KEY=VALUE",
+        description="further settings and options, each a line KEY=VALUE as `--set` takes it "
+        "(`flowers17 settings` lists them)",
         json_schema_extra={"empty": "as in the profile"},
     )
 
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        """Schema of the form: no field may be null or has a default that is empty."""
+        schema = handler(core_schema)
+        fields = handler.resolve_ref_schema(schema)["properties"]
+        for field in fields.values():
+            for option in field.pop("anyOf", ()):
+                if option["type"] != "null":
+                    field.pop("default")
+                    field.update(option)
+            field["description"] = field["description"].replace("`", "")  # it shows no markdown
+            if "empty" in field:  # what it means to leave the field so
+                field["description"] += f"; empty: {field.pop('empty')}"
+        for name in ("set", *CommonOptions.model_fields):
+            fields[name] = fields.pop(name)  # behind the settings
+        return schema
+
+    @model_serializer(mode="wrap")
+    def _without_empty_values(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: value for name, value in handler(self).items() if value not in _EMPTY}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_empty_fields(cls, values: Any) -> Any:
+        """Values but for those that a form left empty; of another form, as this one takes them."""
+        if isinstance(values, StudyRequest) and not isinstance(values, cls):
+            values = cls._values_of(values)
+        if not isinstance(values, Mapping):
+            return values
+        if isinstance(values.get("set"), Mapping) or any(name in values for name in _LINE_OPTIONS):
+            raise InvalidSettings(
+                "setting set: expected lines KEY=VALUE, got the parameters of an older form; write "
+                "each value as a line, such as seed=3 or ray_address=auto, in the deployment, its "
+                "schedules and new runs, or run `flowers17 serve` again for the deployments"
+            )
+        values = {name: value for name, value in values.items() if value not in _EMPTY}
+        if isinstance(lines := values.get("set"), list):
+            values["set"] = [line for line in lines if line not in (None, "")]
+        return values
+
+    @classmethod
+    def _values_of(cls, request: "StudyRequest") -> dict[str, Any]:
+        """Values of another form: fields where this one has them, else lines."""
+        fields, lines = {name: getattr(request, name) for name in StudyRequest.model_fields}, []
+        for line in (*request.set, *_lines(request.own_settings)):
+            key, _, text = line.partition("=")
+            value = yaml_value(key, text)
+            if key in SINGLE_SETTINGS and key in cls.model_fields and value not in _EMPTY:
+                fields[key] = value
+            else:
+                lines.append(line)
+        return {**fields, "set": lines}
+
+    @model_validator(mode="after")
+    def _checked(self) -> Self:
+        _ = self.settings, self.options
+        return self
+
+    @property
+    def own_settings(self) -> dict[str, Any]:
+        """Values of the fields for settings that are not empty, by name."""
+        values = self.model_dump(mode="json")
+        return {name: value for name, value in values.items() if name in SINGLE_SETTINGS}
+
     @property
     def settings(self) -> StudySettings:
-        """The profile's settings with the overrides applied; raises InvalidSettings."""
-        values = merged(PROFILES[self.profile].model_dump(), _filled_values(self.set))
-        if self.dataset:
-            values["dataset"]["source"] = self.dataset
-        return validated(StudySettings, values)
+        """The profile's settings with the request's own; raises InvalidSettings."""
+        own = self.own_settings | ({"dataset.source": self.dataset} if self.dataset else {})
+        lines = nested("--set", [pair for pair in self._pairs if pair[0] not in _LINE_OPTIONS])
+        for name, value in own.items():
+            if (line := _value_at(lines, name, value)) != value:
+                raise InvalidSettings(
+                    f"setting {name}: expected one value, got {short_repr(value)} in its field and "
+                    f"{short_repr(line)} in a line KEY=VALUE; leave one of them out"
+                )
+        values = PROFILES[self.profile].model_dump()
+        return validated(StudySettings, merged(merged(values, lines), nested("form", own.items())))
 
     @property
     def options(self) -> RunOptions:
-        """The options of the run."""
-        return RunOptions(**{name: getattr(self, name) for name in RunOptions.model_fields})
+        """The options of the run; raises InvalidSettings."""
+        common = {name: getattr(self, name) for name in CommonOptions.model_fields}
+        lines = {name: value for name, value in self._pairs if name in _LINE_OPTIONS}
+        return validated(RunOptions, common | lines)
+
+    @property
+    def _pairs(self) -> list[tuple[str, Any]]:
+        """Name and value of each line of `set`."""
+        pairs = []
+        for line in self.set:
+            key, equals, text = line.partition("=")
+            if not (key and equals):
+                raise InvalidSettings(f"--set: expected KEY=VALUE, got {short_repr(line)}")
+            pairs.append((key, yaml_value(f"--set {key}", text)))
+        return pairs
 
 
-def validated(model: type[M], values: Any) -> M:
-    """Return the values as a model; raises InvalidSettings that names each wrong one."""
-    check_plain(values)
-    try:
-        return model.model_validate(values)
-    except ValidationError as problem:
-        raise _settings_error(model, problem) from None
+# What a line gives, since no form has a field for it.
+_LINE_OPTIONS = [name for name in RunOptions.model_fields if name not in StudyRequest.model_fields]
 
 
-def _settings_error(model: type[BaseModel], problem: ValidationError) -> InvalidSettings:
-    errors = problem.errors()
-    # A list whose items are wrong is called too short as well, since they are not counted.
-    outer = {error["loc"][:n] for error in errors for n in range(len(error["loc"]))}
-    wrong = [error for error in errors if error["loc"] not in outer]
-    lines = [_error_line(model, error) for error in wrong[:MAX_ERROR_LINES]]
-    if len(wrong) > MAX_ERROR_LINES:
-        lines.append(f"and {len(wrong) - MAX_ERROR_LINES} more")
-    return InvalidSettings("\n".join(lines))
-
-
-def _error_line(model: type[BaseModel], error: Any) -> str:
-    if error["type"] == "value_error" and isinstance(error["ctx"]["error"], InvalidSettings):
-        return str(error["ctx"]["error"])  # of `RequestModel`
-    name = ".".join(str(part) for part in error["loc"]) or model.__name__
-    names = _names(model)
-    if name.startswith("set."):  # as the option `--set` takes it
-        name = name.removeprefix("set.")
-        names = [name.removeprefix("set.") for name in names if name.startswith("set.")]
-    if error["type"] == "extra_forbidden":
-        hint = hint_for(name, names)
-        return f"setting {name}: expected a known name, got an unknown one; {hint}"
-    if error["type"] == "value_error":  # of our own validators, whose messages hold the input
-        return f"setting {name}: {error['ctx']['error']}"
-    return f"setting {name}: {error['msg']}, got {short_repr(error['input'])}"
-
-
-def hint_for(name: str, names: Sequence[str]) -> str:
-    """Suggestion for an unknown name: a similar known one, or where to look."""
-    near = get_close_matches(name[:100], names, n=1, cutoff=0.5)
-    return f"did you mean {near[0]}?" if near else "see `flowers17 settings`"
-
-
-def _names(model: type[BaseModel], prefix: str = "") -> list[str]:
-    names = []
-    for name, info in model.model_fields.items():
-        if _is_group(info.annotation):
-            names += _names(info.annotation, f"{prefix}{name}.")
-        names.append(prefix + name)
-    return names
+def form(flow: str, *settings: str) -> type[StudyRequest]:
+    """Form of a flow: that of every request, with fields for some settings, empty at first."""
+    fields: dict[str, Any] = {name: _setting(name) for name in settings}
+    return create_model(f"{flow.capitalize()}Form", __base__=StudyRequest, __doc__="", **fields)
 
 
 def request_from(assignments: Iterable[str] = (), **values: Any) -> StudyRequest:
-    """Return the request for values by name and `KEY=VALUE` overrides, as on the command line.
+    """Return the request for values by name and `KEY=VALUE` lines, as on the command line.
 
     A VALUE is read as YAML: `--set seed=3 --set features.classifiers.svm.C=1.0`.
     Raises InvalidSettings if a key is unknown, or a value missing, malformed or out of its range.
     """
-    pairs = []
-    for assignment in assignments:
-        key, equals, text = assignment.partition("=")
-        if not (key and equals):
-            raise InvalidSettings(f"--set: expected KEY=VALUE, got {short_repr(assignment)}")
-        pairs.append((key, yaml_value(f"--set {key}", text)))
-    overrides = nested("--set", pairs)
     fields = {name: value for name, value in values.items() if value is not None}
-    return validated(StudyRequest, {**fields, "set": overrides})
+    for name, value in fields.items():
+        if value == "":  # of a form it would be an empty field
+            raise InvalidSettings(f"setting {name}: expected a value, got an empty text")
+    rest = {name: fields.pop(name) for name in _LINE_OPTIONS if name in fields}
+    defaults = RunOptions.model_fields
+    changed = {name: value for name, value in rest.items() if value != defaults[name].default}
+    return validated(StudyRequest, {**fields, "set": [*assignments, *_lines(changed)]})
+
+
+def _lines(values: Mapping[str, Any]) -> list[str]:
+    """Values by name as lines KEY=VALUE."""
+    return [f"{name}={json.dumps(value, default=str)}" for name, value in values.items()]
 
 
 def nested(option: str, pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     """Return values of settings by dotted names as nested ones; of two of one name, the later wins.
 
-    Raises InvalidSettings, naming the option, if a name goes below a value set before, or if a
-    setting is given None that does not take it.
+    Raises InvalidSettings, naming the option, if a name goes below a value set before.
     """
     values: dict[str, Any] = {}
     for key, value in pairs:
@@ -253,22 +244,4 @@ def nested(option: str, pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
             if not isinstance(level, dict):
                 raise InvalidSettings(f"{option}: {short_repr(key)} goes below a value set before")
         level[last] = value
-    _check_nulls(option, values, StudySettings)
     return values
-
-
-def _check_nulls(
-    option: str, values: Mapping[str, Any], model: type[BaseModel], prefix: str = ""
-) -> None:
-    """Raise InvalidSettings if a setting is given None, which to a form is an empty field."""
-    for name, value in values.items():
-        if name not in model.model_fields:
-            continue  # what is unknown is refused with a hint
-        group = model.model_fields[name].annotation
-        if value is None and not _takes_none(model, name):
-            raise InvalidSettings(
-                f"{option} {prefix}{name}: expected a value, got null or nothing; give [] for an "
-                "empty list, or leave the setting out to keep the profile's"
-            )
-        if _is_group(group) and isinstance(value, Mapping):
-            _check_nulls(option, value, group, f"{prefix}{name}.")

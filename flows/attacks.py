@@ -3,14 +3,13 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from prefect import flow
-
 from flowers17.config import MemberSettings, RunOptions, StudySettings
 from flowers17.request import StudyRequest
 from flowers17.stages import Stage
 from flows import ensemble
 from flows.part import Part
 from flows.shared_stages import data
+from flows.study_flow import study_flow
 from tasks import (
     adversarial_training,
     attack,
@@ -149,7 +148,7 @@ PART = Part("c", "attacks", parts)
 stages = PART.stages
 
 
-@flow(name="attacks")
+@study_flow
 def attacks(request: StudyRequest = StudyRequest()) -> Results:
     """Attack models, show what fools one to the others, and check the attacks."""
     return PART.run(request)

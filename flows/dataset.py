@@ -1,12 +1,11 @@
 """Flow `dataset`: images, near-duplicates, splits, and the data sheet."""
 
-from prefect import flow
-
 from flowers17.config import RunOptions, StudySettings
 from flowers17.request import StudyRequest
 from flowers17.stages import Stage
 from flows.part import Part
 from flows.shared_stages import data
+from flows.study_flow import study_flow
 from tasks import datasheet
 from tasks.engine import Results
 
@@ -20,7 +19,7 @@ PART = Part("data", "dataset", parts)
 stages = PART.stages
 
 
-@flow(name="dataset")
+@study_flow
 def dataset(request: StudyRequest = StudyRequest()) -> Results:
     """Prepare the images: decode, find near-duplicates, split, describe."""
     return PART.run(request)

@@ -1,7 +1,5 @@
 """Flow `ensemble`: base models on folds, their probabilities averaged and stacked (Part A.2)."""
 
-from prefect import flow
-
 from flowers17.config import (
     EnsembleDefinition,
     FineTunedSettings,
@@ -13,6 +11,7 @@ from flowers17.request import StudyRequest
 from flowers17.stages import Stage
 from flows.part import Part
 from flows.shared_stages import data
+from flows.study_flow import study_flow
 from tasks import features as feature_maps
 from tasks import finetuning, fitted, out_of_fold, rows, stacking, training
 from tasks import folds as fold_stages
@@ -99,7 +98,7 @@ PART = Part("a2", "ensemble", parts)
 stages = PART.stages
 
 
-@flow(name="ensemble")
+@study_flow
 def ensemble(request: StudyRequest = StudyRequest()) -> Results:
     """Predict images with models that did not see them, then average and stack."""
     return PART.run(request)

@@ -2,13 +2,12 @@
 
 from collections.abc import Iterator
 
-from prefect import flow
-
 from flowers17.config import FineTunedSettings, RunOptions, StudySettings
 from flowers17.request import StudyRequest
 from flowers17.stages import Stage
 from flows.part import Part
 from flows.shared_stages import data
+from flows.study_flow import study_flow
 from tasks import finetuning, split
 from tasks.engine import Results
 from tasks.finetuning import FineTuning
@@ -42,7 +41,7 @@ PART = Part("b2", "fine-tuning", parts)
 stages = PART.stages
 
 
-@flow(name="finetune")
+@study_flow
 def finetune(request: StudyRequest = StudyRequest()) -> Results:
     """Train heads on pre-trained networks, then unfreeze the networks' last blocks."""
     return PART.run(request)

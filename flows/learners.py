@@ -2,13 +2,12 @@
 
 from collections.abc import Iterator
 
-from prefect import flow
-
 from flowers17.config import AugmentationName, RunOptions, StudySettings
 from flowers17.request import StudyRequest
 from flowers17.stages import Stage
 from flows.part import Part
 from flows.shared_stages import data
+from flows.study_flow import study_flow
 from tasks import augmentations, split, training
 from tasks.engine import Results
 from tasks.training import Training
@@ -47,7 +46,7 @@ PART = Part("a1", "learners", parts)
 stages = PART.stages
 
 
-@flow(name="learners")
+@study_flow
 def learners(request: StudyRequest = StudyRequest()) -> Results:
     """Train the study's CNNs, and our own, each from its last checkpoint."""
     return PART.run(request)

@@ -4,6 +4,7 @@ The deployments are those of `deployments/prefect.yaml`, registered by Prefect's
 """
 
 import os
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -17,6 +18,7 @@ from prefect.exceptions import ObjectAlreadyExists
 from prefect.workers.process import ProcessWorker
 
 from flowers17.errors import Flowers17Error
+from flowers17.forms import FORMS
 from flowers17.request import StudyRequest
 from flows.automations import register_automations
 from flows.serve_lock import CHECKOUT, POOL
@@ -24,18 +26,23 @@ from flows.serve_lock import CHECKOUT, POOL
 DEPLOYMENTS = CHECKOUT / "deployments" / "prefect.yaml"
 
 
-async def register(request: StudyRequest) -> list[str]:
+async def register(request: StudyRequest, *, alone: bool = False) -> list[str]:
     """Create or update work pool, deployments and automations; return the deployments' names.
 
-    request: the deployments' default parameters. Schedules of deployments that are there already
-    stay as they are, since people switch them on in the UI. The API is the one that Prefect's
-    settings name. Raises Flowers17Error if Prefect refuses.
+    request: the deployments' default parameters. alone: all workers run in this Python. Schedules
+    of deployments that are there already stay as they are, since people switch them on in the UI.
+    The API is the one that Prefect's settings name. Raises Flowers17Error if Prefect refuses.
     """
     async with get_client() as client:
         await _ensure_work_pool(client)
         known = {deployment.name for deployment in await client.read_deployments()}
         await register_automations(client)
     described = _described(request, known)
+    if alone:
+        # Without it, a run starts through another Python, which imports Prefect to find it.
+        command = shlex.join([sys.executable, "-m", "prefect.engine"])
+        for deployment in described["deployments"]:
+            deployment["work_pool"] = {"name": POOL, "job_variables": {"command": command}}
     _deploy(described)
     return [deployment["name"] for deployment in described["deployments"]]
 
@@ -61,7 +68,8 @@ def _described(request: StudyRequest, known: set[str]) -> dict[str, Any]:
     described = yaml.safe_load(DEPLOYMENTS.read_text())
     for deployment in described["deployments"]:
         own = deployment.get("parameters", {})
-        deployment["parameters"] = {**own, "request": request.model_dump(mode="json")}
+        form = FORMS[deployment["name"]].model_validate(request)
+        deployment["parameters"] = {**own, "request": form.model_dump(mode="json")}
         if deployment["name"] in known:
             deployment.pop("schedules", None)
     return described

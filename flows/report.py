@@ -4,14 +4,13 @@ import os
 import shutil
 from pathlib import Path
 
-from prefect import flow
-
 from flowers17.artifacts import Artifact, Store
 from flowers17.config import RunOptions, StudySettings
 from flowers17.request import StudyRequest
 from flowers17.shared.store import open_store
 from flowers17.stages import Stage
 from flows import attacks, dataset, ensemble, features, finetune, learners
+from flows.study_flow import study_flow
 from tasks import report as report_stage
 from tasks.engine import Absent, Results, StagesFailed, at_work, run_stages
 
@@ -25,7 +24,7 @@ def stages(settings: StudySettings, options: RunOptions) -> list[Stage]:
     return [report_stage.stage(settings, parts)]
 
 
-@flow(name="report")
+@study_flow
 def report(request: StudyRequest = StudyRequest()) -> Results:
     """Build what is missing, then write page, tables, figures and results.
 

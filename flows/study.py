@@ -2,8 +2,6 @@
 
 from contextlib import suppress
 
-from prefect import flow
-
 from flowers17.errors import StageFailed
 from flowers17.request import StudyRequest
 from flows.attacks import attacks
@@ -13,10 +11,11 @@ from flows.features import features
 from flows.finetune import finetune
 from flows.learners import learners
 from flows.report import report, stages
+from flows.study_flow import study_flow
 from tasks.engine import Results, shared_results
 
 
-@flow(name="study")
+@study_flow
 def study(request: StudyRequest = StudyRequest()) -> Results:
     """Run the whole study; a part that fails does not hold up the others, nor the report."""
     with shared_results(request.options):

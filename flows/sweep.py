@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 
-from prefect import flow
 from prefect.artifacts import create_markdown_artifact
 from prefect.logging import get_run_logger
 
@@ -10,13 +9,14 @@ from flowers17.request import StudyRequest
 from flowers17.shared.store import open_store
 from flowers17.sweeps.combinations import combinations
 from flowers17.sweeps.graph import Sweep, SweepPlan, sweep_plan, with_shared_stages
-from flowers17.sweeps.settings import Axis, SweepSettings
+from flowers17.sweeps.settings import SweepSettings
 from flows.flow_names import FLOWS
+from flows.study_flow import study_flow
 from tasks import sweep as summary
 from tasks.engine import Results, at_work, run_stages
 from tasks.published import plain_text
 
-SEEDS = SweepSettings(axes=(Axis(setting="seed", values=(17, 18, 19)),))
+SEEDS = SweepSettings(axes=("seed=[17, 18, 19]",))
 
 
 def swept(request: StudyRequest, over: SweepSettings) -> Sweep:
@@ -31,7 +31,7 @@ def swept(request: StudyRequest, over: SweepSettings) -> Sweep:
     return Sweep(over.flow, tuple(every), tuple(studies), summary.stage(over.flow, every, studies))
 
 
-@flow(name="sweep")
+@study_flow
 def sweep(request: StudyRequest = StudyRequest(), over: SweepSettings = SEEDS) -> Results:
     """Run a flow over every combination; a failed one does not hold up the others."""
     with at_work(request.options):

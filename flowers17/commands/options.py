@@ -8,10 +8,12 @@ from typing import Annotated, Any, get_args
 
 import typer
 
+from flowers17.config import RunOptions
 from flowers17.config.run_options import store_address
 from flowers17.errors import short_repr
 from flowers17.request import StudyRequest, request_from
 
+FIELDS = {**StudyRequest.model_fields, **RunOptions.model_fields}
 PATHS = ("dataset", "store", "weights_dir", "tensorboard")
 NAMED_DATA = ("rendered", "oxford17")  # data sets that are no paths
 
@@ -28,11 +30,11 @@ OwnLearner = Annotated[
 
 
 def option(name: str, **changes: Any) -> Any:
-    """Option for a field of the form, as a parameter's default.
+    """Option for a field of every form or of RunOptions, as a parameter's default.
 
     changes: keyword arguments of `typer.Option` that differ from the field's.
     """
-    field = StudyRequest.model_fields[name]
+    field = FIELDS[name]
     text = (field.description or "").replace("`", "")
     if name == "set":
         return typer.Option(None, "--set", metavar="KEY=VALUE", help=f"{text}; may be repeated")
@@ -47,9 +49,10 @@ def option(name: str, **changes: Any) -> Any:
 def with_request(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Give a command options for fields of the form in place of its parameter `request`.
 
-    names: the fields; none: all. The command gets the request that the options' values make.
+    names: the fields; none: all, and all run options. The command gets the request that the
+    options' values make.
     """
-    fields = names or tuple(StudyRequest.model_fields)
+    fields = names or tuple(FIELDS)
 
     def decorated(command: Callable[..., None]) -> Callable[..., None]:
         @wraps(command)
@@ -75,7 +78,7 @@ def with_request(*names: str) -> Callable[[Callable[..., None]], Callable[..., N
 
 def _type(name: str) -> Any:
     """Type of an option: text where the request validates more than typer could."""
-    annotation = StudyRequest.model_fields[name].annotation
+    annotation = FIELDS[name].annotation
     if name == "set":
         return list[str] | None
     if annotation in (int, float) or annotation == Path | None:

@@ -28,9 +28,11 @@ from rich.console import Console
 from flowers17.artifacts import Store
 from flowers17.commands.running import run_flow
 from flowers17.errors import Flowers17Error
-from flowers17.request import StudyRequest, validated
+from flowers17.forms import FORMS
+from flowers17.request import StudyRequest
 from flowers17.shared.store import open_store
 from flowers17.sweeps.settings import SweepSettings
+from flowers17.validation import validated
 from flows.flow_names import FLOWS
 from flows.local_server import Server
 from flows.reaper import flow_runs_here
@@ -212,7 +214,7 @@ async def _candidates(client: PrefectClient) -> list[Candidate]:
     for flow in FLOWS:
         for run in await _runs(client, flow, [*ACTIVE, StateType.CRASHED]):
             try:
-                request = validated(StudyRequest, run.parameters.get("request", {}))
+                request = validated(FORMS[flow], run.parameters.get("request", {}))
                 swept = run.parameters.get("over")
                 over = validated(SweepSettings, swept) if flow == "sweep" else None
             except Flowers17Error:

@@ -47,7 +47,7 @@ _SERVER_SETTINGS = {
 }
 _WORKER_SETTINGS = {
     "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_S),
-    "PREFECT_WORKER_QUERY_SECONDS": "3",
+    "PREFECT_WORKER_QUERY_SECONDS": "1",
 }
 
 
@@ -89,6 +89,7 @@ def _register_and_work(
     stack: ExitStack,
     console: Console,
 ) -> None:
+    alone = configured_api() is None
     os.environ["PREFECT_API_URL"] = api
     if _SERVER_AUTH in os.environ:
         os.environ.setdefault(_AUTH, os.environ[_SERVER_AUTH])
@@ -96,7 +97,7 @@ def _register_and_work(
         from flows.registration import register
 
         _wait_until_healthy(api, children)
-        names = asyncio.run(register(request))
+        names = asyncio.run(register(request, alone=alone))
     stack.callback(_stop_worker, children, console)
     _start_worker(children, limit)
     console.print(

@@ -59,7 +59,7 @@ from flowers17.config.learners import (
     PrecisionName,
     RecipeSettings,
 )
-from flowers17.config.run_options import DeviceName, RunnerName, RunOptions
+from flowers17.config.run_options import CommonOptions, DeviceName, RunnerName, RunOptions
 from flowers17.config.study import ProfileName, StudySettings
 
 __all__ = [
@@ -71,6 +71,7 @@ __all__ = [
     "ClassifierName",
     "ClassifierSettings",
     "CombinationSettings",
+    "CommonOptions",
     "ConvolutionsName",
     "DatasetSettings",
     "DefenceSettings",

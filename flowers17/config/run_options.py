@@ -43,8 +43,8 @@ StoreAddress = Annotated[
 ]
 
 
-class RunOptions(Model):
-    """Options of a run: its folders, runner, workers and device; never part of a key."""
+class CommonOptions(Model):
+    """Options of a run that every form shows: its folders, runner, workers and device."""
 
     store: StoreAddress = Field(
         Path("store"),
@@ -68,6 +68,15 @@ class RunOptions(Model):
         description="stages at a time under the runner `processes`; under `ray`, those of them "
         "that are short and built by the run itself",
     )
+    device: DeviceName = Field(
+        "auto",
+        description="what trains: `cpu`, `gpu` (fails without) or `auto` (a GPU if there is one)",
+    )
+
+
+class RunOptions(CommonOptions):
+    """All options of a run; never part of a key."""
+
     ray_address: str = Field(
         "auto",
         description="runner `ray`: host:port of a cluster that this machine belongs to; `auto`: "
@@ -84,10 +93,6 @@ class RunOptions(Model):
         ge=1,
         le=1024,
         description="runner `ray`: processors that a node must have free for a stage",
-    )
-    device: DeviceName = Field(
-        "auto",
-        description="what trains: `cpu`, `gpu` (fails without) or `auto` (a GPU if there is one)",
     )
     tensorboard: Path | None = Field(
         None,

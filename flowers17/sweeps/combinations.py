@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
-from pydantic import BaseModel
-
 from flowers17.config import StudySettings
 from flowers17.digests import canonical_json
 from flowers17.errors import InvalidSettings
-from flowers17.request import StudyRequest, hint_for, validated
+from flowers17.request import StudyRequest
 from flowers17.sweeps.settings import SweepSettings
+from flowers17.validation import SINGLE_SETTINGS, hint_for, validated
 
 MAX_COMBINATIONS = 256
 
@@ -63,28 +62,25 @@ def combinations(request: StudyRequest, sweep: SweepSettings) -> list[Combinatio
 
 def _choices(sweep: SweepSettings) -> list[Sequence[Mapping[str, Any]]]:
     """Return the lists that a combination takes one entry of: variants, and values of each axis."""
-    overrides: list[Any] = list(sweep.variants)  # mypy does not know models of create_model
-    variants = [dict(_single_values(model.model_dump(mode="json"))) for model in overrides]
+    variants = [dict(_single_values(values)) for values in sweep.values_by_variant]
     if not variants and not sweep.axes:
         raise InvalidSettings(
             "expected at least one axis or variant to sweep over, got none; give "
             "--axis 'seed=[17, 18]', for instance"
         )
-    if not all(variants):
-        raise InvalidSettings(
-            "expected at least one setting in each variant, got an empty one; leave it out"
-        )
     assigned = {setting for variant in variants for setting in variant}
-    for axis in sweep.axes:
-        _check_setting(axis.setting)
-        if axis.setting in assigned:
+    for setting in assigned:
+        _check_setting("variant", setting)
+    for setting, _ in sweep.values_by_axis:
+        _check_setting("axis", setting)
+        if setting in assigned:
             raise InvalidSettings(
-                f"axis {axis.setting}: expected a setting that no other axis or variant sets; give "
+                f"axis {setting}: expected a setting that no other axis or variant sets; give "
                 "all its values in one place"
             )
-        assigned.add(axis.setting)
+        assigned.add(setting)
     choices: list[Sequence[Mapping[str, Any]]] = [variants] if variants else []
-    choices += [[{axis.setting: value} for value in axis.values] for axis in sweep.axes]
+    choices += [[{setting: value} for value in values] for setting, values in sweep.values_by_axis]
     n = math.prod(map(len, choices))
     if n > MAX_COMBINATIONS:
         product_of = " × ".join(str(len(values)) for values in choices)
@@ -93,18 +89,6 @@ def _choices(sweep: SweepSettings) -> list[Sequence[Mapping[str, Any]]]:
             "fewer values, or several sweeps: they share artifacts, too"
         )
     return choices
-
-
-def _single_settings(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
-    """Yield the dotted names of all settings below a model that are no groups of settings."""
-    for name, info in model.model_fields.items():
-        if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
-            yield from _single_settings(info.annotation, f"{prefix}{name}.")
-        else:
-            yield prefix + name
-
-
-SINGLE_SETTINGS = tuple(_single_settings(StudySettings))
 
 
 def setting_tail(setting: str) -> str:
@@ -117,25 +101,27 @@ def setting_tail(setting: str) -> str:
 
 
 def _single_values(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield each single setting of nested values by its dotted name."""
+    """Yield each single setting of nested values, known or not, by its dotted name."""
     for name, value in values.items():
-        if prefix + name in SINGLE_SETTINGS:
+        if prefix + name in SINGLE_SETTINGS or not (isinstance(value, Mapping) and value):
             yield prefix + name, value
         else:
             yield from _single_values(value, f"{prefix}{name}.")
 
 
-def _check_setting(setting: str) -> None:
+def _check_setting(source: str, setting: str) -> None:
     if setting in SINGLE_SETTINGS:
         return
     members = [name for name in SINGLE_SETTINGS if name.startswith(f"{setting}.")]
     if members:
         raise InvalidSettings(
-            f"axis {setting}: expected a single setting, got a group of them; {members[0]}, for "
-            "instance, is one"
+            f"{source} {setting}: expected a single setting, got a group of them; {members[0]}, "
+            "for instance, is one"
         )
     hint = hint_for(setting, SINGLE_SETTINGS)
-    raise InvalidSettings(f"axis {setting}: expected a known setting, got an unknown one; {hint}")
+    raise InvalidSettings(
+        f"{source} {setting}: expected a known setting, got an unknown one; {hint}"
+    )
 
 
 def _with_values(base: StudySettings, values: Mapping[str, Any]) -> StudySettings:

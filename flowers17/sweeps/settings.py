@@ -1,39 +1,47 @@
 """Settings of a sweep: a flow, and a grid of settings, a list of variants, or both."""
 
 from collections.abc import Iterable
-from typing import Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field, JsonValue
+from pydantic import Field, JsonValue, model_validator
 
-from flowers17.config import Model
 from flowers17.errors import InvalidSettings, short_repr
 from flowers17.plain_values import check_plain, yaml_value
-from flowers17.request import Overrides, RequestModel, nested, validated
+from flowers17.request import nested
+from flowers17.validation import RequestModel, validated
 
 SweptFlow = Literal["study", "learners", "features", "finetune", "ensemble", "attacks"]
-
-
-class Axis(Model):
-    """A setting and the values that it takes in turn."""
-
-    setting: str = Field(
-        description="a name that flowers17 settings lists, e.g. features.classifiers.svm.C"
-    )
-    values: tuple[JsonValue, ...] = Field(
-        min_length=1, description="the values it takes in turn, each as JSON"
-    )
 
 
 class SweepSettings(RequestModel):
     """A flow, and its variants, each with every combination of the axes' values."""
 
     flow: SweptFlow = Field("study", description="what each combination runs")
-    axes: tuple[Axis, ...] = Field(
-        (), description="settings, each with its values; all are combined with all"
+    axes: tuple[str, ...] = Field(
+        (),
+        description="a setting and the values that it takes in turn, each a line KEY=[VALUE, …] as "
+        "--axis takes it; all are combined with all",
     )
-    variants: tuple[Overrides, ...] = Field(  # type: ignore[valid-type]
-        (), description="settings that belong together; each variant meets all values of the axes"
+    variants: tuple[str, ...] = Field(
+        (),
+        description="settings that belong together, each a line {KEY: VALUE, …} as --variant takes "
+        "it; each variant meets all values of the axes",
     )
+
+    @model_validator(mode="after")
+    def _checked(self) -> Self:
+        _ = self.values_by_axis, self.values_by_variant
+        return self
+
+    @property
+    def values_by_axis(self) -> list[tuple[str, list[JsonValue]]]:
+        """Setting and values of each axis; raises InvalidSettings if one is malformed."""
+        return [_axis(line) for line in self.axes]
+
+    @property
+    def values_by_variant(self) -> list[dict[str, Any]]:
+        """Nested values of each variant; raises InvalidSettings if one is malformed."""
+        return [_variant(line) for line in self.variants]
 
 
 def sweep_from(
@@ -41,34 +49,28 @@ def sweep_from(
 ) -> SweepSettings:
     """Return the sweep for `KEY=[VALUE, …]` axes and `{KEY: VALUE, …}` variants, both as YAML.
 
-    >>> sweep_from(["seed=[1, 2]"]).axes[0].values
-    (1, 2)
+    >>> sweep_from(["seed=[1, 2]"]).values_by_axis
+    [('seed', [1, 2])]
 
     Raises InvalidSettings if one is malformed, or names no setting.
     """
-    return validated(
-        SweepSettings,
-        {
-            "flow": flow,
-            "axes": [_axis(text) for text in axes],
-            "variants": [_variant(text) for text in variants],
-        },
-    )
+    return validated(SweepSettings, {"flow": flow, "axes": list(axes), "variants": list(variants)})
 
 
-def _axis(text: str) -> dict[str, JsonValue]:
-    setting, equals, values = text.partition("=")
-    parsed = yaml_value(f"--axis {setting}", values) if setting and equals else None
-    if not isinstance(parsed, list) or not parsed:
+def _axis(line: str) -> tuple[str, list[JsonValue]]:
+    setting, equals, text = line.partition("=")
+    values = yaml_value(f"--axis {setting}", text) if setting and equals else None
+    if not isinstance(values, list) or not values:
         raise InvalidSettings(
-            f"--axis: expected KEY=[VALUE, …] with at least one value, got {short_repr(text)}"
+            f"--axis: expected KEY=[VALUE, …] with at least one value, got {short_repr(line)}"
         )
-    check_plain({setting: parsed})
-    return {"setting": setting, "values": parsed}
+    check_plain({setting: values})
+    return setting, values
 
 
-def _variant(text: str) -> Overrides:  # type: ignore[valid-type]
-    parsed = yaml_value("--variant", text)
-    if not isinstance(parsed, dict) or not parsed:
-        raise InvalidSettings(f"--variant: expected {{KEY: VALUE, …}}, got {short_repr(text)}")
-    return validated(Overrides, nested("--variant", parsed.items()))
+def _variant(line: str) -> dict[str, Any]:
+    values = yaml_value("--variant", line)
+    if not isinstance(values, dict) or not values:
+        raise InvalidSettings(f"--variant: expected {{KEY: VALUE, …}}, got {short_repr(line)}")
+    check_plain(values)
+    return nested("--variant", values.items())

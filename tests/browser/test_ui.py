@@ -1,13 +1,15 @@
-"""A person at the UI fills in the form of `features`, starts it, sees it end, opens its results."""
+"""A person at the UI fills in forms, starts runs, adds a schedule, sees results and refusals."""
 
 import re
+import signal
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.support.browser import browser_page
+from tests.support.processes import eventually
 from tests.support.serving import Serving
 
 if TYPE_CHECKING:
@@ -15,19 +17,19 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.server, pytest.mark.browser, pytest.mark.slow]
 
-FORM = {"Seed": "5", "Image Size": "32", "N Classes": "3", "Images Per Class": "8"}
-FORM |= {"N Repeats": "0"}
-# Lists are clumsy to fill in, so the form begins with one small extractor.
+FORM = {"seed": "5", "dataset.image_size": "32", "splits.n_repeats": "0"}
 DEFAULTS = (
+    "dataset.n_classes=3",
+    "dataset.images_per_class=8",
     "features.table=[{extractor: mobilenet, pooling: average}]",
     "features.classifiers.names=[naive_bayes, knn]",
     "features.combinations=[]",
 )
 
 
-@pytest.fixture
-def serving(tmp_path: Path) -> Iterator[Serving]:
-    serving = Serving(tmp_path, *DEFAULTS)
+@pytest.fixture(scope="module")
+def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    serving = Serving(tmp_path_factory.mktemp("ui"), *DEFAULTS)
     try:
         yield serving.start()
     finally:
@@ -41,9 +43,23 @@ def page() -> Iterator["Page"]:
 
 
 def _field(page: "Page", label: str) -> "Locator":
-    """The input of a form's field; the first one, where several have the label."""
-    named = page.locator("label", has_text=re.compile(rf"^{label} \(Optional\)")).first
+    """The input of a form's field."""
+    named = page.locator("label", has_text=re.compile(rf"^{re.escape(label)} \(Optional\)"))
     return named.locator("xpath=../..").locator("input, textarea")
+
+
+def _open(page: "Page", serving: Serving, flow: str) -> None:
+    """Open the page of a deployment by clicks."""
+    page.goto(serving.ui)
+    page.locator("a", has_text="Deployments").first.click()
+    page.get_by_title(flow, exact=True).first.click()
+
+
+def _open_form(page: "Page", serving: Serving, flow: str) -> None:
+    _open(page, serving, flow)
+    page.get_by_role("button", name="Run", exact=True).first.click()
+    page.get_by_text("Custom run").click()
+    page.get_by_text("root of every derived seed; empty: 17").wait_for()
 
 
 def test_a_person_runs_features_and_opens_its_table_and_picture(
@@ -52,12 +68,7 @@ def test_a_person_runs_features_and_opens_its_table_and_picture(
     requested: list[str] = []
     page.on("request", lambda request: requested.append(request.url))
 
-    page.goto(serving.ui)
-    page.locator("a", has_text="Deployments").first.click()
-    page.get_by_title("features", exact=True).first.click()
-    page.get_by_role("button", name="Run", exact=True).first.click()
-    page.get_by_text("Custom run").click()
-    page.get_by_text("classes of the rendered flowers").wait_for()
+    _open_form(page, serving, "features")
     assert page.get_by_text("demo: rendered flowers, minutes, no download").is_visible()
     for label, value in FORM.items():
         _field(page, label).fill(value)
@@ -67,10 +78,13 @@ def test_a_person_runs_features_and_opens_its_table_and_picture(
 
     page.locator("a", has_text=re.compile("^Runs$")).first.click()
     (run,) = serving.client.post("flow_runs/filter", json={}).json()
-    chosen = run["parameters"]["request"]["set"]
-    assert chosen["dataset"] == {"image_size": 32, "n_classes": 3, "images_per_class": 8}
-    assert (chosen["seed"], chosen["splits"]) == (5, {"n_repeats": 0})
-    page.locator("a", has_text=run["name"]).first.click()
+    parameters = run["parameters"]["request"]
+    assert {name: str(parameters[name]) for name in FORM} == FORM
+    assert parameters["features.classifiers.names"] == ["naive_bayes", "knn"]
+    assert parameters["set"] == [line for line in DEFAULTS if "names" not in line]
+    name = "features, demo, rendered, seed 5"
+    page.locator("a", has_text=name).first.wait_for(timeout=60_000)
+    page.locator("a", has_text=name).first.click()
     page.get_by_text("Completed", exact=True).first.wait_for(timeout=150_000)
     page.get_by_text("Artifacts", exact=True).first.click()
     page.get_by_text("table-08", exact=True).wait_for()
@@ -89,3 +103,41 @@ def test_a_person_runs_features_and_opens_its_table_and_picture(
 
     here = (serving.ui, f"blob:{serving.ui}", "data:")
     assert [url for url in requested if not url.startswith(here)] == []
+
+
+def test_a_person_is_told_which_value_is_wrong(
+    serving: Serving, page: "Page", tmp_path: Path
+) -> None:
+    _open_form(page, serving, "dataset")
+    _field(page, "dataset.image_size").fill("9")
+    page.get_by_role("button", name="Submit").click()
+    page.get_by_text("Upcoming", exact=True).wait_for()
+    page.locator("a", has_text=re.compile("^Runs$")).first.click()
+    page.locator("a", has_text="dataset, refused").first.click(timeout=60_000)
+    message = "setting dataset.image_size: Input should be greater than or equal to 16, got 9"
+    page.get_by_text(message).first.wait_for()
+    assert page.get_by_text("Traceback").count() == 0
+    page.screenshot(path=tmp_path / "refused.png")
+
+
+def test_a_schedule_added_by_a_person_survives_a_restart_and_fires(
+    serving: Serving, page: "Page", tmp_path: Path
+) -> None:
+    _open(page, serving, "dataset")
+    page.get_by_role("button", name="Schedule", exact=True).click()
+    page.locator("input[type=number]").fill("1")
+    page.screenshot(path=tmp_path / "schedule.png")
+    page.get_by_role("button", name="Save").click()
+    assert eventually(lambda: serving.deployment("dataset")["schedules"])
+    assert serving.end(signal.SIGTERM) == 0
+    serving.start()
+
+    def scheduled_runs() -> list[dict[str, Any]]:
+        query = {"flow_runs": {"tags": {"all_": ["auto-scheduled"]}}}
+        runs = serving.client.post("flow_runs/filter", json=query).raise_for_status().json()
+        return [run for run in runs if run["state_type"] == "COMPLETED"]
+
+    assert eventually(lambda: bool(scheduled_runs()), 180), serving.worker_log()
+    (schedule,) = serving.deployment("dataset")["schedules"]
+    assert (schedule["active"], schedule["schedule"]["interval"]) == (True, 60)
+    assert scheduled_runs()[0]["name"] == "dataset, demo, rendered, seed 17"

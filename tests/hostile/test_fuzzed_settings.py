@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from prefect.exceptions import ParameterTypeError
 
 from flowers17.errors import MAX_CHARACTERS, InvalidInput, InvalidSettings, legible
+from flowers17.forms import FORMS
 from flowers17.profiles import PROFILES
-from flowers17.request import StudyRequest, request_from, validated
-from flowers17.sweeps.combinations import SINGLE_SETTINGS, combinations
+from flowers17.request import StudyRequest, request_from
+from flowers17.sweeps.combinations import combinations
 from flowers17.sweeps.settings import SweepSettings, sweep_from
-from flows import dataset, report
+from flowers17.validation import SINGLE_SETTINGS, validated
+from flows import report
 
 N_CASES = 300
 SEED = 20
@@ -113,7 +114,7 @@ def _assignment_request(draw: _Nonsense) -> tuple[list[str], Callable[[], Any]]:
     drawn = [draw.name() for _ in range(draw.random.choice((1, 1, 1, 2)))]
     pairs = [(name, draw.text(name)) for name in drawn]
     texts = [f"{name}={text}" for name, text in pairs]
-    return [name for name, _ in pairs], lambda: request_from(texts)
+    return [*drawn, "set"], lambda: request_from(texts)
 
 
 def _axis_request(draw: _Nonsense) -> tuple[list[str], Callable[[], Any]]:
@@ -132,8 +133,10 @@ def _variant_request(draw: _Nonsense) -> tuple[list[str], Callable[[], Any]]:
 
 def _form_request(draw: _Nonsense) -> tuple[list[str], Callable[[], Any]]:
     name, value = draw.name(), draw.value()
-    request = {"set": draw.nested(name, value)}
-    return list(request["set"]), lambda: validated(StudyRequest, request)
+    form, request = draw.random.choice(list(FORMS.values())), {name: value}
+    if draw.random.random() < 0.2:  # as older forms had it
+        name, request = "set", {"set": draw.nested(name, value)}
+    return [name, "set"], lambda: validated(form, request)
 
 
 def _form_option(draw: _Nonsense) -> tuple[list[str], Callable[[], Any]]:
@@ -146,8 +149,10 @@ def _form_sweep(draw: _Nonsense) -> tuple[list[str], Callable[[], Any]]:
     sweep: Any = draw.random.choice(
         (
             {"axes": [{"setting": name, "values": values}]},
+            {"axes": [f"{name}={draw.text(name)}"]},
             {"axes": values},
             {"variants": [draw.nested(name, values[0])]},
+            {"variants": [f"{{{name}: {draw.text(name)}}}"]},
             {"flow": values[0]},
         )
     )
@@ -218,7 +223,7 @@ def _expect_stages_or_a_reason(request: StudyRequest) -> None:
         (f"seed={'9' * 4_000}", "setting seed: expected a number of at most 300 digits"),
         (f"seed=0x{'f' * 60_000}", "setting seed: expected a number of at most 300 digits"),
         (f"seed={'[' * 30_000}", "expected lists at most 16 deep"),
-        (f"seed={'1' * 70_000}", "seed: expected at most 65536 characters, got 70000"),
+        (f"seed={'1' * 70_000}", "set.0: expected at most 65536 characters, got 70005"),
         ("seed=.inf", "setting seed: expected a finite number, got inf"),
         ("dataset={n_classes: 3, n_classes: 4}", "expected names, each once, got 'n_classes'"),
         ("dataset={1: 3}", "--set dataset: expected a YAML value, got '{1: 3}' (expected names"),
@@ -249,10 +254,14 @@ def test_values_of_a_form_are_refused_in_the_same_words() -> None:
     for values, message in (
         ({"seed": 10**400}, "setting seed: expected a number of at most 300 digits"),
         ({"seed": _deep(30)}, r"setting seed\..*: expected values at most 16 deep"),
-        ({"dataset": {"source": "a\x00b"}}, "setting dataset.source: expected text without"),
-        ({"sed": 1}, "setting sed: expected a known name, got an unknown one; did you mean seed?"),
-        ({"learners": {"plain": [1] * 15_000}}, "and 14980 more"),
+        ({"dataset": "a\x00b"}, "setting dataset: expected text without control characters"),
+        ({"set": ["a\nb=1"]}, r"setting set\.0: expected text without control characters"),
+        (
+            {"sed": 1},
+            r"setting sed: expected a known name, .*; did you mean seed\?",
+        ),
+        ({"learners.plain": [1] * 15_000}, "and 14980 more"),
     ):
-        with pytest.raises(ParameterTypeError, match=message) as caught:
-            dataset.dataset.validate_parameters({"request": {"set": values}})
+        with pytest.raises(InvalidSettings, match=message) as caught:
+            validated(FORMS["learners"], values)
         assert len(str(caught.value)) < MAX_CHARACTERS + 500

@@ -142,8 +142,9 @@ def test_a_study_is_refused_before_its_first_part(
     started: list[str] = []
     for name in ("dataset", "learners", "features", "finetune", "ensemble", "attacks", "report"):
         monkeypatch.setattr(study, name, lambda request, name=name: started.append(name))
-    with pytest.raises(InvalidSettings, match="got 'nope'"):
-        study.study.fn(request_from(["attacks.split=nope"], store=tmp_path / "store"))
+    state = study.study.fn(request_from(["attacks.split=nope"], store=tmp_path / "store"))
+    assert state.is_failed()
+    assert "got 'nope'" in state.message
     assert started == []
     assert not (tmp_path / "store").exists()
     study.study.fn(request_from(store=tmp_path / "store"))

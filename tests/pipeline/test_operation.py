@@ -1,6 +1,7 @@
 """`serve` and `recover` for real: server, worker, runs through the API, and their violent ends."""
 
 import json
+import re
 import signal
 import socket
 import sqlite3
@@ -45,7 +46,7 @@ def _started(serving: Serving, flow: str, **request: Any) -> str:
 def _killed_while_extracting(serving: Serving, seed: int, *others: int) -> str:
     """Start a run, and kill all its processes once images are there and features are not."""
     before = _manifests(serving, "images")
-    flow_run_id = _started(serving, "features", set=_with(serving, seed=seed))
+    flow_run_id = _started(serving, "features", seed=seed)
     assert eventually(lambda: _manifests(serving, "images") > before, 90), serving.worker_log()
     for process in (*others, *serving.processes_of(flow_run_id)):
         kill(process)
@@ -61,10 +62,6 @@ def _shows(serving: Serving, flow_run_id: str, expected: dict[str, str]) -> None
         return {label: states[label][-1] for label in expected if label in states}
 
     assert eventually(lambda: actual() == expected, 20), actual()
-
-
-def _with(serving: Serving, **values: Any) -> dict[str, Any]:
-    return {**serving.deployment("features")["parameters"]["request"]["set"], **values}
 
 
 def _manifests(serving: Serving, stage: str) -> set[Path]:
@@ -87,7 +84,10 @@ class TestServe:
         assert deployment["work_pool_name"] == "flowers17"
         assert deployment["enforce_parameter_schema"]
         assert deployment["parameters"]["request"]["store"] == str(serving.store)
-        schema = deployment["parameter_openapi_schema"]["definitions"]["StudyRequest"]
+        (reference,) = deployment["parameter_openapi_schema"]["definitions"].keys() - {
+            "SweepSettings"
+        }
+        schema = deployment["parameter_openapi_schema"]["definitions"][reference]
         assert all(field.get("description") for field in schema["properties"].values())
         assert next(iter(schema["properties"])) == "profile"
 
@@ -118,8 +118,8 @@ class TestServe:
         [
             ({"profile": "wild"}, "'wild' is not one of ['demo', 'quick', 'report', 'best']"),
             ({"workers": 0}, "0 is less than the minimum of 1"),
-            ({"set": {"seed": -1}}, "'request.set.seed'. Failure reason: -1 is less than"),
-            ({"set": {"dataset": {"n_classes": 18}}}, "18 is greater than the maximum of 17"),
+            ({"seed": 1.5}, "'request.seed'. Failure reason: 1.5 is not valid"),
+            ({"set": {"seed": 3}}, "{'seed': 3} is not of type 'array'"),
             ({"sed": 3}, "'sed' was unexpected"),
         ],
         ids=lambda value: json.dumps(value) if isinstance(value, dict) else "",
@@ -130,6 +130,35 @@ class TestServe:
         reply = serving.start_run("dataset", **wrong)
         assert reply.status_code == 409
         assert message in reply.json()["detail"]
+
+    @pytest.mark.parametrize(
+        ("wrong", "message"),
+        [
+            ({"dataset.n_classes": 18}, "setting dataset.n_classes: .* to 17, got 18"),
+            ({"set": ["sed=3", "seed=-1"]}, "setting seed: .* got -1; setting sed: .* seed?"),
+            ({"set": ["seed"]}, "--set: expected KEY=VALUE, got 'seed'"),
+            ({"dataset": "/nowhere"}, "dataset '/nowhere': expected .* got no such file or folder"),
+        ],
+        ids=lambda value: json.dumps(value) if isinstance(value, dict) else "",
+    )
+    def test_fails_runs_of_wrong_values_in_one_line(
+        self, serving: Serving, wrong: dict[str, Any], message: str
+    ) -> None:
+        flow_run_id = _started(serving, "dataset", **wrong)
+        state = serving.reaches(flow_run_id, "FAILED")["state"]
+        assert re.fullmatch(message.replace("?", "[?]"), state["message"]), state["message"]
+        query = {"logs": {"flow_run_id": {"any_": [flow_run_id]}}}
+
+        def lines() -> list[str]:
+            logs = serving.client.post("logs/filter", json=query).json()
+            return [log["message"] for log in logs]
+
+        assert eventually(lambda: state["message"] in "\n".join(lines()), 30), lines()
+        assert "\n".join(lines()).count(state["message"]) == 1
+        assert "Traceback" not in "\n".join(lines())
+        assert (
+            state["message"] not in serving.worker_log() or "Traceback" not in serving.worker_log()
+        )
 
     def test_lets_a_write_wait_for_another(self, serving: Serving) -> None:
         """Prefect reads, then writes; SQLite refuses that at once while somebody else writes."""
@@ -167,7 +196,9 @@ class TestServe:
 class TestRuns:
     def test_complete_then_are_cached_with_tables_and_figures_shown(self, serving: Serving) -> None:
         first = _started(serving, "features")
-        serving.reaches(first, "COMPLETED")
+        run = serving.reaches(first, "COMPLETED")
+        assert run["name"] == "features, demo, rendered, seed 17"
+        assert {"flowers17", "demo", "rendered"} <= set(run["tags"])
         shown = serving.artifacts(first)
         assert shown["table-08"]["type"] == "table"
         assert "data:image/" in shown["figure-01"]["data"]
@@ -228,7 +259,7 @@ class TestEnds:
             f"deployments/{study}/schedules/{nightly}", json={"active": True}
         ).raise_for_status()
         before = _manifests(serving, "images")
-        flow_run_id = _started(serving, "study", set=_with(serving, seed=23))
+        flow_run_id = _started(serving, "study", seed=23)
         assert eventually(lambda: _manifests(serving, "images") > before, 90), serving.worker_log()
         assert serving.end(signal.SIGTERM) == 0
         assert processes(serving.home) == {}
@@ -241,7 +272,7 @@ class TestEnds:
 
     def test_leave_nothing_even_if_killed_after_their_reaper(self, serving: Serving) -> None:
         before = _manifests(serving, "images")
-        flow_run_id = _started(serving, "features", set=_with(serving, seed=24))
+        flow_run_id = _started(serving, "features", seed=24)
         assert eventually(lambda: _manifests(serving, "images") > before, 90), serving.worker_log()
         # server, worker, run, isolated stage
         assert eventually(lambda: len(serving.marked) >= 4, 10), processes(serving.home)

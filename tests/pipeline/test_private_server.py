@@ -204,8 +204,8 @@ class TestRecord:
 
 def _dead_run(store: Path) -> dict[str, Any]:
     """Put a run on the server that looks as if it had been killed; return its request."""
-    small = {"n_classes": 3, "images_per_class": 8, "image_size": 32}
-    request = {"store": str(store), "set": {"dataset": small, "splits": {"n_repeats": 0}}}
+    small = ["dataset.n_classes=3", "dataset.images_per_class=8", "dataset.image_size=32"]
+    request = {"store": str(store), "set": [*small, "splits.n_repeats=0"]}
     parameters = {"request": json.loads(StudyRequest(**request).model_dump_json())}
     with get_client(sync_client=True) as client:
         state = Running(timestamp=datetime(2026, 1, 1, tzinfo=UTC))

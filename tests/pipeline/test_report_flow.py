@@ -75,7 +75,7 @@ class TestPart:
     def test_that_fails_names_its_page(self, tmp_path: Path) -> None:
         request = StudyRequest(
             store=tmp_path,
-            set={"dataset": {"n_classes": 2, "images_per_class": 2, "image_size": 16}},
+            set=("dataset.n_classes=2", "dataset.images_per_class=2", "dataset.image_size=16"),
         )
         part = Part("c", "a part", self.parts)
         with pytest.raises(StagesFailed, match="got a stone\nThe report on what there ") as caught:

@@ -23,7 +23,7 @@ def test_every_flow_is_called_and_described_as_it_is_listed(listed: ListedFlow) 
 
 def test_every_flow_module_is_listed() -> None:
     modules = ROOT.joinpath("flows").glob("*.py")
-    with_flows = {path.stem for path in modules if "\n@flow(" in path.read_text()}
+    with_flows = {path.stem for path in modules if "\n@study_flow\n" in path.read_text()}
     assert with_flows == set(FLOWS)
 
 

@@ -27,7 +27,13 @@ LAYERS = (
     ),
     ("flowers17.config", "flowers17.seeds", "flowers17.artifacts"),
     ("flowers17.shared",),
-    ("flowers17.profiles", "flowers17.request", "flowers17.stages"),
+    (
+        "flowers17.profiles",
+        "flowers17.validation",
+        "flowers17.request",
+        "flowers17.forms",
+        "flowers17.stages",
+    ),
     (
         "flowers17.preloaded",
         "flowers17.fork_server",

@@ -10,8 +10,10 @@ from pydantic import BaseModel, ValidationError
 
 from flowers17.config import RunOptions, StudySettings
 from flowers17.errors import InvalidInput, InvalidSettings
+from flowers17.forms import FORMS
 from flowers17.profiles import PROFILES
-from flowers17.request import StudyRequest, request_from, validated
+from flowers17.request import StudyRequest, request_from
+from flowers17.validation import validated
 
 
 class TestOverrides:
@@ -79,9 +81,16 @@ class TestOverrides:
             assert stored.settings.learners.recipe.adversary is None
             assert stored.settings.learners.recipe.epochs == hardened.learners.recipe.epochs
 
-    def test_of_a_forms_empty_fields_leave_the_profile_as_it_is(self) -> None:
-        empty = {"seed": None, "learners": {"plain": None, "recipe": {"epochs": None}}}
-        assert StudyRequest.model_validate({"set": empty}).settings == PROFILES["demo"]
+    @pytest.mark.parametrize("empty", [None, "", []], ids=repr)
+    @pytest.mark.parametrize("flow", FORMS)
+    def test_of_a_forms_empty_fields_leave_the_profile_as_it_is(
+        self, flow: str, empty: Any
+    ) -> None:
+        values = dict.fromkeys(FORMS[flow].model_fields, empty)
+        form = validated(FORMS[flow], values)
+        assert form.settings == PROFILES["demo"]
+        assert form.options == RunOptions()
+        assert json.loads(form.model_dump_json()) == json.loads(FORMS[flow]().model_dump_json())
 
     def test_leave_the_profiles_themselves_alone(self) -> None:
         before = PROFILES["demo"].model_dump_json()
@@ -134,13 +143,16 @@ class TestWrongValues:
             ("fine_tuning.own_layer_decay=1.5", "less than or equal to 1, got 1.5"),
             ("fine_tuning.own_layer_decay=.nan", "got nan"),
             ("features.weights=imagnet", "'imagenet' or 'random', got 'imagnet'"),
-            ("learners.plain=", "--set learners.plain: expected a value, got null or nothing; "),
+            ("learners.plain=", "setting learners.plain: expected a value, got null or nothing; "),
             ("learners.plain=null", "give [] for an empty list, or leave the setting out"),
-            ("learners={plain: ~, best: []}", "--set learners.plain: expected a value, got null"),
-            ("learners=", "--set learners: expected a value, got null"),
-            ("dataset.source=", "--set dataset.source: expected a value, got null"),
+            ("learners={plain: ~, best: []}", "setting learners.plain: expected a value, got null"),
+            ("learners=", "setting learners: expected a value, got null"),
+            ("dataset.source=", "setting dataset.source: expected a value, got null"),
             ("qqq_qqq=", "unknown one; see `flowers17 settings`"),
-            ("learners.recipe.adversary={attack: }", "'fgsm' or 'pgd', got None"),
+            (
+                "learners.recipe.adversary={attack: }",
+                "attack: expected a value, got null",
+            ),
             ("seed", "expected KEY=VALUE, got 'seed'"),
             ("=3", "expected KEY=VALUE, got '=3'"),
             ("seed=[1", "expected a YAML value, got '[1'"),
@@ -163,8 +175,8 @@ class TestWrongValues:
 
     def test_are_all_named_at_once(self) -> None:
         with pytest.raises(InvalidSettings) as caught:
-            request_from(["seed=-1", "dataset.n_classes=99", "nonsense=1"], profile="demi")
-        assert len(str(caught.value).splitlines()) == 4
+            request_from(["seed=-1", "dataset.n_classes=99", "nonsense=1"])
+        assert len(str(caught.value).splitlines()) == 3
 
     @pytest.mark.parametrize("values", [["seed=1", "seed.deep=2"], ["dataset.source.deep=1"]])
     def test_below_a_single_value_are_refused(self, values: list[str]) -> None:
@@ -180,7 +192,8 @@ class TestWrongValues:
             ("workers", 257, "less than or equal to 256, got 257"),
             ("gpus_per_training", 0, "greater than 0, got 0"),
             ("gpus_per_training", 1.5, "a part of one GPU or a whole number of them, got 1.5"),
-            ("dataset", "", "at least 1 character"),
+            ("dataset", "", "expected a value, got an empty text"),
+            ("sed", 3, "expected a known name, got an unknown one; did you mean seed?"),
         ],
     )
     def test_of_options_are_refused(self, name: str, value: Any, message: str) -> None:
@@ -224,26 +237,66 @@ class TestModels:
         assert again.options == request.options
 
     def test_python_and_the_command_line_ask_for_the_same(self) -> None:
-        from_python = StudyRequest.model_validate(
-            {"profile": "quick", "set": {"dataset": {"image_size": 64}}}
-        )
+        from_python = StudyRequest(profile="quick", set=("dataset.image_size=64",))
         from_shell = request_from(["dataset.image_size=64"], profile="quick")
-        assert from_python.settings == from_shell.settings
+        assert from_python == from_shell
+
+    def test_options_without_a_field_are_lines(self, tmp_path: Path) -> None:
+        request = request_from(["cpus_per_stage=2"], ray_address="here:1", tensorboard=tmp_path)
+        options = RunOptions(cpus_per_stage=2, ray_address="here:1", tensorboard=tmp_path)
+        assert request.options == options
+        assert request_from(ray_address="auto", cpus_per_stage=1) == StudyRequest()
+        with pytest.raises(InvalidSettings, match=r"setting cpus_per_stage: .* got 0"):
+            request_from(["cpus_per_stage=0"])
 
 
-SCHEMA = StudyRequest.model_json_schema()
-FIELDS = {
-    f"{model}.{name}": field
-    for model, schema in [("StudyRequest", SCHEMA), *SCHEMA["$defs"].items()]
-    for name, field in schema.get("properties", {}).items()
-}
+class TestForms:
+    @pytest.mark.parametrize("flow", FORMS)
+    def test_become_those_of_other_flows(self, flow: str) -> None:
+        study = FORMS["study"].model_validate(
+            {"profile": "quick", "seed": 3, "learners.recipe.epochs": 5}
+        )
+        other = validated(FORMS[flow], study)
+        assert (other.settings, other.options) == (study.settings, study.options)
+        assert other.settings.learners.recipe.epochs == 5
 
+    def test_show_lines_in_their_fields(self) -> None:
+        lines = ["learners.recipe.epochs=5", "learners.best=[]", "splits.n_repeats=1", "seed=3"]
+        form = validated(FORMS["learners"], request_from(lines))
+        assert form.own_settings == {"learners.recipe.epochs": 5, "seed": 3}
+        assert form.set == ("learners.best=[]", "splits.n_repeats=1")
+        assert form.settings == request_from(lines).settings
 
-@pytest.mark.parametrize("field", FIELDS.values(), ids=FIELDS)
-def test_every_field_of_the_form_is_described(field: dict[str, Any]) -> None:
-    group = SCHEMA["$defs"][field["$ref"].rpartition("/")[2]] if "$ref" in field else {}
-    assert field.get("description") or group.get("description")
+    def test_refuse_a_setting_that_a_line_contradicts(self) -> None:
+        values = {"learners.recipe.epochs": 5, "set": ["learners={recipe: {epochs: 5}}"]}
+        assert validated(FORMS["study"], values).settings.learners.recipe.epochs == 5
+        values["set"] = ["learners={recipe: {epochs: 6}}"]
+        with pytest.raises(InvalidSettings, match="epochs: expected one value, got 5 in its field"):
+            validated(FORMS["study"], values)
 
+    @pytest.mark.parametrize(
+        "values", [{"set": {"seed": 3}}, {"set": {}, "ray_address": "auto", "tensorboard": None}]
+    )
+    def test_of_older_versions_are_refused_with_what_to_do(self, values: dict[str, Any]) -> None:
+        with pytest.raises(InvalidSettings, match="got the parameters of an older form"):
+            validated(FORMS["study"], values)
 
-def test_the_forms_schema_is_plain_json() -> None:
-    assert json.loads(json.dumps(SCHEMA)) == SCHEMA
+    @pytest.mark.parametrize("flow", FORMS)
+    def test_have_few_plain_fields_that_say_what_empty_means(self, flow: str) -> None:
+        schema = FORMS[flow].model_json_schema()
+        assert json.loads(json.dumps(schema)) == schema
+        assert "$defs" not in schema
+        assert len(schema["properties"]) <= 18
+        for name, field in schema["properties"].items():
+            assert field["type"] in ("string", "integer", "number", "array"), name
+            assert len(field["description"]) > 15
+            assert field.get("default") or "; empty: " in field["description"], name
+
+    def test_tell_the_value_of_each_profile(self) -> None:
+        fields = FORMS["learners"].model_json_schema()["properties"]
+        epochs = fields["learners.recipe.epochs"]["description"]
+        assert epochs.endswith("; empty: 4 (demo), 10 (quick), 50 (report, best)")
+        assert fields["seed"]["description"].endswith("; empty: 17")
+        assert fields["learners.augmented"]["description"].endswith(
+            "; empty: mk-2 (demo, quick), mk-2 + mk-3 (report), none (best)"
+        )

@@ -8,12 +8,12 @@ from flowers17.errors import InvalidSettings
 from flowers17.request import StudyRequest, request_from
 from flowers17.sweeps.combinations import (
     MAX_COMBINATIONS,
-    SINGLE_SETTINGS,
     Combination,
     combinations,
     setting_tail,
 )
 from flowers17.sweeps.settings import SweepSettings, sweep_from
+from flowers17.validation import SINGLE_SETTINGS
 from flows.flow_names import FLOWS
 
 KNN = "features.classifiers.knn.n_neighbors"
@@ -134,11 +134,15 @@ class TestWrongSweeps:
             (["seed=[1]", "seed=[2]"], [], "axis seed: expected a setting that no other axis"),
             (["seed=[1]"], ["{seed: 2}"], "axis seed: expected a setting that no other axis"),
             ([], ["{seed: 2}", "{seed: 2}"], "with the same settings"),
-            ([], ["{sed: 2}"], "setting sed: expected a known name, got an unknown one; did you"),
+            (
+                [],
+                ["{sed: 2}"],
+                "variant sed: expected a known setting, got an unknown one",
+            ),
             ([], ["{seed: -2}"], "setting seed: Input should be greater than or equal to 0"),
             ([], ["seed"], "--variant: expected {KEY: VALUE, …}, got 'seed'"),
             ([], ["{}"], "--variant: expected {KEY: VALUE, …}, got '{}'"),
-            ([], ["{seed: }"], "--variant seed: expected a value, got null or nothing"),
+            ([], ["{seed: }"], "setting seed: expected a value, got null or nothing"),
             ([], ["{seed: 1, seed.deep: 2}"], "'seed.deep' goes below a value set before"),
         ],
     )

@@ -1,0 +1,111 @@
+"""A flow of the study: named for what its run is, and refused in one line if its input is wrong."""
+
+import inspect
+from collections.abc import Callable
+from functools import wraps
+from pathlib import PurePath
+from typing import Any, ParamSpec, get_type_hints
+
+from prefect import Flow, flow, get_client
+from prefect.context import FlowRunContext
+from prefect.exceptions import Abort
+from prefect.runtime import flow_run
+from prefect.states import Failed, State
+
+from flowers17.data.source import source_from
+from flowers17.errors import InvalidInput
+from flowers17.forms import FORMS
+from flowers17.request import StudyRequest
+from flowers17.sweeps.combinations import setting_tail
+from flowers17.sweeps.settings import SweepSettings
+from flowers17.validation import validated
+from tasks.engine import Results
+
+P = ParamSpec("P")
+
+
+def study_flow(function: Callable[P, Results]) -> Flow[P, Results]:
+    """Flow of a function of the same name, whose parameter `request` is the flow's form.
+
+    Prefect would log two tracebacks of wrong parameters. So they are validated here, and the run
+    then ends as Failed with the reason as its message; a caller gets InvalidInput.
+    """
+    name, signature = function.__name__, inspect.signature(function)
+    types = get_type_hints(function) | {"request": FORMS[name]}
+
+    @wraps(function)
+    def checked(*args: P.args, **kwargs: P.kwargs) -> Any:
+        call = signature.bind(*args, **kwargs)
+        call.apply_defaults()
+        try:
+            values = {name: validated(types[name], value) for name, value in call.arguments.items()}
+            source_from(values["request"].settings.dataset.source)
+            _add_tags(values["request"])
+            return function(**values)  # type: ignore[call-arg]
+        except InvalidInput as problem:
+            return _refused(problem)
+
+    parameters = dict(signature.parameters)
+    parameters["request"] = parameters["request"].replace(
+        annotation=FORMS[name], default=FORMS[name]()
+    )
+    checked.__signature__ = signature.replace(  # type: ignore[attr-defined]
+        parameters=list(parameters.values())
+    )
+    named = flow(name=name, flow_run_name=lambda: _run_name(name), validate_parameters=False)
+    return named(checked)
+
+
+def _refused(problem: InvalidInput) -> State[Any]:
+    """State of a run whose input is wrong; a deployment's run ends with it at once.
+
+    Prefect would log the traceback of what it got from a state that a deployment's flow returned.
+    """
+    state: State[Any] = Failed(message="; ".join(str(problem).splitlines()), data=problem)
+    context = FlowRunContext.get()
+    if context and context.flow_run and context.flow_run.deployment_id:
+        end = Abort(state.message)
+        with get_client(sync_client=True) as client:
+            state.data = None
+            result = client.set_flow_run_state(context.flow_run.id, state)
+        end.state = result.state  # type: ignore[attr-defined]  # as the engine looks for it
+        raise end
+    return state
+
+
+def run_name(name: str, request: StudyRequest, over: SweepSettings | None = None) -> str:
+    """Display name of a flow's run, e.g. `features, quick, oxford17, seed 17`.
+
+    Data of one's own go by the name of their folder or archive.
+    """
+    settings = request.settings
+    swept = [setting for setting, _ in over.values_by_axis] if over else []
+    if over:
+        name = f"{name} of {over.flow} over {', '.join(map(setting_tail, swept)) or 'variants'}"
+    words = [name, request.profile, _data_name(request)]
+    return ", ".join(words if "seed" in swept else [*words, f"seed {settings.seed}"])
+
+
+def _run_name(name: str) -> str:
+    """Name of the run at hand, whose parameters may be wrong."""
+    try:
+        parameters = flow_run.get_parameters()
+        request = validated(FORMS[name], parameters["request"])
+        over = parameters.get("over")
+        return run_name(name, request, validated(SweepSettings, over) if over else None)
+    except InvalidInput:
+        return f"{name}, refused"
+
+
+def _data_name(request: StudyRequest) -> str:
+    source = request.settings.dataset.source
+    return PurePath(source).name or source
+
+
+def _add_tags(request: StudyRequest) -> None:
+    """Let runs be found by their profile and data."""
+    context = FlowRunContext.get()
+    if context and context.flow_run:
+        tags = {*context.flow_run.tags, request.profile, _data_name(request)}
+        with get_client(sync_client=True) as client:
+            client.update_flow_run(context.flow_run.id, tags=tags)

@@ -1,0 +1,157 @@
+"""A person opens the form of each deployment, in both of Prefect's UIs, and submits it."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+
+from flowers17.forms import FORMS
+from flowers17.profiles import PROFILES
+from flowers17.request import StudyRequest
+from flowers17.sweeps.settings import SweepSettings
+from flowers17.validation import validated
+from flows.sweep import SEEDS
+from tests.support.browser import browser_page
+from tests.support.processes import eventually, free_port, output_of, python
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Locator, Page
+
+pytestmark = [pytest.mark.server, pytest.mark.browser, pytest.mark.slow]
+
+PATHS = {"v1": "", "v2": "/v2"}
+MOST_CONTROLS = 20
+CONTROLS = "input:visible, textarea:visible, select:visible"
+REGISTRATION = (
+    "import asyncio, sys; from flows.registration import register; "
+    "from flowers17.request import request_from; "
+    "asyncio.run(register(request_from(store=sys.argv[1], profile='quick', dataset='rendered')))"
+)
+
+
+class Deployments:
+    """The study's deployments on a server that shows both UIs; no worker takes their runs."""
+
+    def __init__(self, url: str, store: Path) -> None:
+        self.url, self.store = url, store
+        self.client = httpx.Client(base_url=f"{url}/api/", timeout=30, trust_env=False)
+
+    @property
+    def answer(self) -> bool:
+        """Whether their server answers."""
+        try:
+            return self.client.get("health").is_success
+        except httpx.TransportError:
+            return False
+
+    def named(self, flow: str) -> dict[str, Any]:
+        """The server's record of a deployment."""
+        record: dict[str, Any] = self.client.get(f"deployments/name/{flow}/{flow}").json()
+        return record
+
+    def parameters(self, flow: str) -> list[dict[str, Any]]:
+        """Parameters of a deployment's runs."""
+        query = {"flow_runs": {"deployment_id": {"any_": [self.named(flow)["id"]]}}}
+        runs = self.client.post("flow_runs/filter", json=query).json()
+        return [run["parameters"] for run in runs]
+
+
+@pytest.fixture(scope="module")
+def deployments(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployments]:
+    folder = tmp_path_factory.mktemp("forms")
+    (folder / "home").mkdir(mode=0o700)
+    served = Deployments(f"http://127.0.0.1:{free_port()}", folder / "store")
+    settings = {
+        "PREFECT_HOME": str(folder / "home"),
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_SERVER_UI_V2_ENABLED": "true",
+        "PREFECT_UI_API_URL": "/api",
+    }
+    address = ["--host", "127.0.0.1", "--port", served.url.rpartition(":")[2]]
+    with python("-m", "flows.server", *address, env=settings), served.client:
+        assert eventually(lambda: served.answer, 120)
+        settings["PREFECT_API_URL"] = f"{served.url}/api"
+        output_of(REGISTRATION, str(served.store), env=settings)
+        yield served
+
+
+@pytest.fixture(scope="module")
+def page() -> Iterator["Page"]:
+    with browser_page() as page:
+        yield page
+
+
+def _opened(page: "Page", deployments: Deployments, ui: str, flow: str) -> "Locator":
+    """The form of a deployment, with all its fields."""
+    identity = deployments.named(flow)["id"]
+    page.goto(f"{deployments.url}{PATHS[ui]}/deployments/deployment/{identity}/run")
+    page.get_by_text("Device (Optional)").wait_for()
+    return page.locator("form")
+
+
+def _submitted(page: "Page", deployments: Deployments, flow: str) -> dict[str, Any]:
+    """Parameters of the run that a click on Submit starts."""
+    earlier = deployments.parameters(flow)
+    page.get_by_role("button", name="Submit").click()
+    assert eventually(lambda: len(deployments.parameters(flow)) > len(earlier))
+    later = deployments.parameters(flow)
+    for parameters in earlier:
+        later.remove(parameters)
+    return later[0]
+
+
+def _input(form: "Locator", label: str) -> "Locator":
+    """Input of the field of a label."""
+    text = form.locator("label", has_text=re.compile(rf"^{re.escape(label)} \(Optional\)"))
+    return text.locator("xpath=ancestor::*[.//input or .//textarea][1]").locator("input, textarea")
+
+
+def _add_line(form: "Locator", label: str, line: str) -> None:
+    text = form.locator("label", has_text=re.compile(rf"^{re.escape(label)} \(Optional\)"))
+    field = text.locator("xpath=ancestor::*[.//button[contains(., 'dd item')]][1]")
+    lines = field.locator("input, textarea")
+    n_lines = lines.count()
+    field.get_by_role("button", name=re.compile("add item", re.IGNORECASE)).click()
+    lines.nth(n_lines).fill(line)
+
+
+@pytest.mark.parametrize("ui", PATHS)
+@pytest.mark.parametrize("flow", FORMS)
+def test_an_untouched_form_is_the_profile(
+    deployments: Deployments, page: "Page", ui: str, flow: str
+) -> None:
+    form = _opened(page, deployments, ui, flow)
+    n_fields = form.locator("label", has_text="(Optional)").count()
+    assert n_fields >= len(FORMS[flow].model_fields)
+    assert form.locator(CONTROLS).count() <= n_fields <= MOST_CONTROLS
+    parameters = _submitted(page, deployments, flow)
+    request = validated(FORMS[flow], parameters["request"])
+    rendered = PROFILES["quick"].dataset.model_copy(update={"source": "rendered"})
+    profile = PROFILES["quick"].model_copy(update={"dataset": rendered})
+    assert request.settings.model_dump_json() == profile.model_dump_json()
+    assert request.options == StudyRequest(store=deployments.store).options
+    assert "over" not in parameters or validated(SweepSettings, parameters["over"]) == SEEDS
+
+
+@pytest.mark.parametrize("ui", PATHS)
+def test_a_form_changes_what_is_filled_in_and_nothing_else(
+    deployments: Deployments, page: "Page", ui: str
+) -> None:
+    form = _opened(page, deployments, ui, "learners")
+    _input(form, "learners.recipe.epochs").fill("5")
+    for label in ("Dataset", "Workers"):  # filled in from the deployment
+        _input(form, label).fill("")
+    _add_line(form, "learners.best", "sequential")
+    _add_line(form, "Set KEY=VALUE", "seed=9")
+    _add_line(form, "Set KEY=VALUE", "tensorboard=/logs")
+    request = validated(FORMS["learners"], _submitted(page, deployments, "learners")["request"])
+    learners = PROFILES["quick"].learners
+    recipe = learners.recipe.model_copy(update={"epochs": 5})
+    expected = learners.model_copy(update={"recipe": recipe, "best": ("sequential",)})
+    assert request.settings.learners == expected
+    assert request.settings.seed == 9
+    assert request.settings.dataset == PROFILES["quick"].dataset
+    assert (request.options.workers, request.options.tensorboard) == (2, Path("/logs"))
