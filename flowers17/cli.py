@@ -84,12 +84,12 @@ def run(flow: FlowArgument, *, request: StudyRequest, as_json: Json = False) -> 
     except KeyboardInterrupt:
         err.print("interrupted; run the same command again to go on where it stopped")
         raise typer.Exit(INTERRUPTED) from None
-    report = _report(request.store, results)
+    page, highlights = _report(request.store, results)
     missing = {label: value["reason"] for label, value in results.items() if "reason" in value}
     if as_json:
-        summary = {"flow": flow.value, "counts": counts, "stages": results}
-        if report:
-            summary["report"] = str(report)
+        summary: dict[str, Any] = {"flow": flow.value, "counts": counts, "stages": results}
+        if page:
+            summary |= {"report": str(page), "highlights": highlights}
         print(json.dumps(summary, indent=1, sort_keys=True))
         return
     for reason in dict.fromkeys(missing.values()):
@@ -99,18 +99,29 @@ def run(flow: FlowArgument, *, request: StudyRequest, as_json: Json = False) -> 
         f"in {time.monotonic() - started:.1f} s",
         highlight=False,
     )
-    if report:
-        print(report)
+    for line in highlights:
+        ends = "–".join(f"{end:.3f}" for end in line["interval"] or ())
+        interval = f", 95 % interval {ends}" if ends else ""
+        tag = f" ({line['tag']})" if line["tag"] else ""
+        text = (
+            f"{line['value']} {line['measure']}{interval}: {line['label']}, {line['detail']}{tag}"
+        )
+        err.print(text, highlight=False, markup=False, soft_wrap=not err.is_terminal)
+    if page:
+        print(page)
 
 
-def _report(store: Path | str, results: dict[str, dict[str, Any]]) -> Path | None:
-    """Page of a run: a whole study's has a path of its own, a part's lies among the artifacts."""
-    if "report" in results:
-        return open_store(store).root / "report" / "index.html"
-    pages = [value for value in results.values() if value.get("stage") == "study"]
-    if not pages:
-        return None
-    return open_store(store).open(Reference.from_json(pages[-1])).file("index.html")
+def _report(
+    store: Path | str, results: dict[str, dict[str, Any]]
+) -> tuple[Path | None, list[dict[str, Any]]]:
+    """Page of a run with its highlights; a whole study's has a path of its own."""
+    reports = [value for value in results.values() if value.get("stage") == "study"]
+    if not reports:
+        return None, []
+    artifacts = open_store(store)
+    artifact = artifacts.open(Reference.from_json(results.get("report", reports[-1])))
+    page = artifacts.root / "report" / "index.html" if "report" in results else None
+    return page or artifact.file("index.html"), artifact.json("results").get("highlights", [])
 
 
 @app.command()
@@ -130,7 +141,7 @@ def plan(flow: FlowArgument, *, request: StudyRequest, as_json: Json = False) ->
         if why and len(step.why) > len(why):
             why.append(f"and {len(step.why) - len(why)} more (--json)")
         table.add_row(f"[{colour}]{step.action}[/]", escape(step.label), escape("; ".join(why)))
-    out.print(table)
+    out.listing(table)
     n_run = sum(step.action == "run" for step in steps)
     out.print(f"{n_run} would run, {len(steps) - n_run} would be reused", highlight=False)
 
@@ -235,7 +246,7 @@ def predict(
         if as_json:
             print(json.dumps(models, indent=1))
         else:
-            out.print(predicting.models_table(models), highlight=False)
+            out.listing(predicting.models_table(models))
         return
     try:
         all_used = predicting.predict(
@@ -309,7 +320,7 @@ def show(
             tree = lineage_tree(existing_store(store), manifest)
             out.print(tree, highlight=False, markup=False)
     else:
-        out.print(artifacts_table(manifests), highlight=False, markup=False)
+        out.listing(artifacts_table(manifests))
 
 
 @app.command()
@@ -353,19 +364,20 @@ def compare(
 @app.command()
 def history(
     metric: Annotated[
-        str, typer.Argument(help="a metric of studies, as `show` lists them", show_default=False)
-    ],
+        str | None,
+        typer.Argument(help="a metric of studies", show_default="list the metrics there are"),
+    ] = None,
     store: str = option("store"),
     as_json: Json = False,
 ) -> None:
     """Show one metric over all studies of a store, and what changed in between."""
     from flowers17.commands import metric_history
 
-    rows = metric_history.history(metric, store)
+    rows = metric_history.history(metric, store) if metric else metric_history.metrics(store)
     if as_json:
         print(json.dumps(rows, indent=1))
     else:
-        out.print(metric_history.history_table(rows), highlight=False)
+        out.listing(metric_history.listed(rows))
 
 
 @app.command()
@@ -405,8 +417,8 @@ def settings(*, request: StudyRequest, as_json: Json = False) -> None:
         return
     table = Table("setting", "value", "meaning", box=None, pad_edge=False)
     for name, value, meaning in setting_rows(request.settings):
-        table.add_row(name, str(value), meaning)
-    out.print(table, highlight=False)
+        table.add_row(name, escape(str(value)), escape(meaning))
+    out.listing(table)
 
 
 @app.command()
@@ -490,6 +502,12 @@ def gc(
     total = sum(folder.size for folder in folders) / 1e6
     verb = "would go" if dry_run else "deleted"
     out.print(f"{len(folders)} folders, {total:.1f} MB {verb}", highlight=False)
+    rule = (
+        f"what is younger than {older_than:g} days stays (--older-than), and what is pinned, the "
+        f"report that the store shows, and the newest {keep_studies} reports of each flow need "
+        "(--keep-studies)"
+    )
+    out.print(rule, highlight=False, soft_wrap=True)
 
 
 @app.command()
@@ -532,7 +550,7 @@ def doctor(
         for finding in rows:
             state = f"[{colours[finding.state]}]{finding.state}[/]"
             table.add_row(state, finding.subject, escape(finding.says))
-        out.print(table, highlight=False)
+        out.listing(table)
     raise typer.Exit(any(finding.state == "missing" for finding in rows))
 
 
@@ -545,13 +563,15 @@ def setting_rows(model: BaseModel, prefix: str = "") -> list[tuple[str, Any, str
             rows += setting_rows(value, f"{prefix}{name}.")
         else:
             if isinstance(value, tuple):
-                value = "\n".join(getattr(item, "name", str(item)) for item in value)
+                value = ", ".join(getattr(item, "name", str(item)) for item in value)
             rows.append((prefix + name, value, info.description or ""))
     return rows
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; errors made on purpose are shown without a traceback."""
+    if os.environ.get("PREFECT_SERVER_ANALYTICS_ENABLED", "false").lower() in ("false", "0"):
+        os.environ.setdefault("DO_NOT_TRACK", "1")  # nor does Prefect say that it would track
     try:
         app(arguments)
     except Flowers17Error as problem:

@@ -6,7 +6,10 @@ from typing import Any
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
+from rich.table import Table
 from rich.text import Text
+
+NARROWEST, WIDEST = 30, 72  # characters: for words beside names, and of a column that is aligned
 
 # Control characters but line feed and tab, what turns the direction of writing, broken pairs.
 _CONTROL = re.compile(
@@ -45,3 +48,38 @@ class Terminal(Console):
         for segment in super().render(renderable, options):
             text = segment.text if segment.control else escaped(segment.text)
             yield segment if text == segment.text else Segment(text, segment.style)
+
+    def listing(self, table: Table) -> None:
+        """Print a table in which no name is cut or broken, so that each can be copied.
+
+        Only the last column is wrapped, between its words, and below its row where a terminal has
+        no room beside it. Names that no terminal line could hold side by side are not aligned. A
+        file or another program gets each row on one line.
+        """
+        columns = []
+        for column in table.columns:
+            head = [Text(str(column.header), "bold")] if table.show_header else []
+            texts = (self.render_str(str(cell), highlight=False) for cell in column.cells)
+            columns.append([*head, *texts])
+        widths = [max((cell.cell_len for cell in column), default=0) for column in columns]
+        if not self.is_terminal or sum(widths[:-1]) + 2 * len(widths) <= self.width:
+            for column, width, cells in zip(table.columns, widths, columns, strict=True):
+                for cell in cells:
+                    gap = max(0, min(width, WIDEST) - cell.cell_len)
+                    if column.justify == "right":
+                        cell.pad_left(gap)
+                    elif column is not table.columns[-1]:
+                        cell.pad_right(gap)
+        for *names, words in zip(*columns, strict=True):
+            line = Text("  ").join([*names, Text("")])
+            indent, room = line.cell_len, self.width - line.cell_len
+            if not self.is_terminal or words.cell_len <= room:
+                lines = [words]
+            elif room < NARROWEST:
+                lines, indent = [Text(""), *words.wrap(self, self.width - 4)], 4
+            else:
+                lines = list(words.wrap(self, room))
+            line.append_text(lines[0])
+            self.print(line, soft_wrap=True, highlight=False)
+            for text in lines[1:]:
+                self.print(Text(" " * indent).append_text(text), soft_wrap=True, highlight=False)

@@ -6,13 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from flowers17.commands.changes import changes
 from flowers17.errors import ArtifactMissing
 from flowers17.manifests import read_as_written
 from flowers17.reporting.studies.records import Study, named_study, newest, studies_in
+from flowers17.reporting.wording import p_text, true_minus
 
 
 def study_pair(before: str | None, after: str | None, store: Path | str) -> tuple[Study, Study]:
@@ -156,19 +155,8 @@ def _show_table(comparison: dict[str, Any], out: Console, *, everything: bool) -
             _print_line(out, f"{title}; only {name}, {n_rows} row{'s' * (n_rows > 1)}")
         return
     _print_line(out, f"{title}; {len(rows) - len(changed)} of {len(rows)} rows equal")
-    if shown:
-        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-        table.add_column("  row", overflow="fold")
-        table.add_column("metric")
-        for name in ("before", "after", "difference"):
-            table.add_column(name, justify="right", no_wrap=True)
-        last = None
-        for metric in shown:
-            name = "" if metric["row"] == last else f"  {escape(metric['row'])}"
-            last, numbers = metric["row"], (metric["before"], metric["after"])
-            texts = [*map(number_text, numbers), difference_text(metric["difference"])]
-            table.add_row(name, escape(metric["name"]), *texts)
-        out.print(table, highlight=False)
+    heads = ("metric", "before", "after", "difference")
+    _print_numbers(out, heads, [(metric["row"], _texts(metric)) for metric in shown])
     for name, kind in (
         ("only_before", "only before"),
         ("only_after", "only after"),
@@ -179,29 +167,21 @@ def _show_table(comparison: dict[str, Any], out: Console, *, everything: bool) -
 
 
 def _show_paired(paired: dict[str, Any], out: Console) -> None:
-    from flowers17.reporting.wording import p_text
-
-    _print_line(out, "paired McNemar tests on the same validation images")
-    if paired["tests"]:
-        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-        table.add_column("  model", overflow="fold")
-        table.add_column("split")
-        for name in ("images", "before", "after", "only before right", "only after right"):
-            table.add_column(name, justify="right")
-        table.add_column("p", justify="right", no_wrap=True)
-        table.add_column("p, Holm", justify="right", no_wrap=True)
-        for comparison in paired["tests"]:
-            test = comparison["test"]
-            table.add_row(
-                f"  {escape(comparison['label'])}",
-                escape(comparison["split"]),
-                str(comparison["n_validation"]),
-                *(number_text(comparison[when]) for when in ("before", "after")),
-                *(str(test[name]) for name in ("n_only_first", "n_only_second")),
-                p_text(test["p_value"]),
-                p_text(comparison["p_holm"]),
-            )
-        out.print(table, highlight=False)
+    _print_line(
+        out,
+        "paired McNemar tests on the same validation images; only before, only after: images that "
+        "this study alone has right",
+    )
+    heads = ("split", "images", "before", "after", "only before", "only after", "p", "p, Holm")
+    rows = []
+    for comparison in paired["tests"]:
+        test = comparison["test"]
+        numbers = (*(number_text(comparison[when]) for when in ("before", "after")),)
+        counts = (str(test[name]) for name in ("n_only_first", "n_only_second"))
+        values = (p_text(test["p_value"]), p_text(comparison["p_holm"]))
+        cells = (comparison["split"], str(comparison["n_validation"]), *numbers, *counts, *values)
+        rows.append((comparison["label"], cells))
+    _print_numbers(out, heads, rows)
     if paired["same"]:
         n_same = len(paired["same"])
         _print_line(out, f"  {n_same} with equal content, nothing to test{few(paired['same'])}")
@@ -213,13 +193,14 @@ def number_text(value: Any) -> str:
     """Text of a number: whole ones whole, others with four decimals.
 
     >>> number_text(12), number_text(0.91470588), number_text(0.00004), number_text(None)
-    ('12', '0.9147', '4e-05', '–')
+    ('12', '0.9147', '4e−05', '–')
     """
     if value is None:
         return "–"
     if not isinstance(value, float):
-        return str(value)
-    return f"{value:.4f}" if value == 0 or 0.001 <= abs(value) < 1e6 else f"{value:.4g}"
+        return true_minus(str(value)) if isinstance(value, int) else str(value)
+    form = ".4f" if value == 0 or 0.001 <= abs(value) < 1e6 else ".4g"
+    return true_minus(format(value, form))
 
 
 def difference_text(value: float | None) -> str:
@@ -230,8 +211,33 @@ def difference_text(value: float | None) -> str:
     """
     if not value:
         return number_text(None if value is None else 0)
-    return f"{'+' if value > 0 else '−'}{number_text(abs(value))}"
+    return ("+" if value > 0 else "") + number_text(value)
+
+
+def _texts(metric: Mapping[str, Any]) -> tuple[str, ...]:
+    numbers = (number_text(metric[when]) for when in ("before", "after"))
+    return metric["name"], *numbers, difference_text(metric["difference"])
+
+
+def _print_numbers(
+    out: Console, heads: Sequence[str], rows: Sequence[tuple[str, Sequence[str]]]
+) -> None:
+    """Print cells in columns under what they are of, each title once and wrapped between words."""
+    if not rows:
+        return
+    widths = [
+        max(map(len, column)) for column in zip(heads, *(row[1] for row in rows), strict=True)
+    ]
+    last = None
+    for title, cells in ((None, heads), *rows):
+        if title != last:
+            _print_line(out, f"  {title}")
+            last = title
+        first, *others = zip(cells, widths, strict=True)
+        numbers = "".join(f"  {cell:>{width}}" for cell, width in others)
+        _print_line(out, f"    {first[0]:{first[1]}}{numbers}")
 
 
 def _print_line(out: Console, line: str) -> None:
-    out.print(line, highlight=False, markup=False, soft_wrap=True)
+    """Print a line, which a terminal wraps between words; a file gets it whole."""
+    out.print(line, highlight=False, markup=False, soft_wrap=not out.is_terminal)

@@ -8,11 +8,14 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
+    Task,
     TaskID,
     TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
 )
+from rich.text import Text
+
+from flowers17.reporting.lineage import duration_text
 
 MARKS = {
     "built": "[green]✓ built [/]",
@@ -21,6 +24,15 @@ MARKS = {
     "missing": "[yellow]○ missing[/]",
     "failed": "[red]✗ failed[/]",
 }
+
+
+class Clock(ProgressColumn):
+    """How long a stage has run, and how long it may still run once that can be told."""
+
+    def render(self, task: Task) -> Text:
+        left = task.time_remaining
+        text = f"{duration_text(task.elapsed or 0)} so far"
+        return Text(text if left is None else f"{text}, about {duration_text(left)} left", "dim")
 
 
 class StageDisplay:
@@ -36,8 +48,7 @@ class StageDisplay:
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
             TextColumn("{task.fields[unit]}"),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
+            Clock(),
             console=console,
             transient=True,
             disable=not console.is_terminal,

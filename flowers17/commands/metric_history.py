@@ -23,10 +23,9 @@ def history(metric: str, store: Path | str) -> list[dict[str, Any]]:
     newest(studies, store)
     with_metric = [study for study in studies if metric in study.manifest["metrics"]]
     if not with_metric:
-        metrics = sorted({name for study in studies for name in study.manifest["metrics"]})
+        names = "; ".join(row["metric"] for row in metrics(store)) or "none"
         raise InvalidInput(
-            f"{store}: expected a metric of its studies, got {metric!r}; there are: "
-            f"{'; '.join(metrics) or 'none'}"
+            f"{store}: expected a metric of its studies, got {metric!r}; there are: {names}"
         )
     last: dict[str, Study] = {}
     rows = []
@@ -49,18 +48,31 @@ def _since(metric: str, before: Study | None, study: Study) -> dict[str, Any]:
     return {"value": value, "difference": difference, "changed": changed}
 
 
-def history_table(rows: list[dict[str, Any]]) -> Table:
-    """Table of the rows that `history` returns."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for name in ("created", "study"):
-        table.add_column(name, no_wrap=True)
-    table.add_column("label")
-    for name in ("value", "difference"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("changed since the one before of its label", overflow="fold")
+def metrics(store: Path | str) -> list[dict[str, Any]]:
+    """Metrics of a store's studies: name, number of studies that have it, newest value.
+
+    Raises ArtifactMissing without a study.
+    """
+    studies = studies_in(store)
+    newest(studies, store)
+    values: dict[str, list[Any]] = {}
+    for study in studies:
+        for name, value in study.manifest["metrics"].items():
+            values.setdefault(name, []).append(value)
+    return [
+        {"studies": len(values[name]), "newest": values[name][-1], "metric": name}
+        for name in sorted(values)
+    ]
+
+
+def listed(rows: list[dict[str, Any]]) -> Table:
+    """Table of the rows that `history` or `metrics` returns."""
+    table = Table()
+    forms = {"value": number_text, "newest": number_text, "difference": difference_text}
+    names = [name for name in (rows or [{}])[0] if name != "results"]
+    for name in names:
+        title = "changed since the one before of its label" if name == "changed" else name
+        table.add_column(title, justify="right" if name in (*forms, "studies") else "left")
     for row in rows:
-        texts = number_text(row["value"]), difference_text(row["difference"])
-        table.add_row(
-            row["created"], row["study"], escape(row["label"]), *texts, escape(row["changed"])
-        )
+        table.add_row(*(escape(forms.get(name, str)(row[name])) for name in names))
     return table

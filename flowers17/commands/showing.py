@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
@@ -47,15 +48,12 @@ def summary(manifest: Manifest) -> dict[str, Any]:
 
 
 def artifacts_table(manifests: list[Manifest]) -> Table:
-    """Table of artifacts, oldest first. Print it without markup."""
-    table = Table(box=None, pad_edge=False)
-    for name in ("artifact", "label", "size"):
-        table.add_column(name, no_wrap=True)
-    table.add_column("metrics")
+    """Table of artifacts, oldest first."""
+    table = Table("artifact", "label", "size", "metrics")
     for row in sorted(map(summary, manifests), key=lambda row: row["created"]):
         metrics = ", ".join(f"{name} {value}" for name, value in row["metrics"].items())
         size = f"{row['bytes'] / 1e6:.1f} MB"
-        table.add_row(row["artifact"], row["label"], size, metrics)
+        table.add_row(row["artifact"], escape(row["label"]), size, escape(metrics))
     return table
 
 

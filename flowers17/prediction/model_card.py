@@ -11,8 +11,8 @@ from flowers17.reporting.lineage import duration_text
 from flowers17.reporting.wording import interval_text
 
 _KINDS = {
-    "report": "a random split, as in the study: pictures of one scene may lie on both sides of it, "
-    "which flatters the accuracy",
+    "report": "a random split: pictures of one scene may lie on both sides of it, which flatters "
+    "the accuracy",
     "clean": "pictures of one scene are kept on one side",
     "repeated": "one of several; pictures of one scene are kept on one side",
     "official": "one of the data set’s official splits",
@@ -84,7 +84,7 @@ def model_card(
     """
     sections = [
         f"# {_text(facts.name)}",
-        f"An image classifier of {len(labels['classes'])} classes of flowers, made by flowers17.",
+        f"An image classifier of {_classes(facts, labels)}, made by flowers17.",
         *_section("Use", _use(labels, file)),
         *_section("Data", _data(facts, labels)),
         *_section("Accuracy", _accuracy(facts)),
@@ -95,6 +95,12 @@ def model_card(
         *_section("Licence", _licence(facts)),
     ]
     return "\n\n".join(sections) + "\n"
+
+
+def _classes(facts: ModelFacts, labels: Mapping[str, Any]) -> str:
+    """How many classes there are, and of what as far as that is known."""
+    flowers = facts.verified or facts.source.get("kind") == "rendered"
+    return f"{len(labels['classes'])} classes{' of flowers' * flowers}"
 
 
 def _section(title: str, paragraphs: Iterator[str]) -> Iterator[str]:
@@ -121,8 +127,8 @@ def _data(facts: ModelFacts, labels: Mapping[str, Any]) -> Iterator[str]:
     content = {
         "rendered": "flowers drawn from code, not photographs",
         "oxford17": "Oxford Flowers-17",
-        "archive": "an archive of photographs",
-        "folder": "a folder of photographs",
+        "archive": "an archive of images",
+        "folder": "a folder of images",
     }.get(str(kind), "not recorded")
     if facts.verified and kind != "oxford17":
         content += ", every one verified as one of Oxford Flowers-17"
@@ -189,7 +195,7 @@ def _limits(facts: ModelFacts) -> Iterator[str]:
         if facts.members
         else "Its probabilities are not calibrated; a high one is no promise.",
         "The accuracy is that on images like those it was trained on. This card has none for other "
-        "cameras, seasons, places or species, nor under attack.",
+        "cameras, places or times, nor under attack.",
     ]
     if facts.result.get("recipe", {}).get("selection") == "val_loss":
         limits.append(
@@ -237,11 +243,11 @@ def _training(facts: ModelFacts) -> Iterator[str]:
 def _file(facts: ModelFacts, file: str, sha256: str, check: FileCheck | None) -> Iterator[str]:
     yield f"`{file}`, SHA-256 `{sha256}`."
     if check is None:
-        yield "Not checked against the study: the store lacks the images that it was trained on."
+        yield "Not checked: the store lacks the images that it was trained on."
         return
     yield (
         f"Checked when it was written: of the {check.n:,} held-out images this file gets "
-        f"{check.n_correct:,} right; the study counts {facts.score.n_correct:,}. Its "
+        f"{check.n_correct:,} right; the model in the store {facts.score.n_correct:,}. Its "
         f"probabilities differ from the stored ones by {check.difference:.1e} at most."
     )
 
@@ -278,7 +284,7 @@ def _licence(facts: ModelFacts) -> Iterator[str]:
     yield "flowers17 and what it writes by itself are under the MIT licence."
     if facts.source.get("kind") != "rendered":
         yield (
-            "The weights were learnt from photographs, whose rights are their owners’. This card "
+            "The weights were learnt from images, whose rights are their owners’. This card "
             "grants none; look up the terms of the data set before you pass the file on."
         )
     for sha256 in facts.pretrained:

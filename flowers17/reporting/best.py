@@ -16,7 +16,7 @@ from flowers17.reporting.learners.tables import best_over_clean
 from flowers17.reporting.metrics import Interval, MeanSpread
 from flowers17.reporting.records import Evaluation, Score, Training
 from flowers17.reporting.titles import trained_tag
-from flowers17.reporting.wording import counted, interval_text
+from flowers17.reporting.wording import counted
 
 
 @dataclass(frozen=True)
@@ -50,11 +50,6 @@ class Best:
         if isinstance(self.score, Score):
             return split_text(self.score)
         return f"mean over {counted(self.score.n_splits, 'clean split')}"
-
-    @property
-    def words(self) -> str:
-        """Its title and interval."""
-        return f"{self.title}, {interval_text(self.interval)}" if self.interval else self.title
 
 
 @dataclass(frozen=True)

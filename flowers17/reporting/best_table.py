@@ -15,7 +15,7 @@ from flowers17.reporting.best import (
     trained,
     tuned,
 )
-from flowers17.reporting.columns import number_column, text_column
+from flowers17.reporting.columns import study_column, text_column
 from flowers17.reporting.ensembles.ensemble import ensembles_of
 from flowers17.reporting.finetuning.cells import on_the_reports_split
 from flowers17.reporting.inputs import ReportInputs
@@ -29,7 +29,7 @@ from flowers17.reporting.reference import (
     TABLE_3,
     title_of,
 )
-from flowers17.reporting.tables import Cell, Column, Record, Table
+from flowers17.reporting.tables import Cell, Column, Record, StudyNote, Table
 from flowers17.reporting.verdicts import VERDICT_NOTE, no_comparison_notes, verdict_cell
 
 # Part, what is best of it, and its accuracy.
@@ -75,10 +75,10 @@ def _verdict(record: BestRecord) -> Cell | None:
 
 _COLUMNS: Sequence[Column[BestRecord]] = (
     text_column("model", "Model", lambda r: r.title),
-    number_column("study", "Study", lambda r: r.reference, linked=False),
-    Column("ours", "Ours", _accuracy, interval=True),
-    Column("verdict", "Against the study", _verdict, numeric=False),
-    text_column("where", "Ours measured on", lambda r: r.best.where if r.best else None),
+    study_column(lambda r: r.reference, title="study", group="Accuracy"),
+    Column("ours", "ours", _accuracy, "Accuracy", interval=True),
+    Column("verdict", "against the study", _verdict, "Accuracy", numeric=False, of_study=True),
+    text_column("where", "Measured on", lambda r: r.best.where if r.best else None),
 )
 
 
@@ -99,7 +99,7 @@ def best_table(inputs: ReportInputs) -> Table:
     records = [
         record
         for study, bests in zip(_STUDY, results, strict=True)
-        for record in _records(*study, *bests)
+        for record in _records(inputs, *study, *bests)
     ]
     filled = {record.group for record in records if record.best}
     return Table(
@@ -107,9 +107,12 @@ def best_table(inputs: ReportInputs) -> Table:
         title_of("table", 10),
         _COLUMNS,
         records if len(filled) > 1 else (),
-        lead="The study’s best of each part, on its one split, and the same of ours; below it the "
-        "best that this run has, over repeated clean splits where there are such.",
+        lead="The best that this run has of each part, over repeated clean splits where there are "
+        "such.",
         notes=(
+            StudyNote(
+                "Above it the study’s best of the part, on its one split, and the same of ours."
+            ),
             *((VERDICT_NOTE,) if any(r.best and r.best.comparable for r in records) else ()),
             "Means over clean splits, where near-duplicates never lie on both sides, are the "
             "honest numbers; a best picked from several on one split flatters itself.",
@@ -119,14 +122,23 @@ def best_table(inputs: ReportInputs) -> Table:
 
 
 def _records(
-    group: str, title: str, reference: float, counterpart: Best | None, best: Best | None
+    inputs: ReportInputs,
+    group: str,
+    title: str,
+    reference: float,
+    counterpart: Best | None,
+    best: Best | None,
 ) -> Iterator[BestRecord]:
     """Yield the row of what the study names, and that of the best of ours in the same part."""
-    missing = "" if counterpart or best else "nothing of this part has a result"
-    tag = counterpart.tag if counterpart else ""
-    yield BestRecord(title, counterpart, reference, group=group, tag=tag, missing=missing)
+    prefix = "best of ours: " if inputs.beside_study else ""
+    if inputs.beside_study:
+        missing = "" if counterpart or best else "nothing of this part has a result"
+        tag = counterpart.tag if counterpart else ""
+        yield BestRecord(title, counterpart, reference, group=group, tag=tag, missing=missing)
+    else:
+        best = best or counterpart
     if best:
-        title = ", ".join(part for part in (f"best of ours: {best.title}", best.method) if part)
+        title = prefix + ", ".join(part for part in (best.title, best.method) if part)
         yield BestRecord(title, best, group=group, tag=best.tag)
 
 

@@ -8,6 +8,7 @@ from flowers17.config import RecipeSettings
 from flowers17.reporting.metrics import MeanSpread
 from flowers17.reporting.records import Score
 from flowers17.reporting.tables import EMPTY, Cell
+from flowers17.reporting.wording import decimal_text
 
 
 def value_cell(
@@ -26,26 +27,20 @@ def value_cell(
     if isinstance(value, str):
         text = value
     else:
-        text = form(value) if callable(form) else format(value, form)
+        text = form(value) if callable(form) else decimal_text(value, form)
     return Cell(text, value, reference=reference, artifact=source)
 
 
 def score_cell(
-    score: Score | None, reference: float | None = None, source: Reference | None = None
+    score: Score | MeanSpread | None,
+    reference: float | None = None,
+    source: Reference | None = None,
 ) -> Cell:
-    """Cell of an accuracy on one split, with its interval; EMPTY without a score."""
+    """Cell of an accuracy on one split or of a mean over splits, with its interval."""
     if not score:
         return EMPTY
-    return Cell(f"{score.accuracy:.3f}", score.accuracy, score.interval, reference, source)
-
-
-def mean_cell(
-    mean: MeanSpread | None, reference: float | None = None, source: Reference | None = None
-) -> Cell:
-    """Cell of a mean over splits, with its interval; EMPTY without a mean."""
-    if not mean:
-        return EMPTY
-    return Cell(f"{mean.mean:.3f}", mean.mean, mean.interval, reference, source)
+    accuracy = score.mean if isinstance(score, MeanSpread) else score.accuracy
+    return Cell(f"{accuracy:.3f}", accuracy, score.interval, reference, source)
 
 
 def spread_cell(mean: MeanSpread | None, source: Reference | None = None) -> Cell:

@@ -1,10 +1,12 @@
 """The columns that tables of several parts have: each knows its cell of a record."""
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from flowers17.artifacts import Reference
-from flowers17.reporting.cells import mean_cell, score_cell, spread_cell, value_cell
+from flowers17.reporting.cells import score_cell, spread_cell, value_cell
 from flowers17.reporting.metrics import MeanSpread
 from flowers17.reporting.records import Score
 from flowers17.reporting.tables import Cell, Column, R
@@ -59,6 +61,43 @@ def number_column(
     return Column(key, title, cell, group, unit)
 
 
+def study_column(
+    study: Callable[[R], Value],
+    form: Form = ".3f",
+    *,
+    key: str = "study",
+    title: str = "Study",
+    group: str = "",
+) -> Column[R]:
+    """Column of the study's numbers."""
+    column = number_column(key, title, study, form, linked=False, group=group)
+    return replace(column, of_study=True)
+
+
+def without_study(columns: Sequence[Column[R]]) -> list[Column[R]]:
+    """The columns as they are where no study is compared with.
+
+    The heading that a single column is left with becomes its title.
+    """
+    own = [_without_reference(column) for column in columns if not column.of_study]
+    n_own = Counter(column.group for column in own)
+    compared = {column.group for column in columns if column.of_study and column.group}
+    return [
+        replace(column, title=column.group, group="")
+        if column.group in compared and n_own[column.group] == 1
+        else column
+        for column in own
+    ]
+
+
+def _without_reference(column: Column[R]) -> Column[R]:
+    def cell(record: R) -> Cell | None:
+        own = column.cell(record)
+        return own if own is None or own.reference is None else replace(own, reference=None)
+
+    return replace(column, cell=cell)
+
+
 def compared_columns(
     key: str,
     title: str,
@@ -68,7 +107,7 @@ def compared_columns(
 ) -> tuple[Column[R], ...]:
     """The study's number and ours, side by side under one heading."""
     return (
-        number_column(f"study_{key}", "study", study, form, linked=False, group=title),
+        study_column(study, form, key=f"study_{key}", title="study", group=title),
         number_column(key, "ours", measured, form, reference=study, group=title),
     )
 
@@ -76,15 +115,17 @@ def compared_columns(
 def score_column(
     key: str,
     title: str,
-    score: Callable[[R], Score | None],
+    score: Callable[[R], Score | MeanSpread | None],
     reference: Callable[[R], float | None] = _nothing,
     *,
     group: str = "",
+    linked: bool = True,
 ) -> Column[R]:
-    """Column of accuracies on one split, with intervals."""
+    """Column of accuracies on one split or of means, with intervals. linked: as of numbers."""
 
     def cell(record: R) -> Cell:
-        return score_cell(score(record), reference(record), record.source)
+        source = record.source if linked else None
+        return score_cell(score(record), reference(record), source)
 
     return Column(key, title, cell, group, interval=True)
 
@@ -106,12 +147,7 @@ def mean_columns(
         return over.n_splits if over else None
 
     return (
-        Column(
-            "mean",
-            title,
-            lambda record: mean_cell(mean(record), reference(record), source(record)),
-            interval=True,
-        ),
+        score_column("mean", title, mean, reference, linked=linked),
         Column("spread", "± s.d.", lambda record: spread_cell(mean(record), source(record))),
         number_column("n_splits", "Splits", count, "d", linked=False),
     )
@@ -121,10 +157,13 @@ def verdict_column(
     score: Callable[[R], Score | None],
     reference: Callable[[R], float | None],
     comparable: Callable[[R], bool],
+    *,
+    title: str = "Against the study",
+    group: str = "",
 ) -> Column[R]:
     """Column of our accuracies' standing against the study's."""
 
     def cell(record: R) -> Cell:
         return verdict_cell(score(record), reference(record), comparable(record))
 
-    return Column("verdict", "Against the study", cell, numeric=False)
+    return Column("verdict", title, cell, group, numeric=False, of_study=True)

@@ -17,7 +17,7 @@ from flowers17.reporting.wording import capital
 SOURCES = {
     "rendered": "rendered from code",
     "oxford17": "the official archive of Oxford Flowers-17",
-    "archive": "an archive in the layout of Oxford Flowers-17",
+    "archive": "an archive",
     "folder": "a folder of class folders",
 }
 
@@ -99,9 +99,8 @@ def _image_facts(inputs: ReportInputs) -> Iterator[Fact]:
         return
     source, items = inputs.images.reference, inputs.items
     yield Fact("source", SOURCES.get(inputs.source_kind, inputs.source_kind), source=source)
-    if inputs.source_kind in ("oxford17", "archive"):
-        verified = "yes, every image" if inputs.is_oxford17 else "no"
-        yield Fact("images are those of Oxford Flowers-17", verified, source=source)
+    if inputs.is_oxford17:
+        yield Fact("images are those of Oxford Flowers-17", "yes, every image", source=source)
     n_images, n_classes = len(inputs.labels), len(inputs.class_names)
     yield Fact("images", f"{n_images:,}", n_images, source=source)
     yield Fact("classes", str(n_classes), n_classes, source=source)
@@ -174,20 +173,22 @@ def duplicates_table(inputs: ReportInputs) -> Table:
         "D3",
         "Near-duplicates",
         _DUPLICATE_COLUMNS,
-        list(_duplicate_records(inputs)),
+        _duplicate_records(inputs),
         lead="Pairs of images of one scene. A classifier that saw one of a pair in training has an "
         "easy time with the other.",
         notes=tuple(_duplicates_notes(inputs)),
     )
 
 
-def _duplicate_records(inputs: ReportInputs) -> Iterator[DuplicateRecord]:
-    if not inputs.duplicates:
-        return
-    for pair in inputs.duplicates.json("pairs"):
+def _duplicate_records(inputs: ReportInputs) -> list[DuplicateRecord]:
+    """The pairs, those of two classes first, then the closest."""
+    records = []
+    for pair in inputs.duplicates.json("pairs") if inputs.duplicates else ():
         labels = [inputs.labels[pair[side]] for side in ("first", "second") if inputs.images]
         classes = sorted({inputs.class_names[label] for label in labels})
-        yield DuplicateRecord(pair, classes, source=inputs.duplicates.reference)
+        source = inputs.duplicates.reference if inputs.duplicates else None
+        records.append(DuplicateRecord(pair, classes, source=source))
+    return sorted(records, key=lambda r: (len(r.classes) < 2, r.pair.get("distance") or 0))
 
 
 def _duplicates_notes(inputs: ReportInputs) -> Iterator[str]:

@@ -6,14 +6,21 @@ same everywhere; the copy inside the page takes the page's colours, light or dar
 
 import io
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from functools import cache
 from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure as Canvas
+from matplotlib.font_manager import fontManager
+from matplotlib.ft2font import FT2Font
+
+from flowers17.reporting.html import environment
+from flowers17.reporting.wording import printable
 
 INK, MUTED, LINE, PAPER = "#20262d", "#5f6b76", "#d5dbe0", "#ffffff"
 ACCENT, WARM, SOFT = "#2c6e8f", "#b4552d", "#eef3f5"
@@ -68,10 +75,32 @@ def say(axes: Axes, x: float, y: float, text: str, **style: object) -> None:
     axes.text(x, y, text, **properties)  # type: ignore[arg-type]
 
 
-def svg_text(figure: Canvas) -> str:
-    """The figure as an SVG element: no prolog, no metadata, no fixed size, no font name."""
+def is_drawable(text: str) -> bool:
+    """Whether the fonts of this machine have every letter of a text."""
+    return set(map(ord, text)) <= _letters()
+
+
+@cache
+def _letters() -> frozenset[int]:
+    """Code points that some font of this machine draws; boxes of a last resort do not count."""
+    letters: set[int] = set()
+    for font in fontManager.ttflist:
+        if not font.name.startswith("Last Resort"):
+            with suppress(OSError, RuntimeError):
+                letters |= set(FT2Font(font.fname).get_charmap())
+    return frozenset(letters)
+
+
+def svg_text(figure: Canvas, pictures: Iterable[str] = ()) -> str:
+    """The figure as an SVG element: no prolog, no metadata, no fixed size, no font name.
+
+    pictures: SVG images that lie over it.
+    """
     stream = io.StringIO()
-    figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None})
+    with warnings.catch_warnings():
+        # Text is drawn with the fonts of whoever looks at it: any script that they can show.
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
+        figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None})
     text = stream.getvalue()
     text = text[text.index("<svg ") :].strip()
     text = re.sub(r"<metadata>.*?</metadata>\s*", "", text, flags=re.DOTALL)
@@ -81,12 +110,23 @@ def svg_text(figure: Canvas) -> str:
     # matplotlib's rule for every element would reach the whole page.
     text = re.sub(r"<style [^>]*>.*?</style>\s*", "", text, count=1, flags=re.DOTALL)
     text = text.replace("<svg ", '<svg stroke-linejoin="round" stroke-linecap="butt" ', 1)
-    return re.sub(r"[ \t]+\n", "\n", text)
+    text = re.sub(r"[ \t]+\n", "\n", text)
+    return "\n".join([text.removesuffix("</svg>"), *pictures, "</svg>"]) if pictures else text
 
 
 def _font(match: re.Match[str]) -> str:
     weight = "; font-weight: bold" if re.search(r"bold|700", match[1]) else ""
     return f"font-size: {match[2]}{weight}"
+
+
+def from_template(name: str, **values: object) -> str:
+    """An SVG element by a template, which has the colours by their names."""
+    colours = {"ink": INK, "muted": MUTED, "line": LINE, "paper": PAPER, "soft": SOFT}
+    styles = {"bold": {"weight": "bold"}, "quiet": {"color": MUTED}}
+    templates = environment()
+    templates.filters["printable"] = printable
+    template = templates.get_template(name)
+    return template.render(values, accent=ACCENT, warm=WARM, **colours, **styles).strip()
 
 
 def standalone(text: str, title: str) -> str:
@@ -106,17 +146,13 @@ def inline(text: str, title: str, prefix: str) -> str:
     text = re.sub(r'href="#([^"]+)"', rf'href="#{prefix}-\1"', text)
     text = re.sub(r"url\(#([^)]+)\)", rf"url(#{prefix}-\1)", text)
     head, _, body = text.partition(">")
+    width = float(re.search(r'viewBox="0 0 ([\d.]+)', head)[1])  # type: ignore[index]
+    least = width if width > WIDTH else 0  # what is wider than others scrolls on a phone
+    head += f' style="max-width: {width / 10:.1f}rem; min-width: {least / 16:.1f}rem"'
     return (
         f'{head} role="img" aria-labelledby="{prefix}-title">'
         f'<title id="{prefix}-title">{_escaped(title)}</title>{body}'
     )
-
-
-def png_bytes(figure: Canvas, *, dpi: float = 144) -> bytes:
-    """The figure as PNG on a light card, the same bytes each time."""
-    stream = io.BytesIO()
-    figure.savefig(stream, format="png", dpi=dpi, facecolor=PAPER, metadata={"Software": None})
-    return stream.getvalue()
 
 
 def _escaped(text: str) -> str:

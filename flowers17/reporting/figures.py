@@ -2,44 +2,29 @@
 
 import base64
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
+from unicodedata import east_asian_width
 
 import numpy as np
-from matplotlib.axes import Axes
 from PIL import Image
 
 from flowers17.artifacts import Reference
-from flowers17.reporting.drawing import (
-    ACCENT,
-    INK,
-    LINE,
-    MUTED,
-    WIDTH,
-    canvas,
-    inline,
-    png_bytes,
-    standalone,
-    svg_text,
-)
+from flowers17.reporting.drawing import WIDTH, from_template, inline, is_drawable, standalone
 from flowers17.reporting.inputs import ReportInputs
 from flowers17.reporting.reference import title_of
 from flowers17.reporting.tables import padded
+from flowers17.reporting.wording import printable
 from flowers17.seeds import generator
-
-
-@dataclass(frozen=True)
-class Tile:
-    """One picture of a grid that the page lays out itself, with its label."""
-
-    label: str
-    data_uri: str
 
 
 @dataclass(frozen=True)
 class Figure:
     """A numbered figure: its file, and what the page shows, an SVG element or tiles.
 
-    behind: number of the table that the page shows it behind; None: before all tables.
+    behind: number of the table that the page shows it behind; None: before all tables. tiles:
+    label and data URI of each picture of a grid that the page lays out itself.
     """
 
     number: str
@@ -49,7 +34,7 @@ class Figure:
     suffix: str
     content: bytes
     svg: str = ""
-    tiles: tuple[Tile, ...] = ()
+    tiles: tuple[tuple[str, str], ...] = ()
     artifacts: tuple[Reference, ...] = ()
 
     @property
@@ -124,45 +109,54 @@ def one_image_a_class(inputs: ReportInputs) -> Figure | None:
     if not inputs.images:
         return None
     rows, images = chosen_rows(inputs), inputs.images.mapped("images")
-    names = [inputs.class_names[inputs.labels[row]] for row in rows]
-    n_columns, cell, gap, text = 6, 64, 6, 14
-    n_rows = -(-len(rows) // n_columns)
-    width, height = n_columns * (cell + gap), gap + n_rows * (cell + text + gap)
-    with canvas(height, salt="figure-1", width=width) as (figure, axes):
-        for place, (row, name) in enumerate(zip(rows, names, strict=True)):
-            x = gap / 2 + (place % n_columns) * (cell + gap)
-            y = gap + (place // n_columns) * (cell + text + gap)
-            axes.imshow(images[row], extent=(x, x + cell, y + cell, y), interpolation="antialiased")
-            axes.text(
-                x + cell / 2, y + cell + 9, shortened(name, 18), size=7, ha="center", color=INK
-            )
-        axes.set_xlim(0, width)
-        axes.set_ylim(height, 0)
-        axes.set_aspect("auto")
-        content = png_bytes(figure)
-    kind = "Rendered flowers, drawn from code. " if inputs.is_rendered else ""
+    labels, note = class_labels(inputs.class_names, 16)
+    names = [labels[inputs.labels[row]] for row in rows]
+    uris = [data_uri(images[row]) for row in rows]
+    drawing = from_template("tiles.svg", tiles=list(zip(names, uris, strict=True)))
+    full_title = f"Figure 1. {title_of('figure', 1)}"
     return Figure(
         "1",
         title_of("figure", 1),
-        f"{kind}Chosen at random from the seed {inputs.study.seed}.",
+        f"{inputs.kind_of_pictures}Chosen at random from the seed {inputs.study.seed}.{note}",
         None,
-        ".png",
-        content,
+        ".svg",
+        standalone(drawing, full_title).encode(),
         tiles=tuple(
-            Tile(name, data_uri(images[row])) for row, name in zip(rows, names, strict=True)
+            (inputs.class_names[inputs.labels[row]], uri)
+            for row, uri in zip(rows, uris, strict=True)
         ),
         artifacts=(inputs.images.reference,),
     )
 
 
 def shortened(text: str, length: int) -> str:
-    """A text cut to a length, with an ellipsis where it was cut, and printable.
+    """A text cut to a width, with an ellipsis where it was cut, and printable.
 
-    >>> shortened("lily of the valley", 12)
-    'lily of the…'
+    length: in Latin letters; letters of scripts that write wide ones, such as Chinese, are two.
+
+    >>> shortened("lily of the valley", 12), shortened("向日葵向日葵", 8)
+    ('lily of the…', '向日葵…')
     """
-    text = "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
-    return text if len(text) <= length else text[: length - 1].rstrip() + "…"
+    text = printable(text)
+    widths = [1 + (east_asian_width(letter) in "WF") for letter in text]
+    if sum(widths) <= length:
+        return text
+    ends = list(accumulate(widths))
+    return text[: sum(end < length for end in ends)].rstrip() + "…"
+
+
+def class_labels(names: Sequence[str], length: int = 18) -> tuple[list[str], str]:
+    """Names of classes as figures write them, and what a caption adds of those that have a number.
+
+    A name with letters that no font of this machine has comes after its class's number.
+    """
+    labels, numbered = [], False
+    for number, name in enumerate(names, start=1):
+        known = is_drawable(name)
+        numbered |= not known
+        labels.append(shortened(name if known else f"{number}: {name}", length))
+    note = " Classes whose letters lack a font are numbered in the order of Table D1."
+    return labels, note * numbered
 
 
 def class_counts(inputs: ReportInputs) -> Figure | None:
@@ -175,27 +169,15 @@ def class_counts(inputs: ReportInputs) -> Figure | None:
         np.bincount(inputs.labels[np.asarray(split[side], dtype=np.int64)], minlength=n)
         for side in ("train", "validation")
     ]
-    left, step, top = 108.0, 17, 26
-    scale = (WIDTH - left - 32) / max(1, int((sides[0] + sides[1]).max()))
-    with canvas(top + n * step + 4, salt="figure-1b") as (figure, axes):
-        _legend(axes, left)
-        for label, name in enumerate(inputs.class_names):
-            y = top + label * step
-            axes.text(left - 8, y + 8.5, shortened(name, 18), ha="right", va="center", size=9)
-            x, counts = left, [int(side[label]) for side in sides]
-            for count, alpha in zip(counts, (1.0, 0.4), strict=True):
-                ends = [x, x + count * scale]
-                axes.fill_between(ends, y + 3, y + 14, color=ACCENT, alpha=alpha, lw=0)
-                x = ends[1] + 1
-            axes.text(x + 5, y + 8.5, str(sum(counts)), va="center", size=9, color=MUTED)
-        axes.plot([left, left], [top, top + n * step], color=LINE, lw=1)
-        text = svg_text(figure)
+    names, note = class_labels(inputs.class_names)
+    counts = [tuple(map(int, pair)) for pair in zip(*sides, strict=True)]
+    text = from_template(
+        "counts.svg",
+        width=WIDTH,
+        highest=max(map(sum, counts), default=1),
+        classes=list(zip(names, counts, strict=True)),
+    )
     caption = "Images a class in the report’s split: training, then validation, and their sum."
+    caption += note
     used = (inputs.splits.reference,)
     return drawn("1b", "Images of each class", caption, text, used, behind=None)
-
-
-def _legend(axes: Axes, left: float) -> None:
-    for x, alpha, name in ((left, 1.0, "training"), (left + 76, 0.4, "validation")):
-        axes.fill_between([x, x + 10], 6, 16, color=ACCENT, alpha=alpha, lw=0)
-        axes.text(x + 15, 11, name, va="center", size=9, color=MUTED)

@@ -130,6 +130,16 @@ class ReportInputs:
         return bool(self.items.get("verified"))
 
     @property
+    def beside_study(self) -> bool:
+        """Whether the study's numbers stand beside ours: not where people study other data."""
+        return self.is_oxford17 or self.source_kind in ("rendered", "unknown")
+
+    @property
+    def kind_of_pictures(self) -> str:
+        """What captions of pictures begin with if these are no photographs."""
+        return "Rendered flowers, drawn from code. " if self.is_rendered else ""
+
+    @property
     def is_rendered(self) -> bool:
         """Whether the flowers were drawn from code."""
         return self.source_kind == "rendered"
@@ -356,8 +366,11 @@ class ReportInputs:
 
     @property
     def differences_in_short(self) -> str:
-        """The same in a few words, e.g. `rendered flowers, untrained weights`."""
-        return ", ".join(short for _, short in self._differences)
+        """The same in a few words, e.g. `rendered flowers, untrained weights`.
+
+        Empty where the study's numbers do not stand beside ours.
+        """
+        return ", ".join(short for _, short in self._differences if self.beside_study)
 
     @property
     def less_clean(self) -> str:
@@ -367,7 +380,7 @@ class ReportInputs:
     @property
     def data_differences_in_short(self) -> str:
         """The differences of the images alone, e.g. `rendered flowers, 80 × 80 pixels`."""
-        return ", ".join(short for _, short in self._data_differences)
+        return ", ".join(short for _, short in self._data_differences if self.beside_study)
 
     def comparable(self, settings: FeatureMapSettings) -> bool:
         """Whether the study's number and ours measure the same thing on the same data."""

@@ -1,12 +1,13 @@
 """How each artifact of a study came to be, in the words and links of the report."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from flowers17.artifacts import Artifact, Reference, short_name
+from flowers17.artifacts import Artifact, Reference
 from flowers17.reporting.inputs import ReportInputs, inputs_of
+from flowers17.reporting.wording import true_minus
 
 _ORDER = (
     *("archive", "images", "duplicates", "splits", "datasheet"),
@@ -27,21 +28,22 @@ class Origin:
 
 @dataclass(frozen=True)
 class Lineage:
-    """One artifact: what it was made from, by what, when, on what, and how to look at it."""
+    """One artifact: what it was made from, by what, when, on what, and how to look at it.
 
-    anchor: str
+    facts, details: by title, each a text or pairs of a name and a value; empty ones too.
+    """
+
     label: str
     reference: Reference
     origins: tuple[Origin, ...]
     config: str
-    seed: str
-    metrics: tuple[tuple[str, str], ...]
-    code: tuple[tuple[str, str], ...]
-    libraries: tuple[tuple[str, str], ...]
-    duration: str
-    created: str
-    machine: str
-    command: str
+    facts: Mapping[str, str | Sequence[tuple[str, str]]]
+    details: Mapping[str, str | Sequence[tuple[str, str]]]
+
+    @property
+    def anchor(self) -> str:
+        """Its place in the page."""
+        return anchor_of(self.reference)
 
 
 def anchor_of(reference: Reference) -> str:
@@ -73,9 +75,10 @@ def _lineage(label: str, artifact: Artifact, known: Mapping[Reference, str]) -> 
     material: Mapping[str, Any] = manifest.get("material") or {}
     references = {name: Reference.from_json(value) for name, value in inputs_of(artifact).items()}
     seconds = manifest.get("duration_s")
+    created = str(manifest.get("created") or "").replace("T", " ").replace("Z", " UTC")
+    duration = "unknown time" if seconds is None else duration_text(float(seconds))
     seed = material.get("seed")
     return Lineage(
-        anchor=anchor_of(reference),
         label=str(manifest.get("label") or label),
         reference=reference,
         origins=tuple(
@@ -83,19 +86,24 @@ def _lineage(label: str, artifact: Artifact, known: Mapping[Reference, str]) -> 
             for name, origin in sorted(references.items())
         ),
         config=json.dumps(material.get("config") or {}, indent=1, sort_keys=True),
-        seed="" if seed is None else str(seed),
-        metrics=_pairs(manifest.get("metrics")),
-        code=_pairs(material.get("code")),
-        libraries=_pairs(material.get("libraries")),
-        duration="" if seconds is None else duration_text(float(seconds)),
-        created=str(manifest.get("created") or "").replace("T", " ").replace("Z", " UTC"),
-        machine=_machine_text(manifest.get("machine") or {}),
-        command=f"flowers17 show {short_name(reference.stage, reference.key)}",
+        facts={
+            "metrics": _pairs(manifest.get("metrics")),
+            "made in": f"{duration}, {created}".removesuffix(", "),
+            "machine": _machine_text(manifest.get("machine") or {}),
+        },
+        details={
+            "seed": "" if seed is None else str(seed),
+            "libraries": _pairs(material.get("libraries")),
+            "code": _pairs(material.get("code")),
+        },
     )
 
 
 def _pairs(values: Mapping[str, Any] | None) -> tuple[tuple[str, str], ...]:
-    return tuple((name, str(value)) for name, value in sorted((values or {}).items()))
+    return tuple(
+        (name, true_minus(str(value)) if isinstance(value, int | float) else str(value))
+        for name, value in sorted((values or {}).items())
+    )
 
 
 def duration_text(seconds: float) -> str:

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from flowers17.reporting.cells import score_cell
-from flowers17.reporting.columns import Form, Value, number_column
+from flowers17.reporting.columns import Form, Value, number_column, study_column
 from flowers17.reporting.finetuning.records import FineTuning
 from flowers17.reporting.inputs import ReportInputs
 from flowers17.reporting.metrics import MeanSpread
 from flowers17.reporting.records import Training, over_repeats
-from flowers17.reporting.tables import Cell, Column, R
+from flowers17.reporting.tables import Cell, Column, R, StudyNote
 from flowers17.reporting.verdicts import VERDICT_NOTE, verdict_cell
 
 Network = TypeVar("Network", Training, FineTuning)
@@ -72,9 +72,9 @@ class NetworkColumns(Generic[R, Network]):
         ending = f"_{phase}" if phase else ""
         title, verdict_group = ("against it", group) if phase else ("Against the study", "")
         return (
-            number_column(f"study{ending}", "study", reference, linked=False, group=group),
+            study_column(reference, key=f"study{ending}", title="study", group=group),
             self.accuracy(f"ours{ending}", "ours", reference, group),
-            Column(f"verdict{ending}", title, verdict, verdict_group, numeric=False),
+            Column(f"verdict{ending}", title, verdict, verdict_group, numeric=False, of_study=True),
         )
 
 
@@ -99,8 +99,8 @@ def study_notes(inputs: ReportInputs, networks: Sequence[Training | FineTuning])
         yield VERDICT_NOTE
     if any(network.recipe.selection == "val_loss" for network in networks):
         yield (
-            "As in the study, the epoch kept is the one with the lowest loss on these same "
-            "validation images, which flatters every number a little."
+            "The epoch kept is the one with the lowest loss on these same validation images, which "
+            "flatters every number a little."
         )
 
 
@@ -110,7 +110,7 @@ def training_notes(networks: Sequence[Training | FineTuning], epochs: str) -> It
     epochs: how long the study trains, in words.
     """
     if any(network.tag for network in networks):
-        yield (
+        yield StudyNote(
             f"The study trains {epochs}; a row with a tag was trained otherwise and is not "
             "compared."
         )

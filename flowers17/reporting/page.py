@@ -14,10 +14,11 @@ from flowers17.reporting.best import (
     best_fine_tuned,
     best_networks,
 )
-from flowers17.reporting.figures import Figure
+from flowers17.reporting.figures import Figure, shortened
 from flowers17.reporting.html import environment
 from flowers17.reporting.inputs import ReportInputs
-from flowers17.reporting.lineage import anchor_of, lineages
+from flowers17.reporting.lineage import Lineage, anchor_of, lineages
+from flowers17.reporting.metrics import Interval
 from flowers17.reporting.reference import (
     BEST_OF_TABLE_8,
     BEST_OF_TABLE_9,
@@ -34,29 +35,38 @@ from flowers17.reporting.wording import interval_text
 
 NOT_BUILT = "not part of this version yet"
 TABLE_FOLD = 30
+TABLE_LONG, TABLE_SHOWN = 200, 20
 
 
 @dataclass(frozen=True)
 class Highlight:
-    """One number at the top of the page, with a link to where it comes from."""
+    """One number at the top of the page, with a link to where it comes from.
+
+    measure: what the value is. detail: of what. interval: its 95 % interval, if it has one.
+    """
 
     value: str
+    measure: str
     label: str
     detail: str
     anchor: str
     tag: str = ""
+    interval: Interval | None = None
 
 
 def highlights(inputs: ReportInputs, tables: Sequence[Table]) -> list[Highlight]:
     """The few numbers that a reader wants first."""
     classifiers, networks = best_classifiers(inputs), best_networks(inputs)
     ensembles, scratch = best_ensembles(inputs), "best single network from scratch"
-    of_table_8, of_table_9 = (
-        "" if inputs.differences else f"best {value:.3f}"
-        for value in (BEST_OF_TABLE_8, BEST_OF_TABLE_9)
+    of_table_8, of_table_9, of_scratch, stacking = (
+        f"best {BEST_OF_TABLE_8:.3f}",
+        f"best {BEST_OF_TABLE_9:.3f}",
+        f"best {BEST_SINGLE_NETWORK:.3f}",
+        f"{STACKING_OF_TABLE_5:.3f}",
     )
-    of_scratch, stacking = f"best {BEST_SINGLE_NETWORK:.3f}", f"{STACKING_OF_TABLE_5:.3f}"
-    if inputs.data_differences_in_short:
+    if inputs.differences:
+        of_table_8 = of_table_9 = ""
+    if not inputs.beside_study or inputs.data_differences_in_short:
         of_scratch = stacking = ""
     shown = (
         _highlight("best of Table 8", classifiers.on_one_split, of_table_8),
@@ -78,9 +88,10 @@ def _highlight(
 ) -> Highlight | None:
     if not best:
         return None
-    detail = f"{best.words}; the study’s {study}" if study else best.words
+    detail = f"{best.title}; the study’s {study}" if study else best.title
     label, anchor = label.format(where=best.where), anchor or anchor_of(best.source)
-    return Highlight(f"{best.accuracy:.3f}", label, detail, anchor, best.tag)
+    value = f"{best.accuracy:.3f}"
+    return Highlight(value, "accuracy", label, detail, anchor, best.tag, best.interval)
 
 
 def _cells_reproduced(inputs: ReportInputs, verdicts: Sequence[Verdict]) -> Highlight | None:
@@ -89,6 +100,7 @@ def _cells_reproduced(inputs: ReportInputs, verdicts: Sequence[Verdict]) -> High
     return Highlight(
         f"{sum(verdict != 'below' for verdict in verdicts)} of {len(verdicts)}",
         "cells of Table 8 reproduced",
+        "classifiers on features",
         "the difference from the study’s number within chance, or ours better",
         "table-8",
         trained_tag(inputs.has_random_weights),
@@ -122,9 +134,12 @@ class RowGroup:
 
 
 def row_groups(table: Table) -> list[RowGroup]:
-    """A table's rows gathered under their headings, with the tag and reason that all share."""
+    """A table's rows gathered under their headings, with the tag and reason that all share.
+
+    Of a long table the first rows.
+    """
     gathered: dict[str, list[Row]] = {}
-    for row in table.rows:
+    for row in table.rows[:TABLE_SHOWN] if len(table.rows) > TABLE_LONG else table.rows:
         gathered.setdefault(row.group, []).append(row)
     groups = []
     for title, rows in gathered.items():
@@ -133,6 +148,16 @@ def row_groups(table: Table) -> list[RowGroup]:
         reason = reasons.pop() if title and len(rows) > 1 and len(reasons) == 1 else ""
         groups.append(RowGroup(title, tag, tuple(rows), reason))
     return groups
+
+
+def title(inputs: ReportInputs) -> str:
+    """What the report is on: the study's data, or a person's own by their classes."""
+    names = [shortened(name, 24) for name in inputs.class_names]
+    if inputs.beside_study or not names:
+        return "Flowers-17: small‑data image classification"
+    few = ", ".join(names if len(names) <= 4 else names[:3])
+    more = f" and {len(names) - 3} more classes" if len(names) > 4 else ""
+    return f"Image classification: {few}{more}"
 
 
 def page(
@@ -144,16 +169,23 @@ def page(
     templates = environment()
     templates.filters["svg"] = Markup
     templates.globals.update(
-        anchor_of=anchor_of, interval_text=interval_text, row_groups=row_groups, fold=TABLE_FOLD
+        anchor_of=anchor_of,
+        interval_text=interval_text,
+        row_groups=row_groups,
+        fold=TABLE_FOLD,
+        long=TABLE_LONG,
+        shown=TABLE_SHOWN,
     )
     every = [table for part in tables.values() for table in part]
     names = {f"Table {table.number}" for table in every}
     names |= {f"Figure {figure.number}" for part in figures.values() for figure in part}
+    by_stage: dict[str, list[Lineage]] = {}
+    for lineage in lineages(inputs):
+        by_stage.setdefault(lineage.reference.stage, []).append(lineage)
     values: dict[str, Any] = {
         "inputs": inputs,
+        "title": title(inputs),
         "parts": PARTS,
-        "tables": tables,
-        "figures": figures,
         "highlights": highlights(inputs, every),
         "contents": {
             part.name: in_order(tables.get(part.name, ()), figures.get(part.name, ()))
@@ -163,7 +195,7 @@ def page(
         "weights_part": next(
             (absent.part for absent in inputs.absent if absent.kind == "weights"), ""
         ),
-        "lineages": lineages(inputs),
+        "lineages": by_stage,
         "settings": flat(shown_settings(inputs)),
         "absent": {
             part.name: [

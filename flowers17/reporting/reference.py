@@ -1,38 +1,23 @@
-"""The study's own numbers, table by table: their only home.
+"""The study's own numbers, table by table, from `known/study.yaml`: their only home."""
 
-Everything here was reported by the study that `flowers17` reproduces; nothing was measured by us.
-"""
-
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
-EXTRACTORS = {
-    "vgg16": "VGG16",
-    "inceptionv3": "InceptionV3",
-    "mobilenet": "MobileNet",
-    "xception": "Xception",
-}
-CLASSIFIERS = {
-    "naive_bayes": "naive Bayes",
-    "knn": "k-nearest neighbours",
-    "svm": "support vector machine",
-    "logistic_regression": "logistic regression",
-    "random_forest": "random forest",
-}
-LEARNERS = {
-    "baseline": "Baseline",
-    "mk-1": "Mk-1",
-    "mk-2": "Mk-2",
-    "mk-3": "Mk-3",
-    "mk-4": "Mk-4",
-    "mk-5": "Mk-5",
-    "mk-6": "Mk-6",
-}
-IMAGE_SIZE = 128
-N_CLASSES = 17
-N_TRAINING_IMAGES, N_VALIDATION = 1_020, 340
-PLAIN_EPOCHS = 50
-AUGMENTED_EPOCHS = 150
+import yaml
+
+_STUDY = yaml.safe_load((Path(__file__).parent / "known" / "study.yaml").read_text("utf-8"))
+
+EXTRACTORS: Mapping[str, str] = _STUDY["extractors"]
+CLASSIFIERS: Mapping[str, str] = _STUDY["classifiers"]
+LEARNERS: Mapping[str, str] = _STUDY["learners"]
+IMAGE_SIZE: int = _STUDY["image_size"]
+N_CLASSES: int = _STUDY["n_classes"]
+N_TRAINING_IMAGES: int = _STUDY["n_training_images"]
+N_VALIDATION: int = _STUDY["n_validation_images"]
+PLAIN_EPOCHS: int = _STUDY["plain_epochs"]
+AUGMENTED_EPOCHS: int = _STUDY["augmented_epochs"]
 
 
 @dataclass(frozen=True)
@@ -69,37 +54,13 @@ class LearnerShape:
         return 2 * (n_products + (channels * side**2 + N_CLASSES) * self.units)
 
 
-TABLE_1 = {
-    "baseline": LearnerShape(1, 1, 1, "same", "ReLU", 8_390_673, ((32,),), 64),
-    "mk-1": LearnerShape(4, 4, 1, "same", "ReLU", 18_337_425, ((64,), (128,), (256,), (512,)), 512),
-    "mk-2": LearnerShape(
-        6, 3, 1, "same", "ReLU", 33_998_257, ((32, 32), (64, 64), (128, 256)), 512
-    ),
-    "mk-3": LearnerShape(
-        9,
-        4,
-        1,
-        "same",
-        "ReLU",
-        38_386_513,
-        ((32, 64), (128, 128, 128), (256, 256), (512, 512)),
-        1024,
-    ),
-}
+def _learner_shape(row: Mapping[str, Any]) -> LearnerShape:
+    return LearnerShape(**{**row, "blocks": tuple(map(tuple, row["blocks"]))})
 
-# Table 4 without numbers of its own: the base learners of the ensemble, as Table 1 has them.
+
+TABLE_1 = {name: _learner_shape(row) for name, row in _STUDY["table_1"].items()}
 TABLE_4 = {
-    "mk-2": TABLE_1["mk-2"],
-    "mk-3": TABLE_1["mk-3"],
-    "mk-4": LearnerShape(
-        6, 3, 1, "valid", "Leaky ReLU", 19_318_193, ((32, 32), (64, 64), (128, 256)), 512
-    ),
-    "mk-5": LearnerShape(
-        7, 4, 1, "valid", "tanh", 11_285_777, ((64,), (128, 128), (256, 256), (256, 512)), 1024
-    ),
-    "mk-6": LearnerShape(
-        6, 3, 1, "same", "Leaky ReLU", 34_598_417, ((64, 64), (64, 128), (256, 256)), 512
-    ),
+    name: TABLE_1.get(name) or _learner_shape(row) for name, row in _STUDY["table_4"].items()
 }
 
 
@@ -113,25 +74,16 @@ class Trained:
     validation_loss: float | None = None
 
 
-TABLE_2 = {
-    "baseline": Trained(0.809, 0.541, 0.686, 1.459),
-    "mk-1": Trained(0.741, 0.526, 0.777, 1.477),
-    "mk-2": Trained(0.664, 0.461, 1.03, 1.718),
-    "mk-3": Trained(0.503, 0.455, 1.427, 1.784),
-}
-# By learner and augmentation: `none`, and `wide`, the study's #3.
+TABLE_2 = {name: Trained(**row) for name, row in _STUDY["table_2"].items()}
 TABLE_3 = {
-    "mk-2": {"none": Trained(0.664, 0.461), "wide": Trained(0.815, 0.764)},
-    "mk-3": {"none": Trained(0.503, 0.455), "wide": Trained(0.732, 0.747)},
+    name: {augmentation: Trained(**row) for augmentation, row in rows.items()}
+    for name, rows in _STUDY["table_3"].items()
 }
-# Validation accuracy on 340 images, of each base learner, trained under augmentation #3.
-TABLE_5 = {"mk-2": 0.773, "mk-3": 0.788, "mk-4": 0.705, "mk-5": 0.723, "mk-6": 0.744}
-AVERAGE_OF_TABLE_5 = 0.808
-# By a random forest fitted on predictions for the learners' own training images.
-STACKING_OF_TABLE_5 = 0.820
+TABLE_5: Mapping[str, float] = _STUDY["table_5"]
+AVERAGE_OF_TABLE_5: float = _STUDY["average_of_table_5"]
+STACKING_OF_TABLE_5: float = _STUDY["stacking_of_table_5"]
 BEST_SINGLE_NETWORK = max(TABLE_5.values())
-# Impurity importance in that random forest, summed over a learner's outputs.
-TABLE_6 = {"mk-2": 0.268, "mk-3": 0.294, "mk-4": 0.076, "mk-5": 0.178, "mk-6": 0.182}
+TABLE_6: Mapping[str, float] = _STUDY["table_6"]
 
 
 @dataclass(frozen=True)
@@ -148,25 +100,10 @@ class ExtractorShape:
 
 
 TABLE_7 = {
-    "vgg16": ExtractorShape(19, 14_714_688, (4, 4, 512), 8_192),
-    "inceptionv3": ExtractorShape(311, 21_768_352, (2, 2, 2048), 8_192),
-    "mobilenet": ExtractorShape(87, 3_206_976, (4, 4, 1024), 16_384),
-    "xception": ExtractorShape(132, 20_806_952, (4, 4, 2048), 32_768),
+    name: ExtractorShape(**{**row, "shape": tuple(row["shape"])})
+    for name, row in _STUDY["table_7"].items()
 }
-
-# Validation accuracy on 340 images, by classifier and extractor.
-TABLE_8 = {
-    "naive_bayes": {"vgg16": 0.450, "inceptionv3": 0.655, "mobilenet": 0.705, "xception": 0.364},
-    "knn": {"vgg16": 0.664, "inceptionv3": 0.711, "mobilenet": 0.852, "xception": 0.685},
-    "svm": {"vgg16": 0.838, "inceptionv3": 0.805, "mobilenet": 0.929, "xception": 0.770},
-    "logistic_regression": {
-        "vgg16": 0.891,
-        "inceptionv3": 0.864,
-        "mobilenet": 0.944,
-        "xception": 0.820,
-    },
-    "random_forest": {"vgg16": 0.864, "inceptionv3": 0.820, "mobilenet": 0.926, "xception": 0.794},
-}
+TABLE_8: Mapping[str, Mapping[str, float]] = _STUDY["table_8"]
 BEST_OF_TABLE_8 = max(value for row in TABLE_8.values() for value in row.values())
 
 
@@ -178,28 +115,15 @@ class TwoPhases:
     b: float
 
 
-# By configuration, as `HeadSettings.name` calls it, and extractor.
 TABLE_9 = {
-    "adam": {"vgg16": TwoPhases(0.891, 0.920), "mobilenet": TwoPhases(0.938, 0.941)},
-    "sgd": {"vgg16": TwoPhases(0.779, 0.867), "mobilenet": TwoPhases(0.891, 0.902)},
-    "adam + batch norm": {"vgg16": TwoPhases(0.888, 0.932), "mobilenet": TwoPhases(0.949, 0.947)},
-    "sgd + batch norm": {"vgg16": TwoPhases(0.808, 0.844), "mobilenet": TwoPhases(0.882, 0.882)},
-    "adam + dropout": {"vgg16": TwoPhases(0.888, 0.923), "mobilenet": TwoPhases(0.935, 0.947)},
-    "sgd + dropout": {"vgg16": TwoPhases(0.785, 0.876), "mobilenet": TwoPhases(0.917, 0.911)},
-    "adam + batch norm + dropout": {
-        "vgg16": TwoPhases(0.885, 0.941),
-        "mobilenet": TwoPhases(0.947, 0.967),
-    },
-    "sgd + batch norm + dropout": {
-        "vgg16": TwoPhases(0.805, 0.855),
-        "mobilenet": TwoPhases(0.905, 0.908),
-    },
+    configuration: {extractor: TwoPhases(**phases) for extractor, phases in row.items()}
+    for configuration, row in _STUDY["table_9"].items()
 }
 BEST_OF_TABLE_9 = max(phases.b for row in TABLE_9.values() for phases in row.values())
-HEAD_UNITS = 512
-DROPOUT = 0.5
-PHASE_EPOCHS = {"a": 25, "b": 50}
-PHASE_RATES = {"a": 1e-3, "b": 1e-4}
+HEAD_UNITS: int = _STUDY["head_units"]
+DROPOUT: float = _STUDY["dropout"]
+PHASE_EPOCHS: Mapping[str, int] = _STUDY["phase_epochs"]
+PHASE_RATES: Mapping[str, float] = _STUDY["phase_rates"]
 
 PartName = Literal["data", "a1", "a2", "b1", "b2", "c"]
 
@@ -214,45 +138,7 @@ class Part:
     about: str
 
 
-PARTS = (
-    Part("data", "Data", True, "Images, near-duplicates and splits."),
-    Part(
-        "a1",
-        "Part A.1: CNNs from scratch",
-        True,
-        "Small networks trained on the images alone, without and with augmentation: as the study "
-        "trains them, and by a recipe of our own.",
-    ),
-    Part(
-        "a2",
-        "Part A.2: ensemble",
-        True,
-        "Base models averaged, and stacked under a meta-learner: the study’s way, which fits the "
-        "meta-learner on images that the base models were trained on, beside the way that does "
-        "not.",
-    ),
-    Part(
-        "b1",
-        "Part B.1: feature extraction",
-        True,
-        "Networks trained on ImageNet turn each image into a feature map; a classical classifier "
-        "learns the flowers from it.",
-    ),
-    Part(
-        "b2",
-        "Part B.2: fine-tuning",
-        True,
-        "A head on a network trained on ImageNet, learnt while the network is frozen (phase A), "
-        "then together with the network’s last blocks (phase B); and the best of each part.",
-    ),
-    Part(
-        "c",
-        "Part C: adversarial machine learning",
-        True,
-        "FGSM, the one-pixel attack and JSMA against the classifiers, beside PGD and noise; what "
-        "fools one model shown to the others; and checks of the attacks themselves.",
-    ),
-)
+PARTS = tuple(Part(**part) for part in _STUDY["parts"])
 
 
 @dataclass(frozen=True)
@@ -270,26 +156,7 @@ class Entry:
         return f"{self.kind.capitalize()} {self.number}"
 
 
-CONTENTS = (
-    Entry("table", 1, "The networks trained from scratch: layers and parameters", "a1"),
-    Entry("table", 2, "Networks trained on plain data, at the lowest validation loss", "a1"),
-    Entry("table", 3, "Mk-2 and Mk-3 without and with augmentation", "a1"),
-    Entry("table", 4, "The base learners of the ensemble, Mk-2 to Mk-6", "a2"),
-    Entry("table", 5, "Base learners, their average, and stacking", "a2"),
-    Entry("table", 6, "Feature importance of each base learner", "a2"),
-    Entry("table", 7, "The extractors and their feature maps", "b1"),
-    Entry("table", 8, "Classifiers on extracted features", "b1"),
-    Entry("table", 9, "Fine-tuning VGG16 and MobileNet, eight configurations", "b2"),
-    Entry("table", 10, "The best of each part", "b2"),
-    Entry("figure", 1, "One random image of each class", "data"),
-    Entry("figure", 2, "Learning curves on plain data", "a1"),
-    Entry("figure", 3, "Learning curves of Mk-2 under three augmentations", "a1"),
-    Entry("figure", 4, "Learning curves of Mk-3 under three augmentations", "a1"),
-    Entry("figure", 5, "The ensemble’s forward pass", "a2"),
-    Entry("figure", 6, "Importance of each of the ensemble’s 85 outputs", "a2"),
-    Entry("figure", 7, "Feature extraction: the forward pass", "b1"),
-    Entry("figure", 8, "Fine-tuning: the forward pass", "b2"),
-)
+CONTENTS = tuple(Entry(**entry) for entry in _STUDY["contents"])
 
 
 def title_of(kind: Literal["table", "figure"], number: int) -> str:

@@ -1,5 +1,6 @@
 """The whole report: page, results, tables and figures, written to a folder."""
 
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from flowers17.reporting.best import (
     best_fine_tuned,
     best_networks,
 )
+from flowers17.reporting.columns import without_study
 from flowers17.reporting.confusion_figures import confusion_matrix
 from flowers17.reporting.data_tables import classes_table, datasheet_table, duplicates_table
 from flowers17.reporting.ensembles.figures import ensemble_figures
@@ -37,15 +39,28 @@ from flowers17.reporting.learners.figures import (
     plain_curves,
 )
 from flowers17.reporting.learners.tables import learner_tables
-from flowers17.reporting.page import page, verdicts_of_table_8
+from flowers17.reporting.page import highlights, page, verdicts_of_table_8
 from flowers17.reporting.records import Score
 from flowers17.reporting.reference import PartName
 from flowers17.reporting.results import results
-from flowers17.reporting.tables import Table, csv_text
+from flowers17.reporting.tables import StudyNote, Table, csv_text
 
 
 def all_tables(inputs: ReportInputs) -> dict[PartName, list[Table]]:
-    """Every table that this version makes, by part."""
+    """Every table that this version makes, by part; without the study's numbers on other data."""
+    tables = _tables_beside_study(inputs)
+    if inputs.beside_study:
+        return tables
+    return {name: [table_without_study(table) for table in part] for name, part in tables.items()}
+
+
+def table_without_study(table: Table) -> Table:
+    """A table as it is where no study is compared with."""
+    notes = tuple(note for note in table.notes if not isinstance(note, StudyNote))
+    return replace(table, columns=without_study(table.columns), notes=notes)
+
+
+def _tables_beside_study(inputs: ReportInputs) -> dict[PartName, list[Table]]:
     data = [classes_table(inputs), datasheet_table(inputs), duplicates_table(inputs)]
     features = [
         extractors_table(inputs),
@@ -96,7 +111,8 @@ def write_report(inputs: ReportInputs, folder: Path) -> dict[str, Any]:
     for part in figures.values():
         for figure in part:
             (folder / "figures" / figure.file_name).write_bytes(figure.content)
-    _write(folder / "results.json", canonical_json(results(inputs, every)) + "\n")
+    numbers = results(inputs, every) | {"highlights": list(map(asdict, highlights(inputs, every)))}
+    _write(folder / "results.json", canonical_json(numbers) + "\n")
     _write(folder / "index.html", page(inputs, tables, figures))
     return report_metrics(inputs, every)
 

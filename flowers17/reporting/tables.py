@@ -28,6 +28,10 @@ class Cell:
 EMPTY = Cell("–")
 
 
+class StudyNote(str):
+    """A sentence on the study's numbers, which a report on other data does without."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Record:
     """What one row shows; a table's own records add the objects that its columns read.
@@ -51,6 +55,7 @@ class Column(Generic[R]):
 
     cell: the cell of a record; None where the record has nothing to show. group: a heading shared
     with neighbours. interval: whether its cells have one, which the CSV then gives two columns.
+    of_study: whether it shows the study's numbers, or sets ours against them.
     """
 
     key: str
@@ -60,6 +65,7 @@ class Column(Generic[R]):
     unit: str = ""
     numeric: bool = True
     interval: bool = False
+    of_study: bool = False
 
     @property
     def heading(self) -> str:

@@ -3,9 +3,9 @@
 from flowers17.reporting.metrics import difference_interval, within
 from flowers17.reporting.records import Score
 from flowers17.reporting.reference import N_VALIDATION
-from flowers17.reporting.tables import EMPTY, Cell, Verdict
+from flowers17.reporting.tables import EMPTY, Cell, StudyNote, Verdict
 
-VERDICT_NOTE = (
+VERDICT_NOTE = StudyNote(
     "“within”: the difference from the study’s number is within chance, its 95 % interval holds "
     "zero; “better”, “below”: it does not. The study’s number was measured on 340 images, too."
 )
@@ -41,4 +41,8 @@ def no_comparison_notes(differences: str) -> tuple[str, ...]:
     """
     if not differences:
         return ()
-    return (f"Not a comparison ({differences}): the study’s numbers only show where they belong.",)
+    return (
+        StudyNote(
+            f"Not a comparison ({differences}): the study’s numbers only show where they belong."
+        ),
+    )

@@ -1,5 +1,6 @@
 """Numbers and phrases as every part of the report writes them."""
 
+import re
 from collections.abc import Sequence
 
 from flowers17.reporting.metrics import Interval
@@ -19,6 +20,27 @@ def counted(n: int, noun: str) -> str:
     return f"{n} {noun}{'s' * (n != 1)}"
 
 
+def decimal_text(value: float, form: str = ".3f") -> str:
+    """A number by a format, with a true minus and no sign of zero.
+
+    >>> decimal_text(-0.0118), decimal_text(-0.0001), decimal_text(0.02, "+.2f")
+    ('−0.012', '0.000', '+0.02')
+    """
+    text = format(value, form)
+    if not text.strip("+-0.,%"):
+        text = text.lstrip("+-")
+    return true_minus(text)
+
+
+def true_minus(text: str) -> str:
+    """A text whose numbers have a true minus (U+2212).
+
+    >>> true_minus("one-pixel: -0.1 to -2e-05")
+    'one-pixel: −0.1 to −2e−05'
+    """
+    return re.sub(r"(?<!\w)-(?=[\d.])|(?<=\de)-(?=\d)", "−", text)
+
+
 def shape_text(shape: Sequence[int]) -> str:
     """The shape of an array or image: 4 × 4 × 512."""
     return " × ".join(str(side) for side in shape)
@@ -30,8 +52,8 @@ def interval_text(interval: Interval) -> str:
     >>> interval_text(Interval(0.916, 0.965)), interval_text(Interval(-0.01, 0.02))
     ('0.916–0.965', '−0.010 to 0.020')
     """
-    between = " to " if interval.low < 0 else "–"
-    return f"{interval.low:.3f}{between}{interval.high:.3f}".replace("-", "−")
+    low, high = map(decimal_text, interval)
+    return f"{low} to {high}" if interval.low < 0 else f"{low}–{high}"
 
 
 def signed(value: float) -> str:
@@ -40,8 +62,7 @@ def signed(value: float) -> str:
     >>> signed(-0.0118)
     '−0.012'
     """
-    text = f"{value:+.3f}"
-    return "0.000" if float(text) == 0 else text.replace("-", "−")
+    return decimal_text(value, "+.3f")
 
 
 def p_text(value: float) -> str:
@@ -56,3 +77,8 @@ def p_text(value: float) -> str:
 def capital(text: str) -> str:
     """A text whose first letter is a capital one."""
     return text[:1].upper() + text[1:]
+
+
+def printable(text: str) -> str:
+    """A text in which what cannot be printed has a sign of its own."""
+    return "".join(letter if letter.isprintable() else "\ufffd" for letter in text)

@@ -164,7 +164,7 @@ def _compare(store: Store) -> str:
 
 
 def _history(store: Store) -> str:
-    return _printed(metric_history.history_table(metric_history.history("accuracy", store.root)))
+    return _printed(metric_history.listed(metric_history.history("accuracy", store.root)))
 
 
 def _gc(store: Store) -> str:

@@ -1,9 +1,15 @@
 """The command line: wrong words are refused before anything is written; JSON is for scripts."""
 
 import ast
+import contextlib
+import io
 import json
+import os
+import pty
 import re
 import shutil
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -13,12 +19,14 @@ import typer.main
 
 from flowers17.artifacts import Reference, Store
 from flowers17.cli import app, main
+from flowers17.commands import comparing
 from flowers17.config import RunOptions
 from flowers17.errors import InvalidInput, StoreUnusable
 from flowers17.profiles import PROFILES
 from flowers17.reporting.studies.records import studies_in
 from flowers17.request import StudyRequest
 from flowers17.stages import Stage, ensure
+from flowers17.terminal import Terminal
 from tasks.liveness import registered
 from tests.support.made_studies import SETTINGS, made_study, row
 from tests.support.processes import output_of
@@ -260,6 +268,70 @@ class TestHomeFolders:
         assert list(here.iterdir()) == []
 
 
+def test_a_run_ends_with_its_headline_numbers(
+    studies: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = studies_in(studies)[-1]
+    reference = {"stage": "study", "key": study.manifest["key"], "digest": "d" * 64}
+    lines = [
+        {
+            "value": "0.944",
+            "measure": "accuracy",
+            "interval": [0.9, 0.97],
+            "label": "best of Table 8",
+            "detail": "logistic regression on MobileNet",
+            "tag": "",
+        },
+        {
+            "value": "5 of 5",
+            "measure": "cells of Table 8 reproduced",
+            "interval": None,
+            "label": "classifiers on features",
+            "detail": "within",
+            "tag": "untrained weights",
+        },
+    ]
+    counts = {"built": 1, "reused": 0}
+    monkeypatch.setattr(
+        "flowers17.commands.running.run_flow", lambda *_, **__: ({"report": reference}, counts)
+    )
+    page = studies / "report" / "index.html"
+    monkeypatch.setattr("flowers17.cli._report", lambda *_: (page, lines))
+    assert _exit_code("run", "study") == 0
+    printed = capsys.readouterr()
+    assert printed.err.splitlines()[1:] == [
+        "0.944 accuracy, 95 % interval 0.900–0.970: best of Table 8, logistic regression on "
+        "MobileNet",
+        "5 of 5 cells of Table 8 reproduced: classifiers on features, within (untrained weights)",
+    ]
+    assert printed.out == f"{page}\n"
+
+
+def test_prefects_notice_of_telemetry_is_not_shown(tmp_path: Path) -> None:
+    """Telemetry is off here; Prefect tells of it in a terminal at its first import."""
+    code = "from flowers17.cli import main\ntry: main(['history', '--help'])\n"
+    code += "except SystemExit: pass\nimport prefect.main, prefect; prefect.flow; print('end')"
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PREFECT_HOME": str(tmp_path)}
+    leader, follower = pty.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdin=follower,
+        stdout=follower,
+        stderr=follower,
+        env=environment,
+        cwd=Path(__file__).parents[2],
+    ) as process:
+        os.close(follower)
+        printed = b""
+        with contextlib.suppress(OSError):  # so ends a terminal whose last program has ended
+            while block := os.read(leader, 4096):
+                printed += block
+    os.close(leader)
+    assert process.returncode == 0, printed
+    assert b"end" in printed
+    assert b"anonymous usage data" not in printed
+
+
 def test_an_interruption_says_what_to_do(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -386,16 +458,16 @@ class TestCompare:
         assert "features.svm.C: 10.0 → 1.0" in printed
         assert "Table 8: Classifiers; 1 of 2 rows equal" in printed
         lines = [line.split() for line in printed.splitlines()]
-        assert ["svm", "ours", "0.7500", "0.5000", "−0.2500"] in lines
-        assert "knn" not in [line[0] for line in lines if line]
+        assert lines[lines.index(["svm"]) + 1] == ["ours", "0.7500", "0.5000", "−0.2500"]
+        assert ["knn"] not in lines
         assert "only after: new" in printed
         # Two images on which only the first is right: 2 / 2² = 0.5.
-        tested = ["svm", "on", "mobilenet", "report", "8", "0.7500", "0.5000", "2", "0"]
-        assert [*tested, "0.500", "0.500"] in lines
+        tested = ["report", "8", "0.7500", "0.5000", "2", "0", "0.500", "0.500"]
+        assert tested == lines[lines.index(["svm", "on", "mobilenet"]) + 1]
         assert "1 with equal content, nothing to test (knn on mobilenet)" in printed
         assert _exit_code("compare", "--all") == 0
-        equal = ["knn", "ours", "0.8750", "0.8750", "0"]
-        assert equal in [line.split() for line in capsys.readouterr().out.splitlines()]
+        lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+        assert lines[lines.index(["knn"]) + 1] == ["ours", "0.8750", "0.8750", "0"]
         assert content(studies) == before
 
     def test_writes_a_page_with_all_of_it(
@@ -419,6 +491,21 @@ class TestCompare:
         assert _exit_code("compare", "--html", "nowhere/changes.html") == 2
         refused = " ".join(capsys.readouterr().err.split())
         assert "--html nowhere/changes.html: expected a file that can be written, got No" in refused
+
+    def test_breaks_lines_of_a_terminal_between_words_only(
+        self, studies: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        comparison = self._compared(capsys)
+        title = "logistic regression on MobileNet (224 px) + Xception (299 px), averaged, clean"
+        comparison["tables"][0]["metrics"][0]["row"] = title
+        comparison["paired"]["tests"][0]["label"] = title
+        stream = io.StringIO()
+        terminal = Terminal(file=stream, width=60, force_terminal=True, color_system=None)
+        comparing.show(comparison, terminal)
+        lines = stream.getvalue().splitlines()
+        assert max(map(len, lines)) <= 60
+        words = {word for line in lines for word in line.split()}
+        assert set(title.split()) <= words
 
     def test_of_a_study_with_itself_finds_no_difference(
         self, studies: Path, capsys: pytest.CaptureFixture[str]
@@ -548,6 +635,15 @@ class TestHistory:
         assert _exit_code("history", BEST) == 0
         assert "+0.2500" in capsys.readouterr().out
 
+    def test_without_a_metric_lists_those_there_are(
+        self, studies: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert _exit_code("history", "--json") == 0
+        (metric,) = json.loads(capsys.readouterr().out)
+        assert (metric["metric"], metric["studies"]) == (BEST, 1)
+        assert _exit_code("history") == 0
+        assert BEST in capsys.readouterr().out
+
     def test_of_an_unknown_metric_lists_those_there_are(
         self, studies: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
@@ -584,6 +680,18 @@ class TestCollecting:
         assert _exit_code("gc", "--dry-run", "--json") == 0
         assert len(json.loads(capsys.readouterr().out)) == 2
         assert content(store.root) == before
+
+    def test_names_the_rules_by_which_artifacts_stay(
+        self, store: Store, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert _exit_code("gc", "--dry-run") == 0
+        printed = capsys.readouterr().out
+        assert "0 folders, 0.0 MB would go" in printed
+        assert "what is younger than 14 days stays (--older-than)" in printed
+        assert _exit_code("gc", "--dry-run", "--older-than", "2.5", "--keep-studies", "1") == 0
+        printed = capsys.readouterr().out
+        assert "younger than 2.5 days" in printed
+        assert "the newest 1 reports of each flow" in printed
 
     def test_deletes_old_artifacts_and_what_broken_builds_left(
         self, store: Store, monkeypatch: pytest.MonkeyPatch

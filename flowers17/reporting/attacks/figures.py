@@ -113,9 +113,12 @@ def source_target(model: AttackedModel) -> Figure | None:
     for source, target in zip(*np.nonzero(tried), strict=True):
         share = reached[source, target] / tried[source, target]
         text = f"{share:.0%}".removesuffix("%")
-        cells.append(MatrixCell(source, target, text, WARM, 0.05 + 0.75 * share))
-    number = f"C2{model.suffix}"
-    text, order = class_matrix(number, attack.classes, cells, size=8.0, share=0.42)
+        cells.append(MatrixCell(source, target, text, WARM, share))
+    number, scale = f"C2{model.suffix}", {WARM: "share that passes; in cells, per cent"}
+    columns = "class that it is made to pass for"
+    text, order = class_matrix(
+        number, attack.classes, cells, columns=columns, scale=scale, size=6.5
+    )
     budget = f" at {budget_title(attack.main.epsilon)}" if attack.main.epsilon is not None else ""
     caption = (
         f"{model.title} under {attack_title(attack.name)}{budget}: the percentage "
@@ -157,11 +160,9 @@ def gallery(inputs: ReportInputs, model: AttackedModel) -> Figure | None:
             for index, sign in enumerate(("+", "=")):
                 x = index * (side + gap) + side + gap / 2
                 say(axes, x, y + label + side / 2, sign, size=12, color=INK)
-        text = svg_text(figure)
-    text = text.removesuffix("</svg>") + "\n".join(svgs) + "\n</svg>"
-    kind = "Rendered flowers, drawn from code. " if inputs.is_rendered else ""
+        text = svg_text(figure, svgs)
     caption = (
-        f"{kind}{model.title}: of each attack the first image that it "
+        f"{inputs.kind_of_pictures}{model.title}: of each attack the first image that it "
         "succeeded with. In the middle the change, grey where there is none, stretched so that the "
         "largest fills the range. Percentages are the model’s probability of the class."
     )

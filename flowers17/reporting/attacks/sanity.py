@@ -10,6 +10,7 @@ from flowers17.reporting.attacks.records import Attack
 from flowers17.reporting.columns import text_column
 from flowers17.reporting.inputs import ReportInputs
 from flowers17.reporting.tables import Cell, Column, Record, Table
+from flowers17.reporting.wording import true_minus
 from flowers17.robustness.sanity import (
     SLACK,
     Check,
@@ -35,7 +36,7 @@ _COLUMNS: tuple[Column[CheckRecord], ...] = (
     Column(
         "measured",
         "Measured",
-        lambda r: Cell(r.check.measured, r.check.value, artifact=r.source),
+        lambda r: Cell(true_minus(r.check.measured), r.check.value, artifact=r.source),
         numeric=False,
     ),
     text_column("verdict", "Verdict", lambda r: "holds" if r.check.holds else "does not hold"),

@@ -3,10 +3,11 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from flowers17.reporting.cells import mean_cell, spread_cell
+from flowers17.reporting.cells import spread_cell
 from flowers17.reporting.columns import (
     number_column,
     score_column,
+    study_column,
     text_column,
     verdict_column,
 )
@@ -21,7 +22,7 @@ from flowers17.reporting.reference import (
     TABLE_5,
     title_of,
 )
-from flowers17.reporting.tables import Cell, Column, R, Record, Table
+from flowers17.reporting.tables import Cell, Column, Record, Table
 from flowers17.reporting.verdicts import VERDICT_NOTE
 from flowers17.reporting.wording import signed
 
@@ -59,7 +60,7 @@ class OutcomeRecord(Record):
 
 _SPLIT_COLUMNS: tuple[Column[OutcomeRecord], ...] = (
     text_column("method", "Predicted by", lambda r: r.title, lambda r: r.name),
-    number_column("study", "Study", lambda r: r.reference, linked=False),
+    study_column(lambda r: r.reference),
     score_column("refit", "Refit", lambda r: r.refit, lambda r: r.reference),
     verdict_column(lambda r: r.refit, lambda r: r.reference, lambda r: r.comparable),
     score_column("average", "Fold models averaged", lambda r: r.average),
@@ -82,10 +83,10 @@ class MeanRecord(Record):
 
 _MEAN_COLUMNS: tuple[Column[MeanRecord], ...] = (
     text_column("method", "Predicted by", lambda r: r.title, lambda r: r.name),
-    number_column("study", "Study", lambda r: r.reference, linked=False),
-    Column("refit", "Refit, mean", lambda r: mean_cell(r.refit, r.reference), interval=True),
+    study_column(lambda r: r.reference),
+    score_column("refit", "Refit, mean", lambda r: r.refit, lambda r: r.reference),
     Column("refit_spread", "± s.d.", lambda r: spread_cell(r.refit)),
-    Column("average", "Fold models averaged, mean", lambda r: mean_cell(r.average), interval=True),
+    score_column("average", "Fold models averaged, mean", lambda r: r.average),
     Column("average_spread", "± s.d.", lambda r: spread_cell(r.average)),
     Column(
         "difference",
@@ -128,17 +129,11 @@ def _split_table(
     return Table(
         f"5{ensemble.suffix}{'-splits' * by_split}",
         f"{title}{': split by split' * by_split}",
-        _shown(ensemble, _SPLIT_COLUMNS),
+        ensemble.shown(_SPLIT_COLUMNS),
         records or list(_absent_records(ensemble)),
         lead=f"Validation accuracy with 95 % intervals, on {where}.",
         notes=(_MODELS, *study_notes, *ensemble.notes),
     )
-
-
-def _shown(ensemble: Ensemble, columns: Sequence[Column[R]]) -> list[Column[R]]:
-    """The columns, without those of the study's numbers if the ensemble is another."""
-    of_the_study = () if ensemble.is_study else ("study", "verdict")
-    return [column for column in columns if column.key not in of_the_study]
 
 
 def _study_notes(ensemble: Ensemble, results: Sequence[EnsembleResult]) -> Iterator[str]:
@@ -215,7 +210,7 @@ def _means_table(ensemble: Ensemble, title: str) -> Table:
     return Table(
         f"5{ensemble.suffix}",
         title,
-        _shown(ensemble, _MEAN_COLUMNS),
+        ensemble.shown(_MEAN_COLUMNS),
         [_mean_record(ensemble, name) for name in ensemble.repeated[0].outcomes],
         lead=f"Validation accuracy over {len(ensemble.repeated)} clean splits, which keep "
         "near-duplicates on one side.",

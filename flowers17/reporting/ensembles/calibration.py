@@ -14,7 +14,7 @@ from flowers17.reporting.figures import Figure, drawn
 from flowers17.reporting.inputs import ReportInputs
 from flowers17.reporting.tables import Column, Record, Table
 
-_GAP, _LEFT, _TOP, _SIDE = 34.0, 32.0, 24.0, 140.0
+_GAP, _LEFT, _TOP, _SIDE = 30.0, 44.0, 24.0, 138.0
 _BY = {"refit": "refit", "average": "fold models averaged"}
 
 
@@ -82,6 +82,7 @@ def reliability_figure(ensemble: Ensemble, result: EnsembleResult) -> Figure:
         for index, (title, proba) in enumerate(panels.items()):
             left = _LEFT + index * (_SIDE + _GAP)
             _panel(axes, left, title, reliability(proba, result.truth, N_BINS))
+        say(axes, 7, _TOP + _SIDE / 2, "accuracy of its images", rotation=90, color=MUTED)
         text = svg_text(figure)
     caption = (
         f"{ensemble.capital_title}, {method_title(method)}, on {result.split_title}. A dot is the "
@@ -105,7 +106,7 @@ def _panel(axes: Axes, left: float, title: str, bins: Reliability) -> None:
         say(axes, left - 4, y, f"{tick:g}", ha="right", color=MUTED, size=8)
         say(axes, x, bottom + 9, f"{tick:g}", color=MUTED, size=8)
     axes.plot([left, left + _SIDE], [bottom, _TOP], color=MUTED, lw=1, linestyle=(0, (3, 2)))
-    say(axes, left + _SIDE / 2, bottom + 24, "accuracy by confidence", color=MUTED)
+    say(axes, left + _SIDE / 2, bottom + 24, "mean confidence of a bin", color=MUTED)
     total = max(1, int(bins.n_images.sum()))
     for confidence, accuracy, n_images in zip(
         bins.confidence, bins.accuracy, bins.n_images, strict=True

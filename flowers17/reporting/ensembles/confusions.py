@@ -58,13 +58,11 @@ def confused_pairs(ensemble: Ensemble, result: EnsembleResult) -> Figure | None:
             ]
             if confused in examples:
                 pictures.append(picture(images[examples[confused]], WIDTH - side, y + label, side))
-        text = svg_text(figure)
-    text = text.removesuffix("</svg>") + "\n".join(pictures) + "\n</svg>"
-    kind = "Rendered flowers, drawn from code. " if inputs.is_rendered else ""
+        text = svg_text(figure, pictures)
     caption = (
-        f"{kind}{_subject(ensemble, result)}, on {result.split_title}: images of the classes most "
-        f"often taken for another, at most {MAX_SHOWN} of each pair, the most certain errors "
-        "first. At the right one image of the class that they were taken for."
+        f"{inputs.kind_of_pictures}{_subject(ensemble, result)}, on {result.split_title}: images "
+        f"of the classes most often taken for another, at most {MAX_SHOWN} of each pair, the most "
+        "certain errors first. At the right one image of the class that they were taken for."
     )
     used = (inputs.images.reference, result.reference)
     title = "What the most confused images look like"

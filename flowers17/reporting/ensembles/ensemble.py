@@ -1,20 +1,20 @@
 """An ensemble over all its splits: its name on the page, its numbers' letter, tags and notes."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from string import ascii_lowercase
 
 from flowers17.config import MemberSettings
 from flowers17.reporting.absences import NO_RESULT, AbsentStage
-from flowers17.reporting.columns import Form, Value, compared_columns, number_column
+from flowers17.reporting.columns import without_study
 from flowers17.reporting.ensembles.records import EnsembleResult
 from flowers17.reporting.ensembles.titles import member_title
 from flowers17.reporting.inputs import ReportInputs
 from flowers17.reporting.metrics import MeanSpread
 from flowers17.reporting.records import over_repeats, recipe_tag
 from flowers17.reporting.reference import IMAGE_SIZE, TABLE_5
-from flowers17.reporting.tables import Column, R
+from flowers17.reporting.tables import Column, R, StudyNote
 from flowers17.reporting.titles import trained_tag
 from flowers17.reporting.verdicts import no_comparison_notes
 from flowers17.reporting.wording import capital
@@ -38,13 +38,15 @@ class Ensemble:
 
     @property
     def is_study(self) -> bool:
-        """Whether its members are the study's five."""
-        return set(self.members) == STUDY_MEMBERS
+        """Whether it is set beside the study's: its members are the same five."""
+        return self.inputs.beside_study and set(self.members) == STUDY_MEMBERS
 
     @property
     def title(self) -> str:
         """Display name within a sentence."""
-        return "the study’s ensemble" if self.is_study else f"ensemble {self.name}"
+        same = set(self.members) == STUDY_MEMBERS
+        name = "Mk-2 to Mk-6" if same and self.name == "study" else self.name
+        return "the study’s ensemble" if self.is_study else f"ensemble {name}"
 
     @property
     def capital_title(self) -> str:
@@ -124,21 +126,12 @@ class Ensemble:
             return notes
         return (
             *notes,
-            "A row with a tag was made otherwise than in the study and is not compared.",
+            StudyNote("A row with a tag was made otherwise than in the study and is not compared."),
         )
 
-    def beside_study(
-        self,
-        key: str,
-        title: str,
-        study: Callable[[R], Value],
-        measured: Callable[[R], Value],
-        form: Form = ".3f",
-    ) -> tuple[Column[R], ...]:
-        """The study's number and ours side by side; ours alone if it is not the study's."""
-        if self.is_study:
-            return compared_columns(key, title, study, measured, form)
-        return (number_column(key, title, measured, form),)
+    def shown(self, columns: Sequence[Column[R]]) -> Sequence[Column[R]]:
+        """The columns of its tables: without the study's numbers if it is another ensemble."""
+        return columns if self.is_study else without_study(columns)
 
     def reason_absent(self, split: str = "") -> str:
         """Why its members were not combined, on a split or at all."""
@@ -170,7 +163,7 @@ def ensembles_of(inputs: ReportInputs) -> list[Ensemble]:
     ensembles: list[Ensemble] = []
     for name, names in sorted(members.items(), key=lambda item: set(item[1]) != STUDY_MEMBERS):
         suffix = ""
-        if set(names) != STUDY_MEMBERS:
+        if not (inputs.beside_study and set(names) == STUDY_MEMBERS):
             n_others = sum(not ensemble.is_study for ensemble in ensembles)
             turn, letter = divmod(n_others, len(ascii_lowercase) - 1)
             suffix = "z" * turn + ascii_lowercase[letter + 1]

@@ -4,20 +4,27 @@ from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 
-from flowers17.reporting.diagrams import arrow, box
-from flowers17.reporting.drawing import ACCENT, LINE, MUTED, PAPER, WIDTH, canvas, say, svg_text
+from flowers17.reporting.drawing import (
+    ACCENT,
+    LINE,
+    MUTED,
+    WIDTH,
+    canvas,
+    from_template,
+    say,
+    svg_text,
+)
 from flowers17.reporting.ensembles.calibration import reliability_figure
 from flowers17.reporting.ensembles.confusions import confused_pairs, confusion_matrix
 from flowers17.reporting.ensembles.ensemble import Ensemble, ensembles_of
 from flowers17.reporting.ensembles.records import EnsembleResult, Member
 from flowers17.reporting.ensembles.titles import method_title
-from flowers17.reporting.figures import Figure, drawn, shortened
+from flowers17.reporting.figures import Figure, class_labels, drawn, shortened
 from flowers17.reporting.inputs import ReportInputs
 from flowers17.reporting.learners.curves import ticks
 from flowers17.reporting.reference import title_of
 
 MAX_CLASSES_NAMED = 20
-_STEP = 30.0
 
 
 def ensemble_figures(inputs: ReportInputs) -> list[Figure]:
@@ -43,33 +50,15 @@ def forward_pass(ensemble: Ensemble, result: EnsembleResult) -> Figure:
     Numbers of layers, outputs and rows are those of this run.
     """
     number, inputs = f"5{ensemble.suffix}", ensemble.inputs
-    n, c = len(result.members), len(result.classes)
-    size = inputs.study.dataset.image_size
-    top, height = 8.0, max(3, n) * _STEP
-    middle = top + height / 2
-    rows = [middle + (index - (n - 1) / 2) * _STEP for index in range(n)]
-    outputs = [f"{n} × {c}", f"= {n * c}", "outputs"]
-    with canvas(top + height + 46, salt=f"figure-{number}") as (figure, axes):
-        box(axes, 2, middle - 22, 48, 44)
-        say(axes, 26, middle - 6, "image", weight="bold")
-        say(axes, 26, middle + 8, f"{size} × {size}", color=MUTED, size=8)
-        for y, member in zip(rows, result.members, strict=True):
-            arrow(axes, (51, middle), (73, y))
-            _member(axes, ensemble, 74, y, member)
-            arrow(axes, (199, y), (217, y))
-            _outputs(axes, 218, y, c)
-        first, last = rows[0] - 12, rows[-1] + 12
-        axes.plot([236, 242, 242, 236], [first, first, last, last], color=MUTED, lw=1)
-        arrow(axes, (242, middle), (268, middle))
-        for line, text in enumerate(outputs):
-            y = last + 12 + 11 * line
-            say(axes, 226, y, text, color=MUTED, size=8)
-        box(axes, 269, middle - 26, 89, 52)
-        for line, (text, style) in enumerate(_chosen_lines(result)):
-            say(axes, 313.5, middle - 12 + 13 * line, text, **style)
-        arrow(axes, (313.5, middle + 27), (313.5, middle + 46))
-        say(axes, 313.5, middle + 55, f"one of {c} classes", weight="bold")
-        text = svg_text(figure)
+    c = len(result.classes)
+    text = from_template(
+        "ensemble.svg",
+        width=WIDTH,
+        size=inputs.study.dataset.image_size,
+        n_classes=c,
+        members=[_member(ensemble, member) for member in result.members],
+        chosen=_chosen_lines(result),
+    )
     caption = (
         f"{ensemble.capital_title}: each member gives {c} probabilities; side "
         f"by side they are averaged, or the features of a meta-learner. That is fitted on "
@@ -93,24 +82,12 @@ def _chosen_lines(result: EnsembleResult) -> list[tuple[str, dict[str, object]]]
     ]
 
 
-def _member(axes: Axes, ensemble: Ensemble, x: float, y: float, member: Member) -> None:
-    box(axes, x, y - 12, 124, 24)
+def _member(ensemble: Ensemble, member: Member) -> tuple[str, str]:
+    """A member's name and how many weights it has, if that is known."""
     title = ensemble.member_title(member.name) if ensemble.is_study else member.name
-    known = member.n_parameters is not None
-    say(axes, x + 6, y, shortened(title, 17 if known else 24), ha="left", size=8, weight="bold")
-    if member.n_parameters is not None:
-        weights = f"{member.n_parameters / 1e6:.1f} M"
-        say(axes, x + 118, y, weights, ha="right", size=8, color=MUTED)
-
-
-def _outputs(axes: Axes, x: float, y: float, n_classes: int) -> None:
-    """Draw a member's outputs as a strip of cells, at most as many as can be told apart."""
-    shown = min(n_classes, 17)
-    height = 22 / shown
-    for index in range(shown):
-        top = y - 11 + index * height
-        axes.fill_between([x, x + 16], top, top + height, color=ACCENT, alpha=0.25, lw=0)
-        axes.plot([x, x + 16], [top, top], color=PAPER, lw=0.5)
+    if member.n_parameters is None:
+        return shortened(title, 24), ""
+    return shortened(title, 17), f"{member.n_parameters / 1e6:.1f} M"
 
 
 def importances_figure(ensemble: Ensemble, result: EnsembleResult) -> Figure | None:
@@ -124,6 +101,7 @@ def importances_figure(ensemble: Ensemble, result: EnsembleResult) -> Figure | N
     ]
     highest = max(max(row) for row in by_member) or 1.0
     named = c <= MAX_CLASSES_NAMED
+    labels, note = class_labels(result.classes if named else ())
     left, panel, head, gap = 34.0, 46.0, 17.0, 8.0
     foot = 86.0 if named else 16.0
     step = head + panel + gap
@@ -137,21 +115,20 @@ def importances_figure(ensemble: Ensemble, result: EnsembleResult) -> Figure | N
             _bars(axes, left, top, panel, row, highest)
         if named:
             width = (WIDTH - left - 4) / c
-            for index, name in enumerate(result.classes):
+            for index, label in enumerate(labels):
                 x = left + (index + 0.5) * width
-                y = n * step
-                say(axes, x, y, shortened(name, 18), rotation=90, va="top", size=8)
+                say(axes, x, n * step, label, rotation=90, va="top", size=8)
         text = svg_text(figure)
     caption = (
         f"{ensemble.capital_title} on {result.split_title}: impurity importance "
         f"of each of the {n * c} outputs in the random forest fitted on out-of-fold predictions; "
-        "all together are 1."
+        f"all together are 1.{note}"
     )
     if not named:
         caption += f" The {c} classes are in the order of Table D1."
     title = f"Importance of each of the {n * c} outputs of {ensemble.title}"
     if ensemble.is_study:
-        title = title_of("figure", 6).replace("85", str(n * c))
+        title = title_of("figure", 6)
     return drawn(number, title, caption, text, (result.reference,), behind=number)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from flowers17.reporting.columns import Form, number_column, text_column
+from flowers17.reporting.columns import Form, compared_columns, number_column, text_column
 from flowers17.reporting.ensembles.ensemble import Ensemble
 from flowers17.reporting.ensembles.records import EnsembleResult
 from flowers17.reporting.reference import TABLE_6, title_of
@@ -37,7 +37,7 @@ def _columns(ensemble: Ensemble) -> Sequence[Column[ImportanceRecord]]:
 
     return [
         text_column("member", "Member", lambda r: ensemble.member_title(r.name), lambda r: r.name),
-        *ensemble.beside_study("impurity", "Impurity importance", study, measure("impurity")),
+        *compared_columns("impurity", "Impurity importance", study, measure("impurity")),
         *(number_column(key, title, measure(key), form) for key, title, form in _MEASURES),
     ]
 
@@ -50,7 +50,7 @@ def importances_table(ensemble: Ensemble) -> Table:
         title_of("table", 6)
         if ensemble.is_study
         else f"Importance of the members of {ensemble.title}",
-        _columns(ensemble),
+        ensemble.shown(_columns(ensemble)),
         list(_records(ensemble)),
         lead="Impurity: in the random forest fitted on out-of-fold predictions, summed over the "
         "member’s outputs; it cannot tell what the forest would do without them. The others are "

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from flowers17.reporting.cells import value_cell
-from flowers17.reporting.columns import number_column, text_column
+from flowers17.reporting.columns import compared_columns, number_column, text_column
 from flowers17.reporting.ensembles.ensemble import Ensemble
 from flowers17.reporting.ensembles.records import EnsembleResult, Member
 from flowers17.reporting.inputs import ReportInputs
@@ -40,7 +40,7 @@ def _epochs(record: MemberRecord) -> str | None:
 
 
 def _columns(ensemble: Ensemble) -> Sequence[Column[MemberRecord]]:
-    parameters: Sequence[Column[MemberRecord]] = ensemble.beside_study(
+    parameters: Sequence[Column[MemberRecord]] = compared_columns(
         "parameters",
         "Parameters",
         lambda r: r.shape.n_parameters if r.shape else None,
@@ -75,7 +75,7 @@ def members_table(ensemble: Ensemble) -> Table:
     return Table(
         f"4{ensemble.suffix}",
         title_of("table", 4) if ensemble.is_study else f"The members of {ensemble.title}",
-        _columns(ensemble),
+        ensemble.shown(_columns(ensemble)),
         list(_records(ensemble)),
         lead=f"The training images of a split are divided into {folds}, the same for every "
         "member: stratified, and near-duplicates together.",
@@ -112,8 +112,8 @@ def _epoch_notes(ensemble: Ensemble) -> Iterator[str]:
     recipes = {member.recipe for member in settings if member}
     if "report" in recipes:
         yield (
-            "By the study’s recipe a fold’s model keeps the epoch with the lowest loss on a part "
+            "By the recipe “report” a fold’s model keeps the epoch with the lowest loss on a part "
             "cut from the fold’s own training images; the refit is trained for their mean."
         )
     if "best" in recipes:
-        yield "By our own recipe a model keeps its last epoch: no image chooses it."
+        yield "By the recipe “best” a model keeps its last epoch: no image chooses it."

@@ -16,8 +16,8 @@ from flowers17.reporting.ensembles.records import EnsembleResult
 from flowers17.reporting.ensembles.titles import meta_learner_title
 from flowers17.reporting.inputs import ReportInputs
 from flowers17.reporting.metrics import Interval, MeanSpread, mean_difference, mean_spread
-from flowers17.reporting.tables import Cell, Column, Record, Table
-from flowers17.reporting.wording import signed
+from flowers17.reporting.tables import Cell, Column, Record, StudyNote, Table
+from flowers17.reporting.wording import decimal_text, signed
 
 _SCHEMES = {
     "biased": "on their own training images",
@@ -60,9 +60,8 @@ class Optimism(Record):
 
 
 def _points(share: float) -> str:
-    """A difference in points, with one decimal and a true minus."""
-    text = f"{100 * share:.1f}"
-    return "0.0" if float(text) == 0 else text.replace("-", "−")
+    """A difference in points, with one decimal."""
+    return decimal_text(100 * share, ".1f")
 
 
 def _cell(record: Optimism, estimate: Estimate, form: Form) -> Cell:
@@ -109,8 +108,10 @@ def optimism_tables(inputs: ReportInputs) -> list[Table]:
     notes = (
         "Apparent: the meta-learner cross-validated over the rows that it is fitted on, all that "
         "is known without other images. Held-out: on the split’s validation images. Optimism: "
-        "apparent minus held-out accuracy. The study fits on predictions of images that the base "
-        "learners were trained on.",
+        "apparent minus held-out accuracy.",
+        StudyNote(
+            "The study fits on predictions of images that the base learners were trained on."
+        ),
         "The optimism’s interval is Newcombe’s hybrid score interval (1998), the two accuracies "
         "being measured on different images; over several splits, Nadeau and Bengio’s (2003).",
         *_hold_out_notes(inputs),
@@ -194,7 +195,7 @@ def finding(ensemble: Ensemble) -> str:
         where = f"mean over {len(ensemble.repeated)} clean splits"
     by_scheme = {record.scheme: record for record in records if record.meta_learner == name}
     schemes = {
-        "biased": "fitted as in the study, on the learners’ own training images",
+        "biased": "fitted on the members’ own training images",
         "out-of-fold": "fitted on out-of-fold predictions",
     }
     sentences = [

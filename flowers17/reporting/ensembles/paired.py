@@ -4,8 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from flowers17.reporting.cells import mean_cell, score_cell
-from flowers17.reporting.columns import text_column
+from flowers17.reporting.columns import score_column, text_column
 from flowers17.reporting.ensembles.ensemble import Ensemble, ensembles_of
 from flowers17.reporting.ensembles.records import EnsembleResult
 from flowers17.reporting.ensembles.titles import method_title
@@ -23,8 +22,8 @@ from flowers17.reporting.paired_comparisons import (
     only_second_column,
     paired_comparisons,
 )
-from flowers17.reporting.records import over_repeats
-from flowers17.reporting.tables import Cell, Column, Table
+from flowers17.reporting.records import Score, over_repeats
+from flowers17.reporting.tables import Column, Table
 from flowers17.reporting.wording import p_text, signed
 
 
@@ -36,23 +35,20 @@ class BestMemberRecord(PairedRecord):
     result: EnsembleResult | None = None
 
 
-def _method_cell(record: BestMemberRecord) -> Cell:
+def _member_score(record: BestMemberRecord) -> Score | MeanSpread | None:
     if record.result:
-        return score_cell(record.result.chosen_score, source=record.source)
-    return mean_cell(record.ensemble.chosen_mean)
-
-
-def _member_cell(record: BestMemberRecord) -> Cell:
-    if record.result:
-        return score_cell(record.result.best_member_score, source=record.source)
-    repeated = record.ensemble.repeated
-    return mean_cell(over_repeats(result.best_member_score for result in repeated))
+        return record.result.best_member_score
+    return over_repeats(result.best_member_score for result in record.ensemble.repeated)
 
 
 _COLUMNS: tuple[Column[BestMemberRecord], ...] = (
     text_column("split", "Split", lambda r: r.title, lambda r: r.value),
-    Column("ensemble_accuracy", "Ensemble", _method_cell, interval=True),
-    Column("member_accuracy", "Member", _member_cell, interval=True),
+    score_column(
+        "ensemble_accuracy",
+        "Ensemble",
+        lambda r: r.result.chosen_score if r.result else r.ensemble.chosen_mean,
+    ),
+    score_column("member_accuracy", "Member", _member_score),
     difference_column(interval=True),
     only_first_column("only_ensemble", "Ensemble alone right"),
     only_second_column("only_member", "Member alone right"),

@@ -1,4 +1,4 @@
-"""The tables of Part B.1: extractors, classifiers on features, what goes beyond the study."""
+"""The tables of Part B.1: extractors, classifiers on features, what goes beyond Table 8."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,8 +9,8 @@ from flowers17.reporting.columns import (
     Value,
     compared_columns,
     mean_columns,
-    number_column,
     score_column,
+    study_column,
     text_column,
     verdict_column,
 )
@@ -25,7 +25,7 @@ from flowers17.reporting.reference import (
     ExtractorShape,
     title_of,
 )
-from flowers17.reporting.tables import Column, Record, Table
+from flowers17.reporting.tables import Column, Record, StudyNote, Table
 from flowers17.reporting.titles import classifier_title, map_title, maps_title, trained_tag
 from flowers17.reporting.verdicts import VERDICT_NOTE, no_comparison_notes
 from flowers17.reporting.wording import shape_text, thousands
@@ -101,9 +101,12 @@ def extractors_table(inputs: ReportInputs) -> Table:
         lead="Each network without its fully connected top: what it is, and what it makes of an "
         "image.",
         notes=(
-            "Layers are counted as Keras counts them; today’s MobileNet has one fewer than the "
-            "study’s, and the same parameters.",
-            "The feature map follows from the input’s size; the study’s is 128 × 128.",
+            "Layers are counted as Keras counts them. The feature map follows from the input’s "
+            "size.",
+            StudyNote(
+                "Today’s MobileNet has one layer fewer than the study’s, and the same parameters; "
+                "the study’s inputs are 128 × 128."
+            ),
             *no_comparison_notes(inputs.differences_in_short),
         ),
     )
@@ -149,12 +152,18 @@ _CLASSIFIER_COLUMNS: tuple[Column[ClassifierRecord], ...] = (
         lambda r: CLASSIFIERS[r.combination.classifier],
         lambda r: r.combination.classifier,
     ),
-    number_column("study", "Study", lambda r: r.reference, linked=False),
+    study_column(lambda r: r.reference, title="study", group="Report’s split"),
     score_column(
-        "ours", "Ours, report’s split", lambda r: r.score("report"), lambda r: r.reference
+        "ours", "ours", lambda r: r.score("report"), lambda r: r.reference, group="Report’s split"
     ),
-    verdict_column(lambda r: r.score("report"), lambda r: r.reference, lambda r: r.comparable),
-    score_column("clean", "Ours, clean split", lambda r: r.score("clean")),
+    verdict_column(
+        lambda r: r.score("report"),
+        lambda r: r.reference,
+        lambda r: r.comparable,
+        title="against the study",
+        group="Report’s split",
+    ),
+    score_column("clean", "Clean split", lambda r: r.score("clean")),
 )
 
 
@@ -219,15 +228,16 @@ _BEYOND_COLUMNS: Sequence[Column[ClassifierRecord]] = [
 
 
 def beyond_table(inputs: ReportInputs) -> Table:
-    """Table 8b: what the study left out, over repeated clean splits."""
-    groups = {"Beyond the study": inputs.study.features.combinations}
+    """Table 8b: what Table 8 leaves out, over repeated clean splits."""
+    beyond = "Beyond the study" if inputs.beside_study else "Beyond Table 8"
+    groups = {beyond: inputs.study.features.combinations}
     best = best_over_repeats(inputs.evaluations_of_table_8)
     if best:
         first = next(c for c in inputs.table_8 if inputs.evaluation(c) is best)
         groups = {"The best of Table 8, by its mean": (first,), **groups}
     return Table(
         "8b",
-        "Beyond the study: larger inputs, reduction, search, several extractors",
+        "Beyond Table 8: larger inputs, reduction, search, several extractors",
         _BEYOND_COLUMNS,
         [
             _classifier_record(
@@ -236,9 +246,9 @@ def beyond_table(inputs: ReportInputs) -> Table:
             for group, combinations in groups.items()
             for combination in combinations
         ],
-        lead="Accuracy over repeated splits that keep near-duplicates on one side. "
-        f"The study’s best is {BEST_OF_TABLE_8:.3f}, on its one split.",
+        lead="Accuracy over repeated splits that keep near-duplicates on one side.",
         notes=(
+            StudyNote(f"The study’s best is {BEST_OF_TABLE_8:.3f}, on its one split."),
             "Repeated splits share most of their images, so a plain t-interval would be too "
             "narrow; these use the corrected variance of Nadeau and Bengio (2003).",
             *_approximation_notes(inputs),

@@ -40,7 +40,7 @@ def network_title(inputs: ReportInputs, tuning: FineTuning) -> str:
     """Display name of a network that was fine-tuned: `MobileNet, Adam + dropout`."""
     settings = inputs.study.fine_tuning
     maps = [*settings.table, *(own.maps for own in (*settings.repeated, *settings.own))]
-    titles = EXTRACTORS | {each.name: map_title(each) for each in maps}
+    titles = {**EXTRACTORS, **{each.name: map_title(each) for each in maps}}
     title = titles.get(tuning.maps, tuning.maps)
     return _title(title, tuning.recipe_name, tuning.configuration)
 

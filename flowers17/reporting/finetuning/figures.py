@@ -4,13 +4,10 @@ from collections.abc import Mapping, Sequence
 from string import ascii_lowercase
 from typing import Any
 
-from matplotlib.axes import Axes
-
 from flowers17.artifacts import Artifact
 from flowers17.reporting.best import phase_title
-from flowers17.reporting.diagrams import arrow, box
-from flowers17.reporting.drawing import MUTED, PAPER, SOFT, WARM, WIDTH, canvas, say, svg_text
-from flowers17.reporting.figures import Figure, drawn, shortened
+from flowers17.reporting.drawing import MUTED, WARM, WIDTH, from_template
+from flowers17.reporting.figures import Figure, data_uri, drawn, shortened
 from flowers17.reporting.finetuning.cells import Phases, phases_of, records_of_table_9
 from flowers17.reporting.finetuning.records import FineTuning
 from flowers17.reporting.inputs import ReportInputs
@@ -21,9 +18,6 @@ from flowers17.reporting.titles import map_title
 from flowers17.reporting.wording import shape_text
 from flowers17.seeds import generator
 
-# Between columns, and the boxes of a column from the top: frozen, unfrozen, head, probabilities.
-_TOPS, _HEIGHTS = (102.0, 204.0, 290.0, 402.0), (66.0, 50.0, 76.0, 34.0)
-_HEIGHT = 506.0
 _Line = tuple[str, Mapping[str, object]]  # a line of text, and how it is written
 _SMALL, _BOLD = {"color": MUTED, "size": 8}, {"weight": "bold", "size": 8}
 _TRAINED = {"color": WARM, "size": 8}
@@ -45,23 +39,14 @@ def tuned_forward_pass(inputs: ReportInputs) -> Figure | None:
     best = max(shown, key=_accuracy)["b"]
     row, answers = _example(inputs, best)
     images = inputs.images.mapped("images")
-    side, middle = images.shape[1], WIDTH / 2
-    with canvas(_HEIGHT, salt="figure-8") as (figure, axes):
-        axes.imshow(images[row], extent=(middle - 36, middle + 36, 76, 4))
-        axes.set_aspect("auto")
-        say(axes, middle + 46, 32, "image", ha="left", weight="bold")
-        say(axes, middle + 46, 46, f"{side} × {side} × 3", ha="left", color=MUTED)
-        width = min(172.0, WIDTH / len(shown) - 8)
-        for index, phases in enumerate(shown):
-            x = WIDTH * (index + 0.5) / len(shown)
-            arrow(axes, (middle, 78), (x, _TOPS[0] - 2))
-            _column(axes, inputs, x, width, phases)
-            arrow(axes, (x, _TOPS[3] + _HEIGHTS[3] + 1), (middle + (x - middle) * 0.4, 456))
-        for line, (text, style) in enumerate(answers):
-            say(axes, middle, 470 + 17 * line, text, **style)
-        axes.set_xlim(0, WIDTH)
-        axes.set_ylim(_HEIGHT, 0)
-        text = svg_text(figure)
+    text = from_template(
+        "tuned.svg",
+        width=WIDTH,
+        uri=data_uri(images[row]),
+        side=images.shape[1],
+        columns=[_column(inputs, phases) for phases in shown],
+        answers=answers,
+    )
     random_weights = any(phases["b"].random_weights for phases in shown)
     caption = (
         "Phase A trains the head on what the frozen network gives; phase B goes on with the last "
@@ -76,10 +61,10 @@ def _accuracy(phases: Phases) -> float:
     return phases["b"].score.accuracy
 
 
-def _column(axes: Axes, inputs: ReportInputs, x: float, width: float, phases: Phases) -> None:
+def _column(inputs: ReportInputs, phases: Phases) -> dict[str, Any]:
+    """Boxes of a network with their lines, and the shapes of what passes between them."""
     last, first = phases["b"], phases.get("a")
-    left, side = x - width / 2, last.input_size
-    title = EXTRACTORS.get(last.extractor, last.extractor)
+    side, title = last.input_size, EXTRACTORS.get(last.extractor, last.extractor)
     boxes: list[list[_Line]] = [
         [
             (title, {"weight": "bold", "size": 10}),
@@ -95,18 +80,8 @@ def _column(axes: Axes, inputs: ReportInputs, x: float, width: float, phases: Ph
         _head(last) + ([(_millions(first.n_trainable), _SMALL)] if first else []),
         [("softmax", _BOLD), (f"{len(inputs.class_names)} probabilities", _SMALL)],
     ]
-    for index, lines in enumerate(boxes):
-        top, height = _TOPS[index], _HEIGHTS[index]
-        box(axes, left, top, width, height, face=PAPER if index else SOFT)
-        step = (height - 8) / len(lines)
-        for line, (text, style) in enumerate(lines):
-            say(axes, x, top + 4 + step * (line + 0.5), text, **style)
-        if index < len(boxes) - 1:
-            arrow(axes, (x, top + height), (x, _TOPS[index + 1]))
-    for index, shape in enumerate((_boundary(inputs, last), _feature_map(inputs, phases))):
-        if shape:
-            y = (_TOPS[index] + _HEIGHTS[index] + _TOPS[index + 1]) / 2
-            say(axes, x + 8, y, shape_text(shape), ha="left", size=8)
+    shapes = (_boundary(inputs, last), _feature_map(inputs, phases))
+    return {"boxes": boxes, "shapes": [shape_text(shape) for shape in shapes]}
 
 
 def _millions(n_weights: int) -> str:

@@ -6,7 +6,7 @@ from statistics import fmean
 from typing import Any
 
 from flowers17.config import FeatureMapSettings, FineTunedSettings, HeadSettings
-from flowers17.reporting.columns import number_column, text_column
+from flowers17.reporting.columns import study_column, text_column
 from flowers17.reporting.finetuning.cells import (
     configuration_title,
     on_the_reports_split,
@@ -27,7 +27,7 @@ from flowers17.reporting.paired_comparisons import (
     paired_comparisons,
 )
 from flowers17.reporting.reference import TwoPhases
-from flowers17.reporting.tables import Column, Table
+from flowers17.reporting.tables import Column, StudyNote, Table
 from flowers17.reporting.titles import map_title
 from flowers17.reporting.wording import signed
 
@@ -83,7 +83,7 @@ class DifferenceRecord(PairedRecord):
 
 _COLUMNS: Sequence[Column[DifferenceRecord]] = [
     text_column("comparison", "Otherwise the same", lambda r: r.title),
-    number_column("study", "Study’s difference", lambda r: r.study, signed, linked=False),
+    study_column(lambda r: r.study, signed, title="Study’s difference"),
     difference_column(),
     only_first_column("only_first", "First alone right"),
     only_second_column("only_second", "Second alone right"),
@@ -115,8 +115,10 @@ def tuned_paired_table(inputs: ReportInputs) -> Table:
             "two is right. Holm’s correction allows for the number of tests, all of this table’s "
             f"together; “real”: p below {LEVEL:g} then. What may be chance is not shown to be "
             "nothing: on a few hundred images a few points can seldom be told from noise.",
-            "One training each: that of another seed may differ too (Table 9-repeated). The "
-            "study’s differences cannot be tested, since its predictions are not known.",
+            "One training each: that of another seed may differ too (Table 9-repeated).",
+            StudyNote(
+                "The study’s differences cannot be tested, since its predictions are not known."
+            ),
             *recipe_notes(inputs, [t for pair in pairs for t in (pair.first, pair.second)]),
         ),
     )

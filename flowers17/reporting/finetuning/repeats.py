@@ -4,8 +4,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from statistics import fmean, stdev
 
 from flowers17.config import FineTunedSettings
-from flowers17.reporting.cells import mean_cell, selection_notes
-from flowers17.reporting.columns import mean_columns, number_column, text_column
+from flowers17.reporting.cells import selection_notes
+from flowers17.reporting.columns import (
+    mean_columns,
+    number_column,
+    score_column,
+    study_column,
+    text_column,
+)
 from flowers17.reporting.finetuning.cells import (
     EPOCH_COLUMNS,
     OF_EITHER,
@@ -24,7 +30,7 @@ from flowers17.reporting.metrics import MeanSpread, mean_difference, within
 from flowers17.reporting.networks import best_mean
 from flowers17.reporting.records import over_repeats
 from flowers17.reporting.reference import BEST_OF_TABLE_9
-from flowers17.reporting.tables import Cell, Column, Table
+from flowers17.reporting.tables import Cell, Column, StudyNote, Table
 from flowers17.reporting.wording import signed, thousands
 
 
@@ -50,7 +56,7 @@ def _each(record: TuningRecord) -> str | None:
 
 _SEEDS_COLUMNS: Sequence[Column[TuningRecord]] = [
     text_column("phase", "Phase", lambda r: r.title, lambda r: r.value),
-    number_column("study", "Study", _reference, linked=False),
+    study_column(_reference),
     number_column("mean", "Mean", _mean_over_seeds, reference=_reference),
     number_column("spread", "± s.d.", _spread),
     number_column("lowest", "Lowest", lambda r: min(_accuracies(r), default=None)),
@@ -141,7 +147,7 @@ def _unfrozen_from(record: TuningRecord) -> str | None:
 _MEAN_COLUMNS: Sequence[Column[TuningRecord]] = [
     text_column("network", "Network", lambda r: r.title, lambda r: r.value),
     *mean_columns(_mean, lambda r: BEST_OF_TABLE_9, title="Mean, phase B", linked=False),
-    Column("mean_a", "Mean, phase A", lambda r: mean_cell(_mean(r, "a")), interval=True),
+    score_column("mean_a", "Mean, phase A", lambda r: _mean(r, "a"), linked=False),
     Column("difference", "B − A", _difference_cell, interval=True),
     OF_EITHER.number("input_size", "Input, pixels", lambda t: t.input_size, "d"),
     text_column("unfrozen", "Trained from", _unfrozen_from),
@@ -159,8 +165,9 @@ def tuned_table(inputs: ReportInputs) -> Table:
         _MEAN_COLUMNS,
         records,
         lead="Accuracy over repeated splits that keep near-duplicates on one side, the honest "
-        f"measure. The study’s best is {BEST_OF_TABLE_9:.3f}, on its one split.",
+        "measure.",
         notes=(
+            StudyNote(f"The study’s best is {BEST_OF_TABLE_9:.3f}, on its one split."),
             *selection_notes(tuning.recipe for tuning in tunings),
             "Repeated splits share most of their images; the intervals use the corrected variance "
             "of Nadeau and Bengio (2003). The trainings behind a mean are in Table 9c.",

@@ -18,7 +18,7 @@ from flowers17.reporting.finetuning.repeats import seeds_table, tuned_splits_tab
 from flowers17.reporting.inputs import ReportInputs
 from flowers17.reporting.networks import study_notes
 from flowers17.reporting.reference import title_of
-from flowers17.reporting.tables import Column, Table
+from flowers17.reporting.tables import Column, StudyNote, Table
 from flowers17.reporting.titles import map_title
 
 
@@ -71,4 +71,5 @@ def _unfrozen_notes(inputs: ReportInputs, tunings: Sequence[FineTuning]) -> Iter
     titles = {maps.name: map_title(maps) for maps in inputs.study.fine_tuning.table}
     if blocks:
         text = ", ".join(f"{block} on of {titles[maps]}" for maps, block in sorted(blocks.items()))
-        yield f"Phase B trains from {text}. The study does not say which layers it unfreezes."
+        yield f"Phase B trains from {text}."
+        yield StudyNote("The study does not say which layers it unfreezes.")

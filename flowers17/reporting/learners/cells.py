@@ -16,7 +16,7 @@ _AUGMENTATIONS = {
     "zoom": "#1 zoom",
     "flips": "#2 flips",
     "wide": "#3 wide mix",
-    "strong": "strong, ours",
+    "strong": "strong",
 }
 
 

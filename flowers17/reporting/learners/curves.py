@@ -1,4 +1,4 @@
-"""Learning curves: loss and accuracy by epoch, one training a row, written as SVG by hand.
+"""Learning curves: loss and accuracy by epoch, one training a row, by `templates/curves.svg`.
 
 Both the report's figures and what a person watches while a network trains come from here.
 """
@@ -6,10 +6,11 @@ Both the report's figures and what a person watches while a network trains come 
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Any
 
 from flowers17.errors import InvalidInput
-from flowers17.reporting.drawing import ACCENT, INK, LINE, MUTED, PAPER, WARM, WIDTH, standalone
+from flowers17.reporting.drawing import WIDTH, from_template, standalone
 
 LOSS_CUT = 2.0
 _LEFT, _GAP, _RIGHT = 30.0, 36.0, 8.0
@@ -36,18 +37,59 @@ class Curves:
 
 @dataclass(frozen=True)
 class _Panel:
-    """A rectangle of the drawing, and the ends of its axes."""
+    """A rectangle of the drawing with the curves of one metric, and the ends of its axes."""
 
+    row: Curves
+    metric: str
     left: float
     top: float
     last_epoch: int
     highest: float
+    width: float = _PANEL_WIDTH
+    height: float = _PANEL_HEIGHT
+
+    @property
+    def right(self) -> float:
+        return self.left + self.width
+
+    @property
+    def bottom(self) -> float:
+        return self.top + self.height
 
     def x(self, epoch: float) -> float:
-        return self.left + _PANEL_WIDTH * (epoch - 1) / max(1, self.last_epoch - 1)
+        return self.left + self.width * (epoch - 1) / max(1, self.last_epoch - 1)
 
     def y(self, value: float) -> float:
-        return self.top + _PANEL_HEIGHT * (1 - value / self.highest)
+        return self.top + self.height * (1 - value / self.highest)
+
+    @property
+    def levels(self) -> list[float]:
+        """Values with a line across."""
+        of_loss = self.metric == "loss"
+        return [0.0, *(ticks(self.highest, 4) if of_loss else (0.25, 0.5, 0.75, 1.0))]
+
+    @property
+    def epochs(self) -> list[int]:
+        """Epochs with their number below."""
+        shown = [int(t) for t in ticks(self.last_epoch, 5) if t >= 1 and t == int(t)]
+        return [1, *(epoch for epoch in shown if self.x(epoch) - self.left > 14)]
+
+    def runs(self, key: str) -> Iterator[list[tuple[float, float]]]:
+        """Yield the points of a curve, piece by piece between its gaps."""
+        points = [(epoch["epoch"], _finite(epoch.get(key))) for epoch in self.row.history]
+        for known, run in groupby(points, lambda point: point[1] is not None):
+            if known:
+                yield [(self.x(epoch), self.y(value)) for epoch, value in run if value is not None]
+
+    @property
+    def marks(self) -> list[tuple[float, float]]:
+        """Place of the epoch whose weights are kept, if it is in the history."""
+        return [
+            (self.x(epoch["epoch"]), self.y(value))
+            for epoch in self.row.history
+            if epoch["epoch"] == self.row.kept_epoch
+            and (value := _finite(epoch.get(f"val_{self.metric}"))) is not None
+        ]
 
 
 def curves_svg(history: Sequence[Mapping[str, Any]], title: str) -> str:
@@ -73,24 +115,16 @@ def grid_svg(rows: Sequence[Curves]) -> str:
     last = max((int(epoch["epoch"]) for row in rows for epoch in row.history), default=1)
     highest = loss_limit(rows)
     step = _HEAD + _PANEL_HEIGHT + _BETWEEN
-    height = _LEGEND + step * len(rows) - _BETWEEN + _FOOT
-    parts = [*_legend()]
-    for index, row in enumerate(rows):
-        top = _LEGEND + step * index
-        parts.append(_text(4, top + 13, row.title, INK, "start", "; font-weight: bold"))
-        parts.append(_text(WIDTH - _RIGHT, top + 13, row.note, MUTED, "end"))
-        panels = (
-            (_Panel(_LEFT, top + _HEAD, last, highest), "loss"),
-            (_Panel(_LEFT + _PANEL_WIDTH + _GAP, top + _HEAD, last, 1.0), "accuracy"),
+    panels = [
+        _Panel(row, metric, left, _LEGEND + step * index + _HEAD, last, limit)
+        for index, row in enumerate(rows)
+        for metric, left, limit in (
+            ("loss", _LEFT, highest),
+            ("accuracy", _LEFT + _PANEL_WIDTH + _GAP, 1.0),
         )
-        for panel, metric in panels:
-            parts += _drawn(panel, metric, row, f"panel-{index}-{metric}")
-            if index == len(rows) - 1:
-                parts += _epochs(panel, metric)
-    return (
-        '<svg stroke-linejoin="round" xmlns="http://www.w3.org/2000/svg" '
-        f'viewBox="0 0 {WIDTH} {height:g}" version="1.1">\n' + "\n".join(parts) + "\n</svg>"
-    )
+    ]
+    height = _LEGEND + step * len(rows) - _BETWEEN + _FOOT
+    return from_template("curves.svg", panels=panels, width=WIDTH, height=height)
 
 
 def loss_limit(rows: Sequence[Curves]) -> float:
@@ -139,83 +173,3 @@ def _finite(value: Any) -> float | None:
 def _values(row: Curves, key: str) -> Iterator[float]:
     values = (_finite(epoch.get(key)) for epoch in row.history)
     yield from (value for value in values if value is not None)
-
-
-def _drawn(panel: _Panel, metric: str, row: Curves, clip: str) -> Iterator[str]:
-    right, bottom = panel.left + _PANEL_WIDTH, panel.top + _PANEL_HEIGHT
-    levels = ticks(panel.highest, 4) if metric == "loss" else [0.25, 0.5, 0.75, 1.0]
-    for level in [0.0, *levels]:
-        y = panel.y(level)
-        yield _line(panel.left, y, right, y, LINE, 0.8)
-        yield _text(panel.left - 4, y + 3, f"{level:g}", MUTED, "end")
-    yield (
-        f'<clipPath id="{clip}"><rect x="{panel.left - 4:g}" y="{panel.top - 4:g}" '
-        f'width="{_PANEL_WIDTH + 8:g}" height="{_PANEL_HEIGHT + 8:g}"/></clipPath>'
-    )
-    for first, name in row.parts.items():
-        x = panel.x(max(1, first - 0.5))
-        yield _line(x, panel.top, x, bottom, LINE, 0.8)
-        yield _text(x + 3, panel.top + 8, name, MUTED, "start")
-    yield f'<g clip-path="url(#{clip})">'
-    if row.kept_epoch is not None:
-        x = panel.x(row.kept_epoch)
-        yield _line(x, panel.top, x, bottom, MUTED, 0.8, "; stroke-dasharray: 2 2")
-    for key, colour, width in ((metric, ACCENT, 1.2), (f"val_{metric}", WARM, 1.6)):
-        yield from _curve(panel, row.history, key, colour, width)
-    for epoch in row.history:
-        value = _finite(epoch.get(f"val_{metric}"))
-        if row.kept_epoch == epoch["epoch"] and value is not None:
-            yield _dot(panel.x(epoch["epoch"]), panel.y(value), 3.4, WARM, PAPER)
-    yield "</g>"
-
-
-def _curve(
-    panel: _Panel, history: Sequence[Mapping[str, Any]], key: str, colour: str, width: float
-) -> Iterator[str]:
-    run: list[tuple[float, float]] = []
-    for epoch in [*history, {}]:
-        value = _finite(epoch.get(key))
-        if value is not None:
-            run.append((panel.x(epoch["epoch"]), panel.y(value)))
-        elif run:
-            if len(run) == 1:
-                yield _dot(*run[0], 2.2, colour, colour)
-            else:
-                points = " ".join(f"{x:.1f},{y:.1f}" for x, y in run)
-                style = f"fill: none; stroke: {colour}; stroke-width: {width}"
-                yield f'<polyline points="{points}" style="{style}"/>'
-            run = []
-
-
-def _epochs(panel: _Panel, metric: str) -> Iterator[str]:
-    y = panel.top + _PANEL_HEIGHT + 13
-    shown = [1, *(int(t) for t in ticks(panel.last_epoch, 5) if t >= 1 and t == int(t))]
-    apart = [e for e in shown if e == 1 or panel.x(e) - panel.left > 14]
-    for epoch in dict.fromkeys(apart):
-        yield _text(panel.x(epoch), y, str(epoch), MUTED, "middle")
-    yield _text(panel.left + _PANEL_WIDTH / 2, y + 14, f"{metric} by epoch", MUTED, "middle")
-
-
-def _legend() -> Iterator[str]:
-    for x, colour, name in ((4, ACCENT, "training"), (70, WARM, "validation")):
-        yield _line(x, 8, x + 12, 8, colour, 2)
-        yield _text(x + 16, 11, name, MUTED, "start")
-
-
-def _text(x: float, y: float, text: str, colour: str, anchor: str, more: str = "") -> str:
-    text = "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
-    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    style = f"font-size: 9px{more}; text-anchor: {anchor}; fill: {colour}"
-    return f'<text x="{x:.1f}" y="{y:.1f}" style="{style}">{text}</text>'
-
-
-def _line(
-    x: float, y: float, to_x: float, to_y: float, colour: str, width: float, more: str = ""
-) -> str:
-    style = f"stroke: {colour}; stroke-width: {width}{more}"
-    return f'<line x1="{x:.1f}" y1="{y:.1f}" x2="{to_x:.1f}" y2="{to_y:.1f}" style="{style}"/>'
-
-
-def _dot(x: float, y: float, radius: float, fill: str, edge: str) -> str:
-    style = f"fill: {fill}; stroke: {edge}; stroke-width: 1"
-    return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius}" style="{style}"/>'

@@ -92,13 +92,11 @@ def augmentation_examples(inputs: ReportInputs) -> Figure | None:
                 picture(draw, column * (side + gap), y + label, side)
                 for column, draw in enumerate(draws)
             ]
-        text = svg_text(figure)
-    text = text.removesuffix("</svg>") + "\n".join(pictures) + "\n</svg>"
+        text = svg_text(figure, pictures)
     caption = (
-        "One image and what each augmentation may make of it. Every epoch draws anew; "
-        "validation images are never changed."
+        f"{inputs.kind_of_pictures}One image and what each augmentation may make of it. Every "
+        "epoch draws anew; validation images are never changed."
     )
-    caption = f"Rendered flowers, drawn from code. {caption}" if inputs.is_rendered else caption
     used = (artifact.reference,)
     title = "What the augmentations do to an image"
     return drawn("3b", title, caption, text, used, behind="3")

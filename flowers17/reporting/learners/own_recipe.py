@@ -5,10 +5,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from flowers17.artifacts import Reference
 from flowers17.ensemble.averaging import averaged
-from flowers17.reporting.cells import mean_cell, score_cell, selection_notes
-from flowers17.reporting.columns import mean_columns, text_column
+from flowers17.reporting.cells import selection_notes
+from flowers17.reporting.columns import mean_columns, score_column, text_column
 from flowers17.reporting.inputs import ReportInputs
 from flowers17.reporting.learners.cells import (
     EPOCH_COLUMNS,
@@ -41,7 +40,7 @@ from flowers17.reporting.reference import (
     N_TRAINING_IMAGES,
     TABLE_1,
 )
-from flowers17.reporting.tables import Cell, Column, Table
+from flowers17.reporting.tables import Column, StudyNote, Table
 from flowers17.reporting.wording import signed, thousands
 
 _SINGLE_SPLITS = {"clean": "Clean split", "report": "Report’s split", "official": "Official split"}
@@ -73,7 +72,12 @@ def own_table(inputs: ReportInputs) -> Table:
         OF_TRAINING.number(
             "operations", "Operations an image", lambda t: t.n_operations, operations_text
         ),
-        OF_TRAINING.number("cost", "Training, × Mk-3’s", lambda t: relative_cost(inputs, t), ".2g"),
+        replace(
+            OF_TRAINING.number(
+                "cost", "Training, × Mk-3’s", lambda t: relative_cost(inputs, t), ".2g"
+            ),
+            of_study=True,
+        ),
     ]
     return Table(
         "3b",
@@ -87,13 +91,16 @@ def own_table(inputs: ReportInputs) -> Table:
             )
             for name in names
         ],
-        lead="Validation accuracy over repeated splits that keep near-duplicates on one side. The "
-        f"study’s best single network reaches {BEST_SINGLE_NETWORK:.3f}, on its one split.",
+        lead="Validation accuracy over repeated splits that keep near-duplicates on one side.",
         notes=(
             *selection_notes(training.recipe for training in trainings),
-            "Operations are floating-point ones of one forward pass. A training’s are 3 × forward "
-            "× images × the squared resolution of each epoch; the last column sets them "
-            f"against the study’s Mk-3, {N_TRAINING_IMAGES:,} images, {AUGMENTED_EPOCHS} epochs.",
+            "Operations are floating-point ones of one forward pass.",
+            StudyNote(
+                f"The study’s best single network reaches {BEST_SINGLE_NETWORK:.3f}, on its one "
+                "split. A training’s operations are 3 × forward × images × the squared resolution "
+                "of each epoch; the last column sets them against the study’s Mk-3, "
+                f"{N_TRAINING_IMAGES:,} images, {AUGMENTED_EPOCHS} epochs."
+            ),
             "The trainings behind a mean are in Table 3c. Repeated splits share most of their "
             "images; its interval uses the corrected variance of Nadeau and Bengio (2003).",
             *comparison_notes(inputs, trainings),
@@ -201,16 +208,10 @@ class AverageRecord(PairedRecord):
     member: Score | MeanSpread | None = None
 
 
-def _accuracy_cell(accuracy: Score | MeanSpread | None, source: Reference | None = None) -> Cell:
-    if isinstance(accuracy, MeanSpread):
-        return mean_cell(accuracy)
-    return score_cell(accuracy, source=source)
-
-
 _COLUMNS: Sequence[Column[AverageRecord]] = [
     text_column("split", "Split", lambda r: r.title, lambda r: r.value),
-    Column("average", "Average", lambda r: _accuracy_cell(r.average), interval=True),
-    Column("member", "Best network", lambda r: _accuracy_cell(r.member, r.source), interval=True),
+    score_column("average", "Average", lambda r: r.average, linked=False),
+    score_column("member", "Best network", lambda r: r.member),
     difference_column(interval=True),
     only_first_column("only_average", "Average alone right"),
     only_second_column("only_member", "Network alone right"),

@@ -28,7 +28,7 @@ from flowers17.reporting.reference import (
     Trained,
     title_of,
 )
-from flowers17.reporting.tables import Column, Table
+from flowers17.reporting.tables import Column, StudyNote, Table
 from flowers17.reporting.wording import thousands
 
 _ACTIVATIONS = {"relu": "ReLU", "leaky_relu": "Leaky ReLU", "tanh": "tanh"}
@@ -98,12 +98,14 @@ def shapes_table(inputs: ReportInputs) -> Table:
         title_of("table", 1),
         columns,
         records,
-        lead="What each network is made of. All convolutions of the study’s are 3 × 3, all its "
-        "poolings 2 × 2.",
+        lead="What each network is made of.",
         notes=(
-            "Dense layers are counted without the output layer, as in the study. Parameters depend "
-            f"on size and number of classes; the study’s are for {IMAGE_SIZE} × {IMAGE_SIZE} "
-            f"pixels and {N_CLASSES} classes.",
+            "Dense layers are counted without the output layer. Parameters depend on size and "
+            "number of classes.",
+            StudyNote(
+                "All convolutions of the study’s are 3 × 3, all its poolings 2 × 2; its parameters "
+                f"are for {IMAGE_SIZE} × {IMAGE_SIZE} pixels and {N_CLASSES} classes."
+            ),
             *comparison_notes(inputs, ()),
         ),
     )
@@ -165,9 +167,11 @@ def augmented_table(inputs: ReportInputs) -> Table:
             *EPOCH_COLUMNS,
         ],
         records,
-        lead="Only training images are augmented. The study gives numbers without augmentation "
-        "and for #3.",
-        notes=tuple(_notes(inputs, records)),
+        lead="Only training images are augmented.",
+        notes=(
+            StudyNote("The study gives numbers without augmentation and for #3."),
+            *_notes(inputs, records),
+        ),
     )
 
 

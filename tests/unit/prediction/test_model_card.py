@@ -1,5 +1,6 @@
 """What a model card says of the split, by what clean splits of its study kept together."""
 
+import re
 from typing import Any
 
 import pytest
@@ -16,15 +17,15 @@ def _manifest(stage: str, config: Any) -> dict[str, Any]:
     return {**manifest, "material": {"config": config}, "created": "2026-01-01T00:00:00Z"}
 
 
-def _card(kind: str, config: Any) -> str:
+def _card(kind: str, config: Any, *, source: str = "folder", verified: bool = False) -> str:
     facts = ModelFacts(
         manifest=_manifest("training", {}),
         result={},
         score=Score(kind, kind, 30, 10, 5, {}),
         over_clean=None,
         by_class=(),
-        source={},
-        verified=False,
+        source={"kind": source},
+        verified=verified,
         n_images=40,
         origins=(_manifest("duplicates", config),),
     )
@@ -53,4 +54,14 @@ def test_a_clean_split_is_as_clean_as_its_near_duplicates(
 
 
 def test_a_random_split_keeps_nothing_together_whatever_was_searched_for() -> None:
-    assert "a random split, as in the study" in _card("report", {"near_duplicates": "none"})
+    assert "a random split: pictures of one scene may lie on both sides" in _card(
+        "report", {"near_duplicates": "none"}
+    )
+
+
+def test_a_card_speaks_of_flowers_only_where_the_data_are() -> None:
+    own = _card("clean", None)
+    assert "An image classifier of 1 classes, made by flowers17." in own
+    assert re.search(r"\bflowers?\b|\bstudy\b|seasons|species|photograph", own) is None
+    for flowers in (_card("clean", None, source="rendered"), _card("clean", None, verified=True)):
+        assert "An image classifier of 1 classes of flowers" in flowers

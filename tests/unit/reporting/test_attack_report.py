@@ -16,7 +16,7 @@ from flowers17.reporting.report import all_figures, all_tables, write_report
 
 from .made_attacks import FOREST, REASON, attacked_study
 from .made_study import tiny_study
-from .test_report import Page
+from .test_report import OWN_ADDRESSES, Page
 
 
 @pytest.fixture(scope="module")
@@ -160,7 +160,7 @@ def test_page_is_balanced_and_every_link_resolves(folder: Path) -> None:
     assert page.mistakes == []
     assert [name for name, count in page.ids.items() if count > 1] == []
     assert set(page.anchors) <= set(page.ids)
-    assert all(address.startswith("data:") for address in page.addresses)
+    assert all(address.startswith(OWN_ADDRESSES) for address in page.addresses)
 
 
 def test_what_was_not_attacked_is_told_in_part_c(folder: Path) -> None:

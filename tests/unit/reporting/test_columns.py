@@ -135,4 +135,5 @@ def test_best_classifiers_are_of_one_split_and_over_clean_splits(real_study: Rep
     assert part.overall is part.over_clean
     assert part.on_one_split.where == "report’s split"
     assert part.over_clean.where == "mean over 3 clean splits"
-    assert part.on_one_split.words.startswith("logistic regression on MobileNet, 0.")
+    assert part.on_one_split.title == "logistic regression on MobileNet"
+    assert part.on_one_split.interval

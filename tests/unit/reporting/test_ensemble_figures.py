@@ -108,7 +108,7 @@ def test_figure_6_has_a_bar_for_each_output_as_high_as_its_importance(
     # Each member's importance is spread evenly over its three outputs.
     expected = np.repeat(np.arange(1, 6) / 5, 3)
     assert np.array(heights) / max(heights) == pytest.approx(expected, abs=1e-3)
-    assert "15 outputs" in figures["6"].title
+    assert "each of the 15 outputs" in figures["6"].caption
     assert "together 0.333" in _words(figures["6"])
 
 

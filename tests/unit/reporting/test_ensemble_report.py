@@ -10,7 +10,7 @@ from flowers17.reporting.page import highlights, in_order
 from flowers17.reporting.report import all_figures, all_tables, write_report
 
 from .made_ensembles import REASON_OF_A_FOLD, combined_study
-from .test_report import Page
+from .test_report import OWN_ADDRESSES, Page
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def test_page_is_balanced_and_every_link_resolves(page: Page) -> None:
     assert page.mistakes == []
     assert [name for name, count in page.ids.items() if count > 1] == []
     assert set(page.anchors) <= set(page.ids)
-    assert all(address.startswith("data:") for address in page.addresses)
+    assert all(address.startswith(OWN_ADDRESSES) for address in page.addresses)
 
 
 def test_our_numbers_lead_to_the_artifact_of_the_stacking(

@@ -99,9 +99,9 @@ def test_table_4_sets_the_studys_parameters_beside_ours_and_lists_the_epochs(
     ]
     assert row.cells[2].artifact == study.artifacts["out-of-fold of study, clean split"].reference
     assert "into 3 folds" in table.lead
-    assert [note.partition(" ")[2][:9] for note in table.notes] == ["the study"]
+    assert [note.partition(" ")[2][:9] for note in table.notes] == ["the recip"]
     own = members_table(_ensemble(study, "own"))
-    assert own.notes == ("By our own recipe a model keeps its last epoch: no image chooses it.",)
+    assert own.notes == ("By the recipe “best” a model keeps its last epoch: no image chooses it.",)
     assert [cell.text for cell in _row(own, "svm on mobilenet").cells[1:]] == ["–"] * 7
 
 

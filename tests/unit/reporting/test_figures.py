@@ -1,15 +1,15 @@
 """Figures: what they show, and that they are the same each time."""
 
-import io
 import re
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
-from flowers17.reporting.figures import Figure, chosen_rows
+from flowers17.reporting.confusion_figures import opacity
+from flowers17.reporting.drawing import is_drawable
+from flowers17.reporting.figures import Figure, chosen_rows, class_labels
 from flowers17.reporting.inputs import ReportInputs
 from flowers17.reporting.report import all_figures
 
@@ -35,7 +35,7 @@ def demo(demo_study: ReportInputs) -> dict[str, Figure]:
 def test_every_figure_is_made(real: dict[str, Figure]) -> None:
     assert list(real) == NUMBERS
     assert [figure.file_name for figure in real.values()] == [
-        "figure-01.png",
+        "figure-01.svg",
         "figure-01b.svg",
         "figure-07.svg",
         "figure-07b.svg",
@@ -57,8 +57,10 @@ def test_figure_1_shows_one_image_of_each_class(
 ) -> None:
     rows = chosen_rows(real_study)
     assert real_study.labels[rows].tolist() == [0, 1, 2]
-    assert [tile.label for tile in real["1"].tiles] == real_study.class_names
-    assert Image.open(io.BytesIO(real["1"].content)).format == "PNG"
+    assert [label for label, _ in real["1"].tiles] == real_study.class_names
+    root = ET.fromstring(real["1"].content)
+    assert [text for text in root.itertext() if text in ("daffodil", "=iris")]
+    assert real["1"].content.count(b"data:image/jpeg;base64") == 3
 
 
 def test_figure_1_depends_on_the_seed(real_study: ReportInputs) -> None:
@@ -146,4 +148,64 @@ def test_many_classes_leave_the_matrix_without_names(tmp_path: Path) -> None:
     assert "class 7" in figures["1b"].svg
     assert "class 7" not in figures["7c"].svg
     assert "The 40 classes are in the order of Table D1" in figures["7c"].caption
-    assert "other images" in figures["7b"].caption
+    assert figures["7b"].caption == "Validation accuracy on the report’s split."
+
+
+SCRIPTS = ["向日葵", "собака", "कुत्ता"]
+
+
+def test_names_in_any_script_are_drawn_without_a_warning(
+    tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    figures = _figures(tiny_study(tmp_path, class_names=SCRIPTS))
+    for number in ("1", "1b", "7c"):
+        text = " ".join(ET.fromstring(figures[number].content).itertext())
+        assert all(name in text for name in SCRIPTS), number
+    assert not [warning for warning in recwarn if "Glyph" in str(warning.message)]
+
+
+def test_a_name_without_a_font_has_its_class_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("flowers17.reporting.figures.is_drawable", lambda text: text.isascii())
+    labels, note = class_labels(["dog", *SCRIPTS])
+    assert labels == ["dog", "2: 向日葵", "3: собака", "4: कुत्ता"]
+    assert "numbered in the order of Table D1" in note
+    assert class_labels(["dog"]) == (["dog"], "")
+
+
+def test_fonts_of_this_machine_are_asked_for_letters() -> None:
+    assert is_drawable("Löwe собака")
+    assert not is_drawable("\U0010fffd")
+
+
+def test_matrices_name_their_axes_and_what_their_colours_mean(real: dict[str, Figure]) -> None:
+    words = " ".join(ET.fromstring(real["7c"].svg).itertext())
+    for text in ("true class", "taken for", "share of the class, right", "of the class, wrong"):
+        assert text in words
+
+
+def test_colours_of_a_matrix_grow_with_the_share() -> None:
+    shares = np.linspace(0, 1, 11)
+    opacities = [opacity(share) for share in shares]
+    assert opacities == sorted(set(opacities))
+    assert 0 < opacities[0] < opacities[-1] <= 0.5
+
+
+def test_counts_of_thirty_classes_can_be_read(tmp_path: Path) -> None:
+    inputs = make_study(
+        tmp_path,
+        tiny_settings(random=False, size=16),
+        images=np.zeros((120, 16, 16, 3), dtype=np.uint8),
+        labels=np.repeat(np.arange(30), 4),
+        class_names=[f"class {i}" for i in range(30)],
+        verified=False,
+        kind="folder",
+        n_wrong=lambda combination: 3,
+    )
+    svg = _figures(inputs)["7c"].svg
+    sizes = [float(size) for size in re.findall(r"font-size: ([\d.]+)px", svg)]
+    rem = re.search(r"max-width: ([\d.]+)rem; min-width: ([\d.]+)rem", svg)
+    box = re.search(r'viewBox="0 0 ([\d.]+)', svg)
+    assert rem
+    assert box
+    pixels = 16 * float(rem[1]) / float(box[1])
+    assert min(sizes) * pixels >= 11

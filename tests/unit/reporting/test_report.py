@@ -1,6 +1,7 @@
 """The report as written: its page, its results, its files."""
 
 import json
+import re
 from collections import Counter
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -14,10 +15,12 @@ from flowers17.reporting.metrics import accuracy_interval
 from flowers17.reporting.page import highlights, in_order
 from flowers17.reporting.report import write_report
 from flowers17.reporting.tables import Table
+from flowers17.reporting.wording import interval_text
 
 from .made_study import REASON, tiny_settings, tiny_study
-from .maker import absent_stage
+from .maker import Maker, absent_stage
 
+OWN_ADDRESSES = ("data:", "tables/")  # the page's own, and the files that lie beside it
 VOID = {"meta", "link", "img", "br", "hr", "input", "col", "wbr"}
 
 
@@ -95,7 +98,7 @@ def page(text: str) -> Page:
 def test_files_are_numbered_as_in_the_study(real_folder: Path) -> None:
     names = sorted(p.relative_to(real_folder).as_posix() for p in real_folder.rglob("*.*"))
     assert names == [
-        "figures/figure-01.png",
+        "figures/figure-01.svg",
         "figures/figure-01b.svg",
         "figures/figure-07.svg",
         "figures/figure-07b.svg",
@@ -125,7 +128,7 @@ def test_every_link_resolves_inside_the_page(page: Page) -> None:
 
 
 def test_page_requests_nothing(page: Page, text: str) -> None:
-    assert all(address.startswith("data:") for address in page.addresses)
+    assert all(address.startswith(OWN_ADDRESSES) for address in page.addresses)
     assert "url(http" not in text
     assert "@import" not in text
     assert page.tags["script"] == 0
@@ -203,7 +206,7 @@ def test_networks_from_scratch_are_on_the_page(trained_study: ReportInputs, tmp_
     assert page.mistakes == []
     assert [name for name, count in page.ids.items() if count > 1] == []
     assert set(page.anchors) <= set(page.ids)
-    assert all(address.startswith("data:") for address in page.addresses)
+    assert all(address.startswith(OWN_ADDRESSES) for address in page.addresses)
     assert "best single network from scratch, mean over 2 clean splits" in page.text
     assert "residual, our own recipe" in page.text
     assert "the study’s best 0.788" in page.text
@@ -322,3 +325,85 @@ def test_metrics_sum_the_report_up(real_study: ReportInputs, tmp_path: Path) -> 
         "best accuracy (report)": 1.0,
         "best mean accuracy (clean splits)": 0.9722,
     }
+
+
+def test_results_stand_before_contents_and_lead_back_to_the_top(text: str, page: Page) -> None:
+    body = text.partition("</style>")[2]
+    places = [body.index(mark) for mark in ("<h1>", 'class="highlights"', "<nav", "<main>")]
+    assert places == sorted(places)
+    assert {"top", "contents-shown"} <= set(page.ids)
+    assert 'href="#top"' in text
+
+
+def test_contents_are_in_the_order_of_the_page(text: str, page: Page) -> None:
+    contents = text[text.index("<nav") : text.index("</nav>")]
+    linked = re.findall(r'href="#((?:table|figure)-[^"]+)"', contents)
+    assert linked == [name for name in page.ids if name.startswith(("table-", "figure-"))]
+
+
+def test_cards_say_accuracy_and_95_per_cent(real_study: ReportInputs, page: Page) -> None:
+    shown = [highlight for highlight in highlights(real_study, []) if highlight.interval]
+    assert shown
+    for highlight in shown:
+        interval = interval_text(highlight.interval)  # type: ignore[arg-type]
+        assert f"{highlight.value} accuracy, 95 % interval {interval}" in page.text
+
+
+def test_results_hold_the_highlights_for_machines(
+    real_study: ReportInputs, real_folder: Path
+) -> None:
+    stored = json.loads((real_folder / "results.json").read_text())["highlights"]
+    assert [line["value"] for line in stored][:1] == ["1.000"]
+    best = next(highlight for highlight in highlights(real_study, []))
+    assert stored[0]["interval"] == list(best.interval or ())
+    assert stored[0]["measure"] == "accuracy"
+
+
+def test_lineage_is_folded_by_stage(text: str) -> None:
+    lineage = text[text.index('id="lineage"') :]
+    stages = re.findall(r'<details class="stage"><summary>(\w+) <small>(\d+)', lineage)
+    assert len(stages) == len(dict(stages)) > 3
+    assert sum(int(n) for _, n in stages) == lineage.count('<article class="lineage"')
+    assert "<details open" not in lineage
+
+
+def test_every_minus_of_the_page_is_one(trained_demo: ReportInputs, tmp_path: Path) -> None:
+    _, text = _written(trained_demo, tmp_path)
+    shown = re.sub(r"<style>.*?</style>|<pre>.*?</pre>|<code.*?</code>", " ", text, flags=re.DOTALL)
+    words = re.sub(r"<[^>]+>", " ", shown.partition('id="settings"')[0])
+    assert re.findall(r"(?<![\w.–-])-\d[\d.]*", words) == []
+
+
+def test_a_table_of_thousands_of_rows_shows_the_most_telling_and_its_file(
+    real_study: ReportInputs, tmp_path: Path
+) -> None:
+    artifact = Maker(tmp_path / "store").publish(
+        "duplicates", "duplicates", {}, {}, {"pairs": _pairs(3_000)}
+    )
+    artifacts = {**real_study.artifacts, "duplicates": artifact}
+    page, text = _written(replace(real_study, artifacts=artifacts), tmp_path / "report")
+    table = text[text.index('id="table-d3"') : text.index('id="a1"')]
+    rows = [re.sub(r"<[^>]+>", " ", row).split() for row in table.split("<tr>")[2:]]
+    assert len(rows) == 20
+    # Pairs of two classes first, then the closest.
+    assert [row[:2] for row in rows[:2]] == [["a2999", "b2999"], ["a2998", "b2998"]]
+    assert "The first 20 of 3,000 rows" in page.text
+    assert '<a href="tables/table-d3.csv">the file</a>' in table
+    lines = (tmp_path / "report" / "tables" / "table-d3.csv").read_text().splitlines()
+    assert len(lines) == 3_001
+    assert len(text) < 1_000_000
+
+
+def _pairs(n: int) -> list[dict[str, object]]:
+    """Pairs whose distance falls; the last two are of two classes."""
+    return [
+        {
+            "first": 0,
+            "second": 20 if place >= n - 2 else 1,
+            "first_name": f"a{place}",
+            "second_name": f"b{place}",
+            "distance": n - place,
+            "method": "perceptual hash",
+        }
+        for place in range(n)
+    ]
