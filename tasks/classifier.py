@@ -5,10 +5,12 @@ from typing import Any, TypedDict
 
 import numpy as np
 
+from flowers17.artifacts import Reference
 from flowers17.config import ClassifierSettings, CombinationSettings, StudySettings
 from flowers17.data.splits import Split
 from flowers17.stages import Job, Stage
 from flowers17.transfer.input_forms import input_form
+from tasks.network_training import weighting
 
 
 def stage(
@@ -44,6 +46,7 @@ def stage(
             "n_components": combination.n_components,
             "search": combination.search,
             "random_weights": settings.features.weights == "random",
+            **weighting(settings),
         },
         seed=settings.seed,
         inputs=stage_inputs,
@@ -77,25 +80,37 @@ def arrays(job: Job) -> Arrays:
     return {"features": side_by_side(maps)}
 
 
+def _groups(job: Job) -> np.ndarray:
+    """Near-duplicates that the splits keep on one side: int (n,)."""
+    origin = job.inputs["splits"].manifest["inputs"]["duplicates"]
+    return job.store.open(Reference.from_json(origin)).array("groups")
+
+
 def build(job: Job) -> Mapping[str, Any]:
     """Fit the classifier on every split's training part and predict its validation part."""
+    from flowers17.data.balance import counts_by_class
     from flowers17.transfer.classifier_evaluation import evaluate
 
-    config, splits = job.config, job.inputs["splits"]
+    config, artifact = job.config, job.inputs["splits"]
+    labels = artifact.array("labels")
+    splits = [Split.from_json(value) for value in artifact.json("splits")["splits"]]
     results = evaluate(
         config["classifier"],
         ClassifierSettings.model_validate({config["classifier"]: config["hyperparameters"]}),
         **arrays(job),
-        labels=splits.array("labels"),
-        splits=[Split.from_json(value) for value in splits.json("splits")["splits"]],
+        labels=labels,
+        splits=splits,
         seed=job.seed,
         n_components=config["n_components"],
         search=config["search"],
-        groups=job.inputs["duplicates"].array("groups") if config["search"] else None,
+        class_weight=config.get("class_weight"),
+        groups=_groups(job),
         progress=lambda n_done, n_splits: job.progress(n_done, n_splits, "splits"),
     )
     for result in results:
         job.save_array(f"{result.name}-proba", result.proba)
+        if result.out_of_fold is not None:
+            job.save_array(f"{result.name}-out-of-fold", result.out_of_fold)
         job.save_array(f"{result.name}-predicted", result.predicted)
     summary = [
         {
@@ -105,9 +120,10 @@ def build(job: Job) -> Mapping[str, Any]:
             "n_validation": len(result.predicted),
             "n_correct": result.n_correct,
             "accuracy": result.accuracy,
+            "by_class": counts_by_class(labels, labels[split.validation], result.predicted),
             "chosen": result.chosen,
         }
-        for result in results
+        for result, split in zip(results, splits, strict=True)
     ]
     job.save_json("result", {**config, "features": " + ".join(config["maps"]), "splits": summary})
     metrics = {

@@ -256,6 +256,7 @@ def _examples(job: Job) -> "Examples":
         split.array("validation"),
         len(split.json("classes")),
         mirrored,
+        job.config.get("class_weight"),
     )
 
 

@@ -4,9 +4,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from flowers17.config import ClassifierSettings, CombinationSettings, StudySettings
+from flowers17.data.balance import counts_by_class
 from flowers17.data.splits import Split
 from flowers17.stages import Job, Stage
-from tasks import classifier
+from tasks import classifier, images
+from tasks.network_training import weighting
 
 
 def stage(
@@ -32,6 +34,8 @@ def stage(
                 if not setting.startswith("search_")
             },
             "random_weights": settings.features.weights == "random",
+            **images.resizing(settings),
+            **weighting(settings),
         },
         seed=settings.seed,
         inputs={**classifier.inputs(combination, maps, rows), "split": split},
@@ -53,10 +57,12 @@ def build(job: Job) -> Mapping[str, Any]:
         labels=labels,
         split=Split(split_info["name"], split_info["kind"], None, split.array("train"), validation),
         seed=job.seed,
+        class_weight=config.get("class_weight"),
     )
     settings = ClassifierSettings.model_validate({name: config["hyperparameters"]})
     proba = fitted_proba(name, settings, task)
-    n_correct = int((proba.argmax(axis=1) == labels)[validation].sum())
+    truth, predicted = labels[validation], proba[validation].argmax(axis=1)
+    n_correct = int((predicted == truth).sum())
     job.save_array("proba", proba)
     job.save_json(
         "result",
@@ -68,6 +74,7 @@ def build(job: Job) -> Mapping[str, Any]:
             "n_train": len(split.array("train")),
             "n_validation": len(validation),
             "n_correct": n_correct,
+            "by_class": counts_by_class(labels, truth, predicted),
         },
     )
     return {"accuracy": round(n_correct / len(validation), 4)}

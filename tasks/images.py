@@ -15,6 +15,7 @@ def stage(settings: StudySettings, size: int) -> Stage:
     """Stage of the data set's images with sides of `size` pixels."""
     source = source_from(settings.dataset.source)
     config: dict[str, Any] = {"kind": source.kind, "digest": source.digest, "size": size}
+    config |= resizing(settings)
     inputs, resources, seed = {}, {}, None
     if source.kind == "rendered":
         config["drawn"] = {
@@ -37,6 +38,13 @@ def stage(settings: StudySettings, size: int) -> Stage:
     )
 
 
+def resizing(settings: StudySettings) -> dict[str, str]:
+    """How images become squares, as part of a configuration; empty for central squares."""
+    dataset = settings.dataset
+    is_default = dataset.resize == "crop" or source_from(dataset.source).kind == "rendered"
+    return {} if is_default else {"resize": dataset.resize}
+
+
 def build(job: Job) -> Mapping[str, Any]:
     """Decode the source's images, or draw them."""
     source = Source(job.config["kind"], job.config["digest"], job.resources.get("source"))
@@ -45,6 +53,7 @@ def build(job: Job) -> Mapping[str, Any]:
     images = image_set(
         source,
         size=job.config["size"],
+        resize=job.config.get("resize", "crop"),
         **job.config.get("drawn", {}),
         seed=job.seed,
         progress=lambda n_done, n_images: job.progress(n_done, n_images, "images"),

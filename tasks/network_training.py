@@ -9,6 +9,7 @@ import numpy as np
 from flowers17.config import RecipeSettings, StudySettings
 from flowers17.learners.devices import chosen_convolutions, chosen_precision
 from flowers17.stages import History, Job, Stage
+from tasks import images
 
 if TYPE_CHECKING:
     import keras
@@ -28,10 +29,19 @@ def recipe(job: Job) -> RecipeSettings:
 
 
 def computation(settings: StudySettings, device: Literal["cpu", "gpu"]) -> dict[str, str]:
-    """Precision, convolutions and device of a training, as parts of its configuration."""
+    """Precision, convolutions and device of a training, as parts of its configuration.
+
+    With them how images become squares and how classes count, which its model's users need.
+    """
     precision = chosen_precision(settings.learners.precision, device)
     convolutions = chosen_convolutions(settings.learners.convolutions, precision, device)
-    return {"precision": precision, "convolutions": convolutions, "device": device}
+    computed = {"precision": precision, "convolutions": convolutions, "device": device}
+    return computed | images.resizing(settings) | weighting(settings)
+
+
+def weighting(settings: StudySettings) -> dict[str, str]:
+    """How classes count in a fit, as part of its configuration; empty if all images count alike."""
+    return {} if settings.class_weight == "none" else {"class_weight": settings.class_weight}
 
 
 def fold_inputs(refit_of: Sequence[Stage]) -> dict[str, Stage]:
@@ -53,6 +63,7 @@ def publish(
     """
     import keras
 
+    from flowers17.data.balance import counts_by_class
     from flowers17.learners.evaluation import loss_and_accuracy
 
     split = job.inputs["split"]
@@ -75,6 +86,7 @@ def publish(
         "validation_loss": loss_and_accuracy(proba[validation], labels[validation])[0],
         "validation_accuracy": accuracy,
         "n_correct": n_correct,
+        "by_class": counts_by_class(labels, labels[validation], predicted),
         "accuracy": accuracy,
         "backend": str(keras.backend.backend()),
     }

@@ -6,6 +6,7 @@ from typing import Any
 
 from flowers17.config import StudySettings
 from flowers17.stages import Job, Stage
+from tasks.network_training import weighting
 
 logger = logging.getLogger(f"flowers17.{__name__}")
 
@@ -16,7 +17,11 @@ def stage(settings: StudySettings, ensemble: str, out_of_fold: Stage, split: Sta
         "stacking",
         f"stacking of {ensemble}, {split.label}",
         "tasks.stacking:build",
-        {"ensemble": ensemble, "meta_learners": list(settings.ensemble.meta_learners)},
+        {
+            "ensemble": ensemble,
+            "meta_learners": list(settings.ensemble.meta_learners),
+            **weighting(settings),
+        },
         seed=settings.seed,
         inputs={"out_of_fold": out_of_fold},
         optional=out_of_fold.optional,
@@ -47,6 +52,7 @@ def build(job: Job) -> Mapping[str, Any]:
         job.config["meta_learners"],
         job.seed,
         progress=lambda n_done, total: job.progress(n_done, total, "fits"),
+        class_weight=job.config.get("class_weight"),
     )
     if result["no_hold_out"]:
         logger.warning("no hold-out: %s", result["no_hold_out"])

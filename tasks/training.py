@@ -165,7 +165,14 @@ def build(job: Job, adversary: Callable[..., Any] | None = None) -> Mapping[str,
     progress = network_training.TrainingProgress(job, recipe.epochs)
     result = train(
         model,
-        Examples(images, labels, split.array("train"), validation, n_classes),
+        Examples(
+            images,
+            labels,
+            split.array("train"),
+            validation,
+            n_classes,
+            class_weight=config.get("class_weight"),
+        ),
         recipe,
         config["augmentation"],
         seed=seed,

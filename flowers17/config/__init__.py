@@ -15,7 +15,7 @@ from flowers17.config.attacks import (
     TargetedSettings,
 )
 from flowers17.config.base import Model
-from flowers17.config.data import DatasetSettings, SplitSettings
+from flowers17.config.data import DatasetSettings, ResizeName, SplitSettings
 from flowers17.config.defences import (
     DefenceSettings,
     DetectorSettings,
@@ -59,6 +59,7 @@ from flowers17.config.learners import (
     PrecisionName,
     RecipeSettings,
 )
+from flowers17.config.report import ReportSettings
 from flowers17.config.run_options import CommonOptions, DeviceName, RunnerName, RunOptions
 from flowers17.config.study import ProfileName, StudySettings
 
@@ -105,6 +106,8 @@ __all__ = [
     "ProfileName",
     "RandomForestSettings",
     "RecipeSettings",
+    "ReportSettings",
+    "ResizeName",
     "RunOptions",
     "RunnerName",
     "SplitSettings",

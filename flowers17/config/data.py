@@ -6,6 +6,8 @@ from pydantic import Field
 
 from flowers17.config.base import Model
 
+ResizeName = Literal["crop", "pad", "stretch"]
+
 
 class DatasetSettings(Model):
     """The images and their size."""
@@ -17,6 +19,11 @@ class DatasetSettings(Model):
         "folders",
     )
     image_size: int = Field(128, ge=16, le=1024, description="side of the square images, in pixels")
+    resize: ResizeName = Field(
+        "crop",
+        description="how a photograph becomes a square: its central square (`crop`), all of it on "
+        "black (`pad`), or all of it, its sides scaled unequally (`stretch`)",
+    )
     n_classes: int = Field(17, ge=2, le=17, description="classes of the rendered flowers")
     images_per_class: int = Field(
         80, ge=2, le=10_000, description="images a class of the rendered flowers"

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 import numpy as np
 from PIL import Image, ImageOps
 
+from flowers17.config import ResizeName
 from flowers17.errors import InvalidInput
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
@@ -35,16 +36,21 @@ def decode(data: bytes, name: str, *, max_pixels: int = MAX_PIXELS) -> Image.Ima
 
 
 def squares(
-    data: bytes, name: str, sides: Iterable[int], *, max_pixels: int = MAX_PIXELS
+    data: bytes,
+    name: str,
+    sides: Iterable[int],
+    *,
+    resize: ResizeName = "crop",
+    max_pixels: int = MAX_PIXELS,
 ) -> tuple[tuple[int, int], dict[int, np.ndarray]]:
-    """Size of an image file's picture, upright, and its central square in each of the sides.
+    """Size of an image file's picture, upright, and the picture as a square in each of the sides.
 
     Waits while other threads decode images of `PIXELS_AT_ONCE` together. Raises what `decode` does.
     """
     image = _opened(data, name, max_pixels)
     with _room.reserved(image.width * image.height):
         image = _upright(image, name)  # what was decoded is let go
-        return image.size, {side: square(image, side) for side in sides}
+        return image.size, {side: square(image, side, resize) for side in sides}
 
 
 def n_pixels(data: bytes) -> int:
@@ -119,17 +125,24 @@ def _upright(image: Image.Image, name: str) -> Image.Image:
         ) from problem
 
 
-def square(image: Image.Image, size: int) -> np.ndarray:
-    """Return the central square of an RGB image, resized with antialiasing.
+def square(image: Image.Image, size: int, resize: ResizeName = "crop") -> np.ndarray:
+    """An RGB image as a square, resized with antialiasing: uint8 (size, size, 3).
 
-    Returns uint8 (size, size, 3). If width and height differ by an odd number, the pixel more
-    goes to the left or the top.
+    crop: its central square. pad: all of it, in the middle of a black square. stretch: all of it.
+    Where a length cannot be halved, the pixel more is cut or added at the left or the top.
     """
-    side = min(image.size)
-    left, top = ((length - side + 1) // 2 for length in image.size)
-    is_square = image.width == image.height
-    centre = image if is_square else image.crop((left, top, left + side, top + side))
-    return np.asarray(centre.resize((size, size), Image.Resampling.BICUBIC), dtype=np.uint8)
+    if resize == "pad":
+        scale = size / max(image.size)
+        width, height = (max(1, round(length * scale)) for length in image.size)
+        padded = Image.new("RGB", (size, size))
+        inner = image.resize((width, height), Image.Resampling.BICUBIC)
+        padded.paste(inner, ((size - width + 1) // 2, (size - height + 1) // 2))
+        return np.asarray(padded, dtype=np.uint8)
+    if resize == "crop" and image.width != image.height:
+        side = min(image.size)
+        left, top = ((length - side + 1) // 2 for length in image.size)
+        image = image.crop((left, top, left + side, top + side))
+    return np.asarray(image.resize((size, size), Image.Resampling.BICUBIC), dtype=np.uint8)
 
 
 def _rgb(image: Image.Image, name: str, *, is_wide: bool) -> Image.Image:

@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from flowers17.config import ResizeName
 from flowers17.data import oxford17, rendered
 from flowers17.data.decoding import squares
 from flowers17.data.encoded import EncodedImage, EncodedSet
@@ -93,6 +94,7 @@ def image_set(
     source: Source,
     *,
     size: int,
+    resize: ResizeName = "crop",
     n_classes: int = 17,
     images_per_class: int = 80,
     seed: int = 17,
@@ -102,6 +104,7 @@ def image_set(
 ) -> ImageSet:
     """Return a source's images as squares of `size` pixels.
 
+    resize: how images become squares, but rendered flowers, which are drawn as such.
     n_classes, images_per_class, seed: of rendered flowers; other sources ignore them.
     progress: called with images done and images in all. n_threads: default: one a core, up to 8.
     allocate: gives the array that the images are written to, of a shape and a type; it is filled
@@ -116,7 +119,8 @@ def image_set(
     images = allocate((encoded.n_images, size, size, 3), np.uint8)
     decoded: list[_ImageRecord] = []
     unusable: list[_ImageRecord] = []
-    for item, pixels in _decoded_in_order(encoded, size, n_threads or min(8, os.cpu_count() or 1)):
+    n_threads = n_threads or min(8, os.cpu_count() or 1)
+    for item, pixels in _decoded_in_order(encoded, size, resize, n_threads):
         if pixels is not None:
             images[len(decoded)] = pixels
         decoded.append(item)
@@ -166,13 +170,13 @@ def _silent(n_done: int, total: int) -> None:
 
 
 def _decoded_in_order(
-    encoded: EncodedSet, size: int, n_threads: int
+    encoded: EncodedSet, size: int, resize: ResizeName, n_threads: int
 ) -> Iterator[tuple[_ImageRecord, np.ndarray | None]]:
     """Yield images and their pixels in the order given, a bounded number in memory at a time."""
     pending: deque[Future[tuple[_ImageRecord, np.ndarray | None]]] = deque()
     with ThreadPoolExecutor(n_threads) as pool:
         for image in encoded:
-            pending.append(pool.submit(_decoded_image, image, size, encoded.max_pixels))
+            pending.append(pool.submit(_decoded_image, image, size, resize, encoded.max_pixels))
             if len(pending) >= 2 * n_threads:
                 yield pending.popleft().result()
         while pending:
@@ -180,13 +184,15 @@ def _decoded_in_order(
 
 
 def _decoded_image(
-    encoded: EncodedImage, size: int, max_pixels: int
+    encoded: EncodedImage, size: int, resize: ResizeName, max_pixels: int
 ) -> tuple[_ImageRecord, np.ndarray | None]:
     sha256 = hashlib.sha256(encoded.data).hexdigest()
     record = partial(_ImageRecord, encoded.name, encoded.label, sha256)
     placement = {"part": encoded.part, "group": encoded.group}
     try:
-        original, squared = squares(encoded.data, encoded.name, [size], max_pixels=max_pixels)
+        original, squared = squares(
+            encoded.data, encoded.name, [size], resize=resize, max_pixels=max_pixels
+        )
     except InvalidInput as problem:
         return record((0, 0), **placement, problem=str(problem)), None
     return record(original, **placement), squared[size]

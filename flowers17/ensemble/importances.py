@@ -71,8 +71,13 @@ def permutation(
     return Drops(mean, spread, per_class)
 
 
-def left_out(name: str, predictions: Predictions, *, seed: int) -> dict[str, int]:
-    """Return how many validation images a meta-learner gets right without each member."""
+def left_out(
+    name: str, predictions: Predictions, *, seed: int, class_weight: str | None = None
+) -> dict[str, int]:
+    """Return how many validation images a meta-learner gets right without each member.
+
+    class_weight: see `meta_learners.fitted`.
+    """
     fitted_on, rows = predictions.train, predictions.validation
     n_correct_without = {}
     for member in predictions.members:
@@ -83,6 +88,7 @@ def left_out(name: str, predictions: Predictions, *, seed: int) -> dict[str, int
             predictions.out_of_fold[fitted_on][:, columns],
             predictions.labels[fitted_on],
             seed,
+            class_weight,
         )
         predicted = probabilities(model, predictions.average[rows][:, columns]).argmax(axis=1)
         n_correct_without[member] = int(np.count_nonzero(predicted == predictions.labels[rows]))
@@ -99,5 +105,7 @@ def of_forest(forest: Any, predictions: Predictions, *, seed: int) -> dict[str, 
             for member in predictions.members
         },
         "per_class": drops.per_class,
-        "left_out": left_out("random_forest", predictions, seed=seed),
+        "left_out": left_out(
+            "random_forest", predictions, seed=seed, class_weight=forest.class_weight
+        ),
     }

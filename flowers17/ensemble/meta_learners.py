@@ -6,6 +6,7 @@ slower. Gradient boosting is scikit-learn's, small.
 """
 
 from collections.abc import Callable
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -20,34 +21,33 @@ from flowers17.transfer.rowspace import one_thread
 C = 1.0
 
 
-def _random_forest(seed: int) -> Any:
-    return RandomForestClassifier(500, random_state=seed, n_jobs=-1)
-
-
-def _logistic_regression(seed: int) -> Any:
-    return LogisticRegression(C=C, max_iter=10_000, random_state=seed)
-
-
-def _gradient_boosting(seed: int) -> Any:
-    return HistGradientBoostingClassifier(
-        max_iter=30, learning_rate=0.1, max_leaf_nodes=7, min_samples_leaf=5, random_state=seed
-    )
-
-
-META_LEARNERS: MappingProxyType[str, Callable[[int], Any]] = MappingProxyType(
+# Called with the random state and the weights of the classes.
+META_LEARNERS: MappingProxyType[str, Callable[..., Any]] = MappingProxyType(
     {
-        "random_forest": _random_forest,
-        "logistic_regression": _logistic_regression,
-        "gradient_boosting": _gradient_boosting,
+        "random_forest": partial(RandomForestClassifier, 500, n_jobs=-1),
+        "logistic_regression": partial(LogisticRegression, C=C, max_iter=10_000),
+        "gradient_boosting": partial(
+            HistGradientBoostingClassifier,
+            max_iter=30,
+            learning_rate=0.1,
+            max_leaf_nodes=7,
+            min_samples_leaf=5,
+        ),
     }
 )
 
 
-def fitted(name: str, matrix: np.ndarray, labels: np.ndarray, seed: int) -> Any:
+def fitted(
+    name: str,
+    matrix: np.ndarray,
+    labels: np.ndarray,
+    seed: int,
+    class_weight: str | None = None,
+) -> Any:
     """Return a meta-learner whose `predict_proba` takes (n, m * c) and gives float64 (n, c).
 
     matrix: probabilities (n, m * c) of images that the base models did not see. labels: int (n,),
-    every class among them.
+    every class among them. class_weight: `balanced` lets every class count alike.
     Raises InvalidSettings for an unknown name; InvalidInput if an image has no prediction (NaN) or
     a class no image.
     """
@@ -60,7 +60,8 @@ def fitted(name: str, matrix: np.ndarray, labels: np.ndarray, seed: int) -> Any:
             "ensemble.n_folds or add images"
         )
     with one_thread():  # sums of several threads differ in their last bits
-        model = META_LEARNERS[name](seed).fit(matrix, labels)
+        model = META_LEARNERS[name](random_state=seed, class_weight=class_weight)
+        model.fit(matrix, labels)
     if name == "random_forest":
         # Threads would add the trees' votes in the order in which they finish.
         model.set_params(n_jobs=1)
@@ -87,7 +88,12 @@ def probabilities(model: Any, matrix: np.ndarray) -> np.ndarray:
 
 
 def cross_validated(
-    name: str, matrix: np.ndarray, labels: np.ndarray, folds: np.ndarray, seed: int
+    name: str,
+    matrix: np.ndarray,
+    labels: np.ndarray,
+    folds: np.ndarray,
+    seed: int,
+    class_weight: str | None = None,
 ) -> np.ndarray:
     """Return what a meta-learner says of each image, fitted on the other folds': float64 (n, c).
 
@@ -97,6 +103,6 @@ def cross_validated(
     proba = np.full((len(labels), int(labels.max()) + 1), np.nan)
     for fold in np.unique(folds).tolist():
         held_out = folds == fold
-        model = fitted(name, matrix[~held_out], labels[~held_out], seed)
+        model = fitted(name, matrix[~held_out], labels[~held_out], seed, class_weight)
         proba[held_out] = probabilities(model, matrix[held_out])
     return proba

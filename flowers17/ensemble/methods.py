@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from flowers17.data.balance import counts_by_class, first_measure
 from flowers17.ensemble.averaging import averaged, best_weights, weighted
 from flowers17.ensemble.calibration import (
     expected_calibration_error,
@@ -27,7 +28,8 @@ class Method:
 
     n_correct, and what follows from proba: of the validation images. cross_validated: correct
     training images, whatever is fitted being fitted on the other folds. temperature: chosen on
-    these. proba: float64 (n_validation, c), before it is applied.
+    these. proba: float64 (n_validation, c), before it is applied; out_of_fold: the same of the
+    training images. by_class, cross_validated_by_class: see `data.balance.counts_by_class`.
     """
 
     name: str
@@ -40,6 +42,9 @@ class Method:
     calibrated_log_loss: float
     calibrated_expected_calibration_error: float
     proba: np.ndarray
+    out_of_fold: np.ndarray
+    by_class: list[list[int]] | None
+    cross_validated_by_class: list[list[int]] | None
 
 
 def methods(predictions: Predictions, stackings: Sequence[Stacking]) -> list[Method]:
@@ -66,10 +71,15 @@ def weights_of(predictions: Predictions) -> np.ndarray:
 
 
 def chosen(methods: Sequence[Method]) -> Method:
-    """Method with most training images right in cross-validation; the first of equals."""
+    """Method that is best on the training images in cross-validation; the first of equals.
+
+    By accuracy, or by balanced accuracy: see `data.balance`.
+    """
     return max(
         (method for method in methods if method.by == "average"),
-        key=lambda method: method.cross_validated,
+        key=lambda method: first_measure(
+            method.cross_validated, len(method.out_of_fold), method.cross_validated_by_class
+        ),
     )
 
 
@@ -113,6 +123,11 @@ def _both(
                 calibrated_log_loss=log_loss(calibrated, truth),
                 calibrated_expected_calibration_error=expected_calibration_error(calibrated, truth),
                 proba=proba,
+                out_of_fold=cross_validated,
+                by_class=counts_by_class(p.labels, truth, proba.argmax(axis=1)),
+                cross_validated_by_class=counts_by_class(
+                    p.labels, p.labels[p.train], cross_validated.argmax(axis=1)
+                ),
             )
         )
     return results

@@ -100,19 +100,21 @@ def stackings(
     meta_learners: Sequence[str],
     *,
     seed: int,
+    class_weight: str | None = None,
     on_fitted: Callable[[], None] | None = None,
 ) -> list[Stacking]:
     """Every meta-learner fitted under each scheme.
 
     One seed serves all schemes, so that they differ by what they are fitted on alone.
-    on_fitted: called after each stacking.
+    class_weight: see `meta_learners.fitted`. on_fitted: called after each stacking.
     """
     truth = predictions.labels[predictions.validation]
     stackings = []
     for scheme in schemes:
         for name in meta_learners:
-            held_out = cross_validated(name, scheme.features, scheme.labels, scheme.folds, seed)
-            model = fitted(name, scheme.features, scheme.labels, seed)
+            data, folds = (scheme.features, scheme.labels), scheme.folds
+            held_out = cross_validated(name, *data, folds, seed, class_weight)
+            model = fitted(name, *data, seed, class_weight)
             stackings.append(
                 Stacking(
                     scheme=scheme.name,

@@ -15,7 +15,10 @@ from flowers17.errors import InvalidSettings
 
 
 class Stacked(NamedTuple):
-    """result: ready for JSON. arrays: `<method>-<by>-proba`, float64 (n_validation, c)."""
+    """result: ready for JSON. arrays: `<method>-<by>-proba`, float64 (n_validation, c).
+
+    For two classes also `<method>-out-of-fold`, float64 (n_train, c): of the training images.
+    """
 
     result: dict[str, Any]
     arrays: dict[str, np.ndarray]
@@ -26,12 +29,14 @@ def stacked(
     meta_learners: Sequence[str],
     seed: int,
     progress: Callable[[int, int], None] | None = None,
+    class_weight: str | None = None,
 ) -> Stacked:
     """Averages and stackings of an ensemble, their accuracy, and the importance of each member.
 
     meta_learners: names, see `meta_learners.META_LEARNERS`; importances need `random_forest` among
     them, coefficients `logistic_regression`.
     progress: called with (steps done, steps in all); a step is one meta-learner of one scheme.
+    class_weight: of the meta-learners: `balanced`, or None.
     Where the first fold is too small to be divided again there is no hold-out, and `no_hold_out`
     says why. Raises InvalidSettings for an unknown or doubled name.
     """
@@ -49,7 +54,14 @@ def stacked(
             progress(n_done, n_steps)
 
     p = predictions
-    stacks = stackings(p, available, meta_learners, seed=seed, on_fitted=report_step)
+    stacks = stackings(
+        p,
+        available,
+        meta_learners,
+        seed=seed,
+        class_weight=class_weight,
+        on_fitted=report_step,
+    )
     table = methods(p, stacks)
     models = {stack.meta_learner: stack.model for stack in stacks if stack.scheme == "out-of-fold"}
     forest = models.get("random_forest")
@@ -71,7 +83,10 @@ def stacked(
         "importances": importances,
         "chosen": {"method": best.name, "by": best.by},
     }
-    return Stacked(result, {f"{method.name}-{method.by}-proba": method.proba for method in table})
+    arrays = {f"{method.name}-{method.by}-proba": method.proba for method in table}
+    if len(p.classes) == 2:
+        arrays |= {f"{method.name}-out-of-fold": method.out_of_fold for method in table}
+    return Stacked(result, arrays)
 
 
 def _learners(p: Predictions) -> list[dict[str, Any]]:
@@ -95,7 +110,7 @@ def _learners(p: Predictions) -> list[dict[str, Any]]:
 
 def _method(method: Method) -> dict[str, Any]:
     fields = asdict(method)
-    del fields["proba"]
+    del fields["proba"], fields["out_of_fold"]
     return {"method": fields.pop("name"), **fields}
 
 

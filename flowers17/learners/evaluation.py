@@ -26,13 +26,21 @@ def probabilities(
     return np.concatenate(batches).astype(np.float32)
 
 
-def loss_and_accuracy(proba: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
+def loss_and_accuracy(
+    proba: np.ndarray, labels: np.ndarray, class_weights: np.ndarray | None = None
+) -> tuple[float, float]:
     """Mean cross-entropy, in nats, and accuracy.
+
+    class_weights: float (n_classes,), by which the images of a class count in the loss.
 
     >>> loss, accuracy = loss_and_accuracy(np.array([[0.5, 0.5], [0.25, 0.75]]), np.array([0, 1]))
     >>> round(loss, 4), accuracy
     (0.4904, 1.0)
     """
     true_class_proba = proba[np.arange(len(labels)), labels].astype(np.float64)
-    loss = -np.log(np.clip(true_class_proba, 1e-7, 1.0)).mean()
+    losses = -np.log(np.clip(true_class_proba, 1e-7, 1.0))
+    if class_weights is None:
+        loss = losses.mean()
+    else:
+        loss = np.average(losses, weights=class_weights[labels])
     return float(loss), float((proba.argmax(axis=1) == labels).mean())

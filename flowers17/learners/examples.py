@@ -17,7 +17,8 @@ class Examples:
     inputs: the whole data set: images, uint8 (n, size, size, 3), or activations of a frozen
     network, float32 (n, …). labels: int (n,) in 0..n_classes-1. train, validation: row indices of
     the two parts, int, disjoint. mirrored: activations of the mirrored images, as `inputs`; each
-    epoch draws at random which of the two it uses for an image.
+    epoch draws at random which of the two it uses for an image. class_weight: `balanced` lets every
+    class count alike in the losses; None: every image.
     """
 
     inputs: np.ndarray
@@ -26,11 +27,22 @@ class Examples:
     validation: np.ndarray
     n_classes: int
     mirrored: np.ndarray | None = None
+    class_weight: str | None = None
 
     @property
     def are_images(self) -> bool:
         """Whether the inputs are images rather than activations."""
         return bool(self.inputs.dtype == np.uint8)
+
+    def class_weights(self) -> np.ndarray | None:
+        """Weight of a training image by its class, float32 (n_classes,); None: all count alike."""
+        if not self.class_weight:
+            return None
+        from sklearn.utils.class_weight import compute_class_weight  # slow to import
+
+        labels, classes = self.labels[self.train], np.arange(self.n_classes)
+        weights = compute_class_weight(self.class_weight, classes=classes, y=labels)
+        return np.asarray(weights, np.float32)
 
     def digests(self) -> dict[str, str]:
         """SHA-256 of each array."""

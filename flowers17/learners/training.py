@@ -107,6 +107,7 @@ def train(
             [weight.name, list(weight.shape), str(weight.dtype)] for weight in model.weights
         ],
         "examples": examples.digests(),
+        **({"class_weight": examples.class_weight} if examples.class_weight else {}),
     }
     with Checkpoints(folder, sha256_of(configuration)) as checkpoints:
         run = Run(model, examples, recipe, augmentation, seed, perturb, rates)
@@ -145,6 +146,7 @@ class Run:
         self.model, self.examples, self.recipe = model, examples, recipe
         self.augmentation, self.seed, self.perturb = augmentation, seed, perturb
         self.targets = np.eye(examples.n_classes, dtype=np.float32)[examples.labels]
+        self.class_weights = examples.class_weights()
         self.history: list[Epoch] = []
         self.best_epoch = 0
         self.best_weights: list[np.ndarray] = []
@@ -177,19 +179,11 @@ class Run:
             return str(logs["loss"])
         rows = self.examples.validation
         proba = probabilities(self.model, self._sized(number)[rows])
-        loss, accuracy = loss_and_accuracy(proba, self.examples.labels[rows])
+        loss, accuracy = loss_and_accuracy(proba, self.examples.labels[rows], self.class_weights)
         if not np.isfinite(loss):
             return str(loss)
-        self.history.append(
-            {
-                "epoch": number,
-                "loss": logs["loss"],
-                "accuracy": logs["accuracy"],
-                "val_loss": loss,
-                "val_accuracy": accuracy,
-                "learning_rate": rate,
-            }
-        )
+        scores = {"val_loss": loss, "val_accuracy": accuracy, "learning_rate": rate}
+        self.history.append({"epoch": number, **logs, **scores})
         return ""
 
     def train_epoch(self, number: int, after_batch: BatchCallback | None) -> Epoch:
@@ -207,7 +201,10 @@ class Run:
             if self.perturb:
                 images = self.perturb(images, targets, number, batch)
             self.network.reset_metrics()  # not every version of Keras does
-            logs = self.network.train_on_batch(images, targets, return_dict=True)
+            weights = None if self.class_weights is None else targets @ self.class_weights
+            logs = self.network.train_on_batch(
+                images, targets, sample_weight=weights, return_dict=True
+            )
             n_seen += len(images)
             for name in sums:
                 sums[name] += float(logs[name]) * len(images)

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from flowers17.ancestry import ArtifactId, artifact_id, by_id, family
 from flowers17.artifacts import Store
+from flowers17.data.balance import first_measure
 from flowers17.errors import ArtifactDamaged, ArtifactMissing, InvalidInput
 from flowers17.files import read_regular
 from flowers17.manifests import read_as_written
@@ -53,20 +54,22 @@ class Entry:
 
     @property
     def share(self) -> float:
-        """Accuracy, by which models are ranked.
+        """Accuracy, or balanced accuracy where classes differ in size, by which models are ranked.
 
-        For an ensemble, the cross-validated accuracy of its chosen method on the training images;
+        For an ensemble, the cross-validated one of its chosen method on the training images;
         for other models, the accuracy on the validation images.
         """
         if self.kind != "ensemble":
-            return float(self.result["n_correct"] / self.result["n_validation"])
+            counts = self.result["n_correct"], self.result["n_validation"]
+            return first_measure(*counts, self.result.get("by_class"))
         chosen = self.result["chosen"]
         method = next(
             scored
             for scored in self.result["methods"]
             if (scored["method"], scored["by"]) == (chosen["method"], chosen["by"])
         )
-        return float(method["cross_validated"] / self.result["n_train"])
+        counts = method["cross_validated"], self.result["n_train"]
+        return first_measure(*counts, method.get("cross_validated_by_class"))
 
 
 class Catalogue:

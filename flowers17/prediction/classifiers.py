@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from flowers17.artifacts import Artifact
-from flowers17.config import ClassifierSettings
+from flowers17.config import ClassifierSettings, ResizeName
 from flowers17.data.splits import Split
 from flowers17.prediction.features import FeatureMap, RowSpace
 from flowers17.prediction.models import Answers, Loader
@@ -33,6 +33,7 @@ class Classifier:
         self.classes = tuple(artifact.json("result")["classes"])
         self._maps = self._feature_maps()
         self.sizes = frozenset(map_.size for map_ in self._maps)
+        self.resize: ResizeName = self._config.get("resize", "crop")
 
     def answers(self, block: Block) -> Answers:
         """Return class probabilities: float64 (n, c)."""
@@ -45,6 +46,7 @@ class Classifier:
             labels=np.concatenate([split.array("labels")[train], np.zeros(n_new, np.int64)]),
             split=_split(split, np.arange(n_train), np.arange(n_train, n_train + n_new)),
             seed=self._seed,
+            class_weight=self._config.get("class_weight"),
         )
         return Answers(fitted_proba(self._name, self._settings, task)[n_train:])
 
@@ -62,6 +64,7 @@ class Classifier:
             labels=split.array("labels"),
             split=_split(split, split.array("train"), split.array("validation")),
             seed=self._seed,
+            class_weight=self._config.get("class_weight"),
         )
         joined = layers.side_by_side(columns)
         return layers.classifier(joined, self._name, self._settings, task, stored)

@@ -35,6 +35,7 @@ class Ensemble:
         by: MemberModels = "refit",
     ) -> None:
         self._result = artifact.json("result")
+        self._class_weight = artifact.manifest["material"]["config"].get("class_weight")
         self._seed = derived_seed(artifact.manifest["material"]["seed"] or 0, "stacking")
         self._out_of_fold = loader.artifact(artifact.manifest["inputs"]["out_of_fold"])
         self.name: str = artifact.manifest["label"]
@@ -45,6 +46,7 @@ class Ensemble:
         self._models = self._members(open_member)
         models = [model for member in self._models for model in member]
         self.sizes = frozenset(size for model in models for size in model.sizes)
+        self.resize = models[0].resize
         self.n_at_once = max(model.n_at_once for model in models)
 
     def answers(self, block: Block) -> Answers:
@@ -101,7 +103,7 @@ class Ensemble:
         rows = self._out_of_fold.array("folds") >= 0
         matrix, labels = self._out_of_fold.array("out-of-fold"), self._out_of_fold.array("labels")
         with read_as_written(self.name):
-            return fitted(self.method, matrix[rows], labels[rows], seed=self._seed)
+            return fitted(self.method, matrix[rows], labels[rows], self._seed, self._class_weight)
 
     @property
     def _temperature(self) -> float:

@@ -28,6 +28,12 @@ INPUT, OUTPUT = "image", "probabilities"
 BATCH_SIZE = 32
 # Rounding, which differs from machine to machine, may change the class of an image in doubt.
 MAX_CHANGED = 0.01
+_SQUARED = {
+    "crop": "cut the central square, resize it to {size} × {size} with antialiasing (bicubic)",
+    "pad": "resize it with antialiasing (bicubic) so that its longer side has {size} pixels, lay "
+    "it in the middle of a black square of {size} × {size}",
+    "stretch": "resize it to {size} × {size} with antialiasing (bicubic), its sides unequally",
+}
 
 
 @dataclass(frozen=True)
@@ -138,6 +144,7 @@ def labels(model: Model) -> dict[str, Any]:
     """Classes in order, inputs and output, as JSON, for the program that uses the file."""
     return {
         "model": model.name,
+        "resize": model.resize,
         "classes": list(model.classes),
         "inputs": [
             {
@@ -147,8 +154,7 @@ def labels(model: Model) -> dict[str, Any]:
                 "channels": "RGB",
                 "range": [0, 255],
                 "before": "turn as EXIF says, lay what is transparent on white, divide 16-bit "
-                f"grey by 257, cut the central square, resize it to {size} × {size} with "
-                "antialiasing (bicubic)",
+                f"grey by 257, {_SQUARED[model.resize].format(size=size)}",
             }
             for size, name in input_names(model).items()
         ],

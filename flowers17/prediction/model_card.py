@@ -3,11 +3,16 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from flowers17.artifacts import short_name
+from flowers17.prediction.card_programs import program
 from flowers17.prediction.exporting import OUTPUT, FileCheck
 from flowers17.prediction.held_out import refitted_scheme
 from flowers17.prediction.model_facts import ModelFacts
+from flowers17.reporting.classes.measures import balanced_accuracy, class_scores, macro_f1
 from flowers17.reporting.lineage import duration_text
+from flowers17.reporting.metrics import Measured, accuracy_interval
 from flowers17.reporting.wording import interval_text
 
 _KINDS = {
@@ -23,45 +28,11 @@ _LESS_CLEAN = {
     "none": "near-duplicates were not searched for, so that pictures of one scene may lie on both "
     "sides of it",
 }
-# Pillow, given a path instead of an open file, does not turn an uncompressed TIFF.
-_IMAGES = """labels = json.load(open("{file}.labels.json", encoding="utf-8"))
-image = ImageOps.exif_transpose(Image.open(open("photo.jpg", "rb")))
-if image.mode.startswith("I"):  # 16-bit grey
-    image = image.convert("I").point(lambda grey: grey / 257 + 0.5).convert("RGB")
-else:
-    image = image.convert("RGBA")
-    white = Image.new("RGBA", image.size, "white")
-    image = Image.alpha_composite(white, image).convert("RGB")
-side = min(image.size)
-left, top = ((length - side + 1) // 2 for length in image.size)
-image = image.crop((left, top, left + side, top + side))
-
-
-def square(size):
-    return np.asarray(image.resize((size, size), Image.Resampling.BICUBIC))[None]
-
-
-images = {{item["name"]: square(item["shape"][1]) for item in labels["inputs"]}}"""
-_NAMED = 'print(labels["classes"][int(proba.argmax())], float(proba.max()))'
-_USES = {
-    ".keras": f"""import json
-import keras, numpy as np
-from PIL import Image, ImageOps
-
-model = keras.models.load_model("{{file}}", compile=False)
-{_IMAGES}
-proba = model.predict([images[tensor.name] for tensor in model.inputs], verbose=0)[0]
-{_NAMED}""",
-    ".onnx": f"""import json
-import numpy as np, onnxruntime
-from PIL import Image, ImageOps
-
-session = onnxruntime.InferenceSession("{{file}}", providers=["CPUExecutionProvider"])
-{_IMAGES}
-proba = session.run(["{OUTPUT}"], images)[0][0]
-{_NAMED}""",
+_LOOKS_AT = {
+    "crop": "It looks at the central square alone.",
+    "pad": "It looks at the whole image, on black where that is no square.",
+    "stretch": "It looks at the whole image, stretched to a square.",
 }
-
 _SHOWN_FACTS = (
     *("learner", "classifier", "extractor", "input_size", "pixels", "configuration", "phase"),
     *("unfrozen_from", "layer_decay", "augmentation", "precision", "convolutions", "backend"),
@@ -87,8 +58,8 @@ def model_card(
         f"An image classifier of {_classes(facts, labels)}, made by flowers17.",
         *_section("Use", _use(labels, file)),
         *_section("Data", _data(facts, labels)),
-        *_section("Accuracy", _accuracy(facts)),
-        *_section("Limits", _limits(facts)),
+        *_section("Accuracy", _accuracy(facts, labels)),
+        *_section("Limits", _limits(facts, labels)),
         *_section("Training", _training(facts)),
         *_section("File", _file(facts, file, sha256, check)),
         *_section("Lineage", _lineage(facts)),
@@ -119,7 +90,7 @@ def _use(labels: Mapping[str, Any], file: str) -> Iterator[str]:
         f"Output `{OUTPUT}`: float32 (n, {len(labels['classes'])}), in the order of `classes` in "
         f"`{file}.labels.json`."
     )
-    yield f"```python\n{_USES[file[file.rindex('.') :]].format(file=file)}\n```"
+    yield f"```python\n{program(file, labels['resize'])}\n```"
 
 
 def _data(facts: ModelFacts, labels: Mapping[str, Any]) -> Iterator[str]:
@@ -146,51 +117,57 @@ def _data(facts: ModelFacts, labels: Mapping[str, Any]) -> Iterator[str]:
     yield "Classes: " + ", ".join(_text(name) for name in labels["classes"]) + "."
 
 
-def _accuracy(facts: ModelFacts) -> Iterator[str]:
-    score = facts.score
-    rows = [
-        (
-            f"accuracy on the {score.n_validation:,} held-out images",
-            f"{score.accuracy:.3f}",
-            interval_text(score.interval),
-        )
-    ]
-    if facts.over_clean and facts.over_clean.interval:
-        repeats = facts.over_clean
-        title = f"mean over {repeats.n_splits} clean splits, the same training on each"
-        rows.append((title, f"{repeats.mean:.3f}", interval_text(facts.over_clean.interval)))
+def _accuracy(facts: ModelFacts, labels: Mapping[str, Any]) -> Iterator[str]:
+    score, repeats = facts.score, facts.over_clean
+    measures = [("accuracy", Measured(score.accuracy, score.interval))]
+    if facts.answers:
+        truth, predicted = facts.answers
+        n_largest = int(np.bincount(truth).max())
+        largest = Measured(n_largest / len(truth), accuracy_interval(n_largest, len(truth)))
+        measures += [
+            ("accuracy of the largest class alone", largest),
+            ("balanced accuracy", balanced_accuracy(truth, predicted)),
+            ("macro-F1", macro_f1(truth, predicted)),
+        ]
+    if score.by_class:
+        measures = [*measures[2:], *measures[:2]]
+    rows = [(name, f"{value:.3f}", interval_text(interval)) for name, (value, interval) in measures]
+    if repeats and repeats.interval:
+        name = "balanced accuracy" if score.by_class else "accuracy"
+        title = f"{name}, mean over {repeats.n_splits} clean splits, the same training on each"
+        rows.append((title, f"{repeats.mean:.3f}", interval_text(repeats.interval)))
     if facts.result.get("validation_loss") is not None:
-        rows.append(
-            ("log loss on the held-out images", f"{facts.result['validation_loss']:.3f}", "")
-        )
+        rows.append(("log loss", f"{facts.result['validation_loss']:.3f}", ""))
+    yield f"On the {score.n_validation:,} held-out images:"
     yield _table(("", "value", "95 % interval"), rows)
     yield (
         "An accuracy has Wilson’s interval, which covers the chance in which images were held out; "
         "a mean over splits, which share most of their images, that of Nadeau and Bengio (2003)."
     )
-    if facts.by_class:
-        yield _table(
-            ("class", "recognised", "share", "95 % interval"),
-            [
-                (
-                    _text(score.name),
-                    f"{score.n_correct} of {score.n}",
-                    f"{score.n_correct / score.n:.3f}",
-                    interval_text(score.interval),
-                )
-                for score in facts.by_class
-            ],
-        )
+    if facts.answers:
+        scores = class_scores(*facts.answers, labels["classes"])
+        header = ("class", "recognised", "precision", "recall", "F1")
+        yield _table(header, [_class_row(row) for row in scores.itertuples(index=False)])
 
 
-def _limits(facts: ModelFacts) -> Iterator[str]:
+def _class_row(row: Any) -> tuple[str, ...]:
+    """Cells of a row of `class_scores`."""
+    recognised = f"{row.n_correct} of {row.n_images}"
+    return _text(row.name), recognised, *map(_measured, (row.precision, row.recall, row.f1))
+
+
+def _measured(measured: Measured | None) -> str:
+    return f"{measured.value:.3f} ({interval_text(measured.interval)})" if measured else "–"
+
+
+def _limits(facts: ModelFacts, labels: Mapping[str, Any]) -> Iterator[str]:
     calibrated = (
         "Its probabilities are calibrated by one temperature, on images like those it was trained "
         "on; on others a high one is no promise."
     )
     limits = [
         "It names one of its classes for any image, whatever it shows: there is no “none of them”.",
-        "It looks at the central square alone.",
+        _LOOKS_AT[labels["resize"]],
         calibrated
         if facts.members
         else "Its probabilities are not calibrated; a high one is no promise.",
@@ -210,12 +187,13 @@ def _limits(facts: ModelFacts) -> Iterator[str]:
         limits.append(
             "Its extractor has random weights: it shows that the pipeline works, no more."
         )
-    worst = min(facts.by_class, key=lambda score: score.n_correct / score.n, default=None)
-    if worst and worst.n_correct < worst.n:
-        share = f"{worst.n_correct} of {worst.n}"
-        limits.append(
-            f"Of the held-out images, fewest are recognised of {_text(worst.name)}: {share}."
-        )
+    if facts.answers:
+        scores = class_scores(*facts.answers, labels["classes"]).query("n_images > 0")
+        worst = scores.iloc[int((scores.n_correct / scores.n_images).argmin())]
+        if worst.n_correct < worst.n_images:
+            share = f"{worst.n_correct} of {worst.n_images}"
+            name = _text(worst["name"])
+            limits.append(f"Of the held-out images, fewest are recognised of {name}: {share}.")
     yield "\n".join(f"- {limit}" for limit in limits)
 
 

@@ -1,6 +1,6 @@
 """Facts about a model of a store: its data, scores with intervals, and lineage."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,39 +12,26 @@ from flowers17.digests import canonical_json
 from flowers17.prediction.catalogue import KINDS, Catalogue
 from flowers17.prediction.held_out import held_out, refitted_scheme
 from flowers17.prediction.models import Loader
-from flowers17.reporting.metrics import Interval, MeanSpread, accuracy_interval
-from flowers17.reporting.records import Score, over_repeats
-
-
-@dataclass(frozen=True)
-class ClassScore:
-    """Recall of a class: n_correct of its n validation images are recognised."""
-
-    name: str
-    n_correct: int
-    n: int
-
-    @property
-    def interval(self) -> Interval:
-        """The 95 % interval of the share."""
-        return accuracy_interval(self.n_correct, self.n)
+from flowers17.reporting.metrics import MeanSpread
+from flowers17.reporting.records import HEADLINE, Score, over_repeats
 
 
 @dataclass(frozen=True)
 class ModelFacts:
     """The facts of a model card.
 
-    result: its `result.json`. score: on its split. over_clean: mean over those repeated clean
-    splits on which the store has the same training, None for less than two. by_class: empty if the
-    split is not known. source: of the images, as in their artifact; verified: whether each is byte
-    for byte one of Oxford Flowers-17. origins: the manifests of all artifacts it was made from.
+    result: its `result.json`. score: on its split. over_clean: mean of the measure that stands
+    first over those repeated clean splits on which the store has the same training, None for less
+    than two. answers: labels and predicted classes of the held-out images, None if the split is not
+    known. source: of the images, as in their artifact; verified: whether each is byte for byte one
+    of Oxford Flowers-17. origins: the manifests of all artifacts it was made from.
     """
 
     manifest: Manifest
     result: Mapping[str, Any]
     score: Score
     over_clean: MeanSpread | None
-    by_class: tuple[ClassScore, ...]
+    answers: tuple[np.ndarray, np.ndarray] | None
     source: Mapping[str, Any]
     verified: bool
     n_images: int | None
@@ -99,12 +86,13 @@ def model_facts(artifact: Artifact, loader: Loader) -> ModelFacts:
     _, *origins = family(artifact.manifest, manifests)
     images = next((manifest for manifest in origins if manifest["stage"] == "images"), None)
     items = loader.artifact(images).json("items") if images else {}
+    stored = held_out(artifact, loader)
     return ModelFacts(
         manifest=artifact.manifest,
         result=result,
         score=_score(artifact.reference.stage, result),
         over_clean=_over_clean(store, artifact.manifest, manifests),
-        by_class=tuple(_by_class(artifact, loader, result["classes"])),
+        answers=(stored.labels, stored.proba.argmax(axis=1)) if stored else None,
         source=items.get("source", {}),
         verified=bool(items.get("verified")),
         n_images=len(items["names"]) if items else None,
@@ -116,7 +104,8 @@ def _score(stage: str, result: Mapping[str, Any]) -> Score:
     scheme = refitted_scheme(result) if stage == "stacking" else result
     n_train, n_validation = int(result["n_train"]), int(result["n_validation"])
     n_correct = int(scheme["n_correct"])
-    return Score(result["split"], result["kind"], n_train, n_validation, n_correct, {})
+    by_class = scheme.get("by_class")
+    return Score(result["split"], result["kind"], n_train, n_validation, n_correct, {}, by_class)
 
 
 def _over_clean(
@@ -130,7 +119,7 @@ def _over_clean(
             manifest, manifests
         ):
             scores[entry.result["split"]] = _score(manifest["stage"], entry.result)
-    repeats = over_repeats(scores.values())
+    repeats = over_repeats(scores.values(), HEADLINE)
     return repeats if repeats and repeats.n_splits > 1 else None
 
 
@@ -148,14 +137,3 @@ def _common_material(
         if manifest["stage"] in KINDS
     )
     return models, key, refit
-
-
-def _by_class(artifact: Artifact, loader: Loader, classes: Sequence[str]) -> Iterator[ClassScore]:
-    stored = held_out(artifact, loader)
-    if stored is None:
-        return
-    for label, name in enumerate(classes):
-        of_class = stored.labels == label
-        if of_class.any():
-            n_correct = int(np.sum(stored.is_correct & of_class))
-            yield ClassScore(name, n_correct, int(of_class.sum()))

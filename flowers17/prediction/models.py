@@ -9,7 +9,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 from flowers17.artifacts import Artifact, Reference, Store, short_name
-from flowers17.config import DeviceName
+from flowers17.config import DeviceName, ResizeName
 from flowers17.errors import ArtifactDamaged
 from flowers17.learners.devices import Precision, chosen_device, prepare
 from flowers17.prediction.pictures import Block
@@ -40,12 +40,14 @@ class Answers:
 class Model(Protocol):
     """A network, a classifier on features or an ensemble; it is built at the first prediction.
 
-    sizes: sides of the squares that it takes. n_at_once: the batch size that suits it.
+    sizes: sides of the squares that it takes; resize: how images become them. n_at_once: the
+    batch size that suits it.
     """
 
     name: str
     classes: tuple[str, ...]
     sizes: frozenset[int]
+    resize: ResizeName
     n_at_once: int
 
     def answers(self, block: Block) -> Answers:

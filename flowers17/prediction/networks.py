@@ -5,7 +5,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from flowers17.artifacts import Artifact
-from flowers17.config import LearnerDefinition, RecipeSettings
+from flowers17.config import LearnerDefinition, RecipeSettings, ResizeName
 from flowers17.errors import InvalidInput
 from flowers17.learners.networks import build, module_of
 from flowers17.learners.stored import load
@@ -38,6 +38,7 @@ class Network:
         self.classes = tuple(map(str, result["classes"]))
         self._size = int(result["image_size"])
         self.sizes = frozenset({self._size})
+        self.resize: ResizeName = self._config.get("resize", "crop")
         self._recipe = RecipeSettings.model_validate(result["recipe"])
         self._check_code()
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from flowers17.config import ResizeName
 from flowers17.data.decoding import squares
 from flowers17.data.encoded import MAX_IMAGE_BYTES
 from flowers17.errors import InvalidInput
@@ -58,7 +59,11 @@ def image_paths(names: Iterable[str], lines: Iterable[bytes], refuse: Refuse) ->
 
 
 def blocks(
-    paths: Iterable[str], sizes: Iterable[int], n_at_once: int, refuse: Refuse
+    paths: Iterable[str],
+    sizes: Iterable[int],
+    n_at_once: int,
+    refuse: Refuse,
+    resize: ResizeName = "crop",
 ) -> Iterator[Block]:
     """Yield blocks of decoded images in the order of their paths; the last may be shorter.
 
@@ -72,7 +77,7 @@ def blocks(
 
     def look_ahead() -> None:
         for path in islice(remaining, n_at_once - len(waiting)):
-            waiting.append((path, pool.submit(_squares, path, sides)))
+            waiting.append((path, pool.submit(_squares, path, sides, resize)))
 
     try:
         decoded: list[tuple[str, dict[int, np.ndarray]]] = []
@@ -100,8 +105,8 @@ def _block(decoded: Sequence[tuple[str, dict[int, np.ndarray]]], sides: Sequence
     )
 
 
-def _squares(path: str, sides: Sequence[int]) -> dict[int, np.ndarray]:
-    return squares(_content(path), printable(path), sides)[1]
+def _squares(path: str, sides: Sequence[int], resize: ResizeName) -> dict[int, np.ndarray]:
+    return squares(_content(path), printable(path), sides, resize=resize)[1]
 
 
 def _below(name: str, refuse: Refuse) -> Iterator[str]:

@@ -69,7 +69,7 @@ def predictions(model: Model, paths: Iterable[str], refuse: Refuse) -> Iterator[
 
     refuse: called with the reason for each image that cannot be used, which is left out.
     """
-    for block in blocks(paths, model.sizes, model.n_at_once, refuse):
+    for block in blocks(paths, model.sizes, model.n_at_once, refuse, model.resize):
         answers = model.answers(block)
         agreement = answers.agreement
         for row, path in enumerate(block.paths):

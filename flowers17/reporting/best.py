@@ -14,7 +14,7 @@ from flowers17.reporting.inputs import ReportInputs
 from flowers17.reporting.learners.cells import training_title
 from flowers17.reporting.learners.tables import best_over_clean
 from flowers17.reporting.metrics import Interval, MeanSpread
-from flowers17.reporting.records import Evaluation, Score, Training
+from flowers17.reporting.records import HEADLINE, Evaluation, Score, Training, over_repeats
 from flowers17.reporting.titles import trained_tag
 from flowers17.reporting.wording import counted
 
@@ -36,13 +36,14 @@ class Best:
 
     @property
     def accuracy(self) -> float:
-        """The score's accuracy, or the mean."""
-        return self.score.accuracy if isinstance(self.score, Score) else self.score.mean
+        """The score's headline, or the mean; balanced accuracy where classes differ in size."""
+        return self.score.headline if isinstance(self.score, Score) else self.score.mean
 
     @property
     def interval(self) -> Interval | None:
         """The accuracy's 95 % interval; None for a mean over a single split."""
-        return self.score.interval
+        score = self.score
+        return score.headline_interval if isinstance(score, Score) else score.interval
 
     @property
     def where(self) -> str:
@@ -70,6 +71,20 @@ def split_text(score: Score) -> str:
     return "report’s split" if score.kind == "report" else f"{score.split} split"
 
 
+def baseline(inputs: ReportInputs, best: Best) -> float | None:
+    """What naming the largest class for every image reaches, on the same splits if they are known.
+
+    In the measure that stands first: see `data.balance`.
+    """
+    if not inputs.images or not inputs.splits:
+        return None
+    if not inputs.is_balanced:
+        return 1 / len(inputs.class_names)
+    splits = [split["name"] for split in inputs.divided if split["kind"] == "repeated"]
+    splits = [best.score.split] if isinstance(best.score, Score) else splits
+    return sum(map(inputs.majority, splits)) / len(splits)
+
+
 def best_classifiers(inputs: ReportInputs) -> BestOfPart:
     """The best of Table 8, and the best of all classifiers on features over clean splits."""
 
@@ -77,7 +92,7 @@ def best_classifiers(inputs: ReportInputs) -> BestOfPart:
     score = on_split.score("report") if on_split else None
     return BestOfPart(
         evaluated(inputs, on_split, score) if on_split and score else None,
-        evaluated(inputs, over, over.repeated) if over and over.repeated else None,
+        evaluated(inputs, over, over.headline) if over and over.headline else None,
     )
 
 
@@ -90,7 +105,7 @@ def evaluated(inputs: ReportInputs, evaluation: Evaluation, score: Score | MeanS
 def best_training(trainings: Iterable[Training]) -> Best | None:
     """The best of networks trained from scratch, on the report's split."""
     on_split = [training for training in trainings if training.score.kind == "report"]
-    training = max(on_split, key=lambda training: training.score.accuracy, default=None)
+    training = max(on_split, key=lambda training: training.score.headline, default=None)
     return trained(training, training.score) if training else None
 
 
@@ -132,7 +147,7 @@ def best_ensembles(inputs: ReportInputs) -> BestOfPart:
         if not ensemble.first:
             continue
         title, source, tag = ensemble.capital_title, ensemble.first.reference, ensemble.tag
-        if mean := ensemble.chosen_mean:
+        if mean := over_repeats((r.chosen_score for r in ensemble.repeated), HEADLINE):
             over_clean.append(Best(title, mean, source, tag))
         else:
             method = method_title(ensemble.first.chosen[0])

@@ -117,6 +117,7 @@ def best_table(inputs: ReportInputs) -> Table:
             "Means over clean splits, where near-duplicates never lie on both sides, are the "
             "honest numbers; a best picked from several on one split flatters itself.",
             *no_comparison_notes(inputs.differences_in_short),
+            *(() if inputs.is_balanced else ("Ours is balanced accuracy.",)),
         ),
     )
 

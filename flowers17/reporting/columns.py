@@ -7,9 +7,9 @@ from typing import Any
 
 from flowers17.artifacts import Reference
 from flowers17.reporting.cells import score_cell, spread_cell, value_cell
-from flowers17.reporting.metrics import MeanSpread
+from flowers17.reporting.metrics import MeanSpread, Measured
 from flowers17.reporting.records import Score
-from flowers17.reporting.tables import Cell, Column, R
+from flowers17.reporting.tables import EMPTY, Cell, Column, R
 from flowers17.reporting.verdicts import verdict_cell
 
 Value = float | int | str | None
@@ -126,6 +126,21 @@ def score_column(
     def cell(record: R) -> Cell:
         source = record.source if linked else None
         return score_cell(score(record), reference(record), source)
+
+    return Column(key, title, cell, group, interval=True)
+
+
+def measured_column(
+    key: str, title: str, measured: Callable[[R], Measured | None], *, group: str = ""
+) -> Column[R]:
+    """Column of a measure with its interval; empty where it is not defined."""
+
+    def cell(record: R) -> Cell:
+        measure = measured(record)
+        if not measure:
+            return EMPTY
+        text = f"{measure.value:.3f}"
+        return Cell(text, measure.value, measure.interval, artifact=record.source)
 
     return Column(key, title, cell, group, interval=True)
 

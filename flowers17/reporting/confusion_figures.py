@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
+from sklearn import metrics
 
 from flowers17.artifacts import Reference
 from flowers17.reporting.drawing import ACCENT, LINE, MUTED, WARM, WIDTH, canvas, say, svg_text
@@ -21,14 +22,8 @@ LEAST_SIDE = 13.5  # points of a cell in which a count can be read
 def confusion(inputs: ReportInputs, evaluation: Evaluation, split: str) -> np.ndarray:
     """How often each class was taken for each, int64 (true class, predicted class)."""
     truth = inputs.labels[inputs.validation_rows(split)]
-    return counted(truth, evaluation.predicted(split), len(inputs.class_names))
-
-
-def counted(truth: np.ndarray, predicted: np.ndarray, n_classes: int) -> np.ndarray:
-    """How often each class was taken for each, int64 (true class, predicted class)."""
-    counts = np.zeros((n_classes, n_classes), dtype=np.int64)
-    np.add.at(counts, (truth, predicted), 1)
-    return counts
+    labels = np.arange(len(inputs.class_names))
+    return metrics.confusion_matrix(truth, evaluation.predicted(split), labels=labels)
 
 
 def confusion_matrix(inputs: ReportInputs) -> Figure | None:

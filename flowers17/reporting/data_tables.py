@@ -111,10 +111,20 @@ def _image_facts(inputs: ReportInputs) -> Iterator[Fact]:
         low, middle, high = (int(f(sizes[:, index])) for f in (np.min, np.median, np.max))
         text = f"{low}–{high} pixels, median {middle}" if low != high else f"{low} pixels"
         yield Fact(f"original {dimension}", text, source=source)
+    yield Fact("made square", *_square_fact(inputs), source=source)
     copies = sum(count - 1 for count in Counter(items.get("sha256", [])).values())
     yield Fact("exact copies", str(copies), copies, source=source)
     digest = inputs.data_digest
     yield Fact("digest of images and labels", f"{digest}", digest, source=source)
+
+
+def _square_fact(inputs: ReportInputs) -> tuple[str, float]:
+    """How images became squares, and the mean share of an image's pixels that is cut away."""
+    cut = inputs.share_cut
+    text = {"crop": "central square", "pad": "padded with black", "stretch": "stretched"}
+    shares = f"{cut.mean():.1%} of an image cut away in the mean, {cut.max():.1%} at most"
+    shares = shares.replace("%", " %") if cut.any() else "nothing is cut away"
+    return f"{text[inputs.resize]}; {shares}", float(cut.mean())
 
 
 def _duplicate_facts(inputs: ReportInputs) -> Iterator[Fact]:

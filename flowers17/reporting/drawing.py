@@ -157,3 +157,16 @@ def inline(text: str, title: str, prefix: str) -> str:
 
 def _escaped(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def unit_square(axes: Axes, left: float, top: float, side: float, title: str, below: str) -> None:
+    """Draw a square whose sides go from 0 to 1, with a title and what stands below it."""
+    bottom = top + side
+    say(axes, left, top - 12, title, ha="left", weight="bold")
+    for tick in (0.0, 0.25, 0.5, 0.75, 1.0):
+        y, x = bottom - tick * side, left + tick * side
+        axes.plot([left, left + side], [y, y], color=LINE, lw=0.8)
+        axes.plot([x, x], [top, bottom], color=LINE, lw=0.8)
+        say(axes, left - 4, y, f"{tick:g}", ha="right", color=MUTED, size=8)
+        say(axes, x, bottom + 9, f"{tick:g}", color=MUTED, size=8)
+    say(axes, left + side / 2, bottom + 24, below, color=MUTED)

@@ -18,6 +18,8 @@ from flowers17.reporting.tables import padded
 from flowers17.reporting.wording import printable
 from flowers17.seeds import generator
 
+MAX_CUT = 6
+
 
 @dataclass(frozen=True)
 class Figure:
@@ -82,15 +84,20 @@ def chosen_rows(inputs: ReportInputs) -> list[int]:
     return rows
 
 
-def data_uri(pixels: np.ndarray, *, lossless: bool = False) -> str:
-    """An image, uint8 (h, w, 3), in a data URI: as a JPEG, or as a PNG without loss."""
+def encoded(pixels: np.ndarray, *, lossless: bool) -> bytes:
+    """An image, uint8 (h, w, 3), as a JPEG, or as a PNG without loss."""
     stream, image = io.BytesIO(), Image.fromarray(pixels)
     if lossless:
         image.save(stream, "PNG", optimize=True)
     else:
         image.save(stream, "JPEG", quality=90, subsampling=0)
-    kind = "png" if lossless else "jpeg"
-    return f"data:image/{kind};base64,{base64.b64encode(stream.getvalue()).decode()}"
+    return stream.getvalue()
+
+
+def data_uri(pixels: np.ndarray, *, lossless: bool = False) -> str:
+    """The same in a data URI."""
+    content = base64.b64encode(encoded(pixels, lossless=lossless)).decode()
+    return f"data:image/{'png' if lossless else 'jpeg'};base64,{content}"
 
 
 def picture(pixels: np.ndarray, x: float, y: float, side: float, *, lossless: bool = False) -> str:
@@ -125,6 +132,31 @@ def one_image_a_class(inputs: ReportInputs) -> Figure | None:
             (inputs.class_names[inputs.labels[row]], uri)
             for row, uri in zip(rows, uris, strict=True)
         ),
+        artifacts=(inputs.images.reference,),
+    )
+
+
+def most_cut(inputs: ReportInputs) -> Figure | None:
+    """Figure 1c: the images of which the central square leaves out most; None without any."""
+    if not inputs.images or not inputs.share_cut.any():
+        return None
+    rows = np.argsort(-inputs.share_cut, kind="stable")[:MAX_CUT]
+    rows, images = rows[inputs.share_cut[rows] > 0], inputs.images.mapped("images")
+    tiles = [
+        (
+            f"{inputs.items['names'][row]}: {inputs.share_cut[row]:.0%} cut".replace("%", " %"),
+            data_uri(images[row]),
+        )
+        for row in rows
+    ]
+    return Figure(
+        "1c",
+        "What is left of the images that lose most to the central square",
+        "dataset.resize, set to pad or stretch, keeps all of each image.",
+        "D2",
+        ".png",
+        encoded(np.concatenate(images[rows], axis=1), lossless=True),
+        tiles=tuple(tiles),
         artifacts=(inputs.images.reference,),
     )
 

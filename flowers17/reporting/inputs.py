@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 import numpy as np
 
 from flowers17.artifacts import Artifact
-from flowers17.config import CombinationSettings, FeatureMapSettings, StudySettings
+from flowers17.config import CombinationSettings, FeatureMapSettings, ResizeName, StudySettings
+from flowers17.data.balance import is_balanced
 from flowers17.digests import sha256_of
 from flowers17.errors import InvalidInput
 from flowers17.reporting.absences import NO_RESULT, AbsentStage
@@ -82,11 +83,6 @@ class ReportInputs:
         return self._first("duplicates")
 
     @cached_property
-    def datasheet(self) -> Artifact | None:
-        """The data sheet's artifact."""
-        return self._first("datasheet")
-
-    @cached_property
     def images(self) -> Artifact | None:
         """The images that the splits were made of; other sizes serve single extractors only."""
         every, size = self.stage("images"), self.study.dataset.image_size
@@ -117,12 +113,37 @@ class ReportInputs:
         """The splits, in their order; empty without splits."""
         return list(self.splits.json("splits")["splits"]) if self.splits else []
 
+    @cached_property
+    def is_balanced(self) -> bool:
+        """Whether accuracy stands first rather than balanced accuracy."""
+        return is_balanced(self.labels)
+
+    def majority(self, split: str) -> float:
+        """Accuracy of the class that most of a split's training images are of."""
+        most_frequent = np.bincount(self.labels[self.rows(split, "train")]).argmax()
+        return float(np.mean(self.labels[self.validation_rows(split)] == most_frequent))
+
     def validation_rows(self, split: str) -> np.ndarray:
         """Rows that a split holds out, int64 (n_validation,)."""
-        rows = {each["name"]: each["validation"] for each in self.divided}
+        return self.rows(split, "validation")
+
+    def rows(self, split: str, part: str) -> np.ndarray:
+        """Rows of a part of a split, `train` or `validation`, int64 (n,)."""
+        rows = {each["name"]: each[part] for each in self.divided}
         if split not in rows:
             raise InvalidInput(f"expected a split {split!r}, got {', '.join(rows)}")
         return np.asarray(rows[split], dtype=np.int64)
+
+    @property
+    def resize(self) -> ResizeName:
+        """How images became squares; rendered flowers are."""
+        return "crop" if self.is_rendered else self.study.dataset.resize
+
+    @cached_property
+    def share_cut(self) -> np.ndarray:
+        """Share of each image's pixels outside the square that is used, float64 (n,)."""
+        sizes = np.asarray(self.items.get("original_sizes") or [[1, 1]])
+        return (self.resize == "crop") * (1 - sizes.min(axis=1) / sizes.max(axis=1))
 
     @property
     def is_oxford17(self) -> bool:
@@ -321,8 +342,8 @@ class ReportInputs:
     def best(self) -> Evaluation | None:
         """The best of Table 8 on the report's split; the first of them if several are."""
         scored = [(run.score("report"), run) for run in self.evaluations_of_table_8]
-        accuracies = [(score.accuracy, run) for score, run in scored if score]
-        return max(accuracies, key=lambda pair: pair[0])[1] if accuracies else None
+        headlines = [(score.headline, run) for score, run in scored if score]
+        return max(headlines, key=lambda pair: pair[0])[1] if headlines else None
 
     def reason_missing(self, names: Sequence[str], classifier: str = "") -> str:
         """Reason of the missing numbers of these feature maps, or for a classifier on them."""
@@ -345,6 +366,10 @@ class ReportInputs:
             differences.append((clause, "rendered flowers"))
         elif not self.is_oxford17:
             differences.append(("the images are not those of Oxford Flowers-17", "other images"))
+        if self.resize != "crop":
+            differences.append(("the images are not cropped to squares", "another square"))
+        if self.study.class_weight != "none":
+            differences.append(("classes are weighted", "weighted classes"))
         size = self.study.dataset.image_size
         if size != IMAGE_SIZE:
             clause = f"the images measure {size} × {size} pixels, not {IMAGE_SIZE} × {IMAGE_SIZE}"
@@ -382,9 +407,15 @@ class ReportInputs:
         """The differences of the images alone, e.g. `rendered flowers, 80 × 80 pixels`."""
         return ", ".join(short for _, short in self._data_differences if self.beside_study)
 
+    @property
+    def like_the_study(self) -> bool:
+        """Whether the images are the study's, cut as it cuts them, and count as in it."""
+        plain = (self.resize, self.study.class_weight) == ("crop", "none")
+        return self.is_oxford17 and plain
+
     def comparable(self, settings: FeatureMapSettings) -> bool:
         """Whether the study's number and ours measure the same thing on the same data."""
-        if not self.is_oxford17 or settings.name not in self.feature_maps:
+        if not self.like_the_study or settings.name not in self.feature_maps:
             return False
         feature_map = self.feature_maps[settings.name]
         return feature_map.like_the_study and not feature_map.random_weights

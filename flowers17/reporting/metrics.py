@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.stats import binomtest, norm, t
 
+from flowers17.data.balance import ByClass
 from flowers17.errors import InvalidInput
 
 
@@ -16,6 +17,13 @@ class Interval(NamedTuple):
 
     low: float
     high: float
+
+
+class Measured(NamedTuple):
+    """A measure's value and its 95 % interval."""
+
+    value: float
+    interval: Interval
 
 
 @dataclass(frozen=True)
@@ -60,6 +68,28 @@ def accuracy_interval(n_correct: int, n: int, level: float = 0.95) -> Interval:
     if n <= 0 or not 0 <= n_correct <= n:
         raise InvalidInput(f"expected 0 <= n_correct <= n and n > 0, got {n_correct} of {n}")
     return _wilson(n_correct / n, n, level)
+
+
+def balanced_interval(by_class: ByClass, level: float = 0.95) -> Interval:
+    """The interval of a balanced accuracy, the mean of the recalls of the classes with images.
+
+    by_class: images recognised and images, by class.
+
+    >>> [round(end, 3) for end in balanced_interval([(10, 20), (4, 4)])]
+    [0.53, 0.885]
+    """
+    n_correct, n = np.array([counts for counts in by_class if counts[1]]).T
+    recalls = n_correct / n
+    variance = float((recalls * (1 - recalls) / n).sum()) / len(n) ** 2
+    return effective_interval(float(recalls.mean()), variance, len(n) ** 2 / (1 / n).sum(), level)
+
+
+def effective_interval(share: float, variance: float, n: float, level: float = 0.95) -> Interval:
+    """Wilson's interval of as many observations as leave a share as uncertain as its variance.
+
+    n: observations where it does not vary, as where it is 0 or 1.
+    """
+    return _wilson(share, share * (1 - share) / variance if variance > 0 else n, level)
 
 
 def clustered_interval(reached: np.ndarray, groups: np.ndarray, level: float = 0.95) -> Interval:

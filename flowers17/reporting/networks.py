@@ -9,7 +9,7 @@ from flowers17.reporting.columns import Form, Value, number_column, study_column
 from flowers17.reporting.finetuning.records import FineTuning
 from flowers17.reporting.inputs import ReportInputs
 from flowers17.reporting.metrics import MeanSpread
-from flowers17.reporting.records import Training, over_repeats
+from flowers17.reporting.records import HEADLINE, Training, over_repeats
 from flowers17.reporting.tables import Cell, Column, R, StudyNote
 from flowers17.reporting.verdicts import VERDICT_NOTE, verdict_cell
 
@@ -79,18 +79,21 @@ class NetworkColumns(Generic[R, Network]):
 
 
 def best_mean(groups: Iterable[Sequence[Network]]) -> tuple[Network, MeanSpread] | None:
-    """The first network and the mean of the group whose mean over clean splits is highest."""
+    """The first network and the mean of the group whose mean over clean splits is highest.
+
+    Of the measure that stands first: see `Score.headline`.
+    """
     means = [
         (group[0], mean)
         for group in groups
-        if (mean := over_repeats(network.score for network in group))
+        if (mean := over_repeats((network.score for network in group), HEADLINE))
     ]
     return max(means, key=lambda pair: pair[1].mean, default=None)
 
 
 def comparable(inputs: ReportInputs, network: Training | FineTuning | None) -> bool:
     """Whether the study's number and ours measure the same training on the same data."""
-    return bool(network and inputs.is_oxford17 and network.like_the_study)
+    return bool(network and inputs.like_the_study and network.like_the_study)
 
 
 def study_notes(inputs: ReportInputs, networks: Sequence[Training | FineTuning]) -> Iterator[str]:

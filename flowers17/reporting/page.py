@@ -9,6 +9,7 @@ from markupsafe import Markup
 from flowers17.reporting.absences import labels_by_reason
 from flowers17.reporting.best import (
     Best,
+    baseline,
     best_classifiers,
     best_ensembles,
     best_fine_tuned,
@@ -69,14 +70,18 @@ def highlights(inputs: ReportInputs, tables: Sequence[Table]) -> list[Highlight]
     if not inputs.beside_study or inputs.data_differences_in_short:
         of_scratch = stacking = ""
     shown = (
-        _highlight("best of Table 8", classifiers.on_one_split, of_table_8),
-        _highlight("best {where}", classifiers.over_clean),
-        _highlight("best fine-tuned network, {where}", best_fine_tuned(inputs).overall, of_table_9),
-        _highlight(f"{scratch}, {{where}}", networks.over_clean, of_scratch, "table-3c")
-        or _highlight(scratch, networks.on_one_split, of_scratch),
-        _highlight("best ensemble, {where}", ensembles.over_clean, stacking, "table-5-paired")
+        _highlight(inputs, "best of Table 8", classifiers.on_one_split, of_table_8),
+        _highlight(inputs, "best {where}", classifiers.over_clean),
+        _highlight(
+            inputs, "best fine-tuned network, {where}", best_fine_tuned(inputs).overall, of_table_9
+        ),
+        _highlight(inputs, f"{scratch}, {{where}}", networks.over_clean, of_scratch, "table-3c")
+        or _highlight(inputs, scratch, networks.on_one_split, of_scratch),
+        _highlight(
+            inputs, "best ensemble, {where}", ensembles.over_clean, stacking, "table-5-paired"
+        )
         or _highlight(
-            "best ensemble, the {where}", ensembles.on_one_split, stacking, "table-5-paired"
+            inputs, "best ensemble, the {where}", ensembles.on_one_split, stacking, "table-5-paired"
         ),
         _cells_reproduced(inputs, verdicts_of_table_8(tables)),
     )
@@ -84,14 +89,17 @@ def highlights(inputs: ReportInputs, tables: Sequence[Table]) -> list[Highlight]
 
 
 def _highlight(
-    label: str, best: Best | None, study: str = "", anchor: str = ""
+    inputs: ReportInputs, label: str, best: Best | None, study: str = "", anchor: str = ""
 ) -> Highlight | None:
     if not best:
         return None
-    detail = f"{best.title}; the study’s {study}" if study else best.title
+    measure = "accuracy" if inputs.is_balanced else "balanced accuracy"
+    detail, largest = best.title, baseline(inputs, best)
+    detail += "" if largest is None else f"; the largest class alone {largest:.3f}"
+    detail += f"; the study’s {study}" if study else ""
     label, anchor = label.format(where=best.where), anchor or anchor_of(best.source)
     value = f"{best.accuracy:.3f}"
-    return Highlight(value, "accuracy", label, detail, anchor, best.tag, best.interval)
+    return Highlight(value, measure, label, detail, anchor, best.tag, best.interval)
 
 
 def _cells_reproduced(inputs: ReportInputs, verdicts: Sequence[Verdict]) -> Highlight | None:

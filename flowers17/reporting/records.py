@@ -1,27 +1,36 @@
 """What single artifacts hold: a feature map, an evaluation, a training, and their inputs."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
+from operator import attrgetter
 from typing import Any, TypeVar
 
 import numpy as np
 
 from flowers17.artifacts import Artifact
 from flowers17.config import RecipeSettings
+from flowers17.data.balance import ByClass, first_measure
 from flowers17.learners.resolutions import resolution
-from flowers17.reporting.metrics import Interval, MeanSpread, accuracy_interval, mean_spread
+from flowers17.reporting.metrics import (
+    Interval,
+    MeanSpread,
+    accuracy_interval,
+    balanced_interval,
+    mean_spread,
+)
 from flowers17.reporting.reference import AUGMENTED_EPOCHS, IMAGE_SIZE, PLAIN_EPOCHS
 
 # What the study does not tell of its recipe, or what has no effect in it.
 RECIPE_FREE = {"epochs", "batch_size", "warmup", "mixup_until"}
+ACCURACY, HEADLINE = attrgetter("accuracy"), attrgetter("headline")  # of a Score
 
 Record = TypeVar("Record")
 
 
 @dataclass(frozen=True)
 class Score:
-    """One classifier on one split."""
+    """One classifier on one split. by_class: see `data.balance.counts_by_class`."""
 
     split: str
     kind: str
@@ -29,6 +38,7 @@ class Score:
     n_validation: int
     n_correct: int
     chosen: Mapping[str, Any]
+    by_class: ByClass | None = None
 
     @property
     def accuracy(self) -> float:
@@ -39,6 +49,16 @@ class Score:
     def interval(self) -> Interval:
         """The accuracy's 95 % interval."""
         return accuracy_interval(self.n_correct, self.n_validation)
+
+    @property
+    def headline(self) -> float:
+        """The measure that stands first: accuracy, or balanced accuracy where classes differ."""
+        return first_measure(self.n_correct, self.n_validation, self.by_class)
+
+    @property
+    def headline_interval(self) -> Interval:
+        """The 95 % interval of that measure."""
+        return balanced_interval(self.by_class) if self.by_class else self.interval
 
 
 @dataclass(frozen=True)
@@ -84,6 +104,11 @@ class Evaluation:
     def repeated(self) -> MeanSpread | None:
         """Mean and spread over the repeated clean splits, if there are any."""
         return over_repeats(self.scores.values())
+
+    @cached_property
+    def headline(self) -> MeanSpread | None:
+        """The same of the measure that stands first: see `Score.headline`."""
+        return over_repeats(self.scores.values(), HEADLINE)
 
     def predicted(self, split: str) -> np.ndarray:
         """Predicted classes, int64 (n_validation,), in the split's order."""
@@ -192,13 +217,15 @@ def recipe_tag(recipe: RecipeSettings, epochs: int, *, augmented: bool) -> str:
     return ", ".join(parts)
 
 
-def over_repeats(scores: Iterable[Score]) -> MeanSpread | None:
+def over_repeats(
+    scores: Iterable[Score], measure: Callable[[Score], float] = ACCURACY
+) -> MeanSpread | None:
     """Mean and spread over the scores on repeated clean splits; None without any."""
     repeated = [score for score in scores if score.kind == "repeated"]
     if not repeated:
         return None
     return mean_spread(
-        [score.accuracy for score in repeated],
+        [measure(score) for score in repeated],
         n_train=min(score.n_train for score in repeated),
         n_validation=max(score.n_validation for score in repeated),
     )
@@ -242,7 +269,8 @@ def evaluation(artifact: Artifact) -> Evaluation:
 def score_of(result: Mapping[str, Any], split: str) -> Score:
     """Score that a result, or its entry for a split, holds."""
     counts = {name: result[name] for name in ("n_train", "n_validation", "n_correct")}
-    return Score(split, result["kind"], **counts, chosen=result.get("chosen") or {})
+    chosen, by_class = result.get("chosen") or {}, result.get("by_class")
+    return Score(split, result["kind"], **counts, chosen=chosen, by_class=by_class)
 
 
 def record_of(record: type[Record], artifact: Artifact, **derived: Any) -> Record:

@@ -16,6 +16,8 @@ from flowers17.reporting.best import (
     best_fine_tuned,
     best_networks,
 )
+from flowers17.reporting.classes.figures import class_figures
+from flowers17.reporting.classes.tables import class_tables, with_baseline
 from flowers17.reporting.columns import without_study
 from flowers17.reporting.confusion_figures import confusion_matrix
 from flowers17.reporting.data_tables import classes_table, datasheet_table, duplicates_table
@@ -28,7 +30,7 @@ from flowers17.reporting.features.tables import (
     classifiers_table,
     extractors_table,
 )
-from flowers17.reporting.figures import Figure, class_counts, one_image_a_class
+from flowers17.reporting.figures import Figure, class_counts, most_cut, one_image_a_class
 from flowers17.reporting.finetuning.figures import tuned_curves, tuned_forward_pass
 from flowers17.reporting.finetuning.tables import fine_tuning_tables
 from flowers17.reporting.inputs import ReportInputs
@@ -68,7 +70,7 @@ def _tables_beside_study(inputs: ReportInputs) -> dict[PartName, list[Table]]:
         beyond_table(inputs),
         paired_table(inputs),
     ]
-    return {
+    parts: dict[PartName, list[Table]] = {
         "data": data if inputs.images else [],
         "a1": learner_tables(inputs),
         "a2": ensemble_tables(inputs),
@@ -76,12 +78,16 @@ def _tables_beside_study(inputs: ReportInputs) -> dict[PartName, list[Table]]:
         "b2": fine_tuning_tables(inputs),
         "c": [*attack_tables(inputs), *defence_tables(inputs), *poisoning_tables(inputs)],
     }
+    return {
+        name: [*(with_baseline(inputs, table) for table in part), *class_tables(inputs, name)]
+        for name, part in parts.items()
+    }
 
 
 def all_figures(inputs: ReportInputs) -> dict[PartName, list[Figure]]:
     """Every figure that the study's artifacts allow, by part."""
     figures: dict[PartName, list[Figure | None]] = {
-        "data": [one_image_a_class(inputs), class_counts(inputs)],
+        "data": [one_image_a_class(inputs), class_counts(inputs), most_cut(inputs)],
         "a1": [
             plain_curves(inputs),
             augmented_curves(inputs, 3, "mk-2"),
@@ -94,7 +100,10 @@ def all_figures(inputs: ReportInputs) -> dict[PartName, list[Figure]]:
         "b2": [tuned_forward_pass(inputs), *tuned_curves(inputs)],
         "c": [*attack_figures(inputs)],
     }
-    return {name: [figure for figure in part if figure] for name, part in figures.items()}
+    return {
+        name: [figure for figure in [*part, *class_figures(inputs, name)] if figure]
+        for name, part in figures.items()
+    }
 
 
 def write_report(inputs: ReportInputs, folder: Path) -> dict[str, Any]:
@@ -126,6 +135,7 @@ def report_metrics(inputs: ReportInputs, tables: list[Table]) -> dict[str, Any]:
     rows = [row for table in tables if table.number == "8" for row in table.rows]
     verdicts = verdicts_of_table_8(tables)
     metrics: dict[str, Any] = {}
+    measure = "accuracy" if inputs.is_balanced else "balanced accuracy"
     if rows:
         metrics |= {"n_cells": len(rows), "n_missing": sum(bool(row.missing) for row in rows)}
     if verdicts:
@@ -137,10 +147,10 @@ def report_metrics(inputs: ReportInputs, tables: list[Table]) -> dict[str, Any]:
         (", fine-tuned", best_fine_tuned(inputs)),
         (" from scratch", best_networks(inputs)),
     ):
-        bests[f"best accuracy{name} (report)"] = part.on_one_split
-        bests[f"best mean accuracy{name} (clean splits)"] = part.over_clean
+        bests[f"best {measure}{name} (report)"] = part.on_one_split
+        bests[f"best mean {measure}{name} (clean splits)"] = part.over_clean
     ensemble = best_ensembles(inputs).overall
     if ensemble:
         where = ensemble.score.split if isinstance(ensemble.score, Score) else "clean splits"
-        bests[f"best ensemble accuracy ({where})"] = ensemble
+        bests[f"best ensemble {measure} ({where})"] = ensemble
     return metrics | {name: round(best.accuracy, 4) for name, best in bests.items() if best}

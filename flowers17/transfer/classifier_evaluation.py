@@ -7,33 +7,23 @@ about 1e-3; nothing else is approximate.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
-from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from flowers17.config import ClassifierSettings
 from flowers17.errors import InvalidInput
 from flowers17.seeds import derived_seed
-from flowers17.transfer.families import FAMILIES, Family, Rows, Task
+from flowers17.transfer.cross_validation import (
+    SplitLike,
+    best_variant,
+    out_of_fold,
+    search_folds,
+)
+from flowers17.transfer.families import FAMILIES, ClassWeight, Rows, Task
 from flowers17.transfer.input_forms import input_form
 from flowers17.transfer.rowspace import check_features, one_thread, principal_components
-
-MAX_FOLDS = 5
-
-
-class SplitLike(Protocol):
-    """Protocol of a split: name, kind, and row indices of the training and validation parts."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def kind(self) -> str: ...
-    @property
-    def train(self) -> np.ndarray: ...
-    @property
-    def validation(self) -> np.ndarray: ...
 
 
 @dataclass(frozen=True)
@@ -41,7 +31,9 @@ class SplitResult:
     """Predictions of a classifier for one split's validation images, in the split's order.
 
     predicted: int64 (n_validation,); proba: float64 (n_validation, n_classes), rows sum to one
-    and are largest at `predicted`. chosen: the hyper-parameters of the fit.
+    and are largest at `predicted`. chosen: the hyper-parameters of the fit. out_of_fold: for two
+    classes, probabilities of the training images, float64 (n_train, 2), each by a fit on the other
+    folds; None on repeated splits, and where folds cannot be made.
     """
 
     name: str
@@ -52,6 +44,7 @@ class SplitResult:
     n_correct: int
     accuracy: float
     chosen: dict[str, Any]
+    out_of_fold: np.ndarray | None = None
 
 
 def evaluate(
@@ -65,6 +58,7 @@ def evaluate(
     seed: int,
     n_components: int | None = None,
     search: bool = False,
+    class_weight: ClassWeight = None,
     groups: np.ndarray | None = None,
     n_jobs: int = -1,
     progress: Callable[[int, int], None] | None = None,
@@ -74,6 +68,7 @@ def evaluate(
     features: float32 (n, d), normalised columns; rows: float64 (n, r), row-space coordinates;
     only the `input_form` of the classifier is read, or `rows` if `n_components` is given: principal
     components fitted on the training rows alone. labels: int (n,), 0..n_classes-1.
+    class_weight: `balanced` lets every class count alike in the fit; None: every image.
     search: choose hyper-parameters by stratified cross-validation within the training rows.
     groups: int (n,), equal for near-duplicates, which a search's folds keep together; None: every
     image is its own group.
@@ -106,9 +101,9 @@ def evaluate(
             hyperparameters = own_settings
             if search:
                 own_seed = derived_seed(seed, *role)
-                folds = _search_folds(labels, groups, split, derived_seed(own_seed, "folds"))
-                hyperparameters = _best_variant(
-                    family, own_settings, rows_for, labels, folds, own_seed, n_jobs
+                folds = search_folds(labels, groups, split, derived_seed(own_seed, "folds"))
+                hyperparameters = best_variant(
+                    family, own_settings, rows_for, labels, folds, own_seed, n_jobs, class_weight
                 )
             task = Task(
                 rows=rows_for(split.train),
@@ -117,9 +112,15 @@ def evaluate(
                 evaluated=split.validation,
                 seed=derived_seed(seed, *role, "fit"),
                 n_jobs=n_jobs,
+                class_weight=class_weight,
             )
             proba = family.probas([hyperparameters], task)[0]
-            results.append(_result(split, labels, proba, n_classes, hyperparameters))
+            result = _result(split, labels, proba, n_classes, hyperparameters)
+            if n_classes == 2 and split.kind != "repeated":
+                task = replace(task, seed=derived_seed(seed, *role, "folds"))
+                training_proba = out_of_fold(family, hyperparameters, rows_for, groups, split, task)
+                result = replace(result, out_of_fold=training_proba)
+            results.append(result)
             if progress is not None:
                 progress(len(results), len(splits))
     return results
@@ -143,6 +144,7 @@ def fitting_task(
     labels: np.ndarray,
     split: SplitLike,
     seed: int,
+    class_weight: ClassWeight = None,
     n_jobs: int = -1,
 ) -> Task:
     """Task of a fit on a split's training part, evaluated on every image.
@@ -161,6 +163,7 @@ def fitting_task(
         evaluated=np.arange(len(labels)),
         seed=derived_seed(seed, "classifier", classifier, split.name, "fit"),
         n_jobs=n_jobs,
+        class_weight=class_weight,
     )
 
 
@@ -193,64 +196,6 @@ def _check(matrix: np.ndarray, form: str, labels: np.ndarray, splits: Sequence[S
                 f"class {', '.join(map(str, absent))}; add images or leave the class out"
             )
     return n_classes
-
-
-def _best_variant(
-    family: Family,
-    settings: Any,
-    rows_for: Callable[[np.ndarray], Rows],
-    labels: np.ndarray,
-    folds: Sequence[tuple[np.ndarray, np.ndarray]],
-    seed: int,
-    n_jobs: int,
-) -> Any:
-    """Variant with the most correct out-of-fold predictions, the first of equals."""
-    variants = family.variants(settings)
-    n_correct = np.zeros(len(variants), np.int64)
-    for k, (fitted, held_out) in enumerate(folds):
-        task = Task(
-            rows=rows_for(fitted),
-            labels=labels,
-            train=fitted,
-            evaluated=held_out,
-            seed=derived_seed(seed, "fold", k),
-            n_jobs=n_jobs,
-            is_trial=True,
-        )
-        for index, proba in enumerate(family.probas(variants, task)):
-            n_correct[index] += np.count_nonzero(proba.argmax(axis=1) == labels[task.evaluated])
-    return variants[int(n_correct.argmax())]
-
-
-def _search_folds(
-    labels: np.ndarray, groups: np.ndarray, split: SplitLike, seed: int
-) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Stratified folds of the training rows, groups kept together: rows to fit on and held out.
-
-    Five folds, or as many as the smallest class has images (near-duplicates count once); fewer if
-    a class would be in one of them alone. Raises InvalidInput if fewer than two are left.
-    """
-    train = np.asarray(split.train)
-    own, group_of = labels[train], groups[train]
-    n_each = [len(np.unique(group_of[own == label])) for label in np.unique(own)]
-    if min(n_each) < 2:
-        raise InvalidInput(
-            f"split {split.name}: a search expects at least 2 training images a class, got "
-            f"{min(n_each)}, near-duplicates counted once; add images or set search to false"
-        )
-    is_grouped = len(np.unique(group_of)) < len(train)
-    for n_folds in range(min(MAX_FOLDS, *n_each), 1, -1):
-        # With groups of one image each, scikit-learn's two splitters give different folds.
-        splitter_class = StratifiedGroupKFold if is_grouped else StratifiedKFold
-        splitter = splitter_class(n_folds, shuffle=True, random_state=seed)
-        folds = list(splitter.split(train, own, group_of if is_grouped else None))
-        if all(len(np.unique(own[fitted])) == len(n_each) for fitted, _ in folds):
-            return [(train[fitted], train[held_out]) for fitted, held_out in folds]
-    raise InvalidInput(
-        f"split {split.name}: a search expects every class in at least 2 folds of its training "
-        "images, got one whose near-duplicates of other classes prevent it; add images or set "
-        "search to false"
-    )
 
 
 def _result(

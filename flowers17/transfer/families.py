@@ -6,9 +6,9 @@ float64 (n_evaluated, n_classes). Classes are 0..n_classes-1, each among the tra
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from scipy.special import softmax
@@ -31,6 +31,7 @@ from flowers17.transfer.naive_bayes import Moments, class_moments, naive_bayes_p
 # Flowers-17 needs about a hundred iterations; at 1e-4, one image in 340 is still undecided.
 GRADIENT_TOLERANCE = 1e-6
 MAX_ITERATIONS = 10_000
+ClassWeight = Literal["balanced"] | None
 
 
 class Rows:
@@ -75,6 +76,7 @@ class Rows:
 class Task:
     """Inputs of a fit: all rows and their labels, row indices to train on and to evaluate.
 
+    class_weight: `balanced` lets every class count alike; None: every image.
     is_trial: whether the fit only compares variants, so that a smaller forest is enough.
     """
 
@@ -84,6 +86,7 @@ class Task:
     evaluated: np.ndarray
     seed: int
     n_jobs: int
+    class_weight: ClassWeight = None
     is_trial: bool = False
 
     @property
@@ -112,7 +115,9 @@ def _naive_bayes(variants: Sequence[NaiveBayesSettings], task: Task) -> list[np.
 
 def fitted_moments(task: Task) -> Moments:
     """Class moments of the training rows; they serve every smoothing."""
-    return class_moments(task.train_rows, task.labels[task.train])
+    moments = class_moments(task.train_rows, task.labels[task.train])
+    uniform = np.full_like(moments.prior, -np.log(len(moments.prior)))
+    return replace(moments, prior=uniform) if task.class_weight else moments
 
 
 def _neighbours(variants: Sequence[NeighboursSettings], task: Task) -> list[np.ndarray]:
@@ -153,8 +158,12 @@ def fitted_svm(settings: SvmSettings, task: Task) -> SVC | Pipeline:
     labels = task.labels[task.train]
     if len(task.train) <= settings.exact_up_to:
         kernel = task.rows.kernel(settings)[np.ix_(task.train, task.train)]
-        return SVC(kernel="precomputed", C=settings.C, break_ties=True).fit(kernel, labels)
-    steps: list[Any] = [LinearSVC(C=settings.C, dual=False, random_state=task.seed)]
+        machine = SVC(
+            kernel="precomputed", C=settings.C, break_ties=True, class_weight=task.class_weight
+        )
+        return machine.fit(kernel, labels)
+    seed, weight = task.seed, task.class_weight
+    steps: list[Any] = [LinearSVC(C=settings.C, dual=False, random_state=seed, class_weight=weight)]
     if settings.kernel != "linear":
         shape = {"coef0": settings.coef0, "degree": settings.degree}
         landmarks = Nystroem(
@@ -193,7 +202,10 @@ def fitted_logistic_regression(
 ) -> LogisticRegression:
     """Fitted logistic regression; `previous`: a fit on the same task to start from, changed."""
     model = previous or LogisticRegression(
-        tol=GRADIENT_TOLERANCE, max_iter=MAX_ITERATIONS, warm_start=True
+        tol=GRADIENT_TOLERANCE,
+        max_iter=MAX_ITERATIONS,
+        warm_start=True,
+        class_weight=task.class_weight,
     )
     return model.set_params(C=settings.C).fit(task.train_rows, task.labels[task.train])
 
@@ -211,6 +223,7 @@ def fitted_forest(settings: RandomForestSettings, task: Task) -> RandomForestCla
         min_samples_leaf=settings.min_samples_leaf,
         random_state=task.seed,
         n_jobs=task.n_jobs,
+        class_weight=task.class_weight,
     )
     forest.fit(columns, task.labels[task.train])
     # Threads would sum the trees' votes in the order in which they finish.

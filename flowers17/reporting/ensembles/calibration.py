@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 
 from flowers17.ensemble.calibration import N_BINS, Reliability, reliability, tempered
 from flowers17.reporting.columns import number_column, text_column
-from flowers17.reporting.drawing import ACCENT, LINE, MUTED, canvas, say, svg_text
+from flowers17.reporting.drawing import ACCENT, MUTED, canvas, say, svg_text, unit_square
 from flowers17.reporting.ensembles.ensemble import Ensemble, ensembles_of
 from flowers17.reporting.ensembles.records import Calibration, EnsembleResult
 from flowers17.reporting.ensembles.titles import method_title
@@ -98,15 +98,8 @@ def reliability_figure(ensemble: Ensemble, result: EnsembleResult) -> Figure:
 
 def _panel(axes: Axes, left: float, title: str, bins: Reliability) -> None:
     bottom = _TOP + _SIDE
-    say(axes, left, 12, title, ha="left", weight="bold")
-    for tick in (0.0, 0.25, 0.5, 0.75, 1.0):
-        y, x = bottom - tick * _SIDE, left + tick * _SIDE
-        axes.plot([left, left + _SIDE], [y, y], color=LINE, lw=0.8)
-        axes.plot([x, x], [_TOP, bottom], color=LINE, lw=0.8)
-        say(axes, left - 4, y, f"{tick:g}", ha="right", color=MUTED, size=8)
-        say(axes, x, bottom + 9, f"{tick:g}", color=MUTED, size=8)
+    unit_square(axes, left, _TOP, _SIDE, title, "mean confidence of a bin")
     axes.plot([left, left + _SIDE], [bottom, _TOP], color=MUTED, lw=1, linestyle=(0, (3, 2)))
-    say(axes, left + _SIDE / 2, bottom + 24, "mean confidence of a bin", color=MUTED)
     total = max(1, int(bins.n_images.sum()))
     for confidence, accuracy, n_images in zip(
         bins.confidence, bins.accuracy, bins.n_images, strict=True

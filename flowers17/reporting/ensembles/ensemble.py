@@ -111,8 +111,9 @@ class Ensemble:
     @property
     def comparable(self) -> bool:
         """Whether it was trained as the study trains its own, on the same images."""
-        same_images = self.inputs.is_oxford17 and self.inputs.study.dataset.image_size == IMAGE_SIZE
-        return same_images and self.is_study and not self.tag
+        inputs = self.inputs
+        same_size = inputs.study.dataset.image_size == IMAGE_SIZE
+        return inputs.like_the_study and same_size and self.is_study and not self.tag
 
     def compares(self, result: EnsembleResult) -> bool:
         """Whether the study's numbers and those on one split measure the same."""

@@ -7,6 +7,7 @@ from typing import Any, Literal
 import numpy as np
 
 from flowers17.artifacts import Artifact, Reference
+from flowers17.data.balance import ByClass
 from flowers17.errors import InvalidInput
 from flowers17.reporting.metrics import Interval, difference_interval
 from flowers17.reporting.records import Score
@@ -200,8 +201,8 @@ def _result(folds: Artifact, stackings: Mapping[tuple[str, str], Artifact]) -> E
     split, kind, rows = described["split"], described["kind"], folds.array("validation")
     n, n_train = len(rows), int(np.sum(folds.array("folds") >= 0))
 
-    def score(n_correct: int, n_images: int) -> Score:
-        return Score(split, kind, n_train, n_images, n_correct, {})
+    def score(n_correct: int, n_images: int, by_class: ByClass | None = None) -> Score:
+        return Score(split, kind, n_train, n_images, n_correct, {}, by_class)
 
     scores: dict[str, dict[str, Score]] = {}
     for member in values.get("learners", []):
@@ -210,7 +211,7 @@ def _result(folds: Artifact, stackings: Mapping[tuple[str, str], Artifact]) -> E
             by_models[by] = score(member[by], n_images)
     for method in methods:
         by_models = scores.setdefault(method["method"], {})
-        by_models[method["by"]] = score(method["n_correct"], n)
+        by_models[method["by"]] = score(method["n_correct"], n, method.get("by_class"))
         by_models["out_of_fold"] = score(method["cross_validated"], n_train)
     return EnsembleResult(
         folds,

@@ -145,7 +145,7 @@ def records_of_table_9(inputs: ReportInputs) -> list[TuningRecord]:
 def best_of_table_9(inputs: ReportInputs) -> FineTuning | None:
     """The best phase behind Table 9; the first of them if several are."""
     tunings = [tuning for record in records_of_table_9(inputs) for tuning in record.tunings]
-    return max(tunings, key=lambda tuning: tuning.score.accuracy, default=None)
+    return max(tunings, key=lambda tuning: tuning.score.headline, default=None)
 
 
 def study_of(settings: FineTunedSettings) -> TwoPhases | None:

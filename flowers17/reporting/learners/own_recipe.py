@@ -195,7 +195,7 @@ def split_averages(inputs: ReportInputs) -> list[SplitAverage]:
         rows, score = inputs.validation_rows(split), best[split].score
         members = [network[split].artifact.array("proba")[rows] for network in networks]
         correct = averaged(np.stack(members)).argmax(axis=1) == inputs.labels[rows]
-        score = replace(score, n_correct=int(correct.sum()))
+        score = replace(score, n_correct=int(correct.sum()), by_class=None)
         averages.append(SplitAverage(score, correct, best[split]))
     return averages
 

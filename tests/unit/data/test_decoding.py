@@ -2,6 +2,7 @@ import io
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from typing import Any
 
 import numpy as np
 import pytest
@@ -223,3 +224,56 @@ def test_decoding_takes_room_and_gives_it_back(monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(InvalidInput):
         squares(cut, "x", [8])
     assert (seen, room._n_free) == ([80, 0], 200)
+
+
+class TestSquares:
+    """A picture of 40 × 20 pixels, its left half red, its right half blue, its middle green."""
+
+    @pytest.fixture
+    def picture(self) -> Image.Image:
+        pixels = np.zeros((20, 40, 3), np.uint8)
+        pixels[:, :20], pixels[:, 20:] = (255, 0, 0), (0, 0, 255)
+        pixels[:, 18:22] = (0, 255, 0)
+        return Image.fromarray(pixels)
+
+    def test_cropping_is_the_default_and_loses_the_ends(self, picture: Image.Image) -> None:
+        assert np.array_equal(square(picture, 20), np.asarray(picture)[:, 10:30])
+        assert np.array_equal(square(picture, 8, "crop"), square(picture, 8))
+
+    def test_padding_keeps_all_of_it_in_the_middle_of_black(self, picture: Image.Image) -> None:
+        turned = picture.transpose(Image.Transpose.TRANSPOSE)
+        for padded in (
+            square(picture, 40, "pad"),
+            square(turned, 40, "pad").swapaxes(0, 1),
+        ):
+            assert padded.shape == (40, 40, 3)
+            assert not padded[:10].any()
+            assert not padded[30:].any()
+            assert np.array_equal(padded[10:30], np.asarray(picture))
+
+    def test_padding_to_another_size_resizes_all_of_it_alike(self, picture: Image.Image) -> None:
+        expected = np.asarray(picture.resize((16, 8), Image.Resampling.BICUBIC))
+        assert np.array_equal(square(picture, 16, "pad")[4:12], expected)
+
+    def test_a_line_stays_a_line_when_padded(self) -> None:
+        line = Image.fromarray(np.full((1, 900, 3), 255, np.uint8))
+        padded = square(line, 16, "pad")
+        assert (padded.any(axis=(1, 2))).sum() == 1
+
+    def test_stretching_fills_the_square_with_all_of_it(self, picture: Image.Image) -> None:
+        stretched = square(picture, 20, "stretch")
+        assert np.array_equal(stretched, np.asarray(picture.resize((20, 20), 3)))
+        assert stretched[10, 0].tolist() == [255, 0, 0]
+        assert stretched[10, -1].tolist() == [0, 0, 255]
+
+    @pytest.mark.parametrize("resize", ["crop", "pad", "stretch"])
+    def test_a_square_picture_is_only_resized(self, resize: Any) -> None:
+        image = Image.open(io.BytesIO(encoded((24, 24), kind="PNG")))
+        expected = np.asarray(image.resize((10, 10), Image.Resampling.BICUBIC))
+        assert np.array_equal(square(image, 10, resize), expected)
+
+    def test_a_file_is_squared_as_asked(self) -> None:
+        data = encoded((30, 14), kind="PNG")
+        for resize in ("crop", "pad", "stretch"):
+            result = squares(data, "x", [9], resize=resize)[1][9]  # type: ignore[arg-type]
+            assert np.array_equal(result, square(decode(data, "x"), 9, resize))  # type: ignore[arg-type]

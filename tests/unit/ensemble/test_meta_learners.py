@@ -25,7 +25,11 @@ SEED = 5
 @pytest.mark.parametrize("name", META_LEARNERS)
 def test_cross_validated_equals_cross_val_predict(name: str) -> None:
     expected = cross_val_predict(
-        META_LEARNERS[name](SEED), MATRIX, LABELS, cv=PredefinedSplit(FOLDS), method="predict_proba"
+        META_LEARNERS[name](random_state=SEED),
+        MATRIX,
+        LABELS,
+        cv=PredefinedSplit(FOLDS),
+        method="predict_proba",
     )
     proba = cross_validated(name, MATRIX, LABELS, FOLDS, SEED)
     assert proba.shape == (len(LABELS), 3)
@@ -83,3 +87,16 @@ def test_labels_of_a_fold_do_not_decide_what_is_said_of_it(name: str) -> None:
     )
     assert original_proba[FOLDS == 1].tobytes() == altered_proba[FOLDS == 1].tobytes()
     assert (original_proba[FOLDS != 1] != altered_proba[FOLDS != 1]).any()
+
+
+@pytest.mark.parametrize("name", META_LEARNERS)
+def test_balanced_classes_are_scikit_learn_s(name: str) -> None:
+    rows = np.concatenate([np.flatnonzero(LABELS == 0), np.flatnonzero(LABELS != 0)[::4]])
+    matrix, labels, folds = MATRIX[rows], LABELS[rows], FOLDS[rows]
+    model = META_LEARNERS[name](random_state=SEED, class_weight="balanced")
+    expected = cross_val_predict(
+        model, matrix, labels, cv=PredefinedSplit(folds), method="predict_proba"
+    )
+    proba = cross_validated(name, matrix, labels, folds, SEED, "balanced")
+    np.testing.assert_allclose(proba, expected, rtol=1e-9, atol=1e-12)
+    assert not np.allclose(proba, cross_validated(name, matrix, labels, folds, SEED))

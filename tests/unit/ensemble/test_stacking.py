@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from sklearn.model_selection import PredefinedSplit, cross_val_predict
 
 from flowers17.ensemble.calibration import temperature, tempered
 from flowers17.ensemble.meta_learners import META_LEARNERS
+from flowers17.ensemble.methods import chosen, methods
 from flowers17.ensemble.predictions import Predictions
 from flowers17.ensemble.schemes import schemes, stackings, sub_folds
 from flowers17.ensemble.stacking import Stacked, stacked
@@ -42,7 +44,7 @@ def test_the_numbers_of_a_scheme_are_those_of_scikit_learn(case: Predictions) ->
     scheme_by_name = {scheme.name: scheme for scheme in available}
     for stacking in stackings(case, available, ["logistic_regression"], seed=SEED):
         scheme = scheme_by_name[stacking.scheme]
-        plain = META_LEARNERS["logistic_regression"](SEED)
+        plain = META_LEARNERS["logistic_regression"](random_state=SEED)
         held_out = cross_val_predict(
             plain,
             scheme.features,
@@ -152,7 +154,7 @@ def test_the_temperature_is_that_of_the_training_images(
     stacking: Stacked, case: Predictions
 ) -> None:
     plain = cross_val_predict(
-        META_LEARNERS["logistic_regression"](SEED),
+        META_LEARNERS["logistic_regression"](random_state=SEED),
         case.out_of_fold[case.train],
         case.labels[case.train],
         cv=PredefinedSplit(case.folds_of_train),
@@ -254,3 +256,59 @@ def test_meta_learners_that_are_none_are_refused(
 ) -> None:
     with pytest.raises(InvalidSettings, match=message):
         stacked(case, names, SEED)
+
+
+class TestUnequalClasses:
+    """Two classes of 40 and 16 images."""
+
+    @pytest.fixture
+    def unequal(self) -> Predictions:
+        values = arrays(n_classes=2, n_each=40)
+        rows = np.arange(56)
+        of_images = ("out_of_fold", "average", "refit", "first_fold", "folds", "groups", "labels")
+        values |= {name: values[name][rows] for name in of_images}
+        values["validation"] = values["validation"][values["validation"] < 56]
+        return Predictions(**values)
+
+    def test_methods_are_counted_by_class_and_training_images_stored(
+        self, unequal: Predictions
+    ) -> None:
+        result, stored = stacked(unequal, ["logistic_regression"], SEED)
+        truth, train = unequal.labels[unequal.validation], unequal.labels[unequal.train]
+        for row in result["methods"]:
+            predicted = stored[f"{row['method']}-{row['by']}-proba"].argmax(axis=1)
+            assert row["by_class"] == [
+                [int(np.sum((truth == c) & (predicted == c))), int(np.sum(truth == c))]
+                for c in (0, 1)
+            ]
+            in_folds = stored[f"{row['method']}-out-of-fold"].argmax(axis=1)
+            assert int(np.sum(in_folds == train)) == row["cross_validated"]
+            assert sum(n for n, _ in row["cross_validated_by_class"]) == row["cross_validated"]
+
+    def test_the_method_of_the_highest_balanced_accuracy_is_chosen(
+        self, unequal: Predictions
+    ) -> None:
+        average = methods(unequal, [])[0]
+        largest_alone = replace(
+            average,
+            name="largest",
+            cross_validated=30,
+            cross_validated_by_class=[[30, 30], [0, 12]],
+        )
+        fair = replace(
+            average, name="fair", cross_validated=29, cross_validated_by_class=[[20, 30], [9, 12]]
+        )
+        assert chosen([largest_alone, fair]) is fair
+        by_accuracy = {"cross_validated_by_class": None}
+        alike = [replace(method, **by_accuracy) for method in (largest_alone, fair)]
+        assert chosen(alike).name == "largest"
+
+    def test_balanced_classes_reach_the_meta_learners(self, unequal: Predictions) -> None:
+        plain, balanced = (
+            stacked(unequal, ["logistic_regression"], SEED, class_weight=weight)
+            for weight in (None, "balanced")
+        )
+        name = "logistic_regression-refit-proba"
+        assert balanced.arrays[name][:, 1].mean() > plain.arrays[name][:, 1].mean()
+        average = "average-refit-proba"
+        assert np.array_equal(balanced.arrays[average], plain.arrays[average])

@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -389,3 +390,65 @@ class TestProbabilities:
         loss, accuracy = loss_and_accuracy(proba, np.array([0, 2, 1]))
         assert loss == pytest.approx(-(np.log(0.5) + np.log(0.8) + np.log(1e-7)) / 3)
         assert accuracy == pytest.approx(2 / 3)
+
+
+class TestBalancedClasses:
+    """Training on 15, 3 and 2 images of three classes."""
+
+    LABELS = np.repeat([0, 1, 2, 0], [15, 3, 2, 10])
+    WEIGHTS = 20 / (3 * np.array([15, 3, 2]))
+
+    def _trained(self, tmp_path: Path, class_weight: str | None, recipe: RecipeSettings) -> Any:
+        unequal = replace(examples(), labels=self.LABELS, class_weight=class_weight)
+        return train(fresh(), unequal, recipe, "none", seed=SEED, folder=tmp_path)
+
+    def test_losses_are_weighted_by_the_inverse_share_of_the_class(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        weights: list[np.ndarray] = []
+        real = keras.Model.train_on_batch
+
+        def watched(model: Any, images: Any, targets: Any, **options: Any) -> Any:
+            weights.append(options["sample_weight"])
+            np.testing.assert_allclose(weights[-1], self.WEIGHTS[targets.argmax(axis=1)], rtol=1e-6)
+            return real(model, images, targets, **options)
+
+        monkeypatch.setattr(keras.Model, "train_on_batch", watched)
+        self._trained(tmp_path, "balanced", PLAIN)
+        assert np.concatenate(weights[:3]).sum() == pytest.approx(20)
+
+    def test_a_mixed_image_has_the_mixture_of_weights(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        real = keras.Model.train_on_batch
+
+        def watched(model: Any, images: Any, targets: Any, **options: Any) -> Any:
+            expected = (targets * self.WEIGHTS).sum(axis=1)
+            np.testing.assert_allclose(options["sample_weight"], expected, rtol=1e-6)
+            return real(model, images, targets, **options)
+
+        monkeypatch.setattr(keras.Model, "train_on_batch", watched)
+        self._trained(tmp_path, "balanced", PLAIN.model_copy(update={"mixup": 0.5}))
+
+    def test_without_them_keras_gets_no_weights(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        real = keras.Model.train_on_batch
+
+        def watched(model: Any, images: Any, targets: Any, **options: Any) -> Any:
+            assert options["sample_weight"] is None
+            return real(model, images, targets, **options)
+
+        monkeypatch.setattr(keras.Model, "train_on_batch", watched)
+        self._trained(tmp_path, None, PLAIN)
+
+    def test_validation_loss_is_weighted_alike(self) -> None:
+        proba = np.array([[0.5, 0.25, 0.25], [0.5, 0.25, 0.25]])
+        loss, accuracy = loss_and_accuracy(proba, np.array([0, 1]), np.array([1.0, 3.0, 9.0]))
+        assert loss == pytest.approx((np.log(2) + 3 * np.log(4)) / 4)
+        assert accuracy == 0.5
+
+    def test_another_weight_does_not_resume_the_same_training(self, tmp_path: Path) -> None:
+        self._trained(tmp_path, "balanced", PLAIN)
+        with pytest.raises(InvalidInput, match="checkpoint"):
+            self._trained(tmp_path, None, PLAIN)

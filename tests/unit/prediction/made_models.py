@@ -75,6 +75,7 @@ def network(
     definition: Mapping[str, Any] | None = None,
     precision: str = "float32",
     n_correct: int = 5,
+    config: Mapping[str, Any] | None = None,
     **result: Any,
 ) -> Artifact:
     """Publish a network as its training would; without a model, one with the first weights."""
@@ -92,12 +93,13 @@ def network(
         "n_validation": 10,
         **result,
     }
-    config = {
+    configuration = {
         "learner": learner,
         "definition": definition or definition_of(learner),
         "precision": precision,
+        **(config or {}),
     }
-    return maker.publish("training", label, {"result": described}, arrays, config=config)
+    return maker.publish("training", label, {"result": described}, arrays, config=configuration)
 
 
 def stacking(maker: Maker, label: str, cross_validated: int) -> Artifact:

@@ -32,6 +32,14 @@ class TestNames:
             ("network", "tiny, clean split", 0.5),
         ]
 
+    def test_are_ranked_by_balanced_accuracy_where_classes_differ_in_size(
+        self, maker: Maker
+    ) -> None:
+        network(maker, "largest alone", n_correct=9, by_class=[[9, 9], [0, 1]])
+        network(maker, "fair", n_correct=8, by_class=[[7, 9], [1, 1]])
+        entry, _ = Catalogue(maker.store).default()
+        assert (entry.name, entry.share) == ("fair", pytest.approx((7 / 9 + 1) / 2))
+
     def test_lead_to_the_newest_of_several(self, maker: Maker) -> None:
         newest = network(_later(maker), "tiny, clean split", n_correct=4)
         network(maker, "tiny, clean split", n_correct=6)

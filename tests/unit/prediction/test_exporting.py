@@ -14,7 +14,7 @@ from PIL import Image
 
 from flowers17.artifacts import Artifact, Store
 from flowers17.cli import main
-from flowers17.config import HeadSettings, RecipeSettings
+from flowers17.config import HeadSettings, RecipeSettings, ResizeName
 from flowers17.data.decoding import decode, square
 from flowers17.digests import file_sha256
 from flowers17.errors import InvalidInput
@@ -55,6 +55,7 @@ class Tuned:
     name: str = "tuned"
     classes: tuple[str, ...] = tuple(CLASSES)
     sizes: frozenset[int] = frozenset({24})
+    resize: ResizeName = "crop"
     n_at_once: int = 8
 
     def applied(self, images: Mapping[int, Any]) -> Any:
@@ -122,6 +123,7 @@ def _published(
     arrays |= {"proba": proba, "validation-predicted": predicted, **changes.pop("arrays", {})}
     definition = STACKED.model_dump(mode="json")
     config = {"learner": STACKED.name, "definition": definition, "precision": "float32"}
+    config |= changes.pop("config", {})
     return maker.publish(
         "training",
         f"tiny, {split} split",
@@ -243,6 +245,13 @@ def test_the_card_has_scores_with_intervals_limits_and_lineage(
     truth, proba = LABELS[HELD_OUT], artifact.array("proba")[HELD_OUT]
     right = int(np.sum((proba.argmax(axis=1) == truth) & (truth == 1)))
     assert f"| iris | {right} of {int(np.sum(truth == 1))} |" in card
+    recalls = [np.mean(proba.argmax(axis=1)[truth == label] == label) for label in range(3)]
+    assert f"| balanced accuracy | {np.mean(recalls):.3f} |" in card
+    largest = np.bincount(truth).max() / 10
+    assert f"| accuracy of the largest class alone | {largest:.3f} |" in card
+    measures = ("| accuracy |", "| balanced accuracy |", "| macro-F1 |")
+    places = [card.index(measure) for measure in measures]
+    assert places == sorted(places)
     assert f"SHA-256 `{file_sha256(path)}`" in card
     for origin in (artifact, *artifact.manifest["inputs"].values()):
         key = origin.reference.key if isinstance(origin, Artifact) else origin["key"]
@@ -274,11 +283,23 @@ def _odd_images() -> dict[str, bytes]:
     }
 
 
-@pytest.mark.parametrize("file", ["flower.keras", "flower.onnx"])
+@pytest.mark.parametrize(
+    ("file", "resize"),
+    [
+        ("flower.keras", "crop"),
+        ("flower.onnx", "crop"),
+        ("flower.keras", "pad"),
+        ("flower.keras", "stretch"),
+    ],
+)
 def test_the_card_s_program_decodes_as_the_study_does(
-    file: str, maker: Maker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    file: str,
+    resize: ResizeName,
+    maker: Maker,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    _published(maker)
+    _published(maker, config={} if resize == "crop" else {"resize": resize})
     monkeypatch.chdir(tmp_path)
     assert _export(NAME, "--to", file, "--store", str(maker.store.root)) == 0
     card = Path(f"{file}.md").read_text()
@@ -286,10 +307,11 @@ def test_the_card_s_program_decodes_as_the_study_does(
     for kind, data in _odd_images().items():
         Path("photo.jpg").write_bytes(data)
         [decoded] = runpy.run_path("program.py")["images"]["image"]
-        np.testing.assert_array_equal(decoded, square(decode(data, kind), SIZE), kind)
+        np.testing.assert_array_equal(decoded, square(decode(data, kind), SIZE, resize), kind)
     before = json.loads(Path(f"{file}.labels.json").read_text())["inputs"][0]["before"]
     assert "lay what is transparent on white, divide 16-bit grey by 257" in before
     assert before in card
+    assert ("It looks at the central square alone." in card) == (resize == "crop")
 
 
 class TestRefuses:

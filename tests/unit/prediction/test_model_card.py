@@ -3,13 +3,14 @@
 import re
 from typing import Any
 
+import numpy as np
 import pytest
 
 from flowers17.prediction.model_card import model_card
 from flowers17.prediction.model_facts import ModelFacts
 from flowers17.reporting.records import Score
 
-LABELS = {"classes": ["rose"], "inputs": []}
+LABELS = {"classes": ["rose"], "inputs": [], "resize": "crop"}
 
 
 def _manifest(stage: str, config: Any) -> dict[str, Any]:
@@ -23,7 +24,7 @@ def _card(kind: str, config: Any, *, source: str = "folder", verified: bool = Fa
         result={},
         score=Score(kind, kind, 30, 10, 5, {}),
         over_clean=None,
-        by_class=(),
+        answers=None,
         source={"kind": source},
         verified=verified,
         n_images=40,
@@ -65,3 +66,29 @@ def test_a_card_speaks_of_flowers_only_where_the_data_are() -> None:
     assert re.search(r"\bflowers?\b|\bstudy\b|seasons|species|photograph", own) is None
     for flowers in (_card("clean", None, source="rendered"), _card("clean", None, verified=True)):
         assert "An image classifier of 1 classes of flowers" in flowers
+    assert "a random split, as in the study" in _card("report", {"near_duplicates": "none"})
+
+
+def test_balanced_accuracy_stands_first_where_classes_differ_in_size() -> None:
+    truth, predicted = np.array([0] * 9 + [1]), np.zeros(10, int)
+    facts = ModelFacts(
+        manifest=_manifest("training", {}),
+        result={},
+        score=Score("clean", "clean", 30, 10, 9, {}, [[9, 9], [0, 1]]),
+        over_clean=None,
+        answers=(truth, predicted),
+        source={},
+        verified=False,
+        n_images=40,
+        origins=(),
+    )
+    card = model_card(
+        facts, {**LABELS, "classes": ["often", "rare"]}, file="m.keras", sha256="s", check=None
+    )
+    measures = card[card.index("## Accuracy") : card.index("## Limits")]
+    order = ("| balanced accuracy | 0.500 |", "| accuracy | 0.900 |")
+    assert measures.index(order[0]) < measures.index(order[1])
+    assert "| accuracy of the largest class alone | 0.900 |" in measures
+    assert "| rare | 0 of 1 | – |" in measures
+    assert "nan" not in card.lower()
+    assert "fewest are recognised of rare: 0 of 1." in card

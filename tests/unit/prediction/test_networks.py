@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+from PIL import Image
 
 from flowers17.artifacts import Store
 from flowers17.config import RecipeSettings
@@ -14,7 +15,7 @@ from flowers17.errors import ArtifactDamaged, ArtifactMissing, InvalidInput
 from flowers17.learners.evaluation import probabilities
 from flowers17.prediction.models import Loader
 from flowers17.prediction.pictures import Block
-from flowers17.prediction.predicting import open_model
+from flowers17.prediction.predicting import open_model, predictions
 from tests.support.tiny_training import SIZE, STACKED, STATEFUL, examples, fresh, prepared
 from tests.unit.prediction.made_models import CLASSES, TWO_SIZES, Maker, network
 
@@ -116,3 +117,17 @@ class TestRefuses:
         old = maker.publish("training", "older", {"result": result})
         with pytest.raises(InvalidInput, match="older: expected a training that names its classes"):
             open_model(old.manifest, _loader(maker))
+
+
+def test_images_are_made_square_as_the_training_s_were(maker: Maker, tmp_path: Path) -> None:
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (16, 40, 3), np.uint8)).save(
+        tmp_path / "wide.png"
+    )
+    probas = []
+    for config in ({}, {"resize": "pad"}):
+        artifact = network(maker, "tiny", config=config)
+        model = open_model(artifact.manifest, Loader(maker.store, device="cpu"))
+        assert model.resize == config.get("resize", "crop")
+        [prediction] = predictions(model, [str(tmp_path / "wide.png")], pytest.fail)
+        probas.append(prediction.proba)
+    assert probas[0] != probas[1]

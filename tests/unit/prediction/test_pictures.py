@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterable
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -102,6 +103,15 @@ class TestBlocks:
         np.testing.assert_array_equal(loaded[0].squares[SIZE], expected.images)
         smaller = image_set(source_from(str(root)), size=7)
         np.testing.assert_array_equal(loaded[0].squares[7], smaller.images)
+
+    @pytest.mark.parametrize("resize", ["pad", "stretch"])
+    def test_are_made_square_as_the_data_set_is(self, resize: Any, tmp_path: Path) -> None:
+        root = class_folders(tmp_path / "data", {"daisy": 3, "iris": 2})
+        expected = image_set(source_from(str(root)), size=SIZE, resize=resize)
+        [block] = blocks(_paths(str(root)), [SIZE], 64, pytest.fail, resize)
+        np.testing.assert_array_equal(block.squares[SIZE], expected.images)
+        cropped = image_set(source_from(str(root)), size=SIZE)
+        assert not np.array_equal(expected.images, cropped.images)
 
     def test_are_full_but_for_the_last_whatever_is_left_out(self, tmp_path: Path) -> None:
         paths = _files(tmp_path, 9)

@@ -16,6 +16,7 @@ from flowers17.config import (
     SplitSettings,
     StudySettings,
 )
+from flowers17.data.balance import counts_by_class
 from flowers17.digests import sha256_of
 from flowers17.reporting.absences import AbsentStage
 from flowers17.reporting.inputs import ReportInputs
@@ -53,6 +54,13 @@ def _splits(labels: np.ndarray, n_repeats: int) -> list[dict[str, Any]]:
     return splits
 
 
+def out_of_fold(truth: np.ndarray) -> np.ndarray:
+    """Probabilities of training images: the second class at 0.8, every fourth of either at 0.4."""
+    proba = np.where(truth == 1, 0.8, 0.2)
+    proba[::4] = 0.4
+    return np.column_stack([1 - proba, proba])
+
+
 def _classified(
     maker: Maker,
     settings: StudySettings,
@@ -61,18 +69,23 @@ def _classified(
     splits: Sequence[Mapping[str, Any]],
     n_wrong: int,
 ) -> None:
-    """Publish a classifier that errs on the first `n_wrong` held-out images of each split."""
+    """Publish a classifier that errs on the first `n_wrong` held-out images of each split.
+
+    n_wrong: below 0, it errs on so many of the last ones. Two classes have out-of-fold arrays.
+    """
     n_classes = int(labels.max()) + 1
     arrays, scores = {}, []
     for shift, split in enumerate(splits):
         truth = labels[split["validation"]]
-        wrong = min(len(truth), n_wrong + (shift % 2))
-        predicted = truth.copy()
-        predicted[:wrong] = (predicted[:wrong] + 1) % n_classes
+        wrong = min(len(truth), abs(n_wrong) + (shift % 2))
+        predicted, rows = truth.copy(), slice(wrong) if n_wrong >= 0 else slice(-wrong, None)
+        predicted[rows] = (predicted[rows] + 1) % n_classes
         proba = np.full((len(truth), n_classes), 0.1 / (n_classes - 1))
         proba[np.arange(len(truth)), predicted] = 0.9
         arrays[f"{split['name']}-predicted"] = predicted.astype(np.int64)
         arrays[f"{split['name']}-proba"] = proba
+        if n_classes == 2:
+            arrays[f"{split['name']}-out-of-fold"] = out_of_fold(labels[split["train"]])
         scores.append(
             {
                 "name": split["name"],
@@ -80,6 +93,7 @@ def _classified(
                 "n_train": len(split["train"]),
                 "n_validation": len(truth),
                 "n_correct": len(truth) - wrong,
+                "by_class": counts_by_class(labels, truth, predicted),
                 "accuracy": (len(truth) - wrong) / len(truth),
                 "chosen": {},
             }

@@ -66,6 +66,7 @@ def test_tables_and_figures_follow_each_other_ensemble_by_ensemble(study: Report
         *("5-leak", "5-leak-splits", "5-paired"),
         *("5-calibration", "5-reliability", "5b-reliability"),
         *("6", "6", "6b", "6b", "6-classes", "6b-classes"),
+        *("5-measures", "5-classes"),
     ]
 
 

@@ -36,6 +36,7 @@ def test_figures_2_to_4b_are_drawn(figures: dict[str, Figure]) -> None:
         "figure-03b.svg",
         "figure-04.svg",
         "figure-04b.svg",
+        "figure-03-pairs.svg",
     ]
 
 

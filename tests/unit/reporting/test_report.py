@@ -100,12 +100,16 @@ def test_files_are_numbered_as_in_the_study(real_folder: Path) -> None:
     assert names == [
         "figures/figure-01.svg",
         "figures/figure-01b.svg",
+        "figures/figure-01c.png",
         "figures/figure-07.svg",
         "figures/figure-07b.svg",
         "figures/figure-07c.svg",
+        "figures/figure-08-pairs.svg",
         "index.html",
         "results.json",
         "tables/table-07.csv",
+        "tables/table-08-classes.csv",
+        "tables/table-08-measures.csv",
         "tables/table-08.csv",
         "tables/table-08b.csv",
         "tables/table-08c.csv",
@@ -214,10 +218,12 @@ def test_networks_from_scratch_are_on_the_page(trained_study: ReportInputs, tmp_
     key = trained_study.artifacts["mk-2 wide, report split"].reference.key
     assert f'<a href="#lineage-training-{key[:12]}">0.750</a>' in text
     assert [name for name in page.ids if name.startswith(("table-", "figure-"))] == [
-        *("figure-1", "figure-1b", "table-d1", "table-d2", "table-d3"),
+        *("figure-1", "figure-1b", "table-d1", "table-d2", "figure-1c", "table-d3"),
         *("table-1", "table-2", "figure-2", "table-3", "figure-3", "figure-3b", "figure-4"),
         *("table-3b", "table-3c", "figure-4b"),
+        *("table-3-measures", "table-3-classes", "figure-3-pairs"),
         *("figure-7", "table-7", "table-8", "figure-7b", "table-8b", "table-8c", "figure-7c"),
+        *("table-8-measures", "table-8-classes", "figure-8-pairs"),
         "table-10",
     ]
     row = json.loads((tmp_path / "results.json").read_text())["tables"]["2"]["rows"][0]

@@ -23,9 +23,10 @@ from flowers17.config import (
     RandomForestSettings,
     SvmSettings,
 )
+from flowers17.data.splits import Split
 from flowers17.errors import InvalidSettings
 from flowers17.seeds import derived_seed
-from flowers17.transfer import classifier_evaluation
+from flowers17.transfer import classifier_evaluation, cross_validation
 from flowers17.transfer.classifier_evaluation import SplitResult, evaluate
 from flowers17.transfer.families import FAMILIES, Task
 from flowers17.transfer.input_forms import input_form
@@ -308,3 +309,106 @@ def test_progress_counts_the_splits(case: FeatureCase) -> None:
 def test_unknown_classifier_is_refused_with_the_known_ones() -> None:
     with pytest.raises(InvalidSettings, match="naive_bayes, knn, svm"):
         input_form("perceptron")
+
+
+class TestBalancedClassWeights:
+    """Classes of 48 and 8 images, 12 and 2 of them held out."""
+
+    @pytest.fixture
+    def unequal(self) -> FeatureCase:
+        whole = feature_case(n_classes=2, n_each=64, widths=(80,))
+        rows = np.concatenate([np.arange(56), np.arange(64, 72)])
+        held_out = np.concatenate([np.arange(0, 56, 4), [56, 60]])
+        train = np.setdiff1d(np.arange(64), held_out)
+        split = Split("clean", "clean", 1, train, held_out)
+        return FeatureCase([whole.maps[0][rows]], whole.labels[rows], [split])
+
+    @pytest.mark.parametrize("classifier", FAMILIES)
+    def test_are_scikit_learn_s(self, classifier: str, unequal: FeatureCase) -> None:
+        plain = {
+            "naive_bayes": GaussianNB(var_smoothing=1e-2, priors=[0.5, 0.5]),
+            "knn": KNeighborsClassifier(5, weights="distance"),
+            "svm": SVC(C=10, gamma=1, class_weight="balanced"),
+            "logistic_regression": LogisticRegression(
+                C=100, tol=1e-8, max_iter=10_000, class_weight="balanced"
+            ),
+            "random_forest": RandomForestClassifier(
+                40, random_state=_forest_seed("clean"), class_weight="balanced"
+            ),
+        }[classifier]
+        [split], columns = unequal.splits, side_by_side(unequal.maps).astype(np.float64)
+        plain.fit(columns[split.train], unequal.labels[split.train])
+        result = _evaluated(classifier, unequal, class_weight="balanced")[0]
+        np.testing.assert_array_equal(result.predicted, plain.predict(columns[split.validation]))
+        if classifier != "svm":
+            expected = plain.predict_proba(columns[split.validation])
+            np.testing.assert_allclose(result.proba, expected, atol=1e-3)
+
+
+def test_a_search_among_unequal_classes_prefers_the_highest_balanced_accuracy() -> None:
+    rng = np.random.default_rng(0)
+    labels = np.repeat([0, 1], [52, 12])
+    # Some of the larger class lie where the smaller class does.
+    points = rng.normal(size=(64, 2)) + 9 * (np.arange(64) >= 32)[:, None]
+    split = Split("clean", "clean", 1, np.arange(1, 63), np.array([0, 63]))
+    settings = NeighboursSettings(search_n_neighbors=(45, 1), weights="uniform")
+    folds = cross_validation.search_folds(labels, np.arange(64), split, 0)
+    scores = []
+    for n_neighbors in (45, 1):
+        plain = KNeighborsClassifier(n_neighbors)
+        fits = [(plain.fit(points[f], labels[f]).predict(points[h]), labels[h]) for f, h in folds]
+        predicted, truth = (np.concatenate(each) for each in zip(*fits, strict=True))
+        recalls = [np.mean(predicted[truth == label] == label) for label in (0, 1)]
+        scores.append((np.mean(predicted == truth), np.mean(recalls)))
+    (accuracy_of_45, recall_of_45), (accuracy_of_1, recall_of_1) = scores
+    assert accuracy_of_45 > accuracy_of_1
+    assert recall_of_45 < recall_of_1
+    [result] = evaluate(
+        "knn",
+        SETTINGS.model_copy(update={"knn": settings}),
+        rows=points,
+        labels=labels,
+        splits=[split],
+        seed=SEED,
+        search=True,
+    )
+    assert result.chosen["n_neighbors"] == 1
+
+
+class TestOutOfFold:
+    def test_training_images_are_predicted_by_fits_without_them(self) -> None:
+        case = feature_case(n_classes=2, widths=(80,))
+        columns, split = side_by_side(case.maps).astype(np.float64), case.splits[0]
+        groups = np.arange(len(case.labels))
+        task_seed = derived_seed(SEED, "classifier", "naive_bayes", split.name, "folds")
+        folds = cross_validation.search_folds(case.labels, groups, split, task_seed)
+        expected = np.empty((len(case.labels), 2))
+        for fitted, held_out in folds:
+            assert not np.intersect1d(fitted, held_out).size
+            plain = GaussianNB(var_smoothing=1e-2).fit(columns[fitted], case.labels[fitted])
+            expected[held_out] = plain.predict_proba(columns[held_out])
+        result = _evaluated("naive_bayes", case)[0]
+        np.testing.assert_allclose(result.out_of_fold, expected[split.train], atol=1e-6)
+
+    def test_near_duplicates_share_a_fold(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        case = feature_case(n_classes=2, widths=(80,))
+        divided: list[Any] = []
+        search_folds = cross_validation.search_folds
+
+        def watched(*arguments: Any) -> Any:
+            divided.append(search_folds(*arguments))
+            return divided[-1]
+
+        monkeypatch.setattr(cross_validation, "search_folds", watched)
+        groups = np.arange(len(case.labels)) // 2
+        _evaluated("knn", case, groups=groups)
+        assert len(divided) == len(case.splits)
+        for fitted, held_out in divided[0]:
+            assert not np.intersect1d(groups[fitted], groups[held_out]).size
+
+    def test_more_classes_and_repeated_splits_have_none(self) -> None:
+        assert _evaluated("knn", feature_case(widths=(80,)))[0].out_of_fold is None
+        case = feature_case(n_classes=2, widths=(80,))
+        repeats = [replace(split, kind="repeated") for split in case.splits]
+        result = _evaluated("knn", FeatureCase(case.maps, case.labels, repeats))[0]
+        assert result.out_of_fold is None

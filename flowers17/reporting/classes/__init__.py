@@ -1,0 +1,1 @@
+"""How good the models of each part are by class, and in measures beyond accuracy."""
