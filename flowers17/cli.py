@@ -129,21 +129,27 @@ def _report(
 def plan(flow: FlowArgument, *, request: StudyRequest, as_json: Json = False) -> None:
     """Show what a flow would run or reuse, and which input, setting or code changed."""
     from flowers17.commands.running import steps_of
+    from flowers17.estimates import cost_sentence, rough_duration
 
     steps = steps_of(flow.value, request)
     if as_json:
-        print(json.dumps([vars(step) for step in steps], indent=1))
+        print(json.dumps([asdict(step) for step in steps], indent=1))
         return
-    table = Table("", "stage", "why", box=None, pad_edge=False)
+    table = Table("", "stage", "time", "why", box=None, pad_edge=False)
     for step in steps:
         colour = "green" if step.action == "run" else "cyan"
         why = [] if step.action == "reuse" else list(step.why[:MOST_REASONS])
         if why and len(step.why) > len(why):
             why.append(f"and {len(step.why) - len(why)} more (--json)")
-        table.add_row(f"[{colour}]{step.action}[/]", escape(step.label), escape("; ".join(why)))
+        seconds = step.estimate.seconds if step.estimate else None
+        duration = "" if seconds is None else rough_duration(seconds)
+        action = f"[{colour}]{step.action}[/]"
+        table.add_row(action, escape(step.label), duration, escape("; ".join(why)))
     out.listing(table)
-    n_run = sum(step.action == "run" for step in steps)
-    out.print(f"{n_run} would run, {len(steps) - n_run} would be reused", highlight=False)
+    costs = [step.estimate for step in steps if step.estimate]
+    out.print(f"{len(costs)} would run, {len(steps) - len(costs)} would be reused", highlight=False)
+    n_workers = request.options.workers if request.options.runner == "processes" else 1
+    out.print(cost_sentence(costs, n_workers), highlight=False)
 
 
 @app.command()

@@ -50,6 +50,8 @@ INFRASTRUCTURE = frozenset(
         "packages",
         "plain_values",
         "plan",
+        "precedents",
+        "estimates",
         "profiles",
         "request",
         "shared",

@@ -11,6 +11,7 @@ from typing import Literal, get_args
 from flowers17.config import ExtractorName
 from flowers17.config.run_options import store_address
 from flowers17.errors import Flowers17Error, StoreUnusable
+from flowers17.estimates import matrix_rate
 from flowers17.learners.devices import chosen_device, chosen_precision, has_gpu
 from flowers17.shared.store import open_store
 from flowers17.stages import machine
@@ -34,6 +35,7 @@ def findings(store: str, weights_dir: Path | None) -> list[Finding]:
         _python(),
         *_packages(),
         Finding("processor", "ok", _processor()),
+        Finding("rate", "ok", f"{matrix_rate() / 1e9:,.0f} billion float32 operations a second"),
         _memory(),
         _disk(store),
         _gpu(),

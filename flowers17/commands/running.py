@@ -5,6 +5,7 @@ import importlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from functools import cache
 from typing import Any
 
 from rich.console import Console
@@ -54,7 +55,12 @@ def run_flow(
     """
     source_from(request.settings.dataset.source)  # a wrong one is refused before anything starts
     prepare_for_prefect()
-    with watched(lambda: stages_of(flow, request, over), console, server) as display:
+    stages = cache(lambda: stages_of(flow, request, over))
+    with watched(stages, console, server) as display:
+        if console.is_terminal:
+            steps = plan(stages(), open_store(request.store))
+            costs = {step.label: step.estimate for step in steps if step.estimate}
+            display.expect({label: cost.seconds or 0.0 for label, cost in costs.items()})
         function = FLOWS[flow].function()
         results = function(request, over) if over else function(request)
     return {

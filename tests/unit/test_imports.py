@@ -34,6 +34,7 @@ LAYERS = (
         "flowers17.forms",
         "flowers17.stages",
     ),
+    ("flowers17.precedents", "flowers17.estimates"),
     (
         "flowers17.preloaded",
         "flowers17.fork_server",

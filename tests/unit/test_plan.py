@@ -10,7 +10,8 @@ import pytest
 
 from flowers17 import stages as stages_module
 from flowers17.artifacts import Reference, Store
-from flowers17.plan import Step, differences, plan
+from flowers17.plan import Step, plan
+from flowers17.precedents import differences
 from flowers17.stages import Stage, ensure
 from tests.support.toy import number
 
@@ -121,6 +122,17 @@ def test_compares_with_the_newest_artifact_of_a_label(
         _build(_chain(value=value), store)
     assert plan(_chain(value=5), store)[0].why == (f"setting value: {order[1]} → 5",)
     assert plan(_chain(value=order[0]), store)[0].action == "reuse"
+
+
+def test_of_several_data_sets_in_a_store_compares_with_the_same_one(store: Store) -> None:
+    _build(_chain(value=1, top=3), store)
+    _build(_chain(value=7, top=4), store)
+    assert plan(_chain(value=1, top=9), store)[2].why == ("setting value: 3 → 9",)
+    # Deleted, so that its content is no longer known: what it was made from still tells.
+    [first] = [m for m in store.manifests() if m["material"]["config"] == {"value": 1}]
+    (store.root / "number" / first["key"] / "total.json").unlink()
+    steps = plan(_chain(value=1, top=9), store)
+    assert steps[2].why == ("setting value: 3 → 9", "input a would be built anew")
 
 
 def test_reuses_a_tolerant_stage_whose_optional_input_stays_away(store: Store) -> None:

@@ -73,4 +73,4 @@ def test_clocks_of_a_stage_say_what_they_count() -> None:
     progress.update(number, total=4)
     for now[0] in (185.0, 195.0):
         progress.advance(number)
-    assert str(Clock().render(progress.tasks[0])) == "1 min 35 s so far, about 20.0 s left"
+    assert str(Clock().render(progress.tasks[0])) == "1 min 35 s so far, about 20 s left"

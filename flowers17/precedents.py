@@ -1,0 +1,109 @@
+"""Precedents: the artifacts of a store that are most like what a stage would build."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from flowers17.ancestry import Manifest, by_id
+
+Material = Mapping[str, Any]
+_LONG = 200  # characters of two values, beyond which nobody reads them in a line
+
+
+class Precedents:
+    """Manifests of a store, looked up by what they were built from."""
+
+    def __init__(self, manifests: Iterable[Manifest]) -> None:
+        every = list(manifests)
+        self.by_id = by_id(every)
+        self._of_stage: dict[str, list[Manifest]] = defaultdict(list)
+        for manifest in every:
+            self._of_stage[manifest["stage"]].append(manifest)
+
+    def of_label(
+        self,
+        label: str,
+        material: Material,
+        pending: Mapping[str, Manifest | None],
+    ) -> Manifest | None:
+        """The artifact of a stage and label that differs least; of several the newest.
+
+        pending: inputs that would be built anew, with what is like them: it tells artifacts of
+        several data sets apart although the inputs' content is not known yet.
+        """
+        known = [
+            manifest for manifest in self._of_stage[material["stage"]] if manifest["label"] == label
+        ]
+
+        def distance(manifest: Manifest) -> int:
+            other_inputs = sum(
+                precedent is not None
+                and (manifest["inputs"].get(name) or {}).get("key") != precedent["key"]
+                for name, precedent in pending.items()
+            )
+            lines = differences(manifest["material"], material, ignore=list(pending))
+            return len(lines) + other_inputs
+
+        return _nearest(known, distance)
+
+    def of_stage(self, material: Material) -> Manifest | None:
+        """The artifact of a stage whose settings differ least, whatever its label."""
+        now = _flat(material["config"])
+        return _nearest(
+            self._of_stage[material["stage"]],
+            lambda manifest: len(_changes(_flat(manifest["material"]["config"]), now)),
+        )
+
+
+def _nearest(manifests: Iterable[Manifest], distance: Any) -> Manifest | None:
+    newest_first = sorted(manifests, key=lambda manifest: manifest["created"], reverse=True)
+    return min(newest_first, key=distance, default=None)
+
+
+def differences(before: Material, now: Material, *, ignore: Sequence[str] = ()) -> list[str]:
+    """Differences between two materials of keys, in words.
+
+    >>> old = {"config": {"C": 1.0}, "seed": 1, "inputs": {}, "code": {}, "libraries": {}}
+    >>> differences(old, {**old, "config": {"C": 2.0}})
+    ['setting C: 1.0 → 2.0']
+    """
+    lines = [
+        f"setting {name}: {old} → {new}"
+        if len(f"{old}{new}") < _LONG
+        else f"setting {name} changed"
+        for name, old, new in _changes(_flat(before["config"]), _flat(now["config"]))
+    ]
+    if before["seed"] != now["seed"]:
+        lines.append(f"seed: {before['seed']} → {now['seed']}")
+    if before.get("version") != now.get("version"):
+        lines.append(f"stage version: {before.get('version')} → {now.get('version')}")
+    lines += [f"code {name} changed" for name, _, _ in _changes(before["code"], now["code"])]
+    lines += [
+        f"{name}: {old} → {new}"
+        for name, old, new in _changes(before["libraries"], now["libraries"])
+    ]
+    lines += [
+        f"input {name} changed"
+        for name, _, _ in _changes(before["inputs"], now["inputs"])
+        if name not in ignore
+    ]
+    return lines
+
+
+def _changes(before: Material, now: Material) -> list[tuple[str, Any, Any]]:
+    names = sorted({*before, *now})
+    return [
+        (name, before.get(name, "absent"), now.get(name, "absent"))
+        for name in names
+        if before.get(name, "absent") != now.get(name, "absent")
+    ]
+
+
+def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    if isinstance(value, Mapping) and value:
+        return {
+            inner: leaf
+            for name, part in value.items()
+            for inner, leaf in _flat(part, f"{prefix}.{name}" if prefix else name).items()
+        }
+    return {prefix: value} if prefix else {}

@@ -1,0 +1,94 @@
+"""Time and disk that a plan expects, told from what like stages took."""
+
+import json
+from typing import Any
+
+import pytest
+
+from flowers17.estimates import Estimate, cost_sentence, estimate, run_seconds
+from flowers17.precedents import Precedents
+from flowers17.stages import Stage, machine
+
+IMAGES = {"stage": "images", "key": "i" * 64}
+MK_2 = {"name": "mk-2", "blocks": [[32, 32], [64, 64], [128, 256]]}
+WIDE = {"name": "wide", "blocks": [[64, 64], [128, 128], [256, 512]]}
+
+
+def _manifest(stage: str, label: str, config: Any, seconds: float, size: int) -> dict[str, Any]:
+    return {
+        "stage": stage,
+        "label": label,
+        "key": label[0] * 64,
+        "created": "2026-01-01T00:00:00Z",
+        "inputs": {} if stage == "images" else {"images": IMAGES},
+        "files": {"a.npy": {"size": size}},
+        "duration_s": seconds,
+        "machine": machine(),
+        "material": {"stage": stage, "config": config},
+    }
+
+
+def _training(label: str = "mk-2", definition: Any = MK_2, epochs: int = 10) -> Stage:
+    config = {"definition": definition, "recipe": {"epochs": epochs, "batch_size": 32}}
+    return Stage("training", label, "tasks.training:build", json.dumps(config))
+
+
+def _estimate(
+    stage: Stage, *, n_bytes: float | None = 3000, with_precedent: bool = True
+) -> Estimate:
+    images = _manifest("images", "images@10", {"size": 10}, 1.0, 3000)
+    training = _manifest("training", "mk-2", json.loads(_training().config), 60.0, 500)
+    precedents = Precedents([images, training])
+    known = training if with_precedent else None
+    return estimate(stage, known, {"images": n_bytes}, precedents)
+
+
+def test_the_same_stage_takes_what_it_took() -> None:
+    assert _estimate(_training()) == Estimate(60.0, 500.0, "measured")
+
+
+@pytest.mark.parametrize(
+    ("stage", "n_bytes", "factor"),
+    [
+        (_training(epochs=25), 3000, 2.5),
+        (_training(), 12_000, 4),
+        (_training(epochs=5), 12_000, 2),
+        # Twice the filters: the first of 3 channels twice, the others four times.
+        (_training("wide", WIDE), 3000, 3.93),
+    ],
+)
+def test_time_grows_with_epochs_bytes_and_operations(
+    stage: Stage, n_bytes: int, factor: float
+) -> None:
+    scaled = _estimate(stage, n_bytes=n_bytes)
+    assert scaled.seconds == pytest.approx(60 * factor, rel=0.01)
+    like = "measured" if stage.label == "mk-2" else "like mk-2"
+    assert scaled.basis == f"{like}, 60 s scaled"
+
+
+def test_without_a_precedent_operations_and_the_machine_s_rate_tell(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("flowers17.estimates.matrix_rate", lambda: 1e9)
+    # A forward pass of 1,000 pixels, and two more for the gradients, ten times.
+    per_pixel = 9 * ((3 * 32 + 32 * 32) + (32 * 64 + 64 * 64) / 4 + (64 * 128 + 128 * 256) / 16)
+    told = _estimate(_training(), with_precedent=False)
+    assert told.seconds == pytest.approx(6 * per_pixel * 1000 * 10 / 0.5e9)
+    assert "at 50% of 1 G a second" in told.basis
+    unknown = _estimate(Stage("stacking", "s", "tasks.stacking:build"), with_precedent=False)
+    assert (unknown.seconds, unknown.n_bytes) == (None, None)
+
+
+def test_a_sentence_says_what_time_and_disk_rest_on() -> None:
+    costs = [
+        Estimate(100.0, 2e6, "measured"),
+        Estimate(80.0, 1e6, "like mk-2"),
+        Estimate(None, None, "nothing like it was measured here"),
+    ]
+    assert cost_sentence(costs) == (
+        "about 3 min and 3 MB of disk (stages: 1 measured here, 1 scaled from what is like them, "
+        "1 unknown and not counted)"
+    )
+    assert cost_sentence([]) == "nothing to build"
+    assert cost_sentence(costs[2:]).startswith("no time is known")
+    assert run_seconds(costs, n_workers=4) > 100  # no run is shorter than its longest stage
