@@ -355,10 +355,11 @@ def compare(
 ) -> None:
     """Compare two studies: what differs, every metric, and paired tests on the same images."""
     from flowers17.commands import comparing
+    from flowers17.reporting.studies.pair import comparison_of, study_pair
 
-    comparison = comparing.comparison_of(*comparing.study_pair(before, after, store))
+    comparison = comparison_of(*study_pair(before, after, store))
     if html:
-        from flowers17.commands import comparison_page
+        from flowers17.reporting.studies import comparison_page
 
         comparison_page.write(comparison, html)
     if as_json:
@@ -377,13 +378,15 @@ def history(
     as_json: Json = False,
 ) -> None:
     """Show one metric over all studies of a store, and what changed in between."""
-    from flowers17.commands import metric_history
+    from flowers17.commands.metric_history import listed
+    from flowers17.reporting.studies.history import history as history_of
+    from flowers17.reporting.studies.history import metrics
 
-    rows = metric_history.history(metric, store) if metric else metric_history.metrics(store)
+    rows = history_of(metric, store) if metric else metrics(store)
     if as_json:
         print(json.dumps(rows, indent=1))
     else:
-        out.listing(metric_history.listed(rows))
+        out.listing(listed(rows))
 
 
 @app.command()
@@ -446,6 +449,29 @@ def serve(
     from flowers17.commands.serving import serve as serve_until_stopped
 
     serve_until_stopped(request, host=host, port=port, limit=limit, console=err)
+
+
+@app.command()
+def site(
+    store: str = option("store"),
+    host: Annotated[str, typer.Option(help="address to listen at")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="port to listen at")] = 4300,
+    weights_dir: Path | None = option("weights_dir"),
+    device: str = option("device"),
+    own_learner: OwnLearner = None,
+) -> None:
+    """Serve the pages of a store alone: studies, reports, comparisons, a photograph to try."""
+    from flowers17.commands.site_serving import serve_site
+
+    serve_site(
+        existing_store(store).address,
+        host=host,
+        port=port,
+        console=err,
+        weights_dir=weights_dir,
+        device=validated(RunOptions, {"device": device}).device,
+        own_learners=tuple(own_learner or ()),
+    )
 
 
 @app.command()

@@ -23,7 +23,7 @@ from flowers17.config import RunOptions
 from flowers17.errors import StageFailed
 from flowers17.isolation import Message, ProcessEnded, messages, outcome_of
 from flowers17.keras_settings import keras_backend
-from flowers17.plan import differences
+from flowers17.materials import differences
 from flowers17.shared.store import open_store
 from flowers17.stages import Outcome, Progress, References, Stage, key_material
 

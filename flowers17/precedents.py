@@ -1,13 +1,13 @@
 """Precedents: the artifacts of a store that are most like what a stage would build."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from flowers17.ancestry import Manifest, by_id
+from flowers17.materials import changes, differences, flat
 
 Material = Mapping[str, Any]
-_LONG = 200  # characters of two values, beyond which nobody reads them in a line
 
 
 class Precedents:
@@ -48,62 +48,13 @@ class Precedents:
 
     def of_stage(self, material: Material) -> Manifest | None:
         """The artifact of a stage whose settings differ least, whatever its label."""
-        now = _flat(material["config"])
+        now = flat(material["config"])
         return _nearest(
             self._of_stage[material["stage"]],
-            lambda manifest: len(_changes(_flat(manifest["material"]["config"]), now)),
+            lambda manifest: len(changes(flat(manifest["material"]["config"]), now)),
         )
 
 
 def _nearest(manifests: Iterable[Manifest], distance: Any) -> Manifest | None:
     newest_first = sorted(manifests, key=lambda manifest: manifest["created"], reverse=True)
     return min(newest_first, key=distance, default=None)
-
-
-def differences(before: Material, now: Material, *, ignore: Sequence[str] = ()) -> list[str]:
-    """Differences between two materials of keys, in words.
-
-    >>> old = {"config": {"C": 1.0}, "seed": 1, "inputs": {}, "code": {}, "libraries": {}}
-    >>> differences(old, {**old, "config": {"C": 2.0}})
-    ['setting C: 1.0 → 2.0']
-    """
-    lines = [
-        f"setting {name}: {old} → {new}"
-        if len(f"{old}{new}") < _LONG
-        else f"setting {name} changed"
-        for name, old, new in _changes(_flat(before["config"]), _flat(now["config"]))
-    ]
-    if before["seed"] != now["seed"]:
-        lines.append(f"seed: {before['seed']} → {now['seed']}")
-    if before.get("version") != now.get("version"):
-        lines.append(f"stage version: {before.get('version')} → {now.get('version')}")
-    lines += [f"code {name} changed" for name, _, _ in _changes(before["code"], now["code"])]
-    lines += [
-        f"{name}: {old} → {new}"
-        for name, old, new in _changes(before["libraries"], now["libraries"])
-    ]
-    lines += [
-        f"input {name} changed"
-        for name, _, _ in _changes(before["inputs"], now["inputs"])
-        if name not in ignore
-    ]
-    return lines
-
-
-def _changes(before: Material, now: Material) -> list[tuple[str, Any, Any]]:
-    names = sorted({*before, *now})
-    return [
-        (name, before.get(name, "absent"), now.get(name, "absent"))
-        for name in names
-        if before.get(name, "absent") != now.get(name, "absent")
-    ]
-
-
-def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
-    if isinstance(value, Mapping) and value:
-        return {
-            inner: leaf
-            for name, part in value.items()
-            for inner, leaf in _flat(part, f"{prefix}.{name}" if prefix else name).items()
-        }
-    return {prefix: value} if prefix else {}

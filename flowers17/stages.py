@@ -17,6 +17,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -32,6 +33,7 @@ from flowers17.errors import InvalidInput, StageFailed
 from flowers17.keras_settings import check_keras_settings, keras_backend
 from flowers17.seeds import derived_seed
 
+RUN_VARIABLE = "FLOWERS17_RUN"
 # How a stage is described, stored and run does not change what it computes.
 INFRASTRUCTURE = frozenset(
     f"flowers17.{name}"
@@ -47,6 +49,7 @@ INFRASTRUCTURE = frozenset(
         "isolation",
         "keras_settings",
         "manifests",
+        "materials",
         "packages",
         "plain_values",
         "plan",
@@ -405,10 +408,24 @@ def _built(
                 "duration_s": round(time.monotonic() - started, 3),
                 "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
                 "machine": machine(),
+                "run": os.environ.get(RUN_VARIABLE),
             },
         )
     shutil.rmtree(store.unfinished(stage.name, key), ignore_errors=True)
     return artifact
+
+
+@contextmanager
+def within_run(run: str) -> Iterator[None]:
+    """Let the manifests of what is built inside name a run; inside of another run, that one."""
+    if RUN_VARIABLE in os.environ:
+        yield
+        return
+    os.environ[RUN_VARIABLE] = run  # the processes of stages have it too
+    try:
+        yield
+    finally:
+        del os.environ[RUN_VARIABLE]
 
 
 def build_function(path: str) -> Callable[[Job], Mapping[str, Any]]:

@@ -4,6 +4,8 @@ An address on loopback is no password. Pages of other sites reach it through the
 address or under a name of theirs that leads there (DNS rebinding); other users reach it directly.
 """
 
+import base64
+import hmac
 import os
 import re
 import socket
@@ -65,6 +67,25 @@ def guarded(application: Application, *, hosts: Collection[str], same_user: bool
             kind = [(b"content-type", b"text/plain; charset=utf-8"), (b"connection", b"close")]
             await send_sealed({"type": "http.response.start", "status": 403, "headers": kind})
             await send({"type": "http.response.body", "body": f"{refusal}\n".encode()})
+
+    return answering
+
+
+def with_password(application: Application, password: str) -> Application:
+    """ASGI application that asks for a password as Prefect's API does: HTTP basic authentication.
+
+    password: `user:password`.
+    """
+    expected = b"Basic " + base64.b64encode(password.encode())
+    headers = [(b"www-authenticate", b'Basic realm="flowers17"'), (b"content-type", b"text/plain")]
+
+    async def answering(scope: Any, receive: Any, send: Any) -> None:
+        credentials = dict(scope.get("headers", ())).get(b"authorization", b"")
+        if scope["type"] == "lifespan" or hmac.compare_digest(credentials, expected):
+            await application(scope, receive, send)
+            return
+        await send({"type": "http.response.start", "status": 401, "headers": headers})
+        await send({"type": "http.response.body", "body": b"expected the server's password\n"})
 
     return answering
 

@@ -8,12 +8,19 @@ import argparse
 import socket
 import sys
 from contextlib import suppress
+from pathlib import Path
 
 
-def _serve(host: str | None, port: int | None, listeners: list[socket.socket]) -> None:
+def _serve(
+    host: str | None,
+    port: int | None,
+    listeners: list[socket.socket],
+    store: str | None,
+    weights_dir: Path | None,
+) -> None:
     """Serve until SIGINT or SIGTERM, by default at the address that Prefect's settings name.
 
-    listeners: sockets that listen at that address already.
+    listeners: sockets that listen at that address already. store: of the site; None: no site.
     """
     import uvicorn
     from prefect.server.api.server import create_app
@@ -29,6 +36,13 @@ def _serve(host: str | None, port: int | None, listeners: list[socket.socket]) -
     application: Application = create_app(final=True)
     if get_dialect(PREFECT_API_DATABASE_CONNECTION_URL.value()).name == "sqlite":
         application = retrying(application)
+    if store:
+        from flows.site_server import beside, site_of
+
+        password = settings.api.auth_string
+        secret = password.get_secret_value() if password else None
+        own_site = site_of(store, secret, ui="", weights_dir=weights_dir)
+        application = beside(application, own_site)
     config = uvicorn.Config(
         guarded(application, hosts=allowed_hosts(host), same_user=same_user),
         host=host,
@@ -50,5 +64,8 @@ if __name__ == "__main__":
     parser.add_argument("--host")
     parser.add_argument("--port", type=int)
     parser.add_argument("--fd", type=int, action="append", default=[])
-    address = parser.parse_args()
-    _serve(address.host, address.port, [socket.socket(fileno=number) for number in address.fd])
+    parser.add_argument("--store", help="store of the site beside the UI; without it, no site")
+    parser.add_argument("--weights-dir", type=Path)
+    options = parser.parse_args()
+    sockets = [socket.socket(fileno=number) for number in options.fd]
+    _serve(options.host, options.port, sockets, options.store, options.weights_dir)

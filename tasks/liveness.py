@@ -14,6 +14,7 @@ from pathlib import Path
 
 from flowers17.artifacts import Store
 from flowers17.files import open_regular, remove
+from flowers17.stages import within_run
 from tasks.own_runs import KEPT_S, recorded
 
 _LOCK = re.compile(r"\.?[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -42,7 +43,7 @@ def registered(store: Store, flow_run_id: str, digest: str) -> Iterator[None]:
         remove(fresh, below=store.root)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
         stream = os.fdopen(open_regular(fresh, flags, below=store.root), "w")
-    with stream, recorded(digest):
+    with stream, recorded(digest), within_run(flow_run_id):
         fcntl.flock(stream, fcntl.LOCK_EX)
         stream.write(digest)
         stream.flush()

@@ -28,10 +28,13 @@ class Children:
         self._running: dict[str, subprocess.Popen[bytes]] = {}
 
     def start_server(
-        self, host: str, listeners: Sequence[socket.socket], settings: Mapping[str, str]
+        self,
+        options: Sequence[str],
+        listeners: Sequence[socket.socket],
+        settings: Mapping[str, str],
     ) -> None:
-        """Start the server on sockets that listen at a host already."""
-        arguments = ["flows.server", "--host", host]
+        """Start the server on sockets that listen at its host already."""
+        arguments = ["flows.server", *options]
         for listener in listeners:
             arguments += ["--fd", str(listener.fileno())]
         self.start("server", arguments, settings, listeners)

@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
@@ -18,6 +19,7 @@ from rich.table import Table
 from flowers17.artifacts import Store, short_name
 from flowers17.config import DeviceName
 from flowers17.prediction.catalogue import Catalogue
+from flowers17.prediction.likeness import evidence_of
 from flowers17.prediction.models import Loader, MemberModels
 from flowers17.prediction.pictures import Refuse, image_paths
 from flowers17.prediction.predicting import Prediction, open_model, predictions
@@ -76,7 +78,9 @@ def predict(
     err.print(line, highlight=False, markup=False, soft_wrap=True)
     refusals = Refusals(err)
     paths = image_paths(images, _input_lines(refusals), refusals)
-    n_predicted = _PRINTED[form](predictions(model, paths, refusals), model.classes)
+    evidence = evidence_of(entry.manifest, model, loader)
+    rows = predictions(model, paths, refusals, evidence)
+    n_predicted = _PRINTED[form](rows, model.classes)
     if not n_predicted and not refusals.n:
         refusals("standard input: expected paths of images, one a line, got none")
     if refusals.n:
@@ -125,6 +129,10 @@ def as_json(prediction: Prediction) -> dict[str, Any]:
         "probability": probability,
         "probabilities": dict(prediction.proba),
         "agreement": prediction.agreement,
+        "calibrated": prediction.calibrated,
+        "members": prediction.members,
+        "likeness": prediction.likeness
+        and {"is_unlike": prediction.likeness.is_unlike, **asdict(prediction.likeness)},
     }
 
 
@@ -137,11 +145,15 @@ def _print_table(predictions: Predictions, classes: Sequence[str]) -> int:
     has_members = any(row.agreement is not None for row in rows)
     if has_members:
         table.add_column("agreement")
+    if any(row.likeness for row in rows):
+        table.add_column("training images", no_wrap=True)
     for row in rows:
         (first, probability), (second, second_probability) = row.ranked[:2]
         cells = [escape(printable(row.path)), escape(first), f"{probability:.3f}"]
         cells.append(escape(f"{second} {second_probability:.3f}"))
-        table.add_row(*cells, *([f"{row.agreement:.0%}"] if has_members else []))
+        cells += [f"{row.agreement:.0%}"] if has_members else []
+        is_unlike = row.likeness and row.likeness.is_unlike
+        table.add_row(*cells, *(["[yellow]unlike[/]"] if is_unlike else []))
     if rows:
         Terminal().print(table, highlight=False)
     return len(rows)
@@ -152,14 +164,15 @@ def _print_json(predictions: Predictions, classes: Sequence[str]) -> int:
 
 
 def _print_csv(predictions: Predictions, classes: Sequence[str]) -> int:
-    header = ["path", "class", "probability", "second_class", "agreement", *classes]
+    header = ["path", "class", "probability", "second_class", "agreement", "unlike", *classes]
 
     def rows() -> Iterator[str]:
         for prediction in predictions:
             (first, probability), (second, _) = prediction.ranked[:2]
             agreement = "" if prediction.agreement is None else prediction.agreement
             texts = [_safe(prediction.path), _safe(first), probability, _safe(second)]
-            yield _csv_line([*texts, agreement, *prediction.proba.values()])
+            unlike = "" if prediction.likeness is None else int(prediction.likeness.is_unlike)
+            yield _csv_line([*texts, agreement, unlike, *prediction.proba.values()])
 
     _written([_csv_line([_safe(name) for name in header])])
     return _written(rows())

@@ -30,6 +30,7 @@ from flows.serve_lock import HEARTBEAT_S, POOL, announced, listening
 START_TIMEOUT_S = 180.0
 WORKER_STOP_S = 45.0
 SERVER_STOP_S = 20.0
+SITE_VARIABLE = "FLOWERS17_SITE"  # address of the site, to which runs link
 _AUTH, _SERVER_AUTH = "PREFECT_API_AUTH_STRING", "PREFECT_SERVER_API_AUTH_STRING"
 _SERVER_SETTINGS = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -63,18 +64,21 @@ def serve(
     """
     open_store(request.store).check_writable()
     api, children = configured_api(), Children()
-    spare_proxies(api or f"http://{_reachable(host)}:{port}/api")
+    spare_proxies(api or f"http://{reachable(host)}:{port}/api")
     with _until_signalled(), ExitStack() as stack:
         if api is None:
             # From here on nobody else can answer there, until the worker has ended.
             listeners = stack.enter_context(listening(host, port))
             warn_if_open(host, console)
-            api = f"http://{_reachable(host)}:{port}/api"
+            api = f"http://{reachable(host)}:{port}/api"
             stack.enter_context(announced(api))
             stack.enter_context(children.guarded())
             stack.callback(children.stop, "server", SERVER_STOP_S)
             settings = {**_SERVER_SETTINGS, "PREFECT_API_URL": api}
-            children.start_server(host, listeners, settings)
+            options = ["--host", host, "--store", str(open_store(request.store).address)]
+            options += ["--weights-dir", str(request.weights_dir)] if request.weights_dir else []
+            children.start_server(options, listeners, settings)
+            os.environ.setdefault(SITE_VARIABLE, f"{api.removesuffix('/api')}/flowers17")
         else:
             stack.enter_context(children.guarded())
         _register_and_work(api, children, request, limit, stack, console)
@@ -104,6 +108,7 @@ def _register_and_work(
         f"UI           {api.removesuffix('/api')}\n"
         f"deployments  {', '.join(names)}\n"
         f"store        {request.store}\n"
+        f"site         {os.environ.get(SITE_VARIABLE, 'none: the server is another one')}\n"
         f"logs         {children.logs}\n"
         "Ctrl-C stops everything; runs in progress go on at the next start",
         highlight=False,
@@ -182,7 +187,7 @@ def warn_if_open(host: str, console: Console) -> None:
     )
 
 
-def _reachable(host: str) -> str:
+def reachable(host: str) -> str:
     """Address under which this machine reaches a server that listens on `host`."""
     if host in ("0.0.0.0", "::"):
         return "127.0.0.1" if host == "0.0.0.0" else "[::1]"

@@ -8,9 +8,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from flowers17.artifacts import Reference, short_name
-from flowers17.commands.comparing import number_text
 from flowers17.commands.running import prepare_for_prefect, watched
 from flowers17.data.source import source_from
+from flowers17.reporting.studies.pair import number_text
 from flowers17.reporting.studies.sweeps import EVERY
 from flowers17.request import StudyRequest
 from flowers17.shared.store import open_store

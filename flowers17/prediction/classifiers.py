@@ -24,6 +24,7 @@ class Classifier:
     """The classifier of an artifact of stage `fitted`."""
 
     n_at_once = 1024
+    members: tuple[str, ...] = ()
 
     def __init__(self, artifact: Artifact, loader: Loader) -> None:
         self._artifact, self._loader = artifact, loader
@@ -32,6 +33,7 @@ class Classifier:
         self.name: str = artifact.manifest["label"]
         self.classes = tuple(artifact.json("result")["classes"])
         self._maps = self._feature_maps()
+        self.maps = tuple(self._maps)
         self.sizes = frozenset(map_.size for map_ in self._maps)
         self.resize: ResizeName = self._config.get("resize", "crop")
 

@@ -48,6 +48,8 @@ class Ensemble:
         self.sizes = frozenset(size for model in models for size in model.sizes)
         self.resize = models[0].resize
         self.n_at_once = max(model.n_at_once for model in models)
+        self.maps = tuple(dict.fromkeys(map_ for model in models for map_ in model.maps))
+        self.members = tuple(self._result["members"])
 
     def answers(self, block: Block) -> Answers:
         """Calibrated class probabilities, float64 (n, c), and those of the members."""

@@ -17,12 +17,14 @@ class HeldOut:
     """Validation images of a model, their labels and the model's stored probabilities.
 
     rows: of the data set, int64 (n,). labels: int64 (n,). proba: float (n, c); an ensemble's are
-    those of its refitted members, calibrated.
+    those of its refitted members, calibrated. train, train_labels: those that it was trained on.
     """
 
     rows: np.ndarray
     labels: np.ndarray
     proba: np.ndarray
+    train: np.ndarray
+    train_labels: np.ndarray
 
     @property
     def is_correct(self) -> np.ndarray:
@@ -37,14 +39,14 @@ def held_out(artifact: Artifact, loader: Loader) -> HeldOut | None:
         out_of_fold = loader.artifact(inputs["out_of_fold"])
         rows, scheme = out_of_fold.array("validation"), refitted_scheme(artifact.json("result"))
         proba = artifact.array(f"{scheme['method']}-{scheme['by']}-proba")
-        return HeldOut(
-            rows, out_of_fold.array("labels")[rows], tempered(proba, scheme["temperature"])
-        )
+        train, labels = out_of_fold.array("folds") >= 0, out_of_fold.array("labels")
+        calibrated = tempered(proba, scheme["temperature"])
+        return HeldOut(rows, labels[rows], calibrated, np.flatnonzero(train), labels[train])
     if "split" not in inputs:
         return None
     split = loader.artifact(inputs["split"])
-    rows = split.array("validation")
-    return HeldOut(rows, split.array("labels")[rows], artifact.array("proba")[rows])
+    rows, train, labels = (split.array(name) for name in ("validation", "train", "labels"))
+    return HeldOut(rows, labels[rows], artifact.array("proba")[rows], train, labels[train])
 
 
 def refitted_scheme(result: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
@@ -13,6 +13,9 @@ from flowers17.config import DeviceName, ResizeName
 from flowers17.errors import ArtifactDamaged
 from flowers17.learners.devices import Precision, chosen_device, prepare
 from flowers17.prediction.pictures import Block
+
+if TYPE_CHECKING:
+    from flowers17.prediction.features import FeatureMap
 
 MemberModels = Literal["refit", "average"]
 _BEING_MADE = object()
@@ -41,7 +44,8 @@ class Model(Protocol):
     """A network, a classifier on features or an ensemble; it is built at the first prediction.
 
     sizes: sides of the squares that it takes; resize: how images become them. n_at_once: the
-    batch size that suits it.
+    batch size that suits it. maps: the feature maps that it reads. members: names of an
+    ensemble's members.
     """
 
     name: str
@@ -49,6 +53,8 @@ class Model(Protocol):
     sizes: frozenset[int]
     resize: ResizeName
     n_at_once: int
+    maps: "tuple[FeatureMap, ...]"
+    members: tuple[str, ...]
 
     def answers(self, block: Block) -> Answers:
         """Return class probabilities of a block's images."""

@@ -24,6 +24,8 @@ class Network:
     """The network of an artifact of stage `training`."""
 
     n_at_once = BATCH_SIZE
+    maps: tuple[Any, ...] = ()
+    members: tuple[str, ...] = ()
 
     def __init__(self, artifact: Artifact, loader: Loader) -> None:
         self._artifact, self._loader = artifact, loader

@@ -98,6 +98,15 @@ def blocks(
         pool.shutdown(cancel_futures=True)
 
 
+def picture(data: bytes, name: str, sizes: Iterable[int], resize: ResizeName = "crop") -> Block:
+    """A block of one image file's content; raises InvalidInput if it is no image of bounded size.
+
+    name: of the file, for errors.
+    """
+    sides = tuple(sorted(set(sizes)))
+    return _block([(name, squares(data, printable(name), sides, resize=resize)[1])], sides)
+
+
 def _block(decoded: Sequence[tuple[str, dict[int, np.ndarray]]], sides: Sequence[int]) -> Block:
     paths = tuple(path for path, _ in decoded)
     return Block(

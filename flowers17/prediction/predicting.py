@@ -6,11 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from flowers17.artifacts import Artifact, short_name
+from flowers17.ensemble.calibration import tempered
 from flowers17.errors import ArtifactDamaged
 from flowers17.manifests import read_as_written
 from flowers17.prediction.catalogue import KINDS
+from flowers17.prediction.likeness import Evidence, Likeness
 from flowers17.prediction.models import Loader, MemberModels, Model
-from flowers17.prediction.pictures import Refuse, blocks
+from flowers17.prediction.pictures import Block, Refuse, blocks
 
 
 @dataclass(frozen=True)
@@ -18,12 +20,16 @@ class Prediction:
     """Prediction of a model for one image.
 
     path: as in the input. proba: by class, in the model's order. agreement: the share of an
-    ensemble's members that predict the ensemble's class; None for other models.
+    ensemble's members that predict the ensemble's class; None for other models. members: the
+    probabilities of each. calibrated, likeness: None without evidence.
     """
 
     path: str
     proba: Mapping[str, float]
     agreement: float | None
+    members: Mapping[str, Mapping[str, float]]
+    calibrated: Mapping[str, float] | None
+    likeness: Likeness | None
 
     @property
     def ranked(self) -> list[tuple[str, float]]:
@@ -64,21 +70,39 @@ def open_model(reference: Mapping[str, str], loader: Loader, by: MemberModels = 
     return model
 
 
-def predictions(model: Model, paths: Iterable[str], refuse: Refuse) -> Iterator[Prediction]:
+def predictions(
+    model: Model, paths: Iterable[str], refuse: Refuse, evidence: Evidence | None = None
+) -> Iterator[Prediction]:
     """Yield the prediction for each image, in the order of the paths.
 
     refuse: called with the reason for each image that cannot be used, which is left out.
+    evidence: what the model's own images say of a prediction (`likeness.evidence_of`).
     """
     for block in blocks(paths, model.sizes, model.n_at_once, refuse, model.resize):
-        answers = model.answers(block)
-        agreement = answers.agreement
-        for row, path in enumerate(block.paths):
-            yield Prediction(
-                path,
-                _by_class(model.classes, answers.proba[row]),
-                None if agreement is None else float(agreement[row]),
-            )
+        yield from predictions_of(model, block, evidence)
 
 
-def _by_class(classes: Iterable[str], proba: np.ndarray) -> dict[str, float]:
-    return dict(zip(classes, proba.tolist(), strict=True))
+def predictions_of(model: Model, block: Block, evidence: Evidence | None) -> Iterator[Prediction]:
+    """Yield the prediction for each image of a block."""
+
+    def by_class(proba: np.ndarray) -> dict[str, float]:
+        return dict(zip(model.classes, proba.tolist(), strict=True))
+
+    answers = model.answers(block)
+    agreement, members = answers.agreement, answers.members
+    calibrated = tempered(answers.proba, evidence.temperature) if evidence else None
+    likenesses = evidence.likeness(block) if evidence else None
+    for row, path in enumerate(block.paths):
+        yield Prediction(
+            path,
+            by_class(answers.proba[row]),
+            None if agreement is None else float(agreement[row]),
+            {}
+            if members is None
+            else {
+                name: by_class(proba[row])
+                for name, proba in zip(model.members, members, strict=True)
+            },
+            None if calibrated is None else by_class(calibrated[row]),
+            likenesses[row] if likenesses else None,
+        )

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from flowers17.artifacts import Reference
 from flowers17.reporting.ensembles.ensemble import ensembles_of
@@ -155,3 +156,20 @@ def best_ensembles(inputs: ReportInputs) -> BestOfPart:
     if over_clean:
         return BestOfPart(None, max(over_clean, key=lambda best: best.accuracy))
     return BestOfPart(max(on_one_split, key=lambda best: best.accuracy, default=None), None)
+
+
+def headline(inputs: ReportInputs) -> dict[str, Any] | None:
+    """The most accurate result of all parts as plain JSON; None if no part has one.
+
+    kind: of what it is the best. interval: both ends of 95 %, None for a mean over one split.
+    """
+    bests = {
+        "best ensemble": best_ensembles(inputs).overall,
+        "best fine-tuned network": best_fine_tuned(inputs).overall,
+        "best classifier on features": best_classifiers(inputs).overall,
+        "best network from scratch": best_networks(inputs).overall,
+    }
+    kind = max(bests, key=lambda kind: best.accuracy if (best := bests[kind]) else -1.0)
+    best = bests[kind]
+    names = ("title", "where", "accuracy", "interval", "tag")
+    return {"kind": kind, **{name: getattr(best, name) for name in names}} if best else None

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from flowers17.reporting.best import headline
 from flowers17.reporting.data_tables import SOURCES
 from flowers17.reporting.inputs import ReportInputs
 from flowers17.reporting.tables import Cell, Table
@@ -33,6 +34,7 @@ def results(inputs: ReportInputs, tables: Sequence[Table]) -> dict[str, Any]:
         "random_weights": inputs.has_random_weights,
         "differences": inputs.differences,
         "settings": shown_settings(inputs),
+        "headline": headline(inputs),
         "missing": {"labels": sorted(stage.label for stage in inputs.absent)},
         "tables": {table.number: _table(table) for table in tables},
     }

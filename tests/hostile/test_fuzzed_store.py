@@ -18,7 +18,7 @@ import pytest
 from rich.console import RenderableType
 
 from flowers17.artifacts import MANIFEST, Store
-from flowers17.commands import comparing, comparison_page, metric_history, predicting
+from flowers17.commands import comparing, metric_history, predicting
 from flowers17.commands.garbage import garbage
 from flowers17.commands.showing import artifacts_table, lineage_tree, matching, summary
 from flowers17.digests import canonical_json, read_sha256, sha256_of
@@ -28,6 +28,9 @@ from flowers17.plan import plan
 from flowers17.prediction.catalogue import Catalogue
 from flowers17.prediction.models import Loader
 from flowers17.prediction.predicting import open_model
+from flowers17.reporting.studies import comparison_page
+from flowers17.reporting.studies.history import history
+from flowers17.reporting.studies.pair import comparison_of, study_pair
 from flowers17.stages import ensure
 from flowers17.terminal import Terminal
 from tests.support.made_studies import made_study, row
@@ -155,7 +158,7 @@ def _show(store: Store) -> str:
 
 
 def _compare(store: Store) -> str:
-    comparison = comparing.comparison_of(*comparing.study_pair(None, None, store.root))
+    comparison = comparison_of(*study_pair(None, None, store.root))
     json.dumps(comparison)
     assert "<script>alert(1)" not in comparison_page.page(comparison)
     console = Terminal(file=io.StringIO(), width=100)
@@ -164,7 +167,7 @@ def _compare(store: Store) -> str:
 
 
 def _history(store: Store) -> str:
-    return _printed(metric_history.listed(metric_history.history("accuracy", store.root)))
+    return _printed(metric_history.listed(history("accuracy", store.root)))
 
 
 def _gc(store: Store) -> str:

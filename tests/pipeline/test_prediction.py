@@ -1,7 +1,11 @@
 """A small ensemble, then `predict` and `export`: images get what the stages stored."""
 
 import json
+import multiprocessing
+import os
+import re
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from starlette.testclient import TestClient
 
 from flowers17.artifacts import Artifact, Store
 from flowers17.cli import main
@@ -18,6 +23,8 @@ from flowers17.prediction.ensembles import Ensemble
 from flowers17.prediction.models import Loader, MemberModels, Model
 from flowers17.prediction.pictures import Block, blocks
 from flowers17.prediction.predicting import open_model
+from flowers17.site.application import site
+from flowers17.site.trial import TrialOptions
 from tests.support.processes import output_of
 from tests.support.tiny_training import prepared
 
@@ -216,6 +223,91 @@ def test_a_classifier_and_an_ensemble_as_one_file_say_what_predict_says(
     [proba] = model.answers(_block(model, paths[3:4])).proba
     assert label == model.classes[int(proba.argmax())]
     assert float(probability) == pytest.approx(proba.max(), abs=2e-3)
+
+
+@pytest.fixture
+def blue(tmp_path: Path) -> str:
+    """A plain blue square as a file."""
+    Image.new("RGB", (60, 40), (0, 0, 255)).save(tmp_path / "blue.png")
+    return str(tmp_path / "blue.png")
+
+
+@pytest.mark.parametrize("name", [NETWORK, "naive_bayes on mobilenet, clean split", STACKED])
+def test_every_kind_of_model_tells_a_blue_square_from_its_training_images(
+    name: str, store: Store, paths: list[str], blue: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--store", str(store.root), "--device", "cpu", "--model", name]
+    with pytest.raises(SystemExit):
+        main(["predict", blue, *paths, *arguments, "--json"])
+    first, *rest = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert first["likeness"]["is_unlike"]
+    of_training = [line for line in rest if line["likeness"]["nearest"][0]["distance"] < 0.01]
+    assert len(of_training) >= 20  # of 36, three in four are trained on
+    assert not any(line["likeness"]["is_unlike"] for line in of_training)
+    assert sum(first["calibrated"].values()) == pytest.approx(1)
+    with pytest.raises(SystemExit):
+        main(["predict", blue, *arguments])
+    heading, row, *_ = capsys.readouterr().out.splitlines()
+    assert heading.rstrip().endswith("training images")
+    assert row.rstrip().endswith("unlike")
+
+
+def test_the_site_says_what_predict_says_and_keeps_nothing(
+    store: Store, paths: list[str], blue: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["predict", paths[4], "--store", str(store.root), "--device", "cpu", "--json"])
+    expected = json.loads(capsys.readouterr().out)
+    place = "/".join(Catalogue(store).named(STACKED).place)
+    stored = {path: path.stat().st_mtime_ns for path in store.root.rglob("*") if path.is_file()}
+    with TestClient(site(TrialOptions(store.address, device="cpu"))) as client:
+        assert f'value="{place}" selected' in client.get("/flowers17/try").text
+
+        def answer(content: bytes, model: str = place) -> tuple[int, str]:
+            reply = client.post(f"/flowers17/try?model={model}", content=content)
+            return reply.status_code, reply.text
+
+        status, text = answer(Path(paths[4]).read_bytes())
+        assert (status, "Unlike all" in text) == (200, False)
+        calibrated = sorted(expected["calibrated"].items(), key=lambda item: -item[1])
+        shown = re.findall(r"<li><span>([^<]*)</span><meter [^>]*></meter><b>([^<]*)</b>", text)
+        assert shown == [(name, f"{probability:.3f}") for name, probability in calibrated]
+        for member in expected["members"]:
+            assert f'<th scope="row">{member}</th>' in text
+        nearest = re.findall(r"distance ([\d.]+)", text)
+        distances = [neighbour["distance"] for neighbour in expected["likeness"]["nearest"]]
+        assert nearest == [f"{distance:.2f}" for distance in distances]
+        assert text.count('src="data:image/png;base64,') == len(nearest)
+        assert place[:21] in text  # its lineage begins with itself
+        process = trial_processes()
+        assert "<strong>Unlike all training images.</strong>" in answer(Path(blue).read_bytes())[1]
+        refusals = [
+            answer(b"no image"),
+            answer(b""),
+            answer(b"x", f"training/{'f' * 64}"),
+            answer(b"x", ""),
+        ]
+        assert [status for status, _ in refusals] == [400] * 4
+        assert "expected an image" in refusals[0][1]
+        assert "expected a name in the store" in refusals[2][1]
+        assert trial_processes() == process  # with its model
+        [pid] = process
+        os.kill(pid, signal.SIGKILL)
+        status, text = answer(Path(blue).read_bytes())
+        assert (status, "try again" in text) in ((500, True), (200, False))
+        assert answer(Path(blue).read_bytes())[0] == 200
+    assert trial_processes() == []
+    after = {path: path.stat().st_mtime_ns for path in store.root.rglob("*") if path.is_file()}
+    assert after == stored
+
+
+def trial_processes() -> list[int]:
+    """Processes of this one that predict single photographs."""
+    return [
+        int(process.pid or 0)
+        for process in multiprocessing.active_children()
+        if process.name == "trial"
+    ]
 
 
 def test_a_damaged_member_is_refused(store: Store, paths: list[str], tmp_path: Path) -> None:

@@ -10,8 +10,8 @@ import pytest
 
 from flowers17 import stages as stages_module
 from flowers17.artifacts import Reference, Store
+from flowers17.materials import differences
 from flowers17.plan import Step, plan
-from flowers17.precedents import differences
 from flowers17.stages import Stage, ensure
 from tests.support.toy import number
 

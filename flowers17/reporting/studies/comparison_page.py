@@ -4,9 +4,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from flowers17.commands.comparing import difference_lines, difference_text, few, number_text
 from flowers17.errors import InvalidInput
 from flowers17.reporting.html import environment
+from flowers17.reporting.studies.pair import (
+    difference_lines,
+    difference_text,
+    few,
+    number_text,
+)
 from flowers17.reporting.wording import p_text
 
 
@@ -26,9 +31,15 @@ def write(comparison: Mapping[str, Any], path: Path) -> None:
 
 def page(comparison: Mapping[str, Any]) -> str:
     """HTML of the page."""
+    return environment().get_template("comparison.html").render(template_values(comparison))
+
+
+def template_values(comparison: Mapping[str, Any]) -> dict[str, Any]:
+    """What the template `comparison.html` shows of a comparison."""
     lines = difference_lines(comparison["differences"])
-    templates = environment()
-    templates.globals.update(number=number_text, difference=difference_text, p=p_text, few=few)
-    equal = [title for title, differences in lines if not differences]
-    template = templates.get_template("comparison.html")
-    return template.render(comparison, differing=lines, equal=equal)
+    return {
+        **comparison,
+        "differing": lines,
+        "equal": [title for title, differences in lines if not differences],
+        **{"number": number_text, "difference": difference_text, "p": p_text, "few": few},
+    }

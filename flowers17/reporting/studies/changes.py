@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from flowers17.plan import differences
+from flowers17.materials import differences
 from flowers17.reporting.studies.records import Manifest, Study
 
 Grouped = dict[str, list[str]]

@@ -1,0 +1,135 @@
+"""Two studies compared: which ones, the comparison as plain JSON, and its lines in words."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from flowers17.errors import ArtifactMissing
+from flowers17.manifests import read_as_written
+from flowers17.reporting.studies.changes import changes
+from flowers17.reporting.studies.records import Study, named_study, newest, studies_in
+from flowers17.reporting.wording import true_minus
+
+
+def study_pair(before: str | None, after: str | None, store: Path | str) -> tuple[Study, Study]:
+    """Two studies to compare: as they are named, else the older first.
+
+    Without `after`: `before` and the store's newest other one of its label; without both: the
+    newest and the one before it with its label.
+    Raises as `named_study`; ArtifactMissing if there is no second one.
+    """
+    if before and after:
+        return named_study(before, store), named_study(after, store)
+    studies = studies_in(store)
+    first = named_study(before, store) if before else newest(studies, store)
+    label = first.label or None
+    candidates = [
+        study for study in studies if study.path != first.path and label in (None, study.label)
+    ]
+    if not candidates:
+        raise ArtifactMissing(
+            f"{store}: expected another study {first.label!r} to compare {first.title} with, found "
+            "none; name a second one, or the folder of another store"
+        )
+    if before is None or (candidates[-1].created, candidates[-1].path) < (
+        first.created,
+        first.path,
+    ):
+        return candidates[-1], first
+    return first, candidates[-1]
+
+
+def comparison_of(before: Study, after: Study) -> dict[str, Any]:
+    """Comparison of two studies as plain JSON: differences, tables and paired tests.
+
+    Raises what `Study.results` and `compared_models` raise.
+    """
+    from flowers17.reporting.studies.comparison import compared_tables
+    from flowers17.reporting.studies.paired import compared_models
+
+    with read_as_written(f"{before.title}, {after.title}"):
+        tables = compared_tables(before.results, after.results)
+        paired = compared_models(before, after)
+        differences = asdict(changes(before, after))
+    return {
+        "before": study_facts(before),
+        "after": study_facts(after),
+        "differences": differences,
+        "tables": [
+            {
+                **asdict(table),
+                "metrics": [
+                    {**asdict(metric), "difference": metric.difference} for metric in table.metrics
+                ],
+            }
+            for table in tables
+        ],
+        "paired": paired.to_json(),
+    }
+
+
+def study_facts(study: Study) -> dict[str, str]:
+    return {
+        "study": study.title,
+        "label": study.label,
+        "created": study.created,
+        "results": str(study.path),
+    }
+
+
+def difference_lines(differences: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
+    """Lines on the differences of two studies by what they concern, which has a title."""
+    titles = {
+        "settings": "settings",
+        "data": "data",
+        "code": "code",
+        "libraries": "library versions",
+        "seeds": "seeds",
+        "stages": "settings of stages",
+    }
+    return [
+        (title, _by_stages(lines) if isinstance(lines := differences[name], dict) else list(lines))
+        for name, title in titles.items()
+    ]
+
+
+def _by_stages(lines: dict[str, list[str]]) -> list[str]:
+    """Lines of the same stages joined, with those stages."""
+    lines_by_stages: dict[tuple[str, ...], list[str]] = {}
+    for line, stages in lines.items():
+        lines_by_stages.setdefault(tuple(stages), []).append(line)
+    return [f"{', '.join(lines)}{few(stages)}" for stages, lines in lines_by_stages.items()]
+
+
+def few(labels: Sequence[str]) -> str:
+    """Up to three labels in brackets, and how many more there are."""
+    if not labels:
+        return ""
+    more = f"; and {len(labels) - 3} more" if len(labels) > 3 else ""
+    return f" ({'; '.join(labels[:3])}{more})"
+
+
+def number_text(value: Any) -> str:
+    """Text of a number: whole ones whole, others with four decimals.
+
+    >>> number_text(12), number_text(0.91470588), number_text(0.00004), number_text(None)
+    ('12', '0.9147', '4e−05', '–')
+    """
+    if value is None:
+        return "–"
+    if not isinstance(value, float):
+        return true_minus(str(value)) if isinstance(value, int) else str(value)
+    form = ".4f" if value == 0 or 0.001 <= abs(value) < 1e6 else ".4g"
+    return true_minus(format(value, form))
+
+
+def difference_text(value: float | None) -> str:
+    """Text of a difference with its sign, as `number_text` shows numbers.
+
+    >>> difference_text(-0.0118), difference_text(3), difference_text(0.0)
+    ('−0.0118', '+3', '0')
+    """
+    if not value:
+        return number_text(None if value is None else 0)
+    return ("+" if value > 0 else "") + number_text(value)

@@ -1,0 +1,1 @@
+"""The site: what a store holds, as pages for a browser."""

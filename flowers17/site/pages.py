@@ -1,0 +1,163 @@
+"""What the pages of the site show, read from a store at each request."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from flowers17.ancestry import by_id, family
+from flowers17.artifacts import Store, short_name
+from flowers17.errors import ArtifactMissing, Flowers17Error, InvalidInput
+from flowers17.manifests import KEY
+from flowers17.materials import differences
+from flowers17.prediction.catalogue import Catalogue
+from flowers17.profiles import PROFILES
+from flowers17.reporting.html import environment
+from flowers17.reporting.studies.comparison_page import template_values
+from flowers17.reporting.studies.history import history
+from flowers17.reporting.studies.pair import comparison_of, difference_text, number_text
+from flowers17.reporting.studies.records import Study, named_study, studies_in
+from flowers17.shared.store import existing_store
+from flowers17.site.files import published_file
+
+_RUN = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+class Pages:
+    """Pages of the store at an address.
+
+    ui: address of Prefect's UI, to which runs are linked; "" on the same address, None: unknown.
+    """
+
+    def __init__(self, address: str, ui: str | None = None) -> None:
+        self.address = address
+        self._facts: dict[str, dict[str, Any]] = {}
+        self._templates = environment("flowers17.site")
+        self._templates.globals.update(
+            number=number_text, difference=difference_text, short=short_name, ui=ui, store=address
+        )
+
+    @property
+    def store(self) -> Store:
+        """The store; raises InvalidInput if there is none."""
+        return existing_store(self.address)
+
+    def index(self) -> str:
+        """Studies, the newest first, and sweeps."""
+        studies = studies_in(self.address)
+        known = studies[0].manifests.values() if studies else ()
+        sweeps = [manifest for manifest in known if manifest["stage"] == "sweep"]
+        sweeps.sort(key=lambda manifest: (manifest["created"], manifest["key"]), reverse=True)
+        return self._page("index.html", **self._listed(studies), sweeps=sweeps)
+
+    def file(self, stage: str, key: str, name: str) -> tuple[bytes, str]:
+        """Content and media type of an artifact's file; raises as `published_file`."""
+        if not re.fullmatch(KEY, key):
+            raise ArtifactMissing(f"{key[:100]!r}: expected the key of an artifact, 64 digits")
+        return published_file(self.store, stage, key, name)
+
+    def compared(self, left: str, right: str) -> str:
+        """Comparison of two studies by their keys; without one of them, a choice."""
+        if not (left and right):
+            listed = self._listed(studies_in(self.address))
+            return self._page("choice.html", **listed, left=left, right=right)
+        if not all(re.fullmatch("[0-9a-f]{4,64}", key) for key in (left, right)):
+            raise InvalidInput(f"expected the keys of two studies, got {(left + right)[:140]!r}")
+        pair = [named_study(f"study/{key}", self.address) for key in (left, right)]
+        values = template_values(comparison_of(*pair))
+        return self._page("compared.html", **values, keys=[study.manifest["key"] for study in pair])
+
+    def metrics(self, metric: str) -> str:
+        """Metric of all studies over time, as a chart and a table; by default the first metric."""
+        studies = studies_in(self.address)
+        numbers = {
+            name
+            for study in studies
+            for name, value in study.manifest["metrics"].items()
+            if _is_number(value)
+        }
+        names = sorted(numbers, key=lambda name: (name.startswith("n_"), name))
+        metric = metric or (names[0] if names else "")
+        keys = {study.title: study.manifest["key"] for study in studies}
+        rows = [
+            {**row, "key": keys[row["study"]]}
+            for row in (history(metric, self.address) if metric else ())
+            if _is_number(row["value"])
+        ]
+        return self._page("metrics.html", metric=metric, metrics=names, rows=rows[::-1])
+
+    def sweep(self, key: str) -> str:
+        """A sweep: its combinations, and each metric over them."""
+        content, _ = self.file("sweep", key, "sweep.json")
+        return self._page("sweep.html", **json.loads(content))
+
+    def trial(self, model: str) -> str:
+        """Form for a photograph, and the models that may predict its class."""
+        catalogue = Catalogue(self.store)
+        if catalogue.entries and not model:
+            model = "/".join(catalogue.default()[0].place)
+        return self._page("try.html", models=catalogue.entries, chosen=model)
+
+    def answer(self, model: str, answer: Mapping[str, Any]) -> str:
+        """What a model, STAGE/KEY, says of a photograph, as a part of a page."""
+        known = by_id(self.store.manifests())
+        stage, _, key = model.partition("/")
+        reports = [
+            manifest
+            for manifest in known.values()
+            if manifest["stage"] == "study"
+            and any(origin and origin["key"] == key for origin in manifest["inputs"].values())
+        ]
+        origins = list(family(known[stage, key], known))
+        return self._page("answer.html", answer=answer, origins=origins, reports=reports)
+
+    def problem(self, message: str) -> str:
+        """Page of an error."""
+        return self._page("problem.html", message=message)
+
+    def _page(self, template: str, **values: Any) -> str:
+        return self._templates.get_template(template).render(**values)
+
+    def _listed(self, studies: Sequence[Study]) -> dict[str, Any]:
+        """Studies, the newest first, and facts of each by key, which are read once."""
+        for study in studies:
+            if study.manifest["key"] not in self._facts:
+                self._facts[study.manifest["key"]] = _facts_of(study)
+        return {"studies": studies[::-1], "facts": self._facts}
+
+
+def _facts_of(study: Study) -> dict[str, Any]:
+    """The nearest profile, data, headline and run of a study, each empty where it is not known."""
+    settings = study.manifest["material"]["config"].get("settings", {})
+    try:
+        headline = study.results.get("headline")
+    except Flowers17Error:
+        headline = None
+    run = study.manifest.get("run")
+    return {
+        "profile": nearest_profile(settings),
+        "data": settings.get("dataset", {}).get("source", ""),
+        "headline": headline,
+        "run": run if isinstance(run, str) and _RUN.fullmatch(run) else "",
+    }
+
+
+def nearest_profile(settings: Mapping[str, Any]) -> str:
+    """Name of the profile that settings differ least from, and in how many settings.
+
+    The seed and the data set don't count.
+    """
+
+    def material(values: Mapping[str, Any]) -> dict[str, Any]:
+        config = {name: values[name] for name in values if name not in ("seed", "dataset")}
+        return {"config": config, "seed": None, "inputs": {}, "code": {}, "libraries": {}}
+
+    n, name = min(
+        (len(differences(material(settings), material(profile.model_dump(mode="json")))), name)
+        for name, profile in PROFILES.items()
+    )
+    return f"{name}, {n} setting{'s' * (n > 1)} changed" if n else name
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
