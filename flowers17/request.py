@@ -5,7 +5,7 @@ One validation serves Python, the command line and the forms that Prefect's UI d
 
 import json
 from collections.abc import Iterable, Mapping
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import (
     Field,
@@ -198,9 +198,20 @@ class StudyRequest(RequestModel, CommonOptions, _Choice):
 _LINE_OPTIONS = [name for name in RunOptions.model_fields if name not in StudyRequest.model_fields]
 
 
+AT_ONCE = "at once"
+_START = (
+    Literal["at once", "after its plan was approved"],
+    Field(
+        AT_ONCE, description="show what would be built, why, and its time, and wait for a person"
+    ),
+)
+
+
 def form(flow: str, *settings: str) -> type[StudyRequest]:
     """Form of a flow: that of every request, with fields for some settings, empty at first."""
     fields: dict[str, Any] = {name: _setting(name) for name in settings}
+    if settings:  # a sweep shows its plan itself
+        fields["start"] = _START
     return create_model(f"{flow.capitalize()}Form", __base__=StudyRequest, __doc__="", **fields)
 
 

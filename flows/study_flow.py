@@ -10,12 +10,12 @@ from prefect import Flow, flow, get_client
 from prefect.context import FlowRunContext
 from prefect.exceptions import Abort
 from prefect.runtime import flow_run
-from prefect.states import Failed, State
+from prefect.states import Cancelled, Failed, State
 
 from flowers17.data.source import source_from
 from flowers17.errors import InvalidInput
 from flowers17.forms import FORMS
-from flowers17.request import StudyRequest
+from flowers17.request import AT_ONCE, StudyRequest
 from flowers17.sweeps.combinations import setting_tail
 from flowers17.sweeps.settings import SweepSettings
 from flowers17.validation import validated
@@ -41,9 +41,15 @@ def study_flow(function: Callable[P, Results]) -> Flow[P, Results]:
             values = {name: validated(types[name], value) for name, value in call.arguments.items()}
             source_from(values["request"].settings.dataset.source)
             _add_tags(values["request"])
+            if getattr(values["request"], "start", AT_ONCE) != AT_ONCE:
+                from flows.approval import is_approved
+
+                if not is_approved(name, values["request"]):
+                    return _ended(Cancelled(message="stopped by a person, who saw its plan"))
             return function(**values)  # type: ignore[call-arg]
         except InvalidInput as problem:
-            return _refused(problem)
+            message = "; ".join(str(problem).splitlines())
+            return _ended(Failed(message=message, data=problem))
 
     parameters = dict(signature.parameters)
     parameters["request"] = parameters["request"].replace(
@@ -56,12 +62,11 @@ def study_flow(function: Callable[P, Results]) -> Flow[P, Results]:
     return named(checked)
 
 
-def _refused(problem: InvalidInput) -> State[Any]:
-    """State of a run whose input is wrong; a deployment's run ends with it at once.
+def _ended(state: State[Any]) -> State[Any]:
+    """The state of a run that does not begin; a deployment's run ends with it at once.
 
     Prefect would log the traceback of what it got from a state that a deployment's flow returned.
     """
-    state: State[Any] = Failed(message="; ".join(str(problem).splitlines()), data=problem)
     context = FlowRunContext.get()
     if context and context.flow_run and context.flow_run.deployment_id:
         end = Abort(state.message)

@@ -1,5 +1,6 @@
 """A person at the UI fills in forms, starts runs, adds a schedule, sees results and refusals."""
 
+import json
 import re
 import signal
 from collections.abc import Iterator
@@ -118,6 +119,37 @@ def test_a_person_is_told_which_value_is_wrong(
     page.get_by_text(message).first.wait_for()
     assert page.get_by_text("Traceback").count() == 0
     page.screenshot(path=tmp_path / "refused.png")
+
+
+@pytest.mark.parametrize(("answer", "end"), [("go on", "COMPLETED"), ("stop", "CANCELLED")])
+def test_a_run_shows_its_plan_and_waits_for_a_person(
+    serving: Serving, page: "Page", tmp_path: Path, answer: str, end: str
+) -> None:
+    store = str(serving.home / answer)  # so that there is something to build
+    sent = serving.start_run("dataset", store=store, start="after its plan was approved")
+    run = sent.raise_for_status().json()["id"]
+    serving.reaches(run, "PAUSED")
+    plan = serving.artifacts(run)["plan"]
+    rows = json.loads(plan["data"])
+    assert {"action": "run", "stage": "splits"}.items() <= next(
+        row for row in rows if row["stage"] == "splits"
+    ).items()
+    assert "stages to build, 0 in the store" in plan["description"]
+    assert serving.tasks(run) == {}
+    page.goto(f"{serving.ui}/runs/flow-run/{run}")
+    page.get_by_role("button", name="Resume").click()
+    page.get_by_text("stages to build, 0 in the store").last.wait_for()
+    page.screenshot(path=tmp_path / "plan.png")
+    if answer != "go on":
+        page.locator(".schema-form-property-string .p-select-button__control").focus()
+        page.keyboard.press("ArrowDown")
+        page.keyboard.press("ArrowDown")
+        page.keyboard.press("Enter")
+        page.screenshot(path=tmp_path / "answer.png")
+    page.get_by_role("button", name=re.compile("Submit|Resume")).last.click()
+    ended = serving.reaches(run, "COMPLETED", "FAILED", "CRASHED", "CANCELLED")
+    assert ended["state_type"] == end, ended["state"]
+    assert bool(serving.tasks(run)) == (answer == "go on")
 
 
 def test_a_schedule_added_by_a_person_survives_a_restart_and_fires(
