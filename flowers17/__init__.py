@@ -2,6 +2,6 @@
 
 from flowers17.packages import install_finder
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 
 install_finder()
