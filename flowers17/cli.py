@@ -128,10 +128,11 @@ def _report(
 @with_request("profile", "dataset", "seed", "store", "weights_dir", "device", "set")
 def plan(flow: FlowArgument, *, request: StudyRequest, as_json: Json = False) -> None:
     """Show what a flow would run or reuse, and which input, setting or code changed."""
-    from flowers17.commands.running import steps_of
+    from flowers17.commands.running import show_source, steps_of
     from flowers17.estimates import cost_sentence, rough_duration
 
     steps = steps_of(flow.value, request)
+    show_source(request, err)
     if as_json:
         print(json.dumps([asdict(step) for step in steps], indent=1))
         return
@@ -608,6 +609,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         app(arguments)
     except Flowers17Error as problem:
         err.print(f"[red]error[/] {escape(str(problem))}", highlight=False, soft_wrap=True)
+        if problem.details and "--json" in (arguments or sys.argv):
+            print(json.dumps({"error": str(problem), **problem.details}, indent=1))
         if isinstance(problem, ServerLost):
             os._exit(1)  # on the way out, Prefect would wait for it again
         sys.exit(2 if isinstance(problem, InvalidInput) else 1)

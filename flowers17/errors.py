@@ -4,7 +4,8 @@ A message holds the expectation, the input, the place, and what to do next.
 """
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 MAX_CHARACTERS = 2_000
@@ -54,10 +55,12 @@ def short_repr(value: Any) -> str:
 class Flowers17Error(Exception):
     """Base of all errors raised on purpose; its message can be shown as it is.
 
-    max_characters: limit of a message, which `legible` shortens.
+    max_characters: limit of a message, which `legible` shortens. details: what scripts may want to
+    know of it, as JSON.
     """
 
     max_characters: ClassVar[int] = MAX_CHARACTERS
+    details: Mapping[str, Any] = MappingProxyType({})
 
     def __init__(self, message: object = "", *rest: object) -> None:
         super().__init__(legible(str(message), self.max_characters), *rest)
@@ -65,6 +68,42 @@ class Flowers17Error(Exception):
 
 class InvalidInput(Flowers17Error, ValueError):
     """An argument, image, archive, folder or file has unexpected content."""
+
+
+class UnusableImage(InvalidInput):
+    """An image that cannot be used. kind: what is wrong and what to do, the same for others."""
+
+    def __init__(self, name: str, kind: str, detail: str = "") -> None:
+        super().__init__(f"{name}: {kind}{f' ({detail})' if detail else ''}")
+        self.name, self.kind, self.detail = name, kind, detail
+
+
+class UnusableImages(InvalidInput):
+    """All images of a data set that cannot be used, grouped by what is wrong with them."""
+
+    max_characters = 20_000
+    max_names = 10  # of a kind
+
+    @classmethod
+    def among(
+        cls, problems: Iterable[tuple[str, UnusableImage]], n_images: int
+    ) -> "UnusableImages":
+        """Error on images by their names and what is wrong. n_images: looked at, in all."""
+        names: dict[str, list[str]] = {}
+        for name, problem in problems:
+            detail = f" ({problem.detail})" if problem.detail else ""
+            names.setdefault(problem.kind, []).append(name + detail)
+        lines = [f"{sum(map(len, names.values())):,} of {n_images:,} images cannot be used:"]
+        unusable: list[dict[str, Any]] = []
+        for kind, of_kind in names.items():
+            first, count = of_kind[: cls.max_names], len(of_kind)
+            unusable.append({"kind": kind, "count": count, "first": first})
+            lines.append(f"  {count:,} image{'s' * (count > 1)}: {kind}")
+            lines += [f"    {legible(name, _MAX_REPR_CHARACTERS)}" for name in first]
+            lines += [f"    … and {count - len(first):,} more"] * (count > len(first))
+        error = cls("\n".join(lines))
+        error.details = {"n_images": n_images, "unusable": unusable}
+        return error
 
 
 class InvalidSettings(InvalidInput):

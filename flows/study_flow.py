@@ -12,7 +12,7 @@ from prefect.exceptions import Abort
 from prefect.runtime import flow_run
 from prefect.states import Cancelled, Failed, State
 
-from flowers17.data.source import source_from
+from flowers17.data.source import dataset_source
 from flowers17.errors import InvalidInput
 from flowers17.forms import FORMS
 from flowers17.request import AT_ONCE, StudyRequest
@@ -39,7 +39,7 @@ def study_flow(function: Callable[P, Results]) -> Flow[P, Results]:
         call.apply_defaults()
         try:
             values = {name: validated(types[name], value) for name, value in call.arguments.items()}
-            source_from(values["request"].settings.dataset.source)
+            dataset_source(values["request"].settings.dataset)
             _add_tags(values["request"])
             if getattr(values["request"], "start", AT_ONCE) != AT_ONCE:
                 from flows.approval import is_approved

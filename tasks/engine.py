@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from queue import SimpleQueue
@@ -48,10 +48,14 @@ LEASE_S = 60.0  # how long a killed run keeps its place under a concurrency limi
 
 @dataclass(frozen=True)
 class Absent:
-    """Reason why a stage has no artifact; optional: whether the study goes on without it."""
+    """Reason why a stage has no artifact; optional: whether the study goes on without it.
+
+    details: of the error, as in `Flowers17Error`.
+    """
 
     reason: str
     optional: bool
+    details: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
 
 Result = Reference | Absent
@@ -67,6 +71,8 @@ class StagesFailed(StageFailed):
     def __init__(self, message: str, results: Results) -> None:
         super().__init__(message)
         self.results = results
+        absent = (result for result in results.values() if isinstance(result, Absent))
+        self.details = {key: value for cause in absent for key, value in cause.details.items()}
 
     def naming(self, page: Path) -> "StagesFailed":
         """The same error, which names the page of the report on what there is."""
@@ -249,7 +255,8 @@ def _result_of(stage: Stage, value: TaskInput) -> Result:
     if isinstance(value, Outcome):
         return value.reference
     if isinstance(value, Exception):
-        return Absent(str(value) or repr(value), optional=_may_lack(stage, value))
+        details = getattr(value, "details", {})
+        return Absent(str(value) or repr(value), _may_lack(stage, value), details)
     return value
 
 

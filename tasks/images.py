@@ -4,16 +4,16 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from flowers17.config import StudySettings
+from flowers17.config import DatasetSettings, StudySettings
 from flowers17.data.images import image_set
-from flowers17.data.source import Source, source_from
+from flowers17.data.source import Source, dataset_source
 from flowers17.stages import Job, Stage
 from tasks import archive
 
 
 def stage(settings: StudySettings, size: int) -> Stage:
     """Stage of the data set's images with sides of `size` pixels."""
-    source = source_from(settings.dataset.source)
+    source = dataset_source(settings.dataset)
     config: dict[str, Any] = {"kind": source.kind, "digest": source.digest, "size": size}
     config |= resizing(settings)
     inputs, resources, seed = {}, {}, None
@@ -27,6 +27,7 @@ def stage(settings: StudySettings, size: int) -> Stage:
         inputs["archive"] = archive.stage()
     else:
         resources["source"] = str(source.path)
+    config |= _reading(settings.dataset)
     return Stage.of(
         "images",
         f"images@{size}",
@@ -41,13 +42,28 @@ def stage(settings: StudySettings, size: int) -> Stage:
 def resizing(settings: StudySettings) -> dict[str, str]:
     """How images become squares, as part of a configuration; empty for central squares."""
     dataset = settings.dataset
-    is_default = dataset.resize == "crop" or source_from(dataset.source).kind == "rendered"
+    is_default = dataset.resize == "crop" or dataset_source(dataset).kind == "rendered"
     return {} if is_default else {"resize": dataset.resize}
+
+
+def _reading(settings: DatasetSettings) -> dict[str, Any]:
+    """How files are read, where that is not as usual."""
+    reading = settings.model_dump(
+        include={"columns", "links", "max_megapixels", "truncated"}, exclude_defaults=True
+    )
+    return {"reading": reading} if reading else {}
 
 
 def build(job: Job) -> Mapping[str, Any]:
     """Decode the source's images, or draw them."""
-    source = Source(job.config["kind"], job.config["digest"], job.resources.get("source"))
+    reading = DatasetSettings(**job.config.get("reading", {}))
+    source = Source(
+        job.config["kind"],
+        job.config["digest"],
+        job.resources.get("source"),
+        reading.columns,
+        reading.links == "follow",
+    )
     if "archive" in job.inputs:
         source = replace(source, path=job.inputs["archive"].file(archive.FILE_NAME))
     images = image_set(
@@ -56,9 +72,12 @@ def build(job: Job) -> Mapping[str, Any]:
         resize=job.config.get("resize", "crop"),
         **job.config.get("drawn", {}),
         seed=job.seed,
+        max_pixels=reading.max_megapixels * 10**6,
+        reads_cut=reading.truncated == "read",
         progress=lambda n_done, n_images: job.progress(n_done, n_images, "images"),
         allocate=lambda shape, dtype: job.new_array("images", shape, dtype),
     )
     job.save_array("labels", images.labels)
     job.save_json("items", images.items())
+    job.save_json("notes", images.source.get("notes", []))
     return {"n_images": len(images.labels), "n_classes": len(images.class_names)}

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from flowers17.config import StudySettings
-from flowers17.data.source import source_from
+from flowers17.data.source import dataset_source
 from flowers17.reporting.reference import PartName
 from flowers17.stages import Job, Stage, in_order
 
@@ -31,7 +31,7 @@ def stage(
     A stage that several parts need belongs to the first of them.
     """
     described = settings.model_dump(mode="json")
-    described["dataset"]["source"] = source_from(settings.dataset.source).kind
+    described["dataset"]["source"] = dataset_source(settings.dataset).kind
     stages = in_order(stage for of_part in parts.values() for stage in of_part)
     part_of: dict[str, PartName] = {}
     for part, of_part in parts.items():

@@ -3,7 +3,7 @@
 import gc
 import importlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import cache
 from typing import Any
@@ -12,7 +12,7 @@ from rich.console import Console
 
 from flowers17.artifacts import Reference
 from flowers17.commands.display import StageDisplay
-from flowers17.data.source import source_from
+from flowers17.data.source import dataset_source
 from flowers17.errors import ServerLost
 from flowers17.interrupts import interrupt_guard
 from flowers17.plan import Step, plan
@@ -40,6 +40,23 @@ def steps_of(flow: str, request: StudyRequest) -> list[Step]:
     return plan(stages_of(flow, request), open_store(request.store))
 
 
+def show_source(request: StudyRequest, console: Console) -> tuple[str, ...]:
+    """Say what is understood of one's own images; return the notes.
+
+    Raises InvalidInput if they cannot be used.
+    """
+    source = dataset_source(request.settings.dataset)
+    if source.summary:
+        console.print(source.summary, highlight=False, markup=False, soft_wrap=True)
+    _show_notes(source.notes, console)
+    return source.notes
+
+
+def _show_notes(notes: Iterable[str], console: Console) -> None:
+    for note in notes:
+        console.print(note, style="yellow", highlight=False, markup=False, soft_wrap=True)
+
+
 def run_flow(
     flow: str,
     request: StudyRequest,
@@ -53,7 +70,7 @@ def run_flow(
     over: what the flow `sweep` runs over. server: one that is running already, else one is found
     or started. Raises what the flow raises.
     """
-    source_from(request.settings.dataset.source)  # a wrong one is refused before anything starts
+    notes = show_source(request, console)  # a wrong one is refused before anything starts
     prepare_for_prefect()
     stages = cache(lambda: stages_of(flow, request, over))
     with watched(stages, console, server) as display:
@@ -63,6 +80,11 @@ def run_flow(
             display.expect({label: cost.seconds or 0.0 for label, cost in costs.items()})
         function = FLOWS[flow].function()
         results = function(request, over) if over else function(request)
+    store = open_store(request.store)
+    for value in results.values():
+        if isinstance(value, Reference) and value.stage == "images":
+            reading_notes = store.open(value).json("notes")
+            _show_notes([note for note in reading_notes if note not in notes], console)
     return {
         label: value.to_json() if isinstance(value, Reference) else {"reason": value.reason}
         for label, value in results.items()

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from flowers17.artifacts import Reference, short_name
 from flowers17.commands.running import prepare_for_prefect, watched
-from flowers17.data.source import source_from
+from flowers17.data.source import dataset_source
 from flowers17.reporting.studies.pair import number_text
 from flowers17.reporting.studies.sweeps import EVERY
 from flowers17.request import StudyRequest
@@ -24,7 +24,7 @@ def planned(request: StudyRequest, over: SweepSettings) -> tuple[Sweep, SweepPla
     prepare_for_prefect()
     from flows.sweep import swept
 
-    source_from(request.settings.dataset.source)
+    dataset_source(request.settings.dataset)
     sweep = swept(request, over)
     return sweep, sweep_plan(sweep, open_store(request.store))
 

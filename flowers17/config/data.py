@@ -9,14 +9,36 @@ from flowers17.config.base import Model
 ResizeName = Literal["crop", "pad", "stretch"]
 
 
+class ColumnSettings(Model):
+    """The columns of a table of images; empty: guessed from the usual names."""
+
+    path: str = Field("", description="column of the images' paths, from the table's folder")
+    label: str = Field("", description="column of their classes")
+    part: str = Field("", description="column that says train, validation or test; `-`: none")
+    group: str = Field(
+        "",
+        description="column of what must stay on one side: a patient, a plant, a day; `-`: none",
+    )
+
+
 class DatasetSettings(Model):
     """The images and their size."""
 
     source: str = Field(
         "rendered",
         min_length=1,
-        description="`rendered`, `oxford17`, or the path of an archive or of a folder of class "
-        "folders",
+        description="`rendered`, `oxford17`, or the path of a folder of class folders, of a table "
+        "of paths and labels, or of an archive of either",
+    )
+    columns: ColumnSettings = ColumnSettings()
+    links: Literal["inside", "follow"] = Field(
+        "inside", description="symbolic links that leave the folder: refused, or followed"
+    )
+    max_megapixels: int = Field(
+        64, ge=1, le=1000, description="pixels of the largest image; each takes 8 bytes of memory"
+    )
+    truncated: Literal["refuse", "read"] = Field(
+        "refuse", description="JPEGs whose end is missing: refused, or read as far as they go"
     )
     image_size: int = Field(128, ge=16, le=1024, description="side of the square images, in pixels")
     resize: ResizeName = Field(

@@ -1,56 +1,48 @@
-"""Archives in the official layout of Flowers-17, streamed and never extracted.
+"""Archives of anybody's files: read one after the other, never extracted, in bounded memory."""
 
-Only regular members `jpg/image_0001.jpg` … `jpg/image_1360.jpg` are read, each once; the folder
-entry, `jpg/files.txt` and pax headers are passed over; anything else is refused. Headers are read
-block by block, so that nothing in an archive is held but the image at hand: long names, sparse
-maps and values of pax headers, which `tarfile` would take into memory whole, are not needed here.
-"""
-
-import hashlib
+import gzip
 import io
-import re
+import posixpath
+import stat
 import tarfile
+import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any, NoReturn
 
 from flowers17.data import oxford17
-from flowers17.data.decoding import n_pixels
-from flowers17.data.encoded import EncodedImage, EncodedSet
-from flowers17.digests import file_sha256
-from flowers17.errors import ChecksumMismatch, InvalidInput
+from flowers17.data.encoded import (
+    MAX_IMAGE_BYTES,
+    Content,
+    FileState,
+    Listing,
+    content_digest,
+    too_large,
+)
+from flowers17.data.names import passed_over
+from flowers17.data.tables import MAX_TABLE_BYTES, is_table
+from flowers17.errors import InvalidInput, UnusableImage, short_repr
 
-MAX_FILE_BYTES = 512 * 2**20
-MAX_TOTAL_BYTES = 512 * 2**20  # once decompressed
-MAX_MEMBER_BYTES = 4 * 2**20
-MAX_MEMBER_PIXELS = 5_000_000  # official images have half a million
-MAX_TOTAL_PIXELS = 10**9  # official images have 434 million together
-MAX_PAX_BYTES = 64 * 2**10
-MAX_HEADERS = 10_000
-MAX_PADDING_BYTES = 2**20  # after the archive's end, and after that of its compression
+MIN_LIMIT_BYTES = 512 * 2**20  # of all files once decompressed; of large archives, MAX_RATIO times
+MAX_RATIO = 20
+MIN_LIMIT_MEMBERS = 10_000  # of large archives, one for each BYTES_A_MEMBER
+BYTES_A_MEMBER = 64
+MAX_HEADER_BYTES = 64 * 2**10  # of a long name or of a pax header
+MAX_READS_AFTER_END = 10
+MAX_SINGLE_READS = 2**20
+MAX_DIRECTORY_BYTES = 16 * 2**20  # of a zip archive, some 150,000 files
 
 _CHUNK = 2**16
-_GZIP_MAGIC = b"\x1f\x8b"
-_GZIP_WINDOW = 16 + zlib.MAX_WBITS
-_IMAGE = re.compile(r"(?:\./)?(jpg/image_([0-9]{4})\.jpg)")
-_IGNORED_FOLDERS = frozenset({".", "jpg", "./jpg"})
-_IGNORED_FILES = frozenset({"jpg/files.txt", "./jpg/files.txt"})
-_REGULAR = (tarfile.REGTYPE, tarfile.AREGTYPE)
-_PAX = (tarfile.XHDTYPE, tarfile.XGLTYPE)
-_MEMBER_KINDS = {
-    tarfile.SYMTYPE: "a symbolic link",
-    tarfile.LNKTYPE: "a hard link",
-    tarfile.CHRTYPE: "a character device",
-    tarfile.BLKTYPE: "a block device",
-    tarfile.FIFOTYPE: "a named pipe",
-    tarfile.DIRTYPE: "a folder",
-    tarfile.GNUTYPE_LONGNAME: "a name of more than 100 bytes",
-    tarfile.GNUTYPE_LONGLINK: "a link of more than 100 bytes",
-    tarfile.GNUTYPE_SPARSE: "a sparse file",
-}
+_ENCRYPTED, _IS_UTF8 = 0x1, 0x800  # flags of zip members
 # Errors of the standard library on damaged or hostile headers and compressed data.
-_UNREADABLE = (tarfile.TarError, EOFError, zlib.error, ValueError)
+_UNREADABLE = (
+    *(tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, ValueError, OverflowError),
+    *(IndexError, NotImplementedError, RuntimeError, gzip.BadGzipFile),
+)
 
 
 def datasplits_file(archive: Path) -> Path | None:
@@ -59,195 +51,212 @@ def datasplits_file(archive: Path) -> Path | None:
     return path if path.is_file() else None
 
 
-def archive_digest(path: Path) -> str:
-    """Return the SHA-256 of an archive's file; raises InvalidInput if it is too large."""
+@dataclass(frozen=True)
+class Archive:
+    """A zip archive, or a tar archive, compressed by gzip or not."""
+
+    path: Path
+
+    def states(self) -> tuple[tuple[FileState, ...], tuple[str, ...]]:
+        """State of its file, by which a change is noticed; it has no empty folders."""
+        status = self.path.stat()
+        return (("", status.st_size, status.st_mtime_ns, status.st_ino),), ()
+
+    def listing(self, _: Sequence[FileState]) -> Listing:
+        """Names of all files; of a tar archive, which is read on the way, all of `Listing`.
+
+        Raises InvalidInput if the archive is damaged, too large once decompressed, or holds a name
+        twice or one that leads out.
+        """
+        digests: dict[str, str] = {}
+        tables: dict[str, bytes] = {}
+        n_bytes_left = MAX_TABLE_BYTES
+        with _readable(self.path):
+            if self._is_zip:
+                return Listing(tuple(path for path, _ in self._files()))
+            for path, read in self._files():
+                content = read()
+                digests[path] = "" if passed_over(path) else content_digest(content)
+                if is_table(path) and isinstance(content, bytes):
+                    n_bytes_left -= len(content)
+                    tables |= {path: content} if n_bytes_left >= 0 else {}
+        return Listing(tuple(digests), digests, tables)
+
+    def contents(self, paths: Collection[str]) -> Iterator[tuple[str, Content]]:
+        """Yield the named files and what they hold, in the order of the archive."""
+        with _readable(self.path):
+            yield from ((path, read()) for path, read in self._files() if path in paths)
+
+    @property
+    def _is_zip(self) -> bool:
+        return self.path.suffix.lower() == ".zip"
+
+    def _files(self) -> Iterator[tuple[str, Callable[[], Content]]]:
+        """Yield the path of each file, and a function that reads it before the next is yielded."""
+        n_bytes = self.path.stat().st_size
+        max_bytes = max(MIN_LIMIT_BYTES, MAX_RATIO * n_bytes)
+        max_members = max(MIN_LIMIT_MEMBERS, n_bytes // BYTES_A_MEMBER)
+        paths: set[str] = set()
+        members = (_zip_members if self._is_zip else _tar_members)(self.path, max_bytes)
+        for number, (name, is_folder, read) in enumerate(members, 1):
+            if number > max_members:
+                raise ValueError(f"more than {max_members:,} members")
+            path = posixpath.normpath(name)
+            if path.startswith(("/", "../")) or path == "..":
+                raise self._error(name, "a path inside of it, got one that leads out of it")
+            if path in paths:
+                raise self._error(name, "each name once, got it twice")
+            if not is_folder:
+                paths.add(path)
+                yield path, read
+
+    def _error(self, name: str, expectation: str) -> InvalidInput:
+        return InvalidInput(
+            f"archive {self.path}, member {short_repr(name)}: expected {expectation}; pack the "
+            "archive again"
+        )
+
+
+_Members = Iterator[tuple[str, bool, Callable[[], Content]]]  # name, whether a folder, reader
+
+
+def _tar_members(path: Path, max_bytes: int) -> _Members:
+    with path.open("rb") as file:
+        is_packed = file.peek(2).startswith(b"\x1f\x8b")
+        packed: Any = _Packed(file)
+        unpacked: Any = gzip.GzipFile(fileobj=packed) if is_packed else file
+        stream: Any = _Bounded(unpacked, max_bytes)
+        with tarfile.open(fileobj=stream, mode="r|", tarinfo=_Header) as opened:
+            archive: Any = opened
+            while member := archive.next():
+                archive.members.clear()  # it would keep them all
+                archive.pax_headers.clear()
+                yield member.name, member.isdir(), partial(_tar_content, archive, member)
+        while is_packed and stream.read(_CHUNK):  # so that its checksum is checked
+            pass
+
+
+def _tar_content(archive: tarfile.TarFile, member: tarfile.TarInfo) -> Content:
+    if member.size > MAX_IMAGE_BYTES:
+        return too_large(member.name)
+    stream = archive.extractfile(member) if member.isreg() else None
+    if not stream:
+        kind = "a link" if member.issym() or member.islnk() else "a special file"
+        return UnusableImage(member.name, f"expected a file, got {kind}; pack the file itself")
+    content = stream.read()
+    if len(content) < member.size:
+        raise EOFError("it ends within a member")
+    return content
+
+
+def _zip_members(path: Path, max_bytes: int) -> _Members:
+    with _BoundedFile(path) as file, zipfile.ZipFile(file) as archive:
+        members = sorted(archive.infolist(), key=lambda member: member.header_offset)
+        if sum(member.file_size for member in members) > max_bytes:
+            raise ValueError(f"more than {max_bytes:,} bytes once decompressed")
+        for member in members:
+            yield _zip_name(member), member.is_dir(), partial(_zip_content, archive, member)
+
+
+def _zip_content(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Content:
+    problem = ""
+    if stat.S_ISLNK(member.external_attr >> 16):
+        problem = "expected a file, got a link; pack the file itself"
+    elif member.flag_bits & _ENCRYPTED:
+        problem = "expected an image, got an encrypted file; decrypt it"
+    elif member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        problem = "expected compression by deflate; pack the archive again"
+    if problem:
+        return UnusableImage(member.filename, problem)
+    if member.file_size > MAX_IMAGE_BYTES:
+        return too_large(member.filename)
     try:
-        _refuse_large(path)
-        return file_sha256(path)
-    except OSError as problem:
-        raise InvalidInput(f"archive {path}: cannot be read ({problem.strerror})") from problem
+        with archive.open(member) as stream:
+            return stream.read(member.file_size)
+    except _UNREADABLE as error:
+        kind = "damaged in the archive; fetch the archive again"
+        return UnusableImage(member.filename, kind, str(error))
 
 
-def encoded_archive(path: Path, *, sha256: str | None = None) -> EncodedSet:
-    """Return the images of an archive in the official layout, in the order of its members.
-
-    sha256: expected digest of the file, checked while it is read.
-    Iterating raises InvalidInput if a member is not as expected or an image is missing, and
-    ChecksumMismatch if the file has another digest.
-    """
-    return EncodedSet(
-        oxford17.CLASS_NAMES, oxford17.N_IMAGES, _images(path, sha256), MAX_MEMBER_PIXELS
-    )
+def _zip_name(member: zipfile.ZipInfo) -> str:
+    """Name of a member: UTF-8 also where macOS does not say so, with slashes also from Windows."""
+    name = member.filename
+    if not member.flag_bits & _IS_UTF8:
+        with suppress(UnicodeError):
+            name = name.encode("cp437").decode()
+    return name.replace("\\", "/")
 
 
-def _images(path: Path, sha256: str | None) -> Iterator[EncodedImage]:
-    missing, n_pixels_left = set(range(1, oxford17.N_IMAGES + 1)), MAX_TOTAL_PIXELS
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Raise InvalidInput in place of the errors of damaged, hostile or unreadable archives."""
     try:
-        _refuse_large(path)
-        with path.open("rb") as file:
-            hashed = _HashingReader(file)
-            stream = _decompressed(io.BufferedReader(hashed, _CHUNK))
-            for member in _headers(stream, path):
-                number = _image_number(member, path)
-                content = _content(stream, member)
-                if number is None:
-                    continue
-                if number not in missing:
-                    raise _member_error(path, member.name, "each image once", "a second one")
-                missing.remove(number)
-                n_pixels_left -= n_pixels(content)
-                if n_pixels_left < 0:
-                    raise _size_error(path, f"{MAX_TOTAL_PIXELS:,} pixels in all images")
-                label = (number - 1) // oxford17.IMAGES_PER_CLASS
-                yield EncodedImage(oxford17.image_name(number), label, content)
-            _skip_padding(stream, "after its last member")
-            digest = hashed.hexdigest()
+        yield
     except InvalidInput:
         raise
     except _UNREADABLE as problem:
         raise InvalidInput(
-            f"archive {path}: expected a whole .tar or .tar.gz file, got one that cannot be read "
-            f"({problem}); fetch it again"
+            f"archive {path}: expected a whole .zip, .tar or .tar.gz file within its limits, got "
+            f"one that cannot be read ({problem}); fetch it again, or unpack it if you trust it"
         ) from problem
     except OSError as problem:
-        raise InvalidInput(f"archive {path}: cannot be read ({problem.strerror})") from problem
-    if missing:
-        named = ", ".join(oxford17.image_name(number) for number in sorted(missing)[:3])
-        raise InvalidInput(
-            f"archive {path}: expected {oxford17.N_IMAGES} images, {len(missing)} are missing, "
-            f"{named} first; fetch the archive again"
-        )
-    if sha256 and digest != sha256:
-        raise ChecksumMismatch(
-            f"archive {path}: expected sha256 {sha256[:12]}…, got {digest[:12]}…: the file changed "
-            "while the study ran; run the same command again"
-        )
+        reason = problem.strerror or problem
+        raise InvalidInput(f"archive {path}: cannot be read ({reason})") from problem
 
 
-def _headers(stream: IO[bytes], path: Path) -> Iterator[tarfile.TarInfo]:
-    """Yield the members' headers; the content of each is to be read before the next."""
-    n_bytes_left = MAX_TOTAL_BYTES
-    for index in range(MAX_HEADERS):
-        block = stream.read(tarfile.BLOCKSIZE)
-        if (index and not block) or block == bytes(tarfile.BLOCKSIZE):
-            return
-        member = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
-        n_bytes_left -= tarfile.BLOCKSIZE + _padded_size(member)
-        if n_bytes_left < 0:
-            raise _size_error(path, f"{MAX_TOTAL_BYTES:,} bytes once decompressed")
-        yield member
-    raise _size_error(path, f"{MAX_HEADERS:,} members")
+class _Header(tarfile.TarInfo):
+    """Header of a tar archive that takes no more than a name into memory."""
+
+    def _proc_member(self, archive: tarfile.TarFile) -> Any:
+        is_file = self.type in tarfile.REGULAR_TYPES
+        if self.size < 0 or (self.size > MAX_HEADER_BYTES and not is_file):
+            raise tarfile.ReadError(f"a header of {self.size:,} bytes")
+        return super()._proc_member(archive)  # type: ignore[misc]
+
+    def _proc_sparse(self, *_: object) -> NoReturn:
+        raise tarfile.ReadError("a sparse file")
+
+    _proc_gnusparse_00 = _proc_gnusparse_01 = _proc_gnusparse_10 = _proc_sparse
 
 
-def _image_number(member: tarfile.TarInfo, path: Path) -> int | None:
-    """Number of an image, or None for a member that is passed over."""
-    name = member.name
-    if member.isdir() and name in _IGNORED_FOLDERS:
-        return None
-    if member.type not in _REGULAR + _PAX:
-        kind = _MEMBER_KINDS.get(member.type, "a special member")
-        raise _member_error(path, name, "only regular files below jpg/", kind)
-    limit = MAX_PAX_BYTES if member.type in _PAX else MAX_MEMBER_BYTES
-    if not 0 <= member.size <= limit:
-        raise _member_error(path, name, f"at most {limit:,} bytes", f"{member.size:,} bytes")
-    if member.type in _PAX or name in _IGNORED_FILES:
-        return None
-    match = _IMAGE.fullmatch(name)
-    number = int(match[2]) if match else 0
-    if not 1 <= number <= oxford17.N_IMAGES:
-        raise _member_error(path, name, "jpg/image_0001.jpg … jpg/image_1360.jpg", "another name")
-    return number
-
-
-def _padded_size(member: tarfile.TarInfo) -> int:
-    """Size of a member's content in the archive, in bytes: whole blocks, none for a folder."""
-    if member.isdir():
-        return 0
-    return -(-member.size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
-
-
-def _content(stream: IO[bytes], member: tarfile.TarInfo) -> bytes:
-    n_bytes = _padded_size(member)
-    content = stream.read(n_bytes)
-    if len(content) < n_bytes:
-        raise EOFError("it ends within a member")
-    return content[: member.size]
-
-
-def _refuse_large(path: Path) -> None:
-    if path.stat().st_size > MAX_FILE_BYTES:
-        raise _size_error(path, f"{MAX_FILE_BYTES:,} bytes")
-
-
-def _size_error(path: Path, limit: str) -> InvalidInput:
-    return InvalidInput(
-        f"archive {path}: expected at most {limit}, got more; use the official Flowers-17 archive"
-    )
-
-
-def _member_error(path: Path, name: str, expected: str, actual: str) -> InvalidInput:
-    return InvalidInput(
-        f"archive {path}, member {name!r}: expected {expected}, got {actual}; "
-        "use the official Flowers-17 archive, or a folder of class folders for your own images"
-    )
-
-
-def _skip_padding(stream: IO[bytes], position: str, ahead: bytes = b"") -> None:
-    """Read to the end, so that the checksum of the compression is checked too."""
-    n_bytes, chunk = 0, ahead or stream.read(_CHUNK)
-    while chunk:
-        n_bytes += len(chunk)
-        if n_bytes > MAX_PADDING_BYTES or chunk.strip(b"\0"):
-            raise ValueError(f"expected at most {MAX_PADDING_BYTES:,} bytes, all zero, {position}")
-        chunk = stream.read(_CHUNK)
-
-
-def _decompressed(file: io.BufferedReader) -> io.BufferedReader:
-    is_packed = file.peek(len(_GZIP_MAGIC)).startswith(_GZIP_MAGIC)
-    return io.BufferedReader(_GzipReader(file), _CHUNK) if is_packed else file
-
-
-class _GzipReader(io.RawIOBase):
-    """Reader of a gzip file, which decompresses no further than it is read.
-
-    `gzip.GzipFile` reads names in the header, and zeros after the end, byte by byte.
-    """
-
-    def __init__(self, file: io.BufferedReader) -> None:
-        self._file = file
-        self._gzip = zlib.decompressobj(_GZIP_WINDOW)
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        content = b""
-        while not content and not self._gzip.eof:
-            packed = self._gzip.unconsumed_tail or self._file.read(_CHUNK)
-            content = self._gzip.decompress(packed, len(buffer))
-            if not content and not packed:
-                raise EOFError("its compression ends early")
-        if not content:
-            _skip_padding(self._file, "after its gzip stream", self._gzip.unused_data)
-        buffer[: len(content)] = content
-        return len(content)
-
-
-class _HashingReader(io.RawIOBase):
-    """Reader of a file that computes its SHA-256 on the way."""
+class _Packed:
+    """File of gzip streams: `gzip` reads names and padding byte by byte, without an end."""
 
     def __init__(self, file: IO[bytes]) -> None:
-        self._file = file
-        self._digest = hashlib.sha256()
+        self._file, self._n_single = file, 0
 
-    def readable(self) -> bool:
-        return True
+    def read(self, size: int = -1) -> bytes:
+        """Read at most so many bytes."""
+        self._n_single += size == 1
+        if self._n_single > MAX_SINGLE_READS:
+            raise ValueError("a long name or long padding of its compression")
+        return self._file.read(size)
 
-    def readinto(self, buffer: Any) -> int:
-        n_bytes = cast(io.BufferedReader, self._file).readinto(buffer)
-        self._digest.update(memoryview(buffer)[:n_bytes])
-        return n_bytes
 
-    def hexdigest(self) -> str:
-        """SHA-256 of the bytes read so far; at the end, of the whole file."""
-        return self._digest.hexdigest()
+class _Bounded:
+    """Stream that ends with an error after so many bytes, or if it is read on after its end."""
+
+    def __init__(self, stream: IO[bytes], n_bytes: int) -> None:
+        self._stream, self._n_left, self._n_all = stream, n_bytes, n_bytes
+        self._n_empty = 0
+
+    def read(self, size: int) -> bytes:
+        """Read at most so many bytes."""
+        data = self._stream.read(size)
+        self._n_left -= len(data)
+        self._n_empty += not data
+        if self._n_empty > MAX_READS_AFTER_END:  # `tarfile` would read on for ever
+            raise EOFError("it ends within a member")
+        if self._n_left < 0:
+            raise ValueError(f"more than {self._n_all:,} bytes once decompressed")
+        return data
+
+
+class _BoundedFile(io.FileIO):
+    """File that is never read into memory whole: `zipfile` reads the directory at once."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        n_bytes = Path(self.name).stat().st_size - self.tell() if size in (None, -1) else size
+        if n_bytes is None or n_bytes > MAX_DIRECTORY_BYTES:
+            raise ValueError(f"a directory of more than {MAX_DIRECTORY_BYTES:,} bytes")
+        return super().read(n_bytes) or b""

@@ -9,30 +9,52 @@ import io
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, PngImagePlugin
 
 from flowers17.config import ResizeName
-from flowers17.errors import InvalidInput
+from flowers17.data.kinds import FORMATS, file_kind
+from flowers17.errors import UnusableImage
 
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
-MAX_PIXELS = 50_000_000
+MAX_PIXELS = 64_000_000
 PIXELS_AT_ONCE = 100_000_000
 STRIP_PIXELS = 2**20
+DEPTHS = (16, 12, 10)  # bits of grey levels in files of 16 bits
+_END_OF_JPEG = b"\xff\xd9"
+
+# Our own limit on pixels is checked before anything is decoded.
+Image.MAX_IMAGE_PIXELS = None
+# Colour profiles and texts may be long: Pillow refuses the whole image from 1 MiB on.
+PngImagePlugin.MAX_TEXT_CHUNK = 16 * 2**20
+# Blocks of Pillow's 16 MB would stay with the threads' heaps when they are freed.
+Image.core.set_block_size(2**26)
+
+
+class Decoded(NamedTuple):
+    """Size of an image file's picture, upright, and its squares, uint8 (s, s, 3), by side s.
+
+    highest: highest level of grey in more than 8 bits, else 0. is_cut: whether its end is missing.
+    """
+
+    size: tuple[int, int]
+    squares: dict[int, np.ndarray]
+    highest: int = 0
+    is_cut: bool = False
 
 
 def decode(data: bytes, name: str, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
     """Return an image file as upright 8-bit RGB.
 
-    data: a JPEG, PNG, WebP, BMP, TIFF or GIF (of several frames, the first).
+    data: of one of FORMATS (of several frames, the first).
     max_pixels: refused before decoding if width × height is larger.
     Orientation follows EXIF; transparency is composited on white; 16-bit grey is scaled,
     257 steps to one, not clipped. 32-bit grey is taken for 16-bit grey if its levels are such.
-    Raises InvalidInput with the name if the file is of another kind, too large or damaged, or if
+    Raises UnusableImage with the name if the file is of another kind, too large or damaged, or if
     its floating-point or 32-bit pixels do not tell which of them is white.
     """
-    return _upright(_opened(data, name, max_pixels), name)
+    return _upright(_opened(data, name, max_pixels), name, 16)[0]
 
 
 def squares(
@@ -42,24 +64,38 @@ def squares(
     *,
     resize: ResizeName = "crop",
     max_pixels: int = MAX_PIXELS,
-) -> tuple[tuple[int, int], dict[int, np.ndarray]]:
-    """Size of an image file's picture, upright, and the picture as a square in each of the sides.
+    depth: int | None = 16,
+    reads_cut: bool = False,
+) -> Decoded:
+    """An image file's picture, upright, and the picture as a square in each of the sides.
 
+    depth: bits of grey levels in files of 16 bits; None: the three channels of its squares hold
+    its levels as those of each of DEPTHS. reads_cut: whether a JPEG whose end is missing is read
+    as far as it goes.
     Waits while other threads decode images of `PIXELS_AT_ONCE` together. Raises what `decode` does.
     """
     image = _opened(data, name, max_pixels)
     with _room.reserved(image.width * image.height):
-        image = _upright(image, name)  # what was decoded is let go
-        return image.size, {side: square(image, side, resize) for side in sides}
+        try:
+            image, highest = _upright(image, name, depth)  # what was decoded is let go
+            is_cut = False
+        except UnusableImage:
+            if not (reads_cut and image.format == "JPEG"):
+                raise
+            image = _opened(data + _END_OF_JPEG, name, max_pixels)
+            image, highest = _upright(image, name, depth)
+            is_cut = True
+        by_side = {side: square(image, side, resize) for side in sides}
+        return Decoded(image.size, by_side, highest, is_cut)
 
 
-def n_pixels(data: bytes) -> int:
-    """Number of pixels that an image file states, of its first frame; 0 if it is no image."""
+def stated_size(data: bytes) -> tuple[int, int]:
+    """Width and height that an image file states, of its first frame; 0 and 0 if it is no image."""
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            return image.width * image.height
+            return image.size
     except Exception:  # as in `_opened`, which says what is wrong
-        return 0
+        return 0, 0
 
 
 class _Room:
@@ -85,43 +121,43 @@ class _Room:
 
 
 _room = _Room(PIXELS_AT_ONCE)
-# Blocks of Pillow's 16 MB would stay with the threads' heaps when they are freed.
-Image.core.set_block_size(2**26)
 
 
 def _opened(data: bytes, name: str, max_pixels: int) -> Image.Image:
-    """Return an image file of which only the header is read; raises InvalidInput."""
+    """Return an image file of which only the header is read; raises UnusableImage."""
     try:
         image = Image.open(io.BytesIO(data), formats=FORMATS)
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as problem:
-        raise InvalidInput(f"{name}: expected at most {max_pixels:,} pixels, got more") from problem
     except Exception as problem:  # a hostile header may raise anything inside the decoders
-        raise InvalidInput(
-            f"{name}: expected an image ({', '.join(FORMATS)}), got a file of another kind or a "
-            "damaged one; replace or remove it"
-        ) from problem
+        raise UnusableImage(name, file_kind(data)) from problem
     width, height = image.size
     if width * height > max_pixels:
-        raise InvalidInput(
-            f"{name}: expected at most {max_pixels:,} pixels, got {width} × {height}; "
-            "make the image smaller or remove it"
+        raise UnusableImage(
+            name,
+            f"expected at most {max_pixels:,} pixels, got more; raise dataset.max_megapixels, make "
+            "the image smaller or remove it",
+            f"{width} × {height}",
         )
     return image
 
 
-def _upright(image: Image.Image, name: str) -> Image.Image:
+def _upright(image: Image.Image, name: str, depth: int | None) -> tuple[Image.Image, int]:
+    """Return an image as upright RGB, and its highest level if it is grey of more than 8 bits."""
     try:
         image.load()
         # PNG has 16 bits at most, which some releases of Pillow open in the 32-bit mode.
         is_wide = image.mode == "I" and image.format != "PNG"
         ImageOps.exif_transpose(image, in_place=True)
-        return _rgb(image, name, is_wide=is_wide)
-    except InvalidInput:
+        if image.mode.startswith("I"):
+            return _eight_bit(image, name, is_wide=is_wide, depth=depth)
+        return _rgb(image, name), 0
+    except UnusableImage:
         raise
     except Exception as problem:  # as above: damaged data may raise anything
-        raise InvalidInput(
-            f"{name}: expected a whole image, got a truncated or damaged one ({problem}); "
-            "replace or remove it"
+        advice = "replace or remove it"
+        if image.format == "JPEG":
+            advice = "replace or remove it, or read what is there: dataset.truncated=read"
+        raise UnusableImage(
+            name, f"expected a whole image, got a truncated or damaged one; {advice}", str(problem)
         ) from problem
 
 
@@ -145,13 +181,12 @@ def square(image: Image.Image, size: int, resize: ResizeName = "crop") -> np.nda
     return np.asarray(image.resize((size, size), Image.Resampling.BICUBIC), dtype=np.uint8)
 
 
-def _rgb(image: Image.Image, name: str, *, is_wide: bool) -> Image.Image:
+def _rgb(image: Image.Image, name: str) -> Image.Image:
     if image.mode == "F":
-        raise InvalidInput(
-            f"{name}: expected 8 or 16 bits a channel, got floating-point pixels; convert the image"
+        raise UnusableImage(
+            name,
+            "expected 8 or 16 bits a channel, got floating-point pixels; convert the image",
         )
-    if image.mode.startswith("I"):
-        return _eight_bit(image, name, is_wide=is_wide).convert("RGB")
     if image.has_transparency_data:
         return _on_white(image)
     return image if image.mode == "RGB" else image.convert("RGB")
@@ -174,19 +209,34 @@ def _strips(width: int, height: int) -> Iterator[tuple[int, int]]:
         yield top, min(top + n_rows, height)
 
 
-def _eight_bit(image: Image.Image, name: str, *, is_wide: bool) -> Image.Image:
-    """Return 16-bit grey as 8-bit grey, 0..65535 to 0..255.
+def _eight_bit(
+    image: Image.Image, name: str, *, is_wide: bool, depth: int | None
+) -> tuple[Image.Image, int]:
+    """Return 16-bit grey as 8-bit grey, 0..65535 to 0..255, and its highest level.
 
     is_wide: whether the file has 32 bits; with levels of 8 bits only, it would become black.
     """
     grey = np.asarray(image)
     low, high = int(grey.min()), int(grey.max())
     if low < 0 or high > 65_535 or (is_wide and high <= 255):
-        raise InvalidInput(
-            f"{name}: expected grey levels of 8 or 16 bits, got {low}..{high} in 32 bits; "
-            "convert the image to 8 or 16 bits"
+        raise UnusableImage(
+            name,
+            "expected grey levels of 8 or 16 bits, got others in 32 bits; convert the image to 8 "
+            "or 16 bits",
+            f"{low}..{high}",
         )
-    scaled = np.empty(grey.shape, np.uint8)
+    scaled = np.empty((*grey.shape, 3), np.uint8)
     for top, bottom in _strips(image.width, image.height):
-        scaled[top:bottom] = (grey[top:bottom].astype(np.int64) + 128) // 257
-    return Image.fromarray(scaled)
+        levels = grey[top:bottom].astype(np.int64)
+        if depth:
+            scaled[top:bottom] = _scaled(levels, depth)[..., None]
+            continue
+        for channel, bits in enumerate(DEPTHS):
+            scaled[top:bottom, :, channel] = _scaled(levels, bits)
+    return Image.fromarray(scaled), high
+
+
+def _scaled(levels: np.ndarray, depth: int) -> np.ndarray:
+    """Levels of so many bits as the nearest ones of 8 bits."""
+    white = 2**depth - 1
+    return (np.minimum(levels, white) * 255 + white // 2) // white

@@ -2,25 +2,24 @@
 
 import hashlib
 import logging
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, NoReturn
+from os import cpu_count
+from typing import Any
 
 import numpy as np
 
 from flowers17.config import ResizeName
 from flowers17.data import oxford17, rendered
-from flowers17.data.decoding import squares
+from flowers17.data.decoding import DEPTHS, MAX_PIXELS, squares, stated_size
 from flowers17.data.encoded import EncodedImage, EncodedSet
+from flowers17.data.names import listed
 from flowers17.data.source import Source, encoded_images
-from flowers17.errors import InvalidInput
+from flowers17.errors import InvalidInput, UnusableImage, UnusableImages
 
-MAX_LISTED = 10
-MAX_UNUSABLE = 50  # unusable images, after which the rest is not read
 Progress = Callable[[int, int], None]
 Allocate = Callable[[tuple[int, ...], type[np.generic]], np.ndarray]
 logger = logging.getLogger(__name__)
@@ -32,7 +31,8 @@ class ImageSet:
 
     images: uint8 (n, size, size, 3); labels: int64 (n,), indices into `class_names`; by label,
     then name. sha256: of each encoded file, or of the pixels for rendered flowers.
-    original_sizes: (width, height) before cropping. source: kind, digest and settings, no path.
+    original_sizes: (width, height) before cropping. source: kind, digest and settings, no path; of
+    your own images what was understood of them, and the depth of grey levels below 16 bits.
     verified: whether the images are the official Flowers-17 ones; None where that cannot be.
     parts, groups: of each image, as the source gives them (see `EncodedImage`); empty if it gives
     none of them to any image.
@@ -81,13 +81,16 @@ class ImageSet:
 
 @dataclass(frozen=True)
 class _ImageRecord:
-    name: str
-    label: int
-    sha256: str
-    size: tuple[int, int]
-    part: str
-    group: str
-    problem: str | None = None
+    """An image without its data, and what decoding it told."""
+
+    image: EncodedImage
+    size: tuple[int, int] = (0, 0)
+    highest: int = 0
+    is_cut: bool = False
+    problem: UnusableImage | None = None
+
+
+_DecodedImage = tuple[_ImageRecord, np.ndarray | None]
 
 
 def image_set(
@@ -98,6 +101,8 @@ def image_set(
     n_classes: int = 17,
     images_per_class: int = 80,
     seed: int = 17,
+    max_pixels: int = MAX_PIXELS,
+    reads_cut: bool = False,
     progress: Progress | None = None,
     n_threads: int | None = None,
     allocate: Allocate = np.empty,
@@ -106,11 +111,12 @@ def image_set(
 
     resize: how images become squares, but rendered flowers, which are drawn as such.
     n_classes, images_per_class, seed: of rendered flowers; other sources ignore them.
+    max_pixels: of one image; reads_cut: whether JPEGs whose end is missing are read.
     progress: called with images done and images in all. n_threads: default: one a core, up to 8.
-    allocate: gives the array that the images are written to, of a shape and a type; it is filled
-    from the first row to the last, so that one on the disk need not fit into memory.
-    Raises InvalidInput if the source or images are not as they should be (up to ten images are
-    named), ChecksumMismatch if the source's content has another digest.
+    allocate: gives the array that the images are written to, of a shape and a type; each row is
+    written once, so that an array on the disk need not fit into memory.
+    Raises UnusableImages on all images that cannot be used, InvalidInput if the source is not as it
+    should be, ChecksumMismatch if its content has another digest.
     """
     report = progress or _silent
     if source.kind == "rendered":
@@ -118,45 +124,82 @@ def image_set(
     encoded = encoded_images(source)
     images = allocate((encoded.n_images, size, size, 3), np.uint8)
     decoded: list[_ImageRecord] = []
-    unusable: list[_ImageRecord] = []
-    n_threads = n_threads or min(8, os.cpu_count() or 1)
-    for item, pixels in _decoded_in_order(encoded, size, resize, n_threads):
+    n_pixels = 0
+    decode = partial(
+        _decoded_image,
+        size=size,
+        resize=resize,
+        max_pixels=min(max_pixels, encoded.max_pixels or max_pixels),
+        reads_cut=reads_cut,
+    )
+    for record, pixels in _decoded_in_order(encoded, decode, n_threads or min(8, cpu_count() or 1)):
         if pixels is not None:
-            images[len(decoded)] = pixels
-        decoded.append(item)
-        if item.problem:
-            unusable.append(item)
-        if len(unusable) == MAX_UNUSABLE:
-            _refuse(unusable, len(decoded))
-        report(len(decoded), encoded.n_images)
-    verified = None
-    if source.kind in ("oxford17", "archive"):
-        digests = {item.name: item.sha256 for item in decoded}
-        verified = oxford17.is_verified(digests, required=source.kind == "oxford17")
-        if not verified:
-            logger.warning(
-                "archive %s: images differ from the official Flowers-17 ones; going on with them "
-                "as your own, marked as unverified",
-                source.path,
+            images[record.image.row] = pixels
+        decoded.append(record)
+        n_pixels += record.size[0] * record.size[1]
+        if encoded.max_total_pixels and n_pixels > encoded.max_total_pixels:
+            raise InvalidInput(
+                f"archive {source.path}: expected at most {encoded.max_total_pixels:,} pixels in "
+                "all images, got more; unpack it yourself, if you trust it"
             )
-    if unusable:
-        _refuse(unusable, len(decoded))
-    order = sorted(range(len(decoded)), key=lambda row: (decoded[row].label, decoded[row].name))
-    if order != list(range(len(decoded))):  # folders come in order; an archive fits into memory
-        images[:] = images[order]
-        decoded = [decoded[row] for row in order]
+        report(len(decoded), encoded.n_images)
+    verified = _verified(source, decoded)
+    if problems := [(record.image.name, record.problem) for record in decoded if record.problem]:
+        raise UnusableImages.among(problems, len(decoded))
+    decoded.sort(key=lambda record: record.image.row)
+    facts: dict[str, Any] = {"kind": source.kind, "digest": source.digest}
+    notes = []
+    if cut := [record.image.name for record in decoded if record.is_cut]:
+        notes.append(f"{len(cut):,} JPEGs without their end, read as far as they go: {listed(cut)}")
+    if depth := _depth(images, decoded):
+        facts["depth"] = depth
+        notes.append(
+            f"grey levels of {depth} bits in files of 16 bits: {2**depth - 1:,} is read as white"
+        )
+    for note in notes:
+        logger.warning("%s: %s", source.path, note)
+    if encoded.summary:
+        facts |= {"layout": encoded.summary, "notes": [*encoded.notes, *notes]}
     return ImageSet(
         images=images,
-        labels=np.array([item.label for item in decoded], np.int64),
-        names=tuple(item.name for item in decoded),
+        labels=np.array([record.image.label for record in decoded], np.int64),
+        names=tuple(record.image.name for record in decoded),
         class_names=encoded.class_names,
-        sha256=tuple(item.sha256 for item in decoded),
-        original_sizes=tuple(item.size for item in decoded),
-        source={"kind": source.kind, "digest": source.digest},
+        sha256=tuple(record.image.sha256 for record in decoded),
+        original_sizes=tuple(record.size for record in decoded),
+        source=facts,
         verified=verified,
-        parts=_values(item.part for item in decoded),
-        groups=_values(item.group for item in decoded),
+        parts=_values(record.image.part for record in decoded),
+        groups=_values(record.image.group for record in decoded),
     )
+
+
+def _verified(source: Source, decoded: Iterable[_ImageRecord]) -> bool | None:
+    """Whether images are the official ones; None where that cannot be."""
+    if source.kind not in ("oxford17", "archive"):
+        return None
+    digests = {record.image.name: record.image.sha256 for record in decoded}
+    verified = oxford17.is_verified(digests, required=source.kind == "oxford17")
+    if not verified:
+        logger.warning(
+            "archive %s: images differ from the official Flowers-17 ones; going on with them "
+            "as your own, marked as unverified",
+            source.path,
+        )
+    return verified
+
+
+def _depth(images: np.ndarray, decoded: list[_ImageRecord]) -> int | None:
+    """Bits of the grey levels in files of 16 bits if they are fewer, by the highest level of all.
+
+    Leaves in the squares of such files, which hold a channel for each of DEPTHS, that of the depth.
+    """
+    deep = [record.image.row for record in decoded if record.highest]
+    highest = max((record.highest for record in decoded), default=0)
+    channel = max(channel for channel, bits in enumerate(DEPTHS) if highest < 2**bits)
+    for row in deep:
+        images[row] = images[row, :, :, channel, None]
+    return DEPTHS[channel] if deep and channel else None
 
 
 def _values(values: Iterable[str]) -> tuple[str, ...]:
@@ -170,13 +213,13 @@ def _silent(n_done: int, total: int) -> None:
 
 
 def _decoded_in_order(
-    encoded: EncodedSet, size: int, resize: ResizeName, n_threads: int
-) -> Iterator[tuple[_ImageRecord, np.ndarray | None]]:
+    encoded: EncodedSet, decode: Callable[[EncodedImage], _DecodedImage], n_threads: int
+) -> Iterator[_DecodedImage]:
     """Yield images and their pixels in the order given, a bounded number in memory at a time."""
-    pending: deque[Future[tuple[_ImageRecord, np.ndarray | None]]] = deque()
+    pending: deque[Future[_DecodedImage]] = deque()
     with ThreadPoolExecutor(n_threads) as pool:
         for image in encoded:
-            pending.append(pool.submit(_decoded_image, image, size, resize, encoded.max_pixels))
+            pending.append(pool.submit(decode, image))
             if len(pending) >= 2 * n_threads:
                 yield pending.popleft().result()
         while pending:
@@ -184,26 +227,20 @@ def _decoded_in_order(
 
 
 def _decoded_image(
-    encoded: EncodedImage, size: int, resize: ResizeName, max_pixels: int
-) -> tuple[_ImageRecord, np.ndarray | None]:
-    sha256 = hashlib.sha256(encoded.data).hexdigest()
-    record = partial(_ImageRecord, encoded.name, encoded.label, sha256)
-    placement = {"part": encoded.part, "group": encoded.group}
+    encoded: EncodedImage, *, size: int, resize: ResizeName, max_pixels: int, reads_cut: bool
+) -> _DecodedImage:
+    image, data = replace(encoded, data=b""), encoded.data
+    if isinstance(data, UnusableImage):
+        return _ImageRecord(image, problem=data), None
+    options: dict[str, Any] = {"resize": resize, "max_pixels": max_pixels, "reads_cut": reads_cut}
     try:
-        original, squared = squares(
-            encoded.data, encoded.name, [size], resize=resize, max_pixels=max_pixels
-        )
-    except InvalidInput as problem:
-        return record((0, 0), **placement, problem=str(problem)), None
-    return record(original, **placement), squared[size]
-
-
-def _refuse(unusable: list[_ImageRecord], n_read: int) -> NoReturn:
-    lines = [f"  {item.problem}" for item in unusable[:MAX_LISTED]]
-    more = [f"  … and {len(unusable) - MAX_LISTED} more"] if len(unusable) > MAX_LISTED else []
-    raise InvalidInput(
-        "\n".join([f"{len(unusable)} of {n_read} images cannot be used:", *lines, *more])
-    )
+        decoded = squares(data, image.name, [size], depth=None, **options)
+    except UnusableImage as error:
+        # Its traceback would hold the pixels.
+        problem = UnusableImage(error.name, error.kind, error.detail)
+        return _ImageRecord(image, stated_size(data), problem=problem), None
+    record = _ImageRecord(image, decoded.size, decoded.highest, decoded.is_cut)
+    return record, decoded.squares[size]
 
 
 def _rendered_set(

@@ -1,56 +1,101 @@
 """Source of images: the meaning of `--dataset`, and the encoded images behind it."""
 
-from dataclasses import dataclass
+import hashlib
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Literal
 
+from flowers17.config.data import ColumnSettings, DatasetSettings
 from flowers17.data import oxford17
-from flowers17.data.archive import archive_digest, encoded_archive
-from flowers17.data.encoded import EncodedSet
-from flowers17.data.folder import encoded_folder, folder_digest
-from flowers17.errors import InvalidInput
+from flowers17.data.archive import Archive
+from flowers17.data.encoded import EncodedImage, EncodedSet, FileState, content_digest
+from flowers17.data.folder import Folder
+from flowers17.data.layout import Layout, layout_of
+from flowers17.data.names import TABLE_SUFFIXES
+from flowers17.errors import ChecksumMismatch, InvalidInput
 
-SourceKind = Literal["rendered", "oxford17", "archive", "folder"]
+SourceKind = Literal["rendered", "oxford17", "archive", "packed", "folder", "table"]
 
 _FORMS = (
     "`rendered` (flowers drawn from code), `oxford17` (the official archive, downloaded), the path "
-    "of an archive in its layout (.tgz, .tar.gz, .tar), or the path of a folder of class folders"
+    "of a folder of class folders, of a table of paths and labels (.csv, .tsv, .parquet), or of an "
+    "archive of either (.zip, .tgz, .tar.gz, .tar)"
 )
-_ARCHIVE_SUFFIXES = (".tgz", ".tar.gz", ".tar")
+_TAR_SUFFIXES = (".tgz", ".tar.gz", ".tar")
+_SETTLED_NS = 2 * 10**9  # two changes within one tick of a file system's clock look like one
+_PIXELS_A_BYTE = 200  # of an archive: one of single-coloured images would take for ever
+_MIN_TOTAL_PIXELS = 10**9
+_MAX_OFFICIAL_PIXELS = 5_000_000  # official images have half a million
 
 
 @dataclass(frozen=True)
 class Source:
     """Origin of images.
 
-    digest: SHA-256 of the content, which goes into keys: of an archive's file, of a folder's names
-    and images, of the list of known images for `oxford17` (whatever the archive that holds them);
+    kind: `archive` is one in the official layout, `packed` one of anything else.
+    digest: SHA-256 of the content, which goes into keys: of names, classes, parts, groups and bytes
+    of images, of the list of known images for `oxford17` (whatever the archive that holds them);
     None for `rendered`, which its settings and seed determine.
     path: where the content lies; None for `rendered`, and for `oxford17` until it is downloaded.
+    columns, follows_links: how it is read. summary, notes: what is understood of it, for people.
     """
 
     kind: SourceKind
     digest: str | None = None
     path: Path | None = None
+    columns: ColumnSettings = field(default_factory=ColumnSettings)
+    follows_links: bool = False
+    summary: str = field(default="", compare=False)
+    notes: tuple[str, ...] = field(default=(), compare=False)
+
+    @property
+    def place(self) -> Path:
+        """Path of its content; raises InvalidInput if there is none yet."""
+        if self.path is None:
+            raise InvalidInput(
+                f"source {self.kind}: expected the path of its content, got none; "
+                "download the archive first"
+            )
+        return self.path
 
 
-def source_from(spec: str) -> Source:
-    """Return the source that `--dataset` names; reads an archive or folder once.
+def source_from(
+    spec: str, columns: ColumnSettings = ColumnSettings(), *, follows_links: bool = False
+) -> Source:
+    """Return the source that `--dataset` names; reads its content once, until it changes.
 
-    Raises InvalidInput if it is none of the four forms, or a folder that does not hold class
-    folders with images.
+    columns: of a table. follows_links: whether links may lead out of a folder.
+    Raises InvalidInput if it is none of the forms, or does not hold classes of images.
     """
     if spec == "rendered":
         return Source("rendered")
     if spec == "oxford17":
         return Source("oxford17", digest=oxford17.IMAGE_LIST_SHA256)
     path = Path(spec).expanduser().absolute()
+    name = path.name.lower()
+    kind: SourceKind
     if path.is_dir():
-        return Source("folder", digest=folder_digest(path), path=path)
-    if path.is_file() and path.name.lower().endswith(_ARCHIVE_SUFFIXES):
-        return Source("archive", digest=archive_digest(path), path=path)
-    actual = "a file of another kind" if path.exists() else "no such file or folder"
-    raise InvalidInput(f"dataset {spec!r}: expected {_FORMS}; got {actual}")
+        kind = "folder"
+    elif path.is_file() and name.endswith((*_TAR_SUFFIXES, ".zip")):
+        kind = "packed"
+    elif path.is_file() and name.endswith(TABLE_SUFFIXES):
+        kind = "table"
+    else:
+        actual = "a file of another kind" if path.exists() else "no such file or folder"
+        raise InvalidInput(f"dataset {spec!r}: expected {_FORMS}; got {actual}")
+    source = Source(kind, None, path, columns, follows_links)
+    layout, digest = _inspection(source)
+    if layout.is_official:
+        source = Source("archive", path=path)
+    return replace(source, digest=digest(), summary=layout.summary, notes=layout.notes)
+
+
+def dataset_source(settings: DatasetSettings) -> Source:
+    """Source of the images that the settings name; raises InvalidInput if it is not as expected."""
+    return source_from(settings.source, settings.columns, follows_links=settings.links == "follow")
 
 
 def encoded_images(source: Source) -> EncodedSet:
@@ -60,11 +105,88 @@ def encoded_images(source: Source) -> EncodedSet:
     """
     if source.kind == "rendered":
         raise InvalidInput("source rendered: expected a source of files; use `rendered.flowers`")
-    if source.path is None:
-        raise InvalidInput(
-            f"source {source.kind}: expected the path of its content, got none; "
-            "download the archive first"
+    layout, _ = _inspection(source)
+    if source.kind == "oxford17" and not layout.is_official:
+        raise InvalidInput(f"archive {source.path}: expected the official layout, got another")
+    is_archive = source.kind not in ("folder", "table")
+    n_bytes = source.place.stat().st_size
+    return EncodedSet(
+        layout.class_names,
+        len(layout.rows),
+        _images(source, layout),
+        max_pixels=_MAX_OFFICIAL_PIXELS if layout.is_official else None,
+        max_total_pixels=max(_MIN_TOTAL_PIXELS, _PIXELS_A_BYTE * n_bytes) if is_archive else None,
+        summary="" if layout.is_official else layout.summary,
+        notes=layout.notes,
+    )
+
+
+def _images(source: Source, layout: Layout) -> Iterator[EncodedImage]:
+    row_of = {row.path: (index, row) for index, row in enumerate(layout.rows)}
+    digests: dict[str, str] = {}
+    for path, content in _container(source).contents(row_of):
+        index, row = row_of[path]
+        digests[path] = content_digest(content)
+        yield EncodedImage(row.name, row.label, content, row.part, row.group, digests[path], index)
+    is_changed = source.kind != "oxford17" and _digest(layout, digests) != source.digest
+    if len(digests) < len(row_of) or is_changed:
+        raise ChecksumMismatch(
+            f"{source.path}: its images changed while the study ran; run the same command again"
         )
-    if source.kind == "folder":
-        return encoded_folder(source.path, digest=source.digest)
-    return encoded_archive(source.path, sha256=source.digest if source.kind == "archive" else None)
+
+
+def _container(source: Source) -> Folder | Archive:
+    path = source.place
+    if source.kind == "table" or path.is_dir():
+        return Folder(path.parent if source.kind == "table" else path, source.follows_links)
+    return Archive(path)
+
+
+def _inspection(source: Source) -> tuple[Layout, Callable[[], str]]:
+    """Layout of a source and its digest, which are read again only if a file has changed since."""
+    container = _container(source)
+    states, empty = container.states()
+    latest, now = max((state[2] for state in states), default=0), time.time_ns()
+    moment = now if latest > now - _SETTLED_NS else 0
+    table = source.place.name if source.kind == "table" else ""
+    return _inspected(container, table, source.columns, states, empty, moment)
+
+
+@lru_cache(maxsize=2)
+def _inspected(
+    container: Folder | Archive,
+    table: str,
+    columns: ColumnSettings,
+    states: tuple[FileState, ...],
+    empty: tuple[str, ...],
+    moment: int,
+) -> tuple[Layout, Callable[[], str]]:
+    """Layout and digest of these states; moment: another one for states that may not last."""
+    listing = container.listing(states)
+    place = f"data set {container.path}"
+
+    def read(name: str) -> bytes:
+        content = listing.tables.get(name) or dict(container.contents([name])).get(name)
+        if isinstance(content, bytes):
+            return content
+        raise InvalidInput(f"{place}, table {name}: expected a table, got {content or 'no file'}")
+
+    layout = layout_of(place, listing.files, empty=empty, columns=columns, table=table, read=read)
+
+    @cache
+    def digest() -> str:
+        paths = dict.fromkeys(row.path for row in layout.rows)
+        contents = () if listing.digests else container.contents(paths)
+        digests = {path: content_digest(content) for path, content in contents}
+        return _digest(layout, listing.digests or digests)
+
+    return layout, digest
+
+
+def _digest(layout: Layout, digests: Mapping[str, str]) -> str:
+    """SHA-256 over names, classes, parts, groups and bytes of images, wherever they lie."""
+    digest = hashlib.sha256()
+    for row in layout.rows:
+        facts = (row.name, row.class_name, row.part, row.group, digests[row.path])
+        digest.update("\0".join(facts).encode() + b"\n")
+    return digest.hexdigest()

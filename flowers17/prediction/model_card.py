@@ -100,6 +100,8 @@ def _data(facts: ModelFacts, labels: Mapping[str, Any]) -> Iterator[str]:
         "oxford17": "Oxford Flowers-17",
         "archive": "an archive of images",
         "folder": "a folder of images",
+        "packed": "an archive of images",
+        "table": "a table of images",
     }.get(str(kind), "not recorded")
     if facts.verified and kind != "oxford17":
         content += ", every one verified as one of Oxford Flowers-17"

@@ -17,8 +17,10 @@ from flowers17.reporting.wording import capital
 SOURCES = {
     "rendered": "rendered from code",
     "oxford17": "the official archive of Oxford Flowers-17",
-    "archive": "an archive",
-    "folder": "a folder of class folders",
+    "archive": "an archive in the layout of Oxford Flowers-17",
+    "folder": "a folder of images",
+    "packed": "an archive of images",
+    "table": "a table of images",
 }
 
 
@@ -99,6 +101,11 @@ def _image_facts(inputs: ReportInputs) -> Iterator[Fact]:
         return
     source, items = inputs.images.reference, inputs.items
     yield Fact("source", SOURCES.get(inputs.source_kind, inputs.source_kind), source=source)
+    described = items.get("source", {})
+    if "layout" in described:
+        yield Fact("read as", str(described["layout"]), source=source)
+    for note in described.get("notes", ()):
+        yield Fact("note", str(note), source=source)
     if inputs.is_oxford17:
         yield Fact("images are those of Oxford Flowers-17", "yes, every image", source=source)
     n_images, n_classes = len(inputs.labels), len(inputs.class_names)

@@ -1,8 +1,10 @@
 """Hostile and broken data: each a clear error that names the culprit, and nothing written."""
 
 import hashlib
+import io
 import os
 import tarfile
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -45,46 +47,134 @@ def refused(path: Path, message: str) -> str:
 
 
 HOSTILE_MEMBERS = {
-    "absolute name": (member("/jpg/image_0001.jpg", b"x"), r"'/jpg/image_0001\.jpg'.*another name"),
-    "parent folder": (member("jpg/../../evil.jpg", b"x"), r"evil\.jpg'.*another name"),
+    "absolute name": (member("/jpg/image_0001.jpg", b"x"), r"/image_0001\.jpg'.*leads out"),
+    "parent folder": (member("jpg/../../evil.jpg", b"x"), r"evil\.jpg'.*leads out"),
     "symbolic link": (
         member("jpg/image_0001.jpg", type=tarfile.SYMTYPE, linkname="/etc/passwd"),
-        "image_0001.*a symbolic link",
+        "image_0001.*each name once",
     ),
     "hard link": (
         member("jpg/image_0001.jpg", type=tarfile.LNKTYPE, linkname="jpg/image_0002.jpg"),
-        "image_0001.*a hard link",
+        "image_0001.*each name once",
     ),
-    "character device": (member("jpg/zero", type=tarfile.CHRTYPE), "jpg/zero.*character device"),
-    "block device": (member("jpg/disk", type=tarfile.BLKTYPE), "jpg/disk.*block device"),
-    "named pipe": (member("jpg/pipe", type=tarfile.FIFOTYPE), "jpg/pipe.*named pipe"),
-    "other folder": (member("jpg/more", type=tarfile.DIRTYPE), "jpg/more.*a folder"),
-    "1361st image": (member("jpg/image_1361.jpg", b"x"), r"image_1361\.jpg.*another name"),
-    "image 0": (member("jpg/image_0000.jpg", b"x"), r"image_0000\.jpg.*another name"),
-    "second copy": (member("jpg/image_0005.jpg", b"x"), r"image_0005\.jpg.*a second one"),
-    "unexpected file": (member("jpg/notes.txt", b"x"), r"notes\.txt.*another name"),
-    "control characters": (member("jpg/\x1b[2Jx.jpg", b"x"), "another name"),
+    "character device": (member("jpg/zero", type=tarfile.CHRTYPE), "others: jpg/zero"),
+    "block device": (member("jpg/disk", type=tarfile.BLKTYPE), "others: jpg/disk"),
+    "named pipe": (member("jpg/pipe", type=tarfile.FIFOTYPE), "others: jpg/pipe"),
+    "1361st image": (member("jpg/image_1361.jpg", b"x"), r"others: jpg/image_1361\.jpg"),
+    "image 0": (member("jpg/image_0000.jpg", b"x"), r"others: jpg/image_0000\.jpg"),
+    "second copy": (member("jpg/image_0005.jpg", b"x"), r"image_0005\.jpg.*each name once"),
+    "unexpected file": (member("jpg/rose.jpg", b"x"), r"others: jpg/rose\.jpg"),
+    "control characters": (member("jpg/\x1b[2Jx.jpg", b"x"), "without control characters"),
 }
 
 
 @pytest.mark.parametrize("case", HOSTILE_MEMBERS)
-@pytest.mark.parametrize("position", ["first", "last"])
-def test_hostile_member_is_refused(tmp_path: Path, case: str, position: str) -> None:
+def test_hostile_member_of_the_official_layout_is_refused(tmp_path: Path, case: str) -> None:
     hostile, message = HOSTILE_MEMBERS[case]
-    path = tmp_path / "flowers.tar"
-    if position == "last":
-        official_archive(path, extra=[hostile])
-    else:
-        official_archive(path, {5: encoded()} if case == "second copy" else {}, extra=[hostile])
-    text = refused(path, f"(?s)archive .*flowers.tar, member .*{message}")
+    path = official_archive(tmp_path / "flowers.tar", extra=[hostile])
+    text = refused(path, f"(?s)flowers.tar.*{message}")
     assert text.isprintable()
+
+
+OWN_MEMBERS = {
+    "absolute name": (member("/a/1.png", b"x"), "member '/a/1.png'.*leads out"),
+    "parent folder": (member("a/../../evil.png", b"x"), "evil.png'.*leads out"),
+    "symbolic link": (
+        member("a/x.png", type=tarfile.SYMTYPE, linkname="/etc/passwd"),
+        "(?s)a link.*a/x.png",
+    ),
+    "hard link": (
+        member("a/x.png", type=tarfile.LNKTYPE, linkname="a/00.png"),
+        "(?s)a link.*a/x.png",
+    ),
+    "device": (member("a/zero", type=tarfile.CHRTYPE), "(?s)a special file.*a/zero"),
+    "second copy": (member("a/00.png", b"x"), "'a/00.png': expected each name once"),
+    "control characters": (member("a/\x1b[2Jx.png", b"x"), "without control characters"),
+    "name that is no UTF-8": (member("a/\udcff.png", b"x"), "printable UTF-8"),
+    "no image": (member("a/x.png", b"hello"), "(?s)got a text.*a/x.png"),
+}
+
+
+@pytest.mark.parametrize("case", OWN_MEMBERS)
+def test_hostile_member_of_an_archive_of_class_folders_is_refused(
+    tmp_path: Path, case: str
+) -> None:
+    hostile, message = OWN_MEMBERS[case]
+    path = tmp_path / "own.tar"
+    root = class_folders(tmp_path / "own", {"a": 2, "b": 2})
+    with tarfile.open(path, "w") as archive:
+        for image in root.rglob("*.png"):
+            archive.add(image, image.relative_to(root).as_posix())
+        archive.addfile(hostile[0], io.BytesIO(hostile[1]))
+    text = refused(path, message)
+    assert text.replace("\n", "").isprintable()
+
+
+def zipped(root: Path, path: Path) -> zipfile.ZipFile:
+    """A zip archive of a folder, which more can be written to."""
+    archive = zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED)
+    for image in sorted(root.rglob("*.png")):
+        archive.write(image, image.relative_to(root).as_posix())
+    return archive
+
+
+def link(name: str) -> zipfile.ZipInfo:
+    info = zipfile.ZipInfo(name)
+    info.external_attr = 0o120777 << 16
+    return info
+
+
+ZIP_MEMBERS: dict[str, tuple[str | zipfile.ZipInfo, int, str]] = {
+    "absolute name": ("/a/x.png", zipfile.ZIP_STORED, "'/a/x.png'.*leads out"),
+    "parent folder": ("../x.png", zipfile.ZIP_STORED, "'../x.png'.*leads out"),
+    "parent folder of Windows": ("a\\..\\..\\x.png", zipfile.ZIP_STORED, "leads out"),
+    "second copy": ("a/00.png", zipfile.ZIP_STORED, "'a/00.png': expected each name once"),
+    "symbolic link": (link("a/x.png"), zipfile.ZIP_STORED, "(?s)a link.*a/x.png"),
+    "other compression": ("a/x.png", zipfile.ZIP_LZMA, "(?s)by deflate; pack.*a/x.png"),
+    "control characters": ("a/\x1b.png", zipfile.ZIP_STORED, "without control characters"),
+}
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+@pytest.mark.parametrize("case", ZIP_MEMBERS)
+def test_hostile_member_of_a_zip_archive_is_refused(tmp_path: Path, case: str) -> None:
+    name, method, message = ZIP_MEMBERS[case]
+    root = class_folders(tmp_path / "own", {"a": 2, "b": 2})
+    with zipped(root, tmp_path / "own.zip") as archive:
+        archive.writestr(name, encoded(), method)
+    text = refused(tmp_path / "own.zip", message)
+    assert text.replace("\n", "").isprintable()
+
+
+def test_encrypted_and_damaged_members_of_a_zip_archive_are_told_together(tmp_path: Path) -> None:
+    root = class_folders(tmp_path / "own", {"a": 3, "b": 2})
+    path = tmp_path / "own.zip"
+    zipped(root, path).close()
+    content = bytearray(path.read_bytes())
+    first = content.find(b"PK\1\2")
+    content[first + 8] |= 1
+    member_start = content.find(b"a/01.png")
+    content[member_start + 200] ^= 0xFF
+    path.write_bytes(content)
+    text = refused(path, "2 of 5 images cannot be used")
+    assert "an encrypted file" in text
+    assert "damaged in the archive" in text
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.9, 0.999])
+def test_cut_zip_archive_is_refused(tmp_path: Path, share: float) -> None:
+    root = class_folders(tmp_path / "own", {"a": 2, "b": 2})
+    path = tmp_path / "own.zip"
+    zipped(root, path).close()
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
+    refused(path, r"expected a whole \.zip.*fetch it again")
 
 
 def test_missing_image_is_named(tmp_path: Path) -> None:
     images = numbered()
     del images[77]
     path = official_archive(tmp_path / "flowers.tgz", images)
-    refused(path, r"expected 1360 images, 1 are missing, jpg/image_0077\.jpg first")
+    refused(path, r"missing: jpg/image_0077\.jpg; others: none")
 
 
 def test_renamed_image_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,13 +194,13 @@ def test_image_renamed_out_of_the_layout_is_named(tmp_path: Path) -> None:
         tmp_path / "flowers.tgz",
         name=lambda number: f"jpg/{'rose' if number == 9 else f'image_{number:04d}'}.jpg",
     )
-    refused(path, r"jpg/rose\.jpg.*another name")
+    refused(path, r"missing: jpg/image_0009\.jpg; others: jpg/rose\.jpg")
 
 
 def test_truncated_jpeg_in_an_archive_is_named(tmp_path: Path) -> None:
     images = {**numbered(), 12: encoded((64, 64))[:2000]}
     path = official_archive(tmp_path / "flowers.tgz", images)
-    refused(path, r"(?s)1 of 1360 images cannot be used:.*image_0012\.jpg.*truncated or damaged")
+    refused(path, r"(?s)1 of 1,360 images cannot be used:.*truncated or damaged.*image_0012\.jpg")
 
 
 @pytest.fixture
@@ -125,21 +215,20 @@ def hundred_megapixels() -> bytes:
 HOSTILE_FILES: dict[str, tuple[Callable[[], bytes], str]] = {
     "truncated JPEG": (lambda: encoded((64, 64))[:2000], "truncated or damaged"),
     "JPEG cut in its header": (lambda: encoded()[:100], "expected an image.*damaged"),
-    "100 megapixels": (hundred_megapixels, "at most 50,000,000 pixels, got 10000 × 10000"),
-    "text": (lambda: b"not an image", "expected an image.*another kind"),
+    "100 megapixels": (hundred_megapixels, "at most 64,000,000 pixels"),
+    "text": (lambda: b"not an image", "expected an image.*a text"),
     "empty file": (lambda: b"", "expected an image.*empty file"),
     "script behind a signature": (lambda: b"\xff\xd8\xff<script>", "expected an image"),
-    "SVG": (lambda: b"<svg xmlns='http://www.w3.org/2000/svg'/>", "another kind"),
-    "PostScript": (lambda: b"%!PS-Adobe-3.0 EPSF-3.0\n", "another kind"),
+    "SVG": (lambda: b"<svg xmlns='http://www.w3.org/2000/svg'/>", "an SVG drawing"),
+    "PostScript": (lambda: b"%!PS-Adobe-3.0 EPSF-3.0\n", "a PostScript document"),
 }
 
 
-@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 @pytest.mark.parametrize("case", HOSTILE_FILES)
 def test_hostile_file_is_named(own: Path, case: str) -> None:
     content, message = HOSTILE_FILES[case]
     (own / "rose" / "bad.jpg").write_bytes(content())
-    refused(own, rf"(?s)rose/bad\.jpg: .*{message}")
+    refused(own, rf"(?s){message}.*\n    rose/bad\.jpg")
 
 
 ODD_IMAGES: dict[str, Callable[[], bytes]] = {
@@ -177,34 +266,18 @@ def test_one_class_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("n_images", "actual"), [(0, "no image"), (1, "one image")])
 def test_class_without_enough_images_is_named(tmp_path: Path, n_images: int, actual: str) -> None:
     root = class_folders(tmp_path / "own", {"rose": 3, "aster": n_images})
-    refused(root, f"own/aster: expected at least 2 images.*got {actual}")
-
-
-def test_images_outside_class_folders_are_refused(own: Path) -> None:
-    (own / "loose.png").write_bytes(encoded(kind="PNG"))
-    refused(own, r"expected only class folders, got the file 'loose\.png'")
-
-
-def test_nested_folder_is_named(own: Path) -> None:
-    (own / "rose" / "more").mkdir()
-    refused(own, "rose/more: expected an image, got a folder")
-
-
-def test_link_out_of_the_folder_is_named(own: Path, tmp_path: Path) -> None:
-    (tmp_path / "outside").mkdir()
-    (own / "tulip").symlink_to(tmp_path / "outside")
-    refused(own, "own/tulip: .*symbolic link that leaves")
+    refused(root, rf"expected at least 2 images a class.*got aster \({actual}\)")
 
 
 def test_dangling_and_circular_links_are_named(own: Path) -> None:
     link = own / "rose" / "link.png"
     link.symlink_to(own / "rose" / "gone.png")
-    refused(own, r"rose/link\.png: cannot be read")
+    refused(own, r"(?s)cannot be read \(No such file.*rose/link\.png")
     link.unlink()
     link.symlink_to(link)
-    refused(own, r"rose/link\.png")
+    refused(own, r"(?s)cannot be read.*rose/link\.png")
 
 
 def test_named_pipe_is_refused_and_not_waited_for(own: Path) -> None:
     os.mkfifo(own / "rose" / "pipe.jpg")
-    refused(own, r"rose/pipe\.jpg: expected an image, got a special file")
+    refused(own, r"(?s)expected an image, got a special file.*rose/pipe\.jpg")

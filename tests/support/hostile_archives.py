@@ -7,10 +7,13 @@ Prints a JSON object: for each case the error, the seconds, and the peak memory 
 import gzip
 import json
 import os
+import struct
 import sys
 import tarfile
 import time
+import zipfile
 from collections.abc import Callable, Iterable
+from functools import cache
 from pathlib import Path
 
 from PIL import Image
@@ -134,7 +137,50 @@ def _whole_images(side: int) -> Callable[[Path], Path]:
     return write
 
 
-HARMLESS = "long name of the compressed file"  # is passed over, whatever its length
+def _many_zip_entries(folder: Path) -> Path:
+    """Write a zip archive whose directory would be half a million objects; return it."""
+    entry = struct.pack("<4s4B4HL2L5H2L", b"PK\1\2", 20, 3, 20, 0, *[0] * 14)[:46].ljust(46, b"\0")
+    path, n_entries = folder / "a.zip", 700_000
+    with path.open("wb") as stream:
+        stream.writelines([entry * 7000] * (n_entries // 7000))
+        size = stream.tell()
+        stream.write(struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, 65535, 65535, size, 0, 0))
+    return path
+
+
+def _zip_of(content: Callable[[int], bytes], n_files: int) -> Callable[[Path], Path]:
+    """A function that writes a zip archive of class folders."""
+
+    def write(folder: Path) -> Path:
+        with zipfile.ZipFile(folder / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+            for index in range(n_files):
+                archive.writestr(f"{'ab'[index % 2]}/{index}.png", content(index))
+        return folder / "a.zip"
+
+    return write
+
+
+def _own_images(side: int) -> Callable[[Path], Path]:
+    """A function that writes an archive of class folders with images of one colour."""
+    image = saved(Image.new("1", (side, side)), "PNG", compress_level=9)
+    parts = [
+        part
+        for index in range(1500)
+        for part in (
+            header(f"{'ab'[index % 2]}/{index}.png", size=len(image)),
+            image.ljust(-(-len(image) // 512) * 512, b"\0"),
+        )
+    ]
+    return archive_of(lambda: parts)
+
+
+@cache
+def _black_square() -> bytes:
+    return saved(Image.new("1", (2800, 2800)), "PNG", compress_level=9)
+
+
+# Passed over, whatever the length.
+HARMLESS = ("zeros after the end", "zeros after an uncompressed archive")
 CASES: dict[str, Callable[[Path], Path]] = {
     "GNU long name": _long(tarfile.GNUTYPE_LONGNAME),
     "GNU long link": _long(tarfile.GNUTYPE_LONGLINK),
@@ -153,12 +199,16 @@ CASES: dict[str, Callable[[Path], Path]] = {
     "zeros after the compression": lambda folder: _appended(folder, "a.tgz", 200),
     "zeros after an uncompressed archive": lambda folder: _appended(folder, "a.tar", 200),
     "text after the compression": lambda folder: _appended(folder, "a.tgz", 60, b"x" * MB),
-    HARMLESS: _long_gzip_name,
+    "long name of the compressed file": _long_gzip_name,
     "many gzip streams": _streams,
     "large file": _large_file,
     "images of 49 million pixels": _cut_images(7000),
     "7 gigapixels in all images": _whole_images(2236),
     "images of 5 million pixels": _cut_images(2236),
+    "zip directory of 700,000 files": _many_zip_entries,
+    "zip of zeros": _zip_of(lambda index: ZEROS * 60, 20),
+    "zip of 12 gigapixels": _zip_of(lambda index: _black_square(), 1500),
+    "own images of 12 gigapixels": _own_images(2800),
 }
 
 

@@ -9,7 +9,9 @@ import gzip
 import io
 import json
 import sys
+import tarfile
 import warnings
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,12 +21,12 @@ from PIL import Image
 from scipy.io import savemat
 
 from flowers17.data import oxford17
-from flowers17.data.archive import encoded_archive
 from flowers17.data.decoding import FORMATS, decode, square
+from flowers17.data.source import encoded_images, source_from
 from flowers17.data.splits import official_splits
 from flowers17.errors import InvalidInput
 from tests.support.hostile_archives import resealed
-from tests.support.image_files import encoded, numbered, official_archive, saved
+from tests.support.image_files import encoded, member, numbered, official_archive, saved
 
 EXTREMES = (
     b"\0\0\0\0",
@@ -94,7 +96,27 @@ def archives(rng: np.random.Generator, folder: Path) -> Callable[[], object]:
             path.write_bytes(data[:start] + block + data[start + BLOCK :])
         case _:
             path.write_bytes(mutated(data, rng))
-    return lambda: list(encoded_archive(path))
+    return lambda: list(encoded_images(source_from(str(path))))
+
+
+def own_archives(rng: np.random.Generator, folder: Path) -> Callable[[], object]:
+    """Reader of a mutated archive of class folders: tar with long names, gzip, or zip."""
+    suffix = (".zip", ".tar", ".tgz")[rng.integers(3)]
+    path, base = folder / f"own{suffix}", folder / f"whole{suffix}"
+    if not base.exists():
+        names = [f"{label * 70}/{index}.png" for label in ("a", "bé") for index in range(2)]
+        picture = encoded((6, 6), kind="PNG")
+        if suffix == ".zip":
+            with zipfile.ZipFile(base, "w", zipfile.ZIP_DEFLATED) as archive:
+                for name in names:
+                    archive.writestr(name, picture)
+        else:
+            form = tarfile.PAX_FORMAT if suffix == ".tgz" else tarfile.GNU_FORMAT
+            with tarfile.open(base, "w:gz" if suffix == ".tgz" else "w", format=form) as tar:
+                for name in names:
+                    tar.addfile(member(name, picture)[0], io.BytesIO(picture))
+    path.write_bytes(mutated(base.read_bytes(), rng))
+    return lambda: list(encoded_images(source_from(str(path))))
 
 
 def matlab_files(rng: np.random.Generator, folder: Path) -> Callable[[], object]:
@@ -160,7 +182,7 @@ def main(folder: Path, seed: int, n_files: int) -> None:
     """Try files of each kind."""
     warnings.simplefilter("ignore")  # Pillow warns of what it then reads
     rng = np.random.default_rng(seed)
-    kinds = (matlab_files, archives, images)
+    kinds = (matlab_files, archives, own_archives, images)
     print(
         json.dumps(
             {reader_of.__name__: outcomes(reader_of, rng, n_files, folder) for reader_of in kinds}

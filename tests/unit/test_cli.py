@@ -21,13 +21,14 @@ from flowers17.artifacts import Reference, Store
 from flowers17.cli import app, main
 from flowers17.commands import comparing
 from flowers17.config import RunOptions
-from flowers17.errors import InvalidInput, StoreUnusable
+from flowers17.errors import InvalidInput, StoreUnusable, UnusableImage, UnusableImages
 from flowers17.profiles import PROFILES
 from flowers17.reporting.studies.records import studies_in
 from flowers17.request import StudyRequest
 from flowers17.stages import Stage, ensure
 from flowers17.terminal import Terminal
 from tasks.liveness import registered
+from tests.support.image_files import class_folders
 from tests.support.made_studies import SETTINGS, made_study, row
 from tests.support.processes import output_of
 from tests.support.stores import content
@@ -836,3 +837,36 @@ def test_help_of_every_command_names_json(capsys: pytest.CaptureFixture[str]) ->
         if command not in ("serve", "site", "pin"):
             assert _exit_code(command, "--help") == 0
             assert "--json" in capsys.readouterr().out
+
+
+def test_images_that_cannot_be_used_are_json_for_scripts(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = [f"a/{k}.png" for k in range(12)]
+    error = UnusableImages.among([(x, UnusableImage(x, "an empty file")) for x in names], 40)
+
+    def run_flow(*arguments: object, **options: object) -> None:
+        raise error
+
+    monkeypatch.setattr("flowers17.commands.running.run_flow", run_flow)
+    for options in ([], ["--json"]):
+        assert _exit_code("run", "dataset", *options) == 2
+        printed = capsys.readouterr()
+        assert "12 images: an empty file" in printed.err
+        if not options:
+            assert printed.out == ""
+            continue
+        report = json.loads(printed.out)
+        assert report["n_images"] == 40
+        assert report["unusable"] == [{"kind": "an empty file", "count": 12, "first": names[:10]}]
+
+
+def test_plan_says_what_is_understood_of_the_images(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = class_folders(tmp_path / "own", {"a": 2, "b": 3})
+    (root / "LICENSE").write_text("x")
+    assert _exit_code("plan", "dataset", f"--dataset={root}", "--store=s", "--json") == 0
+    printed = capsys.readouterr()
+    assert "2 classes, 5 images\npassed over: 1 file (LICENSE)\n" in printed.err
+    assert json.loads(printed.out)

@@ -1,14 +1,19 @@
 """The list of flows is the only one: what else names flows agrees with it."""
 
+from pathlib import Path
 from typing import get_args
 
 import pytest
 import yaml
 
 from flowers17.reporting.reference import PARTS
+from flowers17.request import StudyRequest
 from flowers17.sweeps.settings import SweptFlow
 from flows.flow_names import FLOWS, ListedFlow
 from flows.report import PARTS as BUILT
+from flows.study_flow import study_flow
+from tasks.engine import Absent, Results, StagesFailed
+from tests.support.image_files import class_folders
 from tests.support.processes import ROOT
 
 DEPLOYMENTS = yaml.safe_load((ROOT / "deployments" / "prefect.yaml").read_text())["deployments"]
@@ -53,3 +58,23 @@ def test_documents_name_the_flows_that_are_listed(
     text = (ROOT / document).read_text()
     [line] = [line for line in text.splitlines() if line.startswith(start)]
     assert set(line.split("`")[1::2]) == flows
+
+
+def test_failed_stages_hand_on_what_their_errors_know() -> None:
+    results = {"a": Absent("no", False, {"unusable": [1]}), "b": Absent("after a", False)}
+    assert StagesFailed("two failed", results).details == {"unusable": [1]}
+
+
+def test_flow_checks_the_data_as_its_settings_read_them(tmp_path: Path) -> None:
+    root = class_folders(tmp_path / "own", {"a": 2, "b": 2})
+    elsewhere = class_folders(tmp_path / "elsewhere", {"c": 1})
+    (root / "a" / "link.png").symlink_to(elsewhere / "c" / "00.png")
+
+    def dataset(request: StudyRequest) -> Results:
+        return {}
+
+    check = study_flow(dataset).fn
+    request = StudyRequest(profile="quick", dataset=str(root))
+    assert "set dataset.links=follow" in str(check(request).message)  # type: ignore[attr-defined]
+    follows = request.model_copy(update={"set": ("dataset.links=follow",)})
+    assert check(follows) == {}

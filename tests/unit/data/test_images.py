@@ -2,6 +2,9 @@ import hashlib
 import io
 import json
 import logging
+import pickle
+import re
+import tarfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,8 +16,8 @@ from flowers17.data import oxford17
 from flowers17.data.decoding import square
 from flowers17.data.images import ImageSet, image_set
 from flowers17.data.source import Source, source_from
-from flowers17.errors import ChecksumMismatch, InvalidInput
-from tests.support.image_files import class_folders, numbered, official_archive
+from flowers17.errors import ChecksumMismatch, UnusableImage, UnusableImages
+from tests.support.image_files import class_folders, encoded, numbered, official_archive, saved
 
 
 def test_images_of_a_folder_are_in_order_and_exact(tmp_path: Path) -> None:
@@ -82,26 +85,83 @@ def test_rendered_flowers_know_their_settings() -> None:
     assert len(set(images.names)) == 6
 
 
-def test_bad_images_are_named_up_to_ten(tmp_path: Path) -> None:
+def test_bad_images_are_told_together_by_kind_up_to_ten_each(tmp_path: Path) -> None:
     root = class_folders(tmp_path / "own", {"a": 3, "b": 20})
     for k in range(12):
         data = (root / "b" / f"{k:02d}.png").read_bytes()
         (root / "b" / f"{k:02d}.png").write_bytes(data[:80])
-    with pytest.raises(InvalidInput, match="12 of 23 images cannot be used") as problem:
+    (root / "a" / "page.jpg").write_bytes(b"<html>404</html>")
+    with pytest.raises(UnusableImages, match="13 of 24 images cannot be used") as problem:
         image_set(source_from(str(root)), size=16)
     lines = str(problem.value).splitlines()
-    assert [line.split(":")[0].strip() for line in lines[1:11]] == [
-        f"b/{k:02d}.png" for k in range(10)
+    assert re.match(r"  1 image: expected an image.*an HTML page; fetch", lines[1])
+    assert lines[2] == "    a/page.jpg"
+    assert re.match(r"  12 images: expected a whole image, got a truncated", lines[3])
+    assert [line.split(" (")[0] for line in lines[4:14]] == [
+        f"    b/{k:02d}.png" for k in range(10)
     ]
-    assert lines[11:] == ["  … and 2 more"]
+    assert lines[14:] == ["    … and 2 more"]
+    page, cut = problem.value.details["unusable"]
+    assert (page["count"], page["first"]) == (1, ["a/page.jpg"])
+    assert (cut["count"], len(cut["first"])) == (12, 10)
 
 
-def test_after_fifty_bad_images_no_more_is_read(tmp_path: Path) -> None:
-    root = class_folders(tmp_path / "own", {"a": 70, "b": 3})
-    for path in root.glob("a/*.png"):
-        path.write_bytes(path.read_bytes()[:80])
-    with pytest.raises(InvalidInput, match=r"(?s)50 of 50 images cannot be used:.*and 40 more"):
-        image_set(source_from(str(root)), size=16)
+def test_errors_on_images_survive_a_change_of_process(tmp_path: Path) -> None:
+    error = UnusableImages.among([("a", UnusableImage("a", "too large"))] * 3, 9)
+    again = pickle.loads(pickle.dumps(error))
+    assert (str(again), again.details) == (str(error), error.details)
+
+
+def grey_images(root: Path, highest: int, *, dark: int = 900) -> Path:
+    """Write class folders of 16-bit images with levels up to a highest one; return it."""
+    for name, top in (("a", dark), ("b", highest)):
+        (root / name).mkdir(parents=True)
+        for k in range(2):
+            levels = np.linspace(0, top, 256, dtype=np.uint16).reshape(16, 16)
+            (root / name / f"{k}.png").write_bytes(saved(Image.fromarray(levels), "PNG"))
+    return root
+
+
+@pytest.mark.parametrize(("highest", "depth"), [(1023, 10), (4095, 12), (4096, 16), (65535, 16)])
+def test_levels_of_few_bits_are_scaled_for_all_images_alike(
+    tmp_path: Path, highest: int, depth: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    images = image_set(source_from(str(grey_images(tmp_path / "own", highest))), size=16)
+    white = 2**depth - 1
+    for row, top in enumerate((900, 900, highest, highest)):
+        levels = np.linspace(0, top, 256, dtype=np.uint16).reshape(16, 16)
+        expected = np.rint(levels * 255.0 / white).astype(np.uint8)
+        assert np.array_equal(images.images[row], np.repeat(expected[..., None], 3, axis=2))
+    assert images.source.get("depth", 16) == depth
+    assert (f"grey levels of {depth} bits" in caplog.text) == (depth < 16)
+
+
+def test_rows_of_an_archive_in_any_order_are_written_once_in_their_place(tmp_path: Path) -> None:
+    root = class_folders(tmp_path / "own", {"b": 3, "a": 3})
+    with tarfile.open(tmp_path / "a.tar", "w") as archive:
+        for path in sorted(root.rglob("*.png"), reverse=True):
+            archive.add(path, path.relative_to(root).as_posix())
+    images = image_set(source_from(str(tmp_path / "a.tar")), size=16)
+    assert np.array_equal(images.images, image_set(source_from(str(root)), size=16).images)
+
+
+def test_cut_jpegs_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    root = class_folders(tmp_path / "own", {"a": 2, "b": 2})
+    (root / "b" / "z.jpg").write_bytes(encoded((64, 64))[:-300])
+    source = source_from(str(root))
+    with pytest.raises(UnusableImages, match=r"dataset\.truncated=read"):
+        image_set(source, size=16)
+    images = image_set(source, size=16, reads_cut=True)
+    assert images.source["layout"] == "2 classes, 5 images"
+    assert "1 JPEGs without their end, read as far as they go: b/z.jpg" in caplog.text
+
+
+def test_megapixels_are_bounded_by_the_setting(tmp_path: Path) -> None:
+    root = class_folders(tmp_path / "own", {"a": 2, "b": 2})
+    (root / "a" / "big.png").write_bytes(saved(Image.new("1", (8192, 6144)), "PNG"))
+    assert image_set(source_from(str(root)), size=16).original_sizes[2] == (8192, 6144)
+    with pytest.raises(UnusableImages, match=r"dataset\.max_megapixels.*\n.*8192 × 6144"):
+        image_set(source_from(str(root)), size=16, max_pixels=50_000_000)
 
 
 @pytest.fixture

@@ -1,0 +1,255 @@
+"""Layouts of data sets: from the names of files to classes, parts and groups.
+
+Class folders at any depth, with parts above or below them or without; or a table of paths and
+labels. Contents of images play no role here. What is passed over is noted, never silent: a file
+that is passed over in silence would be an image missing in silence.
+"""
+
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from flowers17.config.data import ColumnSettings
+from flowers17.data import oxford17
+from flowers17.data.names import (
+    IMAGE_SUFFIXES,
+    PARTS,
+    Folders,
+    check_names,
+    divided,
+    listed,
+    mask_notes,
+    passed_over,
+    shared_folders,
+    spelling_notes,
+    suffix,
+)
+from flowers17.data.tables import Placed, images_of_table, only_table
+from flowers17.errors import InvalidInput
+
+MIN_PER_CLASS = 2
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What is understood of a source. rows: by label, then name; notes: what people should know.
+
+    is_official: whether it is that of Oxford Flowers-17, whose classes follow from numbers.
+    """
+
+    class_names: tuple[str, ...]
+    rows: tuple[Placed, ...]
+    notes: tuple[str, ...] = ()
+    is_official: bool = False
+
+    @property
+    def summary(self) -> str:
+        """Classes, images, parts and groups in a line.
+
+        >>> rows = [Placed("", "a", "train")] * 4 + [Placed("", "b", "test")] * 3
+        >>> Layout(("a", "b"), tuple(rows)).summary
+        '2 classes, 4 training + 3 test images, parts as given'
+        """
+        counts = Counter(row.part for row in self.rows)
+        words = {"train": " training", "validation": " validation", "test": " test", "": " free"}
+        if set(counts) in ({""}, set(PARTS)):
+            words = dict.fromkeys(words, "")
+        sizes = [f"{counts[part]:,}{words[part]}" for part in words if part in counts]
+        text = f"{len(self.class_names):,} classes, {' + '.join(sizes)} images"
+        n_groups = len({row.group for row in self.rows} - {""})
+        text += ", parts as given" if set(counts) - {""} else ""
+        return text + (f", {n_groups:,} groups" if n_groups else "")
+
+
+def layout_of(
+    place: str,
+    files: Sequence[str],
+    *,
+    empty: Sequence[str] = (),
+    columns: ColumnSettings = ColumnSettings(),
+    table: str = "",
+    read: Callable[[str], bytes],
+) -> Layout:
+    """Layout of a source by the paths of its files.
+
+    place: the source, for messages. empty: folders without files. table: path of the table to use;
+    without it one is used if `columns` names columns, or if there are no class folders. read: gives
+    the content of a table. Raises InvalidInput if there are no two classes of two images, or images
+    are in none.
+    """
+    check_names(files, place)
+    if any(path.startswith("jpg/image_") for path in files):
+        return _official(place, files)
+    ignored = Counter(name for path in files if path != table and (name := passed_over(path)))
+    files_of_images = [path for path in files if not passed_over(path)]
+    classes = _class_folders(files_of_images)
+    parts = divided(classes)
+    is_flat = len({rest for _, rest in parts.values() if rest} if parts else classes) < 2
+    if not table and (is_flat or columns != ColumnSettings()):
+        table = only_table(place, files, columns, read)
+        ignored[table.rpartition("/")[2]] -= 1
+    notes: list[str] = []
+    vacant: set[Folders] = set()
+    if table:
+        images = images_of_table(place, table, files_of_images, columns, read, notes)
+    else:
+        if not parts:
+            vacant = _vacant(empty, classes)
+            parts = {folders: ("", folders) for folders in {*classes, *vacant}}
+        in_classes = _in_classes(place, files_of_images, classes, ignored)
+        images = _placed(place, in_classes, parts, notes)
+    if n_ignored := (+ignored).total():
+        word = "file" if n_ignored == 1 else "files"
+        notes.insert(0, f"passed over: {n_ignored:,} {word} ({listed(sorted(+ignored))})")
+    layout = _layout(images, notes)
+    n_shared = len(shared_folders({*classes, *vacant}))
+    _check_classes(place, layout, ["/".join(folders[n_shared:]) for folders in vacant])
+    return layout
+
+
+def _layout(images: Sequence[Placed], notes: Iterable[str]) -> Layout:
+    """Layout of images; class names have one spelling of letters that can be composed."""
+    spelled = {image.class_name: "" for image in images}
+    spelled = {name: unicodedata.normalize("NFC", name) for name in spelled}
+    counts = Counter(spelled.values())
+    class_names = tuple(sorted(counts))
+    label = {name: index for index, name in enumerate(class_names)}
+    start = len("/".join((*shared_folders({_folders(image.path) for image in images}), "")))
+    rows = sorted(
+        (
+            image._replace(
+                class_name=spelled[image.class_name],
+                name=image.path[start:],
+                label=label[spelled[image.class_name]],
+            )
+            for image in images
+        ),
+        key=lambda row: (row.label, row.name),
+    )
+    variants = [name for name in class_names if counts[name] > 1]
+    composed_note = (
+        "one class each whose name is written in two ways, with composed and with decomposed "
+        f"letters: {listed(variants)}"
+    )
+    masks = mask_notes([row.name for row in rows])
+    every = (*notes, *[composed_note] * bool(variants), *spelling_notes(class_names), *masks)
+    return Layout(class_names, tuple(rows), every)
+
+
+def _official(place: str, files: Sequence[str]) -> Layout:
+    """Layout of Oxford Flowers-17; raises InvalidInput if an image is missing, or one too many."""
+    names = [oxford17.image_name(number) for number in range(1, oxford17.N_IMAGES + 1)]
+    missing = sorted(set(names) - set(files))
+    others = sorted({path for path in files if not passed_over(path)} - set(names))
+    if missing or others:
+        raise InvalidInput(
+            f"{place}: expected jpg/image_0001.jpg … jpg/image_1360.jpg of Oxford Flowers-17; "
+            f"missing: {listed(missing) or 'none'}; others: {listed(others) or 'none'}; fetch the "
+            "archive again, or put images of your own into class folders of another name than jpg"
+        )
+    labels = [index // oxford17.IMAGES_PER_CLASS for index in range(oxford17.N_IMAGES)]
+    rows = [
+        Placed(name, oxford17.CLASS_NAMES[label], name=name, label=label)
+        for name, label in zip(names, labels, strict=True)
+    ]
+    return Layout(oxford17.CLASS_NAMES, tuple(rows), is_official=True)
+
+
+def _folders(path: str) -> Folders:
+    return _split(path.rpartition("/")[0])
+
+
+@lru_cache(maxsize=4096)
+def _split(folder: str) -> Folders:
+    return tuple(folder.split("/")) if folder else ()
+
+
+def _class_folders(files: Iterable[str]) -> set[Folders]:
+    """The innermost folders of files that are images by their names, or have no suffix."""
+    folders_of_images = {
+        _folders(path) for path in files if suffix(path) in IMAGE_SUFFIXES or not suffix(path)
+    }
+    outer = {folders[:n] for folders in folders_of_images for n in range(len(folders))}
+    return folders_of_images - outer
+
+
+def _vacant(empty: Iterable[str], classes: Collection[Folders]) -> set[Folders]:
+    """Folders without files that may stand for classes: those that lie in no class."""
+    vacant = {_split(path) for path in empty}
+    return {path for path in vacant if not any(path[:n] in classes for n in range(len(path) + 1))}
+
+
+def _in_classes(
+    place: str, files: Iterable[str], classes: Collection[Folders], ignored: Counter[str]
+) -> list[str]:
+    """Files in class folders; others go to `ignored`, or raise InvalidInput if they are images."""
+    images, loose = [], []
+    for path in files:
+        if _folders(path) in classes:
+            images.append(path)
+        elif suffix(path) in IMAGE_SUFFIXES:
+            loose.append(path)
+        else:
+            ignored[path.rpartition("/")[2]] += 1
+    if loose:
+        raise InvalidInput(
+            f"{place}: expected only folders beside class folders, got the images {listed(loose)}; "
+            "put them into the folder of their class or move them away"
+        )
+    return images
+
+
+def _placed(
+    place: str,
+    images: Sequence[str],
+    parts: Mapping[Folders, tuple[str, Folders]],
+    notes: list[str],
+) -> list[Placed]:
+    """Images by their folders. parts: part of each folder, and the folders of its class."""
+    flat = {folders: part for folders, (part, rest) in parts.items() if part and not rest}
+    if set(flat.values()) - {"test"}:
+        raise InvalidInput(
+            f"{place}: expected class folders in each part of the data, got images directly in "
+            f"{listed(sorted('/'.join(folders) for folders in flat))}; put the images of each "
+            "class into a folder of its own, or give a table of paths, labels and parts (.csv) as "
+            "the data set"
+        )
+    n_shared = len(shared_folders({rest for _, rest in parts.values()} - {()}))
+    placed = [
+        Placed(path, "/".join(rest[n_shared:]), part)
+        for path in images
+        if (folders := _folders(path)) not in flat
+        for part, rest in [parts[folders]]
+    ]
+    if n_flat := len(images) - len(placed):
+        notes.append(
+            f"passed over: {n_flat:,} images of the test part, which lie in no class folder, so "
+            "that their class is not known"
+        )
+    return placed
+
+
+def _check_classes(place: str, layout: Layout, vacant: Iterable[str]) -> None:
+    counts = dict.fromkeys((*vacant, *layout.class_names), 0)
+    for row in layout.rows:
+        counts[row.class_name] += row.part != "test"
+    if len(counts) < 2:
+        actual = f"one, {next(iter(counts))!r}" if any(counts) else "none"
+        raise InvalidInput(
+            f"{place}: expected at least 2 class folders, got {actual}; put the images of each "
+            "class into a folder of its own, named for the class, or give a table of paths and "
+            "labels (.csv) as the data set"
+        )
+    sparse = [
+        f"{name} ({('no image', 'one image')[count]})"
+        for name, count in sorted(counts.items())
+        if count < MIN_PER_CLASS
+    ]
+    if sparse:
+        raise InvalidInput(
+            f"{place}: expected at least {MIN_PER_CLASS} images a class outside of a given test "
+            f"part (one to train on, one to validate), got {listed(sparse)}; add images or "
+            "remove the class"
+        )

@@ -1,0 +1,228 @@
+"""Tables of images: CSV, TSV or Parquet with a path and a label a row, read with pandas."""
+
+import io
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from posixpath import basename, dirname, normpath, splitext
+from typing import TYPE_CHECKING, NamedTuple
+
+from flowers17.config.data import ColumnSettings
+from flowers17.data.names import TABLE_SUFFIXES, listed, part_named, suffix
+from flowers17.errors import InvalidInput
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MAX_TABLE_BYTES = 64 * 2**20
+MAX_ROWS = 5_000_000
+NO_COLUMN = "-"
+
+# Usual names of columns, in small letters, the surest first.
+_GUESSES = {
+    "path": "path file_path filepath image_path img_path file_name filename file image_file image "
+    "image_name img image_id img_id id name",
+    "label": "label class class_name classname category species target diagnosis breed label_name "
+    "class_id classid y",
+    "part": "split part subset partition usage set",
+    "group": "group group_id patient patient_id patientid subject subject_id plant plant_id scene "
+    "scene_id case_id lesion_id day",
+}
+
+
+class Placed(NamedTuple):
+    """An image of a source.
+
+    path: in the source, or as a table calls it; part, group: as in `EncodedImage`. Set by a layout:
+    name, without the folders that all share, and label, the index of the class.
+    """
+
+    path: str
+    class_name: str
+    part: str = ""
+    group: str = ""
+    name: str = ""
+    label: int = 0
+
+
+def table_rows(name: str, content: bytes, columns: ColumnSettings) -> list[Placed]:
+    """Rows of a table. content: of the file; columns: their names, or empty to guess them.
+
+    Raises InvalidInput if it is no table, lacks a column, or a row has no path or no label.
+    """
+    frame = _frame(name, content)
+    column_of = {
+        role: column
+        for role in _GUESSES
+        if (column := _column(role, getattr(columns, role), list(frame.columns), name))
+    }
+    frame = frame[list(column_of.values())].set_axis(list(column_of), axis=1)
+    frame = frame.map(lambda value: "" if value is None or value != value else str(value).strip())
+    for role in ("path", "label"):
+        if lines := [str(row + 2) for row, value in enumerate(frame[role]) if not value]:
+            raise InvalidInput(
+                f"table {name}: expected a {role} in each row, got none in line {listed(lines)}; "
+                "fill them in or remove these rows"
+            )
+    if "part" in frame:
+        frame["part"] = frame["part"].map(_part)
+    frame = frame.rename(columns={"label": "class_name"})
+    return [
+        Placed(**dict(zip(frame.columns, values, strict=True)))
+        for values in zip(*(frame[column] for column in frame), strict=True)
+    ]
+
+
+def is_table(path: str) -> bool:
+    """Whether a file's name is that of a table."""
+    return suffix(path) in TABLE_SUFFIXES and not basename(path).startswith(".")
+
+
+def only_table(
+    place: str, files: Sequence[str], columns: ColumnSettings, read: Callable[[str], bytes]
+) -> str:
+    """Path of the table of a source, or an empty text if there is none."""
+    tables = [path for path in files if is_table(path)]
+    is_guess = columns == ColumnSettings()
+    if is_guess:
+        tables = [path for path in tables if _is_image_table(path, read(path))]
+    if len(tables) > 1 or not (tables or is_guess):
+        raise InvalidInput(
+            f"{place}: expected one table of images, got {listed(tables) or 'none'}; give the "
+            "path of the table itself as the data set"
+        )
+    return tables[0] if tables else ""
+
+
+def images_of_table(
+    place: str,
+    table: str,
+    files: Sequence[str],
+    columns: ColumnSettings,
+    read: Callable[[str], bytes],
+    notes: list[str],
+) -> list[Placed]:
+    """Images of a table's rows; raises InvalidInput if rows and files do not fit."""
+    path_of = _paths_by_text(table, files)
+    images: dict[str, Placed] = {}
+    lost, contradictory = [], []
+    for row in table_rows(table, read(table), columns):
+        image = row._replace(path=path_of(row.path))
+        if not image.path:
+            lost.append(row.path)
+        elif images.setdefault(image.path, image) != image:
+            contradictory.append(image.path)
+    for paths, reason in (
+        (lost, "whose path names no file, or more than one"),
+        (contradictory, "that say something else of an image than a row before"),
+    ):
+        if paths:
+            raise InvalidInput(
+                f"{place}, table {table}: expected a file for each row, and one class for each "
+                f"file, got {len(paths):,} rows {reason}: {listed(paths)}; mend or remove them"
+            )
+    if n_others := len(files) - len(images):
+        notes.append(f"passed over: {n_others:,} files that the table {table} does not name")
+    return list(images.values())
+
+
+def _paths_by_text(table: str, files: Iterable[str]) -> Callable[[str], str]:
+    """Function from what a table calls a file, to its path if there is exactly one.
+
+    It is a path from the table's folder, or an end of a path, with the suffix or without.
+    """
+    known, paths_by_name = frozenset(files), defaultdict(list)
+    for path in known:
+        for name in {basename(path), splitext(basename(path))[0]}:
+            paths_by_name[name].append(path)
+
+    def path_of(text: str) -> str:
+        value = normpath(text.replace("\\", "/")).lstrip("/")
+        if (path := normpath(f"{dirname(table)}/{value}").lstrip("/")) in known:
+            return path
+        ends = [
+            path
+            for path in paths_by_name[basename(value)]
+            if f"/{path}".endswith((f"/{value}", f"/{value}{splitext(path)[1]}"))
+        ]
+        return ends[0] if len(ends) == 1 else ""
+
+    return path_of
+
+
+def _is_image_table(name: str, content: bytes) -> bool:
+    try:
+        return bool(table_rows(name, content, ColumnSettings()))
+    except InvalidInput:
+        return False
+
+
+def _part(value: str) -> str:
+    if value and not part_named(value):
+        raise InvalidInput(
+            f"expected train, validation or test as the part of an image, got {value!r}; write one "
+            "of these, or name another column, or none: --set dataset.columns.part=-"
+        )
+    return part_named(value)
+
+
+def _frame(name: str, content: bytes) -> "pd.DataFrame":
+    """All of a table, texts as they stand; raises InvalidInput if it is too large or no table."""
+    import pandas as pd
+
+    if len(content) > MAX_TABLE_BYTES:
+        raise InvalidInput(f"table {name}: expected at most {MAX_TABLE_BYTES:,} bytes, got more")
+    try:
+        if suffix(name) == ".parquet":
+            frame, n_rows = _parquet(content)
+        else:
+            header = content[:65_536].partition(b"\n")[0].decode("utf-8", "replace")
+            separator = "\t" if suffix(name) == ".tsv" else max(",;\t|", key=header.count)
+            frame = pd.read_csv(
+                io.BytesIO(content), sep=separator, dtype=str, keep_default_na=False,
+                encoding="utf-8-sig", skipinitialspace=True, nrows=MAX_ROWS + 1,
+            )  # fmt: skip
+            n_rows = len(frame)
+    except ImportError:
+        raise InvalidInput(
+            f"table {name}: expected the extra that reads Parquet, got none installed; "
+            "pip install 'flowers17[parquet]', or write the table as CSV"
+        ) from None
+    except Exception as problem:  # the readers raise errors of many kinds
+        raise InvalidInput(
+            f"table {name}: expected a table as CSV, TSV or Parquet with a row of names, got what "
+            f"cannot be read ({problem}); write it again as UTF-8"
+        ) from problem
+    if n_rows > MAX_ROWS:
+        raise InvalidInput(f"table {name}: expected at most {MAX_ROWS:,} rows, got more")
+    return frame.rename(columns=str)
+
+
+def _parquet(content: bytes) -> tuple["pd.DataFrame", int]:
+    """Columns of a Parquet file but nested ones, and its rows; nothing is read if they are many."""
+    from pyarrow import parquet
+
+    file = parquet.ParquetFile(io.BytesIO(content))
+    n_rows = file.metadata.num_rows
+    flat = [field.name for field in file.schema_arrow if not field.type.num_fields]
+    table = file.read(columns=flat if n_rows <= MAX_ROWS else [])
+    return table.to_pandas(integer_object_nulls=True), n_rows
+
+
+def _column(role: str, setting: str, names: Sequence[str], table: str) -> str | None:
+    """Column of a table that plays a role, or None if a role that is optional has none."""
+    if setting == NO_COLUMN and role in ("part", "group"):
+        return None
+    if setting and setting not in names:
+        raise InvalidInput(
+            f"table {table}: expected the column {setting!r} that dataset.columns.{role} "
+            f"names, got {listed(names)}"
+        )
+    usual = {re.sub(r"[ -]", "_", name.strip().casefold()): name for name in names}
+    column = setting or next((usual[g] for g in _GUESSES[role].split() if g in usual), None)
+    if not column and role in ("path", "label"):
+        raise InvalidInput(
+            f"table {table}: expected a column of the images' {role}s, such as `{role}`, got "
+            f"{listed(names)}; name it: --set dataset.columns.{role}=…"
+        )
+    return column
