@@ -6,25 +6,28 @@ from flowers17.stages import Stage
 from flows.part import Part
 from flows.shared_stages import data
 from flows.study_flow import study_flow
-from tasks import classifier, rows
+from tasks import classifier, fitted, rows, split
 from tasks import features as feature_maps
 from tasks.engine import Results
 
 
 def parts(settings: StudySettings, options: RunOptions) -> list[Stage]:
-    """Stages of Tables 7 and 8 and of what goes beyond them."""
-    _, duplicates, splits = data(settings)
+    """Stages of Tables 7 and 8 and of what goes beyond, each classifier fitted on all images."""
+    images, duplicates, splits = data(settings)
+    every_image = split.of_all_images(images, splits)
 
-    def classified(combination: CombinationSettings) -> Stage:
+    def predicting(combination: CombinationSettings) -> Stage:
         maps = [feature_maps.stage(settings, options, maps) for maps in combination.maps]
-        return classifier.stage(settings, combination, maps, rows.stage(maps), splits, duplicates)
+        space = rows.stage(maps)
+        measures = classifier.stage(settings, combination, maps, space, splits, duplicates)
+        return fitted.stage(settings, combination, maps, space, every_image, measures)
 
     table_8 = [
         CombinationSettings(maps=(maps,), classifier=name)
         for maps in settings.features.table
         for name in settings.features.classifiers.names
     ]
-    return [classified(each) for each in (*table_8, *settings.features.combinations)]
+    return [predicting(each) for each in (*table_8, *settings.features.combinations)]
 
 
 PART = Part("b1", "features", parts)

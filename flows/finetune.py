@@ -1,5 +1,6 @@
 """Flow `finetune`: heads on pre-trained networks, then their last blocks as well (Part B.2)."""
 
+import itertools
 from collections.abc import Iterator
 
 from flowers17.config import FineTunedSettings, RunOptions, StudySettings
@@ -29,12 +30,18 @@ def trainings(settings: StudySettings) -> Iterator[tuple[FineTuning, str]]:
 
 
 def parts(settings: StudySettings, options: RunOptions) -> list[Stage]:
-    """Stages of Table 9, phase B of each network, which phase A comes before."""
-    splits = data(settings).splits
-    return [
-        finetuning.stage(settings, options, network, split.stage(name, splits))
-        for network, name in dict.fromkeys(trainings(settings))
+    """Stages of Table 9, phase B of each network, which phase A comes before, and refits."""
+    images, _, splits = data(settings)
+    tuned: dict[FineTuning, list[Stage]] = {}
+    for network, name in dict.fromkeys(trainings(settings)):
+        measured = finetuning.stage(settings, options, network, split.stage(name, splits))
+        tuned.setdefault(network, []).append(measured)
+    every_image = split.of_all_images(images, splits)
+    refits = [
+        finetuning.stage(settings, options, network, every_image, refit_of=measured)
+        for network, measured in (tuned.items() if settings.fine_tuning.refit else ())
     ]
+    return [*itertools.chain(*tuned.values()), *refits]
 
 
 PART = Part("b2", "fine-tuning", parts)

@@ -1,5 +1,6 @@
 """Flow `learners`: CNNs trained from scratch, plain and augmented (Part A.1)."""
 
+import itertools
 from collections.abc import Iterator
 
 from flowers17.config import AugmentationName, RunOptions, StudySettings
@@ -31,15 +32,20 @@ def trainings(settings: StudySettings) -> Iterator[tuple[Training, str]]:
 def parts(settings: StudySettings, options: RunOptions) -> list[Stage]:
     """Return the stages of Tables 1 to 3 and of our own recipe."""
     pictures, _, splits = data(settings)
-    trained = [
-        training.stage(settings, options, learner, pictures, split.stage(name, splits))
-        for learner, name in trainings(settings)
+    trained: dict[Training, list[Stage]] = {}
+    for learner, name in trainings(settings):
+        measured = training.stage(settings, options, learner, pictures, split.stage(name, splits))
+        trained.setdefault(learner, []).append(measured)
+    every_image = split.of_all_images(pictures, splits)
+    refits = [
+        training.stage(settings, options, learner, pictures, every_image, refit_of=measured)
+        for learner, measured in (trained.items() if settings.learners.refit else ())
     ]
     names: dict[AugmentationName, None] = dict.fromkeys(
         learner.augmentation for learner, _ in trainings(settings) if learner.augmentation != "none"
     )
     shown = [augmentations.stage(settings, list(names), pictures)] if names else []
-    return [*trained, *shown]
+    return [*itertools.chain(*trained.values()), *refits, *shown]
 
 
 PART = Part("a1", "learners", parts)

@@ -30,28 +30,32 @@ def stage(
     label = f"{classifier} on {' + '.join(names)}"
     label += f", {combination.n_components} components" if combination.n_components else ""
     label += ", searched" if combination.search else ""
-    hyperparameters = {
-        name: value
-        for name, value in getattr(settings.features.classifiers, classifier)
-        if combination.search or not name.startswith("search_")
-    }
     return Stage.of(
         "classifier",
         label,
         "tasks.classifier:build",
-        {
-            "maps": names,
-            "classifier": classifier,
-            "hyperparameters": hyperparameters,
-            "n_components": combination.n_components,
-            "search": combination.search,
-            "random_weights": settings.features.weights == "random",
-            **weighting(settings),
-        },
+        configuration(settings, combination),
         seed=settings.seed,
         inputs=stage_inputs,
         optional=any(feature_map.optional for feature_map in maps),
     )
+
+
+def configuration(settings: StudySettings, combination: CombinationSettings) -> dict[str, Any]:
+    """Configuration of a classifier; what a search tries is part of it only if there is one."""
+    return {
+        "maps": [feature_map.name for feature_map in combination.maps],
+        "classifier": combination.classifier,
+        "hyperparameters": {
+            name: value
+            for name, value in getattr(settings.features.classifiers, combination.classifier)
+            if combination.search or not name.startswith("search_")
+        },
+        "n_components": combination.n_components,
+        "search": combination.search,
+        "random_weights": settings.features.weights == "random",
+        **weighting(settings),
+    }
 
 
 def inputs(

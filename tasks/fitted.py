@@ -1,14 +1,16 @@
-"""Stage `fitted`: a classifier on features, fitted on one split or fold, for ensembles."""
+"""Stage `fitted`: a classifier on features that predicts, fitted on a split or on all images."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+import numpy as np
 
 from flowers17.config import ClassifierSettings, CombinationSettings, StudySettings
 from flowers17.data.balance import counts_by_class
 from flowers17.data.splits import Split
 from flowers17.stages import Job, Stage
 from tasks import classifier, images
-from tasks.network_training import weighting
+from tasks.split import measuring_split
 
 
 def stage(
@@ -17,64 +19,74 @@ def stage(
     maps: Sequence[Stage],
     rows: Stage,
     split: Stage,
+    measures: Stage | None = None,
 ) -> Stage:
-    """Stage of a classifier on a split or on a fold, which has the form of a split."""
+    """Stage of a classifier on a split, or on a fold or all images, which have the form of a split.
+
+    measures: of a fit on all images, the stage `classifier` that measured the same on splits.
+    """
     names = [feature_map.name for feature_map in combination.maps]
-    name = combination.classifier
+    label = measures.label if measures else f"{combination.classifier} on {' + '.join(names)}"
+    inputs = {**dict(zip(names, maps, strict=True)), "split": split}
+    inputs |= classifier.inputs(combination, maps, rows)
+    if measures:
+        inputs["measures"] = measures
+        inputs |= {role: measures.inputs[role] for role in measures.inputs if role == "duplicates"}
     return Stage.of(
         "fitted",
-        f"{name} on {' + '.join(names)}, {split.label}",
+        f"{label}, {split.label}",
         "tasks.fitted:build",
-        {
-            "maps": names,
-            "classifier": name,
-            "hyperparameters": {
-                setting: value
-                for setting, value in getattr(settings.features.classifiers, name)
-                if not setting.startswith("search_")
-            },
-            "random_weights": settings.features.weights == "random",
-            **images.resizing(settings),
-            **weighting(settings),
-        },
+        {**classifier.configuration(settings, combination), **images.resizing(settings)},
         seed=settings.seed,
-        inputs={**classifier.inputs(combination, maps, rows), "split": split},
+        inputs=inputs,
         optional=any(feature_map.optional for feature_map in maps),
     )
 
 
 def build(job: Job) -> Mapping[str, Any]:
-    """Fit on the training part; predict every image."""
-    from flowers17.transfer.classifier_evaluation import fitted_proba, fitting_task
+    """Fit on the training part, store what was fitted, and predict every image."""
+    from flowers17.prediction.fitted_classifier import of_fit
+    from flowers17.transfer.classifier_evaluation import fits
+    from flowers17.transfer.rowspace import side_by_side
 
     config, split = job.config, job.inputs["split"]
     labels, validation = split.array("labels"), split.array("validation")
-    split_info = split.json("split")
+    split_info, train = split.json("split"), split.array("train")
     name = config["classifier"]
-    task = fitting_task(
+    columns = side_by_side([job.inputs[each].mapped("features") for each in config["maps"]])
+    rows = job.inputs["rows"].array("rows") if "rows" in job.inputs else None
+    duplicates = job.inputs.get("duplicates")
+    [fit] = fits(
         name,
-        **classifier.arrays(job),
+        ClassifierSettings.model_validate({name: config["hyperparameters"]}),
+        features=columns,
+        rows=rows,
         labels=labels,
-        split=Split(split_info["name"], split_info["kind"], None, split.array("train"), validation),
+        splits=[Split(split_info["name"], split_info["kind"], None, train, validation)],
         seed=job.seed,
+        n_components=config["n_components"],
+        search=config["search"],
         class_weight=config.get("class_weight"),
+        groups=duplicates.array("groups") if duplicates else None,
     )
-    settings = ClassifierSettings.model_validate({name: config["hyperparameters"]})
-    proba = fitted_proba(name, settings, task)
-    truth, predicted = labels[validation], proba[validation].argmax(axis=1)
-    n_correct = int((predicted == truth).sum())
+    fitted = of_fit(fit, columns, rows)
+    job.save_json("classifier", fitted.description)
+    for array_name, array in fitted.arrays.items():
+        job.save_array(f"classifier-{array_name}", array)
+    proba = fit.proba(np.arange(len(labels)))
     job.save_array("proba", proba)
-    job.save_json(
-        "result",
-        {
-            **config,
-            "split": split_info["name"],
-            "kind": split_info["kind"],
-            "classes": split.json("classes"),
-            "n_train": len(split.array("train")),
-            "n_validation": len(validation),
-            "n_correct": n_correct,
-            "by_class": counts_by_class(labels, truth, predicted),
-        },
-    )
-    return {"accuracy": round(n_correct / len(validation), 4)}
+    truth, predicted = labels[validation], proba[validation].argmax(axis=1)
+    score: Mapping[str, Any] = {
+        "split": split_info["name"],
+        "kind": split_info["kind"],
+        "n_train": len(train),
+        "n_validation": len(validation),
+        "n_correct": int((predicted == truth).sum()),
+        "by_class": counts_by_class(labels, truth, predicted),
+    }
+    result = {**config, "hyperparameters": fit.chosen, "classes": split.json("classes"), **score}
+    if "measures" in job.inputs:
+        score = measuring_split(job.inputs["measures"].json("result")["splits"])
+        result["measured"] = {**score, "split": score["name"]}
+    job.save_json("result", result)
+    return {"accuracy": round(score["n_correct"] / score["n_validation"], 4)}

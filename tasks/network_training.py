@@ -90,6 +90,8 @@ def publish(
         "accuracy": accuracy,
         "backend": str(keras.backend.backend()),
     }
+    if result["kind"] == "all":
+        result["measured"] = job.inputs["fold-01"].json("result")
     job.save_json("result", result)
     job.save_json("history", {"epochs": training.history})
     job.save_array("proba", proba)

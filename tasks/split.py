@@ -1,8 +1,10 @@
 """Stage `split`: a single split, so that trainings on it do not depend on the other splits."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+import numpy as np
 
 from flowers17.data.splits import Split
 from flowers17.errors import InvalidInput, InvalidSettings
@@ -26,6 +28,24 @@ def stage(name: str, splits: Stage) -> Stage:
     )
 
 
+def of_all_images(images: Stage, splits: Stage) -> Stage:
+    """Stage of all images but those of a given test part, in the form of a split.
+
+    Its validation images are those of the split that measures the model. They are among its
+    training images: they tell whether a copy of a model predicts the same, and measure nothing.
+    """
+    inputs = {"images": images, "splits": splits}
+    return Stage.of("split", "all images", "tasks.split:build", {"name": "all"}, inputs=inputs)
+
+
+def measuring_split(splits: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """The split whose validation images measure a model: the first that keeps scenes together.
+
+    splits: as `Split.to_json` writes them, or a classifier's scores on them.
+    """
+    return next((split for split in splits if split["kind"] != "report"), splits[0])
+
+
 def _names(config: Mapping[str, Any]) -> list[str]:
     """Names of the splits of a stage `splits`, from its configuration."""
     official = [f"official-{k}" for k in (1, 2, 3)] if "official" in config else []
@@ -36,16 +56,24 @@ def _names(config: Mapping[str, Any]) -> list[str]:
 def build(job: Job) -> Mapping[str, Any]:
     """Copy the split's rows, and the labels of all images."""
     splits, name = job.inputs["splits"], job.config["name"]
-    all_splits = [Split.from_json(value) for value in splits.json("splits")["splits"]]
-    split = next((candidate for candidate in all_splits if candidate.name == name), None)
-    if split is None:
+    labels, described = splits.array("labels"), splits.json("splits")["splits"]
+    by_name = {value["name"]: Split.from_json(value) for value in described}
+    if name == "all":
+        measuring = by_name[measuring_split(described)["name"]]
+        parts = job.inputs["images"].json("items").get("parts") or [""] * len(labels)
+        kind, train = "all", np.flatnonzero(np.array(parts) != "test")
+        validation = np.intersect1d(measuring.validation, train)
+    elif name in by_name:
+        split = by_name[name]
+        kind, train, validation = split.kind, split.train, split.validation
+    else:
         raise InvalidInput(
-            f"expected a split {name!r}, found {', '.join(split.name for split in all_splits)}; "
-            "raise splits.n_repeats or choose another"
+            f"expected a split {name!r}, found {', '.join(by_name)}; raise splits.n_repeats or "
+            "choose another"
         )
-    job.save_json("split", {"name": name, "kind": split.kind})
+    job.save_json("split", {"name": name, "kind": kind})
     job.save_json("classes", splits.json("classes"))
-    job.save_array("labels", splits.array("labels"))
-    job.save_array("train", split.train)
-    job.save_array("validation", split.validation)
-    return {"n_train": len(split.train), "n_validation": len(split.validation)}
+    job.save_array("labels", labels)
+    job.save_array("train", train)
+    job.save_array("validation", validation)
+    return {"n_train": len(train), "n_validation": len(validation)}

@@ -62,6 +62,8 @@ def export(
     if checked:
         line = f"checked: {checked.n_correct} of {checked.n} held-out images right, as in the study"
         line = line if checked.n_correct == known.score.n_correct else line.partition(",")[0]
+        if known.fitted_on:
+            line = f"fitted on {known.fitted_on}; checked on {checked.n} of them"
         line += f"; probabilities within {checked.difference:.1e}"
         err.print(line, highlight=False, soft_wrap=True)
     else:

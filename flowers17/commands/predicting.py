@@ -18,15 +18,21 @@ from rich.table import Table
 
 from flowers17.artifacts import Store, short_name
 from flowers17.config import DeviceName
-from flowers17.prediction.catalogue import Catalogue
+from flowers17.prediction.catalogue import Catalogue, Entry
 from flowers17.prediction.likeness import evidence_of
 from flowers17.prediction.models import Loader, MemberModels
 from flowers17.prediction.pictures import Refuse, image_paths
 from flowers17.prediction.predicting import Prediction, open_model, predictions
+from flowers17.reporting.lineage import duration_text
 from flowers17.terminal import Terminal, escaped, printable
 
 Form = Literal["table", "json", "csv"]
 Predictions = Iterable[Prediction]
+# By stage, the flow and the setting that fit a network on all images.
+_REFITS = {
+    "training": ("learners", "learners.refit"),
+    "finetuning": ("finetune", "fine_tuning.refit"),
+}
 
 
 class Refusals:
@@ -76,6 +82,8 @@ def predict(
         members = f", {method} of its members' {members_kind}"
     line = f"model: {entry.name}{members}{reason and f' ({reason})'}"
     err.print(line, highlight=False, markup=False, soft_wrap=True)
+    if entry.kind != "ensemble" or by == "refit":
+        err.print(f"{_measured(entry)}{_refit_advice(entry)}", highlight=False, soft_wrap=True)
     refusals = Refusals(err)
     paths = image_paths(images, _input_lines(refusals), refusals)
     evidence = evidence_of(entry.manifest, model, loader)
@@ -96,13 +104,33 @@ def _input_lines(refuse: Refuse) -> Iterator[bytes]:
         yield from sys.stdin.buffer
 
 
+def _measured(entry: Entry) -> str:
+    score = entry.score
+    value = f"{score.measure} {score.headline:.3f}"
+    return f"{value} on {entry.measured_on}; fitted on {entry.fitted_on}"
+
+
+def _refit_advice(entry: Entry) -> str:
+    """How to fit a network on all images, and about how long that takes; empty for others."""
+    flow, setting = _REFITS.get(entry.manifest["stage"], ("", ""))
+    if entry.is_of_all or not flow or (entry.result.get("recipe") or {}).get("adversary"):
+        return ""
+    share = (entry.score.n_train + entry.score.n_validation) / max(1, entry.score.n_train)
+    duration = duration_text(float(entry.manifest.get("duration_s") or 0) * share)
+    return f"; about {duration} to fit on all: `flowers17 run {flow} --set {setting}=true`"
+
+
 def models(store: Store) -> list[dict[str, Any]]:
-    """Models that a store can predict with: name, kind, accuracy, artifact, time."""
+    """Models that a store can predict with: name, kind, measures, artifact, time."""
     return [
         {
             "name": entry.name,
             "kind": entry.kind,
-            "accuracy": entry.share,
+            "accuracy": entry.score.accuracy,
+            "balanced_accuracy": entry.score.headline if entry.score.by_class else None,
+            "measured_on": entry.measured_on,
+            "cross_validated": entry.cross_validated,
+            "fitted_on": entry.fitted_on,
             "artifact": "/".join(entry.place),
             "created": entry.manifest["created"],
         }
@@ -111,12 +139,25 @@ def models(store: Store) -> list[dict[str, Any]]:
 
 
 def models_table(models: Iterable[Mapping[str, Any]]) -> Table:
-    """Table of models, as `models` returns them."""
-    table = Table("model", "kind", "accuracy", "artifact", box=None, pad_edge=False)
-    for entry in models:
-        stage, _, key = entry["artifact"].partition("/")
-        share = f"{entry['accuracy']:.4f}"
-        table.add_row(escape(entry["name"]), entry["kind"], share, short_name(stage, key))
+    """Table of models, as `models` returns them; accuracies of ensembles are of refitted members.
+
+    Cross-validated is an ensemble's share of the images that its members trained on, out of fold:
+    it chooses the ensemble that predicts. A measure that no model has gets no column.
+    """
+    rows = list(models)
+    measures = ("accuracy", "balanced_accuracy", "measured_on", "cross_validated")
+    names = [name for name in measures if any(row[name] is not None for row in rows)]
+    table = Table(box=None, pad_edge=False)
+    table.add_column("model", no_wrap=True, overflow="fold")
+    for name in ("kind", *names, "fitted_on", "artifact"):
+        table.add_column(name.replace("_", " "), overflow="fold")
+    for row in rows:
+        cells = [row[name] for name in ("name", "kind", *names, "fitted_on")]
+        cells = [
+            "" if cell is None else f"{cell:.4f}" if isinstance(cell, float) else escape(cell)
+            for cell in cells
+        ]
+        table.add_row(*cells, short_name(*row["artifact"].split("/")))
     return table
 
 

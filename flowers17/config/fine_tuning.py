@@ -111,6 +111,9 @@ class FineTuningSettings(Model):
     own_splits: int = Field(
         8, ge=0, le=100, description="repeated clean splits for those, at most those there are"
     )
+    refit: bool = Field(
+        False, description="fine-tune each network once more, on all images, to predict with"
+    )
     own_phase_a: RecipeSettings = Field(
         _own_recipe(learning_rate=1e-3),
         description="of our own recipe, the extractor frozen",

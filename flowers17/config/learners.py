@@ -131,6 +131,9 @@ class LearnersSettings(Model):
         le=100,
         description="repeated clean splits for our own recipe, at most those there are",
     )
+    refit: bool = Field(
+        False, description="train each network once more, on all images, to predict with"
+    )
     definitions: tuple[LearnerDefinition, ...] = Field((), description="learners of your own")
     precision: PrecisionName = Field(
         "auto", description="`auto`: mixed_bfloat16 where the processor or GPU computes in it"

@@ -61,7 +61,7 @@ def check_examples(
         _check_images(model, examples, recipe)
     else:
         _check_activations(model, examples, recipe, augmentation)
-    _check_parts(examples)
+    _check_parts(examples, recipe)
     if recipe.batch_size > len(examples.train):
         raise InvalidSettings(
             f"batch_size: expected at most the {len(examples.train)} training images, got "
@@ -126,7 +126,7 @@ def _check_activations(
         )
 
 
-def _check_parts(examples: Examples) -> None:
+def _check_parts(examples: Examples, recipe: RecipeSettings) -> None:
     labels, n_images = examples.labels, len(examples.inputs)
     if labels.shape != (n_images,) or labels.dtype.kind not in "iu":
         raise InvalidInput(f"labels: expected int ({n_images},), got {labels.dtype} {labels.shape}")
@@ -144,7 +144,9 @@ def _check_parts(examples: Examples) -> None:
                 + (f"{rows.min()} to {rows.max()}" if len(rows) else "none")
             )
     shared = np.intersect1d(examples.train, examples.validation)
-    if len(shared):
+    # Trained on all images for a number of epochs, it has none left to validate, nor to choose by.
+    is_of_all = len(shared) == len(examples.validation) and recipe.selection == "last"
+    if len(shared) and not is_of_all:
         raise InvalidInput(
             f"train and validation: expected no image in both, got {len(shared)}, the first "
             f"{shared[0]}"

@@ -18,6 +18,7 @@ from flowers17.data.balance import first_measure
 from flowers17.errors import ArtifactDamaged, ArtifactMissing, InvalidInput
 from flowers17.files import read_regular
 from flowers17.manifests import read_as_written
+from flowers17.reporting.records import Score, score_of
 from flowers17.terminal import printable
 
 Kind = Literal["network", "classifier", "ensemble"]
@@ -27,6 +28,7 @@ KINDS: Mapping[str, Kind] = {
     "fitted": "classifier",
     "stacking": "ensemble",
 }
+ADVICE = "run `flowers17 run features` first, or `learners`, `finetune` or `ensemble`"
 logger = logging.getLogger(__name__)
 
 
@@ -52,16 +54,22 @@ class Entry:
         """Stage and key."""
         return artifact_id(self.manifest)
 
-    @property
-    def share(self) -> float:
-        """Accuracy, or balanced accuracy where classes differ in size, by which models are ranked.
+    @cached_property
+    def score(self) -> Score:
+        """The score on validation images, of an ensemble with refitted members.
 
-        For an ensemble, the cross-validated one of its chosen method on the training images;
-        for other models, the accuracy on the validation images.
+        Of a model fitted on all images, that of the same classifier or training on a split.
         """
+        measured = self.result.get("measured", self.result)
+        counts = refitted_scheme(self.result) if self.kind == "ensemble" else measured
+        counted = {name: counts.get(name) for name in ("n_correct", "by_class")}
+        return score_of({**measured, **counted}, measured["split"])
+
+    @cached_property
+    def cross_validated(self) -> float | None:
+        """Cross-validated share of an ensemble's chosen method on the training images."""
         if self.kind != "ensemble":
-            counts = self.result["n_correct"], self.result["n_validation"]
-            return first_measure(*counts, self.result.get("by_class"))
+            return None
         chosen = self.result["chosen"]
         method = next(
             scored
@@ -70,6 +78,36 @@ class Entry:
         )
         counts = method["cross_validated"], self.result["n_train"]
         return first_measure(*counts, method.get("cross_validated_by_class"))
+
+    @property
+    def share(self) -> float:
+        """Accuracy, or balanced accuracy where classes differ in size, by which models are ranked.
+
+        For an ensemble, the cross-validated one; for other models, that of the score.
+        """
+        return self.score.headline if self.cross_validated is None else self.cross_validated
+
+    @property
+    def measured_on(self) -> str:
+        """Images of its score, in words."""
+        return f"{self.score.n_validation:,} held out, {self.score.split} split"
+
+    @property
+    def fitted_on(self) -> str:
+        """Images that it was fitted on, in words."""
+        n_images = f"{self.result['n_train']:,} images"
+        return f"all {n_images}" if self.is_of_all else f"{n_images}, {self.result['split']} split"
+
+    @property
+    def is_of_all(self) -> bool:
+        """Whether it was fitted on all images that may be fitted on."""
+        return bool(self.result["kind"] == "all")
+
+    @property
+    def rank(self) -> tuple[bool, float, bool]:
+        """What models of a kind are ranked by: a score on the report's split flatters."""
+        flatters = self.score.kind == "report" and self.kind != "ensemble"
+        return not flatters, self.share, self.is_of_all
 
 
 class Catalogue:
@@ -101,7 +139,7 @@ class Catalogue:
         ]
         if stage in KINDS and len(matches) == 1:
             return Entry(matches[0], self._result(matches[0]) or {})
-        names = "; ".join(entry.name for entry in self.entries) or "none: run `flowers17 run` first"
+        names = "; ".join(entry.name for entry in self.entries) or f"none: {ADVICE}"
         raise InvalidInput(
             f"model {name!r}: expected a name in the store {self._store.address}, or STAGE/KEY of "
             f"one; there are: {names}"
@@ -110,24 +148,22 @@ class Catalogue:
     def default(self) -> tuple[Entry, str]:
         """The best model, and the reason in words.
 
-        The ensemble with the best cross-validated accuracy in the newest study that has one, else
-        in the store; else the network with the best validation accuracy, in the same order.
+        The ensemble with the best cross-validated share in the newest study that has one, else in
+        the store; else the single model with the best on validation images, in the same order, on
+        clean splits if any was measured there: see `Entry.share`.
         Raises ArtifactMissing if there is neither.
         """
-        ranked: tuple[tuple[Kind, str], ...] = (
-            ("ensemble", "the ensemble with the best cross-validated share"),
-            ("network", "the network with the best validation accuracy"),
-        )
-        for kind, reason in ranked:
+        for kinds, reason in (
+            (("ensemble",), "the ensemble with the best cross-validated"),
+            (("network", "classifier"), "the single model with the best validation"),
+        ):
             for scope, pool in self._pools():
-                candidates = [entry for entry in pool if entry.kind == kind]
+                candidates = [entry for entry in pool if entry.kind in kinds]
                 if candidates:
-                    return max(
-                        candidates, key=lambda entry: (entry.share, *_age(entry))
-                    ), f"{reason} {scope}"
+                    best = max(candidates, key=lambda entry: (entry.rank, _age(entry)))
+                    return best, f"{reason} {best.score.measure} {scope}"
         raise ArtifactMissing(
-            f"{self._store.address}: expected a trained network or an ensemble, found none; run "
-            "`flowers17 run learners` first"
+            f"{self._store.address}: expected a model that was fitted, found none; {ADVICE}"
         )
 
     def _pools(self) -> Iterator[tuple[str, list[Entry]]]:
@@ -160,7 +196,7 @@ class Catalogue:
                 result = dict(json.loads(data))
                 if result.get("kind") != "fold":  # others are ranked
                     with read_as_written(str(path)):
-                        _ = Entry(manifest, result).share
+                        _ = (entry := Entry(manifest, result)).rank, entry.score, entry.fitted_on
                 return result
         except (OSError, KeyError, ValueError, TypeError, RecursionError, ArtifactDamaged):
             pass
@@ -171,3 +207,12 @@ class Catalogue:
 
 def _age(entry: Entry) -> tuple[str, str]:
     return entry.manifest["created"], entry.manifest["key"]
+
+
+def refitted_scheme(result: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The entry of a stacking's chosen method with refitted members, from its `result.json`."""
+    identity = {"method": result["chosen"]["method"], "by": "refit"}
+    scheme: Mapping[str, Any] = next(
+        entry for entry in result["methods"] if identity.items() <= entry.items()
+    )
+    return scheme

@@ -1,121 +1,88 @@
-"""A classifier on features: fitted again on its split's training images for each block.
-
-Fitting is deterministic and takes seconds, so no fitted scikit-learn model is stored or read.
-"""
+"""A classifier on features: extractors, then what was fitted on their features."""
 
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from flowers17.artifacts import Artifact
-from flowers17.config import ClassifierSettings, ResizeName
-from flowers17.data.splits import Split
-from flowers17.prediction.features import FeatureMap, RowSpace
+from flowers17.config import ResizeName
+from flowers17.errors import InvalidInput
+from flowers17.manifests import read_as_written
+from flowers17.prediction.features import FeatureMap
+from flowers17.prediction.fitted_classifier import FittedClassifier
 from flowers17.prediction.models import Answers, Loader
 from flowers17.prediction.pictures import Block
-from flowers17.seeds import derived_seed
-from flowers17.transfer.classifier_evaluation import fitted_proba, fitting_task
 from flowers17.transfer.rowspace import side_by_side
+
+if TYPE_CHECKING:
+    import keras
 
 
 class Classifier:
-    """The classifier of an artifact of stage `fitted`."""
+    """The classifier of an artifact of stage `fitted`, on its feature maps, `maps`."""
 
-    n_at_once = 1024
+    n_at_once = 64
     members: tuple[str, ...] = ()
 
     def __init__(self, artifact: Artifact, loader: Loader) -> None:
-        self._artifact, self._loader = artifact, loader
-        self._config = artifact.manifest["material"]["config"]
-        self._inputs = artifact.manifest["inputs"]
+        self._loader, inputs = loader, artifact.manifest["inputs"]
+        config = artifact.manifest["material"]["config"]
         self.name: str = artifact.manifest["label"]
+        if "classifier.json" not in artifact.manifest["files"]:
+            raise InvalidInput(
+                f"{self.name}: expected a stored classifier, got the fit of an older version; run "
+                "`flowers17 run features` again, or `ensemble` for its members"
+            )
         self.classes = tuple(artifact.json("result")["classes"])
-        self._maps = self._feature_maps()
-        self.maps = tuple(self._maps)
-        self.sizes = frozenset(map_.size for map_ in self._maps)
-        self.resize: ResizeName = self._config.get("resize", "crop")
+        self._fitted = FittedClassifier.stored(artifact)
+        self.maps: tuple[FeatureMap, ...] = tuple(
+            loader.once(inputs[name], lambda features: FeatureMap(features, loader))
+            for name in config["maps"]
+        )
+        self.sizes = frozenset(map_.size for map_ in self.maps)
+        self.resize: ResizeName = config.get("resize", "crop")
 
     def answers(self, block: Block) -> Answers:
         """Return class probabilities: float64 (n, c)."""
-        split = self._loader.artifact(self._inputs["split"])
-        train = split.array("train")
-        n_train, n_new = len(train), len(block.paths)
-        task = fitting_task(
-            self._name,
-            **self._read(train, block),
-            labels=np.concatenate([split.array("labels")[train], np.zeros(n_new, np.int64)]),
-            split=_split(split, np.arange(n_train), np.arange(n_train, n_train + n_new)),
-            seed=self._seed,
-            class_weight=self._config.get("class_weight"),
-        )
-        return Answers(fitted_proba(self._name, self._settings, task)[n_train:])
+        columns = side_by_side([map_.of(block) for map_ in self.maps])
+        # Batches of one shape: another would compile anew, which takes longer than all of them.
+        n, n_at_once = len(columns), self.n_at_once
+        filled = np.zeros((-(-n // n_at_once) * n_at_once, columns.shape[1]))
+        filled[:n] = columns
+        batches = np.split(filled, len(filled) // n_at_once)
+        return Answers(np.concatenate(list(map(self.network.predict_on_batch, batches)))[:n])
 
     def applied(self, images: Mapping[int, Any]) -> Any:
         """Return symbolic class probabilities: see `models.Model`."""
-        columns = [map_.applied(images) for map_ in self._maps]
+        columns = [map_.applied(images) for map_ in self.maps]
         from flowers17.prediction import layers
 
-        split = self._loader.artifact(self._inputs["split"])
-        stored = side_by_side([map_.stored() for map_ in self._maps])
-        task = fitting_task(
-            self._name,
-            features=stored,
-            rows=self._space.rows if self._space else None,
-            labels=split.array("labels"),
-            split=_split(split, split.array("train"), split.array("validation")),
-            seed=self._seed,
-            class_weight=self._config.get("class_weight"),
-        )
-        joined = layers.side_by_side(columns)
-        return layers.classifier(joined, self._name, self._settings, task, stored)
-
-    @property
-    def _name(self) -> str:
-        return str(self._config["classifier"])
-
-    @property
-    def _settings(self) -> ClassifierSettings:
-        return ClassifierSettings.model_validate({self._name: self._config["hyperparameters"]})
-
-    @property
-    def _seed(self) -> int:
-        return derived_seed(self._artifact.manifest["material"]["seed"] or 0, "fitted")
-
-    def _read(self, train: np.ndarray, block: Block) -> dict[str, Any]:
-        """Features or row-space coordinates of the training images, then of the new images."""
-        if self._space is None:
-            stored = side_by_side([map_.stored()[train] for map_ in self._maps])
-            return {
-                "features": np.vstack(
-                    [stored, side_by_side([map_.of(block) for map_ in self._maps])]
-                )
-            }
-        rows = self._space.rows[train]
-        inside = np.column_stack([rows, np.zeros(len(rows))])
-        return {"rows": np.vstack([inside, self._space.of(block)])}
-
-    def _feature_maps(self) -> list[FeatureMap]:
-        inputs = self._inputs
-        if "rows" in inputs:
-            inputs = self._loader.artifact(inputs["rows"]).manifest["inputs"]
-        references = [inputs[name] for name in self._config["maps"]]
-        return [
-            self._loader.once(reference, lambda artifact: FeatureMap(artifact, self._loader))
-            for reference in references
-        ]
+        return self._classified(layers.side_by_side(columns))
 
     @cached_property
-    def _space(self) -> RowSpace | None:
-        if "rows" not in self._inputs:
-            return None
-        space: RowSpace = self._loader.once(
-            self._inputs["rows"], lambda artifact: RowSpace(artifact, self._maps)
-        )
-        return space
+    def network(self) -> "keras.Model":
+        """What was fitted: float64 columns → class probabilities."""
+        n_columns = sum(map_.stored().shape[1] for map_ in self.maps)
+        with self._loader.building("float32"):
+            import keras
 
+            columns = keras.Input((n_columns,), dtype="float64")
+            return keras.Model(columns, self._classified(columns))
 
-def _split(artifact: Artifact, train: np.ndarray, validation: np.ndarray) -> Split:
-    described = artifact.json("split")
-    return Split(described["name"], described["kind"], None, train, validation)
+    def _classified(self, columns: Any) -> Any:
+        """Symbolic class probabilities of symbolic columns, in their type."""
+        from flowers17.prediction import layers
+
+        with read_as_written(self.name):
+            proba = layers.classifier(columns, self._fitted, self._images)
+            if proba.shape[1] != len(self.classes):
+                raise ValueError(f"{proba.shape[1]} probabilities of {len(self.classes)} classes")
+        return proba
+
+    @property
+    def _images(self) -> np.ndarray | None:
+        """The columns of the training images that it compares with: float32 (m, d)."""
+        rows = self._fitted.arrays.get("rows")
+        return None if rows is None else side_by_side([map_.stored()[rows] for map_ in self.maps])

@@ -15,6 +15,7 @@ from flowers17.ensemble.averaging import averaged, weighted
 from flowers17.ensemble.calibration import tempered
 from flowers17.ensemble.meta_learners import fitted, probabilities
 from flowers17.manifests import read_as_written
+from flowers17.prediction.fitted_classifier import of_estimator
 from flowers17.prediction.models import Answers, Loader, MemberModels, Model
 from flowers17.prediction.pictures import Block
 from flowers17.seeds import derived_seed
@@ -76,7 +77,8 @@ class Ensemble:
         if self.method == "weighted_average":
             weights = self._result["weights"]
             return layers.weighted(members, [weights[name] for name in self._result["members"]])
-        return layers.meta_learner(ops.concatenate(members, axis=1), self._meta_learner)
+        numbers = of_estimator(self._meta_learner)
+        return layers.classifier(ops.concatenate(members, axis=1), numbers)
 
     def member_probabilities(self, block: Block) -> np.ndarray:
         """Class probabilities of each member: float32 (m, n, c)."""

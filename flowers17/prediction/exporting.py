@@ -18,7 +18,7 @@ import numpy as np
 
 from flowers17.artifacts import Artifact
 from flowers17.errors import InvalidInput
-from flowers17.prediction.held_out import held_out, images_of
+from flowers17.prediction.held_out import images_of, own_predictions
 from flowers17.prediction.models import Loader, Model
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ _SQUARED = {
 
 @dataclass(frozen=True)
 class FileCheck:
-    """An exported file's predictions of the validation images, compared with the stored ones.
+    """An exported file's predictions of the images of `own_predictions`, compared with those.
 
     n_correct: of n images. difference: the largest between two probabilities.
     """
@@ -268,12 +268,12 @@ def read(path: Path) -> Callable[[Mapping[str, np.ndarray]], np.ndarray]:
 
 
 def file_check(path: Path, model: Model, artifact: Artifact, loader: Loader) -> FileCheck | None:
-    """Compare an exported file with the study on the images that the study held out.
+    """Compare an exported file with the store on the images that measured the model.
 
     None if the store does not have those images. Raises InvalidInput if the class of more than
     1 % of the images differs from the stored one.
     """
-    stored, images = held_out(artifact, loader), images_of(artifact, loader)
+    stored, images = own_predictions(artifact, loader), images_of(artifact, loader)
     if stored is None or not model.sizes <= images.keys():
         return None
     proba_of, n = read(path), len(stored.rows)

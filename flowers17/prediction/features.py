@@ -1,6 +1,6 @@
-"""Features of new images by the extractor of a stored map, and row-space coordinates."""
+"""Features of new images by the extractor of a stored map."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,6 @@ from flowers17.prediction.models import Loader
 from flowers17.prediction.pictures import Block
 from flowers17.seeds import derived_seed
 from flowers17.transfer.extractors import build_extractor, feature_maps
-from flowers17.transfer.rowspace import COLUMNS_PER_BLOCK, normalised, one_thread
 from flowers17.transfer.weights import extractor_facts, resolve_weights
 
 if TYPE_CHECKING:
@@ -34,15 +33,15 @@ class FeatureMap:
         self._last: tuple[Any, Any] | None = None
 
     def stored(self) -> np.ndarray:
-        """Return the features of the data set's images: float32 (n, d)."""
-        return self._artifact.array("features")
+        """Return the features of the data set's images: float32 (n, d), read where indexed."""
+        return self._artifact.mapped("features")
 
     def of(self, block: Block) -> np.ndarray:
         """Return the features of a block's images: float32 (k, d)."""
 
         def features() -> np.ndarray:
             return feature_maps(
-                self._extractor,
+                self.extractor,
                 block.squares[self.size],
                 extractor=self._config["extractor"],
                 input_size=self._config["input_size"],
@@ -60,7 +59,7 @@ class FeatureMap:
         return self._last[1]
 
     def _features(self, pixels: Any) -> Any:
-        extractor = self._extractor
+        extractor = self.extractor
         import keras
 
         from flowers17.transfer.fine_tuning import Scaled
@@ -80,7 +79,8 @@ class FeatureMap:
         return layers.Average()([features(pixels), features(pixels[:, :, ::-1])])
 
     @cached_property
-    def _extractor(self) -> "keras.Model":
+    def extractor(self) -> "keras.Model":
+        """The extractor, built at the first use."""
         return extractor_of(self._artifact, self._loader)
 
 
@@ -125,63 +125,3 @@ def _weights_path(artifact: Artifact, loader: Loader) -> Path | None:
             "as --weights-dir"
         )
     return source.path
-
-
-class RowSpace:
-    """The row space of an artifact of stage `rows`, into which new images are placed."""
-
-    def __init__(self, artifact: Artifact, maps: Sequence[FeatureMap]) -> None:
-        self._artifact, self._maps = artifact, maps
-        self.rows = artifact.array("rows")
-
-    def of(self, block: Block) -> np.ndarray:
-        """Return the coordinates of a block's images: float64 (k, r + 1), as `coordinates` does."""
-
-        def new_coordinates() -> np.ndarray:
-            new = [normalised(map_.of(block)) for map_ in self._maps]
-            return coordinates(self.rows, inner_products(new, self._stored), inner_squares(new))
-
-        return np.asarray(block.once(f"rows {self._artifact.reference.key}", new_coordinates))
-
-    @cached_property
-    def _stored(self) -> list[np.ndarray]:
-        return [normalised(map_.stored()) for map_ in self._maps]
-
-
-def coordinates(rows: np.ndarray, products: np.ndarray, squares: np.ndarray) -> np.ndarray:
-    """Return coordinates of new images in a row space: float64 (k, r + 1).
-
-    rows: float64 (n, r), as `rowspace.row_space` returns them: columns are orthogonal. products:
-    float64 (k, n), inner products of new and stored features; squares: (k,), of new ones with
-    themselves. The last coordinate is the distance of an image from the space, 0 for the stored
-    images, so inner products with these and distances to them equal those of the features.
-    """
-    inside = products @ rows / (rows**2).sum(axis=0)
-    outside = np.maximum(squares - (inside**2).sum(axis=1), 0)
-    return np.column_stack([inside, np.sqrt(outside)])
-
-
-def inner_products(new: Sequence[np.ndarray], stored: Sequence[np.ndarray]) -> np.ndarray:
-    """Return inner products of rows of `rowspace.side_by_side`: float64 (k, n).
-
-    new, stored: by map, the normalised features, float32 (k, d) and (n, d).
-    """
-    products = np.zeros((len(new[0]), len(stored[0])))
-    with one_thread():
-        for new_map, stored_map in zip(new, stored, strict=True):
-            for columns in _column_blocks(new_map.shape[1]):
-                new_block, stored_block = (
-                    features[:, columns].astype(np.float64) for features in (new_map, stored_map)
-                )
-                products += new_block @ stored_block.T
-    return products / len(new)
-
-
-def inner_squares(new: Sequence[np.ndarray]) -> np.ndarray:
-    """Return the inner products of rows with themselves: float64 (k,)."""
-    return np.mean([np.square(features, dtype=np.float64).sum(axis=1) for features in new], axis=0)
-
-
-def _column_blocks(n_columns: int) -> Iterator[slice]:
-    for start in range(0, n_columns, COLUMNS_PER_BLOCK):
-        yield slice(start, start + COLUMNS_PER_BLOCK)

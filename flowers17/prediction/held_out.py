@@ -1,14 +1,13 @@
-"""The stored predictions of a model's validation images, for every kind of model."""
+"""The stored predictions of the images that measured a model, for every kind of model."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from flowers17.ancestry import by_id, family
 from flowers17.artifacts import Artifact
 from flowers17.ensemble.calibration import tempered
+from flowers17.prediction.catalogue import refitted_scheme
 from flowers17.prediction.models import Loader
 
 
@@ -17,7 +16,8 @@ class HeldOut:
     """Validation images of a model, their labels and the model's stored probabilities.
 
     rows: of the data set, int64 (n,). labels: int64 (n,). proba: float (n, c); an ensemble's are
-    those of its refitted members, calibrated. train, train_labels: those that it was trained on.
+    those of its refitted members, calibrated. train, train_labels: those that what was measured was
+    trained on.
     """
 
     rows: np.ndarray
@@ -26,14 +26,35 @@ class HeldOut:
     train: np.ndarray
     train_labels: np.ndarray
 
-    @property
-    def is_correct(self) -> np.ndarray:
-        """Whether the model classifies each correctly: bool (n,)."""
-        return np.asarray(self.proba.argmax(axis=1) == self.labels)
-
 
 def held_out(artifact: Artifact, loader: Loader) -> HeldOut | None:
-    """Stored predictions of a model's validation images; None if its split is not known."""
+    """Stored predictions of the images that measured a model; None if its split is not known.
+
+    A model fitted on all images was measured by others of its kind, whose predictions these are.
+    """
+    inputs = artifact.manifest["inputs"]
+    measured = artifact.json("result").get("measured")
+    if measured and "fold-01" in inputs:
+        return held_out(loader.artifact(inputs["fold-01"]), loader)
+    if measured:
+        measures = loader.artifact(inputs["measures"])
+        splits = loader.artifact(measures.manifest["inputs"]["splits"])
+        labels, name = splits.array("labels"), measured["split"]
+        [(rows, train)] = [
+            (np.array(split["validation"], np.int64), np.array(split["train"], np.int64))
+            for split in splits.json("splits")["splits"]
+            if split["name"] == name
+        ]
+        proba = measures.array(f"{name}-proba")
+        return HeldOut(rows, labels[rows], proba, train, labels[train])
+    return own_predictions(artifact, loader)
+
+
+def own_predictions(artifact: Artifact, loader: Loader) -> HeldOut | None:
+    """A model's own stored predictions of the images that measured it; None as in `held_out`.
+
+    They are no measure of a model that was fitted on all images, these among them.
+    """
     inputs = artifact.manifest["inputs"]
     if artifact.reference.stage == "stacking":
         out_of_fold = loader.artifact(inputs["out_of_fold"])
@@ -47,15 +68,6 @@ def held_out(artifact: Artifact, loader: Loader) -> HeldOut | None:
     split = loader.artifact(inputs["split"])
     rows, train, labels = (split.array(name) for name in ("validation", "train", "labels"))
     return HeldOut(rows, labels[rows], artifact.array("proba")[rows], train, labels[train])
-
-
-def refitted_scheme(result: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The entry of a stacking's chosen method with refitted members, from its `result.json`."""
-    identity = {"method": result["chosen"]["method"], "by": "refit"}
-    scheme: Mapping[str, Any] = next(
-        entry for entry in result["methods"] if identity.items() <= entry.items()
-    )
-    return scheme
 
 
 def images_of(artifact: Artifact, loader: Loader) -> dict[int, np.ndarray]:

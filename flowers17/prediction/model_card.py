@@ -7,8 +7,8 @@ import numpy as np
 
 from flowers17.artifacts import short_name
 from flowers17.prediction.card_programs import program
+from flowers17.prediction.catalogue import refitted_scheme
 from flowers17.prediction.exporting import OUTPUT, FileCheck
-from flowers17.prediction.held_out import refitted_scheme
 from flowers17.prediction.model_facts import ModelFacts
 from flowers17.reporting.classes.measures import balanced_accuracy, class_scores, macro_f1
 from flowers17.reporting.lineage import duration_text
@@ -116,6 +116,11 @@ def _data(facts: ModelFacts, labels: Mapping[str, Any]) -> Iterator[str]:
         f"Split `{score.split}`: {score.n_train:,} images to train on, {score.n_validation:,} held "
         f"out; {caveat}."
     )
+    if facts.fitted_on:
+        yield (
+            "Measured by the same training on this split, the model was then fitted on "
+            f"{facts.fitted_on}. The scores below are those of the split."
+        )
     yield "Classes: " + ", ".join(_text(name) for name in labels["classes"]) + "."
 
 
@@ -135,11 +140,12 @@ def _accuracy(facts: ModelFacts, labels: Mapping[str, Any]) -> Iterator[str]:
         measures = [*measures[2:], *measures[:2]]
     rows = [(name, f"{value:.3f}", interval_text(interval)) for name, (value, interval) in measures]
     if repeats and repeats.interval:
-        name = "balanced accuracy" if score.by_class else "accuracy"
-        title = f"{name}, mean over {repeats.n_splits} clean splits, the same training on each"
+        title = (
+            f"{score.measure}, mean over {repeats.n_splits} clean splits, the same training on each"
+        )
         rows.append((title, f"{repeats.mean:.3f}", interval_text(repeats.interval)))
-    if facts.result.get("validation_loss") is not None:
-        rows.append(("log loss", f"{facts.result['validation_loss']:.3f}", ""))
+    if facts.measured.get("validation_loss") is not None:
+        rows.append(("log loss", f"{facts.measured['validation_loss']:.3f}", ""))
     yield f"On the {score.n_validation:,} held-out images:"
     yield _table(("", "value", "95 % interval"), rows)
     yield (
@@ -176,7 +182,7 @@ def _limits(facts: ModelFacts, labels: Mapping[str, Any]) -> Iterator[str]:
         "The accuracy is that on images like those it was trained on. This card has none for other "
         "cameras, places or times, nor under attack.",
     ]
-    if facts.result.get("recipe", {}).get("selection") == "val_loss":
+    if facts.measured.get("recipe", {}).get("selection") == "val_loss":
         limits.append(
             "The epoch kept is the one with the lowest loss on the same held-out images, which "
             "flatters the accuracy a little."
@@ -224,6 +230,12 @@ def _file(facts: ModelFacts, file: str, sha256: str, check: FileCheck | None) ->
     yield f"`{file}`, SHA-256 `{sha256}`."
     if check is None:
         yield "Not checked: the store lacks the images that it was trained on."
+        return
+    if facts.fitted_on:
+        yield (
+            f"Checked when it was written, on {check.n:,} of the images that it was fitted on: its "
+            f"probabilities differ from the stored ones by {check.difference:.1e} at most."
+        )
         return
     yield (
         f"Checked when it was written: of the {check.n:,} held-out images this file gets "

@@ -7,24 +7,26 @@ from typing import Any
 import numpy as np
 
 from flowers17.ancestry import ArtifactId, Manifest, by_id, family
-from flowers17.artifacts import Artifact, Store
+from flowers17.artifacts import Artifact
 from flowers17.digests import canonical_json
-from flowers17.prediction.catalogue import KINDS, Catalogue
-from flowers17.prediction.held_out import held_out, refitted_scheme
+from flowers17.prediction.catalogue import KINDS, Catalogue, Entry
+from flowers17.prediction.held_out import held_out
 from flowers17.prediction.models import Loader
 from flowers17.reporting.metrics import MeanSpread
-from flowers17.reporting.records import HEADLINE, Score, over_repeats
+from flowers17.reporting.records import HEADLINE, Score, over_repeats, score_of
 
 
 @dataclass(frozen=True)
 class ModelFacts:
     """The facts of a model card.
 
-    result: its `result.json`. score: on its split. over_clean: mean of the measure that stands
-    first over those repeated clean splits on which the store has the same training, None for less
-    than two. answers: labels and predicted classes of the held-out images, None if the split is not
-    known. source: of the images, as in their artifact; verified: whether each is byte for byte one
-    of Oxford Flowers-17. origins: the manifests of all artifacts it was made from.
+    result: its `result.json`. fitted_on: words for all images, if it was fitted on them; its scores
+    are then those of the same training on splits. score: on its split. over_clean: mean of the
+    measure that stands first over those repeated clean splits on which the store has the same
+    training, None for less than two. answers: labels and predicted classes of the held-out images,
+    None if the split is not known. source: of the images, as in their artifact; verified: whether
+    each is byte for byte one of Oxford Flowers-17. origins: the manifests of all artifacts it was
+    made from.
     """
 
     manifest: Manifest
@@ -36,11 +38,18 @@ class ModelFacts:
     verified: bool
     n_images: int | None
     origins: tuple[Manifest, ...]
+    fitted_on: str = ""
 
     @property
     def name(self) -> str:
         """Display name of the model."""
         return str(self.manifest["label"])
+
+    @property
+    def measured(self) -> Mapping[str, Any]:
+        """The `result.json` that the scores are from, or the entry of a classifier's split."""
+        measured: Mapping[str, Any] = self.result.get("measured", self.result)
+        return measured
 
     @property
     def members(self) -> tuple[str, ...]:
@@ -81,8 +90,8 @@ class ModelFacts:
 
 def model_facts(artifact: Artifact, loader: Loader) -> ModelFacts:
     """The facts of the model of an artifact."""
-    result, store = artifact.json("result"), loader.store
-    manifests = by_id(store.manifests())
+    result, manifests = artifact.json("result"), by_id(loader.store.manifests())
+    entry = Entry(artifact.manifest, result)
     _, *origins = family(artifact.manifest, manifests)
     images = next((manifest for manifest in origins if manifest["stage"] == "images"), None)
     items = loader.artifact(images).json("items") if images else {}
@@ -90,8 +99,9 @@ def model_facts(artifact: Artifact, loader: Loader) -> ModelFacts:
     return ModelFacts(
         manifest=artifact.manifest,
         result=result,
-        score=_score(artifact.reference.stage, result),
-        over_clean=_over_clean(store, artifact.manifest, manifests),
+        fitted_on=entry.fitted_on if entry.is_of_all else "",
+        score=entry.score,
+        over_clean=_over_clean(loader, artifact, manifests),
         answers=(stored.labels, stored.proba.argmax(axis=1)) if stored else None,
         source=items.get("source", {}),
         verified=bool(items.get("verified")),
@@ -100,25 +110,25 @@ def model_facts(artifact: Artifact, loader: Loader) -> ModelFacts:
     )
 
 
-def _score(stage: str, result: Mapping[str, Any]) -> Score:
-    scheme = refitted_scheme(result) if stage == "stacking" else result
-    n_train, n_validation = int(result["n_train"]), int(result["n_validation"])
-    n_correct = int(scheme["n_correct"])
-    by_class = scheme.get("by_class")
-    return Score(result["split"], result["kind"], n_train, n_validation, n_correct, {}, by_class)
-
-
 def _over_clean(
-    store: Store, manifest: Manifest, manifests: Mapping[ArtifactId, Manifest]
+    loader: Loader, artifact: Artifact, manifests: Mapping[ArtifactId, Manifest]
 ) -> MeanSpread | None:
     """Mean over the repeated splits of one data set on which the same model was trained."""
-    scores = {}
-    for entry in Catalogue(store).entries:
-        is_same_stage = entry.manifest["stage"] == manifest["stage"]
-        if is_same_stage and _common_material(entry.manifest, manifests) == _common_material(
-            manifest, manifests
-        ):
-            scores[entry.result["split"]] = _score(manifest["stage"], entry.result)
+    inputs, manifest = artifact.manifest["inputs"], artifact.manifest
+    if "measures" in inputs:
+        measures = loader.artifact(inputs["measures"]).json("result")["splits"]
+        scores = {split["name"]: score_of(split, split["name"]) for split in measures}
+    else:
+        if "measured" in artifact.json("result"):
+            manifest = loader.artifact(inputs["fold-01"]).manifest
+        material = _common_material(manifest, manifests)
+        scores = {
+            entry.result["split"]: entry.score
+            for entry in Catalogue(loader.store).entries
+            if entry.manifest["stage"] == manifest["stage"]
+            and not entry.is_of_all
+            and _common_material(entry.manifest, manifests) == material
+        }
     repeats = over_repeats(scores.values(), HEADLINE)
     return repeats if repeats and repeats.n_splits > 1 else None
 

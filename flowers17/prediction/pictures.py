@@ -64,11 +64,12 @@ def blocks(
     n_at_once: int,
     refuse: Refuse,
     resize: ResizeName = "crop",
+    n_first: int | None = None,
 ) -> Iterator[Block]:
     """Yield blocks of decoded images in the order of their paths; the last may be shorter.
 
-    While one block is used, the next is decoded. Images that cannot be used are left out;
-    `refuse` is called with the reason.
+    n_first: images of the first block, if fewer than of the others. While one block is used, the
+    next is decoded. Images that cannot be used are left out; `refuse` is called with the reason.
     """
     sides = tuple(sorted(set(sizes)))
     remaining = iter(paths)
@@ -81,6 +82,7 @@ def blocks(
 
     try:
         decoded: list[tuple[str, dict[int, np.ndarray]]] = []
+        n_in_block = min(n_at_once, n_first or n_at_once)
         look_ahead()
         while waiting:
             path, future = waiting.popleft()
@@ -89,9 +91,9 @@ def blocks(
                 decoded.append((path, future.result()))
             except InvalidInput as problem:
                 refuse(str(problem))
-            if len(decoded) == n_at_once:
+            if len(decoded) == n_in_block:
                 yield _block(decoded, sides)
-                decoded = []
+                decoded, n_in_block = [], n_at_once
         if decoded:
             yield _block(decoded, sides)
     finally:

@@ -14,6 +14,8 @@ from flowers17.prediction.likeness import Evidence, Likeness
 from flowers17.prediction.models import Loader, MemberModels, Model
 from flowers17.prediction.pictures import Block, Refuse, blocks
 
+N_FIRST = 8  # images of the first block, so that the first answers come soon
+
 
 @dataclass(frozen=True)
 class Prediction:
@@ -78,7 +80,7 @@ def predictions(
     refuse: called with the reason for each image that cannot be used, which is left out.
     evidence: what the model's own images say of a prediction (`likeness.evidence_of`).
     """
-    for block in blocks(paths, model.sizes, model.n_at_once, refuse, model.resize):
+    for block in blocks(paths, model.sizes, model.n_at_once, refuse, model.resize, N_FIRST):
         yield from predictions_of(model, block, evidence)
 
 

@@ -51,8 +51,13 @@ class Score:
         return accuracy_interval(self.n_correct, self.n_validation)
 
     @property
+    def measure(self) -> str:
+        """Name of the measure that stands first: balanced accuracy where classes differ in size."""
+        return "balanced accuracy" if self.by_class else "accuracy"
+
+    @property
     def headline(self) -> float:
-        """The measure that stands first: accuracy, or balanced accuracy where classes differ."""
+        """Value of that measure."""
         return first_measure(self.n_correct, self.n_validation, self.by_class)
 
     @property

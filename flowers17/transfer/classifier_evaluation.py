@@ -6,7 +6,7 @@ columns. Logistic regression stops at a tolerance on its gradient, which fixes i
 about 1e-3; nothing else is approximate.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -47,7 +47,78 @@ class SplitResult:
     out_of_fold: np.ndarray | None = None
 
 
+@dataclass(frozen=True)
+class Fit:
+    """A classifier fitted on the training rows of a task.
+
+    settings: its hyper-parameters, as they were given or chosen by a search. rows_for: the rows
+    that a fit on other images reads. groups: near-duplicates among all images, int (n,).
+    """
+
+    classifier: str
+    settings: Any
+    task: Task
+    model: Any
+    rows_for: Callable[[np.ndarray], Rows]
+    groups: np.ndarray
+
+    @property
+    def chosen(self) -> dict[str, Any]:
+        """The hyper-parameters, without what a search tries."""
+        values = self.settings.model_dump()
+        return {name: value for name, value in values.items() if not name.startswith("search_")}
+
+    def proba(self, evaluated: np.ndarray) -> np.ndarray:
+        """Class probabilities of rows, by their indices: float64 (n, n_classes)."""
+        labels = self.task.labels
+        with one_thread():
+            proba = FAMILIES[self.classifier].proba(
+                self.model, self.settings, replace(self.task, evaluated=evaluated)
+            )
+        return _checked_proba(self.classifier, proba, (len(evaluated), int(labels.max()) + 1))
+
+    def out_of_fold(self, split: SplitLike, seed: int) -> np.ndarray | None:
+        """Probabilities of a split's training images: see `cross_validation.out_of_fold`."""
+        task, family = replace(self.task, seed=seed), FAMILIES[self.classifier]
+        with one_thread():
+            return out_of_fold(family, self.settings, self.rows_for, self.groups, split, task)
+
+
 def evaluate(
+    classifier: str,
+    settings: ClassifierSettings,
+    *,
+    labels: np.ndarray,
+    splits: Sequence[SplitLike],
+    seed: int,
+    progress: Callable[[int, int], None] | None = None,
+    **options: Any,
+) -> list[SplitResult]:
+    """Predictions of a classifier on every split, each fitted on its own training part.
+
+    options: see `fits`. progress: called with the splits done and the number of splits.
+    Raises InvalidInput as `fits` does, and if the same rows train and validate.
+    """
+    for split in splits:
+        if np.intersect1d(split.train, split.validation).size:
+            raise InvalidInput(f"split {split.name}: the same rows train and validate")
+    results = []
+    each_fit = fits(classifier, settings, labels=labels, splits=splits, seed=seed, **options)
+    for split, fit in zip(splits, each_fit, strict=True):
+        proba, of_train, n_train = fit.proba(split.validation), None, len(split.train)
+        if labels.max() == 1 and split.kind != "repeated":
+            own_seed = derived_seed(seed, "classifier", classifier, split.name, "folds")
+            of_train = fit.out_of_fold(split, own_seed)
+        predicted = proba.argmax(axis=1).astype(np.int64)
+        n_correct = int(np.count_nonzero(predicted == labels[split.validation]))
+        scores = predicted, proba, n_correct, n_correct / len(predicted)
+        results.append(SplitResult(split.name, split.kind, n_train, *scores, fit.chosen, of_train))
+        if progress is not None:
+            progress(len(results), len(splits))
+    return results
+
+
+def fits(
     classifier: str,
     settings: ClassifierSettings,
     *,
@@ -61,9 +132,8 @@ def evaluate(
     class_weight: ClassWeight = None,
     groups: np.ndarray | None = None,
     n_jobs: int = -1,
-    progress: Callable[[int, int], None] | None = None,
-) -> list[SplitResult]:
-    """Predictions of a classifier on every split, each fitted on its own training part.
+) -> Iterator[Fit]:
+    """Yield a classifier's fit on the training part of every split.
 
     features: float32 (n, d), normalised columns; rows: float64 (n, r), row-space coordinates;
     only the `input_form` of the classifier is read, or `rows` if `n_components` is given: principal
@@ -73,7 +143,6 @@ def evaluate(
     groups: int (n,), equal for near-duplicates, which a search's folds keep together; None: every
     image is its own group.
     n_jobs: threads of the random forest, -1 for all cores; never changes a result.
-    progress: called with the splits done and the number of splits.
     Raises InvalidInput if arrays do not belong together, hold NaN, or a split lacks a class.
     """
     form = "rows" if n_components is not None else input_form(classifier)
@@ -81,12 +150,11 @@ def evaluate(
     matrix = rows if form == "rows" else features
     if matrix is None:
         raise InvalidInput(f"{classifier}: expected `{form}`, got None; pass the array")
-    n_classes = _check(matrix, form, labels, splits)
+    _check(matrix, form, labels, splits)
     if groups is None:
         groups = np.arange(len(labels))
     if groups.shape != labels.shape:
         raise InvalidInput(f"groups: expected one for each label, got {groups.shape}")
-    own_settings = getattr(settings, classifier)
     all_rows = Rows(matrix)
 
     def rows_for(train: np.ndarray) -> Rows:
@@ -94,17 +162,9 @@ def evaluate(
             return all_rows
         return Rows(principal_components(matrix, train, n_components))
 
-    results = []
-    with one_thread():
-        for split in splits:
-            role = ("classifier", classifier, split.name)
-            hyperparameters = own_settings
-            if search:
-                own_seed = derived_seed(seed, *role)
-                folds = search_folds(labels, groups, split, derived_seed(own_seed, "folds"))
-                hyperparameters = best_variant(
-                    family, own_settings, rows_for, labels, folds, own_seed, n_jobs, class_weight
-                )
+    for split in splits:
+        role = ("classifier", classifier, split.name)
+        with one_thread():
             task = Task(
                 rows=rows_for(split.train),
                 labels=labels,
@@ -114,61 +174,17 @@ def evaluate(
                 n_jobs=n_jobs,
                 class_weight=class_weight,
             )
-            proba = family.probas([hyperparameters], task)[0]
-            result = _result(split, labels, proba, n_classes, hyperparameters)
-            if n_classes == 2 and split.kind != "repeated":
-                task = replace(task, seed=derived_seed(seed, *role, "folds"))
-                training_proba = out_of_fold(family, hyperparameters, rows_for, groups, split, task)
-                result = replace(result, out_of_fold=training_proba)
-            results.append(result)
-            if progress is not None:
-                progress(len(results), len(splits))
-    return results
+            chosen = getattr(settings, classifier)
+            if search:
+                trial = replace(task, seed=derived_seed(seed, *role))
+                folds = search_folds(labels, groups, split, derived_seed(trial.seed, "folds"))
+                chosen = best_variant(family, chosen, rows_for, folds, trial)
+            model = family.fit(chosen, task, None)
+        yield Fit(classifier, chosen, task, model, rows_for, groups)
 
 
-def fitted_proba(classifier: str, settings: ClassifierSettings, task: Task) -> np.ndarray:
-    """Class probabilities of every image from a fit on `task.train`: float64 (n, n_classes).
-
-    task: of `fitting_task`. The rows of `task.train` are in-sample predictions.
-    """
-    with one_thread():
-        proba = FAMILIES[classifier].probas([getattr(settings, classifier)], task)[0]
-    return _checked_proba(classifier, proba, (len(task.labels), int(task.labels.max()) + 1))
-
-
-def fitting_task(
-    classifier: str,
-    *,
-    features: np.ndarray | None = None,
-    rows: np.ndarray | None = None,
-    labels: np.ndarray,
-    split: SplitLike,
-    seed: int,
-    class_weight: ClassWeight = None,
-    n_jobs: int = -1,
-) -> Task:
-    """Task of a fit on a split's training part, evaluated on every image.
-
-    Arguments and errors are those of `evaluate`.
-    """
-    form = input_form(classifier)
-    matrix = rows if form == "rows" else features
-    if matrix is None:
-        raise InvalidInput(f"{classifier}: expected `{form}`, got None; pass the array")
-    _check(matrix, form, labels, [split])
-    return Task(
-        rows=Rows(matrix),
-        labels=labels,
-        train=split.train,
-        evaluated=np.arange(len(labels)),
-        seed=derived_seed(seed, "classifier", classifier, split.name, "fit"),
-        n_jobs=n_jobs,
-        class_weight=class_weight,
-    )
-
-
-def _check(matrix: np.ndarray, form: str, labels: np.ndarray, splits: Sequence[SplitLike]) -> int:
-    """Number of classes; raises InvalidInput if arrays and splits do not belong together."""
+def _check(matrix: np.ndarray, form: str, labels: np.ndarray, splits: Sequence[SplitLike]) -> None:
+    """Raise InvalidInput if arrays and splits do not belong together."""
     check_features(matrix, form)
     if labels.shape != (len(matrix),) or labels.dtype.kind not in "iu" or labels.min() < 0:
         raise InvalidInput(
@@ -187,37 +203,12 @@ def _check(matrix: np.ndarray, form: str, labels: np.ndarray, splits: Sequence[S
                     f"{f'{indices.min()}..{indices.max()}' if indices.size else 'none'}; "
                     "make the splits again from the same images"
                 )
-        if np.intersect1d(split.train, split.validation).size:
-            raise InvalidInput(f"split {split.name}: the same rows train and validate")
         absent = np.setdiff1d(np.arange(n_classes), labels[split.train])
         if absent.size:
             raise InvalidInput(
                 f"split {split.name}: expected every class among the training rows, got none of "
                 f"class {', '.join(map(str, absent))}; add images or leave the class out"
             )
-    return n_classes
-
-
-def _result(
-    split: SplitLike, labels: np.ndarray, proba: np.ndarray, n_classes: int, hyperparameters: Any
-) -> SplitResult:
-    proba = _checked_proba(f"split {split.name}", proba, (len(split.validation), n_classes))
-    predicted = proba.argmax(axis=1).astype(np.int64)
-    n_correct = int(np.count_nonzero(predicted == labels[split.validation]))
-    return SplitResult(
-        name=split.name,
-        kind=split.kind,
-        n_train=len(split.train),
-        predicted=predicted,
-        proba=proba,
-        n_correct=n_correct,
-        accuracy=n_correct / len(predicted),
-        chosen={
-            key: value
-            for key, value in hyperparameters.model_dump().items()
-            if not key.startswith("search_")
-        },
-    )
 
 
 def _checked_proba(subject: str, proba: np.ndarray, shape: tuple[int, int]) -> np.ndarray:

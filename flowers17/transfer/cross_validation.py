@@ -11,7 +11,7 @@ from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 from flowers17.data.balance import is_balanced
 from flowers17.errors import InvalidInput
 from flowers17.seeds import derived_seed
-from flowers17.transfer.families import ClassWeight, Family, Rows, Task
+from flowers17.transfer.families import Family, Rows, Task
 
 MAX_FOLDS = 5
 
@@ -64,31 +64,20 @@ def best_variant(
     family: Family,
     settings: Any,
     rows_for: Callable[[np.ndarray], Rows],
-    labels: np.ndarray,
     folds: Sequence[tuple[np.ndarray, np.ndarray]],
-    seed: int,
-    n_jobs: int,
-    class_weight: ClassWeight,
+    task: Task,
 ) -> Any:
     """Variant whose out-of-fold predictions are best, the first of equals; see `data.balance`."""
     variants = family.variants(settings)
     rows = np.concatenate([held_out for _, held_out in folds])
     predicted: list[list[np.ndarray]] = [[] for _ in variants]
     for k, (fitted, held_out) in enumerate(folds):
-        task = Task(
-            rows=rows_for(fitted),
-            labels=labels,
-            train=fitted,
-            evaluated=held_out,
-            seed=derived_seed(seed, "fold", k),
-            n_jobs=n_jobs,
-            class_weight=class_weight,
-            is_trial=True,
-        )
-        for index, proba in enumerate(family.probas(variants, task)):
+        seed, own_rows = derived_seed(task.seed, "fold", k), rows_for(fitted)
+        of_fold = replace(task, rows=own_rows, train=fitted, evaluated=held_out, seed=seed)
+        for index, proba in enumerate(family.probas(variants, replace(of_fold, is_trial=True))):
             predicted[index].append(proba.argmax(axis=1))
-    measure = accuracy_score if is_balanced(labels) else balanced_accuracy_score
-    scores = [measure(labels[rows], np.concatenate(classes)) for classes in predicted]
+    measure = accuracy_score if is_balanced(task.labels) else balanced_accuracy_score
+    scores = [measure(task.labels[rows], np.concatenate(classes)) for classes in predicted]
     return variants[int(np.argmax(scores))]
 
 

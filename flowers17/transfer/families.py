@@ -1,8 +1,8 @@
 """The five classifier families: variants of settings for a search, and class probabilities.
 
-A family is two functions. `variants` lists settings, the simplest first. `probas` fits every
-variant on the training rows and returns, for each, the class probabilities of the evaluated rows:
-float64 (n_evaluated, n_classes). Classes are 0..n_classes-1, each among the training rows.
+A family is three functions. `variants` lists settings, the simplest first. `fit` fits them on the
+training rows. `proba` gives a fit's class probabilities of the evaluated rows: float64
+(n_evaluated, n_classes). Classes are 0..n_classes-1, each among the training rows.
 """
 
 from collections.abc import Callable, Sequence
@@ -26,7 +26,7 @@ from flowers17.config import (
     RandomForestSettings,
     SvmSettings,
 )
-from flowers17.transfer.naive_bayes import Moments, class_moments, naive_bayes_probas
+from flowers17.transfer.naive_bayes import Moments, class_moments, naive_bayes_proba
 
 # Flowers-17 needs about a hundred iterations; at 1e-4, one image in 340 is still undecided.
 GRADIENT_TOLERANCE = 1e-6
@@ -102,54 +102,58 @@ class Task:
 
 @dataclass(frozen=True)
 class Family:
-    """One kind of classifier."""
+    """One kind of classifier.
+
+    fit: of settings and a task; it may start from the fit of other settings on the same task, or
+    None, and change it.
+    """
 
     variants: Callable[[Any], list[Any]]
-    probas: Callable[[Sequence[Any], Task], list[np.ndarray]]
+    fit: Callable[[Any, Task, Any], Any]
+    proba: Callable[[Any, Any, Task], np.ndarray]
+
+    def probas(self, variants: Sequence[Any], task: Task) -> list[np.ndarray]:
+        """Class probabilities by every variant, each fitted on the training rows."""
+        model, probas = None, []
+        for settings in variants:
+            model = self.fit(settings, task, model)
+            probas.append(self.proba(model, settings, task))
+        return probas
 
 
-def _naive_bayes(variants: Sequence[NaiveBayesSettings], task: Task) -> list[np.ndarray]:
-    smoothings = [variant.var_smoothing for variant in variants]
-    return naive_bayes_probas(fitted_moments(task), task.evaluated_rows, smoothings)
-
-
-def fitted_moments(task: Task) -> Moments:
+def _moments(settings: NaiveBayesSettings, task: Task, previous: Moments | None) -> Moments:
     """Class moments of the training rows; they serve every smoothing."""
+    if previous:
+        return previous
     moments = class_moments(task.train_rows, task.labels[task.train])
     uniform = np.full_like(moments.prior, -np.log(len(moments.prior)))
     return replace(moments, prior=uniform) if task.class_weight else moments
 
 
-def _neighbours(variants: Sequence[NeighboursSettings], task: Task) -> list[np.ndarray]:
-    return [
-        fitted_neighbours(variant, task).predict_proba(task.evaluated_rows) for variant in variants
-    ]
+def _naive_bayes_proba(moments: Moments, settings: NaiveBayesSettings, task: Task) -> np.ndarray:
+    return naive_bayes_proba(moments, task.evaluated_rows, settings.var_smoothing)
 
 
-def fitted_neighbours(settings: NeighboursSettings, task: Task) -> KNeighborsClassifier:
+def _neighbours(settings: NeighboursSettings, task: Task, _: Any) -> KNeighborsClassifier:
     """Fitted k-nearest neighbours; k is at most the number of training rows."""
     n_neighbors = min(settings.n_neighbors, len(task.train))
     model = KNeighborsClassifier(n_neighbors, weights=settings.weights, algorithm="brute")
     return model.fit(task.train_rows, task.labels[task.train])
 
 
-def _svm(variants: Sequence[SvmSettings], task: Task) -> list[np.ndarray]:
+def _svm_proba(machine: SVC | Pipeline, settings: SvmSettings, task: Task) -> np.ndarray:
     """Softmax of the one-against-one decision function, largest at the predicted class.
 
     Platt's calibration would refit five times, and can contradict the prediction.
     """
-    probas = []
-    for variant in variants:
-        machine = fitted_svm(variant, task)
-        if isinstance(machine, SVC):
-            machine_inputs = task.rows.kernel(variant)[np.ix_(task.evaluated, task.train)]
-        else:
-            machine_inputs = task.evaluated_rows
-        probas.append(_of_decision(machine.decision_function(machine_inputs)))
-    return probas
+    if isinstance(machine, SVC):
+        machine_inputs = task.rows.kernel(settings)[np.ix_(task.evaluated, task.train)]
+    else:
+        machine_inputs = task.evaluated_rows
+    return _of_decision(machine.decision_function(machine_inputs))
 
 
-def fitted_svm(settings: SvmSettings, task: Task) -> SVC | Pipeline:
+def _svm(settings: SvmSettings, task: Task, _: Any) -> SVC | Pipeline:
     """Fitted SVM on a precomputed kernel; beyond `exact_up_to` rows, the Nyström approximation.
 
     The approximation is a linear SVM on the kernels with `n_landmarks` training rows.
@@ -185,22 +189,9 @@ def _of_decision(decision: np.ndarray) -> np.ndarray:
 
 
 def _logistic_regression(
-    variants: Sequence[LogisticRegressionSettings], task: Task
-) -> list[np.ndarray]:
-    """Class probabilities along the regularisation path, each fit started from the last."""
-    evaluated_rows = task.evaluated_rows
-    regression: LogisticRegression | None = None
-    probas = []
-    for variant in variants:
-        regression = fitted_logistic_regression(variant, task, regression)
-        probas.append(regression.predict_proba(evaluated_rows))
-    return probas
-
-
-def fitted_logistic_regression(
-    settings: LogisticRegressionSettings, task: Task, previous: LogisticRegression | None = None
+    settings: LogisticRegressionSettings, task: Task, previous: LogisticRegression | None
 ) -> LogisticRegression:
-    """Fitted logistic regression; `previous`: a fit on the same task to start from, changed."""
+    """Fitted logistic regression; along a regularisation path, each starts from the last."""
     model = previous or LogisticRegression(
         tol=GRADIENT_TOLERANCE,
         max_iter=MAX_ITERATIONS,
@@ -210,11 +201,7 @@ def fitted_logistic_regression(
     return model.set_params(C=settings.C).fit(task.train_rows, task.labels[task.train])
 
 
-def _random_forest(variants: Sequence[RandomForestSettings], task: Task) -> list[np.ndarray]:
-    return [fitted_forest(variant, task).predict_proba(task.evaluated_rows) for variant in variants]
-
-
-def fitted_forest(settings: RandomForestSettings, task: Task) -> RandomForestClassifier:
+def _random_forest(settings: RandomForestSettings, task: Task, _: Any) -> RandomForestClassifier:
     """Fitted random forest that predicts in one thread."""
     # Trees read columns: this order gives the same trees in little more than half the time.
     columns = np.asfortranarray(task.train_rows, dtype=np.float32)
@@ -228,6 +215,11 @@ def fitted_forest(settings: RandomForestSettings, task: Task) -> RandomForestCla
     forest.fit(columns, task.labels[task.train])
     # Threads would sum the trees' votes in the order in which they finish.
     return forest.set_params(n_jobs=1)
+
+
+def _predicted_proba(model: Any, settings: Any, task: Task) -> np.ndarray:
+    """Class probabilities of a model of scikit-learn's."""
+    return np.asarray(model.predict_proba(task.evaluated_rows))
 
 
 def _svm_variants(settings: SvmSettings) -> list[SvmSettings]:
@@ -249,10 +241,10 @@ def _variants_of(setting: str) -> Callable[[Any], list[Any]]:
 
 FAMILIES: MappingProxyType[str, Family] = MappingProxyType(
     {
-        "naive_bayes": Family(_variants_of("var_smoothing"), _naive_bayes),
-        "knn": Family(_variants_of("n_neighbors"), _neighbours),
-        "svm": Family(_svm_variants, _svm),
-        "logistic_regression": Family(_variants_of("C"), _logistic_regression),
-        "random_forest": Family(_variants_of("min_samples_leaf"), _random_forest),
+        "naive_bayes": Family(_variants_of("var_smoothing"), _moments, _naive_bayes_proba),
+        "knn": Family(_variants_of("n_neighbors"), _neighbours, _predicted_proba),
+        "svm": Family(_svm_variants, _svm, _svm_proba),
+        "logistic_regression": Family(_variants_of("C"), _logistic_regression, _predicted_proba),
+        "random_forest": Family(_variants_of("min_samples_leaf"), _random_forest, _predicted_proba),
     }
 )

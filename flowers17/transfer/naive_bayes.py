@@ -6,7 +6,7 @@ block at a time, and the moments serve every smoothing. Centred columns keep the
 to rounding.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,22 +47,18 @@ def class_moments(train: np.ndarray, labels: np.ndarray) -> Moments:
     return Moments(np.log(n_images / len(labels)), centre, means, variances, largest)
 
 
-def naive_bayes_probas(
-    moments: Moments, evaluated: np.ndarray, smoothings: Sequence[float]
-) -> list[np.ndarray]:
-    """Class probabilities for each smoothing: float64 (n_evaluated, n_classes).
+def naive_bayes_proba(moments: Moments, evaluated: np.ndarray, smoothing: float) -> np.ndarray:
+    """Class probabilities: float64 (n_evaluated, n_classes).
 
-    evaluated: float (n_evaluated, d). smoothings: shares of the largest column variance that are
-    added to every variance. Equals GaussianNB of scikit-learn to about 1e-9.
+    evaluated: float (n_evaluated, d). smoothing: share of the largest column variance that is added
+    to every variance. Equals GaussianNB of scikit-learn to about 1e-9.
     """
-    scores = [np.tile(moments.prior, (len(evaluated), 1)) for _ in smoothings]
+    score = np.tile(moments.prior, (len(evaluated), 1))
     for block in _blocks(evaluated.shape[1]):
         columns = evaluated[:, block] - moments.centre[block]
-        squares = columns**2
-        for score, smoothing in zip(scores, smoothings, strict=True):
-            of_squares, of_columns, constant = coefficients(moments, smoothing, block)
-            score += squares @ of_squares.T + columns @ of_columns.T + constant
-    return [softmax(score, axis=1) for score in scores]
+        of_squares, of_columns, constant = coefficients(moments, smoothing, block)
+        score += columns**2 @ of_squares.T + columns @ of_columns.T + constant
+    return softmax(score, axis=1)
 
 
 def coefficients(

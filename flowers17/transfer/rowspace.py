@@ -142,6 +142,17 @@ def principal_components(rows: np.ndarray, train: np.ndarray, n_components: int)
     float64 (n, n_components), equal to PCA fitted on the training columns up to signs.
     Raises InvalidInput if there are fewer than `n_components` components.
     """
+    mean, axes = principal_axes(rows, train, n_components)
+    return (rows - mean) @ axes
+
+
+def principal_axes(
+    rows: np.ndarray, train: np.ndarray, n_components: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mean of the training rows, (r,), and their principal axes, (r, n_components).
+
+    Arguments and errors are those of `principal_components`.
+    """
     train_rows = rows[train]
     n_available = min(len(train_rows) - 1, rows.shape[1])
     if not 1 <= n_components <= n_available:
@@ -154,7 +165,7 @@ def principal_components(rows: np.ndarray, train: np.ndarray, n_components: int)
     _, axes = eigh(
         centred.T @ centred, subset_by_index=[rows.shape[1] - n_components, rows.shape[1] - 1]
     )
-    return (rows - mean) @ axes[:, ::-1]
+    return mean, axes[:, ::-1]
 
 
 def check_features(features: np.ndarray, name: str) -> None:

@@ -94,8 +94,10 @@ def store(tmp_path: Path) -> Store:
         "classes": CLASSES,
         "image_size": 16,
         "recipe": {},
+        "split": "clean",
         "kind": "clean",
         "n_correct": 5,
+        "n_train": 20,
         "n_validation": 10,
     }
     config = {"learner": "no-such", "definition": None, "precision": "float32"}
@@ -154,7 +156,7 @@ class TestWords:
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
         assert _exit_code("x.png", "--store", str(tmp_path)) == 1
-        assert "run `flowers17 run learners` first" in " ".join(capsys.readouterr().err.split())
+        assert "run `flowers17 run features` first" in " ".join(capsys.readouterr().err.split())
 
 
 CODE = """

@@ -12,7 +12,7 @@ from flowers17.data.splits import Split
 from flowers17.ensemble.folds import stratified_folds
 from flowers17.ensemble.probabilities import averaged_models, out_of_fold, side_by_side
 from flowers17.errors import InvalidInput
-from flowers17.transfer.classifier_evaluation import fitted_proba, fitting_task
+from flowers17.transfer.classifier_evaluation import fits
 from flowers17.transfer.rowspace import normalised, row_space
 
 RANDOM = np.random.default_rng(3)
@@ -40,25 +40,26 @@ def test_they_equal_cross_val_predict(name: str) -> None:
 
 def test_those_of_our_classifiers_equal_cross_val_predict() -> None:
     rows = row_space([FEATURES])
-    by_fold = [
-        fitted_proba(
-            "logistic_regression",
-            ClassifierSettings(),
-            fitting_task(
-                "logistic_regression",
-                rows=rows,
-                labels=LABELS,
-                split=Split(
-                    f"fold {fold}",
-                    "repeated",
-                    None,
-                    np.flatnonzero(fold_of != fold),
-                    np.flatnonzero(fold_of == fold),
-                ),
-                seed=1,
-            ),
+    splits = [
+        Split(
+            f"fold {fold}",
+            "repeated",
+            None,
+            np.flatnonzero(fold_of != fold),
+            np.flatnonzero(fold_of == fold),
         )
         for fold in range(5)
+    ]
+    by_fold = [
+        fit.proba(np.arange(len(LABELS)))
+        for fit in fits(
+            "logistic_regression",
+            ClassifierSettings(),
+            rows=rows,
+            labels=LABELS,
+            splits=splits,
+            seed=1,
+        )
     ]
     expected = cross_val_predict(
         LogisticRegression(C=100.0, tol=1e-6, max_iter=10_000),

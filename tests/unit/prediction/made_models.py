@@ -90,6 +90,7 @@ def network(
         "split": "clean",
         "kind": "clean",
         "n_correct": n_correct,
+        "n_train": 20,
         "n_validation": 10,
         **result,
     }
@@ -105,13 +106,15 @@ def network(
 def stacking(maker: Maker, label: str, cross_validated: int) -> Artifact:
     """Publish what an ensemble's methods got right of 20 images; `average` was chosen."""
     methods = [
-        {"method": "average", "by": by, "cross_validated": cross_validated}
+        {"method": "average", "by": by, "cross_validated": cross_validated, "n_correct": 6}
         for by in ("refit", "average")
     ]
     methods.append({"method": "random_forest", "by": "average", "cross_validated": 20})
     result = {
+        "split": "clean",
         "kind": "clean",
         "n_train": 20,
+        "n_validation": 10,
         "methods": methods,
         "chosen": {"method": "average", "by": "average"},
     }

@@ -27,10 +27,11 @@ class TestNames:
         network(maker, "tiny, clean fold 1", kind="fold", n_correct=6)
         stacking(maker, "stacking of study, clean split", 15)
         entries = Catalogue(maker.store).entries
-        assert [(entry.kind, entry.name, entry.share) for entry in entries] == [
-            ("ensemble", "stacking of study, clean split", 0.75),
+        assert [(entry.kind, entry.name, entry.score.accuracy) for entry in entries] == [
+            ("ensemble", "stacking of study, clean split", 0.6),
             ("network", "tiny, clean split", 0.5),
         ]
+        assert [entry.cross_validated for entry in entries] == [0.75, None]
 
     def test_are_ranked_by_balanced_accuracy_where_classes_differ_in_size(
         self, maker: Maker
@@ -61,7 +62,9 @@ class TestNames:
             Catalogue(maker.store).named(name)
 
     def test_of_an_empty_store_are_none(self, maker: Maker) -> None:
-        with pytest.raises(InvalidInput, match="there are: none: run `flowers17 run` first"):
+        with pytest.raises(
+            InvalidInput, match="there are: none: run `flowers17 run features` first"
+        ):
             Catalogue(maker.store).named("tiny")
 
 
@@ -77,12 +80,12 @@ class TestDefault:
         study(newest, tiny=network(newest, "tiny, clean split", n_correct=10))
         entry, reason = Catalogue(maker.store).default()
         assert entry.name == "stacking of c, clean split"
-        assert "ensemble with the best cross-validated share of the newest study" in reason
+        assert "ensemble with the best cross-validated accuracy of the newest study" in reason
 
     def test_counts_what_the_chosen_method_got_right_and_not_the_best(self, maker: Maker) -> None:
         ensemble = stacking(maker, "stacking of a, clean split", 7)
         study(maker, ensemble=ensemble)
-        assert Catalogue(maker.store).default()[0].share == 7 / 20
+        assert Catalogue(maker.store).default()[0].cross_validated == 7 / 20
 
     def test_without_a_study_is_the_best_ensemble_of_the_store(self, maker: Maker) -> None:
         stacking(maker, "stacking of a, clean split", 17)
@@ -98,10 +101,39 @@ class TestDefault:
         network(maker, "b, clean fold 1", n_correct=9, kind="fold")
         entry, reason = Catalogue(maker.store).default()
         assert entry.name == "b, clean split"
-        assert "network with the best validation accuracy" in reason
+        assert "single model with the best validation accuracy" in reason
+
+    def test_is_rather_measured_on_a_clean_split_than_on_one_that_flatters(
+        self, maker: Maker
+    ) -> None:
+        network(maker, "a, report split", n_correct=9, split="report", kind="report")
+        network(maker, "b, clean split", n_correct=7)
+        assert Catalogue(maker.store).default()[0].name == "b, clean split"
+
+    def test_of_equals_is_the_one_fitted_on_all_images(self, maker: Maker) -> None:
+        measured = {"split": "clean", "kind": "clean", "n_train": 20, "n_validation": 10}
+        network(
+            maker,
+            "a, all images",
+            split="all",
+            kind="all",
+            n_train=30,
+            n_correct=10,
+            measured={**measured, "n_correct": 7},
+        )
+        network(_later(maker), "b, clean split", n_correct=7)
+        entry, _ = Catalogue(maker.store).default()
+        assert entry.name == "a, all images"
+        assert (entry.score.accuracy, entry.score.split) == (0.7, "clean")
+        assert (entry.measured_on, entry.fitted_on) == (
+            "10 held out, clean split",
+            "all 30 images",
+        )
 
     def test_of_an_empty_store_says_what_to_run(self, maker: Maker) -> None:
-        with pytest.raises(ArtifactMissing, match="run `flowers17 run learners` first"):
+        with pytest.raises(
+            ArtifactMissing, match="run `flowers17 run features` first, or `learners`"
+        ):
             Catalogue(maker.store).default()
 
 

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,10 @@ from tests.support.tiny_training import examples, fresh, prepared
 from tests.unit.prediction.made_models import CLASSES, Maker, network, stacking
 
 NAME = "tiny, clean split"
+MEASURED = (
+    "accuracy 0.500 on 10 held out, clean split; fitted on 20 images, clean split; about 2.2 s to "
+    "fit on all: `flowers17 run learners --set learners.refit=true`\n"
+)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -69,7 +74,7 @@ def test_json_is_an_object_an_image(
         assert prediction["class"] == CLASSES[int(proba.argmax())]
         assert prediction["probability"] == float(proba.max())
         assert prediction["agreement"] is None
-    assert printed.err == f"model: {NAME}\n"
+    assert printed.err == f"model: {NAME}\n{MEASURED}"
 
 
 def test_csv_has_a_column_a_class_and_nothing_that_a_spreadsheet_would_run(
@@ -148,12 +153,37 @@ def test_what_cannot_be_read_is_passed_over_and_ends_with_1(
 def test_the_list_names_what_there_is(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert _exit_code("--list", "--json") == 0
     listed: list[dict[str, Any]] = json.loads(capsys.readouterr().out)
-    assert [(model["name"], model["kind"], model["accuracy"]) for model in listed] == [
-        ("stacking of [b]x[/], clean split", "ensemble", 0.75),
-        (NAME, "network", 0.5),
+    names = ("name", "kind", "accuracy", "measured_on", "cross_validated", "fitted_on")
+    on = ("10 held out, clean split", "20 images, clean split")
+    assert [[model[name] for name in names] for model in listed] == [
+        ["stacking of [b]x[/], clean split", "ensemble", 0.6, on[0], 0.75, on[1]],
+        [NAME, "network", 0.5, on[0], None, on[1]],
     ]
     assert _exit_code("--list") == 0
     assert "stacking of [b]x[/], clean split" in capsys.readouterr().out
+
+
+def test_the_list_and_the_model_name_balanced_accuracy_where_classes_differ_in_size(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    maker, images = Maker(Store(tmp_path / "store")), tmp_path / "0.png"
+    network(maker, "unequal", n_correct=9, by_class=[[9, 9], [0, 1], [0, 0]])
+    Image.fromarray(examples().inputs[0]).save(images)
+    store = ("--store", str(maker.store.root))
+    assert _exit_code("--list", *store) == 0
+    header, row = capsys.readouterr().out.splitlines()[:2]
+    titles = ["model", "kind", "accuracy", "balanced accuracy", "measured on", "fitted on"]
+    assert re.split(r"  +", header.strip()) == [*titles, "artifact"]
+    assert re.split(r"  +", row.strip())[:4] == ["unequal", "network", "0.9000", "0.5000"]
+    assert _exit_code(str(images), *store, "--csv") == 0
+    said = capsys.readouterr().err
+    assert "the single model with the best validation balanced accuracy of the store" in said
+    assert "\nbalanced accuracy 0.500 on 10 held out, clean split; fitted on" in said
+    network(maker, "equal")
+    assert _exit_code("--list", "--json", *store) == 0
+    listed = json.loads(capsys.readouterr().out)
+    measures = [(model["accuracy"], model["balanced_accuracy"]) for model in listed]
+    assert measures == [(0.5, None), (0.9, 0.5)]
 
 
 def test_the_model_taken_is_said_when_none_is_named(
@@ -162,5 +192,5 @@ def test_the_model_taken_is_said_when_none_is_named(
     network(Maker(Store(tmp_path)), NAME)
     Image.fromarray(examples().inputs[0]).save(tmp_path / "0.png")
     assert _exit_code(str(tmp_path / "0.png"), "--store", str(tmp_path), "--csv") == 0
-    message = f"model: {NAME} (the network with the best validation accuracy of the store)\n"
-    assert capsys.readouterr().err == message
+    message = f"model: {NAME} (the single model with the best validation accuracy of the store)\n"
+    assert capsys.readouterr().err == message + MEASURED

@@ -1,4 +1,4 @@
-"""New images in the row space of stored ones, by the weights that those were computed with."""
+"""Features of new images, by the weights that the stored ones were computed with."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,64 +9,13 @@ import pytest
 from flowers17.artifacts import Store
 from flowers17.digests import file_sha256
 from flowers17.errors import ChecksumMismatch, WeightsMissing
-from flowers17.prediction.features import (
-    FeatureMap,
-    coordinates,
-    inner_products,
-    inner_squares,
-)
+from flowers17.prediction.features import FeatureMap
 from flowers17.prediction.models import Loader
 from flowers17.prediction.pictures import Block
 from flowers17.transfer.extractors import feature_maps
-from flowers17.transfer.rowspace import normalised, row_space, side_by_side
 from tests.support.tiny_training import prepared
 from tests.unit.prediction.made_models import Maker
-from tests.unit.transfer.made_features import feature_case
 from tests.unit.transfer.networks import SIZE, keras3_file, small_network
-
-WIDTHS = [(600,), (600, 90), (20,)]
-
-
-def _placed(stored: list[np.ndarray], new: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Return coordinates of stored and of new images, by all that is kept of the stored ones."""
-    rows = row_space(stored)
-    new, stored = [normalised(map_) for map_ in new], [normalised(map_) for map_ in stored]
-    placed = coordinates(rows, inner_products(new, stored), inner_squares(new))
-    return np.column_stack([rows, np.zeros(len(rows))]), placed
-
-
-@pytest.mark.parametrize("widths", WIDTHS)
-def test_a_stored_image_gets_its_own_coordinates(widths: tuple[int, ...]) -> None:
-    maps = feature_case(widths=widths).maps
-    rows, placed = _placed(maps, [map_[5:20] for map_ in maps])
-    np.testing.assert_allclose(placed[:, :-1], rows[5:20, :-1], atol=1e-9)
-    np.testing.assert_allclose(placed[:, -1], 0, atol=1e-6)
-
-
-@pytest.mark.parametrize("widths", WIDTHS)
-def test_another_image_keeps_its_inner_products_and_distances(widths: tuple[int, ...]) -> None:
-    every = feature_case(widths=widths).maps
-    rows, placed = _placed([map_[:60] for map_ in every], [map_[60:] for map_ in every])
-    columns = side_by_side(every).astype(np.float64)
-    products = columns[60:] @ columns[:60].T
-    np.testing.assert_allclose(placed @ rows.T, products, atol=1e-6)
-    distances = np.linalg.norm(columns[60:, None] - columns[:60], axis=2)
-    apart = np.linalg.norm(placed[:, None] - rows, axis=2)
-    np.testing.assert_allclose(apart, distances, atol=1e-6)
-
-
-def test_one_image_gets_the_same_whatever_stands_beside_it() -> None:
-    maps = feature_case().maps
-    _, beside_others = _placed([maps[0][:60]], [maps[0][60:]])
-    _, alone = _placed([maps[0][:60]], [maps[0][63:64]])
-    np.testing.assert_allclose(beside_others[3:4], alone, atol=1e-12)
-
-
-def test_features_of_zeros_lie_at_the_origin() -> None:
-    maps = feature_case().maps
-    _, placed = _placed(maps, [np.zeros((2, 600), np.float32)])
-    assert not placed.any()
-
 
 FILE_NAME = "mobilenet_notop.weights.h5"
 

@@ -66,7 +66,6 @@ def test_a_card_speaks_of_flowers_only_where_the_data_are() -> None:
     assert re.search(r"\bflowers?\b|\bstudy\b|seasons|species|photograph", own) is None
     for flowers in (_card("clean", None, source="rendered"), _card("clean", None, verified=True)):
         assert "An image classifier of 1 classes of flowers" in flowers
-    assert "a random split, as in the study" in _card("report", {"near_duplicates": "none"})
 
 
 def test_balanced_accuracy_stands_first_where_classes_differ_in_size() -> None:

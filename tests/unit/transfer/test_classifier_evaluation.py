@@ -1,6 +1,6 @@
 """Every classifier predicts what plain scikit-learn predicts on the normalised columns."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -168,13 +168,14 @@ def test_svm_search_equals_a_scikit_learn_grid_search(case: FeatureCase) -> None
 def _trials(monkeypatch: pytest.MonkeyPatch, case: FeatureCase, **options: Any) -> list[Task]:
     """Tasks of a search on one split, fold by fold."""
     tasks: list[Task] = []
-    probas = FAMILIES["knn"].probas
+    fit = FAMILIES["knn"].fit
 
-    def recording_probas(variants: Sequence[Any], task: Task) -> list[np.ndarray]:
-        tasks.append(task)
-        return probas(variants, task)
+    def recording_fit(settings: Any, task: Task, previous: Any) -> Any:
+        if not tasks or tasks[-1] is not task:
+            tasks.append(task)
+        return fit(settings, task, previous)
 
-    knn = replace(FAMILIES["knn"], probas=recording_probas)
+    knn = replace(FAMILIES["knn"], fit=recording_fit)
     monkeypatch.setattr(classifier_evaluation, "FAMILIES", {**FAMILIES, "knn": knn})
     _evaluated("knn", FeatureCase(case.maps, case.labels, case.splits[:1]), search=True, **options)
     return [task for task in tasks if task.is_trial]
