@@ -92,7 +92,7 @@ def _groups(job: Job) -> np.ndarray:
 
 def build(job: Job) -> Mapping[str, Any]:
     """Fit the classifier on every split's training part and predict its validation part."""
-    from flowers17.data.balance import counts_by_class
+    from flowers17.data.balance import counts_by_class, test_score
     from flowers17.transfer.classifier_evaluation import evaluate
 
     config, artifact = job.config, job.inputs["splits"]
@@ -116,6 +116,8 @@ def build(job: Job) -> Mapping[str, Any]:
         if result.out_of_fold is not None:
             job.save_array(f"{result.name}-out-of-fold", result.out_of_fold)
         job.save_array(f"{result.name}-predicted", result.predicted)
+        if len(result.test_proba):
+            job.save_array(f"{result.name}-test-proba", result.test_proba)
     summary = [
         {
             "name": result.name,
@@ -125,6 +127,7 @@ def build(job: Job) -> Mapping[str, Any]:
             "n_correct": result.n_correct,
             "accuracy": result.accuracy,
             "by_class": counts_by_class(labels, labels[split.validation], result.predicted),
+            "test": test_score(labels, split.test, result.test_proba),
             "chosen": result.chosen,
         }
         for result, split in zip(results, splits, strict=True)

@@ -1,16 +1,22 @@
-"""Stage `duplicates`: pairs of near-duplicate images, and their groups."""
+"""Stage `duplicates`: pairs of near-duplicates, and the groups of what must stay together."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from flowers17.config import StudySettings
+from flowers17.errors import InvalidInput
 from flowers17.stages import Job, Stage
 
 if TYPE_CHECKING:
     from flowers17.data.duplicates import Pair
+    from flowers17.data.likeness import NearDuplicates
 
 logger = logging.getLogger(f"flowers17.{__name__}")
+
+MAX_LISTED = 20
 
 
 def stage(settings: StudySettings, images: Stage) -> Stage:
@@ -19,75 +25,116 @@ def stage(settings: StudySettings, images: Stage) -> Stage:
         "duplicates",
         "duplicates",
         "tasks.duplicates:build",
-        {"near_duplicates": settings.splits.near_duplicates},
+        settings.splits.model_dump(include={"near_duplicates", "contradictions"}),
         inputs={"images": images},
     )
 
 
 def build(job: Job) -> Mapping[str, Any]:
-    """Find pairs by the method of the settings, and the groups that they form."""
-    from flowers17.data.duplicates import groups, identical_pairs, oversized_group
-
-    method = job.config["near_duplicates"]
-    names = job.inputs["images"].json("items")["names"]
-    metrics: dict[str, Any] = {}
-    pairs: list[Pair] = []
-    if method == "similar":
-        pairs, metrics = _similar(job)
-    elif method == "identical":
-        pairs = identical_pairs(job.inputs["images"].mapped("images"))
-    pair_method = "identical pixels" if method == "identical" else "perceptual hash"
-    job.save_json(
-        "pairs",
-        [
-            {
-                "first": pair.first,
-                "second": pair.second,
-                "first_name": names[pair.first],
-                "second_name": names[pair.second],
-                "distance": pair.distance,
-                "method": "known" if pair.distance is None else pair_method,
-            }
-            for pair in pairs
-        ],
-    )
-    group_of = groups(pairs, len(names))
-    job.save_array("groups", group_of)
-    oversized = oversized_group(group_of)
-    if oversized:
-        metrics["oversized_group"] = oversized
-        logger.warning(
-            "near-duplicates: one group holds %s of %s images; if they only look alike, set "
-            "splits.near_duplicates to identical or none",
-            f"{oversized:,}",
-            f"{len(names):,}",
-        )
-    return {"n_pairs": len(pairs), **metrics}
-
-
-def _similar(job: Job) -> "tuple[list[Pair], dict[str, Any]]":
-    """Pairs by perceptual hashing together with Flowers-17's known ones, and metrics."""
+    """Find pairs by the method of the settings, and the groups that they and the source form."""
     from flowers17.data.duplicates import (
-        MAX_IMAGES_SEARCHED_IN_CROPS,
+        groups,
+        identical_pairs,
         known_pairs,
         merged_pairs,
-        near_duplicate_pairs,
+        pairs_of_equals,
     )
 
-    items = job.inputs["images"].json("items")
-    names = items["names"]
-    known = known_pairs(names) if items["verified"] else []
-    in_crops = len(names) <= MAX_IMAGES_SEARCHED_IN_CROPS
+    items, images = job.inputs["images"].json("items"), job.inputs["images"].mapped("images")
+    names, n_images = items["names"], len(images)
+    is_test = np.array([part == "test" for part in items.get("parts") or [""] * n_images])
+    copies = identical_pairs(images, is_test)
+    _check_labels(copies, job.inputs["images"].array("labels"), names, job.config)
+    method = job.config["near_duplicates"]
+    metrics: dict[str, Any] = {}
+    pairs = copies if method != "none" else []
+    if method == "similar":
+        resemblance, metrics = _resemblance(job, images, copies, is_test)
+        if resemblance.look_alike:
+            method = "identical"
+        else:
+            pairs = merged_pairs(copies, resemblance.pairs)
+        known = known_pairs(names) if items["verified"] else []
+        pairs, metrics["n_known"] = merged_pairs(known, pairs), len(known)
+    job.save_json("pairs", [_described(pair, names) for pair in pairs])
+    of_groups = pairs_of_equals(items.get("groups") or [""] * n_images, is_test)
+    scene = groups([*pairs, *of_groups], n_images)
+    twins = np.flatnonzero(is_test & np.isin(scene, scene[~is_test]))
+    if len(twins):
+        logger.warning(
+            "the test part: %s of its images have a near-duplicate, or images of their group, "
+            "outside it, which flatters the accuracy on it: %s",
+            len(twins),
+            _listed([names[row] for row in twins]),
+        )
+    together = (pair for pair in (*pairs, *of_groups) if len({*is_test[pair.rows]}) == 1)
+    job.save_array("groups", groups(together, n_images))
+    return {"n_pairs": len(pairs), "kept_together": method, "n_twins": len(twins), **metrics}
+
+
+def _check_labels(
+    copies: Iterable["Pair"], labels: np.ndarray, names: Sequence[str], config: Mapping[str, Any]
+) -> None:
+    """Raise InvalidInput for identical pixels in two classes, or warn, as the settings have it."""
+    pairs = [pair for pair in copies if len({*labels[pair.rows].tolist()}) > 1]
+    if not pairs:
+        return
+    text = (
+        f"{len(pairs)} pairs of images: expected one class for identical pixels, got two: "
+        + _listed([f"{names[pair.first]} = {names[pair.second]}" for pair in pairs])
+    )
+    if config["contradictions"] == "error":
+        raise InvalidInput(
+            f"{text}; remove those that are wrong, or set splits.contradictions=warning"
+        )
+    logger.warning("%s", text)
+
+
+def _listed(texts: Sequence[str]) -> str:
+    more = f" … and {len(texts) - MAX_LISTED:,} more" if len(texts) > MAX_LISTED else ""
+    return ", ".join(texts[:MAX_LISTED]) + more
+
+
+def _described(pair: "Pair", names: Sequence[str]) -> dict[str, Any]:
+    method = "identical pixels" if pair.detail is None else "perceptual hash"
+    return {
+        **vars(pair),
+        "first_name": names[pair.first],
+        "second_name": names[pair.second],
+        "method": "known" if pair.distance is None else method,
+    }
+
+
+def _resemblance(
+    job: Job, images: np.ndarray, copies: Sequence["Pair"], is_test: np.ndarray
+) -> "tuple[NearDuplicates, dict[str, Any]]":
+    """Near-duplicates by perceptual hashing, and metrics."""
+    from flowers17.data.likeness import MAX_IMAGES_SEARCHED_IN_CROPS, near_duplicates
+
+    in_crops = len(images) <= MAX_IMAGES_SEARCHED_IN_CROPS
     if not in_crops:
         logger.warning(
             "near-duplicates: %s images are more than the %s that are also compared with crops of "
             "each other; cropped copies are not found",
-            f"{len(names):,}",
+            f"{len(images):,}",
             f"{MAX_IMAGES_SEARCHED_IN_CROPS:,}",
         )
-    similar = near_duplicate_pairs(
-        job.inputs["images"].mapped("images"),
+    resemblance = near_duplicates(
+        images,
         progress=lambda n_done, n_images: job.progress(n_done, n_images, "images"),
+        copies=copies,
+        is_test=is_test,
         in_crops=in_crops,
     )
-    return merged_pairs(known, similar), {"n_known": len(known), "in_crops": in_crops}
+    metrics: dict[str, Any] = {"in_crops": in_crops}
+    if resemblance.look_alike:
+        metrics["n_look_alikes"] = resemblance.n_proposed
+        logger.warning(
+            "near-duplicates: the images look alike by nature (%s pairs, which link up to %s of %s "
+            "images), so that only those of identical pixels are kept together; clean splits are "
+            "not known to be clean. If you know which images belong together, give their groups",
+            f"{resemblance.n_proposed:,}",
+            f"{resemblance.n_linked:,}",
+            f"{len(images):,}",
+        )
+    return resemblance, metrics

@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 
 from flowers17.config import ClassifierSettings, CombinationSettings, StudySettings
-from flowers17.data.balance import counts_by_class
+from flowers17.data.balance import counts_by_class, test_score
 from flowers17.data.splits import Split
 from flowers17.stages import Job, Stage
 from tasks import classifier, images
-from tasks.split import measuring_split
+from tasks.split import measuring_split, test_rows
 
 
 def stage(
@@ -50,7 +50,7 @@ def build(job: Job) -> Mapping[str, Any]:
     from flowers17.transfer.rowspace import side_by_side
 
     config, split = job.config, job.inputs["split"]
-    labels, validation = split.array("labels"), split.array("validation")
+    labels, validation, test = split.array("labels"), split.array("validation"), test_rows(split)
     split_info, train = split.json("split"), split.array("train")
     name = config["classifier"]
     columns = side_by_side([job.inputs[each].mapped("features") for each in config["maps"]])
@@ -83,6 +83,7 @@ def build(job: Job) -> Mapping[str, Any]:
         "n_validation": len(validation),
         "n_correct": int((predicted == truth).sum()),
         "by_class": counts_by_class(labels, truth, predicted),
+        "test": test_score(labels, test, proba[test]),
     }
     result = {**config, "hyperparameters": fit.chosen, "classes": split.json("classes"), **score}
     if "measures" in job.inputs:

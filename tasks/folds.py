@@ -8,6 +8,7 @@ import numpy as np
 
 from flowers17.config import StudySettings
 from flowers17.stages import Job, Stage
+from tasks.split import test_rows
 
 
 def stage(settings: StudySettings, split: Stage, duplicates: Stage) -> Stage:
@@ -75,6 +76,7 @@ def build(job: Job) -> Mapping[str, Any]:
     job.save_array("groups", groups)
     job.save_array("labels", labels)
     job.save_array("validation", split.array("validation"))
+    job.save_array("test", test_rows(split))
     return {"n_folds": n_folds, "fingerprint": digest[:12]}
 
 

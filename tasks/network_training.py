@@ -10,6 +10,7 @@ from flowers17.config import RecipeSettings, StudySettings
 from flowers17.learners.devices import chosen_convolutions, chosen_precision
 from flowers17.stages import History, Job, Stage
 from tasks import images
+from tasks.split import test_rows
 
 if TYPE_CHECKING:
     import keras
@@ -63,11 +64,11 @@ def publish(
     """
     import keras
 
-    from flowers17.data.balance import counts_by_class
+    from flowers17.data.balance import counts_by_class, test_score
     from flowers17.learners.evaluation import loss_and_accuracy
 
     split = job.inputs["split"]
-    labels, validation = split.array("labels"), split.array("validation")
+    labels, validation, test = split.array("labels"), split.array("validation"), test_rows(split)
     predicted = proba[validation].argmax(axis=1)
     n_correct = int((predicted == labels[validation]).sum())
     accuracy = n_correct / len(validation)
@@ -87,6 +88,7 @@ def publish(
         "validation_accuracy": accuracy,
         "n_correct": n_correct,
         "by_class": counts_by_class(labels, labels[validation], predicted),
+        "test": test_score(labels, test, proba[test]),
         "accuracy": accuracy,
         "backend": str(keras.backend.backend()),
     }

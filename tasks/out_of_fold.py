@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from flowers17.stages import Job, Stage
+from tasks.split import test_rows
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,7 @@ def build(job: Job) -> Mapping[str, Any]:
         job.save_array(name, array)
     job.save_array("labels", labels)
     job.save_array("validation", validation)
+    job.save_array("test", test_rows(folds_artifact))
     members = [_member_info(job, name, numbers) for name in names]
     job.save_json(
         "members",

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from flowers17.artifacts import Artifact
 from flowers17.data.splits import Split
 from flowers17.errors import InvalidInput, InvalidSettings
 from flowers17.stages import Job, Stage
@@ -61,11 +62,13 @@ def build(job: Job) -> Mapping[str, Any]:
     if name == "all":
         measuring = by_name[measuring_split(described)["name"]]
         parts = job.inputs["images"].json("items").get("parts") or [""] * len(labels)
-        kind, train = "all", np.flatnonzero(np.array(parts) != "test")
+        is_test = np.array(parts) == "test"
+        kind, train, test = "all", np.flatnonzero(~is_test), np.flatnonzero(is_test)
         validation = np.intersect1d(measuring.validation, train)
     elif name in by_name:
         split = by_name[name]
-        kind, train, validation = split.kind, split.train, split.validation
+        kind, train = split.kind, split.train
+        validation, test = split.validation, split.test
     else:
         raise InvalidInput(
             f"expected a split {name!r}, found {', '.join(by_name)}; raise splits.n_repeats or "
@@ -76,4 +79,10 @@ def build(job: Job) -> Mapping[str, Any]:
     job.save_array("labels", labels)
     job.save_array("train", train)
     job.save_array("validation", validation)
+    job.save_array("test", test)
     return {"n_train": len(train), "n_validation": len(validation)}
+
+
+def test_rows(split: Artifact) -> np.ndarray:
+    """Rows of a split's test part, int64 (n,); none of a fold or of poisoned images."""
+    return split.array("test") if "test.npy" in split.manifest["files"] else np.empty(0, np.int64)

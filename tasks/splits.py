@@ -13,8 +13,10 @@ from flowers17.stages import Job, Stage
 
 def stage(settings: StudySettings, images: Stage, duplicates: Stage) -> Stage:
     """Stage of the splits; `datasplits.mat` beside the archive adds the official ones."""
-    # The groups, an input, depend on the setting `near_duplicates` already.
-    config: dict[str, Any] = settings.splits.model_dump(exclude={"near_duplicates"})
+    # What must stay together, an input, depends on the other settings already.
+    config: dict[str, Any] = settings.splits.model_dump(
+        include={"validation_fraction", "n_repeats"}
+    )
     resources = {}
     source = images.resources.get("source")
     official = datasplits_file(Path(source)) if source and Path(source).is_file() else None
@@ -45,6 +47,7 @@ def build(job: Job) -> Mapping[str, Any]:
         validation_fraction=job.config["validation_fraction"],
         n_repeats=job.config["n_repeats"],
         seed=job.seed,
+        parts=items.get("parts", ()),
         official=official,
         class_names=items["class_names"],
     )

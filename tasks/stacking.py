@@ -7,6 +7,7 @@ from typing import Any
 from flowers17.config import StudySettings
 from flowers17.stages import Job, Stage
 from tasks.network_training import weighting
+from tasks.split import test_rows
 
 logger = logging.getLogger(f"flowers17.{__name__}")
 
@@ -44,6 +45,7 @@ def build(job: Job) -> Mapping[str, Any]:
         groups=probabilities.array("groups"),
         labels=probabilities.array("labels"),
         validation=probabilities.array("validation"),
+        test=test_rows(probabilities),
         members=tuple(member["name"] for member in described["members"]),
         classes=tuple(described["classes"]),
     )

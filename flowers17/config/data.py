@@ -63,6 +63,9 @@ class SplitSettings(Model):
     )
     near_duplicates: Literal["similar", "identical", "none"] = Field(
         "similar",
-        description="what clean splits and folds keep on one side: images that look `similar`, "
-        "those of `identical` pixels, or `none`",
+        description="what clean splits and folds keep on one side, beside the groups of the "
+        "source: images that look `similar`, those of `identical` pixels, or `none`",
+    )
+    contradictions: Literal["error", "warning"] = Field(
+        "error", description="what images of identical pixels in two classes are"
     )

@@ -7,6 +7,7 @@ image has an accuracy of 0.95, and a balanced accuracy of 0.5.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -42,6 +43,19 @@ def counts_by_class(
     )
     counts: list[list[int]] = np.column_stack([n_correct, n_images]).tolist()
     return counts
+
+
+def test_score(labels: np.ndarray, rows: np.ndarray, proba: np.ndarray) -> dict[str, Any] | None:
+    """Images of a test part, and how many are classified correctly, ready for JSON.
+
+    labels: of the whole data set. rows: of the test part; None is given where there are none.
+    proba: theirs, float (n, n_classes). by_class: see `counts_by_class`.
+    """
+    if not len(rows):
+        return None
+    truth, predicted = labels[rows], proba.argmax(axis=1)
+    n_correct, by_class = int((predicted == truth).sum()), counts_by_class(labels, truth, predicted)
+    return {"n": len(rows), "n_correct": n_correct, "by_class": by_class}
 
 
 def first_measure(n_correct: int, n: int, by_class: ByClass | None) -> float:

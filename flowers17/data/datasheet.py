@@ -54,13 +54,13 @@ def _sizes(original_sizes: Sequence[Sequence[int]]) -> dict[str, dict[str, float
 def _duplicates(
     labels: np.ndarray, sha256: Sequence[str], pairs: Sequence[Json], splits: Sequence[Json]
 ) -> dict[str, Any]:
-    """Return the number of pairs, in all and by kind, and of those that each split divides."""
+    """Return the number of pairs, in all and by kind, and of those between a split's sides."""
     rows = np.array([(pair["first"], pair["second"]) for pair in pairs], np.int64).reshape(-1, 2)
     divided = {}
     for split in splits:
-        is_training = np.zeros(len(labels), bool)
-        is_training[split["train"]] = True
-        divided[split["name"]] = int((is_training[rows[:, 0]] != is_training[rows[:, 1]]).sum())
+        side = np.zeros(len(labels), int)  # of images of a test part 0
+        side[split["train"]], side[split["validation"]] = 1, 2
+        divided[split["name"]] = int((side[rows[:, 0]] * side[rows[:, 1]] == 2).sum())
     methods = [pair["method"] for pair in pairs]
     return {
         "pairs": len(pairs),

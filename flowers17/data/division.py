@@ -36,18 +36,20 @@ def division(
     targets: np.ndarray,
     seed: int,
     class_names: Sequence[str],
+    first: np.ndarray | None = None,
 ) -> np.ndarray:
     """Return a mask of validation images, bool (n,): whole groups, about `targets` images a class.
 
     labels: int (n,), 0 ≤ label < n_classes; groups: int (n,); targets: int (n_classes,).
-    class_names: of the classes, for messages.
+    class_names: of the classes, for messages. first: bool (n,), images that come before others in
+    the order drawn.
     Raises InvalidInput if the groups leave a class without images on one side.
     """
     n_images = np.bincount(labels)
     within: list[_Groups] = [[] for _ in targets]
     spanning: _Groups = []
     is_early: list[bool] = []
-    for group, share in _drawn_groups(labels, groups, targets, seed):
+    for group, share in _drawn_groups(labels, groups, targets, seed, first):
         label = int(labels[group[0]])
         if (labels[group] == label).all():
             within[label].append(group)
@@ -70,10 +72,10 @@ def division(
     for label, total in enumerate(best.n_own):
         if total is None:
             raise InvalidInput(
-                f"class {class_names[label]}: its {n_images[label]} images cannot be "
-                "divided without near-duplicates on both sides; add images of other scenes, leave "
-                "the class out, or, if its images only look alike, set splits.near_duplicates to "
-                "identical or none"
+                f"class {class_names[label]}: its {n_images[label]} images cannot be divided, "
+                "since near-duplicates and groups stay on one side; add images of other scenes, "
+                "leave the class out, or, if its images only look alike, set "
+                "splits.near_duplicates to identical or none"
             )
         for group in _first_groups(within[label], total):
             is_validation[group] = True
@@ -101,13 +103,19 @@ def _assignment(
 
 
 def _drawn_groups(
-    labels: np.ndarray, groups: np.ndarray, targets: np.ndarray, seed: int
+    labels: np.ndarray,
+    groups: np.ndarray,
+    targets: np.ndarray,
+    seed: int,
+    first: np.ndarray | None,
 ) -> Iterator[tuple[np.ndarray, float]]:
     """Yield each group's rows, in the order drawn, and their share among the first to validate."""
     members: dict[int, list[int]] = {}
     is_early = np.zeros(len(labels), bool)
     for label, target in enumerate(targets):
         drawn = generator(seed, "class", label).permutation(np.flatnonzero(labels == label))
+        if first is not None:
+            drawn = drawn[np.argsort(~first[drawn], kind="stable")]
         is_early[drawn[:target]] = True
         for row in drawn.tolist():
             members.setdefault(int(groups[row]), []).append(row)

@@ -1,13 +1,15 @@
 """Splits of images into training and validation: the report's, the same kept clean, and more.
 
 A split is made class by class: the class's images in an order drawn from the seed, the first of
-them to validation. A clean split walks the same order but moves whole groups of near-duplicates,
-so that it equals the report's where nothing is duplicated.
+them to validation. A clean split walks the same order but moves whole groups of images that must
+stay together, so that it equals the report's where there are none. A given test part is the `test`
+of every split; nothing else is drawn from it. A given validation part is the report's, and comes
+first in the order of the clean split.
 """
 
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,9 +31,9 @@ def _no_rows() -> np.ndarray:
 
 @dataclass(frozen=True)
 class Split:
-    """Rows that train, validate and (official splits only) test.
+    """Rows that train, validate and (of a given test part, or an official split) test.
 
-    train, validation, test: int64, sorted, disjoint. seed: of the draw; None for official splits.
+    train, validation, test: int64, sorted, disjoint. seed: of the draw; None if it was not drawn.
     """
 
     name: str
@@ -59,21 +61,14 @@ class Split:
         return cls(name=value["name"], kind=value["kind"], seed=value["seed"], **rows)
 
 
-def report_split(
-    labels: np.ndarray,
-    *,
-    validation_fraction: float,
-    seed: int,
-    class_names: Sequence[str] | None = None,
-) -> Split:
+def report_split(labels: np.ndarray, **rest: Any) -> Split:
     """Return a stratified split: the report's 60/20 a class for 80 images and 0.25.
 
-    labels: int (n,). validation_fraction: of each class, in (0, 1), rounded to whole images, at
-    least one on each side. class_names: for messages.
-    Raises InvalidInput if a class has fewer than two images.
+    rest: arguments of `clean_split`, which it is where every image is a group of its own.
     """
-    singletons = np.arange(len(labels))
-    return _split("report", "report", labels, singletons, validation_fraction, seed, class_names)
+    return clean_split(
+        labels, np.arange(len(labels)), **{"name": "report", "kind": "report"} | rest
+    )
 
 
 def clean_split(
@@ -85,14 +80,45 @@ def clean_split(
     name: str = "clean",
     kind: SplitKind = "clean",
     class_names: Sequence[str] | None = None,
+    validation_part: np.ndarray | None = None,
 ) -> Split:
-    """Return a stratified split with every group of near-duplicates on one side.
+    """Return a stratified split with every group on one side.
 
-    labels: int (n,); groups: int (n,), equal for images of one group. The number of validation
-    images of a class is exact if its groups allow it, else as near as they do.
-    Raises InvalidInput if the groups leave a class without images on one side.
+    labels: int (n,); groups: int (n,), equal for images that must stay together. The number of
+    validation images of a class is exact if its groups allow it, else as near as they do.
+    validation_fraction: of each class, in (0, 1), rounded to whole images, at least one on each
+    side. class_names: for messages. validation_part: bool (n,), given instead of drawn; it is kept
+    as far as the groups allow.
+    Raises InvalidInput if a class has fewer than two images, none in the validation part or none
+    outside it, or if the groups leave it without images on one side.
     """
-    return _split(name, kind, labels, groups, validation_fraction, seed, class_names)
+    if not 0 < validation_fraction < 1:
+        raise InvalidInput(f"validation_fraction: expected in (0, 1), got {validation_fraction}")
+    if labels.ndim != 1 or labels.shape != groups.shape or not len(labels):
+        raise InvalidInput(
+            f"expected labels and groups of the same images, got {labels.shape} labels and "
+            f"{groups.shape} groups"
+        )
+    numbers, indices = np.unique(labels, return_inverse=True)
+    titles = [class_title(label, class_names) for label in numbers.tolist()]
+    n_images = np.bincount(indices)
+    if n_images.min() < 2:
+        raise InvalidInput(
+            f"class {titles[int(n_images.argmin())]}: expected at least 2 images (one to "
+            "train on, one to validate), got 1; add images or leave the class out"
+        )
+    n_held = np.floor(n_images * validation_fraction + 0.5)
+    targets = np.clip(n_held, 1, n_images - 1).astype(int)
+    if validation_part is not None:
+        targets = np.bincount(indices[validation_part], minlength=len(numbers))
+        for k in np.flatnonzero((targets == 0) | (targets == n_images))[:1]:
+            raise InvalidInput(
+                f"class {titles[k]}: expected images in the given validation part and outside it, "
+                f"got {targets[k]} of {n_images[k]} in it; add some, or give no validation part: "
+                "it is then drawn"
+            )
+    is_validation = division(indices, groups, targets, seed, titles, validation_part)
+    return Split(name, kind, seed, np.flatnonzero(~is_validation), np.flatnonzero(is_validation))
 
 
 def official_splits(path: Path, names: Sequence[str]) -> list[Split]:
@@ -128,35 +154,39 @@ def study_splits(
     validation_fraction: float,
     n_repeats: int,
     seed: int,
+    parts: Sequence[str] = (),
     official: Sequence[Split] | None = None,
     class_names: Sequence[str] | None = None,
 ) -> list[Split]:
     """Return a study's splits: report, clean, the official ones if given, and clean repeats.
 
     The clean split has the report's seed; repeats, `repeat-01` and on, have their own.
+    parts: of each image, `test` and `validation` where these are given, else empty.
+    Raises InvalidInput if a class is missing where it is needed.
     """
-    fraction = validation_fraction
-    first = derived_seed(seed, "split", "report")
-    splits = [
-        report_split(labels, validation_fraction=fraction, seed=first, class_names=class_names),
-        clean_split(
-            labels, groups, validation_fraction=fraction, seed=first, class_names=class_names
-        ),
-        *(official or ()),
-    ]
-    splits += [
-        clean_split(
-            labels,
-            groups,
-            validation_fraction=fraction,
-            seed=derived_seed(seed, "split", "repeat", k),
-            name=f"repeat-{k:02d}",
-            kind="repeated",
-            class_names=class_names,
+    part_of = np.array(parts or [""] * len(labels))
+    pool, test = np.flatnonzero(part_of != "test"), np.flatnonzero(part_of == "test")
+    for absent in np.setdiff1d(labels, labels[pool])[:1].tolist():
+        raise InvalidInput(
+            f"class {class_title(absent, class_names)}: expected images to train on, got those of "
+            "the test part alone; add images or leave the class out"
         )
-        for k in range(1, n_repeats + 1)
-    ]
-    return splits
+    common: dict[str, Any] = {
+        "validation_fraction": validation_fraction,
+        "class_names": class_names,
+    }
+    first = common | {"seed": derived_seed(seed, "split", "report")}
+    if "validation" in parts:
+        first["validation_part"] = part_of[pool] == "validation"
+    drawn = [report_split(labels[pool], **first), clean_split(labels[pool], groups[pool], **first)]
+    for k in range(1, n_repeats + 1):
+        own = common | {"seed": derived_seed(seed, "split", "repeat", k), "kind": "repeated"}
+        drawn.append(clean_split(labels[pool], groups[pool], name=f"repeat-{k:02d}", **own))
+    report, clean, *repeats = (
+        replace(split, train=pool[split.train], validation=pool[split.validation], test=test)
+        for split in drawn
+    )
+    return [report, clean, *(official or ()), *repeats]
 
 
 def _arrays(path: Path, names: list[str]) -> dict[str, np.ndarray]:
@@ -177,30 +207,6 @@ def _arrays(path: Path, names: list[str]) -> dict[str, np.ndarray]:
     return arrays
 
 
-def _split(
-    name: str,
-    kind: SplitKind,
-    labels: np.ndarray,
-    groups: np.ndarray,
-    validation_fraction: float,
-    seed: int,
-    class_names: Sequence[str] | None,
-) -> Split:
-    if not 0 < validation_fraction < 1:
-        raise InvalidInput(f"validation_fraction: expected in (0, 1), got {validation_fraction}")
-    if labels.ndim != 1 or labels.shape != groups.shape or not len(labels):
-        raise InvalidInput(
-            f"expected labels and groups of the same images, got {labels.shape} labels and "
-            f"{groups.shape} groups"
-        )
-    numbers, indices = np.unique(labels, return_inverse=True)
-    display_names = [class_names[k] if class_names else f"number {k}" for k in numbers.tolist()]
-    n_images = np.bincount(indices)
-    if n_images.min() < 2:
-        raise InvalidInput(
-            f"class {display_names[int(n_images.argmin())]}: expected at least 2 images (one to "
-            "train on, one to validate), got 1; add images or leave the class out"
-        )
-    targets = np.clip(np.floor(n_images * validation_fraction + 0.5), 1, n_images - 1).astype(int)
-    is_validation = division(indices, groups, targets, seed, display_names)
-    return Split(name, kind, seed, np.flatnonzero(~is_validation), np.flatnonzero(is_validation))
+def class_title(label: int, class_names: Sequence[str] | None) -> str:
+    """Return a class's name, or its number if classes have no names."""
+    return class_names[label] if class_names else f"number {label}"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold
 
-from flowers17.data.splits import clean_split
+from flowers17.data.splits import class_title, clean_split
 from flowers17.digests import sha256_of
 from flowers17.errors import InvalidInput
 from flowers17.seeds import derived_seed
@@ -54,7 +54,7 @@ def stratified_folds(
     for label, n in enumerate(n_images.tolist()):
         if n < n_folds:
             raise InvalidInput(
-                f"class {_called(label, class_names)}: expected at least {n_folds} training "
+                f"class {class_title(label, class_names)}: expected at least {n_folds} training "
                 f"images, one for each fold, got {n}; lower ensemble.n_folds or add images"
             )
     fold_of_image = np.full(len(labels), -1, np.int64)
@@ -66,7 +66,7 @@ def stratified_folds(
         if absent.size:
             raise InvalidInput(
                 f"fold {fold + 1} of {n_folds}: expected every class, got no image of class "
-                f"{_called(int(absent[0]), class_names)}, whose near-duplicates stay together; "
+                f"{class_title(int(absent[0]), class_names)}, whose near-duplicates stay together; "
                 "lower ensemble.n_folds, add images, or, if its images only look alike, set "
                 "splits.near_duplicates to identical or none"
             )
@@ -111,7 +111,3 @@ def fold_rows(
 def fingerprint(folds: np.ndarray, labels: np.ndarray) -> str:
     """Return the SHA-256 of a division into folds and the labels it was made by."""
     return sha256_of([folds.tolist(), labels.tolist()])
-
-
-def _called(label: int, class_names: Sequence[str] | None) -> str:
-    return class_names[label] if class_names else f"number {label}"

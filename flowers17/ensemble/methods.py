@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from flowers17.data.balance import counts_by_class, first_measure
+from flowers17.data.balance import counts_by_class, first_measure, test_score
 from flowers17.ensemble.averaging import averaged, best_weights, weighted
 from flowers17.ensemble.calibration import (
     expected_calibration_error,
@@ -28,8 +28,9 @@ class Method:
 
     n_correct, and what follows from proba: of the validation images. cross_validated: correct
     training images, whatever is fitted being fitted on the other folds. temperature: chosen on
-    these. proba: float64 (n_validation, c), before it is applied; out_of_fold: the same of the
-    training images. by_class, cross_validated_by_class: see `data.balance.counts_by_class`.
+    these. proba: float64 (n_validation, c), before it is applied; test_proba: (n_test, c);
+    out_of_fold: the same of the training images. test: see `data.balance.test_score`. by_class,
+    cross_validated_by_class: see `data.balance.counts_by_class`.
     """
 
     name: str
@@ -42,9 +43,11 @@ class Method:
     calibrated_log_loss: float
     calibrated_expected_calibration_error: float
     proba: np.ndarray
+    test_proba: np.ndarray
     out_of_fold: np.ndarray
     by_class: list[list[int]] | None
     cross_validated_by_class: list[list[int]] | None
+    test: dict[str, Any] | None
 
 
 def methods(predictions: Predictions, stackings: Sequence[Stacking]) -> list[Method]:
@@ -109,7 +112,8 @@ def _both(
     results = []
     matrices: tuple[tuple[By, np.ndarray], ...] = (("average", p.average), ("refit", p.refit))
     for by, matrix in matrices:
-        proba = combined(p.by_member(matrix[p.validation]))
+        rows = np.concatenate([p.validation, p.test])
+        proba, test_proba = np.split(combined(p.by_member(matrix[rows])), [len(truth)])
         calibrated = tempered(proba, heat)
         results.append(
             Method(
@@ -123,11 +127,13 @@ def _both(
                 calibrated_log_loss=log_loss(calibrated, truth),
                 calibrated_expected_calibration_error=expected_calibration_error(calibrated, truth),
                 proba=proba,
+                test_proba=test_proba,
                 out_of_fold=cross_validated,
                 by_class=counts_by_class(p.labels, truth, proba.argmax(axis=1)),
                 cross_validated_by_class=counts_by_class(
                     p.labels, p.labels[p.train], cross_validated.argmax(axis=1)
                 ),
+                test=test_score(p.labels, p.test, test_proba),
             )
         )
     return results

@@ -1,6 +1,6 @@
 """What an ensemble is judged by: its members' probabilities, and which images saw what."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -15,7 +15,7 @@ class Predictions:
     the mean of all folds' models; NaN for training images. refit: by models trained on all training
     images, their own included. first_fold: by the models that did not see fold 0.
     folds: int (n,), -1 outside the training images. groups: int (n,), of near-duplicates. labels:
-    int (n,). validation: rows that decided nothing.
+    int (n,). validation, test: rows that decided nothing.
     Raises InvalidInput if they don't belong together, or a training image has no prediction.
     """
 
@@ -29,6 +29,7 @@ class Predictions:
     validation: np.ndarray
     members: tuple[str, ...]
     classes: tuple[str, ...]
+    test: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
 
     def __post_init__(self) -> None:
         if len(self.members) < 2:

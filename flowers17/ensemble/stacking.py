@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from flowers17.data.balance import counts_by_class, test_score
 from flowers17.ensemble.importances import of_forest
 from flowers17.ensemble.meta_learners import check_name
 from flowers17.ensemble.methods import Method, chosen, methods, weights_of
@@ -17,7 +18,8 @@ from flowers17.errors import InvalidSettings
 class Stacked(NamedTuple):
     """result: ready for JSON. arrays: `<method>-<by>-proba`, float64 (n_validation, c).
 
-    For two classes also `<method>-out-of-fold`, float64 (n_train, c): of the training images.
+    Of a test part also `<method>-<by>-test-proba`, float64 (n_test, c); for two classes
+    `<method>-out-of-fold`, float64 (n_train, c): of the training images.
     """
 
     result: dict[str, Any]
@@ -84,33 +86,32 @@ def stacked(
         "chosen": {"method": best.name, "by": best.by},
     }
     arrays = {f"{method.name}-{method.by}-proba": method.proba for method in table}
+    for method in table if len(p.test) else ():
+        arrays[f"{method.name}-{method.by}-test-proba"] = method.test_proba
     if len(p.classes) == 2:
         arrays |= {f"{method.name}-out-of-fold": method.out_of_fold for method in table}
     return Stacked(result, arrays)
 
 
 def _learners(p: Predictions) -> list[dict[str, Any]]:
-    """Number of images that each member alone classifies correctly."""
-    parts = {
-        "out_of_fold": (p.out_of_fold, p.train),
-        "refit": (p.refit, p.validation),
-        "average": (p.average, p.validation),
-    }
-    return [
-        {
-            "name": member,
-            **{
-                name: n_correct(matrix[rows][:, p.columns_of(member)], p.labels[rows])
-                for name, (matrix, rows) in parts.items()
-            },
-        }
-        for member in p.members
-    ]
+    """Numbers of images that each member alone classifies correctly."""
+    learners = []
+    for member in p.members:
+        columns, truth = p.columns_of(member), p.labels[p.validation]
+        out_of_fold = n_correct(p.out_of_fold[p.train][:, columns], p.labels[p.train])
+        learner: dict[str, Any] = {"name": member, "out_of_fold": out_of_fold}
+        for by, matrix in (("refit", p.refit[:, columns]), ("average", p.average[:, columns])):
+            proba = matrix[p.validation]
+            learner[by] = n_correct(proba, truth)
+            learner[f"{by}_by_class"] = counts_by_class(p.labels, truth, proba.argmax(axis=1))
+            learner[f"{by}_test"] = test_score(p.labels, p.test, matrix[p.test])
+        learners.append(learner)
+    return learners
 
 
 def _method(method: Method) -> dict[str, Any]:
     fields = asdict(method)
-    del fields["proba"], fields["out_of_fold"]
+    del fields["proba"], fields["test_proba"], fields["out_of_fold"]
     return {"method": fields.pop("name"), **fields}
 
 

@@ -62,7 +62,7 @@ class Entry:
         """
         measured = self.result.get("measured", self.result)
         counts = refitted_scheme(self.result) if self.kind == "ensemble" else measured
-        counted = {name: counts.get(name) for name in ("n_correct", "by_class")}
+        counted = {name: counts.get(name) for name in ("n_correct", "by_class", "test")}
         return score_of({**measured, **counted}, measured["split"])
 
     @cached_property

@@ -144,6 +144,9 @@ def _accuracy(facts: ModelFacts, labels: Mapping[str, Any]) -> Iterator[str]:
             f"{score.measure}, mean over {repeats.n_splits} clean splits, the same training on each"
         )
         rows.append((title, f"{repeats.mean:.3f}", interval_text(repeats.interval)))
+    if test := score.on_test:
+        title = f"{test.measure} on the {test.n_validation:,} images of the test part"
+        rows.append((title, f"{test.headline:.3f}", interval_text(test.headline_interval)))
     if facts.measured.get("validation_loss") is not None:
         rows.append(("log loss", f"{facts.measured['validation_loss']:.3f}", ""))
     yield f"On the {score.n_validation:,} held-out images:"

@@ -72,13 +72,12 @@ class ModelFacts:
 
     @property
     def near_duplicates(self) -> str:
-        """The setting `splits.near_duplicates`: which images clean splits keep on one side."""
-        configs = (
-            manifest["material"]["config"]
-            for manifest in self.origins
-            if manifest["stage"] == "duplicates"
-        )
-        return str((next(configs, None) or {}).get("near_duplicates", "similar"))
+        """Which images clean splits keep on one side, in the words of `splits.near_duplicates`."""
+        for manifest in self.origins:
+            if manifest["stage"] == "duplicates":
+                values = {**(manifest["material"]["config"] or {}), **manifest.get("metrics", {})}
+                return str(values.get("kept_together", values.get("near_duplicates", "similar")))
+        return "similar"
 
     @property
     def _weights(self) -> list[Mapping[str, Any]]:

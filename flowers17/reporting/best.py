@@ -72,8 +72,8 @@ def split_text(score: Score) -> str:
     return "report’s split" if score.kind == "report" else f"{score.split} split"
 
 
-def baseline(inputs: ReportInputs, best: Best) -> float | None:
-    """What naming the largest class for every image reaches, on the same splits if they are known.
+def baseline(inputs: ReportInputs, best: Best, part: str = "validation") -> float | None:
+    """What naming the largest class for every image reaches, on the same images if they are known.
 
     In the measure that stands first: see `data.balance`.
     """
@@ -82,6 +82,8 @@ def baseline(inputs: ReportInputs, best: Best) -> float | None:
     if not inputs.is_balanced:
         return 1 / len(inputs.class_names)
     splits = [split["name"] for split in inputs.divided if split["kind"] == "repeated"]
+    if part == "test":
+        return inputs.majority("report", part)
     splits = [best.score.split] if isinstance(best.score, Score) else splits
     return sum(map(inputs.majority, splits)) / len(splits)
 

@@ -114,8 +114,8 @@ def best_table(inputs: ReportInputs) -> Table:
                 "Above it the study’s best of the part, on its one split, and the same of ours."
             ),
             *((VERDICT_NOTE,) if any(r.best and r.best.comparable for r in records) else ()),
-            "Means over clean splits, where near-duplicates never lie on both sides, are the "
-            "honest numbers; a best picked from several on one split flatters itself.",
+            f"Clean splits keep {inputs.kept_together} on one side, so that means over them are "
+            "more honest; a best picked from several on one split flatters itself.",
             *no_comparison_notes(inputs.differences_in_short),
             *(() if inputs.is_balanced else ("Ours is balanced accuracy.",)),
         ),

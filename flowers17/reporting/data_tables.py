@@ -11,7 +11,7 @@ from flowers17.artifacts import Artifact
 from flowers17.reporting.cells import value_cell
 from flowers17.reporting.columns import number_column, text_column
 from flowers17.reporting.inputs import ReportInputs
-from flowers17.reporting.tables import Cell, Column, Record, Table
+from flowers17.reporting.tables import TABLE_SHOWN, Cell, Column, Record, Table
 from flowers17.reporting.wording import capital
 
 SOURCES = {
@@ -46,6 +46,10 @@ def classes_table(inputs: ReportInputs) -> Table:
             labels = inputs.labels[np.asarray(split[side], dtype=np.int64)]
             key = f"{split['name']}_{side}"
             columns.append(_images_column(inputs, inputs.splits, key, title, labels, group))
+    tests = {split["kind"]: split["test"] for split in inputs.divided if split["kind"] == "report"}
+    if any(tests.values()):
+        labels = inputs.labels[np.asarray(tests["report"])]
+        columns.append(_images_column(inputs, inputs.splits, "test", "Test part", labels))
     records = [ClassRecord(label, name) for label, name in enumerate(inputs.class_names)]
     lead = "Images of each class, and how the splits divide them."
     return Table("D1", "Classes", columns, records, lead=lead)
@@ -144,9 +148,14 @@ def _duplicate_facts(inputs: ReportInputs) -> Iterator[Fact]:
     pairs = inputs.duplicates.json("pairs")
     methods = sorted({str(pair.get("method")) for pair in pairs})
     text = ", ".join([str(len(pairs)), *methods])
-    if not inputs.duplicates.manifest["metrics"].get("in_crops", True):
+    metrics = inputs.duplicates_metrics
+    if not metrics.get("in_crops", True):
         text += "; cropped copies were not searched for among so many images"
+    if "n_look_alikes" in metrics:
+        text += f"; {metrics['n_look_alikes']:,} pairs that look alike are not counted"
     yield Fact(name, text, len(pairs), source=source)
+    if n_twins := metrics.get("n_twins"):
+        yield Fact("test images with a twin outside", str(n_twins), n_twins, source=source)
     for split in inputs.divided:
         if split["kind"] in ("report", "clean"):
             n_cut = straddling(pairs, split)
@@ -185,7 +194,7 @@ _DUPLICATE_COLUMNS: tuple[Column[DuplicateRecord], ...] = (
 
 
 def duplicates_table(inputs: ReportInputs) -> Table:
-    """Table D3: the pairs of images that show the same scene."""
+    """Table D3: the pairs of images that show the same scene, the most telling first."""
     return Table(
         "D3",
         "Near-duplicates",
@@ -193,7 +202,8 @@ def duplicates_table(inputs: ReportInputs) -> Table:
         _duplicate_records(inputs),
         lead="Pairs of images of one scene. A classifier that saw one of a pair in training has an "
         "easy time with the other.",
-        notes=tuple(_duplicates_notes(inputs)),
+        notes=(f"{capital(inputs.less_clean)}.",) if inputs.less_clean else (),
+        longest=TABLE_SHOWN,
     )
 
 
@@ -206,16 +216,3 @@ def _duplicate_records(inputs: ReportInputs) -> list[DuplicateRecord]:
         source = inputs.duplicates.reference if inputs.duplicates else None
         records.append(DuplicateRecord(pair, classes, source=source))
     return sorted(records, key=lambda r: (len(r.classes) < 2, r.pair.get("distance") or 0))
-
-
-def _duplicates_notes(inputs: ReportInputs) -> Iterator[str]:
-    """Yield which pairs were searched for, if not all, and what to doubt."""
-    if inputs.less_clean:
-        yield f"{capital(inputs.less_clean)}."
-    metrics = inputs.duplicates.manifest["metrics"] if inputs.duplicates else {}
-    if "oversized_group" in metrics:
-        yield (
-            f"One group of linked images holds {metrics['oversized_group']:,} of the "
-            f"{len(inputs.labels):,}: more than one scene is likely to have. If they only look "
-            "alike, set splits.near_duplicates to identical or none."
-        )

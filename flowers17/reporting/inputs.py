@@ -38,7 +38,11 @@ _LESS_CLEAN = {
     "that others of one scene may lie on both sides of clean splits and of folds",
     "none": "near-duplicates were not searched for (splits.near_duplicates), so that images of one "
     "scene may lie on both sides of clean splits and of folds",
+    "look-alike": "the images look alike by nature, which tells nothing of near-duplicates: only "
+    "images of identical pixels were kept together, so that others of one scene may lie on both "
+    "sides of clean splits and of folds, and clean splits are not known to be clean",
 }
+_KEPT_TOGETHER = {"identical": "images of identical pixels", "none": "the groups of the source"}
 
 
 Network = TypeVar("Network", bound=TrainedNetwork)
@@ -82,6 +86,12 @@ class ReportInputs:
         """The near-duplicates' artifact."""
         return self._first("duplicates")
 
+    @property
+    def duplicates_metrics(self) -> Mapping[str, Any]:
+        """Counts of the near-duplicates' artifact, and what was kept together; empty without it."""
+        metrics: Mapping[str, Any] = self.duplicates.manifest["metrics"] if self.duplicates else {}
+        return metrics
+
     @cached_property
     def images(self) -> Artifact | None:
         """The images that the splits were made of; other sizes serve single extractors only."""
@@ -118,17 +128,17 @@ class ReportInputs:
         """Whether accuracy stands first rather than balanced accuracy."""
         return is_balanced(self.labels)
 
-    def majority(self, split: str) -> float:
-        """Accuracy of the class that most of a split's training images are of."""
+    def majority(self, split: str, part: str = "validation") -> float:
+        """Accuracy of the class that most of a split's training images are of, on a part of it."""
         most_frequent = np.bincount(self.labels[self.rows(split, "train")]).argmax()
-        return float(np.mean(self.labels[self.validation_rows(split)] == most_frequent))
+        return float(np.mean(self.labels[self.rows(split, part)] == most_frequent))
 
     def validation_rows(self, split: str) -> np.ndarray:
         """Rows that a split holds out, int64 (n_validation,)."""
         return self.rows(split, "validation")
 
     def rows(self, split: str, part: str) -> np.ndarray:
-        """Rows of a part of a split, `train` or `validation`, int64 (n,)."""
+        """Rows of a part of a split, `train`, `validation` or `test`, int64 (n,)."""
         rows = {each["name"]: each[part] for each in self.divided}
         if split not in rows:
             raise InvalidInput(f"expected a split {split!r}, got {', '.join(rows)}")
@@ -400,7 +410,16 @@ class ReportInputs:
     @property
     def less_clean(self) -> str:
         """Why clean splits may hold near-duplicates on both sides; empty if they may not."""
+        if "n_look_alikes" in self.duplicates_metrics:
+            return _LESS_CLEAN["look-alike"]
         return _LESS_CLEAN.get(self.study.splits.near_duplicates, "")
+
+    @property
+    def kept_together(self) -> str:
+        """What clean splits and folds keep on one side, e.g. `near-duplicates`."""
+        own = self.study.splits.near_duplicates
+        method = self.duplicates_metrics.get("kept_together", own)
+        return _KEPT_TOGETHER.get(method, "near-duplicates")
 
     @property
     def data_differences_in_short(self) -> str:

@@ -20,6 +20,7 @@ from flowers17.reporting.html import environment
 from flowers17.reporting.inputs import ReportInputs
 from flowers17.reporting.lineage import Lineage, anchor_of, lineages
 from flowers17.reporting.metrics import Interval
+from flowers17.reporting.records import Score
 from flowers17.reporting.reference import (
     BEST_OF_TABLE_8,
     BEST_OF_TABLE_9,
@@ -31,12 +32,12 @@ from flowers17.reporting.reference import (
 )
 from flowers17.reporting.results import shown_settings
 from flowers17.reporting.tables import Row, Table, Verdict
+from flowers17.reporting.test_part import best_on_test
 from flowers17.reporting.titles import trained_tag
 from flowers17.reporting.wording import interval_text
 
 NOT_BUILT = "not part of this version yet"
 TABLE_FOLD = 30
-TABLE_LONG, TABLE_SHOWN = 200, 20
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,7 @@ def highlights(inputs: ReportInputs, tables: Sequence[Table]) -> list[Highlight]
     if not inputs.beside_study or inputs.data_differences_in_short:
         of_scratch = stacking = ""
     shown = (
+        _highlight(inputs, "on the given test part", best_on_test(inputs), "", "table-t1", "test"),
         _highlight(inputs, "best of Table 8", classifiers.on_one_split, of_table_8),
         _highlight(inputs, "best {where}", classifiers.over_clean),
         _highlight(
@@ -89,17 +91,24 @@ def highlights(inputs: ReportInputs, tables: Sequence[Table]) -> list[Highlight]
 
 
 def _highlight(
-    inputs: ReportInputs, label: str, best: Best | None, study: str = "", anchor: str = ""
+    inputs: ReportInputs,
+    label: str,
+    best: Best | None,
+    study: str = "",
+    anchor: str = "",
+    part: str = "validation",
 ) -> Highlight | None:
     if not best:
         return None
     measure = "accuracy" if inputs.is_balanced else "balanced accuracy"
-    detail, largest = best.title, baseline(inputs, best)
+    detail, largest = best.title, baseline(inputs, best, part)
     detail += "" if largest is None else f"; the largest class alone {largest:.3f}"
     detail += f"; the study’s {study}" if study else ""
     label, anchor = label.format(where=best.where), anchor or anchor_of(best.source)
-    value = f"{best.accuracy:.3f}"
-    return Highlight(value, measure, label, detail, anchor, best.tag, best.interval)
+    value, tag = f"{best.accuracy:.3f}", best.tag
+    if inputs.less_clean and part == "validation" and not isinstance(best.score, Score):
+        tag = tag or "near-duplicates not kept apart"
+    return Highlight(value, measure, label, detail, anchor, tag, best.interval)
 
 
 def _cells_reproduced(inputs: ReportInputs, verdicts: Sequence[Verdict]) -> Highlight | None:
@@ -147,7 +156,7 @@ def row_groups(table: Table) -> list[RowGroup]:
     Of a long table the first rows.
     """
     gathered: dict[str, list[Row]] = {}
-    for row in table.rows[:TABLE_SHOWN] if len(table.rows) > TABLE_LONG else table.rows:
+    for row in table.rows[: table.n_shown]:
         gathered.setdefault(row.group, []).append(row)
     groups = []
     for title, rows in gathered.items():
@@ -181,8 +190,6 @@ def page(
         interval_text=interval_text,
         row_groups=row_groups,
         fold=TABLE_FOLD,
-        long=TABLE_LONG,
-        shown=TABLE_SHOWN,
     )
     every = [table for part in tables.values() for table in part]
     names = {f"Table {table.number}" for table in every}
@@ -193,7 +200,7 @@ def page(
     values: dict[str, Any] = {
         "inputs": inputs,
         "title": title(inputs),
-        "parts": PARTS,
+        "parts": [part for part in PARTS if part.name != "test" or tables["test"]],
         "highlights": highlights(inputs, every),
         "contents": {
             part.name: in_order(tables.get(part.name, ()), figures.get(part.name, ()))

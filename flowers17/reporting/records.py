@@ -1,7 +1,7 @@
 """What single artifacts hold: a feature map, an evaluation, a training, and their inputs."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from operator import attrgetter
 from typing import Any, TypeVar
@@ -30,7 +30,11 @@ Record = TypeVar("Record")
 
 @dataclass(frozen=True)
 class Score:
-    """One classifier on one split. by_class: see `data.balance.counts_by_class`."""
+    """One classifier on one split.
+
+    by_class: see `data.balance.counts_by_class`; test: of the split's test part, see
+    `data.balance.test_score`.
+    """
 
     split: str
     kind: str
@@ -39,6 +43,15 @@ class Score:
     n_correct: int
     chosen: Mapping[str, Any]
     by_class: ByClass | None = None
+    test: Mapping[str, Any] | None = None
+
+    @property
+    def on_test(self) -> "Score | None":
+        """The score on the test part; None without one."""
+        if not self.test:
+            return None
+        counts = {"n_validation": self.test["n"], "n_correct": self.test["n_correct"]}
+        return replace(self, **counts, by_class=self.test["by_class"], test=None)
 
     @property
     def accuracy(self) -> float:
@@ -274,8 +287,8 @@ def evaluation(artifact: Artifact) -> Evaluation:
 def score_of(result: Mapping[str, Any], split: str) -> Score:
     """Score that a result, or its entry for a split, holds."""
     counts = {name: result[name] for name in ("n_train", "n_validation", "n_correct")}
-    chosen, by_class = result.get("chosen") or {}, result.get("by_class")
-    return Score(split, result["kind"], **counts, chosen=chosen, by_class=by_class)
+    chosen, by_class, test = (result.get(name) for name in ("chosen", "by_class", "test"))
+    return Score(split, result["kind"], **counts, chosen=chosen or {}, by_class=by_class, test=test)
 
 
 def record_of(record: type[Record], artifact: Artifact, **derived: Any) -> Record:

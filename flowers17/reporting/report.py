@@ -46,6 +46,7 @@ from flowers17.reporting.records import Score
 from flowers17.reporting.reference import PartName
 from flowers17.reporting.results import results
 from flowers17.reporting.tables import StudyNote, Table, csv_text
+from flowers17.reporting.test_part import test_tables
 
 
 def all_tables(inputs: ReportInputs) -> dict[PartName, list[Table]]:
@@ -77,6 +78,7 @@ def _tables_beside_study(inputs: ReportInputs) -> dict[PartName, list[Table]]:
         "b1": features if inputs.has_features else [],
         "b2": fine_tuning_tables(inputs),
         "c": [*attack_tables(inputs), *defence_tables(inputs), *poisoning_tables(inputs)],
+        "test": test_tables(inputs),
     }
     return {
         name: [*(with_baseline(inputs, table) for table in part), *class_tables(inputs, name)]

@@ -25,6 +25,7 @@ class Cell:
     verdict: Verdict | None = None
 
 
+TABLE_SHOWN = 20
 EMPTY = Cell("–")
 
 
@@ -87,7 +88,8 @@ class Row:
 class Table:
     """A numbered table: records, and columns that know their cells.
 
-    number: as readers refer to it, e.g. `8b`. lead: what it shows; notes: how to read it.
+    number: as readers refer to it, e.g. `8b`. lead: what it shows; notes: how to read it. longest:
+    most rows of which the page shows all; of a longer table it shows the first TABLE_SHOWN.
     """
 
     number: str
@@ -96,6 +98,7 @@ class Table:
     records: Sequence[Record]
     lead: str = ""
     notes: tuple[str, ...] = ()
+    longest: int = 200
 
     @cached_property
     def rows(self) -> tuple[Row, ...]:
@@ -109,6 +112,11 @@ class Table:
             )
             for record in self.records
         )
+
+    @property
+    def n_shown(self) -> int:
+        """How many of the first rows the page shows."""
+        return len(self.records) if len(self.records) <= self.longest else TABLE_SHOWN
 
     @property
     def anchor(self) -> str:

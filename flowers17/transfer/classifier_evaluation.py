@@ -31,9 +31,10 @@ class SplitResult:
     """Predictions of a classifier for one split's validation images, in the split's order.
 
     predicted: int64 (n_validation,); proba: float64 (n_validation, n_classes), rows sum to one
-    and are largest at `predicted`. chosen: the hyper-parameters of the fit. out_of_fold: for two
-    classes, probabilities of the training images, float64 (n_train, 2), each by a fit on the other
-    folds; None on repeated splits, and where folds cannot be made.
+    and are largest at `predicted`. test_proba: of the same fit, float64 (n_test, n_classes).
+    chosen: the hyper-parameters of the fit. out_of_fold: for two classes, probabilities of the
+    training images, float64 (n_train, 2), each by a fit on the other folds; None on repeated
+    splits, and where folds cannot be made.
     """
 
     name: str
@@ -43,6 +44,7 @@ class SplitResult:
     proba: np.ndarray
     n_correct: int
     accuracy: float
+    test_proba: np.ndarray
     chosen: dict[str, Any]
     out_of_fold: np.ndarray | None = None
 
@@ -105,14 +107,16 @@ def evaluate(
     results = []
     each_fit = fits(classifier, settings, labels=labels, splits=splits, seed=seed, **options)
     for split, fit in zip(splits, each_fit, strict=True):
-        proba, of_train, n_train = fit.proba(split.validation), None, len(split.train)
+        proba, of_train, n_train = fit.proba(fit.task.evaluated), None, len(split.train)
+        proba, of_test = np.split(proba, [len(split.validation)])
         if labels.max() == 1 and split.kind != "repeated":
             own_seed = derived_seed(seed, "classifier", classifier, split.name, "folds")
             of_train = fit.out_of_fold(split, own_seed)
         predicted = proba.argmax(axis=1).astype(np.int64)
         n_correct = int(np.count_nonzero(predicted == labels[split.validation]))
-        scores = predicted, proba, n_correct, n_correct / len(predicted)
-        results.append(SplitResult(split.name, split.kind, n_train, *scores, fit.chosen, of_train))
+        score = predicted, proba, n_correct, n_correct / len(predicted), of_test
+        result = SplitResult(split.name, split.kind, n_train, *score, fit.chosen, of_train)
+        results.append(result)
         if progress is not None:
             progress(len(results), len(splits))
     return results
@@ -169,7 +173,7 @@ def fits(
                 rows=rows_for(split.train),
                 labels=labels,
                 train=split.train,
-                evaluated=split.validation,
+                evaluated=np.concatenate([split.validation, split.test]),
                 seed=derived_seed(seed, *role, "fit"),
                 n_jobs=n_jobs,
                 class_weight=class_weight,

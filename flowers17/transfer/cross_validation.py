@@ -17,7 +17,7 @@ MAX_FOLDS = 5
 
 
 class SplitLike(Protocol):
-    """Protocol of a split: name, kind, and row indices of the training and validation parts."""
+    """Protocol of a split: name, kind, and row indices of its three parts."""
 
     @property
     def name(self) -> str: ...
@@ -27,6 +27,8 @@ class SplitLike(Protocol):
     def train(self) -> np.ndarray: ...
     @property
     def validation(self) -> np.ndarray: ...
+    @property
+    def test(self) -> np.ndarray: ...
 
 
 def search_folds(

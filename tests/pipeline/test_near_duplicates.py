@@ -13,6 +13,7 @@ from sklearn.datasets import load_digits
 
 from flowers17.artifacts import Artifact, Reference, Store
 from flowers17.config import CombinationSettings, FeatureMapSettings
+from flowers17.data.images import ImageSet
 from flowers17.data.splits import Split, study_splits
 from flowers17.errors import InvalidInput
 from flowers17.request import StudyRequest, request_from
@@ -75,21 +76,20 @@ def _built(stages: Mapping[str, Stage], store: Store, upto: str = "datasheet") -
     return store.open(references[upto])
 
 
-def test_images_that_look_alike_are_one_group_and_the_way_out_is_told(
+def test_where_images_look_alike_identical_ones_are_kept_together_and_it_is_told(
     digits: Path, store: Store, caplog: pytest.LogCaptureFixture
 ) -> None:
     stages = _stages(_request(digits, "similar"))
     with caplog.at_level(logging.WARNING):
         duplicates = _built(stages, store, upto="duplicates")
-    n_images = N_CLASSES * (N_EACH + 1)
-    largest = int(np.bincount(duplicates.array("groups")).max())
-    assert duplicates.manifest["metrics"]["oversized_group"] == largest > n_images / 2
-    assert caplog.messages == [
-        f"near-duplicates: one group holds {largest} of {n_images} images; if they only look "
-        "alike, set splits.near_duplicates to identical or none"
-    ]
-    with pytest.raises(InvalidInput, match=r"set splits\.near_duplicates to identical or none"):
-        _built(stages, store)
+    metrics = duplicates.manifest["metrics"]
+    assert (metrics["kept_together"], metrics["n_pairs"]) == ("identical", N_CLASSES)
+    assert metrics["n_look_alikes"] > N_CLASSES
+    (message,) = caplog.messages
+    assert message.startswith("near-duplicates: the images look alike by nature")
+    sizes = np.bincount(duplicates.array("groups"))
+    assert sorted(sizes.tolist())[-N_CLASSES - 1 :] == [1, *[2] * N_CLASSES]
+    assert _built(stages, store).json("datasheet")["duplicates"]["divided"]["clean"] == 0
 
 
 def test_images_of_identical_pixels_are_kept_together_alone(digits: Path, store: Store) -> None:
@@ -106,7 +106,8 @@ def test_nothing_is_searched_for_and_clean_splits_are_plain(digits: Path, store:
     stages = _stages(_request(digits, "none"))
     duplicates = _built(stages, store, upto="duplicates")
     assert duplicates.json("pairs") == []
-    assert duplicates.manifest["metrics"] == {"n_pairs": 0}
+    metrics = {"n_pairs": 0, "kept_together": "none", "n_twins": 0}
+    assert duplicates.manifest["metrics"] == metrics
     report, clean, *_ = _built(stages, store, upto="splits").json("splits")["splits"]
     assert clean["validation"] == report["validation"]
 
@@ -195,3 +196,102 @@ def test_a_search_is_given_the_groups_of_the_duplicates(
     classifier.build(_job(tmp_path, 0, search=search))
     (groups,) = groups_read
     assert (groups is not None and groups.tolist() == GROUPS.tolist()) == search
+
+
+def _divided(
+    store: Store, parts: str, groups: str = "", setting: str = "identical", *changes: str
+) -> dict[str, Artifact]:
+    """Build duplicates and splits of noise in two classes, the second half of class b as class a.
+
+    parts, groups: a letter an image; `-` for none. Images of one letter, in upper case, in groups
+    have identical pixels.
+    """
+    n = len(parts)
+    images = np.random.default_rng(1).integers(0, 256, (n, 16, 16, 3), np.uint8)
+    for row, letter in enumerate(groups):
+        if letter.isupper():
+            images[row] = images[groups.index(letter)]
+    names = {"t": "train", "v": "validation", "x": "test", "-": ""}
+    source = ImageSet(
+        images,
+        np.arange(n) // (n // 2),
+        tuple(f"{row:02d}.png" for row in range(n)),
+        ("a", "b"),
+        ("0" * 64,) * n,
+        ((16, 16),) * n,
+        {"kind": "folder", "digest": None},
+        None,
+        tuple(names[letter] for letter in parts) if set(parts) != {"-"} else (),
+        tuple(letter if letter.islower() else "" for letter in groups),
+    )
+    maker = Maker(store.root)
+    pictures = maker.publish(
+        "images",
+        f"{parts} {groups} {setting}",
+        {},
+        {"images": source.images, "labels": source.labels},
+        {"items": source.items()},
+    )
+    stages = _stages(request_from([*changes, "splits.n_repeats=3"], dataset="rendered"))
+    references = {"images": pictures.reference}
+    for name in ("duplicates", "splits"):
+        stage = stages[name]
+        inputs = {role: references[role] for role in stage.inputs}
+        references[name] = ensure(stage, inputs, store).reference
+    return {name: store.open(reference) for name, reference in references.items()}
+
+
+def _rows(artifacts: Mapping[str, Artifact]) -> list[Split]:
+    return [Split.from_json(value) for value in artifacts["splits"].json("splits")["splits"]]
+
+
+def test_a_given_test_part_is_in_no_fold_and_a_given_validation_part_is_the_reports(
+    tmp_path: Path,
+) -> None:
+    parts = "ttttttvvxx" * 2
+    report, clean, *repeats = _rows(_divided(Store(tmp_path), parts))
+    test = [row for row, letter in enumerate(parts) if letter == "x"]
+    assert report.validation.tolist() == [6, 7, 16, 17] == clean.validation.tolist()
+    assert report.seed is not None
+    for split in (report, clean, *repeats):
+        assert split.test.tolist() == test
+        every = np.sort(np.concatenate([split.train, split.validation, split.test]))
+        assert every.tolist() == list(range(20))
+    assert len({tuple(split.validation) for split in repeats}) > 1
+
+
+def test_what_must_stay_together_is_one_relation_without_the_test_part(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    # Rows 0 and 1 are one group, 2 and 3 another, 0 and 3 are identical; 8 and 9 are test images.
+    parts = "ttttttttxx" + "ttttttttxx"
+    groups = "--pp----p-" + "----------"
+    groups = "P" + "-" + "pp" + "----" + "pP" + groups[10:]
+    with caplog.at_level(logging.WARNING):
+        artifacts = _divided(Store(tmp_path), parts, groups)
+    group_of = artifacts["duplicates"].array("groups").tolist()
+    assert group_of[2] == group_of[3]
+    assert len({group_of[row] for row in (0, 2, 8, 9)}) == 4
+    (message,) = caplog.messages
+    assert message.startswith("the test part: 2 of its images")
+    assert message.endswith("08.png, 09.png")
+    assert artifacts["duplicates"].manifest["metrics"]["n_twins"] == 2
+    for split in _rows(artifacts)[1:]:
+        assert (2 in split.train) == (3 in split.train)
+
+
+@pytest.mark.parametrize("parts", ["vvvvvttttt", "tttttvvvvv", "tttttxxxxx"])
+def test_a_class_that_is_in_one_part_alone_is_refused_by_name(parts: str, tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match=r"class (a|b): expected images"):
+        _divided(Store(tmp_path), parts)
+
+
+def test_identical_images_of_two_classes_are_an_error_or_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store, groups = Store(tmp_path), "Q---------" + "--Q-------"
+    problem = r"1 pairs of images.*00\.png = 12\.png"
+    with pytest.raises(InvalidInput, match=problem):
+        _divided(store, "-" * 20, groups)
+    _divided(store, "-" * 20, groups, "similar", "splits.contradictions=warning")
+    assert any("00.png = 12.png" in message for message in caplog.messages)

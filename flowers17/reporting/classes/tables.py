@@ -1,6 +1,6 @@
 """How good the best model of a part is: in several measures, class by class, by threshold."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -31,6 +31,13 @@ _BALANCE_NOTE = (
     "measures."
 )
 
+# Parts of splits on which the largest class is counted; below Tables T1 and T2 others.
+_ON_SPLITS = (("report", "validation", "report’s split"), ("clean", "validation", "clean split"))
+_BASELINES: Mapping[str, Sequence[tuple[str, str, str]]] = {
+    "T1": (("report", "test", "test part"),),
+    "T2": (("official", "test", "test images of the first official split"),),
+}
+
 
 def class_tables(inputs: ReportInputs, part: PartName) -> list[Table]:
     """Tables N-measures, N-classes and N-thresholds of a part's best model, those with rows."""
@@ -43,8 +50,8 @@ def with_baseline(inputs: ReportInputs, table: Table) -> Table:
     """A table with accuracies and, in a note, what naming the largest class reaches."""
     first = {split["kind"]: split["name"] for split in reversed(inputs.divided)}
     shares = [
-        f"{inputs.majority(first[kind]):.3f} on the {title} split"
-        for kind, title in (("report", "report’s"), ("clean", "clean"))
+        f"{inputs.majority(first[kind], part):.3f} on the {title}"
+        for kind, part, title in _BASELINES.get(table.number, _ON_SPLITS)
         if kind in first
     ]
     if not shares or not any(column.interval for column in table.columns):

@@ -146,8 +146,9 @@ def _study_notes(ensemble: Ensemble, results: Sequence[EnsembleResult]) -> Itera
     if any(result.kind != "report" for result in results):
         yield (
             "The study’s one split is random, so that near-duplicates may lie on both sides of "
-            "it; here they never do, which makes its numbers a little harder to reach. The study "
-            "also keeps the epoch that suits its validation images best."
+            f"it; clean splits keep {ensemble.inputs.kept_together} on one side, which makes its "
+            "numbers a little harder to reach. The study also keeps the epoch that suits its "
+            "validation images best."
         )
 
 
@@ -213,7 +214,7 @@ def _means_table(ensemble: Ensemble, title: str) -> Table:
         ensemble.shown(_MEAN_COLUMNS),
         [_mean_record(ensemble, name) for name in ensemble.repeated[0].outcomes],
         lead=f"Validation accuracy over {len(ensemble.repeated)} clean splits, which keep "
-        "near-duplicates on one side.",
+        f"{ensemble.inputs.kept_together} on one side.",
         notes=(
             _MODELS,
             "Repeated splits share most of their images; the intervals use the corrected variance "

@@ -201,17 +201,26 @@ def _result(folds: Artifact, stackings: Mapping[tuple[str, str], Artifact]) -> E
     split, kind, rows = described["split"], described["kind"], folds.array("validation")
     n, n_train = len(rows), int(np.sum(folds.array("folds") >= 0))
 
-    def score(n_correct: int, n_images: int, by_class: ByClass | None = None) -> Score:
-        return Score(split, kind, n_train, n_images, n_correct, {}, by_class)
+    def score(
+        n_correct: int,
+        n_images: int,
+        by_class: ByClass | None = None,
+        test: Mapping[str, Any] | None = None,
+    ) -> Score:
+        return Score(split, kind, n_train, n_images, n_correct, {}, by_class, test)
 
     scores: dict[str, dict[str, Score]] = {}
     for member in values.get("learners", []):
         by_models = scores.setdefault(member["name"], {})
         for by, n_images in (("refit", n), ("average", n), ("out_of_fold", n_train)):
-            by_models[by] = score(member[by], n_images)
+            by_models[by] = score(
+                member[by], n_images, member.get(f"{by}_by_class"), member.get(f"{by}_test")
+            )
     for method in methods:
         by_models = scores.setdefault(method["method"], {})
-        by_models[method["by"]] = score(method["n_correct"], n, method.get("by_class"))
+        by_models[method["by"]] = score(
+            method["n_correct"], n, method.get("by_class"), method.get("test")
+        )
         by_models["out_of_fold"] = score(method["cross_validated"], n_train)
     return EnsembleResult(
         folds,

@@ -184,9 +184,9 @@ def classifiers_table(inputs: ReportInputs) -> Table:
         lead="Validation accuracy with 95 % intervals.",
         notes=(
             *((VERDICT_NOTE,) if any(map(inputs.comparable, inputs.study.features.table)) else ()),
-            "The report’s split is random, so that near-duplicates may lie on both sides of it; in "
-            "the clean split they never do. A Wilson interval covers the chance in which images "
-            "were held out.",
+            "The report’s split may have near-duplicates on both sides; the clean split keeps "
+            f"{inputs.kept_together} on one side. A Wilson interval covers the chance in which "
+            "images were held out.",
             *_approximation_notes(inputs),
             *no_comparison_notes(inputs.differences_in_short),
         ),
@@ -246,7 +246,7 @@ def beyond_table(inputs: ReportInputs) -> Table:
             for group, combinations in groups.items()
             for combination in combinations
         ],
-        lead="Accuracy over repeated splits that keep near-duplicates on one side.",
+        lead=f"Accuracy over repeated splits that keep {inputs.kept_together} on one side.",
         notes=(
             StudyNote(f"The study’s best is {BEST_OF_TABLE_8:.3f}, on its one split."),
             "Repeated splits share most of their images, so a plain t-interval would be too "

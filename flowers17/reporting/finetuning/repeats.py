@@ -164,8 +164,7 @@ def tuned_table(inputs: ReportInputs) -> Table:
         "Fine-tuned networks over clean splits",
         _MEAN_COLUMNS,
         records,
-        lead="Accuracy over repeated splits that keep near-duplicates on one side, the honest "
-        "measure.",
+        lead=f"Accuracy over repeated splits that keep {inputs.kept_together} on one side.",
         notes=(
             StudyNote(f"The study’s best is {BEST_OF_TABLE_9:.3f}, on its one split."),
             *selection_notes(tuning.recipe for tuning in tunings),

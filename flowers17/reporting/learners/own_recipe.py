@@ -91,7 +91,8 @@ def own_table(inputs: ReportInputs) -> Table:
             )
             for name in names
         ],
-        lead="Validation accuracy over repeated splits that keep near-duplicates on one side.",
+        lead=f"Validation accuracy over repeated splits that keep {inputs.kept_together} on one "
+        "side.",
         notes=(
             *selection_notes(training.recipe for training in trainings),
             "Operations are floating-point ones of one forward pass.",

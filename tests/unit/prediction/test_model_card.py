@@ -18,17 +18,25 @@ def _manifest(stage: str, config: Any) -> dict[str, Any]:
     return {**manifest, "material": {"config": config}, "created": "2026-01-01T00:00:00Z"}
 
 
-def _card(kind: str, config: Any, *, source: str = "folder", verified: bool = False) -> str:
+def _card(
+    kind: str,
+    config: Any,
+    *,
+    source: str = "folder",
+    verified: bool = False,
+    test: dict[str, Any] | None = None,
+    **metrics: Any,
+) -> str:
     facts = ModelFacts(
         manifest=_manifest("training", {}),
         result={},
-        score=Score(kind, kind, 30, 10, 5, {}),
+        score=Score(kind, kind, 30, 10, 5, {}, None, test),
         over_clean=None,
         answers=None,
         source={"kind": source},
         verified=verified,
         n_images=40,
-        origins=(_manifest("duplicates", config),),
+        origins=({**_manifest("duplicates", config), "metrics": metrics},),
     )
     return model_card(facts, LABELS, file="m.keras", sha256="s", check=None)
 
@@ -66,6 +74,21 @@ def test_a_card_speaks_of_flowers_only_where_the_data_are() -> None:
     assert re.search(r"\bflowers?\b|\bstudy\b|seasons|species|photograph", own) is None
     for flowers in (_card("clean", None, source="rendered"), _card("clean", None, verified=True)):
         assert "An image classifier of 1 classes of flowers" in flowers
+    assert "a random split: pictures of one scene" in _card("report", {"near_duplicates": "none"})
+
+
+def test_where_images_looked_alike_the_card_says_what_was_kept_together() -> None:
+    card = _card("clean", {"near_duplicates": "similar"}, kept_together="identical")
+    assert "only pictures of identical pixels are kept on one side" in card
+
+
+def test_the_score_on_a_test_part_is_told_with_its_interval() -> None:
+    card = _card("report", None, test={"n": 8, "n_correct": 2, "by_class": None})
+    assert "accuracy on the 8 images of the test part | 0.250 | 0.071–0.591" in card
+    by_class = [[6, 6], [0, 2]]
+    card = _card("report", None, test={"n": 8, "n_correct": 6, "by_class": by_class})
+    assert "balanced accuracy on the 8 images of the test part | 0.500 | " in card
+    assert "test part" not in _card("report", None)
 
 
 def test_balanced_accuracy_stands_first_where_classes_differ_in_size() -> None:

@@ -3,10 +3,12 @@
 import csv
 import io
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
+from flowers17.artifacts import Artifact
 from flowers17.reporting.confusion_figures import confusion
 from flowers17.reporting.data_tables import (
     classes_table,
@@ -18,6 +20,7 @@ from flowers17.reporting.features.paired import paired_table
 from flowers17.reporting.features.tables import beyond_table, classifiers_table, extractors_table
 from flowers17.reporting.inputs import ReportInputs
 from flowers17.reporting.metrics import accuracy_interval, holm
+from flowers17.reporting.page import row_groups
 from flowers17.reporting.records import Score
 from flowers17.reporting.tables import Cell, Column, Record, Row, Table, csv_text
 from flowers17.reporting.verdicts import verdict_of
@@ -200,13 +203,44 @@ def test_tables_of_the_data_say_that_only_identical_images_are_kept_together(
     assert note.startswith("Only images of identical pixels were kept together")
 
 
-def test_a_group_too_large_for_one_scene_is_told_below_the_pairs(real_study: ReportInputs) -> None:
-    duplicates = real_study.artifacts["duplicates"]
-    manifest = {**duplicates.manifest, "metrics": {"oversized_group": 30}}
-    artifacts = {**real_study.artifacts, "duplicates": replace(duplicates, manifest=manifest)}
-    (note,) = duplicates_table(replace(real_study, artifacts=artifacts)).notes
-    assert note.startswith("One group of linked images holds 30 of the 48: more than one scene")
-    assert note.endswith("set splits.near_duplicates to identical or none.")
+def _with_duplicates(study: ReportInputs, **metrics: Any) -> ReportInputs:
+    duplicates = study.artifacts["duplicates"]
+    artifact = replace(duplicates, manifest={**duplicates.manifest, "metrics": metrics})
+    return replace(study, artifacts={**study.artifacts, "duplicates": artifact})
+
+
+def test_images_that_look_alike_are_told_below_the_pairs_and_in_the_data_sheet(
+    real_study: ReportInputs,
+) -> None:
+    study = _with_duplicates(real_study, kept_together="identical", n_look_alikes=312, n_twins=3)
+    (note,) = duplicates_table(study).notes
+    assert note.startswith("The images look alike by nature")
+    facts = {row.cells[0].text: row.cells[1] for row in datasheet_table(study).rows}
+    assert "312 pairs that look alike are not counted" in facts["near-duplicate pairs"].text
+    assert facts["test images with a twin outside"].value == 3
+    for table in (classifiers_table(study), beyond_table(study)):
+        assert "keep near-duplicates on one side" not in f"{table.lead} {table.notes}"
+        assert "of identical pixels on one side" in f"{table.lead} {table.notes}"
+
+
+def test_the_most_telling_pairs_are_shown_and_all_are_in_the_file(
+    real_study: ReportInputs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pairs = [
+        {"first": k, "second": k + 1, "first_name": str(k), "second_name": "", "distance": k % 5}
+        for k in range(30)
+    ]
+    monkeypatch.setattr(Artifact, "json", lambda self, name: pairs if name == "pairs" else {})
+    table = duplicates_table(real_study)
+    labels = real_study.labels
+    order = [
+        (labels[pair["first"]] == labels[pair["second"]], pair["distance"], pair["first"])
+        for pair in pairs
+    ]
+    assert [row.cells[0].text for row in table.rows] == [str(row) for *_, row in sorted(order)]
+    assert sum(len(group.rows) for group in row_groups(table)) == 20
+    assert len(csv_text(table).splitlines()) == 31
+    assert table.n_shown == 20
 
 
 def test_csv_has_unrounded_values_intervals_and_artifacts(real_study: ReportInputs) -> None:
