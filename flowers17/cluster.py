@@ -21,7 +21,14 @@ from typing import Any
 from flowers17.artifacts import Store
 from flowers17.config import RunOptions
 from flowers17.errors import StageFailed
-from flowers17.isolation import Message, ProcessEnded, messages, outcome_of
+from flowers17.isolation import (
+    Message,
+    ProcessEnded,
+    ProcessInterrupted,
+    interruption,
+    messages,
+    outcome_of,
+)
 from flowers17.keras_settings import keras_backend
 from flowers17.materials import differences
 from flowers17.shared.store import open_store
@@ -152,7 +159,7 @@ class Cluster:
         )
         with self._changed:
             if self._stopped:
-                raise ProcessEnded(f"stage {request.stage.label}: the run was stopped")
+                raise ProcessInterrupted(interruption(request.stage))
             generator: Any = build.remote(request)
             self._running[request.stage.title] = generator
         try:

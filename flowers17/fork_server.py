@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from multiprocessing.process import BaseProcess
+from multiprocessing.resource_tracker import ensure_running
 from multiprocessing.util import Finalize
 from pathlib import Path
 
@@ -56,8 +57,9 @@ def start_process(
 def _interrupts_held_back() -> Iterator[None]:
     """Let processes that are started inside begin without Ctrl-C, which would find them importing.
 
-    A process of a stage lets it through, and ends by it.
+    A process of a stage and the server let it through as soon as they end by it in silence.
     """
+    ensure_running()  # Python lets Ctrl-C through again when it starts this process
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

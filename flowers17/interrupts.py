@@ -16,9 +16,10 @@ from functools import partial
 from typing import Any
 
 GRACE_S = 30.0
-INTERRUPTED = 130  # exit code, a shell's for what SIGINT ended
+INTERRUPTED, TERMINATED = 130, 143  # exit codes, a shell's for what SIGINT and SIGTERM ended
 _SHOW_CURSOR = "\x1b[?25h"  # progress bars hide it
 _received = threading.Event()
+_ending = threading.Event()
 
 
 @contextmanager
@@ -55,6 +56,31 @@ def check() -> None:
     """Raise KeyboardInterrupt if Ctrl-C came and nobody ended for it."""
     if _received.is_set():
         raise KeyboardInterrupt
+
+
+def end_builds() -> None:
+    """Tell builds in this process to end, until `building` ends."""
+    _ending.set()
+
+
+@contextmanager
+def building() -> Iterator[None]:
+    """Context of builds, which waits for them; those of a later one go on."""
+    try:
+        yield
+    finally:
+        _ending.clear()
+
+
+def ending() -> bool:
+    """Whether builds should end: Ctrl-C came, or the run is cancelled."""
+    return _received.is_set() or _ending.is_set()
+
+
+def leave_after(seconds: float) -> None:
+    """End this process after a while, as kill does, whatever its threads are at."""
+    signal.signal(signal.SIGALRM, lambda *_: os._exit(TERMINATED))
+    signal.setitimer(signal.ITIMER_REAL, seconds)
 
 
 def _remember(*_: Any) -> None:

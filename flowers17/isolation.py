@@ -21,7 +21,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from flowers17 import fork_server
+from flowers17 import fork_server, interrupts
 from flowers17.artifacts import Store
 from flowers17.errors import MAX_CHARACTERS, StageFailed, legible
 from flowers17.shared.store import open_store
@@ -29,6 +29,9 @@ from flowers17.stages import History, Outcome, Progress, References, Stage, ensu
 
 _MAX_TRACEBACK_CHARACTERS = 20_000
 _UNKNOWN = 255  # exit code of a process whose fork server was killed
+_ATTENTION_S = 0.2  # how often a wait looks whether the run ends
+
+AGAIN = "Run the same command again: what is finished is kept"
 
 Message = tuple[str, Any]  # kind and content: `progress`, `log`, at last `error` or `outcome`
 
@@ -38,7 +41,7 @@ class ProcessEnded(StageFailed):
 
 
 class ProcessInterrupted(ProcessEnded):
-    """Ctrl-C ended the process that built a stage."""
+    """Ctrl-C, or who cancelled the run, ended the process that built a stage."""
 
 
 def ensure_isolated(
@@ -64,27 +67,31 @@ def messages(
     """Yield the messages of a process that builds the stage; closing the generator ends it.
 
     forks: whether to fork where possible, which pays if this process has more stages built.
-    Raises ProcessEnded and StageFailed as `ensure_isolated` does.
+    Raises ProcessEnded and StageFailed as `ensure_isolated` does, ProcessInterrupted once builds
+    are to end.
     """
     process, receiver = _started_process(stage, inputs, store, forks=forks)
     deadline = time.monotonic() + stage.timeout_s
     kind = ""
     try:
         while kind not in ("error", "outcome"):
-            if not receiver.poll(max(0.0, deadline - time.monotonic())):
-                raise StageFailed(
-                    f"stage {stage.label}: expected to end within {stage.timeout_s:.0f} s; it was "
-                    "stopped. Run the same command again: what is finished is kept"
-                )
+            while not receiver.poll(_ATTENTION_S):
+                if interrupts.ending():
+                    raise ProcessInterrupted(interruption(stage))
+                if time.monotonic() > deadline:
+                    raise StageFailed(
+                        f"stage {stage.label}: expected to end within {stage.timeout_s:.0f} s; it "
+                        f"was stopped. {AGAIN}"
+                    )
             try:
                 kind, value = receiver.recv()
             except (EOFError, OSError):  # OSError: it ended in the middle of a message
                 process.join()
-                interrupted = process.exitcode == -signal.SIGINT
-                raise (ProcessInterrupted if interrupted else ProcessEnded)(
+                if interrupts.ending() or process.exitcode in (-signal.SIGINT, -signal.SIGTERM):
+                    raise ProcessInterrupted(interruption(stage)) from None
+                raise ProcessEnded(
                     f"stage {stage.label}: its process ended "
-                    f"{_exit_description(process.exitcode)}. Run the same command again: what is "
-                    "finished is kept"
+                    f"{_exit_description(process.exitcode)}. {AGAIN}"
                 ) from None
             yield kind, value
     finally:
@@ -94,6 +101,11 @@ def messages(
             process.kill()
         process.join()
         process.close()  # ends it, too, if its fork server is gone and it counts as dead
+
+
+def interruption(stage: Stage) -> str:
+    """Message on a stage that was interrupted."""
+    return f"stage {stage.label}: interrupted. {AGAIN}"
 
 
 def outcome_of(
@@ -128,6 +140,8 @@ def _started_process(
     if forks and fork_server.can_fork():
         with suppress(OSError, EOFError):
             return _process_and_pipe(stage, inputs, store, forked=True)
+    if interrupts.ending():  # which ended the server, too
+        raise ProcessInterrupted(interruption(stage))
     try:
         return _process_and_pipe(stage, inputs, store, forked=False)
     except (OSError, EOFError) as problem:
@@ -201,6 +215,7 @@ def _build_and_report(
     # Ctrl-C ends it as kill does: Python's exception for it may be lost, and the build would go on.
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     try:
         outcome = ensure(stage, inputs, open_store(store), progress=progress)

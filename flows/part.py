@@ -3,15 +3,14 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from flowers17.artifacts import Reference
 from flowers17.config import RunOptions, StudySettings
 from flowers17.reporting.reference import PartName
 from flowers17.request import StudyRequest
-from flowers17.shared.store import open_store
 from flowers17.stages import Stage
 from flows.shared_stages import data
 from tasks import report
-from tasks.engine import Results, StagesFailed, at_work, run_stages, sharing
+from tasks.engine import Results, run_stages, sharing
+from tasks.results import raise_if_nothing
 
 
 @dataclass(frozen=True)
@@ -30,15 +29,10 @@ class Part:
     def run(self, request: StudyRequest) -> Results:
         """Run it, within the study without its report; call it from the part's flow.
 
-        StagesFailed names the page that was written on what there is, if one was.
+        Raises StagesFailed, also if none of its own results could be made.
         """
-        stages = self.parts if sharing() else self.stages
-        with at_work(request.options):
-            try:
-                return run_stages(stages(request.settings, request.options), request.options)
-            except StagesFailed as problem:
-                store = open_store(request.store)
-                for result in problem.results.values():
-                    if isinstance(result, Reference) and result.stage == "study":
-                        raise problem.naming(store.open(result).file("index.html")) from problem
-                raise
+        settings, options = request.settings, request.options
+        own = self.parts(settings, options)
+        results = run_stages(own if sharing() else self.stages(settings, options), options)
+        raise_if_nothing(own, results)
+        return results

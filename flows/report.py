@@ -2,9 +2,8 @@
 
 import os
 import shutil
-from pathlib import Path
 
-from flowers17.artifacts import Artifact, Store
+from flowers17.artifacts import Artifact, Reference, Store
 from flowers17.config import RunOptions, StudySettings
 from flowers17.request import StudyRequest
 from flowers17.shared.store import open_store
@@ -12,7 +11,8 @@ from flowers17.stages import Stage
 from flows import attacks, dataset, ensemble, features, finetune, learners
 from flows.study_flow import study_flow
 from tasks import report as report_stage
-from tasks.engine import Absent, Results, StagesFailed, at_work, run_stages
+from tasks.engine import Results, run_stages
+from tasks.results import StagesFailed
 
 # In the order in which the study builds them: what two parts need belongs to the first.
 PARTS = [flow.PART for flow in (dataset, learners, features, finetune, ensemble, attacks)]
@@ -32,25 +32,18 @@ def report(request: StudyRequest = StudyRequest()) -> Results:
     is, before StagesFailed is raised.
     """
     store = open_store(request.store)
-    with at_work(request.options):
-        try:
-            results = run_stages(stages(request.settings, request.options), request.options)
-        except StagesFailed as problem:
-            page = _exported(store, problem.results)
-            if page is None:
-                raise
-            raise problem.naming(page) from problem
-        _exported(store, results)
+    try:
+        results = run_stages(stages(request.settings, request.options), request.options)
+    except StagesFailed as problem:
+        _export(store, problem.results)
+        raise
+    _export(store, results)
     return results
 
 
-def _exported(store: Store, results: Results) -> Path | None:
-    """Export the report; returns the path of its page, None if its stage failed."""
-    result = results["report"]
-    if isinstance(result, Absent):
-        return None
-    export(store, store.open(result))
-    return store.root / "report" / "index.html"
+def _export(store: Store, results: Results) -> None:
+    if isinstance(result := results["report"], Reference):
+        export(store, store.open(result))
 
 
 def export(store: Store, artifact: Artifact) -> None:

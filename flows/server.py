@@ -7,8 +7,10 @@ password for its own user only.
 import argparse
 import socket
 import sys
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 
 def _serve(
@@ -30,6 +32,7 @@ def _serve(
     from flows.access import allowed_hosts, connections_tell_users, guarded, server_options
     from flows.database_retry import Application, retrying
 
+    _order_artifacts()
     settings = get_current_settings().server
     host, port = host or settings.api.host, port or settings.api.port
     same_user = settings.api.auth_string is None and connections_tell_users()
@@ -57,6 +60,24 @@ def _serve(
     with suppress(KeyboardInterrupt):
         server.run(listeners or None)
     sys.exit(0 if server.started else 1)
+
+
+def _order_artifacts() -> None:
+    """Let a run's artifacts stand in the order in which they were published, the report's.
+
+    Prefect's UIs ask for the order of their identifiers, which are random.
+    """
+    from prefect.server.database import provide_database_interface
+    from prefect.server.schemas.sorting import ArtifactSort
+
+    prefects = ArtifactSort.as_sql_sort
+
+    def as_sql_sort(sort: ArtifactSort) -> Iterable[Any]:
+        if sort == ArtifactSort.ID_DESC:
+            return [provide_database_interface().Artifact.created.asc()]
+        return prefects(sort)
+
+    ArtifactSort.as_sql_sort = as_sql_sort  # type: ignore[assignment, method-assign]
 
 
 if __name__ == "__main__":

@@ -18,8 +18,8 @@ from tasks.engine import Results, shared_results
 @study_flow
 def study(request: StudyRequest = StudyRequest()) -> Results:
     """Run the whole study; a part that fails does not hold up the others, nor the report."""
-    with shared_results(request.options):
-        stages(request.settings, request.options)  # what is wrong is refused now, not hours later
+    stages(request.settings, request.options)  # what is wrong is refused now, not hours later
+    with shared_results():
         for part in (dataset, learners, features, finetune, ensemble, attacks):
             with suppress(StageFailed):  # said again by the report, which goes without
                 part(request)

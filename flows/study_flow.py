@@ -19,7 +19,9 @@ from flowers17.request import AT_ONCE, StudyRequest
 from flowers17.sweeps.combinations import setting_tail
 from flowers17.sweeps.settings import SweepSettings
 from flowers17.validation import validated
-from tasks.engine import Results
+from tasks.conclusion import RULE_BROKEN, RulesBroken, conclusion, with_page
+from tasks.leftovers import at_work
+from tasks.results import Results, StagesFailed
 
 P = ParamSpec("P")
 
@@ -27,8 +29,9 @@ P = ParamSpec("P")
 def study_flow(function: Callable[P, Results]) -> Flow[P, Results]:
     """Flow of a function of the same name, whose parameter `request` is the flow's form.
 
-    Prefect would log two tracebacks of wrong parameters. So they are validated here, and the run
-    then ends as Failed with the reason as its message; a caller gets InvalidInput.
+    Prefect would log two tracebacks of wrong parameters, and one of stages that failed or rules
+    that are broken. So the run ends as Failed with the reason as its message; a caller gets the
+    error.
     """
     name, signature = function.__name__, inspect.signature(function)
     types = get_type_hints(function) | {"request": FORMS[name]}
@@ -46,10 +49,11 @@ def study_flow(function: Callable[P, Results]) -> Flow[P, Results]:
 
                 if not is_approved(name, values["request"]):
                     return _ended(Cancelled(message="stopped by a person, who saw its plan"))
-            return function(**values)  # type: ignore[call-arg]
-        except InvalidInput as problem:
+            return _concluded(function, values)
+        except (InvalidInput, StagesFailed, RulesBroken) as problem:
+            state = RULE_BROKEN if isinstance(problem, RulesBroken) else "Failed"
             message = "; ".join(str(problem).splitlines())
-            return _ended(Failed(message=message, data=problem))
+            return _ended(Failed(name=state, message=message, data=problem))
 
     parameters = dict(signature.parameters)
     parameters["request"] = parameters["request"].replace(
@@ -62,8 +66,18 @@ def study_flow(function: Callable[P, Results]) -> Flow[P, Results]:
     return named(checked)
 
 
+def _concluded(function: Callable[..., Results], values: dict[str, Any]) -> State[Any]:
+    """State of a flow that ran; raises what it raises, and RulesBroken."""
+    options = values["request"].options
+    with at_work(options):
+        try:
+            return conclusion(function(**values), options)
+        except StagesFailed as problem:
+            raise with_page(problem, options) from problem
+
+
 def _ended(state: State[Any]) -> State[Any]:
-    """The state of a run that does not begin; a deployment's run ends with it at once.
+    """The state of a run that does not succeed; a deployment's run ends with it at once.
 
     Prefect would log the traceback of what it got from a state that a deployment's flow returned.
     """

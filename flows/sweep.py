@@ -13,7 +13,7 @@ from flowers17.sweeps.settings import SweepSettings
 from flows.flow_names import FLOWS
 from flows.study_flow import study_flow
 from tasks import sweep as summary
-from tasks.engine import Results, at_work, run_stages
+from tasks.engine import Results, run_stages
 from tasks.published import plain_text
 
 SEEDS = SweepSettings(axes=("seed=[17, 18, 19]",))
@@ -34,10 +34,9 @@ def swept(request: StudyRequest, over: SweepSettings) -> Sweep:
 @study_flow
 def sweep(request: StudyRequest = StudyRequest(), over: SweepSettings = SEEDS) -> Results:
     """Run a flow over every combination; a failed one does not hold up the others."""
-    with at_work(request.options):
-        graph = swept(request, over)
-        _show_plan(sweep_plan(graph, open_store(request.store)))
-        return run_stages([graph.summary], request.options)
+    graph = swept(request, over)
+    _show_plan(sweep_plan(graph, open_store(request.store)))
+    return run_stages([graph.summary], request.options)
 
 
 def _show_plan(plan: SweepPlan) -> None:

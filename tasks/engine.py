@@ -6,20 +6,20 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, Protocol
 
-from prefect import allow_failure, task
+from prefect import task
 from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import TaskRunResult
 from prefect.concurrency.sync import concurrency
-from prefect.context import FlowRunContext
-from prefect.futures import PrefectFuture
+from prefect.exceptions import TerminationSignal
+from prefect.futures import PrefectConcurrentFuture
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run, task_run
-from prefect.states import Completed, State
+from prefect.states import Cancelled, Completed, Crashed, State
 from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.tasks import exponential_backoff
 
@@ -37,46 +37,13 @@ from flowers17.errors import (
 from flowers17.isolation import ProcessInterrupted, ensure_isolated
 from flowers17.shared.store import open_store
 from flowers17.stages import Outcome, Progress, References, Stage, ensure, existing, in_order
-from tasks.liveness import registered
-from tasks.own_runs import run_digest
+from tasks.leftovers import at_work, cancel_tasks
 from tasks.published import ProgressArtifact, publish_contents, publish_lineage
+from tasks.results import Absent, Result, Results, raise_if_failed
 
 RETRIES = 3
 MOST_WAITING = 256  # stages that wait for a place in a cluster or are built there
 LEASE_S = 60.0  # how long a killed run keeps its place under a concurrency limit
-
-
-@dataclass(frozen=True)
-class Absent:
-    """Reason why a stage has no artifact; optional: whether the study goes on without it.
-
-    details: of the error, as in `Flowers17Error`.
-    """
-
-    reason: str
-    optional: bool
-    details: Mapping[str, Any] = field(default_factory=dict, compare=False)
-
-
-Result = Reference | Absent
-Results = dict[str, Result]
-TaskInput = Result | Outcome | Exception  # of a stage's task, for an input of the stage
-
-
-class StagesFailed(StageFailed):
-    """Stages that are not optional have no result; `results` holds what all stages gave."""
-
-    max_characters = 20_000  # it has a line for each cause
-
-    def __init__(self, message: str, results: Results) -> None:
-        super().__init__(message)
-        self.results = results
-        absent = (result for result in results.values() if isinstance(result, Absent))
-        self.details = {key: value for cause in absent for key, value in cause.details.items()}
-
-    def naming(self, page: Path) -> "StagesFailed":
-        """The same error, which names the page of the report on what there is."""
-        return StagesFailed(f"{self}\nThe report on what there is: {page}", self.results)
 
 
 class Build(Protocol):
@@ -119,26 +86,12 @@ _SHARED: ContextVar[Results | None] = ContextVar("SHARED", default=None)
 
 
 @contextmanager
-def at_work(options: RunOptions) -> Iterator[None]:
-    """Let `recover` know that this flow's run is alive, as it does while stages are built."""
-    context = FlowRunContext.get()
-    if context is None or context.flow is None or context.flow_run is None:
-        yield
-        return
-    parameters = context.flow.serialize_parameters(context.flow_run.parameters)
-    digest = run_digest(context.flow.name, parameters)
-    with registered(open_store(options.store), str(context.flow_run.id), digest):
-        yield
-
-
-@contextmanager
-def shared_results(options: RunOptions) -> Iterator[Results]:
+def shared_results() -> Iterator[Results]:
     """Let the subflows inside share what each of them built, reused or found missing."""
-    results: Results = {}
+    results = Results()
     token = _SHARED.set(results)
     try:
-        with at_work(options):
-            yield results
+        yield results
     finally:
         _SHARED.reset(token)
 
@@ -156,17 +109,25 @@ def run_stages(stages: Sequence[Stage], options: RunOptions) -> Results:
     """
     store = open_store(options.store)
     shared = _SHARED.get()
-    results: Results = shared if shared is not None else {}
+    results = shared if shared is not None else Results()
     pending = [stage for stage in in_order(stages) if stage.title not in results]
     n_threads = {"local": 1, "processes": options.workers, "ray": MOST_WAITING}[options.runner]
     pool: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=n_threads)
     with at_work(options):
-        with pool as runner, _builders(options, store) as builders:
-            built = _settle(pending, results, runner, store, builders)
+        with interrupts.building(), pool as runner, _builders(options, store) as builders:
+            futures: dict[str, PrefectConcurrentFuture[Any]] = {}
+            try:
+                built = _settle(pending, results, runner, store, builders, futures)
+            except BaseException as problem:
+                interrupts.end_builds()
+                if not isinstance(problem, Exception):
+                    cancel_tasks(futures.values(), leave=isinstance(problem, TerminationSignal))
+                raise
+        results = results.of(in_order(stages))
         try:
             publish_lineage(store, built, flow_run.get_flow_name() or "flow")
         finally:
-            _raise_if_failed(in_order(stages), results)
+            raise_if_failed(results)
     return results
 
 
@@ -176,13 +137,13 @@ def _settle(
     runner: ThreadPoolTaskRunner[Any],
     store: Store,
     builders: _Builders,
+    futures: dict[str, PrefectConcurrentFuture[Any]],
 ) -> list[Reference]:
     """Submit each stage once its inputs have results, and add its own result to them.
 
     One that waited for its inputs in the pool would hold a thread that others could use. Returns
-    what was built, in that order; what was reused is not in it.
+    what was built, in that order; what was reused is not in it. futures: filled by title.
     """
-    futures: dict[str, PrefectFuture[Any]] = {}
     waiting = {stage.title: stage for stage in stages}
     ended: SimpleQueue[Stage] = SimpleQueue()
     built = []
@@ -190,16 +151,14 @@ def _settle(
         interrupts.check()
         for stage in [stage for stage in waiting.values() if _has_inputs(stage, results)]:
             del waiting[stage.title]
-            inputs: dict[str, Any] = {
-                name: futures.get(needed.title) or results[needed.title]
-                for name, needed in stage.inputs.items()
-            }
-            # Without the mark, a stage whose input failed would stay pending for ever.
-            inputs = {name: allow_failure(value) for name, value in inputs.items()}
+            inputs = {name: results[needed.title] for name, needed in stage.inputs.items()}
+            titles = {needed.title for needed in stage.inputs.values()} & set(futures)
             future = futures[stage.title] = runner.submit(
                 _prefect_task(stage.name),
                 parameters={"stage": stage, "inputs": inputs, "store": store, "builders": builders},
-                wait_for=None,
+                dependencies={  # for the UI's graph
+                    "inputs": {TaskRunResult(id=futures[title].task_run_id) for title in titles}
+                },
             )
             future.add_done_callback(_putting(stage, ended))
         stage = ended.get()
@@ -207,23 +166,8 @@ def _settle(
         results[stage.title] = _result_of(stage, value)
         if isinstance(value, Outcome) and not value.reused:
             built.append(value.reference)
+            results.fresh.add(stage.title)
     return built
-
-
-def _raise_if_failed(stages: Sequence[Stage], results: Results) -> None:
-    failed: dict[str, list[str]] = {}
-    for stage in stages:
-        result = results[stage.title]
-        if isinstance(result, Absent) and not result.optional:
-            failed.setdefault(result.reason, []).append(stage.title)
-    if failed:
-        n_failed = sum(len(titles) for titles in failed.values())
-        raise StagesFailed(
-            f"{n_failed} of {len(results)} stages have no result (the others are kept; run the "
-            "same command again once the cause is mended)\n"
-            + "\n".join(_explained(reason, titles) for reason, titles in failed.items()),
-            results,
-        )
 
 
 def _has_inputs(stage: Stage, results: Results) -> bool:
@@ -244,14 +188,7 @@ def _builders(options: RunOptions, store: Store) -> Iterator[_Builders]:
         yield _Builders(ensure_isolated, here)
 
 
-def _explained(reason: str, titles: Sequence[str]) -> str:
-    """Line on stages without a result: the first failed, the others come after it."""
-    n_after = len(titles) - 1
-    after = f" (and {n_after} stage{'s' * (n_after > 1)} after it)" if n_after else ""
-    return f"{titles[0]}{after}: {reason}"
-
-
-def _result_of(stage: Stage, value: TaskInput) -> Result:
+def _result_of(stage: Stage, value: Result | Outcome | Exception) -> Result:
     if isinstance(value, Outcome):
         return value.reference
     if isinstance(value, Exception):
@@ -277,17 +214,13 @@ def _is_transient(task: Any, run: Any, state: State[Any]) -> bool:
     return isinstance(problem, DownloadFailed) and problem.transient
 
 
-def _title(parameters: dict[str, Any]) -> str:
-    return str(parameters["stage"].title)
-
-
 @cache
 def _prefect_task(name: str) -> Any:
     return _run_stage.with_options(name=name)
 
 
 @task(
-    task_run_name=_title,  # type: ignore[arg-type]  # no function fits the protocol of Prefect
+    task_run_name=lambda parameters: parameters["stage"].title,  # type: ignore[arg-type]
     cache_policy=NO_CACHE,
     persist_result=False,
     retries=RETRIES,
@@ -296,32 +229,33 @@ def _prefect_task(name: str) -> Any:
 )
 def _run_stage(
     stage: Stage,
-    inputs: Mapping[str, TaskInput],
+    inputs: Mapping[str, Result],
     store: Store,
     builders: _Builders,
 ) -> State[Any]:
-    results = {name: _result_of(stage.inputs[name], value) for name, value in inputs.items()}
-    absent = [result for result in results.values() if isinstance(result, Absent)]
+    absent = [result for result in inputs.values() if isinstance(result, Absent)]
     if cause := _hindrance(stage, absent):
-        return Completed(name="Skipped", message=cause.reason, data=cause)
+        return Cancelled(name="Skipped", message=cause.reason, data=cause)
     view, started = VIEW.get(), time.monotonic()
     if view:
         view.started(stage.title)
     try:
-        outcome = _outcome(stage, results, store, builders)
+        outcome = _outcome(stage, inputs, store, builders)
     except Flowers17Error as problem:
         transient = isinstance(problem, DownloadFailed) and problem.transient
         again = transient and (task_run.get_run_count() or 0) <= RETRIES
-        interrupted = again or isinstance(problem, ProcessInterrupted)
+        interrupted = isinstance(problem, ProcessInterrupted) or interrupts.ending()
         may_lack = _may_lack(stage, problem)
-        ending = "interrupted" if interrupted else "missing" if may_lack else "failed"
+        ending = "interrupted" if interrupted or again else "missing" if may_lack else "failed"
         _tell(view, stage, ending, started)
+        lack = Absent(str(problem), optional=may_lack)
+        if interrupted:
+            return Cancelled(message=lack.reason, data=lack)
         if transient or not may_lack:
             raise
         get_run_logger().warning("%s: %s", stage.title, problem)
-        return Completed(
-            name="Missing", message=str(problem), data=Absent(str(problem), optional=True)
-        )
+        # Of Prefect's types of states that are final, the one for what the surroundings lack.
+        return Crashed(name="Missing", message=lack.reason, data=lack)
     except BaseException as problem:
         _tell(view, stage, "failed", started)
         if len(str(problem)) > MAX_CHARACTERS:  # Prefect's database would keep all of it
@@ -344,10 +278,10 @@ def _tell(view: View | None, stage: Stage, ending: str, started: float) -> None:
 
 
 def _outcome(
-    stage: Stage, results: Mapping[str, Result], store: Store, builders: _Builders
+    stage: Stage, inputs: Mapping[str, Result], store: Store, builders: _Builders
 ) -> Outcome:
     references = {
-        name: result if isinstance(result, Reference) else None for name, result in results.items()
+        name: result if isinstance(result, Reference) else None for name, result in inputs.items()
     }
     view = VIEW.get()
     with ProgressArtifact(stage.title, view.progress if view else None) as progress:

@@ -74,6 +74,12 @@ def living(store: Store) -> list[str]:
     return [name for name in _names(store) if name[0] != "." and lives(store, name)]
 
 
+def dead(store: Store) -> dict[str, str]:
+    """Return the digests of runs that are registered in this store and whose process is gone."""
+    locks = {name: _read(store, name) for name in _names(store) if name[0] != "."}
+    return {name: lock.digest for name, lock in locks.items() if lock and not lock.is_held}
+
+
 def forget(store: Store, flow_run_id: str) -> None:
     """Remove what a dead flow run left, unless its lock lies behind a link."""
     with suppress(NotADirectoryError):

@@ -22,6 +22,11 @@ from flowers17.stages import History
 
 SECONDS_BETWEEN_PICTURES = 15.0
 MOST_ROWS = 1000  # of a table in the UI; a longer one stays a file
+_SWEEP_TABLES = {
+    "sweep-combinations": "Metrics of every combination",
+    "sweep-metrics": "Each metric over all combinations, and over seeds alone",
+    "sweep-numbers": "Each number of every table over all combinations, and over seeds alone",
+}
 _PICTURE_TYPES = {".png": "image/png", ".svg": "image/svg+xml"}
 
 
@@ -151,23 +156,53 @@ def publish_picture(data: bytes, media_type: str, name: str, description: str) -
 
 
 def publish_contents(store: Store, reference: Reference) -> None:
-    """Publish the tables and figures of a report or a sweep; of other stages nothing."""
-    if reference.stage not in ("study", "sweep"):
-        return
+    """Publish the tables and figures of a report or a sweep; of other stages nothing.
+
+    They are published in the order in which they are to be read, with their titles.
+    """
     artifact = store.open(reference)
-    title = artifact.manifest["label"]
-    for name in sorted(artifact.manifest["files"]):
-        path, key = artifact.file(name), artifact_key(Path(name).stem)
-        if path.suffix == ".csv":
-            with path.open(newline="") as stream:
-                rows = [
-                    {plain_text(column): plain_text(rounded(cell)) for column, cell in row.items()}
-                    for row in csv.DictReader(stream)
-                ]
-            if len(rows) <= MOST_ROWS:
-                text = plain_text(f"{key} of the {title}")
-                create_table_artifact(rows, key=key, description=text)
-        elif path.suffix in _PICTURE_TYPES:
-            publish_picture(
-                path.read_bytes(), _PICTURE_TYPES[path.suffix], key, f"{key} of the {title}"
-            )
+    if reference.stage == "study":
+        results = artifact.json("results")
+        for content in results["contents"]:
+            key, title = artifact_key(Path(content["file"]).stem), _title(content)
+            if content["kind"] == "table":
+                publish_table(_shown_rows(results["tables"][content["number"]]), key, title)
+            else:
+                path = artifact.file(f"figures/{content['file']}")
+                publish_picture(path.read_bytes(), _PICTURE_TYPES[path.suffix], key, title)
+    elif reference.stage == "sweep":
+        for name, title in _SWEEP_TABLES.items():
+            with artifact.file(f"{name}.csv").open(newline="") as stream:
+                publish_table(list(csv.DictReader(stream)), artifact_key(name), title)
+
+
+def _title(content: Mapping[str, str]) -> str:
+    return f"{content['kind'].capitalize()} {content['number']}. {content['title']}"
+
+
+def _shown_rows(table: Mapping[str, Any]) -> list[dict[str, str]]:
+    """A table of `results.json` as it is read: its headings, and numbers with their intervals."""
+    rows = []
+    for row in table["rows"]:
+        shown = {"": row["group"]} if "group" in row else {}
+        for key, heading in table["columns"]:
+            shown[f"{heading} ({key})" if heading in shown else heading] = _cell(row["cells"][key])
+        rows.append(shown | ({"note": row["note"]} if "note" in row else {}))
+    return rows
+
+
+def _cell(cell: Mapping[str, Any]) -> str:
+    text = rounded(str(cell["value"]))
+    if interval := cell.get("interval"):
+        text += f" ({rounded(str(interval[0]))}–{rounded(str(interval[1]))})"
+    return text
+
+
+def publish_table(rows: Sequence[Mapping[str, str]], key: str, title: str) -> None:
+    """Publish a table under its title, unless it is empty or too long for the UI."""
+    if 0 < len(rows) <= MOST_ROWS:
+        shown = [
+            {plain_text(name): plain_text(rounded(cell)) for name, cell in row.items()}
+            for row in rows
+        ]
+        create_table_artifact(shown, key=key, description=plain_text(title))

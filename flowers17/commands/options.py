@@ -16,6 +16,7 @@ from flowers17.request import StudyRequest, request_from
 FIELDS = {**StudyRequest.model_fields, **RunOptions.model_fields}
 PATHS = ("dataset", "store", "weights_dir", "tensorboard")
 NAMED_DATA = ("rendered", "oxford17")  # data sets that are no paths
+REPEATED = {"set": ("--set", "KEY=VALUE"), "rules": ("--rule", "RULE")}  # by name of the field
 
 Json = Annotated[bool, typer.Option("--json", help="print JSON for scripts")]
 OwnLearner = Annotated[
@@ -36,8 +37,9 @@ def option(name: str, **changes: Any) -> Any:
     """
     field = FIELDS[name]
     text = (field.description or "").replace("`", "")
-    if name == "set":
-        return typer.Option(None, "--set", metavar="KEY=VALUE", help=f"{text}; may be repeated")
+    if name in REPEATED:
+        flag, metavar = REPEATED[name]
+        return typer.Option(None, flag, metavar=metavar, help=f"{text}; may be repeated")
     extra = field.json_schema_extra
     empty = extra["empty"] if isinstance(extra, dict) else True
     default = str(field.default) if isinstance(field.default, Path) else field.default
@@ -79,7 +81,7 @@ def with_request(*names: str) -> Callable[[Callable[..., None]], Callable[..., N
 def _type(name: str) -> Any:
     """Type of an option: text where the request validates more than typer could."""
     annotation = FIELDS[name].annotation
-    if name == "set":
+    if name in REPEATED:
         return list[str] | None
     if annotation in (int, float) or annotation == Path | None:
         return annotation

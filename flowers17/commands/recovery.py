@@ -9,7 +9,7 @@ Whoever can write to the server, or to its database, can leave a run there that 
 what this user has begun on this machine runs again here (`tasks.own_runs`).
 """
 
-import asyncio
+import time
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Any, Literal
 from uuid import UUID
 
-from prefect.client.orchestration import PrefectClient, get_client
+from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas import filters
 from prefect.client.schemas.actions import GlobalConcurrencyLimitUpdate
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.responses import DeploymentResponse
-from prefect.states import AwaitingRetry, Cancelled, Crashed, State
+from prefect.states import AwaitingRetry, State
 from rich.console import Console
 
 from flowers17.artifacts import Store
@@ -37,17 +37,16 @@ from flows.flow_names import FLOWS
 from flows.local_server import Server
 from flows.reaper import flow_runs_here
 from flows.serve_lock import CHECKOUT
+from tasks.leftovers import ACTIVE, PAGE, end, subflow_runs
 from tasks.liveness import died, forget, forget_dead, lives
 from tasks.own_runs import forget_record, is_recorded, run_digest
 
-ACTIVE = [StateType.RUNNING, StateType.PENDING, StateType.CANCELLING]
 FOREIGN = (
     "you have not begun it on this machine; run the same command again if it is yours, and see who "
     "else can write to this Prefect server if it is not"
 )
 UNREGISTERED_S = 120.0
 LATE_REPORT_S = 25.0
-PAGE = 200
 
 
 @dataclass
@@ -99,7 +98,7 @@ class Candidate:
     @property
     def cancelling(self) -> bool:
         """Whether somebody wanted it cancelled."""
-        return self.run.state is not None and self.run.state.type == StateType.CANCELLING
+        return self.run.state_type == StateType.CANCELLING
 
 
 def recover(store: str | None, *, resume: bool, console: Console) -> list[Recovered]:
@@ -111,10 +110,10 @@ def recover(store: str | None, *, resume: bool, console: Console) -> list[Recove
     """
     recovered, address = [], None if store is None else open_store(store).address
     with Server() as server, server.connected():
-        dead_runs = asyncio.run(_brought_down(address))
+        dead_runs = _brought_down(address)
         resumable = [candidate for candidate in dead_runs if resume and not candidate.cancelling]
         of_deployments = [candidate for candidate in resumable if candidate.run.deployment_id]
-        asyncio.run(_handed_to_worker(of_deployments, console))
+        _handed_to_worker(of_deployments, console)
         for candidate in dead_runs:
             result = Recovered(
                 flow_run_id=str(candidate.run.id),
@@ -147,35 +146,35 @@ def as_json(recovered: Iterable[Recovered]) -> list[dict[str, Any]]:
     return [asdict(run) for run in recovered]
 
 
-async def put_back(flow_run_ids: Iterable[str]) -> None:
+def put_back(flow_run_ids: Iterable[str]) -> None:
     """Let the next free worker take runs of deployments up again, as the UI's Retry does."""
-    async with get_client() as client:
+    with get_client(sync_client=True) as client:
         for flow_run_id in flow_run_ids:
-            run = await client.read_flow_run(UUID(flow_run_id))
+            run = client.read_flow_run(UUID(flow_run_id))
             if run.state and not (run.state.is_completed() or run.state.is_cancelled()):
-                await client.set_flow_run_state(run.id, AwaitingRetry(), force=True)
+                client.set_flow_run_state(run.id, AwaitingRetry(), force=True)
 
 
-async def _handed_to_worker(candidates: list[Candidate], console: Console) -> None:
+def _handed_to_worker(candidates: list[Candidate], console: Console) -> None:
     """Put runs back, and see to it that a worker's late report of their crash does not undo it."""
-    async with get_client() as client:
+    with get_client(sync_client=True) as client:
         due = datetime.now(UTC)
-        if await _workers_online(client, candidates):
+        if _workers_online(client, candidates):
             deaths = [_died_at(candidate.run) for candidate in candidates]
             due = max(deaths) + timedelta(seconds=LATE_REPORT_S)
         announced = False
         while True:
             for candidate in candidates:
-                run = await client.read_flow_run(candidate.run.id)
+                run = client.read_flow_run(candidate.run.id)
                 if run.state and run.state.is_crashed():
                     state: State[Any] = AwaitingRetry(scheduled_time=due)
-                    await client.set_flow_run_state(run.id, state, force=True)
+                    client.set_flow_run_state(run.id, state, force=True)
             if datetime.now(UTC) >= due:
                 return
             if not announced:
                 console.print("waiting for the worker's report of the crash", highlight=False)
                 announced = True
-            await asyncio.sleep(1)
+            time.sleep(1)
 
 
 def _died_at(run: FlowRun) -> datetime:
@@ -183,51 +182,54 @@ def _died_at(run: FlowRun) -> datetime:
     return run.state.timestamp if run.state and run.state.is_crashed() else datetime.now(UTC)
 
 
-async def _workers_online(client: PrefectClient, runs: list[Candidate]) -> bool:
+def _workers_online(client: SyncPrefectClient, runs: list[Candidate]) -> bool:
     online = filters.WorkerFilter(status=filters.WorkerFilterStatus(any_=["ONLINE"]))
     for pool in {run.run.work_pool_name for run in runs if run.run.work_pool_name}:
-        if await client.read_workers_for_work_pool(pool, worker_filter=online):
+        if client.read_workers_for_work_pool(pool, worker_filter=online):
             return True
     return False
 
 
-async def _brought_down(address: str | None) -> list[Candidate]:
-    async with get_client() as client:
+def _brought_down(address: str | None) -> list[Candidate]:
+    with get_client(sync_client=True) as client:
         candidates = [
             candidate
-            for candidate in await _candidates(client)
+            for candidate in _candidates(client)
             if candidate.can_be_judged and address in (None, candidate.store.address)
         ]
         here = flow_runs_here()
         dead_runs = [candidate for candidate in candidates if _is_dead(candidate, here)]
         for candidate in dead_runs:
-            await _force_terminal(client, candidate)
+            crashed = candidate.run.state_type == StateType.CRASHED
+            end(client, candidate.run, "its process is gone", itself=not crashed)
+            for run in (candidate.run, *candidate.subflow_runs):
+                forget(candidate.store, str(run.id))
         flows = filters.FlowFilter(name=filters.FlowFilterName(any_=list(FLOWS)))
-        for deployment in await client.read_deployments(flow_filter=flows):
-            await _free_slots(client, deployment)
+        for deployment in client.read_deployments(flow_filter=flows):
+            _free_slots(client, deployment)
     return dead_runs
 
 
-async def _candidates(client: PrefectClient) -> list[Candidate]:
+def _candidates(client: SyncPrefectClient) -> list[Candidate]:
     """The study's runs that may be dead, without subflow runs, which belong to them."""
     candidates = []
     for flow in FLOWS:
-        for run in await _runs(client, flow, [*ACTIVE, StateType.CRASHED]):
+        for run in _runs(client, flow, [*ACTIVE, StateType.CRASHED]):
             try:
                 request = validated(FORMS[flow], run.parameters.get("request", {}))
                 swept = run.parameters.get("over")
                 over = validated(SweepSettings, swept) if flow == "sweep" else None
             except Flowers17Error:
                 continue  # another project's flow of the same name
-            subflow_runs = await _subflow_runs(client, run) if flow == "study" else []
-            candidates.append(Candidate(flow, run, request, over, subflow_runs))
+            parts = subflow_runs(client, run) if flow == "study" else []
+            candidates.append(Candidate(flow, run, request, over, parts))
     return candidates
 
 
-async def _runs(client: PrefectClient, flow: str, states: list[StateType]) -> list[FlowRun]:
+def _runs(client: SyncPrefectClient, flow: str, states: list[StateType]) -> list[FlowRun]:
     runs: list[FlowRun] = []
     while len(runs) % PAGE == 0:
-        page = await client.read_flow_runs(
+        page = client.read_flow_runs(
             flow_filter=filters.FlowFilter(name=filters.FlowFilterName(any_=[flow])),
             flow_run_filter=filters.FlowRunFilter(
                 state=filters.FlowRunFilterState(type=filters.FlowRunFilterStateType(any_=states)),
@@ -242,15 +244,6 @@ async def _runs(client: PrefectClient, flow: str, states: list[StateType]) -> li
     return runs
 
 
-async def _subflow_runs(client: PrefectClient, run: FlowRun) -> list[FlowRun]:
-    return await client.read_flow_runs(
-        flow_run_filter=filters.FlowRunFilter(
-            parent_flow_run_id=filters.FlowRunFilterParentFlowRunId(any_=[run.id])
-        ),
-        limit=PAGE,
-    )
-
-
 def _is_dead(candidate: Candidate, here: set[str]) -> bool:
     ids = [str(run.id) for run in (candidate.run, *candidate.subflow_runs)]
     if ids[0] in here or any(lives(candidate.store, id) for id in ids):
@@ -263,42 +256,12 @@ def _is_dead(candidate: Candidate, here: set[str]) -> bool:
     return (datetime.now(UTC) - state.timestamp).total_seconds() > UNREGISTERED_S
 
 
-def _is_crashed(run: FlowRun) -> bool:
-    return run.state is not None and run.state.is_crashed()
-
-
-async def _force_terminal(client: PrefectClient, candidate: Candidate) -> None:
-    """End a dead run, its subflow runs and its tasks."""
-    message = "its process is gone (found by `flowers17 recover`)"
-    kind = Cancelled if candidate.cancelling else Crashed
-    state: State[Any] = kind(message=message)
-    runs = [candidate.run, *candidate.subflow_runs]
-    active = [run for run in candidate.subflow_runs if run.state_type in ACTIVE]
-    if not _is_crashed(candidate.run):
-        active.append(candidate.run)
-    tasks = await client.read_task_runs(
-        flow_run_filter=filters.FlowRunFilter(
-            id=filters.FlowRunFilterId(any_=[run.id for run in runs])
-        ),
-        task_run_filter=filters.TaskRunFilter(
-            state=filters.TaskRunFilterState(type=filters.TaskRunFilterStateType(any_=ACTIVE))
-        ),
-        limit=PAGE,
-    )
-    for task_run in tasks:
-        await client.set_task_run_state(task_run.id, state, force=True)
-    for run in active:
-        await client.set_flow_run_state(run.id, state, force=True)
-    for run in runs:
-        forget(candidate.store, str(run.id))
-
-
-async def _free_slots(client: PrefectClient, deployment: DeploymentResponse) -> None:
+def _free_slots(client: SyncPrefectClient, deployment: DeploymentResponse) -> None:
     """Free slots that no run holds any more: a server may forget leases when it is restarted."""
     limit = deployment.global_concurrency_limit
     if limit is None:
         return
-    holding = await client.read_flow_runs(
+    holding = client.read_flow_runs(
         flow_run_filter=filters.FlowRunFilter(
             deployment_id=filters.FlowRunFilterDeploymentId(any_=[deployment.id]),
             state=filters.FlowRunFilterState(type=filters.FlowRunFilterStateType(any_=ACTIVE)),
@@ -306,6 +269,6 @@ async def _free_slots(client: PrefectClient, deployment: DeploymentResponse) -> 
         limit=PAGE,
     )
     if limit.active_slots > len(holding):
-        await client.update_global_concurrency_limit(
+        client.update_global_concurrency_limit(
             limit.name, GlobalConcurrencyLimitUpdate(active_slots=len(holding))
         )

@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from itertools import count
 from types import FrameType
 from typing import NoReturn
 
@@ -22,6 +23,7 @@ from flowers17.commands.children import Children
 from flowers17.errors import Flowers17Error
 from flowers17.request import StudyRequest
 from flowers17.shared.store import open_store
+from flowers17.site.files import SITE_VARIABLE
 from flows.access import connections_tell_users, is_loopback
 from flows.prefect_api import admitting, configured_api, is_healthy, probing_client, spare_proxies
 from flows.reaper import flow_runs_here
@@ -30,7 +32,7 @@ from flows.serve_lock import HEARTBEAT_S, POOL, announced, listening
 START_TIMEOUT_S = 180.0
 WORKER_STOP_S = 45.0
 SERVER_STOP_S = 20.0
-SITE_VARIABLE = "FLOWERS17_SITE"  # address of the site, to which runs link
+LOOK_S = 10  # seconds from one look for dead runs to the next
 _AUTH, _SERVER_AUTH = "PREFECT_API_AUTH_STRING", "PREFECT_SERVER_API_AUTH_STRING"
 _SERVER_SETTINGS = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -114,7 +116,7 @@ def _register_and_work(
         highlight=False,
         soft_wrap=True,
     )
-    _watch(children, limit, console)
+    _watch(children, request, limit, console)
 
 
 def _start_worker(children: Children, limit: int | None) -> None:
@@ -132,17 +134,25 @@ def _stop_worker(children: Children, console: Console) -> None:
     children.stop("worker", WORKER_STOP_S)
     if interrupted:
         try:
-            asyncio.run(put_back(interrupted))
+            put_back(interrupted)
         except Exception as problem:
             console.print(f"runs in progress could not be put back: {problem}", highlight=False)
 
 
-def _watch(children: Children, limit: int | None, console: Console) -> None:
-    """Wait for a signal; start a worker that ended anew, unless it keeps ending."""
+def _watch(children: Children, request: StudyRequest, limit: int | None, console: Console) -> None:
+    """Wait for a signal; start a worker that ended anew, unless it keeps ending.
+
+    Meanwhile end on the server what dead runs of the store left there.
+    """
+    from tasks.leftovers import end_dead_runs
+
     ends: deque[float] = deque(maxlen=3)
-    while True:
+    for second in count():
         time.sleep(1)
         children.shorten_logs()
+        if second % LOOK_S == 0:
+            with suppress(httpx.HTTPError):  # a server that is not ours may be gone for a while
+                end_dead_runs(open_store(request.store))
         if children.ended("server"):
             raise children.failure("server")
         if children.ended("worker"):

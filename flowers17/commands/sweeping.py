@@ -38,7 +38,7 @@ def run_sweep(
     Raises what the flow raises, but for failed stages.
     """
     from flows.sweep import sweep as run
-    from tasks.engine import Absent, StagesFailed
+    from tasks.results import Absent, StagesFailed
 
     with watched(lambda: in_order([sweep.summary]), console) as display:
         try:

@@ -8,6 +8,7 @@ from pydantic import Field, PlainValidator, WithJsonSchema, field_validator
 
 from flowers17.config.base import Model
 from flowers17.errors import InvalidInput
+from flowers17.rules import rule_from
 
 RunnerName = Literal["local", "processes", "ray"]
 DeviceName = Literal["auto", "cpu", "gpu"]
@@ -72,6 +73,17 @@ class CommonOptions(Model):
         "auto",
         description="what trains: `cpu`, `gpu` (fails without) or `auto` (a GPU if there is one)",
     )
+    rules: tuple[str, ...] = Field(
+        (),
+        description="what must hold of the study, or the run fails: `nothing missing`, "
+        "`METRIC >= NUMBER`, `METRIC not worse` (than in the last study)",
+        json_schema_extra={"empty": "nothing"},
+    )
+
+    @field_validator("rules")
+    @classmethod
+    def _check_rules(cls, texts: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(rule_from(text).text for text in texts)
 
 
 class RunOptions(CommonOptions):

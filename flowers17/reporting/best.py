@@ -47,6 +47,11 @@ class Best:
         return score.headline_interval if isinstance(score, Score) else score.interval
 
     @property
+    def split(self) -> str | None:
+        """The split that it was measured on; None for a mean over several."""
+        return self.score.split if isinstance(self.score, Score) else None
+
+    @property
     def where(self) -> str:
         """What it was measured on: `clean split`, `mean over 3 clean splits`."""
         if isinstance(self.score, Score):
@@ -158,6 +163,22 @@ def best_ensembles(inputs: ReportInputs) -> BestOfPart:
     if over_clean:
         return BestOfPart(None, max(over_clean, key=lambda best: best.accuracy))
     return BestOfPart(max(on_one_split, key=lambda best: best.accuracy, default=None), None)
+
+
+def bests_by_metric(inputs: ReportInputs) -> dict[str, Best]:
+    """The best of each part by the name of its metric in the report's overview."""
+    measure = "accuracy" if inputs.is_balanced else "balanced accuracy"
+    bests: dict[str, Best | None] = {}
+    for name, part in (
+        ("", best_classifiers(inputs)),
+        (", fine-tuned", best_fine_tuned(inputs)),
+        (" from scratch", best_networks(inputs)),
+    ):
+        bests[f"best {measure}{name} (report)"] = part.on_one_split
+        bests[f"best mean {measure}{name} (clean splits)"] = part.over_clean
+    if ensemble := best_ensembles(inputs).overall:
+        bests[f"best ensemble {measure} ({ensemble.split or 'clean splits'})"] = ensemble
+    return {name: best for name, best in bests.items() if best}
 
 
 def headline(inputs: ReportInputs) -> dict[str, Any] | None:

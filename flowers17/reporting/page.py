@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from markupsafe import Markup
@@ -14,6 +15,7 @@ from flowers17.reporting.best import (
     best_ensembles,
     best_fine_tuned,
     best_networks,
+    bests_by_metric,
 )
 from flowers17.reporting.figures import Figure, shortened
 from flowers17.reporting.html import environment
@@ -45,6 +47,8 @@ class Highlight:
     """One number at the top of the page, with a link to where it comes from.
 
     measure: what the value is. detail: of what. interval: its 95 % interval, if it has one.
+    metric: its name in the study's overview; split: the one that it was measured on, None for a
+    mean; artifact: the model's. All three only of an accuracy.
     """
 
     value: str
@@ -54,6 +58,9 @@ class Highlight:
     anchor: str
     tag: str = ""
     interval: Interval | None = None
+    metric: str = ""
+    split: str | None = None
+    artifact: Mapping[str, str] | None = None
 
 
 def highlights(inputs: ReportInputs, tables: Sequence[Table]) -> list[Highlight]:
@@ -70,20 +77,19 @@ def highlights(inputs: ReportInputs, tables: Sequence[Table]) -> list[Highlight]
         of_table_8 = of_table_9 = ""
     if not inputs.beside_study or inputs.data_differences_in_short:
         of_scratch = stacking = ""
+    highlighted = partial(_highlight, inputs, bests_by_metric(inputs))
     shown = (
-        _highlight(inputs, "on the given test part", best_on_test(inputs), "", "table-t1", "test"),
-        _highlight(inputs, "best of Table 8", classifiers.on_one_split, of_table_8),
-        _highlight(inputs, "best {where}", classifiers.over_clean),
-        _highlight(
-            inputs, "best fine-tuned network, {where}", best_fine_tuned(inputs).overall, of_table_9
+        highlighted("on the given test part", best_on_test(inputs), "", "table-t1", "test"),
+        highlighted("best of Table 8", classifiers.on_one_split, of_table_8),
+        highlighted("best {where}", classifiers.over_clean),
+        highlighted(
+            "best fine-tuned network, {where}", best_fine_tuned(inputs).overall, of_table_9
         ),
-        _highlight(inputs, f"{scratch}, {{where}}", networks.over_clean, of_scratch, "table-3c")
-        or _highlight(inputs, scratch, networks.on_one_split, of_scratch),
-        _highlight(
-            inputs, "best ensemble, {where}", ensembles.over_clean, stacking, "table-5-paired"
-        )
-        or _highlight(
-            inputs, "best ensemble, the {where}", ensembles.on_one_split, stacking, "table-5-paired"
+        highlighted(f"{scratch}, {{where}}", networks.over_clean, of_scratch, "table-3c")
+        or highlighted(scratch, networks.on_one_split, of_scratch),
+        highlighted("best ensemble, {where}", ensembles.over_clean, stacking, "table-5-paired")
+        or highlighted(
+            "best ensemble, the {where}", ensembles.on_one_split, stacking, "table-5-paired"
         ),
         _cells_reproduced(inputs, verdicts_of_table_8(tables)),
     )
@@ -92,6 +98,7 @@ def highlights(inputs: ReportInputs, tables: Sequence[Table]) -> list[Highlight]
 
 def _highlight(
     inputs: ReportInputs,
+    bests: Mapping[str, Best],
     label: str,
     best: Best | None,
     study: str = "",
@@ -108,7 +115,18 @@ def _highlight(
     value, tag = f"{best.accuracy:.3f}", best.tag
     if inputs.less_clean and part == "validation" and not isinstance(best.score, Score):
         tag = tag or "near-duplicates not kept apart"
-    return Highlight(value, measure, label, detail, anchor, tag, best.interval)
+    return Highlight(
+        value,
+        measure,
+        label,
+        detail,
+        anchor,
+        tag,
+        best.interval,
+        metric=next((name for name, other in bests.items() if other == best), ""),
+        split=best.split,
+        artifact=best.source.to_json(),
+    )
 
 
 def _cells_reproduced(inputs: ReportInputs, verdicts: Sequence[Verdict]) -> Highlight | None:

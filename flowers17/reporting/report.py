@@ -1,6 +1,8 @@
 """The whole report: page, results, tables and figures, written to a folder."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +11,7 @@ from flowers17.reporting.attacks.defences import defence_tables
 from flowers17.reporting.attacks.figures import attack_figures
 from flowers17.reporting.attacks.poisoning import poisoning_tables
 from flowers17.reporting.attacks.tables import attack_tables
-from flowers17.reporting.best import (
-    Best,
-    best_classifiers,
-    best_ensembles,
-    best_fine_tuned,
-    best_networks,
-)
+from flowers17.reporting.best import bests_by_metric
 from flowers17.reporting.classes.figures import class_figures
 from flowers17.reporting.classes.tables import class_tables, with_baseline
 from flowers17.reporting.columns import without_study
@@ -41,8 +37,7 @@ from flowers17.reporting.learners.figures import (
     plain_curves,
 )
 from flowers17.reporting.learners.tables import learner_tables
-from flowers17.reporting.page import highlights, page, verdicts_of_table_8
-from flowers17.reporting.records import Score
+from flowers17.reporting.page import highlights, in_order, page, verdicts_of_table_8
 from flowers17.reporting.reference import PartName
 from flowers17.reporting.results import results
 from flowers17.reporting.tables import StudyNote, Table, csv_text
@@ -122,10 +117,26 @@ def write_report(inputs: ReportInputs, folder: Path) -> dict[str, Any]:
     for part in figures.values():
         for figure in part:
             (folder / "figures" / figure.file_name).write_bytes(figure.content)
-    numbers = results(inputs, every) | {"highlights": list(map(asdict, highlights(inputs, every)))}
+    numbers = results(inputs, every) | {
+        "contents": _contents(in_order(tables[name], figures[name]) for name in tables),
+        "highlights": list(map(asdict, highlights(inputs, every))),
+    }
     _write(folder / "results.json", canonical_json(numbers) + "\n")
     _write(folder / "index.html", page(inputs, tables, figures))
     return report_metrics(inputs, every)
+
+
+def _contents(parts: Iterable[Sequence[Table | Figure]]) -> list[dict[str, str]]:
+    """The report's tables and figures in the order of its page: kind, number, title and file."""
+    return [
+        {
+            "kind": "figure" if isinstance(content, Figure) else "table",
+            "number": content.number,
+            "title": content.title,
+            "file": content.file_name,
+        }
+        for content in chain.from_iterable(parts)
+    ]
 
 
 def _write(path: Path, text: str) -> None:
@@ -137,22 +148,10 @@ def report_metrics(inputs: ReportInputs, tables: list[Table]) -> dict[str, Any]:
     rows = [row for table in tables if table.number == "8" for row in table.rows]
     verdicts = verdicts_of_table_8(tables)
     metrics: dict[str, Any] = {}
-    measure = "accuracy" if inputs.is_balanced else "balanced accuracy"
     if rows:
         metrics |= {"n_cells": len(rows), "n_missing": sum(bool(row.missing) for row in rows)}
     if verdicts:
         metrics["n_compared"] = len(verdicts)
         metrics["n_within_or_better"] = sum(verdict != "below" for verdict in verdicts)
-    bests: dict[str, Best | None] = {}
-    for name, part in (
-        ("", best_classifiers(inputs)),
-        (", fine-tuned", best_fine_tuned(inputs)),
-        (" from scratch", best_networks(inputs)),
-    ):
-        bests[f"best {measure}{name} (report)"] = part.on_one_split
-        bests[f"best mean {measure}{name} (clean splits)"] = part.over_clean
-    ensemble = best_ensembles(inputs).overall
-    if ensemble:
-        where = ensemble.score.split if isinstance(ensemble.score, Score) else "clean splits"
-        bests[f"best ensemble {measure} ({where})"] = ensemble
-    return metrics | {name: round(best.accuracy, 4) for name, best in bests.items() if best}
+    bests = bests_by_metric(inputs)
+    return metrics | {name: round(best.accuracy, 4) for name, best in bests.items()}

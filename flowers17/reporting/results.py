@@ -47,7 +47,9 @@ def _table(table: Table) -> dict[str, Any]:
         cells = dict(zip(keys, map(_cell, row.cells), strict=True))
         marks = {"group": row.group, "note": row.tag, "missing": bool(row.missing)}
         rows.append({**{name: mark for name, mark in marks.items() if mark}, "cells": cells})
-    return {"title": table.title, "rows": rows}
+    headings = [": ".join(filter(None, (each.group, each.heading))) for each in table.columns]
+    columns = [list(pair) for pair in zip(keys, headings, strict=True)]
+    return {"title": table.title, "columns": columns, "rows": rows}
 
 
 def _cell(cell: Cell) -> dict[str, Any]:

@@ -47,6 +47,33 @@ def test_an_interrupted_command_ends_quietly_and_leaves_nobody(
         end(process)
 
 
+@pytest.mark.parametrize("sign", [b"", b"tensorflow"])
+def test_a_command_interrupted_while_its_fork_server_imports_is_quiet(
+    tmp_path: Path, prefect_api: str, sign: bytes
+) -> None:
+    """sign: in the name of a library that the server has loaded; none: it has just begun."""
+
+    def imports() -> bool:
+        for member in session_members(process.pid):
+            with suppress(OSError):
+                folder = Path(f"/proc/{member}")
+                if b"flowers17.preloaded" in (folder / "cmdline").read_bytes():
+                    return sign in (folder / "maps").read_bytes()
+        return False
+
+    arguments = _arguments(tmp_path / "store")
+    with python(*arguments, env={"PREFECT_API_URL": prefect_api}) as process:
+        assert eventually(imports, 120), "no fork server began"
+        os.killpg(process.pid, signal.SIGINT)
+        printed, complaints = process.communicate(timeout=30)
+        assert process.returncode == INTERRUPTED
+        last = "interrupted; run the same command again to go on where it stopped"
+        others = [line for line in complaints.splitlines() if line.startswith(("✓", "○", "↻"))]
+        assert complaints.splitlines()[len(others) :] == [last]
+        assert printed == ""
+        end(process)
+
+
 def test_a_second_interrupt_does_not_wait_for_a_server_that_hangs(tmp_path: Path) -> None:
     with _server(tmp_path / "home") as (server, api), _at_work(tmp_path / "store", api) as process:
         server.send_signal(signal.SIGSTOP)

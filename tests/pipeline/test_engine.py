@@ -1,6 +1,8 @@
 """Stages as Prefect tasks, against a real server: the states it shows, and what is built when."""
 
 import json
+import os
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -10,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from prefect import flow
+from prefect import flow, task
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import (
     GlobalConcurrencyLimitCreate,
@@ -21,15 +23,21 @@ from prefect.client.schemas.filters import (
     ArtifactFilterKey,
     FlowRunFilter,
     FlowRunFilterId,
+    TaskRunFilter,
+    TaskRunFilterName,
 )
+from prefect.client.schemas.objects import FlowRun
+from prefect.states import Running
 
 from flowers17.artifacts import Store, short_name
-from flowers17.config import RunOptions
 from flowers17.errors import StageFailed
 from flowers17.stages import Stage
-from tasks.engine import VIEW, Absent, shared_results
+from tasks.engine import VIEW, shared_results
+from tasks.leftovers import end_dead_runs
 from tasks.liveness import died
-from tests.support.processes import at_once, python
+from tasks.own_runs import run_digest
+from tasks.results import Absent
+from tests.support.processes import at_once, eventually, python
 from tests.support.stores import content, unfinished
 from tests.support.toy import number
 from tests.support.toy_flow import Run, run
@@ -93,7 +101,15 @@ class TestStates:
         absent = Absent("expected weights, found none", optional=True)
         assert outcome.results["classifier"] == outcome.results["features"] == absent
         assert outcome.tasks["classifier"].message == "expected weights, found none"
+        colours = {label: state.type.value for label, state in outcome.tasks.items()}
+        assert colours == {
+            "classifier": "CANCELLED",
+            "features": "CANCELLED",
+            "other": "COMPLETED",
+            "weights": "CRASHED",
+        }
         assert outcome.state.is_completed()
+        assert outcome.results.counts == "1 built, 0 cached, 3 missing"
 
     @pytest.mark.parametrize("isolated", [False, True])
     @pytest.mark.parametrize("problem", ["invalid", "bug"])
@@ -227,7 +243,7 @@ class TestSharedResults:
 
         @flow(name="whole")
         def study() -> None:
-            with shared_results(RunOptions(store=store)):
+            with shared_results():
                 parts.append(run([number("b", 2, a)], store))
                 parts.append(run([number("c", 3, a)], store))
 
@@ -236,13 +252,14 @@ class TestSharedResults:
             {"a": "Completed", "b": "Completed"},
             {"c": "Completed"},
         ]
-        assert set(parts[1].results) == {"a", "b", "c"}
+        assert set(parts[1].results) == {"a", "c"}
+        assert parts[1].results.fresh == {"a", "c"}  # by the study, of which it is a part
         assert _calls(Path(calls["calls"])) == ["1"]
 
     def test_end_with_their_context(self, store: Path) -> None:
-        with shared_results(RunOptions(store=store)) as results:
+        with shared_results() as results:
             results["a"] = Absent("gone", optional=True)
-        with shared_results(RunOptions(store=store)) as later:
+        with shared_results() as later:
             assert later == {}
 
 
@@ -321,6 +338,104 @@ class _Watcher:
         with self._lock:
             self.now -= 1
             self.ends[label] = ending
+
+
+INTERRUPTED = """
+import sys
+from pathlib import Path
+from tests.support.toy import number
+from tests.support.toy_flow import run
+
+if __name__ == "__main__":
+    store, name, isolated = Path(sys.argv[1]), sys.argv[2], sys.argv[3] == "isolated"
+    resources = {"calls": str(store.parent / "calls")}
+    slow = number(name, 1, isolated=isolated, config={"seconds": 600}, resources=resources)
+    run([number("after it", 2, slow), slow], store)
+"""
+
+
+class TestInterruptions:
+    @pytest.mark.parametrize("where", ["isolated", "in the run's own process"])
+    @pytest.mark.parametrize("number_of_signal", [signal.SIGTERM, signal.SIGINT])
+    def test_end_a_run_soon_with_its_tasks_cancelled(
+        self, store: Path, api: str, where: str, number_of_signal: signal.Signals
+    ) -> None:
+        """As who cancels a run does: SIGTERM to all its processes."""
+        script, name = store.parent / "slow.py", f"{where}, {number_of_signal.name}"
+        script.write_text(INTERRUPTED)
+        with python(str(script), str(store), name, where, env={"PREFECT_API_URL": api}) as process:
+            assert eventually(lambda: _calls(store.parent / "calls"), 60), "no stage began"
+            os.killpg(process.pid, number_of_signal)
+            if where == "isolated" or number_of_signal == signal.SIGTERM:
+                process.communicate(timeout=25)
+            states = {}
+
+            def cancelled() -> bool:
+                states.update(_states_of_tasks(name, "after it"))
+                return states == {name: "Cancelled"}
+
+            assert eventually(cancelled, 20), states
+
+
+def _states_of_tasks(*names: str) -> dict[str, str | None]:
+    chosen = TaskRunFilter(name=TaskRunFilterName(any_=list(names)))
+    with get_client(sync_client=True) as client:
+        task_runs = client.read_task_runs(task_run_filter=chosen)
+    return {task_run.name: task_run.state_name for task_run in task_runs}
+
+
+class TestLeftovers:
+    @pytest.fixture
+    def dead_run(self, store: Path, monkeypatch: pytest.MonkeyPatch) -> FlowRun:
+        """A run that shows Running, with a task that does, too, and whose process is gone."""
+        monkeypatch.setattr("tasks.leftovers.BEGINNING_S", 0.0)
+        parameters = {"request": {"seed": str(store)}}
+        with get_client(sync_client=True) as client:
+            toy = flow(lambda: None, name="toy")
+            run = client.create_flow_run(toy, parameters=parameters, state=Running())
+            run.parameters = parameters
+            client.create_task_run(task(lambda: 1, name="t"), run.id, "1", state=Running())
+        self.lock(store, run, run_digest("toy", parameters))
+        return run
+
+    def lock(self, store: Path, run: FlowRun, digest: str) -> None:
+        """Leave what a killed process leaves."""
+        (store / ".runs").mkdir(parents=True, exist_ok=True)
+        (store / ".runs" / str(run.id)).write_text(digest)
+
+    def states(self, run: FlowRun) -> list[str | None]:
+        """The names of a run's state, and of its task's."""
+        with get_client(sync_client=True) as client:
+            chosen = FlowRunFilter(id=FlowRunFilterId(any_=[run.id]))
+            (of_task,) = client.read_task_runs(flow_run_filter=chosen)
+            return [client.read_flow_run(run.id).state_name, of_task.state_name]
+
+    def test_of_a_dead_run_are_ended_when_another_begins(
+        self, store: Path, dead_run: FlowRun
+    ) -> None:
+        run([number("a", 1)], store)
+        assert self.states(dead_run) == ["Crashed", "Crashed"]
+        assert died(Store(store), str(dead_run.id))  # `recover` can still resume it
+
+    def test_of_an_earlier_process_are_ended_and_the_run_goes_on(
+        self, store: Path, dead_run: FlowRun
+    ) -> None:
+        end_dead_runs(Store(store), own=str(dead_run.id))
+        assert self.states(dead_run) == ["Running", "Crashed"]
+
+    def test_of_a_run_that_just_begins_anew_are_left_alone(
+        self, store: Path, dead_run: FlowRun, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("tasks.leftovers.BEGINNING_S", 3600.0)
+        end_dead_runs(Store(store))
+        assert self.states(dead_run) == ["Running", "Running"]
+
+    def test_of_a_run_with_other_parameters_are_left_alone(
+        self, store: Path, dead_run: FlowRun
+    ) -> None:
+        self.lock(store, dead_run, run_digest("toy", {}))
+        end_dead_runs(Store(store))
+        assert self.states(dead_run) == ["Running", "Running"]
 
 
 class TestLiveness:

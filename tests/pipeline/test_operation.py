@@ -64,13 +64,23 @@ def _shows(serving: Serving, flow_run_id: str, expected: dict[str, str]) -> None
     assert eventually(lambda: actual() == expected, 20), actual()
 
 
+def _running(serving: Serving, flow_run_id: str) -> list[str]:
+    return [name for name, states in serving.tasks(flow_run_id).items() if "Running" in states]
+
+
+def _lines(serving: Serving, flow: str, *lines: str) -> list[str]:
+    """The deployment's lines KEY=VALUE with some more; of two of one key the later wins."""
+    return [*serving.deployment(flow)["parameters"]["request"]["set"], *lines]
+
+
 def _manifests(serving: Serving, stage: str) -> set[Path]:
     return set(serving.store.glob(f"{stage}/*/manifest.json"))
 
 
 def _finished_once(serving: Serving, flow_run_id: str) -> None:
-    """Assert that a run went on to its end, repeating nothing that was finished."""
+    """Assert that a run went on to its end, repeating nothing, and shows no task that runs."""
     serving.reaches(flow_run_id, "COMPLETED")
+    assert eventually(lambda: not _running(serving, flow_run_id), 20)
     _shows(serving, flow_run_id, {"images@32": "Cached", "features mobilenet-average": "Completed"})
     assert not (serving.store / ".runs" / flow_run_id).exists()
 
@@ -103,9 +113,12 @@ class TestServe:
 
     def test_lets_the_server_crash_runs_without_a_heartbeat(self, serving: Serving) -> None:
         automations = serving.client.post("automations/filter", json={}).json()
-        (automation,) = [
-            automation for automation in automations if automation["name"].startswith("flowers17")
-        ]
+        guarded, automation = sorted(
+            automations, key=lambda automation: bool(automation["enabled"])
+        )
+        assert guarded["name"] == "flowers17: a study broke a rule"
+        assert (guarded["enabled"], guarded["actions"][0]["type"]) == (False, "do-nothing")
+        assert guarded["trigger"]["expect"] == ["flowers17.rule.broken"]
         assert automation["enabled"]
         assert automation["trigger"]["posture"] == "Proactive"
         assert automation["trigger"]["after"] == ["prefect.flow-run.heartbeat"]
@@ -201,10 +214,66 @@ class TestRuns:
         assert {"flowers17", "demo", "rendered"} <= set(run["tags"])
         shown = serving.artifacts(first)
         assert shown["table-08"]["type"] == "table"
+        assert shown["table-08"]["description"] == "Table 8. Classifiers on extracted features"
+        assert "Ours, report’s split" in json.loads(shown["table-08"]["data"])[0]
         assert "data:image/" in shown["figure-01"]["data"]
-        again = _started(serving, "features")
-        serving.reaches(again, "COMPLETED")
+        # Both UIs ask for them without an order of their own.
+        of_report = [key for key in shown if key.startswith(("figure", "table"))]
+        assert of_report[:4] == ["figure-01", "figure-01b", "table-d1", "table-d2"]
+        assert of_report[-6:-2] == ["figure-07", "table-07", "table-08", "figure-07b"]
+        again = _started(serving, "features", rules=["nothing missing", "best accuracy >= 0.1"])
+        state = serving.reaches(again, "COMPLETED")["state"]
         _shows(serving, again, dict.fromkeys(serving.tasks(first), "Cached"))
+        counts = f"0 built, {len(serving.tasks(first))} cached, 0 missing"
+        words, best, address = state["message"].split("; ")
+        assert (words, best[:29]) == (counts, "best classifier on features 0")
+        assert address.startswith(f"{serving.ui}/flowers17/reports/")
+        assert "Table 8" in httpx.get(address, trust_env=False).text
+        assert address in serving.artifacts(again)["page"]["data"]
+
+    def test_that_break_a_rule_fail_by_that_name_and_tell_it(self, serving: Serving) -> None:
+        flow_run_id = _started(serving, "features", rules=["best accuracy > 1"])
+        state = serving.reaches(flow_run_id, "FAILED")["state"]
+        assert state["name"] == "Rule broken"
+        assert state["message"].startswith("best accuracy > 1: it is 0.")
+        assert " missing; best classifier on features 0." in state["message"]
+        query = {"filter": {"event": {"name": ["flowers17.rule.broken"]}}}
+
+        def told() -> list[str]:
+            events = serving.client.post("events/filter", json=query).json()["events"]
+            return [event["resource"]["prefect.resource.id"] for event in events]
+
+        assert eventually(lambda: told() == [f"prefect.flow-run.{flow_run_id}"], 20), told()
+
+    def test_without_any_result_of_their_own_fail_and_say_what_to_do(
+        self, serving: Serving, tmp_path: Path
+    ) -> None:
+        lines = _lines(serving, "features", "features.weights=imagenet")
+        flow_run_id = _started(serving, "features", weights_dir=str(tmp_path), set=lines)
+        message = serving.reaches(flow_run_id, "FAILED")["state"]["message"]
+        assert "none of the 2 results of this flow could be made" in message
+        assert (
+            "Put mobilenet_224_notop.weights.h5 into the folder given as --weights-dir" in message
+        )
+        _shows(serving, flow_run_id, {"weights mobilenet": "Missing", "splits": "Cached"})
+
+    def test_cancelled_end_with_their_tasks_before_they_would_be_killed(
+        self, serving: Serving
+    ) -> None:
+        recipe = ("learners.recipe.epochs=5000", "learners.recipe.batch_size=8")
+        lines = _lines(serving, "learners", "learners.plain=[mk-2]", *recipe)
+        flow_run_id = _started(serving, "learners", set=lines)
+        training = "mk-2, report split"
+
+        def trains() -> bool:
+            return serving.tasks(flow_run_id).get(training) == ["Running"]
+
+        assert eventually(trains, 90), serving.worker_log()
+        state = {"type": "CANCELLING", "name": "Cancelling"}
+        serving.client.post(f"flow_runs/{flow_run_id}/set_state", json={"state": state})
+        serving.reaches(flow_run_id, "CANCELLED", seconds=28)  # Prefect kills after 30
+        _shows(serving, flow_run_id, {training: "Cancelled"})
+        assert serving.processes_of(flow_run_id) == []
 
     def test_a_schedule_starts_one_by_itself(self, serving: Serving) -> None:
         deployment = serving.deployment("dataset")["id"]
@@ -241,8 +310,8 @@ class TestRuns:
         assert process.returncode == 0, process.stderr
         (recovered,) = json.loads(process.stdout)
         assert recovered["flow_run_id"] == flow_run_id
-        assert (recovered["was"], recovered["now"], recovered["resumed"]) == (
-            "Running",
+        assert recovered["was"] in ("Running", "Crashed")  # `serve` looks, too, after a minute
+        assert (recovered["now"], recovered["resumed"]) == (
             "Crashed",
             "worker",
         )

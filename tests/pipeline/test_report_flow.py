@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from prefect import flow
 
 from flowers17.artifacts import Reference, Store
 from flowers17.config import RunOptions, StudySettings
@@ -14,8 +13,9 @@ from flowers17.request import StudyRequest
 from flowers17.stages import Stage
 from flows import report as flow_module
 from flows.part import Part
-from tasks.engine import StagesFailed
+from flows.study_flow import study_flow
 from tasks.liveness import living
+from tasks.results import Results, StagesFailed
 from tests.support.toy import number
 
 pytestmark = [pytest.mark.server, pytest.mark.usefixtures("api")]
@@ -72,14 +72,21 @@ class TestPart:
     def parts(self, settings: StudySettings, options: RunOptions) -> list[Stage]:
         return [number("sum", 5, number("broken", 1, config={"problem": "invalid"}))]
 
-    def test_that_fails_names_its_page(self, tmp_path: Path) -> None:
+    def test_that_fails_names_its_page_without_a_traceback(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
         request = StudyRequest(
             store=tmp_path,
             set=("dataset.n_classes=2", "dataset.images_per_class=2", "dataset.image_size=16"),
         )
         part = Part("c", "a part", self.parts)
+
+        def attacks(request: StudyRequest = StudyRequest()) -> Results:
+            return part.run(request)
+
         with pytest.raises(StagesFailed, match="got a stone\nThe report on what there ") as caught:
-            flow(part.run, validate_parameters=False)(request)
+            study_flow(attacks)(request)
+        assert not [record for record in caplog.records if "Traceback" in (record.exc_text or "")]
         page = Path(str(caught.value).rsplit("what there is: ", 1)[-1])
         reference = caught.value.results["report on a part"]
         assert isinstance(reference, Reference)

@@ -14,7 +14,8 @@ from prefect.states import State
 from flowers17.config import RunOptions
 from flowers17.errors import Flowers17Error
 from flowers17.stages import Stage
-from tasks.engine import Results, StagesFailed, run_stages
+from tasks.engine import run_stages
+from tasks.results import Results, StagesFailed
 from tests.support.processes import eventually
 
 RECORDED_S = 10.0
@@ -32,7 +33,7 @@ class Run:
     def results(self) -> Results:
         """What the flow returned; raises what made it fail."""
         value = self.state.result(raise_on_failure=True)
-        assert isinstance(value, dict)
+        assert isinstance(value, Results)
         return value
 
     @property
@@ -54,8 +55,9 @@ def run(stages: Iterable[Stage], store: Path | str, **options: Any) -> Run:
 
     @flow(name="toy")
     def toy() -> Results:
-        ended.update(run_stages(stage_list, RunOptions(store=store, **options)))
-        return ended
+        results = run_stages(stage_list, RunOptions(store=store, **options))
+        ended.update(results)
+        return results
 
     state = toy(return_state=True)
     flow_run_id = state.state_details.flow_run_id

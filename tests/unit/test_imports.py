@@ -25,6 +25,7 @@ LAYERS = (
         "flowers17.ancestry",
         "flowers17.interrupts",
         "flowers17.keras_settings",
+        "flowers17.rules",
     ),
     ("flowers17.config", "flowers17.seeds", "flowers17.artifacts"),
     ("flowers17.shared",),

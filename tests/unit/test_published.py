@@ -1,5 +1,6 @@
 """What Prefect shows as Markdown: text of others stays text."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,17 @@ def test_names_labels_and_cells_are_no_markdown(
     for kind in ("markdown", "table", "progress"):
         monkeypatch.setattr(published, f"create_{kind}_artifact", recorded)
     store = Store(tmp_path)
-    files = {"t.csv": f"{CLASS},b\n{CLASS},1\n".encode(), "f.svg": b"<svg/>"}
+    cell = {"value": CLASS, "interval": [0.25, 0.5]}
+    row = {"group": CLASS, "note": CLASS, "cells": {"model": cell}}
+    contents = [
+        {"kind": kind, "number": "8", "title": CLASS, "file": f"{kind}-08{suffix}"}
+        for kind, suffix in (("table", ".csv"), ("figure", ".svg"))
+    ]
+    results = {
+        "contents": contents,
+        "tables": {"8": {"columns": [["model", CLASS]], "rows": [row]}},
+    }
+    files = {"results.json": json.dumps(results).encode(), "figures/figure-08.svg": b"<svg/>"}
     artifact = publish(store, files=files, stage="study", label=CLASS, metrics={CLASS: CLASS})
     published.publish_contents(store, artifact.reference)
     published.publish_lineage(store, [artifact.reference], CLASS)
@@ -32,6 +43,8 @@ def test_names_labels_and_cells_are_no_markdown(
     with published.ProgressArtifact(CLASS) as progress:
         progress._show(f"{CLASS}: 1 of 2")
     assert len(shown) >= 5
+    assert f"Table 8. {ESCAPED}" in shown[0]
+    assert f"{ESCAPED} (0.2500–0.5000)" in shown[0]
     assert any(ESCAPED in text for text in shown)
     assert not any(CLASS in text.replace(ESCAPED, "") for text in shown)
 

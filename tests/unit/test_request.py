@@ -286,7 +286,7 @@ class TestForms:
         schema = FORMS[flow].model_json_schema()
         assert json.loads(json.dumps(schema)) == schema
         assert "$defs" not in schema
-        assert len(schema["properties"]) <= 18
+        assert len(schema["properties"]) <= 19
         for name, field in schema["properties"].items():
             assert field["type"] in ("string", "integer", "number", "array"), name
             assert len(field["description"]) > 15

@@ -1,6 +1,6 @@
 """Two studies on the same images: who alone is right, model by model, and whether by chance."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -68,11 +68,7 @@ def compared_models(before: Study, after: Study) -> StudyComparison:
     its own predictions.
     """
     try:
-        if before.results["data"]["digest"] != after.results["data"]["digest"]:
-            raise _Untestable("the two studies have different images")
-        first, second = _Answers(before), _Answers(after)
-        if not np.array_equal(first.labels, second.labels):
-            raise _Untestable("the two studies name the images’ classes differently")
+        first, second = _answers(before, after)
     except _Untestable as reason:
         return StudyComparison(untested=(f"nothing is tested: {reason}",))
     names: list[tuple[str, str]] = []
@@ -101,6 +97,44 @@ def compared_models(before: Study, after: Study) -> StudyComparison:
         for (label, split), comparison in zip(names, paired_comparisons(answers), strict=True)
     )
     return StudyComparison(models, tuple(equal), tuple(untested))
+
+
+def tested_pair(
+    before: Study,
+    after: Study,
+    models: Sequence[Manifest | None],
+    splits: Sequence[str | None],
+) -> PairedComparison | None:
+    """McNemar’s test of one model of each study, on the images that a split of each holds out.
+
+    None unless these are the same and both models' predictions are stored. Raises as
+    `compared_models`.
+    """
+    if not all(model and model["stage"] in PREDICTING for model in models):
+        return None
+    try:
+        answers = _answers(before, after)
+        rows = [each.held_out[str(split)] for each, split in zip(answers, splits, strict=True)]
+    except (_Untestable, KeyError):
+        return None
+    if not np.array_equal(rows[0], rows[1]):
+        return None
+    first, second = (
+        each.correct(model, str(split))
+        for each, model, split in zip(answers, models, splits, strict=True)
+        if model
+    )
+    return paired_comparisons([(first, second)])[0]
+
+
+def _answers(before: Study, after: Study) -> "tuple[_Answers, _Answers]":
+    """Predictions of two studies of the same images; raises _Untestable."""
+    if before.results["data"]["digest"] != after.results["data"]["digest"]:
+        raise _Untestable("the two studies have different images")
+    first, second = _Answers(before), _Answers(after)
+    if not np.array_equal(first.labels, second.labels):
+        raise _Untestable("the two studies name the images’ classes differently")
+    return first, second
 
 
 class _Untestable(Exception):
