@@ -13,16 +13,14 @@ tensorflow-probability`; CleverHans imports the last). It names a missing toolbo
 alone.
 """
 
-import argparse
 import importlib.util
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from measuring import SEED, median, print_machine
+from measuring import SEED, Timer, options_of
 
 from flowers17.robustness.fgsm import ascent_signs, clipped_step, fgsm
 from flowers17.robustness.jsma import jsma
@@ -70,48 +68,54 @@ def trained_digits(path: Path) -> Digits:
     return Digits(model, keras.Model(inputs, logits), test, labels)
 
 
-@dataclass(frozen=True)
-class Seconds:
-    """Seconds of the wall clock, and of all cores together, which other processes affect less."""
+class Counted:
+    """A function from images to probabilities that counts its queries."""
 
-    wall: float
-    cores: float
+    def __init__(self, function: Callable[..., np.ndarray]) -> None:
+        self.function, self.n = function, 0
 
-
-def seconds(workload: Workload) -> Seconds:
-    """Seconds that a workload takes."""
-    wall, cores = time.perf_counter(), time.process_time()
-    workload()
-    return Seconds(time.perf_counter() - wall, time.process_time() - cores)
+    def __call__(self, images: np.ndarray, **options: Any) -> np.ndarray:
+        self.n += len(images)
+        return self.function(images, **options)
 
 
-def interleaved(workloads: dict[str, Workload], repeats: int) -> dict[str, list[Seconds]]:
-    """Seconds of each workload in each round, in turn, after one round that does not count."""
-    for workload in workloads.values():
+def seconds(workload: Workload, predictors: Sequence[Counted] = ()) -> np.ndarray:
+    """Seconds of a workload, or of its query: wall clock, and all cores, which others affect less.
+
+    predictors: that count its queries.
+    """
+    timer, before = Timer(), sum(predictor.n for predictor in predictors)
+    with timer.step(""):
         workload()
+    n = sum(predictor.n for predictor in predictors) - before
+    return np.array([timer.seconds[""], timer.cores[""]]) / (n or 1)
+
+
+def interleaved(
+    workloads: dict[str, Workload], repeats: int, predictors: Sequence[Counted] = ()
+) -> dict[str, np.ndarray]:
+    """Seconds (repeats, 2) of workloads that take turns, after a round that does not count."""
     rounds = [
-        {name: seconds(workload) for name, workload in workloads.items()} for _ in range(repeats)
+        [seconds(workload, predictors) for workload in workloads.values()]
+        for _ in range(repeats + 1)
     ]
-    return {name: [measurements[name] for measurements in rounds] for name in workloads}
+    return dict(zip(workloads, np.swapaxes(rounds[1:], 0, 1), strict=True))
 
 
-def print_ratios(times: dict[str, list[Seconds]]) -> None:
+def print_ratios(times: dict[str, np.ndarray]) -> None:
     """Print median seconds of each workload, and a toolbox's ratio to each of the project's."""
     for name, values in times.items():
-        print(f"  {name}: {_wall_and_cores(values, None, 's')}")
+        print(f"  {name}: {_wall_and_cores(values, 's')}")
         for baseline in times:
             if baseline.startswith("ours") and not name.startswith("ours"):
-                print(f"    of {baseline}: {_wall_and_cores(values, times[baseline], '×')}")
+                print(f"    of {baseline}: {_wall_and_cores(values / times[baseline], '×')}")
 
 
-def _wall_and_cores(values: list[Seconds], reference: list[Seconds] | None, unit: str) -> str:
-    def part(name: str) -> str:
-        each = [getattr(value, name) for value in values]
-        if reference:
-            each = [a / getattr(b, name) for a, b in zip(each, reference, strict=True)]
-        return f"{median(each):.3f} {unit} ({', '.join(f'{value:.3f}' for value in each)})"
-
-    return f"wall {part('wall')}, cores {part('cores')}"
+def _wall_and_cores(values: np.ndarray, unit: str) -> str:
+    return ", ".join(
+        f"{clock} {np.median(column):.3f} {unit} ({', '.join(f'{value:.3f}' for value in column)})"
+        for clock, column in zip(("wall", "cores"), values.T, strict=True)
+    )
 
 
 def classifier(model: Any, *, from_logits: bool) -> Any:
@@ -208,7 +212,7 @@ def measure_jsma(digits: Digits, repeats: int, peers: set[str]) -> None:
             ).generate(sources, y=targets)
             for size in ART_BATCHES
         }
-        first_seconds = {name: seconds(workload).wall for name, workload in peer_workloads.items()}
+        first_seconds = {name: seconds(workload)[0] for name, workload in peer_workloads.items()}
         print("  " + ", ".join(f"{name}: {value:.2f} s" for name, value in first_seconds.items()))
         best = min(first_seconds, key=first_seconds.__getitem__)
         workloads[best] = peer_workloads[best]
@@ -222,23 +226,6 @@ def measure_jsma(digits: Digits, repeats: int, peers: set[str]) -> None:
     print_ratios(interleaved(workloads, repeats))
 
 
-class Counted:
-    """A function from images to probabilities that counts its queries."""
-
-    def __init__(self, function: Callable[..., np.ndarray]) -> None:
-        self.function, self.n = function, 0
-
-    def __call__(self, images: np.ndarray, **options: Any) -> np.ndarray:
-        self.n += len(images)
-        return self.function(images, **options)
-
-    def per_query(self, workload: Workload) -> Seconds:
-        """Seconds of a workload for each query."""
-        before, total = self.n, seconds(workload)
-        n = self.n - before
-        return Seconds(total.wall / n, total.cores / n)
-
-
 def measure_one_pixel(digits: Digits, repeats: int, peers: set[str]) -> None:
     """Print queries a second of searches on the images with the highest confidence."""
     proba = digits.model.predict(digits.images[:100], verbose=0)
@@ -248,47 +235,36 @@ def measure_one_pixel(digits: Digits, repeats: int, peers: set[str]) -> None:
     size = max(1, BATCH_SIZE // POPULATION) * POPULATION
     bare = np.repeat(images, size // len(images), axis=0)
     settings = {"population": POPULATION, "generations": GENERATIONS, "seed": SEED}
-    workloads: dict[str, tuple[Counted, Workload]] = {
-        "ours": (predict, lambda: one_pixel(predict, images, labels, **settings)),
-        "bare network": (
-            predict,
-            lambda: [predict(bare) for _ in range(len(images) * GENERATIONS)],
-        ),
+    predictors = [predict]
+    workloads: dict[str, Workload] = {
+        "ours": lambda: one_pixel(predict, images, labels, **settings),
+        "bare network": lambda: [predict(bare) for _ in range(len(images) * GENERATIONS)],
     }
     if "art" in peers:
         from art.attacks.evasion import PixelAttack
 
         estimator = classifier(digits.model, from_logits=False)
-        counted = estimator.predict = Counted(estimator.predict)
+        estimator.predict = Counted(estimator.predict)
+        predictors.append(estimator.predict)
         attack = PixelAttack(estimator, th=1, es=1, max_iter=GENERATIONS, verbose=False)
-        workloads["ART"] = (counted, lambda: attack.generate(images, y=labels))
-    for _, workload in workloads.values():
-        workload()
-    rounds = [
-        {name: counts.per_query(workload) for name, (counts, workload) in workloads.items()}
-        for _ in range(repeats)
-    ]
+        workloads["ART"] = lambda: attack.generate(images, y=labels)
     print(f"One-Pixel, {len(images)} images, population {POPULATION}, {GENERATIONS} generations:")
-    for name in workloads:
-        costs = [measurements[name] for measurements in rounds]
-        wall = median([measurement.wall for measurement in costs])
-        cores = median([measurement.cores for measurement in costs])
+    times = interleaved(workloads, repeats, predictors)
+    for name, values in times.items():
+        wall, cores = np.median(values, axis=0)
         print(f"  {name}: {1 / wall:,.0f} queries/s, {1 / cores:,.0f} a core")
         if name != "ours":
-            reference = [measurements["ours"] for measurements in rounds]
-            print(f"    ours is faster by: {_wall_and_cores(costs, reference, '×')}")
+            print(f"    ours is faster by: {_wall_and_cores(values / times['ours'], '×')}")
 
 
 def main() -> None:
     """Measure each attack beside the toolboxes that are installed."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    options = options_of(
+        __doc__,
+        mnist={"required": True, "type": Path, "help": "mnist_t10k.npz"},
+        repeats={"default": 5, "help": "measurements of each workload"},
+        only={"choices": sorted(PARTS), "help": "one attack instead of all"},
     )
-    parser.add_argument("--mnist", required=True, type=Path, help="mnist_t10k.npz")
-    parser.add_argument("--repeats", type=int, default=5, help="measurements of each workload")
-    parser.add_argument("--only", choices=sorted(PARTS), help="one attack instead of all")
-    options = parser.parse_args()
-    print_machine()
     peers = {name for name in ("art", "cleverhans") if importlib.util.find_spec(name)}
     for name in sorted({"art", "cleverhans"} - peers):
         print(f"{name} is not installed: ours is measured without it")

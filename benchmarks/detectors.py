@@ -7,18 +7,17 @@ change of the network's output (MagNet, Meng and Chen 2017, arXiv:1705.09064). T
 detector is then attacked together with the network.
 """
 
-import argparse
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from measuring import print_machine
+from measuring import SEED, options_of
 
 from flowers17.learners.devices import prepare
 
-prepare("cpu", "float32", 17)
+prepare("cpu", "float32", SEED)
 
 import keras  # noqa: E402
 from sklearn.metrics import roc_auc_score  # noqa: E402
@@ -34,7 +33,7 @@ from flowers17.robustness import defences, detector  # noqa: E402
 from flowers17.robustness.base import probabilities  # noqa: E402
 from flowers17.robustness.logits import logits_of  # noqa: E402
 
-SEED, SIZE, BATCH = 17, 64, 128
+SIZE, BATCH = 64, 128
 Score = Callable[[np.ndarray], np.ndarray]
 ADAM = RecipeSettings(epochs=5, batch_size=64, optimizer="adam", learning_rate=1e-3)
 PLAIN_CNN = LearnerDefinition(name="plain-cnn", blocks=((16,), (32,)), dense=32)
@@ -102,14 +101,12 @@ def by_autoencoder(network: keras.Model, images: np.ndarray) -> dict[str, Score]
 
 def main() -> None:
     """Train and attack the network; train, compare and attack the detectors."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    options = options_of(
+        __doc__,
+        "dataset",
+        epochs={"default": 15, "help": "of the network"},
+        steps={"default": 10, "help": "of PGD"},
     )
-    parser.add_argument("--dataset", required=True, help="the archive 17flowers.tgz, or a folder")
-    parser.add_argument("--epochs", type=int, default=15, help="of the network")
-    parser.add_argument("--steps", type=int, default=10, help="of PGD")
-    options = parser.parse_args()
-    print_machine()
     images = image_set(source_from(options.dataset), size=SIZE)
     order = np.random.default_rng(SEED).permutation(len(images.labels))
     test, train_rows = np.sort(order[:340]), np.sort(order[340:])

@@ -16,13 +16,12 @@ and ratios. In float32, and in bfloat16 where the processor has it.
 The losses of the first and the last implementation are compared after the last step.
 """
 
-import time
 from argparse import Namespace
 from collections.abc import Callable
 from functools import partial
 
 import numpy as np
-from measuring import SEED, Data, arguments, load, median, print_machine
+from measuring import SEED, Data, Timer, load, medians, options_of, study_extractor
 
 from flowers17.learners.devices import Precision, computes_in_bfloat16
 from flowers17.learners.networks import BUILDERS, build
@@ -38,11 +37,13 @@ IMPLEMENTATIONS: dict[Precision, tuple[str, ...]] = {
 
 def main() -> None:
     """Measure each network in each precision."""
-    parser = arguments(__doc__)
-    parser.add_argument("--steps", type=int, default=8, help="steps of each variant")
-    parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=NETWORKS)
-    options = parser.parse_args()
-    print_machine()
+    options = options_of(
+        __doc__,
+        "dataset",
+        "weights_dir",
+        steps={"default": 8, "help": "steps of each variant"},
+        networks={"nargs": "+", "choices": NETWORKS, "default": NETWORKS},
+    )
     data = load(options.dataset)
     precisions: tuple[Precision, ...] = ("float32", "mixed_bfloat16")
     for precision in precisions[: 2 if computes_in_bfloat16() else 1]:
@@ -60,15 +61,11 @@ def measure(data: Data, options: Namespace, precision: Precision) -> None:
     from flowers17.learners.examples import Examples
     from flowers17.learners.fast_layers import accelerate
     from flowers17.learners.training import Run
-    from flowers17.transfer.extractors import build_extractor, feature_maps
+    from flowers17.transfer.extractors import feature_maps
     from flowers17.transfer.fine_tuning import cut, trainable_network
-    from flowers17.transfer.weights import resolve_weights
-
-    path = resolve_weights("vgg16", options.weights_dir.absolute()).path
 
     def halves() -> tuple[keras.Model, keras.Model | None]:
-        extractor = build_extractor("vgg16", input_size=128, weights_path=path, seed=SEED)
-        return cut(extractor, "vgg16", "block5")
+        return cut(study_extractor("vgg16", options.weights_dir), "vgg16", "block5")
 
     def vgg16() -> keras.Model:
         head = HeadSettings(batch_norm=True, dropout=0.5)
@@ -98,17 +95,16 @@ def measure(data: Data, options: Namespace, precision: Precision) -> None:
         for variant in implementations[1:]:
             accelerate(runs[variant].model, convolutions=variant == "both")
         targets = next(iter(runs.values())).targets[:size]
-        seconds: dict[str, list[float]] = {variant: [] for variant in implementations}
         losses: dict[str, float] = {}
-        for step in range(N_WARM + options.steps):
+        timers = []
+        for _ in range(N_WARM + options.steps):
+            timers.append(Timer())
             for variant, run in runs.items():
-                start = time.perf_counter()
-                losses[variant] = float(run.network.train_on_batch(inputs[:size], targets)[0])
-                if step >= N_WARM:
-                    seconds[variant].append(time.perf_counter() - start)
-        direct = median(seconds["direct"])
-        medians = {variant: median(seconds[variant]) for variant in implementations[1:]}
-        speedups = [f"{variant} {s:.3f} ({direct / s:.2f}×)" for variant, s in medians.items()]
+                with timers[-1].step(variant):
+                    losses[variant] = float(run.network.train_on_batch(inputs[:size], targets)[0])
+        seconds, _ = medians(timers[N_WARM:])
+        direct = seconds.pop("direct")
+        speedups = [f"{variant} {s:.3f} ({direct / s:.2f}×)" for variant, s in seconds.items()]
         difference = abs(losses["direct"] - losses[implementations[-1]])
         print(
             f"{name}, {precision}: direct {direct:.3f} s a step, {', '.join(speedups)}; losses "

@@ -24,14 +24,13 @@ from typing import Any
 import numpy as np
 from measuring import (
     SEED,
-    Data,
     Measurement,
     Timer,
-    arguments,
     load,
     measured,
-    median,
-    print_machine,
+    options_of,
+    plain_extractor,
+    study_extractor,
 )
 
 EXTRACTORS = {"vgg16": "block5", "mobilenet": "block12"}
@@ -42,12 +41,7 @@ N_HEADS = 8
 BATCH, UNITS, N_CLASSES = 32, 512, 17
 
 
-def _loaded(folder: Path) -> Data:
-    names = ("images", "labels", "train", "validation")
-    return Data(*(np.load(folder / f"{name}.npy") for name in names))
-
-
-def project(timer: Timer, folder: Path, name: str, weights_dir: Path) -> dict[str, int]:
+def project(timer: Timer, dataset: str, name: str, weights_dir: Path) -> dict[str, int]:
     """Time the activations, and an epoch of each phase and head; return trainable parameters."""
     import keras
 
@@ -56,16 +50,13 @@ def project(timer: Timer, folder: Path, name: str, weights_dir: Path) -> dict[st
     from flowers17.learners.examples import Examples
     from flowers17.learners.fast_layers import accelerate
     from flowers17.learners.training import Run
-    from flowers17.transfer.extractors import build_extractor, feature_maps
+    from flowers17.transfer.extractors import feature_maps
     from flowers17.transfer.fine_tuning import cut, trainable_network
-    from flowers17.transfer.weights import resolve_weights
 
-    data = _loaded(folder)
-    path = resolve_weights(name, weights_dir).path
+    data = load(dataset)
 
     def parts(block: str | None) -> tuple[keras.Model, keras.Model | None]:
-        extractor = build_extractor(name, input_size=128, weights_path=path, seed=SEED)
-        return cut(extractor, name, block)
+        return cut(study_extractor(name, weights_dir), name, block)
 
     n_trainable = {}
     for phase, block in (("a", None), ("b", EXTRACTORS[name])):
@@ -106,25 +97,21 @@ def project(timer: Timer, folder: Path, name: str, weights_dir: Path) -> dict[st
     return n_trainable
 
 
-def plain(timer: Timer, folder: Path, name: str, weights_dir: Path) -> dict[str, int]:
+def plain(timer: Timer, dataset: str, name: str, weights_dir: Path) -> dict[str, int]:
     """Time an epoch of each phase and head with Keras alone; return trainable parameters."""
     import keras
-    from keras import applications, layers
+    from keras import layers
 
     from flowers17.transfer.blocks import cut_point
-    from flowers17.transfer.weights import extractor_facts, resolve_weights
 
-    data, facts = _loaded(folder), extractor_facts(name)
-    module = getattr(applications, facts.module)
-    pixels = module.preprocess_input(data.images.astype(np.float32))
+    data = load(dataset)
+    _, preprocessed = plain_extractor(name, weights_dir)
+    pixels = preprocessed(data.images.astype(np.float32))
     x, y = pixels[data.train], data.labels[data.train]
     x_val, y_val = pixels[data.validation], data.labels[data.validation]
     n_trainable = {}
     for head, (optimizer, batch_norm, dropout) in HEADS.items():
-        base = getattr(module, facts.function)(
-            include_top=False, weights=None, input_shape=(128, 128, 3)
-        )
-        base.load_weights(resolve_weights(name, weights_dir).path)  # type: ignore[arg-type]
+        base, _ = plain_extractor(name, weights_dir)
         base.trainable = False
         top = [layers.Flatten(), layers.Dense(UNITS)]
         top += [layers.BatchNormalization()] if batch_norm else []
@@ -168,41 +155,29 @@ def table_seconds(measurement: Measurement) -> float:
 
 def main() -> None:
     """Measure both ways in turn for each extractor; print seconds, totals and ratios."""
-    parser = arguments(__doc__)
-    parser.add_argument("--only", choices=EXTRACTORS, help="one extractor instead of both")
-    options = parser.parse_args()
-    print_machine()
-    data = load(options.dataset)
-    weights_dir = options.weights_dir.absolute()
+    only = {"choices": EXTRACTORS, "help": "one extractor instead of both"}
+    options = options_of(__doc__, "dataset", "weights_dir", "repeats", only=only)
     totals: dict[str, dict[str, list[float]]] = {}
-    with tempfile.TemporaryDirectory() as root:
-        for part in ("images", "labels", "train", "validation"):
-            np.save(Path(root) / f"{part}.npy", getattr(data, part))
-        for name in [options.only] if options.only else EXTRACTORS:
-            totals[name] = {"project": [], "plain": []}
-            for _ in range(options.repeats):
-                pair = {
-                    side.__name__: measured(side, Path(root), name, weights_dir)
-                    for side in (project, plain)
-                }
-                if pair["project"].value != pair["plain"].value:
-                    raise SystemExit(f"{name}: expected both to train the same parameters")
-                for side, measurement in pair.items():
-                    totals[name][side].append(table_seconds(measurement))
-                    each = ", ".join(f"{step} {s:.1f} s" for step, s in measurement.seconds.items())
-                    print(f"{name}, {side}: {each}; peak {measurement.peak_gib:.2f} GiB")
-    together = {
-        side: [
-            sum(seconds)
-            for seconds in zip(*(by_side[side] for by_side in totals.values()), strict=True)
-        ]
-        for side in ("project", "plain")
-    }
+    for name in [options.only] if options.only else EXTRACTORS:
+        totals[name] = {"project": [], "plain": []}
+        for _ in range(options.repeats):
+            pair = {
+                side.__name__: measured(side, options.dataset, name, options.weights_dir)
+                for side in (project, plain)
+            }
+            if pair["project"].value != pair["plain"].value:
+                raise SystemExit(f"{name}: expected both to train the same parameters")
+            for side, measurement in pair.items():
+                totals[name][side].append(table_seconds(measurement))
+                each = ", ".join(f"{step} {s:.1f} s" for step, s in measurement.seconds.items())
+                print(f"{name}, {side}: {each}; peak {measurement.peak_gib:.2f} GiB")
+    sides = {side: np.array([totals[name][side] for name in totals]) for side in totals[name]}
+    together = {side: seconds.sum(axis=0) for side, seconds in sides.items()}
     for name, seconds in {**totals, "together": together}.items():
-        ratios = [b / a for a, b in zip(seconds["project"], seconds["plain"], strict=True)]
+        fast, slow = np.array(seconds["project"]), np.array(seconds["plain"])
         print(
-            f"{name}, extrapolated: project {median(seconds['project']) / 60:.1f} min, plain "
-            f"{median(seconds['plain']) / 60:.1f} min: {median(ratios):.2f}×"
+            f"{name}, extrapolated: project {np.median(fast) / 60:.1f} min, plain "
+            f"{np.median(slow) / 60:.1f} min: {np.median(slow / fast):.2f}×"
         )
 
 

@@ -12,11 +12,8 @@ MobileNet averaged at 128 pixels, a forest of 50 trees and no repeated splits. M
     in memory, before and after
 """
 
-import argparse
-import json
 import os
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -25,7 +22,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from measuring import SEED, Timer, measured, print_machine
+from measuring import SEED, Timer, command_of, measured, options_of, study_extractor
 
 SIZE, VIEWS, BATCH, N_BARE = 128, 10, 32, 1024
 CLASSIFIERS = ("naive_bayes", "knn", "svm", "logistic_regression", "random_forest")
@@ -106,11 +103,7 @@ def bare(timer: Timer, weights_dir: Path) -> float:
     """Return images a second of the extractor alone, on one batch in memory."""
     from keras.applications.mobilenet import preprocess_input
 
-    from flowers17.transfer.extractors import build_extractor
-    from flowers17.transfer.weights import resolve_weights
-
-    path = resolve_weights("mobilenet", weights_dir).path
-    model = build_extractor("mobilenet", input_size=SIZE, weights_path=path, seed=SEED)
+    model = study_extractor("mobilenet", weights_dir)
     pixels = np.random.default_rng(0).integers(0, 256, (BATCH, SIZE, SIZE, 3))
     batch = preprocess_input(pixels.astype(np.float32))
     model.predict_on_batch(batch)
@@ -122,16 +115,14 @@ def bare(timer: Timer, weights_dir: Path) -> float:
 
 def main() -> None:
     """Make the folder, run the flow on it, and print what it took."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    options = options_of(
+        __doc__,
+        "weights_dir",
+        folder={"required": True, "type": Path, "help": "of the images; made if absent"},
+        store={"required": True, "type": Path, "help": "an empty store"},
+        images={"default": 100_000, "help": "images to make"},
+        classifiers={"nargs": "*", "default": CLASSIFIERS, "help": "which of the five"},
     )
-    parser.add_argument("--folder", required=True, type=Path, help="of the images; made if absent")
-    parser.add_argument("--store", required=True, type=Path, help="an empty store")
-    parser.add_argument("--weights-dir", required=True, type=Path, help="extractor weights")
-    parser.add_argument("--images", type=int, default=100_000, help="images to make")
-    parser.add_argument("--classifiers", nargs="*", default=CLASSIFIERS, help="which of the five")
-    options = parser.parse_args()
-    print_machine()
     if not options.folder.exists():
         started = time.monotonic()
         make_folder(options.folder, options.images)
@@ -145,10 +136,8 @@ def main() -> None:
         "features.classifiers.random_forest.n_estimators": 50,
         "splits.n_repeats": 0,
     }
-    command = [sys.executable, "-c", "from flowers17.cli import main; main()", "run", "features"]
-    command += ["--profile", "report", "--dataset", str(options.folder)]
-    command += ["--weights-dir", str(weights_dir), "--store", str(options.store)]
-    command += [f"--set={name}={json.dumps(value)}" for name, value in settings.items()]
+    places = {"dataset": options.folder, "weights_dir": weights_dir, "store": options.store}
+    command = command_of("features", settings, **places)
     with tempfile.TemporaryDirectory() as home:
         started = time.monotonic()
         process = subprocess.Popen(command, env={**os.environ, "PREFECT_HOME": home})

@@ -1,21 +1,24 @@
 """Shared by the benchmarks: real images, one child process per measurement, the machine's name."""
 
 import argparse
+import json
 import multiprocessing
 import os
 import platform
 import resource
 import statistics
+import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import packages_distributions, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 ROOT = Path(__file__).resolve().parents[1]
@@ -24,15 +27,29 @@ sys.path.insert(0, str(ROOT))  # so that a benchmark runs from anywhere, install
 SEED = 17
 
 
-def arguments(description: str | None) -> argparse.ArgumentParser:
-    """Parser with the options of all benchmarks."""
+OPTIONS: dict[str, dict[str, Any]] = {
+    "dataset": {"required": True, "help": "the archive 17flowers.tgz, or a folder"},
+    "weights_dir": {"required": True, "type": Path, "help": "extractor weights"},
+    "store": {"required": True, "type": Path, "help": "where trainings are kept"},
+    "repeats": {"default": 3, "help": "measurements of each way"},
+}
+
+
+def options_of(description: str | None, *common: str, **own: dict[str, Any]) -> argparse.Namespace:
+    """Options of a benchmark from the command line; prints the machine.
+
+    common: names in OPTIONS. own: arguments of `add_argument` for others; type: the default's.
+    """
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--dataset", required=True, help="the archive 17flowers.tgz, or a folder")
-    parser.add_argument("--weights-dir", required=True, type=Path, help="extractor weights")
-    parser.add_argument("--repeats", type=int, default=3, help="measurements of each way")
-    return parser
+    for name, values in ({name: OPTIONS[name] for name in common} | own).items():
+        default = values.get("default")
+        kind = type(default) if isinstance(default, int | float) else str
+        parser.add_argument(f"--{name.replace('_', '-')}", **{"type": kind, **values})
+    options = parser.parse_args()
+    print_machine()
+    return options
 
 
 @dataclass(frozen=True)
@@ -59,32 +76,83 @@ def load(dataset: str) -> Data:
     return Data(image_data.images, image_data.labels, split.train, split.validation)
 
 
+def plain_extractor(name: str, weights_dir: Path) -> tuple[Any, Callable[..., np.ndarray]]:
+    """Keras's application with its weights, and its preprocessing."""
+    from keras import applications
+
+    from flowers17.transfer.weights import extractor_facts, resolve_weights
+
+    facts = extractor_facts(name)
+    module = getattr(applications, facts.module)
+    model = getattr(module, facts.function)(
+        include_top=False, weights=None, input_shape=(128, 128, 3)
+    )
+    model.load_weights(resolve_weights(name, weights_dir).path)  # type: ignore[arg-type]
+    return model, module.preprocess_input
+
+
+def study_extractor(name: Any, weights_dir: Path) -> Any:
+    """The project's own extractor."""
+    from flowers17.transfer.extractors import build_extractor
+    from flowers17.transfer.weights import resolve_weights
+
+    path = resolve_weights(name, weights_dir).path
+    return build_extractor(name, input_size=128, weights_path=path, seed=SEED)
+
+
+def command_of(flow: str, settings: Mapping[str, Any], **options: Any) -> list[str]:
+    """The command that runs a flow with the report's profile, some settings and options."""
+    words = [sys.executable, "-c", "from flowers17.cli import main; main()", "run", flow]
+    for name, value in {"profile": "report", **options}.items():
+        words += [f"--{name.replace('_', '-')}", str(value)]
+    return words + [f"--set={name}={json.dumps(value)}" for name, value in settings.items()]
+
+
+def results_of(
+    flow: str, settings: Mapping[str, Any], options: argparse.Namespace, prefix: str
+) -> list[dict[str, Any]]:
+    """Results of the stages whose label begins with a prefix; what the store has is reused."""
+    store, dataset = options.store.resolve(), Path(options.dataset).resolve()
+    command = [*command_of(flow, settings, store=store, dataset=dataset), "--json"]
+    stages = json.loads(subprocess.check_output(command, cwd=ROOT, text=True))["stages"]
+    places = [stage for label, stage in stages.items() if label.startswith(prefix)]
+    paths = [store / place["stage"] / place["key"] / "result.json" for place in places]
+    return [json.loads(path.read_text()) for path in paths]
+
+
 @dataclass
 class Timer:
-    """Seconds of named steps."""
+    """Seconds of named steps: of the wall clock, and of all cores together."""
 
     seconds: dict[str, float] = field(default_factory=dict)
+    cores: dict[str, float] = field(default_factory=dict)
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
-        """Time one step, in seconds of the wall clock."""
-        start = time.perf_counter()
+        """Time one step; its seconds are added to those of an earlier one of its name."""
+        wall, cores = time.perf_counter(), time.process_time()
         yield
-        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - wall
+        self.cores[name] = self.cores.get(name, 0.0) + time.process_time() - cores
 
 
-@dataclass(frozen=True)
-class Measurement:
+@dataclass
+class Measurement(Timer):
     """Measurement of a child process: seconds by step, peak memory, returned value."""
 
-    seconds: dict[str, float]
-    peak_gib: float
-    value: Any
+    peak_gib: float = 0.0
+    value: Any = None
 
     @property
     def total(self) -> float:
         """Seconds of all steps."""
         return sum(self.seconds.values())
+
+
+def medians(measurements: Sequence[Timer]) -> tuple[dict[str, float], dict[str, float]]:
+    """Median seconds by step, of the wall clock and of all cores together."""
+    wall, cores = ([vars(each)[name] for each in measurements] for name in ("seconds", "cores"))
+    return pd.DataFrame(wall).median().to_dict(), pd.DataFrame(cores).median().to_dict()
 
 
 def measured(function: Callable[..., Any], *arguments: Any) -> Measurement:
@@ -100,7 +168,7 @@ def _child(function: Callable[..., Any], arguments: Sequence[Any]) -> Measuremen
     timer = Timer()
     value = function(timer, *arguments)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    return Measurement(timer.seconds, peak, value)
+    return Measurement(timer.seconds, timer.cores, peak, value)
 
 
 def median(values: Sequence[float]) -> float:
@@ -118,13 +186,6 @@ def print_machine() -> None:
     print(f"machine: {processor}, {os.cpu_count()} cores, {gib:.0f} GiB, {platform.system()}")
     print(f"load before: {os.getloadavg()[0]:.1f} (a shared machine shows in both ways)")
     packages = ("tensorflow", "tensorflow-cpu", "keras", "scikit-learn", "numpy", "scipy")
-    versions = [f"{package} {version(package)}" for package in packages if _installed(package)]
+    installed = {name for names in packages_distributions().values() for name in names}
+    versions = [f"{package} {version(package)}" for package in packages if package in installed]
     print(f"Python {platform.python_version()}, {', '.join(versions)}")
-
-
-def _installed(package: str) -> bool:
-    try:
-        version(package)
-    except PackageNotFoundError:
-        return False
-    return True

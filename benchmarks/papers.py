@@ -12,14 +12,13 @@ Attacks are measured on images that the networks were not trained on. Intervals 
 JSMA's tries towards nine targets of an image count as a group of its own.
 """
 
-import argparse
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from measuring import SEED, print_machine
+from measuring import SEED, options_of
 
 from flowers17.config import LearnerDefinition, RecipeSettings
 from flowers17.data.splits import report_split
@@ -88,8 +87,7 @@ def trained(
             seed=SEED,
             folder=Path(folder),
         )
-    epoch_record = training.history[training.best_epoch - 1]
-    accuracy = epoch_record["val_accuracy"]
+    accuracy = training.history[training.best_epoch - 1]["val_accuracy"]
     print(f"{definition.name}: accuracy {accuracy:.3f} on {len(test)} test images")
     return model
 
@@ -159,15 +157,13 @@ def print_one_pixel(model: Any, data: DataSplit, n_images: int) -> None:
 
 def main() -> None:
     """Train the networks, attack them and print each row beside the paper's."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    options = options_of(
+        __doc__,
+        mnist={"required": True, "type": Path, "help": "mnist_t10k.npz"},
+        cifar={"required": True, "type": Path, "help": "cifar10_test1000.npz"},
+        sources={"default": 100, "help": "images that JSMA starts from"},
+        images={"default": 200, "help": "images of One-Pixel, at most"},
     )
-    parser.add_argument("--mnist", required=True, type=Path, help="mnist_t10k.npz")
-    parser.add_argument("--cifar", required=True, type=Path, help="cifar10_test1000.npz")
-    parser.add_argument("--sources", type=int, default=100, help="images that JSMA starts from")
-    parser.add_argument("--images", type=int, default=200, help="images of One-Pixel, at most")
-    options = parser.parse_args()
-    print_machine()
     data = digits(options.mnist)
     model = trained(data, LENET, QUICK, "none")
     print_fgsm(model, data)

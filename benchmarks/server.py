@@ -9,7 +9,6 @@ Each measurement is a process of its own. The store is empty at first; for `cach
 Needs PostgreSQL's programs (Debian: apt-get install postgresql).
 """
 
-import argparse
 import os
 import subprocess
 import sys
@@ -21,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from measuring import ROOT, Timer, measured, median, print_machine
+from measuring import ROOT, Timer, measured, median, options_of
 
 from tests.support.processes import free_port
 from tests.support.team import Postgres, postgres_programs, shipped_command, shipped_settings
@@ -90,15 +89,7 @@ def sqlite(folder: Path) -> Iterator[dict[str, str]]:
     """Serve on SQLite as `flowers17 serve` does; yield the environment of its clients."""
     settings = {"PREFECT_HOME": str(folder), "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
     port = free_port()
-    command = [
-        sys.executable,
-        "-m",
-        "flows.server",
-        "--host",
-        "127.0.0.1",
-        "--port",
-        str(port),
-    ]
+    command = [sys.executable, "-m", "flows.server", "--host", "127.0.0.1", "--port", str(port)]
     env = _client(folder, port)
     with _served(command, settings, env):
         yield env
@@ -160,13 +151,8 @@ def _ready(api: str) -> bool:
 
 def main() -> None:
     """Measure each way on both servers in turn, and print milliseconds a stage."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--stages", type=int, default=500, help="stages of a flow")
-    parser.add_argument("--repeats", type=int, default=2, help="measurements of each way")
-    options = parser.parse_args()
-    print_machine()
+    stages = {"default": 500, "help": "stages of a flow"}
+    options = options_of(__doc__, "repeats", stages=stages)
     milliseconds: dict[tuple[str, str], list[float]] = {}
     with tempfile.TemporaryDirectory(prefix="flowers17-server-") as name, ExitStack() as stack:
         folder = Path(name)
@@ -180,11 +166,10 @@ def main() -> None:
                     store = folder / f"{server}-{way.__name__}-{repeat}"
                     measurement = measured(way, env, options.stages, store)
                     for step, seconds in measurement.seconds.items():
-                        milliseconds.setdefault((server, step), []).append(
-                            1000 * seconds / options.stages
-                        )
-                        each = f"{1000 * seconds / options.stages:.1f} ms a stage"
-                        print(f"{server}, {step}: {each} ({measurement.value})", flush=True)
+                        each = 1000 * seconds / options.stages
+                        milliseconds.setdefault((server, step), []).append(each)
+                        text = f"{server}, {step}: {each:.1f} ms a stage ({measurement.value})"
+                        print(text, flush=True)
     print("\nmedians, ms a stage")
     for (server, step), values in milliseconds.items():
         print(f"| {server} | {step} | {median(values):.1f} |")

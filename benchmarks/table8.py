@@ -14,37 +14,40 @@ hyper-parameters and the same normalised columns.
 Building a network, loading its weights and compiling it count on both sides; imports do not.
 """
 
-import tempfile
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from measuring import SEED, Measurement, Timer, arguments, load, measured, median, print_machine
+from measuring import (
+    SEED,
+    Measurement,
+    Timer,
+    load,
+    measured,
+    median,
+    options_of,
+    plain_extractor,
+    study_extractor,
+)
 
 EXTRACTORS = ("vgg16", "mobilenet", "xception")
 CLASSIFIERS = ("naive_bayes", "knn", "svm", "logistic_regression", "random_forest")
 
 
-def _arrays(folder: Path) -> list[np.ndarray]:
-    return [np.load(folder / f"{name}.npy") for name in ("images", "labels", "train", "validation")]
-
-
-def project(timer: Timer, folder: Path, extractor: Any, weights_dir: Path) -> dict[str, np.ndarray]:
+def project(timer: Timer, dataset: str, extractor: str, weights_dir: Path) -> dict[str, np.ndarray]:
     """Predictions of every classifier."""
     import keras  # noqa: F401  (not part of the measurement)
 
     from flowers17.config import ClassifierSettings
     from flowers17.data.splits import Split
     from flowers17.transfer.classifier_evaluation import evaluate
-    from flowers17.transfer.extractors import build_extractor, feature_maps
+    from flowers17.transfer.extractors import feature_maps
     from flowers17.transfer.rowspace import row_space, side_by_side
-    from flowers17.transfer.weights import resolve_weights
 
-    images, labels, train, validation = _arrays(folder)
+    data = load(dataset)
     with timer.step("extraction"):
-        path = resolve_weights(extractor, weights_dir).path
-        model = build_extractor(extractor, input_size=128, weights_path=path, seed=SEED)
-        features = feature_maps(model, images, extractor=extractor, input_size=128)
+        model = study_extractor(extractor, weights_dir)
+        features = feature_maps(model, data.images, extractor=extractor, input_size=128)
     with timer.step("row space"):
         rows, columns = row_space([features]), side_by_side([features])
     predicted = {}
@@ -55,17 +58,17 @@ def project(timer: Timer, folder: Path, extractor: Any, weights_dir: Path) -> di
                 ClassifierSettings(),
                 features=columns,
                 rows=rows,
-                labels=labels,
-                splits=[Split("report", "report", None, train, validation)],
+                labels=data.labels,
+                splits=[Split("report", "report", None, data.train, data.validation)],
                 seed=SEED,
             )
             predicted[classifier] = result[0].predicted
     return predicted
 
 
-def plain(timer: Timer, folder: Path, extractor: str, weights_dir: Path) -> dict[str, np.ndarray]:
+def plain(timer: Timer, dataset: str, extractor: str, weights_dir: Path) -> dict[str, np.ndarray]:
     """Predictions of every classifier, with Keras and scikit-learn alone."""
-    from keras import applications
+    import keras  # noqa: F401
     from sklearn.ensemble import RandomForestClassifier
     from sklearn.linear_model import LogisticRegression
     from sklearn.naive_bayes import GaussianNB
@@ -74,17 +77,11 @@ def plain(timer: Timer, folder: Path, extractor: str, weights_dir: Path) -> dict
     from sklearn.svm import SVC
 
     from flowers17.seeds import derived_seed
-    from flowers17.transfer.weights import extractor_facts, resolve_weights
 
-    images, labels, train, validation = _arrays(folder)
-    facts = extractor_facts(extractor)
-    module = getattr(applications, facts.module)
+    data = load(dataset)
     with timer.step("extraction"):
-        model = getattr(module, facts.function)(
-            include_top=False, weights=None, input_shape=(128, 128, 3)
-        )
-        model.load_weights(resolve_weights(extractor, weights_dir).path)  # type: ignore[arg-type]
-        maps = model.predict(module.preprocess_input(images.astype(np.float32)), verbose=0)
+        model, preprocessed = plain_extractor(extractor, weights_dir)
+        maps = model.predict(preprocessed(data.images.astype(np.float32)), verbose=0)
         features = maps.reshape(len(maps), -1)
     with timer.step("normalisation"):
         columns = normalize(np.sign(features) * np.sqrt(np.abs(features)))
@@ -99,46 +96,37 @@ def plain(timer: Timer, folder: Path, extractor: str, weights_dir: Path) -> dict
     predicted = {}
     for classifier, estimator in models.items():
         with timer.step(classifier):
-            estimator.fit(columns[train], labels[train])
-            predicted[classifier] = estimator.predict(columns[validation])
+            estimator.fit(columns[data.train], data.labels[data.train])
+            predicted[classifier] = estimator.predict(columns[data.validation])
     return predicted
 
 
 def main() -> None:
     """Measure both ways in turn for each extractor, compare predictions, and print the ratios."""
-    options = arguments(__doc__).parse_args()
-    print_machine()
-    weights_dir = options.weights_dir.absolute()
+    options = options_of(__doc__, "dataset", "weights_dir", "repeats")
     data = load(options.dataset)
     truth = data.labels[data.validation]
-    fast: list[dict[str, Measurement]] = []
-    slow: list[dict[str, Measurement]] = []
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        for part in ("images", "labels", "train", "validation"):
-            np.save(folder / f"{part}.npy", getattr(data, part))
-        for _ in range(options.repeats):
-            fast.append({})
-            slow.append({})
-            for extractor in EXTRACTORS:
-                fast[-1][extractor] = measured(project, folder, extractor, weights_dir)
-                slow[-1][extractor] = measured(plain, folder, extractor, weights_dir)
-                _print_pair(extractor, fast[-1][extractor], slow[-1][extractor], truth)
-    project_s = [sum(m.total for m in measurements.values()) for measurements in fast]
-    stored_s = [sum(m.total for m in measurements.values()) for measurements in slow]
-    repeated_s = [
-        stored
-        + (len(CLASSIFIERS) - 1) * sum(m.seconds["extraction"] for m in measurements.values())
-        for stored, measurements in zip(stored_s, slow, strict=True)
-    ]
+    rounds: list[tuple[list[Measurement], list[Measurement]]] = []
+    for _ in range(options.repeats):
+        rounds.append(([], []))
+        for extractor in EXTRACTORS:
+            for side, measurements in zip((project, plain), rounds[-1], strict=True):
+                place = (options.dataset, extractor, options.weights_dir)
+                measurements.append(measured(side, *place))
+            _print_pair(extractor, rounds[-1][0][-1], rounds[-1][1][-1], truth)
+    fast, slow = zip(*rounds, strict=True)
+    project_s, stored_s = ([sum(m.total for m in ms) for ms in side] for side in (fast, slow))
+    extra_s = [sum(m.seconds["extraction"] for m in ms) for ms in slow]
+    n_repeated = len(CLASSIFIERS) - 1
+    repeated_s = [a + n_repeated * b for a, b in zip(stored_s, extra_s, strict=True)]
     print(f"project {median(project_s):.0f} s, peak {_peak(fast):.2f} GiB")
     for text, seconds in (("plain", repeated_s), ("plain, features kept", stored_s)):
         ratio = median([a / b for a, b in zip(seconds, project_s, strict=True)])
         print(f"{text} {median(seconds):.0f} s, peak {_peak(slow):.2f} GiB: {ratio:.2f}×")
 
 
-def _peak(runs: list[dict[str, Measurement]]) -> float:
-    return max(m.peak_gib for measurements in runs for m in measurements.values())
+def _peak(runs: Iterable[list[Measurement]]) -> float:
+    return max(m.peak_gib for measurements in runs for m in measurements)
 
 
 def _print_pair(extractor: str, fast: Measurement, slow: Measurement, truth: np.ndarray) -> None:

@@ -18,12 +18,11 @@ precision. The engine's rate, set against it, counts three forward passes per tr
 import json
 import subprocess
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from measuring import SEED, Timer, arguments, load, measured, median, print_machine
+from measuring import SEED, Timer, load, measured, medians, options_of
 
 from flowers17.learners.devices import Precision, computes_in_bfloat16
 
@@ -64,13 +63,6 @@ print(json.dumps([time.perf_counter() - wall, time.process_time() - cpu]))
 """
 
 
-def _timed(timer: Timer, name: str, work: Any) -> None:
-    cpu = time.process_time()
-    with timer.step(name):
-        work()
-    timer.seconds[f"{name}, processor"] = time.process_time() - cpu
-
-
 def keras_sides(timer: Timer, folder: Path, precision: Precision) -> dict[str, Any]:
     """Time engine, bare steps and `fit` in one process each after its warm-up."""
     data = np.load(folder / "data.npz")
@@ -95,46 +87,44 @@ def keras_sides(timer: Timer, folder: Path, precision: Precision) -> dict[str, A
     }
     for name, run in runs.items():
         run.run_epoch(None)
-        _timed(timer, name, lambda run=run: run.train_epoch(2, None))
+        with timer.step(name):
+            run.train_epoch(2, None)
     run = runs["engine"]
     pixels, targets = images[:BATCH].astype(np.float32) / 255, run.targets[:BATCH]
-
-    def bare() -> None:
+    with timer.step("bare"):
         for _ in range(N_TRAIN // BATCH):
             run.network.train_on_batch(pixels, targets, return_dict=True)
-
-    _timed(timer, "bare", bare)
-    with tempfile.TemporaryDirectory() as root, Checkpoints(Path(root), "x") as checkpoints:
-        _timed(timer, "checkpoint", lambda: run.save(checkpoints))
+    with (
+        tempfile.TemporaryDirectory() as root,
+        Checkpoints(Path(root), "x") as checkpoints,
+        timer.step("checkpoint"),
+    ):
+        run.save(checkpoints)
     model = build("mk-2")
     model.compile(
         keras.optimizers.SGD(0.01), "sparse_categorical_crossentropy", metrics=["accuracy"]
     )
     scaled, plain = images[:N_TRAIN].astype(np.float32) / 255, labels[:N_TRAIN]
     model.fit(scaled, plain, batch_size=BATCH, verbose=0)
-    _timed(timer, "fit", lambda: model.fit(scaled, plain, batch_size=BATCH, verbose=0))
+    with timer.step("fit"):
+        model.fit(scaled, plain, batch_size=BATCH, verbose=0)
     numbers = np.random.default_rng(0).random((2, 4096, 4096), np.float32)
     dtype = "float32" if precision == "float32" else "bfloat16"
     left, right = (keras.ops.convert_to_tensor(matrix, dtype) for matrix in numbers)
-
-    def product() -> None:
-        float(keras.ops.matmul(left, right)[0, 0])  # waits for it
-
-    product()
-    _timed(timer, "matrix product", product)
+    for name in ("warm-up", "matrix product"):
+        with timer.step(name):
+            float(keras.ops.matmul(left, right)[0, 0])  # waits for it
     return {"operations": n_operations(build("mk-2"))}
 
 
 def main() -> None:
     """Measure, print medians and ratios."""
-    parser = arguments(__doc__)
-    parser.add_argument("--torch-python", help="an interpreter that has torch")
-    options = parser.parse_args()
-    print_machine()
+    torch = {"help": "an interpreter that has torch"}
+    options = options_of(__doc__, "dataset", "repeats", torch_python=torch)
     precisions: list[Precision] = ["float32"]
     if computes_in_bfloat16():
         precisions.append("mixed_bfloat16")
-    seconds_by_name: dict[str, list[float]] = {}
+    rounds: list[Timer] = []
     operations = 0
     with tempfile.TemporaryDirectory() as root:
         data = load(options.dataset)
@@ -144,33 +134,34 @@ def main() -> None:
         small = Path(root) / "torch.npz"
         np.savez(small, images=images[:N_TRAIN], labels=labels[:N_TRAIN])
         for _ in range(options.repeats):
+            times = Timer()
+            rounds.append(times)
             for precision in precisions:
                 measurement = measured(keras_sides, Path(root), precision)
                 operations = measurement.value["operations"]
                 for name, seconds in measurement.seconds.items():
-                    seconds_by_name.setdefault(f"{precision}: {name}", []).append(seconds)
+                    times.seconds[f"{precision}: {name}"] = seconds
+                    times.cores[f"{precision}: {name}"] = measurement.cores[name]
             for dtype in ("float32", "bfloat16") if options.torch_python else ():
                 command = [options.torch_python, "-c", TORCH, str(small), dtype]
-                wall, cpu = json.loads(subprocess.check_output(command))
-                seconds_by_name.setdefault(f"pytorch: {dtype}", []).append(wall)
-                seconds_by_name.setdefault(f"pytorch: {dtype}, processor", []).append(cpu)
-    medians = {name: median(values) for name, values in seconds_by_name.items()}
+                name = f"pytorch: {dtype}"
+                output = subprocess.check_output(command)
+                times.seconds[name], times.cores[name] = json.loads(output)
+    wall, cores = medians(rounds)
     print(f"{'':28} images/s   images/s of a core")
-    for name, seconds in medians.items():
-        if name.endswith(("checkpoint", "matrix product", "processor")):
-            continue
-        cores = medians[f"{name}, processor"]
-        print(f"{name:28} {N_TRAIN / seconds:8.1f} {N_TRAIN / cores:10.1f}")
+    for name, seconds in wall.items():
+        if not name.endswith(("checkpoint", "matrix product", "warm-up")):
+            print(f"{name:28} {N_TRAIN / seconds:8.1f} {N_TRAIN / cores[name]:10.1f}")
     for precision in precisions:
-        engine = medians[f"{precision}: engine"]
+        engine = wall[f"{precision}: engine"]
         rivals = ("float32: fit", "pytorch: float32", "pytorch: bfloat16")
         for name in dict.fromkeys((f"{precision}: bare", f"{precision}: fit", *rivals)):
-            if name in medians:
-                print(f"engine in {precision} against {name}: {medians[name] / engine:.2f}×")
-        product = 2 * 4096**3 / medians[f"{precision}: matrix product"]
+            if name in wall:
+                print(f"engine in {precision} against {name}: {wall[name] / engine:.2f}×")
+        product = 2 * 4096**3 / wall[f"{precision}: matrix product"]
         reached = 3 * operations * N_TRAIN / engine
         print(
-            f"{precision}: a checkpoint {medians[f'{precision}: checkpoint']:.2f} s; matrix "
+            f"{precision}: a checkpoint {wall[f'{precision}: checkpoint']:.2f} s; matrix "
             f"product {product / 1e9:.0f} Gflop/s, engine {reached / 1e9:.0f}: "
             f"{reached / product:.0%}"
         )

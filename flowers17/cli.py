@@ -2,7 +2,8 @@
 
 Exit codes: 0 done; 1 a stage failed or something needs attention; 2 a wrong option, setting or
 input. One long module, since all commands and their own options stand together. Options that the
-form has too are in `commands.options`; what a command does is in its module of `commands`.
+form has too are in `commands.options`, the words of others in `commands/options.yaml`; what a
+command does is in its module of `commands`.
 """
 
 import errno
@@ -22,7 +23,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from flowers17.artifacts import Reference
-from flowers17.commands.options import Json, OwnLearner, expanded, option, with_request
+from flowers17.commands.options import Json, OwnLearner, expanded, option, own, with_request
 from flowers17.config import RunOptions
 from flowers17.errors import (
     Flowers17Error,
@@ -156,27 +157,14 @@ def plan(flow: FlowArgument, *, request: StudyRequest, as_json: Json = False) ->
 @app.command()
 @with_request()
 def sweep(
-    flow: Annotated[SweptFlow, typer.Argument(help="what each combination runs")] = "study",
+    flow: SweptFlow = own("sweep", "flow", "study"),
     *,
-    axis: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="KEY=[VALUE, …]", help="values of a setting; all axes are combined with all"
-        ),
-    ] = None,
-    variant: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="{KEY: VALUE, …}",
-            help="settings that belong together; each variant meets all values of the axes",
-        ),
-    ] = None,
-    plan_only: Annotated[
-        bool, typer.Option("--plan", help="only show what would run or be reused")
-    ] = False,
+    axis: list[str] | None = own("sweep", "axis"),
+    variant: list[str] | None = own("sweep", "variant"),
+    plan_only: bool = own("sweep", "plan_only", False),
     request: StudyRequest,
     as_json: Json = False,
-    as_csv: Annotated[bool, typer.Option("--csv", help="print the metrics as CSV")] = False,
+    as_csv: bool = own("sweep", "as_csv", False),
 ) -> None:
     """Run a flow over many settings or seeds, what they share once, and sum the studies up."""
     if as_csv and (as_json or plan_only):
@@ -213,30 +201,16 @@ def sweep(
 
 @app.command()
 def predict(
-    images: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="IMAGE",
-            help="files, folders with all below them, or - for paths on standard input",
-            show_default=False,
-        ),
-    ] = None,
+    images: list[str] | None = own("predict", "images"),
     store: str = option("store"),
-    model: Annotated[
-        str | None,
-        typer.Option(help="a name that --list shows, or STAGE/KEY", show_default="the best"),
-    ] = None,
-    by: Annotated[
-        By, typer.Option(help="an ensemble's members: their refits, or averaged fold models")
-    ] = By.refit,
+    model: str | None = own("predict", "model"),
+    by: By = own("predict", "by", By.refit),
     weights_dir: Path | None = option("weights_dir"),
     device: str = option("device"),
     own_learner: OwnLearner = None,
-    as_json: Annotated[bool, typer.Option("--json", help="a JSON object an image, a line")] = False,
-    as_csv: Annotated[bool, typer.Option("--csv", help="CSV, a line an image")] = False,
-    list_models: Annotated[
-        bool, typer.Option("--list", help="only list what the store can predict with")
-    ] = False,
+    as_json: bool = own("predict", "as_json", False),
+    as_csv: bool = own("predict", "as_csv", False),
+    list_models: bool = own("predict", "list_models", False),
 ) -> None:
     """Tell the class of images by an ensemble, network or classifier of a store."""
     if as_json and as_csv:
@@ -275,11 +249,8 @@ def predict(
 
 @app.command()
 def export(
-    model: Annotated[str, typer.Argument(help="a model that predict --list shows, or STAGE/KEY")],
-    to: Annotated[
-        Path,
-        typer.Option(help="the file to write; it ends in .keras or .onnx", callback=expanded),
-    ],
+    model: str = own("export", "model", ...),
+    to: Path = own("export", "to", ..., callback=expanded),
     store: str = option("store"),
     weights_dir: Path | None = option("weights_dir"),
     device: str = option("device"),
@@ -308,10 +279,7 @@ def export(
 
 @app.command()
 def show(
-    artifact: Annotated[
-        str | None,
-        typer.Argument(help="STAGE/KEY, the key may be shortened; without it: all artifacts"),
-    ] = None,
+    artifact: str | None = own("show", "artifact"),
     store: str = option("store"),
     as_json: Json = False,
 ) -> None:
@@ -332,26 +300,11 @@ def show(
 
 @app.command()
 def compare(
-    before: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="A",
-            help="study/KEY, the folder of another store (its newest study), or a results.json",
-            show_default="the one before B with its label",
-        ),
-    ] = None,
-    after: Annotated[
-        str | None,
-        typer.Argument(metavar="B", help="the same", show_default="the newest of the store"),
-    ] = None,
+    before: str | None = own("compare", "before"),
+    after: str | None = own("compare", "after"),
     store: str = option("store"),
-    everything: Annotated[bool, typer.Option("--all", help="rows with equal numbers too")] = False,
-    html: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE", help="write a page for a browser there as well", callback=expanded
-        ),
-    ] = None,
+    everything: bool = own("compare", "everything", False),
+    html: Path | None = own("compare", "html", callback=expanded),
     as_json: Json = False,
 ) -> None:
     """Compare two studies: what differs, every metric, and paired tests on the same images."""
@@ -371,10 +324,7 @@ def compare(
 
 @app.command()
 def history(
-    metric: Annotated[
-        str | None,
-        typer.Argument(help="a metric of studies", show_default="list the metrics there are"),
-    ] = None,
+    metric: str | None = own("history", "metric"),
     store: str = option("store"),
     as_json: Json = False,
 ) -> None:
@@ -392,18 +342,10 @@ def history(
 
 @app.command()
 def mlflow(
-    study: Annotated[
-        list[str] | None,
-        typer.Argument(
-            help="study/KEY, or the folder of another store", show_default="all of the store"
-        ),
-    ] = None,
+    study: list[str] | None = own("mlflow", "study"),
     store: str = option("store"),
-    to: Annotated[
-        str | None,
-        typer.Option(help="address of the MLflow server", show_default="MLFLOW_TRACKING_URI"),
-    ] = None,
-    experiment: Annotated[str, typer.Option(help="made if there is none")] = "flowers17",
+    to: str | None = own("mlflow", "to"),
+    experiment: str = own("mlflow", "experiment", "flowers17"),
     as_json: Json = False,
 ) -> None:
     """Send studies and their trainings to an MLflow server as runs, each once."""
@@ -435,12 +377,9 @@ def settings(*, request: StudyRequest, as_json: Json = False) -> None:
 @with_request()
 def serve(
     *,
-    host: Annotated[str, typer.Option(help="address to listen at")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=1, max=65535, help="port to listen at")] = 4200,
-    limit: Annotated[
-        int | None,
-        typer.Option(min=1, help="runs at a time on this worker", show_default="the work pool's"),
-    ] = None,
+    host: str = own("serve", "host", "127.0.0.1"),
+    port: int = own("serve", "port", 4200),
+    limit: int | None = own("serve", "limit"),
     request: StudyRequest,
 ) -> None:
     """Start Prefect's server with its UI, the deployments and a worker; Ctrl-C stops them.
@@ -455,8 +394,8 @@ def serve(
 @app.command()
 def site(
     store: str = option("store"),
-    host: Annotated[str, typer.Option(help="address to listen at")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=1, max=65535, help="port to listen at")] = 4300,
+    host: str = own("serve", "host", "127.0.0.1"),
+    port: int = own("serve", "port", 4300),
     weights_dir: Path | None = option("weights_dir"),
     device: str = option("device"),
     own_learner: OwnLearner = None,
@@ -478,9 +417,7 @@ def site(
 @app.command()
 def recover(
     store: str | None = option("store", default=None, show_default="the stores of all runs"),
-    resume: Annotated[
-        bool, typer.Option("--resume/--no-resume", help="run dead runs on, or only end them")
-    ] = True,
+    resume: bool = own("recover", "resume", True),
     as_json: Json = False,
 ) -> None:
     """Find runs whose process died, force them to a terminal state, and resume them."""
@@ -506,16 +443,9 @@ def recover(
 @app.command()
 def gc(
     store: str = option("store"),
-    keep_studies: Annotated[
-        int, typer.Option(min=0, help="newest reports kept whole, of each flow")
-    ] = 3,
-    older_than: Annotated[
-        float,
-        typer.Option(
-            min=0, help="days; what is younger stays, so that interrupted studies can go on"
-        ),
-    ] = 14.0,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="only say what would go")] = False,
+    keep_studies: int = own("gc", "keep_studies", 3),
+    older_than: float = own("gc", "older_than", 14.0),
+    dry_run: bool = own("gc", "dry_run", False),
     as_json: Json = False,
 ) -> None:
     """Delete artifacts that no kept study needs, and what broken builds left."""
@@ -545,11 +475,9 @@ def gc(
 
 @app.command()
 def pin(
-    artifact: Annotated[
-        str | None, typer.Argument(metavar="STAGE/KEY", show_default="list what is pinned")
-    ] = None,
+    artifact: str | None = own("pin", "artifact"),
     store: str = option("store"),
-    remove: Annotated[bool, typer.Option("--remove", help="let gc delete it again")] = False,
+    remove: bool = own("pin", "remove", False),
 ) -> None:
     """Keep an artifact, and all that it was made from, from `gc`; list what is kept so."""
     from flowers17.commands.showing import matching

@@ -27,18 +27,6 @@ class Children:
         self.logs = prefect_home() / "flowers17-logs"
         self._running: dict[str, subprocess.Popen[bytes]] = {}
 
-    def start_server(
-        self,
-        options: Sequence[str],
-        listeners: Sequence[socket.socket],
-        settings: Mapping[str, str],
-    ) -> None:
-        """Start the server on sockets that listen at its host already."""
-        arguments = ["flows.server", *options]
-        for listener in listeners:
-            arguments += ["--fd", str(listener.fileno())]
-        self.start("server", arguments, settings, listeners)
-
     def start(
         self,
         name: str,
@@ -46,8 +34,13 @@ class Children:
         settings: Mapping[str, str],
         listeners: Sequence[socket.socket] = (),
     ) -> None:
-        """Start a module as a program; the person's own settings go before ours."""
+        """Start a module as a program, which gets the listeners' descriptors as `--fd`.
+
+        The person's own settings go before ours.
+        """
         own_folder(self.logs)
+        descriptors = [listener.fileno() for listener in listeners]
+        arguments = [*arguments, *(f"--fd={number}" for number in descriptors)]
         with self._log(name, os.O_WRONLY | os.O_APPEND | os.O_CREAT) as log:
             self._running[name] = subprocess.Popen(
                 [sys.executable, "-m", "flows.reaper", self.token, *arguments],
@@ -56,7 +49,7 @@ class Children:
                 stderr=subprocess.STDOUT,
                 cwd=CHECKOUT,
                 env={**settings, **os.environ, MARK: self.token},
-                pass_fds=[listener.fileno() for listener in listeners],
+                pass_fds=descriptors,
                 start_new_session=True,  # Ctrl-C is for `serve`, which stops them in order
             )
 

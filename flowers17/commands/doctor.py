@@ -31,23 +31,24 @@ class Finding:
 
 def findings(store: str, weights_dir: Path | None) -> list[Finding]:
     """Look at Python, packages, processor, memory, disk, GPU, weights, Prefect and a browser."""
+    device = chosen_device("auto")
+    precision = chosen_precision("auto", device)
+    location = "the GPU" if device == "gpu" else "the processor"
+    browser = shutil.which("chromium") or shutil.which("google-chrome")
+    no_browser = "none found; only the browser test needs one (Debian: apt-get install chromium)"
     return [
-        _python(),
+        Finding("python", "ok", platform.python_version()),
         *_packages(),
         Finding("processor", "ok", _processor()),
         Finding("rate", "ok", f"{matrix_rate() / 1e9:,.0f} billion float32 operations a second"),
         _memory(),
         _disk(store),
         _gpu(),
-        _training(),
+        Finding("training", "ok", f"on {location}, precision `auto` is {precision}"),
         *_weights(weights_dir),
         _prefect(),
-        _browser(),
+        Finding("browser", "ok" if browser else "note", browser or no_browser),
     ]
-
-
-def _python() -> Finding:
-    return Finding("python", "ok", platform.python_version())
 
 
 def _packages() -> list[Finding]:
@@ -102,22 +103,14 @@ def _gpu() -> Finding:
     return Finding("GPU", "note", "none found; everything runs on the processor")
 
 
-def _training() -> Finding:
-    device = chosen_device("auto")
-    precision = chosen_precision("auto", device)
-    location = "the GPU" if device == "gpu" else "the processor"
-    return Finding("training", "ok", f"on {location}, precision `auto` is {precision}")
-
-
 def _weights(folder: Path | None) -> list[Finding]:
     findings = []
     for name in get_args(ExtractorName):
         source = resolve_weights(name, folder, weights="imagenet")
-        if source.kind == "file":
-            findings.append(Finding(f"weights {name}", "ok", str(source.path)))
-        else:
-            says = "not here; downloaded when needed, or put a file into --weights-dir"
-            findings.append(Finding(f"weights {name}", "note", says))
+        absence = "not here; downloaded when needed, or put a file into --weights-dir"
+        is_here = source.kind == "file"
+        says = str(source.path) if is_here else absence
+        findings.append(Finding(f"weights {name}", "ok" if is_here else "note", says))
     return findings
 
 
@@ -129,9 +122,3 @@ def _prefect() -> Finding:
             return Finding("Prefect API", "ok", api)
     except Flowers17Error as problem:
         return Finding("Prefect API", "missing", str(problem))
-
-
-def _browser() -> Finding:
-    path = shutil.which("chromium") or shutil.which("google-chrome")
-    says = path or "none found; only the browser test needs one (Debian: apt-get install chromium)"
-    return Finding("browser", "ok" if path else "note", says)

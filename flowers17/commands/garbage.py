@@ -58,11 +58,13 @@ def garbage(store: Store, *, keep_studies: int, older_than_days: float) -> list[
             n_kept[part] += 1
             retained |= _family_ids(report, manifests)
     limit = time.time() - older_than_days * DAY_S
-    dated = [
-        (created, Garbage(_content(manifest), "/".join(identity), _size(manifest)))
-        for identity, manifest in manifests.items()
-        if identity not in retained and (created := _seconds(manifest["created"])) < limit
-    ]
+    dated = []
+    for identity, manifest in manifests.items():
+        created = datetime.fromisoformat(manifest["created"]).timestamp()
+        if identity not in retained and created < limit:
+            content = f"{short_name(*identity)} {manifest['label']}"
+            size = sum(entry["size"] for entry in manifest["files"].values())
+            dated.append((created, Garbage(content, "/".join(identity), size)))
     for leftover in store.leftovers():
         if leftover.changed < limit:
             content = leftover.place.removeprefix(".").replace("/", " ", 1)[:52]
@@ -72,10 +74,6 @@ def garbage(store: Store, *, keep_studies: int, older_than_days: float) -> list[
 
 def _family_ids(manifest: Manifest, manifests: Mapping[ArtifactId, Manifest]) -> set[ArtifactId]:
     return {artifact_id(relative) for relative in family(manifest, manifests)}
-
-
-def _content(manifest: Manifest) -> str:
-    return f"{short_name(manifest['stage'], manifest['key'])} {manifest['label']}"
 
 
 def expect_no_run(store: Store) -> None:
@@ -92,11 +90,3 @@ def _shown(store: Store) -> Iterator[str]:
     with suppress(FileNotFoundError, ArtifactDamaged):
         shown = read_manifest(store.root / "report" / MANIFEST)
         yield f"{shown['stage']}/{shown['key']}"
-
-
-def _seconds(created: str) -> float:
-    return datetime.fromisoformat(created).timestamp()
-
-
-def _size(manifest: Manifest) -> int:
-    return sum(entry["size"] for entry in manifest["files"].values())

@@ -55,11 +55,9 @@ def send(
             f"{file_alone.title}: expected a study of a store, got a file alone; name it study/KEY"
         )
     with _refusals_explained(uri):
-        client = _client(uri)
-        known = client.get_experiment_by_name(experiment)
-        number = known.experiment_id if known else client.create_experiment(experiment)
+        target = _Experiment(_client(uri), experiment)
         with read_as_written(str(store)):
-            return [_study_run(client, number, study) for study in studies]
+            return [target.study_run(study) for study in studies]
 
 
 def _client(uri: str | None) -> "MlflowClient":
@@ -98,85 +96,83 @@ def _refusals_explained(uri: str | None) -> Iterator[None]:
         ) from problem
 
 
-def _study_run(client: "MlflowClient", experiment: str, study: Study) -> StudyRun:
-    key = study.manifest["key"]
-    earlier_runs = client.search_runs([experiment], filter_string=f"tags.`{KEY}` = '{key}'")
-    finished = next((run for run in earlier_runs if run.info.status == "FINISHED"), None)
-    trainings = [part for part in study.parts.values() if HISTORY in part["files"]]
-    if finished:
-        return StudyRun(study.title, finished.info.run_id, len(trainings), was_there=True)
-    for unfinished in earlier_runs:  # of a killed command
-        _delete(client, experiment, unfinished.info.run_id)
-    results = study.results
-    tags = {KEY: key, "flowers17.label": study.label, "flowers17.data": results["data"]["digest"]}
-    run = _new_run(client, experiment, study.manifest, study.title, tags)
-    _log(client, run, study.manifest, results["settings"])
-    for training in trainings:
-        _send_training(client, experiment, study, training, run)
-    for name in study.manifest["files"]:  # and no link or stranger that lies beside them
-        below = Path(name).parent
-        client.log_artifact(run, str(study.file(name)), str(below) if below.name else None)
-    _end(client, run, study.manifest)
-    return StudyRun(study.title, run, len(trainings), was_there=False)
+class _Experiment:
+    """An experiment on the server, to which runs of artifacts are sent."""
 
+    def __init__(self, client: "MlflowClient", name: str) -> None:
+        self._client = client
+        known = client.get_experiment_by_name(name)
+        self._number = known.experiment_id if known else client.create_experiment(name)
 
-def _delete(client: "MlflowClient", experiment: str, run: str) -> None:
-    for child in client.search_runs([experiment], filter_string=f"tags.`{PARENT}` = '{run}'"):
-        client.delete_run(child.info.run_id)
-    client.delete_run(run)
+    def study_run(self, study: Study) -> StudyRun:
+        """Run of a study, sent with its trainings if it is not there yet."""
+        key = study.manifest["key"]
+        earlier_runs = self._runs(KEY, key)
+        finished = next((run for run in earlier_runs if run.info.status == "FINISHED"), None)
+        trainings = [part for part in study.parts.values() if HISTORY in part["files"]]
+        if finished:
+            return StudyRun(study.title, finished.info.run_id, len(trainings), was_there=True)
+        for unfinished in earlier_runs:  # of a killed command
+            for run in (*self._runs(PARENT, unfinished.info.run_id), unfinished):
+                self._client.delete_run(run.info.run_id)
+        results = study.results
+        digest = results["data"]["digest"]
+        tags = {KEY: key, "flowers17.label": study.label, "flowers17.data": digest}
+        with self._run(study.manifest, study.title, tags, results["settings"]) as identity:
+            for training in trainings:
+                self._send_training(study, training, identity)
+            for name in study.manifest["files"]:  # and no link or stranger that lies beside them
+                below = Path(name).parent
+                folder = str(below) if below.name else None
+                self._client.log_artifact(identity, str(study.file(name)), folder)
+        return StudyRun(study.title, identity, len(trainings), was_there=False)
 
+    def _runs(self, tag: str, value: str) -> Sequence[Any]:
+        filter_string = f"tags.`{tag}` = '{value}'"
+        return self._client.search_runs([self._number], filter_string=filter_string)
 
-def _send_training(
-    client: "MlflowClient", experiment: str, study: Study, manifest: Manifest, parent: str
-) -> None:
-    from mlflow.entities import Metric
+    def _send_training(self, study: Study, manifest: Manifest, parent: str) -> None:
+        from mlflow.entities import Metric
 
-    tags = {PARENT: parent, "flowers17.stage": f"{manifest['stage']}/{manifest['key']}"}
-    run = _new_run(client, experiment, manifest, manifest["label"], tags)
-    _log(client, run, manifest, manifest["material"]["config"])
-    at = _start_ms(manifest)
-    epochs = study.json(manifest, "history")["epochs"]
-    points = [
-        Metric(_plain(name), float(value), at, int(epoch["epoch"]))
-        for epoch in epochs
-        for name, value in epoch.items()
-        if name != "epoch"
-    ]
-    for start in range(0, len(points), MOST_METRICS):
-        client.log_batch(run, metrics=points[start : start + MOST_METRICS])
-    _end(client, run, manifest)
+        tags = {PARENT: parent, "flowers17.stage": f"{manifest['stage']}/{manifest['key']}"}
+        config = manifest["material"]["config"]
+        with self._run(manifest, manifest["label"], tags, config) as identity:
+            at = _start_ms(manifest)
+            points = [
+                Metric(_plain(name), float(value), at, int(epoch["epoch"]))
+                for epoch in study.json(manifest, "history")["epochs"]
+                for name, value in epoch.items()
+                if name != "epoch"
+            ]
+            for start in range(0, len(points), MOST_METRICS):
+                self._client.log_batch(identity, metrics=points[start : start + MOST_METRICS])
 
+    @contextmanager
+    def _run(
+        self, manifest: Manifest, name: str, tags: Mapping[str, str], settings: Mapping[str, Any]
+    ) -> Iterator[str]:
+        """Make a run with an artifact's versions, metrics and settings; it is finished at last."""
+        from mlflow.entities import Metric, Param
 
-def _new_run(
-    client: "MlflowClient", experiment: str, manifest: Manifest, name: str, tags: Mapping[str, str]
-) -> str:
-    versions = {
-        f"version.{library}": text for library, text in manifest["material"]["libraries"].items()
-    }
-    run = client.create_run(
-        experiment, start_time=_start_ms(manifest), tags={**versions, **tags}, run_name=name
-    )
-    return str(run.info.run_id)
-
-
-def _log(client: "MlflowClient", run: str, manifest: Manifest, settings: Mapping[str, Any]) -> None:
-    from mlflow.entities import Metric, Param
-
-    at = _start_ms(manifest)
-    metrics = [
-        Metric(_plain(name), float(value), at, 0)
-        for name, value in manifest["metrics"].items()
-        if isinstance(value, int | float)
-    ]
-    client.log_batch(run, metrics=metrics)
-    values = [Param(name, text[:LONGEST]) for name, text in _flat(settings)]
-    for start in range(0, len(values), MOST_PARAMETERS):
-        client.log_batch(run, params=values[start : start + MOST_PARAMETERS])
-
-
-def _end(client: "MlflowClient", run: str, manifest: Manifest) -> None:
-    seconds = float(manifest.get("duration_s", 0))
-    client.set_terminated(run, "FINISHED", end_time=_start_ms(manifest) + round(1000 * seconds))
+        libraries = manifest["material"]["libraries"].items()
+        versions = {f"version.{library}": text for library, text in libraries}
+        at = _start_ms(manifest)
+        run = self._client.create_run(
+            self._number, start_time=at, tags={**versions, **tags}, run_name=name
+        )
+        identity = str(run.info.run_id)
+        metrics = [
+            Metric(_plain(name), float(value), at, 0)
+            for name, value in manifest["metrics"].items()
+            if isinstance(value, int | float)
+        ]
+        self._client.log_batch(identity, metrics=metrics)
+        values = [Param(name, text[:LONGEST]) for name, text in _flat(settings)]
+        for start in range(0, len(values), MOST_PARAMETERS):
+            self._client.log_batch(identity, params=values[start : start + MOST_PARAMETERS])
+        yield identity
+        ended = at + round(1000 * float(manifest.get("duration_s", 0)))
+        self._client.set_terminated(identity, "FINISHED", end_time=ended)
 
 
 def _start_ms(manifest: Manifest) -> int:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, get_args
 
 import typer
+import yaml
 
 from flowers17.config import RunOptions
 from flowers17.config.run_options import store_address
@@ -15,6 +16,7 @@ from flowers17.request import StudyRequest, request_from
 
 FIELDS = {**StudyRequest.model_fields, **RunOptions.model_fields}
 PATHS = ("dataset", "store", "weights_dir", "tensorboard")
+OWN_OPTIONS = yaml.safe_load((Path(__file__).parent / "options.yaml").read_text())
 NAMED_DATA = ("rendered", "oxford17")  # data sets that are no paths
 REPEATED = {"set": ("--set", "KEY=VALUE"), "rules": ("--rule", "RULE")}  # by name of the field
 
@@ -46,6 +48,16 @@ def option(name: str, **changes: Any) -> Any:
     callback = expanded if name in PATHS else None
     settings = {"default": default, "help": text, "show_default": empty, "callback": callback}
     return typer.Option(**{**settings, **changes})
+
+
+def own(command: str, name: str, default: Any = None, **changes: Any) -> Any:
+    """Option or argument that a single command has, as a parameter's default.
+
+    Its words are those of `options.yaml`; changes: further arguments of `typer.Option`.
+    """
+    words = {**OWN_OPTIONS[command][name], **changes}
+    kind = typer.Argument if words.pop("argument", False) else typer.Option
+    return kind(default, *words.pop("names", ()), **words)
 
 
 def with_request(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:

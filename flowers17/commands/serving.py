@@ -77,23 +77,24 @@ def serve(
             stack.enter_context(children.guarded())
             stack.callback(children.stop, "server", SERVER_STOP_S)
             settings = {**_SERVER_SETTINGS, "PREFECT_API_URL": api}
-            options = ["--host", host, "--store", str(open_store(request.store).address)]
+            options = [
+                "flows.server",
+                "--host",
+                host,
+                "--store",
+                str(open_store(request.store).address),
+            ]
             options += ["--weights-dir", str(request.weights_dir)] if request.weights_dir else []
-            children.start_server(options, listeners, settings)
+            children.start("server", options, settings, listeners)
             os.environ.setdefault(SITE_VARIABLE, f"{api.removesuffix('/api')}/flowers17")
         else:
             stack.enter_context(children.guarded())
-        _register_and_work(api, children, request, limit, stack, console)
+        _register_and_work(api, children, request, limit, console)
     console.print("stopped")
 
 
 def _register_and_work(
-    api: str,
-    children: Children,
-    request: StudyRequest,
-    limit: int | None,
-    stack: ExitStack,
-    console: Console,
+    api: str, children: Children, request: StudyRequest, limit: int | None, console: Console
 ) -> None:
     alone = configured_api() is None
     os.environ["PREFECT_API_URL"] = api

@@ -13,6 +13,7 @@ from flowers17.materials import differences
 from flowers17.prediction.catalogue import Catalogue
 from flowers17.profiles import PROFILES
 from flowers17.reporting.html import environment
+from flowers17.reporting.studies.comparison import is_number
 from flowers17.reporting.studies.comparison_page import template_values
 from flowers17.reporting.studies.history import history
 from flowers17.reporting.studies.pair import comparison_of, difference_text, number_text
@@ -74,7 +75,7 @@ class Pages:
             name
             for study in studies
             for name, value in study.manifest["metrics"].items()
-            if _is_number(value)
+            if is_number(value)
         }
         names = sorted(numbers, key=lambda name: (name.startswith("n_"), name))
         metric = metric or (names[0] if names else "")
@@ -82,7 +83,7 @@ class Pages:
         rows = [
             {**row, "key": keys[row["study"]]}
             for row in (history(metric, self.address) if metric else ())
-            if _is_number(row["value"])
+            if is_number(row["value"])
         ]
         return self._page("metrics.html", metric=metric, metrics=names, rows=rows[::-1])
 
@@ -157,7 +158,3 @@ def nearest_profile(settings: Mapping[str, Any]) -> str:
         for name, profile in PROFILES.items()
     )
     return f"{name}, {n} setting{'s' * (n > 1)} changed" if n else name
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

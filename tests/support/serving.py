@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -80,10 +80,11 @@ class _Retrying(httpx.HTTPTransport):
 class Serving:
     """Starts and stops `serve`; talks to the API behind its UI."""
 
-    def __init__(self, folder: Path, *settings: str) -> None:
+    def __init__(self, folder: Path, *settings: str, options: Sequence[str] = ()) -> None:
         self.home, self.store, self.port = folder / "home", folder / "store", free_port()
         self.home.mkdir(parents=True)
         self.settings = settings
+        self.options = options
         self.log = folder / "serve.log"
         self.process: subprocess.Popen[bytes] | None = None
         self.client = httpx.Client(
@@ -105,6 +106,7 @@ class Serving:
     def start(self) -> "Serving":
         """Start it and wait until its worker runs."""
         options = [option for setting in self.settings for option in ("--set", setting)]
+        options += self.options
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 [*COMMAND, "serve", "--port", str(self.port), "--store", str(self.store), *options],

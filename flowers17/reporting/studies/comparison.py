@@ -1,7 +1,6 @@
 """Two studies side by side: every number of their tables, row by row."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from flowers17.reporting.tables import EMPTY
@@ -10,41 +9,12 @@ Row = Mapping[str, Any]
 Identity = tuple[tuple[str, str], ...]
 
 
-@dataclass(frozen=True)
-class Metric:
-    """A number of a row in both studies; None where a study lacks it."""
+def compared_tables(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Tables of two studies' results, joined by number and row, as plain JSON.
 
-    row: str
-    name: str
-    before: float | None
-    after: float | None
-
-    @property
-    def difference(self) -> float | None:
-        """The number after less the one before; None if a study lacks it."""
-        if self.before is None or self.after is None:
-            return None
-        return self.after - self.before
-
-
-@dataclass(frozen=True)
-class TableComparison:
-    """A table of both studies, row by row.
-
-    only_before, only_after: rows with numbers that the other study lacks; unclear: rows that share
-    their words with another row, and so are not compared.
-    """
-
-    number: str
-    title: str
-    metrics: tuple[Metric, ...]
-    only_before: tuple[str, ...]
-    only_after: tuple[str, ...]
-    unclear: tuple[str, ...]
-
-
-def compared_tables(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[TableComparison]:
-    """Tables of two studies' results, joined by number and row.
+    metrics: numbers of rows that both have, None where a study lacks one of them. only_before,
+    only_after: rows with numbers that the other study lacks. unclear: rows that share their words
+    with another row, and so are not compared.
 
     A row is identified by its group and its words, but for those that are measured or judged; the
     numbers of the reference study are left out.
@@ -71,24 +41,24 @@ def numbers_of(results: Mapping[str, Any]) -> dict[tuple[str, str, str], float]:
     }
 
 
-def _compared(number: str, before: Row, after: Row) -> TableComparison:
+def _compared(number: str, before: Row, after: Row) -> dict[str, Any]:
     first, second = _by_identity(before["rows"]), _by_identity(after["rows"])
     rows = list({**first, **second})
     unclear = [row for row in rows if max(len(first.get(row, ())), len(second.get(row, ()))) > 1]
     clear = [row for row in rows if row not in unclear]
-    return TableComparison(
-        number,
-        str(before.get("title") or after.get("title")),
-        tuple(
+    return {
+        "number": number,
+        "title": str(before.get("title") or after.get("title")),
+        "metrics": [
             metric
             for row in clear
             if row in first and row in second
             for metric in _metrics(_words(row), first[row][0], second[row][0])
-        ),
-        tuple(_words(row) for row in clear if row not in second and first[row][0]),
-        tuple(_words(row) for row in clear if row not in first and second[row][0]),
-        tuple(map(_words, unclear)),
-    )
+        ],
+        "only_before": [_words(row) for row in clear if row not in second and first[row][0]],
+        "only_after": [_words(row) for row in clear if row not in first and second[row][0]],
+        "unclear": [_words(row) for row in unclear],
+    }
 
 
 def _by_identity(rows: Sequence[Row]) -> dict[Identity, list[dict[str, float]]]:
@@ -98,7 +68,7 @@ def _by_identity(rows: Sequence[Row]) -> dict[Identity, list[dict[str, float]]]:
         numbers = {
             name: cell["value"]
             for name, cell in row["cells"].items()
-            if _is_number(cell["value"]) and not _of_the_reference(name)
+            if is_number(cell["value"]) and not _of_the_reference(name)
         }
         by_identity.setdefault(_identity(row), []).append(numbers)
     return by_identity
@@ -118,7 +88,8 @@ def _words(identity: Identity) -> str:
     return ", ".join(word for _, word in identity if word)
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
+    """Whether a value of JSON is a number; truth is none."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
@@ -126,5 +97,10 @@ def _of_the_reference(name: str) -> bool:
     return name == "study" or name.startswith("study_")
 
 
-def _metrics(row: str, before: dict[str, float], after: dict[str, float]) -> list[Metric]:
-    return [Metric(row, name, before.get(name), after.get(name)) for name in {**before, **after}]
+def _metrics(
+    row: str, before: Mapping[str, float], after: Mapping[str, float]
+) -> Iterator[dict[str, Any]]:
+    for name in {**before, **after}:
+        old, new = before.get(name), after.get(name)
+        difference = None if old is None or new is None else new - old
+        yield {"row": row, "name": name, "before": old, "after": new, "difference": difference}

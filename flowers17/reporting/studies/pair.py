@@ -56,16 +56,8 @@ def comparison_of(before: Study, after: Study) -> dict[str, Any]:
         "before": study_facts(before),
         "after": study_facts(after),
         "differences": differences,
-        "tables": [
-            {
-                **asdict(table),
-                "metrics": [
-                    {**asdict(metric), "difference": metric.difference} for metric in table.metrics
-                ],
-            }
-            for table in tables
-        ],
-        "paired": paired.to_json(),
+        "tables": tables,
+        "paired": paired,
     }
 
 

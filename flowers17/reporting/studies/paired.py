@@ -1,66 +1,25 @@
 """Two studies on the same images: who alone is right, model by model, and whether by chance."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
 from flowers17.artifacts import short_name
 from flowers17.errors import InvalidInput
-from flowers17.reporting.paired_comparisons import PairedComparison, paired_comparisons
+from flowers17.reporting.paired_comparisons import paired_comparisons
 from flowers17.reporting.studies.records import Manifest, Study
 
 PREDICTING = ("training", "finetuning", "classifier")
 
 
-@dataclass(frozen=True)
-class ModelComparison:
-    """A training, fine-tuning or classifier of both studies: first as before, second as after.
+def compared_models(before: Study, after: Study) -> dict[str, list[Any]]:
+    """McNemar’s test of each training, fine-tuning and classifier that both studies have, as JSON.
 
-    split: its name in the study before.
-    """
-
-    label: str
-    split: str
-    comparison: PairedComparison
-
-    def to_json(self) -> dict[str, Any]:
-        """The comparison as plain JSON."""
-        return {
-            "label": self.label,
-            "split": self.split,
-            "n_validation": self.comparison.n_images,
-            "before": self.comparison.first_accuracy,
-            "after": self.comparison.second_accuracy,
-            "test": asdict(self.comparison.test),
-            "p_holm": self.comparison.p_holm,
-        }
-
-
-@dataclass(frozen=True)
-class StudyComparison:
-    """Models of two studies, compared on the same images.
-
-    equal: labels of models with equal content in both, which need no test. untested: in words,
-    models that could not be tested, and why.
-    """
-
-    models: tuple[ModelComparison, ...] = ()
-    equal: tuple[str, ...] = ()
-    untested: tuple[str, ...] = ()
-
-    def to_json(self) -> dict[str, Any]:
-        """The comparisons as plain JSON."""
-        return {
-            "tests": [model.to_json() for model in self.models],
-            "same": list(self.equal),
-            "untested": list(self.untested),
-        }
-
-
-def compared_models(before: Study, after: Study) -> StudyComparison:
-    """McNemar’s test of each training, fine-tuning and classifier that both studies have.
+    tests: first is before, second after; split: its name in the study before. same: labels of
+    models with equal content in both, which need no test. untested: in words, models that could not
+    be tested, and why.
 
     Only on the same images: of one digest, and in the same rows of a split, whatever its name;
     a classifier is tested on the first such split. All p-values are corrected together (Holm).
@@ -70,10 +29,11 @@ def compared_models(before: Study, after: Study) -> StudyComparison:
     try:
         first, second = _answers(before, after)
     except _Untestable as reason:
-        return StudyComparison(untested=(f"nothing is tested: {reason}",))
+        return {"tests": [], "same": [], "untested": [f"nothing is tested: {reason}"]}
     names: list[tuple[str, str]] = []
     answers: list[tuple[np.ndarray, np.ndarray]] = []
-    equal, elsewhere = [], []
+    equal: list[str] = []
+    untested: list[str] = []
     for label, model in before.parts.items():
         counterpart = after.parts.get(label)
         if counterpart is None or not model["stage"] == counterpart["stage"] in PREDICTING:
@@ -88,15 +48,22 @@ def compared_models(before: Study, after: Study) -> StudyComparison:
                 (first.correct(model, splits[0]), second.correct(counterpart, splits[1]))
             )
         else:
-            elsewhere.append(label)
-    untested = [f"{label}: its validation images differ" for label in elsewhere]
+            untested.append(f"{label}: its validation images differ")
     if not (names or equal or untested):
         untested.append("nothing is tested: the two have no training and no classifier in common")
-    models = tuple(
-        ModelComparison(label, split, comparison)
+    tests = [
+        {
+            "label": label,
+            "split": split,
+            "n_validation": comparison.n_images,
+            "before": comparison.first_accuracy,
+            "after": comparison.second_accuracy,
+            "test": asdict(comparison.test),
+            "p_holm": comparison.p_holm,
+        }
         for (label, split), comparison in zip(names, paired_comparisons(answers), strict=True)
-    )
-    return StudyComparison(models, tuple(equal), tuple(untested))
+    ]
+    return {"tests": tests, "same": equal, "untested": untested}
 
 
 def tested_pair(

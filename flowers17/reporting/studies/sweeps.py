@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import Any
 
-from flowers17.reporting.studies.comparison import numbers_of
+from flowers17.reporting.studies.comparison import is_number, numbers_of
 
 EVERY = "all"
 SEED = "seed"
@@ -33,11 +33,7 @@ class SweptStudy:
     @property
     def numbers(self) -> dict[Name, float]:
         """Its metrics that are numbers, by name."""
-        return {
-            (name,): value
-            for name, value in self.metrics.items()
-            if isinstance(value, int | float) and not isinstance(value, bool)
-        }
+        return {(name,): value for name, value in self.metrics.items() if is_number(value)}
 
 
 def summary(studies: Sequence[SweptStudy]) -> dict[str, Any]:

@@ -10,15 +10,20 @@ import pytest
 
 from flowers17.artifacts import MANIFEST, Store
 from flowers17.errors import ArtifactDamaged, ArtifactMissing, InvalidInput
-from flowers17.reporting.studies.comparison import Metric, TableComparison, compared_tables
-from flowers17.reporting.studies.paired import StudyComparison, compared_models
+from flowers17.reporting.studies.comparison import compared_tables
+from flowers17.reporting.studies.paired import compared_models
 from flowers17.reporting.studies.records import named_study, studies_in
 from tests.support.made_studies import FOLD, made_study, results, row
 from tests.support.stores import KEY, publish, reseal
 
 
-def _compared(before: list[Any], after: list[Any]) -> TableComparison:
+def _compared(before: list[Any], after: list[Any]) -> dict[str, Any]:
     return compared_tables(results(before), results(after))[0]
+
+
+def _metric(name: str, column: str, *numbers: float | None) -> dict[str, Any]:
+    columns = ("row", "name", "before", "after", "difference")
+    return dict(zip(columns, (name, column, *numbers), strict=True))
 
 
 class TestTables:
@@ -27,60 +32,60 @@ class TestTables:
             [row("knn", "VGG16", ours=0.5), row("svm", "VGG16", ours=0.75)],
             [row("svm", "VGG16", ours=0.5), row("knn", "VGG16", ours=0.625)],
         )
-        assert table.metrics == (
-            Metric("VGG16, knn", "ours", 0.5, 0.625),
-            Metric("VGG16, svm", "ours", 0.75, 0.5),
-        )
-        assert [metric.difference for metric in table.metrics] == [0.125, -0.25]
+        assert table["metrics"] == [
+            _metric("VGG16, knn", "ours", 0.5, 0.625, 0.125),
+            _metric("VGG16, svm", "ours", 0.75, 0.5, -0.25),
+        ]
 
     def test_the_group_tells_rows_apart(self) -> None:
         table = _compared([row("knn", "VGG16", ours=0.5)], [row("knn", "Xception", ours=0.5)])
-        assert (table.metrics, table.only_before, table.only_after) == (
-            (),
-            ("VGG16, knn",),
-            ("Xception, knn",),
+        assert (table["metrics"], table["only_before"], table["only_after"]) == (
+            [],
+            ["VGG16, knn"],
+            ["Xception, knn"],
         )
 
     def test_verdicts_and_words_that_were_measured_do_not_tell_rows_apart(self) -> None:
         before, after = row("knn", ours=0.5, verdict="below"), row("knn", ours=0.75, verdict="–")
         for table_row, words in ((before, "4, 4"), (after, "3, 3")):
             table_row["cells"]["epochs"] = {"value": words, "artifact": {"stage": "training"}}
-        assert _compared([before], [after]).metrics == (Metric("knn", "ours", 0.5, 0.75),)
+        metrics = _compared([before], [after])["metrics"]
+        assert metrics == [_metric("knn", "ours", 0.5, 0.75, 0.25)]
 
     def test_a_number_that_one_lacks_has_no_difference(self) -> None:
-        (metric,) = _compared([row("knn", spread="–")], [row("knn", spread=0.25)]).metrics
-        assert metric == Metric("knn", "spread", None, 0.25)
-        assert metric.difference is None
+        (metric,) = _compared([row("knn", spread="–")], [row("knn", spread=0.25)])["metrics"]
+        assert metric == _metric("knn", "spread", None, 0.25, None)
 
     def test_the_reference_studys_numbers_are_left_out(self) -> None:
         table_row = row("knn", study=0.852, study_train_accuracy=0.9)
-        assert _compared([table_row], [table_row]).metrics == ()
+        assert _compared([table_row], [table_row])["metrics"] == []
 
     def test_a_row_without_numbers_is_nobodys(self) -> None:
         table = _compared([row("knn", ours="–")], [])
-        assert (table.only_before, table.metrics) == ((), ())
+        assert (table["only_before"], table["metrics"]) == ([], [])
 
     def test_rows_of_equal_words_are_not_guessed(self) -> None:
         twice = [row("knn", ours=0.5), row("knn", ours=0.75)]
         table = _compared(twice, [row("knn", ours=0.75)])
-        assert (table.unclear, table.metrics, table.only_after) == (("knn",), (), ())
+        assert (table["unclear"], table["metrics"], table["only_after"]) == (["knn"], [], [])
 
     def test_a_table_that_one_lacks_is_there(self) -> None:
         more = {"title": "More", "rows": [row("knn", ours=1)]}
         after = results()
         after["tables"] = {"9": more, **after["tables"]}
         tables = compared_tables(results(), after)
-        assert [(table.number, table.only_after) for table in tables] == [
-            ("8", ()),
-            ("9", ("knn",)),
+        assert [(table["number"], table["only_after"]) for table in tables] == [
+            ("8", []),
+            ("9", ["knn"]),
         ]
-        assert tables[1].title == "More"
+        assert tables[1]["title"] == "More"
 
     def test_truth_is_no_number(self) -> None:
-        assert _compared([row("knn", converged=True)], [row("knn", converged=True)]).metrics == ()
+        table_row = row("knn", converged=True)
+        assert _compared([table_row], [table_row])["metrics"] == []
 
 
-def _tested(tmp_path: Path, before: dict[str, Any], after: dict[str, Any]) -> StudyComparison:
+def _tested(tmp_path: Path, before: dict[str, Any], after: dict[str, Any]) -> dict[str, list[Any]]:
     made_study(tmp_path / "a", **before)
     made_study(tmp_path / "b", **after)
     return compared_models(studies_in(tmp_path / "a")[0], studies_in(tmp_path / "b")[0])
@@ -95,7 +100,7 @@ class TestComparedModels:
         )
         # knn: 4 images only after, 1 only before: 2 (1 + 5) / 2⁵ = 0.375.
         # mk-2: 3 only before, 1 only after: 2 (1 + 4) / 2⁴ = 0.625. Holm: 2 · 0.375, then as it is.
-        assert compared.to_json() == {
+        assert compared == {
             "tests": [
                 {
                     "label": "knn on m",
@@ -132,7 +137,7 @@ class TestComparedModels:
         data = {"source": "rendered", "digest": "e" * 64, "is_oxford17": False}
         compared = _tested(tmp_path, {}, {"wrong": {"knn on mobilenet": (1,)}, "data": data})
         reason = "nothing is tested: the two studies have different images"
-        assert compared == StudyComparison(untested=(reason,))
+        assert compared == {"tests": [], "same": [], "untested": [reason]}
 
     def test_go_by_the_rows_of_a_split_not_by_its_name(self, tmp_path: Path) -> None:
         compared = _tested(
@@ -143,11 +148,11 @@ class TestComparedModels:
                 "wrong": {"knn on mobilenet": (2,)},
             },
         )
-        (model,) = compared.models
-        assert (model.label, model.split) == ("knn on mobilenet", "clean")
-        assert model.comparison.n_images == 4
-        assert model.comparison.test.n_only_first == 1
-        assert model.comparison.test.n_only_second == 0
+        (model,) = compared["tests"]
+        assert (model["label"], model["split"]) == ("knn on mobilenet", "clean")
+        assert model["n_validation"] == 4
+        assert model["test"]["n_only_first"] == 1
+        assert model["test"]["n_only_second"] == 0
 
     def test_say_which_models_held_out_other_images(self, tmp_path: Path) -> None:
         wrong = {"mk-2, report split": (0,)}
@@ -156,12 +161,12 @@ class TestComparedModels:
             {"wrong": wrong, "held_out": {"report": (0, 1, 2, 3)}},
             {"wrong": wrong, "held_out": {"report": (0, 1, 2, 4)}},
         )
-        assert compared.models == ()
-        assert compared.untested == ("mk-2, report split: its validation images differ",)
+        assert compared["tests"] == []
+        assert compared["untested"] == ["mk-2, report split: its validation images differ"]
 
     def test_say_that_there_is_no_common_model(self, tmp_path: Path) -> None:
         compared = _tested(tmp_path, {}, {"wrong": {}})
-        assert "no training and no classifier in common" in compared.untested[0]
+        assert "no training and no classifier in common" in compared["untested"][0]
 
     def test_leave_the_folds_of_ensembles_out(self, tmp_path: Path) -> None:
         held_out = {"report": range(8), FOLD: (0, 1)}
@@ -172,14 +177,14 @@ class TestComparedModels:
             {"wrong": wrong, "held_out": held_out},
             {"wrong": {**wrong, "knn on mobilenet": ()}, "held_out": held_out},
         )
-        assert [model.label for model in compared.models] == ["knn on mobilenet"]
-        assert (compared.equal, compared.untested) == ((), ())
+        assert [model["label"] for model in compared["tests"]] == ["knn on mobilenet"]
+        assert (compared["same"], compared["untested"]) == ([], [])
 
     def test_say_that_the_predictions_are_gone(self, tmp_path: Path) -> None:
         folder = made_study(tmp_path / "a")
         shutil.rmtree(tmp_path / "a" / "splits")
         study = named_study(str(folder), tmp_path)
-        assert "or the store no longer" in compared_models(study, study).untested[0]
+        assert "or the store no longer" in compared_models(study, study)["untested"][0]
         assert study.missing_parts == ["splits"]
 
     def test_refuse_a_result_that_its_predictions_disprove(self, tmp_path: Path) -> None:
@@ -229,7 +234,7 @@ class TestNames:
         lone = named_study(str(tmp_path / "old.json"), tmp_path)
         assert lone.results == study.results
         assert (lone.label, lone.parts) == ("", {})
-        assert "lies outside its store" in compared_models(study, lone).untested[0]
+        assert "lies outside its store" in compared_models(study, lone)["untested"][0]
 
     @pytest.mark.parametrize(
         ("name", "error", "message"),
