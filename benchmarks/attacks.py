@@ -141,7 +141,7 @@ def measure_fgsm(digits: Digits, repeats: int, peers: set[str]) -> None:
         return [clipped_step(images, signs, budget) for budget in budgets]
 
     workloads: dict[str, Workload] = {
-        "ours": lambda: fgsm(digits.model, images, labels, epsilon=EPSILONS),
+        "ours": lambda: fgsm(digits.model, images, labels, epsilons=EPSILONS),
         "ours, images alone": lambda: images_alone(*EPSILONS),
     }
     if "art" in peers:
@@ -160,7 +160,7 @@ def measure_fgsm(digits: Digits, repeats: int, peers: set[str]) -> None:
     print_ratios(interleaved(workloads, repeats))
 
     workloads = {
-        "ours": lambda: fgsm(digits.model, images, labels, epsilon=0.25),
+        "ours": lambda: fgsm(digits.model, images, labels, epsilons=[0.25])[0],
         "ours, images alone": lambda: images_alone(0.25),
     }
     if "cleverhans" in peers:

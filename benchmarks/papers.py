@@ -103,7 +103,7 @@ def print_fgsm(model: Any, data: DataSplit) -> None:
     from flowers17.robustness.fgsm import fgsm
 
     images, labels, _, test = data
-    result = fgsm(model, images[test], labels[test], epsilon=EPSILON)
+    result = fgsm(model, images[test], labels[test], epsilons=[EPSILON])[0]
     confidence = model.predict(result.adversarial, verbose=0).max(axis=1)[result.success].mean()
     print(
         f"FGSM, ε {EPSILON}: error {_share(result.success, test)}; mean confidence {confidence:.3f}"

@@ -105,19 +105,21 @@ def _register_and_work(
 
         _wait_until_healthy(api, children)
         names = asyncio.run(register(request, alone=alone))
-    stack.callback(_stop_worker, children, console)
-    _start_worker(children, limit)
-    console.print(
-        f"UI           {api.removesuffix('/api')}\n"
-        f"deployments  {', '.join(names)}\n"
-        f"store        {request.store}\n"
-        f"site         {os.environ.get(SITE_VARIABLE, 'none: the server is another one')}\n"
-        f"logs         {children.logs}\n"
-        "Ctrl-C stops everything; runs in progress go on at the next start",
-        highlight=False,
-        soft_wrap=True,
-    )
-    _watch(children, request, limit, console)
+    try:
+        _start_worker(children, limit)
+        console.print(
+            f"UI           {api.removesuffix('/api')}\n"
+            f"deployments  {', '.join(names)}\n"
+            f"store        {request.store}\n"
+            f"site         {os.environ.get(SITE_VARIABLE, 'none: the server is another one')}\n"
+            f"logs         {children.logs}\n"
+            "Ctrl-C stops everything; runs in progress go on at the next start",
+            highlight=False,
+            soft_wrap=True,
+        )
+        _watch(children, request, limit, console)
+    finally:
+        _stop_worker(children, console)
 
 
 def _start_worker(children: Children, limit: int | None) -> None:

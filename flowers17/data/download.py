@@ -31,13 +31,11 @@ class _Part:
     """An unfinished download, and the note beside it with its URL and validator."""
 
     path: Path
-    note: Path
 
-    @classmethod
-    def of(cls, target: Path) -> "_Part":
-        """The part of a target, beside it."""
-        name = f"{target.name}.part"
-        return cls(target.with_name(name), target.with_name(f"{name}.json"))
+    @property
+    def note(self) -> Path:
+        """Its URL and validator."""
+        return self.path.with_name(f"{self.path.name}.json")
 
     def resumable_bytes(self, url: str, *, checked_at_end: bool) -> tuple[int, str | None]:
         """Number of bytes that may be kept, and the validator of their file."""
@@ -92,8 +90,8 @@ def download(
     if target.exists() and not _digest_difference(target, digests):
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
-    part = _Part.of(target)
-    report = progress or _silent
+    part = _Part(target.with_name(f"{target.name}.part"))
+    report = progress or (lambda n_bytes, total: None)
     try:
         with httpx.Client(timeout=timeout) as client:
             is_complete = _fetch(client, url, part, any(digests.values()), report, max_bytes)
@@ -111,10 +109,6 @@ def download(
     part.note.unlink(missing_ok=True)
     flush(target.parent)
     return target
-
-
-def _silent(n_bytes: int, total: int | None) -> None:
-    pass
 
 
 def _fetch(

@@ -6,6 +6,7 @@ other plants in front and sensor noise all vary, so that pixels alone do not tel
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -99,7 +100,7 @@ def _plant(
             foot,
             rotation(lean) @ vector(0, -rng.uniform(0.6, 1.3)),
             rotation(lean) @ vector(rng.uniform(0.06, 0.2), 0),
-            Surface((leaf[0] * 0.6, leaf[1] * 0.6, leaf[2] * 0.6), leaf, bend=rng.normal(0, 0.15)),
+            _leaf_surface(leaf, 0.6, bend=rng.normal(0, 0.15)),
         )
     tilt = np.cos(abs(rng.normal(0, 0.5)))
     across = rotation(rng.normal(0, 0.5)) @ np.diag([1.0, max(tilt, 0.45)])
@@ -132,6 +133,11 @@ def _green(rng: np.random.Generator) -> Colour:
     )
 
 
+def _leaf_surface(tip: Colour, dark: float, **form: Any) -> Surface:
+    """Surface of a leaf whose base is darker than its tip; `form` as `Surface` takes it."""
+    return Surface((tip[0] * dark, tip[1] * dark, tip[2] * dark), tip, **form)
+
+
 def _background(rng: np.random.Generator, side: int) -> Canvas:
     """Return a canvas of mottled ground, blurred leaves and blurred lights."""
     dark, light = _GROUNDS[int(rng.integers(len(_GROUNDS)))]
@@ -149,7 +155,7 @@ def _background(rng: np.random.Generator, side: int) -> Canvas:
             rng.uniform(-1.2, 1.2, 2),
             turn @ vector(rng.uniform(0.4, 1.6), 0),
             turn @ vector(0, rng.uniform(0.03, 0.25)),
-            Surface((leaf[0] * 0.6, leaf[1] * 0.6, leaf[2] * 0.6), leaf, bend=rng.normal(0, 0.2)),
+            _leaf_surface(leaf, 0.6, bend=rng.normal(0, 0.2)),
         )
     for _ in range(int(rng.choice([0, 0, 2, 5, 9]))):
         hue = rng.uniform(0.25, 1.0, 3).tolist()
@@ -173,13 +179,7 @@ def _grass(canvas: Canvas, rng: np.random.Generator, length: float) -> None:
         vector(rng.uniform(-1.2, 1.2), 1.1),
         rotation(lean) @ vector(0, -length),
         rotation(lean) @ vector(rng.uniform(0.012, 0.045), 0),
-        Surface(
-            (blade[0] * 0.7, blade[1] * 0.7, blade[2] * 0.7),
-            blade,
-            belly=0.1,
-            point=0.9,
-            bend=rng.normal(0, 0.25),
-        ),
+        _leaf_surface(blade, 0.7, belly=0.1, point=0.9, bend=rng.normal(0, 0.25)),
     )
 
 
@@ -194,7 +194,7 @@ def _foreground(canvas: Canvas, rng: np.random.Generator) -> None:
         turn @ vector(1.35, rng.normal(0, 0.3)),
         turn @ vector(-rng.uniform(0.5, 1.0), rng.normal(0, 0.2)),
         turn @ vector(0, rng.uniform(0.12, 0.26)),
-        Surface((leaf[0] * 0.7, leaf[1] * 0.7, leaf[2] * 0.7), leaf, veins=(0.08, 7)),
+        _leaf_surface(leaf, 0.7, veins=(0.08, 7)),
     )
 
 

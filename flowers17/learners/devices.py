@@ -4,8 +4,7 @@ Only this module calls a backend by name; everything else calls Keras.
 """
 
 import os
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -197,6 +196,7 @@ def leaky_relu(inputs: Any, negative_slope: float = 0.2) -> Any:
     return activation(inputs)
 
 
+@cache
 def compile_quietly() -> None:
     """Compile a first function with standard error silenced, once per process.
 
@@ -204,23 +204,13 @@ def compile_quietly() -> None:
     """
     import keras
 
-    if keras.backend.backend() == "tensorflow":
-        with _silent_errors():
-            _compiled_once()
-
-
-@cache
-def _compiled_once() -> None:
-    compiled(lambda number: number + 1)(0.0)
-
-
-@contextmanager
-def _silent_errors() -> Iterator[None]:
+    if keras.backend.backend() != "tensorflow":
+        return
     standard_error = os.dup(2)
     try:
         with Path(os.devnull).open("w") as null_device:
             os.dup2(null_device.fileno(), 2)
-        yield
+        compiled(lambda number: number + 1)(0.0)
     finally:
         os.dup2(standard_error, 2)
         os.close(standard_error)

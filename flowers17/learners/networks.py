@@ -114,18 +114,13 @@ def known_builder(
     Nothing is imported. Raises InvalidSettings for an unknown learner.
     """
     own = {definition.name: definition for definition in definitions}
-    if name in own:
-        return own[name]
-    if name in STUDY:
-        return STUDY[name]
-    if name in BUILDERS:
-        return BUILDERS[name]
-    if module_of(name, definitions) is None:
+    builders: dict[str, LearnerDefinition | Builder] = {**STUDY, **BUILDERS, **own}
+    if name not in builders and module_of(name, definitions) is None:
         raise InvalidSettings(
-            f"learner: expected one of {', '.join([*STUDY, *BUILDERS, *own])}, or module:function, "
+            f"learner: expected one of {', '.join(builders)}, or module:function, "
             f"got {name!r}; define it under learners.definitions"
         )
-    return None
+    return builders.get(name)
 
 
 def builder_of(

@@ -4,11 +4,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from matplotlib.axes import Axes
 from sklearn import metrics
 
 from flowers17.artifacts import Reference
-from flowers17.reporting.drawing import ACCENT, LINE, MUTED, WARM, WIDTH, canvas, say, svg_text
+from flowers17.reporting.drawing import WIDTH, from_template
 from flowers17.reporting.features.tables import evaluation_title
 from flowers17.reporting.figures import Figure, class_labels, drawn
 from flowers17.reporting.inputs import ReportInputs
@@ -53,7 +52,6 @@ class MatrixCell(NamedTuple):
 
 
 def class_matrix(
-    number: str,
     names: Sequence[str],
     cells: Iterable[MatrixCell],
     *,
@@ -63,50 +61,32 @@ def class_matrix(
 ) -> tuple[str, str]:
     """A matrix of classes as an SVG element, and the end of its caption where they have no names.
 
-    Rows are true classes. number: of the figure. columns: what the columns are. scale: what a cell
+    Rows are true classes. columns: what the columns are. scale: what a cell
     of each colour is, a share of the row's images. size: of the text in points, at most.
     """
     n = len(names)
     named = n <= MAX_CLASSES_NAMED
-    left, top = (118.0, 112.0) if named else (22.0, 22.0)
+    left = 118.0 if named else 22.0
     width = max(WIDTH, left + 2 + n * LEAST_SIDE * named)
-    side = (width - left - 2) / n
-    end = top + n * side
-    with canvas(end + 14 + 14 * len(scale), salt=f"figure-{number}", width=width) as (figure, axes):
-        for row, column, text, colour, share in cells:
-            x, y = left + column * side, top + row * side
-            box = [x + 0.5, x + side - 0.5], y + 0.5, y + side - 0.5
-            axes.fill_between(*box, color=colour, alpha=opacity(share), lw=0)
-            if named:
-                say(axes, x + side / 2, y + side / 2, text, size=min(size, side * 0.58))
-        say(axes, 7, (top + end) / 2, "true class", rotation=90, color=MUTED)
-        say(axes, (left + width) / 2, 7, columns, color=MUTED)
-        for index, (colour, title) in enumerate(scale.items()):
-            _scale(axes, left, end + 12 + 14 * index, colour, title)
-        labels, note = class_labels(names if named else ())
-        for index, label in enumerate(labels):
-            middle = (index + 0.5) * side
-            say(axes, left - 6, top + middle, label, ha="right")
-            say(axes, left + middle, top - 6, label, rotation=90, va="bottom")
-        for edge in (0.0, n * side):
-            axes.plot([left, left + n * side], [top + edge] * 2, color=LINE, lw=0.8)
-            axes.plot([left + edge] * 2, [top, top + n * side], color=LINE, lw=0.8)
-        return svg_text(
-            figure
-        ), note if named else f" The {n} classes are in the order of Table D1."
+    labels, note = class_labels(names if named else ())
+    text = from_template(
+        "matrix.svg",
+        width=width,
+        n=n,
+        side=(width - left - 2) / n,
+        labels=labels,
+        cells=cells,
+        columns=columns,
+        scale=scale,
+        size=size,
+        opacity=opacity,
+    )
+    return text, note if named else f" The {n} classes are in the order of Table D1."
 
 
 def opacity(share: float) -> float:
     """Opacity of a cell's colour: text can be read on each, in light and in dark."""
     return 0.08 + 0.42 * share
-
-
-def _scale(axes: Axes, x: float, y: float, colour: str, title: str) -> None:
-    say(axes, x, y, "0", ha="left", size=8, color=MUTED)
-    for step in range(11):
-        ends = [x + 9 + 6 * step, x + 15 + 6 * step]
-        axes.fill_between(ends, y - 4, y + 4, color=colour, alpha=opacity(step / 10), lw=0)
-    say(axes, x + 79, y, f"1   {title}", ha="left", size=8, color=MUTED)
 
 
 def matrix_figure(
@@ -123,8 +103,8 @@ def matrix_figure(
 
     counts: int (true class, predicted class); names: of the classes. behind: as of a Figure.
     """
-    scale = {ACCENT: "share of the class, right", WARM: "share of the class, wrong"}
-    text, order = class_matrix(number, names, _cells(counts), columns="taken for", scale=scale)
+    scale = {"accent": "share of the class, right", "warm": "share of the class, wrong"}
+    text, order = class_matrix(names, _cells(counts), columns="taken for", scale=scale)
     caption += " A row is a true class, a column what it was taken for; the order is the same."
     worst = "; ".join(
         f"{names[true]} taken for {names[predicted]} ({counts[true, predicted]})"
@@ -138,7 +118,7 @@ def _cells(counts: np.ndarray) -> Iterator[MatrixCell]:
     totals = np.maximum(counts.sum(axis=1), 1)
     for true, predicted in zip(*np.nonzero(counts), strict=True):
         count = counts[true, predicted]
-        colour = ACCENT if true == predicted else WARM
+        colour = "accent" if true == predicted else "warm"
         yield MatrixCell(true, predicted, str(count), colour, count / totals[true])
 
 

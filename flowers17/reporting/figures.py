@@ -100,17 +100,6 @@ def data_uri(pixels: np.ndarray, *, lossless: bool = False) -> str:
     return f"data:image/{'png' if lossless else 'jpeg'};base64,{content}"
 
 
-def picture(pixels: np.ndarray, x: float, y: float, side: float, *, lossless: bool = False) -> str:
-    """An SVG image of uint8 (h, w, 3) pixels, at their own resolution.
-
-    lossless: for pictures in which one pixel may be all that differs.
-    """
-    return (
-        f'<image x="{x:.1f}" y="{y:.1f}" width="{side:.1f}" height="{side:.1f}" '
-        f'xlink:href="{data_uri(pixels, lossless=lossless)}"/>'
-    )
-
-
 def one_image_a_class(inputs: ReportInputs) -> Figure | None:
     """Figure 1: a random image of each class; None without images."""
     if not inputs.images:

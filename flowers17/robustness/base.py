@@ -102,7 +102,8 @@ def probabilities(model: Model, images: np.ndarray) -> np.ndarray:
     predict = model.predict_on_batch if isinstance(model, keras.Model) else model
 
     def checked_proba(batch: np.ndarray) -> np.ndarray:
-        return _checked_probabilities(keras.ops.convert_to_numpy(predict(batch)), len(batch))
+        proba = keras.ops.convert_to_numpy(predict(batch))
+        return checked_probabilities(proba, len(batch)).astype(np.float32)
 
     return np.concatenate([checked_proba(batch)[:n] for n, [batch] in batches(images)])
 
@@ -196,6 +197,21 @@ def checked_targets(
     return targets
 
 
+def checked_victims(
+    model: Model, images: np.ndarray, labels: np.ndarray, targets: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]:
+    """Return images, the model's probabilities for them, labels and targets, each checked.
+
+    Raises InvalidInput as `checked_images`, `checked_labels` and `checked_targets` do.
+    """
+    images = checked_images(images)
+    proba = probabilities(model, images)
+    labels = checked_labels(labels, *proba.shape)
+    if targets is not None:
+        targets = checked_targets(targets, labels, proba.shape[1])
+    return images, proba, labels, targets
+
+
 def checked_budget(value: float, name: str = "epsilon", *, positive: bool = False) -> float:
     """Return a budget; raises InvalidInput unless a finite number >= 0 (`positive`: > 0)."""
     number = isinstance(value, int | float | np.integer | np.floating)
@@ -206,10 +222,12 @@ def checked_budget(value: float, name: str = "epsilon", *, positive: bool = Fals
     return float(value)
 
 
-def checked_count(value: int, name: str) -> int:
-    """Return a count; raises InvalidInput unless an integer of 1 or more."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-        raise InvalidInput(f"{name}: expected a whole number of 1 or more, got {value!r}")
+def checked_count(value: int, name: str, *, least: int = 1, most: int | None = None) -> int:
+    """Return a count; raises InvalidInput unless an integer from `least` to `most`."""
+    is_count = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    if not is_count or value < least or (most is not None and value > most):
+        bounds = f"{least} or more" if most is None else f"{least} to {most}"
+        raise InvalidInput(f"{name}: expected a whole number, {bounds}, got {value!r}")
     return int(value)
 
 
@@ -219,17 +237,18 @@ def _fits(shape: tuple[int, ...], expected: tuple[int | None, ...]) -> bool:
     )
 
 
-def _checked_probabilities(proba: np.ndarray, n: int) -> np.ndarray:
+def checked_probabilities(proba: np.ndarray, n: int, name: str = "model") -> np.ndarray:
+    """Return probabilities; raises InvalidInput unless (n, n_classes), each row 1 in sum."""
+    proba = np.asarray(proba)
     if proba.ndim != 2 or len(proba) != n or proba.shape[1] < 2:
         raise InvalidInput(
-            f"model: expected probabilities ({n}, n_classes), two classes or more, got shape "
+            f"{name}: expected probabilities ({n}, n_classes), two classes or more, got shape "
             f"{proba.shape}"
         )
-    proba = proba.astype(np.float32)
     sums = proba.sum(axis=1, dtype=np.float64)
     if not (np.abs(sums - 1) <= TOLERANCE).all() or proba.min() < -TOLERANCE:
         raise InvalidInput(
-            "model: expected probabilities, at least 0 and 1 in sum, got values from "
+            f"{name}: expected probabilities, at least 0 and 1 in sum, got values from "
             f"{proba.min():g} and sums of {sums.min():g} to {sums.max():g}; let it end in a softmax"
         )
     return proba

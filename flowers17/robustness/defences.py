@@ -23,8 +23,7 @@ from flowers17.robustness.detector import (
     joint_model,
     runner_up_classes,
 )
-from flowers17.robustness.fgsm import fgsm
-from flowers17.robustness.pgd import pgd
+from flowers17.robustness.pgd import fgsm_and_pgd
 
 Kind = Literal["none", "adversarial training", "filter", "detector"]
 REFUSED = -1
@@ -161,19 +160,9 @@ def _adversarial(
                 for steps in (1, n_steps)
                 for budget in budgets
             ]
-    results = fgsm(view.network, images, labels, epsilon=budgets, targets=targets)
-    for budget in budgets:
-        results.append(
-            pgd(
-                view.network,
-                images,
-                labels,
-                epsilon=budget,
-                n_steps=n_steps,
-                targets=targets,
-                seed=seed,
-            )
-        )
+    results = fgsm_and_pgd(
+        view.network, images, labels, budgets, n_steps=n_steps, targets=targets, seed=seed
+    )
     return [result.adversarial for result in results]
 
 

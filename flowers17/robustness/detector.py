@@ -16,11 +16,10 @@ from flowers17.errors import InvalidInput
 from flowers17.learners.examples import Examples
 from flowers17.learners.networks import Shape, build
 from flowers17.robustness.base import checked_images, checked_labels, probabilities
-from flowers17.robustness.fgsm import fgsm
 from flowers17.robustness.filters import Gaussian
 from flowers17.robustness.gradients import loss_gradients
 from flowers17.robustness.logits import logits_of
-from flowers17.robustness.pgd import REACH, pgd, projected_steps
+from flowers17.robustness.pgd import REACH, fgsm_and_pgd, projected_steps
 
 CLEAN, ADVERSARIAL = 0, 1
 BLUR_SIGMA, CONTRAST = 0.8, 32.0
@@ -169,19 +168,11 @@ def adversarial_images(
     Returns uint8 (n, h, w, c) by attack and budget.
     """
     budgets = [epsilon / 255 for epsilon in epsilons]
-    results = fgsm(model, images, labels, epsilon=budgets)
-    named = {f"fgsm-{epsilon:g}": result for epsilon, result in zip(epsilons, results, strict=True)}
-    for epsilon, budget in zip(epsilons, budgets, strict=True):
-        named[f"pgd-{epsilon:g}"] = pgd(
-            model,
-            images,
-            labels,
-            epsilon=budget,
-            n_steps=n_steps,
-            seed=seed,
-        )
+    results = fgsm_and_pgd(model, images, labels, budgets, n_steps=n_steps, seed=seed)
+    names = [f"{attack}-{epsilon:g}" for attack in ("fgsm", "pgd") for epsilon in epsilons]
     return {
-        name: np.rint(result.adversarial * 255).astype(np.uint8) for name, result in named.items()
+        name: np.rint(result.adversarial * 255).astype(np.uint8)
+        for name, result in zip(names, results, strict=True)
     }
 
 

@@ -102,7 +102,7 @@ def attack_arrays(
             random_noise(model, images, labels, epsilon=budget, seed=seed) for budget in budgets
         ]
     elif attack == "fgsm":
-        results = fgsm(victim.differentiable(attack), images, labels, epsilon=budgets)
+        results = fgsm(victim.differentiable(attack), images, labels, epsilons=budgets)
         extra["zero_gradient"] = results[-1].linf == 0
     elif attack == "jsma" and targets is not None:
         parameters = settings.jsma.model_dump(include={"theta", "gamma", "variant"})
@@ -126,7 +126,8 @@ def attack_arrays(
                 ],
                 axis=1,
             )
-    return _arrays(images, results, _stored_run(attack, settings)) | extra
+    stored = epsilons(attack, settings).index(settings.budget) if len(results) > 1 else 0
+    return _arrays(images, results, stored) | extra
 
 
 def _doubled_predictions(
@@ -153,12 +154,6 @@ def _doubled_predictions(
         )
         predicted[rows] = longer.predicted
     return predicted
-
-
-def _stored_run(attack: AttackName, settings: AttackSettings) -> int:
-    """Index of the run whose adversarial images are stored."""
-    runs = epsilons(attack, settings)
-    return runs.index(settings.budget) if len(runs) > 1 else 0
 
 
 def _arrays(images: np.ndarray, results: list[AttackResult], run: int) -> Arrays:
@@ -220,8 +215,7 @@ def source_target_counts(
     By source class and target class, of the first run; only images that were classified correctly
     count.
     """
-    matrix = source_target_matrix(_result(arrays, 0), labels, targets, n_classes)
-    return np.stack([matrix.n_reached, matrix.n])
+    return source_target_matrix(_result(arrays, 0), labels, targets, n_classes)
 
 
 def _result(arrays: Mapping[str, np.ndarray], run: int) -> AttackResult:

@@ -23,19 +23,15 @@ TRUNCATE = 4.0  # standard deviations, as in scipy.ndimage
 class Filter(keras.layers.Layer):
     """A filter of images (n, h, w, c) in [0, 1], channel by channel, always in float32.
 
-    gradient: `exact`, the filter's own, or `identity`, as if it were not there.
+    gradient: `exact`, the filter's own, or `identity`, as if it were not there. radius: pixels to
+    each side that a filtered value depends on.
     """
 
-    def __init__(self, gradient: Gradient = "exact") -> None:
+    def __init__(self, gradient: Gradient = "exact", radius: int = 0) -> None:
         if gradient not in ("exact", "identity"):
             raise InvalidInput(f"gradient: expected `exact` or `identity`, got {gradient!r}")
         super().__init__(dtype="float32")
-        self.gradient = gradient
-
-    @property
-    def radius(self) -> int:
-        """Pixels to each side that a filtered value depends on."""
-        return 0
+        self.gradient, self.radius = gradient, radius
 
     def filtered(self, images: Any) -> Any:
         """Filtered images, with the filter's own gradient."""
@@ -70,13 +66,8 @@ class Median(Filter):
     def __init__(self, size: int, gradient: Gradient = "exact") -> None:
         if isinstance(size, bool) or size != int(size) or size < 3 or size % 2 == 0:
             raise InvalidInput(f"size: expected an odd whole number from 3 on, got {size!r}")
-        super().__init__(gradient)
+        super().__init__(gradient, int(size) // 2)
         self.size = int(size)
-
-    @property
-    def radius(self) -> int:
-        """Pixels to each side that a filtered value depends on."""
-        return self.size // 2
 
     def filtered(self, images: Any) -> Any:
         """Medians; the gradient goes to the pixel that is the median."""
@@ -94,13 +85,8 @@ class Gaussian(Filter):
     def __init__(self, sigma: float, gradient: Gradient = "exact") -> None:
         if isinstance(sigma, bool) or not 0 < sigma < np.inf:
             raise InvalidInput(f"sigma: expected a number above 0, got {sigma!r}")
-        super().__init__(gradient)
+        super().__init__(gradient, int(TRUNCATE * sigma + 0.5))
         self.sigma = float(sigma)
-
-    @property
-    def radius(self) -> int:
-        """Pixels to each side that a filtered value depends on."""
-        return int(TRUNCATE * self.sigma + 0.5)
 
     def filtered(self, images: Any) -> Any:
         """Weighted means, first along columns, then along rows."""

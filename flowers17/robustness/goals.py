@@ -24,19 +24,6 @@ class Share:
         return self.n_reached / self.n if self.n else float("nan")
 
 
-@dataclass(frozen=True)
-class SourceTargetMatrix:
-    """Counts by source class (row) and target class (column): int64 (n_classes, n_classes)."""
-
-    n_reached: np.ndarray
-    n: np.ndarray
-
-    @property
-    def rates(self) -> np.ndarray:
-        """The shares, float64 in [0, 1]; NaN for pairs without an attempt."""
-        return np.where(self.n > 0, self.n_reached / np.maximum(self.n, 1), np.nan)
-
-
 def confidence_reduction(result: AttackResult, labels: np.ndarray) -> float:
     """Mean drop of the label's probability, in [-1, 1], under an untargeted attack.
 
@@ -72,8 +59,11 @@ def targeted_misclassification(
 
 def source_target_matrix(
     result: AttackResult, labels: np.ndarray, targets: np.ndarray, n_classes: int
-) -> SourceTargetMatrix:
+) -> np.ndarray:
     """Images of each source class that are predicted as each target class after the attack.
+
+    Returns int64 (2, n_classes, n_classes), by source (row) and target (column): images that
+    reached their target, and all that were tried.
 
     labels, targets: int (n,), different for each image. Only images that were classified correctly
     count. Raises InvalidInput for labels or targets out of range.
@@ -85,7 +75,7 @@ def source_target_matrix(
     counts = np.zeros((2, n_classes, n_classes), np.int64)
     for number, rows in enumerate((reached, attempted)):
         np.add.at(counts[number], (labels[rows], targets[rows]), 1)
-    return SourceTargetMatrix(n_reached=counts[0], n=counts[1])
+    return counts
 
 
 def _right(result: AttackResult, labels: np.ndarray) -> np.ndarray:

@@ -50,14 +50,6 @@ def loss_gradients_and_logits(
     return gradients, logits
 
 
-def class_gradients(model: Model, images: np.ndarray, classes: np.ndarray) -> np.ndarray:
-    """Gradient of one class's logit for each image: float32 (n, h, w, c).
-
-    classes: int (n,). Raises InvalidInput if the model has no gradient.
-    """
-    return _gradients("logit", model, images, classes)[0]
-
-
 def jacobian_and_logits(
     model: Model, images: np.ndarray, *, max_size: int = MAX_BATCH_SIZE
 ) -> tuple[np.ndarray, np.ndarray]:

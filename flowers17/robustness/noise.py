@@ -7,8 +7,7 @@ from flowers17.robustness.base import (
     Model,
     attack_result,
     checked_budget,
-    checked_images,
-    checked_labels,
+    checked_victims,
     image_generator,
     probabilities,
 )
@@ -25,9 +24,7 @@ def random_noise(
     Raises InvalidInput for images, labels or a budget out of range.
     """
     epsilon = checked_budget(epsilon)
-    images = checked_images(images)
-    before = probabilities(model, images)
-    labels = checked_labels(labels, len(images), before.shape[1])
+    images, before, labels, _ = checked_victims(model, images, labels)
     adversarial = clipped_step(images, random_signs(images, seed), epsilon)
     after = probabilities(model, adversarial)
     return attack_result(images, adversarial, labels, None, before, after, 1, 0)

@@ -5,12 +5,13 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from flowers17.errors import InvalidInput
 from flowers17.robustness.base import (
     AttackResult,
     attack_result,
+    checked_count,
     checked_images,
     checked_labels,
+    checked_probabilities,
     checked_targets,
     image_generator,
 )
@@ -21,7 +22,6 @@ SCALE = 0.5  # F in the paper
 COLOUR_MEAN, COLOUR_SPREAD = 128, 127
 N_PARENTS = 3  # a child has three different parents
 BATCH_SIZE = 512
-TOLERANCE = 1e-3
 
 
 def one_pixel(
@@ -49,7 +49,9 @@ def one_pixel(
     to genes out of range: positions are reflected at the image's border, colours clipped.
     """
     images = checked_images(images)
-    _check_counts(n_pixels, population, generations, images.shape[1] * images.shape[2])
+    checked_count(n_pixels, "n_pixels", most=images.shape[1] * images.shape[2])
+    checked_count(population, "population", least=N_PARENTS)
+    checked_count(generations, "generations", least=0)
     group_size = max(1, BATCH_SIZE // population)
     size = group_size * population
     before = _batched_proba(predict_proba, images, size)
@@ -221,35 +223,7 @@ def _batched_proba(predict_proba: PredictProba, images: np.ndarray, size: int) -
     for start in range(0, len(images), size):
         chunk = images[start : start + size]
         filled = np.concatenate([chunk, np.repeat(chunk[-1:], size - len(chunk), axis=0)])
-        chunks.append(_checked_proba(predict_proba(filled), size)[: len(chunk)])
+        chunks.append(
+            checked_probabilities(predict_proba(filled), size, "predict_proba")[: len(chunk)]
+        )
     return np.concatenate(chunks)
-
-
-def _checked_proba(proba: np.ndarray, n_images: int) -> np.ndarray:
-    proba = np.asarray(proba)
-    if proba.ndim != 2 or len(proba) != n_images or proba.shape[1] < 2:
-        raise InvalidInput(
-            f"predict_proba: expected probabilities ({n_images}, n_classes) of {n_images} images, "
-            f"got shape {proba.shape}"
-        )
-    sums = proba.sum(axis=1, dtype=np.float64)
-    if not (np.abs(sums - 1) <= TOLERANCE).all() or proba.min() < 0:
-        raise InvalidInput(
-            "predict_proba: expected probabilities, each row from 0 to 1 with sum 1, got values "
-            f"from {proba.min()} to {proba.max()} and sums from {sums.min()} to {sums.max()}; end "
-            "the model with a softmax"
-        )
-    return proba
-
-
-def _check_counts(n_pixels: int, population: int, generations: int, n_positions: int) -> None:
-    bounds_of = {
-        "n_pixels": (n_pixels, 1, n_positions),
-        "population": (population, N_PARENTS, None),
-        "generations": (generations, 0, None),
-    }
-    for name, (value, least, most) in bounds_of.items():
-        is_count = isinstance(value, int | np.integer) and not isinstance(value, bool)
-        if not is_count or value < least or (most is not None and value > most):
-            bounds = f"{least} or more" if most is None else f"{least} to {most}"
-            raise InvalidInput(f"{name}: expected a whole number, {bounds}, got {value!r}")

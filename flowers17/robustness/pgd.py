@@ -1,6 +1,6 @@
 """Projected gradient descent: many small steps, kept within a budget."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
@@ -12,13 +12,11 @@ from flowers17.robustness.base import (
     attack_result,
     checked_budget,
     checked_count,
-    checked_images,
-    checked_labels,
-    checked_targets,
+    checked_victims,
     image_generator,
     probabilities,
 )
-from flowers17.robustness.fgsm import ascent_signs, clipped_step
+from flowers17.robustness.fgsm import ascent_signs, clipped_step, fgsm
 
 # The reach of all steps together, in budgets: from one edge of the ball past the other.
 REACH = 2.5
@@ -58,12 +56,8 @@ def pgd(
             f"restarts: expected 1 without a random start, got {restarts}; they would all be the "
             "same"
         )
-    images = checked_images(images)
-    before = probabilities(model, images)
-    n, n_classes = before.shape
-    labels = checked_labels(labels, n, n_classes)
-    if targets is not None:
-        targets = checked_targets(targets, labels, n_classes)
+    images, before, labels, targets = checked_victims(model, images, labels, targets)
+    n = len(images)
     adversarial, after = images.copy(), before.copy()
     best_score = np.full(n, -np.inf)
     n_starts = np.zeros(n, np.int64)
@@ -89,6 +83,24 @@ def pgd(
             break
     n_gradients = n_starts * n_steps
     return attack_result(images, adversarial, labels, targets, before, after, n_starts, n_gradients)
+
+
+def fgsm_and_pgd(
+    model: Model,
+    images: np.ndarray,
+    labels: np.ndarray,
+    budgets: Sequence[float],
+    *,
+    n_steps: int,
+    targets: np.ndarray | None = None,
+    seed: int,
+) -> list[AttackResult]:
+    """Results of FGSM at each budget, then of PGD at each; arguments as of `pgd`."""
+    longer = [
+        pgd(model, images, labels, epsilon=budget, n_steps=n_steps, targets=targets, seed=seed)
+        for budget in budgets
+    ]
+    return fgsm(model, images, labels, epsilons=budgets, targets=targets) + longer
 
 
 def random_starts(images: np.ndarray, epsilon: float, seed: int, restart: int) -> np.ndarray:

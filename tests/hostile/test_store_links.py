@@ -237,7 +237,7 @@ def test_a_run_does_not_empty_a_file_that_is_linked_in_place_of_its_lock(
 
 @pytest.mark.parametrize("kind", ["a link", "a hard link"])
 def test_a_download_writes_into_no_file_of_others(kind: str, secret: Path, tmp_path: Path) -> None:
-    part = _Part.of(tmp_path / "weights")
+    part = _Part(tmp_path / "weights.part")
     IN_THE_WAY[kind](part.path, secret)
     part.note.write_text('{"url": "http://a", "validator": "b"}')
     assert part.resumable_bytes("http://a", checked_at_end=True) == (0, None)

@@ -145,7 +145,8 @@ def test_an_attack_sees_what_predictions_say_and_the_gradient_of_it(built: Path)
     np.testing.assert_allclose(
         np.asarray(attacked.network(inputs)), network.array("proba")[:4], atol=1e-5
     )
-    result = fgsm(attacked.network, inputs, attacked.proba(inputs).argmax(axis=1), epsilon=4 / 255)
+    labels = attacked.proba(inputs).argmax(axis=1)
+    [result] = fgsm(attacked.network, inputs, labels, epsilons=[4 / 255])
     assert (result.confidence_after < result.confidence_before).all()
 
 

@@ -9,23 +9,13 @@ from flowers17.artifacts import Reference
 from flowers17.reporting.classes.measures import area_under_roc, average_precision
 from flowers17.reporting.classes.models import BestModel, best_model
 from flowers17.reporting.confusion_figures import most_confused
-from flowers17.reporting.drawing import (
-    ACCENT,
-    MUTED,
-    WARM,
-    WIDTH,
-    canvas,
-    say,
-    svg_text,
-    unit_square,
-)
-from flowers17.reporting.figures import Figure, chosen_rows, drawn, picture, shortened
+from flowers17.reporting.drawing import WIDTH, from_template
+from flowers17.reporting.figures import Figure, chosen_rows, data_uri, drawn, shortened
 from flowers17.reporting.inputs import ReportInputs
 from flowers17.reporting.reference import PartName
 from flowers17.reporting.wording import interval_text
 
 MAX_PAIRS, MAX_SHOWN = 5, 4
-_LEFT, _TOP, _SIDE, _GAP = 32.0, 24.0, 140.0, 34.0
 
 
 def class_figures(inputs: ReportInputs, part: PartName) -> Iterator[Figure | None]:
@@ -63,26 +53,18 @@ def mistakes(
         return None
     images = inputs.images.mapped("images")
     examples = {int(inputs.labels[row]): row for row in chosen_rows(inputs)}
-    gap, label = 6.0, 18.0
-    side = (WIDTH - gap * (MAX_SHOWN + 1)) / (MAX_SHOWN + 1)
-    step = label + side + 2 * gap
-    pictures = []
-    with canvas(step * len(pairs), salt=f"figure-{number}") as (figure, axes):
-        for index, (true, confused) in enumerate(pairs):
-            y = index * step
-            own, other = (shortened(names[label], 22) for label in (true, confused))
-            text = f"{own} taken for {other}, {counts[true, confused]} of {counts[true].sum()}"
-            say(axes, 0, y + 9, text, ha="left", weight="bold")
-            say(axes, WIDTH, y + 9, shortened(other, 14), ha="right", color=MUTED)
-            wrong = np.flatnonzero((truth == true) & (predicted == confused))
-            wrong = wrong[np.argsort(-proba[wrong, confused], kind="stable")][:MAX_SHOWN]
-            pictures += [
-                picture(images[row], column * (side + gap), y + label, side)
-                for column, row in enumerate(rows[wrong])
-            ]
-            if confused in examples:
-                pictures.append(picture(images[examples[confused]], WIDTH - side, y + label, side))
-        text = svg_text(figure, pictures)
+    rows_shown = []
+    for true, confused in pairs:
+        own, other = (shortened(names[label], 22) for label in (true, confused))
+        wrong = np.flatnonzero((truth == true) & (predicted == confused))
+        wrong = wrong[np.argsort(-proba[wrong, confused], kind="stable")][:MAX_SHOWN]
+        uris = [data_uri(images[row]) for row in rows[wrong]]
+        uris += [""] * (MAX_SHOWN - len(uris))
+        uris += [data_uri(images[examples[confused]])] if confused in examples else []
+        heading = f"{own} taken for {other}, {counts[true, confused]} of {counts[true].sum()}"
+        rows_shown.append((heading, shortened(other, 14), uris, ()))
+    side = (WIDTH - 6 * MAX_SHOWN) / (MAX_SHOWN + 1)
+    text = from_template("pictures.svg", width=WIDTH, rows=rows_shown, side=side, gap=6)
     caption = (
         f"{inputs.kind_of_pictures}{title}: images of the classes most often taken for another, at "
         f"most {MAX_SHOWN} of each pair, the most certain errors first. At the right one image of "
@@ -99,26 +81,26 @@ def _curves(model: BestModel) -> Figure | None:
     area = area_under_roc(truth == 1, proba[:, 1]) if len(names) == 2 else None
     if not area:
         return None
-    second, number = _LEFT + _SIDE + _GAP, f"{model.number}-curves"
-    areas = []
-    with canvas(_TOP + _SIDE + 34, salt=f"figure-{number}") as (figure, axes):
-        unit_square(axes, _LEFT, _TOP, _SIDE, "ROC", "recall by false-positive rate")
-        unit_square(axes, second, _TOP, _SIDE, "precision-recall", "precision by recall")
-        false, true, _ = metrics.roc_curve(truth == 1, proba[:, 1])
-        lines = [(_LEFT, np.array([0, 1]), np.array([0, 1]), MUTED), (_LEFT, false, true, ACCENT)]
-        for label, colour in enumerate((ACCENT, WARM)):
-            is_positive, of_class = truth == label, proba[:, label]
-            precision, recall, _ = metrics.precision_recall_curve(is_positive, of_class)
-            lines.append((second, recall, precision, colour))
-            under = average_precision(is_positive, of_class)
-            areas.append(f"{names[label]} {under.value:.3f} ({interval_text(under.interval)})")
-        for left, x, y, colour in lines:
-            axes.plot(left + _SIDE * x, _TOP + _SIDE * (1 - y), color=colour, lw=1.6)
-        text = svg_text(figure)
+    false, true, _ = metrics.roc_curve(truth == 1, proba[:, 1])
+    areas, curves = [], []
+    for label, colour in enumerate(("accent", "warm")):
+        is_positive, of_class = truth == label, proba[:, label]
+        precision, recall, _ = metrics.precision_recall_curve(is_positive, of_class)
+        curves.append((list(zip(recall, precision, strict=True)), colour))
+        under = average_precision(is_positive, of_class)
+        areas.append(f"{names[label]} {under.value:.3f} ({interval_text(under.interval)})")
+    roc = [(list(zip(false, true, strict=True)), "accent")]
+    below = "recall by false-positive rate", "precision by recall"
+    panels = [
+        {"title": "ROC", "below": below[0], "diagonal": True, "curves": roc},
+        {"title": "precision-recall", "below": below[1], "curves": curves},
+    ]
+    text = from_template("squares.svg", width=WIDTH, beside="", panels=panels)
     caption = (
         f"{model.title}. Area under the ROC curve: {area.value:.3f} "
         f"({interval_text(area.interval)}), the same for either class. Average precision: blue, "
         f"{areas[0]}; red, {areas[1]}."
     )
     title, used = "ROC and precision-recall curves", (model.best.source,)
-    return drawn(number, title, caption, text, used, behind=f"{model.number}-classes")
+    number, behind = f"{model.number}-curves", f"{model.number}-classes"
+    return drawn(number, title, caption, text, used, behind=behind)

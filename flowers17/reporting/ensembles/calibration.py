@@ -1,12 +1,13 @@
 """Table 5-calibration and the reliability diagrams: what the probabilities are worth."""
 
 from dataclasses import dataclass
+from typing import Any
 
-from matplotlib.axes import Axes
+import numpy as np
 
 from flowers17.ensemble.calibration import N_BINS, Reliability, reliability, tempered
 from flowers17.reporting.columns import number_column, text_column
-from flowers17.reporting.drawing import ACCENT, MUTED, canvas, say, svg_text, unit_square
+from flowers17.reporting.drawing import WIDTH, from_template
 from flowers17.reporting.ensembles.ensemble import Ensemble, ensembles_of
 from flowers17.reporting.ensembles.records import Calibration, EnsembleResult
 from flowers17.reporting.ensembles.titles import method_title
@@ -14,7 +15,6 @@ from flowers17.reporting.figures import Figure, drawn
 from flowers17.reporting.inputs import ReportInputs
 from flowers17.reporting.tables import Column, Record, Table
 
-_GAP, _LEFT, _TOP, _SIDE = 30.0, 44.0, 24.0, 138.0
 _BY = {"refit": "refit", "average": "fold models averaged"}
 
 
@@ -74,16 +74,12 @@ def reliability_figure(ensemble: Ensemble, result: EnsembleResult) -> Figure:
     number, (method, by) = f"5{ensemble.suffix}-reliability", result.chosen
     calibration = next(c for c in result.calibrations if (c.method, c.by) == (method, by))
     temperature, before = calibration.temperature, result.proba(method, by)
-    panels = {
-        "before": before,
-        f"after, temperature {temperature:.2f}": tempered(before, temperature),
-    }
-    with canvas(_TOP + _SIDE + 34, salt=f"figure-{number}") as (figure, axes):
-        for index, (title, proba) in enumerate(panels.items()):
-            left = _LEFT + index * (_SIDE + _GAP)
-            _panel(axes, left, title, reliability(proba, result.truth, N_BINS))
-        say(axes, 7, _TOP + _SIDE / 2, "accuracy of its images", rotation=90, color=MUTED)
-        text = svg_text(figure)
+    titles = "before", f"after, temperature {temperature:.2f}"
+    panels = [
+        _panel(title, reliability(proba, result.truth, N_BINS))
+        for title, proba in zip(titles, (before, tempered(before, temperature)), strict=True)
+    ]
+    text = from_template("squares.svg", width=WIDTH, beside="accuracy of its images", panels=panels)
     caption = (
         f"{ensemble.capital_title}, {method_title(method)}, on {result.split_title}. A dot is the "
         f"accuracy of the images whose confidence lies in one of {N_BINS} bins, at their mean "
@@ -96,16 +92,7 @@ def reliability_figure(ensemble: Ensemble, result: EnsembleResult) -> Figure:
     return drawn(number, title, caption, text, used, behind="5-calibration")
 
 
-def _panel(axes: Axes, left: float, title: str, bins: Reliability) -> None:
-    bottom = _TOP + _SIDE
-    unit_square(axes, left, _TOP, _SIDE, title, "mean confidence of a bin")
-    axes.plot([left, left + _SIDE], [bottom, _TOP], color=MUTED, lw=1, linestyle=(0, (3, 2)))
-    total = max(1, int(bins.n_images.sum()))
-    for confidence, accuracy, n_images in zip(
-        bins.confidence, bins.accuracy, bins.n_images, strict=True
-    ):
-        if not n_images:
-            continue
-        x, y = left + _SIDE * confidence, bottom - _SIDE * accuracy
-        size = 3.0 + 11.0 * float(n_images / total) ** 0.5
-        axes.plot([x], [y], marker="o", markersize=size, color=ACCENT, alpha=0.75, mew=0)
+def _panel(title: str, bins: Reliability) -> dict[str, Any]:
+    radii = 1.5 + 5.5 * np.sqrt(bins.n_images / max(1, int(bins.n_images.sum())))
+    dots = np.column_stack([bins.confidence, bins.accuracy, radii])[bins.n_images > 0].tolist()
+    return {"title": title, "below": "mean confidence of a bin", "diagonal": True, "dots": dots}

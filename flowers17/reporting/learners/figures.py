@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from flowers17.reporting.drawing import MUTED, WIDTH, canvas, say, svg_text
-from flowers17.reporting.figures import Figure, drawn, picture
+from flowers17.reporting.drawing import WIDTH, from_template
+from flowers17.reporting.figures import Figure, data_uri, drawn
 from flowers17.reporting.inputs import ReportInputs
 from flowers17.reporting.learners.cells import augmentation_title, learner_title
 from flowers17.reporting.learners.curves import Curves, curves_caption, grid_svg
@@ -75,24 +75,15 @@ def augmentation_examples(inputs: ReportInputs) -> Figure | None:
         return None
     names: list[str] = artifact.json("names")
     original, examples = artifact.array("original"), artifact.array("examples")[:, :MAX_DRAWS]
-    gap, label, first = 6.0, 18.0, 72.0
-    side = (WIDTH - gap * (examples.shape[1] - 1)) / examples.shape[1]
-    side = min(side, first)
-    top = first + 2 * gap
-    pictures = [picture(original, 0, gap, first)]
-    with canvas(top + len(names) * (label + side + gap), salt="figure-3b") as (figure, axes):
-        say(axes, first + 10, gap + first / 2 - 7, "the image itself", ha="left", weight="bold")
-        unchanged = "validation always sees images as they are"
-        say(axes, first + 10, gap + first / 2 + 8, unchanged, ha="left", color=MUTED)
-        for row, (name, draws) in enumerate(zip(names, examples, strict=True)):
-            y = top + row * (label + side + gap)
-            say(axes, 0, y + 9, augmentation_title(name), ha="left", weight="bold")
-            say(axes, 92, y + 9, _DOES.get(name, ""), ha="left", color=MUTED)
-            pictures += [
-                picture(draw, column * (side + gap), y + label, side)
-                for column, draw in enumerate(draws)
-            ]
-        text = svg_text(figure, pictures)
+    gap = 6.0
+    side = min((WIDTH - gap * (examples.shape[1] - 1)) / examples.shape[1], 72.0)
+    unchanged = "validation always sees images as they are"
+    rows = [("The image itself", unchanged, [data_uri(original)], ())]
+    rows += [
+        (augmentation_title(name), _DOES.get(name, ""), list(map(data_uri, draws)), ())
+        for name, draws in zip(names, examples, strict=True)
+    ]
+    text = from_template("pictures.svg", width=WIDTH, rows=rows, side=side, gap=gap)
     caption = (
         f"{inputs.kind_of_pictures}One image and what each augmentation may make of it. Every "
         "epoch draws anew; validation images are never changed."

@@ -8,7 +8,7 @@ import numpy as np
 
 from flowers17.artifacts import short_name
 from flowers17.errors import InvalidInput
-from flowers17.reporting.paired_comparisons import paired_comparisons
+from flowers17.reporting.paired_comparisons import PairedComparison, paired_comparisons
 from flowers17.reporting.studies.records import Manifest, Study
 
 PREDICTING = ("training", "finetuning", "classifier")

@@ -62,7 +62,9 @@ def test_rounding_that_hides_the_gradient_falls_to_an_attack_around_it() -> None
 
 def test_predictions_under_attack_are_those_of_the_defended_model_for_the_same_images() -> None:
     defence = defences.filter_defence(FilterSettings(kind="bits", strength=3), NETWORK)
-    result = fgsm(filtered_model(BitDepth(3, "identity"), NETWORK), X, LABELS, epsilon=20 / 255)
+    result = fgsm(filtered_model(BitDepth(3, "identity"), NETWORK), X, LABELS, epsilons=[20 / 255])[
+        0
+    ]
     run_index = defences.attack_runs(defence, BUDGETS).index(
         {"view": "around the filter", "knows": True, "attack": "fgsm", "epsilon": 20.0}
     )

@@ -16,7 +16,7 @@ TARGETS = (LABELS + 1) % N_CLASSES
 @pytest.mark.parametrize("epsilon", BUDGETS)
 def test_on_a_linear_model_is_that_by_hand(epsilon: float, targeted: bool) -> None:
     x = images(12)
-    result = fgsm(linear(), x, LABELS, epsilon=epsilon, targets=TARGETS if targeted else None)
+    result = fgsm(linear(), x, LABELS, epsilons=[epsilon], targets=TARGETS if targeted else None)[0]
     gradient = linear_gradient(x, TARGETS if targeted else LABELS)
     sign = np.sign(gradient) * (-1 if targeted else 1)
     by_hand = np.clip(x + epsilon * sign, 0, 1)
@@ -37,20 +37,20 @@ def test_on_a_linear_model_is_that_by_hand(epsilon: float, targeted: bool) -> No
 @pytest.mark.parametrize("targets", [None, TARGETS])
 def test_many_budgets_equal_single_calls(targets: np.ndarray | None) -> None:
     model, x = linear(), images(12)
-    several = fgsm(model, x, LABELS, epsilon=BUDGETS, targets=targets)
+    several = fgsm(model, x, LABELS, epsilons=BUDGETS, targets=targets)
     for epsilon, result in zip(BUDGETS, several, strict=True):
-        alone = fgsm(model, x, LABELS, epsilon=epsilon, targets=targets)
+        alone = fgsm(model, x, LABELS, epsilons=[epsilon], targets=targets)[0]
         for name, value in vars(alone).items():
             assert getattr(result, name).tobytes() == value.tobytes(), name
 
 
 def test_an_array_of_one_budget_gives_a_list() -> None:
-    assert len(fgsm(linear(), images(12), LABELS, epsilon=np.array([0.1]))) == 1
+    assert len(fgsm(linear(), images(12), LABELS, epsilons=np.array([0.1]))) == 1
 
 
 def test_a_budget_of_zero_changes_nothing() -> None:
     x = images(12)
-    result = fgsm(linear(), x, LABELS, epsilon=0)
+    result = fgsm(linear(), x, LABELS, epsilons=[0])[0]
     assert result.adversarial.tobytes() == x.tobytes()
     assert result.confidence_before.tolist() == result.confidence_after.tolist()
     assert not result.l0.any()
@@ -60,9 +60,9 @@ def test_a_budget_of_zero_changes_nothing() -> None:
 def test_an_image_has_the_same_result_in_any_batch_and_order() -> None:
     model = victim_models.trained_cnn()
     x, labels = victim_models.spots(200, 9)
-    every = fgsm(model, x, labels, epsilon=0.1)
+    every = fgsm(model, x, labels, epsilons=[0.1])[0]
     for rows in (np.arange(200)[::-1], np.array([150]), np.arange(3, 140, 2)):
-        result = fgsm(model, x[rows], labels[rows], epsilon=0.1)
+        result = fgsm(model, x[rows], labels[rows], epsilons=[0.1])[0]
         for name, value in vars(result).items():
             assert value.tobytes() == getattr(every, name)[rows].tobytes(), name
 
@@ -70,7 +70,7 @@ def test_an_image_has_the_same_result_in_any_batch_and_order() -> None:
 def test_a_batch_larger_than_one_pass_is_that_by_hand() -> None:
     x = images(300)
     labels = np.arange(300) % N_CLASSES
-    result = fgsm(linear(), x, labels, epsilon=0.1)
+    result = fgsm(linear(), x, labels, epsilons=[0.1])[0]
     gradient = linear_gradient(x, labels)
     np.testing.assert_allclose(
         result.adversarial, np.clip(x + 0.1 * np.sign(gradient), 0, 1), atol=1e-6

@@ -18,8 +18,15 @@ from flowers17.robustness.filters import (
     filter_layer,
     filtered_model,
 )
-from flowers17.robustness.gradients import class_gradients, loss_gradients
-from tests.unit.robustness.victim_models import N_CLASSES, SHAPE, images, linear, weights
+from flowers17.robustness.gradients import loss_gradients
+from tests.unit.robustness.victim_models import (
+    N_CLASSES,
+    SHAPE,
+    class_gradients,
+    images,
+    linear,
+    weights,
+)
 
 X = images(5, shape=(12, 15, 3))
 LABELS = np.arange(5) % N_CLASSES
@@ -113,7 +120,7 @@ def test_an_attack_around_a_filter_follows_the_gradient_at_the_filtered_image(
     x = images(6)
     labels = np.arange(6) % N_CLASSES
     layer = filter_layer(FilterSettings(kind=setting[0], strength=setting[1]), "identity")
-    result = fgsm(filtered_model(layer, linear()), x, labels, epsilon=0.1)
+    result = fgsm(filtered_model(layer, linear()), x, labels, epsilons=[0.1])[0]
     signs = np.sign(loss_gradients(linear(), _filtered(layer, x), labels))
     assert result.adversarial.tolist() == np.clip(x + np.float32(0.1) * signs, 0, 1).tolist()
 

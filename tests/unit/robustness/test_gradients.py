@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from flowers17.robustness.gradients import (
-    class_gradients,
     jacobian_and_logits,
     loss_gradients,
     loss_gradients_and_logits,
@@ -18,6 +17,7 @@ from tests.unit.robustness import victim_models
 from tests.unit.robustness.victim_models import (
     N_CLASSES,
     SHAPE,
+    class_gradients,
     images,
     linear,
     linear_gradient,

@@ -58,7 +58,7 @@ def trained(request: pytest.FixtureRequest) -> Any:
 
 
 def _own_images(model: Any, images: np.ndarray, labels: np.ndarray) -> list[np.ndarray]:
-    return [result.adversarial for result in fgsm(model, images, labels, epsilon=EPSILONS)]
+    return [result.adversarial for result in fgsm(model, images, labels, epsilons=EPSILONS)]
 
 
 @pytest.mark.skipif(find_spec("art") is None, reason="ART is not installed")

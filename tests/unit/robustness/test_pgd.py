@@ -28,7 +28,7 @@ def test_one_step_from_the_image_equals_fgsm(epsilon: float, targets: Any) -> No
         random_start=False,
         seed=0,
     )
-    single = fgsm(*arguments, epsilon=epsilon, targets=targets)
+    single = fgsm(*arguments, epsilons=[epsilon], targets=targets)[0]
     for name, value in vars(single).items():
         assert getattr(single_step, name).tobytes() == value.tobytes(), name
 
@@ -71,7 +71,7 @@ def test_succeeds_more_often_than_fgsm_and_fgsm_more_often_than_noise() -> None:
     iterated = pgd(
         model, x, labels, epsilon=0.06, step=0.015, n_steps=10, random_start=False, seed=1
     )
-    single = fgsm(model, x, labels, epsilon=0.06)
+    single = fgsm(model, x, labels, epsilons=[0.06])[0]
     noise = random_noise(model, x, labels, epsilon=0.06, seed=1)
     clean = (single.predicted_before != labels).mean()
     assert clean < 0.2
