@@ -1,20 +1,64 @@
-"""The packages `flows` and `tasks` are those beside `flowers17`, whatever lies on Python's path.
+"""What Python finds in our packages: what they offer, and our own `flows` and `tasks`.
 
-Both names are common: a `tasks.py` of a person's own on PYTHONPATH would be imported in place of
-ours, and the keys of stages would be digests of its code.
+The names `flows` and `tasks` are common: a `tasks.py` of a person's own on PYTHONPATH would be
+imported in place of ours, and the keys of stages would be digests of its code.
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from importlib import import_module
 from importlib.machinery import ModuleSpec
 from importlib.util import spec_from_file_location
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from flowers17.errors import PackageShadowed
 
 HOME = Path(__file__).resolve().parent.parent
 SIBLINGS = ("flows", "tasks")
+# By package, the modules whose names it offers; docs/python.md describes each name.
+OFFERED: Mapping[str, Mapping[str, str]] = {
+    "flowers17": {"study": "Study"},
+    "flowers17.data": {
+        "augmentation": "augmented",
+        "duplicates": "near_duplicate_pairs groups",
+        "images": "image_set",
+        "source": "source_from",
+        "rendered": "flowers",
+        "splits": "report_split clean_split",
+    },
+    "flowers17.learners": {
+        "evaluation": "probabilities loss_and_accuracy",
+        "examples": "Examples",
+        "networks": "build",
+        "training": "train",
+    },
+    "flowers17.transfer": {
+        "classifier_evaluation": "evaluate",
+        "extractors": "build_extractor feature_maps",
+        "rowspace": "normalised row_space",
+    },
+    "flowers17.ensemble": {
+        "averaging": "averaged best_weights weighted",
+        "calibration": "temperature tempered expected_calibration_error",
+        "folds": "stratified_folds",
+    },
+    "flowers17.robustness": {
+        "fgsm": "fgsm",
+        "goals": "misclassification",
+        "jsma": "jsma",
+        "noise": "random_noise",
+        "one_pixel": "one_pixel",
+        "pgd": "pgd",
+        "poisoning": "with_flipped_labels with_backdoor",
+    },
+    "flowers17.prediction": {
+        "catalogue": "Catalogue",
+        "models": "Loader",
+        "predicting": "open_model predictions",
+    },
+}
 
 
 class _SiblingFinder:
@@ -64,3 +108,28 @@ def _check_origin(package: str) -> None:
             f"before it ({' '.join(filter(None, paths[:2]))}); import flowers17 first, or give "
             "the other one another name"
         )
+
+
+class _Offering(ModuleType):
+    """A package that imports the module of a name that it offers when the name is first read."""
+
+    def __getattr__(self, name: str) -> Any:
+        for module, names in OFFERED[self.__name__].items():
+            if name in names.split():
+                return getattr(import_module(f"{self.__name__}.{module}"), name)
+        raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}", name=name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # Python binds a module that is imported; `robustness.fgsm` stays the function.
+        if not (isinstance(value, ModuleType) and name in self.__all__):
+            super().__setattr__(name, value)
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *self.__all__})
+
+
+def offer(package: str) -> None:
+    """Let a package have the names in OFFERED, without importing what they are of."""
+    module = sys.modules[package]
+    module.__all__ = [name for names in OFFERED[package].values() for name in names.split()]  # type: ignore[attr-defined]
+    module.__class__ = _Offering

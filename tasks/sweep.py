@@ -34,7 +34,10 @@ def stage(flow: str, combinations: Sequence[Combination], studies: Sequence[Stag
 
 def build(job: Job) -> Mapping[str, Any]:
     """Write the summary's files."""
-    from flowers17.reporting.studies.sweeps import SweptStudy, combination_rows, csv_rows, summary
+    import pandas as pd
+
+    from flowers17.reporting.studies.sweeps import SweptStudy, combinations_frame, summary
+    from flowers17.reporting.tables import csv_text
 
     if not job.inputs:
         raise StageFailed("expected the study of at least one combination, found none")
@@ -56,11 +59,11 @@ def build(job: Job) -> Mapping[str, Any]:
     names = [combination["name"] for combination in combinations]
     failed = [name for name in names if name not in job.inputs]
     job.save_json("sweep", {"flow": job.config["flow"], **totals, "failed": failed})
-    for name, rows in (
-        ("combinations", combination_rows(totals)),
-        ("metrics", totals["metrics"]),
-        ("numbers", totals["numbers"]),
+    for name, frame in (
+        ("combinations", combinations_frame(totals)),
+        ("metrics", pd.DataFrame(totals["metrics"], dtype=object)),
+        ("numbers", pd.DataFrame(totals["numbers"], dtype=object)),
     ):
         path = job.folder / f"sweep-{name}.csv"
-        path.write_text(csv_rows(rows), encoding="utf-8", newline="\n")
+        path.write_text(csv_text(frame), encoding="utf-8", newline="\n")
     return {"combinations": len(job.inputs), "failed": len(failed)}

@@ -1,1 +1,5 @@
 """Sources, verification, decoding, near-duplicates and splits."""
+
+from flowers17.packages import offer
+
+offer(__name__)

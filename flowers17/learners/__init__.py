@@ -1,5 +1,5 @@
 """CNNs from scratch: the learners, how they are trained, and what a training leaves behind."""
 
-from flowers17.learners.networks import build
+from flowers17.packages import offer
 
-__all__ = ["build"]
+offer(__name__)

@@ -7,7 +7,7 @@ when it is opened.
 import hashlib
 import json
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -111,11 +111,14 @@ class Entry:
 
 
 class Catalogue:
-    """The models of a store. Models of single folds have no name: use STAGE/KEY."""
+    """The models of a store, or of some of its manifests, such as a study's family.
 
-    def __init__(self, store: Store) -> None:
+    Models of single folds have no name: use STAGE/KEY.
+    """
+
+    def __init__(self, store: Store, manifests: Iterable[Mapping[str, Any]] | None = None) -> None:
         self._store = store
-        self._manifests = by_id(store.manifests())
+        self._manifests = by_id(store.manifests() if manifests is None else manifests)
 
     @cached_property
     def entries(self) -> list[Entry]:
@@ -191,6 +194,7 @@ class Catalogue:
         """An artifact's `result.json`, or None with a warning if it is not as published."""
         path = self._store.folder(manifest["stage"], manifest["key"]) / "result.json"
         try:
+            self._store.local_folder(manifest["stage"], manifest["key"])  # fetched if remote
             data = read_regular(path, below=self._store.root)
             if hashlib.sha256(data).hexdigest() == manifest["files"]["result.json"]["sha256"]:
                 result = dict(json.loads(data))

@@ -113,7 +113,7 @@ def write_report(inputs: ReportInputs, folder: Path) -> dict[str, Any]:
     for below in ("tables", "figures"):
         (folder / below).mkdir(parents=True, exist_ok=True)
     for table in every:
-        _write(folder / "tables" / table.file_name, csv_text(table))
+        _write(folder / "tables" / table.file_name, csv_text(table.frame))
     for part in figures.values():
         for figure in part:
             (folder / "figures" / figure.file_name).write_bytes(figure.content)

@@ -6,7 +6,7 @@ from typing import Any
 from flowers17.reporting.best import headline
 from flowers17.reporting.data_tables import SOURCES
 from flowers17.reporting.inputs import ReportInputs
-from flowers17.reporting.tables import Cell, Table
+from flowers17.reporting.tables import Table
 
 FORMAT = 1
 
@@ -36,30 +36,5 @@ def results(inputs: ReportInputs, tables: Sequence[Table]) -> dict[str, Any]:
         "settings": shown_settings(inputs),
         "headline": headline(inputs),
         "missing": {"labels": sorted(stage.label for stage in inputs.absent)},
-        "tables": {table.number: _table(table) for table in tables},
+        "tables": {table.number: table.to_json() for table in tables},
     }
-
-
-def _table(table: Table) -> dict[str, Any]:
-    keys = [column.key for column in table.columns]
-    rows = []
-    for row in table.rows:
-        cells = dict(zip(keys, map(_cell, row.cells), strict=True))
-        marks = {"group": row.group, "note": row.tag, "missing": bool(row.missing)}
-        rows.append({**{name: mark for name, mark in marks.items() if mark}, "cells": cells})
-    headings = [": ".join(filter(None, (each.group, each.heading))) for each in table.columns]
-    columns = [list(pair) for pair in zip(keys, headings, strict=True)]
-    return {"title": table.title, "columns": columns, "rows": rows}
-
-
-def _cell(cell: Cell) -> dict[str, Any]:
-    values: dict[str, Any] = {"value": cell.text if cell.value is None else cell.value}
-    if cell.interval:
-        values["interval"] = list(cell.interval)
-    if cell.reference is not None:
-        values["reference"] = cell.reference
-    if cell.verdict:
-        values["verdict"] = cell.verdict
-    if cell.artifact:
-        values["artifact"] = cell.artifact.to_json()
-    return values

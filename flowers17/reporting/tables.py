@@ -1,11 +1,11 @@
 """A table of the report: typed cells, each with its value, interval, reference and artifact."""
 
-import csv
-import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Generic, Literal, TypeVar
+
+import pandas as pd
 
 from flowers17.artifacts import Reference
 from flowers17.reporting.metrics import Interval
@@ -23,6 +23,17 @@ class Cell:
     reference: float | int | str | None = None
     artifact: Reference | None = None
     verdict: Verdict | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """What is not empty, the text in place of a value that there is not."""
+        values = {
+            "value": self.text if self.value is None else self.value,
+            "interval": list(self.interval) if self.interval else None,
+            "reference": self.reference,
+            "verdict": self.verdict,
+            "artifact": self.artifact.to_json() if self.artifact else None,
+        }
+        return {name: value for name, value in values.items() if value is not None}
 
 
 TABLE_SHOWN = 20
@@ -83,6 +94,14 @@ class Row:
     tag: str = ""
     missing: str = ""
 
+    def to_json(self, columns: Sequence[Column[Any]]) -> dict[str, Any]:
+        """Its marks and cells, by key; not the reason why it is missing, which may name a path."""
+        cells = {
+            column.key: cell.to_json() for column, cell in zip(columns, self.cells, strict=True)
+        }
+        marks = {"group": self.group, "note": self.tag, "missing": bool(self.missing)}
+        return {**{name: mark for name, mark in marks.items() if mark}, "cells": cells}
+
 
 @dataclass(frozen=True)
 class Table:
@@ -113,6 +132,25 @@ class Table:
             for record in self.records
         )
 
+    def to_json(self) -> dict[str, Any]:
+        """Title, columns with their headings, and rows, as `results.json` holds them."""
+        columns = [
+            [column.key, ": ".join(filter(None, (column.group, column.heading)))]
+            for column in self.columns
+        ]
+        rows = [row.to_json(self.columns) for row in self.rows]
+        return {"title": self.title, "columns": columns, "rows": rows}
+
+    @cached_property
+    def frame(self) -> pd.DataFrame:
+        """The rows as `frame_of` returns them, for every column and with reasons in the notes."""
+        names = ["group"] if any(row.group for row in self.rows) else []
+        for column in self.columns:
+            names.append(column.key)
+            names += [f"{column.key}_low", f"{column.key}_high"] if column.interval else []
+        notes = ["; ".join(filter(None, (row.tag, row.missing))) for row in self.rows]
+        return frame_of(self.to_json()["rows"], [*names, "note", "artifact"], notes)
+
     @property
     def n_shown(self) -> int:
         """How many of the first rows the page shows."""
@@ -139,38 +177,40 @@ def padded(number: str) -> str:
     return number.lower() if digits in (0, 2) else f"0{number.lower()}"
 
 
-def csv_text(table: Table) -> str:
-    """The table as CSV: values unrounded, intervals and artifacts in columns of their own.
+def frame_of(
+    rows: Sequence[Mapping[str, Any]], columns: Sequence[str], notes: Sequence[str | None]
+) -> pd.DataFrame:
+    """Rows of `results.json` as a frame of values, unrounded; None where there is none.
 
-    Text that a spreadsheet would take for a formula is preceded by an apostrophe.
+    An interval is in KEY_low and KEY_high; the artifacts of a row in `artifact`, as STAGE/KEY.
+    The type is object, so that whole numbers stay whole beside gaps.
     """
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    grouped = any(row.group for row in table.rows)
-    header = ["group"] if grouped else []
-    for column in table.columns:
-        header.append(column.key)
-        if column.interval:
-            header += [f"{column.key}_low", f"{column.key}_high"]
-    writer.writerow([*header, "note", "artifact"])
-    for row in table.rows:
-        line: list[object] = [_safe(row.group)] if grouped else []
-        for column, cell in zip(table.columns, row.cells, strict=True):
-            line.append(_csv_value(cell))
-            if column.interval:
-                line += list(cell.interval) if cell.interval else ["", ""]
-        used = sorted({f"{ref.stage}/{ref.key}" for cell in row.cells if (ref := cell.artifact)})
-        note = "; ".join(part for part in (row.tag, row.missing) if part)
-        writer.writerow([*line, _safe(note), " ".join(used)])
-    return stream.getvalue()
+    lines = []
+    for row, note in zip(rows, notes, strict=True):
+        line, used = {"group": row.get("group"), "note": note or None}, set()
+        for key, cell in row["cells"].items():
+            line[key] = None if cell["value"] == EMPTY.text else cell["value"]
+            line[f"{key}_low"], line[f"{key}_high"] = cell.get("interval", (None, None))
+            if artifact := cell.get("artifact"):
+                used.add(f"{artifact['stage']}/{artifact['key']}")
+        lines.append({**line, "artifact": " ".join(sorted(used)) or None})
+    return pd.DataFrame(lines, columns=list(columns), dtype=object)
 
 
-def _csv_value(cell: Cell) -> object:
-    if cell is EMPTY:
-        return ""
-    value = cell.text if cell.value is None else cell.value
-    return _safe(value) if isinstance(value, str) else value
+def csv_text(frame: pd.DataFrame) -> str:
+    """A frame as CSV; text that a spreadsheet would take for a formula follows an apostrophe."""
+    rows = [list(map(_guarded, row)) for row in frame.to_numpy(object)]
+    guarded = pd.DataFrame(rows, columns=frame.columns, dtype=object)
+    return str(guarded.to_csv(index=False, lineterminator="\n"))
 
 
-def _safe(text: str) -> str:
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
+FORMULAS = ("=", "+", "-", "@", "\t", "\r")
+
+
+def _guarded(value: Any) -> Any:
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULAS) else value
+
+
+def unguarded(text: str) -> str:
+    """Text as it was before `csv_text` wrote it."""
+    return text[1:] if text.startswith("'") and text[1:].startswith(FORMULAS) else text

@@ -45,7 +45,9 @@ def python(*arguments: str, env: dict[str, str] | None = None) -> Iterator[subpr
                 kill(pid)
 
 
-def output_of(code: str, *arguments: str, env: dict[str, str] | None = None) -> str:
+def output_of(
+    code: str, *arguments: str, env: dict[str, str] | None = None, timeout: float = 120
+) -> str:
     """Output of a Python program; fails with its complaints."""
     result = subprocess.run(
         [sys.executable, "-c", code, *arguments],
@@ -53,7 +55,7 @@ def output_of(code: str, *arguments: str, env: dict[str, str] | None = None) -> 
         text=True,
         env=environment(**(env or {})),
         cwd=ROOT,
-        timeout=120,
+        timeout=timeout,
         check=False,
     )
     assert result.returncode == 0, result.stderr

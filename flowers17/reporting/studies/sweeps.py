@@ -1,11 +1,11 @@
 """A sweep summed up: each number of its studies over all combinations, and over seeds alone."""
 
-import csv
-import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import Any
+
+import pandas as pd
 
 from flowers17.reporting.studies.comparison import is_number, numbers_of
 
@@ -119,29 +119,12 @@ def _best(metric: str, spread: Mapping[str, Any]) -> dict[str, Any]:
     return {"best": spread[end], "best_of": spread[f"{end}_of"]}
 
 
-def csv_rows(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Rows with equal columns as CSV with a heading; None is empty.
-
-    >>> csv_rows([{"n": 1, "spread": None}])
-    'n,spread\\n1,\\n'
-    """
-    stream = io.StringIO()
-    writer = csv.DictWriter(stream, list(rows[0]) if rows else [], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return stream.getvalue()
-
-
-def combination_rows(sweep_summary: Mapping[str, Any]) -> list[dict[str, Any]]:
+def combinations_frame(sweep_summary: Mapping[str, Any]) -> pd.DataFrame:
     """A row of each combination of a `summary`: its settings, study and metrics."""
-    combinations = sweep_summary["combinations"]
-    settings = dict.fromkeys(name for row in combinations for name in row["assigned"])
-    metrics = dict.fromkeys(name for row in combinations for name in row["metrics"])
-    return [
-        {
-            **{name: row["assigned"].get(name) for name in settings},
-            "study": row["study"],
-            **{name: row["metrics"].get(name) for name in metrics},
-        }
-        for row in combinations
+    rows = sweep_summary["combinations"]
+    parts: list[list[Mapping[str, Any]]] = [
+        [row["assigned"] for row in rows],
+        [{"study": row["study"]} for row in rows],
+        [row["metrics"] for row in rows],
     ]
+    return pd.concat([pd.DataFrame(part, dtype=object) for part in parts], axis=1)

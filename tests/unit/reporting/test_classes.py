@@ -143,7 +143,7 @@ class TestTables:
         )
         by_number = {table.number: table for table in class_tables(inputs, "b1")}
         assert _rows(by_number["8-classes"])[1] == ["rare", "3", "0", "–", "0.000", "0.000"]
-        text = csv_text(by_number["8-classes"])
+        text = csv_text(by_number["8-classes"].frame)
         assert "nan" not in text.lower()
 
     def test_no_number_of_the_report_is_nan(self, study: ReportInputs, tmp_path: Path) -> None:

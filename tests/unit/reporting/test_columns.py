@@ -88,7 +88,7 @@ def test_columns_leave_empty_what_a_record_lacks() -> None:
 
 
 def test_page_and_csv_have_the_same_columns() -> None:
-    header, *lines = csv.reader(io.StringIO(csv_text(TABLE)))
+    header, *lines = csv.reader(io.StringIO(csv_text(TABLE.frame)))
     keys = [column.key for column in COLUMNS]
     assert [key for key in header if key in keys] == keys
     assert lines[1][header.index("n_train")] == ""

@@ -119,7 +119,7 @@ def test_each_attack_on_a_defence_has_its_row_and_only_detectors_refuse(
 
 
 def test_files_have_the_interval_of_every_share_that_has_one(tables: dict[str, Table]) -> None:
-    *_, detector = csv.DictReader(io.StringIO(csv_text(tables["C7"])))
+    *_, detector = csv.DictReader(io.StringIO(csv_text(tables["C7"].frame)))
     ends = float(detector["refused_1_low"]), float(detector["refused_1_high"])
     assert ends == accuracy_interval(2, N)
     for table in tables.values():

@@ -80,7 +80,7 @@ def test_tables_of_the_studys_ensemble_have_its_numbers_and_ours_get_a_letter(
 def test_every_row_has_a_cell_for_each_column(study: ReportInputs) -> None:
     for table in ensemble_tables(study):
         assert {len(row.cells) for row in table.rows} == {len(table.columns)}, table.number
-        assert csv_text(table).startswith(("group,", f"{table.columns[0].key},"))
+        assert csv_text(table.frame).startswith(("group,", f"{table.columns[0].key},"))
 
 
 def test_study_without_ensembles_has_none_of_the_tables(real_study: ReportInputs) -> None:

@@ -379,7 +379,7 @@ def test_best_single_network_is_named_on_either_kind_of_split(trained_study: Rep
 def test_csv_holds_values_tags_and_artifacts(
     trained_demo: ReportInputs,
 ) -> None:
-    lines = list(csv.DictReader(io.StringIO(csv_text(plain_table(trained_demo)))))
+    lines = list(csv.DictReader(io.StringIO(csv_text(plain_table(trained_demo).frame))))
     key = trained_demo.artifacts["baseline, report split"].reference.key
     assert lines[0]["learner"] == "baseline"
     assert lines[0]["ours"] == repr(7 / 12)

@@ -244,7 +244,7 @@ def test_the_most_telling_pairs_are_shown_and_all_are_in_the_file(
 
 
 def test_csv_has_unrounded_values_intervals_and_artifacts(real_study: ReportInputs) -> None:
-    lines = list(csv.DictReader(io.StringIO(csv_text(classifiers_table(real_study)))))
+    lines = list(csv.DictReader(io.StringIO(csv_text(classifiers_table(real_study).frame))))
     line = next(row for row in lines if (row["group"], row["classifier"]) == ("MobileNet", "svm"))
     low, high = accuracy_interval(11, 12)
     assert (line["study"], line["ours"]) == ("0.929", repr(11 / 12))
@@ -256,9 +256,9 @@ def test_csv_has_unrounded_values_intervals_and_artifacts(real_study: ReportInpu
 
 def test_csv_never_starts_a_cell_with_a_formula() -> None:
     columns = [Column("a", "A", lambda r: Cell("=1+1")), Column("b", "B", lambda r: Cell("-"))]
-    assert csv_text(Table("9z", "", columns, [Record()])) == "a,b,note,artifact\n'=1+1,'-,,\n"
+    assert csv_text(Table("9z", "", columns, [Record()]).frame) == "a,b,note,artifact\n'=1+1,'-,,\n"
 
 
 def test_negative_numbers_stay_numbers_in_csv() -> None:
     columns = [Column("a", "A", lambda r: Cell("−0.5", -0.5))]
-    assert "\n-0.5,," in csv_text(Table("9z", "", columns, [Record()]))
+    assert "\n-0.5,," in csv_text(Table("9z", "", columns, [Record()]).frame)

@@ -9,11 +9,11 @@ import pytest
 
 from flowers17.reporting.studies.sweeps import (
     SweptStudy,
-    combination_rows,
-    csv_rows,
+    combinations_frame,
     distribution,
     summary,
 )
+from flowers17.reporting.tables import csv_text
 from tests.support.made_studies import results, row
 
 
@@ -104,8 +104,8 @@ def test_count_only_the_studies_that_have_a_metric() -> None:
 
 def test_as_csv_have_a_row_a_combination() -> None:
     without_metrics = SweptStudy("other", {"W": "1"}, {"W": "W=1"}, "study/9", {}, results())
-    rows = combination_rows(summary([STUDIES[0], without_metrics]))
-    (first, second) = csv.DictReader(io.StringIO(csv_rows(rows)))
+    rows = combinations_frame(summary([STUDIES[0], without_metrics]))
+    (first, second) = csv.DictReader(io.StringIO(csv_text(rows)))
     assert first == {
         "seed": "1",
         "C": "10",
