@@ -22,8 +22,9 @@ OFFERED: Mapping[str, Mapping[str, str]] = {
     "flowers17": {"study": "Study"},
     "flowers17.data": {
         "augmentation": "augmented",
-        "duplicates": "near_duplicate_pairs groups",
+        "duplicates": "groups",
         "images": "image_set",
+        "likeness": "near_duplicates",
         "source": "source_from",
         "rendered": "flowers",
         "splits": "report_split clean_split",

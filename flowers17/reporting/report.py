@@ -96,6 +96,7 @@ def all_figures(inputs: ReportInputs) -> dict[PartName, list[Figure]]:
         "b1": [forward_pass(inputs), overview(inputs), confusion_matrix(inputs)],
         "b2": [tuned_forward_pass(inputs), *tuned_curves(inputs)],
         "c": [*attack_figures(inputs)],
+        "test": [],
     }
     return {
         name: [figure for figure in [*part, *class_figures(inputs, name)] if figure]

@@ -109,7 +109,8 @@ def _published(
     splits = maker.publish("splits", "splits", {}, inputs={"images": images})
     kind = "repeated" if split.startswith("repeat") else split
     values = {"split": {"name": split, "kind": kind}, "classes": CLASSES}
-    arrays = {"labels": LABELS, "validation": HELD_OUT}
+    train = np.setdiff1d(np.arange(len(LABELS)), HELD_OUT)
+    arrays = {"labels": LABELS, "train": train, "validation": HELD_OUT}
     read = maker.publish("split", f"{split} split", values, arrays, inputs={"splits": splits})
     proba = probabilities(model, IMAGES)
     predicted = proba[HELD_OUT].argmax(axis=1)

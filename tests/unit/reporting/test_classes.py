@@ -80,7 +80,7 @@ class TestTheMeasureThatStandsFirst:
     ) -> None:
         first = highlights(study, [])[0]
         assert first.value == "0.812"
-        assert "balanced accuracy; " in first.detail
+        assert first.measure == "balanced accuracy"
         assert "the largest class alone 0.500" in first.detail
         other = highlights(equal_study, [])[0]
         assert "balanced accuracy" not in other.detail
@@ -211,7 +211,7 @@ class TestImagesThatAreCut:
         figure = next(f for f in all_figures(study)["data"] if f.number == "1c")
         sizes = [study.items["original_sizes"][row] for row in range(len(LABELS))]
         shares = sorted((1 - min(size) / max(size) for size in sizes), reverse=True)
-        assert [tile.label.rpartition(": ")[2] for tile in figure.tiles] == [
+        assert [label.rpartition(": ")[2] for label, _ in figure.tiles] == [
             f"{share:.0%} cut".replace("%", " %") for share in shares[:6]
         ]
 

@@ -239,7 +239,7 @@ def test_the_most_telling_pairs_are_shown_and_all_are_in_the_file(
     ]
     assert [row.cells[0].text for row in table.rows] == [str(row) for *_, row in sorted(order)]
     assert sum(len(group.rows) for group in row_groups(table)) == 20
-    assert len(csv_text(table).splitlines()) == 31
+    assert len(csv_text(table.frame).splitlines()) == 31
     assert table.n_shown == 20
 
 
