@@ -84,10 +84,12 @@ def arrays(job: Job) -> Arrays:
     return {"features": side_by_side(maps)}
 
 
-def _groups(job: Job) -> np.ndarray:
-    """Near-duplicates that the splits keep on one side: int (n,)."""
-    origin = job.inputs["splits"].manifest["inputs"]["duplicates"]
-    return job.store.open(Reference.from_json(origin)).array("groups")
+def _groups(job: Job) -> np.ndarray | None:
+    """Near-duplicates that the splits keep on one side: int (n,); None if nothing tells."""
+    if "duplicates" in job.inputs:
+        return job.inputs["duplicates"].array("groups")
+    origin = job.inputs["splits"].manifest["inputs"].get("duplicates")
+    return job.store.open(Reference.from_json(origin)).array("groups") if origin else None
 
 
 def build(job: Job) -> Mapping[str, Any]:

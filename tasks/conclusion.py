@@ -12,7 +12,6 @@ from prefect.states import Completed, State
 from flowers17.artifacts import Reference, Store
 from flowers17.config import RunOptions
 from flowers17.errors import Flowers17Error
-from flowers17.reporting.studies.guard import broken_rules, last_before
 from flowers17.reporting.studies.records import studies_in
 from flowers17.shared.store import open_store
 from flowers17.site.files import SITE_VARIABLE
@@ -66,6 +65,8 @@ def with_page(problem: StagesFailed, options: RunOptions) -> StagesFailed:
 
 
 def _broken(results: Results, options: RunOptions) -> list[str]:
+    from flowers17.reporting.studies.guard import broken_rules, last_before
+
     studies = studies_in(options.store) if results.study else []
     for study in studies:
         if results.study and study.manifest["key"] == results.study.key:

@@ -31,7 +31,7 @@ CONTRASTS = """() => {
         .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
     const paper = parts(getComputedStyle(document.body).backgroundColor);
     const ink = light(parts(getComputedStyle(document.body).color));
-    return [...document.querySelectorAll("figure[id$=confusion] svg use, #figure-7c svg use")]
+    return [...document.querySelectorAll("figure[id$=confusion] svg rect, #figure-7c svg rect")]
         .map(cell => getComputedStyle(cell))
         .filter(style => style.fill !== "none" && +style.fillOpacity < 1)
         .map(style => {

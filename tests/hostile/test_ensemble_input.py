@@ -4,7 +4,7 @@ import json
 import logging
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -129,6 +129,8 @@ def test_the_stage_says_that_there_is_no_hold_out(
 
     class OutOfFold:
         """What the stage before it left."""
+
+        manifest: ClassVar[dict[str, Any]] = {"files": {}}
 
         def json(self, name: str) -> dict[str, Any]:
             return {**named, "members": members, "classes": given["classes"]}

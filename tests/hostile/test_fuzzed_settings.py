@@ -121,7 +121,7 @@ def _axis_request(draw: _Nonsense) -> tuple[list[str], Callable[[], Any]]:
     name = draw.name()
     text = draw.text(name)
     axis = f"{name}={draw.random.choice((text, f'[{text}]', f'[{text}, 1]'))}"
-    return [name], lambda: combinations(request_from(), sweep_from([axis]))
+    return [name, "axes"], lambda: combinations(request_from(), sweep_from([axis]))
 
 
 def _variant_request(draw: _Nonsense) -> tuple[list[str], Callable[[], Any]]:

@@ -96,7 +96,7 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Store]:
     """Stores in which one flow ran alone, by flow."""
     root = tmp_path_factory.mktemp("flows")
     every = {flow: [*DATA, *settings] for flow, settings in SETTINGS.items()}
-    output_of(CODE, str(root), json.dumps(every))
+    output_of(CODE, str(root), json.dumps(every), timeout=500)
     return {flow: Store(root / flow) for flow in SETTINGS}
 
 
