@@ -208,7 +208,7 @@ def size_text(n_bytes: float) -> str:
     """A size in words.
 
     >>> size_text(1234), size_text(5.6e9)
-    ('1.2 kB', '5.6 GB')
+    ('1.23 kB', '5.6 GB')
     """
     units = ["bytes", "kB", "MB", "GB", "TB"]
     power = min(int(math.log10(max(n_bytes, 1)) // 3), len(units) - 1)

@@ -76,7 +76,7 @@ def balanced_interval(by_class: ByClass, level: float = 0.95) -> Interval:
     by_class: images recognised and images, by class.
 
     >>> [round(end, 3) for end in balanced_interval([(10, 20), (4, 4)])]
-    [0.53, 0.885]
+    [0.628, 0.842]
     """
     n_correct, n = np.array([counts for counts in by_class if counts[1]]).T
     recalls = n_correct / n

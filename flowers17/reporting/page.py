@@ -18,6 +18,7 @@ from flowers17.reporting.best import (
     bests_by_metric,
 )
 from flowers17.reporting.figures import Figure, shortened
+from flowers17.reporting.given_test_part import best_on_test
 from flowers17.reporting.html import environment
 from flowers17.reporting.inputs import ReportInputs
 from flowers17.reporting.lineage import Lineage, anchor_of, lineages
@@ -34,7 +35,6 @@ from flowers17.reporting.reference import (
 )
 from flowers17.reporting.results import shown_settings
 from flowers17.reporting.tables import Row, Table, Verdict
-from flowers17.reporting.test_part import best_on_test
 from flowers17.reporting.titles import trained_tag
 from flowers17.reporting.wording import interval_text
 

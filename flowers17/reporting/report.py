@@ -29,6 +29,7 @@ from flowers17.reporting.features.tables import (
 from flowers17.reporting.figures import Figure, class_counts, most_cut, one_image_a_class
 from flowers17.reporting.finetuning.figures import tuned_curves, tuned_forward_pass
 from flowers17.reporting.finetuning.tables import fine_tuning_tables
+from flowers17.reporting.given_test_part import test_tables
 from flowers17.reporting.inputs import ReportInputs
 from flowers17.reporting.learners.figures import (
     augmentation_examples,
@@ -41,7 +42,6 @@ from flowers17.reporting.page import highlights, in_order, page, verdicts_of_tab
 from flowers17.reporting.reference import PartName
 from flowers17.reporting.results import results
 from flowers17.reporting.tables import StudyNote, Table, csv_text
-from flowers17.reporting.test_part import test_tables
 
 
 def all_tables(inputs: ReportInputs) -> dict[PartName, list[Table]]:

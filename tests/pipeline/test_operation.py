@@ -215,7 +215,7 @@ class TestRuns:
         shown = serving.artifacts(first)
         assert shown["table-08"]["type"] == "table"
         assert shown["table-08"]["description"] == "Table 8. Classifiers on extracted features"
-        assert "Ours, report’s split" in json.loads(shown["table-08"]["data"])[0]
+        assert "Report’s split: ours" in json.loads(shown["table-08"]["data"])[0]
         assert "data:image/" in shown["figure-01"]["data"]
         # Both UIs ask for them without an order of their own.
         of_report = [key for key in shown if key.startswith(("figure", "table"))]

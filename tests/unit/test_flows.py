@@ -12,7 +12,7 @@ from flowers17.sweeps.settings import SweptFlow
 from flows.flow_names import FLOWS, ListedFlow
 from flows.report import PARTS as BUILT
 from flows.study_flow import study_flow
-from tasks.engine import Absent, Results, StagesFailed
+from tasks.results import Absent, Results, StagesFailed
 from tests.support.image_files import class_folders
 from tests.support.processes import ROOT
 

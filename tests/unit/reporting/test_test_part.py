@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
+from flowers17.reporting.given_test_part import test_tables as tables_of
 from flowers17.reporting.inputs import ReportInputs
 from flowers17.reporting.metrics import accuracy_interval
 from flowers17.reporting.page import highlights
 from flowers17.reporting.records import Score
-from flowers17.reporting.test_part import test_tables as tables_of
 
 
 def _counts(n: int, n_correct: int) -> dict[str, Any]:
