@@ -18,7 +18,6 @@ from rich.progress import (
 from rich.text import Text
 
 from flowers17.estimates import rough_duration
-from flowers17.reporting.lineage import duration_text
 
 MARKS = {
     "built": "[green]✓ built [/]",
@@ -33,6 +32,8 @@ class Clock(ProgressColumn):
     """How long a stage has run, and how long it may still run once that can be told."""
 
     def render(self, task: Task) -> Text:
+        from flowers17.reporting.lineage import duration_text  # imports SciPy
+
         left = task.time_remaining
         text = f"{duration_text(task.elapsed or 0)} so far"
         return Text(text if left is None else f"{text}, about {rough_duration(left)} left", "dim")

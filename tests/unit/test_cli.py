@@ -810,8 +810,8 @@ def test_options_are_the_forms_fields(command: str, capsys: pytest.CaptureFixtur
     printed = " ".join(capsys.readouterr().out.replace("│", " ").split())
     for name, option in options.items():
         text = FORM[name]["description"]
-        if name == "set":
-            text = text.replace("empty: as in the profile", "may be repeated")
+        if name in ("set", "rules"):
+            text = text.rpartition("empty: ")[0] + "may be repeated"
         elif option.default is None:
             text = text.replace("; empty: ", " [default: (") + ")]"
         else:
