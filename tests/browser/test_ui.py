@@ -94,7 +94,7 @@ def test_a_person_runs_features_and_opens_its_table_and_picture(
     page.get_by_text("Table 8. Classifiers on extracted features").wait_for()
     page.get_by_text("table-08", exact=True).click()
     page.get_by_text("naive_bayes", exact=True).wait_for()
-    page.get_by_text("Ours, report’s split").first.wait_for()
+    page.get_by_text("Report’s split: ours").first.wait_for()
     page.screenshot(path=tmp_path / "table.png")
     page.go_back()
     page.get_by_text("Artifacts", exact=True).first.click()
