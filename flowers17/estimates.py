@@ -14,8 +14,10 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+from pydantic import ValidationError
 
 from flowers17.ancestry import Manifest
+from flowers17.config import LearnerDefinition
 from flowers17.precedents import Precedents
 from flowers17.stages import Stage, machine
 
@@ -126,11 +128,12 @@ def _costs(config: Any) -> dict[str, float]:
 
 def _operations(config: Mapping[str, Any]) -> float:
     """Multiplications of a network's convolutions, a pixel of its input; 1 for other stages."""
-    definition = config.get("definition")
-    if not definition:
+    try:  # what a manifest of another make holds may be anything
+        definition = LearnerDefinition.model_validate(config.get("definition"))
+    except ValidationError:
         return 1.0
     total, channels, area = 0.0, 3, 1.0
-    for block in definition["blocks"]:
+    for block in definition.blocks:
         for filters in block:
             total += 9 * channels * filters * area
             channels = filters

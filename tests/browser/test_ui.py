@@ -99,7 +99,7 @@ def test_a_person_runs_features_and_opens_its_table_and_picture(
     page.go_back()
     page.get_by_text("Artifacts", exact=True).first.click()
     page.get_by_text("figure-01", exact=True).click()
-    picture = page.locator('img[src^="data:image/png;base64,"]')
+    picture = page.locator('img[src^="data:image/svg+xml;base64,"]')
     picture.wait_for()
     assert picture.evaluate("image => image.naturalWidth") > 100
     page.screenshot(path=tmp_path / "picture.png")

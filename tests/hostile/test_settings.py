@@ -1,5 +1,6 @@
 """Settings that contradict each other: refused before anything runs, with what to change."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from flows import attacks, ensemble, features, learners, report, study
 from tasks import activations, finetuning, split, splits
 from tasks import features as feature_maps
 from tasks.finetuning import FineTuning
+from tasks.results import Results
 from tests.support.toy import number
 
 
@@ -140,8 +142,13 @@ def test_a_study_is_refused_before_its_first_part(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started: list[str] = []
+
+    def part(request: object, name: str) -> Results:
+        started.append(name)
+        return Results()
+
     for name in ("dataset", "learners", "features", "finetune", "ensemble", "attacks", "report"):
-        monkeypatch.setattr(study, name, lambda request, name=name: started.append(name))
+        monkeypatch.setattr(study, name, partial(part, name=name))
     state = study.study.fn(request_from(["attacks.split=nope"], store=tmp_path / "store"))
     assert state.is_failed()
     assert "got 'nope'" in state.message

@@ -76,7 +76,7 @@ def every_byte(store: Path) -> dict[str, bytes]:
     for name, data in visible.items():
         if Path(name).name == MANIFEST:
             manifest = json.loads(data)
-            timed = {"created", "duration_s", "seal"}
+            timed = {"created", "duration_s", "run", "seal"}
             if manifest["stage"] == "study":
                 timed |= {"digest", "files"}  # of the page as well
             timeless = {field: value for field, value in manifest.items() if field not in timed}

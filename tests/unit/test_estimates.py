@@ -10,8 +10,8 @@ from flowers17.precedents import Precedents
 from flowers17.stages import Stage, machine
 
 IMAGES = {"stage": "images", "key": "i" * 64}
-MK_2 = {"name": "mk-2", "blocks": [[32, 32], [64, 64], [128, 256]]}
-WIDE = {"name": "wide", "blocks": [[64, 64], [128, 128], [256, 512]]}
+MK_2 = {"name": "mk-2", "blocks": [[32, 32], [64, 64], [128, 256]], "dense": 512}
+WIDE = {"name": "wide", "blocks": [[64, 64], [128, 128], [256, 512]], "dense": 512}
 
 
 def _manifest(stage: str, label: str, config: Any, seconds: float, size: int) -> dict[str, Any]:
