@@ -176,7 +176,7 @@ class TestPages:
             assert framed.value.status == 200
             assert framed.value.headers["x-frame-options"] == "DENY"
             refused = "chrome-error://chromewebdata/"
-            assert eventually(lambda: _frames(page) == [refused], 30), _frames(page)
+            assert eventually(lambda: _frames(page) == [refused], 120), _frames(page)
 
 
 def _frames(page: Any) -> list[str]:

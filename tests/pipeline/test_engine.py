@@ -374,7 +374,7 @@ class TestInterruptions:
                 states.update(_states_of_tasks(name, "after it"))
                 return states == {name: "Cancelled"}
 
-            assert eventually(cancelled, 20), states
+            assert eventually(cancelled, 120), states
 
 
 def _states_of_tasks(*names: str) -> dict[str, str | None]:

@@ -415,5 +415,5 @@ def test_builds_end_with_the_runs_that_want_them(tmp_path: Path, nodes: RayNodes
             assert builder
             os.kill(process.pid, stop_signal)
             process.wait(60)
-            assert eventually(lambda pid=builder: not Path(f"/proc/{pid}").exists(), 30)
+            assert eventually(lambda pid=builder: not Path(f"/proc/{pid}").exists(), 120)
             assert holder(lock) is None

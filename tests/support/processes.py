@@ -113,7 +113,7 @@ def _processes() -> Iterator[tuple[int, str, int]]:
         yield int(path.parent.name), after_name[0], int(after_name[3])
 
 
-def eventually(condition: Callable[[], Any], seconds: float = 30.0) -> bool:
+def eventually(condition: Callable[[], Any], seconds: float = 120.0) -> bool:
     """Whether the condition comes true within so many seconds."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:

@@ -75,7 +75,7 @@ def test_one_that_is_left_ends_all(family: Family, killed: str) -> None:
         kill(process.pid)
         process.wait()
     family.serve_ends()
-    assert eventually(lambda: not marked(TOKEN), 20), marked(TOKEN)
+    assert eventually(lambda: not marked(TOKEN), 120), marked(TOKEN)
     for process in (family.reaper, *family.parts, family.run):
         assert process.wait(timeout=20) is not None
 

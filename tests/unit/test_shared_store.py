@@ -325,7 +325,7 @@ class TestLease:
                 assert lease.generation == lost.generation + 1
                 assert not lost.is_held
                 del cut_off.write, cut_off.read
-                assert eventually(lambda: lost._is_lost, 10)
+                assert eventually(lambda: lost._is_lost, 120)
                 assert lease.is_held
 
     def test_what_is_gone_from_the_folder_goes_from_the_storage(
