@@ -18,20 +18,13 @@ of its phase. Building and compiling networks counts on neither side.
 
 import gc
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from measuring import (
-    SEED,
-    Measurement,
-    Timer,
-    load,
-    measured,
-    options_of,
-    plain_extractor,
-    study_extractor,
-)
+import pandas as pd
+from measuring import SEED, Timer, load, measured, options_of, plain_extractor, study_extractor
 
 EXTRACTORS = {"vgg16": "block5", "mobilenet": "block12"}
 EPOCHS = {"a": 25, "b": 50}
@@ -145,22 +138,19 @@ def _size(weights: list[Any]) -> int:
     return sum(int(np.prod(weight.shape)) for weight in weights)
 
 
-def table_seconds(measurement: Measurement) -> float:
-    """Seconds of one extractor's eight configurations, extrapolated."""
-    epochs = sum(
-        n * measurement.seconds[f"{phase}, {head}"] for phase, n in EPOCHS.items() for head in HEADS
-    )
-    return measurement.seconds.get("activations", 0.0) + N_HEADS / len(HEADS) * epochs
+def table_seconds(seconds: Mapping[str, float]) -> float:
+    """Seconds of one extractor's eight configurations, extrapolated from those of steps."""
+    epochs = sum(n * seconds[f"{phase}, {head}"] for phase, n in EPOCHS.items() for head in HEADS)
+    return seconds.get("activations", 0.0) + N_HEADS / len(HEADS) * epochs
 
 
 def main() -> None:
     """Measure both ways in turn for each extractor; print seconds, totals and ratios."""
     only = {"choices": EXTRACTORS, "help": "one extractor instead of both"}
     options = options_of(__doc__, "dataset", "weights_dir", "repeats", only=only)
-    totals: dict[str, dict[str, list[float]]] = {}
+    rows = []
     for name in [options.only] if options.only else EXTRACTORS:
-        totals[name] = {"project": [], "plain": []}
-        for _ in range(options.repeats):
+        for repeat in range(options.repeats):
             pair = {
                 side.__name__: measured(side, options.dataset, name, options.weights_dir)
                 for side in (project, plain)
@@ -168,17 +158,15 @@ def main() -> None:
             if pair["project"].value != pair["plain"].value:
                 raise SystemExit(f"{name}: expected both to train the same parameters")
             for side, measurement in pair.items():
-                totals[name][side].append(table_seconds(measurement))
+                rows.append((name, repeat, side, table_seconds(measurement.seconds) / 60))
                 each = ", ".join(f"{step} {s:.1f} s" for step, s in measurement.seconds.items())
                 print(f"{name}, {side}: {each}; peak {measurement.peak_gib:.2f} GiB")
-    sides = {side: np.array([totals[name][side] for name in totals]) for side in totals[name]}
-    together = {side: seconds.sum(axis=0) for side, seconds in sides.items()}
-    for name, seconds in {**totals, "together": together}.items():
-        fast, slow = np.array(seconds["project"]), np.array(seconds["plain"])
-        print(
-            f"{name}, extrapolated: project {np.median(fast) / 60:.1f} min, plain "
-            f"{np.median(slow) / 60:.1f} min: {np.median(slow / fast):.2f}×"
-        )
+    table = pd.DataFrame(rows, columns=["extractor", "repeat", "side", "minutes"])
+    minutes = table.pivot_table("minutes", ["extractor", "repeat"], "side")
+    together = minutes.groupby("repeat").sum()
+    for name, each in [*minutes.groupby("extractor"), ("together", together)]:
+        ratio = (each["plain"] / each["project"]).median()
+        print(f"{name}, extrapolated minutes\n{each.median().round(1).to_string()}: {ratio:.2f}×")
 
 
 if __name__ == "__main__":

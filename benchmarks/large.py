@@ -12,17 +12,20 @@ MobileNet averaged at 128 pixels, a forest of 50 trees and no repeated splits. M
     in memory, before and after
 """
 
+import json
 import os
 import subprocess
+import sys
 import tempfile
 import threading
 import time
 from calendar import timegm
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
-from measuring import SEED, Timer, command_of, measured, options_of, study_extractor
+from measuring import SEED, Timer, measured, options_of, study_extractor
 
 SIZE, VIEWS, BATCH, N_BARE = 128, 10, 32, 1024
 CLASSIFIERS = ("naive_bayes", "knn", "svm", "logistic_regression", "random_forest")
@@ -59,41 +62,33 @@ def make_folder(root: Path, n_images: int) -> None:
             job.result()
 
 
-class Memory:
+class Memory(threading.Thread):
     """The anonymous memory of a process and all below it, in bytes, at moments of the epoch."""
 
     def __init__(self, process: int) -> None:
-        self._samples: list[tuple[float, int]] = []
-        self._process = process
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-        self._thread.start()
+        super().__init__(daemon=True)
+        self.process, self.over = process, threading.Event()
+        self.samples: dict[float, int] = {}
 
-    def stop(self) -> None:
-        """Watch no more."""
-        self._over.set()
-        self._thread.join()
+    def run(self) -> None:
+        """Sample until it is over."""
+        while not self.over.wait(0.25):
+            self.samples[time.time()] = self._held()
 
     def most(self, began: float = 0.0, ended: float = float("inf")) -> float:
-        """Return the most there was between two moments, in GiB."""
-        held = [n_bytes for at, n_bytes in self._samples if began <= at <= ended]
+        """The most there was between two moments, in GiB."""
+        held = (n_bytes for at, n_bytes in self.samples.items() if began <= at <= ended)
         return max(held, default=0) / 2**30
-
-    def _watch(self) -> None:
-        while not self._over.wait(0.25):
-            self._samples.append((time.time(), self._held()))
 
     def _held(self) -> int:
         parents, held = {}, {}
         for folder in Path("/proc").glob("[0-9]*"):
-            try:
+            with suppress(OSError):  # it ended meanwhile
                 lines = (folder / "status").read_text().splitlines()
-            except OSError:  # it ended meanwhile
-                continue
-            fields = dict(line.split(":", 1) for line in lines if ":" in line)
-            parents[int(folder.name)] = int(fields["PPid"])
-            held[int(folder.name)] = int(fields.get("RssAnon", "0 kB").split()[0]) * 1024
-        family = {self._process}
+                fields = dict(line.split(":", 1) for line in lines if ":" in line)
+                parents[int(folder.name)] = int(fields["PPid"])
+                held[int(folder.name)] = int(fields.get("RssAnon", "0 kB").split()[0]) * 1024
+        family = {self.process}
         while more := {pid for pid, parent in parents.items() if parent in family} - family:
             family |= more
         return sum(held.get(pid, 0) for pid in family)
@@ -136,15 +131,19 @@ def main() -> None:
         "features.classifiers.random_forest.n_estimators": 50,
         "splits.n_repeats": 0,
     }
-    places = {"dataset": options.folder, "weights_dir": weights_dir, "store": options.store}
-    command = command_of("features", settings, **places)
+    command = [sys.executable, "-c", "from flowers17.cli import main; main()", "run", "features"]
+    command += ["--profile", "report", "--dataset", str(options.folder)]
+    command += ["--weights-dir", str(weights_dir), "--store", str(options.store)]
+    command += [f"--set={name}={json.dumps(value)}" for name, value in settings.items()]
     with tempfile.TemporaryDirectory() as home:
         started = time.monotonic()
         process = subprocess.Popen(command, env={**os.environ, "PREFECT_HOME": home})
         memory = Memory(process.pid)
+        memory.start()
         code = process.wait()
         took = time.monotonic() - started
-        memory.stop()
+        memory.over.set()
+        memory.join()
     rates.append(measured(bare, weights_dir).value)
     if code:
         raise SystemExit(f"expected the flow to end well, got exit code {code}")

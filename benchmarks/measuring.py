@@ -1,19 +1,14 @@
 """Shared by the benchmarks: real images, one child process per measurement, the machine's name."""
 
 import argparse
-import json
 import multiprocessing
 import os
-import platform
 import resource
-import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from importlib.metadata import packages_distributions, version
 from pathlib import Path
 from typing import Any
 
@@ -30,25 +25,32 @@ SEED = 17
 OPTIONS: dict[str, dict[str, Any]] = {
     "dataset": {"required": True, "help": "the archive 17flowers.tgz, or a folder"},
     "weights_dir": {"required": True, "type": Path, "help": "extractor weights"},
-    "store": {"required": True, "type": Path, "help": "where trainings are kept"},
     "repeats": {"default": 3, "help": "measurements of each way"},
 }
 
 
-def options_of(description: str | None, *common: str, **own: dict[str, Any]) -> argparse.Namespace:
+def options_of(
+    description: str | None, *common: str, words: tuple[str, str] | None = None, **own: Any
+) -> argparse.Namespace:
     """Options of a benchmark from the command line; prints the machine.
 
-    common: names in OPTIONS. own: arguments of `add_argument` for others; type: the default's.
+    common: names in OPTIONS. words: name and help of what stands without a name, at least once.
+    own: arguments of `add_argument` for others; type: the default's.
     """
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    if words:
+        parser.add_argument(words[0], nargs="+", help=words[1])
     for name, values in ({name: OPTIONS[name] for name in common} | own).items():
         default = values.get("default")
         kind = type(default) if isinstance(default, int | float) else str
         parser.add_argument(f"--{name.replace('_', '-')}", **{"type": kind, **values})
     options = parser.parse_args()
-    print_machine()
+    from flowers17.stages import machine
+
+    print("machine:", ", ".join(f"{name} {value}" for name, value in machine().items()))
+    print(f"load before: {os.getloadavg()[0]:.1f} (a shared machine shows in both ways)")
     return options
 
 
@@ -100,26 +102,6 @@ def study_extractor(name: Any, weights_dir: Path) -> Any:
     return build_extractor(name, input_size=128, weights_path=path, seed=SEED)
 
 
-def command_of(flow: str, settings: Mapping[str, Any], **options: Any) -> list[str]:
-    """The command that runs a flow with the report's profile, some settings and options."""
-    words = [sys.executable, "-c", "from flowers17.cli import main; main()", "run", flow]
-    for name, value in {"profile": "report", **options}.items():
-        words += [f"--{name.replace('_', '-')}", str(value)]
-    return words + [f"--set={name}={json.dumps(value)}" for name, value in settings.items()]
-
-
-def results_of(
-    flow: str, settings: Mapping[str, Any], options: argparse.Namespace, prefix: str
-) -> list[dict[str, Any]]:
-    """Results of the stages whose label begins with a prefix; what the store has is reused."""
-    store, dataset = options.store.resolve(), Path(options.dataset).resolve()
-    command = [*command_of(flow, settings, store=store, dataset=dataset), "--json"]
-    stages = json.loads(subprocess.check_output(command, cwd=ROOT, text=True))["stages"]
-    places = [stage for label, stage in stages.items() if label.startswith(prefix)]
-    paths = [store / place["stage"] / place["key"] / "result.json" for place in places]
-    return [json.loads(path.read_text()) for path in paths]
-
-
 @dataclass
 class Timer:
     """Seconds of named steps: of the wall clock, and of all cores together."""
@@ -155,6 +137,17 @@ def medians(measurements: Sequence[Timer]) -> tuple[dict[str, float], dict[str, 
     return pd.DataFrame(wall).median().to_dict(), pd.DataFrame(cores).median().to_dict()
 
 
+def in_turn(workloads: Mapping[str, Callable[[], Any]], repeats: int) -> list[Timer]:
+    """Measurements of workloads that take turns, after a round that does not count."""
+    timers = []
+    for _ in range(repeats + 1):
+        timers.append(Timer())
+        for name, workload in workloads.items():
+            with timers[-1].step(name):
+                workload()
+    return timers[1:]
+
+
 def measured(function: Callable[..., Any], *arguments: Any) -> Measurement:
     """Run `function(timer, *arguments)` in a fresh process, so that peak memory is its own.
 
@@ -169,23 +162,3 @@ def _child(function: Callable[..., Any], arguments: Sequence[Any]) -> Measuremen
     value = function(timer, *arguments)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     return Measurement(timer.seconds, timer.cores, peak, value)
-
-
-def median(values: Sequence[float]) -> float:
-    """Median of the values."""
-    return statistics.median(values)
-
-
-def print_machine() -> None:
-    """Print processor, cores, memory, load and versions."""
-    names = [
-        line for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line
-    ]
-    processor = names[0].split(":", 1)[1].strip() if names else platform.processor()
-    gib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    print(f"machine: {processor}, {os.cpu_count()} cores, {gib:.0f} GiB, {platform.system()}")
-    print(f"load before: {os.getloadavg()[0]:.1f} (a shared machine shows in both ways)")
-    packages = ("tensorflow", "tensorflow-cpu", "keras", "scikit-learn", "numpy", "scipy")
-    installed = {name for names in packages_distributions().values() for name in names}
-    versions = [f"{package} {version(package)}" for package in packages if package in installed]
-    print(f"Python {platform.python_version()}, {', '.join(versions)}")

@@ -11,16 +11,13 @@ wall clock and of processor time, medians. Opening the model is timed apart.
 
 import argparse
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from measuring import Timer, measured, median, print_machine
+from measuring import Timer, measured, medians, options_of
 
 BATCH_SIZE = 32
-CLOCKS = ("", ", processor")
 
 
 def sides(timer: Timer, options: argparse.Namespace, name: str) -> float:
@@ -52,50 +49,40 @@ def sides(timer: Timer, options: argparse.Namespace, name: str) -> float:
     for batch in batches[:: len(batches) - 1 or 1]:  # the largest and the smallest
         network.predict_on_batch(batch)
     list(predictions(model, paths, print))
-    _timed(timer, "bare", lambda: [network.predict_on_batch(batch) for batch in batches])
+    with timer.step("bare"):
+        for batch in batches:
+            network.predict_on_batch(batch)
     unread = [Block(block.paths, block.squares) for block in decoded]  # without shared features
-    proba = _timed(timer, "decoded", lambda: [model.answers(block).proba for block in unread])
-    rows = _timed(timer, "files", lambda: list(predictions(model, paths, print)))
+    with timer.step("decoded"):
+        proba = [model.answers(block).proba for block in unread]
+    with timer.step("files"):
+        rows = list(predictions(model, paths, print))
     by_file = np.array([list(prediction.proba.values()) for prediction in rows])
     return float(np.abs(np.concatenate(proba) - by_file).max())
 
 
-def _timed(timer: Timer, name: str, work: Callable[[], Any]) -> Any:
-    """The result of `work`; its time on the wall clock and on the processor is counted."""
-    before = time.process_time()
-    with timer.step(name):
-        result = work()
-    timer.seconds[f"{name}, processor"] = time.process_time() - before
-    return result
-
-
 def main() -> None:
     """Measure each model, print medians and ratios."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    options = options_of(
+        __doc__,
+        "repeats",
+        words=("models", "models that `predict --list` shows"),
+        store={"required": True, "help": "the store of a run"},
+        images={"required": True, "type": Path, "help": "a folder of images"},
+        weights_dir={"type": Path, "help": "extractor weights"},
     )
-    parser.add_argument("models", nargs="+", help="models that `predict --list` shows")
-    parser.add_argument("--store", required=True, help="the store of a run")
-    parser.add_argument("--images", required=True, type=Path, help="a folder of images")
-    parser.add_argument("--weights-dir", type=Path, help="extractor weights")
-    parser.add_argument("--repeats", type=int, default=3, help="measurements of each way")
-    options = parser.parse_args()
-    print_machine()
     n_images = sum(path.is_file() for path in options.images.iterdir())
     for name in options.models:
-        seconds: dict[str, list[float]] = {}
-        for _ in range(options.repeats):
-            measurement = measured(sides, options, name)
-            print(f"probabilities differ by at most {measurement.value:.1e}", file=sys.stderr)
-            for step, duration in measurement.seconds.items():
-                seconds.setdefault(step, []).append(duration)
-        medians = {step: median(values) for step, values in seconds.items()}
-        opening, first = medians["opening"], medians["first answer"]
+        measurements = [measured(sides, options, name) for _ in range(options.repeats)]
+        difference = max(measurement.value for measurement in measurements)
+        print(f"probabilities differ by at most {difference:.1e}", file=sys.stderr)
+        wall, cores = medians(measurements)
+        opening, first = wall["opening"], wall["first answer"]
         print(f"{name}: opened in {opening:.2f} s, first answer after {first:.2f} s")
         print(f"{'':8} images/s  of bare  images/s of a core  of bare")
         for step in ("bare", "decoded", "files"):
-            rates = [n_images / medians[step + clock] for clock in CLOCKS]
-            shares = [medians["bare" + clock] / medians[step + clock] for clock in CLOCKS]
+            rates = [n_images / seconds[step] for seconds in (wall, cores)]
+            shares = [seconds["bare"] / seconds[step] for seconds in (wall, cores)]
             print(f"{step:8} {rates[0]:8.1f} {shares[0]:8.1%} {rates[1]:19.1f} {shares[1]:8.1%}")
 
 

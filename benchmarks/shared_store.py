@@ -6,7 +6,6 @@ Object storage is moto's server on loopback, in memory. So the time is that of t
 our own work, not of a network. Prefect's server is started once, for all runs.
 """
 
-import argparse
 import json
 import os
 import subprocess
@@ -15,7 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+from measuring import options_of
 
 from flows.local_server import Server
 from tests.support.object_storage import object_storage
@@ -23,12 +22,8 @@ from tests.support.object_storage import object_storage
 
 def main() -> None:
     """Print one line of JSON for each run."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("flow")
-    parser.add_argument("--set", action="append", default=[])
-    parser.add_argument("--repeats", type=int, default=3, help="of cached runs; the fastest counts")
-    options = parser.parse_args()
-    settings = [word for setting in options.set for word in ("--set", setting)]
+    settings = {"action": "append", "default": [], "help": "of the flow, as KEY=VALUE"}
+    options = options_of(__doc__, "repeats", words=("flow", "a flow"), set=settings)
     with (
         tempfile.TemporaryDirectory() as name,
         object_storage(Path(name)) as storage,
@@ -42,7 +37,8 @@ def main() -> None:
             seconds = []
             for _ in range(repeats):
                 before, started = len(storage.requests()), time.monotonic()
-                words = ["run", options.flow, "--store", store, "--json", *settings]
+                words = ["run", *options.flow, "--store", store, "--json"]
+                words += [f"--set={setting}" for setting in options.set]
                 process = subprocess.run(
                     [sys.executable, "-c", "from flowers17.cli import main; main()", *words],
                     env={**variables, "FLOWERS17_CACHE": f"{name}/{cache}"},

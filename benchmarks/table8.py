@@ -14,21 +14,11 @@ hyper-parameters and the same normalised columns.
 Building a network, loading its weights and compiling it count on both sides; imports do not.
 """
 
-from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
-from measuring import (
-    SEED,
-    Measurement,
-    Timer,
-    load,
-    measured,
-    median,
-    options_of,
-    plain_extractor,
-    study_extractor,
-)
+import pandas as pd
+from measuring import SEED, Timer, load, measured, options_of, plain_extractor, study_extractor
 
 EXTRACTORS = ("vgg16", "mobilenet", "xception")
 CLASSIFIERS = ("naive_bayes", "knn", "svm", "logistic_regression", "random_forest")
@@ -105,45 +95,32 @@ def main() -> None:
     """Measure both ways in turn for each extractor, compare predictions, and print the ratios."""
     options = options_of(__doc__, "dataset", "weights_dir", "repeats")
     data = load(options.dataset)
-    truth = data.labels[data.validation]
-    rounds: list[tuple[list[Measurement], list[Measurement]]] = []
-    for _ in range(options.repeats):
-        rounds.append(([], []))
+    truth, rows = data.labels[data.validation], []
+    for repeat in range(options.repeats):
         for extractor in EXTRACTORS:
-            for side, measurements in zip((project, plain), rounds[-1], strict=True):
-                place = (options.dataset, extractor, options.weights_dir)
-                measurements.append(measured(side, *place))
-            _print_pair(extractor, rounds[-1][0][-1], rounds[-1][1][-1], truth)
-    fast, slow = zip(*rounds, strict=True)
-    project_s, stored_s = ([sum(m.total for m in ms) for ms in side] for side in (fast, slow))
-    extra_s = [sum(m.seconds["extraction"] for m in ms) for ms in slow]
+            place = (options.dataset, extractor, options.weights_dir)
+            pair = {side.__name__: measured(side, *place) for side in (project, plain)}
+            for side, measurement in pair.items():
+                for step, seconds in measurement.seconds.items():
+                    rows.append((repeat, extractor, step, side, seconds, measurement.peak_gib))
+            for classifier in CLASSIFIERS:
+                own, other = (measurement.value[classifier] for measurement in pair.values())
+                print(
+                    f"{extractor}, {classifier}: accuracy {np.mean(own == truth):.3f} "
+                    f"{np.mean(other == truth):.3f}, {np.count_nonzero(own != other)} of "
+                    f"{len(truth)} predictions differ",
+                    flush=True,
+                )
+    columns = ["repeat", "extractor", "step", "side", "seconds", "GiB"]
+    table = pd.DataFrame(rows, columns=columns)
+    print(table.pivot_table("seconds", ["extractor", "step"], "side", "median").round(2))
+    totals = table.pivot_table("seconds", "repeat", "side", "sum")
+    extraction = table[(table["step"] == "extraction") & (table["side"] == "plain")]
     n_repeated = len(CLASSIFIERS) - 1
-    repeated_s = [a + n_repeated * b for a, b in zip(stored_s, extra_s, strict=True)]
-    print(f"project {median(project_s):.0f} s, peak {_peak(fast):.2f} GiB")
-    for text, seconds in (("plain", repeated_s), ("plain, features kept", stored_s)):
-        ratio = median([a / b for a, b in zip(seconds, project_s, strict=True)])
-        print(f"{text} {median(seconds):.0f} s, peak {_peak(slow):.2f} GiB: {ratio:.2f}×")
-
-
-def _peak(runs: Iterable[list[Measurement]]) -> float:
-    return max(m.peak_gib for measurements in runs for m in measurements)
-
-
-def _print_pair(extractor: str, fast: Measurement, slow: Measurement, truth: np.ndarray) -> None:
-    print(f"{extractor}: project {fast.total:.1f} s, plain with features kept {slow.total:.1f} s")
-    for step in dict.fromkeys([*fast.seconds, *slow.seconds]):
-        project_s, plain_s = fast.seconds.get(step), slow.seconds.get(step)
-        times = " ".join(f"{'–' if s is None else f'{s:.2f}':>8}" for s in (project_s, plain_s))
-        comparison = ""
-        if step in CLASSIFIERS:
-            predicted, plain_predicted = fast.value[step], slow.value[step]
-            accuracies = (np.mean(predicted == truth), np.mean(plain_predicted == truth))
-            n_different = np.count_nonzero(predicted != plain_predicted)
-            comparison = (
-                f"  accuracy {accuracies[0]:.3f} {accuracies[1]:.3f}, "
-                f"{n_different} of {len(truth)} predictions differ"
-            )
-        print(f"  {step:20} {times} s{comparison}", flush=True)
+    repeated = n_repeated * extraction.groupby("repeat")["seconds"].sum()
+    totals["plain, each cell extracts"] = totals["plain"] + repeated
+    print("seconds\n", totals.median().round(), "\npeak GiB\n", table.groupby("side")["GiB"].max())
+    print("ratios\n", totals.div(totals["project"], axis=0).median().round(2))
 
 
 if __name__ == "__main__":

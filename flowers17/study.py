@@ -1,11 +1,10 @@
 """A study for people who work in Python: its tables, figures and models, as notebooks show them."""
 
 import mimetypes
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, NoReturn, TypeVar
 
 import numpy as np
@@ -15,11 +14,12 @@ from markupsafe import Markup
 from flowers17.ancestry import family
 from flowers17.artifacts import Store
 from flowers17.config import DeviceName
+from flowers17.data.decoding import square
 from flowers17.errors import InvalidInput
 from flowers17.prediction.catalogue import Catalogue
 from flowers17.prediction.models import Loader, MemberModels, Model
-from flowers17.prediction.pictures import image_paths
-from flowers17.prediction.predicting import open_model, predictions
+from flowers17.prediction.pictures import Block, image_paths
+from flowers17.prediction.predicting import Prediction, open_model, predictions, predictions_of
 from flowers17.reporting.html import environment
 from flowers17.reporting.studies import records
 from flowers17.reporting.studies.pair import comparison_of, difference_lines
@@ -123,8 +123,10 @@ class Study(records.Study):
 
     @cached_property
     def tables(self) -> Numbered[pd.DataFrame]:
-        """Its report's tables by number, with values unrounded: see `Table.frame`.
+        """Its report's tables by number, one row a line of the table, with values unrounded.
 
+        Columns: those of the table's CSV file. A number with a 95 % interval has `KEY_low` and
+        `KEY_high` beside it; `note` has warnings and reasons, `artifact` the artifacts of a row.
         Raises ArtifactDamaged if a file is not as published.
         """
         return Numbered({number: self._table(number) for number in self.titles})
@@ -168,6 +170,10 @@ class Study(records.Study):
     ) -> pd.DataFrame:
         """Predict the classes of images: a row each, with the probability of every class.
 
+        The values are those of `flowers17 predict` and of the site: probabilities calibrated on
+        the model's held-out images, and whether an image is unlike all training images; None if
+        the store does not tell which those are.
+
         images: paths of images and of folders of them, or pixels, uint8 (h, w, 3) or (n, h, w, 3).
         model: a name in `models`; None: its best. It is opened once. The other options are those
         of `flowers17 predict`.
@@ -175,35 +181,37 @@ class Study(records.Study):
         ArtifactDamaged if the store lacks what the model needs.
         """
         entry = self._catalogue.default()[0] if model is None else self._catalogue.named(model)
-        identity = (entry.place, by, str(weights_dir), device, frozenset(own_learners))
-        if identity not in self._opened:
-            folder = None if weights_dir is None else Path(weights_dir)
-            loader = Loader(
-                self.store, weights_dir=folder, device=device, own_learners=own_learners
+        options = (str(weights_dir or ""), device, frozenset(own_learners))
+        loader = self._loaders.setdefault(
+            (by, *options),
+            Loader(
+                self.store,
+                weights_dir=Path(weights_dir) if weights_dir else None,
+                device=device,
+                own_learners=own_learners,
+            ),
+        )
+        opened = open_model(entry.manifest, loader, by)
+        if isinstance(images, np.ndarray):
+            predicted = _of_pixels(opened, images)
+        else:
+            predicted = predictions(opened, image_paths(_names(images), (), _refuse), _refuse)
+        rows = [
+            (
+                number if isinstance(images, np.ndarray) else prediction.path,
+                *prediction.ranked[0],
+                prediction.agreement,
+                prediction.likeness and prediction.likeness.is_unlike,
+                *prediction.proba.values(),
             )
-            self._opened[identity] = open_model(entry.manifest, loader, by)
-        opened = self._opened[identity]
-        with TemporaryDirectory() as pictures:
-            names = (
-                _written(images, Path(pictures))
-                if isinstance(images, np.ndarray)
-                else _names(images)
-            )
-            paths = image_paths(names, (), _refuse)
-            rows = [
-                (
-                    number if isinstance(images, np.ndarray) else prediction.path,
-                    *prediction.ranked[0],
-                    prediction.agreement,
-                    *prediction.proba.values(),
-                )
-                for number, prediction in enumerate(predictions(opened, paths, _refuse))
-            ]
-        heads = ["image", "class", "probability", "agreement"]
+            for number, prediction in enumerate(predicted)
+        ]
+        heads = ["image", "class", "probability", "agreement", "unlike"]
         return pd.DataFrame(rows, columns=[*heads, *opened.classes]).set_index("image")
 
     @cached_property
-    def _opened(self) -> dict[tuple[Any, ...], Model]:
+    def _loaders(self) -> dict[tuple[Any, ...], Loader]:
+        """Loaders, which open a model once, by the options of `predict`."""
         return {}
 
     def compare(self, other: "records.Study") -> Comparison:
@@ -254,8 +262,8 @@ def _names(images: str | Path | Iterable[str | Path]) -> list[str]:
     return [str(images)] if isinstance(images, str | Path) else list(map(str, images))
 
 
-def _written(pixels: np.ndarray, folder: Path) -> list[str]:
-    """Paths of images without loss, uint8 (h, w, 3) or (n, h, w, 3), in a folder."""
+def _of_pixels(model: Model, pixels: np.ndarray) -> Iterator[Prediction]:
+    """Predictions for images, uint8 (h, w, 3) or (n, h, w, 3)."""
     from PIL import Image
 
     if pixels.dtype != np.uint8 or pixels.ndim not in (3, 4) or pixels.shape[-1] != 3:
@@ -263,8 +271,11 @@ def _written(pixels: np.ndarray, folder: Path) -> list[str]:
             f"images: expected uint8 (h, w, 3) or (n, h, w, 3), got {pixels.dtype} "
             f"{pixels.shape}; multiply images in [0, 1] by 255 and round them"
         )
-    paths = []
-    for number, image in enumerate(pixels if pixels.ndim == 4 else pixels[None]):
-        paths.append(str(folder / f"{number}.png"))
-        Image.fromarray(image).save(paths[-1])
-    return paths
+    images = list(map(Image.fromarray, pixels.reshape(-1, *pixels.shape[-3:])))
+    for start in range(0, len(images), model.n_at_once):
+        chunk = images[start : start + model.n_at_once]
+        squares = {
+            size: np.stack([square(image, size, model.resize) for image in chunk])
+            for size in model.sizes
+        }
+        yield from predictions_of(model, Block(("",) * len(chunk), squares))

@@ -111,7 +111,8 @@ def server_options(*, same_user: bool) -> dict[str, Any]:
                 transport.close()
 
         def eof_received(self) -> bool:  # type: ignore[override]  # asyncio asks for it
-            answering = self.cycle is not None and not self.cycle.response_complete
+            cycle = self.cycle
+            answering = cycle is not None and not (cycle.response_complete or cycle.more_body)
             if answering:  # who has sent all may still wait for it
                 self.cycle.keep_alive = False
             return answering
@@ -239,8 +240,11 @@ def _page_refusal(scope: Any) -> str | None:
     is_permitted = kind == "application/json" or _header(scope, b"x-prefect-api-version")
     if method == "POST" and not is_permitted:
         return (
-            f"Content-Type: expected application/json, got {_quoted(kind)}; send that header, "
-            "also with an empty body, or X-PREFECT-API-VERSION as Prefect's clients do"
+            "Origin: expected the address of this server, got none; a browser sends it by itself, "
+            f"another program sends the header `Origin: {scope.get('scheme', 'http')}://{host}`. "
+            f"Prefect's API takes Content-Type instead: expected application/json, got "
+            f"{_quoted(kind)}; send that header, also with an empty body, or "
+            "X-PREFECT-API-VERSION as Prefect's clients do"
         )
     return None
 

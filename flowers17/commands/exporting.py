@@ -1,8 +1,6 @@
 """Exporting a model from the command line: the file, its labels and its model card."""
 
 import json
-import logging
-import os
 import tempfile
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,8 +14,7 @@ from flowers17.digests import file_sha256
 from flowers17.manifests import read_as_written
 from flowers17.prediction import exporting
 from flowers17.prediction.catalogue import Catalogue
-from flowers17.prediction.model_card import model_card
-from flowers17.prediction.model_facts import model_facts
+from flowers17.prediction.model_card import model_card, model_facts
 from flowers17.prediction.models import Loader
 from flowers17.prediction.predicting import open_model
 
@@ -41,8 +38,6 @@ def export(
     ArtifactMissing or ArtifactDamaged if the store lacks what the model needs.
     """
     exporting.check_target(path)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     entry = Catalogue(store).named(name)
     loader = Loader(store, weights_dir=weights_dir, device=device, own_learners=own_learners)
     model = open_model(entry.manifest, loader)
@@ -61,7 +56,7 @@ def export(
             file.write_text(content, encoding="utf-8")
     if checked:
         line = f"checked: {checked.n_correct} of {checked.n} held-out images right, as in the study"
-        line = line if checked.n_correct == known.score.n_correct else line.partition(",")[0]
+        line = line if checked.n_correct == known.entry.score.n_correct else line.partition(",")[0]
         if known.fitted_on:
             line = f"fitted on {known.fitted_on}; checked on {checked.n} of them"
         line += f"; probabilities within {checked.difference:.1e}"

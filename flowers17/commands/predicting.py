@@ -1,33 +1,29 @@
 """Predicting a person's images from the command line: a table, JSON or CSV."""
 
-import csv
-import io
 import json
-import logging
-import os
 import sys
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Literal
 
+import pandas as pd
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from flowers17.artifacts import Store, short_name
 from flowers17.config import DeviceName
+from flowers17.errors import Flowers17Error
 from flowers17.prediction.catalogue import Catalogue, Entry
-from flowers17.prediction.likeness import evidence_of
 from flowers17.prediction.models import Loader, MemberModels
 from flowers17.prediction.pictures import Refuse, image_paths
 from flowers17.prediction.predicting import Prediction, open_model, predictions
 from flowers17.reporting.lineage import duration_text
+from flowers17.reporting.tables import csv_text
 from flowers17.terminal import Terminal, escaped, printable
 
 Form = Literal["table", "json", "csv"]
-Predictions = Iterable[Prediction]
 # By stage, the flow and the setting that fit a network on all images.
 _REFITS = {
     "training": ("learners", "learners.refit"),
@@ -68,13 +64,16 @@ def predict(
     Raises InvalidInput for an unknown name, ArtifactMissing or ArtifactDamaged if the store lacks
     what the model needs.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    # It warns of every model after the fourth, each of which it traces once.
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     catalogue = Catalogue(store)
     entry, reason = catalogue.default() if name is None else (catalogue.named(name), "")
     loader = Loader(store, weights_dir=weights_dir, device=device, own_learners=own_learners)
-    model = open_model(entry.manifest, loader, by)
+    try:
+        model = open_model(entry.manifest, loader, by)
+    except Flowers17Error as problem:
+        if name is None:
+            hint = "or name another model with --model: `flowers17 predict --list`"
+            problem.args = (f"{problem}; {hint}",)
+        raise
     members = ""
     if entry.kind == "ensemble":
         method = str(entry.result["chosen"]["method"]).replace("_", " ")
@@ -86,9 +85,13 @@ def predict(
         err.print(f"{_measured(entry)}{_refit_advice(entry)}", highlight=False, soft_wrap=True)
     refusals = Refusals(err)
     paths = image_paths(images, _input_lines(refusals), refusals)
-    evidence = evidence_of(entry.manifest, model, loader)
-    rows = predictions(model, paths, refusals, evidence)
-    n_predicted = _PRINTED[form](rows, model.classes)
+    rows = predictions(model, paths, refusals)
+    if form == "table":
+        n_predicted = _print_table(rows)
+    elif form == "json":
+        n_predicted = _written(json.dumps(as_json(row)) + "\n" for row in rows)
+    else:
+        n_predicted = _written(_csv_lines(rows, model.classes)) - 1
     if not n_predicted and not refusals.n:
         refusals("standard input: expected paths of images, one a line, got none")
     if refusals.n:
@@ -105,9 +108,11 @@ def _input_lines(refuse: Refuse) -> Iterator[bytes]:
 
 
 def _measured(entry: Entry) -> str:
-    score = entry.score
-    value = f"{score.measure} {score.headline:.3f}"
-    return f"{value} on {entry.measured_on}; fitted on {entry.fitted_on}"
+    score, repeats = entry.score, entry.over_clean
+    value, on = score.headline, f"on {entry.measured_on}"
+    if repeats:
+        value, on = repeats.mean, f"over {repeats.n_splits} clean splits, on average"
+    return f"{score.measure} {value:.3f} {on}; fitted on {entry.fitted_on}"
 
 
 def _refit_advice(entry: Entry) -> str:
@@ -129,6 +134,8 @@ def models(store: Store) -> list[dict[str, Any]]:
             "accuracy": entry.score.accuracy,
             "balanced_accuracy": entry.score.headline if entry.score.by_class else None,
             "measured_on": entry.measured_on,
+            "over_clean_splits": entry.over_clean and entry.over_clean.mean,
+            "n_clean_splits": entry.over_clean.n_splits if entry.over_clean else 0,
             "cross_validated": entry.cross_validated,
             "fitted_on": entry.fitted_on,
             "artifact": "/".join(entry.place),
@@ -141,11 +148,13 @@ def models(store: Store) -> list[dict[str, Any]]:
 def models_table(models: Iterable[Mapping[str, Any]]) -> Table:
     """Table of models, as `models` returns them; accuracies of ensembles are of refitted members.
 
+    Over clean splits is the mean that the report has, which chooses the single model that predicts.
     Cross-validated is an ensemble's share of the images that its members trained on, out of fold:
     it chooses the ensemble that predicts. A measure that no model has gets no column.
     """
     rows = list(models)
-    measures = ("accuracy", "balanced_accuracy", "measured_on", "cross_validated")
+    measures = ["accuracy", "balanced_accuracy", "measured_on"]
+    measures += ["over_clean_splits", "cross_validated"]
     names = [name for name in measures if any(row[name] is not None for row in rows)]
     table = Table(box=None, pad_edge=False)
     table.add_column("model", no_wrap=True, overflow="fold")
@@ -169,15 +178,16 @@ def as_json(prediction: Prediction) -> dict[str, Any]:
         "class": name,
         "probability": probability,
         "probabilities": dict(prediction.proba),
+        "is_calibrated": prediction.is_calibrated,
+        "uncalibrated": dict(prediction.uncalibrated),
         "agreement": prediction.agreement,
-        "calibrated": prediction.calibrated,
         "members": prediction.members,
         "likeness": prediction.likeness
         and {"is_unlike": prediction.likeness.is_unlike, **asdict(prediction.likeness)},
     }
 
 
-def _print_table(predictions: Predictions, classes: Sequence[str]) -> int:
+def _print_table(predictions: Iterable[Prediction]) -> int:
     table = Table(box=None, pad_edge=False)
     table.add_column("image", overflow="fold")
     for name in ("class", "probability", "second"):
@@ -200,37 +210,22 @@ def _print_table(predictions: Predictions, classes: Sequence[str]) -> int:
     return len(rows)
 
 
-def _print_json(predictions: Predictions, classes: Sequence[str]) -> int:
-    return _written(json.dumps(as_json(prediction)) + "\n" for prediction in predictions)
-
-
-def _print_csv(predictions: Predictions, classes: Sequence[str]) -> int:
-    header = ["path", "class", "probability", "second_class", "agreement", "unlike", *classes]
-
-    def rows() -> Iterator[str]:
-        for prediction in predictions:
-            (first, probability), (second, _) = prediction.ranked[:2]
-            agreement = "" if prediction.agreement is None else prediction.agreement
-            texts = [_safe(prediction.path), _safe(first), probability, _safe(second)]
-            unlike = "" if prediction.likeness is None else int(prediction.likeness.is_unlike)
-            yield _csv_line([*texts, agreement, unlike, *prediction.proba.values()])
-
-    _written([_csv_line([_safe(name) for name in header])])
-    return _written(rows())
+def _csv_lines(predictions: Iterable[Prediction], classes: Sequence[str]) -> Iterator[str]:
+    heads = ["path", "class", "probability", "second_class", "agreement", "unlike"]
+    yield _csv_line([*heads, *classes])
+    for prediction in predictions:
+        (first, probability), (second, _) = prediction.ranked[:2]
+        unlike = prediction.likeness and int(prediction.likeness.is_unlike)
+        texts = [prediction.path, first, probability, second, prediction.agreement, unlike]
+        yield _csv_line([*texts, *prediction.proba.values()])
 
 
 def _csv_line(values: Sequence[object]) -> str:
     """Line of CSV; bytes of a path that are no text are escaped, as is what would steer
     a terminal that shows it."""
-    stream = io.StringIO()
-    csv.writer(stream, lineterminator="\n").writerow(values)
-    text = stream.getvalue().encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    _, _, line = csv_text(pd.DataFrame([values], dtype=object)).partition("\n")
+    text = line.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     return escaped(text) if sys.stdout.isatty() else text
-
-
-def _safe(text: str) -> str:
-    """Text that no spreadsheet takes for a formula."""
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
 
 
 def _written(lines: Iterable[str]) -> int:
@@ -240,8 +235,3 @@ def _written(lines: Iterable[str]) -> int:
         sys.stdout.write(line)
         sys.stdout.flush()
     return n_lines
-
-
-_PRINTED: MappingProxyType[Form, Callable[[Predictions, Sequence[str]], int]] = MappingProxyType(
-    {"table": _print_table, "json": _print_json, "csv": _print_csv}
-)

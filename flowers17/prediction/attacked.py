@@ -11,6 +11,7 @@ from flowers17.prediction.catalogue import KINDS, Kind
 from flowers17.prediction.models import Loader, Model
 from flowers17.prediction.pictures import Block
 from flowers17.prediction.predicting import open_model
+from flowers17.robustness.base import batches
 
 if TYPE_CHECKING:
     import keras
@@ -54,13 +55,10 @@ class AttackedModel:
         the same batch size; repetitions of the last image at the end cost nothing.
         """
         pixels = np.rint(images * np.float32(255)).astype(np.uint8)
-        n_needed = _n_needed(pixels)
-        parts = []
-        for start in range(0, n_needed, AT_ONCE):
-            chunk = pixels[start : start + AT_ONCE]
-            filled = np.concatenate([chunk, np.repeat(chunk[-1:], AT_ONCE - len(chunk), axis=0)])
-            parts.append(self._proba_at_once(filled)[: len(chunk)])
-        proba = np.concatenate(parts)
+        needed = pixels[: _n_needed(pixels)]
+        proba = np.concatenate(
+            [self._proba_at_once(batch)[:n] for n, [batch] in batches(needed, max_size=AT_ONCE)]
+        )
         return np.concatenate([proba, np.repeat(proba[-1:], len(pixels) - len(proba), axis=0)])
 
     def _proba_at_once(self, pixels: np.ndarray) -> np.ndarray:

@@ -7,18 +7,21 @@ when it is opened.
 import hashlib
 import json
 import logging
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
 
 from flowers17.ancestry import ArtifactId, artifact_id, by_id, family
 from flowers17.artifacts import Store
 from flowers17.data.balance import first_measure
-from flowers17.errors import ArtifactDamaged, ArtifactMissing, InvalidInput
+from flowers17.digests import canonical_json
+from flowers17.errors import ArtifactMissing, Flowers17Error, InvalidInput
 from flowers17.files import read_regular
 from flowers17.manifests import read_as_written
-from flowers17.reporting.records import Score, score_of
+from flowers17.reporting.metrics import MeanSpread
+from flowers17.reporting.records import HEADLINE, Score, over_repeats, score_of
 from flowers17.terminal import printable
 
 Kind = Literal["network", "classifier", "ensemble"]
@@ -34,10 +37,15 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Entry:
-    """A model of a store: its manifest and its `result.json`."""
+    """A model of a store: its manifest and its `result.json`.
+
+    over_clean: mean of the measure that stands first over the repeated clean splits on which the
+    store has the same training, as the report has it; None without such splits.
+    """
 
     manifest: Mapping[str, Any]
     result: Mapping[str, Any]
+    over_clean: MeanSpread | None = None
 
     @property
     def name(self) -> str:
@@ -83,9 +91,12 @@ class Entry:
     def share(self) -> float:
         """Accuracy, or balanced accuracy where classes differ in size, by which models are ranked.
 
-        For an ensemble, the cross-validated one; for other models, that of the score.
+        For an ensemble, the cross-validated one; for other models the mean over repeated clean
+        splits, if there are any, else that of the score.
         """
-        return self.score.headline if self.cross_validated is None else self.cross_validated
+        if self.cross_validated is not None:
+            return self.cross_validated
+        return self.over_clean.mean if self.over_clean else self.score.headline
 
     @property
     def measured_on(self) -> str:
@@ -106,7 +117,7 @@ class Entry:
     @property
     def rank(self) -> tuple[bool, float, bool]:
         """What models of a kind are ranked by: a score on the report's split flatters."""
-        flatters = self.score.kind == "report" and self.kind != "ensemble"
+        flatters = self.score.kind == "report" and self.kind != "ensemble" and not self.over_clean
         return not flatters, self.share, self.is_of_all
 
 
@@ -123,7 +134,10 @@ class Catalogue:
     @cached_property
     def entries(self) -> list[Entry]:
         """The newest model of each name, by kind and name."""
-        newest = {entry.name: entry for entry in sorted(self._models.values(), key=_age)}
+        newest = {
+            entry.name: entry
+            for entry in sorted(self._models.values(), key=lambda entry: _age(entry.manifest))
+        }
         return sorted(newest.values(), key=lambda entry: (entry.kind, entry.name))
 
     def named(self, name: str) -> Entry:
@@ -141,7 +155,9 @@ class Catalogue:
             if slash and key and place[0] == stage and place[1].startswith(key)
         ]
         if stage in KINDS and len(matches) == 1:
-            return Entry(matches[0], self._result(matches[0]) or {})
+            [match] = matches
+            known = self._models.get(artifact_id(match))
+            return known or Entry(match, self._result(match) or {})
         names = "; ".join(entry.name for entry in self.entries) or f"none: {ADVICE}"
         raise InvalidInput(
             f"model {name!r}: expected a name in the store {self._store.address}, or STAGE/KEY of "
@@ -163,7 +179,7 @@ class Catalogue:
             for scope, pool in self._pools():
                 candidates = [entry for entry in pool if entry.kind in kinds]
                 if candidates:
-                    best = max(candidates, key=lambda entry: (entry.rank, _age(entry)))
+                    best = max(candidates, key=lambda entry: (entry.rank, _age(entry.manifest)))
                     return best, f"{reason} {best.score.measure} {scope}"
         raise ArtifactMissing(
             f"{self._store.address}: expected a model that was fitted, found none; {ADVICE}"
@@ -172,9 +188,7 @@ class Catalogue:
     def _pools(self) -> Iterator[tuple[str, list[Entry]]]:
         """The models of each study, newest first, then those of the whole store."""
         studies = [manifest for (stage, _), manifest in self._manifests.items() if stage == "study"]
-        for study in sorted(
-            studies, key=lambda manifest: (manifest["created"], manifest["key"]), reverse=True
-        ):
+        for study in sorted(studies, key=_age, reverse=True):
             places = [artifact_id(manifest) for manifest in family(study, self._manifests)]
             models = [self._models[place] for place in places if place in self._models]
             yield "of the newest study that has one", models
@@ -188,7 +202,41 @@ class Catalogue:
             result = self._result(manifest) if place[0] in KINDS else None
             if result is not None and result.get("kind") != "fold":
                 models[place] = Entry(manifest, result)
-        return models
+        scores: dict[Any, dict[str, Score]] = defaultdict(dict)  # by training, by split
+        for place, manifest in sorted(self._manifests.items(), key=lambda item: _age(item[1])):
+            own = []
+            if place in models and not models[place].is_of_all:
+                own = [models[place].score]
+            elif place[0] == "classifier" and "result.json" in manifest["files"]:
+                own = _scores(self._result(manifest) or {})
+            if own:
+                scores[self._training(manifest)] |= {score.split: score for score in own}
+        return {
+            place: replace(entry, over_clean=over_repeats(scores[training].values(), HEADLINE))
+            for place, entry in models.items()
+            for training in [self._training(self._measured(entry))]
+        }
+
+    def _measured(self, entry: Entry) -> Mapping[str, Any]:
+        """Manifest of the training that measured a model: its own, or that on the first split."""
+        fold = entry.manifest["inputs"].get("fold-01") if "measured" in entry.result else None
+        return self._manifests.get(artifact_id(fold), entry.manifest) if fold else entry.manifest
+
+    def _training(self, manifest: Mapping[str, Any]) -> tuple[Any, ...]:
+        """Everything that models of the same training on other splits have in common."""
+        origins = list(family(manifest, self._manifests))
+        is_classifier = manifest["stage"] in ("fitted", "classifier")
+        splits = [origin["key"] for origin in origins if origin["stage"] == "splits"]
+        made_from = {"features"} if is_classifier else KINDS.keys()
+        configs = sorted(
+            canonical_json(
+                [_without_resize(origin["material"]["config"]), origin["material"].get("seed")]
+            )
+            for origin in origins
+            if origin is manifest or origin["stage"] in made_from
+        )
+        is_refit = any(name.startswith("fold-") for name in manifest["inputs"])
+        return is_classifier, *(splits or [manifest["key"]])[:1], is_refit, *configs
 
     def _result(self, manifest: Mapping[str, Any]) -> Mapping[str, Any] | None:
         """An artifact's `result.json`, or None with a warning if it is not as published."""
@@ -198,19 +246,34 @@ class Catalogue:
             data = read_regular(path, below=self._store.root)
             if hashlib.sha256(data).hexdigest() == manifest["files"]["result.json"]["sha256"]:
                 result = dict(json.loads(data))
-                if result.get("kind") != "fold":  # others are ranked
-                    with read_as_written(str(path)):
-                        _ = (entry := Entry(manifest, result)).rank, entry.score, entry.fitted_on
+                with read_as_written(str(path)):
+                    scores = _scores(result)
+                    if manifest["stage"] in KINDS and result.get("kind") != "fold":  # it is ranked
+                        entry = Entry(manifest, result)
+                        scores, _ = [entry.score], (entry.rank, entry.fitted_on)
+                    repeated = {score.split: replace(score, kind="repeated") for score in scores}
+                    over_repeats(repeated.values(), HEADLINE)
                 return result
-        except (OSError, KeyError, ValueError, TypeError, RecursionError, ArtifactDamaged):
+        except (OSError, KeyError, ValueError, TypeError, RecursionError, Flowers17Error):
             pass
         label = printable(manifest["label"])
         logger.warning("%s: not as it was published; %s is passed over", path, label)
         return None
 
 
-def _age(entry: Entry) -> tuple[str, str]:
-    return entry.manifest["created"], entry.manifest["key"]
+def _scores(result: Mapping[str, Any]) -> list[Score]:
+    """Scores of a classifier's evaluation, one a split; none of other results."""
+    return [score_of(split, split["name"]) for split in result.get("splits", ())]
+
+
+def _without_resize(config: Any) -> Any:
+    """A configuration without how images become squares, which no classifier's measures have."""
+    return {name: config[name] for name in config if name != "resize"} if config else config
+
+
+def _age(manifest: Mapping[str, Any]) -> tuple[str, str]:
+    """When an artifact was made, and its key, which decides between equals."""
+    return manifest["created"], manifest["key"]
 
 
 def refitted_scheme(result: Mapping[str, Any]) -> Mapping[str, Any]:

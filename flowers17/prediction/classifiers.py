@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from flowers17.artifacts import Artifact
-from flowers17.config import ResizeName
 from flowers17.errors import InvalidInput
 from flowers17.manifests import read_as_written
 from flowers17.prediction.features import FeatureMap
 from flowers17.prediction.fitted_classifier import FittedClassifier
-from flowers17.prediction.models import Answers, Loader
+from flowers17.prediction.models import Answers, Loader, Model
 from flowers17.prediction.pictures import Block
 from flowers17.transfer.rowspace import side_by_side
 
@@ -20,16 +19,12 @@ if TYPE_CHECKING:
     import keras
 
 
-class Classifier:
+class Classifier(Model):
     """The classifier of an artifact of stage `fitted`, on its feature maps, `maps`."""
 
-    n_at_once = 64
-    members: tuple[str, ...] = ()
-
     def __init__(self, artifact: Artifact, loader: Loader) -> None:
-        self._loader, inputs = loader, artifact.manifest["inputs"]
-        config = artifact.manifest["material"]["config"]
-        self.name: str = artifact.manifest["label"]
+        super().__init__(artifact, loader)
+        inputs = artifact.manifest["inputs"]
         if "classifier.json" not in artifact.manifest["files"]:
             raise InvalidInput(
                 f"{self.name}: expected a stored classifier, got the fit of an older version; run "
@@ -37,12 +32,11 @@ class Classifier:
             )
         self.classes = tuple(artifact.json("result")["classes"])
         self._fitted = FittedClassifier.stored(artifact)
-        self.maps: tuple[FeatureMap, ...] = tuple(
+        self.maps = tuple(
             loader.once(inputs[name], lambda features: FeatureMap(features, loader))
-            for name in config["maps"]
+            for name in self._config["maps"]
         )
         self.sizes = frozenset(map_.size for map_ in self.maps)
-        self.resize: ResizeName = config.get("resize", "crop")
 
     def answers(self, block: Block) -> Answers:
         """Return class probabilities: float64 (n, c)."""

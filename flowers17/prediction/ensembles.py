@@ -21,7 +21,7 @@ from flowers17.prediction.pictures import Block
 from flowers17.seeds import derived_seed
 
 
-class Ensemble:
+class Ensemble(Model):
     """The ensemble of an artifact of stage `stacking`.
 
     open_member: opens the model of a reference. by: whether its members are their refits, or the
@@ -35,11 +35,11 @@ class Ensemble:
         open_member: Callable[[Mapping[str, str]], Model],
         by: MemberModels = "refit",
     ) -> None:
+        super().__init__(artifact, loader)
         self._result = artifact.json("result")
-        self._class_weight = artifact.manifest["material"]["config"].get("class_weight")
+        self._class_weight = self._config.get("class_weight")
         self._seed = derived_seed(artifact.manifest["material"]["seed"] or 0, "stacking")
         self._out_of_fold = loader.artifact(artifact.manifest["inputs"]["out_of_fold"])
-        self.name: str = artifact.manifest["label"]
         self.classes = tuple(self._result["classes"])
         self.method: str = self._result["chosen"]["method"]
         self.by = by

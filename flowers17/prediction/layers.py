@@ -6,7 +6,6 @@ nor flowers17.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from types import MappingProxyType
 from typing import Any
 
 import keras
@@ -177,15 +176,13 @@ def _indices(indices: np.ndarray, n: int) -> np.ndarray:
     return indices
 
 
-_KINDS: MappingProxyType[str, Callable[[Rows, Arrays, Options], Rows]] = MappingProxyType(
-    {
-        "linear": _linear_classes,
-        "kernel": _kernel_classes,
-        "quadratic": _quadratic,
-        "neighbours": _neighbours,
-        "trees": _trees,
-    }
-)
+_KINDS: Mapping[str, Callable[[Rows, Arrays, Options], Rows]] = {
+    "linear": _linear_classes,
+    "kernel": _kernel_classes,
+    "quadratic": _quadratic,
+    "neighbours": _neighbours,
+    "trees": _trees,
+}
 
 
 def averaged(probas: Sequence[Rows]) -> Rows:

@@ -130,9 +130,8 @@ class Evidence:
         return {**features, COLOURS: descriptors(self.images)}
 
 
-def evidence_of(reference: Mapping[str, str], model: Model, loader: Loader) -> Evidence | None:
-    """Evidence for a model's predictions; None if the store doesn't tell its split."""
-    artifact = loader.artifact(reference)
+def evidence_of(artifact: Artifact, model: Model, loader: Loader) -> Evidence | None:
+    """Evidence for the predictions of an artifact's model; None without its split in the store."""
     images = held_out(artifact, loader)
     return Evidence(artifact, model, loader, images) if images else None
 

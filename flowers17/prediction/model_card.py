@@ -1,43 +1,112 @@
-"""The model card of an exported model: Markdown, its numbers from the store alone."""
+"""The model card of an exported model: Markdown from `templates/`, its numbers from the store."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from flowers17.artifacts import short_name
-from flowers17.prediction.card_programs import program
-from flowers17.prediction.catalogue import refitted_scheme
+from flowers17.ancestry import Manifest, artifact_id, by_id, family
+from flowers17.artifacts import Artifact, short_name
+from flowers17.prediction.catalogue import Catalogue, Entry, refitted_scheme
 from flowers17.prediction.exporting import OUTPUT, FileCheck
-from flowers17.prediction.model_facts import ModelFacts
+from flowers17.prediction.held_out import held_out
+from flowers17.prediction.models import Loader
 from flowers17.reporting.classes.measures import balanced_accuracy, class_scores, macro_f1
 from flowers17.reporting.lineage import duration_text
 from flowers17.reporting.metrics import Measured, accuracy_interval
 from flowers17.reporting.wording import interval_text
 
-_KINDS = {
-    "report": "a random split: pictures of one scene may lie on both sides of it, which flatters "
-    "the accuracy",
-    "clean": "pictures of one scene are kept on one side",
-    "repeated": "one of several; pictures of one scene are kept on one side",
-    "official": "one of the data set’s official splits",
-}
-# Of a clean split whose near-duplicates are not the images that look alike.
-_LESS_CLEAN = {
-    "identical": "only pictures of identical pixels are kept on one side",
-    "none": "near-duplicates were not searched for, so that pictures of one scene may lie on both "
-    "sides of it",
-}
-_LOOKS_AT = {
-    "crop": "It looks at the central square alone.",
-    "pad": "It looks at the whole image, on black where that is no square.",
-    "stretch": "It looks at the whole image, stretched to a square.",
-}
 _SHOWN_FACTS = (
     *("learner", "classifier", "extractor", "input_size", "pixels", "configuration", "phase"),
     *("unfrozen_from", "layer_decay", "augmentation", "precision", "convolutions", "backend"),
     "n_parameters",
 )
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """The facts of a model card.
+
+    entry: of the catalogue; a model that was fitted on all images has the scores of the same
+    training on splits. answers: labels and predicted classes of the held-out images, None if the
+    split is not known. source: of the images, as in their artifact; verified: whether each is byte
+    for byte one of Oxford Flowers-17. origins: the manifests of all artifacts it was made from.
+    """
+
+    entry: Entry
+    answers: tuple[np.ndarray, np.ndarray] | None
+    source: Mapping[str, Any]
+    verified: bool
+    n_images: int | None
+    origins: tuple[Manifest, ...]
+
+    @property
+    def fitted_on(self) -> str:
+        """Words for all images, if it was fitted on them."""
+        return self.entry.fitted_on if self.entry.is_of_all else ""
+
+    @property
+    def measured(self) -> Mapping[str, Any]:
+        """The `result.json` that the scores are from, or the entry of a classifier's split."""
+        measured: Mapping[str, Any] = self.entry.result.get("measured", self.entry.result)
+        return measured
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """Names of an ensemble's members; empty for other models."""
+        return tuple(self.entry.result.get("members", ()))
+
+    @property
+    def random_weights(self) -> bool:
+        """Whether its extractor was never trained."""
+        return any(weights["kind"] == "random" for weights in self._weights)
+
+    @property
+    def pretrained(self) -> tuple[str, ...]:
+        """SHA-256 of the files of its extractors' pretrained weights."""
+        return tuple(
+            dict.fromkeys(
+                weights["sha256"] for weights in self._weights if weights["kind"] != "random"
+            )
+        )
+
+    @property
+    def near_duplicates(self) -> str:
+        """Which images clean splits keep on one side, in the words of `splits.near_duplicates`."""
+        for manifest in self.origins:
+            if manifest["stage"] == "duplicates":
+                values = {**(manifest["material"]["config"] or {}), **manifest.get("metrics", {})}
+                return str(values.get("kept_together", values.get("near_duplicates", "similar")))
+        return "similar"
+
+    @property
+    def _weights(self) -> list[Mapping[str, Any]]:
+        configs = [
+            config["material"]["config"] or {} for config in (self.entry.manifest, *self.origins)
+        ]
+        return [
+            config["weights"] for config in configs if isinstance(config.get("weights"), Mapping)
+        ]
+
+
+def model_facts(artifact: Artifact, loader: Loader) -> ModelFacts:
+    """The facts of the model of an artifact."""
+    manifests = by_id(loader.store.manifests())
+    entry = Catalogue(loader.store).named("/".join(artifact_id(artifact.manifest)))
+    _, *origins = family(artifact.manifest, manifests)
+    images = next((manifest for manifest in origins if manifest["stage"] == "images"), None)
+    items = loader.artifact(images).json("items") if images else {}
+    stored = held_out(artifact, loader)
+    return ModelFacts(
+        entry=entry,
+        answers=(stored.labels, stored.proba.argmax(axis=1)) if stored else None,
+        source=items.get("source", {}),
+        verified=bool(items.get("verified")),
+        n_images=len(items["names"]) if items else None,
+        origins=tuple(origins),
+    )
 
 
 def model_card(
@@ -53,79 +122,41 @@ def model_card(
     labels: see `exporting.labels`. file, sha256: of the exported file. check: the file's
     predictions of the validation images, None if the store does not have them.
     """
-    sections = [
-        f"# {_text(facts.name)}",
-        f"An image classifier of {_classes(facts, labels)}, made by flowers17.",
-        *_section("Use", _use(labels, file)),
-        *_section("Data", _data(facts, labels)),
-        *_section("Accuracy", _accuracy(facts, labels)),
-        *_section("Limits", _limits(facts, labels)),
-        *_section("Training", _training(facts)),
-        *_section("File", _file(facts, file, sha256, check)),
-        *_section("Lineage", _lineage(facts)),
-        *_section("Licence", _licence(facts)),
-    ]
-    return "\n\n".join(sections) + "\n"
-
-
-def _classes(facts: ModelFacts, labels: Mapping[str, Any]) -> str:
-    """How many classes there are, and of what as far as that is known."""
-    flowers = facts.verified or facts.source.get("kind") == "rendered"
-    return f"{len(labels['classes'])} classes{' of flowers' * flowers}"
-
-
-def _section(title: str, paragraphs: Iterator[str]) -> Iterator[str]:
-    yield f"## {title}"
-    yield from paragraphs
-
-
-def _use(labels: Mapping[str, Any], file: str) -> Iterator[str]:
-    for image_input in labels["inputs"]:
-        size = image_input["shape"][1]
-        yield (
-            f"Input `{image_input['name']}`: uint8 (n, {size}, {size}, 3), RGB, 0 to 255; "
-            f"scaling is part of the model. Before it: {image_input['before']}."
-        )
-    yield (
-        f"Output `{OUTPUT}`: float32 (n, {len(labels['classes'])}), in the order of `classes` in "
-        f"`{file}.labels.json`."
+    templates = Environment(
+        loader=PackageLoader("flowers17.prediction"),
+        autoescape=False,  # Markdown, in which `text` escapes
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        undefined=StrictUndefined,
     )
-    yield f"```python\n{program(file, labels['resize'])}\n```"
-
-
-def _data(facts: ModelFacts, labels: Mapping[str, Any]) -> Iterator[str]:
-    kind = facts.source.get("kind")
-    content = {
-        "rendered": "flowers drawn from code, not photographs",
-        "oxford17": "Oxford Flowers-17",
-        "archive": "an archive of images",
-        "folder": "a folder of images",
-        "packed": "an archive of images",
-        "table": "a table of images",
-    }.get(str(kind), "not recorded")
-    if facts.verified and kind != "oxford17":
-        content += ", every one verified as one of Oxford Flowers-17"
-    count = f" {facts.n_images:,} images." if facts.n_images else ""
-    digest = facts.source.get("digest")
-    yield f"Source: {content}.{count}" + (f" Digest `{digest}`." if digest else "")
-    score = facts.score
-    caveat = _KINDS.get(score.kind, score.kind)
-    if score.kind in ("clean", "repeated"):
-        caveat = _LESS_CLEAN.get(facts.near_duplicates, caveat)
-    yield (
-        f"Split `{score.split}`: {score.n_train:,} images to train on, {score.n_validation:,} held "
-        f"out; {caveat}."
+    templates.filters.update(text=_text, interval=interval_text, duration=duration_text)
+    classes: list[Any] = []
+    worst = None
+    if facts.answers:
+        scores = class_scores(*facts.answers, labels["classes"])
+        classes = list(scores.itertuples(index=False))
+        shown = [row for row in classes if row.n_images]
+        worst = min(shown, key=lambda row: row.n_correct / row.n_images)
+    card: str = templates.get_template("card.md.jinja").render(
+        facts=facts,
+        labels=labels,
+        file=file,
+        sha256=sha256,
+        check=check,
+        output=OUTPUT,
+        short=short_name,
+        classes=classes,
+        worst=worst,
+        measures=list(_measures(facts)),
+        settings=[(name, _text(value)) for name, value in _settings(facts)],
     )
-    if facts.fitted_on:
-        yield (
-            "Measured by the same training on this split, the model was then fitted on "
-            f"{facts.fitted_on}. The scores below are those of the split."
-        )
-    yield "Classes: " + ", ".join(_text(name) for name in labels["classes"]) + "."
+    return card
 
 
-def _accuracy(facts: ModelFacts, labels: Mapping[str, Any]) -> Iterator[str]:
-    score, repeats = facts.score, facts.over_clean
+def _measures(facts: ModelFacts) -> Iterator[tuple[str, str, str]]:
+    """Rows of measures on the held-out images, the one that counts first: name, value, interval."""
+    score, repeats = facts.entry.score, facts.entry.over_clean
     measures = [("accuracy", Measured(score.accuracy, score.interval))]
     if facts.answers:
         truth, predicted = facts.answers
@@ -138,160 +169,39 @@ def _accuracy(facts: ModelFacts, labels: Mapping[str, Any]) -> Iterator[str]:
         ]
     if score.by_class:
         measures = [*measures[2:], *measures[:2]]
-    rows = [(name, f"{value:.3f}", interval_text(interval)) for name, (value, interval) in measures]
     if repeats and repeats.interval:
-        title = (
-            f"{score.measure}, mean over {repeats.n_splits} clean splits, the same training on each"
-        )
-        rows.append((title, f"{repeats.mean:.3f}", interval_text(repeats.interval)))
+        title = f"mean over {repeats.n_splits} clean splits, the same training on each"
+        measures.append((f"{score.measure}, {title}", Measured(repeats.mean, repeats.interval)))
     if test := score.on_test:
         title = f"{test.measure} on the {test.n_validation:,} images of the test part"
-        rows.append((title, f"{test.headline:.3f}", interval_text(test.headline_interval)))
+        measures.append((title, Measured(test.headline, test.headline_interval)))
+    for name, (value, interval) in measures:
+        yield name, f"{value:.3f}", interval_text(interval)
     if facts.measured.get("validation_loss") is not None:
-        rows.append(("log loss", f"{facts.measured['validation_loss']:.3f}", ""))
-    yield f"On the {score.n_validation:,} held-out images:"
-    yield _table(("", "value", "95 % interval"), rows)
-    yield (
-        "An accuracy has Wilson’s interval, which covers the chance in which images were held out; "
-        "a mean over splits, which share most of their images, that of Nadeau and Bengio (2003)."
-    )
-    if facts.answers:
-        scores = class_scores(*facts.answers, labels["classes"])
-        header = ("class", "recognised", "precision", "recall", "F1")
-        yield _table(header, [_class_row(row) for row in scores.itertuples(index=False)])
+        yield "log loss", f"{facts.measured['validation_loss']:.3f}", ""
 
 
-def _class_row(row: Any) -> tuple[str, ...]:
-    """Cells of a row of `class_scores`."""
-    recognised = f"{row.n_correct} of {row.n_images}"
-    return _text(row.name), recognised, *map(_measured, (row.precision, row.recall, row.f1))
-
-
-def _measured(measured: Measured | None) -> str:
-    return f"{measured.value:.3f} ({interval_text(measured.interval)})" if measured else "–"
-
-
-def _limits(facts: ModelFacts, labels: Mapping[str, Any]) -> Iterator[str]:
-    calibrated = (
-        "Its probabilities are calibrated by one temperature, on images like those it was trained "
-        "on; on others a high one is no promise."
-    )
-    limits = [
-        "It names one of its classes for any image, whatever it shows: there is no “none of them”.",
-        _LOOKS_AT[labels["resize"]],
-        calibrated
-        if facts.members
-        else "Its probabilities are not calibrated; a high one is no promise.",
-        "The accuracy is that on images like those it was trained on. This card has none for other "
-        "cameras, places or times, nor under attack.",
-    ]
-    if facts.measured.get("recipe", {}).get("selection") == "val_loss":
-        limits.append(
-            "The epoch kept is the one with the lowest loss on the same held-out images, which "
-            "flatters the accuracy a little."
-        )
-    if facts.score.kind == "report":
-        limits.append("Its split is random: see Data.")
-    if facts.source.get("kind") == "rendered":
-        limits.append("Trained on drawings: its accuracy says nothing of photographs.")
-    if facts.random_weights:
-        limits.append(
-            "Its extractor has random weights: it shows that the pipeline works, no more."
-        )
-    if facts.answers:
-        scores = class_scores(*facts.answers, labels["classes"]).query("n_images > 0")
-        worst = scores.iloc[int((scores.n_correct / scores.n_images).argmin())]
-        if worst.n_correct < worst.n_images:
-            share = f"{worst.n_correct} of {worst.n_images}"
-            name = _text(worst["name"])
-            limits.append(f"Of the held-out images, fewest are recognised of {name}: {share}.")
-    yield "\n".join(f"- {limit}" for limit in limits)
-
-
-def _training(facts: ModelFacts) -> Iterator[str]:
-    result = facts.result
-    rows = [(name, str(result[name])) for name in _SHOWN_FACTS if result.get(name) is not None]
-    best_epoch = f"{result['best_epoch']} of {result['epochs']}" if "best_epoch" in result else ""
-    rows += [("epoch kept", best_epoch)] if best_epoch else []
+def _settings(facts: ModelFacts) -> Iterator[tuple[str, str]]:
+    """Names and values of what the model was trained with."""
+    result = facts.entry.result
+    for name in _SHOWN_FACTS:
+        if result.get(name) is not None:
+            yield name, str(result[name])
+    if "best_epoch" in result:
+        yield "epoch kept", f"{result['best_epoch']} of {result['epochs']}"
     for name in ("recipe", "hyperparameters"):
-        settings = sorted(result.get(name, {}).items())
-        rows += [(f"{name}: {setting}", str(value)) for setting, value in settings]
-    rows += [("features", feature_map) for feature_map in result.get("maps", ())]
+        for setting, value in sorted(result.get(name, {}).items()):
+            yield f"{name}: {setting}", str(value)
+    for feature_map in result.get("maps", ()):
+        yield "features", feature_map
     if facts.members:
         scheme = refitted_scheme(result)
+        for member in facts.members:
+            yield "member", member
+        yield "combined by", scheme["method"].replace("_", " ")
         share = f"{scheme['cross_validated']} of {result['n_train']}"
-        rows += [("member", member) for member in facts.members]
-        rows += [
-            ("combined by", scheme["method"].replace("_", " ")),
-            ("chosen on", f"{result['n_folds']} folds of the training images: {share} right"),
-            ("temperature", f"{scheme['temperature']:.3f}"),
-        ]
-    yield _table(("", ""), [(name, _text(value)) for name, value in rows])
-
-
-def _file(facts: ModelFacts, file: str, sha256: str, check: FileCheck | None) -> Iterator[str]:
-    yield f"`{file}`, SHA-256 `{sha256}`."
-    if check is None:
-        yield "Not checked: the store lacks the images that it was trained on."
-        return
-    if facts.fitted_on:
-        yield (
-            f"Checked when it was written, on {check.n:,} of the images that it was fitted on: its "
-            f"probabilities differ from the stored ones by {check.difference:.1e} at most."
-        )
-        return
-    yield (
-        f"Checked when it was written: of the {check.n:,} held-out images this file gets "
-        f"{check.n_correct:,} right; the model in the store {facts.score.n_correct:,}. Its "
-        f"probabilities differ from the stored ones by {check.difference:.1e} at most."
-    )
-
-
-def _lineage(facts: ModelFacts) -> Iterator[str]:
-    rows = [
-        (
-            each["stage"],
-            _text(str(each["label"])),
-            f"`{each['key'][:12]}`",
-            f"`{each['digest'][:12]}`",
-        )
-        for each in (facts.manifest, *facts.origins)
-    ]
-    yield _table(("stage", "label", "key", "digest"), rows)
-    manifest = facts.manifest
-    provenance = [f"Made {manifest['created']}"]
-    if manifest.get("duration_s") is not None:
-        provenance.append(f"in {duration_text(float(manifest['duration_s']))}")
-    machine = manifest.get("machine") or {}
-    if machine.get("processor"):
-        provenance.append(f"on {machine['processor']}, {machine.get('cores')} cores")
-    yield (
-        " ".join(provenance)
-        + f". `flowers17 show {short_name(manifest['stage'], manifest['key'])}` tells more."
-    )
-    libraries = manifest["material"].get("libraries") or {}
-    if libraries:
-        named = ", ".join(f"{name} {version}" for name, version in sorted(libraries.items()))
-        yield f"Libraries: {named}."
-
-
-def _licence(facts: ModelFacts) -> Iterator[str]:
-    yield "flowers17 and what it writes by itself are under the MIT licence."
-    if facts.source.get("kind") != "rendered":
-        yield (
-            "The weights were learnt from images, whose rights are their owners’. This card "
-            "grants none; look up the terms of the data set before you pass the file on."
-        )
-    for sha256 in facts.pretrained:
-        yield (
-            f"Training began with weights learnt from ImageNet (SHA-256 `{sha256}`), which have "
-            "terms of their own."
-        )
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+        yield "chosen on", f"{result['n_folds']} folds of the training images: {share} right"
+        yield "temperature", f"{scheme['temperature']:.3f}"
 
 
 def _text(text: str) -> str:

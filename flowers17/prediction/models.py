@@ -1,10 +1,13 @@
 """The protocol of all models, and the loader of the artifacts that they need."""
 
+import logging
+import os
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -16,8 +19,10 @@ from flowers17.prediction.pictures import Block
 
 if TYPE_CHECKING:
     from flowers17.prediction.features import FeatureMap
+    from flowers17.prediction.likeness import Evidence
 
 MemberModels = Literal["refit", "average"]
+BATCH_SIZE = 64
 _BEING_MADE = object()
 
 
@@ -31,16 +36,8 @@ class Answers:
     proba: np.ndarray
     members: np.ndarray | None = None
 
-    @property
-    def agreement(self) -> np.ndarray | None:
-        """The share of members that predict the ensemble's class: float (n,)."""
-        if self.members is None:
-            return None
-        first = self.members.argmax(axis=2) == self.proba.argmax(axis=1)
-        return np.asarray(first.mean(axis=0))
 
-
-class Model(Protocol):
+class Model:
     """A network, a classifier on features or an ensemble; it is built at the first prediction.
 
     sizes: sides of the squares that it takes; resize: how images become them. n_at_once: the
@@ -48,25 +45,36 @@ class Model(Protocol):
     ensemble's members.
     """
 
-    name: str
     classes: tuple[str, ...]
     sizes: frozenset[int]
-    resize: ResizeName
-    n_at_once: int
-    maps: "tuple[FeatureMap, ...]"
-    members: tuple[str, ...]
+    n_at_once = BATCH_SIZE
+    maps: "tuple[FeatureMap, ...]" = ()
+    members: tuple[str, ...] = ()
+
+    def __init__(self, artifact: Artifact, loader: "Loader") -> None:
+        self._artifact, self._loader = artifact, loader
+        self._config = artifact.manifest["material"]["config"]
+        self.name: str = artifact.manifest["label"]
+        self.resize: ResizeName = self._config.get("resize", "crop")
 
     def answers(self, block: Block) -> Answers:
-        """Return class probabilities of a block's images."""
-        ...
+        """Class probabilities of a block's images."""
+        raise NotImplementedError
 
     def applied(self, images: Mapping[int, Any]) -> Any:
-        """Return symbolic class probabilities, (n, c), of symbolic Keras images.
+        """Symbolic class probabilities, (n, c), of symbolic Keras images.
 
         images: float32 (n, s, s, 3) in [0, 1], by side s, for each of `sizes`. Features
         that several models take of one tensor are computed once.
         """
-        ...
+        raise NotImplementedError
+
+    @cached_property
+    def evidence(self) -> "Evidence | None":
+        """What the model's own images say of its predictions; None if the store lacks them."""
+        from flowers17.prediction.likeness import evidence_of
+
+        return evidence_of(self._artifact, self, self._loader)
 
 
 class Loader:
@@ -84,6 +92,9 @@ class Loader:
         device: DeviceName = "auto",
         own_learners: Collection[str] = (),
     ) -> None:
+        # TensorFlow reports what it compiles, and warns of every model after the fourth.
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        logging.getLogger("tensorflow").setLevel(logging.ERROR)
         self.store, self.weights_dir = store, weights_dir
         self.own_learners = frozenset(own_learners)
         self._device, self._is_prepared = device, False

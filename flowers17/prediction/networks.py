@@ -1,37 +1,31 @@
-"""A trained network: rebuilt from code, its weights loaded from its artifact."""
+"""Trained and fine-tuned networks: rebuilt from code, their weights loaded from artifacts."""
 
 from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from flowers17.artifacts import Artifact
-from flowers17.config import LearnerDefinition, RecipeSettings, ResizeName
+from flowers17.config import HeadSettings, LearnerDefinition, RecipeSettings
 from flowers17.errors import InvalidInput
 from flowers17.learners.networks import build, module_of
 from flowers17.learners.stored import load
 from flowers17.manifests import read_as_written
-from flowers17.prediction.models import Answers, Loader
+from flowers17.prediction.features import extractor_of
+from flowers17.prediction.models import BATCH_SIZE, Answers, Loader, Model
 from flowers17.prediction.own_code import check_own_learner
 from flowers17.prediction.pictures import Block
+from flowers17.transfer.extractors import resized
 
 if TYPE_CHECKING:
     import keras
 
-BATCH_SIZE = 64
 
-
-class Network:
+class Network(Model):
     """The network of an artifact of stage `training`."""
 
-    n_at_once = BATCH_SIZE
-    maps: tuple[Any, ...] = ()
-    members: tuple[str, ...] = ()
-
     def __init__(self, artifact: Artifact, loader: Loader) -> None:
-        self._artifact, self._loader = artifact, loader
-        self._config = artifact.manifest["material"]["config"]
+        super().__init__(artifact, loader)
         result = artifact.json("result")
-        self.name: str = artifact.manifest["label"]
         if "classes" not in result:
             raise InvalidInput(
                 f"{self.name}: expected a training that names its classes, got one of an older "
@@ -40,7 +34,6 @@ class Network:
         self.classes = tuple(map(str, result["classes"]))
         self._size = int(result["image_size"])
         self.sizes = frozenset({self._size})
-        self.resize: ResizeName = self._config.get("resize", "crop")
         self._recipe = RecipeSettings.model_validate(result["recipe"])
         self._check_code()
 
@@ -49,7 +42,7 @@ class Network:
         model = self.keras_model  # first of all: it chooses the device, which a backend reads early
         from flowers17.learners.evaluation import probabilities
 
-        images = block.squares[self._size]
+        images = resized(block.squares[self._size], model.input_shape[1] or self._size)
         return Answers(probabilities(model, images, batch_size=BATCH_SIZE, flips=self.flips))
 
     def applied(self, images: Mapping[int, Any]) -> Any:
@@ -107,3 +100,44 @@ class Network:
     def _plain(self) -> "keras.Model":
         """The network of images of the data set's size, without a mirror image."""
         return self.keras_model
+
+
+class FineTuned(Network):
+    """The network of an artifact of stage `finetuning`."""
+
+    def __init__(self, artifact: Artifact, loader: Loader) -> None:
+        super().__init__(artifact, loader)
+        self._input_size = int(self._config["input_size"])
+
+    def _check_code(self) -> None:
+        """Nothing to check: only Keras's own networks are fine-tuned."""
+
+    @cached_property
+    def keras_model(self) -> "keras.Model":
+        """The network, extractor included, for images of the extractor's input size."""
+        return self._built(self._input_size)
+
+    @property
+    def _plain(self) -> "keras.Model":
+        resizes = self._size != self._input_size
+        return self._built(self._size) if resizes else self.keras_model
+
+    def _built(self, image_size: int) -> "keras.Model":
+        extractor = extractor_of(self._artifact, self._loader)
+        from flowers17.transfer.fine_tuning import cut, image_network, trainable_network
+
+        config, map_shape = self._config, tuple(extractor.output_shape[1:])
+        lower, upper = cut(extractor, config["extractor"], config["unfrozen_from"])
+        with self._loader.building(config["precision"]):
+            trained = trainable_network(
+                upper,
+                map_shape,
+                len(self.classes),
+                pooling=config["pooling"],
+                units=config["units"],
+                head=HeadSettings.model_validate(config["head"]),
+                seed=0,
+                name=config["extractor"],
+            )
+        load(trained, self._artifact, "run finetune")
+        return image_network(lower, trained, config["extractor"], image_size=image_size)

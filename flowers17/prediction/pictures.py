@@ -15,7 +15,7 @@ import numpy as np
 from flowers17.config import ResizeName
 from flowers17.data.decoding import squares
 from flowers17.data.encoded import MAX_IMAGE_BYTES
-from flowers17.errors import InvalidInput
+from flowers17.errors import InvalidInput, UnusableImage
 from flowers17.terminal import printable
 
 STANDARD_INPUT = "-"
@@ -106,7 +106,7 @@ def picture(data: bytes, name: str, sizes: Iterable[int], resize: ResizeName = "
     name: of the file, for errors.
     """
     sides = tuple(sorted(set(sizes)))
-    return _block([(name, squares(data, printable(name), sides, resize=resize)[1])], sides)
+    return _block([(name, _decoded(data, name, sides, resize))], sides)
 
 
 def _block(decoded: Sequence[tuple[str, dict[int, np.ndarray]]], sides: Sequence[int]) -> Block:
@@ -117,7 +117,20 @@ def _block(decoded: Sequence[tuple[str, dict[int, np.ndarray]]], sides: Sequence
 
 
 def _squares(path: str, sides: Sequence[int], resize: ResizeName) -> dict[int, np.ndarray]:
-    return squares(_content(path), printable(path), sides, resize=resize)[1]
+    return _decoded(_content(path), path, sides, resize)
+
+
+def _decoded(
+    data: bytes, name: str, sides: Sequence[int], resize: ResizeName
+) -> dict[int, np.ndarray]:
+    """Squares of an image file by side; an error leaves out what only a data set could do."""
+    try:
+        return squares(data, printable(name), sides, resize=resize).squares
+    except UnusableImage as problem:
+        kind, _, advice = problem.kind.partition("; ")
+        if advice.startswith(("convert", "install")):
+            kind += f"; {advice.removesuffix(', or remove it')}"
+        raise UnusableImage(problem.name, kind, problem.detail) from problem
 
 
 def _below(name: str, refuse: Refuse) -> Iterator[str]:

@@ -10,7 +10,7 @@ from flowers17.ensemble.calibration import tempered
 from flowers17.errors import ArtifactDamaged
 from flowers17.manifests import read_as_written
 from flowers17.prediction.catalogue import KINDS
-from flowers17.prediction.likeness import Evidence, Likeness
+from flowers17.prediction.likeness import Likeness
 from flowers17.prediction.models import Loader, MemberModels, Model
 from flowers17.prediction.pictures import Block, Refuse, blocks
 
@@ -21,17 +21,24 @@ N_FIRST = 8  # images of the first block, so that the first answers come soon
 class Prediction:
     """Prediction of a model for one image.
 
-    path: as in the input. proba: by class, in the model's order. agreement: the share of an
-    ensemble's members that predict the ensemble's class; None for other models. members: the
-    probabilities of each. calibrated, likeness: None without evidence.
+    path: as in the input. proba: by class, in the model's order; calibrated if the store tells
+    which images measured the model. uncalibrated: those of the network or classifier itself, as an
+    exported file gives them; an ensemble's are calibrated. agreement: the share of an ensemble's
+    members that predict the ensemble's class; None for other models. members: the probabilities
+    of each. likeness: None if the probabilities are not calibrated.
     """
 
     path: str
     proba: Mapping[str, float]
+    uncalibrated: Mapping[str, float]
     agreement: float | None
     members: Mapping[str, Mapping[str, float]]
-    calibrated: Mapping[str, float] | None
     likeness: Likeness | None
+
+    @property
+    def is_calibrated(self) -> bool:
+        """Whether the model's held-out images calibrated its probabilities."""
+        return self.likeness is not None
 
     @property
     def ranked(self) -> list[tuple[str, float]]:
@@ -49,14 +56,11 @@ def open_model(reference: Mapping[str, str], loader: Loader, by: MemberModels = 
 
     def model_of(artifact: Artifact) -> Model:
         # Imported one by one: scikit-learn imports slowly, and networks do not need it.
-        if reference["stage"] == "training":
-            from flowers17.prediction.networks import Network
+        if reference["stage"] in ("training", "finetuning"):
+            from flowers17.prediction import networks
 
-            return Network(artifact, loader)
-        if reference["stage"] == "finetuning":
-            from flowers17.prediction.fine_tuned import FineTuned
-
-            return FineTuned(artifact, loader)
+            is_tuned = reference["stage"] == "finetuning"
+            return (networks.FineTuned if is_tuned else networks.Network)(artifact, loader)
         if reference["stage"] == "fitted":
             from flowers17.prediction.classifiers import Classifier
 
@@ -72,39 +76,35 @@ def open_model(reference: Mapping[str, str], loader: Loader, by: MemberModels = 
     return model
 
 
-def predictions(
-    model: Model, paths: Iterable[str], refuse: Refuse, evidence: Evidence | None = None
-) -> Iterator[Prediction]:
+def predictions(model: Model, paths: Iterable[str], refuse: Refuse) -> Iterator[Prediction]:
     """Yield the prediction for each image, in the order of the paths.
 
     refuse: called with the reason for each image that cannot be used, which is left out.
-    evidence: what the model's own images say of a prediction (`likeness.evidence_of`).
     """
     for block in blocks(paths, model.sizes, model.n_at_once, refuse, model.resize, N_FIRST):
-        yield from predictions_of(model, block, evidence)
+        yield from predictions_of(model, block)
 
 
-def predictions_of(model: Model, block: Block, evidence: Evidence | None) -> Iterator[Prediction]:
+def predictions_of(model: Model, block: Block) -> Iterator[Prediction]:
     """Yield the prediction for each image of a block."""
 
     def by_class(proba: np.ndarray) -> dict[str, float]:
         return dict(zip(model.classes, proba.tolist(), strict=True))
 
-    answers = model.answers(block)
-    agreement, members = answers.agreement, answers.members
-    calibrated = tempered(answers.proba, evidence.temperature) if evidence else None
-    likenesses = evidence.likeness(block) if evidence else None
+    answers, evidence = model.answers(block), model.evidence
+    proba = tempered(answers.proba, evidence.temperature) if evidence else answers.proba
+    likenesses = evidence.likeness(block) if evidence else [None] * len(proba)
     for row, path in enumerate(block.paths):
+        agreement, members = None, {}
+        if answers.members is not None:
+            of_members = answers.members[:, row]
+            agreement = float(np.mean(of_members.argmax(axis=1) == answers.proba[row].argmax()))
+            members = dict(zip(model.members, map(by_class, of_members), strict=True))
         yield Prediction(
             path,
+            by_class(proba[row]),
             by_class(answers.proba[row]),
-            None if agreement is None else float(agreement[row]),
-            {}
-            if members is None
-            else {
-                name: by_class(proba[row])
-                for name, proba in zip(model.members, members, strict=True)
-            },
-            None if calibrated is None else by_class(calibrated[row]),
-            likenesses[row] if likenesses else None,
+            agreement,
+            members,
+            likenesses[row],
         )

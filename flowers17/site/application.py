@@ -10,13 +10,13 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 
 from flowers17.errors import ArtifactMissing, Flowers17Error, InvalidInput, StoreUnusable
 from flowers17.site.pages import Pages
-from flowers17.site.trial import MOST_BYTES, TooBusy, TrialOptions, Trials
+from flowers17.site.trial import MOST_BYTES, TooBusy, TooLarge, TrialOptions, Trials
 
 PREFIX = "/flowers17"
 _POLICY = (
@@ -25,7 +25,13 @@ _POLICY = (
 )
 # Reports and other files of a store run no script, whoever wrote them.
 _FILE_POLICY = _POLICY.replace("script-src 'self'; connect-src 'self'; ", "")
-_STATUS = {ArtifactMissing: 404, InvalidInput: 400, TooBusy: 503, StoreUnusable: 503}
+_STATUS = {
+    ArtifactMissing: 404,
+    TooLarge: 413,
+    InvalidInput: 400,
+    TooBusy: 503,
+    StoreUnusable: 503,
+}
 
 
 def site(options: TrialOptions, *, ui: str | None = None) -> Starlette:
@@ -51,19 +57,29 @@ def site(options: TrialOptions, *, ui: str | None = None) -> Starlette:
         return endpoint
 
     async def attempt(request: Request) -> Response:
-        model = request.query_params.get("model", "")
+        if int(request.headers.get("content-length", 0)) > MOST_BYTES:
+            raise TooLarge
         photograph = bytearray()
-        async for chunk in request.stream():
-            photograph += chunk
-            if len(photograph) > MOST_BYTES:
-                raise InvalidInput(f"photograph: expected at most {MOST_BYTES:,} bytes, got more")
-        answer = await trials.answer(model, bytes(photograph))
-        return _sealed(HTMLResponse(await asyncio.to_thread(pages.answer, model, answer)))
+        try:
+            async for chunk in request.stream():
+                photograph += chunk
+                if len(photograph) > MOST_BYTES:
+                    raise TooLarge
+            model = await asyncio.to_thread(pages.model, request.query_params.get("model", ""))
+            answer = await trials.answer(model, bytes(photograph))
+            return _sealed(HTMLResponse(await asyncio.to_thread(pages.answer, model, answer)))
+        except ClientDisconnect:
+            return Response(status_code=400)  # nobody reads it
+        except asyncio.CancelledError:
+            return Response("The server ends.", 503, media_type="text/plain")
 
     async def refusal(request: Request, problem: Exception) -> Response:
         status = next((code for kind, code in _STATUS.items() if isinstance(problem, kind)), 500)
         if request.method == "POST":
-            return _sealed(Response(str(problem), status, media_type="text/plain"))
+            reply = Response(str(problem), status, media_type="text/plain")
+            if status == 413:  # what follows is not read
+                reply.headers["connection"] = "close"
+            return _sealed(reply)
         return _sealed(HTMLResponse(pages.problem(str(problem)), status))
 
     async def absence(request: Request, problem: Exception) -> Response:

@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Mapping
 from pathlib import PurePosixPath
-from types import MappingProxyType
 
 from flowers17.artifacts import MANIFEST, Store, short_name
 from flowers17.errors import ArtifactDamaged, ArtifactMissing
@@ -12,15 +11,13 @@ from flowers17.manifests import read_manifest
 
 SITE_VARIABLE = "FLOWERS17_SITE"  # address of the site, to which runs link
 # Whoever can write to a store can name a file; what is none of these is saved, not shown.
-MEDIA_TYPES: Mapping[str, str] = MappingProxyType(
-    {
-        ".html": "text/html; charset=utf-8",
-        ".json": "application/json",
-        ".csv": "text/csv; charset=utf-8",
-        ".svg": "image/svg+xml",
-        ".png": "image/png",
-    }
-)
+MEDIA_TYPES: Mapping[str, str] = {
+    ".html": "text/html; charset=utf-8",
+    ".json": "application/json",
+    ".csv": "text/csv; charset=utf-8",
+    ".svg": "image/svg+xml",
+    ".png": "image/png",
+}
 
 
 def published_file(store: Store, stage: str, key: str, name: str) -> tuple[bytes, str]:

@@ -8,7 +8,7 @@ from typing import Any
 from flowers17.ancestry import by_id, family
 from flowers17.artifacts import Store, short_name
 from flowers17.errors import ArtifactMissing, Flowers17Error, InvalidInput
-from flowers17.manifests import KEY
+from flowers17.manifests import KEY, STAGE
 from flowers17.materials import differences
 from flowers17.prediction.catalogue import Catalogue
 from flowers17.profiles import PROFILES
@@ -53,9 +53,16 @@ class Pages:
 
     def file(self, stage: str, key: str, name: str) -> tuple[bytes, str]:
         """Content and media type of an artifact's file; raises as `published_file`."""
-        if not re.fullmatch(KEY, key):
-            raise ArtifactMissing(f"{key[:100]!r}: expected the key of an artifact, 64 digits")
-        return published_file(self.store, stage, key, name)
+        keys = [key] if re.fullmatch(KEY, key) else []
+        if re.fullmatch("[0-9a-f]{4,63}", key):
+            known = (each["key"] for each in self.store.manifests() if each["stage"] == stage)
+            keys = [each for each in known if each.startswith(key)]
+        if not keys:
+            raise ArtifactMissing(f"{key[:100]!r}: expected the key of an artifact, found none")
+        if len(keys) > 1:
+            both = ", ".join(each[: len(key) + 8] for each in keys)
+            raise InvalidInput(f"{key}: expected one artifact, found {both}; give more of the key")
+        return published_file(self.store, stage, keys[0], name)
 
     def compared(self, left: str, right: str) -> str:
         """Comparison of two studies by their keys; without one of them, a choice."""
@@ -93,11 +100,23 @@ class Pages:
         return self._page("sweep.html", **json.loads(content))
 
     def trial(self, model: str) -> str:
-        """Form for a photograph, and the models that may predict its class."""
+        """Form for a photograph, and the models that may predict its class.
+
+        model: the one that is chosen, as `predict` takes it; empty: the best.
+        Raises InvalidInput for another one.
+        """
         catalogue = Catalogue(self.store)
-        if catalogue.entries and not model:
-            model = "/".join(catalogue.default()[0].place)
-        return self._page("try.html", models=catalogue.entries, chosen=model)
+        entries, chosen = catalogue.entries, None
+        if entries or model:
+            chosen = catalogue.named(model) if model else catalogue.default()[0]
+            entries = entries + [chosen] * (chosen not in entries)
+        return self._page("try.html", models=entries, chosen=chosen)
+
+    def model(self, name: str) -> str:
+        """STAGE/KEY of a model, with all of the key; raises InvalidInput for an unknown name."""
+        if re.fullmatch(f"{STAGE}/{KEY}", name):
+            return name  # looked up where it predicts
+        return "/".join(Catalogue(self.store).named(name).place)
 
     def answer(self, model: str, answer: Mapping[str, Any]) -> str:
         """What a model, STAGE/KEY, says of a photograph, as a part of a page."""

@@ -9,7 +9,6 @@ import base64
 import io
 import json
 import os
-import re
 import threading
 from contextlib import suppress
 from dataclasses import dataclass
@@ -23,10 +22,8 @@ from typing import TYPE_CHECKING, Any
 from flowers17.config.run_options import DeviceName
 from flowers17.errors import Flowers17Error, InvalidInput
 from flowers17.fork_server import start_process
-from flowers17.manifests import KEY, STAGE
 
 if TYPE_CHECKING:
-    from flowers17.prediction.likeness import Evidence
     from flowers17.prediction.models import Model
 
 MOST_BYTES = 20 * 2**20
@@ -36,6 +33,13 @@ TIMEOUT_S, IDLE_S = 300.0, 600.0
 
 class TooBusy(Flowers17Error):
     """More photographs wait than are kept waiting."""
+
+
+class TooLarge(InvalidInput):
+    """A photograph has more than MOST_BYTES."""
+
+    def __init__(self) -> None:
+        super().__init__(f"photograph: expected at most {MOST_BYTES:,} bytes, got more")
 
 
 @dataclass(frozen=True)
@@ -58,13 +62,11 @@ class Trials:
         self._connection: Connection | None = None
 
     async def answer(self, model: str, photograph: bytes) -> dict[str, Any]:
-        """What a model, STAGE/KEY, says of an image file, as plain JSON.
+        """What a model, STAGE/KEY with all of the key, says of an image file, as plain JSON.
 
         Raises TooBusy, what `predict` raises as InvalidInput, and Flowers17Error if the process
         ends or outlasts TIMEOUT_S.
         """
-        if not re.fullmatch(f"{STAGE}/{KEY}", model):
-            raise InvalidInput(f"model {model[:100]!r}: expected STAGE/KEY with all of the key")
         if self._n_waiting >= MOST_WAITING:
             raise TooBusy("expected a few photographs at a time, got more; try again in a moment")
         self._n_waiting += 1
@@ -74,13 +76,14 @@ class Trials:
             self._n_waiting -= 1
 
     def close(self) -> None:
-        """End the process."""
-        if self._connection:
-            self._connection.close()
-        if self._process:
-            self._process.terminate()
-            self._process.join()
-        self._process = self._connection = None
+        """End the process; whoever waits for its answer is told so."""
+        process, self._process = self._process, None
+        connection, self._connection = self._connection, None
+        if process:
+            process.terminate()
+            process.join()
+        if connection:
+            connection.close()
 
     def _answer(self, model: str, photograph: bytes) -> dict[str, Any]:
         with self._turn:
@@ -115,44 +118,38 @@ class Trials:
 def _serve(connection: Connection, options: TrialOptions) -> None:
     """Answer what comes through a connection until it ends, or nothing comes for IDLE_S."""
     os.nice(5)  # the server goes first
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with suppress(EOFError, OSError):
         while connection.poll(IDLE_S):
             model, photograph = connection.recv_bytes().decode(), connection.recv_bytes()
             try:
-                answer = _described(*_opened(options, model), photograph)
+                answer = _described(_opened(options, model), photograph)
             except Flowers17Error as problem:
                 answer = {"refusal": str(problem)}
             connection.send_bytes(json.dumps(answer).encode())
 
 
 @lru_cache(1)
-def _opened(options: TrialOptions, name: str) -> "tuple[Model, Evidence | None]":
+def _opened(options: TrialOptions, name: str) -> "Model":
     from flowers17.prediction.catalogue import Catalogue
-    from flowers17.prediction.likeness import evidence_of
     from flowers17.prediction.models import Loader
     from flowers17.prediction.predicting import open_model
     from flowers17.shared.store import existing_store
 
     values = dict(vars(options))
     loader = Loader(existing_store(values.pop("store")), **values)
-    manifest = Catalogue(loader.store).named(name).manifest
-    model = open_model(manifest, loader)
-    return model, evidence_of(manifest, model, loader)
+    return open_model(Catalogue(loader.store).named(name).manifest, loader)
 
 
-def _described(model: "Model", evidence: "Evidence | None", photograph: bytes) -> dict[str, Any]:
+def _described(model: "Model", photograph: bytes) -> dict[str, Any]:
     """Prediction for an image file as plain JSON, the nearest training images as pictures."""
     from flowers17.prediction.pictures import picture
     from flowers17.prediction.predicting import predictions_of
 
     block = picture(photograph, "the photograph", model.sizes, model.resize)
-    [prediction] = predictions_of(model, block, evidence)
-    likeness = prediction.likeness
-    classes = prediction.calibrated or prediction.proba
+    [prediction] = predictions_of(model, block)
     answer = {
-        "classes": sorted(classes.items(), key=lambda item: -item[1]),
-        "is_calibrated": prediction.calibrated is not None,
+        "classes": prediction.ranked,
+        "is_calibrated": prediction.is_calibrated,
         "agreement": prediction.agreement,
         "members": [
             (name, *max(proba.items(), key=lambda pair: pair[1]))
@@ -161,14 +158,14 @@ def _described(model: "Model", evidence: "Evidence | None", photograph: bytes) -
         "is_unlike": False,
         "nearest": [],
     }
-    if not (evidence and likeness):
-        return answer
-    nearest = [
-        (_png(evidence.images[image.row]), model.classes[image.label], image.distance)
-        for image in likeness.nearest
-    ]
-    judgement = {"is_unlike": likeness.is_unlike, "words": likeness.words}
-    return {**answer, **judgement, "nearest": nearest}
+    likeness, evidence = prediction.likeness, model.evidence
+    if likeness and evidence:
+        answer |= {"is_unlike": likeness.is_unlike, "words": likeness.words}
+        answer["nearest"] = [
+            (_png(evidence.images[image.row]), model.classes[image.label], image.distance)
+            for image in likeness.nearest
+        ]
+    return answer
 
 
 def _png(image: Any) -> str:

@@ -229,6 +229,13 @@ def test_the_list_has_one_measure_a_column(
         assert model["accuracy"] == clean["accuracy"]
         assert model["measured_on"] == f"{clean['n_validation']} held out, clean split"
         assert (model["cross_validated"], model["fitted_on"]) == (None, "all 36 images")
+        splits = evaluated[model["name"]]
+        repeated = [split["accuracy"] for split in splits if split["kind"] == "repeated"]
+        assert model["n_clean_splits"] == len(repeated) == 2
+        assert model["over_clean_splits"] == pytest.approx(np.mean(repeated))
+    best = max(model["over_clean_splits"] for model in listed)
+    entry, _ = Catalogue(stores["features"]).default()
+    assert entry.share == best  # as the report's best over clean splits
 
 
 def test_predicting_fits_nothing(

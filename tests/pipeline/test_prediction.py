@@ -244,7 +244,9 @@ def test_every_kind_of_model_tells_a_blue_square_from_its_training_images(
     of_training = [line for line in rest if line["likeness"]["nearest"][0]["distance"] < 0.01]
     assert len(of_training) >= 20  # of 36, three in four are trained on
     assert not any(line["likeness"]["is_unlike"] for line in of_training)
-    assert sum(first["calibrated"].values()) == pytest.approx(1)
+    assert sum(first["probabilities"].values()) == pytest.approx(1)
+    assert first["is_calibrated"]
+    assert (first["probabilities"] == first["uncalibrated"]) is (name == STACKED)
     with pytest.raises(SystemExit):
         main(["predict", blue, *arguments])
     heading, row, *_ = capsys.readouterr().out.splitlines()
@@ -269,7 +271,7 @@ def test_the_site_says_what_predict_says_and_keeps_nothing(
 
         status, text = answer(Path(paths[4]).read_bytes())
         assert (status, "Unlike all" in text) == (200, False)
-        calibrated = sorted(expected["calibrated"].items(), key=lambda item: -item[1])
+        calibrated = sorted(expected["probabilities"].items(), key=lambda item: -item[1])
         shown = re.findall(r"<li><span>([^<]*)</span><meter [^>]*></meter><b>([^<]*)</b>", text)
         assert shown == [(name, f"{probability:.3f}") for name, probability in calibrated]
         for member in expected["members"]:

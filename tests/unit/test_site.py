@@ -3,6 +3,8 @@
 import json
 import os
 import re
+import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,14 +17,17 @@ from starlette.testclient import TestClient
 from flowers17.artifacts import Artifact, Store
 from flowers17.digests import sha256_of
 from flowers17.profiles import PROFILES
+from flowers17.shared.store import open_store
 from flowers17.site.application import site
 from flowers17.site.pages import nearest_profile
 from flowers17.site.trial import MOST_BYTES, MOST_WAITING, TrialOptions, Trials
 from flows.access import guarded
 from flows.site_server import beside, site_of
 from tests.support.made_studies import made_study, results, row
-from tests.support.processes import ROOT, output_of
+from tests.support.object_storage import object_storage
+from tests.support.processes import ROOT, environment, free_port, output_of
 from tests.support.stores import material, publish
+from tests.unit.prediction.made_models import Maker, network
 
 RUN = "01234567-89ab-cdef-0123-456789abcdef"
 HEADLINE = {
@@ -202,6 +207,16 @@ class TestReports:
         text = _text(client, path.format(**keys), 404)
         assert "secret" not in text.replace("..%2fsecret", "").replace("../../secret", "")
 
+    def test_have_keys_that_may_be_shortened_as_long_as_they_name_one(
+        self, client: TestClient, store: Store
+    ) -> None:
+        key, sweep = _key(store, "study"), _key(store, "sweep")
+        assert client.get(f"/flowers17/reports/{key[:12]}/").content == PAGE
+        assert client.get(f"/flowers17/reports/{key[:12]}/tables/table-08.csv").content == b"a,b\n"
+        assert "best accuracy all 2" in _text(client, f"sweeps/{sweep[:12]}/")
+        short = key[:3]
+        assert "expected the key of an artifact" in _text(client, f"reports/{short}/", 404)
+
     @pytest.mark.parametrize("place", ["file", "folder", "stage"])
     def test_lead_through_no_link(self, tmp_path: Path, place: str) -> None:
         store = Store(tmp_path / "store")
@@ -313,10 +328,12 @@ class TestUpload:
                 yield bytes(2**20)
 
         reply = client.post("/flowers17/try?model=training/ab", content=body())
-        assert (reply.status_code, reply.text) == (
-            400,
-            "photograph: expected at most 20,971,520 bytes, got more",
-        )
+        refusal = (413, "photograph: expected at most 20,971,520 bytes, got more")
+        assert (reply.status_code, reply.text) == refusal
+        declared = {"content-length": str(MOST_BYTES + 1)}
+        reply = client.post("/flowers17/try?model=training/ab", content=b"x", headers=declared)
+        assert (reply.status_code, reply.text) == refusal
+        assert reply.headers["connection"] == "close"
 
     def test_waits_behind_few_others(self, store: Store) -> None:
         trials = Trials(TrialOptions(store.address))
@@ -371,6 +388,85 @@ class TestAccess:
     def test_of_a_photograph_needs_a_page_of_this_server(self, guarded_client: TestClient) -> None:
         reply = guarded_client.post("/flowers17/try", content=b"x", auth=("admin", "open sesame"))
         assert (reply.status_code, "Content-Type" in reply.text) == (403, True)
+        assert "sends the header `Origin: http://testserver`" in reply.text
+        own = {"origin": "http://testserver"}
+        reply = guarded_client.post(
+            "/flowers17/try?model=x", content=b"x", headers=own, auth=("admin", "open sesame")
+        )
+        assert (reply.status_code, "expected a name in the store" in reply.text) == (400, True)
+
+
+def test_a_wrong_model_on_the_page_that_takes_a_photograph_is_told(
+    client: TestClient, tmp_path: Path
+) -> None:
+    text = _text(client, "try?model=training/0000", 400)
+    assert "training/0000&#39;: expected a name in the store" in text
+    maker = Maker(Store(tmp_path))
+    known = network(maker, "tiny, clean split")
+    fold = network(maker, "tiny, clean fold 1", kind="fold")
+    own = TestClient(site(TrialOptions(str(tmp_path))))
+    for artifact in (known, fold):
+        key = artifact.reference.key
+        chosen = f'value="training/{key}" selected'
+        assert chosen in own.get(f"/flowers17/try?model=training/{key[:12]}").text
+    assert "there are: tiny, clean split" in _text(own, "try?model=mk-9", 400)
+
+
+def test_the_command_ends_when_told_though_uploads_were_aborted_or_stall(store: Store) -> None:
+    port = free_port()
+    code = "from flowers17.cli import main; main()"
+    arguments = ["site", "--store", store.address, "--port", str(port)]
+    with subprocess.Popen(
+        [sys.executable, "-c", code, *arguments],
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert f"127.0.0.1:{port}/flowers17/" in process.stdout.readline()
+
+        def upload(n_declared: int, *sent: bytes) -> socket.socket:
+            connection = socket.create_connection(("127.0.0.1", port), timeout=120)
+            head = f"POST /flowers17/try?model=x HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n"
+            head += f"Origin: http://127.0.0.1:{port}\r\nContent-Length: {n_declared}\r\n\r\n"
+            connection.sendall(b"".join([head.encode(), *sent]))
+            return connection
+
+        with upload(MOST_BYTES + 1) as refused:  # from the header: nothing of it was sent
+            answer = b"".join(iter(lambda: refused.recv(4096), b""))  # the server ends it
+            assert answer.startswith(b"HTTP/1.1 413 ")
+        upload(1000, b"x").close()
+        with upload(1000, b"x"):
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(timeout=120) in (0, -signal.SIGTERM)
+        assert "Traceback" not in process.stdout.read()
+
+
+def test_the_site_of_a_store_in_object_storage_shows_what_it_holds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with object_storage(tmp_path) as storage:
+        for name, value in storage.variables.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setenv("FLOWERS17_CACHE", str(tmp_path / "cache"))
+        own = open_store(storage.address)
+        left, right = (
+            _study(own, "report on x", f"2026-02-0{n}T00:00:00Z", 16 + n).reference.key
+            for n in (1, 2)
+        )
+        tiny = network(Maker(own), "tiny, clean split").reference
+        monkeypatch.setenv("FLOWERS17_CACHE", str(tmp_path / "another"))  # of another machine
+        client = TestClient(site(TrialOptions(storage.address)))
+        index = client.get("/flowers17/").text
+        assert all(f'href="/flowers17/reports/{key}/"' in index for key in (left, right))
+        for key in (right, right[:16]):
+            assert client.get(f"/flowers17/reports/{key}/").content == PAGE
+            assert client.get(f"/flowers17/reports/{key}/results.json").status_code == 200
+        assert "seed: 17 → 18" in _text(client, f"compare?left={left}&right={right}")
+        assert f'value="training/{tiny.key}"' in client.get("/flowers17/try").text
+        assert "found none" in _text(client, f"reports/{'e' * 64}/", 404)
+    assert "does not answer" in _text(client, "", 503)
 
 
 def test_the_command_without_a_store_says_so(tmp_path: Path) -> None:

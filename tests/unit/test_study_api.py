@@ -5,6 +5,8 @@ import inspect
 import json
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +15,12 @@ import pandas as pd
 import pytest
 
 from flowers17.artifacts import Store
-from flowers17.errors import ArtifactDamaged, ArtifactMissing, InvalidInput
+from flowers17.errors import ArtifactDamaged, ArtifactMissing, InvalidInput, WeightsMissing
 from flowers17.packages import OFFERED
 from flowers17.reporting.tables import csv_text, padded
 from flowers17.study import Picture, Study
 from tests.support import tiny_store
-from tests.support.processes import ROOT, output_of
+from tests.support.processes import ROOT, environment, output_of
 
 DOCUMENT = (ROOT / "docs" / "python.md").read_text()
 NOTEBOOK = json.loads((ROOT / "docs" / "study.ipynb").read_text())
@@ -66,6 +68,15 @@ def test_wrong_keys_stores_and_numbers_are_told(store: Path, study: Study, tmp_p
         study.figures["99"]
     with pytest.raises(InvalidInput, match=r"model 'x': .*; there are: tiny, report split"):
         study.predict(np.zeros((8, 8, 3), np.uint8), "x")
+
+
+def test_the_page_has_every_option_of_predict_and_the_errors_that_are_raised(study: Study) -> None:
+    part = DOCUMENT.partition("## Functions")[0]
+    for name in inspect.signature(study.predict).parameters:
+        assert f"`{name}`" in part or f"predict({name}" in part or f"{name}=" in part, name
+    for problem in (ArtifactMissing, InvalidInput, ArtifactDamaged, WeightsMissing):
+        assert f"| `{problem.__name__}`" in part
+    assert "see `" not in (inspect.getdoc(type(study).tables) or "")
 
 
 def test_tables_are_the_reports_files_and_results_to_the_bit(study: Study) -> None:
@@ -128,15 +139,48 @@ def test_models_predict_paths_and_pixels_alike(study: Study, tmp_path: Path) -> 
     assert by_path.index.tolist() == paths
     assert by_pixels.index.tolist() == [0, 1]
     assert by_path.to_numpy().tolist() == by_pixels.to_numpy().tolist()
-    probabilities = by_pixels.drop(columns=["class", "probability", "agreement"])
+    probabilities = by_pixels.drop(columns=["class", "probability", "agreement", "unlike"])
     assert probabilities.sum(axis=1).to_numpy() == pytest.approx(1)
     assert (probabilities.idxmax(axis=1) == by_pixels["class"]).all()
     assert study.predict(tmp_path).equals(by_path)
-    assert len(vars(study)["_opened"]) == 1
+    assert len(vars(study)["_loaders"]) == 1
     with pytest.raises(InvalidInput, match=r"expected uint8 \(h, w, 3\).*got float64"):
         study.predict(pixels / 255)
     with pytest.raises(InvalidInput, match="expected an image"):
         study.predict(tmp_path / "nothing.png")
+
+
+def test_predictions_are_those_of_the_command_and_nothing_else_is_printed(
+    study: Study, store: Path, tmp_path: Path
+) -> None:
+    from PIL import Image
+
+    path = str(tmp_path / "0.png")
+    pixels = np.random.default_rng(1).integers(0, 256, (32, 32, 3), np.uint8)
+    Image.fromarray(pixels).save(path)
+    program = (
+        "import sys\nfrom flowers17 import Study\n"
+        "print(Study(sys.argv[1]).predict([sys.argv[2]]).to_json(orient='records'))"
+    )
+    end = subprocess.run(
+        [sys.executable, "-c", program, str(store), path],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=300,
+    )
+    assert end.stderr == ""
+    [row] = json.loads(end.stdout)
+    options = ["predict", path, "--store", str(store), "--device", "cpu", "--json"]
+    command = f"from flowers17.cli import main; main({options!r})"
+    told = json.loads(output_of(command))
+    assert (row["class"], row["probability"]) == (told["class"], pytest.approx(told["probability"]))
+    assert {name: row[name] for name in told["probabilities"]} == pytest.approx(
+        told["probabilities"]
+    )
+    likeness = told["likeness"]
+    assert row["unlike"] == (likeness and likeness["is_unlike"])
 
 
 def test_two_studies_are_compared_number_by_number(store: Path) -> None:

@@ -76,6 +76,7 @@ def network(
     precision: str = "float32",
     n_correct: int = 5,
     config: Mapping[str, Any] | None = None,
+    inputs: Mapping[str, Artifact] | None = None,
     **result: Any,
 ) -> Artifact:
     """Publish a network as its training would; without a model, one with the first weights."""
@@ -100,7 +101,9 @@ def network(
         "precision": precision,
         **(config or {}),
     }
-    return maker.publish("training", label, {"result": described}, arrays, config=configuration)
+    return maker.publish(
+        "training", label, {"result": described}, arrays, config=configuration, inputs=inputs
+    )
 
 
 def stacking(maker: Maker, label: str, cross_validated: int) -> Artifact:

@@ -2,10 +2,11 @@
 
 import logging
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from flowers17.artifacts import Store
+from flowers17.artifacts import Artifact, Store
 from flowers17.errors import ArtifactMissing, InvalidInput
 from flowers17.prediction.catalogue import Catalogue
 from tests.unit.prediction.made_models import Maker, network, stacking, study
@@ -15,6 +16,11 @@ from tests.unit.prediction.made_models import Maker, network, stacking, study
 def maker(tmp_path: Path) -> Maker:
     """A maker that publishes in an empty store."""
     return Maker(Store(tmp_path / "store"))
+
+
+def _splits(maker: Maker) -> dict[str, Artifact]:
+    """The splits that trainings have in common, as an input."""
+    return {"splits": maker.publish("splits", "splits", {})}
 
 
 def _later(maker: Maker) -> Maker:
@@ -130,6 +136,54 @@ class TestDefault:
             "all 30 images",
         )
 
+    def test_is_the_best_on_average_over_clean_splits_where_the_report_has_that(
+        self, maker: Maker
+    ) -> None:
+        for name, clean, repeated in (("a", 9, (6, 6)), ("b", 8, (8, 7))):
+            for split, n_correct in zip(
+                ("clean", "repeat-01", "repeat-02"), (clean, *repeated), strict=True
+            ):
+                kind = "repeated" if "-" in split else split
+                network(
+                    maker,
+                    f"{name}, {split} split",
+                    split=split,
+                    kind=kind,
+                    n_correct=n_correct,
+                    config={"augmentation": name},
+                    inputs=_splits(maker),
+                )
+        entry, _ = Catalogue(maker.store).default()
+        assert entry.over_clean is not None
+        assert (entry.name[:1], entry.share, entry.over_clean.n_splits) == ("b", 0.75, 2)
+
+    def test_of_a_classifier_has_the_mean_of_its_evaluation(self, maker: Maker) -> None:
+        inputs = _splits(maker)
+        for name, clean, repeated in (("knn", 9, 6), ("svm", 8, 7)):
+            counts = {"n_train": 20, "n_validation": 10}
+            scores = [
+                {**counts, "name": "clean", "kind": "clean", "n_correct": clean},
+                {**counts, "name": "repeat-01", "kind": "repeated", "n_correct": repeated},
+            ]
+            config = {"classifier": name, "maps": ["x"]}
+            maker.publish(
+                "classifier", name, {"result": {"splits": scores}}, config=config, inputs=inputs
+            )
+            result = {**counts, "split": "clean", "kind": "clean", "n_correct": clean}
+            maker.publish(
+                "fitted",
+                f"{name}, clean split",
+                {"result": result},
+                config={**config, "resize": "crop"},
+                inputs=inputs,
+            )
+        entries = Catalogue(maker.store).entries
+        assert [(entry.name, entry.share) for entry in entries] == [
+            ("knn, clean split", 0.6),
+            ("svm, clean split", 0.7),
+        ]
+        assert Catalogue(maker.store).default()[0].name == "svm, clean split"
+
     def test_of_an_empty_store_says_what_to_run(self, maker: Maker) -> None:
         with pytest.raises(
             ArtifactMissing, match="run `flowers17 run features` first, or `learners`"
@@ -146,3 +200,24 @@ def test_a_model_whose_result_was_changed_is_passed_over(
     with caplog.at_level(logging.WARNING):
         assert Catalogue(maker.store).default()[0].name == "a, clean split"
     assert "b, clean split is passed over" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "score",
+    [
+        {"name": ["x"]},
+        {"name": "clean", "n_train": 0, "n_validation": 0},
+        {"name": "clean", "n_correct": "many"},
+        "clean",
+    ],
+)
+def test_measures_that_are_none_are_passed_over(
+    score: Any, maker: Maker, caplog: pytest.LogCaptureFixture
+) -> None:
+    counts = {"kind": "clean", "n_train": 20, "n_validation": 10, "n_correct": 5}
+    splits = [{**counts, **score} if isinstance(score, dict) else score]
+    maker.publish("classifier", "knn on x", {"result": {"splits": splits}})
+    network(maker, "a, clean split", n_correct=6)
+    with caplog.at_level(logging.WARNING):
+        assert Catalogue(maker.store).default()[0].name == "a, clean split"
+    assert "knn on x is passed over" in caplog.text

@@ -186,6 +186,46 @@ def test_the_list_and_the_model_name_balanced_accuracy_where_classes_differ_in_s
     assert measures == [(0.5, None), (0.9, 0.5)]
 
 
+def test_a_model_of_an_older_version_leads_to_others(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    maker, store = Maker(Store(tmp_path)), ("--store", str(tmp_path))
+    result = {"split": "clean", "kind": "clean", "n_train": 20, "n_validation": 10}
+    config = {"maps": [], "classifier": "knn"}
+    values = {"result": {**result, "n_correct": 9, "classes": CLASSES}}
+    maker.publish("fitted", "knn, clean split", values, config=config)
+    network(maker, NAME)
+    Image.fromarray(examples().inputs[0]).save(tmp_path / "0.png")
+    assert _exit_code(str(tmp_path / "0.png"), *store) == 2
+    message = " ".join(capsys.readouterr().err.split())
+    assert "knn, clean split: expected a stored classifier, got the fit of an older" in message
+    assert "or name another model with --model" in message
+    assert _exit_code(str(tmp_path / "0.png"), "--model", "knn, clean split", *store) == 2
+    assert "--model" not in capsys.readouterr().err
+    assert _exit_code(str(tmp_path / "0.png"), "--model", NAME, *store) == 0
+
+
+def test_the_list_and_the_model_have_the_report_s_mean_over_clean_splits(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    maker, store = Maker(Store(tmp_path)), ("--store", str(tmp_path))
+    splits = {"splits": maker.publish("splits", "splits", {})}
+    for split, n_correct in (("clean", 9), ("repeat-01", 7), ("repeat-02", 6)):
+        kind = "repeated" if "-" in split else split
+        label = f"tiny, {split} split"
+        network(maker, label, split=split, kind=kind, n_correct=n_correct, inputs=splits)
+    Image.fromarray(examples().inputs[0]).save(tmp_path / "0.png")
+    assert _exit_code("--list", "--json", *store) == 0
+    listed = json.loads(capsys.readouterr().out)
+    assert [model["accuracy"] for model in listed] == [0.9, 0.7, 0.6]
+    means = [(model["over_clean_splits"], model["n_clean_splits"]) for model in listed]
+    assert means == [(pytest.approx(0.65), 2)] * 3
+    assert _exit_code("--list", *store) == 0
+    assert "over clean splits" in capsys.readouterr().out.splitlines()[0]
+    assert _exit_code(str(tmp_path / "0.png"), *store, "--csv") == 0
+    assert "accuracy 0.650 over 2 clean splits, on average; fitted on" in capsys.readouterr().err
+
+
 def test_the_model_taken_is_said_when_none_is_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -2,6 +2,8 @@
 
 import json
 import runpy
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,7 +30,7 @@ from flowers17.transfer.extractors import build_extractor
 from flowers17.transfer.fine_tuning import cut, image_network
 from flowers17.transfer.fine_tuning import trainable_network as fine_tuned
 from tests.support.image_files import encoded, saved
-from tests.support.processes import output_of
+from tests.support.processes import environment, output_of
 from tests.support.stores import content
 from tests.support.tiny_training import SIZE, STACKED, STATEFUL, examples, fresh, prepared
 from tests.unit.prediction.made_models import CLASSES, TWO_SIZES, Maker, network
@@ -219,13 +221,35 @@ def test_the_command_writes_what_predict_says_with_labels_and_card(
     main_arguments = ["predict", str(tmp_path / "photo.png"), "--store", store, "--model", NAME]
     with pytest.raises(SystemExit):
         main([*main_arguments, "--device", "cpu", "--json"])
-    predicted = json.loads(capsys.readouterr().out)["probabilities"]
+    predicted = json.loads(capsys.readouterr().out)["uncalibrated"]
     classes = json.loads(beside[0].read_text())["classes"]
     exported = dict(
         zip(classes, exporting.read(path)({"image": IMAGES[4:5]})[0].tolist(), strict=True)
     )
     assert exported == pytest.approx(predicted, abs=1e-6)
     assert not list(tmp_path.glob(".export-*"))
+
+
+def test_the_command_prints_what_it_did_and_nothing_of_its_libraries(
+    maker: Maker, tmp_path: Path
+) -> None:
+    _published(maker)
+    arguments = ["export", NAME, "--to", "a.onnx", "--store", str(maker.store.root)]
+    arguments += ["--device", "cpu"]
+    end = subprocess.run(
+        [sys.executable, "-c", f"from flowers17.cli import main; main({arguments!r})"],
+        env=environment(),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=300,
+    )
+    assert end.stderr.count("\n") == 2, end.stderr
+    first, second = end.stderr.splitlines()
+    assert first == f"model: {NAME}"
+    assert second.startswith("checked: ")
+    assert end.stdout.splitlines() == ["a.onnx", "a.onnx.labels.json", "a.onnx.md"]
 
 
 def test_the_card_has_scores_with_intervals_limits_and_lineage(
@@ -354,8 +378,31 @@ class TestRefuses:
         loader, path = Loader(maker.store, device="cpu"), tmp_path / "a.keras"
         model = open_model(artifact.manifest, loader)
         exporting.write(model, path)
-        with pytest.raises(InvalidInput, match="got another class for 10 of 10 images"):
+        with pytest.raises(InvalidInput, match=r"within 0\.05, got others for 10 of 10 images"):
             exporting.file_check(path, model, artifact, loader)
+
+    def test_no_file_for_classes_of_all_but_equal_probability_or_for_one_image_between_two_votes(
+        self, maker: Maker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        stored = np.tile(np.float32([0.6, 0.3, 0.1]), (len(IMAGES), 1))
+        stored[HELD_OUT[0]] = 0.4005, 0.3995, 0.2
+        artifact = _published(maker, arrays={"proba": stored})
+        loader = Loader(maker.store, device="cpu")
+        model, exported = open_model(artifact.manifest, loader), stored[HELD_OUT]
+        monkeypatch.setattr(exporting, "read", lambda path: lambda images: exported)
+        exported[0] = 0.3995, 0.4005, 0.2
+        check = exporting.file_check(tmp_path / "a.onnx", model, artifact, loader)
+        assert check is not None
+        assert check.difference == pytest.approx(0.001, rel=0.01)
+        exported[1] = 0.4, 0.5, 0.1
+        assert exporting.file_check(tmp_path / "a.onnx", model, artifact, loader) is not None
+        exported[2] = 0.4, 0.5, 0.1
+        with pytest.raises(InvalidInput, match=r"for 2 of 10 images, up to 0\.2 apart"):
+            exporting.file_check(tmp_path / "a.onnx", model, artifact, loader)
+        exported[1:3] = stored[HELD_OUT[0]]
+        exported[:, 2] = np.nan
+        with pytest.raises(InvalidInput, match="up to nan apart"):
+            exporting.file_check(tmp_path / "a.onnx", model, artifact, loader)
 
     def test_such_a_network_in_the_place_of_a_good_one(
         self, maker: Maker, tmp_path: Path, capsys: Any
@@ -371,5 +418,5 @@ class TestRefuses:
         _published(replace(maker, created="2026-02-03T04:05:06Z"), arrays={"proba": shifted})
         assert _export(*arguments) == 2
         message = capsys.readouterr().err
-        assert "a.keras: expected what the study stored, got another class for 10 of 10" in message
+        assert "a.keras: expected the probabilities that the study stored, within" in message
         assert content(folder) == before

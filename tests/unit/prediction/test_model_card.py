@@ -6,9 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from flowers17.prediction.model_card import model_card
-from flowers17.prediction.model_facts import ModelFacts
-from flowers17.reporting.records import Score
+from flowers17.prediction.catalogue import Entry
+from flowers17.prediction.model_card import ModelFacts, model_card
 
 LABELS = {"classes": ["rose"], "inputs": [], "resize": "crop"}
 
@@ -16,6 +15,11 @@ LABELS = {"classes": ["rose"], "inputs": [], "resize": "crop"}
 def _manifest(stage: str, config: Any) -> dict[str, Any]:
     manifest = {"stage": stage, "label": stage, "key": "a" * 64, "digest": "d" * 64}
     return {**manifest, "material": {"config": config}, "created": "2026-01-01T00:00:00Z"}
+
+
+def _entry(kind: str, **result: Any) -> Entry:
+    counts = {"n_train": 30, "n_validation": 10}
+    return Entry(_manifest("training", {}), {"split": kind, "kind": kind, **counts, **result})
 
 
 def _card(
@@ -28,10 +32,7 @@ def _card(
     **metrics: Any,
 ) -> str:
     facts = ModelFacts(
-        manifest=_manifest("training", {}),
-        result={},
-        score=Score(kind, kind, 30, 10, 5, {}, None, test),
-        over_clean=None,
+        entry=_entry(kind=kind, n_correct=5, test=test),
         answers=None,
         source={"kind": source},
         verified=verified,
@@ -94,10 +95,7 @@ def test_the_score_on_a_test_part_is_told_with_its_interval() -> None:
 def test_balanced_accuracy_stands_first_where_classes_differ_in_size() -> None:
     truth, predicted = np.array([0] * 9 + [1]), np.zeros(10, int)
     facts = ModelFacts(
-        manifest=_manifest("training", {}),
-        result={},
-        score=Score("clean", "clean", 30, 10, 9, {}, [[9, 9], [0, 1]]),
-        over_clean=None,
+        entry=_entry(kind="clean", n_correct=9, by_class=[[9, 9], [0, 1]]),
         answers=(truth, predicted),
         source={},
         verified=False,

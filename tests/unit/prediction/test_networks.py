@@ -62,7 +62,7 @@ def test_says_the_same_to_the_last_bit(learner: str, recipe: RecipeSettings, mak
     expected = probabilities(model, IMAGES, flips=recipe.flips_at_test)
     np.testing.assert_array_equal(answers.proba, expected)
     assert answers.proba.dtype == np.float32
-    assert answers.agreement is None
+    assert answers.members is None
 
 
 def test_is_built_in_its_own_precision_and_leaves_the_process_s(maker: Maker) -> None:

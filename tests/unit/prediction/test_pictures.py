@@ -13,7 +13,8 @@ from PIL import Image
 
 from flowers17.data.images import image_set
 from flowers17.data.source import source_from
-from flowers17.prediction.pictures import Block, blocks, image_paths
+from flowers17.errors import InvalidInput
+from flowers17.prediction.pictures import Block, blocks, image_paths, picture
 from tests.support.image_files import class_folders, encoded, saved
 
 SIZE = 12
@@ -151,3 +152,26 @@ class TestBlocks:
     def test_compute_what_models_share_once(self) -> None:
         block = Block((), {})
         assert [block.once("a", lambda: object()) for _ in range(2)] == [block.memo["a"]] * 2
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"PK\x03\x04", "got a zip archive"),
+        (b"a text", "got a text"),
+        (encoded((90, 90), kind="JPEG")[:-300], "got a truncated or damaged one"),
+        (b"%PDF", "got a PDF document; convert it to JPEG or PNG"),
+    ],
+)
+def test_an_error_on_a_picture_names_nothing_that_only_a_data_set_has(
+    content: bytes, problem: str, tmp_path: Path
+) -> None:
+    (tmp_path / "x.jpg").write_bytes(content)
+    problems: list[str] = []
+    assert list(blocks([str(tmp_path / "x.jpg")], [SIZE], 1, problems.append)) == []
+    [text] = problems
+    assert problem in text
+    for words in ("class folder", "remove", "dataset."):
+        assert words not in text
+    with pytest.raises(InvalidInput, match=problem):
+        picture(content, "the photograph", [SIZE])

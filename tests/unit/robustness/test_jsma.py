@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 
+from flowers17.errors import InvalidInput
 from flowers17.robustness.jsma import Variant, jsma, salient_pair
 
 VARIANTS: tuple[Variant, ...] = ("pairwise", "single")
@@ -61,6 +62,33 @@ def test_pairwise_weighs_the_other_classes_and_single_only_the_target() -> None:
     single = jsma(model, images, np.array([1]), gamma=0.5, variant="single")
     assert changed(pairwise, images) == [[2, 3]]
     assert changed(single, images) == [[0, 1]]
+
+
+def test_pairwise_on_probabilities_takes_the_pairs_of_single_as_long_as_they_gain() -> None:
+    random = np.random.default_rng(8)
+    model = linear(random.normal(size=(48, 5)), np.zeros(5), (4, 4, 3))
+    images = np.repeat(random.uniform(size=(4, 4, 4, 3)).astype(np.float32), 5, axis=0)
+    targets = np.tile(np.arange(5), 4)
+    single = jsma(model, images, targets, gamma=0.29, variant="single")
+    pairs = jsma(model, images, targets, gamma=0.29, saliency="probabilities")
+    on_logits = jsma(model, images, targets, gamma=0.29, saliency="logits")
+    gained = single.success
+    assert gained.sum() > 10
+    np.testing.assert_array_equal(pairs.adversarial[gained], single.adversarial[gained])
+    np.testing.assert_array_equal(pairs.n_gradients[gained], single.n_gradients[gained])
+    assert not np.array_equal(on_logits.adversarial, pairs.adversarial)
+    # No pair gains: the target's weights are the smallest of every feature.
+    harmful = linear([[0, 9, 5], [0, 9, 5]], [1, 1, 0], (1, 2, 1))
+    result = jsma(harmful, black(1, 1, 2, 1), np.array([0]), gamma=1.0, saliency="probabilities")
+    assert changed(result, black(1, 1, 2, 1)) == [[]]
+
+
+def test_an_unknown_variant_or_saliency_is_refused() -> None:
+    model, target = linear(TWO_CLASSES, [4.5, 0], (2, 3, 1)), np.array([1])
+    with pytest.raises(InvalidInput, match="variant: expected pairwise or single, got 'both'"):
+        jsma(model, black(1, 2, 3, 1), target, variant="both")  # type: ignore[arg-type]
+    with pytest.raises(InvalidInput, match="saliency: expected logits or probabilities, got ''"):
+        jsma(model, black(1, 2, 3, 1), target, saliency="")  # type: ignore[arg-type]
 
 
 def test_a_negative_theta_lowers_features_that_harm_the_target() -> None:
