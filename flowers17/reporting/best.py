@@ -1,22 +1,32 @@
 """The best of each part: what the highlights, Table 10 and the report's metrics tell."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from flowers17.artifacts import Reference
 from flowers17.reporting.ensembles.ensemble import ensembles_of
-from flowers17.reporting.ensembles.titles import method_title
-from flowers17.reporting.features.tables import best_over_repeats, evaluation_title
-from flowers17.reporting.finetuning.cells import best_of_table_9, network_title, tag_of
+from flowers17.reporting.features.tables import evaluation_title
+from flowers17.reporting.finetuning.cells import (
+    network_title,
+    phases_of,
+    records_of_table_9,
+    tag_of,
+)
 from flowers17.reporting.finetuning.records import FineTuning
-from flowers17.reporting.finetuning.repeats import best_tuned_over_clean
 from flowers17.reporting.inputs import ReportInputs
 from flowers17.reporting.learners.cells import training_title
-from flowers17.reporting.learners.tables import best_over_clean
 from flowers17.reporting.metrics import Interval, MeanSpread
-from flowers17.reporting.records import HEADLINE, Evaluation, Score, Training, over_repeats
-from flowers17.reporting.titles import trained_tag
+from flowers17.reporting.networks import comparable
+from flowers17.reporting.records import (
+    HEADLINE,
+    Evaluation,
+    Score,
+    TrainedNetwork,
+    Training,
+    over_repeats,
+)
+from flowers17.reporting.titles import method_title, trained_tag
 from flowers17.reporting.wording import counted
 
 
@@ -67,8 +77,13 @@ class BestOfPart:
     over_clean: Best | None
 
     @property
+    def both(self) -> tuple[Best | None, Best | None]:
+        """The one over clean splits, where near-duplicates flatter nothing, stands first."""
+        return self.over_clean, self.on_one_split
+
+    @property
     def overall(self) -> Best | None:
-        """The one over clean splits, where near-duplicates flatter nothing, if there is one."""
+        """The first of both that there is."""
         return self.over_clean or self.on_one_split
 
 
@@ -93,14 +108,19 @@ def baseline(inputs: ReportInputs, best: Best, part: str = "validation") -> floa
     return sum(map(inputs.majority, splits)) / len(splits)
 
 
+def highest(bests: Iterable[Best]) -> Best | None:
+    """The most accurate, the first of them if several are; None of none."""
+    return max(bests, key=lambda best: best.accuracy, default=None)
+
+
 def best_classifiers(inputs: ReportInputs) -> BestOfPart:
     """The best of Table 8, and the best of all classifiers on features over clean splits."""
-
-    on_split, over = inputs.best, best_over_repeats(inputs.evaluations)
+    on_split = inputs.best
     score = on_split.score("report") if on_split else None
+    means = ((run, run.headline) for run in inputs.evaluations)
     return BestOfPart(
         evaluated(inputs, on_split, score) if on_split and score else None,
-        evaluated(inputs, over, over.headline) if over and over.headline else None,
+        highest(evaluated(inputs, run, mean) for run, mean in means if mean),
     )
 
 
@@ -110,37 +130,45 @@ def evaluated(inputs: ReportInputs, evaluation: Evaluation, score: Score | MeanS
     return Best(title, score, evaluation.artifact.reference, tag)
 
 
-def best_training(trainings: Iterable[Training]) -> Best | None:
+def best_training(inputs: ReportInputs, trainings: Iterable[Training]) -> Best | None:
     """The best of networks trained from scratch, on the report's split."""
-    on_split = [training for training in trainings if training.score.kind == "report"]
-    training = max(on_split, key=lambda training: training.score.headline, default=None)
-    return trained(training, training.score) if training else None
+    return highest(trained(inputs, t, t.score) for t in trainings if t.score.kind == "report")
 
 
-def trained(training: Training, score: Score | MeanSpread) -> Best:
+def trained(inputs: ReportInputs, training: Training, score: Score | MeanSpread) -> Best:
     """A network trained from scratch, by one of its scores."""
-    return Best(training_title(training), score, training.artifact.reference, training.tag)
+    title, source = training_title(training), training.artifact.reference
+    compares = comparable(inputs, training)
+    return Best(title, score, source, training.tag, comparable=compares)
 
 
 def best_networks(inputs: ReportInputs) -> BestOfPart:
     """The best networks trained from scratch."""
-    clean = best_over_clean(inputs)
-    return BestOfPart(best_training(inputs.trainings), trained(*clean) if clean else None)
+    means = ((group[0], _headline_mean(group)) for group in inputs.own_trainings.values())
+    over_clean = highest(trained(inputs, first, mean) for first, mean in means if mean)
+    return BestOfPart(best_training(inputs, inputs.trainings), over_clean)
 
 
 def best_fine_tuned(inputs: ReportInputs) -> BestOfPart:
     """The best phase of Table 9, and the best fine-tuned network over clean splits."""
-    on_split, clean = best_of_table_9(inputs), best_tuned_over_clean(inputs)
+    on_split = [tuning for record in records_of_table_9(inputs) for tuning in record.tunings]
+    names = dict.fromkeys(tuning.name for tuning in inputs.fine_tunings)
+    phases = [group for name in names for group in phases_of(inputs, name, "repeated").values()]
+    means = ((group[0], _headline_mean(group)) for group in phases if group)
     return BestOfPart(
-        tuned(inputs, on_split, on_split.score) if on_split else None,
-        tuned(inputs, *clean) if clean else None,
+        highest(tuned(inputs, tuning, tuning.score) for tuning in on_split),
+        highest(tuned(inputs, first, mean) for first, mean in means if mean),
     )
+
+
+def _headline_mean(networks: Sequence[TrainedNetwork]) -> MeanSpread | None:
+    return over_repeats((network.score for network in networks), HEADLINE)
 
 
 def tuned(inputs: ReportInputs, tuning: FineTuning, score: Score | MeanSpread) -> Best:
     """A phase of a fine-tuned network, by one of its scores."""
-    title = phase_title(inputs, tuning)
-    return Best(title, score, tuning.artifact.reference, tag_of([tuning]))
+    title, source = phase_title(inputs, tuning), tuning.artifact.reference
+    return Best(title, score, source, tag_of([tuning]), comparable=comparable(inputs, tuning))
 
 
 def phase_title(inputs: ReportInputs, tuning: FineTuning) -> str:
@@ -160,9 +188,7 @@ def best_ensembles(inputs: ReportInputs) -> BestOfPart:
         else:
             method = method_title(ensemble.first.chosen[0])
             on_one_split.append(Best(title, ensemble.first.chosen_score, source, tag, method))
-    if over_clean:
-        return BestOfPart(None, max(over_clean, key=lambda best: best.accuracy))
-    return BestOfPart(max(on_one_split, key=lambda best: best.accuracy, default=None), None)
+    return BestOfPart(None if over_clean else highest(on_one_split), highest(over_clean))
 
 
 def bests_by_metric(inputs: ReportInputs) -> dict[str, Best]:

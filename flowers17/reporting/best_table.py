@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from flowers17.config import CombinationSettings, FeatureMapSettings
+from flowers17.reporting import reference as published
 from flowers17.reporting.best import (
     Best,
     best_classifiers,
@@ -15,34 +16,33 @@ from flowers17.reporting.best import (
     trained,
     tuned,
 )
+from flowers17.reporting.cells import verdict_cell
 from flowers17.reporting.columns import study_column, text_column
 from flowers17.reporting.ensembles.ensemble import ensembles_of
 from flowers17.reporting.finetuning.cells import on_the_reports_split
 from flowers17.reporting.inputs import ReportInputs
-from flowers17.reporting.metrics import MeanSpread
-from flowers17.reporting.networks import comparable
-from flowers17.reporting.reference import (
-    BEST_OF_TABLE_8,
-    BEST_OF_TABLE_9,
-    STACKING_OF_TABLE_5,
-    TABLE_2,
-    TABLE_3,
-    title_of,
-)
-from flowers17.reporting.tables import Cell, Column, Record, StudyNote, Table
-from flowers17.reporting.verdicts import VERDICT_NOTE, no_comparison_notes, verdict_cell
+from flowers17.reporting.tables import Cell, Column, Record, Table
+from flowers17.reporting.words import worded_table
 
 # Part, what is best of it, and its accuracy.
 _STUDY = (
-    ("Networks from scratch, plain data", "Baseline", TABLE_2["baseline"].validation_accuracy),
+    (
+        "Networks from scratch, plain data",
+        "Baseline",
+        published.TABLE_2["baseline"].validation_accuracy,
+    ),
     (
         "Networks from scratch, augmented",
         "Mk-2, #3 wide mix",
-        TABLE_3["mk-2"]["wide"].validation_accuracy,
+        published.TABLE_3["mk-2"]["wide"].validation_accuracy,
     ),
-    ("Ensembles", "Mk-2 to Mk-6, stacked", STACKING_OF_TABLE_5),
-    ("Classifiers on features", "logistic regression on MobileNet", BEST_OF_TABLE_8),
-    ("Fine-tuned networks", "MobileNet, Adam + batch norm + dropout", BEST_OF_TABLE_9),
+    (
+        "Ensembles",
+        "Mk-2 to Mk-6, stacked on their own training images",
+        published.STACKING_OF_TABLE_5,
+    ),
+    ("Classifiers on features", "logistic regression on MobileNet", published.BEST_OF_TABLE_8),
+    ("Fine-tuned networks", "MobileNet, Adam + batch norm + dropout", published.BEST_OF_TABLE_9),
 )
 
 
@@ -68,9 +68,7 @@ def _accuracy(record: BestRecord) -> Cell | None:
 
 def _verdict(record: BestRecord) -> Cell | None:
     best = record.best
-    if not best or isinstance(best.score, MeanSpread):
-        return None
-    return verdict_cell(best.score, record.reference, best.comparable)
+    return verdict_cell(best.score, record.reference, best.comparable) if best else None
 
 
 _COLUMNS: Sequence[Column[BestRecord]] = (
@@ -83,18 +81,21 @@ _COLUMNS: Sequence[Column[BestRecord]] = (
 
 
 def best_table(inputs: ReportInputs) -> Table:
-    """Table 10; without rows if fewer than two parts have anything of ours."""
+    """Table 10; without rows if fewer than two parts have anything of ours.
+
+    On unbalanced data it holds every headline, since other tables of accuracies have plain ones.
+    """
     plain = [training for training in inputs.trainings if training.augmentation == "none"]
     augmented = [training for training in inputs.trainings if training.augmentation != "none"]
-    results = (
-        (_training(inputs, "baseline", "none"), best_training(plain)),
+    results: Sequence[tuple[Best | None, Sequence[Best | None]]] = (
+        (_training(inputs, "baseline", "none"), [best_training(inputs, plain)]),
         (
             _training(inputs, "mk-2", "wide"),
-            best_networks(inputs).over_clean or best_training(augmented),
+            [best_networks(inputs).over_clean, best_training(inputs, augmented)],
         ),
-        (_stacking(inputs), best_ensembles(inputs).overall),
-        (_classifier(inputs), best_classifiers(inputs).overall),
-        (_fine_tuned(inputs), best_fine_tuned(inputs).overall),
+        (_stacking(inputs, "biased"), best_ensembles(inputs).both),
+        (_classifier(inputs), best_classifiers(inputs).both),
+        (_fine_tuned(inputs), best_fine_tuned(inputs).both),
     )
     records = [
         record
@@ -102,23 +103,12 @@ def best_table(inputs: ReportInputs) -> Table:
         for record in _records(inputs, *study, *bests)
     ]
     filled = {record.group for record in records if record.best}
-    return Table(
+    return worded_table(
         "10",
-        title_of("table", 10),
         _COLUMNS,
-        records if len(filled) > 1 else (),
-        lead="The best that this run has of each part, over repeated clean splits where there are "
-        "such.",
-        notes=(
-            StudyNote(
-                "Above it the study’s best of the part, on its one split, and the same of ours."
-            ),
-            *((VERDICT_NOTE,) if any(r.best and r.best.comparable for r in records) else ()),
-            f"Clean splits keep {inputs.kept_together} on one side, so that means over them are "
-            "more honest; a best picked from several on one split flatters itself.",
-            *no_comparison_notes(inputs.differences_in_short),
-            *(() if inputs.is_balanced else ("Ours is balanced accuracy.",)),
-        ),
+        records if len(filled) > 1 or not inputs.is_balanced else (),
+        inputs=inputs,
+        compared=any(r.reference and r.best and r.best.comparable for r in records),
     )
 
 
@@ -128,41 +118,41 @@ def _records(
     title: str,
     reference: float,
     counterpart: Best | None,
-    best: Best | None,
+    bests: Sequence[Best | None],
 ) -> Iterator[BestRecord]:
-    """Yield the row of what the study names, and that of the best of ours in the same part."""
-    prefix = "best of ours: " if inputs.beside_study else ""
+    """Yield the row of what the study names, and those of the best of ours in the same part."""
+    results = [best for best in bests if best]
     if inputs.beside_study:
-        missing = "" if counterpart or best else "nothing of this part has a result"
+        missing = "" if counterpart or results else "nothing of this part has a result"
         tag = counterpart.tag if counterpart else ""
         yield BestRecord(title, counterpart, reference, group=group, tag=tag, missing=missing)
-    else:
-        best = best or counterpart
-    if best:
+        unbiased = _stacking(inputs, "out-of-fold") if group == "Ensembles" else None
+        if unbiased:
+            out_of_fold = "Mk-2 to Mk-6, stacked out of fold"
+            yield BestRecord(out_of_fold, unbiased, group=group, tag=unbiased.tag)
+    prefix = "best of ours: " if inputs.beside_study else ""
+    for best in results[:1] if inputs.is_balanced else results:
         title = prefix + ", ".join(part for part in (best.title, best.method) if part)
         yield BestRecord(title, best, group=group, tag=best.tag)
 
 
 def _training(inputs: ReportInputs, learner: str, augmentation: str) -> Best | None:
     training = inputs.training(learner, augmentation)
-    if not training:
-        return None
-    best = trained(training, training.score)
-    return replace(best, comparable=comparable(inputs, training))
+    return trained(inputs, training, training.score) if training else None
 
 
-def _stacking(inputs: ReportInputs) -> Best | None:
-    """The study's five networks, stacked as in the study: on their own training images."""
+def _stacking(inputs: ReportInputs, scheme: str) -> Best | None:
+    """The study's five networks, stacked under a scheme; the study's is `biased`."""
     for ensemble in ensembles_of(inputs):
         result = ensemble.first if ensemble.is_study else None
-        stacking = result.stacking("biased", "random_forest") if result else None
+        stacking = result.stacking(scheme, "random_forest") if result else None
         if result and stacking:
             return Best(
                 ensemble.name,
                 stacking.held_out,
                 result.reference,
                 ensemble.tag,
-                comparable=ensemble.compares(result),
+                comparable=scheme == "biased" and ensemble.compares(result),
             )
     return None
 
@@ -180,7 +170,4 @@ def _classifier(inputs: ReportInputs) -> Best | None:
 
 def _fine_tuned(inputs: ReportInputs) -> Best | None:
     tuning = on_the_reports_split(inputs, "mobilenet adam + batch norm + dropout", "b")
-    if not tuning:
-        return None
-    best = tuned(inputs, tuning, tuning.score)
-    return replace(best, comparable=comparable(inputs, tuning))
+    return tuned(inputs, tuning, tuning.score) if tuning else None

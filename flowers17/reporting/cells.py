@@ -1,13 +1,14 @@
-"""Cells of numbers and scores, and the notes that tables of several parts share."""
+"""Cells of numbers, scores and verdicts."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from flowers17.artifacts import Reference
-from flowers17.config import RecipeSettings
-from flowers17.reporting.metrics import MeanSpread
+from flowers17.reporting.metrics import MeanSpread, Measured, difference_interval, within
 from flowers17.reporting.records import Score
-from flowers17.reporting.tables import EMPTY, Cell
+from flowers17.reporting.reference import N_VALIDATION
+from flowers17.reporting.tables import EMPTY, Cell, Verdict
 from flowers17.reporting.wording import decimal_text
 
 
@@ -32,31 +33,47 @@ def value_cell(
 
 
 def score_cell(
-    score: Score | MeanSpread | None,
+    score: Score | MeanSpread | Measured | None,
     reference: float | None = None,
     source: Reference | None = None,
+    form: str | Callable[[Any], str] = ".3f",
 ) -> Cell:
-    """Cell of an accuracy on one split or of a mean over splits, with its interval."""
+    """Cell of an accuracy on one split, a mean over splits or a measure, with its interval."""
     if not score:
         return EMPTY
-    accuracy = score.mean if isinstance(score, MeanSpread) else score.accuracy
-    return Cell(f"{accuracy:.3f}", accuracy, score.interval, reference, source)
+    if isinstance(score, Measured):
+        value = score.value
+    else:
+        value = score.mean if isinstance(score, MeanSpread) else score.accuracy
+    cell = value_cell(value, form, reference=reference, source=source)
+    return replace(cell, interval=score.interval)
 
 
-def spread_cell(mean: MeanSpread | None, source: Reference | None = None) -> Cell:
+def spread_cell(mean: Score | MeanSpread | None, source: Reference | None = None) -> Cell:
     """Cell of the standard deviation over splits; EMPTY for fewer than two."""
-    return value_cell(mean.spread if mean else None, source=source)
+    return value_cell(mean.spread if isinstance(mean, MeanSpread) else None, source=source)
 
 
-def selection_notes(recipes: Iterable[RecipeSettings]) -> Iterator[str]:
-    """Yield which epoch's weights numbers are of, and whether mirror images were averaged."""
-    recipes = list(recipes)
-    if any(recipe.selection == "val_loss" for recipe in recipes):
-        yield (
-            "The epoch kept is the one with the lowest loss on the validation images, which "
-            "flatters the numbers a little."
-        )
-    elif recipes:
-        yield "The weights are those of the last epoch: no validation image chooses it."
-    if any(recipe.flips_at_test for recipe in recipes):
-        yield "Probabilities are the mean of those of an image and of its mirror image."
+def verdict_of(score: Score, reference: float) -> Verdict:
+    """Where our accuracy stands: better or below if the difference's interval leaves zero out.
+
+    reference: the study's accuracy, which is as uncertain as its validation images are few.
+    """
+    n_correct = round(reference * N_VALIDATION)
+    difference = difference_interval(score.n_correct, score.n_validation, n_correct, N_VALIDATION)
+    if within(difference, 0):
+        return "within"
+    return "better" if difference.low > 0 else "below"
+
+
+def verdict_cell(
+    score: Score | MeanSpread | None, reference: float | None, comparable: bool
+) -> Cell:
+    """Cell of the verdict; EMPTY without a score on one split or a number of the study's.
+
+    comparable: whether both measure the same thing on the same images; else nothing is judged.
+    """
+    if not isinstance(score, Score) or reference is None:
+        return EMPTY
+    verdict = verdict_of(score, reference) if comparable else None
+    return Cell(verdict or "–", verdict or "not comparable", verdict=verdict)

@@ -6,11 +6,10 @@ from dataclasses import replace
 from typing import Any
 
 from flowers17.artifacts import Reference
-from flowers17.reporting.cells import score_cell, spread_cell, value_cell
+from flowers17.reporting.cells import score_cell, spread_cell, value_cell, verdict_cell
 from flowers17.reporting.metrics import MeanSpread, Measured
 from flowers17.reporting.records import Score
-from flowers17.reporting.tables import EMPTY, Cell, Column, R
-from flowers17.reporting.verdicts import verdict_cell
+from flowers17.reporting.tables import Cell, Column, R
 
 Value = float | int | str | None
 Form = str | Callable[[Any], str]
@@ -115,32 +114,18 @@ def compared_columns(
 def score_column(
     key: str,
     title: str,
-    score: Callable[[R], Score | MeanSpread | None],
+    score: Callable[[R], Score | MeanSpread | Measured | None],
     reference: Callable[[R], float | None] = _nothing,
+    form: Form = ".3f",
     *,
     group: str = "",
     linked: bool = True,
 ) -> Column[R]:
-    """Column of accuracies on one split or of means, with intervals. linked: as of numbers."""
+    """Column of accuracies, means or measures with their intervals. linked: as of numbers."""
 
     def cell(record: R) -> Cell:
         source = record.source if linked else None
-        return score_cell(score(record), reference(record), source)
-
-    return Column(key, title, cell, group, interval=True)
-
-
-def measured_column(
-    key: str, title: str, measured: Callable[[R], Measured | None], *, group: str = ""
-) -> Column[R]:
-    """Column of a measure with its interval; empty where it is not defined."""
-
-    def cell(record: R) -> Cell:
-        measure = measured(record)
-        if not measure:
-            return EMPTY
-        text = f"{measure.value:.3f}"
-        return Cell(text, measure.value, measure.interval, artifact=record.source)
+        return score_cell(score(record), reference(record), source, form)
 
     return Column(key, title, cell, group, interval=True)
 
@@ -169,7 +154,7 @@ def mean_columns(
 
 
 def verdict_column(
-    score: Callable[[R], Score | None],
+    score: Callable[[R], Score | MeanSpread | None],
     reference: Callable[[R], float | None],
     comparable: Callable[[R], bool],
     *,

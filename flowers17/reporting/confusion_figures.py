@@ -1,7 +1,7 @@
 """Figure 7c: which class the best classifier takes for which; matrices of confusions in general."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn import metrics
@@ -32,13 +32,10 @@ def confusion_matrix(inputs: ReportInputs) -> Figure | None:
     if not best or not score:
         return None
     tag = ", untrained weights" if best.random_weights else ""
-    caption = (
-        f"{capital(evaluation_title(inputs, best))}{tag}: {score.n_correct} of "
-        f"{score.n_validation} right on the report’s split."
-    )
+    subject = f"{capital(evaluation_title(inputs, best))}{tag}: {score.n_correct} of "
+    subject += f"{score.n_validation} right on the report’s split."
     counts, used = confusion(inputs, best, score.split), (best.artifact.reference,)
-    title = "Confusions of the best classifier"
-    return matrix_figure("7c", title, caption, counts, inputs.class_names, used, behind="8c")
+    return matrix_figure("7c", counts, inputs.class_names, used, behind="8c", subject=subject)
 
 
 class MatrixCell(NamedTuple):
@@ -91,27 +88,27 @@ def opacity(share: float) -> float:
 
 def matrix_figure(
     number: str,
-    title: str,
-    caption: str,
     counts: np.ndarray,
     names: Sequence[str],
     used: tuple[Reference, ...],
     *,
     behind: str,
+    subject: str,
+    **values: Any,
 ) -> Figure:
     """A figure of confusions, its caption told how to read it and which are the most.
 
-    counts: int (true class, predicted class); names: of the classes. behind: as of a Figure.
+    counts: int (true class, predicted class); names: of the classes. behind, values: as of `drawn`.
+    subject: whose confusions they are, the first sentence of the caption.
     """
     scale = {"accent": "share of the class, right", "warm": "share of the class, wrong"}
-    text, order = class_matrix(names, _cells(counts), columns="taken for", scale=scale)
-    caption += " A row is a true class, a column what it was taken for; the order is the same."
+    drawing, order = class_matrix(names, _cells(counts), columns="taken for", scale=scale)
     worst = "; ".join(
         f"{names[true]} taken for {names[predicted]} ({counts[true, predicted]})"
         for true, predicted in most_confused(counts, 3)
     )
-    caption += order + (f" Most often confused: {worst}." if worst else "")
-    return drawn(number, title, caption, text, used, behind=behind)
+    values |= {"subject": subject, "order": order, "worst": worst}
+    return drawn(number, drawing, used, behind=behind, **values)
 
 
 def _cells(counts: np.ndarray) -> Iterator[MatrixCell]:

@@ -11,8 +11,8 @@ from flowers17.artifacts import Artifact
 from flowers17.reporting.cells import value_cell
 from flowers17.reporting.columns import number_column, text_column
 from flowers17.reporting.inputs import ReportInputs
-from flowers17.reporting.tables import TABLE_SHOWN, Cell, Column, Record, Table
-from flowers17.reporting.wording import capital
+from flowers17.reporting.tables import TABLE_SHOWN, Cell, Column, Record, RecordOf, Table
+from flowers17.reporting.words import worded_table
 
 SOURCES = {
     "rendered": "rendered from code",
@@ -24,18 +24,10 @@ SOURCES = {
 }
 
 
-@dataclass(frozen=True)
-class ClassRecord(Record):
-    """A class by its label."""
-
-    label: int
-    name: str
-
-
 def classes_table(inputs: ReportInputs) -> Table:
     """Table D1: images of each class, in all and on each side of the splits."""
-    columns: list[Column[ClassRecord]] = [
-        text_column("class", "Class", lambda r: r.name),
+    columns: list[Column[RecordOf[int]]] = [
+        text_column("class", "Class", lambda r: inputs.class_names[r.of]),
         _images_column(inputs, inputs.images, "images", "Images", inputs.labels),
     ]
     for split in inputs.divided:
@@ -50,9 +42,8 @@ def classes_table(inputs: ReportInputs) -> Table:
     if any(tests.values()):
         labels = inputs.labels[np.asarray(tests["report"])]
         columns.append(_images_column(inputs, inputs.splits, "test", "Test part", labels))
-    records = [ClassRecord(label, name) for label, name in enumerate(inputs.class_names)]
-    lead = "Images of each class, and how the splits divide them."
-    return Table("D1", "Classes", columns, records, lead=lead)
+    records = [RecordOf(label) for label in range(len(inputs.class_names))]
+    return worded_table("D1", columns, records)
 
 
 def _images_column(
@@ -62,11 +53,11 @@ def _images_column(
     title: str,
     labels: np.ndarray,
     group: str = "",
-) -> Column[ClassRecord]:
+) -> Column[RecordOf[int]]:
     """Column of how many of the labels are of a class."""
     counts = np.bincount(labels, minlength=len(inputs.class_names))
     source = artifact.reference if artifact else None
-    return Column(key, title, lambda r: value_cell(int(counts[r.label]), "d", source=source), group)
+    return Column(key, title, lambda r: value_cell(int(counts[r.of]), "d", source=source), group)
 
 
 def straddling(pairs: Sequence[Mapping[str, Any]], split: Mapping[str, Any]) -> int:
@@ -97,7 +88,7 @@ _FACT_COLUMNS: tuple[Column[Fact], ...] = (
 def datasheet_table(inputs: ReportInputs) -> Table:
     """Table D2: source, counts, sizes, near-duplicates and digests in one place."""
     facts = [*_image_facts(inputs), *_duplicate_facts(inputs), *_split_facts(inputs)]
-    return Table("D2", "Data sheet", _FACT_COLUMNS, facts)
+    return worded_table("D2", _FACT_COLUMNS, facts)
 
 
 def _image_facts(inputs: ReportInputs) -> Iterator[Fact]:
@@ -195,16 +186,8 @@ _DUPLICATE_COLUMNS: tuple[Column[DuplicateRecord], ...] = (
 
 def duplicates_table(inputs: ReportInputs) -> Table:
     """Table D3: the pairs of images that show the same scene, the most telling first."""
-    return Table(
-        "D3",
-        "Near-duplicates",
-        _DUPLICATE_COLUMNS,
-        _duplicate_records(inputs),
-        lead="Pairs of images of one scene. A classifier that saw one of a pair in training has an "
-        "easy time with the other.",
-        notes=(f"{capital(inputs.less_clean)}.",) if inputs.less_clean else (),
-        longest=TABLE_SHOWN,
-    )
+    records = _duplicate_records(inputs)
+    return worded_table("D3", _DUPLICATE_COLUMNS, records, longest=TABLE_SHOWN, inputs=inputs)
 
 
 def _duplicate_records(inputs: ReportInputs) -> list[DuplicateRecord]:

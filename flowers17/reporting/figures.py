@@ -2,23 +2,33 @@
 
 import base64
 import io
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import accumulate
+from typing import Any
 from unicodedata import east_asian_width
 
 import numpy as np
 from PIL import Image
 
 from flowers17.artifacts import Reference
-from flowers17.reporting.drawing import WIDTH, from_template, inline, is_drawable, standalone
+from flowers17.reporting.drawing import (
+    MUTED,
+    WIDTH,
+    from_template,
+    inline,
+    is_drawable,
+    standalone,
+)
 from flowers17.reporting.inputs import ReportInputs
-from flowers17.reporting.reference import title_of
 from flowers17.reporting.tables import padded
 from flowers17.reporting.wording import printable
+from flowers17.reporting.words import text
 from flowers17.seeds import generator
 
 MAX_CUT = 6
+_PARTS = ("title", "caption")
+TextLine = tuple[str, Mapping[str, object]]  # and how it is written
 
 
 @dataclass(frozen=True)
@@ -52,14 +62,18 @@ class Figure:
 
 def drawn(
     number: str,
-    title: str,
-    caption: str,
-    text: str,
+    element: str,
     artifacts: tuple[Reference, ...],
     *,
     behind: str | None,
+    name: str = "",
+    **values: Any,
 ) -> Figure:
-    """A figure of an SVG element. behind: as of a Figure."""
+    """A figure of an SVG element, with the words of its number or another name.
+
+    behind: as of a Figure. values: what its title and caption are rendered with.
+    """
+    title, caption = (text(f"figure {name or number}", part, **values) for part in _PARTS)
     full_title = f"Figure {number}. {title}"
     return Figure(
         number,
@@ -67,8 +81,8 @@ def drawn(
         caption,
         behind,
         ".svg",
-        standalone(text, full_title).encode(),
-        svg=inline(text, full_title, f"f{number}"),
+        standalone(element, full_title).encode(),
+        svg=inline(element, full_title, f"f{number}"),
         artifacts=artifacts,
     )
 
@@ -82,6 +96,21 @@ def chosen_rows(inputs: ReportInputs) -> list[int]:
             random = generator(inputs.study.seed, "report", "figure-1", name)
             rows.append(int(random.choice(candidates)))
     return rows
+
+
+def answer_lines(
+    inputs: ReportInputs, row: int, predicted: int, proba: float, model: str, length: int
+) -> list[TextLine]:
+    """What a model answers for an image, and whether that is right, as lines of a diagram.
+
+    row: of the image. model: its title; with the verdict it is cut to a length.
+    """
+    names, truth = inputs.class_names, int(inputs.labels[row])
+    verdict = "correct" if predicted == truth else f"wrong, it is: {names[truth]}"
+    return [
+        (f"{shortened(names[predicted], 24)}, {proba:.2f}", {"weight": "bold", "size": 11}),
+        (shortened(f"{model}: {verdict}", length), {"color": MUTED}),
+    ]
 
 
 def encoded(pixels: np.ndarray, *, lossless: bool) -> bytes:
@@ -109,20 +138,10 @@ def one_image_a_class(inputs: ReportInputs) -> Figure | None:
     names = [labels[inputs.labels[row]] for row in rows]
     uris = [data_uri(images[row]) for row in rows]
     drawing = from_template("tiles.svg", tiles=list(zip(names, uris, strict=True)))
-    full_title = f"Figure 1. {title_of('figure', 1)}"
-    return Figure(
-        "1",
-        title_of("figure", 1),
-        f"{inputs.kind_of_pictures}Chosen at random from the seed {inputs.study.seed}.{note}",
-        None,
-        ".svg",
-        standalone(drawing, full_title).encode(),
-        tiles=tuple(
-            (inputs.class_names[inputs.labels[row]], uri)
-            for row, uri in zip(rows, uris, strict=True)
-        ),
-        artifacts=(inputs.images.reference,),
-    )
+    titles = [inputs.class_names[inputs.labels[row]] for row in rows]
+    used = (inputs.images.reference,)
+    figure = drawn("1", drawing, used, behind=None, inputs=inputs, note=note)
+    return replace(figure, svg="", tiles=tuple(zip(titles, uris, strict=True)))
 
 
 def most_cut(inputs: ReportInputs) -> Figure | None:
@@ -138,10 +157,11 @@ def most_cut(inputs: ReportInputs) -> Figure | None:
         )
         for row in rows
     ]
+    title, caption = (text("figure 1c", part) for part in _PARTS)
     return Figure(
         "1c",
-        "What is left of the images that lose most to the central square",
-        "dataset.resize, set to pad or stretch, keeps all of each image.",
+        title,
+        caption,
         "D2",
         ".png",
         encoded(np.concatenate(images[rows], axis=1), lossless=True),
@@ -192,13 +212,10 @@ def class_counts(inputs: ReportInputs) -> Figure | None:
     ]
     names, note = class_labels(inputs.class_names)
     counts = [tuple(map(int, pair)) for pair in zip(*sides, strict=True)]
-    text = from_template(
+    drawing = from_template(
         "counts.svg",
         width=WIDTH,
         highest=max(map(sum, counts), default=1),
         classes=list(zip(names, counts, strict=True)),
     )
-    caption = "Images a class in the report’s split: training, then validation, and their sum."
-    caption += note
-    used = (inputs.splits.reference,)
-    return drawn("1b", "Images of each class", caption, text, used, behind=None)
+    return drawn("1b", drawing, (inputs.splits.reference,), behind=None, note=note)

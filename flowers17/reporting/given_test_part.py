@@ -12,15 +12,15 @@ from flowers17.reporting.best import Best, phase_title
 from flowers17.reporting.cells import score_cell, spread_cell
 from flowers17.reporting.columns import text_column
 from flowers17.reporting.ensembles.records import By
-from flowers17.reporting.ensembles.titles import method_title
 from flowers17.reporting.features.tables import evaluation_title
 from flowers17.reporting.inputs import ReportInputs
 from flowers17.reporting.learners.cells import training_title
 from flowers17.reporting.metrics import MeanSpread, accuracy_interval, balanced_interval
 from flowers17.reporting.records import ACCURACY, HEADLINE, Score
 from flowers17.reporting.tables import Column, Record, Table
-from flowers17.reporting.titles import trained_tag
+from flowers17.reporting.titles import method_title, trained_tag
 from flowers17.reporting.wording import counted
+from flowers17.reporting.words import worded_table
 
 _BY = {"refit": "refits", "average": "mean of the folds’ models"}
 # A model stands for itself as it was fitted on a split of the first of these kinds.
@@ -84,7 +84,7 @@ def _models(inputs: ReportInputs) -> Iterator[tuple[str, str, Score, str, Refere
     """Yield group, title, score, tag and artifact of every model on every split."""
     for run in inputs.evaluations:
         title, tag = evaluation_title(inputs, run), trained_tag(run.random_weights)
-        for score in run.scores.values():
+        for score in run.scores:
             yield "Classifiers on features", title, score, tag, run.artifact.reference
     for network in inputs.trainings:
         title, source = training_title(network), network.artifact.reference
@@ -103,29 +103,11 @@ def _models(inputs: ReportInputs) -> Iterator[tuple[str, str, Score, str, Refere
 def test_tables(inputs: ReportInputs) -> list[Table]:
     """Table T1, of a given test part, and T2, of the official splits' test images."""
     n_twins = inputs.duplicates_metrics.get("n_twins", 0)
-    twins = (
-        f"{counted(n_twins, 'image')} of the test part resemble images outside it, which flatters "
-        "all of these accuracies; Table D3 names them."
-    )
+    balanced = [] if inputs.is_balanced else [_BALANCED]
+    own, official = _records(inputs, _OWN_SPLITS), _records(inputs, {"official": "official split"})
     tables = [
-        Table(
-            "T1",
-            "The given test part",
-            (*_COLUMNS[:-1], *([] if inputs.is_balanced else [_BALANCED])),
-            _records(inputs, _OWN_SPLITS),
-            lead="Accuracy on the test part that the data came with, by the very models that were "
-            "measured on validation images; of several splits or seeds, the mean.",
-            notes=(twins,) if n_twins else (),
-        ),
-        Table(
-            "T2",
-            "The official test images",
-            (*_COLUMNS, *([] if inputs.is_balanced else [_BALANCED])),
-            _records(inputs, {"official": "official split"}),
-            lead="Mean accuracy on the test images of Oxford Flowers-17’s official splits: 40 "
-            "images a class to train on, 20 to validate, 20 to test, the literature’s protocol.",
-            notes=("The official splits may have near-duplicates on both sides.",),
-        ),
+        worded_table("T1", (*_COLUMNS[:-1], *balanced), own, n_twins=n_twins),
+        worded_table("T2", (*_COLUMNS, *balanced), official),
     ]
     return [table for table in tables if table.records]
 

@@ -22,30 +22,21 @@ from flowers17.reporting.finetuning.records import FineTuning, fine_tuning
 from flowers17.reporting.records import (
     Evaluation,
     FeatureMap,
-    Score,
     TrainedNetwork,
     Training,
+    disagreement,
     evaluation,
     feature_map,
     inputs_of,
     training,
 )
 from flowers17.reporting.reference import IMAGE_SIZE, PartName
+from flowers17.reporting.words import text
 
-# What a clean split is worth where near-duplicates are not the images that look alike.
-_LESS_CLEAN = {
-    "identical": "only images of identical pixels were kept together (splits.near_duplicates), so "
-    "that others of one scene may lie on both sides of clean splits and of folds",
-    "none": "near-duplicates were not searched for (splits.near_duplicates), so that images of one "
-    "scene may lie on both sides of clean splits and of folds",
-    "look-alike": "the images look alike by nature, which tells nothing of near-duplicates: only "
-    "images of identical pixels were kept together, so that others of one scene may lie on both "
-    "sides of clean splits and of folds, and clean splits are not known to be clean",
-}
 _KEPT_TOGETHER = {"identical": "images of identical pixels", "none": "the groups of the source"}
 
 
-Network = TypeVar("Network", bound=TrainedNetwork)
+Model = TypeVar("Model", Evaluation, Training, FineTuning)
 
 
 @dataclass(frozen=True)
@@ -198,33 +189,35 @@ class ReportInputs:
 
         Raises InvalidInput if a result disagrees with its own predictions.
         """
-        return [self._evaluation(artifact) for artifact in self.stage("classifier")]
+        return self._checked(map(evaluation, self.stage("classifier")))
 
-    def _evaluation(self, artifact: Artifact) -> Evaluation:
-        classifier = evaluation(artifact)
-        for score in classifier.scores.values():
-            if score.kind == "report" and self.images and self.splits:
-                self._check(artifact, score, self.correct(classifier, score.split))
-        return classifier
+    def _checked(self, models: Iterable[Model]) -> list[Model]:
+        """Models whose counts of correct answers are those of their predictions."""
+        models = list(models)
+        for model in models if self.images and self.splits else ():
+            for score in model.scores:
+                correct = self.correct(model, score.split)
+                counts = len(correct), int(correct.sum())
+                if counts != (score.n_validation, score.n_correct):
+                    raise disagreement(
+                        model.artifact,
+                        f"{score.n_correct} of {score.n_validation} correct on split "
+                        f"{score.split!r}, its predictions have {counts[1]} of {counts[0]}",
+                    )
+        return models
 
-    def _check(self, artifact: Artifact, score: Score, correct: np.ndarray) -> None:
-        if (len(correct), int(correct.sum())) != (score.n_validation, score.n_correct):
-            raise InvalidInput(
-                f"{artifact.path}: expected {score.n_correct} of {score.n_validation} correct on "
-                f"split {score.split!r}, its predictions have {int(correct.sum())} of "
-                f"{len(correct)}; remove the artifact and run the same command again"
-            )
+    def correct(self, model: Evaluation | TrainedNetwork, split: str = "") -> np.ndarray:
+        """Whether each image that a split holds out was classified correctly, bool (n,).
 
-    def correct(self, evaluation: Evaluation, split: str) -> np.ndarray:
-        """Whether each held-out image was classified correctly, bool (n_validation,)."""
-        return self._correct(evaluation.artifact, split, evaluation.predicted(split))
-
-    def _correct(self, artifact: Artifact, split: str, predicted: np.ndarray) -> np.ndarray:
+        split: the model's first if none is named.
+        """
+        split = split or model.scores[0].split
+        predicted = model.predicted(split)
         truth = self.labels[self.validation_rows(split)]
         if predicted.shape != truth.shape:
-            raise InvalidInput(
-                f"{artifact.path}: expected {len(truth)} predictions on split {split!r}, got shape "
-                f"{predicted.shape}; remove the artifact and run the same command again"
+            raise disagreement(
+                model.artifact,
+                f"{len(truth)} predictions on split {split!r}, got shape {predicted.shape}",
             )
         return predicted == truth
 
@@ -235,7 +228,8 @@ class ReportInputs:
         Those that only serve ensembles are left out.
         Raises InvalidInput if a result disagrees with its own predictions.
         """
-        return self._checked(map(training, self.stage("training")))
+        networks = map(training, self.stage("training"))
+        return self._checked(each for each in networks if not each.of_an_ensemble)
 
     def training(self, learner: str, augmentation: str) -> Training | None:
         """The training by the study's recipe on the report's split, if there is one."""
@@ -263,18 +257,8 @@ class ReportInputs:
         Those that only serve ensembles are left out.
         Raises InvalidInput if a result disagrees with its own predictions.
         """
-        return self._checked(map(fine_tuning, self.stage("finetuning")))
-
-    def _checked(self, networks: Iterable[Network]) -> list[Network]:
-        """Networks whose counts of correct answers are those of their predictions."""
-        own = [network for network in networks if not network.of_an_ensemble]
-        for network in own if self.images and self.splits else ():
-            self._check(network.artifact, network.score, self.correct_of(network))
-        return own
-
-    def correct_of(self, network: TrainedNetwork) -> np.ndarray:
-        """Whether each held-out image was classified correctly, bool (n_validation,)."""
-        return self._correct(network.artifact, network.score.split, network.predicted)
+        networks = map(fine_tuning, self.stage("finetuning"))
+        return self._checked(each for each in networks if not each.of_an_ensemble)
 
     @cached_property
     def ensemble_results(self) -> list[EnsembleResult]:
@@ -370,29 +354,29 @@ class ReportInputs:
     @cached_property
     def _data_differences(self) -> list[tuple[str, str]]:
         """Each difference of the images to the study's, as a clause and in short."""
-        differences = []
-        if self.is_rendered:
-            clause = "the flowers are rendered from code, not photographs of Oxford Flowers-17"
-            differences.append((clause, "rendered flowers"))
-        elif not self.is_oxford17:
-            differences.append(("the images are not those of Oxford Flowers-17", "other images"))
-        if self.resize != "crop":
-            differences.append(("the images are not cropped to squares", "another square"))
-        if self.study.class_weight != "none":
-            differences.append(("classes are weighted", "weighted classes"))
         size = self.study.dataset.image_size
-        if size != IMAGE_SIZE:
-            clause = f"the images measure {size} × {size} pixels, not {IMAGE_SIZE} × {IMAGE_SIZE}"
-            differences.append((clause, f"{size} × {size} pixels"))
-        return differences
+        measure = f"the images measure {size} × {size} pixels, not {IMAGE_SIZE} × {IMAGE_SIZE}"
+        kind = (
+            (
+                "the flowers are rendered from code, not photographs of Oxford Flowers-17",
+                "rendered flowers",
+            )
+            if self.is_rendered
+            else ("the images are not those of Oxford Flowers-17", "other images")
+        )
+        differences = {
+            kind: not self.is_oxford17,
+            ("the images are not cropped to squares", "another square"): self.resize != "crop",
+            ("classes are weighted", "weighted classes"): self.study.class_weight != "none",
+            (measure, f"{size} × {size} pixels"): size != IMAGE_SIZE,
+        }
+        return [difference for difference, holds in differences.items() if holds]
 
     @cached_property
     def _differences(self) -> list[tuple[str, str]]:
         """Each difference to the study in kind, as a clause and in short."""
-        if not self.has_random_weights:
-            return self._data_differences
         clause = "the extractors’ weights are random, not trained on ImageNet"
-        return [*self._data_differences, (clause, "untrained weights")]
+        return self._data_differences + [(clause, "untrained weights")] * self.has_random_weights
 
     @property
     def differences(self) -> list[str]:
@@ -410,9 +394,9 @@ class ReportInputs:
     @property
     def less_clean(self) -> str:
         """Why clean splits may hold near-duplicates on both sides; empty if they may not."""
-        if "n_look_alikes" in self.duplicates_metrics:
-            return _LESS_CLEAN["look-alike"]
-        return _LESS_CLEAN.get(self.study.splits.near_duplicates, "")
+        look_alike = "n_look_alikes" in self.duplicates_metrics
+        method = "look-alike" if look_alike else self.study.splits.near_duplicates
+        return text("less clean", method)
 
     @property
     def kept_together(self) -> str:

@@ -1,8 +1,7 @@
 """How each artifact of a study came to be, in the words and links of the report."""
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
 from flowers17.artifacts import Artifact, Reference
@@ -17,35 +16,6 @@ _ORDER = (
 )
 
 
-@dataclass(frozen=True)
-class Origin:
-    """One input of an artifact; `anchor` is empty if the page does not describe it."""
-
-    name: str
-    reference: Reference
-    anchor: str
-
-
-@dataclass(frozen=True)
-class Lineage:
-    """One artifact: what it was made from, by what, when, on what, and how to look at it.
-
-    facts, details: by title, each a text or pairs of a name and a value; empty ones too.
-    """
-
-    label: str
-    reference: Reference
-    origins: tuple[Origin, ...]
-    config: str
-    facts: Mapping[str, str | Sequence[tuple[str, str]]]
-    details: Mapping[str, str | Sequence[tuple[str, str]]]
-
-    @property
-    def anchor(self) -> str:
-        """Its place in the page."""
-        return anchor_of(self.reference)
-
-
 def anchor_of(reference: Reference) -> str:
     """Anchor of an artifact's description in the page.
 
@@ -55,48 +25,56 @@ def anchor_of(reference: Reference) -> str:
     return f"lineage-{reference.stage}-{reference.key[:12]}"
 
 
-def lineages(inputs: ReportInputs) -> list[Lineage]:
-    """Lineage of every artifact, in the order in which stages build on each other."""
+def lineages(inputs: ReportInputs) -> dict[str, list[dict[str, Any]]]:
+    """Lineage of every artifact by stage, in the order in which stages build on each other.
+
+    label, reference and config are the artifact's own. origins: by name, the reference of an input
+    and its anchor, empty if the page does not describe it. facts, details: by title, each a text or
+    pairs of a name and a value; empty ones too.
+    """
     artifacts = {
         artifact.reference.key: (label, artifact)
         for label, artifact in sorted(inputs.artifacts.items())
     }
     known = {each.reference: anchor_of(each.reference) for _, each in artifacts.values()}
-    ordered = sorted(artifacts.values(), key=lambda item: (_rank(item[1].reference.stage), item[0]))
-    return [_lineage(label, artifact, known) for label, artifact in ordered]
+    by_stage: dict[str, list[dict[str, Any]]] = {}
+    for label, artifact in sorted(
+        artifacts.values(), key=lambda item: (_rank(item[1].reference.stage), item[0])
+    ):
+        lineage = _lineage(label, artifact, known)
+        by_stage.setdefault(artifact.reference.stage, []).append(lineage)
+    return by_stage
 
 
 def _rank(stage: str) -> int:
     return _ORDER.index(stage) if stage in _ORDER else len(_ORDER)
 
 
-def _lineage(label: str, artifact: Artifact, known: Mapping[Reference, str]) -> Lineage:
-    manifest, reference = artifact.manifest, artifact.reference
+def _lineage(label: str, artifact: Artifact, known: Mapping[Reference, str]) -> dict[str, Any]:
+    manifest = artifact.manifest
     material: Mapping[str, Any] = manifest.get("material") or {}
     references = {name: Reference.from_json(value) for name, value in inputs_of(artifact).items()}
-    seconds = manifest.get("duration_s")
+    seconds, seed = manifest.get("duration_s"), material.get("seed")
     created = str(manifest.get("created") or "").replace("T", " ").replace("Z", " UTC")
     duration = "unknown time" if seconds is None else duration_text(float(seconds))
-    seed = material.get("seed")
-    return Lineage(
-        label=str(manifest.get("label") or label),
-        reference=reference,
-        origins=tuple(
-            Origin(name, origin, known.get(origin, ""))
-            for name, origin in sorted(references.items())
-        ),
-        config=json.dumps(material.get("config") or {}, indent=1, sort_keys=True),
-        facts={
+    return {
+        "label": str(manifest.get("label") or label),
+        "reference": artifact.reference,
+        "origins": {
+            name: (origin, known.get(origin, "")) for name, origin in sorted(references.items())
+        },
+        "config": json.dumps(material.get("config") or {}, indent=1, sort_keys=True),
+        "facts": {
             "metrics": _pairs(manifest.get("metrics")),
             "made in": f"{duration}, {created}".removesuffix(", "),
             "machine": _machine_text(manifest.get("machine") or {}),
         },
-        details={
+        "details": {
             "seed": "" if seed is None else str(seed),
             "libraries": _pairs(material.get("libraries")),
             "code": _pairs(material.get("code")),
         },
-    )
+    }
 
 
 def _pairs(values: Mapping[str, Any] | None) -> tuple[tuple[str, str], ...]:

@@ -1,17 +1,15 @@
 """What tables of trained and of fine-tuned networks share: columns, notes, the best by its mean."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from flowers17.reporting.cells import score_cell
+from flowers17.reporting.cells import score_cell, verdict_cell
 from flowers17.reporting.columns import Form, Value, number_column, study_column
 from flowers17.reporting.finetuning.records import FineTuning
 from flowers17.reporting.inputs import ReportInputs
-from flowers17.reporting.metrics import MeanSpread
-from flowers17.reporting.records import HEADLINE, Training, over_repeats
-from flowers17.reporting.tables import Cell, Column, R, StudyNote
-from flowers17.reporting.verdicts import VERDICT_NOTE, verdict_cell
+from flowers17.reporting.records import Training
+from flowers17.reporting.tables import Cell, Column, R
 
 Network = TypeVar("Network", Training, FineTuning)
 
@@ -78,45 +76,6 @@ class NetworkColumns(Generic[R, Network]):
         )
 
 
-def best_mean(groups: Iterable[Sequence[Network]]) -> tuple[Network, MeanSpread] | None:
-    """The first network and the mean of the group whose mean over clean splits is highest.
-
-    Of the measure that stands first: see `Score.headline`.
-    """
-    means = [
-        (group[0], mean)
-        for group in groups
-        if (mean := over_repeats((network.score for network in group), HEADLINE))
-    ]
-    return max(means, key=lambda pair: pair[1].mean, default=None)
-
-
 def comparable(inputs: ReportInputs, network: Training | FineTuning | None) -> bool:
     """Whether the study's number and ours measure the same training on the same data."""
     return bool(network and inputs.like_the_study and network.like_the_study)
-
-
-def study_notes(inputs: ReportInputs, networks: Sequence[Training | FineTuning]) -> Iterator[str]:
-    """Yield what verdicts mean, and which epoch's weights the study keeps."""
-    if any(comparable(inputs, network) for network in networks):
-        yield VERDICT_NOTE
-    if any(network.recipe.selection == "val_loss" for network in networks):
-        yield (
-            "The epoch kept is the one with the lowest loss on these same validation images, which "
-            "flatters every number a little."
-        )
-
-
-def training_notes(networks: Sequence[Training | FineTuning], epochs: str) -> Iterator[str]:
-    """Yield that rows with a tag are not compared, and precisions other than single.
-
-    epochs: how long the study trains, in words.
-    """
-    if any(network.tag for network in networks):
-        yield StudyNote(
-            f"The study trains {epochs}; a row with a tag was trained otherwise and is not "
-            "compared."
-        )
-    reduced = sorted({network.precision for network in networks} - {"float32"})
-    if reduced:
-        yield f"Computed in {', '.join(reduced).replace('_', ' ')}."

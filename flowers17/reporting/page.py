@@ -7,6 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from flowers17.reporting import reference as published
 from flowers17.reporting.absences import labels_by_reason
 from flowers17.reporting.best import (
     Best,
@@ -21,18 +22,10 @@ from flowers17.reporting.figures import Figure, shortened
 from flowers17.reporting.given_test_part import best_on_test
 from flowers17.reporting.html import environment
 from flowers17.reporting.inputs import ReportInputs
-from flowers17.reporting.lineage import Lineage, anchor_of, lineages
+from flowers17.reporting.lineage import anchor_of, lineages
 from flowers17.reporting.metrics import Interval
 from flowers17.reporting.records import Score
-from flowers17.reporting.reference import (
-    BEST_OF_TABLE_8,
-    BEST_OF_TABLE_9,
-    BEST_SINGLE_NETWORK,
-    CONTENTS,
-    PARTS,
-    STACKING_OF_TABLE_5,
-    PartName,
-)
+from flowers17.reporting.reference import PartName
 from flowers17.reporting.results import shown_settings
 from flowers17.reporting.tables import Row, Table, Verdict
 from flowers17.reporting.titles import trained_tag
@@ -68,28 +61,37 @@ def highlights(inputs: ReportInputs, tables: Sequence[Table]) -> list[Highlight]
     classifiers, networks = best_classifiers(inputs), best_networks(inputs)
     ensembles, scratch = best_ensembles(inputs), "best single network from scratch"
     of_table_8, of_table_9, of_scratch, stacking = (
-        f"best {BEST_OF_TABLE_8:.3f}",
-        f"best {BEST_OF_TABLE_9:.3f}",
-        f"best {BEST_SINGLE_NETWORK:.3f}",
-        f"{STACKING_OF_TABLE_5:.3f}",
+        f"best {published.BEST_OF_TABLE_8:.3f}",
+        f"best {published.BEST_OF_TABLE_9:.3f}",
+        f"best {published.BEST_SINGLE_NETWORK:.3f}",
+        f"stacking on its networks’ own training images {published.STACKING_OF_TABLE_5:.3f}",
     )
     if inputs.differences:
         of_table_8 = of_table_9 = ""
     if not inputs.beside_study or inputs.data_differences_in_short:
         of_scratch = stacking = ""
-    highlighted = partial(_highlight, inputs, bests_by_metric(inputs))
+    highlighted = partial(_highlight, inputs, tables, bests_by_metric(inputs))
     shown = (
-        highlighted("on the given test part", best_on_test(inputs), "", "table-t1", "test"),
-        highlighted("best of Table 8", classifiers.on_one_split, of_table_8),
-        highlighted("best {where}", classifiers.over_clean),
+        highlighted("on the given test part", best_on_test(inputs), ("T1",), part="test"),
+        highlighted("best of Table 8", classifiers.on_one_split, ("8", "10"), of_table_8),
+        highlighted("best {where}", classifiers.over_clean, ("8b", "10")),
         highlighted(
-            "best fine-tuned network, {where}", best_fine_tuned(inputs).overall, of_table_9
+            "best fine-tuned network, {where}",
+            best_fine_tuned(inputs).overall,
+            ("9", "9b", "10"),
+            of_table_9,
         ),
-        highlighted(f"{scratch}, {{where}}", networks.over_clean, of_scratch, "table-3c")
-        or highlighted(scratch, networks.on_one_split, of_scratch),
-        highlighted("best ensemble, {where}", ensembles.over_clean, stacking, "table-5-paired")
-        or highlighted(
-            "best ensemble, the {where}", ensembles.on_one_split, stacking, "table-5-paired"
+        highlighted(
+            f"{scratch}, {{where}}" if networks.over_clean else scratch,
+            networks.overall,
+            ("3b", "2", "3", "10"),
+            of_scratch,
+        ),
+        highlighted(
+            "best ensemble, {where}" if ensembles.over_clean else "best ensemble, the {where}",
+            ensembles.overall,
+            ("5-paired", "10"),
+            stacking,
         ),
         _cells_reproduced(inputs, verdicts_of_table_8(tables)),
     )
@@ -98,20 +100,26 @@ def highlights(inputs: ReportInputs, tables: Sequence[Table]) -> list[Highlight]
 
 def _highlight(
     inputs: ReportInputs,
+    tables: Sequence[Table],
     bests: Mapping[str, Best],
     label: str,
     best: Best | None,
+    numbers: Sequence[str],
     study: str = "",
-    anchor: str = "",
     part: str = "validation",
 ) -> Highlight | None:
+    """The highlight of a best. numbers: of the tables that may hold it; it leads to the first."""
     if not best:
         return None
     measure = "accuracy" if inputs.is_balanced else "balanced accuracy"
     detail, largest = best.title, baseline(inputs, best, part)
     detail += "" if largest is None else f"; the largest class alone {largest:.3f}"
     detail += f"; the study’s {study}" if study else ""
-    label, anchor = label.format(where=best.where), anchor or anchor_of(best.source)
+    label = label.format(where=best.where)
+    by_number = {table.number: table for table in tables}
+    holding = (by_number[number] for number in numbers if number in by_number)
+    anchors = [table.anchor for table in holding if _holds(table, best)]
+    anchor = anchors[0] if anchors else anchor_of(best.source)
     value, tag = f"{best.accuracy:.3f}", best.tag
     if inputs.less_clean and part == "validation" and not isinstance(best.score, Score):
         tag = tag or "near-duplicates not kept apart"
@@ -126,6 +134,16 @@ def _highlight(
         metric=next((name for name, other in bests.items() if other == best), ""),
         split=best.split,
         artifact=best.source.to_json(),
+    )
+
+
+def _holds(table: Table, best: Best) -> bool:
+    """Whether a table has a cell with the accuracy of a best and its interval."""
+    number, sources = (best.accuracy, best.interval), (None, best.source)
+    return any(
+        (cell.value, cell.interval) == number and cell.artifact in sources
+        for row in table.rows
+        for cell in row.cells
     )
 
 
@@ -212,29 +230,30 @@ def page(
     every = [table for part in tables.values() for table in part]
     names = {f"Table {table.number}" for table in every}
     names |= {f"Figure {figure.number}" for part in figures.values() for figure in part}
-    by_stage: dict[str, list[Lineage]] = {}
-    for lineage in lineages(inputs):
-        by_stage.setdefault(lineage.reference.stage, []).append(lineage)
     values: dict[str, Any] = {
         "inputs": inputs,
         "title": title(inputs),
-        "parts": [part for part in PARTS if part.name != "test" or tables["test"]],
+        "parts": [part for part in published.PARTS if part.name != "test" or tables["test"]],
         "highlights": highlights(inputs, every),
         "contents": {
             part.name: in_order(tables.get(part.name, ()), figures.get(part.name, ()))
-            for part in PARTS
+            for part in published.PARTS
         },
-        "reasons": {part.name: labels_by_reason(inputs.absent_from(part.name)) for part in PARTS},
+        "reasons": {
+            part.name: labels_by_reason(inputs.absent_from(part.name)) for part in published.PARTS
+        },
         "weights_part": next(
             (absent.part for absent in inputs.absent if absent.kind == "weights"), ""
         ),
-        "lineages": by_stage,
+        "lineages": lineages(inputs),
         "settings": flat(shown_settings(inputs)),
         "absent": {
             part.name: [
-                entry for entry in CONTENTS if entry.part == part.name and entry.name not in names
+                entry
+                for entry in published.CONTENTS
+                if entry.part == part.name and entry.name not in names
             ]
-            for part in PARTS
+            for part in published.PARTS
         },
         "not_built": NOT_BUILT,
     }

@@ -1,13 +1,15 @@
 """Paired comparisons: two classifiers on the same images, and whether chance explains the rest."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from flowers17.reporting.cells import value_cell
+from flowers17.reporting.cells import score_cell, value_cell
+from flowers17.reporting.columns import Form
 from flowers17.reporting.metrics import MeanSpread, PairedTest, holm, mcnemar, mean_difference
+from flowers17.reporting.records import Score, over_repeats
 from flowers17.reporting.tables import Cell, Column, Record
 from flowers17.reporting.wording import p_text, signed
 
@@ -78,18 +80,6 @@ def mean_over_splits(
     )
 
 
-def mean_judged(mean: MeanSpread) -> str:
-    """How the first compares over repeated splits: by whether the interval leaves out zero."""
-    low, high = mean.interval or (0.0, 0.0)
-    return judged(mean.mean, low > 0 or high < 0)
-
-
-def mean_text(mean: MeanSpread) -> str:
-    """A mean difference with the ends of its interval."""
-    ends = " to ".join(map(signed, mean.interval or ()))
-    return f"mean difference {signed(mean.mean)}" + (f" ({ends})" if ends else "")
-
-
 def judged(difference: float, significant: bool) -> str:
     """How one classifier compares, in words that go before the other's name."""
     if not significant:
@@ -101,51 +91,86 @@ def judged(difference: float, significant: bool) -> str:
 class PairedRecord(Record):
     """A row of paired comparisons: on one split, or the mean difference over repeated ones.
 
-    title: its heading; value: what files hold in its place.
+    title: its heading; value: what files hold in its place. first, second: the scores that are
+    compared, or their means. of: what else the columns read.
     """
 
     title: str
     value: str | None = None
     comparison: PairedComparison | None = None
     mean: MeanSpread | None = None
+    first: Score | MeanSpread | None = None
+    second: Score | MeanSpread | None = None
+    of: Any = None
 
 
-def difference_column(*, interval: bool = False) -> Column[PairedRecord]:
-    """Column of the first accuracy less the second. interval: whether means are among them."""
+def with_mean(records: Sequence[PairedRecord]) -> list[PairedRecord]:
+    """Records of single splits and, behind them, their mean over two repeated ones or more."""
+    repeated = [
+        (record.first, record.second, record.comparison)
+        for record in records
+        if isinstance(record.first, Score) and record.first.kind == "repeated"
+        if isinstance(record.second, Score) and record.comparison
+    ]
+    comparisons = [comparison for _, _, comparison in repeated]
+    mean = mean_over_splits(comparisons, (first.n_train for first, _, _ in repeated))
+    if not mean:
+        return list(records)
+    over = PairedRecord(
+        f"mean over {mean.n_splits} clean splits",
+        "mean",
+        mean=mean,
+        first=over_repeats(first for first, _, _ in repeated),
+        second=over_repeats(second for _, second, _ in repeated),
+        group=records[0].group,
+        tag=records[0].tag,
+    )
+    return [*records, over]
 
-    def cell(record: PairedRecord) -> Cell | None:
+
+def mean_verdict(mean: MeanSpread, second: str) -> str:
+    """How the first compares over repeated splits: by whether the interval leaves out zero."""
+    low, high = mean.interval or (0.0, 0.0)
+    ends = f" ({signed(low)} to {signed(high)})" if mean.interval else ""
+    return (
+        f"{judged(mean.mean, low > 0 or high < 0)} {second} over {mean.n_splits} clean splits: "
+        f"mean difference {signed(mean.mean)}{ends}"
+    )
+
+
+def comparison_columns(
+    *, interval: bool = False, **alone: tuple[str, str]
+) -> tuple[Column[PairedRecord], ...]:
+    """The difference, how many images either alone has right, and the p-values.
+
+    interval: whether means are among the rows. alone: of the `first` and the `second`, in the order
+    of their columns, the column's key and title.
+    """
+
+    def column(
+        key: str, title: str, value: Callable[[PairedComparison], float], form: Form
+    ) -> Column[PairedRecord]:
+        def cell(record: PairedRecord) -> Cell | None:
+            comparison = record.comparison
+            if not comparison:
+                return None
+            return value_cell(value(comparison), form, source=record.source)
+
+        return Column(key, title, cell)
+
+    def difference(record: PairedRecord) -> Cell | None:
         if record.mean:
-            return Cell(signed(record.mean.mean), record.mean.mean, record.mean.interval)
-        return _comparison_cell(record, lambda comparison: comparison.difference, signed)
+            return score_cell(record.mean, form=signed)
+        return of_comparison.cell(record)
 
-    return Column("difference", "Difference", cell, interval=interval)
-
-
-def only_first_column(key: str, title: str) -> Column[PairedRecord]:
-    """Column of how many images only the first has right."""
-    return _comparison_column(key, title, lambda comparison: comparison.test.n_only_first, str)
-
-
-def only_second_column(key: str, title: str) -> Column[PairedRecord]:
-    """Column of how many images only the second has right."""
-    return _comparison_column(key, title, lambda comparison: comparison.test.n_only_second, str)
-
-
-def _comparison_cell(
-    record: PairedRecord, value: Callable[[PairedComparison], float], form: Callable[[Any], str]
-) -> Cell | None:
-    if not record.comparison:
-        return None
-    return value_cell(value(record.comparison), form, source=record.source)
-
-
-def _comparison_column(
-    key: str, title: str, value: Callable[[PairedComparison], float], form: Callable[[Any], str]
-) -> Column[PairedRecord]:
-    return Column(key, title, lambda record: _comparison_cell(record, value, form))
-
-
-P_COLUMNS: tuple[Column[PairedRecord], ...] = (
-    _comparison_column("p", "p, exact McNemar", lambda comparison: comparison.test.p_value, p_text),
-    _comparison_column("p_holm", "p, Holm", lambda comparison: comparison.p_holm, p_text),
-)
+    of_comparison = column("difference", "Difference", lambda c: c.difference, signed)
+    n_alone: dict[str, Callable[[PairedComparison], float]] = {
+        "first": lambda c: c.test.n_only_first,
+        "second": lambda c: c.test.n_only_second,
+    }
+    return (
+        replace(of_comparison, cell=difference, interval=interval),
+        *(column(*key_and_title, n_alone[name], str) for name, key_and_title in alone.items()),
+        column("p", "p, exact McNemar", lambda c: c.test.p_value, p_text),
+        column("p_holm", "p, Holm", lambda c: c.p_holm, p_text),
+    )

@@ -1,6 +1,6 @@
 """What single artifacts hold: a feature map, an evaluation, a training, and their inputs."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from operator import attrgetter
@@ -11,6 +11,7 @@ import numpy as np
 from flowers17.artifacts import Artifact
 from flowers17.config import RecipeSettings
 from flowers17.data.balance import ByClass, first_measure
+from flowers17.errors import InvalidInput
 from flowers17.learners.resolutions import resolution
 from flowers17.reporting.metrics import (
     Interval,
@@ -112,21 +113,21 @@ class Evaluation:
     n_components: int | None
     search: bool
     random_weights: bool
-    scores: Mapping[str, Score]
+    scores: Sequence[Score]
 
     def score(self, kind: str) -> Score | None:
         """The score on the first split of a kind, if there is one."""
-        return next((score for score in self.scores.values() if score.kind == kind), None)
+        return next((score for score in self.scores if score.kind == kind), None)
 
     @cached_property
     def repeated(self) -> MeanSpread | None:
         """Mean and spread over the repeated clean splits, if there are any."""
-        return over_repeats(self.scores.values())
+        return over_repeats(self.scores)
 
     @cached_property
     def headline(self) -> MeanSpread | None:
         """The same of the measure that stands first: see `Score.headline`."""
-        return over_repeats(self.scores.values(), HEADLINE)
+        return over_repeats(self.scores, HEADLINE)
 
     def predicted(self, split: str) -> np.ndarray:
         """Predicted classes, int64 (n_validation,), in the split's order."""
@@ -163,8 +164,12 @@ class TrainedNetwork:
         return list(self.artifact.json("history")["epochs"])
 
     @property
-    def predicted(self) -> np.ndarray:
-        """The predicted classes, int64 (n_validation,), in the split's order."""
+    def scores(self) -> Sequence[Score]:
+        """Its only score."""
+        return [self.score]
+
+    def predicted(self, split: str) -> np.ndarray:
+        """The predicted classes of its split, int64 (n_validation,), in the split's order."""
         return self.artifact.array("validation-predicted")
 
     @property
@@ -255,6 +260,13 @@ def inputs_of(artifact: Artifact) -> dict[str, Mapping[str, Any]]:
     return {name: value for name, value in inputs.items() if isinstance(value, Mapping)}
 
 
+def disagreement(artifact: Artifact, problem: str) -> InvalidInput:
+    """The error of an artifact whose result is not what its arrays say. problem: expected what."""
+    return InvalidInput(
+        f"{artifact.path}: expected {problem}; remove the artifact and run the same command again"
+    )
+
+
 def feature_map(artifact: Artifact) -> FeatureMap:
     """Feature map that an artifact of the stage `features` holds."""
     info = artifact.json("extractor")
@@ -280,7 +292,7 @@ def evaluation(artifact: Artifact) -> Evaluation:
         result.get("n_components"),
         bool(result.get("search")),
         bool(result.get("random_weights")),
-        {split["name"]: score_of(split, split["name"]) for split in result["splits"]},
+        [score_of(split, split["name"]) for split in result["splits"]],
     )
 
 

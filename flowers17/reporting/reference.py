@@ -12,6 +12,7 @@ _STUDY = yaml.safe_load((Path(__file__).parent / "known" / "study.yaml").read_te
 EXTRACTORS: Mapping[str, str] = _STUDY["extractors"]
 CLASSIFIERS: Mapping[str, str] = _STUDY["classifiers"]
 LEARNERS: Mapping[str, str] = _STUDY["learners"]
+AUGMENTATIONS: Mapping[str, str] = _STUDY["augmentations"]
 IMAGE_SIZE: int = _STUDY["image_size"]
 N_CLASSES: int = _STUDY["n_classes"]
 N_TRAINING_IMAGES: int = _STUDY["n_training_images"]

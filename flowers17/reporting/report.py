@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from flowers17.digests import canonical_json
-from flowers17.reporting.attacks.defences import defence_tables
+from flowers17.reporting.attacks.defences import defence_tables, poisoning_tables
 from flowers17.reporting.attacks.figures import attack_figures
-from flowers17.reporting.attacks.poisoning import poisoning_tables
 from flowers17.reporting.attacks.tables import attack_tables
 from flowers17.reporting.best import bests_by_metric
 from flowers17.reporting.classes.figures import class_figures
@@ -20,11 +19,11 @@ from flowers17.reporting.data_tables import classes_table, datasheet_table, dupl
 from flowers17.reporting.ensembles.figures import ensemble_figures
 from flowers17.reporting.ensembles.tables import ensemble_tables
 from flowers17.reporting.features.figures import forward_pass, overview
-from flowers17.reporting.features.paired import paired_table
 from flowers17.reporting.features.tables import (
     beyond_table,
     classifiers_table,
     extractors_table,
+    paired_table,
 )
 from flowers17.reporting.figures import Figure, class_counts, most_cut, one_image_a_class
 from flowers17.reporting.finetuning.figures import tuned_curves, tuned_forward_pass

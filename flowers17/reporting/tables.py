@@ -11,6 +11,7 @@ from flowers17.artifacts import Reference
 from flowers17.reporting.metrics import Interval
 
 Verdict = Literal["within", "better", "below"]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,13 @@ class Record:
     tag: str = ""
     missing: str = ""
     source: Reference | None = None
+
+
+@dataclass(frozen=True)
+class RecordOf(Record, Generic[T]):
+    """A row of a single thing, such as an attack or a class."""
+
+    of: T
 
 
 R = TypeVar("R", bound=Record, contravariant=True)
@@ -108,7 +116,8 @@ class Table:
     """A numbered table: records, and columns that know their cells.
 
     number: as readers refer to it, e.g. `8b`. lead: what it shows; notes: how to read it. longest:
-    most rows of which the page shows all; of a longer table it shows the first TABLE_SHOWN.
+    most rows of which the page shows all; of a longer table it shows the first TABLE_SHOWN. empty:
+    what it says without any row.
     """
 
     number: str
@@ -118,6 +127,7 @@ class Table:
     lead: str = ""
     notes: tuple[str, ...] = ()
     longest: int = 200
+    empty: str = ""
 
     @cached_property
     def rows(self) -> tuple[Row, ...]:

@@ -1,9 +1,27 @@
-"""Display names of feature maps, and of classifiers on them."""
+"""Display names of networks, feature maps, classifiers on them, and ensembles."""
 
 from collections.abc import Sequence
 
-from flowers17.config import CombinationSettings, FeatureMapSettings
-from flowers17.reporting.reference import CLASSIFIERS, EXTRACTORS
+from flowers17.config import CombinationSettings, FeatureMapSettings, MemberSettings
+from flowers17.reporting.reference import AUGMENTATIONS, CLASSIFIERS, EXTRACTORS, LEARNERS
+
+
+def learner_title(name: str) -> str:
+    """Display name of a learner.
+
+    >>> learner_title("mk-2"), learner_title("residual")
+    ('Mk-2', 'residual')
+    """
+    return LEARNERS.get(name, name)
+
+
+def augmentation_title(name: str) -> str:
+    """Display name of an augmentation.
+
+    >>> augmentation_title("wide")
+    '#3 wide mix'
+    """
+    return AUGMENTATIONS.get(name, name)
 
 
 def trained_tag(random_weights: bool) -> str:
@@ -64,3 +82,30 @@ def classifier_title(combination: CombinationSettings) -> str:
         parts.append(f"{combination.n_components} principal components")
     parts += ["searched"] if combination.search else []
     return ", ".join(parts)
+
+
+def meta_learner_title(name: str) -> str:
+    """Display name of a meta-learner: `random forest`."""
+    return name.replace("_", " ")
+
+
+def method_title(name: str) -> str:
+    """Display name of a method that combines members.
+
+    >>> method_title("weighted_average"), method_title("random_forest")
+    ('weighted average', 'stacking, random forest')
+    """
+    if name in ("average", "weighted_average"):
+        return name.replace("_", " ")
+    return f"stacking, {meta_learner_title(name)}"
+
+
+def member_title(member: MemberSettings, *, short: bool) -> str:
+    """Display name of a member: `Mk-2, #3 wide mix`; short: `Mk-2`."""
+    if member.classifier:
+        return f"{CLASSIFIERS[member.classifier]} on {maps_title(member.maps)}"
+    if not member.learner:
+        return member.name
+    title, own = learner_title(member.learner), member.recipe == "best"
+    training = "our own recipe" if own else augmentation_title(member.augmentation)
+    return title if short else f"{title}, {training}"

@@ -65,6 +65,15 @@ def signed(value: float) -> str:
     return decimal_text(value, "+.3f")
 
 
+def points(share: float) -> str:
+    """A difference of shares in points, with one decimal.
+
+    >>> points(-0.0118)
+    '−1.2'
+    """
+    return decimal_text(100 * share, ".1f")
+
+
 def p_text(value: float) -> str:
     """A p-value with three decimals.
 

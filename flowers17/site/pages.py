@@ -69,11 +69,29 @@ class Pages:
         if not (left and right):
             listed = self._listed(studies_in(self.address))
             return self._page("choice.html", **listed, left=left, right=right)
-        if not all(re.fullmatch("[0-9a-f]{4,64}", key) for key in (left, right)):
-            raise InvalidInput(f"expected the keys of two studies, got {(left + right)[:140]!r}")
-        pair = [named_study(f"study/{key}", self.address) for key in (left, right)]
+        pair: list[Study] = []
+        problems: list[Flowers17Error] = []
+        for side, key in (("left", left), ("right", right)):
+            try:
+                pair.append(self._study(side, key))
+            except Flowers17Error as problem:
+                problems.append(problem)
+        if problems:
+            raise type(problems[0])(". ".join(map(str, problems)))
         values = template_values(comparison_of(*pair))
         return self._page("compared.html", **values, keys=[study.manifest["key"] for study in pair])
+
+    def _study(self, side: str, key: str) -> Study:
+        """Study of a key in the address; raises what names the side and the key."""
+        if not re.fullmatch("[0-9a-f]{4,64}", key):
+            raise InvalidInput(
+                f"{side}: expected the key of a study, 4 to 64 of 0 to 9 and a to f, got "
+                f"{key[:70]!r}"
+            )
+        try:
+            return named_study(f"study/{key}", self.address)
+        except Flowers17Error as problem:
+            raise type(problem)(f"{side}: {problem}") from problem
 
     def metrics(self, metric: str) -> str:
         """Metric of all studies over time, as a chart and a table; by default the first metric."""

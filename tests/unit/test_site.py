@@ -263,12 +263,20 @@ class TestComparison:
 
     @pytest.mark.parametrize("key", ["../x", "%00", "zz", "a" * 65])
     def test_of_what_is_no_key_is_refused(self, client: TestClient, key: str) -> None:
-        assert "expected the keys of two studies" in _text(
-            client, f"compare?left={key}&right=ab", 400
-        )
+        text = _text(client, f"compare?left={key}&right=ab", 400)
+        assert "left: expected the key of a study" in text
+        assert "right: expected the key of a study" in text
+        assert "got &#39;ab&#39;" in text
 
     def test_of_an_unknown_key_is_not_there(self, client: TestClient) -> None:
-        assert "found none" in _text(client, f"compare?left={'e' * 64}&right={'f' * 64}", 404)
+        text = _text(client, f"compare?left={'e' * 64}&right={'f' * 64}", 404)
+        assert re.search("left: .*expected an artifact .{1,6}study/e{64}.{1,6}, found none", text)
+        assert re.search("right: .*expected an artifact .{1,6}study/f{64}.{1,6}, found none", text)
+
+    def test_one_wrong_key_is_told_alone(self, client: TestClient, store: Store) -> None:
+        text = _text(client, f"compare?left={_key(store, 'study')}&right={'f' * 64}", 404)
+        assert "right: " in text
+        assert "left: " not in text
 
 
 class TestMetrics:

@@ -8,11 +8,10 @@ from typing import NamedTuple
 
 from flowers17.artifacts import Reference
 from flowers17.reporting.attacks.records import Attack
-from flowers17.reporting.ensembles.titles import method_title
 from flowers17.reporting.inputs import ReportInputs
 from flowers17.reporting.metrics import accuracy_interval
 from flowers17.reporting.tables import EMPTY, Cell, Column, Record
-from flowers17.reporting.titles import trained_tag
+from flowers17.reporting.titles import method_title, trained_tag
 from flowers17.reporting.wording import capital
 
 _TITLES = {  # in the order of tables
@@ -23,6 +22,7 @@ _TITLES = {  # in the order of tables
     "jsma": "JSMA",
     "one_pixel": "one pixel",
 }
+_VARIANTS = {"single": "single features", "pairwise": "pairs of features"}
 SWEPT = ("noise", "fgsm", "pgd")  # over all budgets
 
 
@@ -82,6 +82,11 @@ def attack_title(name: str) -> str:
     return _TITLES.get(name, name)
 
 
+def variant_title(attack: Attack) -> str:
+    """Display name of an attack with its variant: `JSMA, pairs of features`."""
+    return ", ".join(filter(None, (attack_title(attack.name), _VARIANTS.get(attack.variant))))
+
+
 def model_title(name: str) -> str:
     """Display name of a model under attack.
 
@@ -138,13 +143,3 @@ def share_column(
         return Cell(f"{value:.3f}", value, ends, artifact=share.source)
 
     return Column(key, title, cell, group, interval=interval)
-
-
-def image_notes(inputs: ReportInputs) -> tuple[str, ...]:
-    """The note on which images are attacked."""
-    differs = inputs.data_differences_in_short
-    kind = f" ({differs})" if differs else ""
-    return (
-        f"Images{kind}: of the {inputs.study.attacks.split} split’s validation images, drawn "
-        "evenly from the classes by the seed. Budgets are L∞, in steps of 8-bit colours.",
-    )

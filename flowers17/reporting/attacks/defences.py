@@ -1,21 +1,22 @@
-"""The tables of defences: what is left by attackers who know them, and attack by attack."""
+"""The tables of defences and of poisoned training images."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from flowers17.artifacts import Artifact
+from flowers17.artifacts import Artifact, Reference
 from flowers17.reporting.attacks.cells import (
     Share,
     ShareRecord,
     attack_title,
     budget_title,
-    image_notes,
     share_column,
 )
-from flowers17.reporting.columns import text_column
+from flowers17.reporting.columns import number_column, text_column
 from flowers17.reporting.inputs import ReportInputs
 from flowers17.reporting.tables import Column, Table
-from flowers17.reporting.wording import capital
+from flowers17.reporting.wording import capital, thousands
+from flowers17.reporting.words import worded_table
 
 
 def defence_tables(inputs: ReportInputs) -> list[Table]:
@@ -89,20 +90,7 @@ def _defences_table(
             share_column(f"unaware_{budget:g}", "Defence unknown", group, interval=False)
         )
         columns.append(share_column(f"worst_{budget:g}", "Defence known", group))
-    return Table(
-        "C6",
-        "Defences, and attackers who know them",
-        columns,
-        records,
-        lead="What a defence costs on clean images, and what it saves.",
-        notes=(
-            *image_notes(inputs),
-            "Robust accuracy: the share of images that are right, and accepted, before, and right "
-            "or refused after every attack of a budget: FGSM and PGD, each as Table C7 lists them. "
-            "An attacker who does not know the defence attacks the network without it; one who "
-            "does tries that as well.",
-        ),
-    )
+    return worded_table("C6", columns, records, inputs=inputs)
 
 
 def _attacks_table(records: Sequence[ShareRecord], budgets: Sequence[float]) -> Table:
@@ -116,12 +104,63 @@ def _attacks_table(records: Sequence[ShareRecord], budgets: Sequence[float]) -> 
             share_column(f"{key}_{budget:g}", budget_title(budget), capital(key))
             for budget in budgets
         ]
-    return Table(
-        "C7",
-        "Defences, attack by attack",
-        columns,
-        records,
-        lead="Through a filter, gradients are its own; around it, they pass as if it were not "
-        "there. Both together: network and detector as one model, also by steps so smooth that the "
-        "detector, which sees what a blur takes away, does not see them.",
+    return worded_table("C7", columns, records)
+
+
+_POISONS = {"none": "none", "labels": "wrong labels", "patch": "patch"}
+
+
+@dataclass(frozen=True)
+class PoisoningRecord(ShareRecord):
+    """A network after a poisoning; its kind is the value. poisoned: of the training images."""
+
+    poisoned: float = 0.0
+    n_poisoned: int | None = None
+
+
+def poisoning_tables(inputs: ReportInputs) -> list[Table]:
+    """Table C8, if training images were poisoned: by poison, share and network."""
+    artifact = next(iter(inputs.stage("poisoning")), None)
+    if not artifact:
+        return []
+    result = artifact.json("result")
+    clean = {"kind": "none", "share": 0.0, "networks": result["clean"]}
+    records = [
+        _poisoning_record(artifact.reference, poisoning, network)
+        for poisoning in (clean, *result["poisonings"])
+        for network in poisoning["networks"]
+    ]
+    networks = list(dict.fromkeys(record.group for record in records))
+    columns: Sequence[Column[PoisoningRecord]] = [
+        text_column("poison", "Poison", lambda r: r.title, lambda r: r.value),
+        number_column(
+            "share",
+            "Share of the training images",
+            lambda r: r.poisoned,
+            lambda share: f"{100 * share:g} %",
+            linked=False,
+        ),
+        number_column("n_poisoned", "Images poisoned", lambda r: r.n_poisoned, thousands),
+        share_column("accuracy", "Clean accuracy"),
+        share_column("opened", f"Patch taken for {result['target']}"),
+    ]
+    records.sort(key=lambda record: networks.index(record.group))
+    return [worded_table("C8", columns, records, inputs=inputs, split=result["split"])]
+
+
+def _poisoning_record(
+    source: Reference, poisoning: Mapping[str, Any], network: Mapping[str, Any]
+) -> PoisoningRecord:
+    kind, poisoned = poisoning["kind"], poisoning["share"]
+    shares = {"accuracy": Share(network["n_right"], network["n"], source)}
+    if "n_others" in network:
+        shares["opened"] = Share(network["n_opened"], network["n_others"], source)
+    return PoisoningRecord(
+        _POISONS[kind] if poisoned or kind == "none" else "none, trained anew",
+        shares,
+        kind,
+        poisoned=poisoned,
+        n_poisoned=poisoning.get("n_poisoned"),
+        group=capital(network["network"]),
+        source=source,
     )

@@ -9,6 +9,7 @@ from flowers17.reporting.attacks.cells import (
     attack_title,
     attacked_models,
     budget_title,
+    variant_title,
 )
 from flowers17.reporting.attacks.records import Attack
 from flowers17.reporting.confusion_figures import MatrixCell, class_matrix
@@ -55,12 +56,8 @@ def robust_curves(models: Sequence[AttackedModel]) -> Figure | None:
         },
         panels=panels,
     )
-    caption = (
-        "The share of images that a model has right before and after, by budget; bands are 95 % "
-        "intervals. The first point is the accuracy on clean images."
-    )
     used = tuple(attack.artifact.reference for attack in attacks)
-    return drawn("C1", "Robust accuracy by budget", caption, text, used, behind="C1")
+    return drawn("C1", text, used, behind="C1")
 
 
 def _curve(attack: Attack, budgets: Sequence[float]) -> list[tuple[int, float, Interval]]:
@@ -82,18 +79,22 @@ def source_target(model: AttackedModel) -> Figure | None:
         share = reached[source, target] / tried[source, target]
         text = f"{share:.0%}".removesuffix("%")
         cells.append(MatrixCell(source, target, text, "warm", share))
-    number, scale = f"C2{model.suffix}", {"warm": "share that passes; in cells, per cent"}
+    scale = {"warm": "share that passes; in cells, per cent"}
     columns = "class that it is made to pass for"
     text, order = class_matrix(attack.classes, cells, columns=columns, scale=scale, size=6.5)
-    budget = f" at {budget_title(attack.main.epsilon)}" if attack.main.epsilon is not None else ""
-    caption = (
-        f"{model.title} under {attack_title(attack.name)}{budget}: the percentage "
-        "of a true class’s images (row) that are made to pass for another class (column). Only "
-        f"images that were right before count; empty where nothing was tried. {reached.sum()} of "
-        f"{tried.sum()} pairs of an image and a target reached it.{order}"
+    return drawn(
+        f"C2{model.suffix}",
+        text,
+        (attack.artifact.reference,),
+        behind="C2",
+        name="C2",
+        model=model,
+        attack=variant_title(attack),
+        budget=budget_title(attack.main.epsilon) if attack.main.epsilon is not None else "",
+        n_reached=reached.sum(),
+        n_tried=tried.sum(),
+        order=order,
     )
-    title = "Source and target: which class is made to pass for which"
-    return drawn(number, title, caption, text, (attack.artifact.reference,), behind="C2")
 
 
 def gallery(inputs: ReportInputs, model: AttackedModel) -> Figure | None:
@@ -104,14 +105,13 @@ def gallery(inputs: ReportInputs, model: AttackedModel) -> Figure | None:
     if not attacks:
         return None
     originals = {images.reference.key: images for images in inputs.stage("images")}
-    number = f"C3{model.suffix}"
     rows = []
     for attack in attacks:
         image = int(np.argmax(attack.reached))
         images = originals[attack.artifact.manifest["inputs"]["images"]["key"]]
         clean = images.mapped("images")[int(attack.rows[image])]
         changed = attack.artifact.array("adversarial")[image]
-        title = capital(attack_title(attack.name))
+        title = capital(variant_title(attack))
         if attack.main.epsilon is not None:
             title += f", {budget_title(attack.main.epsilon)}"
         pictures = (clean, _amplified(clean, changed), changed)
@@ -119,14 +119,9 @@ def gallery(inputs: ReportInputs, model: AttackedModel) -> Figure | None:
         words = [shortened(line, 24) for line in _labels(attack, image)]
         rows.append((title, "", uris, words))
     text = from_template("pictures.svg", width=WIDTH, rows=rows, side=104, gap=18, signs="+=")
-    caption = (
-        f"{inputs.kind_of_pictures}{model.title}: of each attack the first image that it "
-        "succeeded with. In the middle the change, grey where there is none, stretched so that the "
-        "largest fills the range. Percentages are the model’s probability of the class."
-    )
     used = tuple(attack.artifact.reference for attack in attacks)
-    title = "Original, perturbation, adversarial image"
-    return drawn(number, title, caption, text, used, behind="C3")
+    number = f"C3{model.suffix}"
+    return drawn(number, text, used, behind="C3", name="C3", inputs=inputs, model=model)
 
 
 def _labels(attack: Attack, image: int) -> tuple[str, str, str]:

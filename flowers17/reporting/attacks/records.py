@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from flowers17.artifacts import Artifact
-from flowers17.errors import InvalidInput
+from flowers17.reporting.records import disagreement
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Attack:
     name: noise, fgsm, pgd, targeted, jsma or one_pixel. kind: of the model, network or ensemble.
     access: to the model, white box or black box. classes: in the order of their labels. image_size:
     in pixels. runs: at each of its budgets, ascending. main: the run whose images are kept, at the
-    one budget, or the only run.
+    one budget, or the only run. variant: of JSMA, pairwise or single.
     """
 
     artifact: Artifact
@@ -55,6 +55,7 @@ class Attack:
     image_size: int
     runs: Sequence[Run]
     main: Run
+    variant: str = ""
 
     @cached_property
     def by_budget(self) -> dict[float, tuple[int, int]]:
@@ -136,15 +137,16 @@ def attack_of(artifact: Artifact) -> Attack:
         image_size=result["image_size"],
         runs=runs,
         main=next((run for run in runs if run.epsilon == budget), runs[0]),
+        variant=result["settings"].get("jsma", {}).get("variant", ""),
     )
     for run in runs:
         n_withstood = int((attack.right & ~attack.fooled(run)).sum())
         counts = len(attack.labels), int(attack.right.sum()), n_withstood
         if counts != (run.n, run.n_right, run.n_withstood):
-            raise InvalidInput(
-                f"{artifact.path}: expected {run.n_withstood} of {run.n} to withstand at budget "
-                f"{run.epsilon}, its predictions have {n_withstood} of {len(attack.labels)}; "
-                "remove the artifact and run the same command again"
+            raise disagreement(
+                artifact,
+                f"{run.n_withstood} of {run.n} to withstand at budget {run.epsilon}, its "
+                f"predictions have {n_withstood} of {len(attack.labels)}",
             )
     return attack
 
@@ -157,9 +159,9 @@ def transfer_of(artifact: Artifact) -> Transfer:
     for number, source in enumerate(result["sources"]):
         counts = right[number].sum(axis=1).tolist(), withstood[number].sum(axis=1).tolist()
         if counts != (source["n_right"], source["n_withstood"]):
-            raise InvalidInput(
-                f"{artifact.path}: expected {source['n_withstood']} images to withstand, its "
-                f"predictions have {counts[1]}; remove the artifact and run the same command again"
+            raise disagreement(
+                artifact,
+                f"{source['n_withstood']} images to withstand, its predictions have {counts[1]}",
             )
     victims = [victim["name"] for victim in result["victims"]]
     return Transfer(artifact, result["n_images"], victims, result["sources"])

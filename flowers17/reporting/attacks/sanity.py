@@ -1,7 +1,6 @@
 """Table C5: whether the attacks themselves can be believed, after the field's checklist."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -9,8 +8,9 @@ from flowers17.reporting.attacks.cells import AttackedModel, attack_title, attac
 from flowers17.reporting.attacks.records import Attack
 from flowers17.reporting.columns import text_column
 from flowers17.reporting.inputs import ReportInputs
-from flowers17.reporting.tables import Cell, Column, Record, Table
+from flowers17.reporting.tables import Cell, Column, RecordOf, Table
 from flowers17.reporting.wording import true_minus
+from flowers17.reporting.words import worded_table
 from flowers17.robustness.sanity import (
     SLACK,
     Check,
@@ -23,43 +23,26 @@ from flowers17.robustness.sanity import (
     reaches_all,
 )
 
-
-@dataclass(frozen=True)
-class CheckRecord(Record):
-    """A check of the attacks on a model."""
-
-    check: Check
-
-
-_COLUMNS: tuple[Column[CheckRecord], ...] = (
-    text_column("check", "What must hold", lambda r: r.check.name),
+_COLUMNS: tuple[Column[RecordOf[Check]], ...] = (
+    text_column("check", "What must hold", lambda r: r.of.name),
     Column(
         "measured",
         "Measured",
-        lambda r: Cell(true_minus(r.check.measured), r.check.value, artifact=r.source),
+        lambda r: Cell(true_minus(r.of.measured), r.of.value, artifact=r.source),
         numeric=False,
     ),
-    text_column("verdict", "Verdict", lambda r: "holds" if r.check.holds else "does not hold"),
+    text_column("verdict", "Verdict", lambda r: "holds" if r.of.holds else "does not hold"),
 )
 
 
 def sanity_table(inputs: ReportInputs) -> Table:
     """Table C5: of each network, each check, what was measured, and the verdict."""
-    return Table(
-        "C5",
-        "Checks of the attacks themselves",
-        _COLUMNS,
-        [
-            CheckRecord(check, group=model.title, source=attack.artifact.reference)
-            for model in attacked_models(inputs)
-            for check, attack in checks(inputs, model)
-        ],
-        lead="An attack that fails one of these says more about itself than about the model.",
-        notes=(
-            f"A difference of up to {SLACK:.0%} of the images is let pass as chance. Source: "
-            "Carlini et al. 2019, On Evaluating Adversarial Robustness.",
-        ),
-    )
+    records = [
+        RecordOf(check, group=model.title, source=attack.artifact.reference)
+        for model in attacked_models(inputs)
+        for check, attack in checks(inputs, model)
+    ]
+    return worded_table("C5", _COLUMNS, records, slack=f"{SLACK:.0%}")
 
 
 def checks(inputs: ReportInputs, model: AttackedModel) -> Iterator[tuple[Check, Attack]]:

@@ -7,7 +7,7 @@ from sklearn import metrics
 
 from flowers17.artifacts import Reference
 from flowers17.reporting.classes.measures import area_under_roc, average_precision
-from flowers17.reporting.classes.models import BestModel, best_model
+from flowers17.reporting.classes.tables import BestModel, best_model
 from flowers17.reporting.confusion_figures import most_confused
 from flowers17.reporting.drawing import WIDTH, from_template
 from flowers17.reporting.figures import Figure, chosen_rows, data_uri, drawn, shortened
@@ -64,15 +64,9 @@ def mistakes(
         heading = f"{own} taken for {other}, {counts[true, confused]} of {counts[true].sum()}"
         rows_shown.append((heading, shortened(other, 14), uris, ()))
     side = (WIDTH - 6 * MAX_SHOWN) / (MAX_SHOWN + 1)
-    text = from_template("pictures.svg", width=WIDTH, rows=rows_shown, side=side, gap=6)
-    caption = (
-        f"{inputs.kind_of_pictures}{title}: images of the classes most often taken for another, at "
-        f"most {MAX_SHOWN} of each pair, the most certain errors first. At the right one image of "
-        "the class that they were taken for."
-    )
-    used = (inputs.images.reference, source)
-    heading = "What the most confused images look like"
-    return drawn(number, heading, caption, text, used, behind=behind)
+    drawing = from_template("pictures.svg", width=WIDTH, rows=rows_shown, side=side, gap=6)
+    used, values = (inputs.images.reference, source), {"model": title, "n_shown": MAX_SHOWN}
+    return drawn(number, drawing, used, behind=behind, name="pairs", inputs=inputs, **values)
 
 
 def _curves(model: BestModel) -> Figure | None:
@@ -95,12 +89,7 @@ def _curves(model: BestModel) -> Figure | None:
         {"title": "ROC", "below": below[0], "diagonal": True, "curves": roc},
         {"title": "precision-recall", "below": below[1], "curves": curves},
     ]
-    text = from_template("squares.svg", width=WIDTH, beside="", panels=panels)
-    caption = (
-        f"{model.title}. Area under the ROC curve: {area.value:.3f} "
-        f"({interval_text(area.interval)}), the same for either class. Average precision: blue, "
-        f"{areas[0]}; red, {areas[1]}."
-    )
-    title, used = "ROC and precision-recall curves", (model.best.source,)
+    drawing = from_template("squares.svg", width=WIDTH, beside="", panels=panels)
     number, behind = f"{model.number}-curves", f"{model.number}-classes"
-    return drawn(number, title, caption, text, used, behind=behind)
+    values = {"model": model, "area": area, "areas": areas}
+    return drawn(number, drawing, (model.best.source,), behind=behind, name="curves", **values)

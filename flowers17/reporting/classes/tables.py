@@ -1,13 +1,23 @@
-"""How good the best model of a part is: in several measures, class by class, by threshold."""
+"""The best model of a part: in several measures, class by class, and by threshold."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from sklearn.metrics import precision_score, recall_score
 
+from flowers17.artifacts import Artifact
 from flowers17.data.balance import MAX_RATIO
+from flowers17.reporting.best import (
+    Best,
+    BestOfPart,
+    best_classifiers,
+    best_ensembles,
+    best_fine_tuned,
+    best_networks,
+    split_text,
+)
 from flowers17.reporting.classes.measures import (
     area_under_roc,
     balanced_accuracy,
@@ -16,18 +26,95 @@ from flowers17.reporting.classes.measures import (
     threshold_for,
     top_k,
 )
-from flowers17.reporting.classes.models import BestModel, best_model
-from flowers17.reporting.columns import measured_column, number_column, text_column
+from flowers17.reporting.columns import number_column, score_column, text_column
 from flowers17.reporting.inputs import ReportInputs
 from flowers17.reporting.metrics import Measured, accuracy_interval
+from flowers17.reporting.records import Score
 from flowers17.reporting.reference import PartName
-from flowers17.reporting.tables import Column, Record, Table
+from flowers17.reporting.tables import Column, Record, RecordOf, Table
+from flowers17.reporting.wording import capital
+from flowers17.reporting.words import worded_table
+
+# With which number a part's tables begin, and what is best of it.
+_PARTS: Mapping[PartName, tuple[str, Callable[[ReportInputs], BestOfPart]]] = {
+    "a1": ("3", best_networks),
+    "a2": ("5", best_ensembles),
+    "b1": ("8", best_classifiers),
+    "b2": ("9", best_fine_tuned),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class BestModel:
+    """The best model of a part on one split: a classifier on the clean one, others on their first.
+
+    rows, predicted: int64 (n,), of the images held out; proba: (n, n_classes). train: rows of the
+    training images; out_of_fold: their probabilities, each by a fit without it, None if not known.
+    """
+
+    inputs: ReportInputs
+    number: str
+    best: Best
+    score: Score
+    rows: np.ndarray
+    predicted: np.ndarray
+    proba: np.ndarray
+    train: np.ndarray
+    out_of_fold: np.ndarray | None = None
+
+    @property
+    def truth(self) -> np.ndarray:
+        """Labels of the images."""
+        return self.inputs.labels[self.rows]
+
+    @property
+    def title(self) -> str:
+        """Its name, its tag and the split."""
+        tag = f" ({self.best.tag})" if self.best.tag else ""
+        return f"{capital(self.best.title)}{tag}, on the {split_text(self.score)}"
+
+
+def best_model(inputs: ReportInputs, part: PartName) -> BestModel | None:
+    """The best model of a part: see `reporting.best`; None without any."""
+    if part not in _PARTS or not inputs.images or not inputs.splits:
+        return None
+    number, best_of_part = _PARTS[part]
+    best = best_of_part(inputs).overall
+    if not best:
+        return None
+    folds = None
+    if best.source.stage == "classifier":
+        run = next(e for e in inputs.evaluations if e.artifact.reference == best.source)
+        score = run.score("clean") or run.scores[0]
+        answers = run.predicted(score.split), run.proba(score.split)
+        folds = _array(run.artifact, f"{score.split}-out-of-fold")
+    elif best.source.stage == "stacking":
+        result = next(r for r in inputs.ensemble_results if r.reference == best.source)
+        score, (method, by) = result.chosen_score, result.chosen
+        answers = result.predicted(method, by), result.proba(method, by)
+        folds = _array(result.stacked, f"{method}-out-of-fold")
+    else:
+        networks = [*inputs.trainings, *inputs.fine_tunings]
+        network = next(n for n in networks if n.artifact.reference == best.source)
+        score, proba = network.score, network.artifact.mapped("proba")
+        answers = network.predicted(score.split), proba[inputs.validation_rows(score.split)]
+    rows, train = (inputs.rows(score.split, part) for part in ("validation", "train"))
+    if best.source.stage == "stacking":
+        train = np.flatnonzero(result.folds.array("folds") >= 0)
+    return BestModel(inputs, number, best, score, rows, *answers, train, folds)
+
+
+def _array(artifact: Artifact | None, name: str) -> np.ndarray | None:
+    """An array of an artifact; None if it has none of the name."""
+    has_array = artifact and f"{name}.npy" in artifact.manifest["files"]
+    return artifact.array(name) if artifact and has_array else None
+
 
 K = 5
 MANY_CLASSES = 10  # beyond which the share among the `K` most probable is of interest
 _BALANCE_NOTE = (
     f"The largest class has more than {MAX_RATIO:g} times the images of the smallest: balanced "
-    "accuracy chooses what is best, and stands first at the top, in Table 10 and in tables of "
+    "accuracy selects the best, and comes first at the top, in Table 10 and in the tables of "
     "measures."
 )
 
@@ -56,7 +143,7 @@ def with_baseline(inputs: ReportInputs, table: Table) -> Table:
     ]
     if not shares or not any(column.interval for column in table.columns):
         return table
-    note = f"Naming the largest class for every image is right for {' and '.join(shares)}."
+    note = f"Giving the largest class for every image has an accuracy of {' and '.join(shares)}."
     notes = [*table.notes, note, *([] if inputs.is_balanced else [_BALANCE_NOTE])]
     return replace(table, notes=tuple(notes))
 
@@ -86,19 +173,17 @@ def measures_table(model: BestModel) -> Table:
         measures.append((f"among the {K} most probable", top_k(truth, model.proba, K)))
     if n_classes == 2:
         measures.append(("area under the ROC curve", area_under_roc(truth == 1, model.proba[:, 1])))
-    return Table(
-        f"{model.number}-measures",
-        "The best model in several measures",
+    return worded_table(
+        "measures",
         (
             text_column("measure", "Measure", lambda r: r.name),
-            measured_column("value", "Value", lambda r: r.measured),
+            score_column("value", "Value", lambda r: r.measured),
         ),
         [MeasureRecord(name, value, source=model.best.source) for name, value in measures],
-        lead=f"{model.title}, {n:,} images.",
-        notes=(
-            "Balanced accuracy and macro-F1: the means over classes of recall and of F1. Naming "
-            f"one class for every image has a balanced accuracy of {1 / n_classes:.3f}.",
-        ),
+        number=f"{model.number}-measures",
+        model=model,
+        n=n,
+        n_classes=n_classes,
     )
 
 
@@ -106,37 +191,25 @@ def _share(n_correct: int, n: int) -> Measured | None:
     return Measured(n_correct / n, accuracy_interval(n_correct, n)) if n else None
 
 
-@dataclass(frozen=True, eq=False)
-class ClassRecord(Record):
-    """A class: its row of `measures.class_scores`."""
-
-    scores: Any
-
-
-_CLASS_COLUMNS: Sequence[Column[ClassRecord]] = (
-    text_column("class", "Class", lambda r: str(r.scores.name)),
-    number_column("n", "Images", lambda r: r.scores.n_images, "d", linked=False),
-    number_column("n_predicted", "Taken for it", lambda r: r.scores.n_predicted, "d", linked=False),
-    measured_column("precision", "Precision", lambda r: r.scores.precision),
-    measured_column("recall", "Recall", lambda r: r.scores.recall),
-    measured_column("f1", "F1", lambda r: r.scores.f1),
+_CLASS_COLUMNS: Sequence[Column[RecordOf[Any]]] = (
+    text_column("class", "Class", lambda r: str(r.of.name)),
+    number_column("n", "Images", lambda r: r.of.n_images, "d", linked=False),
+    number_column("n_predicted", "Taken for it", lambda r: r.of.n_predicted, "d", linked=False),
+    score_column("precision", "Precision", lambda r: r.of.precision),
+    score_column("recall", "Recall", lambda r: r.of.recall),
+    score_column("f1", "F1", lambda r: r.of.f1),
 )
 
 
 def classes_table(model: BestModel) -> Table:
     """Table of how good a model is, class by class."""
     scores = class_scores(model.truth, model.predicted, model.inputs.class_names)
-    return Table(
-        f"{model.number}-classes",
-        "How good the best model is, class by class",
+    return worded_table(
+        "classes",
         _CLASS_COLUMNS,
-        [ClassRecord(row, source=model.best.source) for row in scores.itertuples(index=False)],
-        lead=f"{model.title}, with 95 % intervals.",
-        notes=(
-            "Precision: the share that is right of the images taken for a class. Recall: the share "
-            "of a class’s images that is recognised. F1: their harmonic mean. A dash: there is no "
-            "image that it could be a share of.",
-        ),
+        [RecordOf(row, source=model.best.source) for row in scores.itertuples(index=False)],
+        number=f"{model.number}-classes",
+        model=model,
     )
 
 
@@ -163,24 +236,19 @@ _THRESHOLD_COLUMNS: Sequence[Column[ThresholdRecord]] = (
     number_column("threshold", "Threshold", lambda r: r.threshold),
     number_column("fold_recall", "recall", lambda r: r.fold_recall, group=_FOLDS),
     number_column("fold_precision", "precision", lambda r: r.fold_precision, group=_FOLDS),
-    measured_column("recall", "recall", lambda r: r.recall, group=_HELD_OUT),
-    measured_column("precision", "precision", lambda r: r.precision, group=_HELD_OUT),
+    score_column("recall", "recall", lambda r: r.recall, group=_HELD_OUT),
+    score_column("precision", "precision", lambda r: r.precision, group=_HELD_OUT),
 )
 
 
 def thresholds_table(model: BestModel) -> Table:
     """Table of a model's thresholds for a stated recall or precision, of two classes."""
-    return Table(
-        f"{model.number}-thresholds",
-        "From which probability on an image counts as one of a class",
+    return worded_table(
+        "thresholds",
         _THRESHOLD_COLUMNS,
         list(_threshold_records(model)) if len(model.inputs.class_names) == 2 else (),
-        lead=f"{model.title}. No held-out image chooses a threshold.",
-        notes=(
-            "The goals are the settings report.recall and report.precision. Of the thresholds that "
-            "reach a recall, the one of the highest precision is chosen; of those that reach a "
-            "precision, the one of the highest recall. On other images it may miss the goal.",
-        ),
+        number=f"{model.number}-thresholds",
+        model=model,
     )
 
 

@@ -9,14 +9,12 @@ from flowers17.config import MemberSettings
 from flowers17.reporting.absences import NO_RESULT, AbsentStage
 from flowers17.reporting.columns import without_study
 from flowers17.reporting.ensembles.records import EnsembleResult
-from flowers17.reporting.ensembles.titles import member_title
 from flowers17.reporting.inputs import ReportInputs
 from flowers17.reporting.metrics import MeanSpread
 from flowers17.reporting.records import over_repeats, recipe_tag
 from flowers17.reporting.reference import IMAGE_SIZE, TABLE_5
-from flowers17.reporting.tables import Column, R, StudyNote
-from flowers17.reporting.titles import trained_tag
-from flowers17.reporting.verdicts import no_comparison_notes
+from flowers17.reporting.tables import Column, R
+from flowers17.reporting.titles import member_title, trained_tag
 from flowers17.reporting.wording import capital
 
 STUDY_MEMBERS = {f"{learner} wide" for learner in TABLE_5}
@@ -118,17 +116,6 @@ class Ensemble:
     def compares(self, result: EnsembleResult) -> bool:
         """Whether the study's numbers and those on one split measure the same."""
         return self.comparable and result.kind in ("report", "clean")
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """The notes under numbers that are not of the study's kind."""
-        notes = no_comparison_notes(self.inputs.data_differences_in_short)
-        if not self.is_study or not self.tag:
-            return notes
-        return (
-            *notes,
-            StudyNote("A row with a tag was made otherwise than in the study and is not compared."),
-        )
 
     def shown(self, columns: Sequence[Column[R]]) -> Sequence[Column[R]]:
         """The columns of its tables: without the study's numbers if it is another ensemble."""

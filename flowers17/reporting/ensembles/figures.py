@@ -1,15 +1,18 @@
-"""Figures 5 and 6: the ensemble's forward pass, and the importance of each of its outputs."""
+"""Figures 5 and 6: forward pass, confusions, and the importance of each output."""
 
+import numpy as np
+from sklearn import metrics
+
+from flowers17.reporting.classes.figures import mistakes
+from flowers17.reporting.confusion_figures import matrix_figure
 from flowers17.reporting.drawing import WIDTH, from_template
 from flowers17.reporting.ensembles.calibration import reliability_figure
-from flowers17.reporting.ensembles.confusions import confused_pairs, confusion_matrix
 from flowers17.reporting.ensembles.ensemble import Ensemble, ensembles_of
 from flowers17.reporting.ensembles.records import EnsembleResult, Member
-from flowers17.reporting.ensembles.titles import method_title
 from flowers17.reporting.figures import Figure, class_labels, drawn, shortened
 from flowers17.reporting.inputs import ReportInputs
 from flowers17.reporting.learners.curves import ticks
-from flowers17.reporting.reference import title_of
+from flowers17.reporting.titles import method_title
 
 MAX_CLASSES_NAMED = 20
 
@@ -36,27 +39,24 @@ def forward_pass(ensemble: Ensemble, result: EnsembleResult) -> Figure:
 
     Numbers of layers, outputs and rows are those of this run.
     """
-    number, inputs = f"5{ensemble.suffix}", ensemble.inputs
-    c = len(result.classes)
-    text = from_template(
+    drawing = from_template(
         "ensemble.svg",
         width=WIDTH,
-        size=inputs.study.dataset.image_size,
-        n_classes=c,
+        size=ensemble.inputs.study.dataset.image_size,
+        n_classes=len(result.classes),
         members=[_member(ensemble, member) for member in result.members],
         chosen=method_title(result.chosen[0]).split(", "),
         accuracy=result.chosen_score.accuracy,
     )
-    caption = (
-        f"{ensemble.capital_title}: each member gives {c} probabilities; side "
-        f"by side they are averaged, or the features of a meta-learner. That is fitted on "
-        f"{result.n_train:,} rows, each predicted by models that did not see its image "
-        f"({result.n_folds} folds), on {result.split_title}."
+    return drawn(
+        f"5{ensemble.suffix}",
+        drawing,
+        (result.folds.reference, result.reference),
+        behind=f"4{ensemble.suffix}",
+        name="5",
+        ensemble=ensemble,
+        result=result,
     )
-    title = f"The forward pass of {ensemble.title}"
-    title = title_of("figure", 5) if ensemble.is_study else title
-    used = (result.folds.reference, result.reference)
-    return drawn(number, title, caption, text, used, behind=f"4{ensemble.suffix}")
 
 
 def _member(ensemble: Ensemble, member: Member) -> tuple[str, str]:
@@ -79,7 +79,7 @@ def importances_figure(ensemble: Ensemble, result: EnsembleResult) -> Figure | N
     highest = max(max(row) for row in by_member) or 1.0
     named = c <= MAX_CLASSES_NAMED
     labels, note = class_labels(result.classes if named else ())
-    text = from_template(
+    drawing = from_template(
         "importances.svg",
         width=WIDTH,
         n_classes=c,
@@ -95,14 +95,52 @@ def importances_figure(ensemble: Ensemble, result: EnsembleResult) -> Figure | N
         levels=[0.0, *ticks(highest, 2)],
         labels=labels,
     )
-    caption = (
-        f"{ensemble.capital_title} on {result.split_title}: impurity importance "
-        f"of each of the {n * c} outputs in the random forest fitted on out-of-fold predictions; "
-        f"all together are 1.{note}"
+    return drawn(
+        number,
+        drawing,
+        (result.reference,),
+        behind=number,
+        name="6",
+        ensemble=ensemble,
+        result=result,
+        n_outputs=n * c,
+        note=note,
+        named=named,
     )
-    if not named:
-        caption += f" The {c} classes are in the order of Table D1."
-    title = f"Importance of each of the {n * c} outputs of {ensemble.title}"
-    if ensemble.is_study:
-        title = title_of("figure", 6)
-    return drawn(number, title, caption, text, (result.reference,), behind=number)
+
+
+def confusion_matrix(ensemble: Ensemble, result: EnsembleResult) -> Figure:
+    """Figure 5-confusion of an ensemble: its chosen method on one split."""
+    labels = np.arange(len(result.classes))
+    predicted = result.predicted(*result.chosen)
+    counts = metrics.confusion_matrix(result.truth, predicted, labels=labels)
+    right = f"{result.chosen_score.n_correct} of {len(result.rows)} right"
+    return matrix_figure(
+        f"5{ensemble.suffix}-confusion",
+        counts,
+        result.classes,
+        (result.reference,),
+        behind=f"5{ensemble.suffix}",
+        subject=f"{_subject(ensemble, result)}: {right} on {result.split_title}.",
+        name="5-confusion",
+        ensemble=ensemble,
+    )
+
+
+def _subject(ensemble: Ensemble, result: EnsembleResult) -> str:
+    title = f"{ensemble.capital_title}, {method_title(result.chosen[0])}"
+    return f"{title} ({ensemble.tag})" if ensemble.tag else title
+
+
+def confused_pairs(ensemble: Ensemble, result: EnsembleResult) -> Figure | None:
+    """Figure 5-pairs of an ensemble that confuses classes: images that it gets wrong."""
+    return mistakes(
+        ensemble.inputs,
+        f"5{ensemble.suffix}-pairs",
+        f"{_subject(ensemble, result)}, on {result.split_title}",
+        result.reference,
+        result.rows,
+        result.predicted(*result.chosen),
+        result.proba(*result.chosen),
+        behind=f"5{ensemble.suffix}",
+    )

@@ -5,32 +5,29 @@ Its optimism is the excess of the apparent accuracy over that on held-out images
 members predict images that they were trained on.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from typing import NamedTuple
+from dataclasses import dataclass
 
-from flowers17.reporting.cells import value_cell
-from flowers17.reporting.columns import Form, number_column, text_column
+from flowers17.reporting.columns import number_column, score_column, text_column
 from flowers17.reporting.ensembles.ensemble import Ensemble, ensembles_of
 from flowers17.reporting.ensembles.records import EnsembleResult
-from flowers17.reporting.ensembles.titles import meta_learner_title
 from flowers17.reporting.inputs import ReportInputs
-from flowers17.reporting.metrics import Interval, MeanSpread, mean_difference, mean_spread
-from flowers17.reporting.tables import Cell, Column, Record, StudyNote, Table
-from flowers17.reporting.wording import decimal_text, signed
+from flowers17.reporting.metrics import (
+    Interval,
+    MeanSpread,
+    Measured,
+    mean_difference,
+    mean_spread,
+)
+from flowers17.reporting.tables import Column, Record, Table
+from flowers17.reporting.titles import meta_learner_title
+from flowers17.reporting.wording import signed
+from flowers17.reporting.words import text, worded_table
 
 _SCHEMES = {
     "biased": "on their own training images",
     "hold-out": "on one held-out fold",
     "out-of-fold": "out of fold",
 }
-
-
-class Estimate(NamedTuple):
-    """An accuracy, or a difference of two, with its interval."""
-
-    value: float
-    interval: Interval | None
 
 
 @dataclass(frozen=True)
@@ -42,36 +39,14 @@ class Optimism(Record):
 
     scheme: str
     meta_learner: str
-    apparent: Estimate
-    held_out: Estimate
-    optimism: Estimate
+    apparent: Measured
+    held_out: Measured
+    optimism: Measured
     n_fitted: int | None = None
 
-    @property
-    def sentence(self) -> str:
-        """The three in words."""
-        low, high = self.optimism.interval or Interval(-1.0, 1.0)
-        chance = "" if low > 0 or high < 0 else ", not more than chance may explain"
-        return (
-            f"apparent {self.apparent.value:.3f}, held-out {self.held_out.value:.3f}: an optimism "
-            f"of {_points(self.optimism.value)} points (95 % interval {_points(low)} to "
-            f"{_points(high)}){chance}"
-        )
 
-
-def _points(share: float) -> str:
-    """A difference in points, with one decimal."""
-    return decimal_text(100 * share, ".1f")
-
-
-def _cell(record: Optimism, estimate: Estimate, form: Form) -> Cell:
-    return replace(
-        value_cell(estimate.value, form, source=record.source), interval=estimate.interval
-    )
-
-
-def _estimate(mean: MeanSpread) -> Estimate:
-    return Estimate(mean.mean, mean.interval)
+def _measured(mean: MeanSpread) -> Measured:
+    return Measured(mean.mean, mean.interval or Interval(-1.0, 1.0))
 
 
 _COLUMNS: tuple[Column[Optimism], ...] = (
@@ -85,9 +60,9 @@ _COLUMNS: tuple[Column[Optimism], ...] = (
         lambda r: r.meta_learner,
     ),
     number_column("n_fitted", "Rows fitted on", lambda r: r.n_fitted, ",", linked=False),
-    Column("apparent", "Apparent", lambda r: _cell(r, r.apparent, ".3f"), interval=True),
-    Column("held_out", "Held-out", lambda r: _cell(r, r.held_out, ".3f"), interval=True),
-    Column("optimism", "Optimism", lambda r: _cell(r, r.optimism, signed), interval=True),
+    score_column("apparent", "Apparent", lambda r: r.apparent),
+    score_column("held_out", "Held-out", lambda r: r.held_out),
+    score_column("optimism", "Optimism", lambda r: r.optimism, form=signed),
 )
 
 
@@ -103,22 +78,11 @@ def optimism_tables(inputs: ReportInputs) -> list[Table]:
         for result in ensemble.combined:
             several = result in ensemble.repeated
             (by_split if several else records).extend(optimisms(ensemble, result))
-    title = "Optimism of the stacking schemes"
-    lead = " ".join(filter(None, map(finding, ensembles_of(inputs))))
-    notes = (
-        "Apparent: the meta-learner cross-validated over the rows that it is fitted on, all that "
-        "is known without other images. Held-out: on the split’s validation images. Optimism: "
-        "apparent minus held-out accuracy.",
-        StudyNote(
-            "The study fits on predictions of images that the base learners were trained on."
-        ),
-        "The optimism’s interval is Newcombe’s hybrid score interval (1998), the two accuracies "
-        "being measured on different images; over several splits, Nadeau and Bengio’s (2003).",
-        *_hold_out_notes(inputs),
-    )
+    findings = " ".join(filter(None, map(finding, ensembles_of(inputs))))
+    reasons = _no_hold_out(inputs)
     return [
-        Table("5-leak", title, _COLUMNS, records, lead, notes),
-        Table("5-leak-splits", f"{title}: split by split", _COLUMNS, by_split, notes=notes),
+        worded_table("5-leak", _COLUMNS, records, findings=findings, no_hold_out=reasons),
+        worded_table("5-leak-splits", _COLUMNS, by_split, no_hold_out=reasons),
     ]
 
 
@@ -128,9 +92,9 @@ def optimisms(ensemble: Ensemble, result: EnsembleResult) -> list[Optimism]:
         Optimism(
             stacking.scheme,
             stacking.meta_learner,
-            Estimate(stacking.apparent.accuracy, stacking.apparent.interval),
-            Estimate(stacking.held_out.accuracy, stacking.held_out.interval),
-            Estimate(stacking.optimism, stacking.optimism_interval),
+            Measured(stacking.apparent.accuracy, stacking.apparent.interval),
+            Measured(stacking.held_out.accuracy, stacking.held_out.interval),
+            stacking.optimism,
             stacking.apparent.n_validation,
             group=ensemble.heading(result),
             tag=ensemble.tag,
@@ -156,9 +120,9 @@ def mean_optimisms(ensemble: Ensemble) -> list[Optimism]:
             Optimism(
                 first.scheme,
                 first.meta_learner,
-                _estimate(mean_spread([split.apparent.accuracy for split in splits], **sizes)),
-                _estimate(mean_spread([split.held_out.accuracy for split in splits], **sizes)),
-                _estimate(mean_difference([split.optimism for split in splits], **sizes)),
+                _measured(mean_spread([split.apparent.accuracy for split in splits], **sizes)),
+                _measured(mean_spread([split.held_out.accuracy for split in splits], **sizes)),
+                _measured(mean_difference([split.optimism.value for split in splits], **sizes)),
                 group=f"{ensemble.capital_title}, mean over {len(repeated)} clean splits",
                 tag=ensemble.tag,
             )
@@ -166,16 +130,14 @@ def mean_optimisms(ensemble: Ensemble) -> list[Optimism]:
     return records
 
 
-def _hold_out_notes(inputs: ReportInputs) -> Iterator[str]:
-    """Yield a sentence for each reason why there is no hold-out, with where it holds."""
+def _no_hold_out(inputs: ReportInputs) -> dict[str, list[str]]:
+    """Each reason why there is no hold-out, with the headings of where it holds."""
     headings: dict[str, list[str]] = {}
     for ensemble in ensembles_of(inputs):
         for result in ensemble.combined:
             if result.no_hold_out:
                 headings.setdefault(result.no_hold_out, []).append(ensemble.heading(result))
-    for reason, places in headings.items():
-        where = "; ".join(places)
-        yield f"{where}: no row for one held-out fold, nor a mean of it: {reason}."
+    return headings
 
 
 def finding(ensemble: Ensemble) -> str:
@@ -193,15 +155,11 @@ def finding(ensemble: Ensemble) -> str:
     if ensemble.repeated:
         records = mean_optimisms(ensemble)
         where = f"mean over {len(ensemble.repeated)} clean splits"
-    by_scheme = {record.scheme: record for record in records if record.meta_learner == name}
-    schemes = {
-        "biased": "fitted on the members’ own training images",
-        "out-of-fold": "fitted on out-of-fold predictions",
-    }
-    sentences = [
-        f"{title}, {by_scheme[scheme].sentence}"
-        for scheme, title in schemes.items()
-        if scheme in by_scheme
-    ]
-    meta_learner = meta_learner_title(name)
-    return f"{ensemble.capital_title}, {where}, {meta_learner}: {'; '.join(sentences)}."
+    return text(
+        "table 5-leak",
+        "finding",
+        ensemble=ensemble,
+        where=where,
+        meta_learner=meta_learner_title(name),
+        optimisms={record.scheme: record for record in records if record.meta_learner == name},
+    )

@@ -2,15 +2,14 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
 from flowers17.artifacts import Artifact, Reference
 from flowers17.data.balance import ByClass
-from flowers17.errors import InvalidInput
-from flowers17.reporting.metrics import Interval, difference_interval
-from flowers17.reporting.records import Score
+from flowers17.reporting.metrics import Measured, difference_interval
+from flowers17.reporting.records import Score, disagreement
 
 By = Literal["refit", "average"]
 
@@ -73,17 +72,16 @@ class StackingResult:
     held_out: Score
 
     @property
-    def optimism(self) -> float:
-        """Apparent accuracy minus the accuracy on held-out images."""
-        return self.apparent.accuracy - self.held_out.accuracy
+    def optimism(self) -> Measured:
+        """Apparent accuracy minus the accuracy on held-out images, with Newcombe's interval.
 
-    @property
-    def optimism_interval(self) -> Interval:
-        """Newcombe's interval: the two accuracies are measured on different images."""
+        The two accuracies are measured on different images.
+        """
         apparent, held_out = self.apparent, self.held_out
-        return difference_interval(
+        interval = difference_interval(
             apparent.n_correct, apparent.n_validation, held_out.n_correct, held_out.n_validation
         )
+        return Measured(apparent.accuracy - held_out.accuracy, interval)
 
 
 @dataclass(frozen=True, eq=False)
@@ -258,23 +256,14 @@ def _result(folds: Artifact, stackings: Mapping[tuple[str, str], Artifact]) -> E
 
 def _check(result: EnsembleResult) -> None:
     """Raise InvalidInput unless an ensemble's counts of correct images are its predictions'."""
-    kinds: Sequence[By] = ("refit", "average")
+    artifact, n = result.stacked or result.folds, len(result.truth)
     for name, outcome in result.outcomes.items():
-        for by in kinds:
-            predicted, n = result.predicted(name, by), len(result.truth)
+        for by in get_args(By):
+            predicted, n_counted = result.predicted(name, by), outcome.by(by).n_correct
             if predicted.shape != (n,):
                 problem = f"{n} predictions of {name} by {by}, got shape {predicted.shape}"
-            else:
-                n_correct, n_counted = (
-                    int(np.sum(predicted == result.truth)),
-                    outcome.by(by).n_correct,
-                )
-                if n_correct == n_counted:
-                    continue
-                problem = (
-                    f"{n_counted} of {n} correct by {name} ({by}), its predictions have {n_correct}"
-                )
-            raise InvalidInput(
-                f"{(result.stacked or result.folds).path}: expected {problem}; remove the artifact "
-                "and run the same command again"
-            )
+                raise disagreement(artifact, problem)
+            n_correct = int(np.sum(predicted == result.truth))
+            if n_correct != n_counted:
+                problem = f"{n_counted} of {n} correct by {name} ({by}), its predictions have "
+                raise disagreement(artifact, f"{problem}{n_correct}")

@@ -4,11 +4,11 @@ import textwrap
 
 import numpy as np
 
-from flowers17.reporting.drawing import MUTED, WIDTH, from_template
-from flowers17.reporting.figures import Figure, data_uri, drawn, shortened
+from flowers17.reporting.drawing import WIDTH, from_template
+from flowers17.reporting.figures import Figure, TextLine, answer_lines, data_uri, drawn
 from flowers17.reporting.inputs import ReportInputs
 from flowers17.reporting.records import Score
-from flowers17.reporting.reference import CLASSIFIERS, EXTRACTORS, TABLE_8, title_of
+from flowers17.reporting.reference import CLASSIFIERS, EXTRACTORS, TABLE_8
 from flowers17.reporting.titles import map_title
 from flowers17.reporting.wording import shape_text
 from flowers17.seeds import generator
@@ -32,7 +32,7 @@ def forward_pass(inputs: ReportInputs) -> Figure | None:
         return None
     row, answers = _example(inputs)
     images = inputs.images.mapped("images")
-    text = from_template(
+    drawing = from_template(
         "features.svg",
         width=WIDTH,
         uri=data_uri(images[row]),
@@ -48,36 +48,25 @@ def forward_pass(inputs: ReportInputs) -> Figure | None:
         answers=answers,
     )
     feature_maps = [inputs.feature_maps[settings.name] for settings in extractors]
-    caption = (
-        "Each extractor’s feature map becomes a row of numbers; each classifier learns from the "
-        "rows of the training images. Shapes are those of this run."
-    )
-    caption += " The weights are random, not trained." * any(m.random_weights for m in feature_maps)
     used = tuple(feature_map.artifact.reference for feature_map in feature_maps)
-    return drawn("7", title_of("figure", 7), caption, text, used, behind=None)
+    random_weights = any(feature_map.random_weights for feature_map in feature_maps)
+    return drawn("7", drawing, used, behind=None, random_weights=random_weights)
 
 
-def _example(inputs: ReportInputs) -> tuple[int, list[tuple[str, dict[str, object]]]]:
-    """A held-out image of the report's split and what the best classifier makes of it."""
-    best, split = inputs.best, None
+def _example(inputs: ReportInputs) -> tuple[int, list[TextLine]]:
+    """A held-out image of the report's split, by its row, and the best classifier's answer."""
+    best, random = inputs.best, generator(inputs.study.seed, "report", "figure-7")
     score = best.score("report") if best else None
-    random = generator(inputs.study.seed, "report", "figure-7")
     if not best or not score:
-        split = [(f"one of {len(inputs.class_names)} classes", {"weight": "bold", "size": 11})]
-        return int(random.integers(len(inputs.labels))), split
+        answer = f"one of {len(inputs.class_names)} classes"
+        return int(random.integers(len(inputs.labels))), [(answer, {"weight": "bold", "size": 11})]
     rows = inputs.validation_rows(score.split)
     index = int(random.integers(len(rows)))
-    row, guess = int(rows[index]), int(best.predicted(score.split)[index])
+    guess = int(best.predicted(score.split)[index])
     proba = float(best.proba(score.split)[index, guess])
-    truth = inputs.class_names[inputs.labels[row]]
-    right = "correct" if guess == inputs.labels[row] else f"wrong, it is: {truth}"
     settings = next(s for s in inputs.study.features.table if (s.name,) == best.maps)
-    answer = shortened(f"{_short(best.classifier)} on {map_title(settings)}: {right}", 46)
-    name = shortened(inputs.class_names[guess], 24)
-    return row, [
-        (f"{name}, {proba:.2f}", {"weight": "bold", "size": 11}),
-        (answer, {"color": MUTED}),
-    ]
+    title = f"{_short(best.classifier)} on {map_title(settings)}"
+    return int(rows[index]), answer_lines(inputs, int(rows[index]), guess, proba, title, 46)
 
 
 def overview(inputs: ReportInputs) -> Figure | None:
@@ -106,15 +95,12 @@ def overview(inputs: ReportInputs) -> Figure | None:
         low = min(low, *(study for _, cells in groups for _, _, study in cells))
     step = 0.2 if low < 0.5 else 0.1
     start = max(0.0, float(np.floor(low / step)) * step)
-    text = from_template(
+    drawing = from_template(
         "overview.svg",
         width=WIDTH,
         groups=groups,
         ticks=np.arange(start, 1.001, step).tolist(),
         beside_study=inputs.beside_study,
     )
-    caption = "Validation accuracy on the report’s split."
-    if inputs.differences_in_short:
-        caption += f" Not a comparison with the study ({inputs.differences_in_short})."
     used = tuple(e.artifact.reference for e in inputs.evaluations_of_table_8)
-    return drawn("7b", "Table 8 at a glance", caption, text, used, behind="8")
+    return drawn("7b", drawing, used, behind="8", inputs=inputs)

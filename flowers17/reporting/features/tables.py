@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from flowers17.config import CombinationSettings, FeatureMapSettings
+from flowers17.reporting import reference as published
 from flowers17.reporting.columns import (
     Form,
     Value,
@@ -16,33 +17,19 @@ from flowers17.reporting.columns import (
 )
 from flowers17.reporting.inputs import ReportInputs
 from flowers17.reporting.metrics import MeanSpread
-from flowers17.reporting.records import Evaluation, FeatureMap, Score
-from flowers17.reporting.reference import (
-    BEST_OF_TABLE_8,
-    CLASSIFIERS,
-    TABLE_7,
-    TABLE_8,
-    ExtractorShape,
-    title_of,
+from flowers17.reporting.paired_comparisons import (
+    PairedRecord,
+    comparison_columns,
+    paired_comparisons,
 )
-from flowers17.reporting.tables import Column, Record, StudyNote, Table
+from flowers17.reporting.records import Evaluation, FeatureMap, Score
+from flowers17.reporting.reference import ExtractorShape
+from flowers17.reporting.tables import Column, Record, Table
 from flowers17.reporting.titles import classifier_title, map_title, maps_title, trained_tag
-from flowers17.reporting.verdicts import VERDICT_NOTE, no_comparison_notes
 from flowers17.reporting.wording import shape_text, thousands
+from flowers17.reporting.words import worded_table
 
 _WEIGHTS = {"file": "ImageNet", "download": "ImageNet", "random": "random"}
-
-
-def _approximation_notes(inputs: ReportInputs) -> tuple[str, ...]:
-    """The note under a table whose support vector machines are approximated."""
-    svm = inputs.study.features.classifiers.svm
-    if all(len(split["train"]) <= svm.exact_up_to for split in inputs.divided):
-        return ()
-    return (
-        f"Support vector machines of more than {svm.exact_up_to:,} training images are "
-        f"approximated: Nyström’s method with {svm.n_landmarks:,} landmarks, one class against the "
-        "rest.",
-    )
 
 
 @dataclass(frozen=True)
@@ -55,7 +42,7 @@ class ExtractorRecord(Record):
     @property
     def study(self) -> ExtractorShape:
         """The study's numbers."""
-        return TABLE_7[self.settings.extractor]
+        return published.TABLE_7[self.settings.extractor]
 
 
 def _compared(
@@ -93,23 +80,8 @@ _EXTRACTOR_COLUMNS: tuple[Column[ExtractorRecord], ...] = (
 
 def extractors_table(inputs: ReportInputs) -> Table:
     """Table 7: layers, parameters, feature maps and columns of the extractors."""
-    return Table(
-        "7",
-        title_of("table", 7),
-        _EXTRACTOR_COLUMNS,
-        [_extractor_record(inputs, settings) for settings in inputs.study.features.table],
-        lead="Each network without its fully connected top: what it is, and what it makes of an "
-        "image.",
-        notes=(
-            "Layers are counted as Keras counts them. The feature map follows from the input’s "
-            "size.",
-            StudyNote(
-                "Today’s MobileNet has one layer fewer than the study’s, and the same parameters; "
-                "the study’s inputs are 128 × 128."
-            ),
-            *no_comparison_notes(inputs.differences_in_short),
-        ),
-    )
+    records = [_extractor_record(inputs, settings) for settings in inputs.study.features.table]
+    return worded_table("7", _EXTRACTOR_COLUMNS, records, inputs=inputs)
 
 
 def _extractor_record(inputs: ReportInputs, settings: FeatureMapSettings) -> ExtractorRecord:
@@ -134,7 +106,7 @@ class ClassifierRecord(Record):
     @property
     def reference(self) -> float:
         """The study's accuracy, in Table 8."""
-        return TABLE_8[self.combination.classifier][self.combination.maps[0].extractor]
+        return published.TABLE_8[self.combination.classifier][self.combination.maps[0].extractor]
 
     def mean(self) -> MeanSpread | None:
         """Mean over the repeated clean splits, if there is one."""
@@ -149,7 +121,7 @@ _CLASSIFIER_COLUMNS: tuple[Column[ClassifierRecord], ...] = (
     text_column(
         "classifier",
         "Classifier",
-        lambda r: CLASSIFIERS[r.combination.classifier],
+        lambda r: published.CLASSIFIERS[r.combination.classifier],
         lambda r: r.combination.classifier,
     ),
     study_column(lambda r: r.reference, title="study", group="Report’s split"),
@@ -176,21 +148,8 @@ def classifiers_table(inputs: ReportInputs) -> Table:
             evaluation = None
         group = map_title(combination.maps[0])
         records.append(_classifier_record(inputs, combination, evaluation, group))
-    return Table(
-        "8",
-        title_of("table", 8),
-        _CLASSIFIER_COLUMNS,
-        records,
-        lead="Validation accuracy with 95 % intervals.",
-        notes=(
-            *((VERDICT_NOTE,) if any(map(inputs.comparable, inputs.study.features.table)) else ()),
-            "The report’s split may have near-duplicates on both sides; the clean split keeps "
-            f"{inputs.kept_together} on one side. A Wilson interval covers the chance in which "
-            "images were held out.",
-            *_approximation_notes(inputs),
-            *no_comparison_notes(inputs.differences_in_short),
-        ),
-    )
+    compared = any(map(inputs.comparable, inputs.study.features.table))
+    return worded_table("8", _CLASSIFIER_COLUMNS, records, inputs=inputs, compared=compared)
 
 
 def _classifier_record(
@@ -221,7 +180,7 @@ _BEYOND_COLUMNS: Sequence[Column[ClassifierRecord]] = [
         lambda r: " + ".join(settings.name for settings in r.combination.maps),
     ),
     text_column("classifier", "Classifier", lambda r: classifier_title(r.combination)),
-    *mean_columns(ClassifierRecord.mean, lambda r: BEST_OF_TABLE_8),
+    *mean_columns(ClassifierRecord.mean, lambda r: published.BEST_OF_TABLE_8),
     score_column("clean", "Clean split", lambda r: r.score("clean")),
     score_column("report", "Report’s split", lambda r: r.score("report")),
 ]
@@ -235,25 +194,13 @@ def beyond_table(inputs: ReportInputs) -> Table:
     if best:
         first = next(c for c in inputs.table_8 if inputs.evaluation(c) is best)
         groups = {"The best of Table 8, by its mean": (first,), **groups}
-    return Table(
-        "8b",
-        "Beyond Table 8: larger inputs, reduction, search, several extractors",
-        _BEYOND_COLUMNS,
-        [
-            _classifier_record(
-                inputs, combination, inputs.evaluation(combination), group * bool(best)
-            )
-            for group, combinations in groups.items()
-            for combination in combinations
-        ],
-        lead=f"Accuracy over repeated splits that keep {inputs.kept_together} on one side.",
-        notes=(
-            StudyNote(f"The study’s best is {BEST_OF_TABLE_8:.3f}, on its one split."),
-            "Repeated splits share most of their images, so a plain t-interval would be too "
-            "narrow; these use the corrected variance of Nadeau and Bengio (2003).",
-            *_approximation_notes(inputs),
-            *no_comparison_notes(inputs.differences_in_short),
-        ),
+    records = [
+        _classifier_record(inputs, combination, inputs.evaluation(combination), group * bool(best))
+        for group, combinations in groups.items()
+        for combination in combinations
+    ]
+    return worded_table(
+        "8b", _BEYOND_COLUMNS, records, inputs=inputs, best_of_study=published.BEST_OF_TABLE_8
     )
 
 
@@ -271,5 +218,43 @@ def evaluation_title(inputs: ReportInputs, evaluation: Evaluation) -> str:
     for combination in (*inputs.table_8, *inputs.study.features.combinations):
         if inputs.evaluation(combination) is evaluation:
             return f"{classifier_title(combination)} on {maps_title(combination.maps)}"
-    classifier = CLASSIFIERS.get(evaluation.classifier, evaluation.classifier)
+    classifier = published.CLASSIFIERS.get(evaluation.classifier, evaluation.classifier)
     return f"{classifier} on {' + '.join(evaluation.maps)}"
+
+
+_COLUMNS: tuple[Column[PairedRecord], ...] = (
+    text_column("classifier", "Classifier on features", lambda r: r.title),
+    *comparison_columns(
+        second=("only_best", "Best alone right"), first=("only_this", "This alone right")
+    ),
+)
+
+
+def paired_table(inputs: ReportInputs) -> Table:
+    """Table 8c: each classifier against the best, image by image."""
+    best = inputs.best
+    score = best.score("report") if best else None
+    title = evaluation_title(inputs, best) if best else ""
+    records = _records(inputs, best, score.split) if best and score else []
+    return worded_table("8c", _COLUMNS, records, score=score, best=title)
+
+
+def _records(inputs: ReportInputs, best: Evaluation, split: str) -> list[PairedRecord]:
+    """The other evaluations on the split, each against the best, the most accurate first."""
+    scores = [(evaluation, evaluation.score("report")) for evaluation in inputs.evaluations]
+    evaluations = [e for e, score in scores if e is not best and score and score.split == split]
+    correct = inputs.correct(best, split)
+    comparisons = paired_comparisons((inputs.correct(e, split), correct) for e in evaluations)
+    compared = sorted(
+        zip(evaluations, comparisons, strict=True),
+        key=lambda pair: (-pair[1].first_accuracy, evaluation_title(inputs, pair[0])),
+    )
+    return [
+        PairedRecord(
+            evaluation_title(inputs, evaluation),
+            comparison=comparison,
+            tag=trained_tag(evaluation.random_weights),
+            source=evaluation.artifact.reference,
+        )
+        for evaluation, comparison in compared
+    ]

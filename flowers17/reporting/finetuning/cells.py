@@ -1,16 +1,15 @@
 """What the tables of fine-tuned networks share: records, lookups, titles, reasons and notes."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from flowers17.config import FineTunedSettings
 from flowers17.reporting.finetuning.records import FineTuning, Phase
 from flowers17.reporting.inputs import ReportInputs
-from flowers17.reporting.networks import NetworkColumns, training_notes
-from flowers17.reporting.reference import EXTRACTORS, PHASE_EPOCHS, TABLE_9, TwoPhases
+from flowers17.reporting.networks import NetworkColumns
+from flowers17.reporting.reference import EXTRACTORS, TABLE_9, TwoPhases
 from flowers17.reporting.tables import Cell, Column, Record
 from flowers17.reporting.titles import map_title, trained_tag
-from flowers17.reporting.verdicts import no_comparison_notes
 
 PHASES: tuple[Phase, Phase] = ("a", "b")
 Phases = Mapping[Phase, FineTuning]
@@ -142,12 +141,6 @@ def records_of_table_9(inputs: ReportInputs) -> list[TuningRecord]:
     return records
 
 
-def best_of_table_9(inputs: ReportInputs) -> FineTuning | None:
-    """The best phase behind Table 9; the first of them if several are."""
-    tunings = [tuning for record in records_of_table_9(inputs) for tuning in record.tunings]
-    return max(tunings, key=lambda tuning: tuning.score.headline, default=None)
-
-
 def study_of(settings: FineTunedSettings) -> TwoPhases | None:
     """The study's accuracies of a network; None if it has none."""
     return TABLE_9.get(settings.head.name, {}).get(settings.maps.extractor)
@@ -163,39 +156,3 @@ def tag_of(tunings: Iterable[FineTuning]) -> str:
     else:
         tags += [f"phase {phase.upper()}: {tag}" for phase, tag in by_phase.items() if tag]
     return ", ".join(tag for tag in tags if tag)
-
-
-def frozen_part_notes(tunings: Sequence[FineTuning]) -> Iterator[str]:
-    """Yield how the frozen part was computed, once and stored or at each step, and of what."""
-    if not tunings:
-        return
-    yield (
-        "The frozen part is computed in inference mode, its batch normalisation by the moving "
-        "averages that came with the weights."
-    )
-    n_stored = sum(tuning.stored for tuning in tunings)
-    if n_stored == len(tunings):
-        yield (
-            "What the frozen part gives was computed once, stored, and shared by all networks with "
-            "the same frozen part."
-        )
-    elif not n_stored:
-        yield "What the frozen part gives was computed anew at each step."
-    else:
-        yield (
-            f"What the frozen part gives was computed once and stored for {n_stored} of the "
-            f"{len(tunings)} trainings, anew at each step for the others."
-        )
-    augmentations = {tuning.augmentation for tuning in tunings}
-    if "mirrored" in augmentations:
-        yield "The training images’ mirror images are trained on too, stored likewise."
-    if augmentations - {"none", "mirrored"}:
-        names = ", ".join(sorted(augmentations - {"none", "mirrored"}))
-        yield f"Training images are augmented ({names})."
-
-
-def recipe_notes(inputs: ReportInputs, tunings: Sequence[FineTuning]) -> Iterator[str]:
-    """Yield what keeps numbers from being compared with the study's, and their precision."""
-    yield from no_comparison_notes(inputs.differences_in_short)
-    epochs = f"{PHASE_EPOCHS['a']} epochs in phase A and {PHASE_EPOCHS['b']} in phase B"
-    yield from training_notes(tunings, epochs)

@@ -7,18 +7,17 @@ from typing import Any
 from flowers17.artifacts import Artifact
 from flowers17.reporting.best import phase_title
 from flowers17.reporting.drawing import MUTED, WARM, WIDTH, from_template
-from flowers17.reporting.figures import Figure, data_uri, drawn, shortened
+from flowers17.reporting.figures import Figure, TextLine, answer_lines, data_uri, drawn, shortened
 from flowers17.reporting.finetuning.cells import Phases, phases_of, records_of_table_9
 from flowers17.reporting.finetuning.records import FineTuning
 from flowers17.reporting.inputs import ReportInputs
-from flowers17.reporting.learners.curves import Curves, curves_caption, grid_svg
+from flowers17.reporting.learners.curves import Curves, grid_svg, is_cut
 from flowers17.reporting.records import inputs_of
-from flowers17.reporting.reference import EXTRACTORS, title_of
+from flowers17.reporting.reference import EXTRACTORS
 from flowers17.reporting.titles import map_title
 from flowers17.reporting.wording import shape_text
 from flowers17.seeds import generator
 
-_Line = tuple[str, Mapping[str, object]]  # a line of text, and how it is written
 _SMALL, _BOLD = {"color": MUTED, "size": 8}, {"weight": "bold", "size": 8}
 _TRAINED = {"color": WARM, "size": 8}
 
@@ -39,7 +38,7 @@ def tuned_forward_pass(inputs: ReportInputs) -> Figure | None:
     best = max(shown, key=_accuracy)["b"]
     row, answers = _example(inputs, best)
     images = inputs.images.mapped("images")
-    text = from_template(
+    drawing = from_template(
         "tuned.svg",
         width=WIDTH,
         uri=data_uri(images[row]),
@@ -48,13 +47,8 @@ def tuned_forward_pass(inputs: ReportInputs) -> Figure | None:
         answers=answers,
     )
     random_weights = any(phases["b"].random_weights for phases in shown)
-    caption = (
-        "Phase A trains the head on what the frozen network gives; phase B goes on with the last "
-        "blocks unfrozen. Shapes are those of this run."
-    )
-    caption += " The network’s weights are random, not trained." if random_weights else ""
     used = tuple(tuning.artifact.reference for phases in shown for tuning in phases.values())
-    return drawn("8", title_of("figure", 8), caption, text, used, behind=None)
+    return drawn("8", drawing, used, behind=None, random_weights=random_weights)
 
 
 def _accuracy(phases: Phases) -> float:
@@ -65,7 +59,7 @@ def _column(inputs: ReportInputs, phases: Phases) -> dict[str, Any]:
     """Boxes of a network with their lines, and the shapes of what passes between them."""
     last, first = phases["b"], phases.get("a")
     side, title = last.input_size, EXTRACTORS.get(last.extractor, last.extractor)
-    boxes: list[list[_Line]] = [
+    boxes: list[list[TextLine]] = [
         [
             (title, {"weight": "bold", "size": 10}),
             (f"input {side} × {side} × 3", _SMALL),
@@ -88,7 +82,7 @@ def _millions(n_weights: int) -> str:
     return f"{n_weights / 1e6:.1f} M weights"
 
 
-def _head(tuning: FineTuning) -> list[_Line]:
+def _head(tuning: FineTuning) -> list[TextLine]:
     extras = ["batch norm"] * tuning.batch_norm
     extras += [f"dropout {tuning.dropout:g}"] if tuning.dropout else []
     pool = "flattened" if tuning.pooling == "flatten" else "averaged over places"
@@ -123,18 +117,13 @@ def _feature_map(inputs: ReportInputs, phases: Phases) -> tuple[int, ...]:
     return maps.shape if maps else ()
 
 
-def _example(inputs: ReportInputs, best: FineTuning) -> tuple[int, list[_Line]]:
+def _example(inputs: ReportInputs, best: FineTuning) -> tuple[int, list[TextLine]]:
     """A held-out image of the report's split, by its row, and the best network's answer."""
     held_out = inputs.validation_rows(best.score.split)
     row = int(generator(inputs.study.seed, "report", "figure-8").choice(held_out))
-    proba = best.proba[row]
-    predicted, truth = int(proba.argmax()), int(inputs.labels[row])
-    verdict = "correct" if predicted == truth else f"wrong, it is: {inputs.class_names[truth]}"
-    name = shortened(inputs.class_names[predicted], 24)
-    return row, [
-        (f"{name}, {float(proba[predicted]):.2f}", {"weight": "bold", "size": 11}),
-        (shortened(f"{phase_title(inputs, best)}: {verdict}", 64), {"color": MUTED}),
-    ]
+    guess = int(best.proba[row].argmax())
+    proba = float(best.proba[row, guess])
+    return row, answer_lines(inputs, row, guess, proba, phase_title(inputs, best), 64)
 
 
 def tuned_curves(inputs: ReportInputs) -> list[Figure]:
@@ -163,14 +152,9 @@ def _curves(
     inputs: ReportInputs, number: str, title: str, networks: Sequence[tuple[str, Phases]]
 ) -> Figure:
     rows = [_joined(name, phases) for name, phases in networks]
-    caption = (
-        "Loss and accuracy on the training images as they are trained on, and on the validation "
-        "images, phase A and then phase B, which begins with the head that phase A keeps. The "
-        "dashed line and the dot mark the epoch whose weights are kept at the end."
-        f"{curves_caption(rows, inputs.differences_in_short)}"
-    )
     used = tuple(tuning.artifact.reference for _, phases in networks for tuning in phases.values())
-    return drawn(number, title, caption, grid_svg(rows), used, behind="9")
+    values = {"inputs": inputs, "title": title, "cut": is_cut(rows)}
+    return drawn(number, grid_svg(rows), used, behind="9", name="8-curves", **values)
 
 
 def _joined(title: str, phases: Phases) -> Curves:

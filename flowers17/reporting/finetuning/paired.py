@@ -10,7 +10,6 @@ from flowers17.reporting.columns import study_column, text_column
 from flowers17.reporting.finetuning.cells import (
     configuration_title,
     on_the_reports_split,
-    recipe_notes,
     study_of,
     tag_of,
 )
@@ -18,18 +17,16 @@ from flowers17.reporting.finetuning.records import FineTuning, Phase
 from flowers17.reporting.inputs import ReportInputs
 from flowers17.reporting.paired_comparisons import (
     LEVEL,
-    P_COLUMNS,
     PairedComparison,
     PairedRecord,
-    difference_column,
-    only_first_column,
-    only_second_column,
+    comparison_columns,
     paired_comparisons,
 )
 from flowers17.reporting.reference import TwoPhases
-from flowers17.reporting.tables import Column, StudyNote, Table
+from flowers17.reporting.tables import Column, Table
 from flowers17.reporting.titles import map_title
 from flowers17.reporting.wording import signed
+from flowers17.reporting.words import worded_table
 
 
 @dataclass(frozen=True)
@@ -71,8 +68,7 @@ class DifferenceRecord(PairedRecord):
 
     maps: FeatureMapSettings
     question: Question
-    first: FineTuning
-    second: FineTuning
+    tunings: tuple[FineTuning, FineTuning]
     study: float | None
 
     @property
@@ -84,10 +80,9 @@ class DifferenceRecord(PairedRecord):
 _COLUMNS: Sequence[Column[DifferenceRecord]] = [
     text_column("comparison", "Otherwise the same", lambda r: r.title),
     study_column(lambda r: r.study, signed, title="Study’s difference"),
-    difference_column(),
-    only_first_column("only_first", "First alone right"),
-    only_second_column("only_second", "Second alone right"),
-    *P_COLUMNS,
+    *comparison_columns(
+        first=("only_first", "First alone right"), second=("only_second", "Second alone right")
+    ),
     text_column(
         "judged",
         "The difference",
@@ -101,26 +96,23 @@ def tuned_paired_table(inputs: ReportInputs) -> Table:
     """Table 9-paired: phases, optimizers, batch norm and dropout, each by itself."""
     pairs = [pair for maps in inputs.study.fine_tuning.table for pair in _pairs(inputs, maps)]
     comparisons = paired_comparisons(
-        (inputs.correct_of(pair.first), inputs.correct_of(pair.second)) for pair in pairs
+        (inputs.correct(pair.tunings[0]), inputs.correct(pair.tunings[1])) for pair in pairs
     )
     compared = list(zip(pairs, comparisons, strict=True))
-    return Table(
+    findings: dict[str, dict[str, list[PairedComparison]]] = {}
+    for pair, comparison in compared:
+        of_maps = findings.setdefault(map_title(pair.maps), {})
+        of_maps.setdefault(pair.question.outcome, []).append(comparison)
+    return worded_table(
         "9-paired",
-        "Which differences of Table 9 are more than chance?",
         _COLUMNS,
         [replace(pair, comparison=comparison) for pair, comparison in compared],
-        lead=in_words(compared),
-        notes=(
-            "McNemar’s test counts the images of the report’s split on which exactly one of the "
-            "two is right. Holm’s correction allows for the number of tests, all of this table’s "
-            f"together; “real”: p below {LEVEL:g} then. What may be chance is not shown to be "
-            "nothing: on a few hundred images a few points can seldom be told from noise.",
-            "One training each: that of another seed may differ too (Table 9-repeated).",
-            StudyNote(
-                "The study’s differences cannot be tested, since its predictions are not known."
-            ),
-            *recipe_notes(inputs, [t for pair in pairs for t in (pair.first, pair.second)]),
-        ),
+        inputs=inputs,
+        networks=[tuning for pair in pairs for tuning in pair.tunings],
+        findings=findings,
+        comparisons=comparisons,
+        mean=fmean,
+        level=LEVEL,
     )
 
 
@@ -140,8 +132,7 @@ def _pairs(inputs: ReportInputs, maps: FeatureMapSettings) -> Iterator[Differenc
                     question.shared(head, alternative),
                     maps=maps,
                     question=question,
-                    first=first,
-                    second=second,
+                    tunings=(first, second),
                     study=_difference(study_of(networks[0]), study_of(networks[1]), phase),
                     group=f"{map_title(maps)}: {question.title}",
                     tag=tag_of([first]),
@@ -152,34 +143,3 @@ def _pairs(inputs: ReportInputs, maps: FeatureMapSettings) -> Iterator[Differenc
 def _difference(first: TwoPhases | None, second: TwoPhases | None, phase: Phase) -> float | None:
     """The study's first accuracy in phase B less the second in a phase, to its three decimals."""
     return round(first.b - getattr(second, phase), 3) if first and second else None
-
-
-def in_words(compared: Sequence[tuple[DifferenceRecord, PairedComparison]]) -> str:
-    """Which differences are more than chance, extractor by extractor."""
-    if not compared:
-        return "Nothing can be compared."
-    n_real = sum(comparison.significant for _, comparison in compared)
-    sentences = [
-        f"Of {len(compared)} differences {n_real or 'none'} {'are' if n_real > 1 else 'is'} more "
-        "than chance; the others may be noise."
-    ]
-    for maps in dict.fromkeys(pair.maps for pair, _ in compared):
-        outcomes = []
-        for question in _QUESTIONS:
-            answers = [c for pair, c in compared if (pair.maps, pair.question) == (maps, question)]
-            if answers:
-                outcomes.append(_outcome(question, answers))
-        sentences.append(f"{map_title(maps)}: {'; '.join(outcomes)}.")
-    return " ".join(sentences)
-
-
-def _outcome(question: Question, comparisons: Sequence[PairedComparison]) -> str:
-    values = [comparison.difference for comparison in comparisons]
-    real = [comparison.difference for comparison in comparisons if comparison.significant]
-    n_above, n_below = (sum(sign * value > 0 for value in real) for sign in (1, -1))
-    text = f"{n_above or 'none'} by more than chance"
-    text += f", {n_below} the other way by more than chance" if n_below else ""
-    return (
-        f"{question.outcome} in {sum(value > 0 for value in values)} of {len(values)} pairs (mean "
-        f"{signed(fmean(values))}), {text}"
-    )

@@ -7,15 +7,8 @@ import numpy as np
 
 from flowers17.artifacts import Artifact
 from flowers17.config import RecipeSettings
+from flowers17.reporting import reference as published
 from flowers17.reporting.records import RECIPE_FREE, TrainedNetwork, record_of
-from flowers17.reporting.reference import (
-    DROPOUT,
-    HEAD_UNITS,
-    IMAGE_SIZE,
-    PHASE_EPOCHS,
-    PHASE_RATES,
-    TABLE_9,
-)
 
 Phase = Literal["a", "b"]
 
@@ -60,20 +53,20 @@ class FineTuning(TrainedNetwork):
         if self.recipe_name != "report":
             return ""
         study = RecipeSettings(
-            learning_rate=PHASE_RATES[self.phase], optimizer=self.recipe.optimizer
+            learning_rate=published.PHASE_RATES[self.phase], optimizer=self.recipe.optimizer
         )
         recipes = [recipe.model_dump(exclude=RECIPE_FREE) for recipe in (self.recipe, study)]
-        same = recipes[0] == recipes[1] and self.units == HEAD_UNITS
-        parts = [] if same and self.dropout in (0, DROPOUT) else ["another recipe"]
-        if self.epochs != PHASE_EPOCHS[self.phase]:
+        same = recipes[0] == recipes[1] and self.units == published.HEAD_UNITS
+        parts = [] if same and self.dropout in (0, published.DROPOUT) else ["another recipe"]
+        if self.epochs != published.PHASE_EPOCHS[self.phase]:
             parts.append(f"{self.epochs} epoch{'s' * (self.epochs != 1)}")
         return ", ".join(parts)
 
     @property
     def like_the_study(self) -> bool:
         """Whether it is what a cell of the study's Table 9 describes, but for the images."""
-        known = self.extractor in TABLE_9.get(self.configuration, {})
-        same_input = (self.input_size, self.pixels) == (IMAGE_SIZE, "dataset")
+        known = self.extractor in published.TABLE_9.get(self.configuration, {})
+        same_input = (self.input_size, self.pixels) == (published.IMAGE_SIZE, "dataset")
         same_recipe = self.recipe_name == "report" and not self.tag
         return known and same_input and same_recipe and not self.random_weights
 

@@ -1,41 +1,14 @@
 """What the tables of trainings share: their records, columns, titles, reasons and notes."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from flowers17.reporting.columns import text_column
-from flowers17.reporting.inputs import ReportInputs
-from flowers17.reporting.networks import NetworkColumns, training_notes
+from flowers17.reporting.networks import NetworkColumns
 from flowers17.reporting.records import Training
-from flowers17.reporting.reference import AUGMENTED_EPOCHS, LEARNERS, PLAIN_EPOCHS, Trained
+from flowers17.reporting.reference import Trained
 from flowers17.reporting.tables import Column, Record
-from flowers17.reporting.verdicts import no_comparison_notes
-
-_AUGMENTATIONS = {
-    "none": "plain",
-    "zoom": "#1 zoom",
-    "flips": "#2 flips",
-    "wide": "#3 wide mix",
-    "strong": "strong",
-}
-
-
-def learner_title(name: str) -> str:
-    """Display name of a learner.
-
-    >>> learner_title("mk-2"), learner_title("residual")
-    ('Mk-2', 'residual')
-    """
-    return LEARNERS.get(name, name)
-
-
-def augmentation_title(name: str) -> str:
-    """Display name of an augmentation.
-
-    >>> augmentation_title("wide")
-    '#3 wide mix'
-    """
-    return _AUGMENTATIONS.get(name, name)
+from flowers17.reporting.titles import augmentation_title, learner_title
 
 
 def training_title(training: Training) -> str:
@@ -86,10 +59,3 @@ EPOCH_COLUMNS = (
     OF_TRAINING.number("best_epoch", "Epoch kept", lambda t: t.best_epoch, "d", linked=False),
     OF_TRAINING.number("epochs", "Epochs", lambda t: t.epochs, "d", linked=False),
 )
-
-
-def comparison_notes(inputs: ReportInputs, trainings: Sequence[Training]) -> Iterator[str]:
-    """Yield what keeps numbers from being compared with the study's, and their precision."""
-    yield from no_comparison_notes(inputs.data_differences_in_short)
-    epochs = f"{PLAIN_EPOCHS} epochs on plain data and {AUGMENTED_EPOCHS} with augmentation"
-    yield from training_notes(trainings, epochs)

@@ -13,9 +13,6 @@ from flowers17.errors import InvalidInput
 from flowers17.reporting.drawing import WIDTH, from_template, standalone
 
 LOSS_CUT = 2.0
-_LEFT, _GAP, _RIGHT = 30.0, 36.0, 8.0
-_PANEL_WIDTH = (WIDTH - _LEFT - _GAP - _RIGHT) / 2
-_PANEL_HEIGHT, _HEAD, _LEGEND, _FOOT, _BETWEEN = 86.0, 20.0, 20.0, 33.0, 12.0
 
 
 @dataclass(frozen=True)
@@ -34,62 +31,12 @@ class Curves:
     note: str = ""
     parts: Mapping[int, str] = field(default_factory=dict)
 
-
-@dataclass(frozen=True)
-class _Panel:
-    """A rectangle of the drawing with the curves of one metric, and the ends of its axes."""
-
-    row: Curves
-    metric: str
-    left: float
-    top: float
-    last_epoch: int
-    highest: float
-    width: float = _PANEL_WIDTH
-    height: float = _PANEL_HEIGHT
-
-    @property
-    def right(self) -> float:
-        return self.left + self.width
-
-    @property
-    def bottom(self) -> float:
-        return self.top + self.height
-
-    def x(self, epoch: float) -> float:
-        return self.left + self.width * (epoch - 1) / max(1, self.last_epoch - 1)
-
-    def y(self, value: float) -> float:
-        return self.top + self.height * (1 - value / self.highest)
-
-    @property
-    def levels(self) -> list[float]:
-        """Values with a line across."""
-        of_loss = self.metric == "loss"
-        return [0.0, *(ticks(self.highest, 4) if of_loss else (0.25, 0.5, 0.75, 1.0))]
-
-    @property
-    def epochs(self) -> list[int]:
-        """Epochs with their number below."""
-        shown = [int(t) for t in ticks(self.last_epoch, 5) if t >= 1 and t == int(t)]
-        return [1, *(epoch for epoch in shown if self.x(epoch) - self.left > 14)]
-
-    def runs(self, key: str) -> Iterator[list[tuple[float, float]]]:
-        """Yield the points of a curve, piece by piece between its gaps."""
-        points = [(epoch["epoch"], _finite(epoch.get(key))) for epoch in self.row.history]
+    def runs(self, key: str) -> Iterator[list[tuple[int, float]]]:
+        """Yield epochs and values of a curve, piece by piece between its gaps."""
+        points = [(epoch["epoch"], _finite(epoch.get(key))) for epoch in self.history]
         for known, run in groupby(points, lambda point: point[1] is not None):
             if known:
-                yield [(self.x(epoch), self.y(value)) for epoch, value in run if value is not None]
-
-    @property
-    def marks(self) -> list[tuple[float, float]]:
-        """Place of the epoch whose weights are kept, if it is in the history."""
-        return [
-            (self.x(epoch["epoch"]), self.y(value))
-            for epoch in self.row.history
-            if epoch["epoch"] == self.row.kept_epoch
-            and (value := _finite(epoch.get(f"val_{self.metric}"))) is not None
-        ]
+                yield [(epoch, value) for epoch, value in run if value is not None]
 
 
 def curves_svg(history: Sequence[Mapping[str, Any]], title: str) -> str:
@@ -114,17 +61,17 @@ def grid_svg(rows: Sequence[Curves]) -> str:
     """An SVG element of several trainings, below each other and on the same axes."""
     last = max((int(epoch["epoch"]) for row in rows for epoch in row.history), default=1)
     highest = loss_limit(rows)
-    step = _HEAD + _PANEL_HEIGHT + _BETWEEN
-    panels = [
-        _Panel(row, metric, left, _LEGEND + step * index + _HEAD, last, limit)
-        for index, row in enumerate(rows)
-        for metric, left, limit in (
-            ("loss", _LEFT, highest),
-            ("accuracy", _LEFT + _PANEL_WIDTH + _GAP, 1.0),
-        )
-    ]
-    height = _LEGEND + step * len(rows) - _BETWEEN + _FOOT
-    return from_template("curves.svg", panels=panels, width=WIDTH, height=height)
+    return from_template(
+        "curves.svg",
+        rows=rows,
+        width=WIDTH,
+        last_epoch=last,
+        epochs=[1, *(int(t) for t in ticks(last, 5) if t > 1 and t == int(t))],
+        metrics={
+            "loss": (highest, [0.0, *ticks(highest, 4)]),
+            "accuracy": (1.0, [0.0, 0.25, 0.5, 0.75, 1.0]),
+        },
+    )
 
 
 def loss_limit(rows: Sequence[Curves]) -> float:
@@ -145,12 +92,6 @@ def is_cut(rows: Sequence[Curves]) -> bool:
     """Whether a loss leaves the axis."""
     limit = loss_limit(rows)
     return any(value > limit for row in rows for value in _values(row, "val_loss"))
-
-
-def curves_caption(rows: Sequence[Curves], differences: str) -> str:
-    """What a caption adds: that losses are cut off, and how data differ from the study."""
-    text = " Losses above the axis are cut off." if is_cut(rows) else ""
-    return text + (f" Not a comparison with the study ({differences})." if differences else "")
 
 
 def ticks(highest: float, n: int) -> list[float]:

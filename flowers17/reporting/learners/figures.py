@@ -5,48 +5,37 @@ from collections.abc import Sequence
 from flowers17.reporting.drawing import WIDTH, from_template
 from flowers17.reporting.figures import Figure, data_uri, drawn
 from flowers17.reporting.inputs import ReportInputs
-from flowers17.reporting.learners.cells import augmentation_title, learner_title
-from flowers17.reporting.learners.curves import Curves, curves_caption, grid_svg
+from flowers17.reporting.learners.curves import Curves, grid_svg, is_cut
 from flowers17.reporting.records import Training
-from flowers17.reporting.reference import title_of
+from flowers17.reporting.titles import augmentation_title, learner_title
+from flowers17.reporting.words import text
 
 MAX_DRAWS = 6
-_DOES = {
-    "zoom": "zoomed in or out at random, up to 50 %",
-    "flips": "flipped at random, left to right and top to bottom",
-    "wide": "zoomed, flipped, shifted, rotated and sheared at random",
-    "strong": "cut, mirrored, moved, turned and coloured at random",
-}
 
 
 def plain_curves(inputs: ReportInputs) -> Figure | None:
     """Figure 2: learning curves on plain data; None if no learner was trained on it."""
     trainings = [inputs.training(name, "none") for name in inputs.study.learners.plain]
     rows = [(learner_title(training.learner), training) for training in trainings if training]
-    return _curves(inputs, "2", title_of("figure", 2), rows, behind="2")
+    return _curves(inputs, "2", rows, behind="2")
 
 
 def augmented_curves(inputs: ReportInputs, number: int, learner: str) -> Figure | None:
     """Figure 3 or 4: one learner under each augmentation; None if it was not trained so."""
     trainings = [inputs.training(learner, name) for name in inputs.study.learners.augmentations]
     rows = [(augmentation_title(t.augmentation), t) for t in trainings if t]
-    return _curves(inputs, str(number), title_of("figure", number), rows, behind="3")
+    return _curves(inputs, str(number), rows, behind="3")
 
 
 def own_curves(inputs: ReportInputs) -> Figure | None:
     """Figure 4b: learning curves of our own recipe, each learner on its first split."""
     firsts = [trainings[0] for trainings in inputs.own_trainings.values()]
     rows = [(f"{learner_title(t.learner)}, split {t.score.split}", t) for t in firsts]
-    return _curves(inputs, "4b", "Learning curves of our own recipe", rows, behind="3c")
+    return _curves(inputs, "4b", rows, behind="3c")
 
 
 def _curves(
-    inputs: ReportInputs,
-    number: str,
-    title: str,
-    trainings: Sequence[tuple[str, Training]],
-    *,
-    behind: str,
+    inputs: ReportInputs, number: str, trainings: Sequence[tuple[str, Training]], *, behind: str
 ) -> Figure | None:
     if not trainings:
         return None
@@ -54,18 +43,17 @@ def _curves(
         Curves(name, t.history, t.best_epoch, f"kept: epoch {t.best_epoch} of {t.epochs}")
         for name, t in trainings
     ]
-    caption = (
-        "Loss and accuracy on the training images as they are trained on, and on the validation "
-        "images. The dashed line and the dot mark the epoch whose weights are kept."
-    )
-    if any(t.recipe.mixup or t.recipe.label_smoothing for _, t in trainings):
-        caption += (
-            " With mixed images or smoothed labels the training loss cannot reach zero, and is "
-            "measured on harder images than the validation loss."
-        )
-    caption += curves_caption(rows, inputs.data_differences_in_short)
+    mixed = any(t.recipe.mixup or t.recipe.label_smoothing for _, t in trainings)
     used = tuple(training.artifact.reference for _, training in trainings)
-    return drawn(number, title, caption, grid_svg(rows), used, behind=behind)
+    return drawn(
+        number,
+        grid_svg(rows),
+        used,
+        behind=behind,
+        inputs=inputs,
+        mixed=mixed,
+        cut=is_cut(rows),
+    )
 
 
 def augmentation_examples(inputs: ReportInputs) -> Figure | None:
@@ -80,14 +68,8 @@ def augmentation_examples(inputs: ReportInputs) -> Figure | None:
     unchanged = "validation always sees images as they are"
     rows = [("The image itself", unchanged, [data_uri(original)], ())]
     rows += [
-        (augmentation_title(name), _DOES.get(name, ""), list(map(data_uri, draws)), ())
+        (augmentation_title(name), text("augmentations", name), list(map(data_uri, draws)), ())
         for name, draws in zip(names, examples, strict=True)
     ]
-    text = from_template("pictures.svg", width=WIDTH, rows=rows, side=side, gap=gap)
-    caption = (
-        f"{inputs.kind_of_pictures}One image and what each augmentation may make of it. Every "
-        "epoch draws anew; validation images are never changed."
-    )
-    used = (artifact.reference,)
-    title = "What the augmentations do to an image"
-    return drawn("3b", title, caption, text, used, behind="3")
+    drawing = from_template("pictures.svg", width=WIDTH, rows=rows, side=side, gap=gap)
+    return drawn("3b", drawing, (artifact.reference,), behind="3", inputs=inputs)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from flowers17.ensemble.averaging import averaged
-from flowers17.reporting.cells import selection_notes
+from flowers17.reporting import reference as published
 from flowers17.reporting.columns import mean_columns, score_column, text_column
 from flowers17.reporting.inputs import ReportInputs
 from flowers17.reporting.learners.cells import (
@@ -14,34 +14,22 @@ from flowers17.reporting.learners.cells import (
     LEARNER_COLUMN,
     OF_TRAINING,
     TrainingRecord,
-    comparison_notes,
-    learner_title,
     training_record,
 )
 from flowers17.reporting.metrics import MeanSpread
 from flowers17.reporting.networks import NetworkColumns
 from flowers17.reporting.paired_comparisons import (
-    P_COLUMNS,
     PairedRecord,
-    difference_column,
-    mean_judged,
-    mean_over_splits,
-    mean_text,
-    only_first_column,
-    only_second_column,
+    comparison_columns,
+    mean_verdict,
     paired_comparisons,
+    with_mean,
 )
 from flowers17.reporting.records import Score, Training, over_repeats
-from flowers17.reporting.reference import (
-    AUGMENTED_EPOCHS,
-    BEST_SINGLE_NETWORK,
-    IMAGE_SIZE,
-    N_CLASSES,
-    N_TRAINING_IMAGES,
-    TABLE_1,
-)
-from flowers17.reporting.tables import Column, StudyNote, Table
-from flowers17.reporting.wording import signed, thousands
+from flowers17.reporting.tables import Column, Table
+from flowers17.reporting.titles import learner_title
+from flowers17.reporting.wording import thousands
+from flowers17.reporting.words import worded_table
 
 _SINGLE_SPLITS = {"clean": "Clean split", "report": "Report’s split", "official": "Official split"}
 
@@ -66,7 +54,7 @@ def own_table(inputs: ReportInputs) -> Table:
     kinds = {training.score.kind for training in trainings}
     columns: Sequence[Column[TrainingRecord]] = [
         LEARNER_COLUMN,
-        *mean_columns(_mean, lambda r: BEST_SINGLE_NETWORK, linked=False),
+        *mean_columns(_mean, lambda r: published.BEST_SINGLE_NETWORK, linked=False),
         *(_single_column(kind) for kind in _SINGLE_SPLITS if kind in kinds),
         OF_TRAINING.number("parameters", "Parameters", lambda t: t.n_parameters, thousands),
         OF_TRAINING.number(
@@ -79,33 +67,21 @@ def own_table(inputs: ReportInputs) -> Table:
             of_study=True,
         ),
     ]
-    return Table(
+    records = [
+        training_record(
+            name,
+            inputs.own_trainings.get(name, []),
+            inputs.reason_absent("training", part="a1", learner=name, recipe_name="best"),
+        )
+        for name in names
+    ]
+    return worded_table(
         "3b",
-        "Our own recipe, trained from scratch",
         columns,
-        [
-            training_record(
-                name,
-                inputs.own_trainings.get(name, []),
-                inputs.reason_absent("training", part="a1", learner=name, recipe_name="best"),
-            )
-            for name in names
-        ],
-        lead=f"Validation accuracy over repeated splits that keep {inputs.kept_together} on one "
-        "side.",
-        notes=(
-            *selection_notes(training.recipe for training in trainings),
-            "Operations are floating-point ones of one forward pass.",
-            StudyNote(
-                f"The study’s best single network reaches {BEST_SINGLE_NETWORK:.3f}, on its one "
-                "split. A training’s operations are 3 × forward × images × the squared resolution "
-                "of each epoch; the last column sets them against the study’s Mk-3, "
-                f"{N_TRAINING_IMAGES:,} images, {AUGMENTED_EPOCHS} epochs."
-            ),
-            "The trainings behind a mean are in Table 3c. Repeated splits share most of their "
-            "images; its interval uses the corrected variance of Nadeau and Bengio (2003).",
-            *comparison_notes(inputs, trainings),
-        ),
+        records,
+        inputs=inputs,
+        networks=trainings,
+        best_of_study=published.BEST_SINGLE_NETWORK,
     )
 
 
@@ -115,12 +91,17 @@ def relative_cost(inputs: ReportInputs, training: Training) -> float:
     Mk-3's forward pass is that of the network we trained, if it has the study's size and number of
     classes, else counted from the study's table.
     """
-    forward = float(TABLE_1["mk-3"].n_operations)
+    forward = float(published.TABLE_1["mk-3"].n_operations)
     for mk3 in inputs.trainings:
-        same = (mk3.image_size, len(inputs.class_names)) == (IMAGE_SIZE, N_CLASSES)
+        same = (mk3.image_size, len(inputs.class_names)) == (
+            published.IMAGE_SIZE,
+            published.N_CLASSES,
+        )
         if mk3.learner == "mk-3" and same:
             forward = mk3.n_operations
-    return training.training_operations / (3 * forward * N_TRAINING_IMAGES * AUGMENTED_EPOCHS)
+    return training.training_operations / (
+        3 * forward * published.N_TRAINING_IMAGES * published.AUGMENTED_EPOCHS
+    )
 
 
 def operations_text(value: float) -> str:
@@ -155,14 +136,8 @@ def own_splits_table(inputs: ReportInputs) -> Table:
         if trainings:
             absences = inputs.absences("training", part="a1", learner=name, recipe_name="best")
             records += [training_record(a.split, [], a.reason, group=group) for a in absences]
-    return Table(
-        "3c",
-        "Our own recipe, split by split",
-        _SPLIT_COLUMNS,
-        records,
-        lead="Each split is a training of its own, with 95 % intervals.",
-        notes=tuple(selection_notes(t.recipe for record in records for t in record.trainings)),
-    )
+    networks = [training for record in records for training in record.trainings]
+    return worded_table("3c", _SPLIT_COLUMNS, records, networks=networks)
 
 
 @dataclass(frozen=True)
@@ -201,81 +176,40 @@ def split_averages(inputs: ReportInputs) -> list[SplitAverage]:
     return averages
 
 
-@dataclass(frozen=True)
-class AverageRecord(PairedRecord):
-    """The average beside its best member, on one split or by their means over repeated ones."""
-
-    average: Score | MeanSpread | None = None
-    member: Score | MeanSpread | None = None
-
-
-_COLUMNS: Sequence[Column[AverageRecord]] = [
+_COLUMNS: Sequence[Column[PairedRecord]] = [
     text_column("split", "Split", lambda r: r.title, lambda r: r.value),
-    score_column("average", "Average", lambda r: r.average, linked=False),
-    score_column("member", "Best network", lambda r: r.member),
-    difference_column(interval=True),
-    only_first_column("only_average", "Average alone right"),
-    only_second_column("only_member", "Network alone right"),
-    *P_COLUMNS,
+    score_column("average", "Average", lambda r: r.first, linked=False),
+    score_column("member", "Best network", lambda r: r.second),
+    *comparison_columns(
+        first=("only_average", "Average alone right"),
+        second=("only_member", "Network alone right"),
+        interval=True,
+    ),
 ]
 
 
 def averaged_table(inputs: ReportInputs) -> Table:
     """Table 3d: our own networks averaged, split by split; no rows for fewer than two."""
     averages = split_averages(inputs)
-    names = [learner_title(name) for name in inputs.study.learners.best]
-    best = learner_title(averages[0].best.learner) if averages else ""
-    lead = f"The mean of the probabilities of {', '.join(names)}, beside the best of them, {best}."
-    records = _records(inputs, averages)
-    return Table(
-        "3d",
-        "Our own networks, averaged",
-        _COLUMNS,
-        records,
-        lead=f"{lead} {_verdict(records)}",
-        notes=(
-            *selection_notes(average.best.recipe for average in averages),
-            "Nothing is fitted, so the average needs no folds. The best network is the one with "
-            "the highest mean on these same images, which favours it. McNemar’s test counts the "
-            "images on which exactly one of the two is right; Holm’s correction allows for the "
-            "number of splits. Means have the intervals of Nadeau and Bengio (2003).",
-        ),
-    )
-
-
-def _records(inputs: ReportInputs, averages: Sequence[SplitAverage]) -> list[AverageRecord]:
-    """The record of each split, and that of the means over two repeated ones or more."""
     comparisons = paired_comparisons(
-        (average.correct, inputs.correct_of(average.best)) for average in averages
+        (average.correct, inputs.correct(average.best, average.score.split)) for average in averages
     )
-    pairs = list(zip(averages, comparisons, strict=True))
     records = [
-        AverageRecord(
+        PairedRecord(
             average.score.split,
             comparison=comparison,
-            average=average.score,
-            member=average.best.score,
+            first=average.score,
+            second=average.best.score,
             source=average.best.artifact.reference,
         )
-        for average, comparison in pairs
+        for average, comparison in zip(averages, comparisons, strict=True)
     ]
-    repeated = [pair for pair in pairs if pair[0].score.kind == "repeated"]
-    n_train = (average.score.n_train for average, _ in repeated)
-    if mean := mean_over_splits([comparison for _, comparison in repeated], n_train):
-        title = f"mean over {mean.n_splits} clean splits"
-        average = over_repeats(average.score for average in averages)
-        member = over_repeats(average.best.score for average in averages)
-        records.append(AverageRecord(title, "mean", None, mean, average, member))
-    return records
-
-
-def _verdict(records: Sequence[AverageRecord]) -> str:
-    """Whether the average is better: over the repeated splits, else on the first."""
-    comparison = records[0].comparison if records else None
-    if not comparison:
-        return ""
-    if mean := records[-1].mean:
-        splits = f"{mean.n_splits} clean splits"
-        return f"The average is {mean_judged(mean)} it over {splits}: {mean_text(mean)}."
-    difference = signed(comparison.difference)
-    return f"The average is {comparison.reading} it on split {records[0].title}: {difference}."
+    return worded_table(
+        "3d",
+        _COLUMNS,
+        with_mean(records),
+        networks=[average.best for average in averages],
+        names=[learner_title(name) for name in inputs.study.learners.best],
+        best=learner_title(averages[0].best.learner) if averages else "",
+        mean_verdict=mean_verdict,
+    )

@@ -1,7 +1,8 @@
 """Tables 1 to 3: networks trained from scratch, without and with augmentation."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
+from flowers17.reporting import reference as published
 from flowers17.reporting.columns import compared_columns, text_column
 from flowers17.reporting.inputs import ReportInputs
 from flowers17.reporting.learners.cells import (
@@ -9,34 +10,18 @@ from flowers17.reporting.learners.cells import (
     LEARNER_COLUMN,
     OF_TRAINING,
     TrainingRecord,
-    augmentation_title,
-    comparison_notes,
-    learner_title,
     training_record,
 )
 from flowers17.reporting.learners.own_recipe import averaged_table, own_splits_table, own_table
-from flowers17.reporting.metrics import MeanSpread
-from flowers17.reporting.networks import best_mean, study_notes
+from flowers17.reporting.networks import comparable
 from flowers17.reporting.records import Training
-from flowers17.reporting.reference import (
-    IMAGE_SIZE,
-    N_CLASSES,
-    TABLE_1,
-    TABLE_2,
-    TABLE_3,
-    LearnerShape,
-    Trained,
-    title_of,
-)
-from flowers17.reporting.tables import Column, StudyNote, Table
+from flowers17.reporting.reference import LearnerShape, Trained
+from flowers17.reporting.tables import Column, Table
+from flowers17.reporting.titles import augmentation_title, learner_title
 from flowers17.reporting.wording import thousands
+from flowers17.reporting.words import worded_table
 
 _ACTIVATIONS = {"relu": "ReLU", "leaky_relu": "Leaky ReLU", "tanh": "tanh"}
-
-
-def best_over_clean(inputs: ReportInputs) -> tuple[Training, MeanSpread] | None:
-    """The learner with the highest mean over clean splits: its first training, the mean."""
-    return best_mean(inputs.own_trainings.values())
 
 
 def learner_tables(inputs: ReportInputs) -> list[Table]:
@@ -65,7 +50,9 @@ def _count_columns(index: int, key: str, title: str) -> tuple[Column[TrainingRec
     return compared_columns(
         key,
         title,
-        lambda r: _counts(TABLE_1[r.name])[index] if r.name in TABLE_1 else None,
+        lambda r: (
+            _counts(published.TABLE_1[r.name])[index] if r.name in published.TABLE_1 else None
+        ),
         lambda r: _counts(training)[index] if (training := r.first()) else None,
         thousands,
     )
@@ -74,7 +61,7 @@ def _count_columns(index: int, key: str, title: str) -> tuple[Column[TrainingRec
 def shapes_table(inputs: ReportInputs) -> Table:
     """Table 1: layers and parameters of every learner asked for."""
     settings, trainings = inputs.study.learners, inputs.trainings
-    styles = {name: (shape.padding, shape.activation) for name, shape in TABLE_1.items()}
+    styles = {name: (shape.padding, shape.activation) for name, shape in published.TABLE_1.items()}
     styles |= {d.name: (d.padding, _ACTIVATIONS[d.activation]) for d in settings.definitions}
     columns: Sequence[Column[TrainingRecord]] = [
         LEARNER_COLUMN,
@@ -93,22 +80,7 @@ def shapes_table(inputs: ReportInputs) -> Table:
         )
         for name in dict.fromkeys([*settings.plain, *settings.augmented, *settings.best])
     ]
-    return Table(
-        "1",
-        title_of("table", 1),
-        columns,
-        records,
-        lead="What each network is made of.",
-        notes=(
-            "Dense layers are counted without the output layer. Parameters depend on size and "
-            "number of classes.",
-            StudyNote(
-                "All convolutions of the study’s are 3 × 3, all its poolings 2 × 2; its parameters "
-                f"are for {IMAGE_SIZE} × {IMAGE_SIZE} pixels and {N_CLASSES} classes."
-            ),
-            *comparison_notes(inputs, ()),
-        ),
-    )
+    return worded_table("1", columns, records, inputs=inputs)
 
 
 def _reference(record: TrainingRecord) -> float | None:
@@ -125,10 +97,10 @@ def _compared(key: str, title: str) -> tuple[Column[TrainingRecord], ...]:
 def plain_table(inputs: ReportInputs) -> Table:
     """Table 2: the learners on plain data, at the epoch of the lowest validation loss."""
     names = inputs.study.learners.plain
-    records = [_record(inputs, name, "none", name, TABLE_2.get(name)) for name in names]
-    return Table(
+    records = [_record(inputs, name, "none", name, published.TABLE_2.get(name)) for name in names]
+    return _trainings_table(
         "2",
-        title_of("table", 2),
+        inputs,
         [
             LEARNER_COLUMN,
             *OF_TRAINING.compared(inputs, _reference, "Validation accuracy"),
@@ -138,9 +110,6 @@ def plain_table(inputs: ReportInputs) -> Table:
             *EPOCH_COLUMNS,
         ],
         records,
-        lead="Validation accuracy with 95 % intervals, and what else was measured at the same "
-        "epoch.",
-        notes=tuple(_notes(inputs, records)),
     )
 
 
@@ -148,7 +117,7 @@ def augmented_table(inputs: ReportInputs) -> Table:
     """Table 3: learners without and with each augmentation."""
     settings, records = inputs.study.learners, []
     for learner in settings.augmented:
-        study, group = TABLE_3.get(learner, {}), learner_title(learner)
+        study, group = published.TABLE_3.get(learner, {}), learner_title(learner)
         plain = ("none",) if learner in settings.plain else ()
         records += [
             _record(inputs, learner, name, name, study.get(name), group)
@@ -157,9 +126,9 @@ def augmented_table(inputs: ReportInputs) -> Table:
     title: Column[TrainingRecord] = text_column(
         "augmentation", "Augmentation", lambda r: augmentation_title(r.name), lambda r: r.name
     )
-    return Table(
+    return _trainings_table(
         "3",
-        title_of("table", 3),
+        inputs,
         [
             title,
             *OF_TRAINING.compared(inputs, _reference, "Validation accuracy"),
@@ -167,11 +136,6 @@ def augmented_table(inputs: ReportInputs) -> Table:
             *EPOCH_COLUMNS,
         ],
         records,
-        lead="Only training images are augmented.",
-        notes=(
-            StudyNote("The study gives numbers without augmentation and for #3."),
-            *_notes(inputs, records),
-        ),
     )
 
 
@@ -190,7 +154,12 @@ def _record(
     return training_record(name, trainings, reason, study, group=group, tag=tag)
 
 
-def _notes(inputs: ReportInputs, records: Sequence[TrainingRecord]) -> Iterator[str]:
-    trainings = [training for record in records for training in record.trainings]
-    yield from study_notes(inputs, trainings)
-    yield from comparison_notes(inputs, trainings)
+def _trainings_table(
+    name: str,
+    inputs: ReportInputs,
+    columns: Sequence[Column[TrainingRecord]],
+    records: Sequence[TrainingRecord],
+) -> Table:
+    networks = [training for record in records for training in record.trainings]
+    compared = any(comparable(inputs, network) for network in networks)
+    return worded_table(name, columns, records, inputs=inputs, networks=networks, compared=compared)

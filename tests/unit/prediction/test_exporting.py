@@ -282,7 +282,7 @@ def test_the_card_has_scores_with_intervals_limits_and_lineage(
         key = origin.reference.key if isinstance(origin, Artifact) else origin["key"]
         assert f"`{key[:12]}`" in card
     assert "pictures of one scene are kept on one side" in card
-    assert "says nothing of photographs" in card
+    assert "says nothing about photographs" in card
     assert "under the MIT licence" in card
 
 

@@ -111,4 +111,4 @@ def test_balanced_accuracy_stands_first_where_classes_differ_in_size() -> None:
     assert "| accuracy of the largest class alone | 0.900 |" in measures
     assert "| rare | 0 of 1 | – |" in measures
     assert "nan" not in card.lower()
-    assert "fewest are recognised of rare: 0 of 1." in card
+    assert "It is weakest on rare: 0 of 1 held-out images are right." in card

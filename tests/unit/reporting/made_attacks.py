@@ -169,11 +169,17 @@ class Attacks:
 
 
 def attacked_study(
-    root: Path, *, miscounted: str = "", sizes: tuple[int, int] = (128, 128), **changes: Any
+    root: Path,
+    *,
+    miscounted: str = "",
+    sizes: tuple[int, int] = (128, 128),
+    variant: str = "single",
+    **changes: Any,
 ) -> ReportInputs:
     """The tiny study with attacks on one network and on a forest, one attack missing.
 
     miscounted: the attack whose result overstates what withstood. sizes: as of `transfer`.
+    variant: of JSMA.
     """
     inputs = tiny_study(root / "study", **changes)
     attacks = Attacks(inputs, root / "attacks")
@@ -187,9 +193,10 @@ def attacked_study(
     of_pairs = (attacks.labels[attacks.pairs] + 1 + np.arange(N) % 2) % 3
     attacks.publish("targeted", (5,), {"budget": 8.0}, places=attacks.pairs, targets=of_pairs)
     targets = (attacks.labels + 1 + np.arange(N) % 2) % 3
+    jsma = {"jsma": {"variant": variant}}
     # The second image is wrong before, elsewhere than its target, and reaches that.
     predicted = np.where(np.arange(N) == 1, targets, attacks.after(5))[:, None]
-    attacks.publish("jsma", (5,), {}, targets=targets, predicted=predicted)
+    attacks.publish("jsma", (5,), jsma, targets=targets, predicted=predicted)
     attacks.publish("one_pixel", (2,), {})
     attacks.publish("noise", (0, 0, 0), SWEPT, model=FOREST)
     attacks.transfer(miscounted=int(miscounted == "transfer"), sizes=sizes)

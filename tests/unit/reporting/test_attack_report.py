@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from flowers17.errors import InvalidInput
+from flowers17.reporting.attacks.figures import attack_figures
 from flowers17.reporting.attacks.tables import attack_tables
 from flowers17.reporting.inputs import ReportInputs
 from flowers17.reporting.metrics import accuracy_interval, clustered_interval
@@ -66,7 +67,9 @@ def test_goals_are_counted_at_the_one_budget(tables: dict[str, Any]) -> None:
     assert (targeted["n"], targeted["n_right"], targeted["targeted"]) == (12, 10, 3 / 10)
     assert targeted["misclassified"] == 5 / 10
     assert targeted["confidence_drop"] == "–"
-    assert rows["JSMA"]["targeted"] == 3 / 10, "what was wrong before counts neither way"
+    assert rows["JSMA, single features"]["targeted"] == 3 / 10, (
+        "what was wrong before counts neither way"
+    )
     assert rows["One pixel"]["misclassified"] == 2 / 10
 
 
@@ -83,7 +86,9 @@ def test_an_interval_knows_that_pairs_of_one_image_depend_on_each_other(
     interval = cells["PGD, targeted"][goal]["interval"]
     assert interval == pytest.approx(clustered_interval(reached, np.arange(10) // 2))
     assert interval[0] < accuracy_interval(3, 10).low
-    assert cells["JSMA"][goal]["interval"] == pytest.approx(accuracy_interval(3, 10))
+    assert cells["JSMA, single features"][goal]["interval"] == pytest.approx(
+        accuracy_interval(3, 10)
+    )
     name = "misclassified" if number == "C2" else goal
     assert cells["PGD"][name]["interval"] == pytest.approx(accuracy_interval(6, 10))
 
@@ -183,3 +188,23 @@ def test_a_study_without_attacks_has_no_part_c(tmp_path: Path) -> None:
     inputs = tiny_study(tmp_path)
     assert all_tables(inputs)["c"] == []
     assert all_figures(inputs)["c"] == []
+
+
+@pytest.mark.parametrize(
+    ("variant", "title", "words"),
+    [
+        ("single", "JSMA, single features", "Adversarial Robustness Toolbox"),
+        ("pairwise", "JSMA, pairs of features", "by the gradients of all classes, as in the paper"),
+    ],
+)
+def test_tables_c2_and_c3_say_which_jsma_they_show(
+    variant: str, title: str, words: str, tmp_path: Path
+) -> None:
+    inputs = attacked_study(tmp_path, variant=variant)
+    by_number = {table.number: table for table in attack_tables(inputs)}
+    for number in ("C2", "C3"):
+        texts = [row.cells[0].text for row in by_number[number].rows]
+        assert [text for text in texts if text.startswith("JSMA")] == [title]
+        assert [words in note for note in by_number[number].notes].count(True) == 1
+    figures = {figure.number: figure for figure in attack_figures(inputs)}
+    assert title in figures["C3"].svg

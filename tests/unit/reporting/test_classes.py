@@ -8,8 +8,7 @@ import pytest
 
 from flowers17.config import CombinationSettings
 from flowers17.reporting.best import baseline, best_classifiers
-from flowers17.reporting.classes.models import best_model
-from flowers17.reporting.classes.tables import class_tables
+from flowers17.reporting.classes.tables import best_model, class_tables
 from flowers17.reporting.inputs import ReportInputs
 from flowers17.reporting.page import highlights
 from flowers17.reporting.report import all_figures, all_tables, write_report
@@ -86,6 +85,19 @@ class TestTheMeasureThatStandsFirst:
         assert "balanced accuracy" not in other.detail
         assert "the largest class alone 0.545" in other.detail  # 6 of 11
 
+    def test_every_headline_leads_to_a_table_that_holds_its_number(
+        self, study: ReportInputs, equal_study: ReportInputs
+    ) -> None:
+        for inputs in (study, equal_study):
+            tables = [table for part in all_tables(inputs).values() for table in part]
+            by_anchor = {table.anchor: table for table in tables}
+            bests = [highlight for highlight in highlights(inputs, tables) if highlight.metric]
+            assert len(bests) == 2
+            for best in bests:
+                rows = by_anchor[best.anchor].rows
+                cells = [cell for row in rows for cell in row.cells if cell.text == best.value]
+                assert best.interval in [cell.interval for cell in cells]
+
     def test_baseline_of_a_mean_is_a_mean(self, equal_study: ReportInputs) -> None:
         over_clean = best_classifiers(equal_study).over_clean
         assert over_clean
@@ -106,9 +118,9 @@ class TestTables:
             with_accuracies = [t for t in every if t.number in ("8", "8b")]
             assert with_accuracies
             for table in with_accuracies:
-                note = next(note for note in table.notes if note.startswith("Naming the largest"))
+                note = next(note for note in table.notes if note.startswith("Giving the largest"))
                 assert f"{share} on the report’s split and {share} on the clean split" in note
-            is_told = any("balanced accuracy chooses" in n for t in every for n in t.notes)
+            is_told = any("balanced accuracy selects" in n for t in every for n in t.notes)
             assert is_told is (inputs is study)
 
     def test_measures_begin_with_the_one_that_stands_first(

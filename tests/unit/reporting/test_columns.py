@@ -21,11 +21,9 @@ from flowers17.reporting.html import environment
 from flowers17.reporting.inputs import ReportInputs
 from flowers17.reporting.metrics import MeanSpread, accuracy_interval, holm, mcnemar
 from flowers17.reporting.paired_comparisons import (
-    P_COLUMNS,
     PairedRecord,
-    difference_column,
+    comparison_columns,
     mean_over_splits,
-    only_first_column,
     paired_comparisons,
 )
 from flowers17.reporting.records import Score
@@ -113,11 +111,7 @@ def test_paired_comparisons_are_corrected_together() -> None:
 
 
 def test_a_mean_difference_has_an_interval_and_no_test() -> None:
-    columns = (
-        difference_column(interval=True),
-        only_first_column("only_first", "First alone right"),
-        *P_COLUMNS,
-    )
+    columns = comparison_columns(first=("only_first", "First alone right"), interval=True)
     first, second = np.array([True] * 4), np.array([True, False, False, True])
     (comparison,) = paired_comparisons([(first, second)])
     mean = mean_over_splits([comparison, comparison], n_train=[20, 20])

@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from flowers17.reporting.attacks.defences import defence_tables
-from flowers17.reporting.attacks.poisoning import poisoning_tables
+from flowers17.reporting.attacks.defences import defence_tables, poisoning_tables
 from flowers17.reporting.metrics import accuracy_interval
 from flowers17.reporting.tables import Table, csv_text
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from flowers17.reporting.best_table import best_table
 from flowers17.reporting.inputs import ReportInputs
 from flowers17.reporting.page import highlights, in_order
 from flowers17.reporting.report import all_figures, all_tables, write_report
@@ -87,15 +88,30 @@ def test_optimism_is_in_the_results_for_machines(folder: Path) -> None:
 def test_highlight_and_metric_are_the_best_ensembles(study: ReportInputs, tmp_path: Path) -> None:
     best = next(h for h in highlights(study, []) if "ensemble" in h.label)
     assert (best.value, best.label) == ("0.875", "best ensemble, mean over 2 clean splits")
-    assert "the study’s 0.820" in best.detail
+    assert "the study’s stacking on its networks’ own training images 0.820" in best.detail
     metrics = write_report(study, tmp_path)
     assert metrics["best ensemble accuracy (clean splits)"] == 0.875
+
+
+def test_table_10_has_the_stacking_out_of_fold_beside_the_study_s(study: ReportInputs) -> None:
+    rows = [row for row in best_table(study).rows if row.group == "Ensembles"]
+    titles = [row.cells[0].text for row in rows]
+    assert titles == [
+        "Mk-2 to Mk-6, stacked on their own training images",
+        "Mk-2 to Mk-6, stacked out of fold",
+        "best of ours: Ensemble own",
+    ]
+    assert [row.cells[1].value for row in rows] == [0.82, None, None]
+    result = next(result for result in study.ensemble_results if result.name == "study")
+    fitted = result.stacking("out-of-fold", "random_forest")
+    assert fitted
+    assert rows[1].cells[2].value == fitted.held_out.accuracy
 
 
 def test_rendered_flowers_are_not_compared(tmp_path: Path) -> None:
     inputs = combined_study(tmp_path / "study", random=True, more=())
     best = next(h for h in highlights(inputs, []) if "ensemble" in h.label)
-    assert "study’s 0.820" not in best.detail
+    assert "0.820" not in best.detail
     assert best.label == "best ensemble, the clean split"
     notes = [note for table in all_tables(inputs)["a2"] for note in table.notes]
     assert any("Not a comparison (rendered flowers)" in note for note in notes)

@@ -8,15 +8,16 @@ import pytest
 from flowers17.config import HeadSettings
 from flowers17.digests import canonical_json
 from flowers17.errors import InvalidInput
+from flowers17.reporting.best import best_fine_tuned
 from flowers17.reporting.best_table import best_table
 from flowers17.reporting.finetuning.paired import tuned_paired_table
-from flowers17.reporting.finetuning.repeats import (
-    best_tuned_over_clean,
+from flowers17.reporting.finetuning.tables import (
+    fine_tuning_tables,
+    phases_table,
     seeds_table,
     tuned_splits_table,
     tuned_table,
 )
-from flowers17.reporting.finetuning.tables import fine_tuning_tables, phases_table
 from flowers17.reporting.inputs import ReportInputs
 from flowers17.reporting.metrics import accuracy_interval, holm, mean_difference, mean_spread
 from flowers17.reporting.page import highlights
@@ -254,9 +255,10 @@ def test_table_10_has_the_same_of_ours_and_the_best_of_ours(tuned: ReportInputs)
     ]
     assert best.cells[2].value == pytest.approx(23 / 24)
     assert best.cells[4].text == "mean over 2 clean splits"
-    best_clean = best_tuned_over_clean(tuned)
+    best_clean = best_fine_tuned(tuned).over_clean
     assert best_clean is not None
-    assert (best_clean[0].name, best_clean[0].phase) == (OWN_NAME, "b")
+    first = tuned.artifacts[f"fine-tuning {OWN_NAME}, phase b, repeat-01 split"]
+    assert best_clean.source == first.reference
     study = [row.cells[1].value for row in table.rows if row.cells[1].value is not None]
     assert study == [0.541, 0.764, 0.820, 0.944, 0.967]
     assert next(row for row in table.rows if row.group == "Ensembles").missing

@@ -10,7 +10,7 @@ import pytest
 
 from flowers17.config import LearnersSettings, RecipeSettings
 from flowers17.digests import canonical_json
-from flowers17.reporting.best import best_training
+from flowers17.reporting.best import best_networks, best_training
 from flowers17.reporting.inputs import ReportInputs
 from flowers17.reporting.learners.cells import OF_TRAINING, training_record, training_title
 from flowers17.reporting.learners.own_recipe import (
@@ -21,7 +21,6 @@ from flowers17.reporting.learners.own_recipe import (
 )
 from flowers17.reporting.learners.tables import (
     augmented_table,
-    best_over_clean,
     learner_tables,
     plain_table,
     shapes_table,
@@ -368,11 +367,14 @@ def test_table_3d_takes_two_networks(trained_study: ReportInputs) -> None:
 
 
 def test_best_single_network_is_named_on_either_kind_of_split(trained_study: ReportInputs) -> None:
-    best, best_clean = best_training(trained_study.trainings), best_over_clean(trained_study)
+    best, best_clean = (
+        best_training(trained_study, trained_study.trainings),
+        best_networks(trained_study).over_clean,
+    )
     assert best is not None
     assert best_clean is not None
     assert (best.title, best.accuracy) == ("residual, our own recipe", 11 / 12)
-    assert (best_clean[0].learner, best_clean[1].mean) == ("residual", pytest.approx(21 / 24))
+    assert (best_clean.title, best_clean.accuracy) == (best.title, pytest.approx(21 / 24))
     assert training_title(trained_study.trainings[1]) == "Mk-2, #2 flips"
 
 

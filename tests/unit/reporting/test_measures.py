@@ -14,7 +14,7 @@ from flowers17.reporting.classes.measures import (
     threshold_for,
     top_k,
 )
-from flowers17.reporting.metrics import Measured, balanced_interval, effective_interval
+from flowers17.reporting.metrics import Measured, balanced_interval, effective_interval, within
 
 NAMES = ["cat", "dog", "owl"]
 # Nothing is taken for an owl, and one class dominates.
@@ -225,3 +225,28 @@ class TestBalance:
         interval = balanced_interval([[20, 30], [20, 30]])
         assert interval == pytest.approx((expected.low, expected.high))
         assert effective_interval(2 / 3, 2 / 9 / 60, 1) == pytest.approx(interval)
+
+    def test_a_class_that_is_wholly_right_does_not_count_as_certain(self) -> None:
+        for n_right in (18, 20):
+            few, many = (balanced_interval([[85, 100], [n_right * k, 20 * k]]) for k in (1, 50))
+            assert few.high - few.low > many.high - many.low + 0.02
+
+    @pytest.mark.parametrize(
+        ("sizes", "recalls"),
+        [
+            ([200, 20], [0.99, 0.97]),  # the class of 20 is wholly right in half of the samples
+            ([40, 5], [0.95, 0.9]),
+            ([50, 20, 10, 5, 5], [0.98, 0.95, 0.9, 0.99, 0.99]),
+            ([20] * 8 + [8] * 9, [0.97] * 17),
+        ],
+    )
+    def test_interval_covers_the_balanced_accuracy_in_most_samples(
+        self, sizes: list[int], recalls: list[float]
+    ) -> None:
+        samples = np.random.default_rng(7).binomial(sizes, recalls, (4000, len(sizes)))
+        counts, times = np.unique(samples, axis=0, return_counts=True)
+        intervals = [
+            balanced_interval(np.column_stack([n_right, sizes]).tolist()) for n_right in counts
+        ]
+        covers = [within(interval, float(np.mean(recalls))) for interval in intervals]
+        assert np.average(covers, weights=times) > 0.92

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from flowers17.artifacts import Artifact
+from flowers17.reporting.cells import verdict_of
 from flowers17.reporting.confusion_figures import confusion
 from flowers17.reporting.data_tables import (
     classes_table,
@@ -16,16 +17,21 @@ from flowers17.reporting.data_tables import (
     duplicates_table,
     straddling,
 )
-from flowers17.reporting.features.paired import paired_table
-from flowers17.reporting.features.tables import beyond_table, classifiers_table, extractors_table
+from flowers17.reporting.features.tables import (
+    beyond_table,
+    classifiers_table,
+    extractors_table,
+    paired_table,
+)
 from flowers17.reporting.inputs import ReportInputs
 from flowers17.reporting.metrics import accuracy_interval, holm
-from flowers17.reporting.page import row_groups
+from flowers17.reporting.page import page, row_groups
 from flowers17.reporting.records import Score
+from flowers17.reporting.report import all_tables
 from flowers17.reporting.tables import Cell, Column, Record, Row, Table, csv_text
-from flowers17.reporting.verdicts import verdict_of
 
 from .made_study import REASON
+from .maker import absent_stage
 
 
 def _row(table: Table, *start: str) -> Row:
@@ -221,6 +227,21 @@ def test_images_that_look_alike_are_told_below_the_pairs_and_in_the_data_sheet(
     for table in (classifiers_table(study), beyond_table(study)):
         assert "keep near-duplicates on one side" not in f"{table.lead} {table.notes}"
         assert "of identical pixels on one side" in f"{table.lead} {table.notes}"
+
+
+def test_table_d3_tells_what_was_not_searched_for_from_what_is_not_there(
+    real_study: ReportInputs,
+) -> None:
+    artifacts = {k: v for k, v in real_study.artifacts.items() if k != "duplicates"}
+    stage = absent_stage("data", "duplicates", "duplicates", "duplicates failed; see the log")
+    failed = replace(real_study, artifacts=artifacts, absent=[*real_study.absent, stage])
+    assert duplicates_table(failed).empty == "Not searched for: duplicates failed; see the log."
+    tables = all_tables(failed)
+    assert "Not searched for: duplicates failed" in page(failed, tables, {})
+    assert '<p class="muted">None.</p>' not in page(failed, tables, {})
+    not_asked = duplicates_table(_asking(real_study, "none"))
+    assert not_asked.empty == "Not searched for: the setting splits.near_duplicates is none."
+    assert duplicates_table(real_study).empty == "None."
 
 
 def test_the_most_telling_pairs_are_shown_and_all_are_in_the_file(

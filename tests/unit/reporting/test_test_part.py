@@ -20,7 +20,7 @@ def _study(study: ReportInputs, **scores: tuple[Score, ...]) -> ReportInputs:
     """Return a study of as many classifiers as there are tuples of scores, and of nothing else."""
     made = replace(study)
     runs = [
-        replace(run, classifier=name, scores={score.split: score for score in of_run})
+        replace(run, classifier=name, scores=of_run)
         for run, (name, of_run) in zip(study.evaluations, scores.items(), strict=False)
     ]
     divided = [{**split, "test": split["validation"][:1]} for split in study.divided]
@@ -55,7 +55,7 @@ def test_the_page_shows_the_test_score_of_the_best_in_validation_not_in_test(
         svm=(Score("report", "report", 60, 20, 18, {}, None, _counts(20, 11)),),
         knn=(Score("report", "report", 60, 20, 12, {}, None, _counts(20, 19)),),
     )
-    first = highlights(study, [])[0]
+    first = highlights(study, tables_of(study))[0]
     assert (first.value, first.label, first.anchor) == (
         "0.550",
         "on the given test part",
