@@ -17,7 +17,7 @@ import re
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -35,7 +35,6 @@ MANIFEST = "manifest.json"
 _PLACE = re.compile(f"{STAGE}/{KEY}")
 # What reading a file of another kind than expected raises, NumPy's reader included.
 _UNREADABLE = (OSError, ValueError, EOFError, MemoryError, OverflowError, RecursionError)
-# What using a value of another kind than expected raises.
 logger = logging.getLogger(__name__)
 _reported: set[str] = set()  # damaged manifests: once a process, though they are read often
 
@@ -197,11 +196,9 @@ class Store(StoreFolder):
             else:
                 yield manifest
 
-    @contextmanager
-    def claim(self, stage: str, key: str) -> Iterator[None]:
+    def claim(self, stage: str, key: str) -> AbstractContextManager[None]:
         """Hold the right to build one artifact; waits while another process builds it."""
-        with self.lock(stage, key):
-            yield
+        return self.lock(stage, key)
 
     def publish(self, folder: Path, manifest: Mapping[str, Any]) -> Artifact:
         """Make the folder's files an artifact, atomically.

@@ -5,6 +5,8 @@ A message holds the expectation, the input, the place, and what to do next.
 
 import itertools
 from collections.abc import Iterable, Mapping
+from functools import cache
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar
 
@@ -50,6 +52,29 @@ def short_repr(value: Any) -> str:
         return legible(repr(value), _MAX_REPR_CHARACTERS)
     except (ValueError, RecursionError):  # an integer of more digits than Python writes, deep lists
         return f"a value of type {type(value).__name__} that is too large to be shown"
+
+
+@cache
+def _expectations() -> dict[str, str]:
+    import yaml  # only where something is wrong
+
+    texts: dict[str, str] = yaml.safe_load(
+        Path(__file__).with_name("expectations.yaml").read_text()
+    )
+    return texts
+
+
+def expectation(error: Mapping[str, Any]) -> str:
+    """What a value should have been, in words, by one of the errors that pydantic tells.
+
+    >>> expectation({"type": "greater_than_equal", "ctx": {"ge": 1}})
+    'expected at least 1'
+    """
+    if text := _expectations().get(error["type"]):
+        context = error.get("ctx", {}).items()
+        numbers = {key: f"{value:g}" for key, value in context if isinstance(value, float)}
+        return f"expected {text.format(**{**dict(context), **numbers})}"
+    return str(error["msg"]).replace("Input should be ", "expected ", 1)
 
 
 class Flowers17Error(Exception):

@@ -8,36 +8,25 @@ operations and the rate of this machine's matrix products serve.
 import json
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 from pydantic import ValidationError
 
 from flowers17.ancestry import Manifest
-from flowers17.config import LearnerDefinition
+from flowers17.config import LearnerDefinition, RunOptions
 from flowers17.precedents import Precedents
 from flowers17.stages import Stage, machine
 
-# Settings that a stage's time grows with, to a power; of several of one name the least counts,
-# and of a list its length.
-_POWERS = {
-    "size": 2,
-    "images_per_class": 1,
-    "n_classes": 1,
-    "epochs": 1,
-    "n_estimators": 1,
-    "population": 1,
-    "generations": 1,
-    "n_images": 1,
-    "n_targets": 1,
-    "pgd_steps": 1,
-    "gamma": 1,
-    "budgets": 1,
-}
-_OVERHEAD_S = 0.15  # of the orchestration, a stage
+_DESCRIBED = yaml.safe_load(Path(__file__).with_name("estimates.yaml").read_text())
+_POWERS: Mapping[str, int] = _DESCRIBED["powers"]
+_OVERHEAD_S = 0.15  # of the orchestration, a stage that is built
+_REUSE_S = 0.07  # of one that is in the store
 _START_S = 8.0  # of a run: its server and imports
 _TRAINING_SHARE = 0.5  # of the matrix products' rate that trainings reach
 
@@ -69,10 +58,17 @@ def estimate(
     if precedent is None:
         return _from_operations(stage, config, inputs)
     before = precedent["material"]["config"]
-    ratio = _read_ratio(inputs, precedent, precedents)
+    sources = {
+        name: source
+        for name, reference in precedent["inputs"].items()
+        if reference and (source := precedents.by_id.get((reference["stage"], reference["key"])))
+    }
+    ratio = _reading_ratio(stage, config, inputs, sources)
     size = n_bytes(precedent) * ratio * _ratio(before, config, ("size", *_DRAWN))
     seconds = precedent["duration_s"] * ratio * _ratio(before, config, _POWERS)
     seconds *= _operations(config) / _operations(before)
+    # Fits on the report's split, a clean one and the repeats; what all share takes as long as four.
+    seconds *= _input_ratio(stage, sources, "splits", "n_repeats", 6.0)
     basis = "measured" if precedent["label"] == stage.label else f"like {precedent['label']}"
     if not math.isclose(seconds, precedent["duration_s"]):
         basis += f", {precedent['duration_s']:.3g} s scaled"
@@ -89,19 +85,42 @@ def n_bytes(manifest: Manifest) -> int:
     return sum(int(file["size"]) for file in manifest["files"].values())
 
 
-def _read_ratio(
-    inputs: Mapping[str, float | None], precedent: Manifest, precedents: Precedents
+def _reading_ratio(
+    stage: Stage,
+    config: Mapping[str, Any],
+    inputs: Mapping[str, float | None],
+    sources: Mapping[str, Manifest],
 ) -> float:
-    """Bytes read now over those read then: of the images where a stage reads them, else of all."""
-    names = [name for name in inputs if name == "images"] or list(inputs)
+    """How much more a stage reads than its precedent did: of its images, else of all its data.
+
+    Of a sample, whose number of images is a setting, the images' area counts. sources: what the
+    precedent read.
+    """
+    area = _input_ratio(stage, sources, "images", "size") ** 2
+    if "n_images" in _costs(config):
+        return area**2 if config.get("attack") == "jsma" else area  # pixel by pixel
+    names = [name for name in inputs if name == "images"] or [
+        name
+        for name in inputs
+        if name in sources and sources[name]["stage"] not in _DESCRIBED["models"]
+    ]
     now, then = 0.0, 0.0
     for name in names:
-        reference = precedent["inputs"].get(name)
-        source = precedents.by_id.get((reference["stage"], reference["key"])) if reference else None
         size = inputs[name]
-        if source and size:
-            now, then = now + size, then + n_bytes(source)
+        if name in sources and size:
+            now, then = now + size, then + n_bytes(sources[name])
     return now / then if then else 1.0
+
+
+def _input_ratio(
+    stage: Stage, sources: Mapping[str, Manifest], name: str, setting: str, offset: float = 0.0
+) -> float:
+    """Ratio of a setting of an input to what it was of the precedent's; 1 if either lacks it."""
+    if name not in stage.inputs or name not in sources:
+        return 1.0
+    now = json.loads(stage.inputs[name].config).get(setting)
+    then = sources[name]["material"]["config"].get(setting)
+    return float(now + offset) / (then + offset) if now and then else 1.0
 
 
 def _ratio(before: Any, now: Any, names: Sequence[str] | Mapping[str, int]) -> float:
@@ -111,18 +130,18 @@ def _ratio(before: Any, now: Any, names: Sequence[str] | Mapping[str, int]) -> f
     return math.prod((new[name] / old[name]) ** _POWERS[name] for name in shared)
 
 
-def _costs(config: Any) -> dict[str, float]:
+def _costs(config: Any, group: str = "") -> dict[str, float]:
     """The settings that cost time, by name, wherever they stand in a configuration."""
     costs: dict[str, float] = {}
-    if isinstance(config, Mapping):
-        for name, value in config.items():
-            number = len(value) if isinstance(value, list) else value
-            is_cost = name in _POWERS and isinstance(number, int | float) and number > 0
-            below = {name: float(number)} if is_cost else _costs(value)
-            costs |= {key: min(cost, costs.get(key, cost)) for key, cost in below.items()}
-    elif isinstance(config, list):
-        for part in config:
-            costs |= _costs(part)
+    parts: Iterable[tuple[str, Any]] = config.items() if isinstance(config, Mapping) else ()
+    if isinstance(config, list):
+        parts = [(group, part) for part in config]
+    for name, value in parts:
+        number = len(value) if isinstance(value, list) else value
+        key = f"{group}.{name}" if f"{group}.{name}" in _POWERS else name
+        is_cost = key in _POWERS and isinstance(number, int | float) and number > 0
+        below = {key: float(number)} if is_cost else _costs(value, name)
+        costs |= {key: min(cost, costs.get(key, cost)) for key, cost in below.items()}
     return costs
 
 
@@ -166,31 +185,31 @@ def matrix_rate() -> float:
     return 2 * side**3 / min(seconds)
 
 
-def run_seconds(estimates: Sequence[Estimate], n_workers: int = 1) -> float:
-    """Seconds of a run that builds what the estimates are of, so many stages at a time."""
+def run_seconds(estimates: Sequence[Estimate], options: RunOptions, *, n_reused: int = 0) -> float:
+    """Seconds of a run that builds what the estimates are of, and reuses so many other stages."""
+    n_workers = options.workers if options.runner == "processes" else 1
     durations = [known.seconds for known in estimates if known.seconds is not None]
     if not durations:
         return 0.0
     busy = sum(duration + _OVERHEAD_S for duration in durations)
-    return _START_S + max(busy / n_workers, *durations)
+    return _START_S + _REUSE_S * n_reused + max(busy / n_workers, *durations)
 
 
-def cost_sentence(estimates: Sequence[Estimate], n_workers: int = 1) -> str:
+def cost_sentence(estimates: Sequence[Estimate], options: RunOptions, *, n_reused: int = 0) -> str:
     """Time and disk of a run, and what its stages' estimates rest on, in words."""
     if not estimates:
         return "nothing to build"
     unknown = [cost for cost in estimates if cost.seconds is None]
     if len(unknown) == len(estimates):
-        return "no time is known: nothing like it was measured on this store"
+        return "no estimate: this store holds nothing like it"
     size = sum(cost.n_bytes or 0 for cost in estimates)
-    words = (
-        f"about {rough_duration(run_seconds(estimates, n_workers))} and {size_text(size)} of disk"
-    )
+    words = f"about {rough_duration(run_seconds(estimates, options, n_reused=n_reused))}"
+    words += f" and {size_text(size)} of disk"
     n_measured = sum(cost.basis == "measured" for cost in estimates)
     rest = len(estimates) - n_measured - len(unknown)
     parts = [f"{n_measured} measured here"] * bool(n_measured)
-    parts += [f"{rest} scaled from what is like them"] * bool(rest)
-    parts += [f"{len(unknown)} unknown and not counted"] * bool(unknown)
+    parts += [f"{rest} scaled from similar ones"] * bool(rest)
+    parts += [f"{len(unknown)} unknown, not counted"] * bool(unknown)
     return f"{words} (stages: {', '.join(parts)})"
 
 

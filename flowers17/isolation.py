@@ -16,7 +16,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Generator, Iterable, Mapping
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
@@ -137,36 +137,30 @@ def _started_process(
 
     It is spawned where it cannot be forked. Raises ProcessEnded if it cannot be begun at all.
     """
-    if forks and fork_server.can_fork():
-        with suppress(OSError, EOFError):
-            return _process_and_pipe(stage, inputs, store, forked=True)
-    if interrupts.ending():  # which ended the server, too
-        raise ProcessInterrupted(interruption(stage))
-    try:
-        return _process_and_pipe(stage, inputs, store, forked=False)
-    except (OSError, EOFError) as problem:
-        raise ProcessEnded(
-            f"stage {stage.label}: expected to begin a process for it, got: {problem!r}. Free "
-            "memory, processes or room for temporary files; then run the same command again: what "
-            "is finished is kept"
-        ) from problem
-
-
-def _process_and_pipe(
-    stage: Stage, inputs: References, store: Store, *, forked: bool
-) -> tuple[BaseProcess, Connection]:
-    # A pipe of its own for each try, since a process that got lost may still write into it.
-    receiver, sender = multiprocessing.Pipe(duplex=False)
-    arguments = (sender, stage, dict(inputs), store.address, dict(os.environ))
-    with sender:
+    failure: Exception | None = None
+    for forked in (True, False) if forks and fork_server.can_fork() else (False,):
+        if interrupts.ending():  # which ended the server, too
+            raise ProcessInterrupted(interruption(stage)) from failure
         try:
-            process = fork_server.start_process(
-                _build_and_report, arguments, name=stage.label, forked=forked
-            )
-        except BaseException:
-            receiver.close()
-            raise
-    return process, receiver
+            # A pipe for each try, since a process that got lost may still write into it.
+            receiver, sender = multiprocessing.Pipe(duplex=False)
+            with sender, ExitStack() as on_failure:
+                on_failure.callback(receiver.close)
+                process = fork_server.start_process(
+                    _build_and_report,
+                    (sender, stage, dict(inputs), store.address, dict(os.environ)),
+                    name=stage.label,
+                    forked=forked,
+                )
+                on_failure.pop_all()
+                return process, receiver
+        except (OSError, EOFError) as problem:
+            failure = problem
+    raise ProcessEnded(
+        f"stage {stage.label}: expected to begin a process for it, got: {failure!r}. Free memory, "
+        "processes or room for temporary files; then run the same command again: what is finished "
+        "is kept"
+    ) from failure
 
 
 def _exit_description(exit_code: int | None) -> str:

@@ -14,7 +14,7 @@ from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationE
 from typing_extensions import TypedDict
 
 from flowers17.digests import canonical_json, sha256_of
-from flowers17.errors import ArtifactDamaged, Flowers17Error
+from flowers17.errors import ArtifactDamaged, Flowers17Error, expectation
 from flowers17.files import read_regular
 
 LARGEST = 32 * 2**20  # bytes of a manifest; a study of thousands of stages has a few
@@ -121,7 +121,7 @@ def check(manifest: Any) -> None:
     except ValidationError as problem:
         first = problem.errors(include_url=False, include_input=False)[0]
         field = ascii(".".join(map(str, first["loc"])))[:200]
-        raise ValueError(f"{field}: {first['msg'][:300]}") from None
+        raise ValueError(f"{field}: {expectation(first)[:300]}") from None
 
 
 def sealed(manifest: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ The names `flows` and `tasks` are common: a `tasks.py` of a person's own on PYTH
 imported in place of ours, and the keys of stages would be digests of its code.
 """
 
+import json
 import sys
 from collections.abc import Mapping, Sequence
 from importlib import import_module
@@ -18,48 +19,7 @@ from flowers17.errors import PackageShadowed
 HOME = Path(__file__).resolve().parent.parent
 SIBLINGS = ("flows", "tasks")
 # By package, the modules whose names it offers; docs/python.md describes each name.
-OFFERED: Mapping[str, Mapping[str, str]] = {
-    "flowers17": {"study": "Study"},
-    "flowers17.data": {
-        "augmentation": "augmented",
-        "duplicates": "groups",
-        "images": "image_set",
-        "likeness": "near_duplicates",
-        "source": "source_from",
-        "rendered": "flowers",
-        "splits": "report_split clean_split",
-    },
-    "flowers17.learners": {
-        "evaluation": "probabilities loss_and_accuracy",
-        "examples": "Examples",
-        "networks": "build",
-        "training": "train",
-    },
-    "flowers17.transfer": {
-        "classifier_evaluation": "evaluate",
-        "extractors": "build_extractor feature_maps",
-        "rowspace": "normalised row_space",
-    },
-    "flowers17.ensemble": {
-        "averaging": "averaged best_weights weighted",
-        "calibration": "temperature tempered expected_calibration_error",
-        "folds": "stratified_folds",
-    },
-    "flowers17.robustness": {
-        "fgsm": "fgsm",
-        "goals": "misclassification",
-        "jsma": "jsma",
-        "noise": "random_noise",
-        "one_pixel": "one_pixel",
-        "pgd": "pgd",
-        "poisoning": "with_flipped_labels with_backdoor",
-    },
-    "flowers17.prediction": {
-        "catalogue": "Catalogue",
-        "models": "Loader",
-        "predicting": "open_model predictions",
-    },
-}
+OFFERED: Mapping[str, Mapping[str, str]] = json.loads((HOME / "flowers17/offers.json").read_text())
 
 
 class _SiblingFinder:

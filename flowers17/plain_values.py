@@ -4,9 +4,10 @@ A value is plain if JSON has it and nothing about it is a trap: no date, no infi
 control character, nothing huge or deep.
 """
 
+import itertools
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any
 
@@ -78,35 +79,24 @@ class _Loader(yaml.SafeLoader):
 
 def check_plain(values: Any) -> None:
     """Raise InvalidSettings, which names the setting, if any of nested values is not plain."""
-    for n, (path, depth, value) in enumerate(_nested_values(values)):
-        name = ".".join(map(str, path)) or "the request"
-        problem: str | None
+    pending: list[tuple[tuple[Any, ...], Any]] = [((), values)]
+    for n in itertools.count():
+        if not pending:
+            return
+        path, value = pending.pop()
+        problem = _value_problem(value)
         if n >= MAX_VALUES:
             problem = f"expected at most {MAX_VALUES} values in all, got more"
-        elif depth > MAX_DEPTH:
+        elif len(path) > MAX_DEPTH:
             problem = f"expected values at most {MAX_DEPTH} deep, got deeper ones"
-        else:
-            problem = _value_problem(value)
         if problem:
+            name = ".".join(map(str, path)) or "the request"
             raise InvalidSettings(f"setting {name}: {problem}")
-
-
-NestedValue = tuple[tuple[Any, ...], int, Any]
-
-
-def _nested_values(values: Any) -> Iterator[NestedValue]:
-    """Yield path, depth and value of each nested value; keys of mappings count as values."""
-    pending: list[NestedValue] = [((), 0, values)]
-    while pending:
-        path, depth, value = nested = pending.pop()
-        yield nested
-        children: list[tuple[Any, Any]] = []
         if isinstance(value, Mapping):
-            yield from ((path, depth, name) for name in value)
-            children = list(value.items())
+            pending += [((*path, name), value[name]) for name in reversed(value)]
+            pending += [(path, name) for name in value]
         elif isinstance(value, list | tuple):
-            children = list(enumerate(value))
-        pending += [((*path, name), depth + 1, element) for name, element in reversed(children)]
+            pending += [((*path, i), value[i]) for i in reversed(range(len(value)))]
 
 
 def _value_problem(value: Any) -> str | None:

@@ -5,7 +5,7 @@ One validation serves Python, the command line and the forms that Prefect's UI d
 
 import json
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import (
     Field,
@@ -29,6 +29,7 @@ from flowers17.config import (
 from flowers17.errors import InvalidSettings, short_repr
 from flowers17.plain_values import yaml_value
 from flowers17.profiles import PROFILES, merged
+from flowers17.rules import rule_problem
 from flowers17.validation import SINGLE_SETTINGS, RequestModel, validated
 
 _MAX_NAME_PARTS = 8
@@ -86,6 +87,8 @@ class StudyRequest(RequestModel, CommonOptions, _Choice):
 
     A flow's form is a subclass with fields for some settings (`form`). A request becomes any form.
     """
+
+    flow: ClassVar[str] = ""  # whose form it is
 
     set: tuple[str, ...] = Field(
         (),
@@ -153,6 +156,9 @@ class StudyRequest(RequestModel, CommonOptions, _Choice):
     @model_validator(mode="after")
     def _checked(self) -> Self:
         _ = self.settings, self.options
+        for rule in self.rules if self.flow else ():
+            if problem := rule_problem(self.flow, rule):
+                raise InvalidSettings(f"setting rules: {problem}")
         return self
 
     @property
@@ -212,7 +218,10 @@ def form(flow: str, *settings: str) -> type[StudyRequest]:
     fields: dict[str, Any] = {name: _setting(name) for name in settings}
     if settings:  # a sweep shows its plan itself
         fields["start"] = _START
-    return create_model(f"{flow.capitalize()}Form", __base__=StudyRequest, __doc__="", **fields)
+    name = f"{flow.capitalize()}Form"
+    model = create_model(name, __base__=StudyRequest, __doc__="", **fields)
+    model.flow = flow
+    return model
 
 
 def request_from(assignments: Iterable[str] = (), **values: Any) -> StudyRequest:

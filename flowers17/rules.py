@@ -4,6 +4,9 @@ import operator
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
 
 from flowers17.errors import InvalidInput, short_repr
 
@@ -13,6 +16,7 @@ COMPARISONS: dict[str, Callable[[float, float], bool]] = {
     ">": operator.gt,
     "<": operator.lt,
 }
+_KNOWN = yaml.safe_load(Path(__file__).with_name("rules.yaml").read_text())
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?"
 _RULE = re.compile(
     rf"nothing missing|([^<>=]*[^<>=\s])(?:\s*(>=|<=|>|<)\s*({_NUMBER})| not worse)", re.IGNORECASE
@@ -31,6 +35,26 @@ class Rule:
     metric: str = ""
     sign: str = ""
     limit: float = 0.0
+
+
+def rule_problem(flow: str, text: str) -> str:
+    """Reason why no study of a flow could keep a rule; empty if one could.
+
+    Some metrics are known only at the end of a run: whether accuracies are balanced, and which
+    of the models that a flow builds on the way have a score of their own.
+    """
+    metric = rule_from(text).metric
+    if flow == "sweep":
+        return f"{text}: expected no rule, as a sweep has many studies; give it to the flow itself"
+    flows = _KNOWN["builds"].get(flow, [flow])
+    names = [name for built in flows for name in _KNOWN["metrics"].get(built, ())]
+    if not metric or metric.partition(" (")[0].replace("balanced accuracy", "accuracy") in names:
+        return ""
+    known = f"a metric of the study of {flow} ({'; '.join(names)})"
+    return (
+        f"{text}: expected {known if names else f'no metric, as {flow} has none'}, got {metric!r}; "
+        "only the run tells whether it measures accuracy or balanced accuracy"
+    )
 
 
 def rule_from(text: str) -> Rule:

@@ -36,34 +36,16 @@ from flowers17.seeds import derived_seed
 RUN_VARIABLE = "FLOWERS17_RUN"
 # How a stage is described, stored and run does not change what it computes.
 INFRASTRUCTURE = frozenset(
-    f"flowers17.{name}"
-    for name in (
-        "ancestry",
-        "artifacts",
-        "cli",
-        "config",
-        "digests",
-        "errors",
-        "files",
-        "fork_server",
-        "isolation",
-        "keras_settings",
-        "manifests",
-        "materials",
-        "packages",
-        "plain_values",
-        "plan",
-        "precedents",
-        "estimates",
-        "profiles",
-        "request",
-        "shared",
-        "stages",
-        "store_folder",
-        "fingerprints",
-        "terminal",
-    )
-) | {"tasks.engine"}
+    {
+        *("flowers17.ancestry", "flowers17.artifacts", "flowers17.cli", "flowers17.config"),
+        *("flowers17.digests", "flowers17.errors", "flowers17.estimates", "flowers17.files"),
+        *("flowers17.fingerprints", "flowers17.fork_server", "flowers17.isolation"),
+        *("flowers17.keras_settings", "flowers17.manifests", "flowers17.materials"),
+        *("flowers17.packages", "flowers17.plain_values", "flowers17.plan"),
+        *("flowers17.precedents", "flowers17.profiles", "flowers17.request", "flowers17.shared"),
+        *("flowers17.stages", "flowers17.store_folder", "flowers17.terminal", "tasks.engine"),
+    }
+)
 LIBRARIES = ("imagehash", "keras", "numpy", "pillow", "scikit-learn", "scipy")
 
 
@@ -118,9 +100,16 @@ class Stage:
     version: int = 1
 
     @classmethod
-    def of(cls, name: str, label: str, build: str, config: Any = None, **rest: Any) -> "Stage":
-        """Stage whose configuration is given as a JSON value."""
-        return cls(name, label, build, canonical_json(config or {}), **rest)
+    def of(cls, name: str, label: str, build: str = "", config: Any = None, **rest: Any) -> "Stage":
+        """Stage whose configuration is given as a JSON value.
+
+        By default it is built by the module of its name in `tasks`, and optional if it is not
+        tolerant and one of its inputs is.
+        """
+        required = () if rest.get("tolerant") else rest.get("inputs", {}).values()
+        optional = {"optional": any(stage.optional for stage in required)}
+        build = build or f"tasks.{name}:build"
+        return cls(name, label, build, canonical_json(config or {}), **{**optional, **rest})
 
     @property
     def title(self) -> str:
@@ -268,16 +257,13 @@ def code_digests(module: str) -> dict[str, str]:
     waiting = [module]
     while waiting:
         name = waiting.pop()
-        if name not in read and not _is_infrastructure(name):
+        is_ours = any(name == own or name.startswith(f"{own}.") for own in INFRASTRUCTURE)
+        if name not in read and not is_ours:
             read.add(name)
-            own, imported = _read_code(name)
-            digests |= own
+            own_digests, imported = _read_code(name)
+            digests |= own_digests
             waiting += imported
     return digests
-
-
-def _is_infrastructure(module: str) -> bool:
-    return any(module == name or module.startswith(f"{name}.") for name in INFRASTRUCTURE)
 
 
 # Up to Python 3.12 two threads that parse at once raise SystemError (CPython issue 106905).
@@ -287,7 +273,10 @@ _PARSING = threading.Lock()
 @cache
 def _read_code(module: str) -> tuple[dict[str, str], tuple[str, ...]]:
     """Digests of a module and of the data beside it, and the project's modules that it imports."""
-    source = Path(_source_of(module))
+    spec = importlib.util.find_spec(module)
+    if spec is None or spec.origin is None:
+        raise ModuleNotFoundError(f"expected a module of flowers17, got {module!r}")
+    source = Path(spec.origin)
     with _PARSING:
         tree = ast.parse(source.read_text())
     imported = tuple(_own_imports(tree))
@@ -302,13 +291,6 @@ def _data_digests(package: Path) -> dict[str, str]:
     data_folders = [folder for folder in folders if not (folder / "__init__.py").exists()]
     paths = [path for folder in data_folders for path in folder.rglob("*") if path.is_file()]
     return {f"{package.name}/{path.relative_to(package)}": file_sha256(path) for path in paths}
-
-
-def _source_of(module: str) -> str:
-    spec = importlib.util.find_spec(module)
-    if spec is None or spec.origin is None:
-        raise ModuleNotFoundError(f"expected a module of flowers17, got {module!r}")
-    return spec.origin
 
 
 def _is_module(name: str) -> bool:
@@ -343,13 +325,8 @@ def _own_imports(tree: ast.AST) -> Iterable[str]:
 def _without_docstrings(tree: ast.Module) -> ast.Module:
     for node in (tree, *_statements(tree)):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            first = node.body[0] if node.body else None
-            if (
-                isinstance(first, ast.Expr)
-                and isinstance(first.value, ast.Constant)
-                and isinstance(first.value.value, str)
-            ):
-                node.body = node.body[1:]
+            has_docstring = ast.get_docstring(node, clean=False) is not None
+            node.body = node.body[has_docstring:]
     return tree
 
 

@@ -49,6 +49,23 @@ class Terminal(Console):
             text = segment.text if segment.control else escaped(segment.text)
             yield segment if text == segment.text else Segment(text, segment.style)
 
+    def text_line(self, *parts: str | tuple[str, str]) -> None:
+        """Print a line that a terminal wraps between words, and that a file gets as it is.
+
+        parts: texts, and pairs of a text and its style. No path or other word is broken.
+        """
+        for text in Text.assemble(*parts).split("\n", allow_blank=True):
+            breaks, column = [], 0
+            for word in re.finditer(r"\s*\S+", text.plain if self.is_terminal else ""):
+                n_spaces = len(word[0]) - len(word[0].lstrip())
+                if word.start() and column + len(word[0]) > self.width:
+                    breaks.append(word.start() + n_spaces)
+                    column = -n_spaces
+                column += len(word[0])
+            for line in text.divide(breaks):
+                line.rstrip()
+                self.print(line, soft_wrap=True)
+
     def listing(self, table: Table) -> None:
         """Print a table in which no name is cut or broken, so that each can be copied.
 

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ModelWrapValidatorHandler, ValidationError, model_validator
 
 from flowers17.config import Model, StudySettings
-from flowers17.errors import InvalidSettings, short_repr
+from flowers17.errors import InvalidSettings, expectation, short_repr
 from flowers17.plain_values import check_plain
 
 M = TypeVar("M", bound=BaseModel)
@@ -64,7 +64,7 @@ def _error_line(model: type[BaseModel], error: Any) -> str:
             f"setting {name}: expected a value, got null or nothing; give [] for an empty list, or "
             "leave the setting out to keep the profile's"
         )
-    return f"setting {name}: {error['msg']}, got {short_repr(error['input'])}"
+    return f"setting {name}: {expectation(error)}, got {short_repr(error['input'])}"
 
 
 def hint_for(name: str, names: Sequence[str]) -> str:

@@ -30,13 +30,12 @@ def is_approved(flow: str, request: StudyRequest) -> bool:
 
     A run that was let go on before, and died, is not asked again.
     """
-    steps = plan(
-        in_order(FLOWS[flow].stages(request.settings, request.options)), open_store(request.store)
-    )
+    options = request.options
+    steps = plan(in_order(FLOWS[flow].stages(request.settings, options)), open_store(options.store))
     costs = [step.estimate for step in steps if step.estimate]
-    n_workers = request.options.workers if request.options.runner == "processes" else 1
-    sentence = f"{len(costs)} stages to build, {len(steps) - len(costs)} in the store; "
-    sentence += cost_sentence(costs, n_workers)
+    n_reused = len(steps) - len(costs)
+    sentence = f"{len(costs)} stages to build, {n_reused} in the store; "
+    sentence += cost_sentence(costs, options, n_reused=n_reused)
     create_table_artifact([_row(step) for step in steps], key="plan", description=sentence)
     form = Approval.with_initial_data(description=f"{sentence}. The artifact `plan` lists them.")
     answer = pause_flow_run(form, timeout=MAX_WAIT_S, poll_interval=POLL_S, key="plan")

@@ -2,14 +2,13 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from flowers17.config import MemberSettings, RunOptions, StudySettings
-from flowers17.request import StudyRequest
 from flowers17.stages import Stage
 from flows import ensemble
 from flows.part import Part
 from flows.shared_stages import data
-from flows.study_flow import study_flow
 from tasks import (
     adversarial_training,
     attack,
@@ -21,7 +20,6 @@ from tasks import (
     transfer,
 )
 from tasks.attack import SWEPT, WHITE_BOX, VictimStages
-from tasks.engine import Results
 from tasks.poisoning import Poisoning
 from tasks.training import Training
 
@@ -79,26 +77,18 @@ def attacked(settings: StudySettings, options: RunOptions) -> list[Stage]:
 def defended(settings: StudySettings, options: RunOptions) -> list[Stage]:
     """Return the stage of each network's defences."""
     pictures, split = _data(settings)
-
-    def stage(member: MemberSettings) -> Stage:
+    stages = []
+    for member in settings.defences.networks:
         network = _network(settings, options, member)
+        harden = partial(adversarial_training.stage, settings, options, network.training)
         hardened = [
-            adversarial_training.stage(
-                settings,
-                options,
-                network.training,
-                adversary,
-                pictures,
-                split,
-                refit_of=network.refit_of,
-            )
+            harden(adversary, pictures, split, refit_of=network.refit_of)
             for adversary in settings.defences.adversaries
         ]
-        return defences.stage(
-            settings, options, member.name, network.refit, hardened, pictures, split
+        stages.append(
+            defences.stage(settings, options, member.name, network.refit, hardened, pictures, split)
         )
-
-    return [stage(member) for member in settings.defences.networks]
+    return stages
 
 
 def poisonings(settings: StudySettings, options: RunOptions) -> list[Stage]:
@@ -146,12 +136,7 @@ def parts(settings: StudySettings, options: RunOptions) -> list[Stage]:
 
 PART = Part("c", "attacks", parts)
 stages = PART.stages
-
-
-@study_flow
-def attacks(request: StudyRequest = StudyRequest()) -> Results:
-    """Attack models, show what fools one to the others, and check the attacks."""
-    return PART.run(request)
+attacks = PART.flow("attacks")
 
 
 def _data(settings: StudySettings) -> tuple[Stage, Stage]:

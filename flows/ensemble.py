@@ -1,22 +1,21 @@
 """Flow `ensemble`: base models on folds, their probabilities averaged and stacked (Part A.2)."""
 
+from collections.abc import Callable
+from functools import partial
+
 from flowers17.config import (
     EnsembleDefinition,
-    FineTunedSettings,
     MemberSettings,
     RunOptions,
     StudySettings,
 )
-from flowers17.request import StudyRequest
 from flowers17.stages import Stage
 from flows.part import Part
 from flows.shared_stages import data
-from flows.study_flow import study_flow
 from tasks import features as feature_maps
 from tasks import finetuning, fitted, out_of_fold, rows, stacking, training
 from tasks import folds as fold_stages
 from tasks import split as split_stage
-from tasks.engine import Results
 from tasks.finetuning import FineTuning
 from tasks.out_of_fold import Member
 
@@ -52,53 +51,29 @@ def member(
 ) -> Member:
     """Return the stages of a base model on the split of a name: one a fold, and the refit."""
     split, folds = divided(settings, name)
+    fit, chooses = _fit(settings, options, definition)
+    models = [
+        fit(fold_stages.fold_stage(folds, split, number, choosing=chooses))
+        for number in range(1, settings.ensemble.n_folds + 1)
+    ]
+    return Member(definition.name, models, fit(split, refit_of=models) if chooses else fit(split))
 
-    def network() -> Member:
-        pictures = data(settings).images
+
+def _fit(
+    settings: StudySettings, options: RunOptions, definition: MemberSettings
+) -> tuple[Callable[..., Stage], bool]:
+    """Stage of a base model for a split or fold, and whether held-out images choose its epoch."""
+    if network := definition.fine_tuned:
+        tuning = partial(finetuning.stage, settings, options, FineTuning(network))
+        return tuning, finetuning.selects_epoch(settings, network)
+    if definition.learner:
         learner = training.member_training(settings, definition)
-        chooses = learner.recipe.selection == "val_loss"
-        models = [
-            training.stage(settings, options, learner, pictures, fold)
-            for fold in every_fold(choosing=chooses)
-        ]
-        refit_of = models if chooses else ()
-        refit = training.stage(settings, options, learner, pictures, split, refit_of=refit_of)
-        return Member(definition.name, models, refit)
-
-    def classifier() -> Member:
-        maps = [feature_maps.stage(settings, options, each) for each in definition.maps]
-        *models, refit = (
-            fitted.stage(settings, definition.combination, maps, rows.stage(maps), fold)
-            for fold in (*every_fold(choosing=False), split)
-        )
-        return Member(definition.name, models, refit)
-
-    def fine_tuned(network: FineTunedSettings) -> Member:
-        tuning, chooses = FineTuning(network), finetuning.selects_epoch(settings, network)
-        models = [
-            finetuning.stage(settings, options, tuning, fold)
-            for fold in every_fold(choosing=chooses)
-        ]
-        refit_of = models if chooses else ()
-        refit = finetuning.stage(settings, options, tuning, split, refit_of=refit_of)
-        return Member(definition.name, models, refit)
-
-    def every_fold(*, choosing: bool) -> list[Stage]:
-        return [
-            fold_stages.fold_stage(folds, split, number, choosing=choosing)
-            for number in range(1, settings.ensemble.n_folds + 1)
-        ]
-
-    if definition.fine_tuned:
-        return fine_tuned(definition.fine_tuned)
-    return network() if definition.learner else classifier()
+        trained = partial(training.stage, settings, options, learner, data(settings).images)
+        return trained, learner.recipe.selection == "val_loss"
+    maps = [feature_maps.stage(settings, options, each) for each in definition.maps]
+    return partial(fitted.stage, settings, definition.combination, maps, rows.stage(maps)), False
 
 
 PART = Part("a2", "ensemble", parts)
 stages = PART.stages
-
-
-@study_flow
-def ensemble(request: StudyRequest = StudyRequest()) -> Results:
-    """Predict images with models that did not see them, then average and stack."""
-    return PART.run(request)
+ensemble = PART.flow("ensemble")

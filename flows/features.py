@@ -1,14 +1,11 @@
 """Flow `features`: pre-trained features and classical classifiers (Part B.1)."""
 
 from flowers17.config import CombinationSettings, RunOptions, StudySettings
-from flowers17.request import StudyRequest
 from flowers17.stages import Stage
 from flows.part import Part
 from flows.shared_stages import data
-from flows.study_flow import study_flow
 from tasks import classifier, fitted, rows, split
 from tasks import features as feature_maps
-from tasks.engine import Results
 
 
 def parts(settings: StudySettings, options: RunOptions) -> list[Stage]:
@@ -32,9 +29,4 @@ def parts(settings: StudySettings, options: RunOptions) -> list[Stage]:
 
 PART = Part("b1", "features", parts)
 stages = PART.stages
-
-
-@study_flow
-def features(request: StudyRequest = StudyRequest()) -> Results:
-    """Extract features with pre-trained networks and evaluate classifiers on them."""
-    return PART.run(request)
+features = PART.flow("features")

@@ -6,6 +6,7 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 from flowers17.config import RunOptions, StudySettings
+from flowers17.forms import DESCRIPTIONS
 from flowers17.stages import Stage
 
 
@@ -30,15 +31,4 @@ class ListedFlow(NamedTuple):
         return stages
 
 
-_DESCRIPTIONS = {
-    "dataset": "Prepare the images: decode, find near-duplicates, split, describe.",
-    "learners": "Train the study's CNNs, and our own, each from its last checkpoint.",
-    "features": "Extract features with pre-trained networks and evaluate classifiers on them.",
-    "finetune": "Train heads on pre-trained networks, then unfreeze the networks' last blocks.",
-    "ensemble": "Predict images with models that did not see them, then average and stack.",
-    "attacks": "Attack models, show what fools one to the others, and check the attacks.",
-    "report": "Build what is missing, then write page, tables, figures and results.",
-    "study": "Run the whole study; a part that fails does not hold up the others, nor the report.",
-    "sweep": "Run a flow over every combination; a failed one does not hold up the others.",
-}
-FLOWS = {name: ListedFlow(name, description) for name, description in _DESCRIPTIONS.items()}
+FLOWS = {name: ListedFlow(name, description) for name, description in DESCRIPTIONS.items()}

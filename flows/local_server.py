@@ -25,46 +25,24 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Any
 
 from flowers17.errors import Flowers17Error
 from flows.prefect_api import (
+    SETTINGS,
+    START_TIMEOUT_S,
     admitting,
+    answers_within,
     configured_api,
-    is_healthy,
-    probing_client,
     proxy_of,
     spare_proxies,
 )
 from flows.serve_lock import served_api
 from tasks.own_files import own_file, own_prefect_home, prefect_home
 
-START_TIMEOUT_S = 180.0
-BUSY_TIMEOUT_S = 60.0  # a configured server that accepts connections, but answers late
 ABSENT_TIMEOUT_S = 10.0  # one that nobody serves
 MESSAGE_LIMIT = 2000  # characters
 _ERROR = re.compile(r"^[\w.]*(?:Error|Exception): .+", re.MULTILINE)  # how a traceback ends
-_QUIET = {
-    "PREFECT_UI_ENABLED": "false",
-    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-    "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": "none",
-    "PREFECT_SERVER_LOGGING_LEVEL": "CRITICAL",
-    "PREFECT_LOGGING_LEVEL": "CRITICAL",
-    **{
-        f"PREFECT_SERVER_SERVICES_{service}_ENABLED": "false"
-        for service in (
-            "CANCELLATION_CLEANUP",
-            "CLEANUP_RECONCILER",
-            "EVENT_PERSISTER",
-            "FOREMAN",
-            "LATE_RUNS",
-            "PAUSE_EXPIRATIONS",
-            "SCHEDULER",
-            "TRIGGERS",
-        )
-    },
-}
 
 
 class Server:
@@ -106,20 +84,9 @@ class Server:
             yield admitting(self.api)
 
     def _await_answer(self) -> None:
-        import httpx
-
-        wait_s = START_TIMEOUT_S if self._process else ABSENT_TIMEOUT_S
-        began = time.monotonic()
-        with probing_client() as client:
-            while time.monotonic() < began + wait_s and not self._ended():
-                try:
-                    if is_healthy(client, self.api):
-                        return
-                except httpx.ReadTimeout:
-                    wait_s = max(wait_s, BUSY_TIMEOUT_S)
-                except httpx.HTTPError:
-                    pass
-                time.sleep(0.05)
+        began, wait_s = time.monotonic(), START_TIMEOUT_S if self._process else ABSENT_TIMEOUT_S
+        if answers_within(self.api, wait_s, self._ended):
+            return
         if self._process:
             raise Flowers17Error(self._explained(time.monotonic() - began))
         proxy = proxy_of(self.api)
@@ -159,12 +126,7 @@ class Server:
     def __enter__(self) -> "Server":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        problem: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *problem: object) -> None:
         self.close()
 
 
@@ -172,12 +134,13 @@ def _launched(
     listener: socket.socket, password: str, complaints: IO[bytes]
 ) -> subprocess.Popen[bytes]:
     home = own_prefect_home()
+    settings = {**SETTINGS["private server"], "PREFECT_SERVER_API_AUTH_STRING": password}
     return subprocess.Popen(
         [sys.executable, "-m", "flows.local_server", str(listener.fileno()), str(home)],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=complaints,
-        env={**os.environ, **_QUIET, "PREFECT_SERVER_API_AUTH_STRING": password},
+        env={**os.environ, **settings},
         cwd=Path(__file__).parent.parent,
         pass_fds=[listener.fileno()],
         process_group=0,  # a Ctrl-C is for the command, which still reports to the server then

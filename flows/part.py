@@ -1,16 +1,22 @@
 """How a part of the study runs: by itself with a report of its own, or within the whole study."""
 
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from flowers17.config import RunOptions, StudySettings
+from flowers17.forms import DESCRIPTIONS
 from flowers17.reporting.reference import PartName
 from flowers17.request import StudyRequest
 from flowers17.stages import Stage
 from flows.shared_stages import data
+from flows.study_flow import study_flow
 from tasks import report
 from tasks.engine import Results, run_stages, sharing
 from tasks.results import raise_if_nothing
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -26,13 +32,36 @@ class Part:
         parts = {"data": data(settings), self.name: self.parts(settings, options)}
         return [report.stage(settings, parts, label=f"report on {self.title}")]
 
-    def run(self, request: StudyRequest) -> Results:
-        """Run it, within the study without its report; call it from the part's flow.
+    def flow(self, name: str) -> Any:
+        """Flow of a name, which a module has too; within the study it goes without its report.
 
-        Raises StagesFailed, also if none of its own results could be made.
+        It raises StagesFailed, also if none of its own results could be made.
         """
-        settings, options = request.settings, request.options
-        own = self.parts(settings, options)
-        results = run_stages(own if sharing() else self.stages(settings, options), options)
-        raise_if_nothing(own, results)
-        return results
+
+        def run(request: StudyRequest = StudyRequest()) -> Results:
+            settings, options = request.settings, request.options
+            own = self.parts(settings, options)
+            results = run_stages(own if sharing() else self.stages(settings, options), options)
+            raise_if_nothing(own, results)
+            return results
+
+        run.__name__ = run.__qualname__ = name
+        run.__module__, run.__doc__ = f"flows.{name}", DESCRIPTIONS[name]
+        return study_flow(run)
+
+
+def with_refits(
+    trainings: Iterable[tuple[T, Stage]], fit: Callable[..., Stage], every_image: Stage | None
+) -> list[Stage]:
+    """Stages of trainings, each on its split, and one refit of each that several splits measured.
+
+    fit: called with a training and a split. every_image: for refits; None: there are none.
+    """
+    measured: dict[T, list[Stage]] = {}
+    for training, split in trainings:
+        measured.setdefault(training, []).append(fit(training, split))
+    refits = [
+        fit(training, every_image, refit_of=of_splits)
+        for training, of_splits in (measured.items() if every_image else ())
+    ]
+    return [*itertools.chain(*measured.values()), *refits]

@@ -1,18 +1,28 @@
 """The Prefect API that a person has configured, and the way to it, with or without a proxy."""
 
 import os
+import time
 import tomllib
+from collections.abc import Callable
 from http import HTTPStatus
-from ipaddress import ip_address
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+import yaml
+
 from flowers17.errors import Flowers17Error
+from flows.access import is_loopback
 from tasks.own_files import own_file, trusted_home
 
 if TYPE_CHECKING:
     import httpx
 
+SETTINGS: dict[str, dict[str, str]] = yaml.safe_load(
+    Path(__file__).with_name("settings.yaml").read_text()
+)
+START_TIMEOUT_S = 180.0
+BUSY_TIMEOUT_S = 60.0
 ANSWER_TIMEOUT_S = 5.0
 _REFUSALS = (HTTPStatus.FORBIDDEN, HTTPStatus.PROXY_AUTHENTICATION_REQUIRED)
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
@@ -49,19 +59,12 @@ def spare_proxies(api: str | None) -> None:
     api: whose host is added if it is this machine under another address.
     """
     host = urlsplit(api or "").hostname or ""
-    names = [*_LOOPBACK, host] if _is_here(host) else [*_LOOPBACK]
+    names = [*_LOOPBACK, host] if is_loopback(host) else [*_LOOPBACK]
     direct = os.environ.get("no_proxy") or os.environ.get("NO_PROXY", "")
     if direct.strip() != "*":
         own_names = [name.strip() for name in direct.split(",") if name.strip()]
         direct = ",".join(dict.fromkeys([*own_names, *names]))
     os.environ["no_proxy"] = os.environ["NO_PROXY"] = direct
-
-
-def _is_here(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def proxy_of(api: str) -> str | None:
@@ -117,6 +120,27 @@ def is_healthy(client: "httpx.Client", api: str) -> bool:
             "who runs it to let you through, or name the server's host in NO_PROXY to go without it"
         )
     return reply.status_code == HTTPStatus.OK
+
+
+def answers_within(api: str, seconds: float, has_ended: Callable[[], bool]) -> bool:
+    """Whether an API answers in time; one that takes connections, but answers late, gets more.
+
+    has_ended: whether its process is gone, so that it will not. Raises as `is_healthy` does.
+    """
+    import httpx
+
+    began = time.monotonic()
+    with probing_client() as client:
+        while time.monotonic() < began + seconds and not has_ended():
+            try:
+                if is_healthy(client, api):
+                    return True
+            except httpx.ReadTimeout:
+                seconds = max(seconds, BUSY_TIMEOUT_S)
+            except httpx.HTTPError:
+                pass
+            time.sleep(0.05)
+    return False
 
 
 def admitting(api: str) -> str:

@@ -1,25 +1,28 @@
 """Registration of the study at a Prefect server: work pool, deployments, automations.
 
-The deployments are those of `deployments/prefect.yaml`, registered by Prefect's own command.
+The deployments are those of `deployments/prefect.yaml`, as `prefect deploy` would register them;
+that command would take seconds to import Prefect once more.
 """
 
-import os
 import shlex
-import subprocess
 import sys
-import tempfile
 from contextlib import suppress
 from typing import Any
 
 import yaml
+from httpx import HTTPError
+from prefect import Flow
 from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolCreate
-from prefect.exceptions import ObjectAlreadyExists
+from prefect.client.schemas.objects import ConcurrencyLimitConfig
+from prefect.exceptions import ObjectAlreadyExists, PrefectException
+from prefect.schedules import Schedule
 from prefect.workers.process import ProcessWorker
 
 from flowers17.errors import Flowers17Error
 from flowers17.forms import FORMS
 from flowers17.request import StudyRequest
+from flowers17.rules import rule_problem
 from flows.automations import register_automations
 from flows.serve_lock import CHECKOUT, POOL
 
@@ -33,18 +36,28 @@ async def register(request: StudyRequest, *, alone: bool = False) -> list[str]:
     of deployments that are there already stay as they are, since people switch them on in the UI.
     The API is the one that Prefect's settings name. Raises Flowers17Error if Prefect refuses.
     """
+    if not DEPLOYMENTS.is_file():
+        raise Flowers17Error(
+            f"{DEPLOYMENTS}: expected the description of the deployments; "
+            "run `flowers17 serve` from an installation of the whole checkout"
+        )
+    deployments = yaml.safe_load(DEPLOYMENTS.read_text())["deployments"]
     async with get_client() as client:
         await _ensure_work_pool(client)
         known = {deployment.name for deployment in await client.read_deployments()}
         await register_automations(client)
-    described = _described(request, known)
-    if alone:
-        # Without it, a run starts through another Python, which imports Prefect to find it.
-        command = shlex.join([sys.executable, "-m", "prefect.engine"])
-        for deployment in described["deployments"]:
-            deployment["work_pool"] = {"name": POOL, "job_variables": {"command": command}}
-    _deploy(described)
-    return [deployment["name"] for deployment in described["deployments"]]
+    for described in deployments:
+        name = described["name"]
+        form = form_of(name, request).model_dump(mode="json")
+        described["parameters"] = {**described.get("parameters", {}), "request": form}
+        try:
+            await _register(described, alone=alone, is_known=name in known)
+        except (PrefectException, HTTPError) as problem:
+            raise Flowers17Error(
+                f"expected Prefect to register the deployment {name} of {DEPLOYMENTS}; it said: "
+                f"{problem}"
+            ) from problem
+    return [described["name"] for described in deployments]
 
 
 async def _ensure_work_pool(client: PrefectClient) -> None:
@@ -59,37 +72,26 @@ async def _ensure_work_pool(client: PrefectClient) -> None:
         await client.create_work_pool(pool)
 
 
-def _described(request: StudyRequest, known: set[str]) -> dict[str, Any]:
-    if not DEPLOYMENTS.is_file():
-        raise Flowers17Error(
-            f"{DEPLOYMENTS}: expected the description of the deployments; "
-            "run `flowers17 serve` from an installation of the whole checkout"
-        )
-    described = yaml.safe_load(DEPLOYMENTS.read_text())
-    for deployment in described["deployments"]:
-        own = deployment.get("parameters", {})
-        form = FORMS[deployment["name"]].model_validate(request)
-        deployment["parameters"] = {**own, "request": form.model_dump(mode="json")}
-        if deployment["name"] in known:
-            deployment.pop("schedules", None)
-    return described
+def form_of(flow: str, request: StudyRequest) -> StudyRequest:
+    """A flow's form with a request's values; of its rules with those that the flow may keep."""
+    rules = [rule for rule in request.rules if not rule_problem(flow, rule)]
+    return FORMS[flow].model_validate(request.model_copy(update={"rules": tuple(rules)}))
 
 
-def _deploy(described: dict[str, Any]) -> None:
-    with tempfile.NamedTemporaryFile("w", prefix="flowers17-", suffix=".yaml") as stream:
-        yaml.safe_dump(described, stream)
-        stream.flush()
-        command = ["-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", stream.name]
-        process = subprocess.run(
-            [sys.executable, *command],
-            cwd=CHECKOUT,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            env=os.environ,
-        )
-    if process.returncode:
-        raise Flowers17Error(
-            f"expected Prefect to register the deployments of {DEPLOYMENTS}; it said:\n"
-            + "\n".join((process.stdout + process.stderr).strip().splitlines()[-15:])
-        )
+async def _register(described: dict[str, Any], *, alone: bool, is_known: bool) -> None:
+    flow = await Flow.afrom_source(str(CHECKOUT), described["entrypoint"])
+    schedules = [Schedule(**schedule) for schedule in described.get("schedules", ())]
+    limit = described.get("concurrency_limit")
+    # Without it, a run starts through another Python, which imports Prefect to find it.
+    command = {"command": shlex.join([sys.executable, "-m", "prefect.engine"])} if alone else {}
+    deployment = await flow.ato_deployment(
+        described["name"],
+        description=described["description"],
+        tags=described["tags"],
+        parameters=described["parameters"],
+        schedules=None if is_known else schedules,
+        concurrency_limit=ConcurrencyLimitConfig(**limit) if limit else None,
+        work_pool_name=POOL,
+        job_variables=command,
+    )
+    await deployment.aapply()

@@ -18,7 +18,6 @@ from tasks.own_files import own_file, own_prefect_home, prefect_home
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 POOL = "flowers17"
-HEARTBEAT_S = 30  # Prefect's shortest
 
 
 def _lock_path() -> Path:

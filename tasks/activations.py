@@ -32,13 +32,11 @@ def stage(
     return Stage.of(
         "activations",
         label,
-        "tasks.activations:build",
-        features.configuration(settings, unpooled, weights_from)
+        config=features.configuration(settings, unpooled, weights_from)
         | {"below": below, "mirrored": mirrored},
         seed=settings.seed if weights_from.are_random else None,
         inputs={"images": features.image_stage(settings, feature_map), **weights_from.inputs},
         resources=weights_from.resources,
-        optional=weights_from.optional,
         isolated=True,
         tags=("features",),
     )

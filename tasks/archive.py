@@ -12,9 +12,7 @@ FILE_NAME = "17flowers.tgz"
 
 def stage() -> Stage:
     """Stage of the official archive."""
-    return Stage.of(
-        "archive", "archive", "tasks.archive:build", {"sha256": oxford17.ARCHIVE_SHA256}
-    )
+    return Stage.of("archive", "archive", config={"sha256": oxford17.ARCHIVE_SHA256})
 
 
 def build(job: Job) -> Mapping[str, Any]:

@@ -11,6 +11,7 @@ from flowers17.learners.networks import module_of
 from flowers17.prediction.models import Loader
 from flowers17.stages import Job, Stage, in_order
 from tasks.long_work import long_work
+from tasks.split import described
 
 WHITE_BOX: tuple[AttackName, ...] = ("fgsm", "pgd", "targeted", "jsma")
 TARGETED: tuple[AttackName, ...] = ("targeted", "jsma")
@@ -31,9 +32,10 @@ class VictimStages:
     is_network: bool
     method: str | None = None
 
-    def resources(self, options: RunOptions) -> dict[str, str]:
-        """Resources that opening the model needs beside its artifact: weights of extractors."""
-        return {"weights_dir": str(options.weights_dir)} if options.weights_dir else {}
+
+def weights_folder(options: RunOptions) -> dict[str, str]:
+    """Resources that opening a model needs beside its artifact: weights of extractors."""
+    return {"weights_dir": str(options.weights_dir)} if options.weights_dir else {}
 
 
 def stage(
@@ -48,8 +50,7 @@ def stage(
     return Stage.of(
         "attack",
         f"attack {attack} on {victim.name}, {split.label}",
-        "tasks.attack:build",
-        {
+        config={
             "attack": attack,
             "model": victim.name,
             "method": victim.method,
@@ -60,8 +61,7 @@ def stage(
         },
         seed=settings.seed,
         inputs={"model": victim.model, "images": victim.images, "split": split},
-        resources=victim.resources(options),
-        optional=victim.model.optional,
+        resources=weights_folder(options),
         **long_work("attack", device),
     )
 
@@ -140,16 +140,13 @@ def build(job: Job) -> Mapping[str, Any]:
         progress=lambda n_done, n_total: job.progress(n_done, n_total, "images"),
     )
     runs = evaluation.run_summaries(attack, arrays, labels, targets, settings)
-    split_record = split.json("split")
     job.save_json(
         "result",
         {
             **config,
             "access": "white box" if attack in WHITE_BOX else "black box",
             "kind": model.kind,
-            "split": split_record["name"],
-            "split_kind": split_record["kind"],
-            "classes": classes,
+            **described(split),
             "image_size": int(images.shape[1]),
             "n_images": len(set(rows.tolist())),
             "runs": runs,

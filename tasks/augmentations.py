@@ -16,8 +16,7 @@ def stage(settings: StudySettings, names: Sequence[AugmentationName], images: St
     return Stage.of(
         "augmentations",
         "augmentations",
-        "tasks.augmentations:build",
-        {"names": list(names)},
+        config={"names": list(names)},
         seed=settings.seed,
         inputs={"images": images},
     )

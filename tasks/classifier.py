@@ -33,11 +33,9 @@ def stage(
     return Stage.of(
         "classifier",
         label,
-        "tasks.classifier:build",
-        configuration(settings, combination),
+        config=configuration(settings, combination),
         seed=settings.seed,
         inputs=stage_inputs,
-        optional=any(feature_map.optional for feature_map in maps),
     )
 
 

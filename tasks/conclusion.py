@@ -1,7 +1,7 @@
 """How a flow ends: what was built, cached and missing, the headline, the page, and broken rules."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from prefect.artifacts import create_link_artifact, create_markdown_artifact
@@ -14,7 +14,7 @@ from flowers17.config import RunOptions
 from flowers17.errors import Flowers17Error
 from flowers17.reporting.studies.records import studies_in
 from flowers17.shared.store import open_store
-from flowers17.site.files import SITE_VARIABLE
+from flowers17.site.files import SITE_STORE_VARIABLE, SITE_VARIABLE
 from tasks.engine import sharing
 from tasks.published import plain_text
 from tasks.results import Results, StagesFailed
@@ -36,11 +36,13 @@ def conclusion(results: Results, options: RunOptions) -> State[Any]:
     store, words = open_store(options.store), [results.counts]
     if results.study:
         words.append(headline(store.open(results.study).json("results").get("headline")))
-    words.append(_publish_page(store, results))
+    words.append(page_of_run(store, results))
     broken = _broken(results, options) if options.rules and not sharing() else []
     message = "; ".join(filter(None, [*broken, *words]))
     if broken:
-        _emit(broken)
+        identity = f"prefect.flow-run.{flow_run.get_id()}"
+        run = {"prefect.resource.id": identity, "prefect.resource.name": flow_run.get_name() or ""}
+        emit_event(BROKEN, resource=run, payload={"broken": broken})
         raise RulesBroken(message)
     return Completed(message=message, data=results)
 
@@ -59,7 +61,7 @@ def headline(best: Mapping[str, Any] | None) -> str:
 
 def with_page(problem: StagesFailed, options: RunOptions) -> StagesFailed:
     """The same error, which names the page of the report on what there is, if it was written."""
-    page = _publish_page(open_store(options.store), problem.results)
+    page = page_of_run(open_store(options.store), problem.results)
     text = f"{problem}\nThe report on what there is: {page}"
     return StagesFailed(text, problem.results) if page else problem
 
@@ -74,17 +76,19 @@ def _broken(results: Results, options: RunOptions) -> list[str]:
     return ["rules: expected one study to ask them of, this flow has none"]
 
 
-def _publish_page(store: Store, results: Results) -> str:
+def page_of_run(store: Store, results: Results) -> str:
     """Lead from the run to its report; returns the address, the path where no site is, or "".
 
-    The report on the whole study lies in a place of its own (`flows.report`).
+    A site that shows another store has no page of the report. The report on the whole study lies in
+    a place of its own (`flows.report`).
     """
     reference = results.get("report", results.study)
     if not isinstance(reference, Reference):
         return ""
     artifact = store.open(reference)
     title = artifact.manifest["label"].capitalize()
-    if site := os.environ.get(SITE_VARIABLE):
+    site = os.environ.get(SITE_VARIABLE)
+    if site and os.environ.get(SITE_STORE_VARIABLE, store.address) == store.address:
         address = f"{site}/reports/{reference.key}/"
         create_link_artifact(address, title, key="page", description=plain_text(title))
         return address
@@ -92,14 +96,3 @@ def _publish_page(store: Store, results: Results) -> str:
     page = page if "report" in results else artifact.file("index.html")
     create_markdown_artifact(f"`{page}`", key="page", description=plain_text(title))
     return str(page)
-
-
-def _emit(broken: Sequence[str]) -> None:
-    emit_event(
-        BROKEN,
-        resource={
-            "prefect.resource.id": f"prefect.flow-run.{flow_run.get_id()}",
-            "prefect.resource.name": flow_run.get_name() or "",
-        },
-        payload={"broken": list(broken)},
-    )

@@ -12,7 +12,6 @@ def stage(images: Stage, duplicates: Stage, splits: Stage) -> Stage:
     return Stage.of(
         "datasheet",
         "datasheet",
-        "tasks.datasheet:build",
         inputs={"images": images, "duplicates": duplicates, "splits": splits},
     )
 

@@ -10,6 +10,7 @@ from flowers17.learners.devices import device_in
 from flowers17.stages import Job, Stage
 from tasks.attack import loader_of, own_learners
 from tasks.long_work import long_work
+from tasks.split import described
 
 if TYPE_CHECKING:
     import keras
@@ -35,8 +36,7 @@ def stage(
     return Stage.of(
         "defences",
         f"defences of {name}, {split.label}",
-        "tasks.defences:build",
-        {
+        config={
             "network": name,
             "settings": defences.model_dump(mode="json", exclude={"networks"}),
             "pgd_steps": attacks.pgd_steps,
@@ -109,14 +109,11 @@ def build(job: Job) -> Mapping[str, Any]:
         )
         for number, defence in enumerate(candidates)
     ]
-    split_record = split.json("split")
     job.save_json(
         "result",
         {
             **config,
-            "split": split_record["name"],
-            "split_kind": split_record["kind"],
-            "classes": split.json("classes"),
+            **described(split),
             "image_size": int(images.shape[1]),
             "n_images": len(rows),
             "defences": summaries,

@@ -1,6 +1,5 @@
 """Stages as Prefect tasks: submitted once inputs are there, reused if whole, watched meanwhile."""
 
-import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -36,7 +35,7 @@ from flowers17.errors import (
 )
 from flowers17.isolation import ProcessInterrupted, ensure_isolated
 from flowers17.shared.store import open_store
-from flowers17.stages import Outcome, Progress, References, Stage, ensure, existing, in_order
+from flowers17.stages import Outcome, Stage, ensure, existing, in_order
 from tasks.leftovers import at_work, cancel_tasks
 from tasks.published import ProgressArtifact, publish_contents, publish_lineage
 from tasks.results import Absent, Result, Results, raise_if_failed
@@ -46,25 +45,14 @@ MOST_WAITING = 256  # stages that wait for a place in a cluster or are built the
 LEASE_S = 60.0  # how long a killed run keeps its place under a concurrency limit
 
 
-class Build(Protocol):
-    """Builds a stage outside of this process, and returns its artifact: `ensure_isolated`."""
-
-    def __call__(
-        self,
-        stage: Stage,
-        inputs: References,
-        store: Store,
-        *,
-        progress: Progress,
-        logger: logging.Logger | logging.LoggerAdapter,
-    ) -> Outcome: ...
-
-
 @dataclass(frozen=True)
 class _Builders:
-    """Ways to build the stages of a run: apart, outside of this process; here: held meanwhile."""
+    """Ways to build the stages of a run.
 
-    apart: Build
+    apart: outside of this process, as `ensure_isolated` does; here: held meanwhile.
+    """
+
+    apart: Callable[..., Outcome]
     here: threading.BoundedSemaphore
 
 
@@ -149,7 +137,12 @@ def _settle(
     built = []
     for _ in stages:
         interrupts.check()
-        for stage in [stage for stage in waiting.values() if _has_inputs(stage, results)]:
+        ready = [
+            stage
+            for stage in waiting.values()
+            if all(needed.title in results for needed in stage.inputs.values())
+        ]
+        for stage in ready:
             del waiting[stage.title]
             inputs = {name: results[needed.title] for name, needed in stage.inputs.items()}
             titles = {needed.title for needed in stage.inputs.values()} & set(futures)
@@ -160,7 +153,7 @@ def _settle(
                     "inputs": {TaskRunResult(id=futures[title].task_run_id) for title in titles}
                 },
             )
-            future.add_done_callback(_putting(stage, ended))
+            future.add_done_callback(lambda _, stage=stage: ended.put(stage))  # type: ignore[misc]
         stage = ended.get()
         value = futures[stage.title].result(raise_on_failure=False)
         results[stage.title] = _result_of(stage, value)
@@ -168,14 +161,6 @@ def _settle(
             built.append(value.reference)
             results.fresh.add(stage.title)
     return built
-
-
-def _has_inputs(stage: Stage, results: Results) -> bool:
-    return all(needed.title in results for needed in stage.inputs.values())
-
-
-def _putting(stage: Stage, ended: SimpleQueue[Stage]) -> Callable[[Any], None]:
-    return lambda _: ended.put(stage)
 
 
 @contextmanager

@@ -17,12 +17,11 @@ def stage(settings: StudySettings, options: RunOptions, feature_map: FeatureMapS
     return Stage.of(
         "features",
         f"features {feature_map.name}",
-        "tasks.features:build",
-        configuration(settings, feature_map, weights_from) | {"mirrored": feature_map.mirrored},
+        config=configuration(settings, feature_map, weights_from)
+        | {"mirrored": feature_map.mirrored},
         seed=settings.seed if weights_from.are_random else None,
         inputs={"images": image_stage(settings, feature_map), **weights_from.inputs},
         resources=weights_from.resources,
-        optional=weights_from.optional,
         isolated=True,
         tags=("features",),
     )

@@ -105,8 +105,7 @@ def stage(
     return Stage.of(
         "finetuning",
         f"fine-tuning {network.name}{refit}, phase {phase}, {split.label}{seed}",
-        "tasks.finetuning:build",
-        {
+        config={
             **features.configuration(settings, network.maps, weights_from),
             "image_size": features.image_size(settings, network.maps),
             "name": network.name,
@@ -127,7 +126,6 @@ def stage(
         seed=settings.seed,
         inputs=inputs,
         resources=weights_from.resources,
-        optional=weights_from.optional,
         **long_work("training", device),
     )
 
@@ -239,25 +237,13 @@ def _networks(
 
 def _examples(job: Job) -> "Examples":
     """Training inputs: images of the network's input size, or activations."""
-    from flowers17.learners.examples import Examples
     from flowers17.transfer.extractors import resized
 
-    split = job.inputs["split"]
-    mirrored = None
     if job.config["activations"] == "computed":
-        inputs = resized(job.inputs["images"].array("images"), job.config["input_size"])
-    else:
-        inputs = _stored(job, "activations")
-        mirrored = _stored(job, "mirrored") if "mirrored" in job.inputs else None
-    return Examples(
-        inputs,
-        split.array("labels"),
-        split.array("train"),
-        split.array("validation"),
-        len(split.json("classes")),
-        mirrored,
-        job.config.get("class_weight"),
-    )
+        images = job.inputs["images"].array("images")
+        return network_training.examples(job, resized(images, job.config["input_size"]))
+    mirrored = _stored(job, "mirrored") if "mirrored" in job.inputs else None
+    return network_training.examples(job, _stored(job, "activations"), mirrored)
 
 
 def _stored(job: Job, role: str) -> np.ndarray:

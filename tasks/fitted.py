@@ -6,11 +6,10 @@ from typing import Any
 import numpy as np
 
 from flowers17.config import ClassifierSettings, CombinationSettings, StudySettings
-from flowers17.data.balance import counts_by_class, test_score
 from flowers17.data.splits import Split
 from flowers17.stages import Job, Stage
 from tasks import classifier, images
-from tasks.split import measuring_split, test_rows
+from tasks.split import measuring_split, score_on
 
 
 def stage(
@@ -35,11 +34,9 @@ def stage(
     return Stage.of(
         "fitted",
         f"{label}, {split.label}",
-        "tasks.fitted:build",
-        {**classifier.configuration(settings, combination), **images.resizing(settings)},
+        config={**classifier.configuration(settings, combination), **images.resizing(settings)},
         seed=settings.seed,
         inputs=inputs,
-        optional=any(feature_map.optional for feature_map in maps),
     )
 
 
@@ -50,8 +47,8 @@ def build(job: Job) -> Mapping[str, Any]:
     from flowers17.transfer.rowspace import side_by_side
 
     config, split = job.config, job.inputs["split"]
-    labels, validation, test = split.array("labels"), split.array("validation"), test_rows(split)
-    split_info, train = split.json("split"), split.array("train")
+    labels, split_info = split.array("labels"), split.json("split")
+    parts = split.array("train"), split.array("validation")
     name = config["classifier"]
     columns = side_by_side([job.inputs[each].mapped("features") for each in config["maps"]])
     rows = job.inputs["rows"].array("rows") if "rows" in job.inputs else None
@@ -62,7 +59,7 @@ def build(job: Job) -> Mapping[str, Any]:
         features=columns,
         rows=rows,
         labels=labels,
-        splits=[Split(split_info["name"], split_info["kind"], None, train, validation)],
+        splits=[Split(split_info["name"], split_info["kind"], None, *parts)],
         seed=job.seed,
         n_components=config["n_components"],
         search=config["search"],
@@ -75,16 +72,7 @@ def build(job: Job) -> Mapping[str, Any]:
         job.save_array(f"classifier-{array_name}", array)
     proba = fit.proba(np.arange(len(labels)))
     job.save_array("proba", proba)
-    truth, predicted = labels[validation], proba[validation].argmax(axis=1)
-    score: Mapping[str, Any] = {
-        "split": split_info["name"],
-        "kind": split_info["kind"],
-        "n_train": len(train),
-        "n_validation": len(validation),
-        "n_correct": int((predicted == truth).sum()),
-        "by_class": counts_by_class(labels, truth, predicted),
-        "test": test_score(labels, test, proba[test]),
-    }
+    score: Mapping[str, Any] = score_on(split, proba)
     result = {**config, "hyperparameters": fit.chosen, "classes": split.json("classes"), **score}
     if "measures" in job.inputs:
         score = measuring_split(job.inputs["measures"].json("result")["splits"])

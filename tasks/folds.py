@@ -16,8 +16,7 @@ def stage(settings: StudySettings, split: Stage, duplicates: Stage) -> Stage:
     return Stage.of(
         "folds",
         f"folds of {split.label}",
-        "tasks.folds:build",
-        {
+        config={
             "n_folds": settings.ensemble.n_folds,
             "choosing_fraction": settings.ensemble.choosing_fraction,
         },

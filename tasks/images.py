@@ -31,8 +31,7 @@ def stage(settings: StudySettings, size: int) -> Stage:
     return Stage.of(
         "images",
         f"images@{size}",
-        "tasks.images:build",
-        config,
+        config=config,
         seed=seed,
         inputs=inputs,
         resources=resources,

@@ -27,6 +27,7 @@ from tasks.liveness import dead, lives, registered
 from tasks.own_runs import run_digest
 
 ACTIVE = [StateType.RUNNING, StateType.PENDING, StateType.CANCELLING]
+IS_ACTIVE = {"type": {"any_": ACTIVE}}  # condition of a filter
 END_S = 1.5  # in which the tasks of an interrupted run end, before it ends without them
 BEGINNING_S = 60.0  # in which a run that begins anew has taken its lock
 PAGE = 200
@@ -54,7 +55,8 @@ def at_work(options: RunOptions) -> Iterator[None]:
 def cancel_tasks(futures: Iterable[PrefectConcurrentFuture[Any]], *, leave: bool) -> None:
     """Let the tasks of an interrupted run end, and report those that cannot as cancelled.
 
-    leave: whether the process is to end soon, though stages that it builds itself go on.
+    leave: whether the process is to end soon, whatever it still does: the worker that cancels a run
+    looks every three seconds whether its process is gone.
     """
     running = {
         future.wrapped_future: future.task_run_id
@@ -62,8 +64,8 @@ def cancel_tasks(futures: Iterable[PrefectConcurrentFuture[Any]], *, leave: bool
         if not future.wrapped_future.cancel()
     }
     _, busy = wait(running, timeout=END_S)
-    if busy and leave:
-        interrupts.leave_after(END_S)
+    if leave:
+        interrupts.leave_after(END_S if busy else 2 * END_S)
     with get_client(sync_client=True) as client:
         for future in busy:
             state: State[Any] = Cancelled(message="the run was interrupted")
@@ -86,7 +88,8 @@ def end_dead_runs(store: Store, *, own: str = "") -> None:
                 if run_digest(client.read_flow(run.flow_id).name, run.parameters) != digest:
                     continue
                 active = flow_run_id != own and run.state_type in ACTIVE
-                if not active or _age_s(run) > BEGINNING_S:
+                since = run.state.timestamp if run.state else datetime.now(UTC)
+                if not active or (datetime.now(UTC) - since).total_seconds() > BEGINNING_S:
                     end(client, run, "its process is gone", itself=active)
 
 
@@ -99,12 +102,10 @@ def end(client: SyncPrefectClient, run: FlowRun, message: str, *, itself: bool) 
     state: State[Any] = (Cancelled if cancelling else Crashed)(message=message)
     parts = subflow_runs(client, run)
     tasks = client.read_task_runs(
-        flow_run_filter=filters.FlowRunFilter(
-            id=filters.FlowRunFilterId(any_=[each.id for each in (run, *parts)])
+        flow_run_filter=filters.FlowRunFilter.model_validate(
+            {"id": {"any_": [each.id for each in (run, *parts)]}}
         ),
-        task_run_filter=filters.TaskRunFilter(
-            state=filters.TaskRunFilterState(type=filters.TaskRunFilterStateType(any_=ACTIVE))
-        ),
+        task_run_filter=filters.TaskRunFilter.model_validate({"state": IS_ACTIVE}),
         limit=PAGE,
     )
     for task_run in tasks:
@@ -117,14 +118,16 @@ def end(client: SyncPrefectClient, run: FlowRun, message: str, *, itself: bool) 
 
 def subflow_runs(client: SyncPrefectClient, run: FlowRun) -> list[FlowRun]:
     """Runs of the parts of a run."""
+    return read_runs(client, parent_flow_run_id={"any_": [run.id]})
+
+
+def read_runs(
+    client: SyncPrefectClient, *, flow: str | None = None, offset: int = 0, **conditions: Any
+) -> list[FlowRun]:
+    """A page of runs that meet conditions, which are parts of Prefect's filter, as JSON."""
     return client.read_flow_runs(
-        flow_run_filter=filters.FlowRunFilter(
-            parent_flow_run_id=filters.FlowRunFilterParentFlowRunId(any_=[run.id])
-        ),
+        flow_filter=filters.FlowFilter.model_validate({"name": {"any_": [flow]}}) if flow else None,
+        flow_run_filter=filters.FlowRunFilter.model_validate(conditions),
         limit=PAGE,
+        offset=offset,
     )
-
-
-def _age_s(run: FlowRun) -> float:
-    """Seconds for which a run has been in its state."""
-    return (datetime.now(UTC) - run.state.timestamp).total_seconds() if run.state else 0.0

@@ -58,26 +58,25 @@ def registered(store: Store, flow_run_id: str, digest: str) -> Iterator[None]:
 
 
 def died(store: Store, flow_run_id: str) -> bool:
-    """Return whether a flow run was registered in this store and its process is gone."""
+    """Whether a flow run was registered in this store and its process is gone."""
     lock = _read(store, flow_run_id)
     return lock is not None and not lock.is_held
 
 
 def lives(store: Store, flow_run_id: str) -> bool:
-    """Return whether a flow run is registered in this store and has a living process."""
+    """Whether a flow run is registered in this store and has a living process."""
     lock = _read(store, flow_run_id)
     return lock is not None and lock.is_held
 
 
 def living(store: Store) -> list[str]:
-    """Return the flow runs that are registered in this store and have a living process."""
-    return [name for name in _names(store) if name[0] != "." and lives(store, name)]
+    """Flow runs that are registered in this store and have a living process."""
+    return [name for name, lock in _locks(store).items() if lock.is_held]
 
 
 def dead(store: Store) -> dict[str, str]:
-    """Return the digests of runs that are registered in this store and whose process is gone."""
-    locks = {name: _read(store, name) for name in _names(store) if name[0] != "."}
-    return {name: lock.digest for name, lock in locks.items() if lock and not lock.is_held}
+    """Digests of runs that are registered in this store and whose process is gone."""
+    return {name: lock.digest for name, lock in _locks(store).items() if not lock.is_held}
 
 
 def forget(store: Store, flow_run_id: str) -> None:
@@ -88,18 +87,19 @@ def forget(store: Store, flow_run_id: str) -> None:
 
 def forget_dead(store: Store, digest: str | None = None) -> None:
     """Remove what dead runs left: those that were asked for the same, and old ones."""
-    for name in _names(store):
-        lock = _read(store, name)
-        if lock and not lock.is_held and (lock.digest == digest or lock.age_s > KEPT_S):
+    for name, lock in _locks(store, also_fresh=True).items():
+        if not lock.is_held and (lock.digest == digest or lock.age_s > KEPT_S):
             remove(_lock_path(store, name), below=store.root)
 
 
-def _names(store: Store) -> list[str]:
-    """Return the names of locks, also those not yet taken; none if their folder is a link."""
+def _locks(store: Store, *, also_fresh: bool = False) -> "dict[str, _Lock]":
+    """Locks by their runs, none if their folder is a link; also_fresh: those not yet taken, too."""
     folder = store.root / ".runs"
     if folder.is_symlink() or not folder.is_dir():
-        return []
-    return sorted(path.name for path in folder.iterdir() if _LOCK.fullmatch(path.name))
+        return {}
+    names = sorted(path.name for path in folder.iterdir() if _LOCK.fullmatch(path.name))
+    locks = {name: _read(store, name) for name in names if also_fresh or name[0] != "."}
+    return {name: lock for name, lock in locks.items() if lock}
 
 
 @dataclass(frozen=True)

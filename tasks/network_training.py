@@ -10,11 +10,12 @@ from flowers17.config import RecipeSettings, StudySettings
 from flowers17.learners.devices import chosen_convolutions, chosen_precision
 from flowers17.stages import History, Job, Stage
 from tasks import images
-from tasks.split import test_rows
+from tasks.split import score_on
 
 if TYPE_CHECKING:
     import keras
 
+    from flowers17.learners.examples import Examples
     from flowers17.learners.training import TrainingResult
 
 
@@ -50,6 +51,22 @@ def fold_inputs(refit_of: Sequence[Stage]) -> dict[str, Stage]:
     return {f"fold-{number:02d}": fold for number, fold in enumerate(refit_of, start=1)}
 
 
+def examples(job: Job, inputs: np.ndarray, mirrored: np.ndarray | None = None) -> "Examples":
+    """What a network is trained on: images or activations of a job's split, with their labels."""
+    from flowers17.learners.examples import Examples
+
+    split = job.inputs["split"]
+    return Examples(
+        inputs,
+        split.array("labels"),
+        split.array("train"),
+        split.array("validation"),
+        len(split.json("classes")),
+        mirrored,
+        job.config.get("class_weight"),
+    )
+
+
 def publish(
     job: Job,
     details: Mapping[str, Any],
@@ -64,31 +81,23 @@ def publish(
     """
     import keras
 
-    from flowers17.data.balance import counts_by_class, test_score
     from flowers17.learners.evaluation import loss_and_accuracy
 
     split = job.inputs["split"]
-    labels, validation, test = split.array("labels"), split.array("validation"), test_rows(split)
-    predicted = proba[validation].argmax(axis=1)
-    n_correct = int((predicted == labels[validation]).sum())
-    accuracy = n_correct / len(validation)
+    labels, validation = split.array("labels"), split.array("validation")
+    score = score_on(split, proba)
+    accuracy = score["n_correct"] / len(validation)
     best_scores = training.history[training.best_epoch - 1]
     result = {
         **details,
-        "split": split.json("split")["name"],
-        "kind": split.json("split")["kind"],
+        **score,
         "classes": split.json("classes"),
-        "n_train": len(split.array("train")),
-        "n_validation": len(validation),
         "epochs": len(training.history),
         "best_epoch": training.best_epoch,
         "train_loss": best_scores["loss"],
         "train_accuracy": best_scores["accuracy"],
         "validation_loss": loss_and_accuracy(proba[validation], labels[validation])[0],
         "validation_accuracy": accuracy,
-        "n_correct": n_correct,
-        "by_class": counts_by_class(labels, labels[validation], predicted),
-        "test": test_score(labels, test, proba[test]),
         "accuracy": accuracy,
         "backend": str(keras.backend.backend()),
     }
@@ -97,7 +106,7 @@ def publish(
     job.save_json("result", result)
     job.save_json("history", {"epochs": training.history})
     job.save_array("proba", proba)
-    job.save_array("validation-predicted", predicted)
+    job.save_array("validation-predicted", proba[validation].argmax(axis=1))
     (job.folder / "weights").mkdir()
     for position, variable in enumerate(network.weights):
         job.save_array(f"weights/{position:03d}", keras.ops.convert_to_numpy(variable))

@@ -35,10 +35,8 @@ def stage(ensemble: str, members: Sequence[Member], folds: Stage, split: Stage) 
     return Stage.of(
         "out_of_fold",
         f"out-of-fold of {ensemble}, {split.label}",
-        "tasks.out_of_fold:build",
-        {"ensemble": ensemble, "members": [member.name for member in members]},
+        config={"ensemble": ensemble, "members": [member.name for member in members]},
         inputs={"folds": folds, **models},
-        optional=any(model.optional for model in models.values()),
     )
 
 

@@ -94,33 +94,23 @@ def _expect_room(database: Path) -> None:
         )
 
 
-def regular_file(path: Path, flags: int, mode: int = 0o600) -> int:
-    """Descriptor of a regular file, opened without following a link or waiting.
+def own_file(path: Path, flags: int) -> int:
+    """Descriptor of a regular file of this user or root; no link is followed or pipe waited for.
 
-    flags, mode: of `os.open`; what it creates is readable by its owner alone.
-    Raises Flowers17Error if something else is there, and OSError as `os.open` does.
+    flags: of `os.open`. What is opened for writing can be read by its owner alone from here on; a
+    file only read is refused if others can write to it. Raises Flowers17Error if something else is
+    there, and OSError as `os.open` does.
     """
     try:
-        descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, mode)
+        descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
     except OSError as problem:
         if problem.errno in _TRAPS:
             raise _trap(path, f"something else ({problem.strerror})") from problem
         raise
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise _trap(path, "something else (no file)")
-    return descriptor
-
-
-def own_file(path: Path, flags: int) -> int:
-    """Descriptor of a regular file of this user or root, as `regular_file` does.
-
-    A file opened for writing can be read by its owner alone from here on. A file only read is
-    refused if others can write to it.
-    """
-    descriptor = regular_file(path, flags)
     try:
         status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise _trap(path, "something else (no file)")
         if status.st_uid not in (os.geteuid(), 0):
             raise _trap(path, f"one of the user with the number {status.st_uid}")
         if flags & (os.O_WRONLY | os.O_RDWR) and status.st_uid == os.geteuid():

@@ -26,8 +26,7 @@ def stage(
     return Stage.of(
         "poisoned",
         f"{split.label}, {poisoning_label(kind, share)}",
-        "tasks.poisoned:build",
-        {"kind": kind, "share": share, "target": poisoning.target, "patch_size": size},
+        config={"kind": kind, "share": share, "target": poisoning.target, "patch_size": size},
         seed=settings.seed,
         inputs={"images": images, "split": split},
     )

@@ -6,6 +6,7 @@ from typing import Any
 
 from flowers17.config import StudySettings
 from flowers17.stages import Job, Stage
+from tasks.split import described
 
 
 @dataclass(frozen=True)
@@ -30,8 +31,7 @@ def stage(
     return Stage.of(
         "poisoning",
         f"poisoning, {split.label}",
-        "tasks.poisoning:build",
-        {
+        config={
             "networks": list(clean),
             "n": len(poisonings),
             "target": settings.poisoning.target,
@@ -73,13 +73,10 @@ def build(job: Job) -> Mapping[str, Any]:
         networks = counts_by_network(f"{number:02d}", n_images)
         poisonings.append({**data.json("poison"), "networks": networks})
     classes = split.json("classes")
-    split_record = split.json("split")
     job.save_json(
         "result",
         {
-            "split": split_record["name"],
-            "split_kind": split_record["kind"],
-            "classes": classes,
+            **described(split),
             "target": classes[config["target"]],
             "clean": counts_by_network("clean", None),
             "poisonings": poisonings,

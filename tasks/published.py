@@ -6,7 +6,6 @@ import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 from uuid import UUID
 
@@ -90,15 +89,10 @@ class ProgressArtifact:
     def __enter__(self) -> "ProgressArtifact":
         return self
 
-    def __exit__(
-        self,
-        exception_type: type[BaseException] | None,
-        exception: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: object, *problem: object) -> None:
         if self._id is not None:
-            self._percent = 100.0 if exception_type is None else self._percent
-            self._show(f"{self.label}: {'done' if exception_type is None else 'stopped'}")
+            self._percent = 100.0 if kind is None else self._percent
+            self._show(f"{self.label}: {'done' if kind is None else 'stopped'}")
 
 
 def publish_lineage(store: Store, references: Sequence[Reference], flow_name: str) -> None:
@@ -160,24 +154,23 @@ def publish_contents(store: Store, reference: Reference) -> None:
 
     They are published in the order in which they are to be read, with their titles.
     """
+    if reference.stage not in ("study", "sweep"):
+        return  # opened, all files of it would be read
     artifact = store.open(reference)
     if reference.stage == "study":
         results = artifact.json("results")
         for content in results["contents"]:
-            key, title = artifact_key(Path(content["file"]).stem), _title(content)
+            key = artifact_key(Path(content["file"]).stem)
+            title = f"{content['kind'].capitalize()} {content['number']}. {content['title']}"
             if content["kind"] == "table":
                 publish_table(_shown_rows(results["tables"][content["number"]]), key, title)
             else:
                 path = artifact.file(f"figures/{content['file']}")
                 publish_picture(path.read_bytes(), _PICTURE_TYPES[path.suffix], key, title)
-    elif reference.stage == "sweep":
+    else:
         for name, title in _SWEEP_TABLES.items():
             with artifact.file(f"{name}.csv").open(newline="") as stream:
                 publish_table(list(csv.DictReader(stream)), artifact_key(name), title)
-
-
-def _title(content: Mapping[str, str]) -> str:
-    return f"{content['kind'].capitalize()} {content['number']}. {content['title']}"
 
 
 def _shown_rows(table: Mapping[str, Any]) -> list[dict[str, str]]:

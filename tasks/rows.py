@@ -13,9 +13,7 @@ def stage(maps: Sequence[Stage]) -> Stage:
     return Stage.of(
         "rows",
         f"rows {' + '.join(names)}",
-        "tasks.rows:build",
         inputs=dict(zip(names, maps, strict=True)),
-        optional=any(feature_map.optional for feature_map in maps),
     )
 
 

@@ -24,9 +24,7 @@ def stage(name: str, splits: Stage) -> Stage:
             "raise splits.n_repeats or choose another (official ones need datasplits.mat beside "
             "the archive)"
         )
-    return Stage.of(
-        "split", f"{name} split", "tasks.split:build", {"name": name}, inputs={"splits": splits}
-    )
+    return Stage.of("split", f"{name} split", config={"name": name}, inputs={"splits": splits})
 
 
 def of_all_images(images: Stage, splits: Stage) -> Stage:
@@ -36,7 +34,7 @@ def of_all_images(images: Stage, splits: Stage) -> Stage:
     training images: they tell whether a copy of a model predicts the same, and measure nothing.
     """
     inputs = {"images": images, "splits": splits}
-    return Stage.of("split", "all images", "tasks.split:build", {"name": "all"}, inputs=inputs)
+    return Stage.of("split", "all images", config={"name": "all"}, inputs=inputs)
 
 
 def measuring_split(splits: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
@@ -86,3 +84,27 @@ def build(job: Job) -> Mapping[str, Any]:
 def test_rows(split: Artifact) -> np.ndarray:
     """Rows of a split's test part, int64 (n,); none of a fold or of poisoned images."""
     return split.array("test") if "test.npy" in split.manifest["files"] else np.empty(0, np.int64)
+
+
+def described(split: Artifact) -> dict[str, Any]:
+    """What results on a split say of it: its name, kind and classes."""
+    names = {"split": "name", "split_kind": "kind"}
+    record = split.json("split")
+    return {key: record[name] for key, name in names.items()} | {"classes": split.json("classes")}
+
+
+def score_on(split: Artifact, proba: np.ndarray) -> dict[str, Any]:
+    """Score of probabilities of all images, (n, n_classes), on the split's held-out parts."""
+    from flowers17.data.balance import counts_by_class, test_score
+
+    labels, validation, test = split.array("labels"), split.array("validation"), test_rows(split)
+    predicted, record = proba[validation].argmax(axis=1), split.json("split")
+    return {
+        "split": record["name"],
+        "kind": record["kind"],
+        "n_train": len(split.array("train")),
+        "n_validation": len(validation),
+        "n_correct": int((predicted == labels[validation]).sum()),
+        "by_class": counts_by_class(labels, labels[validation], predicted),
+        "test": test_score(labels, test, proba[test]),
+    }

@@ -26,8 +26,7 @@ def stage(settings: StudySettings, images: Stage, duplicates: Stage) -> Stage:
     return Stage.of(
         "splits",
         "splits",
-        "tasks.splits:build",
-        config,
+        config=config,
         seed=settings.seed,
         inputs={"images": images, "duplicates": duplicates},
         resources=resources,

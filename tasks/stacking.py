@@ -17,15 +17,13 @@ def stage(settings: StudySettings, ensemble: str, out_of_fold: Stage, split: Sta
     return Stage.of(
         "stacking",
         f"stacking of {ensemble}, {split.label}",
-        "tasks.stacking:build",
-        {
+        config={
             "ensemble": ensemble,
             "meta_learners": list(settings.ensemble.meta_learners),
             **weighting(settings),
         },
         seed=settings.seed,
         inputs={"out_of_fold": out_of_fold},
-        optional=out_of_fold.optional,
     )
 
 

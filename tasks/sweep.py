@@ -25,8 +25,7 @@ def stage(flow: str, combinations: Sequence[Combination], studies: Sequence[Stag
     return Stage.of(
         "sweep",
         f"sweep of {flow} over {', '.join(settings)}",
-        "tasks.sweep:build",
-        {"flow": flow, "combinations": described},
+        config={"flow": flow, "combinations": described},
         inputs=dict(zip(names, studies, strict=True)),
         tolerant=True,
     )

@@ -138,10 +138,9 @@ def build(job: Job, adversary: Callable[..., Any] | None = None) -> Mapping[str,
     from flowers17.learners.evaluation import probabilities
     from flowers17.learners.fast_layers import accelerate
     from flowers17.learners.networks import build as network
-    from flowers17.learners.training import Examples, train
+    from flowers17.learners.training import train
 
     images = job.inputs["images"].array("images")
-    labels, validation = split.array("labels"), split.array("validation")
     n_classes, size = len(split.json("classes")), images.shape[1]
     recipe = network_training.recipe(job)
     definition = config["definition"] or {}
@@ -165,14 +164,7 @@ def build(job: Job, adversary: Callable[..., Any] | None = None) -> Mapping[str,
     progress = network_training.TrainingProgress(job, recipe.epochs)
     result = train(
         model,
-        Examples(
-            images,
-            labels,
-            split.array("train"),
-            validation,
-            n_classes,
-            class_weight=config.get("class_weight"),
-        ),
+        network_training.examples(job, images),
         recipe,
         config["augmentation"],
         seed=seed,

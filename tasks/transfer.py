@@ -10,8 +10,9 @@ from flowers17.errors import InvalidInput
 from flowers17.learners.devices import device_in
 from flowers17.learners.images import scaled
 from flowers17.stages import Job, Stage
-from tasks.attack import VictimStages, loader_of, own_learners
+from tasks.attack import VictimStages, loader_of, own_learners, weights_folder
 from tasks.long_work import long_work
+from tasks.split import described
 
 if TYPE_CHECKING:
     from flowers17.prediction.attacked import AttackedModel
@@ -33,8 +34,7 @@ def stage(
     return Stage.of(
         "transfer",
         f"transfer, {split.label}",
-        "tasks.transfer:build",
-        {
+        config={
             "sources": [attack.label for attack in attacks],
             "victims": [{"name": victim.name, "method": victim.method} for victim in victims],
             "images_per_batch": settings.attacks.images_per_batch,
@@ -48,9 +48,7 @@ def stage(
             **{f"images of {attack.label}": attack.inputs["images"] for attack in attacks},
             **{f"model {victim.name}": victim.model for victim in victims},
         },
-        resources={
-            name: path for victim in victims for name, path in victim.resources(options).items()
-        },
+        resources=weights_folder(options),
         tolerant=True,
         **long_work("attack", device),
     )
@@ -89,9 +87,7 @@ def build(job: Job) -> Mapping[str, Any]:
     job.save_json(
         "result",
         {
-            "split": split.json("split")["name"],
-            "split_kind": split.json("split")["kind"],
-            "classes": split.json("classes"),
+            **described(split),
             "n_images": len(rows),
             "missing": job.missing,
             "victims": [

@@ -71,8 +71,7 @@ def stage(extractor: str) -> Stage:
     return Stage.of(
         "weights",
         f"weights {extractor}",
-        "tasks.weights:build",
-        {"extractor": extractor, "md5": facts.md5},
+        config={"extractor": extractor, "md5": facts.md5},
         optional=True,
     )
 

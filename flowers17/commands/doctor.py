@@ -3,10 +3,14 @@
 import os
 import platform
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal, get_args
+
+from rich.markup import escape
+from rich.table import Table
 
 from flowers17.config import ExtractorName
 from flowers17.config.run_options import store_address
@@ -34,6 +38,10 @@ def findings(store: str, weights_dir: Path | None) -> list[Finding]:
     device = chosen_device("auto")
     precision = chosen_precision("auto", device)
     location = "the GPU" if device == "gpu" else "the processor"
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    small = "" if memory >= 4 else "; studies of real data need 8 GiB"
+    cuda = "an NVIDIA GPU; `make setup EXTRAS=gpu` installs CUDA"
+    no_gpu = "none found; everything runs on the processor"
     browser = shutil.which("chromium") or shutil.which("google-chrome")
     no_browser = "none found; only the browser test needs one (Debian: apt-get install chromium)"
     return [
@@ -41,14 +49,24 @@ def findings(store: str, weights_dir: Path | None) -> list[Finding]:
         *_packages(),
         Finding("processor", "ok", _processor()),
         Finding("rate", "ok", f"{matrix_rate() / 1e9:,.0f} billion float32 operations a second"),
-        _memory(),
+        Finding("memory", "ok" if memory >= 4 else "note", f"{memory:.1f} GiB{small}"),
         _disk(store),
-        _gpu(),
+        Finding("GPU", "ok" if has_gpu() else "note", cuda if has_gpu() else no_gpu),
         Finding("training", "ok", f"on {location}, precision `auto` is {precision}"),
         *_weights(weights_dir),
         _prefect(),
         Finding("browser", "ok" if browser else "note", browser or no_browser),
     ]
+
+
+def listed(rows: Sequence[Finding]) -> Table:
+    """Table of findings, each with its state in colour."""
+    colours = {"ok": "green", "note": "yellow", "missing": "red"}
+    table = Table(show_header=False)
+    for finding in rows:
+        state = f"[{colours[finding.state]}]{finding.state}[/]"
+        table.add_row(state, finding.subject, escape(finding.says))
+    return table
 
 
 def _packages() -> list[Finding]:
@@ -72,13 +90,6 @@ def _processor() -> str:
     )
 
 
-def _memory() -> Finding:
-    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    if total < 4:
-        return Finding("memory", "note", f"{total:.1f} GiB; studies of real data want 8 GiB")
-    return Finding("memory", "ok", f"{total:.1f} GiB")
-
-
 def _disk(address: str) -> Finding:
     place = open_store(address)
     if not isinstance(store_address(address), Path):
@@ -97,17 +108,11 @@ def _disk(address: str) -> Finding:
     return Finding("store", state, location if is_local else f"{place.address}; cache {location}")
 
 
-def _gpu() -> Finding:
-    if has_gpu():
-        return Finding("GPU", "ok", "an NVIDIA GPU; `make setup EXTRAS=gpu` installs CUDA")
-    return Finding("GPU", "note", "none found; everything runs on the processor")
-
-
 def _weights(folder: Path | None) -> list[Finding]:
     findings = []
     for name in get_args(ExtractorName):
         source = resolve_weights(name, folder, weights="imagenet")
-        absence = "not here; downloaded when needed, or put a file into --weights-dir"
+        absence = "not found; downloaded when needed, or put the file into --weights-dir"
         is_here = source.kind == "file"
         says = str(source.path) if is_here else absence
         findings.append(Finding(f"weights {name}", "ok" if is_here else "note", says))

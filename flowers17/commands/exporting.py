@@ -6,8 +6,6 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from rich.console import Console
-
 from flowers17.artifacts import Store
 from flowers17.config import DeviceName
 from flowers17.digests import file_sha256
@@ -17,6 +15,7 @@ from flowers17.prediction.catalogue import Catalogue
 from flowers17.prediction.model_card import model_card, model_facts
 from flowers17.prediction.models import Loader
 from flowers17.prediction.predicting import open_model
+from flowers17.terminal import Terminal
 
 
 def export(
@@ -27,7 +26,7 @@ def export(
     weights_dir: Path | None,
     device: DeviceName,
     own_learners: Collection[str] = (),
-    err: Console,
+    err: Terminal,
 ) -> list[Path]:
     """Write a model to a file, and its labels and model card beside it; return the three.
 
@@ -42,7 +41,7 @@ def export(
     loader = Loader(store, weights_dir=weights_dir, device=device, own_learners=own_learners)
     model = open_model(entry.manifest, loader)
     artifact = loader.artifact(entry.manifest)
-    err.print(f"model: {entry.name}", highlight=False, markup=False, soft_wrap=True)
+    err.text_line(f"model: {entry.name}")
     paths = [path.with_name(f"{path.name}{ending}") for ending in ("", ".labels.json", ".md")]
     with _replacing(paths) as (new, *beside):
         with loader.building("float32"):
@@ -60,9 +59,9 @@ def export(
         if known.fitted_on:
             line = f"fitted on {known.fitted_on}; checked on {checked.n} of them"
         line += f"; probabilities within {checked.difference:.1e}"
-        err.print(line, highlight=False, soft_wrap=True)
+        err.text_line(line)
     else:
-        err.print("not checked: the store lacks the images that it was trained on", highlight=False)
+        err.text_line("not checked: the store lacks the images that it was trained on")
     return paths
 
 

@@ -72,6 +72,15 @@ def garbage(store: Store, *, keep_studies: int, older_than_days: float) -> list[
     return [folder for _, folder in sorted(dated)]
 
 
+def rule(*, keep_studies: int, older_than_days: float) -> str:
+    """What `garbage` keeps, in words."""
+    return (
+        f"Kept: what is younger than {older_than_days:g} days (--older-than), what is pinned, and "
+        f"what the shown report and the newest {keep_studies} reports of each flow were made from "
+        "(--keep-studies)."
+    )
+
+
 def _family_ids(manifest: Manifest, manifests: Mapping[ArtifactId, Manifest]) -> set[ArtifactId]:
     return {artifact_id(relative) for relative in family(manifest, manifests)}
 
@@ -81,7 +90,7 @@ def expect_no_run(store: Store) -> None:
     if runs := living(store):
         raise StoreUnusable(
             f"{store.root}: expected no run at work, found {', '.join(runs)}; gc could delete what "
-            "it still needs. Wait for its end, or stop it: the same command goes on later"
+            "it still needs. Wait until it ends, or stop it; it can be continued later"
         )
 
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from flowers17.errors import Flowers17Error, InvalidInput, TrackingFailed
 from flowers17.manifests import read_as_written
+from flowers17.materials import flat
 from flowers17.reporting.studies.records import Manifest, Study, named_study, newest, studies_in
 
 if TYPE_CHECKING:
@@ -167,7 +168,7 @@ class _Experiment:
             if isinstance(value, int | float)
         ]
         self._client.log_batch(identity, metrics=metrics)
-        values = [Param(name, text[:LONGEST]) for name, text in _flat(settings)]
+        values = [Param(name, str(value)[:LONGEST]) for name, value in flat(settings).items()]
         for start in range(0, len(values), MOST_PARAMETERS):
             self._client.log_batch(identity, params=values[start : start + MOST_PARAMETERS])
         yield identity
@@ -188,11 +189,3 @@ def _plain(name: str) -> str:
     'best accuracy -report-- 5 - 5'
     """
     return re.sub(r"[^\w\-. :/]", "-", name, flags=re.ASCII)
-
-
-def _flat(value: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
-    if isinstance(value, Mapping):
-        for name, part in value.items():
-            yield from _flat(part, f"{prefix}.{name}" if prefix else str(name))
-    else:
-        yield prefix, str(value)

@@ -1,93 +1,99 @@
-"""Options that stand in the form too: their name, type, default and help are its fields'."""
+"""Commands of the command line: a function's parameters become options.
+
+The words of an option are those of a form's field of its name, or stand in `options.yaml`.
+"""
 
 import inspect
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Any, get_args
 
 import typer
 import yaml
+from rich.console import Console
 
 from flowers17.config import RunOptions
 from flowers17.config.run_options import store_address
 from flowers17.errors import short_repr
+from flowers17.interrupts import INTERRUPTED
 from flowers17.request import StudyRequest, request_from
 
 FIELDS = {**StudyRequest.model_fields, **RunOptions.model_fields}
-PATHS = ("dataset", "store", "weights_dir", "tensorboard")
 OWN_OPTIONS = yaml.safe_load((Path(__file__).parent / "options.yaml").read_text())
 NAMED_DATA = ("rendered", "oxford17")  # data sets that are no paths
 REPEATED = {"set": ("--set", "KEY=VALUE"), "rules": ("--rule", "RULE")}  # by name of the field
 
-Json = Annotated[bool, typer.Option("--json", help="print JSON for scripts")]
-OwnLearner = Annotated[
-    list[str] | None,
-    typer.Option(
-        metavar="MODULE:FUNCTION",
-        help="a function of yours that the model's networks are built by, and that may be run; "
-        "may be repeated",
-        show_default=False,
-    ),
-]
+Command = Callable[..., None]
 
 
-def option(name: str, **changes: Any) -> Any:
-    """Option for a field of every form or of RunOptions, as a parameter's default.
+def command(app: typer.Typer, console: Console, *fields: str) -> Callable[[Command], Command]:
+    """Make a function a command of an application.
 
-    changes: keyword arguments of `typer.Option` that differ from the field's.
+    A parameter `request` becomes options for fields of the form; the function gets the request
+    that their values make. fields: their names; none: all, and all run options. Ctrl-C is told on
+    the console.
     """
+
+    def registered(function: Command) -> Command:
+        own = {**OWN_OPTIONS["every command"], **OWN_OPTIONS.get(function.__name__, {})}
+        signature = inspect.signature(function).parameters
+        requested = (fields or tuple(FIELDS)) if "request" in signature else ()
+
+        @wraps(function)
+        def with_options(**values: Any) -> None:
+            if requested:
+                values["request"] = _request({name: values.pop(name) for name in requested})
+            try:
+                function(**values)
+            except KeyboardInterrupt:
+                console.print(own["on Ctrl-C"], highlight=False)
+                raise typer.Exit(INTERRUPTED) from None
+
+        parameters: list[inspect.Parameter] = []
+        for name, parameter in signature.items():
+            if name == "request":
+                parameters += [_parameter(field, _type(field), own) for field in requested]
+            elif name in own or name in FIELDS:
+                parameters.append(_parameter(name, parameter.annotation, own))
+            else:
+                parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
+        with_options.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        app.command()(with_options)
+        return function
+
+    return registered
+
+
+def _parameter(name: str, annotation: Any, own: dict[str, Any]) -> inspect.Parameter:
+    """Option or argument of a name, as typer reads it off a signature.
+
+    own: arguments of `typer.Option` by option, which go before what the form's field says.
+    """
+    words = {**(_words_of_field(name) if name in FIELDS else {}), **own.get(name, {})}
+    if annotation in (Path, Path | None) or name in ("dataset", "store"):
+        words["callback"] = _expanded
+    kind = typer.Argument if words.pop("argument", False) else typer.Option
+    is_optional = type(None) in get_args(annotation)
+    default = words.pop("default", False if annotation is bool else None if is_optional else ...)
+    return inspect.Parameter(
+        name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=kind(default, *words.pop("names", ()), **words),
+        annotation=annotation,
+    )
+
+
+def _words_of_field(name: str) -> dict[str, Any]:
     field = FIELDS[name]
     text = (field.description or "").replace("`", "")
     if name in REPEATED:
         flag, metavar = REPEATED[name]
-        return typer.Option(None, flag, metavar=metavar, help=f"{text}; may be repeated")
+        return {"names": [flag], "metavar": metavar, "help": f"{text}; may be repeated"}
     extra = field.json_schema_extra
     empty = extra["empty"] if isinstance(extra, dict) else True
     default = str(field.default) if isinstance(field.default, Path) else field.default
-    callback = expanded if name in PATHS else None
-    settings = {"default": default, "help": text, "show_default": empty, "callback": callback}
-    return typer.Option(**{**settings, **changes})
-
-
-def own(command: str, name: str, default: Any = None, **changes: Any) -> Any:
-    """Option or argument that a single command has, as a parameter's default.
-
-    Its words are those of `options.yaml`; changes: further arguments of `typer.Option`.
-    """
-    words = {**OWN_OPTIONS[command][name], **changes}
-    kind = typer.Argument if words.pop("argument", False) else typer.Option
-    return kind(default, *words.pop("names", ()), **words)
-
-
-def with_request(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Give a command options for fields of the form in place of its parameter `request`.
-
-    names: the fields; none: all, and all run options. The command gets the request that the
-    options' values make.
-    """
-    fields = names or tuple(FIELDS)
-
-    def decorated(command: Callable[..., None]) -> Callable[..., None]:
-        @wraps(command)
-        def with_options(**values: Any) -> None:
-            request = _request({name: values.pop(name) for name in fields})
-            command(request=request, **values)
-
-        options = [
-            inspect.Parameter(
-                name, inspect.Parameter.KEYWORD_ONLY, default=option(name), annotation=_type(name)
-            )
-            for name in fields
-        ]
-        parameters: list[inspect.Parameter] = []
-        for parameter in inspect.signature(command).parameters.values():
-            own = parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
-            parameters += options if parameter.name == "request" else [own]
-        with_options.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-        return with_options
-
-    return decorated
+    return {"default": default, "help": text, "show_default": empty}
 
 
 def _type(name: str) -> Any:
@@ -111,7 +117,7 @@ def _request(values: dict[str, Any]) -> StudyRequest:
     return request_from(assignments, **{**values, **paths})
 
 
-def expanded(path: Any) -> Any:
+def _expanded(path: Any) -> Any:
     """An option's path with its ~ replaced, which shells leave there behind `=`."""
     if not str(path).startswith("~"):
         return path

@@ -10,9 +10,10 @@ what this user has begun on this machine runs again here (`tasks.own_runs`).
 """
 
 import time
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from pathlib import Path
 from typing import Any, Literal
 from uuid import UUID
@@ -23,7 +24,6 @@ from prefect.client.schemas.actions import GlobalConcurrencyLimitUpdate
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.states import AwaitingRetry, State
-from rich.console import Console
 
 from flowers17.artifacts import Store
 from flowers17.commands.running import run_flow
@@ -32,12 +32,13 @@ from flowers17.forms import FORMS
 from flowers17.request import StudyRequest
 from flowers17.shared.store import open_store
 from flowers17.sweeps.settings import SweepSettings
+from flowers17.terminal import Terminal
 from flowers17.validation import validated
 from flows.flow_names import FLOWS
 from flows.local_server import Server
 from flows.reaper import flow_runs_here
 from flows.serve_lock import CHECKOUT
-from tasks.leftovers import ACTIVE, PAGE, end, subflow_runs
+from tasks.leftovers import ACTIVE, IS_ACTIVE, PAGE, end, read_runs, subflow_runs
 from tasks.liveness import died, forget, forget_dead, lives
 from tasks.own_runs import forget_record, is_recorded, run_digest
 
@@ -101,7 +102,7 @@ class Candidate:
         return self.run.state_type == StateType.CANCELLING
 
 
-def recover(store: str | None, *, resume: bool, console: Console) -> list[Recovered]:
+def recover(store: str | None, *, resume: bool, console: Terminal) -> list[Recovered]:
     """Force dead runs to a terminal state, free the slots they held, and resume them.
 
     store: only runs on this store; None: on any. A deployment's run is put back for the worker; a
@@ -130,7 +131,7 @@ def recover(store: str | None, *, resume: bool, console: Console) -> list[Recove
                 result.problem = FOREIGN
             elif candidate in resumable:
                 flow, request, over = candidate.flow, candidate.request, candidate.over
-                console.print(f"running {flow} again, as {candidate.run.name} did", highlight=False)
+                console.text_line(f"running {flow} again, as {candidate.run.name} did")
                 try:
                     run_flow(flow, request, console=console, over=over, server=server)
                     result.resumed = "here"
@@ -139,11 +140,6 @@ def recover(store: str | None, *, resume: bool, console: Console) -> list[Recove
             forget_record(candidate.digest)
             forget_dead(candidate.store)
     return recovered
-
-
-def as_json(recovered: Iterable[Recovered]) -> list[dict[str, Any]]:
-    """Recovered runs as `--json` prints them."""
-    return [asdict(run) for run in recovered]
 
 
 def put_back(flow_run_ids: Iterable[str]) -> None:
@@ -155,12 +151,14 @@ def put_back(flow_run_ids: Iterable[str]) -> None:
                 client.set_flow_run_state(run.id, AwaitingRetry(), force=True)
 
 
-def _handed_to_worker(candidates: list[Candidate], console: Console) -> None:
+def _handed_to_worker(candidates: list[Candidate], console: Terminal) -> None:
     """Put runs back, and see to it that a worker's late report of their crash does not undo it."""
     with get_client(sync_client=True) as client:
         due = datetime.now(UTC)
         if _workers_online(client, candidates):
-            deaths = [_died_at(candidate.run) for candidate in candidates]
+            states = [candidate.run.state for candidate in candidates]
+            # A run has not died after its crash was reported, nor after now.
+            deaths = [state.timestamp if state and state.is_crashed() else due for state in states]
             due = max(deaths) + timedelta(seconds=LATE_REPORT_S)
         announced = False
         while True:
@@ -172,18 +170,13 @@ def _handed_to_worker(candidates: list[Candidate], console: Console) -> None:
             if datetime.now(UTC) >= due:
                 return
             if not announced:
-                console.print("waiting for the worker's report of the crash", highlight=False)
+                console.text_line("waiting for the worker's report of the crash")
                 announced = True
             time.sleep(1)
 
 
-def _died_at(run: FlowRun) -> datetime:
-    """Time after which a dead run cannot have died."""
-    return run.state.timestamp if run.state and run.state.is_crashed() else datetime.now(UTC)
-
-
 def _workers_online(client: SyncPrefectClient, runs: list[Candidate]) -> bool:
-    online = filters.WorkerFilter(status=filters.WorkerFilterStatus(any_=["ONLINE"]))
+    online = filters.WorkerFilter.model_validate({"status": {"any_": ["ONLINE"]}})
     for pool in {run.run.work_pool_name for run in runs if run.run.work_pool_name}:
         if client.read_workers_for_work_pool(pool, worker_filter=online):
             return True
@@ -204,7 +197,7 @@ def _brought_down(address: str | None) -> list[Candidate]:
             end(client, candidate.run, "its process is gone", itself=not crashed)
             for run in (candidate.run, *candidate.subflow_runs):
                 forget(candidate.store, str(run.id))
-        flows = filters.FlowFilter(name=filters.FlowFilterName(any_=list(FLOWS)))
+        flows = filters.FlowFilter.model_validate({"name": {"any_": list(FLOWS)}})
         for deployment in client.read_deployments(flow_filter=flows):
             _free_slots(client, deployment)
     return dead_runs
@@ -214,7 +207,7 @@ def _candidates(client: SyncPrefectClient) -> list[Candidate]:
     """The study's runs that may be dead, without subflow runs, which belong to them."""
     candidates = []
     for flow in FLOWS:
-        for run in _runs(client, flow, [*ACTIVE, StateType.CRASHED]):
+        for run in list(_runs(client, flow)):
             try:
                 request = validated(FORMS[flow], run.parameters.get("request", {}))
                 swept = run.parameters.get("over")
@@ -226,22 +219,17 @@ def _candidates(client: SyncPrefectClient) -> list[Candidate]:
     return candidates
 
 
-def _runs(client: SyncPrefectClient, flow: str, states: list[StateType]) -> list[FlowRun]:
-    runs: list[FlowRun] = []
-    while len(runs) % PAGE == 0:
-        page = client.read_flow_runs(
-            flow_filter=filters.FlowFilter(name=filters.FlowFilterName(any_=[flow])),
-            flow_run_filter=filters.FlowRunFilter(
-                state=filters.FlowRunFilterState(type=filters.FlowRunFilterStateType(any_=states)),
-                parent_task_run_id=filters.FlowRunFilterParentTaskRunId(is_null_=True),
-            ),
-            limit=PAGE,
-            offset=len(runs),
-        )
-        if not page:
-            break
-        runs += page
-    return runs
+def _runs(client: SyncPrefectClient, flow: str) -> Iterator[FlowRun]:
+    """Yield the flow's runs that may be dead, but for those of parts of a study."""
+    conditions = {
+        "state": {"type": {"any_": [*ACTIVE, StateType.CRASHED]}},
+        "parent_task_run_id": {"is_null_": True},
+    }
+    for offset in count(step=PAGE):
+        page = read_runs(client, flow=flow, offset=offset, **conditions)
+        yield from page
+        if len(page) < PAGE:
+            return
 
 
 def _is_dead(candidate: Candidate, here: set[str]) -> bool:
@@ -261,13 +249,7 @@ def _free_slots(client: SyncPrefectClient, deployment: DeploymentResponse) -> No
     limit = deployment.global_concurrency_limit
     if limit is None:
         return
-    holding = client.read_flow_runs(
-        flow_run_filter=filters.FlowRunFilter(
-            deployment_id=filters.FlowRunFilterDeploymentId(any_=[deployment.id]),
-            state=filters.FlowRunFilterState(type=filters.FlowRunFilterStateType(any_=ACTIVE)),
-        ),
-        limit=PAGE,
-    )
+    holding = read_runs(client, deployment_id={"any_": [deployment.id]}, state=IS_ACTIVE)
     if limit.active_slots > len(holding):
         client.update_global_concurrency_limit(
             limit.name, GlobalConcurrencyLimitUpdate(active_slots=len(holding))

@@ -6,23 +6,32 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import cache
+from pathlib import Path
 from typing import Any
 
-from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
 
 from flowers17.artifacts import Reference
 from flowers17.commands.display import StageDisplay
+from flowers17.config import RunOptions
 from flowers17.data.source import dataset_source
 from flowers17.errors import ServerLost
+from flowers17.estimates import cost_sentence, rough_duration
+from flowers17.forms import FORMS
 from flowers17.interrupts import interrupt_guard
 from flowers17.plan import Step, plan
 from flowers17.request import StudyRequest
 from flowers17.shared.store import open_store
 from flowers17.stages import Stage, in_order
 from flowers17.sweeps.settings import SweepSettings
+from flowers17.terminal import Terminal
+from flowers17.validation import validated
 from flows.flow_names import FLOWS
 from flows.local_server import Server
 from flows.prefect_api import configured_api
+
+MOST_REASONS = 4
 
 
 def stages_of(flow: str, request: StudyRequest, over: SweepSettings | None = None) -> list[Stage]:
@@ -40,28 +49,46 @@ def steps_of(flow: str, request: StudyRequest) -> list[Step]:
     return plan(stages_of(flow, request), open_store(request.store))
 
 
-def show_source(request: StudyRequest, console: Console) -> tuple[str, ...]:
+def show_plan(steps: Sequence[Step], options: RunOptions, out: Terminal) -> None:
+    """Print steps, some reasons for each, and what they cost in all."""
+    table = Table("", "stage", "time", "why", box=None)
+    for step in steps:
+        colour = "green" if step.action == "run" else "cyan"
+        why = [] if step.action == "reuse" else list(step.why[:MOST_REASONS])
+        if why and len(step.why) > len(why):
+            why.append(f"and {len(step.why) - len(why)} more (--json)")
+        seconds = step.estimate.seconds if step.estimate else None
+        duration = "" if seconds is None else rough_duration(seconds)
+        action = f"[{colour}]{step.action}[/]"
+        table.add_row(action, escape(step.label), duration, escape("; ".join(why)))
+    out.listing(table)
+    costs = [step.estimate for step in steps if step.estimate]
+    out.text_line(f"{len(costs)} would run, {len(steps) - len(costs)} would be reused")
+    out.text_line(cost_sentence(costs, options, n_reused=len(steps) - len(costs)))
+
+
+def show_source(request: StudyRequest, console: Terminal) -> tuple[str, ...]:
     """Say what is understood of one's own images; return the notes.
 
     Raises InvalidInput if they cannot be used.
     """
     source = dataset_source(request.settings.dataset)
     if source.summary:
-        console.print(source.summary, highlight=False, markup=False, soft_wrap=True)
+        console.text_line(source.summary)
     _show_notes(source.notes, console)
     return source.notes
 
 
-def _show_notes(notes: Iterable[str], console: Console) -> None:
+def _show_notes(notes: Iterable[str], console: Terminal) -> None:
     for note in notes:
-        console.print(note, style="yellow", highlight=False, markup=False, soft_wrap=True)
+        console.text_line((note, "yellow"))
 
 
 def run_flow(
     flow: str,
     request: StudyRequest,
     *,
-    console: Console,
+    console: Terminal,
     over: SweepSettings | None = None,
     server: Server | None = None,
 ) -> tuple[dict[str, dict[str, Any]], dict[str, int]]:
@@ -70,7 +97,9 @@ def run_flow(
     over: what the flow `sweep` runs over. server: one that is running already, else one is found
     or started. Raises what the flow raises.
     """
-    notes = show_source(request, console)  # a wrong one is refused before anything starts
+    # What is wrong is refused before anything starts.
+    validated(FORMS[flow], request)
+    notes = show_source(request, console)
     prepare_for_prefect()
     stages = cache(lambda: stages_of(flow, request, over))
     with watched(stages, console, server) as display:
@@ -91,9 +120,45 @@ def run_flow(
     }, display.counts
 
 
+def report_of(
+    store: Path | str, results: dict[str, dict[str, Any]]
+) -> tuple[Path | None, list[dict[str, Any]]]:
+    """Page of a run with its highlights; a whole study's has a path of its own."""
+    reports = [value for value in results.values() if value.get("stage") == "study"]
+    if not reports:
+        return None, []
+    artifacts = open_store(store)
+    artifact = artifacts.open(Reference.from_json(results.get("report", reports[-1])))
+    page = artifacts.root / "report" / "index.html" if "report" in results else None
+    return page or artifact.file("index.html"), artifact.json("results").get("highlights", [])
+
+
+def show_end(
+    results: dict[str, dict[str, Any]],
+    counts: dict[str, int],
+    highlights: list[dict[str, Any]],
+    seconds: float,
+    console: Terminal,
+) -> None:
+    """Print how a run ended: what is missing, counts and the highlights of its report."""
+    reasons = [value["reason"] for value in results.values() if "reason" in value]
+    for reason in dict.fromkeys(reasons):
+        console.text_line((reason, "yellow"))
+    console.text_line(
+        f"{counts['built']} stages built, {counts['reused']} cached, {len(reasons)} missing "
+        f"in {seconds:.1f} s"
+    )
+    for line in highlights:
+        ends = "–".join(f"{end:.3f}" for end in line["interval"] or ())
+        interval = f", 95 % interval {ends}" if ends else ""
+        tag = f" ({line['tag']})" if line["tag"] else ""
+        value = f"{line['value']} {line['measure']}{interval}"
+        console.text_line(f"{value}: {line['label']}, {line['detail']}{tag}")
+
+
 @contextmanager
 def watched(
-    stages: Callable[[], Sequence[Stage]], console: Console, running: Server | None = None
+    stages: Callable[[], Sequence[Stage]], console: Terminal, running: Server | None = None
 ) -> Iterator[StageDisplay]:
     """Let flows that are called inside have a Prefect server, and show how their stages end.
 

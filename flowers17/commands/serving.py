@@ -5,6 +5,7 @@ back, and the next one takes them up; when it is killed, a reaper ends what it h
 """
 
 import asyncio
+import importlib
 import os
 import signal
 import socket
@@ -21,41 +22,32 @@ from rich.console import Console
 
 from flowers17.commands.children import Children
 from flowers17.errors import Flowers17Error
+from flowers17.forms import FORMS
 from flowers17.request import StudyRequest
 from flowers17.shared.store import open_store
-from flowers17.site.files import SITE_VARIABLE
+from flowers17.site.files import SITE_STORE_VARIABLE, SITE_VARIABLE
+from flowers17.terminal import Terminal
+from flowers17.validation import validated
 from flows.access import connections_tell_users, is_loopback
-from flows.prefect_api import admitting, configured_api, is_healthy, probing_client, spare_proxies
+from flows.prefect_api import (
+    SETTINGS,
+    START_TIMEOUT_S,
+    admitting,
+    answers_within,
+    configured_api,
+    spare_proxies,
+)
 from flows.reaper import flow_runs_here
-from flows.serve_lock import HEARTBEAT_S, POOL, announced, listening
+from flows.serve_lock import POOL, announced, listening
 
-START_TIMEOUT_S = 180.0
 WORKER_STOP_S = 45.0
 SERVER_STOP_S = 20.0
 LOOK_S = 10  # seconds from one look for dead runs to the next
 _AUTH, _SERVER_AUTH = "PREFECT_API_AUTH_STRING", "PREFECT_SERVER_API_AUTH_STRING"
-_SERVER_SETTINGS = {
-    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-    "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
-    # Its second UI asks an analytics service for its settings, even with analytics off.
-    "PREFECT_SERVER_UI_V2_ENABLED": "false",
-    # Pages of other origins have no business here; our own need no permission.
-    "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": "",
-    # As the browser sees it, also through a tunnel or a proxy.
-    "PREFECT_UI_API_URL": "/api",
-    # Kept in memory, leases would be forgotten with the server and their slots never freed.
-    "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": (
-        "prefect.server.concurrency.lease_storage.filesystem"
-    ),
-}
-_WORKER_SETTINGS = {
-    "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_S),
-    "PREFECT_WORKER_QUERY_SECONDS": "1",
-}
 
 
 def serve(
-    request: StudyRequest, *, host: str, port: int, limit: int | None, console: Console
+    request: StudyRequest, *, host: str, port: int, limit: int | None, console: Terminal
 ) -> None:
     """Serve the UI and run what is started there, until SIGINT, SIGTERM or SIGHUP.
 
@@ -64,7 +56,10 @@ def serve(
     profile names, if there is one, instead of starting one at host and port.
     Raises StoreUnusable, InvalidInput if the port is taken, Flowers17Error if a part fails.
     """
-    open_store(request.store).check_writable()
+    validated(FORMS["study"], request)  # which every rule of a flow fits
+    store = open_store(request.store)
+    store.check_writable()
+    os.environ[SITE_STORE_VARIABLE] = store.address
     api, children = configured_api(), Children()
     spare_proxies(api or f"http://{reachable(host)}:{port}/api")
     with _until_signalled(), ExitStack() as stack:
@@ -76,14 +71,8 @@ def serve(
             stack.enter_context(announced(api))
             stack.enter_context(children.guarded())
             stack.callback(children.stop, "server", SERVER_STOP_S)
-            settings = {**_SERVER_SETTINGS, "PREFECT_API_URL": api}
-            options = [
-                "flows.server",
-                "--host",
-                host,
-                "--store",
-                str(open_store(request.store).address),
-            ]
+            settings = {**SETTINGS["server"], "PREFECT_API_URL": api}
+            options = ["flows.server", "--host", host, "--store", store.address]
             options += ["--weights-dir", str(request.weights_dir)] if request.weights_dir else []
             children.start("server", options, settings, listeners)
             os.environ.setdefault(SITE_VARIABLE, f"{api.removesuffix('/api')}/flowers17")
@@ -94,7 +83,7 @@ def serve(
 
 
 def _register_and_work(
-    api: str, children: Children, request: StudyRequest, limit: int | None, console: Console
+    api: str, children: Children, request: StudyRequest, limit: int | None, console: Terminal
 ) -> None:
     alone = configured_api() is None
     os.environ["PREFECT_API_URL"] = api
@@ -103,19 +92,18 @@ def _register_and_work(
     with console.status("starting") if console.is_terminal else nullcontext():
         from flows.registration import register
 
+        importlib.import_module("flows.study")  # while the server starts
         _wait_until_healthy(api, children)
         names = asyncio.run(register(request, alone=alone))
     try:
         _start_worker(children, limit)
-        console.print(
+        console.text_line(
             f"UI           {api.removesuffix('/api')}\n"
             f"deployments  {', '.join(names)}\n"
             f"store        {request.store}\n"
             f"site         {os.environ.get(SITE_VARIABLE, 'none: the server is another one')}\n"
             f"logs         {children.logs}\n"
-            "Ctrl-C stops everything; runs in progress go on at the next start",
-            highlight=False,
-            soft_wrap=True,
+            "Ctrl-C stops everything; runs in progress continue at the next start"
         )
         _watch(children, request, limit, console)
     finally:
@@ -127,10 +115,10 @@ def _start_worker(children: Children, limit: int | None) -> None:
     arguments = ["prefect", "worker", "start", "--pool", POOL, "--type", "process", "--name", name]
     if limit:
         arguments += ["--limit", str(limit)]
-    children.start("worker", arguments, _WORKER_SETTINGS)
+    children.start("worker", arguments, SETTINGS["worker"])
 
 
-def _stop_worker(children: Children, console: Console) -> None:
+def _stop_worker(children: Children, console: Terminal) -> None:
     from flowers17.commands.recovery import put_back
 
     interrupted = flow_runs_here(children.token)
@@ -139,10 +127,10 @@ def _stop_worker(children: Children, console: Console) -> None:
         try:
             put_back(interrupted)
         except Exception as problem:
-            console.print(f"runs in progress could not be put back: {problem}", highlight=False)
+            console.text_line(f"runs in progress could not be put back: {problem}")
 
 
-def _watch(children: Children, request: StudyRequest, limit: int | None, console: Console) -> None:
+def _watch(children: Children, request: StudyRequest, limit: int | None, console: Terminal) -> None:
     """Wait for a signal; start a worker that ended anew, unless it keeps ending.
 
     Meanwhile end on the server what dead runs of the store left there.
@@ -162,25 +150,20 @@ def _watch(children: Children, request: StudyRequest, limit: int | None, console
             ends.append(time.monotonic())
             if len(ends) == 3 and ends[-1] - ends[0] < 60:
                 raise children.failure("worker")
-            console.print("the worker ended unasked and is started again", highlight=False)
+            console.text_line("the worker ended by itself and is started again")
             _start_worker(children, limit)
 
 
 def _wait_until_healthy(api: str, children: Children) -> None:
-    deadline = time.monotonic() + START_TIMEOUT_S
-    with probing_client() as client:
-        while time.monotonic() < deadline:
-            if children.ended("server"):
-                raise children.failure("server")
-            with suppress(httpx.HTTPError):
-                if is_healthy(client, api):
-                    admitting(api)
-                    return
-            time.sleep(0.1)
-    raise Flowers17Error(
-        f"expected a Prefect server to answer at {api} within {START_TIMEOUT_S:.0f} s; start it, "
-        "or unset PREFECT_API_URL (and Prefect's profile) to have one started"
-    )
+    if answers_within(api, START_TIMEOUT_S, lambda: children.ended("server")):
+        admitting(api)
+    elif children.ended("server"):
+        raise children.failure("server")
+    else:
+        raise Flowers17Error(
+            f"expected a Prefect server to answer at {api} within {START_TIMEOUT_S:.0f} s; start "
+            "it, or unset PREFECT_API_URL (and Prefect's profile) to have one started"
+        )
 
 
 def warn_if_open(host: str, console: Console) -> None:
@@ -193,11 +176,8 @@ def warn_if_open(host: str, console: Console) -> None:
         others = "every user of this machine"
     else:
         return
-    console.print(
-        f"[yellow]warning[/] {others} can run code here; set {_SERVER_AUTH} (see docs/security.md)",
-        highlight=False,
-        soft_wrap=True,
-    )
+    words = f"{others} can run code here; set {_SERVER_AUTH} (see docs/security.md)"
+    console.print(f"[yellow]warning[/] {words}", highlight=False, soft_wrap=True)
 
 
 def reachable(host: str) -> str:

@@ -1,15 +1,18 @@
 """Artifacts, their metrics and their lineage, for the terminal."""
 
+from collections.abc import Iterator
+from difflib import get_close_matches
 from typing import Any
 
+from pydantic import BaseModel
 from rich.markup import escape
 from rich.table import Table
-from rich.text import Text
-from rich.tree import Tree
 
-from flowers17.ancestry import ArtifactId, Manifest, artifact_id, by_id
+from flowers17.ancestry import Manifest, artifact_id, by_id
 from flowers17.artifacts import Store, short_name
 from flowers17.errors import ArtifactMissing
+from flowers17.materials import flat
+from flowers17.reporting.studies.pair import difference_text, number_text
 
 DEEPEST = 40  # levels of lineage that are shown; a study has about ten
 
@@ -29,9 +32,11 @@ def matching(store: Store, artifact: str | None) -> list[Manifest]:
         if manifest["stage"] == stage and manifest["key"].startswith(key)
     ]
     if not matches:
+        near = get_close_matches(stage, {manifest["stage"] for manifest in manifests}, n=1)
+        hint = f"did you mean {near[0]}/{key}? " if near and near[0] != stage else ""
         raise ArtifactMissing(
-            f"{store.address}: expected an artifact {artifact!r}, found none; `flowers17 show` "
-            "lists what there is"
+            f"{store.address}: expected an artifact {artifact!r}, found none; {hint}`flowers17 "
+            "show` lists what there is"
         )
     return matches
 
@@ -57,53 +62,101 @@ def artifacts_table(manifests: list[Manifest]) -> Table:
     return table
 
 
-def lineage_tree(store: Store, manifest: Manifest) -> Tree:
-    """Tree of an artifact and all that it was made from.
+def lineage_lines(store: Store, manifest: Manifest) -> Iterator[str]:
+    """Yield lines on an artifact and all that it was made from, indented by what was made of it.
 
-    What several were made from is shown with its own inputs once. Print it without markup.
+    What several were made from is shown with its own inputs once.
     """
-    root = Tree(_headline(manifest))
-    root.add(f"folder {store.location(manifest['stage'], manifest['key'])}")
-    root.add(f"made {manifest['created']} in {manifest['duration_s']} s")
-    root.add(f"seed {manifest['material']['seed']}")
-    _add_values(root, "configuration", manifest["material"]["config"])
-    _add_values(root, "metrics", manifest["metrics"])
-    _add_values(root, "libraries", manifest["material"]["libraries"])
-    _add_values(root, "machine", manifest["machine"])
-    files = root.add("files")
-    for name, entry in manifest["files"].items():
-        files.add(f"{name} {entry['size']} bytes sha256 {entry['sha256'][:12]}…")
-    _add_inputs(root, manifest, by_id(store.manifests()))
-    return root
-
-
-def _headline(manifest: Manifest) -> Text:
-    place = short_name(manifest["stage"], manifest["key"])
-    return Text.assemble((manifest["label"], "bold"), f" {place}")
-
-
-def _add_values(tree: Tree, title: str, values: dict[str, Any]) -> None:
-    branch = tree.add(title)
-    for name, value in values.items():
-        branch.add(f"{name}: {value}")
-
-
-def _add_inputs(tree: Tree, manifest: Manifest, known: dict[ArtifactId, Manifest]) -> None:
-    waiting, shown = [(tree, manifest, 0)], {artifact_id(manifest)}
+    yield _headline(manifest)
+    yield f"  folder {store.location(manifest['stage'], manifest['key'])}"
+    yield f"  made {manifest['created']} in {manifest['duration_s']} s"
+    yield f"  seed {manifest['material']['seed']}"
+    files = {
+        name: f"{entry['size']} bytes, sha256 {entry['sha256'][:12]}…"
+        for name, entry in manifest["files"].items()
+    }
+    for title, values in (
+        ("configuration", flat(manifest["material"]["config"])),
+        ("metrics", manifest["metrics"]),
+        ("libraries", manifest["material"]["libraries"]),
+        ("machine", manifest["machine"]),
+        ("files", files),
+    ):
+        yield f"  {title}"
+        yield from (f"    {name}: {value_text(value)}" for name, value in values.items())
+    yield "  inputs"
+    known, shown = by_id(store.manifests()), {artifact_id(manifest)}
+    waiting = _inputs(manifest, 2)
     while waiting:
-        above, descendant, depth = waiting.pop(0)
-        inputs = {name: reference for name, reference in descendant["inputs"].items() if reference}
-        if not inputs:
-            continue
-        branch = above.add("inputs" if depth < DEEPEST else "more inputs")
-        for name, reference in inputs.items() if depth < DEEPEST else ():
-            identity = artifact_id(reference)
-            if identity not in known:
-                branch.add(f"{name}: {short_name(*identity)} (no longer in the store)")
-            elif identity in shown:
-                branch.add(
-                    Text.assemble(_headline(known[identity]), " (its inputs: elsewhere here)")
-                )
-            else:
-                shown.add(identity)
-                waiting.append((branch.add(_headline(known[identity])), known[identity], depth + 1))
+        depth, name, reference = waiting.pop()
+        identity, indent = artifact_id(reference), "  " * depth
+        if identity not in known:
+            yield f"{indent}{name}: {short_name(*identity)} (no longer in the store)"
+        elif identity in shown:
+            yield f"{indent}{_headline(known[identity])} (its inputs: elsewhere here)"
+        elif depth > DEEPEST:
+            yield f"{indent}{_headline(known[identity])} (its inputs are not shown)"
+        else:
+            shown.add(identity)
+            yield f"{indent}{_headline(known[identity])}"
+            waiting += _inputs(known[identity], depth + 1)
+
+
+def _inputs(manifest: Manifest, depth: int) -> list[tuple[int, str, Manifest]]:
+    """Depth, name and reference of each input, the last one first."""
+    inputs = reversed(manifest["inputs"].items())
+    return [(depth, name, reference) for name, reference in inputs if reference]
+
+
+def _headline(manifest: Manifest) -> str:
+    return f"{manifest['label']} {short_name(manifest['stage'], manifest['key'])}"
+
+
+def settings_table(model: BaseModel) -> Table:
+    """Table of all settings below a model: names, values and what they mean."""
+    table = Table("setting", "value", "meaning")
+    for name, value, meaning in _settings(model):
+        table.add_row(name, escape(value_text(value)), escape(meaning))
+    return table
+
+
+def _settings(model: BaseModel, prefix: str = "") -> Iterator[tuple[str, Any, str]]:
+    for name, info in type(model).model_fields.items():
+        value = getattr(model, name)
+        if isinstance(value, BaseModel):
+            yield from _settings(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value, (info.description or "").replace("`", "")
+
+
+def value_text(value: Any) -> str:
+    """A setting's value in a line: lists with commas, of records their names or their number.
+
+    >>> value_text((1.0, "a")), value_text([{"name": "a"}, {"name": "b"}]), value_text([{}, {}])
+    ('1.0, a', 'a, b', '2 entries, which --json shows')
+    """
+    if not isinstance(value, list | tuple):
+        return "none" if value is None else str(value)
+    if all(isinstance(item, str | int | float) for item in value):
+        return ", ".join(map(str, value)) or "none"
+    names = [
+        item.get("name") if isinstance(item, dict) else getattr(item, "name", None)
+        for item in value
+    ]
+    if all(names):
+        return ", ".join(map(str, names))
+    n = len(names)
+    return f"{n} entr{'ies' if n > 1 else 'y'}, which --json shows"
+
+
+def metrics_table(rows: list[dict[str, Any]]) -> Table:
+    """Table of one metric over all studies, or of all metrics, as rows of `studies.history`."""
+    table = Table()
+    forms = {"value": number_text, "newest": number_text, "difference": difference_text}
+    names = [name for name in (rows or [{}])[0] if name != "results"]
+    for name in names:
+        title = "changed since the one before of its label" if name == "changed" else name
+        table.add_column(title, justify="right" if name in (*forms, "studies") else "left")
+    for row in rows:
+        table.add_row(*(escape(forms.get(name, str)(row[name])) for name in names))
+    return table

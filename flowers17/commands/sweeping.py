@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
@@ -17,6 +16,7 @@ from flowers17.shared.store import open_store
 from flowers17.stages import in_order
 from flowers17.sweeps.graph import Sweep, SweepPlan, sweep_plan
 from flowers17.sweeps.settings import SweepSettings
+from flowers17.terminal import Terminal
 
 
 def planned(request: StudyRequest, over: SweepSettings) -> tuple[Sweep, SweepPlan]:
@@ -30,7 +30,7 @@ def planned(request: StudyRequest, over: SweepSettings) -> tuple[Sweep, SweepPla
 
 
 def run_sweep(
-    request: StudyRequest, over: SweepSettings, sweep: Sweep, *, console: Console
+    request: StudyRequest, over: SweepSettings, sweep: Sweep, *, console: Terminal
 ) -> dict[str, Any]:
     """Run a sweep in this process; returns counts of its stages, failures and its summary.
 
@@ -63,19 +63,16 @@ def csv_text(result: dict[str, Any]) -> str:
     return (Path(result["folder"]) / "sweep-metrics.csv").read_text() if result["folder"] else ""
 
 
-def show(summary: dict[str, Any], out: Console) -> None:
+def show(summary: dict[str, Any], out: Terminal) -> None:
     """Print what `sweep.json` holds, but for the numbers of single tables."""
-    studies = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    studies.add_column("combination", overflow="fold")
-    studies.add_column("study", no_wrap=True)
+    studies = Table("study", "combination")
     for row in summary["combinations"]:
-        stage, _, key = row["study"].partition("/")
-        studies.add_row(escape(row["combination"]), short_name(stage, key))
+        studies.add_row(short_name(*row["study"].split("/")), escape(row["combination"]))
     for name in summary["failed"]:
-        studies.add_row(escape(name), "[red]failed, counted nowhere[/]")
-    out.print(studies, highlight=False)
-    out.print()
-    out.print(_metrics_table(summary["metrics"]), highlight=False)
+        studies.add_row("[red]failed, counted nowhere[/]", escape(name))
+    out.listing(studies)
+    out.text_line("")
+    out.listing(_metrics_table(summary["metrics"]))
 
 
 def _metrics_table(metrics: list[dict[str, Any]]) -> Table:
@@ -83,12 +80,10 @@ def _metrics_table(metrics: list[dict[str, Any]]) -> Table:
     counts = [row for row in metrics if row["metric"].startswith("n_") and row["group"] == EVERY]
     constant = {row["metric"] for row in counts if row["lowest"] == row["highest"]}
     names = dict.fromkeys(row["metric"] for row in metrics if row["metric"] not in constant)
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column("metric", overflow="fold")
-    table.add_column("over", overflow="fold")
+    table = Table("metric", "over")
     for name in ("n", "mean", "± s.d.", "best"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("of", overflow="fold")
+        table.add_column(name, justify="right")
+    table.add_column("of")
     for name in names:
         title = name
         for row in metrics:

@@ -228,7 +228,13 @@ class SharedStore(Store):
                 copy = partial / stage / key
                 copy.mkdir(parents=True)
                 (copy / MANIFEST).write_bytes(sealed)
-                self._download(copy)
+                manifest = read_manifest(copy / MANIFEST)
+                files = {
+                    f"{files_place(manifest)}/{name}": copy / name for name in manifest["files"]
+                }
+                for path in files.values():
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                self.remote.download(files)
                 try:
                     artifact = self._verified(copy)
                 except ArtifactDamaged:
@@ -253,13 +259,6 @@ class SharedStore(Store):
         except ArtifactDamaged as damage:
             logger.warning("%s; it is fetched again", damage)
             raise
-
-    def _download(self, folder: Path) -> None:
-        manifest = read_manifest(folder / MANIFEST)
-        names, below = list(manifest["files"]), files_place(manifest)
-        for name in names:
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        self.remote.download({f"{below}/{name}": folder / name for name in names})
 
     def _manifest_files(self) -> list[tuple[tuple[str, str], Path]]:
         """Stage, key and local copy of the storage's manifests; no other file is fetched."""

@@ -10,6 +10,7 @@ from flowers17.files import read_regular
 from flowers17.manifests import read_manifest
 
 SITE_VARIABLE = "FLOWERS17_SITE"  # address of the site, to which runs link
+SITE_STORE_VARIABLE = "FLOWERS17_SITE_STORE"  # address of the store that it shows
 # Whoever can write to a store can name a file; what is none of these is saved, not shown.
 MEDIA_TYPES: Mapping[str, str] = {
     ".html": "text/html; charset=utf-8",

@@ -117,7 +117,7 @@ def test_a_person_is_told_which_value_is_wrong(
     page.get_by_text("Upcoming", exact=True).wait_for()
     page.locator("a", has_text=re.compile("^Runs$")).first.click()
     page.locator("a", has_text="dataset, refused").first.click(timeout=60_000)
-    message = "setting dataset.image_size: Input should be greater than or equal to 16, got 9"
+    message = "setting dataset.image_size: expected at least 16, got 9"
     page.get_by_text(message).first.wait_for()
     assert page.get_by_text("Traceback").count() == 0
     page.screenshot(path=tmp_path / "refused.png")

@@ -18,9 +18,15 @@ import pytest
 from rich.console import RenderableType
 
 from flowers17.artifacts import MANIFEST, Store
-from flowers17.commands import comparing, metric_history, predicting
+from flowers17.commands import comparing, predicting
 from flowers17.commands.garbage import garbage
-from flowers17.commands.showing import artifacts_table, lineage_tree, matching, summary
+from flowers17.commands.showing import (
+    artifacts_table,
+    lineage_lines,
+    matching,
+    metrics_table,
+    summary,
+)
 from flowers17.digests import canonical_json, read_sha256, sha256_of
 from flowers17.errors import Flowers17Error, InvalidInput
 from flowers17.learners.checkpoints import Checkpoints, Shapes
@@ -150,7 +156,7 @@ def _show(store: Store) -> str:
     manifests = matching(store, None)
     json.dumps([summary(manifest) for manifest in manifests])
     trees = [
-        lineage_tree(store, manifest)
+        list(lineage_lines(store, manifest))
         for manifest in manifests
         if manifest["stage"] in ("study", "number")
     ]
@@ -167,7 +173,7 @@ def _compare(store: Store) -> str:
 
 
 def _history(store: Store) -> str:
-    return _printed(metric_history.listed(history("accuracy", store.root)))
+    return _printed(metrics_table(history("accuracy", store.root)))
 
 
 def _gc(store: Store) -> str:

@@ -147,7 +147,7 @@ class TestServe:
     @pytest.mark.parametrize(
         ("wrong", "message"),
         [
-            ({"dataset.n_classes": 18}, "setting dataset.n_classes: .* to 17, got 18"),
+            ({"dataset.n_classes": 18}, "setting dataset.n_classes: expected at most 17, got 18"),
             ({"set": ["sed=3", "seed=-1"]}, "setting seed: .* got -1; setting sed: .* seed?"),
             ({"set": ["seed"]}, "--set: expected KEY=VALUE, got 'seed'"),
             ({"dataset": "/nowhere"}, "dataset '/nowhere': expected .* got no such file or folder"),

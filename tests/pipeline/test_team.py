@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from flowers17.artifacts import MANIFEST, Store
-from flowers17.commands.serving import _SERVER_SETTINGS
+from flows import prefect_api
 from tests.support.processes import environment, eventually
 from tests.support.serving import COMMAND, FINAL, SMALL
 from tests.support.team import (
@@ -44,6 +44,7 @@ SETTINGS = (
 OUTAGE_S = 20
 SITE_SETTINGS = {
     "FLOWERS17_ALLOWED_HOSTS",
+    "FLOWERS17_SITE",
     "PREFECT_HOME",
     "PREFECT_API_URL",
     "PREFECT_SERVER_API_HOST",
@@ -126,6 +127,7 @@ class TestShipped:
             name for name, value in inside["environment"].items() if value != outside[name]
         }
         assert differing <= SITE_SETTINGS
+        assert "--store" in inside["command"]
         words = [word for word in inside["command"] if not word.startswith("/")]
         assert words == [word for word in shipped_words(part) if not word.startswith("/")]
 
@@ -149,7 +151,7 @@ class TestShipped:
         assert pages.is_relative_to(settings["PREFECT_HOME"])
 
     def test_the_server_has_the_settings_of_serve(self) -> None:
-        assert _SERVER_SETTINGS.items() <= shipped_settings("server").items()
+        assert prefect_api.SETTINGS["server"].items() <= shipped_settings("server").items()
 
 
 @needs_postgres

@@ -96,7 +96,7 @@ class TestWrongWords:
             (["study", "--profile", "quik"], "'demo', 'quick', 'report' or 'best', got 'quik'"),
             (["study", "--set", "dataset.n_clases=3"], "did you mean dataset.n_classes?"),
             (["study", "--set", "learners.plain="], "learners.plain: expected a value, got null"),
-            (["study", "--set", "dataset.n_classes=99"], "less than or equal to 17, got 99"),
+            (["study", "--set", "dataset.n_classes=99"], "expected at most 17, got 99"),
             (["study", "--set", "seed"], "expected KEY=VALUE, got 'seed'"),
             (["study", "--set", "seed=[1"], "expected a YAML value, got '[1'"),
             (["study", "--dataset", ""], "setting dataset"),
@@ -121,7 +121,7 @@ class TestWrongWords:
         ("arguments", "message"),
         [
             (["--runner", "cluster"], "'local', 'processes' or 'ray', got 'cluster'"),
-            (["--workers", "0"], "greater than or equal to 1, got 0"),
+            (["--workers", "0"], "expected at least 1, got 0"),
             (["--workers", "two"], "unable to parse string as an integer"),
         ],
     )
@@ -297,7 +297,7 @@ def test_a_run_ends_with_its_headline_numbers(
         "flowers17.commands.running.run_flow", lambda *_, **__: ({"report": reference}, counts)
     )
     page = studies / "report" / "index.html"
-    monkeypatch.setattr("flowers17.cli._report", lambda *_: (page, lines))
+    monkeypatch.setattr("flowers17.commands.running.report_of", lambda *_: (page, lines))
     assert _exit_code("run", "study") == 0
     printed = capsys.readouterr()
     assert printed.err.splitlines()[1:] == [
@@ -504,7 +504,8 @@ class TestCompare:
         terminal = Terminal(file=stream, width=60, force_terminal=True, color_system=None)
         comparing.show(comparison, terminal)
         lines = stream.getvalue().splitlines()
-        assert max(map(len, lines)) <= 60
+        # A path is never broken, so that it can be copied.
+        assert all(len(line) <= 60 or "/results.json" in line for line in lines)
         words = {word for line in lines for word in line.split()}
         assert set(title.split()) <= words
 
@@ -687,8 +688,8 @@ class TestCollecting:
     ) -> None:
         assert _exit_code("gc", "--dry-run") == 0
         printed = capsys.readouterr().out
-        assert "0 folders, 0.0 MB would go" in printed
-        assert "what is younger than 14 days stays (--older-than)" in printed
+        assert "0 folders, 0.0 MB would be deleted" in printed
+        assert "Kept: what is younger than 14 days (--older-than)" in printed
         assert _exit_code("gc", "--dry-run", "--older-than", "2.5", "--keep-studies", "1") == 0
         printed = capsys.readouterr().out
         assert "younger than 2.5 days" in printed
@@ -871,3 +872,57 @@ def test_plan_says_what_is_understood_of_the_images(
     printed = capsys.readouterr()
     assert "2 classes, 5 images\npassed over: 1 file (LICENSE)\n" in printed.err
     assert json.loads(printed.out)
+
+
+class TestShowingAnArtifact:
+    """Each value stands on a line of its own, which can be copied as it is."""
+
+    @pytest.fixture
+    def shown(self, here: Path, capsys: pytest.CaptureFixture[str]) -> list[str]:
+        store = Store(here / ("deep" * 20))
+        config = {
+            "value": 0,
+            "settings": {"svm": {"C": 1.0}, "names": ["a", "b"], "members": [{"maps": []}] * 2},
+            "methods": [{"name": "mean"}, {"name": "forest"}],
+        }
+        stage = Stage.of("study", "report", "tests.support.toy:add", config)
+        key = ensure(stage, {}, store).reference.key
+        assert _exit_code("show", f"study/{key[:8]}", "--store", str(store.root)) == 0
+        return capsys.readouterr().out.splitlines()
+
+    def test_names_each_setting_by_its_path(self, shown: list[str]) -> None:
+        text = "\n".join(line.strip() for line in shown)
+        for line in (
+            "settings.svm.C: 1.0",
+            "settings.names: a, b",
+            "settings.members: 2 entries, which --json shows",
+            "methods: mean, forest",
+        ):
+            assert line in text.splitlines()
+        assert "{" not in text
+
+    def test_breaks_no_path(self, shown: list[str], here: Path) -> None:
+        [folder] = here.glob("deep*/study/*")
+        assert any(line.endswith(f"folder {folder}") for line in shown)
+
+
+def test_keys_that_are_wrong_are_told_one_by_one(
+    studies: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _exit_code("show", "study/zz", "--store", str(studies)) == 1
+    assert "expected an artifact 'study/zz', found none" in capsys.readouterr().err
+    assert _exit_code("show", "stduy/0", "--store", str(studies)) == 1
+    assert "did you mean study/0?" in capsys.readouterr().err
+    assert _exit_code("compare", "study/ffff00", "study/ffff11", "--store", str(studies)) == 1
+    error = capsys.readouterr().err
+    assert "study/ffff00" in error
+    assert "study/ffff11" in error
+
+
+def test_a_line_breaks_no_word() -> None:
+    stream = io.StringIO()
+    console = Terminal(file=stream, width=30, force_terminal=True, color_system=None)
+    path = "/a/path/that-is/longer/than-the/terminal/is-wide"
+    console.text_line(("error", "red"), f" expected a file at {path}, found none")
+    assert path in stream.getvalue()
+    assert all(len(line) <= 30 or path in line for line in stream.getvalue().splitlines())

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from flowers17.config import RunOptions
 from flowers17.estimates import Estimate, cost_sentence, estimate, run_seconds
 from flowers17.precedents import Precedents
 from flowers17.stages import Stage, machine
@@ -85,10 +86,65 @@ def test_a_sentence_says_what_time_and_disk_rest_on() -> None:
         Estimate(80.0, 1e6, "like mk-2"),
         Estimate(None, None, "nothing like it was measured here"),
     ]
-    assert cost_sentence(costs) == (
-        "about 3 min and 3 MB of disk (stages: 1 measured here, 1 scaled from what is like them, "
-        "1 unknown and not counted)"
+    assert cost_sentence(costs, RunOptions()) == (
+        "about 3 min and 3 MB of disk (stages: 1 measured here, 1 scaled from similar ones, "
+        "1 unknown, not counted)"
     )
-    assert cost_sentence([]) == "nothing to build"
-    assert cost_sentence(costs[2:]).startswith("no time is known")
-    assert run_seconds(costs, n_workers=4) > 100  # no run is shorter than its longest stage
+    assert cost_sentence([], RunOptions()) == "nothing to build"
+    assert cost_sentence(costs[2:], RunOptions()).startswith("no estimate")
+    # No run is shorter than its longest stage.
+    assert run_seconds(costs, RunOptions(runner="processes", workers=4)) > 100
+
+
+def _of_stage(
+    config: Any, inputs: dict[str, Any], *, before: Any, sources: dict[str, Any], size: float
+) -> float | None:
+    """Seconds of a stage whose precedent took 10 s; inputs, sources: their configurations."""
+    known = {name: _manifest(name, name, source, 1.0, 1000) for name, source in sources.items()}
+    precedent = _manifest("measured", "it", before, 10.0, 500) | {
+        "inputs": {name: {"stage": name, "key": known[name]["key"]} for name in known}
+    }
+    read = {name: Stage.of(name, name, config=value) for name, value in inputs.items()}
+    stage = Stage.of("measured", "it", config=config, inputs=read)
+    precedents = Precedents([precedent, *known.values()])
+    return estimate(stage, precedent, dict.fromkeys(read, size), precedents).seconds
+
+
+def test_a_sample_of_images_takes_no_longer_where_there_are_more_of_them() -> None:
+    images = {"images": {"size": 80}}
+    config = {"attack": "pgd", "settings": {"n_images": 34}}
+    same = _of_stage(config, images, before=config, sources=images, size=4000)
+    assert same == pytest.approx(10)
+    larger = _of_stage(config, {"images": {"size": 160}}, before=config, sources=images, size=4000)
+    assert larger == pytest.approx(40)
+    jsma = {"attack": "jsma", "settings": {"n_images": 34, "jsma": {"gamma": 0.1}}}
+    wider = {"attack": "jsma", "settings": {"n_images": 34, "jsma": {"gamma": 0.2}}}
+    of_pixels = _of_stage(wider, {"images": {"size": 160}}, before=jsma, sources=images, size=4000)
+    assert of_pixels == pytest.approx(10 * 16 * 2)
+
+
+def test_the_gamma_of_a_kernel_costs_no_time() -> None:
+    before, now = ({"hyperparameters": {"gamma": gamma}} for gamma in (1.0, 4.0))
+    assert _of_stage(now, {}, before=before, sources={}, size=0) == pytest.approx(10)
+
+
+def test_a_classifier_is_fitted_once_a_split() -> None:
+    few, many = {"splits": {"n_repeats": 3}}, {"splits": {"n_repeats": 12}}
+    assert _of_stage({}, many, before={}, sources=few, size=1000) == pytest.approx(20)
+
+
+def test_models_that_are_read_cost_no_time() -> None:
+    inputs = {"activations": {"name": "a"}, "weights": {"name": "w"}}
+    assert _of_stage({}, inputs, before={}, sources=inputs, size=3000) == pytest.approx(30)
+    assert _of_stage({}, {"weights": {}}, before={}, sources={"weights": {}}, size=9e6) == 10
+
+
+def test_adversarial_batches_take_longer_by_their_steps() -> None:
+    before, now = ({"recipe": {"adversary": {"n_steps": n}}} for n in (3, 9))
+    assert _of_stage(now, {}, before=before, sources={}, size=0) == pytest.approx(30)
+
+
+def test_stages_that_are_reused_take_time_too() -> None:
+    costs = [Estimate(10.0, None, "measured")]
+    alone, among = (run_seconds(costs, RunOptions(), n_reused=n) for n in (0, 100))
+    assert among > alone + 5

@@ -1,17 +1,25 @@
 """The list of flows is the only one: what else names flows agrees with it."""
 
+import re
+from contextlib import nullcontext
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 import yaml
+from prefect.flows import load_flow_from_entrypoint
 
 from flowers17.reporting.reference import PARTS
 from flowers17.request import StudyRequest
 from flowers17.sweeps.settings import SweptFlow
+from flows.automations import AUTOMATIONS
 from flows.flow_names import FLOWS, ListedFlow
+from flows.prefect_api import SETTINGS
+from flows.registration import DEPLOYMENTS as DESCRIBED
 from flows.report import PARTS as BUILT
 from flows.study_flow import study_flow
+from tasks import leftovers
+from tasks.conclusion import BROKEN, RULE_BROKEN
 from tasks.results import Absent, Results, StagesFailed
 from tests.support.image_files import class_folders
 from tests.support.processes import ROOT
@@ -28,7 +36,11 @@ def test_every_flow_is_called_and_described_as_it_is_listed(listed: ListedFlow) 
 
 def test_every_flow_module_is_listed() -> None:
     modules = ROOT.joinpath("flows").glob("*.py")
-    with_flows = {path.stem for path in modules if "\n@study_flow\n" in path.read_text()}
+    with_flows = {
+        path.stem
+        for path in modules
+        if re.search(r"\n@study_flow\n| = PART\.flow\(", path.read_text())
+    }
     assert with_flows == set(FLOWS)
 
 
@@ -79,3 +91,42 @@ def test_flow_checks_the_data_as_its_settings_read_them(tmp_path: Path) -> None:
     assert "set dataset.links=follow" in str(check(request).message)  # type: ignore[attr-defined]
     follows = request.model_copy(update={"set": ("dataset.links=follow",)})
     assert check(follows).is_completed()  # type: ignore[attr-defined]
+
+
+def test_automations_know_the_states_and_events_of_runs() -> None:
+    described = yaml.safe_load(AUTOMATIONS.read_text())
+    silent, _, guarded = (automation["trigger"] for automation in described)
+    assert f"prefect.flow-run.{RULE_BROKEN}" in silent["expect"]
+    assert silent["within"] == 3 * int(SETTINGS["worker"]["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"])
+    assert guarded["expect"] == [BROKEN]
+
+
+def test_images_hold_what_is_registered() -> None:
+    lines = (ROOT / "deployments" / "Dockerfile.dockerignore").read_text().splitlines()
+    for path in (AUTOMATIONS, DESCRIBED):
+        assert f"!{path.relative_to(ROOT)}" in lines
+
+
+@pytest.mark.parametrize("described", DEPLOYMENTS, ids=lambda described: described["name"])
+def test_entrypoints_lead_to_flows_of_their_names(described: dict[str, Any]) -> None:
+    assert load_flow_from_entrypoint(str(ROOT / described["entrypoint"])).name == described["name"]
+
+
+class TestCancelling:
+    """The process of a cancelled run ends soon, whatever it still does."""
+
+    @pytest.fixture
+    def ends_after(self, monkeypatch: pytest.MonkeyPatch) -> list[float]:
+        seconds: list[float] = []
+        monkeypatch.setattr(leftovers.interrupts, "leave_after", seconds.append)
+        monkeypatch.setattr(leftovers, "get_client", lambda **_: nullcontext())
+        return seconds
+
+    def test_that_has_no_stage_at_work(self, ends_after: list[float]) -> None:
+        leftovers.cancel_tasks([], leave=True)
+        assert ends_after
+        assert ends_after[0] <= 3
+
+    def test_but_that_of_a_command_ends_by_itself(self, ends_after: list[float]) -> None:
+        leftovers.cancel_tasks([], leave=False)
+        assert ends_after == []

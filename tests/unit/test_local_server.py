@@ -53,7 +53,7 @@ class TestConfiguredServer:
                 assert answering == api
 
     def test_that_never_answers_is_given_up(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(local_server, "BUSY_TIMEOUT_S", 0.5)
+        monkeypatch.setattr(prefect_api, "BUSY_TIMEOUT_S", 0.5)
         with _serving(*[1.0] * 20) as api:
             monkeypatch.setenv("PREFECT_API_URL", api)
             refusal = pytest.raises(Flowers17Error, match=r"answer at http.*; it did not.*unset")

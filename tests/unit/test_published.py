@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from flowers17.artifacts import Store
-from tasks import published
+from tasks import conclusion, published
+from tasks.results import Results
 from tests.support.stores import KEY, publish
 
 CLASS = "[c](javascript:alert(1))"
@@ -55,3 +56,55 @@ def test_a_damaged_manifest_is_told_once(tmp_path: Path, caplog: pytest.LogCaptu
     for _ in range(3):
         assert list(Store(tmp_path).manifests()) == []
     assert caplog.text.count("unreadable manifest") == 1
+
+
+class TestThePageOfARun:
+    """A run leads to its report by the site of its own store, and by no other store's."""
+
+    @pytest.fixture
+    def shown(self, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+        contents: list[str] = []
+        for kind in ("link", "markdown"):
+            monkeypatch.setattr(
+                conclusion, f"create_{kind}_artifact", lambda text, *_, **__: contents.append(text)
+            )
+        monkeypatch.setenv("FLOWERS17_SITE", "http://site/flowers17")
+        return contents
+
+    @pytest.mark.parametrize("site_store", ["own", None])
+    def test_is_on_the_site_of_its_store(
+        self,
+        site_store: str | None,
+        tmp_path: Path,
+        shown: list[str],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        if site_store:
+            monkeypatch.setenv("FLOWERS17_SITE_STORE", str(tmp_path / site_store))
+        store = Store(tmp_path / "own")
+        reference = publish(store, stage="study", files={"index.html": b"<p>"}).reference
+        address = conclusion.page_of_run(store, Results({"report on data": reference}))
+        assert shown == [address] == [f"http://site/flowers17/reports/{reference.key}/"]
+
+    def test_is_a_path_where_the_site_shows_another_store(
+        self, tmp_path: Path, shown: list[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("FLOWERS17_SITE_STORE", str(tmp_path / "other"))
+        store = Store(tmp_path / "own")
+        artifact = publish(store, stage="study", files={"index.html": b"<p>"})
+        path = conclusion.page_of_run(store, Results({"report on data": artifact.reference}))
+        assert path == str(artifact.path / "index.html")
+        assert shown == [f"`{path}`"]
+
+
+def test_artifacts_without_contents_of_their_own_are_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(tmp_path)
+    reference = publish(store).reference
+
+    def read(*_: Any) -> None:
+        raise AssertionError("expected that no file is read")
+
+    monkeypatch.setattr(Store, "open", read)
+    published.publish_contents(store, reference)

@@ -3,17 +3,24 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from pydantic import BaseModel, ValidationError
 
+from flowers17.artifacts import Reference
+from flowers17.cli import main
 from flowers17.config import RunOptions, StudySettings
 from flowers17.errors import InvalidInput, InvalidSettings
 from flowers17.forms import FORMS
 from flowers17.profiles import PROFILES
+from flowers17.reporting import best
+from flowers17.reporting.metrics import MeanSpread
 from flowers17.request import StudyRequest, request_from
+from flowers17.rules import rule_problem
 from flowers17.validation import validated
+from flows.registration import form_of
 
 
 class TestOverrides:
@@ -111,18 +118,18 @@ class TestWrongValues:
             ("dataset.n_clases=3", "did you mean dataset.n_classes?"),
             ("features.classifiers.svm.c=1", "did you mean features.classifiers.svm.C?"),
             ("qqq_qqq=1", "unknown one; see `flowers17 settings`"),
-            ("seed=-1", "greater than or equal to 0, got -1"),
-            ("seed=2147483648", "less than 2147483648, got 2147483648"),
+            ("seed=-1", "expected at least 0, got -1"),
+            ("seed=2147483648", "expected less than 2147483648, got 2147483648"),
             ("seed=1.5", "got 1.5"),
-            ("seed=many", "valid integer"),
-            ("seed=[1]", "valid integer"),
-            ("dataset.n_classes=1", "greater than or equal to 2, got 1"),
-            ("dataset.n_classes=18", "less than or equal to 17, got 18"),
-            ("dataset.image_size=15", "greater than or equal to 16, got 15"),
-            ("dataset.image_size=1025", "less than or equal to 1024, got 1025"),
+            ("seed=many", "expected a whole number"),
+            ("seed=[1]", "expected a whole number"),
+            ("dataset.n_classes=1", "expected at least 2, got 1"),
+            ("dataset.n_classes=18", "expected at most 17, got 18"),
+            ("dataset.image_size=15", "expected at least 16, got 15"),
+            ("dataset.image_size=1025", "expected at most 1024, got 1025"),
             ("dataset.source=''", "at least 1 character"),
-            ("splits.validation_fraction=0", "greater than 0, got 0"),
-            ("splits.validation_fraction=1", "less than 1, got 1"),
+            ("splits.validation_fraction=0", "expected more than 0, got 0"),
+            ("splits.validation_fraction=1", "expected less than 1, got 1"),
             ("splits.validation_fraction=.nan", "got nan"),
             ("features.classifiers.svm.C=-.inf", "a finite number, got -inf"),
             pytest.param(
@@ -130,17 +137,17 @@ class TestWrongValues:
                 "got inf",
             ),
             ("features.classifiers.svm.kernel=cubic", "'linear', 'rbf' or 'poly', got 'cubic'"),
-            ("features.classifiers.names=[]", "at least 1 item"),
+            ("features.classifiers.names=[]", "expected a list of at least 1"),
             ("features.table=[{extractor: resnet}]", "got 'resnet'"),
             ("features.table=[{extractor: vgg16, size: 3}]", "setting features.table.0.size: "),
-            ("features.table=vgg16", "valid tuple"),
+            ("features.table=vgg16", "expected a list"),
             (
                 "fine_tuning.own=[{maps: {extractor: mobilenet, mirrored: true}}]",
                 "set fine_tuning.own_augmentation to `mirrored`",
             ),
-            ("fine_tuning.own_layer_decay=0", "greater than 0, got 0"),
-            ("fine_tuning.own_layer_decay=-0.5", "greater than 0, got -0.5"),
-            ("fine_tuning.own_layer_decay=1.5", "less than or equal to 1, got 1.5"),
+            ("fine_tuning.own_layer_decay=0", "expected more than 0, got 0"),
+            ("fine_tuning.own_layer_decay=-0.5", "expected more than 0, got -0.5"),
+            ("fine_tuning.own_layer_decay=1.5", "expected at most 1, got 1.5"),
             ("fine_tuning.own_layer_decay=.nan", "got nan"),
             ("features.weights=imagnet", "'imagenet' or 'random', got 'imagnet'"),
             ("learners.plain=", "setting learners.plain: expected a value, got null or nothing; "),
@@ -188,9 +195,9 @@ class TestWrongValues:
         [
             ("profile", "quik", "'demo', 'quick', 'report' or 'best', got 'quik'"),
             ("runner", "cluster", "'local', 'processes' or 'ray', got 'cluster'"),
-            ("workers", 0, "greater than or equal to 1, got 0"),
-            ("workers", 257, "less than or equal to 256, got 257"),
-            ("gpus_per_training", 0, "greater than 0, got 0"),
+            ("workers", 0, "expected at least 1, got 0"),
+            ("workers", 257, "expected at most 256, got 257"),
+            ("gpus_per_training", 0, "expected more than 0, got 0"),
             ("gpus_per_training", 1.5, "a part of one GPU or a whole number of them, got 1.5"),
             ("dataset", "", "expected a value, got an empty text"),
             ("sed", 3, "expected a known name, got an unknown one; did you mean seed?"),
@@ -300,3 +307,69 @@ class TestForms:
         assert fields["learners.augmented"]["description"].endswith(
             "; empty: mk-2 (demo, quick), mk-2 + mk-3 (report), none (best)"
         )
+
+
+class TestRulesOfAFlow:
+    """A rule that no study of the flow could keep is refused before anything runs."""
+
+    @pytest.mark.parametrize(
+        ("flow", "rule"),
+        [
+            ("features", "nothing missing"),
+            ("features", "best accuracy >= 0.9"),
+            ("features", "best balanced accuracy (report) >= 0.9"),
+            ("finetune", "best accuracy, fine-tuned not worse"),
+            ("ensemble", "best ensemble accuracy (clean) > 0.5"),
+            ("study", "best mean accuracy from scratch (clean splits) not worse"),
+            ("dataset", "nothing missing"),
+        ],
+    )
+    def test_that_it_could_keep_is_taken(self, flow: str, rule: str) -> None:
+        assert FORMS[flow](rules=(rule,)).options.rules == (rule,)
+
+    @pytest.mark.parametrize(
+        ("flow", "rule", "reason"),
+        [
+            ("features", "accuracy >= 0.5", "a metric of the study of features (best accuracy; "),
+            ("features", "best ensemble accuracy > 0", "got 'best ensemble accuracy'"),
+            ("study", "acuracy not worse", "best ensemble accuracy), got 'acuracy'"),
+            ("dataset", "best accuracy > 0", "expected no metric, as dataset has none"),
+            ("sweep", "nothing missing", "a sweep has many studies"),
+        ],
+    )
+    def test_that_it_could_not_keep_is_refused(self, flow: str, rule: str, reason: str) -> None:
+        with pytest.raises(InvalidSettings) as caught:
+            validated(FORMS[flow], {"rules": [rule]})
+        assert str(caught.value).startswith("setting rules: ")
+        assert reason in str(caught.value)
+
+    def test_is_refused_on_the_command_line_before_anything_is_written(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        store = tmp_path / "store"
+        with pytest.raises(SystemExit) as end:
+            main(["run", "features", "--rule", "accuracy > 1", "--store", str(store)])
+        assert end.value.code == 2
+        assert "expected a metric of the study of features" in capsys.readouterr().err
+        assert not store.exists()
+
+    def test_of_another_flow_is_left_out_of_a_deployment_s_form(self) -> None:
+        request = request_from(rules=("best accuracy > 0", "nothing missing"))
+        assert form_of("features", request).rules == request.rules
+        assert form_of("dataset", request).rules == ("nothing missing",)
+
+
+def test_metrics_in_rules_are_those_that_reports_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    score = best.Best("t", MeanSpread(0.5, 0.0, 1, None), Reference("s", "k", "d"))
+    for part in ("classifiers", "fine_tuned", "networks", "ensembles"):
+        both = best.BestOfPart(score, score)
+        monkeypatch.setattr(best, f"best_{part}", lambda _, both=both: both)
+    names = {
+        name.partition(" (")[0].replace("balanced accuracy", "accuracy")
+        for is_balanced in (True, False)
+        for name in best.bests_by_metric(SimpleNamespace(is_balanced=is_balanced))  # type: ignore[arg-type]
+    }
+    for name in names:
+        assert FORMS["study"](rules=(f"{name} not worse",)).rules
+    listed = str(rule_problem("study", "unknown > 0")).partition("(")[2].partition(")")[0]
+    assert {name for name in listed.split("; ") if not name.startswith("n_")} == names

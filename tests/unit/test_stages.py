@@ -517,3 +517,22 @@ class TestJob:
     def test_saves_json_canonically(self, tmp_path: Path) -> None:
         self._job(tmp_path).save_json("x", {"b": 1, "a": None})
         assert (tmp_path / "x.json").read_bytes() == b'{"a":null,"b":1}\n'
+
+
+class TestOptional:
+    """A stage is optional if it needs one that is, unless it is built from what there is."""
+
+    LACKING = Stage.of("weights", "w", optional=True)
+
+    def test_follows_from_the_inputs(self) -> None:
+        maps = Stage.of("features", "f", inputs={"weights": self.LACKING})
+        assert maps.optional
+        assert Stage.of("rows", "r", inputs={"f": maps}).optional
+        assert not Stage.of("rows", "r", inputs={"b": BASE}).optional
+
+    def test_is_never_a_tolerant_one(self) -> None:
+        assert not Stage.of("study", "s", inputs={"w": self.LACKING}, tolerant=True).optional
+
+
+def test_a_stage_is_built_by_the_module_of_its_name() -> None:
+    assert Stage.of("rows", "r").build == "tasks.rows:build"
