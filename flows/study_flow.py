@@ -42,6 +42,7 @@ def study_flow(function: Callable[P, Results]) -> Flow[P, Results]:
         call.apply_defaults()
         try:
             values = {name: validated(types[name], value) for name, value in call.arguments.items()}
+            values["request"].options.check_weights_dir()
             dataset_source(values["request"].settings.dataset)
             _add_tags(values["request"])
             if getattr(values["request"], "start", AT_ONCE) != AT_ONCE:

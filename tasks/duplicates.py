@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from flowers17.config import StudySettings
+from flowers17.data.names import listed
 from flowers17.errors import InvalidInput
 from flowers17.stages import Job, Stage
 
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
     from flowers17.data.likeness import NearDuplicates
 
 logger = logging.getLogger(f"flowers17.{__name__}")
-
-MAX_LISTED = 20
 
 
 def stage(settings: StudySettings, images: Stage) -> Stage:
@@ -65,7 +64,7 @@ def build(job: Job) -> Mapping[str, Any]:
             "the test part: %s of its images have a near-duplicate, or images of their group, "
             "outside it, which flatters the accuracy on it: %s",
             len(twins),
-            _listed([names[row] for row in twins]),
+            listed([names[row] for row in twins]),
         )
     together = (pair for pair in (*pairs, *of_groups) if len({*is_test[pair.rows]}) == 1)
     job.save_array("groups", groups(together, n_images))
@@ -79,20 +78,14 @@ def _check_labels(
     pairs = [pair for pair in copies if len({*labels[pair.rows].tolist()}) > 1]
     if not pairs:
         return
-    text = (
-        f"{len(pairs)} pairs of images: expected one class for identical pixels, got two: "
-        + _listed([f"{names[pair.first]} = {names[pair.second]}" for pair in pairs])
+    text = "expected one class for identical pixels, got two: " + listed(
+        [f"{names[pair.first]} = {names[pair.second]}" for pair in pairs]
     )
     if config["contradictions"] == "error":
         raise InvalidInput(
             f"{text}; remove those that are wrong, or set splits.contradictions=warning"
         )
     logger.warning("%s", text)
-
-
-def _listed(texts: Sequence[str]) -> str:
-    more = f" … and {len(texts) - MAX_LISTED:,} more" if len(texts) > MAX_LISTED else ""
-    return ", ".join(texts[:MAX_LISTED]) + more
 
 
 def _described(pair: "Pair", names: Sequence[str]) -> dict[str, Any]:

@@ -79,4 +79,5 @@ def build(job: Job) -> Mapping[str, Any]:
     job.save_array("labels", images.labels)
     job.save_json("items", images.items())
     job.save_json("notes", images.source.get("notes", []))
-    return {"n_images": len(images.labels), "n_classes": len(images.class_names)}
+    depth = {name: images.source[name] for name in ("depth",) if name in images.source}
+    return {"n_images": len(images.labels), "n_classes": len(images.class_names), **depth}

@@ -70,8 +70,9 @@ def show_plan(steps: Sequence[Step], options: RunOptions, out: Terminal) -> None
 def show_source(request: StudyRequest, console: Terminal) -> tuple[str, ...]:
     """Say what is understood of one's own images; return the notes.
 
-    Raises InvalidInput if they cannot be used.
+    Raises InvalidInput if they cannot be used, or if the folder of weights does not exist.
     """
+    request.options.check_weights_dir()
     source = dataset_source(request.settings.dataset)
     if source.summary:
         console.text_line(source.summary)

@@ -24,6 +24,7 @@ def planned(request: StudyRequest, over: SweepSettings) -> tuple[Sweep, SweepPla
     prepare_for_prefect()
     from flows.sweep import swept
 
+    request.options.check_weights_dir()
     dataset_source(request.settings.dataset)
     sweep = swept(request, over)
     return sweep, sweep_plan(sweep, open_store(request.store))

@@ -15,13 +15,8 @@ PoisonName = Literal["labels", "patch"]
 class FilterSettings(Model):
     """A smoothing filter in front of a network."""
 
-    kind: Literal["median", "gaussian", "bits"] = Field(
-        description="median of a square, Gaussian blur, or fewer grey levels"
-    )
-    strength: float = Field(
-        gt=0,
-        description="side of the square (odd), standard deviation in pixels, or bits a channel",
-    )
+    kind: Literal["median", "gaussian", "bits"] = Field()
+    strength: float = Field(gt=0)
 
     @model_validator(mode="after")
     def _check_strength(self) -> "FilterSettings":
@@ -48,19 +43,12 @@ class FilterSettings(Model):
 class DetectorSettings(Model):
     """A small CNN that refuses images which it takes for adversarial."""
 
-    budgets: tuple[Budget, ...] = Field(
-        (2, 4), min_length=1, description="of the FGSM and PGD images it is trained on, in 255ths"
+    budgets: tuple[Budget, ...] = Field((2, 4), min_length=1)
+    recipe: RecipeSettings = RecipeSettings(
+        epochs=10, batch_size=64, optimizer="adam", learning_rate=1e-3
     )
-    recipe: RecipeSettings = Field(
-        RecipeSettings(epochs=10, batch_size=64, optimizer="adam", learning_rate=1e-3),
-        description="how it is trained",
-    )
-    held_out: float = Field(
-        0.2, gt=0, lt=1, description="share of the training images that choose epoch and threshold"
-    )
-    false_alarms: float = Field(
-        0.05, ge=0, lt=1, description="share of clean images that may be refused"
-    )
+    held_out: float = Field(0.2, gt=0, lt=1)
+    false_alarms: float = Field(0.05, ge=0, lt=1)
 
     @property
     def name(self) -> str:
@@ -71,40 +59,25 @@ class DetectorSettings(Model):
 class DefenceSettings(Model):
     """Defences, each against attacks that know it (Part C)."""
 
-    networks: tuple[NetworkSettings, ...] = Field(
-        (MemberSettings(learner="mk-2"),), description="networks from scratch that are defended"
+    networks: tuple[NetworkSettings, ...] = (MemberSettings(learner="mk-2"),)
+    adversaries: tuple[AdversarySettings, ...] = (
+        AdversarySettings(attack="fgsm"),
+        AdversarySettings(),
     )
-    adversaries: tuple[AdversarySettings, ...] = Field(
-        (AdversarySettings(attack="fgsm"), AdversarySettings()),
-        description="against which they are trained again",
+    filters: tuple[FilterSettings, ...] = (
+        FilterSettings(kind="median", strength=3),
+        FilterSettings(kind="gaussian", strength=1),
+        FilterSettings(kind="bits", strength=4),
     )
-    filters: tuple[FilterSettings, ...] = Field(
-        (
-            FilterSettings(kind="median", strength=3),
-            FilterSettings(kind="gaussian", strength=1),
-            FilterSettings(kind="bits", strength=4),
-        ),
-        description="put in front of them",
-    )
-    detectors: tuple[DetectorSettings, ...] = Field(
-        (DetectorSettings(),), description="beside them"
-    )
-    budgets: tuple[Budget, ...] = Field(
-        (1, 2, 4, 8), min_length=1, description="of FGSM and PGD, in 255ths"
-    )
+    detectors: tuple[DetectorSettings, ...] = (DetectorSettings(),)
+    budgets: tuple[Budget, ...] = Field((1, 2, 4, 8), min_length=1)
 
 
 class PoisoningSettings(Model):
     """Poisoned training images, and what they do (Part C)."""
 
-    networks: tuple[NetworkSettings, ...] = Field(
-        (MemberSettings(learner="mk-2"),), description="networks from scratch that are poisoned"
-    )
-    kinds: tuple[PoisonName, ...] = Field(
-        ("labels", "patch"), description="wrong labels, or a patch that opens a backdoor"
-    )
-    shares: tuple[Annotated[float, Field(ge=0, le=1)], ...] = Field(
-        (0, 0.1), description="shares of the training images; 0: the same, not poisoned"
-    )
-    target: int = Field(0, ge=0, description="class, from 0, that the patch is to be taken for")
-    patch_size: float = Field(0.1, gt=0, le=0.5, description="side of the patch, in image sides")
+    networks: tuple[NetworkSettings, ...] = (MemberSettings(learner="mk-2"),)
+    kinds: tuple[PoisonName, ...] = ("labels", "patch")
+    shares: tuple[Annotated[float, Field(ge=0, le=1)], ...] = (0, 0.1)
+    target: int = Field(0, ge=0)
+    patch_size: float = Field(0.1, gt=0, le=0.5)

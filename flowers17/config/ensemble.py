@@ -15,18 +15,12 @@ MetaLearnerName = Literal["random_forest", "logistic_regression", "gradient_boos
 class MemberSettings(Model):
     """One base model of an ensemble: a network from scratch or fine-tuned, or a classifier."""
 
-    learner: str | None = Field(
-        None, description="a network: a name as in `learners.plain`; empty: a classifier"
-    )
-    recipe: Literal["report", "best"] = Field(
-        "report", description="how the network is trained: as in the study, or by our own recipe"
-    )
-    augmentation: AugmentationName = Field(
-        "wide", description="of a network under the study's recipe; our own has its own"
-    )
-    classifier: ClassifierName | None = Field(None, description="a classifier on `maps`")
-    maps: tuple[FeatureMapSettings, ...] = Field((), description="feature maps of the classifier")
-    fine_tuned: FineTunedSettings | None = Field(None, description="a fine-tuned network")
+    learner: str | None = None
+    recipe: Literal["report", "best"] = "report"
+    augmentation: AugmentationName = "wide"
+    classifier: ClassifierName | None = None
+    maps: tuple[FeatureMapSettings, ...] = ()
+    fine_tuned: FineTunedSettings | None = None
 
     @model_validator(mode="after")
     def _check_kind(self) -> "MemberSettings":
@@ -69,12 +63,8 @@ NetworkSettings = Annotated[MemberSettings, AfterValidator(_from_scratch)]
 class EnsembleDefinition(Model):
     """Base models whose probabilities are averaged and stacked."""
 
-    name: str = Field(
-        pattern=r"^[a-z][a-z0-9-]*$", description="lower-case letters, digits and dashes"
-    )
-    members: tuple[MemberSettings, ...] = Field(
-        min_length=2, description="the base models, two or more"
-    )
+    name: str = Field(pattern=r"^[a-z][a-z0-9-]*$")
+    members: tuple[MemberSettings, ...] = Field(min_length=2)
 
     @model_validator(mode="after")
     def _check_members(self) -> "EnsembleDefinition":
@@ -90,30 +80,15 @@ class EnsembleDefinition(Model):
 class EnsembleSettings(Model):
     """Out-of-fold probabilities, averaging and stacking (Part A.2)."""
 
-    ensembles: tuple[EnsembleDefinition, ...] = Field(
-        (
-            EnsembleDefinition(
-                name="study",
-                members=tuple(MemberSettings(learner=f"mk-{number}") for number in range(2, 7)),
-            ),
+    ensembles: tuple[EnsembleDefinition, ...] = (
+        EnsembleDefinition(
+            name="study",
+            members=tuple(MemberSettings(learner=f"mk-{number}") for number in range(2, 7)),
         ),
-        description="which base models are combined; `study` has the study's five",
     )
-    splits: tuple[str, ...] = Field(
-        ("clean",),
-        min_length=1,
-        description="splits whose training images are divided into folds: `clean`, `report`, "
-        "`repeat-01` …; their validation images choose nothing",
-    )
-    n_folds: int = Field(5, ge=2, le=20, description="folds of a split's training images")
-    choosing_fraction: float = Field(
-        0.2,
-        gt=0,
-        lt=1,
-        description="share of a fold's training images that the epoch is chosen on",
-    )
+    splits: tuple[str, ...] = Field(("clean",), min_length=1)
+    n_folds: int = Field(5, ge=2, le=20)
+    choosing_fraction: float = Field(0.2, gt=0, lt=1)
     meta_learners: tuple[MetaLearnerName, ...] = Field(
-        ("random_forest", "logistic_regression", "gradient_boosting"),
-        min_length=1,
-        description="what is fitted on the base models' probabilities",
+        ("random_forest", "logistic_regression", "gradient_boosting"), min_length=1
     )

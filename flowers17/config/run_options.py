@@ -47,38 +47,22 @@ StoreAddress = Annotated[
 class CommonOptions(Model):
     """Options of a run that every form shows: its folders, runner, workers and device."""
 
-    store: StoreAddress = Field(
-        Path("store"),
-        description="folder of the artifact store, or its address on object storage: "
-        "`s3://bucket/prefix`",
-    )
-    weights_dir: Path | None = Field(
-        None,
-        description="folder with extractor weights",
-        json_schema_extra={"empty": "Keras's download"},
-    )
-    runner: RunnerName = Field(
-        "local",
-        description="`local`: one stage at a time; `processes`: several; `ray`: as many as a Ray "
-        "cluster has room for",
-    )
-    workers: int = Field(
-        2,
-        ge=1,
-        le=256,
-        description="stages at a time under the runner `processes`; under `ray`, those of them "
-        "that are short and built by the run itself",
-    )
-    device: DeviceName = Field(
-        "auto",
-        description="what trains: `cpu`, `gpu` (fails without) or `auto` (a GPU if there is one)",
-    )
-    rules: tuple[str, ...] = Field(
-        (),
-        description="what must hold of the study, or the run fails: `nothing missing`, "
-        "`METRIC >= NUMBER`, `METRIC not worse` (than in the last study)",
-        json_schema_extra={"empty": "nothing"},
-    )
+    store: StoreAddress = Path("store")
+    weights_dir: Path | None = Field(None, json_schema_extra={"empty": "Keras's download"})
+    runner: RunnerName = "local"
+    workers: int = Field(2, ge=1, le=256)
+    device: DeviceName = "auto"
+    rules: tuple[str, ...] = Field((), json_schema_extra={"empty": "nothing"})
+
+    def check_weights_dir(self) -> None:
+        """Raise InvalidInput if the folder of weights is given and is no folder."""
+        folder = self.weights_dir and self.weights_dir.expanduser()
+        if folder and not folder.is_dir():
+            raise InvalidInput(
+                f"weights_dir {folder}: expected a folder with extractor weights, got "
+                f"{'a file' if folder.exists() else 'no such folder'}; correct --weights-dir, or "
+                "leave it out to use Keras's download"
+            )
 
     @field_validator("rules")
     @classmethod
@@ -89,28 +73,10 @@ class CommonOptions(Model):
 class RunOptions(CommonOptions):
     """All options of a run; never part of a key."""
 
-    ray_address: str = Field(
-        "auto",
-        description="runner `ray`: host:port of a cluster that this machine belongs to; `auto`: "
-        "the one that runs here, or what RAY_ADDRESS names",
-    )
-    gpus_per_training: float = Field(
-        1.0,
-        gt=0,
-        le=64,
-        description="runner `ray`: GPUs of a stage that uses one; 0.5: two such stages share one",
-    )
-    cpus_per_stage: int = Field(
-        1,
-        ge=1,
-        le=1024,
-        description="runner `ray`: processors that a node must have free for a stage",
-    )
-    tensorboard: Path | None = Field(
-        None,
-        description="folder for TensorBoard's logs of every training",
-        json_schema_extra={"empty": "none"},
-    )
+    ray_address: str = "auto"
+    gpus_per_training: float = Field(1.0, gt=0, le=64)
+    cpus_per_stage: int = Field(1, ge=1, le=1024)
+    tensorboard: Path | None = Field(None, json_schema_extra={"empty": "none"})
 
     @field_validator("gpus_per_training")
     @classmethod

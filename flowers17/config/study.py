@@ -20,12 +20,8 @@ ProfileName = Literal["demo", "quick", "report", "best"]
 class StudySettings(Model):
     """Everything that decides a study's numbers."""
 
-    seed: int = Field(17, ge=0, lt=2**31, description="root of every derived seed")
-    class_weight: Literal["none", "balanced"] = Field(
-        "none",
-        description="in every fit, classes count by their images, or alike (`balanced`: an image "
-        "of a rare class counts for more); k-nearest neighbours have no weights",
-    )
+    seed: int = Field(17, ge=0, lt=2**31)
+    class_weight: Literal["none", "balanced"] = "none"
     dataset: DatasetSettings = DatasetSettings()
     splits: SplitSettings = SplitSettings()
     learners: LearnersSettings = LearnersSettings()

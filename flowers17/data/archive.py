@@ -23,7 +23,7 @@ from flowers17.data.encoded import (
     content_digest,
     too_large,
 )
-from flowers17.data.names import passed_over
+from flowers17.data.names import not_image
 from flowers17.data.tables import MAX_TABLE_BYTES, is_table
 from flowers17.errors import InvalidInput, UnusableImage, short_repr
 
@@ -76,7 +76,7 @@ class Archive:
                 return Listing(tuple(path for path, _ in self._files()))
             for path, read in self._files():
                 content = read()
-                digests[path] = "" if passed_over(path) else content_digest(content)
+                digests[path] = "" if not_image(path) else content_digest(content)
                 if is_table(path) and isinstance(content, bytes):
                     n_bytes_left -= len(content)
                     tables |= {path: content} if n_bytes_left >= 0 else {}

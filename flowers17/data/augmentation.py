@@ -10,9 +10,11 @@ ImageDataGenerator.
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.resources import files
 from typing import get_args
 
 import numpy as np
+import yaml
 from PIL import Image
 
 from flowers17.config import AugmentationName
@@ -65,31 +67,10 @@ class Ranges:
     colour: float = 0.0
 
 
-# The study gives no ranges for #3; these are usual ones of ImageDataGenerator, whose zoom_range=0.5
-# draws one factor an axis. It names a width shift only, so `wide` has no shift of height.
-RANGES: Mapping[AugmentationName, Ranges] = {
-    "none": Ranges(),
-    "zoom": Ranges(zoom=(0.5, 1.5)),
-    "flips": Ranges(flip_x=True, flip_y=True),
-    "wide": Ranges(
-        zoom=(0.5, 1.5),
-        flip_x=True,
-        flip_y=True,
-        shift_x=0.2,
-        rotation=40.0,
-        shear=math.degrees(0.2),
-    ),
-    "strong": Ranges(
-        area=(0.65, 1.15),
-        aspect=1.25,
-        flip_x=True,
-        shift_x=0.1,
-        shift_y=0.1,
-        rotation=20.0,
-        shear=math.degrees(0.1),
-        colour=0.3,
-    ),
-}
+_TABLE = yaml.safe_load(
+    (files("flowers17.data") / "known" / "augmentations.yaml").read_text("utf-8")
+)
+RANGES: Mapping[AugmentationName, Ranges] = {name: Ranges(**row) for name, row in _TABLE.items()}
 
 _N_DRAWS = 13
 _TO_GREY = np.tile([0.299, 0.587, 0.114], (3, 1))
@@ -176,7 +157,7 @@ def warp_parameters(name: AugmentationName, seed: int) -> Warp:
 
 
 def affine_matrix(warp: Warp, height: int, width: int) -> np.ndarray:
-    """Affine map of a warp for images of one size, as `warped` takes it: float64 (2, 3).
+    """Affine map of a warp for images of one size, as `Sampler.write` takes it: float64 (2, 3).
 
     From right to left, about the centre: flips, zoom, shear, shift, rotation, the order of Keras's
     `apply_affine_transform`.
@@ -206,18 +187,14 @@ def colour_matrix(warp: Warp) -> np.ndarray:
 
 
 def _write_view(image: np.ndarray, warp: Warp, sampler: Sampler, out: np.ndarray) -> None:
-    if _is_still(warp):
+    moved = (warp.shift_x, warp.shift_y, warp.rotation, warp.shear)
+    if (warp.zoom_x, warp.zoom_y) == (1, 1) and not any(moved):
         out[...] = image[:: -1 if warp.flip_y else 1, :: -1 if warp.flip_x else 1]
     else:
         sampler.write(image, affine_matrix(warp, *image.shape[:2]), out)
     if (warp.brightness, warp.contrast, warp.saturation) != (1, 1, 1):
         matrix = tuple(colour_matrix(warp).ravel().tolist())
         out[...] = np.asarray(Image.fromarray(out).convert("RGB", matrix))
-
-
-def _is_still(warp: Warp) -> bool:
-    moved = (warp.shift_x, warp.shift_y, warp.rotation, warp.shear)
-    return (warp.zoom_x, warp.zoom_y) == (1, 1) and not any(moved)
 
 
 def _between(ends: tuple[float, float], fraction: float) -> float:

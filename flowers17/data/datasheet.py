@@ -18,11 +18,20 @@ def datasheet(
     labels: int (n,). items: of the set, as `ImageSet.items` gives them. pairs: each with `first`
     and `second` rows, `distance` and `method`. splits: each as `Split.to_json` gives it.
     """
+    counts = np.bincount(labels, minlength=len(items["class_names"]))
+    sizes = np.array(items["original_sizes"], np.int64)
     return {
         "n_images": len(labels),
         "n_classes": len(items["class_names"]),
-        "counts": _counts(labels, items["class_names"]),
-        "original_sizes": _sizes(items["original_sizes"]),
+        "counts": dict(zip(items["class_names"], counts.tolist(), strict=True)),
+        "original_sizes": {
+            name: {
+                "min": int(values.min()),
+                "median": float(np.median(values)),
+                "max": int(values.max()),
+            }
+            for name, values in zip(("width", "height"), sizes.T, strict=True)
+        },
         "duplicates": _duplicates(labels, items["sha256"], pairs, splits),
         "digests": {
             "images": sha256_of(dict(zip(items["names"], items["sha256"], strict=True))),
@@ -31,23 +40,6 @@ def datasheet(
         "source": dict(items["source"]),
         "verified": items["verified"],
         "splits": [_overview(split, labels, items["class_names"]) for split in splits],
-    }
-
-
-def _counts(labels: np.ndarray, class_names: Sequence[str]) -> dict[str, int]:
-    counts = np.bincount(labels, minlength=len(class_names)).tolist()
-    return dict(zip(class_names, counts, strict=True))
-
-
-def _sizes(original_sizes: Sequence[Sequence[int]]) -> dict[str, dict[str, float]]:
-    sizes = np.array(original_sizes, np.int64)
-    return {
-        name: {
-            "min": int(values.min()),
-            "median": float(np.median(values)),
-            "max": int(values.max()),
-        }
-        for name, values in (("width", sizes[:, 0]), ("height", sizes[:, 1]))
     }
 
 

@@ -1,8 +1,9 @@
 """Encoded images as a source holds them, before they are decoded."""
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from flowers17.errors import UnusableImage
 
@@ -12,45 +13,25 @@ Content = bytes | UnusableImage  # of a file, or why it cannot be read
 FileState = tuple[str, int, int, int]  # path, bytes, time of the last change in ns, inode
 
 
-@dataclass(frozen=True)
-class EncodedImage:
-    """One image file: its name in the source, its class, and its bytes.
+class ImageFile(NamedTuple):
+    """An image of a source, and its content once that is read.
 
-    part: `train`, `validation` or `test` where the source divides its images itself, else empty.
-    group: name shared by images that must stay on one side (a patient, a plant, a day), or empty.
-    sha256: of the file. row: its place among all images of the source by label, then name.
+    path: in the source, or as a table calls it. part: `train`, `validation` or `test` where the
+    source divides its images itself, else empty. group: name shared by images that must stay on one
+    side (a patient, a plant, a day), or empty. Set by a layout: name, without the folders that all
+    share; label, the index of the class; row, the place among all images by label, then name.
+    sha256: of the content.
     """
 
-    name: str
-    label: int
-    data: Content
+    path: str
+    class_name: str
     part: str = ""
     group: str = ""
-    sha256: str = ""
+    name: str = ""
+    label: int = 0
     row: int = 0
-
-
-@dataclass(frozen=True)
-class EncodedSet:
-    """A source's images, read one after the other as they are iterated, once.
-
-    They come in the order in which they lie in the source, each with its `row`. max_pixels: that
-    an image may have at most once decoded; max_total_pixels: all of them. summary, notes: what was
-    understood of the source, for people.
-    Iterating raises InvalidInput at the latest at the end if the source is not what it should be,
-    so that nothing may be used before all was iterated.
-    """
-
-    class_names: tuple[str, ...]
-    n_images: int
-    images: Iterator[EncodedImage]
-    max_pixels: int | None = None
-    max_total_pixels: int | None = None
-    summary: str = ""
-    notes: tuple[str, ...] = ()
-
-    def __iter__(self) -> Iterator[EncodedImage]:
-        return self.images
+    data: Content = b""
+    sha256: str = ""
 
 
 @dataclass(frozen=True)

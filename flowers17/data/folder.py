@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flowers17.data.encoded import MAX_IMAGE_BYTES, Content, FileState, Listing, too_large
-from flowers17.data.names import listed, passed_over
+from flowers17.data.names import listed, not_image
 from flowers17.errors import InvalidInput, UnusableImage
 
 MAX_FILES = 5_000_000
@@ -37,17 +37,17 @@ class Folder:
             for entry in _entries(self.path / folder):
                 path = f"{folder}{entry.name}"
                 status, target = _status(entry), None
-                if entry.is_symlink() and status and not passed_over(f"{path}/x"):
+                if entry.is_symlink() and status and not not_image(f"{path}/x"):
                     target = Path(entry.path).resolve()
                     if not (self.follows_links or target.is_relative_to(root)):
                         outward.append(path)
                         continue
-                if not status or not stat.S_ISDIR(status.st_mode) or passed_over(f"{path}/x"):
+                if not status or not stat.S_ISDIR(status.st_mode) or not_image(f"{path}/x"):
                     state = (status.st_size, status.st_mtime_ns, status.st_ino) if status else ()
                     states.append((path, *(state or (0, 0, 0))))
                 elif target in ancestors:
                     raise InvalidInput(
-                        f"{entry.path}: expected a folder, got a link to one that it lies in; "
+                        f"{entry.path}: expected a folder, got a link to a folder around it; "
                         "remove the link"
                     )
                 else:
@@ -81,7 +81,9 @@ class Folder:
             with place.open("rb") as stream:
                 data = stream.read(MAX_IMAGE_BYTES + 1)
         except OSError as problem:
-            return UnusableImage(path, f"cannot be read ({problem.strerror}); look at its rights")
+            return UnusableImage(
+                path, f"cannot be read ({problem.strerror}); check its permissions"
+            )
         return data if len(data) <= MAX_IMAGE_BYTES else too_large(path)
 
 

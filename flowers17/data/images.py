@@ -5,7 +5,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from os import cpu_count
 from typing import Any
@@ -15,9 +15,9 @@ import numpy as np
 from flowers17.config import ResizeName
 from flowers17.data import oxford17, rendered
 from flowers17.data.decoding import DEPTHS, MAX_PIXELS, squares, stated_size
-from flowers17.data.encoded import EncodedImage, EncodedSet
+from flowers17.data.encoded import ImageFile
 from flowers17.data.names import listed
-from flowers17.data.source import Source, encoded_images
+from flowers17.data.source import EncodedSet, Source, encoded_images
 from flowers17.errors import InvalidInput, UnusableImage, UnusableImages
 
 Progress = Callable[[int, int], None]
@@ -34,7 +34,7 @@ class ImageSet:
     original_sizes: (width, height) before cropping. source: kind, digest and settings, no path; of
     your own images what was understood of them, and the depth of grey levels below 16 bits.
     verified: whether the images are the official Flowers-17 ones; None where that cannot be.
-    parts, groups: of each image, as the source gives them (see `EncodedImage`); empty if it gives
+    parts, groups: of each image, as the source gives them (see `ImageFile`); empty if it gives
     none of them to any image.
     """
 
@@ -83,7 +83,7 @@ class ImageSet:
 class _ImageRecord:
     """An image without its data, and what decoding it told."""
 
-    image: EncodedImage
+    image: ImageFile
     size: tuple[int, int] = (0, 0)
     highest: int = 0
     is_cut: bool = False
@@ -118,11 +118,12 @@ def image_set(
     Raises UnusableImages on all images that cannot be used, InvalidInput if the source is not as it
     should be, ChecksumMismatch if its content has another digest.
     """
-    report = progress or _silent
+    report = progress or (lambda n_done, total: None)
     if source.kind == "rendered":
         return _rendered_set(size, n_classes, images_per_class, seed, report, allocate)
     encoded = encoded_images(source)
-    images = allocate((encoded.n_images, size, size, 3), np.uint8)
+    layout = encoded.layout
+    images = allocate((len(layout.rows), size, size, 3), np.uint8)
     decoded: list[_ImageRecord] = []
     n_pixels = 0
     decode = partial(
@@ -142,7 +143,7 @@ def image_set(
                 f"archive {source.path}: expected at most {encoded.max_total_pixels:,} pixels in "
                 "all images, got more; unpack it yourself, if you trust it"
             )
-        report(len(decoded), encoded.n_images)
+        report(len(decoded), len(layout.rows))
     verified = _verified(source, decoded)
     if problems := [(record.image.name, record.problem) for record in decoded if record.problem]:
         raise UnusableImages.among(problems, len(decoded))
@@ -150,7 +151,7 @@ def image_set(
     facts: dict[str, Any] = {"kind": source.kind, "digest": source.digest}
     notes = []
     if cut := [record.image.name for record in decoded if record.is_cut]:
-        notes.append(f"{len(cut):,} JPEGs without their end, read as far as they go: {listed(cut)}")
+        notes.append(f"JPEGs whose end is missing, read as far as they go: {listed(cut)}")
     if depth := _depth(images, decoded):
         facts["depth"] = depth
         notes.append(
@@ -158,13 +159,13 @@ def image_set(
         )
     for note in notes:
         logger.warning("%s: %s", source.path, note)
-    if encoded.summary:
-        facts |= {"layout": encoded.summary, "notes": [*encoded.notes, *notes]}
+    if not layout.is_official:
+        facts |= {"layout": layout.summary, "notes": [*layout.notes, *notes]}
     return ImageSet(
         images=images,
         labels=np.array([record.image.label for record in decoded], np.int64),
         names=tuple(record.image.name for record in decoded),
-        class_names=encoded.class_names,
+        class_names=layout.class_names,
         sha256=tuple(record.image.sha256 for record in decoded),
         original_sizes=tuple(record.size for record in decoded),
         source=facts,
@@ -208,12 +209,8 @@ def _values(values: Iterable[str]) -> tuple[str, ...]:
     return texts if any(texts) else ()
 
 
-def _silent(n_done: int, total: int) -> None:
-    pass
-
-
 def _decoded_in_order(
-    encoded: EncodedSet, decode: Callable[[EncodedImage], _DecodedImage], n_threads: int
+    encoded: EncodedSet, decode: Callable[[ImageFile], _DecodedImage], n_threads: int
 ) -> Iterator[_DecodedImage]:
     """Yield images and their pixels in the order given, a bounded number in memory at a time."""
     pending: deque[Future[_DecodedImage]] = deque()
@@ -227,9 +224,9 @@ def _decoded_in_order(
 
 
 def _decoded_image(
-    encoded: EncodedImage, *, size: int, resize: ResizeName, max_pixels: int, reads_cut: bool
+    encoded: ImageFile, *, size: int, resize: ResizeName, max_pixels: int, reads_cut: bool
 ) -> _DecodedImage:
-    image, data = replace(encoded, data=b""), encoded.data
+    image, data = encoded._replace(data=b""), encoded.data
     if isinstance(data, UnusableImage):
         return _ImageRecord(image, problem=data), None
     options: dict[str, Any] = {"resize": resize, "max_pixels": max_pixels, "reads_cut": reads_cut}

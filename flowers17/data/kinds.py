@@ -1,7 +1,9 @@
 """Kinds of files by their content: which are read as images, and what the others are called."""
 
 import re
+from importlib.resources import files
 
+import yaml
 from PIL import features
 
 FORMATS: tuple[str, ...] = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
@@ -15,29 +17,8 @@ else:
     register_heif_opener()
     FORMATS += ("HEIF",)
 
-_CONVERT = "convert it to JPEG or PNG, or remove it"
-_FETCH = "fetch the image again, or remove it"
-_REMOVE = "move it out of the class folders"
-_AVIF = "install a release of Pillow that reads AVIF, or convert it"
-_HEIF = "install the extra: pip install 'flowers17[heif]', or convert it"
-# How the content begins, its name, what to do, and the format by which some releases read it.
-_KINDS = (
-    (rb"\Z", "an empty file", _FETCH, ""),
-    (rb".{4}ftyp.{0,200}avi[fs]", "an AVIF picture", _AVIF, "AVIF"),
-    (rb".{4}ftyp.{0,200}(hei|hev|mif1|msf1)", "a HEIC picture", _HEIF, "HEIF"),
-    (rb".{4}ftyp|\x1a\x45\xdf\xa3", "a video", _REMOVE, ""),
-    (rb"\xff\x0a|.{4}JXL ", "a JPEG XL picture", _CONVERT, ""),
-    (rb"\xff\x4f\xff\x51|.{4}jP  ", "a JPEG 2000 picture", _CONVERT, ""),
-    (rb".{128}DICM", "a DICOM file", _CONVERT, ""),
-    (rb"%PDF", "a PDF document", _CONVERT, ""),
-    (rb"%!PS", "a PostScript document", _CONVERT, ""),
-    (rb"PK\x03\x04", "a zip archive", _REMOVE, ""),
-    (rb"\x1f\x8b", "a gzip file", _REMOVE, ""),
-    (rb"\x00\x05\x16\x07", "a macOS resource file", _REMOVE, ""),
-    (rb"version https://git-lfs", "a pointer of Git LFS", "run `git lfs pull`", ""),
-    (rb".*<svg", "an SVG drawing", _CONVERT, ""),
-    (rb".*<(html|!doctype html)", "an HTML page", _FETCH, ""),
-)
+_TABLE = yaml.safe_load((files("flowers17.data") / "known" / "kinds.yaml").read_text("utf-8"))
+_ADVICE: dict[str, str] = _TABLE["advice"]
 
 
 def file_kind(data: bytes) -> str:
@@ -46,11 +27,11 @@ def file_kind(data: bytes) -> str:
     text = "".join(head.decode("utf-8", "ignore").split())
     name, advice = "a file of another kind or a damaged one", "replace or remove it"
     if text.isprintable() and head[:1] < b"\x80":
-        name, advice = "a text", _REMOVE
-    for start, kind, action, image_format in _KINDS:
-        if re.match(start, head, re.DOTALL | re.IGNORECASE):
-            name, advice = kind, action
-            if image_format in FORMATS:
-                name, advice = f"a damaged {kind.partition(' ')[2]}", _FETCH
+        name, advice = "a text", _ADVICE["remove"]
+    for kind in _TABLE["kinds"]:
+        if re.match(kind["begins"].encode(), head, re.DOTALL | re.IGNORECASE):
+            name, advice = kind["name"], _ADVICE[kind["advice"]]
+            if kind.get("format") in FORMATS:
+                name, advice = f"a damaged {name.partition(' ')[2]}", _ADVICE["fetch"]
             break
     return f"expected an image ({', '.join(FORMATS)}), got {name}; {advice}"

@@ -1,8 +1,8 @@
 """Layouts of data sets: from the names of files to classes, parts and groups.
 
 Class folders at any depth, with parts above or below them or without; or a table of paths and
-labels. Contents of images play no role here. What is passed over is noted, never silent: a file
-that is passed over in silence would be an image missing in silence.
+labels. Contents of images play no role here. What is ignored is noted: a file that is ignored
+in silence could be an image that is missing in silence.
 """
 
 import unicodedata
@@ -13,20 +13,22 @@ from functools import lru_cache
 
 from flowers17.config.data import ColumnSettings
 from flowers17.data import oxford17
+from flowers17.data.encoded import ImageFile
 from flowers17.data.names import (
     IMAGE_SUFFIXES,
     PARTS,
     Folders,
     check_names,
     divided,
+    ignored_note,
     listed,
     mask_notes,
-    passed_over,
+    not_image,
     shared_folders,
     spelling_notes,
     suffix,
 )
-from flowers17.data.tables import Placed, images_of_table, only_table
+from flowers17.data.tables import images_of_table, only_table
 from flowers17.errors import InvalidInput
 
 MIN_PER_CLASS = 2
@@ -40,7 +42,7 @@ class Layout:
     """
 
     class_names: tuple[str, ...]
-    rows: tuple[Placed, ...]
+    rows: tuple[ImageFile, ...]
     notes: tuple[str, ...] = ()
     is_official: bool = False
 
@@ -48,7 +50,7 @@ class Layout:
     def summary(self) -> str:
         """Classes, images, parts and groups in a line.
 
-        >>> rows = [Placed("", "a", "train")] * 4 + [Placed("", "b", "test")] * 3
+        >>> rows = [ImageFile("", "a", "train")] * 4 + [ImageFile("", "b", "test")] * 3
         >>> Layout(("a", "b"), tuple(rows)).summary
         '2 classes, 4 training + 3 test images, parts as given'
         """
@@ -82,14 +84,14 @@ def layout_of(
     check_names(files, place)
     if any(path.startswith("jpg/image_") for path in files):
         return _official(place, files)
-    ignored = Counter(name for path in files if path != table and (name := passed_over(path)))
-    files_of_images = [path for path in files if not passed_over(path)]
+    ignored = {name for path in files if (name := not_image(path))} - {table}
+    files_of_images = [path for path in files if not not_image(path)]
     classes = _class_folders(files_of_images)
     parts = divided(classes)
     is_flat = len({rest for _, rest in parts.values() if rest} if parts else classes) < 2
     if not table and (is_flat or columns != ColumnSettings()):
         table = only_table(place, files, columns, read)
-        ignored[table.rpartition("/")[2]] -= 1
+        ignored.discard(table)
     notes: list[str] = []
     vacant: set[Folders] = set()
     if table:
@@ -98,18 +100,16 @@ def layout_of(
         if not parts:
             vacant = _vacant(empty, classes)
             parts = {folders: ("", folders) for folders in {*classes, *vacant}}
-        in_classes = _in_classes(place, files_of_images, classes, ignored)
-        images = _placed(place, in_classes, parts, notes)
-    if n_ignored := (+ignored).total():
-        word = "file" if n_ignored == 1 else "files"
-        notes.insert(0, f"passed over: {n_ignored:,} {word} ({listed(sorted(+ignored))})")
+        images = _by_folders(place, files_of_images, parts, ignored, notes)
+    if ignored:
+        notes.insert(0, ignored_note(ignored))
     layout = _layout(images, notes)
     n_shared = len(shared_folders({*classes, *vacant}))
     _check_classes(place, layout, ["/".join(folders[n_shared:]) for folders in vacant])
     return layout
 
 
-def _layout(images: Sequence[Placed], notes: Iterable[str]) -> Layout:
+def _layout(images: Sequence[ImageFile], notes: Iterable[str]) -> Layout:
     """Layout of images; class names have one spelling of letters that can be composed."""
     spelled = {image.class_name: "" for image in images}
     spelled = {name: unicodedata.normalize("NFC", name) for name in spelled}
@@ -130,19 +130,19 @@ def _layout(images: Sequence[Placed], notes: Iterable[str]) -> Layout:
     )
     variants = [name for name in class_names if counts[name] > 1]
     composed_note = (
-        "one class each whose name is written in two ways, with composed and with decomposed "
-        f"letters: {listed(variants)}"
+        "classes whose names are written in two ways, with composed and with decomposed letters, "
+        f"are taken as one: {listed(variants)}"
     )
     masks = mask_notes([row.name for row in rows])
     every = (*notes, *[composed_note] * bool(variants), *spelling_notes(class_names), *masks)
-    return Layout(class_names, tuple(rows), every)
+    return Layout(class_names, _numbered(rows), every)
 
 
 def _official(place: str, files: Sequence[str]) -> Layout:
     """Layout of Oxford Flowers-17; raises InvalidInput if an image is missing, or one too many."""
     names = [oxford17.image_name(number) for number in range(1, oxford17.N_IMAGES + 1)]
     missing = sorted(set(names) - set(files))
-    others = sorted({path for path in files if not passed_over(path)} - set(names))
+    others = sorted({path for path in files if not not_image(path)} - set(names))
     if missing or others:
         raise InvalidInput(
             f"{place}: expected jpg/image_0001.jpg … jpg/image_1360.jpg of Oxford Flowers-17; "
@@ -151,10 +151,14 @@ def _official(place: str, files: Sequence[str]) -> Layout:
         )
     labels = [index // oxford17.IMAGES_PER_CLASS for index in range(oxford17.N_IMAGES)]
     rows = [
-        Placed(name, oxford17.CLASS_NAMES[label], name=name, label=label)
+        ImageFile(name, oxford17.CLASS_NAMES[label], name=name, label=label)
         for name, label in zip(names, labels, strict=True)
     ]
-    return Layout(oxford17.CLASS_NAMES, tuple(rows), is_official=True)
+    return Layout(oxford17.CLASS_NAMES, _numbered(rows), is_official=True)
+
+
+def _numbered(images: Iterable[ImageFile]) -> tuple[ImageFile, ...]:
+    return tuple(image._replace(row=row) for row, image in enumerate(images))
 
 
 def _folders(path: str) -> Folders:
@@ -181,33 +185,17 @@ def _vacant(empty: Iterable[str], classes: Collection[Folders]) -> set[Folders]:
     return {path for path in vacant if not any(path[:n] in classes for n in range(len(path) + 1))}
 
 
-def _in_classes(
-    place: str, files: Iterable[str], classes: Collection[Folders], ignored: Counter[str]
-) -> list[str]:
-    """Files in class folders; others go to `ignored`, or raise InvalidInput if they are images."""
-    images, loose = [], []
-    for path in files:
-        if _folders(path) in classes:
-            images.append(path)
-        elif suffix(path) in IMAGE_SUFFIXES:
-            loose.append(path)
-        else:
-            ignored[path.rpartition("/")[2]] += 1
-    if loose:
-        raise InvalidInput(
-            f"{place}: expected only folders beside class folders, got the images {listed(loose)}; "
-            "put them into the folder of their class or move them away"
-        )
-    return images
-
-
-def _placed(
+def _by_folders(
     place: str,
-    images: Sequence[str],
+    files: Iterable[str],
     parts: Mapping[Folders, tuple[str, Folders]],
+    ignored: set[str],
     notes: list[str],
-) -> list[Placed]:
-    """Images by their folders. parts: part of each folder, and the folders of its class."""
+) -> list[ImageFile]:
+    """Images by their folders; files in no class are ignored, or refused if they are images.
+
+    parts: part of each class folder, and the folders of its class.
+    """
     flat = {folders: part for folders, (part, rest) in parts.items() if part and not rest}
     if set(flat.values()) - {"test"}:
         raise InvalidInput(
@@ -217,18 +205,29 @@ def _placed(
             "the data set"
         )
     n_shared = len(shared_folders({rest for _, rest in parts.values()} - {()}))
-    placed = [
-        Placed(path, "/".join(rest[n_shared:]), part)
-        for path in images
-        if (folders := _folders(path)) not in flat
-        for part, rest in [parts[folders]]
-    ]
-    if n_flat := len(images) - len(placed):
-        notes.append(
-            f"passed over: {n_flat:,} images of the test part, which lie in no class folder, so "
-            "that their class is not known"
+    images, loose, n_flat = [], [], 0
+    for path in files:
+        folders = _folders(path)
+        if folders in flat:
+            n_flat += 1
+        elif folders in parts:
+            part, rest = parts[folders]
+            images.append(ImageFile(path, "/".join(rest[n_shared:]), part))
+        elif suffix(path) in IMAGE_SUFFIXES:
+            loose.append(path)
+        else:
+            ignored.add(path)
+    if loose:
+        raise InvalidInput(
+            f"{place}: expected images inside class folders, got these beside them: "
+            f"{listed(loose)}; put them into the folder of their class or move them away"
         )
-    return placed
+    if n_flat:
+        notes.append(
+            f"ignored: {n_flat:,} of the test part's images, which lie in no class folder, so that "
+            "their class is not known"
+        )
+    return images
 
 
 def _check_classes(place: str, layout: Layout, vacant: Iterable[str]) -> None:

@@ -4,8 +4,11 @@ import re
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from importlib.resources import files
 from itertools import takewhile
-from posixpath import split, splitext
+from posixpath import basename, split, splitext
+
+import yaml
 
 from flowers17.errors import InvalidInput
 
@@ -14,22 +17,12 @@ MOST_TWINS = 0.1  # share of images that may have the name of another but for it
 PARTS = ("train", "validation", "test")
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".parquet")
-_IMAGES = """
-    .jpg .jpeg .jpe .jfif .png .apng .webp .bmp .dib .tif .tiff .gif .avif .avifs .heic .heif .hif
-    .jxl .jp2 .j2k .svg .ico .psd .dng .cr2 .cr3 .nef .arw .raw .ppm .pgm .pnm .tga .eps
-"""
-_OTHERS = """
-    .txt .csv .tsv .parquet .json .jsonl .xml .md .rst .yaml .yml .toml .ini .cfg .log .db .url
-    .bib .doc .docx .xls .xlsx .mat .npy .npz .pkl .h5 .hdf5 .sha256 .md5 .lnk .py .ipynb .sh .m .r
-    readme license licence copying notice authors citation contributing changelog makefile
-    sha256sums md5sums checksums
-"""
-IMAGE_SUFFIXES, _NOTES = frozenset(_IMAGES.split()), frozenset(_OTHERS.split())
-_RUBBISH = frozenset({"__macosx", "@eadir", "$recycle.bin", "system volume information"})
+WORDS = yaml.safe_load((files("flowers17.data") / "known" / "names.yaml").read_text("utf-8"))
+IMAGE_SUFFIXES, _NOTES = frozenset(WORDS["images"].split()), frozenset(WORDS["others"].split())
+_RUBBISH = frozenset(WORDS["rubbish"])
+_PART_OF_WORD = {word: part for part in PARTS for word in WORDS["parts"][part].split()}
+_BESIDE_PARTS = frozenset(WORDS["beside_parts"].split())
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
-_PART_WORDS = {"train": "train", "training": "train", "test": "test", "testing": "test"}
-_PART_WORDS |= dict.fromkeys(("val", "valid", "validation", "dev"), "validation")
-_PART_FILLERS = frozenset({"set", "seg", "images", "imgs", "data", "dataset", "split"})
 _MASK = re.compile(
     r"(?:^|[ _./(-]+)(?:masks?|seg|segmentations?|annotations?|labels?|ground[ _-]?truth|gt)"
     r"[ _)-]*\d*$",
@@ -44,17 +37,38 @@ def suffix(path: str) -> str:
     return splitext(path)[1].casefold()
 
 
-def passed_over(path: str) -> str:
-    """Name under which a file of a source is passed over, or an empty text if it may be an image.
+def not_image(path: str) -> str:
+    """The path, or that of a folder around it, by which it is no image; empty if it may be one.
 
-    >>> passed_over("a/.git/config"), passed_over("a/LICENSE"), passed_over("a/1.jpg")
-    ('.git', 'LICENSE', '')
+    >>> not_image("a/.git/config"), not_image("a/LICENSE"), not_image("a/1.jpg")
+    ('a/.git', 'a/LICENSE', '')
     """
-    *folders, name = path.split("/")
-    for folder in (*folders, name):
-        if folder.startswith(".") or folder.casefold() in _RUBBISH:
-            return folder
-    return name if (suffix(name) or name.casefold()) in _NOTES else ""
+    names = path.split("/")
+    for n, name in enumerate(names, 1):
+        if name.startswith(".") or name.casefold() in _RUBBISH:
+            return "/".join(names[:n])
+    return path if (suffix(path) or names[-1].casefold()) in _NOTES else ""
+
+
+def ignored_note(paths: Iterable[str]) -> str:
+    """Note on what is not read, as `not_image` gives it: each kind with its count.
+
+    Files of one suffix are a kind, unless all have one name.
+
+    >>> ignored_note(["a/Thumbs.db", "b/Thumbs.db", "LICENSE", "x.txt", "y.txt"])
+    'ignored, because they are not images: 2 × *.txt, 2 × Thumbs.db, 1 × LICENSE'
+    """
+    names = defaultdict(list)
+    for name in map(basename, paths):
+        kind = "._*" if name.startswith("._") else f"*{suffix(name)}"
+        names[name if kind == "*" else kind].append(name)
+    kinds = {
+        kind if len({*of_kind}) > 1 else of_kind[0]: len(of_kind) for kind, of_kind in names.items()
+    }
+    counts = sorted(kinds.items(), key=lambda item: (-item[1], item[0]))
+    return (
+        f"ignored, because they are not images: {listed(f'{n:,} × {kind}' for kind, n in counts)}"
+    )
 
 
 def check_names(paths: Sequence[str], place: str) -> None:
@@ -90,8 +104,8 @@ def part_named(name: str) -> str:
     >>> [part_named(name) for name in ("Training", "val", "test1", "seg_test", "test tube")]
     ['train', 'validation', 'test', 'test', '']
     """
-    words = set(re.findall(r"[^\W\d_]+", name.casefold())) - _PART_FILLERS
-    parts = {_PART_WORDS.get(word, "") for word in words}
+    words = set(re.findall(r"[^\W\d_]+", name.casefold())) - _BESIDE_PARTS
+    parts = {_PART_OF_WORD.get(word, "") for word in words}
     return parts.pop() if len(parts) == 1 else ""
 
 
@@ -129,11 +143,11 @@ def mask_notes(names: Sequence[str]) -> list[str]:
         elif beside[folder, stem] > 1:
             twins.append(name)
     return [
-        f"{len(suspects):,} images {reason}, and are read as images: {listed(suspects)}; move them "
-        "away if they are masks"
+        f"images that {reason} are read as images: {listed(suspects)}; move them away if they are "
+        "masks"
         for suspects, least, reason in (
             (masks, 0.0, "look like segmentation masks of others"),
-            (twins, MOST_TWINS, "share their name with another, as segmentation masks do"),
+            (twins, MOST_TWINS, "share their name with another, as segmentation masks do,"),
         )
         if len(suspects) > least * len(names)
     ]
@@ -147,7 +161,7 @@ def spelling_notes(class_names: Iterable[str]) -> list[str]:
         spellings[" ".join(re.split(r"[\s_-]+", plain)).strip()].append(repr(name))
     return [
         f"{len(names)} classes whose names differ only in case or spaces: {listed(names)}; rename "
-        "them if they are one"
+        "them if they are the same class"
         for names in spellings.values()
         if len(names) > 1
     ]

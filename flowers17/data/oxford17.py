@@ -8,25 +8,7 @@ from importlib.resources import files
 
 from flowers17.errors import ChecksumMismatch, InvalidInput
 
-CLASS_NAMES = (
-    "daffodil",
-    "snowdrop",
-    "lily of the valley",
-    "bluebell",
-    "crocus",
-    "iris",
-    "tigerlily",
-    "tulip",
-    "fritillary",
-    "sunflower",
-    "daisy",
-    "coltsfoot",
-    "dandelion",
-    "cowslip",
-    "buttercup",
-    "windflower",
-    "pansy",
-)
+CLASS_NAMES = tuple((files("flowers17.data") / "known" / "classes.txt").read_text().splitlines())
 IMAGES_PER_CLASS = 80
 N_IMAGES = len(CLASS_NAMES) * IMAGES_PER_CLASS
 

@@ -6,26 +6,21 @@ other plants in front and sensor noise all vary, so that pixels alone do not tel
 """
 
 from collections.abc import Callable
+from functools import cache
+from importlib.resources import files
 from typing import Any
 
 import numpy as np
-from PIL import Image
+import yaml
+from PIL import Image, ImageDraw, ImageFilter
 
 from flowers17.data import oxford17
-from flowers17.data.blossoms import BLOSSOMS, Blossom, Brush
-from flowers17.data.canvas import Canvas, Colour, Surface, rotation, vector
+from flowers17.data.drawing import Part, Pen, palette, rotation
 from flowers17.errors import InvalidInput
 from flowers17.seeds import generator
 
-SUPERSAMPLING = 2
-_GROUNDS: tuple[tuple[Colour, Colour], ...] = (
-    ((0.16, 0.28, 0.10), (0.36, 0.50, 0.20)),
-    ((0.07, 0.13, 0.06), (0.20, 0.30, 0.12)),
-    ((0.24, 0.18, 0.11), (0.44, 0.36, 0.24)),
-    ((0.42, 0.48, 0.30), (0.62, 0.66, 0.44)),
-    ((0.35, 0.42, 0.45), (0.66, 0.74, 0.80)),
-    ((0.10, 0.10, 0.10), (0.24, 0.22, 0.20)),
-)
+SUPERSAMPLING = 3
+_GROUND_SIDE = 96  # pixels of the ground, which is blurred and then enlarged
 
 
 def flowers(
@@ -64,146 +59,98 @@ def flowers(
 def flower(class_name: str, index: int, *, size: int, seed: int) -> np.ndarray:
     """Return one rendered flower, uint8 (size, size, 3)."""
     rng = generator(seed, "rendered", class_name, index)
-    canvas = _background(rng, SUPERSAMPLING * size)
-    angle = rng.uniform(-np.pi * 0.9, -np.pi * 0.1)
-    canvas.light = vector(np.cos(angle), np.sin(angle))
-    draw = BLOSSOMS[class_name]
+    angle = np.radians(rng.uniform(-162, -18))
+    light = np.array([np.cos(angle), np.sin(angle)])
+    scene = _ground(rng, light).resize((SUPERSAMPLING * size,) * 2, Image.Resampling.BICUBIC)
+    pen = _pen(scene, rng, light)
+    for _ in range(rng.integers(7)):
+        _grow(pen, "grass", (rng.uniform(-1.2, 1.2), 1.1), rng.normal(0, 28))
     n_behind = int(rng.choice([0, 0, 0, 1, 2, 3]))
     for _ in range(n_behind):
-        origin = rng.uniform(-0.95, 0.95, 2)
-        _plant(canvas, origin, rng.uniform(0.18, 0.34), draw, rng)
+        _plant(pen.at(rng.uniform(-0.95, 0.95, 2), 0, rng.uniform(0.18, 0.34)), class_name)
     if n_behind:
-        canvas.blur(rng.uniform(0.0, 0.03))
+        scene.paste(scene.filter(ImageFilter.GaussianBlur(rng.uniform(0, 0.015) * scene.width)))
     radius = float(np.clip(rng.normal(0.58, 0.14), 0.3, 0.9))
-    _plant(canvas, rng.normal(0, 0.2, 2) * (1.15 - radius), radius, draw, rng)
-    for _ in range(int(rng.choice([0, 0, 0, 1, 1, 2]))):
-        _foreground(canvas, rng)
-    return _photograph(canvas, rng, size)
+    _plant(pen.at(rng.normal(0, 0.2, 2) * (1.15 - radius), 0, radius), class_name)
+    for _ in range(rng.choice([0, 0, 0, 1, 1, 2])):
+        if rng.random() < 0.6:
+            _grow(pen, "grass", (rng.uniform(-1.2, 1.2), 1.1), rng.normal(0, 28))
+        else:
+            turn = rng.uniform(0, 360)
+            _grow(pen, "leaf", rotation(turn) @ (0, 1.35), turn + rng.normal(0, 10))
+    return _photograph(scene, rng, light)
 
 
-def _plant(
-    canvas: Canvas,
-    origin: np.ndarray,
-    radius: float,
-    draw: Blossom,
-    rng: np.random.Generator,
-) -> None:
-    """Draw a stem, a few leaves and the flower, each posed at random."""
-    green = _green(rng)
-    stem = Surface(green, green, belly=0, point=0, bend=rng.normal(0, 0.1), veins=(0, 0))
-    canvas.blade(origin, vector(rng.normal(0, 0.25), 2.2), vector(0.05 * radius, 0), stem)
-    for _ in range(int(rng.integers(0, 3))):
-        lean = rng.uniform(-1.1, 1.1)
-        foot = origin + vector(lean * 0.1, rng.uniform(0.7, 1.2))
-        leaf = _green(rng)
-        canvas.blade(
-            foot,
-            rotation(lean) @ vector(0, -rng.uniform(0.6, 1.3)),
-            rotation(lean) @ vector(rng.uniform(0.06, 0.2), 0),
-            _leaf_surface(leaf, 0.6, bend=rng.normal(0, 0.15)),
-        )
-    tilt = np.cos(abs(rng.normal(0, 0.5)))
-    across = rotation(rng.normal(0, 0.5)) @ np.diag([1.0, max(tilt, 0.45)])
-    frame = radius * across @ rotation(rng.uniform(0, 2 * np.pi))
-    mirror = np.diag([rng.choice([-1.0, 1.0]) * rng.uniform(0.85, 1.1), 1.0])
-    upright = radius * rotation(rng.normal(0, 0.22)) @ mirror
-    shadow = rng.uniform(0.0, 0.35)
-    _shade(canvas, origin - canvas.light * radius * 0.15, radius, shadow)
-    face, side = (Brush(canvas, rng, origin, matrix) for matrix in (frame, upright))
-    draw(face, side, rng)
+@cache
+def described_plants() -> dict[str, Any]:
+    """Colours and parts of the flowers by class, and of their surroundings, parts validated."""
+    text = (files("flowers17.data") / "known" / "flowers.yaml").read_text("utf-8")
+    table: dict[str, Any] = yaml.safe_load(text)
+    for name in oxford17.CLASS_NAMES:
+        table[name]["parts"] = [Part.model_validate(part) for part in table[name]["parts"]]
+    surroundings = table["surroundings"]
+    surroundings["parts"] = {
+        name: Part.model_validate(part) for name, part in surroundings["parts"].items()
+    }
+    return table
 
 
-def _shade(canvas: Canvas, origin: np.ndarray, radius: float, strength: float) -> None:
-    """Darken the surroundings of a flower."""
-    coordinates = (np.arange(canvas.side, dtype=np.float32) + 0.5) * (2 / canvas.side) - 1
-    x, y = (
-        (coordinates - np.float32(origin[0]))[None, :],
-        (coordinates - np.float32(origin[1]))[:, None],
+def _pen(picture: Image.Image, rng: np.random.Generator, light: np.ndarray) -> Pen:
+    return Pen(ImageDraw.Draw(picture), picture.width, rng, np.zeros(2), np.eye(2), light)
+
+
+def _grow(pen: Pen, name: str, foot: Any, turn: float) -> None:
+    """Draw a part of the surroundings from its foot, turned clockwise from upwards."""
+    surroundings = described_plants()["surroundings"]
+    part, colours = surroundings["parts"][name], surroundings["colours"]
+    colour = palette(pen.rng, {part.colour: colours[part.colour]})[part.colour]
+    pen.at(foot, turn).paint(part, {part.colour: pen.rng.uniform(0.6, 1.25) * colour})
+
+
+def _plant(pen: Pen, class_name: str) -> None:
+    """Draw a stem, a few leaves and the flower, each posed at random; a unit is its radius."""
+    table, rng = described_plants(), pen.rng
+    _grow(pen, "stem", (0, 0), 180 + rng.normal(0, 6))
+    for _ in range(rng.integers(3)):
+        _grow(pen, "leaf", (rng.normal(0, 0.1), rng.uniform(1.2, 1.9)), rng.uniform(-63, 63))
+    tilt = rotation(rng.normal(0, 29)) @ np.diag([1, max(np.cos(rng.normal(0, 0.5)), 0.45)])
+    mirror = np.diag([rng.choice([-1, 1]) * rng.uniform(0.85, 1.1), 1])
+    poses = {
+        "face": tilt @ rotation(rng.uniform(0, 360)),
+        "side": rotation(rng.normal(0, 13)) @ mirror,
+    }
+    colours = palette(rng, table["common"] | table[class_name]["colours"])
+    for part in table[class_name]["parts"]:
+        pen.posed(poses[part.view]).paint(part, colours)
+
+
+def _ground(rng: np.random.Generator, light: np.ndarray) -> Image.Image:
+    """Mottled ground with blurred leaves and lights."""
+    side = (_GROUND_SIDE, _GROUND_SIDE)
+    grounds = described_plants()["surroundings"]["grounds"]
+    dark, bright = (
+        Image.new("RGB", side, colour) for colour in grounds[rng.integers(len(grounds))]
     )
-    fall = np.exp(-(x * x + y * y) / np.float32(radius * radius))
-    canvas.pixels *= (1 - np.float32(strength) * fall)[..., None]
-
-
-def _green(rng: np.random.Generator) -> Colour:
-    light = rng.uniform(0.5, 1.2)
-    return (
-        float(light * rng.uniform(0.2, 0.42)),
-        float(light * rng.uniform(0.42, 0.58)),
-        float(light * rng.uniform(0.1, 0.25)),
-    )
-
-
-def _leaf_surface(tip: Colour, dark: float, **form: Any) -> Surface:
-    """Surface of a leaf whose base is darker than its tip; `form` as `Surface` takes it."""
-    return Surface((tip[0] * dark, tip[1] * dark, tip[2] * dark), tip, **form)
-
-
-def _background(rng: np.random.Generator, side: int) -> Canvas:
-    """Return a canvas of mottled ground, blurred leaves and blurred lights."""
-    dark, light = _GROUNDS[int(rng.integers(len(_GROUNDS)))]
-    coarse = Canvas(np.zeros((64, 64, 3), np.float32))
-    mottle = np.zeros((64, 64), np.float32)
+    mottle = np.zeros(side)
     for n, share in ((3, 0.5), (7, 0.3), (17, 0.2)):
         patches = Image.fromarray(rng.random((n, n), dtype=np.float32))
-        mottle += share * np.asarray(patches.resize((64, 64), Image.Resampling.BICUBIC))
-    start, end = np.array(dark, np.float32), np.array(light, np.float32)
-    coarse.pixels[:] = start + mottle[..., None] * (end - start)
-    for _ in range(int(rng.integers(4, 18))):
-        turn = rotation(rng.uniform(0, 2 * np.pi))
-        leaf = _green(rng)
-        coarse.blade(
-            rng.uniform(-1.2, 1.2, 2),
-            turn @ vector(rng.uniform(0.4, 1.6), 0),
-            turn @ vector(0, rng.uniform(0.03, 0.25)),
-            _leaf_surface(leaf, 0.6, bend=rng.normal(0, 0.2)),
-        )
-    for _ in range(int(rng.choice([0, 0, 2, 5, 9]))):
-        hue = rng.uniform(0.25, 1.0, 3).tolist()
-        coarse.disc(
-            rng.uniform(-1, 1, 2), np.eye(2) * rng.uniform(0.05, 0.18), (hue[0], hue[1], hue[2])
-        )
-    coarse.blur(rng.uniform(0.03, 0.12))
-    enlarged = Image.fromarray((np.clip(coarse.pixels, 0, 1) * 255).astype(np.uint8)).resize(
-        (side, side), Image.Resampling.BICUBIC
-    )
-    canvas = Canvas(np.asarray(enlarged, np.float32) / 255)
-    for _ in range(int(rng.integers(0, 7))):
-        _grass(canvas, rng, rng.uniform(0.5, 1.5))
-    return canvas
+        mottle += share * np.asarray(patches.resize(side, Image.Resampling.BICUBIC))
+    mask = Image.fromarray((np.clip(mottle, 0, 1) * 255).astype(np.uint8))
+    ground = Image.composite(bright, dark, mask)
+    pen = _pen(ground, rng, light)
+    for _ in range(rng.integers(4, 18)):
+        _grow(pen, "leaf", rng.uniform(-1.2, 1.2, 2), rng.uniform(0, 360))
+    for _ in range(rng.choice([0, 0, 2, 5, 9])):
+        _grow(pen, "light", rng.uniform(-1, 1, 2), 0)
+    return ground.filter(ImageFilter.GaussianBlur(rng.uniform(0.015, 0.06) * _GROUND_SIDE))
 
 
-def _grass(canvas: Canvas, rng: np.random.Generator, length: float) -> None:
-    blade = _green(rng)
-    lean = rng.normal(0, 0.5)
-    canvas.blade(
-        vector(rng.uniform(-1.2, 1.2), 1.1),
-        rotation(lean) @ vector(0, -length),
-        rotation(lean) @ vector(rng.uniform(0.012, 0.045), 0),
-        _leaf_surface(blade, 0.7, belly=0.1, point=0.9, bend=rng.normal(0, 0.25)),
-    )
-
-
-def _foreground(canvas: Canvas, rng: np.random.Generator) -> None:
-    """Draw a blade of grass or a leaf in front of the flower."""
-    if rng.random() < 0.6:
-        _grass(canvas, rng, rng.uniform(0.9, 2.0))
-        return
-    turn = rotation(rng.uniform(0, 2 * np.pi))
-    leaf = _green(rng)
-    canvas.blade(
-        turn @ vector(1.35, rng.normal(0, 0.3)),
-        turn @ vector(-rng.uniform(0.5, 1.0), rng.normal(0, 0.2)),
-        turn @ vector(0, rng.uniform(0.12, 0.26)),
-        _leaf_surface(leaf, 0.7, veins=(0.08, 7)),
-    )
-
-
-def _photograph(canvas: Canvas, rng: np.random.Generator, size: int) -> np.ndarray:
-    """Photograph of the canvas: light, exposure, colour cast, haze, noise."""
-    factor = canvas.side // size
-    scene = canvas.pixels.reshape(size, factor, size, factor, 3).mean(axis=(1, 3))
+def _photograph(picture: Image.Image, rng: np.random.Generator, light: np.ndarray) -> np.ndarray:
+    """Photograph of a picture: light, exposure, colour cast, haze, noise."""
+    scene = np.asarray(picture.reduce(SUPERSAMPLING), np.float32) / 255
+    size = len(scene)
     coordinates = (np.arange(size, dtype=np.float32) + 0.5) * (2 / size) - 1
-    slope = np.float32(rng.uniform(0, 0.25)) * canvas.light.astype(np.float32)
+    slope = np.float32(rng.uniform(0, 0.25)) * light.astype(np.float32)
     gradient = 1 + slope[0] * coordinates[None, :] + slope[1] * coordinates[:, None]
     vignette = 1 - np.float32(rng.uniform(0, 0.15)) * (
         coordinates[None, :] ** 2 + coordinates[:, None] ** 2

@@ -11,20 +11,21 @@ from typing import Literal
 from flowers17.config.data import ColumnSettings, DatasetSettings
 from flowers17.data import oxford17
 from flowers17.data.archive import Archive
-from flowers17.data.encoded import EncodedImage, EncodedSet, FileState, content_digest
+from flowers17.data.encoded import FileState, ImageFile, content_digest
 from flowers17.data.folder import Folder
 from flowers17.data.layout import Layout, layout_of
 from flowers17.data.names import TABLE_SUFFIXES
+from flowers17.data.tables import is_table
 from flowers17.errors import ChecksumMismatch, InvalidInput
 
-SourceKind = Literal["rendered", "oxford17", "archive", "packed", "folder", "table"]
+SourceKind = Literal["rendered", "oxford17", "archive", "own"]
 
 _FORMS = (
     "`rendered` (flowers drawn from code), `oxford17` (the official archive, downloaded), the path "
     "of a folder of class folders, of a table of paths and labels (.csv, .tsv, .parquet), or of an "
     "archive of either (.zip, .tgz, .tar.gz, .tar)"
 )
-_TAR_SUFFIXES = (".tgz", ".tar.gz", ".tar")
+_FILE_SUFFIXES = (".zip", ".tgz", ".tar.gz", ".tar", *TABLE_SUFFIXES)
 _SETTLED_NS = 2 * 10**9  # two changes within one tick of a file system's clock look like one
 _PIXELS_A_BYTE = 200  # of an archive: one of single-coloured images would take for ever
 _MIN_TOTAL_PIXELS = 10**9
@@ -35,7 +36,7 @@ _MAX_OFFICIAL_PIXELS = 5_000_000  # official images have half a million
 class Source:
     """Origin of images.
 
-    kind: `archive` is one in the official layout, `packed` one of anything else.
+    kind: `archive` is one in the official layout; `own`: images of one's own, in whatever form.
     digest: SHA-256 of the content, which goes into keys: of names, classes, parts, groups and bytes
     of images, of the list of known images for `oxford17` (whatever the archive that holds them);
     None for `rendered`, which its settings and seed determine.
@@ -75,18 +76,10 @@ def source_from(
     if spec == "oxford17":
         return Source("oxford17", digest=oxford17.IMAGE_LIST_SHA256)
     path = Path(spec).expanduser().absolute()
-    name = path.name.lower()
-    kind: SourceKind
-    if path.is_dir():
-        kind = "folder"
-    elif path.is_file() and name.endswith((*_TAR_SUFFIXES, ".zip")):
-        kind = "packed"
-    elif path.is_file() and name.endswith(TABLE_SUFFIXES):
-        kind = "table"
-    else:
+    if not (path.is_dir() or (path.is_file() and path.name.lower().endswith(_FILE_SUFFIXES))):
         actual = "a file of another kind" if path.exists() else "no such file or folder"
         raise InvalidInput(f"dataset {spec!r}: expected {_FORMS}; got {actual}")
-    source = Source(kind, None, path, columns, follows_links)
+    source = Source("own", None, path, columns, follows_links)
     layout, digest = _inspection(source)
     if layout.is_official:
         source = Source("archive", path=path)
@@ -98,7 +91,7 @@ def dataset_source(settings: DatasetSettings) -> Source:
     return source_from(settings.source, settings.columns, follows_links=settings.links == "follow")
 
 
-def encoded_images(source: Source) -> EncodedSet:
+def encoded_images(source: Source) -> "EncodedSet":
     """Return a source's encoded images; the content's digest is checked while they are read.
 
     Raises InvalidInput for `rendered`, which has no files, and for `oxford17` without a path.
@@ -108,37 +101,55 @@ def encoded_images(source: Source) -> EncodedSet:
     layout, _ = _inspection(source)
     if source.kind == "oxford17" and not layout.is_official:
         raise InvalidInput(f"archive {source.path}: expected the official layout, got another")
-    is_archive = source.kind not in ("folder", "table")
-    n_bytes = source.place.stat().st_size
-    return EncodedSet(
-        layout.class_names,
-        len(layout.rows),
-        _images(source, layout),
-        max_pixels=_MAX_OFFICIAL_PIXELS if layout.is_official else None,
-        max_total_pixels=max(_MIN_TOTAL_PIXELS, _PIXELS_A_BYTE * n_bytes) if is_archive else None,
-        summary="" if layout.is_official else layout.summary,
-        notes=layout.notes,
-    )
+    return EncodedSet(source, layout, _container(source))
 
 
-def _images(source: Source, layout: Layout) -> Iterator[EncodedImage]:
-    row_of = {row.path: (index, row) for index, row in enumerate(layout.rows)}
-    digests: dict[str, str] = {}
-    for path, content in _container(source).contents(row_of):
-        index, row = row_of[path]
-        digests[path] = content_digest(content)
-        yield EncodedImage(row.name, row.label, content, row.part, row.group, digests[path], index)
-    is_changed = source.kind != "oxford17" and _digest(layout, digests) != source.digest
-    if len(digests) < len(row_of) or is_changed:
-        raise ChecksumMismatch(
-            f"{source.path}: its images changed while the study ran; run the same command again"
-        )
+@dataclass(frozen=True)
+class EncodedSet:
+    """A source's images with their layout, read one after the other as they are iterated.
+
+    They come in the order in which they lie in the source, each with its `row`.
+    """
+
+    source: Source
+    layout: Layout
+    container: Folder | Archive
+
+    @property
+    def max_pixels(self) -> int | None:
+        """Pixels that an image may have at most."""
+        return _MAX_OFFICIAL_PIXELS if self.layout.is_official else None
+
+    @property
+    def max_total_pixels(self) -> int | None:
+        """Pixels that all images may have at most."""
+        if isinstance(self.container, Folder):
+            return None
+        return max(_MIN_TOTAL_PIXELS, _PIXELS_A_BYTE * self.source.place.stat().st_size)
+
+    def __iter__(self) -> Iterator[ImageFile]:
+        """Yield the images; nothing may be used before all were yielded.
+
+        Raises ChecksumMismatch at the end if the source has changed since it was identified.
+        """
+        images = {image.path: image for image in self.layout.rows}
+        digests: dict[str, str] = {}
+        for path, content in self.container.contents(images):
+            digests[path] = content_digest(content)
+            yield images[path]._replace(data=content, sha256=digests[path])
+        is_official = self.source.kind == "oxford17"
+        is_changed = not is_official and _digest(self.layout, digests) != self.source.digest
+        if len(digests) < len(images) or is_changed:
+            raise ChecksumMismatch(
+                f"{self.source.path}: its images changed while the study ran; run the same command "
+                "again"
+            )
 
 
 def _container(source: Source) -> Folder | Archive:
     path = source.place
-    if source.kind == "table" or path.is_dir():
-        return Folder(path.parent if source.kind == "table" else path, source.follows_links)
+    if path.is_dir() or is_table(path.name):
+        return Folder(path if path.is_dir() else path.parent, source.follows_links)
     return Archive(path)
 
 
@@ -148,7 +159,7 @@ def _inspection(source: Source) -> tuple[Layout, Callable[[], str]]:
     states, empty = container.states()
     latest, now = max((state[2] for state in states), default=0), time.time_ns()
     moment = now if latest > now - _SETTLED_NS else 0
-    table = source.place.name if source.kind == "table" else ""
+    table = "" if source.place.is_dir() or isinstance(container, Archive) else source.place.name
     return _inspected(container, table, source.columns, states, empty, moment)
 
 

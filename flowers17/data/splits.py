@@ -18,15 +18,12 @@ import numpy as np
 from flowers17.data import oxford17
 from flowers17.data.division import division
 from flowers17.data.matlab import numeric_arrays
+from flowers17.data.names import PARTS
 from flowers17.errors import InvalidInput
 from flowers17.seeds import derived_seed
 
 SplitKind = Literal["report", "clean", "official", "repeated"]
 MAX_SPLITS_BYTES = 2**20  # of the file, and once more of what it holds
-
-
-def _no_rows() -> np.ndarray:
-    return np.empty(0, np.int64)
 
 
 @dataclass(frozen=True)
@@ -41,23 +38,16 @@ class Split:
     seed: int | None
     train: np.ndarray
     validation: np.ndarray
-    test: np.ndarray = field(default_factory=_no_rows)
+    test: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
 
     def to_json(self) -> dict[str, Any]:
         """Return the split as plain JSON."""
-        return {
-            "name": self.name,
-            "kind": self.kind,
-            "seed": self.seed,
-            "train": self.train.tolist(),
-            "validation": self.validation.tolist(),
-            "test": self.test.tolist(),
-        }
+        return vars(self) | {part: getattr(self, part).tolist() for part in PARTS}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "Split":
         """Return the split that `to_json` wrote."""
-        rows = {part: np.array(value[part], np.int64) for part in ("train", "validation", "test")}
+        rows = {part: np.array(value[part], np.int64) for part in PARTS}
         return cls(name=value["name"], kind=value["kind"], seed=value["seed"], **rows)
 
 

@@ -5,10 +5,11 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from posixpath import basename, dirname, normpath, splitext
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from flowers17.config.data import ColumnSettings
-from flowers17.data.names import TABLE_SUFFIXES, listed, part_named, suffix
+from flowers17.data.encoded import ImageFile
+from flowers17.data.names import TABLE_SUFFIXES, WORDS, listed, part_named, suffix
 from flowers17.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -18,34 +19,10 @@ MAX_TABLE_BYTES = 64 * 2**20
 MAX_ROWS = 5_000_000
 NO_COLUMN = "-"
 
-# Usual names of columns, in small letters, the surest first.
-_GUESSES = {
-    "path": "path file_path filepath image_path img_path file_name filename file image_file image "
-    "image_name img image_id img_id id name",
-    "label": "label class class_name classname category species target diagnosis breed label_name "
-    "class_id classid y",
-    "part": "split part subset partition usage set",
-    "group": "group group_id patient patient_id patientid subject subject_id plant plant_id scene "
-    "scene_id case_id lesion_id day",
-}
+_GUESSES: dict[str, str] = WORDS["columns"]
 
 
-class Placed(NamedTuple):
-    """An image of a source.
-
-    path: in the source, or as a table calls it; part, group: as in `EncodedImage`. Set by a layout:
-    name, without the folders that all share, and label, the index of the class.
-    """
-
-    path: str
-    class_name: str
-    part: str = ""
-    group: str = ""
-    name: str = ""
-    label: int = 0
-
-
-def table_rows(name: str, content: bytes, columns: ColumnSettings) -> list[Placed]:
+def table_rows(name: str, content: bytes, columns: ColumnSettings) -> list[ImageFile]:
     """Rows of a table. content: of the file; columns: their names, or empty to guess them.
 
     Raises InvalidInput if it is no table, lacks a column, or a row has no path or no label.
@@ -68,7 +45,7 @@ def table_rows(name: str, content: bytes, columns: ColumnSettings) -> list[Place
         frame["part"] = frame["part"].map(_part)
     frame = frame.rename(columns={"label": "class_name"})
     return [
-        Placed(**dict(zip(frame.columns, values, strict=True)))
+        ImageFile(**dict(zip(frame.columns, values, strict=True)))
         for values in zip(*(frame[column] for column in frame), strict=True)
     ]
 
@@ -101,10 +78,10 @@ def images_of_table(
     columns: ColumnSettings,
     read: Callable[[str], bytes],
     notes: list[str],
-) -> list[Placed]:
+) -> list[ImageFile]:
     """Images of a table's rows; raises InvalidInput if rows and files do not fit."""
     path_of = _paths_by_text(table, files)
-    images: dict[str, Placed] = {}
+    images: dict[str, ImageFile] = {}
     lost, contradictory = [], []
     for row in table_rows(table, read(table), columns):
         image = row._replace(path=path_of(row.path))
@@ -114,15 +91,15 @@ def images_of_table(
             contradictory.append(image.path)
     for paths, reason in (
         (lost, "whose path names no file, or more than one"),
-        (contradictory, "that say something else of an image than a row before"),
+        (contradictory, "that contradict an earlier row of the same image"),
     ):
         if paths:
             raise InvalidInput(
                 f"{place}, table {table}: expected a file for each row, and one class for each "
-                f"file, got {len(paths):,} rows {reason}: {listed(paths)}; mend or remove them"
+                f"file, got rows {reason}: {listed(paths)}; correct or remove them"
             )
-    if n_others := len(files) - len(images):
-        notes.append(f"passed over: {n_others:,} files that the table {table} does not name")
+    if others := sorted({*files} - {*images}):
+        notes.append(f"ignored, because the table {table} does not name them: {listed(others)}")
     return list(images.values())
 
 

@@ -15,33 +15,10 @@ _LANE = 21  # bits: 8 of a value and 6 for the fraction along each axis fit in
 _FRACTION = 6
 _HALF = sum(1 << (_LANE * channel + 2 * _FRACTION - 1) for channel in range(3))
 _BLOCK_PIXELS = 2**13  # sampled at a time: more leave the cache, fewer are mostly overhead
-_FARTHEST = 2.0**23  # pixels; positions are 32-bit integers of 1/64 of a pixel
-
-
-def warped(image: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """Return an image sampled bilinearly through an affine map; outside it, its nearest edge.
-
-    image: uint8 (h, w, 3); matrix: float (2, 3), takes (x, y, 1) of a point in the result to (x, y)
-    of the point in the image that is shown there, in pixels from the top left corner, so that the
-    first pixel's centre is (0.5, 0.5). Returns uint8 (h, w, 3).
-    Raises InvalidInput for another dtype or shape, or a matrix that is not finite or leads more
-    than 2**23 pixels away.
-    """
-    check_pixels(image, "(h, w, 3)")
-    height, width = image.shape[:2]
-    values = np.asarray(matrix, np.float64)
-    if values.shape != (2, 3):
-        raise InvalidInput(f"matrix: expected shape (2, 3), got {values.shape}")
-    farthest = float((np.abs(values) @ (width, height, 1)).max())
-    if not farthest < _FARTHEST:
-        raise InvalidInput(f"matrix: expected points within 2**23 pixels, got {farthest}")
-    out = np.empty_like(image, order="C")
-    Sampler(height, width).write(image, values, out)
-    return out
 
 
 class Sampler:
-    """Samples images of one size, one at a time and some lines at a time.
+    """Samples images of one size through affine maps, some lines at a time.
 
     Its arrays are used again and again, and are small enough to stay in the processor's cache.
     """
@@ -59,7 +36,13 @@ class Sampler:
         self._index = np.empty(n_pixels, np.intp)
 
     def write(self, image: np.ndarray, matrix: np.ndarray, out: np.ndarray) -> None:
-        """Write an image of this size into `out`, sampled as `warped` does."""
+        """Write an image, sampled bilinearly through an affine map; outside it, its nearest edge.
+
+        image, out: uint8 (h, w, 3) of this size; matrix: float (2, 3), takes (x, y, 1) of a point
+        in the result to (x, y) of the point in the image that is shown there, in pixels from the
+        top left corner, so that the first pixel's centre is (0.5, 0.5); it leads at most 2**23
+        pixels away.
+        """
         height, width = self._shape
         packed = self._packed[: height * width].reshape(height, width)
         packed[...] = image[:, :, 2]

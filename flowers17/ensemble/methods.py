@@ -1,9 +1,8 @@
 """Methods that combine the members' predictions, evaluated on the same validation images."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -22,32 +21,23 @@ from flowers17.ensemble.schemes import Stacking, n_correct
 By = Literal["average", "refit"]
 
 
-@dataclass(frozen=True)
-class Method:
+class Method(NamedTuple):
     """A method applied to the mean of the fold models' predictions, or to the refits'.
 
-    n_correct, and what follows from proba: of the validation images. cross_validated: correct
-    training images, whatever is fitted being fitted on the other folds. temperature: chosen on
-    these. proba: float64 (n_validation, c), before it is applied; test_proba: (n_test, c);
-    out_of_fold: the same of the training images. test: see `data.balance.test_score`. by_class,
-    cross_validated_by_class: see `data.balance.counts_by_class`.
+    counts, ready for JSON: `n_correct` and what follows from `proba`, of the validation images;
+    `cross_validated`: correct training images, whatever is fitted being fitted on the other folds;
+    `temperature`: chosen on these; `by_class`, `cross_validated_by_class`: see
+    `data.balance.counts_by_class`; `test`: see `data.balance.test_score`.
+    proba: float64 (n_validation, c), before the temperature is applied; test_proba: (n_test, c);
+    out_of_fold: the same of the training images.
     """
 
     name: str
     by: By
-    n_correct: int
-    cross_validated: int
-    log_loss: float
-    expected_calibration_error: float
-    temperature: float
-    calibrated_log_loss: float
-    calibrated_expected_calibration_error: float
+    counts: dict[str, Any]
     proba: np.ndarray
     test_proba: np.ndarray
     out_of_fold: np.ndarray
-    by_class: list[list[int]] | None
-    cross_validated_by_class: list[list[int]] | None
-    test: dict[str, Any] | None
 
 
 def methods(predictions: Predictions, stackings: Sequence[Stacking]) -> list[Method]:
@@ -81,7 +71,9 @@ def chosen(methods: Sequence[Method]) -> Method:
     return max(
         (method for method in methods if method.by == "average"),
         key=lambda method: first_measure(
-            method.cross_validated, len(method.out_of_fold), method.cross_validated_by_class
+            method.counts["cross_validated"],
+            len(method.out_of_fold),
+            method.counts["cross_validated_by_class"],
         ),
     )
 
@@ -115,25 +107,19 @@ def _both(
         rows = np.concatenate([p.validation, p.test])
         proba, test_proba = np.split(combined(p.by_member(matrix[rows])), [len(truth)])
         calibrated = tempered(proba, heat)
-        results.append(
-            Method(
-                name=name,
-                by=by,
-                n_correct=n_correct(proba, truth),
-                cross_validated=n_correct(cross_validated, p.labels[p.train]),
-                log_loss=log_loss(proba, truth),
-                expected_calibration_error=expected_calibration_error(proba, truth),
-                temperature=heat,
-                calibrated_log_loss=log_loss(calibrated, truth),
-                calibrated_expected_calibration_error=expected_calibration_error(calibrated, truth),
-                proba=proba,
-                test_proba=test_proba,
-                out_of_fold=cross_validated,
-                by_class=counts_by_class(p.labels, truth, proba.argmax(axis=1)),
-                cross_validated_by_class=counts_by_class(
-                    p.labels, p.labels[p.train], cross_validated.argmax(axis=1)
-                ),
-                test=test_score(p.labels, p.test, test_proba),
-            )
-        )
+        counts = {
+            "n_correct": n_correct(proba, truth),
+            "cross_validated": n_correct(cross_validated, p.labels[p.train]),
+            "log_loss": log_loss(proba, truth),
+            "expected_calibration_error": expected_calibration_error(proba, truth),
+            "temperature": heat,
+            "calibrated_log_loss": log_loss(calibrated, truth),
+            "calibrated_expected_calibration_error": expected_calibration_error(calibrated, truth),
+            "by_class": counts_by_class(p.labels, truth, proba.argmax(axis=1)),
+            "cross_validated_by_class": counts_by_class(
+                p.labels, p.labels[p.train], cross_validated.argmax(axis=1)
+            ),
+            "test": test_score(p.labels, p.test, test_proba),
+        }
+        results.append(Method(name, by, counts, proba, test_proba, cross_validated))
     return results

@@ -9,7 +9,7 @@ import numpy as np
 from flowers17.data.balance import counts_by_class, test_score
 from flowers17.ensemble.importances import of_forest
 from flowers17.ensemble.meta_learners import check_name
-from flowers17.ensemble.methods import Method, chosen, methods, weights_of
+from flowers17.ensemble.methods import chosen, methods, weights_of
 from flowers17.ensemble.predictions import Predictions
 from flowers17.ensemble.schemes import Stacking, n_correct, schemes, stackings
 from flowers17.errors import InvalidSettings
@@ -77,7 +77,7 @@ def stacked(
         "n_train": len(p.train),
         "n_validation": len(p.validation),
         "learners": _learners(p),
-        "methods": [_method(method) for method in table],
+        "methods": [{"method": row.name, "by": row.by, **row.counts} for row in table],
         "stackings": [_stacking(stack) for stack in stacks],
         "no_hold_out": no_hold_out,
         "weights": dict(zip(p.members, weights_of(p).tolist(), strict=True)),
@@ -107,12 +107,6 @@ def _learners(p: Predictions) -> list[dict[str, Any]]:
             learner[f"{by}_test"] = test_score(p.labels, p.test, matrix[p.test])
         learners.append(learner)
     return learners
-
-
-def _method(method: Method) -> dict[str, Any]:
-    fields = asdict(method)
-    del fields["proba"], fields["test_proba"], fields["out_of_fold"]
-    return {"method": fields.pop("name"), **fields}
 
 
 def _stacking(stacking: Stacking) -> dict[str, Any]:

@@ -1,16 +1,19 @@
 """Learners: the CNNs of the study as data, built-in ones, and the user's own.
 
-Baseline and Mk-1 to Mk-6 are definitions. `residual`, `sequential` and `aggregated`, for the recipe
-`best`, are built by functions. A user's learner is a further definition (setting
-`learners.definitions`) or a function `module:function`. It is called with the input shape and the
-number of classes and returns a Keras model of class probabilities.
+Baseline and Mk-1 to Mk-6 are definitions, in `known/study.yaml`. `residual`, `sequential` and
+`aggregated`, for the recipe `best`, are built by functions. A user's learner is a further
+definition (setting `learners.definitions`) or a function `module:function`. It is called with the
+input shape and the number of classes and returns a Keras model of class probabilities.
 """
 
 import importlib
 import random
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
+
+import yaml
 
 from flowers17.config import LearnerDefinition
 from flowers17.errors import InvalidInput, InvalidSettings, short_repr
@@ -22,40 +25,9 @@ if TYPE_CHECKING:
 
 Builder = Callable[[Shape, int], "keras.Model"]
 
+_TABLE = yaml.safe_load((Path(__file__).parent / "known" / "study.yaml").read_text("utf-8"))
 STUDY: MappingProxyType[str, LearnerDefinition] = MappingProxyType(
-    {
-        definition.name: definition
-        for definition in (
-            LearnerDefinition(name="baseline", blocks=((32,),), dense=64),
-            LearnerDefinition(name="mk-1", blocks=((64,), (128,), (256,), (512,)), dense=512),
-            LearnerDefinition(name="mk-2", blocks=((32, 32), (64, 64), (128, 256)), dense=512),
-            LearnerDefinition(
-                name="mk-3",
-                blocks=((32, 64), (128, 128, 128), (256, 256), (512, 512)),
-                dense=1024,
-            ),
-            LearnerDefinition(
-                name="mk-4",
-                blocks=((32, 32), (64, 64), (128, 256)),
-                dense=512,
-                padding="valid",
-                activation="leaky_relu",
-            ),
-            LearnerDefinition(
-                name="mk-5",
-                blocks=((64,), (128, 128), (256, 256), (256, 512)),
-                dense=1024,
-                padding="valid",
-                activation="tanh",
-            ),
-            LearnerDefinition(
-                name="mk-6",
-                blocks=((64, 64), (64, 128), (256, 256)),
-                dense=512,
-                activation="leaky_relu",
-            ),
-        )
-    }
+    {row["name"]: LearnerDefinition.model_validate(row) for row in _TABLE}
 )
 BUILDERS: MappingProxyType[str, Builder] = MappingProxyType(
     {builder.__name__: builder for builder in (residual, sequential, aggregated)}

@@ -23,9 +23,8 @@ from flowers17.learners.checkpoints import Checkpoints, Generation, shapes_of
 from flowers17.learners.evaluation import loss_and_accuracy, probabilities
 from flowers17.learners.examples import Examples, check_examples
 from flowers17.learners.fast_layers import fast_layers
-from flowers17.learners.images import resized, scaled
+from flowers17.learners.images import resized, resolution, scaled
 from flowers17.learners.recipes import mixup, optimizer
-from flowers17.learners.resolutions import resolution
 from flowers17.seeds import derived_seed, generator
 
 Epoch = dict[str, float]

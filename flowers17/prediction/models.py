@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from flowers17.ancestry import ArtifactId, Manifest, by_id, family
 from flowers17.artifacts import Artifact, Reference, Store, short_name
 from flowers17.config import DeviceName, ResizeName
 from flowers17.errors import ArtifactDamaged
@@ -70,6 +71,13 @@ class Model:
         raise NotImplementedError
 
     @cached_property
+    def depth(self) -> int:
+        """Bits of grey levels, in files of 16 bits, of the images that it was made from."""
+        origins = family(self._artifact.manifest, self._loader.manifests)
+        metrics = (origin.get("metrics", {}) for origin in origins if origin["stage"] == "images")
+        return int(next((each["depth"] for each in metrics if "depth" in each), 16))
+
+    @cached_property
     def evidence(self) -> "Evidence | None":
         """What the model's own images say of its predictions; None if the store lacks them."""
         from flowers17.prediction.likeness import evidence_of
@@ -103,6 +111,11 @@ class Loader:
     def artifact(self, reference: Mapping[str, str]) -> Artifact:
         """Return the artifact of a reference in a manifest; raises what `Store.open` does."""
         return self.store.open(Reference.from_json(reference))
+
+    @cached_property
+    def manifests(self) -> dict[ArtifactId, Manifest]:
+        """Every manifest of the store, by stage and key."""
+        return by_id(self.store.manifests())
 
     def once(self, reference: Mapping[str, str], make: Callable[[Artifact], Any]) -> Any:
         """The object that `make` makes of an artifact, made at the first call.

@@ -65,11 +65,13 @@ def blocks(
     refuse: Refuse,
     resize: ResizeName = "crop",
     n_first: int | None = None,
+    depth: int = 16,
 ) -> Iterator[Block]:
     """Yield blocks of decoded images in the order of their paths; the last may be shorter.
 
-    n_first: images of the first block, if fewer than of the others. While one block is used, the
-    next is decoded. Images that cannot be used are left out; `refuse` is called with the reason.
+    depth: see `decoding.squares`. n_first: images of the first block, if fewer than of the others.
+    While one block is used, the next is decoded. Images that cannot be used are left out; `refuse`
+    is called with the reason.
     """
     sides = tuple(sorted(set(sizes)))
     remaining = iter(paths)
@@ -78,7 +80,7 @@ def blocks(
 
     def look_ahead() -> None:
         for path in islice(remaining, n_at_once - len(waiting)):
-            waiting.append((path, pool.submit(_squares, path, sides, resize)))
+            waiting.append((path, pool.submit(_squares, path, sides, resize, depth)))
 
     try:
         decoded: list[tuple[str, dict[int, np.ndarray]]] = []
@@ -100,13 +102,15 @@ def blocks(
         pool.shutdown(cancel_futures=True)
 
 
-def picture(data: bytes, name: str, sizes: Iterable[int], resize: ResizeName = "crop") -> Block:
+def picture(
+    data: bytes, name: str, sizes: Iterable[int], resize: ResizeName = "crop", depth: int = 16
+) -> Block:
     """A block of one image file's content; raises InvalidInput if it is no image of bounded size.
 
     name: of the file, for errors.
     """
     sides = tuple(sorted(set(sizes)))
-    return _block([(name, _decoded(data, name, sides, resize))], sides)
+    return _block([(name, _decoded(data, name, sides, resize, depth))], sides)
 
 
 def _block(decoded: Sequence[tuple[str, dict[int, np.ndarray]]], sides: Sequence[int]) -> Block:
@@ -116,16 +120,18 @@ def _block(decoded: Sequence[tuple[str, dict[int, np.ndarray]]], sides: Sequence
     )
 
 
-def _squares(path: str, sides: Sequence[int], resize: ResizeName) -> dict[int, np.ndarray]:
-    return _decoded(_content(path), path, sides, resize)
+def _squares(
+    path: str, sides: Sequence[int], resize: ResizeName, depth: int
+) -> dict[int, np.ndarray]:
+    return _decoded(_content(path), path, sides, resize, depth)
 
 
 def _decoded(
-    data: bytes, name: str, sides: Sequence[int], resize: ResizeName
+    data: bytes, name: str, sides: Sequence[int], resize: ResizeName, depth: int
 ) -> dict[int, np.ndarray]:
     """Squares of an image file by side; an error leaves out what only a data set could do."""
     try:
-        return squares(data, printable(name), sides, resize=resize).squares
+        return squares(data, printable(name), sides, resize=resize, depth=depth).squares
     except UnusableImage as problem:
         kind, _, advice = problem.kind.partition("; ")
         if advice.startswith(("convert", "install")):

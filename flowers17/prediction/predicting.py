@@ -81,7 +81,8 @@ def predictions(model: Model, paths: Iterable[str], refuse: Refuse) -> Iterator[
 
     refuse: called with the reason for each image that cannot be used, which is left out.
     """
-    for block in blocks(paths, model.sizes, model.n_at_once, refuse, model.resize, N_FIRST):
+    sizes, n_at_once = model.sizes, model.n_at_once
+    for block in blocks(paths, sizes, n_at_once, refuse, model.resize, N_FIRST, model.depth):
         yield from predictions_of(model, block)
 
 

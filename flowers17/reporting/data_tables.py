@@ -18,9 +18,7 @@ SOURCES = {
     "rendered": "rendered from code",
     "oxford17": "the official archive of Oxford Flowers-17",
     "archive": "an archive in the layout of Oxford Flowers-17",
-    "folder": "a folder of images",
-    "packed": "an archive of images",
-    "table": "a table of images",
+    "own": "labelled images of your own",
 }
 
 

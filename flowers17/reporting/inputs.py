@@ -168,7 +168,7 @@ class ReportInputs:
 
     @property
     def source_kind(self) -> str:
-        """Where the images come from: rendered, oxford17, archive or folder."""
+        """Where the images come from: rendered, oxford17, archive or own."""
         return str(self.items.get("source", {}).get("kind", "unknown"))
 
     @property

@@ -12,7 +12,7 @@ from flowers17.artifacts import Artifact
 from flowers17.config import RecipeSettings
 from flowers17.data.balance import ByClass, first_measure
 from flowers17.errors import InvalidInput
-from flowers17.learners.resolutions import resolution
+from flowers17.learners.images import resolution
 from flowers17.reporting.metrics import (
     Interval,
     MeanSpread,

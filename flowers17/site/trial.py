@@ -145,7 +145,7 @@ def _described(model: "Model", photograph: bytes) -> dict[str, Any]:
     from flowers17.prediction.pictures import picture
     from flowers17.prediction.predicting import predictions_of
 
-    block = picture(photograph, "the photograph", model.sizes, model.resize)
+    block = picture(photograph, "the photograph", model.sizes, model.resize, model.depth)
     [prediction] = predictions_of(model, block)
     answer = {
         "classes": prediction.ranked,

@@ -224,7 +224,7 @@ def _divided(
         ("a", "b"),
         ("0" * 64,) * n,
         ((16, 16),) * n,
-        {"kind": "folder", "digest": None},
+        {"kind": "own", "digest": None},
         None,
         tuple(names[letter] for letter in parts) if set(parts) != {"-"} else (),
         tuple(letter if letter.islower() else "" for letter in groups),
@@ -295,7 +295,7 @@ def test_identical_images_of_two_classes_are_an_error_or_a_warning(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     store, groups = Store(tmp_path), "Q---------" + "--Q-------"
-    problem = r"1 pairs of images.*00\.png = 12\.png"
+    problem = r"one class for identical pixels, got two: .*00\.png = .*12\.png"
     with pytest.raises(InvalidInput, match=problem):
         _divided(store, "-" * 20, groups)
     _divided(store, "-" * 20, groups, "similar", "splits.contradictions=warning")

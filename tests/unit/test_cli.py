@@ -870,7 +870,7 @@ def test_plan_says_what_is_understood_of_the_images(
     (root / "LICENSE").write_text("x")
     assert _exit_code("plan", "dataset", f"--dataset={root}", "--store=s", "--json") == 0
     printed = capsys.readouterr()
-    assert "2 classes, 5 images\npassed over: 1 file (LICENSE)\n" in printed.err
+    assert "2 classes, 5 images\nignored, because they are not images: 1 × LICENSE\n" in printed.err
     assert json.loads(printed.out)
 
 
@@ -926,3 +926,15 @@ def test_a_line_breaks_no_word() -> None:
     console.text_line(("error", "red"), f" expected a file at {path}, found none")
     assert path in stream.getvalue()
     assert all(len(line) <= 30 or path in line for line in stream.getvalue().splitlines())
+
+
+@pytest.mark.parametrize("command", ["plan", "run"])
+def test_missing_folder_of_weights_is_an_error_at_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    options = ["--profile=demo", f"--store={tmp_path}/s", f"--weights-dir={tmp_path}/none"]
+    assert _exit_code(command, "dataset", *options) == 2
+    printed = " ".join(capsys.readouterr().err.split())
+    assert "expected a folder with extractor weights, got no such folder" in printed
+    assert "correct --weights-dir, or leave it out" in printed
+    assert not (tmp_path / "s").exists()

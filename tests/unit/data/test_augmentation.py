@@ -21,10 +21,10 @@ from flowers17.data.augmentation import (
     image_seed,
     warp_parameters,
 )
-from flowers17.data.warping import warped
 from flowers17.errors import InvalidInput, InvalidSettings
 from flowers17.seeds import derived_seed
 from tests.support.processes import output_of
+from tests.unit.data.test_warping import warped
 
 NAMES: tuple[AugmentationName, ...] = get_args(AugmentationName)
 STILL = Warp(

@@ -19,8 +19,8 @@ def digest_of(root: Path) -> str | None:
 
 def test_classes_and_images_are_sorted_by_name(root: Path) -> None:
     folder = encoded_images(source_from(str(root)))
-    assert folder.class_names == ("aster", "rose")
-    assert folder.n_images == 5
+    assert folder.layout.class_names == ("aster", "rose")
+    assert len(folder.layout.rows) == 5
     images = list(folder)
     assert [(image.name, image.label, image.row) for image in images] == [
         ("aster/00.png", 0, 0),
@@ -43,7 +43,7 @@ def test_digest_is_of_names_and_contents_and_not_of_the_place(root: Path, tmp_pa
     assert len({digest, renamed, digest_of(moved)}) == 3
 
 
-def test_what_is_passed_over_counts_for_no_digest(root: Path) -> None:
+def test_what_is_no_image_counts_for_no_digest(root: Path) -> None:
     digest = digest_of(root)
     (root / ".DS_Store").write_bytes(b"x")
     (root / "README.md").write_bytes(b"x")
@@ -53,7 +53,8 @@ def test_what_is_passed_over_counts_for_no_digest(root: Path) -> None:
     source = source_from(str(root))
     assert source.digest == digest
     assert source.notes == (
-        "passed over: 5 files (.DS_Store, .git, .hidden, README.md, Thumbs.db)",
+        "ignored, because they are not images: 1 × .DS_Store, 1 × .git, 1 × .hidden, "
+        "1 × README.md, 1 × Thumbs.db",
     )
 
 
@@ -87,7 +88,7 @@ def test_unchanged_images_are_read_once_to_be_identified(
 
 def test_link_within_the_folder_is_followed(root: Path) -> None:
     (root / "aster" / "02.png").symlink_to(root / "aster" / "00.png")
-    assert encoded_images(source_from(str(root))).n_images == 6
+    assert len(encoded_images(source_from(str(root))).layout.rows) == 6
 
 
 def test_links_that_leave_the_folder_are_refused_together_or_followed(
@@ -104,7 +105,7 @@ def test_links_that_leave_the_folder_are_refused_together_or_followed(
 
 def test_link_to_a_folder_above_it_ends(root: Path) -> None:
     (root / "rose" / "again").symlink_to(root)
-    with pytest.raises(InvalidInput, match=r"again: .*a link to one that it lies in"):
+    with pytest.raises(InvalidInput, match=r"again: .*a link to a folder around it"):
         source_from(str(root))
 
 

@@ -153,7 +153,7 @@ def test_cut_jpegs_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) ->
         image_set(source, size=16)
     images = image_set(source, size=16, reads_cut=True)
     assert images.source["layout"] == "2 classes, 5 images"
-    assert "1 JPEGs without their end, read as far as they go: b/z.jpg" in caplog.text
+    assert "JPEGs whose end is missing, read as far as they go: b/z.jpg" in caplog.text
 
 
 def test_megapixels_are_bounded_by_the_setting(tmp_path: Path) -> None:

@@ -86,10 +86,10 @@ def test_parts_without_class_folders_are_refused_in_words() -> None:
         layout(images("train", "test1"))
 
 
-def test_test_images_without_a_class_are_passed_over_with_a_word() -> None:
+def test_test_images_without_a_class_are_ignored_with_a_word() -> None:
     understood = layout([*images("train/a", "train/b"), *images("test", n=4)])
     assert understood.summary == "2 classes, 4 training images, parts as given"
-    assert "4 images of the test part" in understood.notes[0]
+    assert "ignored: 4 of the test part's images" in understood.notes[0]
 
 
 def test_class_that_only_the_test_part_has_is_refused() -> None:
@@ -97,7 +97,7 @@ def test_class_that_only_the_test_part_has_is_refused() -> None:
         layout(images("train/a", "train/b", "test/a", "test/c"))
 
 
-def test_rubbish_is_counted_and_named_once() -> None:
+def test_each_kind_of_rubbish_is_named_once_with_its_count() -> None:
     rubbish = ["README.txt", "LICENSE", "labels.csv", "a/Thumbs.db", "b/Thumbs.db", "a/GT.csv"]
     hidden = [".DS_Store", "__MACOSX/a/._0.jpg", "__MACOSX/b/._0.jpg", "a/.ipynb_checkpoints"]
     scripts = ["code/run.sh", "annotations/a.xml", "convert.rb"]
@@ -106,19 +106,20 @@ def test_rubbish_is_counted_and_named_once() -> None:
     )
     [note] = understood.notes
     assert note == (
-        "passed over: 14 files (.DS_Store, .ipynb_checkpoints, GT.csv, LICENSE, README.txt, "
-        "Thumbs.db, __MACOSX, a.xml, convert.rb, labels.csv and 1 more)"
+        "ignored, because they are not images: 2 × *.csv, 2 × Thumbs.db, 1 × .DS_Store, "
+        "1 × .ipynb_checkpoints, 1 × LICENSE, 1 × README.txt, 1 × __MACOSX, 1 × a.xml, "
+        "1 × convert.rb, 1 × run.sh"
     )
     assert len(understood.rows) == 4
 
 
-def test_unknown_file_in_a_class_folder_is_not_passed_over() -> None:
+def test_unknown_file_in_a_class_folder_is_not_ignored() -> None:
     understood = layout([*images("a", "b"), "a/photo.jpg_old", "b/scan.pdf"])
     assert len(understood.rows) == 6
 
 
 def test_images_beside_class_folders_are_refused_together() -> None:
-    with pytest.raises(InvalidInput, match=r"got the images loose\.png, x/more\.png;"):
+    with pytest.raises(InvalidInput, match=r"got these beside them: loose\.png, x/more\.png;"):
         layout([*images("a", "x/b"), "loose.png", "x/more.png"])
 
 
@@ -168,7 +169,9 @@ def test_table_gives_classes_parts_and_groups(folder: str) -> None:
     name = "labels.csv" if not folder else "set/labels.csv"
     understood = layout(files, {name: TABLE})
     assert understood.summary == "2 classes, 4 + 2 + 2 images, parts as given, 4 groups"
-    assert understood.notes == (f"passed over: 1 files that the table {name} does not name",)
+    assert understood.notes == (
+        f"ignored, because the table {name} does not name them: {folder}8.jpg",
+    )
     row = next(row for row in understood.rows if row.path == f"{folder}5.jpg")
     assert (understood.class_names[row.label], row.part, row.group) == ("b", "validation", "p2")
 
@@ -187,8 +190,8 @@ def test_columns_can_be_named() -> None:
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ("0.jpg,a\n0.jpg,b\n1.jpg,b\n", r"1 rows that say something else.*: 0\.jpg"),
-        ("0.jpg,a\n7.jpg,b\n../x.jpg,b\n", r"2 rows whose path names no file.*7\.jpg, \.\./x\.jpg"),
+        ("0.jpg,a\n0.jpg,b\n1.jpg,b\n", r"rows that contradict an earlier row.*: 0\.jpg"),
+        ("0.jpg,a\n7.jpg,b\n../x.jpg,b\n", r"rows whose path names no file.*7\.jpg, \.\./x\.jpg"),
         ("0.jpg,\n1.jpg,b\n", "a label in each row, got none in line 2"),
     ],
 )

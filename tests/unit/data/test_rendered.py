@@ -5,13 +5,14 @@ import numpy as np
 import pytest
 
 from flowers17.data import oxford17
-from flowers17.data.blossoms import BLOSSOMS
-from flowers17.data.rendered import flower, flowers
+from flowers17.data.rendered import described_plants, flower, flowers
 from flowers17.errors import InvalidInput
 
 
 def test_every_class_has_its_flower() -> None:
-    assert tuple(BLOSSOMS) == oxford17.CLASS_NAMES
+    plants = described_plants()
+    assert set(plants) == {*oxford17.CLASS_NAMES, "common", "surroundings"}
+    assert all(plants[name]["parts"] for name in oxford17.CLASS_NAMES)
 
 
 def test_shapes_and_labels() -> None:

@@ -6,10 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from flowers17.config import DatasetSettings, StudySettings
 from flowers17.data import oxford17
 from flowers17.data.images import image_set
 from flowers17.data.source import Source, encoded_images, source_from
+from flowers17.digests import canonical_json
 from flowers17.errors import ChecksumMismatch, InvalidInput
+from tasks import images
 from tests.support.image_files import class_folders, encoded, numbered, official_archive
 
 
@@ -37,7 +40,7 @@ def test_unpacked_official_archive_is_read_like_it(tmp_path: Path) -> None:
         archive.extractall(tmp_path / "unpacked", filter="data")
     folder = source_from(str(tmp_path / "unpacked"))
     assert (folder.kind, folder.digest) == ("archive", source_from(str(path)).digest)
-    assert encoded_images(folder).class_names == oxford17.CLASS_NAMES
+    assert encoded_images(folder).layout.class_names == oxford17.CLASS_NAMES
 
 
 def packed(folder: Path, archive: Path) -> Path:
@@ -146,3 +149,19 @@ def test_sources_without_files_are_refused() -> None:
         encoded_images(source_from("rendered"))
     with pytest.raises(InvalidInput, match="download"):
         encoded_images(source_from("oxford17"))
+
+
+def test_same_images_have_one_key_whatever_they_lie_in(tmp_path: Path) -> None:
+    root = class_folders(tmp_path / "own", {"a": 2, "b": 3})
+    paths = sorted(path.relative_to(root).as_posix() for path in root.rglob("*.png"))
+    table = root / "labels.csv"
+    table.write_text("".join(["file,class\n", *(f"{path},{path[0]}\n" for path in paths)]))
+    forms = [root, packed(root, tmp_path / "a.zip"), packed(root, tmp_path / "a.tgz"), table]
+    stages = [
+        images.stage(StudySettings(dataset=DatasetSettings(source=str(form))), 16) for form in forms
+    ]
+    assert len({stage.config for stage in stages}) == 1
+    assert {stage.seed for stage in stages} == {None}
+    assert all(stage.inputs == {} for stage in stages)
+    sets = [image_set(source_from(str(form)), size=16) for form in forms]
+    assert len({canonical_json(each.source | {"notes": []}) for each in sets}) == 1

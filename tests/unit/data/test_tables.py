@@ -4,7 +4,7 @@ import pytest
 
 from flowers17.config.data import ColumnSettings
 from flowers17.data import tables
-from flowers17.data.tables import Placed, table_rows
+from flowers17.data.tables import ImageFile, table_rows
 from flowers17.errors import InvalidInput
 
 GUESS = ColumnSettings()
@@ -15,7 +15,7 @@ def test_separator_follows_from_the_header(separator: str) -> None:
     text = separator.join(("Image Path", "Class", "patient_id")) + "\n"
     text += separator.join(("a b.png", " 007 ", "x")) + "\r\n"
     rows = table_rows("t.csv", b"\xef\xbb\xbf" + text.encode(), GUESS)
-    assert rows == [Placed("a b.png", "007", "", "x")]
+    assert rows == [ImageFile("a b.png", "007", "", "x")]
 
 
 def test_labels_are_texts_as_they_stand() -> None:
@@ -68,7 +68,7 @@ def test_parquet_is_read_or_its_extra_named(monkeypatch: pytest.MonkeyPatch) -> 
     stream = io.BytesIO()
     parquet.write_table(pyarrow.table(content), stream)
     rows = table_rows("t.parquet", stream.getvalue(), GUESS)
-    assert rows == [Placed("a.png", "7"), Placed("b.png", "8")]
+    assert rows == [ImageFile("a.png", "7"), ImageFile("b.png", "8")]
     with pytest.raises(InvalidInput, match="cannot be read"):
         table_rows("t.parquet", stream.getvalue()[:-9], GUESS)
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)

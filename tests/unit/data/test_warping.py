@@ -1,15 +1,19 @@
 """Warping is exact where it can be, and elsewhere what SciPy's bilinear interpolation gives."""
 
-from typing import Any
-
 import numpy as np
 import pytest
 from scipy import ndimage
 
-from flowers17.data.warping import Sampler, warped
-from flowers17.errors import InvalidInput
+from flowers17.data.warping import Sampler
 
 SIZES = [(16, 16), (7, 12), (1, 9), (5, 1), (1, 1), (130, 128)]
+
+
+def warped(image: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """An image sampled by a sampler of its own."""
+    out = np.empty_like(image, order="C")
+    Sampler(*image.shape[:2]).write(image, np.asarray(matrix, np.float64), out)
+    return out
 
 
 def _noise(height: int, width: int, seed: int = 0) -> np.ndarray:
@@ -119,32 +123,3 @@ def test_a_sampler_used_again_remembers_nothing() -> None:
         image = _noise(33, 21, seed)
         sampler.write(image, matrix, out)
         assert np.array_equal(out, warped(image, matrix))
-
-
-@pytest.mark.parametrize(
-    ("image", "description"),
-    [
-        (np.zeros((4, 4, 3)), "float64 (4, 4, 3)"),
-        (np.zeros((4, 4), np.uint8), "uint8 (4, 4)"),
-        (np.zeros((4, 4, 4), np.uint8), "uint8 (4, 4, 4)"),
-        (np.zeros((0, 4, 3), np.uint8), "uint8 (0, 4, 3)"),
-        ([[[0, 0, 0]]], "[[[0, 0, 0]]]"),
-    ],
-)
-def test_what_is_no_image_is_refused(image: Any, description: str) -> None:
-    with pytest.raises(InvalidInput, match=r"expected pixels as uint8 \(h, w, 3\), got") as problem:
-        warped(image, np.eye(2, 3))
-    assert str(problem.value).endswith(description)
-
-
-@pytest.mark.parametrize("bad", [np.nan, np.inf, 1e7, -1e300])
-def test_a_matrix_that_leads_nowhere_is_refused(bad: float) -> None:
-    matrix = np.eye(2, 3)
-    matrix[1, 0] = bad
-    with pytest.raises(InvalidInput, match=r"within 2\*\*23 pixels"):
-        warped(_noise(4, 4), matrix)
-
-
-def test_a_matrix_of_another_shape_is_refused() -> None:
-    with pytest.raises(InvalidInput, match=r"expected shape \(2, 3\), got \(3, 3\)"):
-        warped(_noise(4, 4), np.eye(3))

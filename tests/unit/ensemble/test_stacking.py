@@ -2,7 +2,6 @@
 
 import json
 from collections import Counter
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -289,18 +288,22 @@ class TestUnequalClasses:
         self, unequal: Predictions
     ) -> None:
         average = methods(unequal, [])[0]
-        largest_alone = replace(
-            average,
-            name="largest",
-            cross_validated=30,
-            cross_validated_by_class=[[30, 30], [0, 12]],
-        )
-        fair = replace(
-            average, name="fair", cross_validated=29, cross_validated_by_class=[[20, 30], [9, 12]]
+        by_class = {"largest": [[30, 30], [0, 12]], "fair": [[20, 30], [9, 12]]}
+        largest_alone, fair = (
+            average._replace(
+                name=name,
+                counts={
+                    "cross_validated": sum(n for n, _ in counts),
+                    "cross_validated_by_class": counts,
+                },
+            )
+            for name, counts in by_class.items()
         )
         assert chosen([largest_alone, fair]) is fair
         by_accuracy = {"cross_validated_by_class": None}
-        alike = [replace(method, **by_accuracy) for method in (largest_alone, fair)]
+        alike = [
+            method._replace(counts=method.counts | by_accuracy) for method in (largest_alone, fair)
+        ]
         assert chosen(alike).name == "largest"
 
     def test_balanced_classes_reach_the_meta_learners(self, unequal: Predictions) -> None:

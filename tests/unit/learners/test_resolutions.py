@@ -3,7 +3,7 @@
 import pytest
 
 from flowers17.config import RecipeSettings
-from flowers17.learners.resolutions import resolution
+from flowers17.learners.images import resolution
 
 
 @pytest.mark.parametrize("epochs", [1, 2, 3, 7])

@@ -26,7 +26,7 @@ def _card(
     kind: str,
     config: Any,
     *,
-    source: str = "folder",
+    source: str = "own",
     verified: bool = False,
     test: dict[str, Any] | None = None,
     **metrics: Any,

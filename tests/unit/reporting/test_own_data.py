@@ -17,7 +17,7 @@ from .made_attacks import attacked_study
 from .made_ensembles import combined_study
 from .made_finetunings import with_fine_tunings
 
-OWN = {"kind": "folder", "verified": None, "class_names": ["no", "yes", "maybe"]}
+OWN = {"kind": "own", "verified": None, "class_names": ["no", "yes", "maybe"]}
 # A study as a noun; `the study` in the settings names an ensemble, which the page does not show.
 FOREIGN = re.compile(r"\bstud(?:y|ies)\b|\bours\b|(?<!\w)flowers?\b|Flowers-17\b", re.IGNORECASE)
 
