@@ -55,7 +55,7 @@ lock: $(VENV)/bin/python
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	  --no-annotate --upgrade pyproject.toml -o requirements/run.txt
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
-	  --no-annotate pyproject.toml --extra dev --extra onnx --extra ray --extra s3 --extra mlflow --extra heif --extra parquet -c requirements/run.txt -o requirements/dev.txt
+	  --no-annotate pyproject.toml --extra dev --extra onnx --extra ray --extra s3 --extra mlflow --extra heif --extra parquet --extra hub -c requirements/run.txt -o requirements/dev.txt
 	echo pip | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	  --no-annotate --upgrade - -o requirements/pip.txt
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \

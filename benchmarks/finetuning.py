@@ -27,6 +27,7 @@ import pandas as pd
 from measuring import SEED, Timer, load, measured, options_of, plain_extractor, study_extractor
 
 EXTRACTORS = {"vgg16": "block5", "mobilenet": "block12"}
+FIRST_LAYERS = {"vgg16": "block5_conv1", "mobilenet": "conv_pad_12"}  # of those blocks
 EPOCHS = {"a": 25, "b": 50}
 RATES = {"a": 1e-3, "b": 1e-4}
 HEADS = {"adam + batch norm + dropout": ("adam", True, 0.5), "sgd": ("sgd", False, 0.0)}
@@ -95,8 +96,6 @@ def plain(timer: Timer, dataset: str, name: str, weights_dir: Path) -> dict[str,
     import keras
     from keras import layers
 
-    from flowers17.transfer.blocks import cut_point
-
     data = load(dataset)
     _, preprocessed = plain_extractor(name, weights_dir)
     pixels = preprocessed(data.images.astype(np.float32))
@@ -118,7 +117,7 @@ def plain(timer: Timer, dataset: str, name: str, weights_dir: Path) -> dict[str,
         for phase in EPOCHS:
             if phase == "b":
                 names = [layer.name for layer in base.layers]
-                first = names.index(cut_point(name, EXTRACTORS[name]).layer)
+                first = names.index(FIRST_LAYERS[name])
                 base.trainable = True
                 for layer in base.layers[:first]:
                     layer.trainable = False

@@ -82,9 +82,10 @@ def plain_extractor(name: str, weights_dir: Path) -> tuple[Any, Callable[..., np
     """Keras's application with its weights, and its preprocessing."""
     from keras import applications
 
-    from flowers17.transfer.weights import extractor_facts, resolve_weights
+    from flowers17.config.backbones import known_facts
+    from flowers17.transfer.weights import resolve_weights
 
-    facts = extractor_facts(name)
+    facts = known_facts()[name]
     module = getattr(applications, facts.module)
     model = getattr(module, facts.function)(
         include_top=False, weights=None, input_shape=(128, 128, 3)

@@ -381,6 +381,24 @@ def doctor(store: str, weights_dir: Path | None, as_json: bool) -> None:
     raise typer.Exit(any(finding.state == "missing" for finding in rows))
 
 
+@command(app, err)
+def backbones(
+    names: list[str] | None,
+    measure: bool,
+    input_size: int,
+    weights_dir: Path | None,
+    as_json: bool,
+) -> None:
+    """List pre-trained networks with what they cost, and measure them on this machine."""
+    from flowers17.commands.backbones import listed, rows
+
+    networks = rows(names or (), weights_dir, measure=measure, input_size=input_size)
+    if as_json:
+        _print_json(networks)
+    else:
+        out.listing(listed(networks))
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; errors made on purpose are shown without a traceback."""
     if os.environ.get("PREFECT_SERVER_ANALYTICS_ENABLED", "false").lower() in ("false", "0"):

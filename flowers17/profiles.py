@@ -11,7 +11,9 @@ from typing import Any, get_args
 import yaml
 
 from flowers17.config import ProfileName, StudySettings
+from flowers17.config.backbones import known_facts
 
+_ARCHIVE = "17flowers.tgz"  # of Oxford Flowers-17, under the name that it is published by
 FOLDER = Path(__file__).parent / "config" / "profiles"
 
 
@@ -23,11 +25,30 @@ def merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
     return base
 
 
+def _values(name: str) -> dict[str, Any]:
+    values: dict[str, Any] = yaml.safe_load((FOLDER / f"{name}.yaml").read_text(encoding="utf-8"))
+    return values
+
+
 def _profile(name: str) -> StudySettings:
-    values = yaml.safe_load((FOLDER / f"{name}.yaml").read_text(encoding="utf-8"))
-    return StudySettings.model_validate(merged(StudySettings().model_dump(), values))
+    return StudySettings.model_validate(merged(StudySettings().model_dump(), _values(name)))
 
 
 PROFILES: dict[ProfileName, StudySettings] = {
     name: _profile(name) for name in get_args(ProfileName)
 }
+
+
+def own_data_changes(source: str | None, weights_dir: Path | None) -> dict[str, Any]:
+    """Changes of the profile `best` for images that are not the study's: networks of today.
+
+    source: of the images. weights_dir: none, so that weights are downloaded, or a folder with a
+    file of such a network; in another folder the study's weights are at hand, and nothing changes.
+    """
+    if source is None or source in ("rendered", "oxford17") or Path(source).name == _ARCHIVE:
+        return {}
+    changes = _values("best-own-data")
+    maps = [*changes["features"]["table"], *changes["fine_tuning"]["table"]]
+    names = {name for each in maps for name in known_facts()[each["extractor"]].file_names}
+    is_ready = weights_dir is None or any((weights_dir / name).exists() for name in names)
+    return changes if is_ready else {}

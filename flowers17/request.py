@@ -28,7 +28,7 @@ from flowers17.config import (
 )
 from flowers17.errors import InvalidSettings, short_repr
 from flowers17.plain_values import yaml_value
-from flowers17.profiles import PROFILES, merged
+from flowers17.profiles import PROFILES, merged, own_data_changes
 from flowers17.rules import rule_problem
 from flowers17.validation import SINGLE_SETTINGS, RequestModel, validated
 
@@ -179,6 +179,9 @@ class StudyRequest(RequestModel, CommonOptions, _Choice):
                     f"{short_repr(line)} in a line KEY=VALUE; leave one of them out"
                 )
         values = PROFILES[self.profile].model_dump()
+        if self.profile == "best":
+            source = own.get("dataset.source") or _value_at(lines, "dataset.source")
+            values = merged(values, own_data_changes(source, self.weights_dir))
         return validated(StudySettings, merged(merged(values, lines), nested("form", own.items())))
 
     @property

@@ -5,7 +5,6 @@ from typing import Any
 
 from flowers17.config import FeatureMapSettings, RunOptions, StudySettings
 from flowers17.stages import Job, Stage
-from flowers17.transfer.blocks import cut_point
 from tasks import features, weights
 
 
@@ -19,11 +18,9 @@ def stage(
 ) -> Stage:
     """Stage of the activations below a block of an extractor.
 
-    below: the block; None: the whole extractor's feature map. mirrored: of the mirrored images.
-    Raises InvalidSettings for an unknown block, or images too small for the extractor.
+    below: of `cut_name`; None: the whole extractor's feature map. mirrored: of the mirrored images.
+    Raises InvalidSettings for images too small for the extractor.
     """
-    if below:
-        cut_point(feature_map.extractor, below)
     unpooled = feature_map.model_copy(update={"pooling": "flatten"})
     weights_from = weights.source(settings, options, feature_map.extractor)
     label = f"activations {unpooled.name}"

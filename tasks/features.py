@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from flowers17.config import FeatureMapSettings, RunOptions, StudySettings
+from flowers17.config.backbones import backbone_of
 from flowers17.stages import Job, Stage
 from flowers17.transfer.weights import check_input_size
 from tasks import images, weights
@@ -57,7 +58,7 @@ def configuration(
         check_input_size(feature_map.extractor, size)
     return {
         "name": feature_map.name,
-        "extractor": feature_map.extractor,
+        "extractor": backbone_of(feature_map.extractor).short_name,
         "input_size": size,
         "pixels": feature_map.pixels,
         "pooling": feature_map.pooling,
@@ -88,6 +89,7 @@ def build(job: Job) -> Mapping[str, Any]:
             **config,
             "map_shape": list(model.output_shape[1:]),
             "n_parameters": sum(int(np.prod(weight.shape)) for weight in trainable),
+            "n_values": model.count_params(),
             "n_layers": len(model.layers),
             "random_weights": config["weights"]["kind"] == "random",
         },

@@ -16,7 +16,7 @@ from flowers17.config import (
 )
 from flowers17.learners.devices import device_in
 from flowers17.stages import Job, Stage
-from flowers17.transfer.weights import extractor_facts
+from flowers17.transfer.weights import cut_name
 from tasks import activations, features, network_training, weights
 from tasks.long_work import long_work
 
@@ -90,8 +90,9 @@ def stage(
     """
     network, tuning = fine_tuning.network, settings.fine_tuning
     phase_settings, device = _phase_settings(settings, network, phase), device_in(options)
-    block = getattr(tuning.unfrozen, network.maps.extractor) if phase == "b" else None
-    weights_from = weights.source(settings, options, network.maps.extractor)
+    extractor = network.maps.extractor
+    block = cut_name(extractor, tuning.unfrozen.of(extractor)) if phase == "b" else None
+    weights_from = weights.source(settings, options, extractor)
     inputs = {"split": split, **weights_from.inputs}
     inputs |= _example_inputs(settings, options, network, block, phase_settings)
     if phase == "b":
@@ -168,11 +169,10 @@ def build(job: Job) -> Mapping[str, Any]:
     from flowers17.transfer.fine_tuning import head_of, image_network
 
     examples, recipe = _examples(job), network_training.recipe(job)
-    lower, network, rates = _networks(job, examples, seed)
+    lower, network, rates, n_parameters = _networks(job, examples, seed)
     if config["device"] == "cpu":
         accelerate(network, convolutions=config["convolutions"] == "winograd")
     model = image_network(lower, network, config["extractor"]) if lower else network
-    n_parameters = extractor_facts(config["extractor"]).n_parameters
     n_parameters += int(head_of(network).count_params())
     configuration = {
         **{name: value for name, value in config.items() if name not in ("head", "weights")},
@@ -200,8 +200,10 @@ def build(job: Job) -> Mapping[str, Any]:
 
 def _networks(
     job: Job, examples: "Examples", seed: int
-) -> tuple["keras.Model | None", "keras.Model", tuple[float, ...]]:
+) -> tuple["keras.Model | None", "keras.Model", tuple[float, ...], int]:
     """Frozen part, or None if its activations are stored; trainable network; learning rates.
+
+    And the number of the extractor's parameters.
 
     Phase B starts from phase A's head.
     """
@@ -215,7 +217,10 @@ def _networks(
     if computes or config["unfrozen_from"]:
         extractor = weights.extractor(job)
         map_shape = tuple(extractor.output_shape[1:])
+        n_parameters = extractor.count_params()
         lower, upper = cut(extractor, config["extractor"], config["unfrozen_from"])
+    else:
+        n_parameters = job.inputs["activations"].json("extractor")["n_values"]
     trainable = trainable_network(
         upper,
         map_shape,
@@ -232,7 +237,7 @@ def _networks(
     if config["layer_decay"] < 1:  # in phase B alone, which has an extractor
         block, decay = config["unfrozen_from"], config["layer_decay"]
         rates = rates_by_block(trainable, extractor, config["extractor"], block, decay=decay)
-    return lower if computes else None, trainable, rates
+    return lower if computes else None, trainable, rates, n_parameters
 
 
 def _examples(job: Job) -> "Examples":

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from flowers17.config import ExtractorName, RunOptions, StudySettings
+from flowers17.config import RunOptions, StudySettings
+from flowers17.config.backbones import backbone_of
 from flowers17.data.download import download
 from flowers17.errors import DownloadFailed, WeightsMissing
 from flowers17.seeds import derived_seed
@@ -13,6 +14,8 @@ from flowers17.transfer.weights import extractor_facts, resolve_weights
 
 if TYPE_CHECKING:
     import keras
+
+_MAX_BYTES = 2**32  # ConvNeXt's largest has 1.4 GB
 
 
 @dataclass(frozen=True)
@@ -34,15 +37,17 @@ class Source:
         return bool(self.config["kind"] == "random")
 
 
-def source(settings: StudySettings, options: RunOptions, extractor: ExtractorName) -> Source:
+def source(settings: StudySettings, options: RunOptions, extractor: str) -> Source:
     """Source of an extractor's weights for a stage; see `resolve_weights`."""
     weights = resolve_weights(extractor, options.weights_dir, weights=settings.features.weights)
     download = weights.kind == "download"
+    is_random = settings.features.weights == "random"
     return Source(
         {
-            "kind": weights.kind,
+            "kind": "random" if is_random else weights.kind,
             "sha256": weights.sha256,
-            "seed": derived_seed(settings.seed, "features") if weights.kind == "random" else None,
+            "seed": derived_seed(settings.seed, "features") if is_random else None,
+            **({"code": weights.code} if weights.code else {}),
         },
         {"weights": stage(extractor)} if download else {},
         {"weights": str(weights.path)} if weights.path else {},
@@ -54,14 +59,16 @@ def extractor(job: Job) -> "keras.Model":
     """Freshly built extractor with the weights of a job."""
     from flowers17.transfer.extractors import build_extractor
 
-    path = job.resources.get("weights")
+    name, path = job.config["extractor"], job.resources.get("weights")
     if "weights" in job.inputs:
-        path = next(job.inputs["weights"].path.glob("*.h5"))
+        path = job.inputs["weights"].path
+        path = path if backbone_of(name).kind == "hub" else next(path.glob("*.h5"))
     return build_extractor(
-        job.config["extractor"],
+        name,
         input_size=job.config["input_size"],
         weights_path=path,
         seed=job.config["weights"]["seed"] or 0,
+        untrained=job.config["weights"]["kind"] == "random",
     )
 
 
@@ -70,21 +77,26 @@ def stage(extractor: str) -> Stage:
     facts = extractor_facts(extractor)
     return Stage.of(
         "weights",
-        f"weights {extractor}",
-        config={"extractor": extractor, "md5": facts.md5},
+        f"weights {backbone_of(extractor).short_name}",
+        config={"extractor": extractor, **(facts.digests if facts else {})},
         optional=True,
+        isolated=facts is None,  # KerasHub loads TensorFlow
     )
 
 
 def build(job: Job) -> Mapping[str, Any]:
     """Download the weights; raises WeightsMissing with the way to provide them by hand."""
     facts = extractor_facts(job.config["extractor"])
+    if facts is None:
+        return _preset(job)
     try:
         job.unfinished.mkdir(parents=True, exist_ok=True)
         downloaded = download(
             facts.url,
-            job.unfinished / facts.download_name,
-            md5=facts.md5,
+            job.unfinished / facts.file_name,
+            md5=facts.digests.get("md5"),
+            sha256=facts.digests.get("sha256"),
+            max_bytes=_MAX_BYTES,
             progress=lambda n_done, n_bytes: job.progress(n_done, n_bytes or 0, "bytes"),
         )
     except DownloadFailed as problem:
@@ -96,3 +108,19 @@ def build(job: Job) -> Mapping[str, Any]:
         ) from problem
     downloaded.rename(job.folder / downloaded.name)
     return {"bytes": (job.folder / downloaded.name).stat().st_size}
+
+
+def _preset(job: Job) -> Mapping[str, Any]:
+    """Download a preset of KerasHub, which shows the progress, into the artifact's folder."""
+    from flowers17.transfer.backbones import save_preset
+
+    name = backbone_of(job.config["extractor"]).name
+    try:
+        save_preset(name, job.folder)
+    except (OSError, ValueError, RuntimeError) as problem:
+        raise WeightsMissing(
+            f"hub:{name}: expected a preset of KerasHub by download or in the weights folder; "
+            f"{str(problem).strip().splitlines()[0]}. Check the name and the connection, or put "
+            f"the preset's folder {name} into the folder given as --weights-dir"
+        ) from problem
+    return {"bytes": sum(file.stat().st_size for file in job.folder.iterdir())}

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
 from rich.markup import escape
 from rich.table import Table
 
-from flowers17.config import ExtractorName
+from flowers17.config import FeatureSettings
 from flowers17.config.run_options import store_address
 from flowers17.errors import Flowers17Error, StoreUnusable
 from flowers17.estimates import matrix_rate
@@ -110,7 +110,7 @@ def _disk(address: str) -> Finding:
 
 def _weights(folder: Path | None) -> list[Finding]:
     findings = []
-    for name in get_args(ExtractorName):
+    for name in (maps.extractor for maps in FeatureSettings().table):
         source = resolve_weights(name, folder, weights="imagenet")
         absence = "not found; downloaded when needed, or put the file into --weights-dir"
         is_here = source.kind == "file"

@@ -1,21 +1,37 @@
 """Settings of feature extraction and classifiers on features (Part B.1)."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, TypeAdapter, model_validator
 
+from flowers17.config.backbones import backbone_of, known_facts
 from flowers17.config.base import Model
+from flowers17.config.choice import chosen_networks
+from flowers17.errors import InvalidSettings
 
-ExtractorName = Literal["vgg16", "inceptionv3", "mobilenet", "xception"]
+
+def _known(extractor: str) -> str:
+    """Extractor's name, if it is one; raises ValueError otherwise."""
+    try:
+        backbone_of(extractor)
+    except InvalidSettings as problem:
+        raise ValueError(str(problem).removeprefix("extractor: ")) from None
+    return extractor
+
+
+ExtractorName = Annotated[str, AfterValidator(_known)]
 ClassifierName = Literal["naive_bayes", "knn", "svm", "logistic_regression", "random_forest"]
 
 
 class FeatureMapSettings(Model):
     """One extractor at one input size."""
 
-    extractor: ExtractorName = Field(description="the pre-trained network")
+    extractor: ExtractorName = Field(
+        description="the pre-trained network: one of Keras by name, `hub:PRESET` of KerasHub, "
+        "`file:PATH.keras`, `module:function`, or `file:PATH.weights.h5+NETWORK`"
+    )
     input_size: int | None = Field(
-        None, ge=32, le=512, description="network input in pixels; empty: the dataset's image size"
+        None, ge=32, le=1024, description="network input in pixels; empty: the dataset's image size"
     )
     pixels: Literal["dataset", "original"] = Field(
         "dataset",
@@ -32,7 +48,7 @@ class FeatureMapSettings(Model):
     def name(self) -> str:
         """Display name, e.g. `mobilenet`, `xception@299-original-average`."""
         size = f"@{self.input_size}" if self.input_size else ""
-        parts = [self.extractor + size]
+        parts = [backbone_of(self.extractor).short_name + size]
         parts += ["original"] if self.pixels == "original" else []
         parts += ["average"] if self.pooling == "average" else []
         parts += ["mirrored"] if self.mirrored else []
@@ -157,9 +173,38 @@ class FeatureSettings(Model):
             for name in ("vgg16", "inceptionv3", "mobilenet", "xception")
         ),
         min_length=1,
-        description="the columns of Table 8",
+        description="the columns of Table 8; `auto`: a small, a middle and a large network of "
+        "today at their native sizes, that fit `minutes`",
+    )
+    minutes: float = Field(
+        30.0,
+        gt=0,
+        description="for `table: auto`: what the features of 1,000 images may take in all, told "
+        "from what `flowers17 backbones --measure` measured here, else from operations",
     )
     combinations: tuple[CombinationSettings, ...] = Field(
         (), description="what the study left out: searched, reduced, larger, together"
     )
     classifiers: ClassifierSettings = ClassifierSettings()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _choose(cls, values: Any) -> Any:
+        """Values with the chosen networks in the place of `table: auto`."""
+        if not isinstance(values, dict) or values.get("table") != "auto":
+            return values
+        minutes = TypeAdapter(float).validate_python(
+            values.get("minutes", cls.model_fields["minutes"].default)
+        )
+        return {
+            **values,
+            "table": [
+                FeatureMapSettings(
+                    extractor=name,
+                    input_size=known_facts()[name].native_size,
+                    pixels="original",
+                    pooling="average",
+                )
+                for name in chosen_networks(minutes)
+            ],
+        }

@@ -2,8 +2,9 @@
 
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
+from flowers17.config.backbones import backbone_of
 from flowers17.config.base import Model
 from flowers17.config.features import FeatureMapSettings
 from flowers17.config.learners import AugmentationName, OptimizerName, RecipeSettings
@@ -52,12 +53,39 @@ class FineTunedSettings(Model):
 
 
 class UnfrozenSettings(Model):
-    """The first block of each extractor that phase B trains, with all behind it."""
+    """Where phase B begins to train each extractor, by the extractor's name.
 
-    vgg16: str = Field("block5", description="`block1` to `block5`")
-    inceptionv3: str = Field("mixed9", description="`mixed1` to `mixed10`")
-    mobilenet: str = Field("block12", description="`block1` to `block13`")
-    xception: str = Field("block14", description="`block2` to `block14`")
+    A block's name, the first layer's, or a share of the depth such as 0.2, the last fifth.
+    """
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, str]
+
+    vgg16: str = Field("block5", description="`block1` to `block5`, or as `others`")
+    inceptionv3: str = Field("mixed9", description="`mixed0` to `mixed10`, or as `others`")
+    mobilenet: str = Field("block12", description="`block1` to `block13`, or as `others`")
+    xception: str = Field("block14", description="`block1` to `block14`, or as `others`")
+    others: str = Field(
+        "0.2",
+        description="of every extractor without an entry of its own: a block, a layer, or a share "
+        "of the depth",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_text(cls, values: object) -> object:
+        if not isinstance(values, dict):
+            return values
+        for name in values.keys() - cls.model_fields.keys():
+            backbone_of(name)
+        return {
+            name: str(value) if isinstance(value, float | int) else value
+            for name, value in values.items()
+        }
+
+    def of(self, extractor: str) -> str:
+        """Block, layer or share from which on an extractor is trained."""
+        return str(getattr(self, extractor, self.others))
 
 
 def _own_recipe(learning_rate: float) -> RecipeSettings:

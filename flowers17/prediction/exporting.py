@@ -23,6 +23,7 @@ from flowers17.artifacts import Artifact
 from flowers17.errors import InvalidInput
 from flowers17.prediction.held_out import images_of, own_predictions
 from flowers17.prediction.models import Loader, Model
+from flowers17.prediction.onnx_operations import convertible, rescaling
 
 if TYPE_CHECKING:
     import keras
@@ -108,21 +109,27 @@ def _of_keras_alone(network: "keras.Model", converted: dict[int, "keras.Model"])
     """
     import keras
 
-    from flowers17.transfer.fine_tuning import Scaled
+    from flowers17.transfer.fine_tuning import Frozen, Scaled
 
     def applied(layer: Any, *arguments: Any, **options: Any) -> Any:
         if isinstance(layer, Scaled):
             return _scaled(layer, arguments[0])
-        if isinstance(layer, keras.Model):
+        if isinstance(layer, keras.layers.Normalization):
+            layer = rescaling(layer)
+        elif isinstance(layer, keras.Model):
             layer = _of_keras_alone(layer, converted)
         return layer(*arguments, **options)
 
-    if not any(isinstance(layer, Scaled) for layer in _layers(network)):
-        return network
     if id(network) not in converted:
-        converted[id(network)] = keras.models.clone_model(
-            network, clone_function=lambda layer: layer, call_function=applied
-        )
+        plain = network
+        kinds = (Scaled, keras.layers.Normalization)
+        if any(isinstance(layer, kinds) for layer in _layers(network)):
+            plain = keras.models.clone_model(
+                network, clone_function=lambda layer: layer, call_function=applied
+            )
+        if isinstance(network, Frozen):
+            plain = keras.Model(plain.inputs, plain.outputs, name=network.name)
+        converted[id(network)] = plain
     return converted[id(network)]
 
 
@@ -197,7 +204,7 @@ def _write_onnx(network: "keras.Model", description: Mapping[str, Any], path: Pa
             layer.dtype_policy = "float32"
     # Keras exports only what was called.
     network([np.zeros((1, *item.shape[1:]), np.uint8) for item in network.inputs])
-    with _quiet():
+    with _quiet(), convertible():
         network.export(path, format="onnx", verbose=False)
     import onnx
 

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from flowers17.artifacts import Artifact
+from flowers17.config.backbones import backbone_of
 from flowers17.errors import ChecksumMismatch, WeightsMissing
 from flowers17.prediction.models import Loader
+from flowers17.prediction.own_code import check_own_learner
 from flowers17.prediction.pictures import Block
 from flowers17.seeds import derived_seed
 from flowers17.transfer.extractors import build_extractor, feature_maps
-from flowers17.transfer.weights import extractor_facts, resolve_weights
+from flowers17.transfer.weights import resolve_weights, scaling_module
 
 if TYPE_CHECKING:
     import keras
@@ -67,7 +69,7 @@ class FeatureMap:
         layers, config = keras.layers, self._config
         name = f"features-{self._artifact.reference.key[:12]}"  # names must differ
         network = keras.Model(extractor.input, extractor.output, name=name)
-        scaled = Scaled(extractor_facts(config["extractor"]).module, config["input_size"])
+        scaled = Scaled(scaling_module(config["extractor"]), config["input_size"])
         averages = config["pooling"] == "average"
         pooling = layers.GlobalAveragePooling2D() if averages else layers.Flatten()
 
@@ -88,29 +90,37 @@ def extractor_of(artifact: Artifact, loader: Loader) -> "keras.Model":
     """A newly built extractor with the weights that an artifact was made with.
 
     artifact: of stage `features`, `activations` or `finetuning`. Raises WeightsMissing or
-    ChecksumMismatch if these weights are not there.
+    ChecksumMismatch if these weights are not there, InvalidInput if a function that may not be run
+    would build it.
     """
     material = artifact.manifest["material"]
     config, path = material["config"], _weights_path(artifact, loader)
+    backbone, weights = backbone_of(config["extractor"]), config["weights"]
+    if backbone.kind == "function":
+        label = artifact.manifest["label"]
+        check_own_learner(label, backbone.name, weights.get("code"), loader)
     with loader.building("float32"):
         return build_extractor(
             config["extractor"],
             input_size=config["input_size"],
             weights_path=path,
             seed=derived_seed(material["seed"] or 0, "features"),  # see tasks.weights
+            untrained=weights["kind"] == "random",
         )
 
 
 def _weights_path(artifact: Artifact, loader: Loader) -> Path | None:
-    """The file of the weights that an artifact was made with; None if they were random."""
+    """The file or preset that an artifact was made with; None if it needed none."""
     config = artifact.manifest["material"]["config"]
-    kind, sha256 = (config["weights"][name] for name in ("kind", "sha256"))
-    extractor = config["extractor"]
-    if kind == "random":
-        return None
-    if kind == "download":
+    extractor, sha256 = config["extractor"], config["weights"]["sha256"]
+    if "weights" in artifact.manifest["inputs"]:
         downloaded = loader.artifact(artifact.manifest["inputs"]["weights"])
-        return next(downloaded.file(name) for name in downloaded.manifest["files"] if ".h5" in name)
+        files = {name: downloaded.file(name) for name in downloaded.manifest["files"]}
+        if backbone_of(extractor).kind == "hub":
+            return downloaded.path
+        return next(path for name, path in files.items() if ".h5" in name)
+    if sha256 is None:
+        return None
     source = resolve_weights(extractor, loader.weights_dir)
     if source.path is None:
         raise WeightsMissing(

@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from flowers17.config.backbones import backbone_of
 from flowers17.reporting.reference import PartName
 from flowers17.transfer.weights import extractor_facts
 
@@ -70,7 +71,9 @@ def _reason(stage: Mapping[str, Any]) -> str:
     """Reason for which a stage at the root has no artifact; no words of a machine or a run."""
     if stage["stage"] != "weights":
         return f"{stage['label']} failed; the run’s log says why"
-    file_name = extractor_facts(stage["configuration"]["extractor"]).file_names[0]
+    extractor = stage["configuration"]["extractor"]
+    facts = extractor_facts(extractor)
+    file_name = facts.file_names[0] if facts else f"the folder {backbone_of(extractor).name}"
     return (
         "no ImageNet weights: neither in the weights folder nor to be downloaded; put "
         f"{file_name} into the folder given as --weights-dir and run again"

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from flowers17.config import CombinationSettings, FeatureMapSettings, MemberSettings
+from flowers17.config.backbones import backbone_of, known_facts
 from flowers17.reporting.reference import AUGMENTATIONS, CLASSIFIERS, EXTRACTORS, LEARNERS
 
 
@@ -27,6 +28,17 @@ def augmentation_title(name: str) -> str:
 def trained_tag(random_weights: bool) -> str:
     """The warning that belongs to numbers of untrained weights; empty for others."""
     return "untrained weights" if random_weights else ""
+
+
+def extractor_title(extractor: str) -> str:
+    """Display name of an extractor: the study's, that of Keras's function, or its own.
+
+    >>> extractor_title("xception"), extractor_title("efficientnetv2b0")
+    ('Xception', 'EfficientNetV2B0')
+    """
+    facts = known_facts().get(extractor)
+    name = facts.function if facts else backbone_of(extractor).short_name
+    return EXTRACTORS.get(extractor, name)
 
 
 def map_title(settings: FeatureMapSettings) -> str:
@@ -62,7 +74,7 @@ def maps_title(maps: Sequence[FeatureMapSettings]) -> str:
 def _title(settings: FeatureMapSettings, qualities: Sequence[str]) -> str:
     parts = [f"{settings.input_size} px"] if settings.input_size else []
     parts += qualities
-    title = EXTRACTORS[settings.extractor]
+    title = extractor_title(settings.extractor)
     return f"{title} ({', '.join(parts)})" if parts else title
 
 

@@ -13,9 +13,10 @@ import h5py
 import numpy as np
 from PIL import Image
 
+from flowers17.config.backbones import backbone_of, known_facts
 from flowers17.errors import InvalidInput
 from flowers17.seeds import generator
-from flowers17.transfer.weights import ExtractorFacts, check_input_size, extractor_facts
+from flowers17.transfer.weights import check_input_size, scaling_module
 
 if TYPE_CHECKING:
     import keras
@@ -25,30 +26,33 @@ _MAX_PARTS = 10_000  # of a file of weights; InceptionV3's has fewer than 2,000
 
 
 def build_extractor(
-    name: str, *, input_size: int, weights_path: Path | None, seed: int
+    name: str, *, input_size: int, weights_path: Path | None, seed: int, untrained: bool = False
 ) -> "keras.Model":
     """Frozen network without its top, weights float32.
 
-    weights_path: a Keras 3 `.weights.h5` or a legacy Keras `.h5`, float32 or float16; None: an
-    untrained network of He-normal kernels drawn from `seed`, the same on every machine.
+    name: see `config.backbones`. weights_path: a Keras 3 `.weights.h5` or a legacy Keras `.h5`,
+    float32 or float16; of `hub:` a preset's folder; of `file:` the `.keras` file. None: an
+    untrained network, but for a user's own function, whose network has weights. untrained: kernels
+    are drawn, He-normal, from `seed`, the same on every machine.
     Raises InvalidSettings if the input size is too small for the network, InvalidInput if the file
     is damaged or belongs to another network.
     """
-    facts = extractor_facts(name)
+    from flowers17.transfer.backbones import network
+
     check_input_size(name, input_size)
-    applications = importlib.import_module(f"keras.applications.{facts.module}")
-    model = getattr(applications, facts.function)(
-        include_top=False, weights=None, input_shape=(input_size, input_size, 3)
-    )
-    if model.count_params() != facts.n_parameters:
+    backbone = backbone_of(name)
+    untrained |= backbone.kind == "keras" and weights_path is None
+    model = network(backbone, input_size, weights_path, untrained=untrained)
+    facts = known_facts().get(backbone.name)
+    if facts and model.count_params() != facts.n_parameters:
         raise InvalidInput(
             f"keras.applications.{facts.function}: expected {facts.n_parameters:,} parameters, "
             f"this version of Keras builds {model.count_params():,}; install the pinned version"
         )
-    if weights_path is None:
+    if untrained:
         _draw_weights(model, seed)
-    else:
-        _load_weights(model, Path(weights_path), name, facts)
+    elif weights_path is not None and backbone.kind in ("keras", "function"):
+        _load_weights(model, Path(weights_path), backbone.name)
     model.trainable = False
     return model
 
@@ -83,8 +87,12 @@ def feature_maps(
         raise InvalidInput(f"pooling: expected `flatten` or `average`, got {pooling!r}")
     if batch_size < 1:
         raise InvalidInput(f"batch_size: expected at least 1, got {batch_size}")
-    module = extractor_facts(extractor).module
-    preprocess = importlib.import_module(f"keras.applications.{module}").preprocess_input
+    module = scaling_module(extractor)
+    scaled = (
+        importlib.import_module(f"keras.applications.{module}").preprocess_input
+        if module
+        else np.asarray
+    )
     n = len(images)
     h, w, c = model.output_shape[1:]
     features = allocate((n, c if pooling == "average" else h * w * c), np.float32)
@@ -96,7 +104,7 @@ def feature_maps(
         batch[: stop - start] = resized(images[start:stop], input_size)
         # Copies, since scaling may be in place.
         views = (batch, batch[:, :, ::-1].copy()) if mirrored else (batch,)
-        pooled = [_pooled(model.predict_on_batch(preprocess(view)), pooling) for view in views]
+        pooled = [_pooled(model.predict_on_batch(scaled(view)), pooling) for view in views]
         rows = np.mean(pooled, axis=0)[: stop - start]
         if not np.isfinite(rows).all():
             raise InvalidInput(
@@ -128,20 +136,29 @@ def resized(images: np.ndarray, size: int) -> np.ndarray:
 
 
 def _draw_weights(model: "keras.Model", seed: int) -> None:
-    """Draw every kernel from the seed; Keras's own initial draw reads a process-wide seed."""
+    """Draw every kernel from the seed, and what else is not constant at first, such as embeddings.
+
+    Keras's own initial draw reads a process-wide seed.
+    """
     for index, variable in enumerate(model.weights):
+        shape = tuple(variable.shape)
         if "kernel" in variable.name:
-            h, w, n_in, n_out = shape = tuple(variable.shape)
-            fan_in = h * w * (1 if n_out == 1 else n_in)  # one output: a depthwise kernel
-            draw = generator(seed, "kernel", index).standard_normal(shape, dtype=np.float32)
-            variable.assign(draw * np.float32(np.sqrt(2.0 / fan_in)))
+            # A depthwise kernel has one output for each input.
+            n_read = shape[:2] if len(shape) == 4 and shape[3] == 1 else shape[:-1]
+            scale = np.sqrt(2.0 / np.prod(n_read))
+        elif np.ptp(variable.numpy()) > 0:
+            scale = 0.02
+        else:
+            continue
+        draw = generator(seed, "kernel", index).standard_normal(shape, dtype=np.float32)
+        variable.assign(draw * np.float32(scale))
 
 
-def _load_weights(model: "keras.Model", path: Path, name: str, facts: ExtractorFacts) -> None:
-    advice = (
-        f"expected the weights of {facts.function} without top; replace the file, or remove it "
-        f"and let {facts.download_name} be downloaded"
-    )
+def _load_weights(model: "keras.Model", path: Path, name: str) -> None:
+    facts = known_facts().get(name)
+    advice = f"expected the weights of {facts.function if facts else name} without top; "
+    advice += "replace the file"
+    advice += f", or remove it and let {facts.file_name} be downloaded" if facts else ""
     if not path.is_file():
         raise InvalidInput(f"{path}: no such file; {advice}")
     try:
@@ -150,13 +167,15 @@ def _load_weights(model: "keras.Model", path: Path, name: str, facts: ExtractorF
             legacy = "layer_names" in file.attrs
     except (OSError, RuntimeError, KeyError, ValueError) as problem:
         raise InvalidInput(f"{path}: damaged or no HDF5 file ({problem}); {advice}") from problem
-    if n_found != facts.n_parameters:
+    n_expected = model.count_params()
+    if n_found != n_expected:
         raise InvalidInput(
-            f"{path}: holds {n_found:,} values where {name} has {facts.n_parameters:,}; {advice}"
+            f"{path}: holds {n_found:,} values where {name} has {n_expected:,}; {advice}"
         )
     # Keras skips some weights silently; those stay NaN.
     for variable in model.weights:
-        variable.assign(np.full(variable.shape, np.nan, np.float32))
+        if variable.dtype.startswith("float"):
+            variable.assign(np.full(variable.shape, np.nan, np.float32))
     try:
         with tempfile.TemporaryDirectory() as folder:
             # Keras recognises its two formats by the file name alone.

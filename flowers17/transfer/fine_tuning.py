@@ -8,6 +8,7 @@ Every network needs a freshly built extractor, since a layer that was once train
 """
 
 import importlib
+import re
 from typing import Any, Literal
 
 import keras
@@ -15,10 +16,20 @@ import keras
 from flowers17.config import HeadSettings
 from flowers17.errors import InvalidSettings
 from flowers17.learners.networks import drawn
-from flowers17.transfer.blocks import blocks_from, cut_point
-from flowers17.transfer.weights import extractor_facts
+from flowers17.seeds import derived_seed
+from flowers17.transfer.cuts import cuts_of
+from flowers17.transfer.weights import scaling_module
 
 Pooling = Literal["flatten", "average"]
+
+
+@keras.saving.register_keras_serializable("flowers17")
+class Frozen(keras.Model):
+    """Network that computes in inference mode even in training: frozen layers would drop out."""
+
+    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
+        """Outputs in inference mode."""
+        return super().call(inputs, training=False, mask=mask)
 
 
 def cut(
@@ -26,25 +37,25 @@ def cut(
 ) -> tuple[keras.Model, keras.Model | None]:
     """Frozen part of an extractor below a block, and trainable part from the block on.
 
-    extractor: freshly built by `build_extractor`. block: a name in `blocks.BLOCKS`; None: the first
-    part is the whole extractor, the second None. Both parts share the extractor's weights.
-    Raises InvalidSettings for an unknown block.
+    extractor: freshly built by `build_extractor`. block: as `Cuts.name_of` takes it; None: the
+    first part is the whole extractor, the second None. Both share the extractor's weights.
+    Raises InvalidSettings if it cannot be cut there.
     """
     extractor.trainable = False
     if block is None:
-        return extractor, None
-    tensor = _tensor_before(extractor, name, block)
-    lower = keras.Model(extractor.inputs, tensor, name=f"{name}-frozen")
-    upper = keras.Model(tensor, extractor.output, name=f"{name}-unfrozen")
+        return Frozen(extractor.inputs, extractor.outputs[0], name=extractor.name), None
+    cuts, tensors = cuts_of(extractor)
+    tensor = tensors[cuts.name_of(name, block)]
+    lower = Frozen(extractor.inputs, tensor, name=f"{_layer_name(name)}-frozen")
+    upper = keras.Model(tensor, extractor.output, name=f"{_layer_name(name)}-unfrozen")
     for layer in upper.layers:
         layer.trainable = True
     return lower, upper
 
 
-def _tensor_before(extractor: keras.Model, name: str, block: str) -> Any:
-    cut = cut_point(name, block)
-    layer = extractor.get_layer(cut.layer)
-    return layer.output if cut.behind else layer.input
+def _layer_name(extractor: str) -> str:
+    """Name of an extractor as backends take it for a layer."""
+    return re.sub(r"[^\w.-]", "-", extractor)
 
 
 def rates_by_block(
@@ -55,7 +66,7 @@ def rates_by_block(
     The factor is 1 in the head, `decay` in the last block, and `decay` times that of the next block
     in every other one. model: of `trainable_network` or `image_network`. extractor, name, block:
     the arguments of `cut`. decay: in (0, 1]; 1: all rates are equal.
-    Raises InvalidSettings for another decay or an unknown block.
+    Raises InvalidSettings for another decay, or if it cannot be cut there.
     Source: Howard and Ruder 2018, arXiv:1801.06146, section 3.2.
     """
     if not 0 < decay <= 1:
@@ -64,9 +75,10 @@ def rates_by_block(
             "at one rate"
         )
     distance: dict[int, int] = {}
-    blocks = blocks_from(name, block)
+    cuts, tensors = cuts_of(extractor)
+    blocks = cuts.behind(cuts.name_of(name, block))
     for position, block_name in enumerate(blocks):  # later blocks overwrite their own variables
-        upper_part = keras.Model(_tensor_before(extractor, name, block_name), extractor.output)
+        upper_part = keras.Model(tensors[block_name], extractor.output)
         distance |= {id(variable): len(blocks) - position for variable in upper_part.weights}
     return tuple(decay ** distance.get(id(variable), 0) for variable in model.trainable_variables)
 
@@ -85,13 +97,18 @@ def trainable_network(
     """Trainable part of a network: activations float32 → class probabilities.
 
     upper: of `cut`, or None for the head alone. map_shape: (h, w, c) of the extractor's feature
-    map. seed: of the head's initial weights and dropout. The last layer is the softmax alone.
+    map. seed: of the head's initial weights and of all dropout. The last layer is the softmax
+    alone.
     """
+    for number, layer in enumerate(upper._flatten_layers() if upper else ()):
+        if states := getattr(layer, "seed_generator", None):
+            states.state.assign([derived_seed(seed, "dropout", number) % 2**31, 0])
     head_network = _head(map_shape, n_classes, pooling, units, head, seed)
     input_shape = tuple(upper.input_shape[1:]) if upper else map_shape
     inputs = keras.Input(input_shape, name="activations")
     logits = head_network(upper(inputs) if upper else inputs)
-    return keras.Model(inputs, keras.layers.Softmax(dtype="float32")(logits), name=name)
+    softmax = keras.layers.Softmax(dtype="float32")
+    return keras.Model(inputs, softmax(logits), name=_layer_name(name))
 
 
 def _head(
@@ -125,7 +142,7 @@ def image_network(
     """
     size = lower.input_shape[1]
     inputs = keras.Input((image_size or size, image_size or size, 3), name="image")
-    activations = lower(Scaled(extractor_facts(name).module, size)(inputs))
+    activations = lower(Scaled(scaling_module(name), size)(inputs))
     softmax = trained.layers[-1]
     logits = keras.Model(trained.inputs, softmax.input, name="trained")(activations)
     return keras.Model(inputs, keras.layers.Softmax(dtype="float32")(logits), name=trained.name)
@@ -135,7 +152,8 @@ def image_network(
 class Scaled(keras.layers.Layer):
     """Layer that resizes and scales pixels in [0, 1] as an extractor expects them; no weights.
 
-    module: of `keras.applications`, whose `preprocess_input` is applied to values 0 to 255.
+    module: of `keras.applications`, whose `preprocess_input` is applied to values 0 to 255; empty:
+    the extractor itself scales them.
     """
 
     def __init__(self, module: str, size: int, **rest: Any) -> None:
@@ -144,10 +162,12 @@ class Scaled(keras.layers.Layer):
 
     def call(self, images: Any) -> Any:
         """Scaled pixels (n, size, size, 3) of images (n, h, w, 3)."""
-        applications = importlib.import_module(f"keras.applications.{self.module}")
         sides = (self.size, self.size)
         if tuple(images.shape[1:3]) != sides:  # a Resizing layer would switch dropout on
             images = keras.ops.image.resize(images, sides, antialias=True)
+        if not self.module:
+            return images * 255.0
+        applications = importlib.import_module(f"keras.applications.{self.module}")
         return applications.preprocess_input(images * 255.0, data_format="channels_last")
 
     def compute_output_shape(self, input_shape: Any) -> Any:

@@ -1,136 +1,68 @@
-"""Facts about each extractor, and the source of its weights.
+"""Source of an extractor's weights, and what is known of it before it is built.
 
-Imports no Keras, so that planning a study is fast. File names, addresses and MD5 digests are those
-of keras/src/applications; parameter totals are REFERENCE.md's Table 7.
+Imports no Keras, so that planning a study is fast.
 """
 
 import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Literal
 
-from flowers17.config import ExtractorName
-from flowers17.digests import file_sha256
+from flowers17.config.backbones import Backbone, ExtractorFacts, backbone_of, known_facts
+from flowers17.digests import file_sha256, sha256_of
 from flowers17.errors import ChecksumMismatch, InvalidInput, InvalidSettings
-
-_SERVER = "https://storage.googleapis.com/tensorflow/keras-applications"
-
-
-@dataclass(frozen=True)
-class ExtractorFacts:
-    """Facts about a network of `keras.applications` without its fully connected top.
-
-    module, function: that build it. native_size: side of its training images in pixels;
-    min_size: smallest input side. n_parameters: all; n_trainable: without moving averages.
-    download_name, url, md5: Keras's own weight file (Keras publishes no digest for MobileNet).
-    file_names: accepted in a weights folder, in order of preference.
-    """
-
-    module: str
-    function: str
-    native_size: int
-    min_size: int
-    n_parameters: int
-    n_trainable: int
-    n_layers: int
-    download_name: str
-    url: str
-    md5: str | None
-    file_names: tuple[str, ...]
-
-
-EXTRACTORS: MappingProxyType[str, ExtractorFacts] = MappingProxyType(
-    {
-        "vgg16": ExtractorFacts(
-            module="vgg16",
-            function="VGG16",
-            native_size=224,
-            min_size=32,
-            n_parameters=14_714_688,
-            n_trainable=14_714_688,
-            n_layers=19,
-            download_name="vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5",
-            url=f"{_SERVER}/vgg16/vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5",
-            md5="6d6bbae143d832006294945121d1f1fc",
-            file_names=("vgg16_notop.weights.h5",),
-        ),
-        "inceptionv3": ExtractorFacts(
-            module="inception_v3",
-            function="InceptionV3",
-            native_size=299,
-            min_size=75,
-            n_parameters=21_802_784,
-            n_trainable=21_768_352,
-            n_layers=311,
-            download_name="inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5",
-            url=f"{_SERVER}/inception_v3/inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5",
-            md5="bcbd6486424b2319ff4ef7d526e38f63",
-            file_names=("inceptionv3_notop.weights.h5", "inception_v3_notop.weights.h5"),
-        ),
-        "mobilenet": ExtractorFacts(
-            module="mobilenet",
-            function="MobileNet",
-            native_size=224,
-            min_size=32,
-            n_parameters=3_228_864,
-            n_trainable=3_206_976,
-            n_layers=86,
-            download_name="mobilenet_1_0_224_tf_no_top.h5",
-            url=f"{_SERVER}/mobilenet/mobilenet_1_0_224_tf_no_top.h5",
-            md5=None,
-            file_names=("mobilenet_224_notop.weights.h5", "mobilenet_notop.weights.h5"),
-        ),
-        "xception": ExtractorFacts(
-            module="xception",
-            function="Xception",
-            native_size=299,
-            min_size=71,
-            n_parameters=20_861_480,
-            n_trainable=20_806_952,
-            n_layers=132,
-            download_name="xception_weights_tf_dim_ordering_tf_kernels_notop.h5",
-            url=f"{_SERVER}/xception/xception_weights_tf_dim_ordering_tf_kernels_notop.h5",
-            md5="b0042744bf5b25fce3cb969f33bebb97",
-            file_names=("xception_notop.weights.h5",),
-        ),
-    }
-)
+from flowers17.learners.own_modules import check_function
 
 
 @dataclass(frozen=True)
 class WeightsSource:
     """Source of an extractor's weights.
 
-    kind: `file`, with path and sha256; `download`, both None before the download; `random`,
-    untrained, both None.
+    kind: `file`, with path and sha256 of a file, or of all files of a preset's folder; `download`,
+    both None before the download; `function`, whose network comes with weights; `random`,
+    untrained. path: may stand beside `random`, for a network that is described there. code: SHA-256
+    of the module of a user's own function.
     """
 
-    kind: Literal["file", "download", "random"]
+    kind: Literal["file", "download", "function", "random"]
     path: Path | None = None
     sha256: str | None = None
+    code: str | None = None
 
 
-def extractor_facts(extractor: str) -> ExtractorFacts:
-    """Facts about an extractor; raises InvalidSettings for an unknown name."""
-    try:
-        return EXTRACTORS[extractor]
-    except KeyError:
-        raise InvalidSettings(
-            f"extractor: expected one of {', '.join(EXTRACTORS)}, got {extractor!r}"
-        ) from None
+def extractor_facts(extractor: str) -> ExtractorFacts | None:
+    """Facts about an extractor that is one of Keras's networks, None for others.
+
+    Raises InvalidSettings for an unknown name.
+    """
+    return known_facts().get(backbone_of(extractor).name)
+
+
+def scaling_module(extractor: str) -> str:
+    """Module of `keras.applications` that scales an extractor's pixels; empty: it does itself."""
+    facts = extractor_facts(extractor)
+    return facts.module if facts else ""
 
 
 def check_input_size(extractor: str, input_size: int) -> None:
-    """Raise InvalidSettings if the input size is below the extractor's minimum."""
-    min_size = extractor_facts(extractor).min_size
-    if input_size < min_size:
+    """Raise InvalidSettings if the input size is below the extractor's minimum, where known."""
+    facts = extractor_facts(extractor)
+    if facts and input_size < facts.min_size:
         raise InvalidSettings(
-            f"extractor {extractor}: expected an input of at least {min_size} pixels a side, got "
-            f"{input_size}; give its feature map a larger `input_size`, raise dataset.image_size "
-            "if it has none, or leave the extractor out"
+            f"extractor {extractor}: expected an input of at least {facts.min_size} pixels a side, "
+            f"got {input_size}; give its feature map a larger `input_size`, raise "
+            "dataset.image_size if it has none, or leave the extractor out"
         )
+
+
+def cut_name(extractor: str, unfrozen: str) -> str:
+    """Name of the block or layer from which on an extractor is trained: see `Cuts.name_of`.
+
+    What is not known of other networks than Keras's stays as it is until they are built.
+    """
+    facts = extractor_facts(extractor)
+    return facts.cuts.name_of(extractor, unfrozen) if facts else unfrozen
 
 
 def keras_cache() -> Path:
@@ -140,43 +72,73 @@ def keras_cache() -> Path:
 
 
 def resolve_weights(
-    extractor: ExtractorName,
+    extractor: str,
     weights_dir: Path | None,
     *,
     weights: Literal["imagenet", "random"] = "imagenet",
 ) -> WeightsSource:
     """Source of an extractor's weights, without a network request.
 
-    A file in `weights_dir` comes first, then Keras's cache, then Keras's download.
-    Raises InvalidInput if `weights_dir` is no folder, ChecksumMismatch if a file of Keras's name
-    differs from the one that Keras publishes.
+    What the extractor names itself comes first, then a file in `weights_dir`, then Keras's cache,
+    then a download by Keras or KerasHub.
+    Raises InvalidInput if `weights_dir` is no folder, or if a file that the extractor names is not
+    there, ChecksumMismatch if a file of Keras's name differs from the one that Keras publishes.
     """
-    facts = extractor_facts(extractor)
-    if weights == "random":
-        return WeightsSource("random")
-    candidates = [keras_cache() / facts.download_name]
-    if weights_dir is not None:
-        folder = Path(weights_dir).expanduser()
-        if not folder.is_dir():
-            raise InvalidInput(
-                f"weights_dir {folder}: expected a folder with extractor weights, found "
-                f"{'a file' if folder.exists() else 'nothing'}; correct --weights-dir"
-            )
-        candidates = [folder / name for name in (*facts.file_names, facts.download_name)]
-        candidates.append(keras_cache() / facts.download_name)
-    for path in candidates:
-        if path.is_file():
-            if path.name == facts.download_name and facts.md5 is not None:
-                _check_md5(path, facts.md5)
-            return WeightsSource("file", path, file_sha256(path))
+    backbone = backbone_of(extractor)
+    code = file_sha256(check_function(backbone.name)) if backbone.kind == "function" else None
+    needs_path = backbone.kind in ("hub", "file")
+    if weights == "random" and not needs_path:
+        return WeightsSource("random", code=code)
+    if backbone.kind == "function" and not backbone.weights:
+        return WeightsSource("function", code=code)
+    folder = Path(weights_dir).expanduser() if weights_dir is not None else None
+    if folder and not folder.is_dir():
+        raise InvalidInput(
+            f"weights_dir {folder}: expected a folder with extractor weights, found "
+            f"{'a file' if folder.exists() else 'nothing'}; correct --weights-dir"
+        )
+    for path in _candidates(backbone, folder):
+        if path.exists():
+            kind: Literal["file", "random"] = "random" if weights == "random" else "file"
+            return WeightsSource(kind, path.absolute(), _sha256(path), code)
+    if backbone.weights or backbone.kind == "file":
+        raise InvalidInput(
+            f"extractor {extractor}: expected its file, found none; give a full path, or put the "
+            "file into the folder given as --weights-dir"
+        )
     return WeightsSource("download")
 
 
-def _check_md5(path: Path, expected: str) -> None:
+def _candidates(backbone: Backbone, folder: Path | None) -> list[Path]:
+    """Places where an extractor's file or folder may lie, in order of preference."""
+    if backbone.weights or backbone.kind in ("hub", "file"):
+        path = backbone.weights or Path(backbone.name)
+        return [path, *([folder / path.name] if folder else [])]
+    facts = known_facts()[backbone.name]
+    candidates = [folder / name for name in facts.file_names] if folder else []
+    candidates.append(keras_cache() / facts.file_name)
+    for path in candidates:
+        if path.is_file() and path.name == facts.file_name and facts.digest:
+            _check_digest(path, facts.digest)
+    return candidates
+
+
+def _sha256(path: Path) -> str:
+    """SHA-256 of a file, or of the files in a preset's folder."""
+    if path.is_file():
+        return file_sha256(path)
+    files = sorted(file for file in path.rglob("*") if file.is_file())
+    return sha256_of({str(file.relative_to(path)): file_sha256(file) for file in files})
+
+
+def _check_digest(path: Path, expected: str) -> None:
+    kind = "sha256" if len(expected) == 64 else "md5"
     with path.open("rb") as stream:
-        digest = hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+        digest = hashlib.file_digest(
+            stream, lambda: hashlib.new(kind, usedforsecurity=False)
+        ).hexdigest()
     if digest != expected:
         raise ChecksumMismatch(
-            f"{path}: expected md5 {expected}, got {digest}; it is truncated or another file: "
+            f"{path}: expected {kind} {expected}, got {digest}; it is truncated or another file: "
             "delete it, and Keras's own is downloaded again"
         )

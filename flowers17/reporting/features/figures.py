@@ -8,8 +8,8 @@ from flowers17.reporting.drawing import WIDTH, from_template
 from flowers17.reporting.figures import Figure, TextLine, answer_lines, data_uri, drawn
 from flowers17.reporting.inputs import ReportInputs
 from flowers17.reporting.records import Score
-from flowers17.reporting.reference import CLASSIFIERS, EXTRACTORS, TABLE_8
-from flowers17.reporting.titles import map_title
+from flowers17.reporting.reference import CLASSIFIERS, TABLE_8
+from flowers17.reporting.titles import extractor_title, map_title
 from flowers17.reporting.wording import shape_text
 from flowers17.seeds import generator
 
@@ -38,7 +38,7 @@ def forward_pass(inputs: ReportInputs) -> Figure | None:
         uri=data_uri(images[row]),
         side=images.shape[1],
         maps=[
-            (EXTRACTORS[settings.extractor], inputs.feature_maps[settings.name])
+            (extractor_title(settings.extractor), inputs.feature_maps[settings.name])
             for settings in extractors
         ],
         shape_text=shape_text,
@@ -71,13 +71,13 @@ def _example(inputs: ReportInputs) -> tuple[int, list[TextLine]]:
 
 def overview(inputs: ReportInputs) -> Figure | None:
     """Figure 7b: Table 8 at a glance: intervals, and marks of the study's numbers beside them."""
-    groups: list[tuple[str, list[tuple[str, Score, float]]]] = []
+    groups: list[tuple[str, list[tuple[str, Score, float | None]]]] = []
     for settings in inputs.study.features.table:
         cells = [
             (
                 _short(combination.classifier),
                 score,
-                TABLE_8[combination.classifier][settings.extractor],
+                TABLE_8[combination.classifier].get(settings.extractor),
             )
             for combination in inputs.table_8
             if combination.maps == (settings,)
@@ -92,7 +92,7 @@ def overview(inputs: ReportInputs) -> Figure | None:
         return None
     low = min(score.interval.low for _, cells in groups for _, score, _ in cells)
     if inputs.beside_study:
-        low = min(low, *(study for _, cells in groups for _, _, study in cells))
+        low = min(low, *(study for _, cells in groups for _, _, study in cells if study))
     step = 0.2 if low < 0.5 else 0.1
     start = max(0.0, float(np.floor(low / step)) * step)
     drawing = from_template(

@@ -40,9 +40,9 @@ class ExtractorRecord(Record):
     feature_map: FeatureMap | None
 
     @property
-    def study(self) -> ExtractorShape:
-        """The study's numbers."""
-        return published.TABLE_7[self.settings.extractor]
+    def study(self) -> ExtractorShape | None:
+        """The study's numbers, if it has this extractor."""
+        return published.TABLE_7.get(self.settings.extractor)
 
 
 def _compared(
@@ -54,7 +54,7 @@ def _compared(
     return compared_columns(
         key,
         title,
-        lambda r: value(r.study),
+        lambda r: value(r.study) if r.study else None,
         lambda r: value(r.feature_map) if r.feature_map else None,
         form,
     )
@@ -104,9 +104,11 @@ class ClassifierRecord(Record):
     comparable: bool = False
 
     @property
-    def reference(self) -> float:
-        """The study's accuracy, in Table 8."""
-        return published.TABLE_8[self.combination.classifier][self.combination.maps[0].extractor]
+    def reference(self) -> float | None:
+        """The study's accuracy in Table 8, if it has this extractor."""
+        return published.TABLE_8[self.combination.classifier].get(
+            self.combination.maps[0].extractor
+        )
 
     def mean(self) -> MeanSpread | None:
         """Mean over the repeated clean splits, if there is one."""

@@ -13,8 +13,7 @@ from flowers17.reporting.finetuning.records import FineTuning
 from flowers17.reporting.inputs import ReportInputs
 from flowers17.reporting.learners.curves import Curves, grid_svg, is_cut
 from flowers17.reporting.records import inputs_of
-from flowers17.reporting.reference import EXTRACTORS
-from flowers17.reporting.titles import map_title
+from flowers17.reporting.titles import extractor_title, map_title
 from flowers17.reporting.wording import shape_text
 from flowers17.seeds import generator
 
@@ -58,7 +57,7 @@ def _accuracy(phases: Phases) -> float:
 def _column(inputs: ReportInputs, phases: Phases) -> dict[str, Any]:
     """Boxes of a network with their lines, and the shapes of what passes between them."""
     last, first = phases["b"], phases.get("a")
-    side, title = last.input_size, EXTRACTORS.get(last.extractor, last.extractor)
+    side, title = last.input_size, extractor_title(last.extractor)
     boxes: list[list[TextLine]] = [
         [
             (title, {"weight": "bold", "size": 10}),

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from flowers17.config import HeadSettings, RecipeSettings
+from flowers17.config.backbones import known_facts
 from flowers17.errors import InvalidInput, InvalidSettings
 from flowers17.learners.devices import Convolutions, prepare
 from flowers17.learners.evaluation import probabilities
 from flowers17.learners.examples import Examples
 from flowers17.learners.fast_layers import accelerate, fast_layers
 from flowers17.learners.training import train
-from flowers17.transfer.blocks import BLOCKS
 from flowers17.transfer.extractors import build_extractor, feature_maps
 from flowers17.transfer.fine_tuning import (
     cut,
@@ -23,9 +23,9 @@ from flowers17.transfer.fine_tuning import (
     rates_by_block,
     trainable_network,
 )
-from flowers17.transfer.weights import EXTRACTORS
 
 SIZE, N_CLASSES, SEED = 32, 3, 5
+BLOCKS = {name: facts.cuts.blocks for name, facts in known_facts().items()}
 BLOCK = {"mobilenet": "block12", "vgg16": "block5"}
 FULL = HeadSettings(optimizer="adam", batch_norm=True, dropout=0.5)
 BARE = HeadSettings(optimizer="adam")
@@ -137,11 +137,11 @@ class TestCut:
     def test_at_the_first_and_last_block_the_parts_together_give_what_the_whole_gives(
         self, name: str
     ) -> None:
-        size = max(SIZE, EXTRACTORS[name].min_size)
+        size = max(SIZE, known_facts()[name].min_size)
         images = np.random.default_rng(2).random((2, size, size, 3), np.float32)
         extractor = _extractor(name, size)
         expected = np.asarray(extractor(images))
-        for block in (next(iter(BLOCKS[name])), list(BLOCKS[name])[-1]):
+        for block in (list(BLOCKS[name])[1], list(BLOCKS[name])[-1]):
             lower, upper = cut(extractor, name, block)
             assert upper is not None
             assert np.array_equal(np.asarray(upper(lower(images))), expected), block
@@ -150,7 +150,7 @@ class TestCut:
 
     @pytest.mark.parametrize("name", ["vgg16", "mobilenet", "xception", "inceptionv3"])
     def test_every_block_is_a_place_where_the_network_is_in_one_piece(self, name: str) -> None:
-        extractor = _extractor(name, max(SIZE, EXTRACTORS[name].min_size))
+        extractor = _extractor(name, max(SIZE, known_facts()[name].min_size))
         n_frozen = [cut(extractor, name, block)[0].count_params() for block in BLOCKS[name]]
         assert n_frozen == sorted(set(n_frozen))
 
@@ -168,10 +168,11 @@ class TestCut:
         assert upper is None
         assert lower.trainable_weights == []
 
-    @pytest.mark.parametrize("block", ["block0", "block6", "block5_conv1", ""])
+    @pytest.mark.parametrize("block", ["block0", "block6", "block5_conv4", ""])
     def test_at_an_unknown_block_names_those_there_are(self, block: str) -> None:
         with pytest.raises(
-            InvalidSettings, match=r"unfrozen\.vgg16: expected one of block1, .*, block5, got"
+            InvalidSettings,
+            match=r"unfrozen\.vgg16: expected one of block1, .*, block5, .*, got",
         ):
             cut(_extractor("vgg16"), "vgg16", block)
 
@@ -193,7 +194,7 @@ class TestRatesByBlock:
     def test_fall_by_the_decay_with_each_block_back_from_the_head(
         self, name: str, block: str, n_by_steps: dict[int, int]
     ) -> None:
-        size = max(SIZE, EXTRACTORS[name].min_size)
+        size = max(SIZE, known_facts()[name].min_size)
         extractor = _extractor(name, size)
         _, upper = cut(extractor, name, block)
         trainable = trainable_network(

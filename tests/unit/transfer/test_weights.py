@@ -5,14 +5,13 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from types import MappingProxyType
 
 import pytest
 
+from flowers17.config.backbones import known_facts
 from flowers17.errors import ChecksumMismatch, InvalidInput, InvalidSettings
-from flowers17.transfer import weights
+from flowers17.reporting.reference import TABLE_7
 from flowers17.transfer.weights import (
-    EXTRACTORS,
     WeightsSource,
     check_input_size,
     extractor_facts,
@@ -44,11 +43,11 @@ def test_no_module_of_the_study_loads_keras() -> None:
     assert process.stdout.strip() == "set()"
 
 
-@pytest.mark.parametrize("extractor", EXTRACTORS)
+@pytest.mark.parametrize("extractor", TABLE_7)
 def test_accepted_file_is_found_with_its_digest(extractor: str, tmp_path: Path) -> None:
-    facts = extractor_facts(extractor)
+    facts = known_facts()[extractor]
     path = _written(tmp_path / "weights" / facts.file_names[0])
-    assert resolve_weights(extractor, path.parent) == WeightsSource(  # type: ignore[arg-type]
+    assert resolve_weights(extractor, path.parent) == WeightsSource(
         "file", path, hashlib.sha256(b"weights").hexdigest()
     )
 
@@ -56,17 +55,17 @@ def test_accepted_file_is_found_with_its_digest(extractor: str, tmp_path: Path) 
 def test_weights_folder_comes_before_the_cache_and_the_cache_before_the_download(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    facts = replace(EXTRACTORS["vgg16"], md5=hashlib.md5(b"weights").hexdigest())
-    monkeypatch.setattr(weights, "EXTRACTORS", MappingProxyType({"vgg16": facts}))
+    facts = replace(known_facts()["vgg16"], digest=hashlib.md5(b"weights").hexdigest())
+    monkeypatch.setitem(known_facts(), "vgg16", facts)
     folder = tmp_path / "weights"
     folder.mkdir()
     assert resolve_weights("vgg16", folder) == WeightsSource("download")
     assert resolve_weights("vgg16", None) == WeightsSource("download")
-    cached = _written(keras_cache() / facts.download_name)
+    cached = _written(keras_cache() / facts.file_name)
     assert cached.is_relative_to(tmp_path)
     assert resolve_weights("vgg16", folder).path == cached
     assert resolve_weights("vgg16", None).path == cached
-    published = _written(folder / facts.download_name)
+    published = _written(folder / facts.file_name)
     assert resolve_weights("vgg16", folder).path == published
     preferred = _written(folder / facts.file_names[0])
     assert resolve_weights("vgg16", folder).path == preferred
@@ -77,7 +76,7 @@ def test_random_weights_look_for_no_file(tmp_path: Path) -> None:
 
 
 def test_other_bytes_under_the_published_name_are_refused(tmp_path: Path) -> None:
-    path = _written(tmp_path / extractor_facts("vgg16").download_name)
+    path = _written(tmp_path / known_facts()["vgg16"].file_name)
     with pytest.raises(ChecksumMismatch, match=r"expected md5 6d6bbae1.*delete it"):
         resolve_weights("vgg16", path.parent)
 
@@ -100,5 +99,7 @@ def test_input_below_the_smallest_is_refused(extractor: str, smallest: int) -> N
 
 
 def test_unknown_extractor_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(InvalidSettings, match="vgg16, inceptionv3, mobilenet, xception"):
-        extractor_facts("resnet50")
+    with pytest.raises(
+        InvalidSettings, match=r"expected one of .*resnet50, .*, hub:PRESET, .*got 'resnet51'"
+    ):
+        extractor_facts("resnet51")

@@ -1,0 +1,90 @@
+"""`flowers17 backbones`: which networks there are, what they cost, and how fast they are here."""
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.markup import escape
+from rich.table import Table
+
+from flowers17.config.backbones import known_facts
+from flowers17.config.choice import keep_speeds, measured_speeds
+from flowers17.estimates import size_text
+from flowers17.transfer.weights import resolve_weights
+
+N_MEASURED = 8  # images of a batch; more would only take longer to measure
+_MEASURED_S = 2.0
+
+
+def rows(
+    names: Sequence[str], weights_dir: Path | None, *, measure: bool, input_size: int = 224
+) -> list[dict[str, Any]]:
+    """Rows of the named networks, or of all networks of Keras, as JSON.
+
+    measure: run each on this machine, and keep the speeds. input_size: of networks that are not
+    Keras's, which have to be here. Operations, memory (bytes of the weights and of a batch of 32 in
+    the widest layer) and images a second are of the input size that the row names.
+    Raises InvalidSettings for unknown names.
+    """
+    names = names or sorted(known_facts(), key=lambda name: known_facts()[name].n_operations)
+    table = [_row(name, weights_dir, measure, input_size) for name in names]
+    if measure:
+        keep_speeds({row["name"]: row["images_per_s"] for row in table})
+    return table
+
+
+def listed(networks: Sequence[Mapping[str, Any]]) -> Table:
+    """Rows as a table for the terminal."""
+    titles = ("name", "parameters", "operations", "memory", "input", "map", "images/s", "weights")
+    table = Table(*titles, box=None, pad_edge=False)
+    for network in networks:
+        speed, smallest = network["images_per_s"], network["smallest"]
+        table.add_row(
+            escape(network["name"]),
+            f"{network['parameters'] / 1e6:.1f} M",
+            f"{network['operations'] / 1e9:.1f} G",
+            size_text(network["memory"]),
+            f"{network['input_size']} px" + (f" (from {smallest})" if smallest else ""),
+            " × ".join(map(str, network["map_shape"])),
+            f"{speed:.3g}" if speed else "–",
+            "here" if network["weights"] else "download",
+        )
+    return table
+
+
+def _row(name: str, weights_dir: Path | None, measure: bool, input_size: int) -> dict[str, Any]:
+    facts, source = known_facts().get(name), resolve_weights(name, weights_dir)
+    size = facts.native_size if facts else input_size
+    speed, numbers = measured_speeds().get(name), vars(facts) if facts else {}
+    if measure or not facts:
+        from flowers17.transfer.backbone_facts import counts
+        from flowers17.transfer.extractors import build_extractor
+
+        path = None if facts else source.path
+        model = build_extractor(name, input_size=size, weights_path=path, seed=0, untrained=True)
+        numbers = counts(model)
+        speed = _images_per_s(model, size) if measure else speed
+    return {
+        "name": name,
+        "parameters": numbers["n_parameters"],
+        "operations": numbers["n_operations"],
+        "memory": 4 * (numbers["n_parameters"] + 32 * numbers["n_activations"]),
+        "input_size": size,
+        "smallest": facts.min_size if facts else None,
+        "map_shape": numbers["map_shape"],
+        "images_per_s": speed,
+        "weights": source.kind in ("file", "function"),
+    }
+
+
+def _images_per_s(model: Any, size: int) -> float:
+    """Images a second in inference, the first batch, which compiles, left out."""
+    batch = np.zeros((N_MEASURED, size, size, 3), np.float32)
+    model.predict_on_batch(batch)
+    started, n_images = time.perf_counter(), 0
+    while (elapsed := time.perf_counter() - started) < _MEASURED_S or not n_images:
+        model.predict_on_batch(batch)
+        n_images += N_MEASURED
+    return n_images / elapsed

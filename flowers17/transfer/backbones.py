@@ -1,0 +1,226 @@
+"""Networks of backbones: those of Keras, presets of KerasHub, a user's own files and functions.
+
+Every network is brought to one form, a functional model without top of images (s, s, 3) that gives
+a map (h, w, c). One that gives a vector, or tokens, gives a map of one place. No code from a file
+is run: classes that are not Keras's own are refused before Keras reads the file.
+"""
+
+import importlib
+import json
+import warnings
+import zipfile
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import keras
+import numpy as np
+
+from flowers17.config.backbones import Backbone, known_facts
+from flowers17.errors import InvalidInput, InvalidSettings
+from flowers17.learners.own_modules import check_function
+
+# Presets of which the authors take the class token; of others the mean of the tokens.
+_WITH_CLASS_TOKEN = ("ViT", "DeiT", "DINOV2", "DINOV3")
+
+
+def network(
+    backbone: Backbone, input_size: int, path: Path | None = None, *, untrained: bool = False
+) -> keras.Model:
+    """Network of a backbone. Keras's own come with initial weights, others with their own.
+
+    path: of a `.keras` file, or the folder of a preset. untrained: do not read a preset's weights.
+    Raises InvalidInput if the file, preset or function gives no such network, InvalidSettings if it
+    does not take images of this size.
+    """
+    if backbone.kind == "keras":
+        return pretrained(known_facts()[backbone.name].function, (input_size, input_size, 3))[0]
+    if backbone.kind == "function":
+        return _as_map(_of_function(backbone.name, input_size), input_size, backbone)
+    if path is None or not path.exists():
+        raise InvalidInput(f"{backbone.short_name}: expected its file or folder, got {path}")
+    if backbone.kind == "file":
+        return _as_map(_of_file(path), input_size, backbone)
+    return _of_hub(path, input_size, backbone, load_weights=not untrained)
+
+
+def pretrained(function: str, shape: tuple[int, int, int]) -> tuple[keras.Model, dict[str, Any]]:
+    """Network as Keras builds it for ImageNet's weights, and the arguments of their `get_file`.
+
+    No file is read. EfficientNets have a layer more with such weights than without.
+    """
+    downloads: list[dict[str, Any]] = []
+
+    def get_file(name: str, origin: str, **options: Any) -> str:
+        downloads.append({"file_name": name, "url": origin, "digest": options.get("file_hash")})
+        return name
+
+    with (
+        mock.patch("keras.src.utils.file_utils.get_file", get_file),
+        mock.patch.object(keras.Model, "load_weights"),
+        warnings.catch_warnings(action="ignore"),  # of sizes that weights were not trained at
+    ):
+        build = getattr(keras.applications, function)
+        model = build(include_top=False, weights="imagenet", input_shape=shape)
+    return model, downloads[0]
+
+
+def _of_function(name: str, input_size: int) -> keras.Model:
+    """Network of a user's own `module:function`, called with the shape of its images."""
+    module, _, function = name.partition(":")
+    check_function(name)
+    try:
+        build: Callable[..., Any] = getattr(importlib.import_module(module), function)
+        return build((input_size, input_size, 3))
+    except (ImportError, AttributeError, TypeError, ValueError) as problem:
+        raise InvalidInput(
+            f"extractor {name}: expected a function that takes the shape of its images, (s, s, 3), "
+            f"and returns a Keras model, got {problem}"
+        ) from problem
+
+
+def _of_file(path: Path) -> keras.Model:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            _check_classes(archive.read("config.json"), path)
+        return keras.models.load_model(path, compile=False, safe_mode=True)
+    except (OSError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as problem:
+        if isinstance(problem, InvalidInput):
+            raise
+        raise InvalidInput(
+            f"{path}: expected a file that Keras's Model.save wrote, got {_first_line(problem)}"
+        ) from problem
+
+
+def _check_classes(config: bytes, path: Path) -> None:
+    """Raise InvalidInput if a file's configuration names code that is not Keras's or KerasHub's.
+
+    Keras imports any module that a configuration names.
+    """
+    parts = [json.loads(config)]
+    while parts:
+        part = parts.pop()
+        if isinstance(part, dict):
+            module, kind = part.get("module"), part.get("class_name")
+            is_named = module is None or str(module).partition(".")[0] in ("keras", "keras_hub")
+            if isinstance(kind, str) and (not is_named or kind in ("Lambda", "__lambda__")):
+                raise InvalidInput(
+                    f"{path}: expected classes of Keras alone, got {module}.{kind}; code from a "
+                    "file is not run: write a function that builds the network, and name it "
+                    "file:PATH.weights.h5+module:function"
+                )
+            parts += part.values()
+        elif isinstance(part, list):
+            parts += part
+
+
+def _of_hub(
+    folder: Path, input_size: int, backbone: Backbone, *, load_weights: bool
+) -> keras.Model:
+    """Network of a preset's folder, with the preset's scaling and its authors' pooling in it."""
+    hub = keras_hub()
+    for file in folder.glob("*.json"):
+        _check_classes(file.read_bytes(), file)
+    scale, offset = 1.0, 0.0
+    with suppress(OSError, ValueError, KeyError):  # a preset need not have a converter
+        converter = hub.layers.ImageConverter.from_preset(str(folder))
+        scale, offset = _channels(converter.scale, 1.0), _channels(converter.offset, 0.0)
+    images = keras.Input((input_size, input_size, 3))
+    scaled = keras.layers.Rescaling(scale, offset, name="preset_scaling")(images)
+    try:
+        shape = json.loads((folder / "config.json").read_text())["config"].get("image_shape")
+        own = {"image_shape": [input_size, input_size, 3]} if shape else {}
+        preset = hub.models.Backbone.from_preset(str(folder), load_weights=load_weights, **own)
+        output = _pooled(preset, images, scaled)
+    except (OSError, KeyError, TypeError, ValueError) as problem:
+        raise InvalidInput(
+            f"{backbone.short_name}: expected a preset of KerasHub for images of {input_size} "
+            f"pixels, got {_first_line(problem)}; many take one size alone: set `input_size` to it"
+        ) from problem
+    return _as_map(keras.Model(images, output), input_size, backbone)
+
+
+def _pooled(preset: Any, images: Any, scaled: Any) -> Any:
+    """Map or vector that a preset gives: the embedding, the class token, or the mean of tokens."""
+    if hasattr(preset, "get_vision_embeddings"):
+        return preset.get_vision_embeddings(scaled)
+    output = _applied(keras.Model(list(preset.inputs), preset.outputs[0]), images, scaled)
+    if len(output.shape) != 3:
+        return output
+    is_named = type(preset).__name__.removesuffix("Backbone") in _WITH_CLASS_TOKEN
+    has_token = is_named and getattr(preset, "use_class_token", True)
+    return output[:, 0] if has_token else keras.ops.mean(output, axis=1)
+
+
+def keras_hub() -> Any:
+    """The package KerasHub; raises InvalidInput with the way to install it."""
+    try:
+        return importlib.import_module("keras_hub")
+    except ImportError as problem:
+        raise InvalidInput(
+            f"expected the package keras-hub for a hub: extractor, found none ({problem}); install "
+            "flowers17[hub] (`make setup EXTRAS=hub`)"
+        ) from problem
+
+
+def save_preset(preset: str, folder: Path) -> None:
+    """Fetch a preset by KerasHub's own download, and save network and scaling in a folder."""
+    hub = keras_hub()
+    hub.models.Backbone.from_preset(preset).save_to_preset(str(folder))
+    with suppress(ValueError, FileNotFoundError):  # it has none
+        hub.layers.ImageConverter.from_preset(preset).save_to_preset(str(folder))
+
+
+def _channels(values: Any, default: float) -> Any:
+    return default if values is None else np.asarray(values, np.float64).tolist()
+
+
+def _as_map(model: Any, input_size: int, backbone: Backbone) -> keras.Model:
+    """Functional model of images of a size that gives a map; raises if it cannot be had."""
+    name = backbone.short_name
+    shape = getattr(model, "input_shape", None)
+    output = getattr(model, "output_shape", None)
+    if (
+        not isinstance(shape, tuple)
+        or len(shape) != 4
+        or shape[3] != 3
+        or not isinstance(output, tuple)
+    ):
+        raise InvalidInput(
+            f"{name}: expected a functional or sequential Keras model of images (s, s, 3) with one "
+            f"output, got {type(model).__name__} with input {shape} and output {output}"
+        )
+    if any(side not in (None, input_size) for side in shape[1:3]):
+        raise InvalidSettings(
+            f"extractor {name}: expected an `input_size` of {shape[1]}, which the network takes, "
+            f"got {input_size}"
+        )
+    images = keras.Input((input_size, input_size, 3))
+    tensor = _applied(keras.Model(model.inputs, model.outputs[0]), images, images)
+    if len(tensor.shape) == 2:
+        tensor = keras.layers.Reshape((1, 1, tensor.shape[1]), name="as_map")(tensor)
+    if len(tensor.shape) != 4 or None in tensor.shape[1:]:
+        raise InvalidInput(
+            f"{name}: expected a network that gives a map (h, w, c) or a vector (c), got "
+            f"{tuple(tensor.shape[1:])}; leave its top out, or pool its tokens"
+        )
+    return keras.Model(images, tensor, name=model.name)
+
+
+def _applied(model: keras.Model, images: Any, start: Any) -> Any:
+    """Output of a network's own layers one by one on a tensor made of images: a flat graph."""
+
+    def call(layer: Any, *arguments: Any, **options: Any) -> Any:
+        replaced = keras.tree.map_structure(lambda x: start if x is images else x, arguments)
+        return layer(*replaced, **options)
+
+    applied = keras.models.clone_model(
+        model, input_tensors=[images], clone_function=lambda layer: layer, call_function=call
+    )
+    return applied.outputs[0]
+
+
+def _first_line(problem: Exception) -> str:
+    return next(iter(str(problem).strip().splitlines()), repr(problem))

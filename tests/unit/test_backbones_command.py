@@ -1,0 +1,58 @@
+"""The command `backbones` lists networks and what they cost, and measures those named."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from flowers17.cli import main
+from flowers17.config.backbones import known_facts
+from flowers17.config.choice import measured_speeds
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+
+
+def _run(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    with pytest.raises(SystemExit) as exit_:
+        main(["backbones", *arguments])
+    output = capsys.readouterr().out
+    assert exit_.value.code == 0, output
+    return output
+
+
+def test_lists_every_network_of_keras_the_cheapest_first(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    rows = json.loads(_run(capsys, "--json"))
+    assert {row["name"] for row in rows} == set(known_facts())
+    operations = [row["operations"] for row in rows]
+    assert operations == sorted(operations)
+    vgg16 = next(row for row in rows if row["name"] == "vgg16")
+    facts = known_facts()["vgg16"]
+    assert vgg16["parameters"] == facts.n_parameters
+    assert vgg16["memory"] == 4 * (facts.n_parameters + 32 * facts.n_activations)
+    assert vgg16["map_shape"] == [7, 7, 512]
+    assert not vgg16["weights"]
+    table = _run(capsys, "vgg16", "xception")
+    assert [line.split()[0] for line in table.splitlines()] == ["name", "vgg16", "xception"]
+    assert "299 px (from 71)" in table
+
+
+def test_measures_the_named_networks_and_keeps_their_speeds(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    [row] = json.loads(_run(capsys, "mobilenetv3small", "--measure", "--json"))
+    assert row["images_per_s"] > 0
+    assert measured_speeds() == {"mobilenetv3small": row["images_per_s"]}
+    assert _run(capsys, "mobilenetv3small").split()[-2] != "–"
+
+
+def test_an_unknown_network_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        main(["backbones", "resnet51"])
+    assert exit_.value.code == 2
+    assert "got 'resnet51'" in capsys.readouterr().err
