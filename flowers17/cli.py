@@ -73,12 +73,15 @@ def run(flow: FlowArgument, request: StudyRequest, as_json: bool) -> None:
 
     started = time.monotonic()
     results, counts = running.run_flow(flow.value, request, console=err)
-    page, highlights = running.report_of(request.store, results)
+    page, numbers = running.report_of(request.store, results)
+    highlights, steps = numbers.get("highlights", []), numbers.get("next_steps", [])
     if as_json:
-        shown = {"report": str(page), "highlights": highlights} if page else {}
+        shown = {"report": str(page), "highlights": highlights, "next_steps": steps} if page else {}
         _print_json({"counts": counts, "flow": flow.value, "stages": results, **shown})
         return
     running.show_end(results, counts, highlights, time.monotonic() - started, err)
+    for step in steps:
+        err.text_line(f"{step['text']} ({step['numbers']})")
     if page:
         print(page)
 
@@ -144,6 +147,7 @@ def predict(
     own_learner: list[str] | None,
     as_json: bool,
     as_csv: bool,
+    coverage: float | None,
     list_models: bool,
 ) -> None:
     """Tell the class of images by an ensemble, network or classifier of a store."""
@@ -151,6 +155,8 @@ def predict(
         raise typer.BadParameter("expected one of --json and --csv, got both")
     if list_models and (images or model or as_csv):
         raise typer.BadParameter("expected --list without images, --model or --csv, got both")
+    if coverage is not None and not 0 < coverage < 1:
+        raise typer.BadParameter(f"expected a coverage between 0 and 1, got {coverage:g}")
     if not images and not list_models:
         raise typer.BadParameter("expected images: files, folders, or - for standard input")
     artifacts = existing_store(request.store)
@@ -173,6 +179,7 @@ def predict(
         own_learners=own_learner or (),
         form="json" if as_json else "csv" if as_csv else "table",
         err=err,
+        coverage=coverage,
     )
     raise typer.Exit(0 if all_used else 1)
 
@@ -198,6 +205,18 @@ def export(
         _print_json([str(path) for path in paths])
     else:
         print(*paths, sep="\n")
+
+
+@command(app, err, "dataset", "set")
+def relabel(answers: Path, to: Path, request: StudyRequest, as_json: bool) -> None:
+    """Write a person's labels as a data set of its own; the given one stays as it is."""
+    from flowers17.commands.relabelling import relabelled
+
+    table = relabelled(request.settings.dataset, answers, to, console=err)
+    if as_json:
+        _print_json({"table": str(table)})
+    else:
+        print(table)
 
 
 @command(app, err)

@@ -8,14 +8,16 @@ from flowers17.config import RunOptions, StudySettings
 from flowers17.request import StudyRequest
 from flowers17.shared.store import open_store
 from flowers17.stages import Stage
-from flows import attacks, dataset, ensemble, features, finetune, learners
+from flows import attacks, dataset, ensemble, features, finetune, learners, next_steps
 from flows.study_flow import study_flow
 from tasks import report as report_stage
 from tasks.engine import Results, run_stages
 from tasks.results import StagesFailed
 
 # In the order in which the study builds them: what two parts need belongs to the first.
-PARTS = [flow.PART for flow in (dataset, learners, features, finetune, ensemble, attacks)]
+PARTS = [
+    flow.PART for flow in (dataset, learners, features, finetune, ensemble, attacks, next_steps)
+]
 
 
 def stages(settings: StudySettings, options: RunOptions) -> list[Stage]:

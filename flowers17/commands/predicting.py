@@ -14,7 +14,7 @@ from rich.table import Table
 
 from flowers17.artifacts import Store, short_name
 from flowers17.config import DeviceName
-from flowers17.errors import Flowers17Error
+from flowers17.errors import Flowers17Error, InvalidInput
 from flowers17.prediction.catalogue import Catalogue, Entry
 from flowers17.prediction.models import Loader, MemberModels
 from flowers17.prediction.pictures import Refuse, image_paths
@@ -56,11 +56,12 @@ def predict(
     own_learners: Collection[str] = (),
     form: Form,
     err: Console,
+    coverage: float | None = None,
 ) -> bool:
     """Print the classes of images by a model; return whether every image could be used.
 
     name: of the model; None: the store's best. Which one it is, and what is passed over and why,
-    goes to `err`. own_learners: see `Loader`.
+    goes to `err`. own_learners: see `Loader`. coverage: of sets of classes, which are then added.
     Raises InvalidInput for an unknown name, ArtifactMissing or ArtifactDamaged if the store lacks
     what the model needs.
     """
@@ -85,7 +86,12 @@ def predict(
         err.print(f"{_measured(entry)}{_refit_advice(entry)}", highlight=False, soft_wrap=True)
     refusals = Refusals(err)
     paths = image_paths(images, _input_lines(refusals), refusals)
-    rows = predictions(model, paths, refusals)
+    if coverage and not model.evidence:
+        raise InvalidInput(
+            f"coverage: expected a model whose held-out images are known, got {entry.name}; choose "
+            "another that `flowers17 predict --list` shows"
+        )
+    rows = predictions(model, paths, refusals, coverage)
     if form == "table":
         n_predicted = _print_table(rows)
     elif form == "json":
@@ -182,6 +188,7 @@ def as_json(prediction: Prediction) -> dict[str, Any]:
         "uncalibrated": dict(prediction.uncalibrated),
         "agreement": prediction.agreement,
         "members": prediction.members,
+        "set": prediction.conformal_set,
         "likeness": prediction.likeness
         and {"is_unlike": prediction.likeness.is_unlike, **asdict(prediction.likeness)},
     }
@@ -196,6 +203,9 @@ def _print_table(predictions: Iterable[Prediction]) -> int:
     has_members = any(row.agreement is not None for row in rows)
     if has_members:
         table.add_column("agreement")
+    has_sets = any(row.conformal_set for row in rows)
+    if has_sets:
+        table.add_column("set", overflow="fold")
     if any(row.likeness for row in rows):
         table.add_column("training images", no_wrap=True)
     for row in rows:
@@ -203,6 +213,7 @@ def _print_table(predictions: Iterable[Prediction]) -> int:
         cells = [escape(printable(row.path)), escape(first), f"{probability:.3f}"]
         cells.append(escape(f"{second} {second_probability:.3f}"))
         cells += [f"{row.agreement:.0%}"] if has_members else []
+        cells += [escape(", ".join(row.conformal_set or ()))] if has_sets else []
         is_unlike = row.likeness and row.likeness.is_unlike
         table.add_row(*cells, *(["[yellow]unlike[/]"] if is_unlike else []))
     if rows:
@@ -211,13 +222,14 @@ def _print_table(predictions: Iterable[Prediction]) -> int:
 
 
 def _csv_lines(predictions: Iterable[Prediction], classes: Sequence[str]) -> Iterator[str]:
-    heads = ["path", "class", "probability", "second_class", "agreement", "unlike"]
+    heads = ["path", "class", "probability", "second_class", "agreement", "unlike", "set"]
     yield _csv_line([*heads, *classes])
     for prediction in predictions:
         (first, probability), (second, _) = prediction.ranked[:2]
         unlike = prediction.likeness and int(prediction.likeness.is_unlike)
         texts = [prediction.path, first, probability, second, prediction.agreement, unlike]
-        yield _csv_line([*texts, *prediction.proba.values()])
+        members = "; ".join(prediction.conformal_set or ()) or None
+        yield _csv_line([*texts, members, *prediction.proba.values()])
 
 
 def _csv_line(values: Sequence[object]) -> str:

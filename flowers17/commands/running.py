@@ -123,15 +123,15 @@ def run_flow(
 
 def report_of(
     store: Path | str, results: dict[str, dict[str, Any]]
-) -> tuple[Path | None, list[dict[str, Any]]]:
-    """Page of a run with its highlights; a whole study's has a path of its own."""
+) -> tuple[Path | None, dict[str, Any]]:
+    """Page of a run with its `results.json`; a whole study's has a path of its own."""
     reports = [value for value in results.values() if value.get("stage") == "study"]
     if not reports:
-        return None, []
+        return None, {}
     artifacts = open_store(store)
     artifact = artifacts.open(Reference.from_json(results.get("report", reports[-1])))
     page = artifacts.root / "report" / "index.html" if "report" in results else None
-    return page or artifact.file("index.html"), artifact.json("results").get("highlights", [])
+    return page or artifact.file("index.html"), artifact.json("results")
 
 
 def show_end(

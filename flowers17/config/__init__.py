@@ -59,6 +59,7 @@ from flowers17.config.learners import (
     PrecisionName,
     RecipeSettings,
 )
+from flowers17.config.next_steps import NextStepsSettings
 from flowers17.config.report import ReportSettings
 from flowers17.config.run_options import CommonOptions, DeviceName, RunnerName, RunOptions
 from flowers17.config.study import ProfileName, StudySettings

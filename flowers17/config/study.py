@@ -12,6 +12,7 @@ from flowers17.config.ensemble import EnsembleSettings
 from flowers17.config.features import FeatureSettings
 from flowers17.config.fine_tuning import FineTuningSettings
 from flowers17.config.learners import LearnersSettings
+from flowers17.config.next_steps import NextStepsSettings
 from flowers17.config.report import ReportSettings
 
 ProfileName = Literal["demo", "quick", "report", "best"]
@@ -31,4 +32,5 @@ class StudySettings(Model):
     attacks: AttackSettings = AttackSettings()
     defences: DefenceSettings = DefenceSettings()
     poisoning: PoisoningSettings = PoisoningSettings()
+    next_steps: NextStepsSettings = NextStepsSettings()
     report: ReportSettings = ReportSettings()

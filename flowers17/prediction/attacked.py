@@ -61,6 +61,17 @@ class AttackedModel:
         )
         return np.concatenate([proba, np.repeat(proba[-1:], len(pixels) - len(proba), axis=0)])
 
+    def shuffle_weights(self, random: np.random.Generator) -> None:
+        """Shuffle each array of weights of its network, or of its extractors, for good."""
+        network = getattr(self._model, "keras_model", None)
+        for trained in [network] if network else [map_.extractor for map_ in self._model.maps]:
+            trained.set_weights(
+                [
+                    random.permuted(weights.ravel()).reshape(weights.shape)
+                    for weights in trained.get_weights()
+                ]
+            )
+
     def _proba_at_once(self, pixels: np.ndarray) -> np.ndarray:
         if self._ensemble:  # other objects may share it with another method
             self._ensemble.method = self._method

@@ -20,6 +20,7 @@ from flowers17.learners.images import resized
 from flowers17.prediction.held_out import HeldOut, held_out, images_of
 from flowers17.prediction.models import Loader, Model
 from flowers17.prediction.pictures import Block
+from flowers17.small_data.conformal import class_thresholds, prediction_sets
 from flowers17.transfer.rowspace import side_by_side
 
 UNLIKE_SHARE = 0.01
@@ -87,6 +88,16 @@ class Evidence:
         """
         is_ensemble = self._artifact.reference.stage == "stacking"
         return 1.0 if is_ensemble else temperature(self._own.proba, self._own.labels)
+
+    def sets(self, proba: np.ndarray, coverage: float) -> list[np.ndarray]:
+        """Labels in the conformal set of each image, the most probable first.
+
+        proba: the model's, float (n, c). Calibrated on the held-out images: see `small_data`.
+        """
+        thresholds = class_thresholds(self._own.proba, self._own.labels, coverage)
+        order = np.argsort(-proba, axis=1, kind="stable")
+        members = np.take_along_axis(prediction_sets(proba, thresholds), order, axis=1)
+        return [labels[inside] for labels, inside in zip(order, members, strict=True)]
 
     def likeness(self, block: Block) -> list[Likeness]:
         """Likeness of each image of a block."""

@@ -25,7 +25,8 @@ class Prediction:
     which images measured the model. uncalibrated: those of the network or classifier itself, as an
     exported file gives them; an ensemble's are calibrated. agreement: the share of an ensemble's
     members that predict the ensemble's class; None for other models. members: the probabilities
-    of each. likeness: None if the probabilities are not calibrated.
+    of each. likeness: None if the probabilities are not calibrated. conformal_set: classes of which
+    one is right as often as was asked for, the most probable first; None if it was not.
     """
 
     path: str
@@ -34,6 +35,7 @@ class Prediction:
     agreement: float | None
     members: Mapping[str, Mapping[str, float]]
     likeness: Likeness | None
+    conformal_set: tuple[str, ...] | None = None
 
     @property
     def is_calibrated(self) -> bool:
@@ -76,17 +78,22 @@ def open_model(reference: Mapping[str, str], loader: Loader, by: MemberModels = 
     return model
 
 
-def predictions(model: Model, paths: Iterable[str], refuse: Refuse) -> Iterator[Prediction]:
+def predictions(
+    model: Model, paths: Iterable[str], refuse: Refuse, coverage: float | None = None
+) -> Iterator[Prediction]:
     """Yield the prediction for each image, in the order of the paths.
 
-    refuse: called with the reason for each image that cannot be used, which is left out.
+    refuse: called with the reason for each image that cannot be used, which is left out. coverage:
+    of sets of classes, if the store tells which images measured the model.
     """
     sizes, n_at_once = model.sizes, model.n_at_once
     for block in blocks(paths, sizes, n_at_once, refuse, model.resize, N_FIRST, model.depth):
-        yield from predictions_of(model, block)
+        yield from predictions_of(model, block, coverage)
 
 
-def predictions_of(model: Model, block: Block) -> Iterator[Prediction]:
+def predictions_of(
+    model: Model, block: Block, coverage: float | None = None
+) -> Iterator[Prediction]:
     """Yield the prediction for each image of a block."""
 
     def by_class(proba: np.ndarray) -> dict[str, float]:
@@ -95,6 +102,7 @@ def predictions_of(model: Model, block: Block) -> Iterator[Prediction]:
     answers, evidence = model.answers(block), model.evidence
     proba = tempered(answers.proba, evidence.temperature) if evidence else answers.proba
     likenesses = evidence.likeness(block) if evidence else [None] * len(proba)
+    sets = evidence.sets(answers.proba, coverage) if evidence and coverage else None
     for row, path in enumerate(block.paths):
         agreement, members = None, {}
         if answers.members is not None:
@@ -108,4 +116,5 @@ def predictions_of(model: Model, block: Block) -> Iterator[Prediction]:
             agreement,
             members,
             likenesses[row],
+            None if sets is None else tuple(model.classes[label] for label in sets[row]),
         )

@@ -36,7 +36,8 @@ class Figure:
     """A numbered figure: its file, and what the page shows, an SVG element or tiles.
 
     behind: number of the table that the page shows it behind; None: before all tables. tiles:
-    label and data URI of each picture of a grid that the page lays out itself.
+    label and data URI of each picture of a grid that the page lays out itself. of_machine: whether
+    it shows times, as of a Column: the page alone has it.
     """
 
     number: str
@@ -48,6 +49,7 @@ class Figure:
     svg: str = ""
     tiles: tuple[tuple[str, str], ...] = ()
     artifacts: tuple[Reference, ...] = ()
+    of_machine: bool = False
 
     @property
     def anchor(self) -> str:

@@ -233,7 +233,11 @@ def page(
     values: dict[str, Any] = {
         "inputs": inputs,
         "title": title(inputs),
-        "parts": [part for part in published.PARTS if part.name != "test" or tables["test"]],
+        "parts": [
+            part
+            for part in published.PARTS
+            if part.name not in ("test", "next") or tables[part.name]
+        ],
         "highlights": highlights(inputs, every),
         "contents": {
             part.name: in_order(tables.get(part.name, ()), figures.get(part.name, ()))

@@ -126,7 +126,7 @@ DROPOUT: float = _STUDY["dropout"]
 PHASE_EPOCHS: Mapping[str, int] = _STUDY["phase_epochs"]
 PHASE_RATES: Mapping[str, float] = _STUDY["phase_rates"]
 
-PartName = Literal["data", "a1", "a2", "b1", "b2", "c", "test"]
+PartName = Literal["data", "a1", "a2", "b1", "b2", "c", "test", "next"]
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,9 @@ from flowers17.reporting.learners.figures import (
     plain_curves,
 )
 from flowers17.reporting.learners.tables import learner_tables
+from flowers17.reporting.next_steps.advice import steps_of, steps_table
+from flowers17.reporting.next_steps.answers import answer_tables
+from flowers17.reporting.next_steps.figures import answer_figures
 from flowers17.reporting.page import highlights, in_order, page, verdicts_of_table_8
 from flowers17.reporting.reference import PartName
 from flowers17.reporting.results import results
@@ -77,7 +80,7 @@ def _tables_beside_study(inputs: ReportInputs) -> dict[PartName, list[Table]]:
     return {
         name: [*(with_baseline(inputs, table) for table in part), *class_tables(inputs, name)]
         for name, part in parts.items()
-    }
+    } | {"next": [*steps_table(inputs), *answer_tables(inputs)]}
 
 
 def all_figures(inputs: ReportInputs) -> dict[PartName, list[Figure]]:
@@ -96,6 +99,7 @@ def all_figures(inputs: ReportInputs) -> dict[PartName, list[Figure]]:
         "b2": [tuned_forward_pass(inputs), *tuned_curves(inputs)],
         "c": [*attack_figures(inputs)],
         "test": [],
+        "next": answer_figures(inputs),
     }
     return {
         name: [figure for figure in [*part, *class_figures(inputs, name)] if figure]
@@ -109,17 +113,20 @@ def write_report(inputs: ReportInputs, folder: Path) -> dict[str, Any]:
     Raises InvalidInput if a result disagrees with its own predictions.
     """
     tables, figures = all_tables(inputs), all_figures(inputs)
-    every = [table for part in tables.values() for table in part]
+    every = [table.timeless for part in tables.values() for table in part]
+    drawings = [figure for part in figures.values() for figure in part if not figure.of_machine]
     for below in ("tables", "figures"):
         (folder / below).mkdir(parents=True, exist_ok=True)
     for table in every:
         _write(folder / "tables" / table.file_name, csv_text(table.frame))
-    for part in figures.values():
-        for figure in part:
-            (folder / "figures" / figure.file_name).write_bytes(figure.content)
+    for figure in drawings:
+        (folder / "figures" / figure.file_name).write_bytes(figure.content)
     numbers = results(inputs, every) | {
         "contents": _contents(in_order(tables[name], figures[name]) for name in tables),
         "highlights": list(map(asdict, highlights(inputs, every))),
+        "next_steps": [
+            {"text": text, "numbers": f"Table {number}"} for text, number in steps_of(inputs)
+        ],
     }
     _write(folder / "results.json", canonical_json(numbers) + "\n")
     _write(folder / "index.html", page(inputs, tables, figures))
@@ -136,6 +143,7 @@ def _contents(parts: Iterable[Sequence[Table | Figure]]) -> list[dict[str, str]]
             "file": content.file_name,
         }
         for content in chain.from_iterable(parts)
+        if not getattr(content, "of_machine", False)
     ]
 
 

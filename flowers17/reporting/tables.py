@@ -1,7 +1,7 @@
 """A table of the report: typed cells, each with its value, interval, reference and artifact."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Generic, Literal, TypeVar
 
@@ -75,7 +75,8 @@ class Column(Generic[R]):
 
     cell: the cell of a record; None where the record has nothing to show. group: a heading shared
     with neighbours. interval: whether its cells have one, which the CSV then gives two columns.
-    of_study: whether it shows the study's numbers, or sets ours against them.
+    of_study: whether it shows the study's numbers, or sets ours against them. of_machine: whether
+    it shows times, which differ from run to run: the page has them, and no file that is compared.
     """
 
     key: str
@@ -86,6 +87,7 @@ class Column(Generic[R]):
     numeric: bool = True
     interval: bool = False
     of_study: bool = False
+    of_machine: bool = False
 
     @property
     def heading(self) -> str:
@@ -160,6 +162,11 @@ class Table:
             names += [f"{column.key}_low", f"{column.key}_high"] if column.interval else []
         notes = ["; ".join(filter(None, (row.tag, row.missing))) for row in self.rows]
         return frame_of(self.to_json()["rows"], [*names, "note", "artifact"], notes)
+
+    @property
+    def timeless(self) -> "Table":
+        """The table without columns of times."""
+        return replace(self, columns=[column for column in self.columns if not column.of_machine])
 
     @property
     def n_shown(self) -> int:

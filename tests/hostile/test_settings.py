@@ -147,7 +147,8 @@ def test_a_study_is_refused_before_its_first_part(
         started.append(name)
         return Results()
 
-    for name in ("dataset", "learners", "features", "finetune", "ensemble", "attacks", "report"):
+    names = ("dataset", "learners", "features", "finetune", "ensemble", "attacks", "next_steps")
+    for name in (*names, "report"):
         monkeypatch.setattr(study, name, partial(part, name=name))
     state = study.study.fn(request_from(["attacks.split=nope"], store=tmp_path / "store"))
     assert state.is_failed()
@@ -155,4 +156,4 @@ def test_a_study_is_refused_before_its_first_part(
     assert started == []
     assert not (tmp_path / "store").exists()
     study.study.fn(request_from(store=tmp_path / "store"))
-    assert len(started) == 7
+    assert len(started) == len(names) + 1

@@ -25,6 +25,7 @@ SETTINGS = (
     "ensemble.ensembles=[]",
     "defences.networks=[]",
     "poisoning.networks=[]",
+    "next_steps.questions=[]",
     "attacks.models=[]",
     "dataset.image_size=32",
 )

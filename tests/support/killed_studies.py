@@ -22,6 +22,7 @@ TINY = (
     "ensemble.ensembles=[]",
     "defences.networks=[]",
     "poisoning.networks=[]",
+    "next_steps.questions=[]",
     "attacks.models=[]",
     "features.table=[{extractor: mobilenet}]",
     "features.combinations=[]",

@@ -28,6 +28,7 @@ SMALL = (
     "ensemble.ensembles=[]",
     "defences.networks=[]",
     "poisoning.networks=[]",
+    "next_steps.questions=[]",
     "attacks.models=[]",
     "features.table=[{extractor: mobilenet, pooling: average}]",
     "features.classifiers.names=[naive_bayes, knn]",

@@ -86,12 +86,12 @@ class TestWrongWords:
             (
                 ["studdy"],
                 "'studdy' is not one of 'dataset', 'learners', 'features', 'finetune', "
-                "'ensemble', 'attacks', 'report', 'study'",
+                "'ensemble', 'attacks', 'next_steps', 'report', 'study'",
             ),
             (
                 [],
                 "Missing argument 'flow'. Choose from: dataset, learners, features, finetune, "
-                "ensemble, attacks, report, study",
+                "ensemble, attacks, next_steps, report, study",
             ),
             (["study", "--profile", "quik"], "'demo', 'quick', 'report' or 'best', got 'quik'"),
             (["study", "--set", "dataset.n_clases=3"], "did you mean dataset.n_classes?"),
@@ -297,13 +297,16 @@ def test_a_run_ends_with_its_headline_numbers(
         "flowers17.commands.running.run_flow", lambda *_, **__: ({"report": reference}, counts)
     )
     page = studies / "report" / "index.html"
-    monkeypatch.setattr("flowers17.commands.running.report_of", lambda *_: (page, lines))
+    step = {"text": "Take more images.", "numbers": "Table N2"}
+    numbers = {"highlights": lines, "next_steps": [step]}
+    monkeypatch.setattr("flowers17.commands.running.report_of", lambda *_: (page, numbers))
     assert _exit_code("run", "study") == 0
     printed = capsys.readouterr()
     assert printed.err.splitlines()[1:] == [
         "0.944 accuracy, 95 % interval 0.900–0.970: best of Table 8, logistic regression on "
         "MobileNet",
         "5 of 5 cells of Table 8 reproduced: classifiers on features, within (untrained weights)",
+        "Take more images. (Table N2)",
     ]
     assert printed.out == f"{page}\n"
 

@@ -49,6 +49,7 @@ LAYERS = (
     ("flowers17.data",),
     ("flowers17.learners", "flowers17.transfer"),
     ("flowers17.ensemble", "flowers17.robustness"),
+    ("flowers17.small_data",),
     ("flowers17.prediction", "flowers17.reporting"),
     ("flowers17.site",),
     ("tasks",),
@@ -62,6 +63,7 @@ LIBRARY = (
     "flowers17.transfer",
     "flowers17.ensemble",
     "flowers17.robustness",
+    "flowers17.small_data",
     "flowers17.prediction",
     "flowers17.reporting",
 )

@@ -84,11 +84,20 @@ def test_csv_has_a_column_a_class_and_nothing_that_a_spreadsheet_would_run(
     assert _exit_code("=1+1.png", "--model", NAME, "--csv") == 0
     header, row = csv.reader(io.StringIO(capsys.readouterr().out))
     safe = [f"'{name}" if name.startswith("=") else name for name in CLASSES]
-    assert header == ["path", "class", "probability", "second_class", "agreement", "unlike", *safe]
+    assert header == [
+        "path",
+        "class",
+        "probability",
+        "second_class",
+        "agreement",
+        "unlike",
+        "set",
+        *safe,
+    ]
     assert row[0] == "'=1+1.png"
-    assert [np.float32(value) for value in row[6:]] == expected[0].tolist()
+    assert [np.float32(value) for value in row[7:]] == expected[0].tolist()
     first, second = (safe[index] for index in np.argsort(-expected[0])[:2])
-    assert (row[1], row[3:6]) == (first, [second, "", ""])
+    assert (row[1], row[3:7]) == (first, [second, "", "", ""])
 
 
 def test_the_table_shows_the_first_two_classes(

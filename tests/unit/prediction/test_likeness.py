@@ -162,3 +162,16 @@ def test_the_temperature_makes_a_model_as_sure_as_it_is_right(evidence: Any) -> 
     confidence = (sharpened / sharpened.sum(axis=1, keepdims=True)).max(axis=1)
     assert own.temperature > 1
     assert confidence.mean() == pytest.approx(0.8, abs=0.01)
+
+
+def test_sets_hold_the_right_class_of_held_out_images_as_often_as_promised() -> None:
+    random, n = np.random.default_rng(3), 400
+    proba = random.dirichlet(np.ones(3), 2 * n)
+    labels = (random.random((2 * n, 1)) > proba.cumsum(axis=1)[:, :2]).sum(axis=1)
+    own = HeldOut(np.arange(n), labels[:n], proba[:n], np.arange(n), labels[:n])
+    evidence = Evidence(None, Reader(), None, own)  # type: ignore[arg-type]
+    sets = evidence.sets(proba[n:], 0.9)
+    covered = [label in members for label, members in zip(labels[n:], sets, strict=True)]
+    assert 0.86 < np.mean(covered) < 0.95
+    assert [members[0] for members in sets] == proba[n:].argmax(axis=1).tolist()
+    assert 1 <= np.mean([len(members) for members in sets]) < 3

@@ -1,0 +1,1 @@
+"""What people with few images want to know: more images, wrong labels, certainty, cost, reasons."""

@@ -1,0 +1,162 @@
+"""Stages `learning_curve` and `share`: accuracy against the number of training images."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from flowers17.config import StudySettings
+from flowers17.data.balance import counts_by_class, first_measure
+from flowers17.data.splits import Split
+from flowers17.errors import InvalidInput
+from flowers17.stages import Job, Stage
+from tasks.cross_validation import fits_of
+from tasks.network_training import weighting
+
+Point = tuple[int, float]  # training images, and the measure that stands first
+
+
+def stage(
+    settings: StudySettings,
+    best: Stage,
+    splits: Stage,
+    duplicates: Stage,
+    trainings: Mapping[str, Sequence[Stage]],
+) -> Stage:
+    """Stage of the learning curves of the best classifiers, and of networks.
+
+    trainings: by network, on each share of each split, split by split.
+    """
+    own = settings.next_steps
+    inputs = {"best": best, "splits": splits, "duplicates": duplicates}
+    return Stage.of(
+        "learning_curve",
+        "learning curves",
+        "tasks.learning_curve:build",
+        {
+            "shares": sorted(set(own.shares)),
+            "n_splits": own.n_splits,
+            "networks": {name: [each.label for each in trainings[name]] for name in trainings},
+            **weighting(settings),
+        },
+        seed=settings.seed,
+        inputs=inputs | {each.label: each for stages in trainings.values() for each in stages},
+        optional=best.optional,
+    )
+
+
+def share_stage(settings: StudySettings, share: float, split: Stage, duplicates: Stage) -> Stage:
+    """Stage of a share of a split's training images, in the form of a fold: no table lists it."""
+    return Stage.of(
+        "share",
+        f"{share:g} of {split.label}",
+        "tasks.learning_curve:build_share",
+        {"share": share},
+        seed=settings.seed,
+        inputs={"split": split, "duplicates": duplicates},
+    )
+
+
+def build_share(job: Job) -> Mapping[str, Any]:
+    """Write the rows of a share, nested in those of larger ones."""
+    from flowers17.small_data.learning_curve import nested_parts
+
+    split, groups = job.inputs["split"], job.inputs["duplicates"].array("groups")
+    labels, share = split.array("labels"), job.config["share"]
+    [train] = nested_parts(labels, groups, split.array("train"), [share], job.seed)
+    job.save_json("split", {"name": f"{share:g} of {split.json('split')['name']}", "kind": "fold"})
+    job.save_json("classes", split.json("classes"))
+    arrays = {"labels": labels, "train": train, "validation": split.array("validation")}
+    for name, array in arrays.items():
+        job.save_array(name, array)
+    return {"n_train": len(train)}
+
+
+def build(job: Job) -> Mapping[str, Any]:
+    """Fit each model on growing shares of the splits' training images, and project its curve."""
+    artifact = job.inputs["splits"]
+    splits = [Split.from_json(value) for value in artifact.json("splits")["splits"]]
+    clean = [split for split in splits if split.kind == "repeated"][: job.config["n_splits"]]
+    clean = clean or splits[1:2]
+    points: dict[str, Any] = {}
+    models = job.inputs["best"].json("result")["models"]
+    for model in models:
+        labels = artifact.array("labels")
+        points[model["label"]] = [list(_points(job, model, labels, split)) for split in clean]
+        job.progress(len(points), len(models), "models")
+    for name, roles in job.config["networks"].items():
+        trained = [_trained(job.inputs[role].json("result")) for role in roles]
+        points[name] = np.reshape(trained, (-1, len(job.config["shares"]), 2)).tolist()
+    curves = [{"label": name, **_curve(of, clean, job.seed)} for name, of in points.items()]
+    rows = [row for curve in curves for row in _rows(curve)]
+    job.save_json("result", {"reason": "", "curves": curves, "rows": rows})
+    ends = {curve["label"]: curve["projection"] for curve in curves if curve["projection"]}
+    name = "{}, with twice the images"
+    return {name.format(label): round(end["accuracy"], 4) for label, end in ends.items()}
+
+
+def _points(
+    job: Job, model: Mapping[str, Any], labels: np.ndarray, split: Split
+) -> Iterator[Point]:
+    """Yield the point of each share of a split's training images."""
+    from flowers17.small_data.learning_curve import nested_parts
+
+    groups, shares = job.inputs["duplicates"].array("groups"), job.config["shares"]
+    parts = nested_parts(labels, groups, split.train, shares, job.seed)
+    shared = [Split(split.name, split.kind, None, part, split.validation) for part in parts]
+    truth = labels[split.validation]
+    for part, fit in zip(parts, fits_of(job, model, labels, shared), strict=True):
+        predicted = fit.proba(split.validation).argmax(axis=1)
+        by_class = counts_by_class(labels, truth, predicted)
+        yield len(part), first_measure(int((predicted == truth).sum()), len(truth), by_class)
+
+
+def _trained(result: Mapping[str, Any]) -> Point:
+    counts = (result[name] for name in ("n_correct", "n_validation", "by_class"))
+    return result["n_train"], first_measure(*counts)
+
+
+def _curve(points: Sequence[Sequence[Point]], splits: Sequence[Split], seed: int) -> dict[str, Any]:
+    """Accuracies by split and size of the training part, and what a power law makes of them.
+
+    n_train: means over the splits; sizes that are equal count once. reason: why there is no
+    projection. law: points of the power law up to the projection.
+    """
+    from flowers17.small_data.learning_curve import projection
+
+    sizes, accuracies = np.moveaxis(np.array(points, dtype=np.float64), 2, 0)
+    n_train, first = np.unique(sizes.mean(axis=0), return_index=True)
+    accuracies, n_validation = accuracies[:, first], len(splits[0].validation)
+    curve = {"accuracies": accuracies.tolist(), "n_train": n_train.tolist()}
+    curve |= {"n_validation": n_validation, "projection": None, "reason": "", "law": []}
+    ratio = n_validation / float(n_train.max())
+    try:
+        end = projection(n_train, accuracies, held_out_ratio=ratio, seed=seed)
+    except InvalidInput as problem:
+        return {**curve, "reason": str(problem)}
+    n_images = np.linspace(n_train.min(), end.n_images, 60)
+    law = np.column_stack([n_images, end.law.accuracy(n_images)]).tolist()
+    return {**curve, "projection": asdict(end), "law": law}
+
+
+def _rows(curve: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield the lines of a model's table: what was measured, and the projection."""
+    from flowers17.reporting.metrics import mean_spread
+
+    for n_train, *accuracies in zip(curve["n_train"], *curve["accuracies"], strict=True):
+        n_validation = curve["n_validation"]
+        mean = mean_spread(accuracies, n_train=round(n_train), n_validation=n_validation)
+        accuracy = {"value": mean.mean, "interval": mean.interval}
+        line = {"group": curve["label"], "n_images": round(n_train), "accuracy": accuracy}
+        yield {**line, "kind": "measured"}
+    line = {"group": curve["label"], "n_images": round(2 * max(curve["n_train"]))}
+    if not (end := curve["projection"]):
+        yield {**line, "kind": curve["reason"]}
+        return
+    yield {
+        **line,
+        "accuracy": {"value": end["accuracy"], "interval": end["interval"]},
+        "gain": {"value": end["gain"], "interval": end["gain_interval"]},
+        "kind": "twice the images, by the power law",
+    }

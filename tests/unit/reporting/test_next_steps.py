@@ -1,0 +1,114 @@
+"""The sentences on what to do next, and what stands in place of an answer."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from flowers17.reporting.metrics import Measured, accuracy_interval
+from flowers17.reporting.next_steps.advice import paired_difference, steps_of
+from flowers17.reporting.next_steps.answers import answer_tables
+
+TOO_FEW = "every class needs two images"
+
+
+class Made(SimpleNamespace):
+    """An artifact that holds a result."""
+
+    def json(self, name: str) -> Any:
+        return self.result
+
+
+def inputs(**results: Any) -> Any:
+    """What a report asks of its inputs, of stages with these results."""
+    artifacts = {
+        stage: Made(result=value, reference=None, manifest={"metrics": {}})
+        for stage, value in results.items()
+    }
+    return SimpleNamespace(
+        stage=lambda name: [artifacts[name]] if name in artifacts else [],
+        evaluations=[],
+        class_names=["a", "b"],
+        study=SimpleNamespace(ensemble=SimpleNamespace(ensembles=[])),
+        ensemble_results=[],
+        artifacts={},
+    )
+
+
+def curve(gain: float, low: float, high: float) -> dict[str, Any]:
+    accuracy = {"value": 0.9, "interval": [0.88, 0.92]}
+    measured = {"n_images": 100, "accuracy": accuracy}
+    end = {**measured, "n_images": 200, "gain": {"value": gain, "interval": [low, high]}}
+    return {"reason": "", "rows": [measured, end]}
+
+
+@pytest.mark.parametrize(
+    ("gain", "low", "high", "start"),
+    [
+        (0.02, 0.01, 0.03, "Take more images"),
+        (0.02, -0.01, 0.05, "More images like these are not shown to help"),
+        (0.001, 0.0001, 0.004, "More images like these are not shown to help"),
+        (-0.01, -0.02, -0.005, "More images like these are not shown to help"),
+    ],
+)
+def test_a_gain_that_may_be_nothing_is_no_advice(
+    gain: float, low: float, high: float, start: str
+) -> None:
+    [(text, number)] = steps_of(inputs(learning_curve=curve(gain, low, high)))
+    assert (text[: len(start)], number) == (start, "N2")
+
+
+@pytest.mark.parametrize(("n_suspects", "start"), [(9, "Look at the labels"), (6, "No label is")])
+def test_labels_are_advised_to_be_looked_at_only_beyond_chance(n_suspects: int, start: str) -> None:
+    result = {"reason": "", "n_suspects": n_suspects, "n_by_chance": [3.2, 1, 7], "n_pairs": 0}
+    [(text, number)] = steps_of(inputs(label_errors=result))
+    assert text.startswith(start)
+    assert "3 (1–7)" in text
+    assert number == "N3"
+
+
+@pytest.mark.parametrize(
+    ("n_covered", "start"), [(95, "Let a person decide"), (80, "Sets of clas")]
+)
+def test_sets_that_break_their_promise_are_no_advice(n_covered: int, start: str) -> None:
+    share = Measured(n_covered / 100, accuracy_interval(n_covered, 100))._asdict()
+    result = {"reason": "", "promised": 0.95, "several": 0.1, "right": share}
+    result["rows"] = [{"class": "all", "coverage": share}]
+    [(text, _)] = steps_of(inputs(prediction_sets=result))
+    assert text.startswith(start)
+
+
+def test_a_reason_stands_in_place_of_an_answer_and_gives_no_sentence() -> None:
+    made = inputs(
+        label_errors={"reason": TOO_FEW},
+        prediction_sets={"reason": TOO_FEW},
+        learning_curve={"reason": "", "rows": [], "curves": []},
+    )
+    by_number = {table.number: table for table in answer_tables(made)}
+    assert by_number.keys() == {"N2", "N3", "N4"}
+    assert by_number["N3"].lead == by_number["N4"].lead == f"No answer: {TOO_FEW}."
+    assert steps_of(made) == []
+
+
+def test_no_questions_make_no_part() -> None:
+    assert answer_tables(inputs()) == steps_of(inputs()) == []
+
+
+def test_background_is_warned_of_only_beyond_its_area() -> None:
+    row = {"model": "a", "reason": "", "area": 0.44}
+    border = [{"value": 0.6, "interval": [low, 0.8]} for low in (0.5, 0.4)]
+    result = {"reason": "", "rows": [{**row, "border": each} for each in border]}
+    [(text, number)] = steps_of(inputs(saliency=result))
+    assert text.startswith("Look at the backgrounds: 0.600 (0.500–0.800) of what a looks at")
+    assert number == "N5"
+
+
+def test_paired_interval_covers_a_difference_as_often_as_it_says() -> None:
+    random, n_covered = np.random.default_rng(1), 0
+    for _ in range(400):
+        draw = random.random(100)
+        first, second = draw < 0.9, (draw < 0.82) | (draw > 0.97)  # right: 0.9 and 0.85
+        low, high = paired_difference(first, second).interval
+        n_covered += low <= 0.05 <= high
+    assert 0.92 <= n_covered / 400 <= 0.99
