@@ -350,9 +350,16 @@ def ensure(
 def existing(
     stage: Stage, inputs: References, store: Store, *, locked: bool = False
 ) -> Outcome | None:
-    """Artifact of a stage if it is in the store and whole; locked as in `Store.find`."""
-    artifact = store.find(stage.name, stage_key(stage, inputs), locked=locked)
-    return Outcome(artifact.reference, reused=True) if artifact else None
+    """Artifact of a stage if it is in the store and whole; locked as in `Store.find`.
+
+    Checkpoints that a process left, killed right after it had published, are removed.
+    """
+    key = stage_key(stage, inputs)
+    artifact = store.find(stage.name, key, locked=locked)
+    if artifact is None:
+        return None
+    shutil.rmtree(store.unfinished(stage.name, key), ignore_errors=True)
+    return Outcome(artifact.reference, reused=True)
 
 
 def _built(

@@ -94,4 +94,6 @@ async def _register(described: dict[str, Any], *, alone: bool, is_known: bool) -
         work_pool_name=POOL,
         job_variables=command,
     )
+    if is_known:  # a field that is not set stays as it is at the server
+        deployment.model_fields_set.discard("schedules")
     await deployment.aapply()

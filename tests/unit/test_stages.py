@@ -431,6 +431,17 @@ class TestEnsure:
         assert manifest["files"].keys() == {"total.json"}
         assert not place.exists()
 
+    def test_removes_checkpoints_of_a_build_that_was_killed_after_it_had_published(
+        self, store: Store
+    ) -> None:
+        stage = number("a", 4)
+        ensure(stage, {}, store)
+        place = store.unfinished("number", stage_key(stage, {}))
+        place.mkdir(parents=True)
+        (place / "half").write_text("1")
+        assert ensure(stage, {}, store).reused
+        assert unfinished(store) == []
+
     def test_tells_a_tolerant_stage_what_is_missing(self, store: Store) -> None:
         a, b = number("a", 4), number("b", 5)
         references = {"a": None, "b": ensure(b, {}, store).reference}
