@@ -82,7 +82,7 @@ def plain_extractor(name: str, weights_dir: Path) -> tuple[Any, Callable[..., np
     """Keras's application with its weights, and its preprocessing."""
     from keras import applications
 
-    from flowers17.config.backbones import known_facts
+    from flowers17.backbones.facts import known_facts
     from flowers17.transfer.weights import resolve_weights
 
     facts = known_facts()[name]

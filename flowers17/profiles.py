@@ -10,8 +10,8 @@ from typing import Any, get_args
 
 import yaml
 
+from flowers17.backbones.facts import known_facts
 from flowers17.config import ProfileName, StudySettings
-from flowers17.config.backbones import known_facts
 
 _ARCHIVE = "17flowers.tgz"  # of Oxford Flowers-17, under the name that it is published by
 FOLDER = Path(__file__).parent / "config" / "profiles"

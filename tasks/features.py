@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from flowers17.backbones.facts import backbone_of
 from flowers17.config import FeatureMapSettings, RunOptions, StudySettings
-from flowers17.config.backbones import backbone_of
 from flowers17.stages import Job, Stage
 from flowers17.transfer.weights import check_input_size
 from tasks import images, weights

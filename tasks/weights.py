@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from flowers17.backbones.facts import backbone_of
 from flowers17.config import RunOptions, StudySettings
-from flowers17.config.backbones import backbone_of
 from flowers17.data.download import download
 from flowers17.errors import DownloadFailed, WeightsMissing
 from flowers17.seeds import derived_seed

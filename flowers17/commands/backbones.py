@@ -9,8 +9,8 @@ import numpy as np
 from rich.markup import escape
 from rich.table import Table
 
-from flowers17.config.backbones import known_facts
-from flowers17.config.choice import keep_speeds, measured_speeds
+from flowers17.backbones.choice import keep_speeds, measured_speeds
+from flowers17.backbones.facts import known_facts
 from flowers17.estimates import size_text
 from flowers17.transfer.weights import resolve_weights
 

@@ -4,9 +4,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, TypeAdapter, model_validator
 
-from flowers17.config.backbones import backbone_of, known_facts
+from flowers17.backbones.choice import chosen_networks
+from flowers17.backbones.facts import backbone_of, known_facts
 from flowers17.config.base import Model
-from flowers17.config.choice import chosen_networks
 from flowers17.errors import InvalidSettings
 
 

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import ConfigDict, Field, model_validator
 
-from flowers17.config.backbones import backbone_of
+from flowers17.backbones.facts import backbone_of
 from flowers17.config.base import Model
 from flowers17.config.features import FeatureMapSettings
 from flowers17.config.learners import AugmentationName, OptimizerName, RecipeSettings

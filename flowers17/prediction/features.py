@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from flowers17.artifacts import Artifact
-from flowers17.config.backbones import backbone_of
+from flowers17.backbones.facts import backbone_of
 from flowers17.errors import ChecksumMismatch, WeightsMissing
 from flowers17.prediction.models import Loader
 from flowers17.prediction.own_code import check_own_learner

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from flowers17.config.backbones import backbone_of
+from flowers17.backbones.facts import backbone_of
 from flowers17.reporting.reference import PartName
 from flowers17.transfer.weights import extractor_facts
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
+from flowers17.backbones.facts import backbone_of, known_facts
 from flowers17.config import CombinationSettings, FeatureMapSettings, MemberSettings
-from flowers17.config.backbones import backbone_of, known_facts
 from flowers17.reporting.reference import AUGMENTATIONS, CLASSIFIERS, EXTRACTORS, LEARNERS
 
 

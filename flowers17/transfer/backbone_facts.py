@@ -1,7 +1,7 @@
 """Facts of networks, derived from the networks themselves.
 
 `python -m flowers17.transfer.backbone_facts` derives those of all networks of `keras.applications`
-and writes `config/known/backbones.json`: some minutes, once for a version of Keras.
+and writes `backbones/known/backbones.json`: some minutes, once for a version of Keras.
 """
 
 import inspect
@@ -14,7 +14,7 @@ from unittest import mock
 
 import keras
 
-from flowers17.config.backbones import FACTS_FILE, ExtractorFacts
+from flowers17.backbones.facts import FACTS_FILE, ExtractorFacts
 from flowers17.learners.description import n_operations
 from flowers17.transfer.backbones import pretrained
 from flowers17.transfer.cuts import cuts_of

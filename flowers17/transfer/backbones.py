@@ -18,7 +18,7 @@ from unittest import mock
 import keras
 import numpy as np
 
-from flowers17.config.backbones import Backbone, known_facts
+from flowers17.backbones.facts import Backbone, known_facts
 from flowers17.errors import InvalidInput, InvalidSettings
 from flowers17.learners.own_modules import check_function
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import keras
 
-from flowers17.config.backbones import Cuts
+from flowers17.backbones.facts import Cuts
 
 # VGG, ResNet and DenseNet, EfficientNet, Inception, MobileNet, ConvNeXt, and KerasHub's ResNet.
 _BLOCK = re.compile(

@@ -13,7 +13,7 @@ import h5py
 import numpy as np
 from PIL import Image
 
-from flowers17.config.backbones import backbone_of, known_facts
+from flowers17.backbones.facts import backbone_of, known_facts
 from flowers17.errors import InvalidInput
 from flowers17.seeds import generator
 from flowers17.transfer.weights import check_input_size, scaling_module
@@ -30,7 +30,7 @@ def build_extractor(
 ) -> "keras.Model":
     """Frozen network without its top, weights float32.
 
-    name: see `config.backbones`. weights_path: a Keras 3 `.weights.h5` or a legacy Keras `.h5`,
+    name: see `backbones.facts`. weights_path: a Keras 3 `.weights.h5` or a legacy Keras `.h5`,
     float32 or float16; of `hub:` a preset's folder; of `file:` the `.keras` file. None: an
     untrained network, but for a user's own function, whose network has weights. untrained: kernels
     are drawn, He-normal, from `seed`, the same on every machine.

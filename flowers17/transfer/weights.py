@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from flowers17.config.backbones import Backbone, ExtractorFacts, backbone_of, known_facts
+from flowers17.backbones.facts import Backbone, ExtractorFacts, backbone_of, known_facts
 from flowers17.digests import file_sha256, sha256_of
 from flowers17.errors import ChecksumMismatch, InvalidInput, InvalidSettings
 from flowers17.learners.own_modules import check_function

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from flowers17.backbones.choice import measured_speeds
+from flowers17.backbones.facts import known_facts
 from flowers17.cli import main
-from flowers17.config.backbones import known_facts
-from flowers17.config.choice import measured_speeds
 
 
 @pytest.fixture(autouse=True)

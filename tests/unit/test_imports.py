@@ -28,6 +28,7 @@ LAYERS = (
         "flowers17.keras_settings",
         "flowers17.rules",
     ),
+    ("flowers17.backbones",),
     ("flowers17.config", "flowers17.seeds", "flowers17.artifacts"),
     ("flowers17.shared",),
     (

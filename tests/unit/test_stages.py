@@ -235,8 +235,9 @@ def _computing(source: str) -> list[str]:
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 marks = {ast.unparse(mark).partition("(")[0] for mark in node.decorator_list}
                 returns = ast.unparse(node.returns) if node.returns else ""
-                names = "property" in marks and (returns == "str" or returns.endswith("Settings"))
-                if not names and not marks & {"field_validator", "model_validator"}:
+                names = returns == "str" or ("property" in marks and returns.endswith("Settings"))
+                checks = returns == "None"
+                if not names and not checks and not marks & {"field_validator", "model_validator"}:
                     methods.append(f"{model.name}.{node.name}")
     return methods
 

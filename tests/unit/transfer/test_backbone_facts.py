@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from flowers17.backbones.choice import CURRENT, chosen_networks, keep_speeds, seconds_of
+from flowers17.backbones.facts import Cuts, known_facts
 from flowers17.config import FeatureSettings, FineTuningSettings, RunOptions, StudySettings
-from flowers17.config.backbones import Cuts, known_facts
-from flowers17.config.choice import CURRENT, chosen_networks, keep_speeds, seconds_of
 from flowers17.errors import InvalidSettings
 from flowers17.reporting.reference import EXTRACTORS, TABLE_7
 from flowers17.request import request_from

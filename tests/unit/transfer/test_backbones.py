@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from flowers17.backbones.facts import known_facts
 from flowers17.config import HeadSettings, RecipeSettings
-from flowers17.config.backbones import known_facts
 from flowers17.learners.devices import prepare
 from flowers17.learners.evaluation import probabilities
 from flowers17.learners.examples import Examples

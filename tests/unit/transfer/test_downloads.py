@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from flowers17.artifacts import Store
-from flowers17.config.backbones import known_facts
+from flowers17.backbones.facts import known_facts
 from flowers17.errors import ChecksumMismatch, WeightsMissing
 from flowers17.stages import ensure
 from tasks import weights

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from flowers17.config.backbones import known_facts
+from flowers17.backbones.facts import known_facts
 from flowers17.errors import InvalidInput
 from flowers17.transfer.extractors import build_extractor, feature_maps, resized
 from flowers17.transfer.weights import resolve_weights

@@ -7,8 +7,8 @@ import keras
 import numpy as np
 import pytest
 
+from flowers17.backbones.facts import known_facts
 from flowers17.config import HeadSettings, RecipeSettings
-from flowers17.config.backbones import known_facts
 from flowers17.errors import InvalidInput, InvalidSettings
 from flowers17.learners.devices import Convolutions, prepare
 from flowers17.learners.evaluation import probabilities

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import pytest
 
-from flowers17.config.backbones import backbone_of
+from flowers17.backbones.facts import backbone_of
 from flowers17.errors import InvalidInput, InvalidSettings
 from flowers17.transfer.extractors import build_extractor, feature_maps
 from flowers17.transfer.fine_tuning import cut, image_network, trainable_network

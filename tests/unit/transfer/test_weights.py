@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from flowers17.config.backbones import known_facts
+from flowers17.backbones.facts import known_facts
 from flowers17.errors import ChecksumMismatch, InvalidInput, InvalidSettings
 from flowers17.reporting.reference import TABLE_7
 from flowers17.transfer.weights import (

@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from statistics import median
 
-from flowers17.config.backbones import known_facts
+from flowers17.backbones.facts import known_facts
 from flowers17.errors import InvalidSettings
 
 N_IMAGES = 1000

@@ -1,8 +1,7 @@
 """Backbones: how a pre-trained network is named, and the facts about those of Keras.
 
 Imports no Keras, so that planning a study is fast. The facts in `known/backbones.json` are derived
-from the networks by `transfer.backbone_facts`. This package's data stand in no artifact's key: what
-they say follows from Keras's version, which does.
+from the networks by `transfer.backbone_facts`.
 """
 
 import json

@@ -1,0 +1,1 @@
+"""Pre-trained networks: their names, the facts about those of Keras, and a choice among them."""
