@@ -186,7 +186,7 @@ def test_an_exported_classifier_says_it_too(
     card = file.with_name(f"{file.name}.md").read_text()
     measured = _artifacts(store, "fitted")[label].json("result")["measured"]
     assert measured["split"] == "clean"
-    assert "the model was then fitted on all 36 images" in card
+    assert "The model was then fitted on all 36 images" in card
     assert f"On the {measured['n_validation']} held-out images:" in card
     assert f"| accuracy | {measured['accuracy']:.3f} | " in card
     assert "on 9 of the images that it was fitted on: its probabilities" in card
@@ -209,7 +209,7 @@ def test_a_refitted_network_predicts_what_it_stored_and_shows_how_another_was_me
     file = tmp_path / "model.keras"
     assert _exit_code("export", entry.name, "--to", str(file), "--store", str(store.root)) == 0
     card = file.with_name("model.keras.md").read_text()
-    assert "the model was then fitted on all 36 images" in card
+    assert "The model was then fitted on all 36 images" in card
     assert ("mean over 2 clean splits" in card) is (flow == "finetune")
 
 
