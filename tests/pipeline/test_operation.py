@@ -254,7 +254,7 @@ class TestRuns:
         message = serving.reaches(flow_run_id, "FAILED")["state"]["message"]
         assert "none of the 2 results of this flow could be made" in message
         assert (
-            "Put mobilenet_224_notop.weights.h5 into the folder given as --weights-dir" in message
+            "Put mobilenet_notop.weights.h5 into the folder given as --weights-dir" in message
         )
         _shows(serving, flow_run_id, {"weights mobilenet": "Missing", "splits": "Cached"})
 
