@@ -253,9 +253,7 @@ class TestRuns:
         flow_run_id = _started(serving, "features", weights_dir=str(tmp_path), set=lines)
         message = serving.reaches(flow_run_id, "FAILED")["state"]["message"]
         assert "none of the 2 results of this flow could be made" in message
-        assert (
-            "Put mobilenet_notop.weights.h5 into the folder given as --weights-dir" in message
-        )
+        assert "Put mobilenet_notop.weights.h5 into the folder given as --weights-dir" in message
         _shows(serving, flow_run_id, {"weights mobilenet": "Missing", "splits": "Cached"})
 
     def test_cancelled_end_with_their_tasks_before_they_would_be_killed(

@@ -13,9 +13,8 @@ from flowers17.request import StudyRequest
 from flowers17.stages import Stage
 from flows import report as flow_module
 from flows.part import Part
-from flows.study_flow import study_flow
 from tasks.liveness import living
-from tasks.results import Results, StagesFailed
+from tasks.results import StagesFailed
 from tests.support.toy import number
 
 pytestmark = [pytest.mark.server, pytest.mark.usefixtures("api")]
@@ -79,13 +78,9 @@ class TestPart:
             store=tmp_path,
             set=("dataset.n_classes=2", "dataset.images_per_class=2", "dataset.image_size=16"),
         )
-        part = Part("c", "a part", self.parts)
-
-        def attacks(request: StudyRequest = StudyRequest()) -> Results:
-            return part.run(request)
-
+        attacks = Part("c", "a part", self.parts).flow("attacks")
         with pytest.raises(StagesFailed, match="got a stone\nThe report on what there ") as caught:
-            study_flow(attacks)(request)
+            attacks(request)
         assert not [record for record in caplog.records if "Traceback" in (record.exc_text or "")]
         page = Path(str(caught.value).rsplit("what there is: ", 1)[-1])
         reference = caught.value.results["report on a part"]

@@ -12,6 +12,7 @@ from flows import report
 from tests.support.image_files import class_folders
 
 TRAININGS = {"training", "finetuning", "adversarial_training", "poisoned_training"}
+CLASSIFIERS = {"classifier", "fitted", "stacking", "cross_validation", "learning_curve"}
 
 
 def _configs(settings: StudySettings) -> dict[str, tuple[str, dict[str, Any]]]:
@@ -29,7 +30,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> StudySettings:
 @pytest.mark.parametrize(
     ("setting", "value", "stages"),
     [
-        ("class_weight", "balanced", TRAININGS | {"classifier", "fitted", "stacking"}),
+        ("class_weight", "balanced", TRAININGS | CLASSIFIERS),
         ("resize", "pad", TRAININGS | {"images", "fitted"}),
     ],
 )

@@ -81,7 +81,7 @@ def test_stacking_that_lacks_weights_says_which_file_to_bring() -> None:
     assert stackings
     for stage in stackings:
         assert (stage.part, stage.kind, stage.cause) == ("a2", "weights", weights)
-        assert "mobilenet_224_notop.weights.h5 into the folder" in stage.reason
+        assert "mobilenet_notop.weights.h5 into the folder" in stage.reason
 
 
 def test_cause_is_followed_to_the_stage_that_failed_itself() -> None:
