@@ -80,7 +80,7 @@ class Trials:
         process, self._process = self._process, None
         connection, self._connection = self._connection, None
         if process:
-            process.terminate()
+            process.kill()  # it keeps nothing, and may have inherited that SIGTERM is ignored
             process.join()
         if connection:
             connection.close()
