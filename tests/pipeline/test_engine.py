@@ -245,7 +245,7 @@ class TestSharedResults:
         def study() -> None:
             with shared_results():
                 parts.append(run([number("b", 2, a)], store))
-                parts.append(run([number("c", 3, a)], store))
+                parts.append(run([number("c", 3, a)], store, shared=["a"]))
 
         study()
         assert [part.names for part in parts] == [

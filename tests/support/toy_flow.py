@@ -49,8 +49,13 @@ class Run:
         return problem
 
 
-def run(stages: Iterable[Stage], store: Path | str, **options: Any) -> Run:
-    """Run the stages as a flow, and return what the server tells of it."""
+def run(
+    stages: Iterable[Stage], store: Path | str, *, shared: Iterable[str] = (), **options: Any
+) -> Run:
+    """Run the stages as a flow, and return what the server tells of it.
+
+    shared: labels of stages that another part of a larger flow ran, so that no task here does.
+    """
     stage_list, ended = list(stages), Results()
 
     @flow(name="toy")
@@ -64,7 +69,7 @@ def run(stages: Iterable[Stage], store: Path | str, **options: Any) -> Run:
     assert flow_run_id is not None
     chosen = FlowRunFilter(id=FlowRunFilterId(any_=[flow_run_id]))
     value = state.result(raise_on_failure=False)
-    expected = set(value.results if isinstance(value, StagesFailed) else ended)
+    expected = set(value.results if isinstance(value, StagesFailed) else ended) - set(shared)
     tasks: dict[str, State[Any]] = {}
     with get_client(sync_client=True) as client:
 
