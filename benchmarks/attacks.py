@@ -70,7 +70,7 @@ def measure_fgsm(model: Any, data: DataSplit, repeats: int, peers: set[str]) -> 
         signs = ascent_signs(model, images, labels, None)
         return [clipped_step(images, signs, budget) for budget in budgets]
 
-    six: dict[str, Callable[[], Any]] = {
+    at_six_budgets: dict[str, Callable[[], Any]] = {
         "ours": lambda: fgsm(model, images, labels, epsilons=EPSILONS),
         "ours, images alone": lambda: images_alone(*EPSILONS),
     }
@@ -79,11 +79,11 @@ def measure_fgsm(model: Any, data: DataSplit, repeats: int, peers: set[str]) -> 
 
         estimator = classifier(logits, from_logits=True)
         attacks = [FastGradientMethod(estimator, eps=e, batch_size=BATCH) for e in EPSILONS]
-        six["ART"] = lambda: [attack.generate(images, y=labels) for attack in attacks]
-        difference = np.abs(np.subtract(images_alone(*EPSILONS), six["ART"]())).max()
+        at_six_budgets["ART"] = lambda: [attack.generate(images, y=labels) for attack in attacks]
+        difference = np.abs(np.subtract(images_alone(*EPSILONS), at_six_budgets["ART"]())).max()
         print(f"FGSM, six budgets, {BATCH} images: largest difference {difference:.1g}")
-    print_ratios(six, repeats)
-    one: dict[str, Callable[[], Any]] = {
+    print_ratios(at_six_budgets, repeats)
+    at_one_budget: dict[str, Callable[[], Any]] = {
         "ours": lambda: fgsm(model, images, labels, epsilons=[0.25])[0],
         "ours, images alone": lambda: images_alone(0.25),
     }
@@ -101,10 +101,10 @@ def measure_fgsm(model: Any, data: DataSplit, repeats: int, peers: set[str]) -> 
                 for batch in (images, peer_images())
             ]
 
-        one |= {"CleverHans": peer_images, "CleverHans, judged": with_success}
+        at_one_budget |= {"CleverHans": peer_images, "CleverHans, judged": with_success}
         difference = np.abs(images_alone(0.25)[0] - peer_images()).max()
         print(f"FGSM, one budget, {BATCH} images: largest difference {difference:.1g}")
-    print_ratios(one, repeats)
+    print_ratios(at_one_budget, repeats)
 
 
 def measure_jsma(model: Any, data: DataSplit, repeats: int, peers: set[str]) -> None:

@@ -169,20 +169,20 @@ class TestTwoClasses:
         rng = np.random.default_rng(5)
         is_positive = rng.random(60) < 0.4
         proba = np.round(0.5 * rng.random(60) + 0.4 * is_positive, 2)
-        found = []
+        points = []
         for threshold in np.unique(proba):
             taken = proba >= threshold
             recall, precision = (
                 (taken & is_positive).sum() / is_positive.sum(),
                 is_positive[taken].mean(),
             )
-            found.append((float(threshold), float(recall), float(precision)))
+            points.append((float(threshold), float(recall), float(precision)))
         for_recall = threshold_for(is_positive, proba, recall=goal)
-        best = max(precision for _, recall, precision in found if recall >= goal)
-        assert (for_recall, best) in [(t, p) for t, r, p in found if r >= goal]
+        best = max(precision for _, recall, precision in points if recall >= goal)
+        assert (for_recall, best) in [(t, p) for t, r, p in points if r >= goal]
         for_precision = threshold_for(is_positive, proba, precision=goal)
-        best = max(recall for _, recall, precision in found if precision >= goal)
-        assert (for_precision, best) in [(t, r) for t, r, p in found if p >= goal]
+        best = max(recall for _, recall, precision in points if precision >= goal)
+        assert (for_precision, best) in [(t, r) for t, r, p in points if p >= goal]
 
     def test_a_goal_that_none_reaches_has_no_threshold(self) -> None:
         proba = np.array([0.9, 0.8, 0.1])

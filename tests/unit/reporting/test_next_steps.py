@@ -80,15 +80,15 @@ def test_sets_that_break_their_promise_are_no_advice(n_covered: int, start: str)
 
 
 def test_a_reason_stands_in_place_of_an_answer_and_gives_no_sentence() -> None:
-    made = inputs(
+    study = inputs(
         label_errors={"reason": TOO_FEW},
         prediction_sets={"reason": TOO_FEW},
         learning_curve={"reason": "", "rows": [], "curves": []},
     )
-    by_number = {table.number: table for table in answer_tables(made)}
+    by_number = {table.number: table for table in answer_tables(study)}
     assert by_number.keys() == {"N2", "N3", "N4"}
     assert by_number["N3"].lead == by_number["N4"].lead == f"No answer: {TOO_FEW}."
-    assert steps_of(made) == []
+    assert steps_of(study) == []
 
 
 def test_no_questions_make_no_part() -> None:

@@ -18,16 +18,16 @@ def _counts(n: int, n_correct: int) -> dict[str, Any]:
 
 def _study(study: ReportInputs, **scores: tuple[Score, ...]) -> ReportInputs:
     """Return a study of as many classifiers as there are tuples of scores, and of nothing else."""
-    made = replace(study)
+    changed = replace(study)
     runs = [
         replace(run, classifier=name, scores=of_run)
         for run, (name, of_run) in zip(study.evaluations, scores.items(), strict=False)
     ]
     divided = [{**split, "test": split["validation"][:1]} for split in study.divided]
-    vars(made).update(
+    vars(changed).update(
         divided=divided, evaluations=runs, trainings=[], fine_tunings=[], ensemble_results=[]
     )
-    return made
+    return changed
 
 
 def test_official_splits_have_their_mean_and_spread_in_a_table_of_their_own(
