@@ -24,8 +24,8 @@ from measuring import SEED, in_turn, options_of
 from papers import LENET, QUICK, DataSplit, digits, right_pairs, trained
 
 from flowers17.robustness.fgsm import ascent_signs, clipped_step, fgsm
+from flowers17.robustness.gradients import logits_of
 from flowers17.robustness.jsma import jsma
-from flowers17.robustness.logits import logits_of
 from flowers17.robustness.one_pixel import BATCH_SIZE, one_pixel
 
 EPSILONS = [0.01, 0.05, 0.1, 0.2, 0.25, 0.3]

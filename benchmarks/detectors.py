@@ -31,7 +31,7 @@ from flowers17.learners.networks import build  # noqa: E402
 from flowers17.learners.training import train  # noqa: E402
 from flowers17.robustness import defences, detector  # noqa: E402
 from flowers17.robustness.base import probabilities  # noqa: E402
-from flowers17.robustness.logits import logits_of  # noqa: E402
+from flowers17.robustness.gradients import logits_of  # noqa: E402
 
 SIZE, BATCH = 64, 128
 Score = Callable[[np.ndarray], np.ndarray]

@@ -19,8 +19,7 @@ from flowers17.artifacts import Reference, Store
 from flowers17.config import ClassifierSettings
 from flowers17.data.splits import Split
 from flowers17.small_data.label_errors import label_errors
-from flowers17.transfer.classifier_evaluation import evaluate
-from flowers17.transfer.cross_validation import search_folds
+from flowers17.transfer.classifier_evaluation import evaluate, search_folds
 from flowers17.transfer.rowspace import row_space
 
 OF_PEER = """

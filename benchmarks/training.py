@@ -36,7 +36,7 @@ def keras_sides(timer: Timer, folder: Path, precision: Precision) -> float:
     from flowers17.config import RecipeSettings
     from flowers17.learners import build
     from flowers17.learners.checkpoints import Checkpoints
-    from flowers17.learners.description import n_operations
+    from flowers17.learners.networks import n_operations
     from flowers17.learners.training import Examples, Run
 
     images, labels = data["images"], data["labels"]

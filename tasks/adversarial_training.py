@@ -37,6 +37,6 @@ def build(job: Job) -> Mapping[str, Any]:
 
 
 def _adversary(*arguments: Any) -> Any:
-    from flowers17.robustness.adversarial_training import Adversary
+    from flowers17.robustness.adversarial_training import adversary
 
-    return Adversary(*arguments)
+    return adversary(*arguments)

@@ -112,6 +112,7 @@ def build(job: Job) -> Mapping[str, Any]:
     model = AttackedModel(job.inputs["model"], loader_of(job), config["method"])
     # The backend reads the device when it is imported, which this module does.
     from flowers17.robustness import evaluation
+    from flowers17.robustness.goals import source_target_matrix
 
     own_settings: Any = getattr(settings, attack, settings)
     n_images = min(settings.n_images, own_settings.n_images)
@@ -157,7 +158,8 @@ def build(job: Job) -> Mapping[str, Any]:
     if targets is not None:
         job.save_array("targets", targets)
         job.save_array(
-            "source-target", evaluation.source_target_counts(arrays, labels, targets, len(classes))
+            "source-target",
+            source_target_matrix(evaluation.result_of_run(arrays), labels, targets, len(classes)),
         )
     return {
         "n": runs[0]["n"],

@@ -6,10 +6,14 @@ from typing import Any, TypedDict
 import numpy as np
 
 from flowers17.artifacts import Reference
-from flowers17.config import ClassifierSettings, CombinationSettings, StudySettings
+from flowers17.config import (
+    COLUMN_CLASSIFIERS,
+    ClassifierSettings,
+    CombinationSettings,
+    StudySettings,
+)
 from flowers17.data.splits import Split
 from flowers17.stages import Job, Stage
-from flowers17.transfer.input_forms import input_form
 from tasks.network_training import weighting
 
 
@@ -60,7 +64,7 @@ def inputs(
     combination: CombinationSettings, maps: Sequence[Stage], rows: Stage
 ) -> dict[str, Stage]:
     """Input stages of a classifier: row-space coordinates, or the feature maps."""
-    if input_form(combination.classifier) == "features" and not combination.n_components:
+    if combination.classifier in COLUMN_CLASSIFIERS and not combination.n_components:
         return dict(zip((feature_map.name for feature_map in combination.maps), maps, strict=True))
     return {"rows": rows}
 

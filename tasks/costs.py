@@ -78,7 +78,7 @@ def _measured(reference: Mapping[str, str], loader: Any) -> tuple[dict[str, Any]
     model = open_model(reference, loader)
     with loader.building("float32"):
         network = keras_model(model)
-    from flowers17.learners.description import n_operations
+    from flowers17.learners.networks import n_operations
 
     random = generator(0, "costs")
     pixels = {

@@ -46,7 +46,7 @@ def stage(
 
 def build(job: Job) -> Mapping[str, Any]:
     """Rank the classifiers, and predict each image by the judge, fitted on folds without it."""
-    from flowers17.transfer.cross_validation import search_folds
+    from flowers17.transfer.classifier_evaluation import search_folds
 
     evaluated = [job.inputs[name] for name in job.inputs.keys() - DATA]
     if not evaluated or not job.inputs.keys() >= DATA:

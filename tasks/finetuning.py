@@ -166,14 +166,14 @@ def build(job: Job) -> Mapping[str, Any]:
     # The backend reads the device at import, and the modules below import it.
     from flowers17.learners.fast_layers import accelerate
     from flowers17.learners.training import train
-    from flowers17.transfer.fine_tuning import head_of, image_network
+    from flowers17.transfer.fine_tuning import image_network
 
     examples, recipe = _examples(job), network_training.recipe(job)
     lower, network, rates, n_parameters = _networks(job, examples, seed)
     if config["device"] == "cpu":
         accelerate(network, convolutions=config["convolutions"] == "winograd")
     model = image_network(lower, network, config["extractor"]) if lower else network
-    n_parameters += int(head_of(network).count_params())
+    n_parameters += int(network.get_layer("head").count_params())
     configuration = {
         **{name: value for name, value in config.items() if name not in ("head", "weights")},
         **config["head"],
@@ -207,8 +207,8 @@ def _networks(
 
     Phase B starts from phase A's head.
     """
-    from flowers17.learners.stored import load
-    from flowers17.transfer.fine_tuning import cut, head_of, rates_by_block, trainable_network
+    from flowers17.learners.networks import load_weights
+    from flowers17.transfer.fine_tuning import cut, rates_by_block, trainable_network
 
     config = job.config
     computes = config["activations"] == "computed"
@@ -232,7 +232,7 @@ def _networks(
         name=config["extractor"],
     )
     if "phase-a" in job.inputs:
-        load(head_of(trainable), job.inputs["phase-a"], "run finetune")
+        load_weights(trainable.get_layer("head"), job.inputs["phase-a"], "run finetune")
     rates: tuple[float, ...] = ()
     if config["layer_decay"] < 1:  # in phase B alone, which has an extractor
         block, decay = config["unfrozen_from"], config["layer_decay"]

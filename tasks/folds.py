@@ -66,7 +66,7 @@ def build(job: Job) -> Mapping[str, Any]:
             seed=job.seed,
             class_names=class_names,
         )
-        for part, row_indices in vars(rows).items():
+        for part, row_indices in rows.items():
             job.save_array(f"{number + 1:02d}-{part}", row_indices)
     digest = fingerprint(folds, labels)
     job.save_json("folds", {**split.json("split"), "n_folds": n_folds, "fingerprint": digest})

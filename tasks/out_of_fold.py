@@ -46,7 +46,7 @@ def _role(member: str, number: int | str) -> str:
 
 def build(job: Job) -> Mapping[str, Any]:
     """Join the members' probabilities, those of each fold from its own models."""
-    from flowers17.ensemble.probabilities import averaged_models, column_names, out_of_fold
+    from flowers17.ensemble.predictions import averaged_models, column_names, out_of_fold
 
     names, folds_artifact = job.config["members"], job.inputs["folds"]
     folds_info, folds = folds_artifact.json("folds"), folds_artifact.array("folds")
@@ -82,7 +82,7 @@ def build(job: Job) -> Mapping[str, Any]:
 
 
 def _proba_columns(job: Job, number: int | str) -> np.ndarray:
-    from flowers17.ensemble.probabilities import side_by_side
+    from flowers17.ensemble.predictions import side_by_side
 
     models = {name: job.inputs[_role(name, number)] for name in job.config["members"]}
     return side_by_side(

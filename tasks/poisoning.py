@@ -44,19 +44,16 @@ def build(job: Job) -> Mapping[str, Any]:
     """Count correct predictions without the patch, and predictions of its class with it."""
     import numpy as np
 
-    from flowers17.robustness.poisoning import backdoor_success, clean_accuracy
+    from flowers17.robustness.poisoning import predicted_counts
 
     config, split = job.config, job.inputs["split"]
     validation = split.array("validation")
     labels = split.array("labels")[validation]
 
     def counts_of(proba: np.ndarray, n_images: int | None) -> dict[str, int]:
-        accuracy = clean_accuracy(proba[validation].argmax(axis=1), labels)
-        counts = {"n": accuracy.n, "n_right": accuracy.n_reached}
-        if n_images is not None:  # after these: the validation images with the patch
-            success = backdoor_success(proba[n_images:].argmax(axis=1), labels, config["target"])
-            counts |= {"n_others": success.n, "n_opened": success.n_reached}
-        return counts
+        predicted = proba.argmax(axis=1)  # after the images: validation images with the patch
+        with_patch = None if n_images is None else predicted[n_images:]
+        return predicted_counts(predicted[validation], labels, with_patch, config["target"])
 
     def counts_by_network(role: str, n_images: int | None) -> list[dict[str, Any]]:
         proba = {name: job.inputs[f"{role}/{name}"].array("proba") for name in config["networks"]}

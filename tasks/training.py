@@ -134,10 +134,10 @@ def build(job: Job, adversary: Callable[..., Any] | None = None) -> Mapping[str,
     seed = derived_seed(job.seed, "learner", *identity, split.json("split")["name"])
     prepare(config["device"], config["precision"], seed)
     # The backend reads the device at import, and the modules below import it.
-    from flowers17.learners.description import layer_table, n_operations
     from flowers17.learners.evaluation import probabilities
     from flowers17.learners.fast_layers import accelerate
     from flowers17.learners.networks import build as network
+    from flowers17.learners.networks import layer_table, n_operations
     from flowers17.learners.training import train
 
     images = job.inputs["images"].array("images")

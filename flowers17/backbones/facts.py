@@ -76,7 +76,7 @@ class ExtractorFacts:
 
     module, function: that build it. native_size: side of its training images in pixels;
     min_size: smallest input side. n_parameters: all; n_trainable: without moving averages.
-    n_operations: of one image of the native size, as `learners.description` counts them;
+    n_operations: of one image of the native size, as `learners.networks` counts them;
     n_activations: numbers in the inputs and outputs of its widest layer, then; map_shape: of its
     output, then. file_name, url, digest: of Keras's own weight file, the digest an MD5 or SHA-256
     (Keras publishes none for MobileNet).

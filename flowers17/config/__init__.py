@@ -31,6 +31,7 @@ from flowers17.config.ensemble import (
     NetworkSettings,
 )
 from flowers17.config.features import (
+    COLUMN_CLASSIFIERS,
     ClassifierName,
     ClassifierSettings,
     CombinationSettings,

@@ -21,6 +21,9 @@ def _known(extractor: str) -> str:
 
 ExtractorName = Annotated[str, AfterValidator(_known)]
 ClassifierName = Literal["naive_bayes", "knn", "svm", "logistic_regression", "random_forest"]
+# They treat columns one by one. The others use inner products alone, which row-space coordinates
+# keep, and so do principal components, which are computed from these.
+COLUMN_CLASSIFIERS: tuple[ClassifierName, ...] = ("naive_bayes", "random_forest")
 
 
 class FeatureMapSettings(Model):

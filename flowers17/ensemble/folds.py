@@ -6,7 +6,6 @@ from its own training images.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold
@@ -15,18 +14,6 @@ from flowers17.data.splits import class_title, clean_split
 from flowers17.digests import sha256_of
 from flowers17.errors import InvalidInput
 from flowers17.seeds import derived_seed
-
-
-@dataclass(frozen=True)
-class Fold:
-    """Rows that one fold's model trains on, chooses its epoch on, and is held out from.
-
-    train, choosing, held_out: int64, sorted, disjoint; together all training rows of the split.
-    """
-
-    train: np.ndarray
-    choosing: np.ndarray
-    held_out: np.ndarray
 
 
 def stratified_folds(
@@ -82,11 +69,12 @@ def fold_rows(
     choosing_fraction: float,
     seed: int,
     class_names: Sequence[str] | None = None,
-) -> Fold:
-    """Return the rows of one fold, counted from 0.
+) -> dict[str, np.ndarray]:
+    """Rows of one fold, counted from 0, whose model trains, chooses its epoch and is held out.
 
     folds: as `stratified_folds` returns them. choosing_fraction: share of each class of the fold's
     training images that the epoch is chosen on, whole groups of near-duplicates.
+    Returns `train`, `choosing` and `held_out`: int64, sorted, disjoint; together all divided rows.
     Raises InvalidInput if a class cannot be in both parts.
     """
     held_out = np.flatnonzero(folds == fold)
@@ -105,7 +93,11 @@ def fold_rows(
             f"images to choose the epoch on, got: {problem}; or raise ensemble.n_folds, so that a "
             "fold trains on more"
         ) from problem
-    return Fold(remaining[cut.train], remaining[cut.validation], held_out)
+    return {
+        "train": remaining[cut.train],
+        "choosing": remaining[cut.validation],
+        "held_out": held_out,
+    }
 
 
 def fingerprint(folds: np.ndarray, labels: np.ndarray) -> str:

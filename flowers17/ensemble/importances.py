@@ -4,48 +4,27 @@ Impurity is the study's (Tables 6 and Figure 6), measured on the images the fore
 Permutation and leaving out are measured on images that neither forest nor base models saw.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from flowers17.ensemble.meta_learners import fitted, probabilities
-from flowers17.ensemble.predictions import Predictions
-from flowers17.ensemble.probabilities import column_names
+from flowers17.ensemble.predictions import Predictions, column_names
 from flowers17.seeds import generator
 
 N_DRAWS = 20
 
 
-@dataclass(frozen=True)
-class Drops:
-    """What accuracy and recalls lose when a member's columns are shuffled.
-
-    mean, spread: by member, over the draws; spread is their standard deviation (n - 1).
-    per_class: by class and member, the mean drop of the class's recall; None where no image is of
-    the class.
-    """
-
-    mean: Mapping[str, float]
-    spread: Mapping[str, float]
-    per_class: Mapping[str, Mapping[str, float | None]]
-
-
-def impurity(forest: Any, columns: Sequence[str]) -> dict[str, float]:
-    """Return each column's mean decrease in impurity, all summing to one.
-
-    Source: Breiman et al. 1984, "Classification and Regression Trees", section 5.3.4.
-    """
-    return dict(zip(columns, forest.feature_importances_.tolist(), strict=True))
-
-
 def permutation(
     model: Any, predictions: Predictions, *, seed: int, n_draws: int = N_DRAWS
-) -> Drops:
-    """Return the drops on the validation images, as averages of fold models predict them.
+) -> dict[str, Any]:
+    """What accuracy and recalls lose when a member's columns are shuffled, ready for JSON.
 
     All columns of a member are shuffled by one permutation, the same for every member in a draw.
+    Images are the validation images, as averages of fold models predict them.
+    permutation: by member, `mean` and `spread` over the draws, the standard deviation (n - 1).
+    per_class: by class and member, the mean drop of the class's recall; None where no image is of
+    the class.
     Source: Breiman 2001, "Random Forests", section 10.
     """
     rows, classes = predictions.validation, predictions.classes
@@ -54,7 +33,7 @@ def permutation(
         generator(seed, "permutation", draw).permutation(len(rows)) for draw in range(n_draws)
     ]
     is_right = probabilities(model, matrix).argmax(axis=1) == labels
-    mean, spread = {}, {}
+    by_member: dict[str, dict[str, float]] = {}
     per_class: dict[str, dict[str, float | None]] = {name: {} for name in classes}
     for member in predictions.members:
         columns = predictions.columns_of(member)
@@ -64,11 +43,11 @@ def permutation(
         predicted = probabilities(model, shuffled.reshape(-1, matrix.shape[1])).argmax(axis=1)
         loss = is_right.astype(np.float64) - (predicted.reshape(n_draws, -1) == labels)
         drops = loss.mean(axis=1)
-        mean[member], spread[member] = float(drops.mean()), float(drops.std(ddof=1))
+        by_member[member] = {"mean": float(drops.mean()), "spread": float(drops.std(ddof=1))}
         for label, name in enumerate(classes):
             of_class = loss[:, labels == label]
             per_class[name][member] = float(of_class.mean()) if of_class.size else None
-    return Drops(mean, spread, per_class)
+    return {"permutation": by_member, "per_class": per_class}
 
 
 def left_out(
@@ -96,16 +75,15 @@ def left_out(
 
 
 def of_forest(forest: Any, predictions: Predictions, *, seed: int) -> dict[str, Any]:
-    """Return all four, ready for JSON, of a random forest fitted on out-of-fold probabilities."""
-    drops = permutation(forest, predictions, seed=seed)
+    """Importances of the members in a random forest fitted on out-of-fold probabilities, for JSON.
+
+    impurity: mean decrease in impurity of each column, all summing to one. The others: see
+    `permutation` and `left_out`.
+    Source: Breiman et al. 1984, "Classification and Regression Trees", section 5.3.4.
+    """
+    columns, weight = column_names(predictions.members, predictions.classes), forest.class_weight
     return {
-        "impurity": impurity(forest, column_names(predictions.members, predictions.classes)),
-        "permutation": {
-            member: {"mean": drops.mean[member], "spread": drops.spread[member]}
-            for member in predictions.members
-        },
-        "per_class": drops.per_class,
-        "left_out": left_out(
-            "random_forest", predictions, seed=seed, class_weight=forest.class_weight
-        ),
+        "impurity": dict(zip(columns, forest.feature_importances_.tolist(), strict=True)),
+        **permutation(forest, predictions, seed=seed),
+        "left_out": left_out("random_forest", predictions, seed=seed, class_weight=weight),
     }

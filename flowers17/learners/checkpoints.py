@@ -78,7 +78,6 @@ class Checkpoints:
     def __init__(self, folder: Path, configuration: str) -> None:
         """Set the folder, and the digest of everything that determines the training's numbers."""
         self.folder, self.configuration = folder, configuration
-        self._lock: int | None = None
         self._kept_files: list[tuple[int, Files]] = []  # the kept generations' files, oldest first
 
     def __enter__(self) -> "Checkpoints":
@@ -99,11 +98,11 @@ class Checkpoints:
                 f"{self.folder}: expected an empty folder or checkpoints of a training, found "
                 f"{sorted(foreign)[0]!r}; choose another folder"
             )
-        self._lock = open_regular(self.folder / LOCK, os.O_WRONLY | os.O_CREAT)
+        self._lock = os.fdopen(open_regular(self.folder / LOCK, os.O_WRONLY | os.O_CREAT), "wb")
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            self._close()
+            self._lock.close()
             raise CheckpointsInUse(
                 f"{self.folder}: expected to be the only training here, another process is at it; "
                 "wait for it, or choose another folder"
@@ -111,12 +110,7 @@ class Checkpoints:
         return self
 
     def __exit__(self, *problem: object) -> None:
-        self._close()
-
-    def _close(self) -> None:
-        if self._lock is not None:
-            os.close(self._lock)
-        self._lock = None
+        self._lock.close()
 
     def latest(self, shapes: Shapes | None = None) -> Generation | None:
         """Newest valid generation, or None.
@@ -125,7 +119,8 @@ class Checkpoints:
         is skipped with a warning. Raises InvalidInput if the checkpoints belong to a training with
         another configuration.
         """
-        for epoch in sorted(self._epochs(), reverse=True):
+        names = (_MANIFEST.fullmatch(path.name) for path in self.folder.iterdir())
+        for epoch in sorted((int(name[1]) for name in names if name), reverse=True):
             try:
                 return self._read(epoch, shapes)
             except CheckpointDamaged as damage:
@@ -167,10 +162,6 @@ class Checkpoints:
             stream.write(text.encode())
         self._kept_files = [*self._kept_files, (epoch, files)][-N_KEPT:]
         self._prune()
-
-    def _epochs(self) -> list[int]:
-        matches = (_MANIFEST.fullmatch(path.name) for path in self.folder.iterdir())
-        return [int(match[1]) for match in matches if match]
 
     def _write_arrays(self, role: str, epoch: int, group: Sequence[np.ndarray]) -> dict[str, str]:
         name = f"{role}-{epoch:06d}.npz"

@@ -6,11 +6,14 @@ from PIL import Image
 from flowers17.config import RecipeSettings
 
 
-def resized(images: np.ndarray, size: int) -> np.ndarray:
-    """Images uint8 (n, h, w, 3), resized by antialiased bicubic: uint8 (n, size, size, 3)."""
+def resized(
+    images: np.ndarray, size: int, resample: Image.Resampling = Image.Resampling.BICUBIC
+) -> np.ndarray:
+    """Images uint8 (n, h, w, 3), resized with antialiasing: uint8 (n, size, size, 3)."""
+    if images.shape[1:3] == (size, size):
+        return images
     pictures = (Image.fromarray(image) for image in images)
-    bicubic = Image.Resampling.BICUBIC
-    return np.stack([np.asarray(picture.resize((size, size), bicubic)) for picture in pictures])
+    return np.stack([np.asarray(picture.resize((size, size), resample)) for picture in pictures])
 
 
 def scaled(inputs: np.ndarray) -> np.ndarray:

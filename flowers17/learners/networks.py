@@ -1,4 +1,4 @@
-"""Learners: the CNNs of the study as data, built-in ones, and the user's own.
+"""Learners: the CNNs of the study as data, built-in ones, and the user's own; their description.
 
 Baseline and Mk-1 to Mk-6 are definitions, in `known/study.yaml`. `residual`, `sequential` and
 `aggregated`, for the recipe `best`, are built by functions. A user's learner is a further
@@ -6,32 +6,35 @@ definition (setting `learners.definitions`) or a function `module:function`. It 
 input shape and the number of classes and returns a Keras model of class probabilities.
 """
 
-import importlib
+import math
 import random
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from flowers17.artifacts import Artifact
 from flowers17.config import LearnerDefinition
-from flowers17.errors import InvalidInput, InvalidSettings, short_repr
+from flowers17.errors import InvalidInput, InvalidSettings
 from flowers17.learners.builders import SMALLEST, Shape, aggregated, residual, sequential
-from flowers17.learners.own_modules import check_function
+from flowers17.learners.own_modules import own_function
 
 if TYPE_CHECKING:
     import keras
 
+KERNELS = ("kernel", "depthwise_kernel", "pointwise_kernel")
 Builder = Callable[[Shape, int], "keras.Model"]
 
 _TABLE = yaml.safe_load((Path(__file__).parent / "known" / "study.yaml").read_text("utf-8"))
-STUDY: MappingProxyType[str, LearnerDefinition] = MappingProxyType(
-    {row["name"]: LearnerDefinition.model_validate(row) for row in _TABLE}
-)
-BUILDERS: MappingProxyType[str, Builder] = MappingProxyType(
-    {builder.__name__: builder for builder in (residual, sequential, aggregated)}
-)
+STUDY: Mapping[str, LearnerDefinition] = {
+    row["name"]: LearnerDefinition.model_validate(row) for row in _TABLE
+}
+BUILDERS: Mapping[str, Builder] = {
+    builder.__name__: builder for builder in (residual, sequential, aggregated)
+}
+_STORED = re.compile(r"weights/[0-9]{1,6}\.npy")
 
 
 def build(
@@ -51,8 +54,11 @@ def build(
     Raises InvalidSettings for an unknown learner; InvalidInput if the images are too small for it,
     or there are fewer than two classes.
     """
-    _check_shape(input_shape, n_classes)
-    builder = builder_of(name, definitions)
+    if len(input_shape) != 3 or any(side is not None and side < 1 for side in input_shape):
+        raise InvalidInput(f"input_shape: expected (height, width, channels), got {input_shape}")
+    if n_classes < 2:
+        raise InvalidInput(f"n_classes: expected two classes or more, got {n_classes}")
+    builder = known_builder(name, definitions) or own_function(name)
     check_size(name, builder, *input_shape[:2])
     if isinstance(builder, LearnerDefinition):
         return drawn(_stacked(builder, input_shape, n_classes), seed)
@@ -83,7 +89,7 @@ def known_builder(
 ) -> LearnerDefinition | Builder | None:
     """Definition or function of this project that builds a learner; None for `module:function`.
 
-    Nothing is imported. Raises InvalidSettings for an unknown learner.
+    The module of a user's own one is not imported. Raises InvalidSettings for an unknown learner.
     """
     own = {definition.name: definition for definition in definitions}
     builders: dict[str, LearnerDefinition | Builder] = {**STUDY, **BUILDERS, **own}
@@ -93,29 +99,6 @@ def known_builder(
             f"got {name!r}; define it under learners.definitions"
         )
     return builders.get(name)
-
-
-def builder_of(
-    name: str, definitions: Sequence[LearnerDefinition] = ()
-) -> LearnerDefinition | Builder:
-    """Definition or function that builds a learner; the module of a user's own one is imported.
-
-    Raises InvalidSettings for an unknown learner.
-    """
-    if known := known_builder(name, definitions):
-        return known
-    module, _, function = name.partition(":")
-    check_function(name)
-    try:
-        builder: Builder = getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError) as problem:
-        raise InvalidSettings(
-            f"learner {name!r}: expected a function that can be imported, got {problem}; put its "
-            "module where Python finds it (PYTHONPATH)"
-        ) from problem
-    if not callable(builder):
-        raise InvalidSettings(f"learner {name!r}: expected a function, got {short_repr(builder)}")
-    return builder
 
 
 def drawn(model: "keras.Model", seed: int) -> "keras.Model":
@@ -152,13 +135,6 @@ def _initialized(layer: Any) -> Iterator[tuple[Any, Any]]:
                 weight = getattr(layer, weight_name, None)
                 if isinstance(weight, keras.Variable):
                     yield weight, initializer
-
-
-def _check_shape(input_shape: Shape, n_classes: int) -> None:
-    if len(input_shape) != 3 or any(side is not None and side < 1 for side in input_shape):
-        raise InvalidInput(f"input_shape: expected (height, width, channels), got {input_shape}")
-    if n_classes < 2:
-        raise InvalidInput(f"n_classes: expected two classes or more, got {n_classes}")
 
 
 def smallest_size(builder: LearnerDefinition | Builder | None) -> int:
@@ -214,3 +190,64 @@ def _stacked(definition: LearnerDefinition, input_shape: Shape, n_classes: int) 
     x = layers.Dense(n_classes, dtype="float32", name="logits")(x)
     x = layers.Softmax(dtype="float32", name="probabilities")(x)
     return Model(inputs, x, name=definition.name)
+
+
+def load_weights(model: "keras.Model", artifact: Artifact, command: str) -> None:
+    """Load the weights in a training's artifact, one file each in Keras's order, into a model.
+
+    command: of `flowers17` that repeats the training, for the error. Raises InvalidInput for
+    weights of other shapes.
+    """
+    names = [name for name in artifact.manifest["files"] if _STORED.fullmatch(name)]
+    names.sort(key=lambda name: int(Path(name).stem))
+    values = [artifact.array(name.removesuffix(".npy")) for name in names]
+    expected_shapes = [tuple(weight.shape) for weight in model.weights]
+    shapes = [value.shape for value in values]
+    if expected_shapes != shapes:
+        raise InvalidInput(
+            f"{artifact.manifest['label']}: expected weights of shapes {expected_shapes}, as this "
+            f"version builds {model.name}, got {shapes}; run `flowers17 {command}` again"
+        )
+    for variable, value in zip(model.weights, values, strict=True):
+        variable.assign(value)
+
+
+def layers_of(model: "keras.Model") -> list[Any]:
+    """Layers of a model in order, nested models replaced by their own layers."""
+    from keras import Model
+
+    flat_layers = []
+    for layer in model.layers:
+        flat_layers += layers_of(layer) if isinstance(layer, Model) else [layer]
+    return flat_layers
+
+
+def layer_table(model: "keras.Model") -> list[dict[str, Any]]:
+    """Name, kind, output shape without the batch, and parameters of each layer."""
+    return [
+        {
+            "name": layer.name,
+            "kind": type(layer).__name__,
+            "output_shape": list(layer.output.shape[1:]),
+            "parameters": int(layer.count_params()),
+        }
+        for layer in model.layers
+    ]
+
+
+def n_operations(model: "keras.Model") -> int:
+    """Floating-point operations (FLOPs) of one image's forward pass.
+
+    Convolutions and dense layers count, a multiplication and an addition for each product; other
+    layers cost little beside them. The model must be built for a fixed image size; a nested model
+    counts at the size that it was built for. Nested models of any size and layers inside layers
+    do not count, since Keras does not give the size of their outputs.
+    """
+    total = 0
+    for layer in layers_of(model):
+        kernels: list[Any] = [getattr(layer, name, None) for name in KERNELS]
+        n_weights = sum(math.prod(kernel.shape) for kernel in kernels if hasattr(kernel, "shape"))
+        sides = layer.output.shape[1:-1] if n_weights and hasattr(layer, "output") else (None,)
+        if None not in sides:
+            total += 2 * math.prod(sides) * n_weights
+    return total

@@ -1,4 +1,4 @@
-"""A user's own modules: where their files lie, without running any of their code.
+"""A user's own modules: where their files lie, without running their code, and functions of them.
 
 `importlib.util.find_spec` imports the packages around a module. A plan imports nothing that its
 settings name, since they may come from somebody else's form or deployment.
@@ -6,11 +6,13 @@ settings name, since they may come from somebody else's form or deployment.
 
 import symtable
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from importlib import import_module
 from importlib.machinery import ModuleSpec
 from pathlib import Path
+from typing import Any
 
-from flowers17.errors import InvalidSettings
+from flowers17.errors import InvalidSettings, short_repr
 
 
 def module_places(module: str) -> Iterator[tuple[Path | None, tuple[Path, ...]]]:
@@ -72,6 +74,22 @@ def check_function(name: str) -> Path:
     if function not in table.get_identifiers() and "import *" not in source:
         raise _refusal(name, f"no function {function!r} in {file}")
     return file
+
+
+def own_function(name: str) -> Callable[..., Any]:
+    """Function that a person's own `module:function` names; its module is imported.
+
+    Raises InvalidSettings if it cannot be imported, or is no function.
+    """
+    module, _, attribute = name.partition(":")
+    check_function(name)
+    try:
+        function: Callable[..., Any] = getattr(import_module(module), attribute)
+    except (ImportError, AttributeError) as problem:
+        raise _refusal(name, str(problem)) from problem
+    if not callable(function):
+        raise InvalidSettings(f"learner {name!r}: expected a function, got {short_repr(function)}")
+    return function
 
 
 def _refusal(name: str, received: str) -> InvalidSettings:

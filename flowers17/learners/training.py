@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import keras
 import numpy as np
@@ -38,22 +38,12 @@ class TrainingResult:
     best_epoch: int
 
 
-class Perturbation(Protocol):
-    """Perturbation of a training batch by the adversary of a recipe.
-
-    images: float32 (b, h, w, 3) in [0, 1], returned alike. targets: float32 (b, n_classes), rows
-    sum to 1. epoch, from 1, and batch, from 0: seed the random draws.
-    """
-
-    def __call__(
-        self, images: np.ndarray, targets: np.ndarray, epoch: int, batch: int, /
-    ) -> np.ndarray: ...
-
-
-class BatchCallback(Protocol):
-    """Called after every batch: epochs so far, means over the current epoch, images a second."""
-
-    def __call__(self, epochs: float, epoch: Epoch, rate: float, /) -> None: ...
+# The adversary of a recipe, called with a training batch, float32 (b, h, w, 3) in [0, 1], its
+# targets, float32 (b, n_classes) whose rows sum to 1, the epoch, from 1, and the batch, from 0,
+# which seed the random draws. It returns images alike.
+Perturbation = Callable[[np.ndarray, np.ndarray, int, int], np.ndarray]
+# Called after every batch: epochs so far, means over the current epoch, images a second.
+BatchCallback = Callable[[float, Epoch, float], None]
 
 
 def train(
@@ -126,24 +116,24 @@ def train(
             run.save(checkpoints)
             if after_epoch:
                 after_epoch(run.history)
-        return run.result()
+        _assign(model.weights, run.best_weights)
+        return TrainingResult(run.history, run.best_epoch)
 
 
+@dataclass(eq=False)
 class Run:
     """State of a training between epochs, and the training of one epoch; used by `train`."""
 
-    def __init__(
-        self,
-        model: keras.Model,
-        examples: Examples,
-        recipe: RecipeSettings,
-        augmentation: AugmentationName,
-        seed: int,
-        perturb: Perturbation | None = None,
-        rates: Sequence[float] = (),
-    ) -> None:
-        self.model, self.examples, self.recipe = model, examples, recipe
-        self.augmentation, self.seed, self.perturb = augmentation, seed, perturb
+    model: keras.Model
+    examples: Examples
+    recipe: RecipeSettings
+    augmentation: AugmentationName
+    seed: int
+    perturb: Perturbation | None = None
+    rates: Sequence[float] = ()
+
+    def __post_init__(self) -> None:
+        model, examples, recipe = self.model, self.examples, self.recipe
         self.targets = np.eye(examples.n_classes, dtype=np.float32)[examples.labels]
         self.class_weights = examples.class_weights()
         self.history: list[Epoch] = []
@@ -155,7 +145,7 @@ class Run:
         self.network = keras.Model(model.inputs, outputs, name=model.name)
         steps = -(-len(examples.train) // recipe.batch_size)
         self.network.compile(
-            optimizer=optimizer(recipe, steps, rates),
+            optimizer=optimizer(recipe, steps, self.rates),
             loss=keras.losses.CategoricalCrossentropy(
                 from_logits=ends_in_softmax, label_smoothing=recipe.label_smoothing
             ),
@@ -235,11 +225,6 @@ class Run:
         self.history = list(generation.values["history"])
         self.best_epoch = int(generation.values["best_epoch"])
         self.best_weights = list(generation.arrays["best"])
-
-    def result(self) -> TrainingResult:
-        """Load the best epoch's weights into the model; return the history."""
-        _assign(self.model.weights, self.best_weights)
-        return TrainingResult(self.history, self.best_epoch)
 
     def further_state(self) -> list[Any]:
         """Variables other than weights: those of the optimizer and of random generators."""

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from flowers17.artifacts import Artifact
-from flowers17.ensemble.averaging import averaged, weighted
 from flowers17.ensemble.calibration import tempered
 from flowers17.ensemble.meta_learners import fitted, probabilities
+from flowers17.ensemble.predictions import averaged, weighted
 from flowers17.manifests import read_as_written
 from flowers17.prediction.fitted_classifier import of_estimator
 from flowers17.prediction.models import Answers, Loader, MemberModels, Model

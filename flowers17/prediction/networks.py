@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 from flowers17.artifacts import Artifact
 from flowers17.config import HeadSettings, LearnerDefinition, RecipeSettings
 from flowers17.errors import InvalidInput
-from flowers17.learners.networks import build, module_of
-from flowers17.learners.stored import load
+from flowers17.learners.networks import build, load_weights, module_of
 from flowers17.manifests import read_as_written
 from flowers17.prediction.features import extractor_of
 from flowers17.prediction.models import BATCH_SIZE, Answers, Loader, Model
@@ -78,7 +77,7 @@ class Network(Model):
         side = None if takes_any_size else self._size
         with read_as_written(self.name), self._loader.building(self._config["precision"]):
             model = build(learner, (side, side, 3), len(self.classes), definitions=own)
-        load(model, self._artifact, "run learners")
+        load_weights(model, self._artifact, "run learners")
         return model
 
     @cached_property
@@ -139,5 +138,5 @@ class FineTuned(Network):
                 seed=0,
                 name=config["extractor"],
             )
-        load(trained, self._artifact, "run finetune")
+        load_weights(trained, self._artifact, "run finetune")
         return image_network(lower, trained, config["extractor"], image_size=image_size)

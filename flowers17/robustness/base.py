@@ -47,7 +47,7 @@ class AttackResult:
 def attack_result(
     images: np.ndarray,
     adversarial: np.ndarray,
-    labels: np.ndarray | None,
+    labels: np.ndarray,
     targets: np.ndarray | None,
     proba_before: np.ndarray,
     proba_after: np.ndarray,
@@ -56,16 +56,11 @@ def attack_result(
 ) -> AttackResult:
     """Outcome of an attack, with success and distortions computed from its images.
 
-    images, adversarial: float32 (n, h, w, c). labels, targets: int (n,); labels may be None where
+    images, adversarial: float32 (n, h, w, c). labels, targets: int (n,); labels are not read where
     there are targets. proba_before, proba_after: float (n, n_classes). n_queries, n_gradients: of
     every image alike, or int (n,).
-    Raises InvalidInput if there are neither labels nor targets.
     """
     goals = labels if targets is None else targets
-    if goals is None:
-        raise InvalidInput(
-            "attack_result: expected labels or targets, got neither; pass one of them"
-        )
     n = len(images)
     predicted = proba_after.argmax(axis=1).astype(np.int64)
     perturbation = (adversarial.astype(np.float64) - images).reshape(n, -1)

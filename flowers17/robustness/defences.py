@@ -14,19 +14,18 @@ import keras
 import numpy as np
 
 from flowers17.config import FilterSettings
-from flowers17.errors import InvalidInput
 from flowers17.robustness import filters
-from flowers17.robustness.base import checked_images, checked_labels, probabilities
+from flowers17.robustness.base import checked_images, probabilities
 from flowers17.robustness.detector import (
     adversarial_scores,
     blurred_descent,
     joint_model,
     runner_up_classes,
 )
+from flowers17.robustness.goals import REFUSED, robust_mask
 from flowers17.robustness.pgd import fgsm_and_pgd
 
 Kind = Literal["none", "adversarial training", "filter", "detector"]
-REFUSED = -1
 ATTACKS = ("fgsm", "pgd")
 Arrays = dict[str, np.ndarray]
 
@@ -126,8 +125,6 @@ def predictions_under_attack(
     Raises InvalidInput for images, labels or budgets out of range.
     """
     images = checked_images(images)
-    if not len(epsilons):
-        raise InvalidInput("epsilons: expected at least one budget, got none")
     adversarial: dict[tuple[int, str], list[np.ndarray]] = {}
     predictions: Arrays = {}
     for number, defence in enumerate(defences):
@@ -166,13 +163,6 @@ def _adversarial(
     return [result.adversarial for result in results]
 
 
-def robust_mask(before: np.ndarray, after: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Mask of the images that withstand each run, from predicted classes: bool (n, runs)."""
-    labels = checked_labels(labels, len(before), np.iinfo(np.int64).max)
-    right = before == labels
-    return np.asarray(right[:, None] & ((after == labels[:, None]) | (after == REFUSED)))
-
-
 def defence_summary(
     defence: Defence,
     before: np.ndarray,
@@ -191,14 +181,17 @@ def defence_summary(
     for number, run in enumerate(runs):
         run |= {"n_withstood": int(robust[:, number].sum()), "n_refused": int(n_refused[number])}
 
-    def n_robust(epsilon: float, *, unaware: bool) -> int | None:
-        numbers = [
-            number
-            for number, run in enumerate(runs)
-            if run["epsilon"] == epsilon and not (unaware and run["knows"])
-        ]
-        return int(robust[:, numbers].all(axis=1).sum()) if numbers else None
+    unaware = np.array([not run["knows"] for run in runs])
 
+    def n_robust(columns: np.ndarray) -> int | None:
+        return int(robust[:, columns].all(axis=1).sum()) if columns.any() else None
+
+    worst = []
+    for epsilon in map(float, epsilons):
+        of_budget = np.array([run["epsilon"] == epsilon for run in runs])
+        withstood = {"n_withstood": n_robust(of_budget)}
+        withstood["n_withstood_unaware"] = n_robust(of_budget & unaware)
+        worst.append({"epsilon": epsilon, **withstood})
     return {
         "name": defence.name,
         "kind": defence.kind,
@@ -206,14 +199,7 @@ def defence_summary(
         "n_right": int((before == labels).sum()),
         "n_refused": int((before == REFUSED).sum()),
         "runs": runs,
-        "worst": [
-            {
-                "epsilon": float(epsilon),
-                "n_withstood": n_robust(float(epsilon), unaware=False),
-                "n_withstood_unaware": n_robust(float(epsilon), unaware=True),
-            }
-            for epsilon in epsilons
-        ],
+        "worst": worst,
     }
 
 

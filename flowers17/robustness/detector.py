@@ -17,8 +17,7 @@ from flowers17.learners.examples import Examples
 from flowers17.learners.networks import Shape, build
 from flowers17.robustness.base import checked_images, checked_labels, probabilities
 from flowers17.robustness.filters import Gaussian
-from flowers17.robustness.gradients import loss_gradients
-from flowers17.robustness.logits import logits_of
+from flowers17.robustness.gradients import logits_of, loss_gradients
 from flowers17.robustness.pgd import REACH, fgsm_and_pgd, projected_steps
 
 CLEAN, ADVERSARIAL = 0, 1
@@ -60,15 +59,7 @@ def examples(
 
     images: uint8 (n, size, size, 3), clean. adversarial: of each attack, the same, row by row.
     train, held_out: int, rows; the held-out images choose the epoch and the threshold.
-    Raises InvalidInput if an attack's images have another shape or dtype, or there is no attack.
     """
-    if not adversarial or any(
-        (batch.dtype, batch.shape) != (np.uint8, images.shape) for batch in adversarial
-    ):
-        raise InvalidInput(
-            f"adversarial: expected uint8 {images.shape} of one attack or more, got "
-            f"{[(str(batch.dtype), batch.shape) for batch in adversarial]}"
-        )
     n, n_attacks = len(images), len(adversarial)
     inputs = np.concatenate([*[images] * n_attacks, *adversarial])
     labels = np.repeat([CLEAN, ADVERSARIAL], n * n_attacks)
@@ -133,14 +124,11 @@ def joint_model(model: keras.Model, detector: keras.Model, threshold: float) -> 
     inputs = keras.Input(shape)
     log_proba = ops.log_softmax(ops.cast(logits_of(model, shape)(inputs), "float32"))
     alarm = ops.cast(logits_of(detector, shape)(inputs), "float32")
-    alarm = alarm[:, ADVERSARIAL:] - alarm[:, :ADVERSARIAL] - _log_odds(threshold)
+    score = min(threshold, LARGEST_SCORE)
+    log_odds = NO_ALARM if threshold == inf else log(score / (1 - score))
+    alarm = alarm[:, ADVERSARIAL:] - alarm[:, :ADVERSARIAL] - log_odds
     joint = ops.concatenate([log_proba + ops.log_sigmoid(-alarm), ops.log_sigmoid(alarm)], axis=-1)
     return keras.Model(inputs, keras.layers.Softmax(dtype="float32")(joint))
-
-
-def _log_odds(threshold: float) -> float:
-    score = min(threshold, LARGEST_SCORE)
-    return NO_ALARM if threshold == inf else log(score / (1 - score))
 
 
 def runner_up_classes(proba: np.ndarray, labels: np.ndarray) -> np.ndarray:

@@ -11,24 +11,25 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.ndimage import gaussian_filter
 
 from flowers17.config import AttackName, AttackSettings
 from flowers17.errors import InvalidInput
-from flowers17.robustness.base import AttackResult, Model, checked_images, checked_labels
-from flowers17.robustness.fgsm import fgsm
+from flowers17.robustness.base import AttackResult, Model, checked_images
+from flowers17.robustness.fgsm import fgsm, random_noise
 from flowers17.robustness.goals import (
     confidence_reduction,
     misclassification,
-    source_target_matrix,
+    robust_mask,
     targeted_misclassification,
 )
 from flowers17.robustness.jsma import jsma
-from flowers17.robustness.noise import random_noise
 from flowers17.robustness.one_pixel import one_pixel
 from flowers17.robustness.pgd import REACH, pgd
-from flowers17.robustness.similarity import ssim
 
 Arrays = dict[str, np.ndarray]
+SIGMA, RADIUS = 1.5, 5  # of the windows of structural similarity, in pixels
+C1, C2 = 0.01**2, 0.03**2
 PER_RUN = (
     *("success", "predicted", "confidence_before", "confidence_after", "n_queries"),
     *("n_gradients", "l0", "l2", "linf"),
@@ -89,11 +90,6 @@ def attack_arrays(
     Raises InvalidInput for a white-box attack on a black box, and what the attack raises.
     """
     images = checked_images(images)
-    if (targets is None) == (attack in ("targeted", "jsma")):
-        raise InvalidInput(
-            f"{attack}: expected {'no ' * (targets is not None)}targets; targeted and jsma take "
-            "them"
-        )
     budgets = [budget / 255 for budget in epsilons(attack, settings) if budget is not None]
     extra: Arrays = {}
     if attack == "noise":
@@ -104,9 +100,10 @@ def attack_arrays(
     elif attack == "fgsm":
         results = fgsm(victim.differentiable(attack), images, labels, epsilons=budgets)
         extra["zero_gradient"] = results[-1].linf == 0
-    elif attack == "jsma" and targets is not None:
+    elif attack == "jsma":
         parameters = settings.jsma.model_dump(include={"theta", "gamma", "variant"})
-        results = [jsma(victim.differentiable(attack), images, targets, **parameters)]
+        network = victim.differentiable(attack)
+        results = [jsma(network, images, np.asarray(targets), **parameters)]
     elif attack == "one_pixel":
         parameters = settings.one_pixel.model_dump(exclude={"n_images", "images_per_batch"})
         results = [one_pixel(victim.proba, images, labels, **parameters, seed=seed)]
@@ -119,57 +116,41 @@ def attack_arrays(
             for budget in budgets
         ]
         if attack == "pgd":
-            extra["doubled"] = np.stack(
-                [
-                    _doubled_predictions(network, images, labels, outcome, budget, n_steps, seed)
-                    for outcome, budget in zip(results, budgets, strict=True)
-                ],
-                axis=1,
-            )
+            doubled = [
+                _doubled_predictions(
+                    outcome,
+                    images,
+                    labels,
+                    model=network,
+                    epsilon=budget,
+                    step=REACH * budget / n_steps,  # as long as before
+                    n_steps=2 * n_steps,
+                    seed=seed,
+                )
+                for outcome, budget in zip(results, budgets, strict=True)
+            ]
+            extra["doubled"] = np.stack(doubled, axis=1)
     stored = epsilons(attack, settings).index(settings.budget) if len(results) > 1 else 0
-    return _arrays(images, results, stored) | extra
+    columns = {name: [getattr(result, name) for result in results] for name in PER_RUN}
+    columns["ssim"] = [ssim(images, result.adversarial) for result in results]
+    adversarial = np.rint(results[stored].adversarial * 255).astype(np.uint8)
+    return {
+        **{name: np.stack(arrays, axis=1) for name, arrays in columns.items()},
+        "predicted_before": results[0].predicted_before,
+        "adversarial": adversarial,
+        **extra,
+    }
 
 
 def _doubled_predictions(
-    network: Model,
-    images: np.ndarray,
-    labels: np.ndarray,
-    outcome: AttackResult,
-    epsilon: float,
-    n_steps: int,
-    seed: int,
+    outcome: AttackResult, images: np.ndarray, labels: np.ndarray, **longer: Any
 ) -> np.ndarray:
-    """Predicted classes: of images that withstood after twice the steps, of others as before."""
+    """Predicted classes: of images that withstood after longer PGD, of others as before."""
     predicted = outcome.predicted.copy()
     rows = np.flatnonzero((outcome.predicted_before == labels) & (predicted == labels))
     if rows.size:
-        longer = pgd(
-            network,
-            images[rows],
-            labels[rows],
-            epsilon=epsilon,
-            step=REACH * epsilon / n_steps,  # as long as before
-            n_steps=2 * n_steps,
-            seed=seed,
-        )
-        predicted[rows] = longer.predicted
+        predicted[rows] = pgd(images=images[rows], labels=labels[rows], **longer).predicted
     return predicted
-
-
-def _arrays(images: np.ndarray, results: list[AttackResult], run: int) -> Arrays:
-    arrays = {
-        name: np.stack([getattr(outcome, name) for outcome in results], axis=1) for name in PER_RUN
-    }
-    arrays["ssim"] = np.stack([ssim(images, outcome.adversarial) for outcome in results], axis=1)
-    arrays["predicted_before"] = results[0].predicted_before
-    arrays["adversarial"] = np.rint(results[run].adversarial * 255).astype(np.uint8)
-    return arrays
-
-
-def robust_mask(arrays: Mapping[str, np.ndarray], labels: np.ndarray) -> np.ndarray:
-    """Mask of the images classified correctly before and after each run: bool (n, runs)."""
-    right = arrays["predicted_before"] == labels
-    return np.asarray(right[:, None] & (arrays["predicted"] == labels[:, None]))
 
 
 def run_summaries(
@@ -185,11 +166,10 @@ def run_summaries(
     were classified correctly: n_misclassified; with targets n_targeted; without them
     confidence_drop, the label's, None if n_right is 0.
     """
-    checked_labels(labels, len(labels), np.iinfo(np.int64).max)
-    robust = robust_mask(arrays, labels)
+    robust = robust_mask(arrays["predicted_before"], arrays["predicted"], labels)
     summaries = []
     for run, epsilon in enumerate(epsilons(attack, settings)):
-        outcome = _result(arrays, run)
+        outcome = result_of_run(arrays, run)
         misclassified = misclassification(outcome, labels)
         summary: dict[str, Any] = {
             "epsilon": epsilon,
@@ -207,20 +187,37 @@ def run_summaries(
     return summaries
 
 
-def source_target_counts(
-    arrays: Mapping[str, np.ndarray], labels: np.ndarray, targets: np.ndarray, n_classes: int
-) -> np.ndarray:
-    """Pairs of image and target that succeeded, and all pairs: int64 (2, n_classes, n_classes).
-
-    By source class and target class, of the first run; only images that were classified correctly
-    count.
-    """
-    return source_target_matrix(_result(arrays, 0), labels, targets, n_classes)
-
-
-def _result(arrays: Mapping[str, np.ndarray], run: int) -> AttackResult:
+def result_of_run(arrays: Mapping[str, np.ndarray], run: int = 0) -> AttackResult:
+    """Result of one run from the arrays of `attack_arrays`."""
     return AttackResult(
         adversarial=arrays["adversarial"],
         predicted_before=arrays["predicted_before"],
         **{name: arrays[name][:, run] for name in PER_RUN},
     )
+
+
+def ssim(images: np.ndarray, references: np.ndarray) -> np.ndarray:
+    """Structural similarity (SSIM) of images to references, 1 if they are equal: float64 (n,).
+
+    It is their likeness to the human eye, unlike a norm, as a mean over windows.
+    images, references: float (n, h, w, c) in [0, 1], at least 11 pixels high and wide. Each channel
+    is compared by itself under Gaussian windows of 11 × 11 pixels that lie inside the image.
+    Source: Wang et al. 2004, IEEE Trans. Image Processing 13:600, equation 13.
+    """
+    return np.array([_similarity(*pair) for pair in zip(images, references, strict=True)])
+
+
+def _similarity(image: np.ndarray, reference: np.ndarray) -> float:
+    x, y = image.astype(np.float64), reference.astype(np.float64)
+    mean_x, mean_y = _windowed(x), _windowed(y)
+    variance_x, variance_y = _windowed(x * x) - mean_x**2, _windowed(y * y) - mean_y**2
+    covariance = _windowed(x * y) - mean_x * mean_y
+    numerator = (2 * mean_x * mean_y + C1) * (2 * covariance + C2)
+    denominator = (mean_x**2 + mean_y**2 + C1) * (variance_x + variance_y + C2)
+    return float((numerator / denominator).mean())
+
+
+def _windowed(values: np.ndarray) -> np.ndarray:
+    """Means under the window, at the positions where it lies inside."""
+    means = gaussian_filter(values, (SIGMA, SIGMA, 0), radius=(RADIUS, RADIUS, 0))
+    return np.asarray(means[RADIUS:-RADIUS, RADIUS:-RADIUS])

@@ -1,4 +1,7 @@
-"""The fast gradient sign method: one step along the sign of the loss gradient."""
+"""One step of a budget: along the sign of the loss gradient, or in a random direction.
+
+The fast gradient sign method, and random noise, the baseline that every attack has to exceed.
+"""
 
 from collections.abc import Sequence
 
@@ -11,6 +14,7 @@ from flowers17.robustness.base import (
     attack_result,
     checked_budget,
     checked_victims,
+    image_generator,
     probabilities,
 )
 from flowers17.robustness.gradients import loss_gradients
@@ -61,3 +65,25 @@ def ascent_signs(
 def clipped_step(images: np.ndarray, directions: np.ndarray, size: float) -> np.ndarray:
     """Images after a step of a size along directions, clipped to [0, 1]: float32 (n, h, w, c)."""
     return np.clip(images + np.float32(size) * directions, np.float32(0), np.float32(1))
+
+
+def random_noise(
+    model: Model, images: np.ndarray, labels: np.ndarray, *, epsilon: float, seed: int
+) -> AttackResult:
+    """Perturb each feature by plus or minus a budget, with random sign.
+
+    images: float32 (n, h, w, c) in [0, 1]; labels: int (n,). epsilon: L-infinity budget, 0 or more.
+    The signs come from the seed and the image's content, and are the same for every budget.
+    Raises InvalidInput for images, labels or a budget out of range.
+    """
+    epsilon = checked_budget(epsilon)
+    images, before, labels, _ = checked_victims(model, images, labels)
+    adversarial = clipped_step(images, random_signs(images, seed), epsilon)
+    after = probabilities(model, adversarial)
+    return attack_result(images, adversarial, labels, None, before, after, 1, 0)
+
+
+def random_signs(images: np.ndarray, seed: int) -> np.ndarray:
+    """Random sign of each feature, -1 or 1, by seed and image: float32 (n, h, w, c)."""
+    coins = [image_generator(seed, image, "noise").integers(0, 2, image.shape) for image in images]
+    return (2 * np.stack(coins) - 1).astype(np.float32)

@@ -10,6 +10,8 @@ import numpy as np
 
 from flowers17.robustness.base import AttackResult, checked_labels, checked_targets
 
+REFUSED = -1  # in the place of a class
+
 
 @dataclass(frozen=True)
 class Share:
@@ -22,6 +24,17 @@ class Share:
     def rate(self) -> float:
         """The share in [0, 1]; NaN without images."""
         return self.n_reached / self.n if self.n else float("nan")
+
+
+def robust_mask(before: np.ndarray, after: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Mask of the images that withstand each run: bool (n, runs).
+
+    They are classified correctly before, and correctly or refused after.
+    before, labels: int (n,); after: int (n, runs), predicted classes or REFUSED.
+    """
+    labels = checked_labels(labels, len(before), np.iinfo(np.int64).max)
+    right = before == labels
+    return np.asarray(right[:, None] & ((after == labels[:, None]) | (after == REFUSED)))
 
 
 def confidence_reduction(result: AttackResult, labels: np.ndarray) -> float:

@@ -105,7 +105,9 @@ def jsma(
         n_queries[active] += 1
     adversarial = perturbed.reshape(images.shape)
     after = probabilities(model, adversarial)
-    return attack_result(images, adversarial, None, targets, before, after, n_queries, n_gradients)
+    return attack_result(
+        images, adversarial, targets, targets, before, after, n_queries, n_gradients
+    )
 
 
 def largest_two(

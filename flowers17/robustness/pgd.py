@@ -5,7 +5,6 @@ from functools import partial
 
 import numpy as np
 
-from flowers17.errors import InvalidInput
 from flowers17.robustness.base import (
     AttackResult,
     Model,
@@ -31,7 +30,6 @@ def pgd(
     step: float | None = None,
     n_steps: int,
     targets: np.ndarray | None = None,
-    restarts: int = 1,
     random_start: bool = True,
     seed: int,
 ) -> AttackResult:
@@ -39,50 +37,27 @@ def pgd(
 
     images: float32 (n, h, w, c) in [0, 1]; labels, targets: int (n,), targets other than labels.
     epsilon: L-infinity budget, at least 0; step: size of one step, above 0, None: REACH budgets
-    over n_steps; both in the units of the images. restarts: runs at most, until one succeeds; of
-    failed runs the result is that with the least probability of the label, or the most of the
-    target. random_start: uniform within the budget, drawn from the seed and the image's content;
-    else the image itself.
-    n_queries, n_gradients: a restart takes n_steps gradients and one query of its last images.
+    over n_steps; both in the units of the images. random_start: uniform within the budget, drawn
+    from the seed and the image's content; else the image itself.
+    n_queries, n_gradients: one query of the last image, and n_steps gradients.
     Raises InvalidInput for images, labels, targets, budgets or counts out of range.
     Source: Madry et al. 2018, arXiv:1706.06083, section 2.1.
     """
     epsilon = checked_budget(epsilon)
-    n_steps, restarts = checked_count(n_steps, "n_steps"), checked_count(restarts, "restarts")
+    n_steps = checked_count(n_steps, "n_steps")
     if step is not None:
         step = checked_budget(step, "step", positive=True)
-    if restarts > 1 and not random_start:
-        raise InvalidInput(
-            f"restarts: expected 1 without a random start, got {restarts}; they would all be the "
-            "same"
-        )
     images, before, labels, targets = checked_victims(model, images, labels, targets)
-    n = len(images)
-    adversarial, after = images.copy(), before.copy()
-    best_score = np.full(n, -np.inf)
-    n_starts = np.zeros(n, np.int64)
-    active = np.arange(n)
-    for restart in range(restarts):
-        active_targets = None if targets is None else targets[active]
-        starts = images[active]
-        if random_start:
-            starts = random_starts(starts, epsilon, seed, restart)
-        signs = partial(ascent_signs, model, labels=labels[active], targets=active_targets)
-        ends = projected_steps(
-            images[active], starts, signs, epsilon=epsilon, step=step, n_steps=n_steps
-        )
-        proba = probabilities(model, ends)
-        succeeded, score = _success_and_score(proba, labels[active], active_targets)
-        better = score > best_score[active]
-        rows = active[better]
-        adversarial[rows], after[rows] = ends[better], proba[better]
-        best_score[rows] = score[better]
-        n_starts[active] += 1
-        active = active[~succeeded]
-        if not active.size:
-            break
-    n_gradients = n_starts * n_steps
-    return attack_result(images, adversarial, labels, targets, before, after, n_starts, n_gradients)
+    adversarial = projected_steps(
+        images,
+        random_starts(images, epsilon, seed) if random_start else images,
+        partial(ascent_signs, model, labels=labels, targets=targets),
+        epsilon=epsilon,
+        step=step,
+        n_steps=n_steps,
+    )
+    after = probabilities(model, adversarial)
+    return attack_result(images, adversarial, labels, targets, before, after, 1, n_steps)
 
 
 def fgsm_and_pgd(
@@ -103,10 +78,10 @@ def fgsm_and_pgd(
     return fgsm(model, images, labels, epsilons=budgets, targets=targets) + longer
 
 
-def random_starts(images: np.ndarray, epsilon: float, seed: int, restart: int) -> np.ndarray:
+def random_starts(images: np.ndarray, epsilon: float, seed: int) -> np.ndarray:
     """Images perturbed uniformly within a budget, by seed and content: float32 (n, h, w, c)."""
     offsets = [
-        image_generator(seed, image, "pgd", restart).uniform(-1, 1, image.shape) for image in images
+        image_generator(seed, image, "pgd", 0).uniform(-1, 1, image.shape) for image in images
     ]
     return clipped_step(images, np.stack(offsets).astype(np.float32), epsilon)
 
@@ -131,15 +106,3 @@ def projected_steps(
     for _ in range(n_steps):
         perturbed = np.clip(clipped_step(perturbed, directions(perturbed), size), low, high)
     return perturbed
-
-
-def _success_and_score(
-    proba: np.ndarray, labels: np.ndarray, targets: np.ndarray | None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Success of each image, and a score by which any success beats any failure: both (n,)."""
-    rows, predicted = np.arange(len(proba)), proba.argmax(axis=1)
-    if targets is None:
-        succeeded, score = predicted != labels, -proba[rows, labels].astype(np.float64)
-    else:
-        succeeded, score = predicted == targets, proba[rows, targets].astype(np.float64)
-    return succeeded, score + 2 * succeeded

@@ -11,7 +11,6 @@ import numpy as np
 
 from flowers17.errors import InvalidInput
 from flowers17.robustness.base import checked_labels
-from flowers17.robustness.goals import Share
 from flowers17.seeds import generator
 
 CELL = 2  # pixels; a side of one square of the chequered patch
@@ -107,20 +106,20 @@ def patched(images: np.ndarray, size: int) -> np.ndarray:
     return copies
 
 
-def clean_accuracy(predicted: np.ndarray, labels: np.ndarray) -> Share:
-    """Images without a patch that are classified correctly. predicted, labels: int (n,)."""
-    labels = checked_labels(labels, len(predicted), np.iinfo(np.int64).max)
-    return Share(int((predicted == labels).sum()), len(labels))
+def predicted_counts(
+    predicted: np.ndarray, labels: np.ndarray, with_patch: np.ndarray | None, target: int
+) -> dict[str, int]:
+    """Images classified correctly, and those of other classes that open the backdoor, as JSON.
 
-
-def backdoor_success(predicted: np.ndarray, labels: np.ndarray, target: int) -> Share:
-    """Images of other classes that are predicted as the target with the patch.
-
-    predicted: int (n,), of images with the patch. labels: int (n,), their true classes.
+    predicted, with_patch: int (n,), classes of the images without a patch, and of their copies with
+    it (None: there are none). labels: int (n,), true classes.
     """
-    labels = checked_labels(labels, len(predicted), np.iinfo(np.int64).max)
-    other_classes = labels != target
-    return Share(int((other_classes & (predicted == target)).sum()), int(other_classes.sum()))
+    counts = {"n": len(labels), "n_right": int((predicted == labels).sum())}
+    if with_patch is not None:
+        others = labels != target
+        counts["n_others"] = int(others.sum())
+        counts["n_opened"] = int((others & (with_patch == target)).sum())
+    return counts
 
 
 def _checked(

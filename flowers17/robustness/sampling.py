@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from flowers17.errors import InvalidInput
 from flowers17.seeds import generator
 
 
@@ -11,14 +10,11 @@ def attacked_rows(labels: np.ndarray, rows: np.ndarray, n: int, seed: int) -> np
 
     labels: int (n_images,) of the whole data set; rows: int (k,), the candidates, in any order.
     A smaller sample of the same seed is the start of a larger one.
-    Raises InvalidInput if there is no row, or n < 1.
 
     >>> attacked_rows(np.array([0, 0, 1, 1, 1]), np.arange(5), 4, seed=1).tolist()
     [1, 4, 0, 2]
     """
     rows = np.unique(np.asarray(rows, np.int64))
-    if not len(rows) or n < 1:
-        raise InvalidInput(f"rows: expected at least one to attack, got {min(len(rows), n)}")
     turns = np.empty(len(rows), np.int64)
     for label in np.unique(labels[rows]):
         members = np.flatnonzero(labels[rows] == label)
@@ -34,13 +30,7 @@ def sampled_targets(
 
     labels: int (n_images,) of the whole data set; rows: int (k,), the images to attack. Each has
     n_targets targets, or all other classes, in a random order that does not depend on other rows.
-    Raises InvalidInput if n_targets < 1 or there is one class.
     """
-    if n_targets < 1 or n_classes < 2:
-        raise InvalidInput(
-            f"targets: expected at least one of another class, got {n_targets} of {n_classes} "
-            "classes"
-        )
     n_each = min(n_targets, n_classes - 1)
     targets = []
     for row in rows:

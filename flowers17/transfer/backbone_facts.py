@@ -15,9 +15,9 @@ from unittest import mock
 import keras
 
 from flowers17.backbones.facts import FACTS_FILE, ExtractorFacts
-from flowers17.learners.description import n_operations
+from flowers17.learners.networks import n_operations
 from flowers17.transfer.backbones import pretrained
-from flowers17.transfer.cuts import cuts_of
+from flowers17.transfer.fine_tuning import cuts_of
 
 
 def functions() -> list[str]:

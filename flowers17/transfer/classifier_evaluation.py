@@ -11,19 +11,18 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from sklearn.metrics import accuracy_score, balanced_accuracy_score
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
-from flowers17.config import ClassifierSettings
-from flowers17.errors import InvalidInput
+from flowers17.config import COLUMN_CLASSIFIERS, ClassifierSettings
+from flowers17.data.balance import is_balanced
+from flowers17.data.splits import Split
+from flowers17.errors import InvalidInput, InvalidSettings
 from flowers17.seeds import derived_seed
-from flowers17.transfer.cross_validation import (
-    SplitLike,
-    best_variant,
-    out_of_fold,
-    search_folds,
-)
-from flowers17.transfer.families import FAMILIES, ClassWeight, Rows, Task
-from flowers17.transfer.input_forms import input_form
-from flowers17.transfer.rowspace import check_features, one_thread, principal_components
+from flowers17.transfer.families import FAMILIES, ClassWeight, Family, Rows, Task
+from flowers17.transfer.rowspace import check_features, one_thread, principal_axes
+
+MAX_FOLDS = 5
 
 
 @dataclass(frozen=True)
@@ -77,13 +76,30 @@ class Fit:
             proba = FAMILIES[self.classifier].proba(
                 self.model, self.settings, replace(self.task, evaluated=evaluated)
             )
-        return _checked_proba(self.classifier, proba, (len(evaluated), int(labels.max()) + 1))
+        if proba.shape != (len(evaluated), labels.max() + 1) or not np.isfinite(proba).all():
+            raise InvalidInput(
+                f"{self.classifier}: expected finite probabilities of {labels.max() + 1} classes, "
+                f"got {proba.shape} with NaN; look at the features"
+            )
+        return proba.astype(np.float64, copy=False)
 
-    def out_of_fold(self, split: SplitLike, seed: int) -> np.ndarray | None:
-        """Probabilities of a split's training images: see `cross_validation.out_of_fold`."""
-        task, family = replace(self.task, seed=seed), FAMILIES[self.classifier]
+    def out_of_fold(self, split: Split, seed: int) -> np.ndarray | None:
+        """Probabilities of a split's training images, each by a fit on the folds without it.
+
+        float64 (n_train, 2); None where folds cannot be made.
+        """
+        task, labels = replace(self.task, seed=seed), self.task.labels
+        try:
+            folds = search_folds(labels, self.groups, split, seed)
+        except InvalidInput:
+            return None
+        proba = np.empty((len(labels), 2))
         with one_thread():
-            return out_of_fold(family, self.settings, self.rows_for, self.groups, split, task)
+            for fitted, held_out in folds:
+                rows = self.rows_for(fitted)
+                of_fold = replace(task, rows=rows, train=fitted, evaluated=held_out)
+                proba[held_out] = FAMILIES[self.classifier].probas([self.settings], of_fold)[0]
+        return proba[split.train]
 
 
 def evaluate(
@@ -91,7 +107,7 @@ def evaluate(
     settings: ClassifierSettings,
     *,
     labels: np.ndarray,
-    splits: Sequence[SplitLike],
+    splits: Sequence[Split],
     seed: int,
     progress: Callable[[int, int], None] | None = None,
     **options: Any,
@@ -129,7 +145,7 @@ def fits(
     features: np.ndarray | None = None,
     rows: np.ndarray | None = None,
     labels: np.ndarray,
-    splits: Sequence[SplitLike],
+    splits: Sequence[Split],
     seed: int,
     n_components: int | None = None,
     search: bool = False,
@@ -140,7 +156,7 @@ def fits(
     """Yield a classifier's fit on the training part of every split.
 
     features: float32 (n, d), normalised columns; rows: float64 (n, r), row-space coordinates;
-    only the `input_form` of the classifier is read, or `rows` if `n_components` is given: principal
+    columns are read by COLUMN_CLASSIFIERS alone. If `n_components` is given, `rows` are: principal
     components fitted on the training rows alone. labels: int (n,), 0..n_classes-1.
     class_weight: `balanced` lets every class count alike in the fit; None: every image.
     search: choose hyper-parameters by stratified cross-validation within the training rows.
@@ -149,9 +165,13 @@ def fits(
     n_jobs: threads of the random forest, -1 for all cores; never changes a result.
     Raises InvalidInput if arrays do not belong together, hold NaN, or a split lacks a class.
     """
-    form = "rows" if n_components is not None else input_form(classifier)
+    if classifier not in FAMILIES:
+        raise InvalidSettings(
+            f"classifier: expected one of {', '.join(FAMILIES)}, got {classifier!r}"
+        )
     family = FAMILIES[classifier]
-    matrix = rows if form == "rows" else features
+    reads_columns = classifier in COLUMN_CLASSIFIERS and n_components is None
+    matrix, form = (features, "features") if reads_columns else (rows, "rows")
     if matrix is None:
         raise InvalidInput(f"{classifier}: expected `{form}`, got None; pass the array")
     _check(matrix, form, labels, splits)
@@ -164,7 +184,8 @@ def fits(
     def rows_for(train: np.ndarray) -> Rows:
         if n_components is None:
             return all_rows
-        return Rows(principal_components(matrix, train, n_components))
+        mean, axes = principal_axes(matrix, train, n_components)
+        return Rows((matrix - mean) @ axes)
 
     for split in splits:
         role = ("classifier", classifier, split.name)
@@ -187,7 +208,7 @@ def fits(
         yield Fit(classifier, chosen, task, model, rows_for, groups)
 
 
-def _check(matrix: np.ndarray, form: str, labels: np.ndarray, splits: Sequence[SplitLike]) -> None:
+def _check(matrix: np.ndarray, form: str, labels: np.ndarray, splits: Sequence[Split]) -> None:
     """Raise InvalidInput if arrays and splits do not belong together."""
     check_features(matrix, form)
     if labels.shape != (len(matrix),) or labels.dtype.kind not in "iu" or labels.min() < 0:
@@ -215,10 +236,53 @@ def _check(matrix: np.ndarray, form: str, labels: np.ndarray, splits: Sequence[S
             )
 
 
-def _checked_proba(subject: str, proba: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    if proba.shape != shape or not np.isfinite(proba).all():
+def search_folds(
+    labels: np.ndarray, groups: np.ndarray, split: Split, seed: int
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Stratified folds of the training rows, groups kept together: rows to fit on and held out.
+
+    Five folds, or as many as the smallest class has images (near-duplicates count once); fewer if
+    a class would be in one of them alone. Raises InvalidInput if fewer than two are left.
+    """
+    train = np.asarray(split.train)
+    own, group_of = labels[train], groups[train]
+    n_each = [len(np.unique(group_of[own == label])) for label in np.unique(own)]
+    if min(n_each) < 2:
         raise InvalidInput(
-            f"{subject}: expected finite probabilities of {shape[1]} classes, got "
-            f"{proba.shape} with NaN; look at the features"
+            f"split {split.name}: a search expects at least 2 training images a class, got "
+            f"{min(n_each)}, near-duplicates counted once; add images or set search to false"
         )
-    return proba.astype(np.float64, copy=False)
+    is_grouped = len(np.unique(group_of)) < len(train)
+    for n_folds in range(min(MAX_FOLDS, *n_each), 1, -1):
+        # With groups of one image each, scikit-learn's two splitters give different folds.
+        splitter_class = StratifiedGroupKFold if is_grouped else StratifiedKFold
+        splitter = splitter_class(n_folds, shuffle=True, random_state=seed)
+        folds = list(splitter.split(train, own, group_of if is_grouped else None))
+        if all(len(np.unique(own[fitted])) == len(n_each) for fitted, _ in folds):
+            return [(train[fitted], train[held_out]) for fitted, held_out in folds]
+    raise InvalidInput(
+        f"split {split.name}: a search expects every class in at least 2 folds of its training "
+        "images, got one whose near-duplicates of other classes prevent it; add images or set "
+        "search to false"
+    )
+
+
+def best_variant(
+    family: Family,
+    settings: Any,
+    rows_for: Callable[[np.ndarray], Rows],
+    folds: Sequence[tuple[np.ndarray, np.ndarray]],
+    task: Task,
+) -> Any:
+    """Variant whose out-of-fold predictions are best, the first of equals; see `data.balance`."""
+    variants = family.variants(settings)
+    rows = np.concatenate([held_out for _, held_out in folds])
+    predicted: list[list[np.ndarray]] = [[] for _ in variants]
+    for k, (fitted, held_out) in enumerate(folds):
+        seed, own_rows = derived_seed(task.seed, "fold", k), rows_for(fitted)
+        of_fold = replace(task, rows=own_rows, train=fitted, evaluated=held_out, seed=seed)
+        for index, proba in enumerate(family.probas(variants, replace(of_fold, is_trial=True))):
+            predicted[index].append(proba.argmax(axis=1))
+    measure = accuracy_score if is_balanced(task.labels) else balanced_accuracy_score
+    scores = [measure(task.labels[rows], np.concatenate(classes)) for classes in predicted]
+    return variants[int(np.argmax(scores))]

@@ -6,6 +6,7 @@ Functions import Keras themselves, since that takes seconds.
 import importlib
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -15,6 +16,7 @@ from PIL import Image
 
 from flowers17.backbones.facts import backbone_of, known_facts
 from flowers17.errors import InvalidInput
+from flowers17.learners.images import resized as images_resized
 from flowers17.seeds import generator
 from flowers17.transfer.weights import check_input_size, scaling_module
 
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     import keras
 
 BATCH_SIZE = 32
+# Images at the input size of an extractor, by bilinear interpolation.
+resized = partial(images_resized, resample=Image.Resampling.BILINEAR)
 _MAX_PARTS = 10_000  # of a file of weights; InceptionV3's has fewer than 2,000
 
 
@@ -121,18 +125,6 @@ def _pooled(maps: np.ndarray, pooling: Literal["flatten", "average"]) -> np.ndar
     if pooling == "average":
         return maps.mean(axis=(1, 2), dtype=np.float64)
     return maps.reshape(len(maps), -1)
-
-
-def resized(images: np.ndarray, size: int) -> np.ndarray:
-    """Images resized by bilinear interpolation, antialiased: uint8 (n, size, size, 3)."""
-    if images.shape[1:3] == (size, size):
-        return images
-    return np.stack(
-        [
-            np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.BILINEAR))
-            for image in images
-        ]
-    )
 
 
 def _draw_weights(model: "keras.Model", seed: int) -> None:

@@ -5,9 +5,9 @@ training rows. `proba` gives a fit's class probabilities of the evaluated rows: 
 (n_evaluated, n_classes). Classes are 0..n_classes-1, each among the training rows.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from types import MappingProxyType
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -41,34 +41,23 @@ class Rows:
         self.coordinates = coordinates
         self._kernels: dict[tuple[Any, ...], np.ndarray] = {}
 
+    @cached_property
+    def _products(self) -> np.ndarray:
+        rows = self.coordinates.astype(np.float64, copy=False)
+        return np.asarray(rows @ rows.T)
+
     def kernel(self, settings: SvmSettings) -> np.ndarray:
         """Kernel matrix of all rows: float64 (n, n)."""
+        products, gamma, degree = self._products, settings.gamma, settings.degree
         if settings.kernel == "linear":
-            return self._once(("linear",), self._inner_products)
-        if settings.kernel == "rbf":
-            return self._once(
-                ("rbf", settings.gamma), lambda: np.exp(-settings.gamma * self._squared_distances())
-            )
-        return self._once(
-            ("poly", settings.gamma, settings.coef0, settings.degree),
-            lambda: (
-                (settings.gamma * self.kernel(SvmSettings(kernel="linear")) + settings.coef0)
-                ** settings.degree
-            ),
-        )
-
-    def _inner_products(self) -> np.ndarray:
-        rows = self.coordinates.astype(np.float64, copy=False)
-        return rows @ rows.T
-
-    def _squared_distances(self) -> np.ndarray:
-        products = self.kernel(SvmSettings(kernel="linear"))
-        lengths = np.diag(products)
-        return np.maximum(lengths[:, None] + lengths - 2 * products, 0)
-
-    def _once(self, key: tuple[Any, ...], compute: Callable[[], np.ndarray]) -> np.ndarray:
-        if key not in self._kernels:
-            self._kernels[key] = compute()
+            return products
+        key = settings.kernel, gamma, settings.coef0, degree
+        if key not in self._kernels and settings.kernel == "rbf":
+            lengths = np.diag(products)
+            distances = np.maximum(lengths[:, None] + lengths - 2 * products, 0)
+            self._kernels[key] = np.exp(-gamma * distances)
+        elif key not in self._kernels:
+            self._kernels[key] = (gamma * products + settings.coef0) ** degree
         return self._kernels[key]
 
 
@@ -130,10 +119,6 @@ def _moments(settings: NaiveBayesSettings, task: Task, previous: Moments | None)
     return replace(moments, prior=uniform) if task.class_weight else moments
 
 
-def _naive_bayes_proba(moments: Moments, settings: NaiveBayesSettings, task: Task) -> np.ndarray:
-    return naive_bayes_proba(moments, task.evaluated_rows, settings.var_smoothing)
-
-
 def _neighbours(settings: NeighboursSettings, task: Task, _: Any) -> KNeighborsClassifier:
     """Fitted k-nearest neighbours; k is at most the number of training rows."""
     n_neighbors = min(settings.n_neighbors, len(task.train))
@@ -150,7 +135,10 @@ def _svm_proba(machine: SVC | Pipeline, settings: SvmSettings, task: Task) -> np
         machine_inputs = task.rows.kernel(settings)[np.ix_(task.evaluated, task.train)]
     else:
         machine_inputs = task.evaluated_rows
-    return _of_decision(machine.decision_function(machine_inputs))
+    decision = machine.decision_function(machine_inputs)
+    if decision.ndim == 1:  # two classes: positive means the second
+        decision = np.column_stack([-decision, decision]) / 2
+    return softmax(decision, axis=1)
 
 
 def _svm(settings: SvmSettings, task: Task, _: Any) -> SVC | Pipeline:
@@ -179,13 +167,6 @@ def _svm(settings: SvmSettings, task: Task, _: Any) -> SVC | Pipeline:
         )
         steps.insert(0, landmarks)
     return make_pipeline(*steps).fit(task.train_rows, labels)
-
-
-def _of_decision(decision: np.ndarray) -> np.ndarray:
-    """Softmax of a decision function: (n, n_classes)."""
-    if decision.ndim == 1:  # two classes: positive means the second
-        decision = np.column_stack([-decision, decision]) / 2
-    return softmax(decision, axis=1)
 
 
 def _logistic_regression(
@@ -239,12 +220,16 @@ def _variants_of(setting: str) -> Callable[[Any], list[Any]]:
     return variants
 
 
-FAMILIES: MappingProxyType[str, Family] = MappingProxyType(
-    {
-        "naive_bayes": Family(_variants_of("var_smoothing"), _moments, _naive_bayes_proba),
-        "knn": Family(_variants_of("n_neighbors"), _neighbours, _predicted_proba),
-        "svm": Family(_svm_variants, _svm, _svm_proba),
-        "logistic_regression": Family(_variants_of("C"), _logistic_regression, _predicted_proba),
-        "random_forest": Family(_variants_of("min_samples_leaf"), _random_forest, _predicted_proba),
-    }
-)
+FAMILIES: Mapping[str, Family] = {
+    "naive_bayes": Family(
+        _variants_of("var_smoothing"),
+        _moments,
+        lambda moments, settings, task: naive_bayes_proba(
+            moments, task.evaluated_rows, settings.var_smoothing
+        ),
+    ),
+    "knn": Family(_variants_of("n_neighbors"), _neighbours, _predicted_proba),
+    "svm": Family(_svm_variants, _svm, _svm_proba),
+    "logistic_regression": Family(_variants_of("C"), _logistic_regression, _predicted_proba),
+    "random_forest": Family(_variants_of("min_samples_leaf"), _random_forest, _predicted_proba),
+}

@@ -4,23 +4,42 @@ The frozen part of a network computes in inference mode: its batch normalisation
 averages of the pre-trained weights. Its activations do not change while the rest is trained, so
 they can be stored; training on stored activations and on images ends with the same bits.
 
+A cut needs a point that one tensor alone crosses, found in the network's graph. Blocks are told
+from the layers' names as their authors chose them; a network without such names has a block behind
+each point.
+
 Every network needs a freshly built extractor, since a layer that was once trainable stays so.
 """
 
 import importlib
 import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import keras
 
+from flowers17.backbones.facts import Cuts
 from flowers17.config import HeadSettings
-from flowers17.errors import InvalidSettings
 from flowers17.learners.networks import drawn
 from flowers17.seeds import derived_seed
-from flowers17.transfer.cuts import cuts_of
 from flowers17.transfer.weights import scaling_module
 
 Pooling = Literal["flatten", "average"]
+# VGG, ResNet and DenseNet, EfficientNet, Inception, MobileNet, ConvNeXt, and KerasHub's ResNet.
+_BLOCK = re.compile(
+    r"(?:convnext_[a-z]+_)?(?P<name>stage_\d+_block_\d+|(?:conv|stack)\d+_block\d+|block\d+_\d+"
+    r"|block_?\d+[a-z]?|expanded_conv_\d+|mixed\d+$)(?:_|$)|conv_(?:pad|dw|pw)_(?P<number>\d+)"
+)
+
+
+@dataclass(frozen=True)
+class _Point:
+    """A tensor that crosses alone, and the number of the graph's nodes up to it."""
+
+    tensor: Any
+    position: int
 
 
 @keras.saving.register_keras_serializable("flowers17")
@@ -66,14 +85,9 @@ def rates_by_block(
     The factor is 1 in the head, `decay` in the last block, and `decay` times that of the next block
     in every other one. model: of `trainable_network` or `image_network`. extractor, name, block:
     the arguments of `cut`. decay: in (0, 1]; 1: all rates are equal.
-    Raises InvalidSettings for another decay, or if it cannot be cut there.
+    Raises InvalidSettings if it cannot be cut there.
     Source: Howard and Ruder 2018, arXiv:1801.06146, section 3.2.
     """
-    if not 0 < decay <= 1:
-        raise InvalidSettings(
-            f"fine_tuning.own_layer_decay: expected a factor in (0, 1], got {decay}; 1 trains all "
-            "at one rate"
-        )
     distance: dict[int, int] = {}
     cuts, tensors = cuts_of(extractor)
     blocks = cuts.behind(cuts.name_of(name, block))
@@ -97,38 +111,25 @@ def trainable_network(
     """Trainable part of a network: activations float32 → class probabilities.
 
     upper: of `cut`, or None for the head alone. map_shape: (h, w, c) of the extractor's feature
-    map. seed: of the head's initial weights and of all dropout. The last layer is the softmax
-    alone.
+    map. seed: of the head's initial weights and of all dropout. The head is the model's layer
+    `head`; the last layer is the softmax alone.
     """
     for number, layer in enumerate(upper._flatten_layers() if upper else ()):
         if states := getattr(layer, "seed_generator", None):
             states.state.assign([derived_seed(seed, "dropout", number) % 2**31, 0])
-    head_network = _head(map_shape, n_classes, pooling, units, head, seed)
-    input_shape = tuple(upper.input_shape[1:]) if upper else map_shape
-    inputs = keras.Input(input_shape, name="activations")
-    logits = head_network(upper(inputs) if upper else inputs)
-    softmax = keras.layers.Softmax(dtype="float32")
-    return keras.Model(inputs, softmax(logits), name=_layer_name(name))
-
-
-def _head(
-    map_shape: tuple[int, ...],
-    n_classes: int,
-    pooling: Pooling,
-    units: int,
-    head: HeadSettings,
-    seed: int,
-) -> keras.Model:
-    from keras import layers
-
-    inputs = keras.Input(map_shape, name="feature_map")
+    layers, feature_map = keras.layers, keras.Input(map_shape, name="feature_map")
     pool = layers.Flatten() if pooling == "flatten" else layers.GlobalAveragePooling2D()
-    x = layers.Dense(units, name="dense")(pool(inputs))
+    x = layers.Dense(units, name="dense")(pool(feature_map))
     x = layers.BatchNormalization(name="dense_bn")(x) if head.batch_norm else x
     x = layers.ReLU(name="dense_relu")(x)
     x = layers.Dropout(head.dropout, name="dropout")(x) if head.dropout else x
     x = layers.Dense(n_classes, dtype="float32", name="logits")(x)
-    return drawn(keras.Model(inputs, x, name="head"), seed)
+    head_network = drawn(keras.Model(feature_map, x, name="head"), seed)
+    input_shape = tuple(upper.input_shape[1:]) if upper else map_shape
+    inputs = keras.Input(input_shape, name="activations")
+    logits = head_network(upper(inputs) if upper else inputs)
+    softmax = layers.Softmax(dtype="float32")
+    return keras.Model(inputs, softmax(logits), name=_layer_name(name))
 
 
 def image_network(
@@ -179,7 +180,71 @@ class Scaled(keras.layers.Layer):
         return {**super().get_config(), "module": self.module, "size": self.size}
 
 
-def head_of(model: keras.Model) -> keras.Model:
-    """Head inside a network of `trainable_network`."""
-    head: keras.Model = model.get_layer("head")
-    return head
+def cuts_of(model: keras.Model) -> tuple[Cuts, Mapping[str, Any]]:
+    """Points where a network can be cut, with weights behind them, and their tensors by name.
+
+    model: a functional one, of one input and output. A block's point is the last one before all of
+    its layers. Layers whose names Keras counts, anew in each process, have no names here.
+    """
+    nodes = [
+        node
+        for depth in sorted(model._nodes_by_depth)[::-1]
+        for node in model._nodes_by_depth[depth]
+    ]
+    points = _points(model, nodes)
+    ends = [*(point.position for point in points[1:]), len(nodes)]
+    segments = [
+        (point, nodes[point.position : end])
+        for point, end in zip(points, ends, strict=True)
+        if any(map(_is_weighted, nodes[point.position :]))
+    ]
+    blocks: dict[str, _Point] = {}
+    layers: dict[str, _Point] = {}
+    for point, segment in segments:
+        for node in segment:
+            name = node.operation.name
+            if match := _BLOCK.match(name):
+                blocks.setdefault(match["name"] or f"block{match['number']}", point)
+            inputs = [id(tensor) for tensor in node.input_tensors]
+            if inputs == [id(point.tensor)] and not _is_counted(node.operation):
+                layers[name] = point
+    if len(blocks) < 2:
+        firsts = [(next(filter(_is_weighted, segment), None), point) for point, segment in segments]
+        blocks = {node.operation.name: point for node, point in firsts if node}
+    tensors = {name: point.tensor for name, point in {**layers, **blocks}.items()}
+    shares = [
+        {name: 1 - point.position / len(nodes) for name, point in named.items()}
+        for named in (blocks, layers)
+    ]
+    return Cuts(*shares), tensors
+
+
+def _points(model: keras.Model, nodes: list[Any]) -> list[_Point]:
+    """Points in order, the input the first; nodes: in an order in which each comes after its own.
+
+    In such an order, one tensor still waits to be read wherever one alone crosses.
+    """
+    n_readers = Counter(id(tensor) for node in nodes for tensor in node.input_tensors)
+    n_readers.update(id(tensor) for tensor in model.outputs)
+    waiting: dict[int, Any] = {}
+    points = []
+    for position, node in enumerate(nodes, start=1):
+        for tensor in node.input_tensors:
+            n_readers[id(tensor)] -= 1
+            if not n_readers[id(tensor)]:
+                waiting.pop(id(tensor))
+        waiting |= {id(tensor): tensor for tensor in node.output_tensors if n_readers[id(tensor)]}
+        if len(waiting) == 1:
+            points.append(_Point(next(iter(waiting.values())), position))
+    return points
+
+
+def _is_weighted(node: Any) -> bool:
+    """Whether a node of a graph is of a layer with weights."""
+    return bool(getattr(node.operation, "weights", ()))
+
+
+def _is_counted(operation: Any) -> bool:
+    """Whether Keras gave an operation its name, with a number that differs from build to build."""
+    kind = keras.src.utils.naming.to_snake_case(type(operation).__name__)
+    return re.fullmatch(rf"{kind}(_\d+)?", operation.name) is not None

@@ -6,11 +6,12 @@ block at a time, and the moments serve every smoothing. Centred columns keep the
 to rounding.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import softmax
+
+from flowers17.transfer.rowspace import blocks
 
 COLUMNS_PER_BLOCK = 4096
 
@@ -38,7 +39,7 @@ def class_moments(train: np.ndarray, labels: np.ndarray) -> Moments:
     centre = train.mean(axis=0, dtype=np.float64)
     means, variances = (np.empty((len(n_images), train.shape[1])) for _ in range(2))
     largest = 0.0
-    for block in _blocks(train.shape[1]):
+    for block in blocks(train.shape[1], COLUMNS_PER_BLOCK):
         columns = train[:, block] - centre[block]
         squares = columns**2
         largest = max(largest, float(squares.mean(axis=0).max()))
@@ -54,7 +55,7 @@ def naive_bayes_proba(moments: Moments, evaluated: np.ndarray, smoothing: float)
     to every variance. Equals GaussianNB of scikit-learn to about 1e-9.
     """
     score = np.tile(moments.prior, (len(evaluated), 1))
-    for block in _blocks(evaluated.shape[1]):
+    for block in blocks(evaluated.shape[1], COLUMNS_PER_BLOCK):
         columns = evaluated[:, block] - moments.centre[block]
         of_squares, of_columns, constant = coefficients(moments, smoothing, block)
         score += columns**2 @ of_squares.T + columns @ of_columns.T + constant
@@ -75,8 +76,3 @@ def coefficients(
     )
     constant = np.sum(np.log(2 * np.pi * variance) + mean**2 / variance, axis=1)
     return -0.5 / variance, mean / variance, -constant / 2
-
-
-def _blocks(n_columns: int) -> Iterator[slice]:
-    for start in range(0, n_columns, COLUMNS_PER_BLOCK):
-        yield slice(start, start + COLUMNS_PER_BLOCK)

@@ -76,9 +76,9 @@ def gram_matrix(maps: Sequence[np.ndarray]) -> np.ndarray:
     with one_thread():
         for feature_map in maps:
             columns = normalised(feature_map)
-            for start in range(0, columns.shape[1], COLUMNS_PER_BLOCK):
-                block = columns[:, start : start + COLUMNS_PER_BLOCK].astype(np.float64)
-                gram += block @ block.T
+            for block in blocks(columns.shape[1], COLUMNS_PER_BLOCK):
+                part = columns[:, block].astype(np.float64)
+                gram += part @ part.T
     return gram / len(maps)
 
 
@@ -105,21 +105,19 @@ def row_space(maps: Sequence[np.ndarray]) -> np.ndarray:
 
 def _projected(maps: Sequence[np.ndarray]) -> np.ndarray:
     """Row-space coordinates from the inner products of the columns."""
-    blocks = [
-        slice(start, start + ROWS_PER_BLOCK) for start in range(0, len(maps[0]), ROWS_PER_BLOCK)
-    ]
 
     def columns(block: slice) -> np.ndarray:
         return side_by_side([feature_map[block] for feature_map in maps]).astype(np.float64)
 
+    row_blocks = blocks(len(maps[0]), ROWS_PER_BLOCK)
     with one_thread():
         n_columns = sum(feature_map.shape[1] for feature_map in maps)
         products = np.zeros((n_columns, n_columns))
-        for block in blocks:
+        for block in row_blocks:
             block_columns = columns(block)
             products += block_columns.T @ block_columns
         _, axes = _spectrum(products)
-        return np.concatenate([columns(block) @ axes for block in blocks])
+        return np.concatenate([columns(block) @ axes for block in row_blocks])
 
 
 def _spectrum(products: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -135,23 +133,14 @@ def _spectrum(products: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return values[above_rounding][::-1], vectors[:, above_rounding][:, ::-1]
 
 
-def principal_components(rows: np.ndarray, train: np.ndarray, n_components: int) -> np.ndarray:
-    """Scores of all rows on the principal components of the training rows.
-
-    rows: float64 (n, r), row-space coordinates; train: int, indices of the training rows. Returns
-    float64 (n, n_components), equal to PCA fitted on the training columns up to signs.
-    Raises InvalidInput if there are fewer than `n_components` components.
-    """
-    mean, axes = principal_axes(rows, train, n_components)
-    return (rows - mean) @ axes
-
-
 def principal_axes(
     rows: np.ndarray, train: np.ndarray, n_components: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Mean of the training rows, (r,), and their principal axes, (r, n_components).
 
-    Arguments and errors are those of `principal_components`.
+    rows: float64 (n, r), row-space coordinates; train: int, indices of the training rows. The
+    scores `(rows - mean) @ axes` equal PCA fitted on the training columns up to signs.
+    Raises InvalidInput if there are fewer than `n_components` components.
     """
     train_rows = rows[train]
     n_available = min(len(train_rows) - 1, rows.shape[1])
@@ -180,6 +169,11 @@ def check_features(features: np.ndarray, name: str) -> None:
             f"{name}: expected finite numbers, got NaN or infinity in {np.count_nonzero(~finite)} "
             f"rows, first in row {int(np.argmin(finite))}; extract the features again"
         )
+
+
+def blocks(n: int, size: int) -> list[slice]:
+    """Slices of n rows or columns, of a size but for the last."""
+    return [slice(start, start + size) for start in range(0, n, size)]
 
 
 def _check_maps(maps: Sequence[np.ndarray]) -> None:

@@ -9,8 +9,7 @@ import pytest
 
 from flowers17.errors import InvalidInput
 from flowers17.robustness.base import MAX_BATCH_SIZE
-from flowers17.robustness.fgsm import fgsm
-from flowers17.robustness.noise import random_noise
+from flowers17.robustness.fgsm import fgsm, random_noise
 from flowers17.robustness.pgd import pgd
 from tests.unit.robustness.victim_models import N_CLASSES, SHAPE, images, linear
 
@@ -121,8 +120,6 @@ def test_no_budget() -> None:
         ({"step": np.nan}, "step: expected a number"),
         ({"n_steps": 0}, "n_steps: expected a whole number, 1 or more, got 0"),
         ({"n_steps": 2.5}, "n_steps: .* got 2.5"),
-        ({"restarts": 0}, "restarts: expected a whole number"),
-        ({"restarts": 2, "random_start": False}, "restarts: expected 1 without a random start"),
     ],
 )
 def test_settings_of_pgd(settings: dict[str, Any], message: str) -> None:

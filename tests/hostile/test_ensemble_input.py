@@ -30,18 +30,6 @@ def _refused(given: dict[str, Any], says: str) -> None:
         Predictions(**given)
 
 
-def test_one_member(given: dict[str, Any]) -> None:
-    given["members"] = ("mk-2 wide",)
-    for name in MATRICES:
-        given[name] = given[name][:, :3]
-    _refused(given, "expected at least two base models, got mk-2 wide")
-
-
-def test_the_same_member_twice(given: dict[str, Any]) -> None:
-    given["members"] = ("a", "b", "a")
-    _refused(given, "expected different base models, got a, b, a")
-
-
 @pytest.mark.parametrize("name", MATRICES)
 @pytest.mark.parametrize("cut", ["columns", "rows"])
 def test_columns_or_images_of_another_ensemble(name: str, cut: str, given: dict[str, Any]) -> None:

@@ -13,7 +13,7 @@ from flowers17.data.splits import Split
 from flowers17.errors import InvalidInput, InvalidSettings
 from flowers17.transfer.classifier_evaluation import evaluate
 from flowers17.transfer.extractors import build_extractor, feature_maps
-from flowers17.transfer.input_forms import INPUT_FORMS
+from flowers17.transfer.families import FAMILIES
 from flowers17.transfer.rowspace import row_space, side_by_side
 from tests.unit.transfer.made_features import FeatureCase, feature_case
 from tests.unit.transfer.networks import SIZE, keras3_file, legacy_file, small_network
@@ -151,7 +151,7 @@ def test_features_that_are_not_finite(value: float, case: FeatureCase) -> None:
     for used in (row_space, side_by_side):
         with pytest.raises(InvalidInput, match="NaN or infinity in 1 rows, first in row 4"):
             used([features])
-    for classifier in INPUT_FORMS:
+    for classifier in FAMILIES:
         with pytest.raises(InvalidInput, match="NaN or infinity"):
             _evaluated(classifier, features, case.labels, case.splits)
 
@@ -190,7 +190,7 @@ def _split(train: Any, validation: Any) -> Split:
 ROWS = np.arange(80)
 
 
-@pytest.mark.parametrize("classifier", INPUT_FORMS)
+@pytest.mark.parametrize("classifier", FAMILIES)
 @pytest.mark.parametrize(
     ("split", "message"),
     [
@@ -225,7 +225,8 @@ def test_labels_that_do_not_belong(labels: np.ndarray, message: str, case: Featu
 
 
 def test_array_that_a_classifier_needs_is_missing(case: FeatureCase) -> None:
-    for classifier, read in INPUT_FORMS.items():
+    for classifier in FAMILIES:
+        read = "features" if classifier in ("naive_bayes", "random_forest") else "rows"
         with pytest.raises(InvalidInput, match=f"{classifier}: expected `{read}`"):
             evaluate(
                 classifier, ClassifierSettings(), labels=case.labels, splits=case.splits, seed=1

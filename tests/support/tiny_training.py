@@ -19,7 +19,7 @@ from flowers17.learners.devices import prepare
 from flowers17.learners.examples import Examples
 from flowers17.learners.networks import build
 from flowers17.learners.training import Epoch, TrainingResult, train
-from flowers17.robustness.adversarial_training import Adversary
+from flowers17.robustness.adversarial_training import adversary
 
 SIZE, N_CLASSES, N_TRAIN, SEED = 16, 3, 20, 5
 STACKED = LearnerDefinition(name="tiny", blocks=((4,), (8,)), dense=16)
@@ -126,7 +126,7 @@ def trained(
 
     model = fresh(learner, any_size=learner == STATEFUL)
     if recipe.adversary:
-        options.setdefault("perturb", Adversary(model, recipe.adversary, SEED))
+        options.setdefault("perturb", adversary(model, recipe.adversary, SEED))
     result: TrainingResult = train(
         model,
         replace(examples(), **options.pop("examples", {})),

@@ -1,6 +1,12 @@
-"""Table C5: whether the attacks themselves can be believed, after the field's checklist."""
+"""Table C5: whether the attacks themselves can be believed, by properties of their own numbers.
 
-from collections.abc import Iterator
+Source: Carlini et al. 2019, arXiv:1902.06705, section 3, the checklist.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
@@ -10,18 +16,28 @@ from flowers17.reporting.columns import text_column
 from flowers17.reporting.inputs import ReportInputs
 from flowers17.reporting.tables import Cell, Column, RecordOf, Table
 from flowers17.reporting.wording import true_minus
-from flowers17.reporting.words import worded_table
-from flowers17.robustness.sanity import (
-    SLACK,
-    Check,
-    at_least_as_strong,
-    beats_black_box,
-    beats_transfer,
-    converged,
-    grows,
-    no_zero_gradients,
-    reaches_all,
-)
+from flowers17.reporting.words import text, worded_table
+
+SLACK = 0.02  # share of the images by which an attack may do worse by chance
+
+
+@dataclass(frozen=True)
+class Check:
+    """A property that a sound attack has, the measurement, and the verdict.
+
+    value: the share or count that decides; it must not exceed `limit`.
+    """
+
+    name: str
+    measured: str
+    value: float
+    limit: float
+
+    @property
+    def holds(self) -> bool:
+        """Whether the value is within the limit."""
+        return self.value <= self.limit
+
 
 _COLUMNS: tuple[Column[RecordOf[Check]], ...] = (
     text_column("check", "What must hold", lambda r: r.of.name),
@@ -45,6 +61,44 @@ def sanity_table(inputs: ReportInputs) -> Table:
     return worded_table("C5", _COLUMNS, records, slack=f"{SLACK:.0%}")
 
 
+def check(kind: str, value: float, limit: float = SLACK, **words: Any) -> Check:
+    """Check of a kind that `words/attacks.yaml` names, with what its texts are rendered with."""
+    name, measured = (
+        text(f"check {kind}", part, value=value, **words) for part in ("name", "measured")
+    )
+    return Check(name, measured, value, limit)
+
+
+def grows(robust: Sequence[float], attack: str) -> Check:
+    """Check that success grows with the budget.
+
+    robust: robust accuracies by ascending budget, first that of budget 0.
+    """
+    rises = [later - sooner for sooner, later in pairwise(robust)]
+    return check("grows", max([0.0, *rises]), attack=attack)
+
+
+def at_least_as_strong(
+    stronger: Sequence[float], weaker: Sequence[float], names: tuple[str, str]
+) -> Check:
+    """Check that one attack leaves no higher robust accuracy than another, budget by budget.
+
+    stronger, weaker: robust accuracies on the same images. names: of the two attacks.
+    """
+    worst = max(strong - weak for strong, weak in zip(stronger, weaker, strict=True))
+    return check("at least as strong", worst, names=names)
+
+
+def beats_transfer(own: float, transferred: Mapping[str, float]) -> Check:
+    """Check that gradients of the victim do more than those of a surrogate.
+
+    own: robust accuracy under PGD; transferred: under images of surrogates, by name.
+    """
+    best = min(transferred, key=lambda name: transferred[name])
+    least = transferred[best]
+    return check("beats transfer", own - least, own=own, least=least, best=best)
+
+
 def checks(inputs: ReportInputs, model: AttackedModel) -> Iterator[tuple[Check, Attack]]:
     """Yield the checks that a model's attacks allow, each with the attack that it rests on."""
     swept = model.swept
@@ -54,17 +108,17 @@ def checks(inputs: ReportInputs, model: AttackedModel) -> Iterator[tuple[Check, 
         shares = [n_right / n for n_right, n in attack.by_budget.values()]
         yield grows(shares, attack_title(attack.name)), attack
     if pgd:
-        yield reaches_all(robust["pgd"], pgd.runs[-1].epsilon or 0.0, "PGD"), pgd
+        yield check("reaches all", robust["pgd"][-1], 0.0, budget=pgd.runs[-1].epsilon), pgd
     for stronger, weaker in (("pgd", "fgsm"), ("fgsm", "noise"), ("pgd", "noise")):
         if stronger in swept and weaker in swept:
             titles = attack_title(stronger), attack_title(weaker)
             yield at_least_as_strong(robust[stronger], robust[weaker], titles), swept[stronger]
     if pgd:
-        for check in _checks_of_pgd(inputs, model, pgd):
-            yield check, pgd
+        for each in _checks_of_pgd(inputs, model, pgd):
+            yield each, pgd
     if fgsm:
         zero = fgsm.artifact.array("zero_gradient")
-        yield no_zero_gradients(int(zero.sum()), len(zero)), fgsm
+        yield check("no zero gradients", int(zero.sum()), 0, n=len(zero)), fgsm
 
 
 def _checks_of_pgd(inputs: ReportInputs, model: AttackedModel, pgd: Attack) -> Iterator[Check]:
@@ -85,10 +139,11 @@ def _checks_of_pgd(inputs: ReportInputs, model: AttackedModel, pgd: Attack) -> I
     if pixel and pixel.main.n_right:  # else there is nothing to compare
         shared = np.isin(pgd.rows, pixel.rows)
         withstood = pgd.right & ~pgd.fooled(pgd.runs[-1])
-        yield beats_black_box(float(withstood[shared].mean()), pixel.main.robust_accuracy)
+        white, black = float(withstood[shared].mean()), pixel.main.robust_accuracy
+        yield check("beats black box", white - black, white=white, black=black)
     doubled = pgd.artifact.array("doubled")
     changed = [
         float(np.mean(doubled[:, run.index] != pgd.column("predicted", run))) for run in pgd.runs
     ]
     worst = int(np.argmax(changed))
-    yield converged(changed[worst], pgd.runs[worst].epsilon or 0.0)
+    yield check("converged", changed[worst], budget=pgd.runs[worst].epsilon)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from flowers17.ensemble.averaging import averaged
+from flowers17.ensemble.predictions import averaged
 from flowers17.reporting import reference as published
 from flowers17.reporting.columns import mean_columns, score_column, text_column
 from flowers17.reporting.inputs import ReportInputs

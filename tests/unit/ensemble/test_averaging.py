@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
-from flowers17.ensemble.averaging import averaged, best_weights, weighted
+from flowers17.ensemble.predictions import averaged, best_weights, weighted
 from flowers17.errors import InvalidInput
 
 N_CLASSES = 4

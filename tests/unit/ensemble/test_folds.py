@@ -53,12 +53,12 @@ def test_every_part_of_a_fold_keeps_near_duplicates_together() -> None:
     folds = _folds()
     for fold in range(5):
         rows = fold_rows(LABELS, group_of, folds, fold, choosing_fraction=0.25, seed=1)
-        parts = [rows.train, rows.choosing, rows.held_out]
+        parts = [rows["train"], rows["choosing"], rows["held_out"]]
         assert np.sort(np.concatenate(parts)).tolist() == ROWS.tolist()
         for first, second in ((0, 1), (0, 2), (1, 2)):
             assert not set(group_of[parts[first]]) & set(group_of[parts[second]])
-        assert {LABELS[row] for row in rows.choosing} == {0, 1, 2, 3}
-        in_class = [np.bincount(LABELS[part]) for part in (rows.choosing, rows.train)]
+        assert {LABELS[row] for row in rows["choosing"]} == {0, 1, 2, 3}
+        in_class = [np.bincount(LABELS[part]) for part in (rows["choosing"], rows["train"])]
         assert (np.abs(in_class[0] - 0.25 * sum(in_class)) <= 2).all()
 
 
@@ -71,8 +71,8 @@ def test_what_is_held_out_does_not_decide_what_the_epoch_is_chosen_on() -> None:
         fold_rows(labels, group_of, folds, 2, choosing_fraction=0.25, seed=1)
         for labels in (LABELS, altered)
     )
-    assert original_rows.train.tolist() == altered_rows.train.tolist()
-    assert original_rows.choosing.tolist() == altered_rows.choosing.tolist()
+    assert original_rows["train"].tolist() == altered_rows["train"].tolist()
+    assert original_rows["choosing"].tolist() == altered_rows["choosing"].tolist()
 
 
 def test_the_fingerprint_changes_with_folds_and_labels() -> None:

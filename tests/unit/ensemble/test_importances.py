@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.ensemble import RandomForestClassifier
 
-from flowers17.ensemble.importances import impurity, left_out, of_forest, permutation
+from flowers17.ensemble.importances import left_out, of_forest, permutation
 from flowers17.ensemble.meta_learners import fitted
 from flowers17.ensemble.predictions import Predictions
 from flowers17.seeds import generator
@@ -34,20 +34,19 @@ def forest(case: Predictions) -> Any:
 
 
 def test_impurity_is_scikit_learn_s_and_sums_to_one(case: Predictions, forest: Any) -> None:
-    names = [f"column {k}" for k in range(9)]
-    importances = impurity(forest, names)
+    importances = of_forest(forest, case, seed=SEED)["impurity"]
     plain = RandomForestClassifier(500, random_state=SEED)
     plain.fit(case.out_of_fold[case.train], case.labels[case.train])
     np.testing.assert_allclose(list(importances.values()), plain.feature_importances_, rtol=1e-9)
-    assert list(importances) == names
     assert sum(importances.values()) == pytest.approx(1)
 
 
 def test_shuffling_what_is_not_read_loses_nothing(case: Predictions) -> None:
     drops = permutation(FirstMember(), case, seed=SEED)
-    assert [drops.mean[name] for name in case.members[1:]] == [0, 0]
-    assert [drops.spread[name] for name in case.members[1:]] == [0, 0]
-    assert drops.mean["member 0"] > 0.05
+    assert [drops["permutation"][name] for name in case.members[1:]] == [
+        {"mean": 0, "spread": 0}
+    ] * 2
+    assert drops["permutation"]["member 0"]["mean"] > 0.05
 
 
 def test_a_drop_is_that_by_hand(case: Predictions) -> None:
@@ -62,27 +61,27 @@ def test_a_drop_is_that_by_hand(case: Predictions) -> None:
         ]
     )
     by_draw = before.mean() - after.mean(axis=1)
-    assert drops.mean["member 0"] == pytest.approx(by_draw.mean())
-    assert drops.spread["member 0"] == pytest.approx(by_draw.std(ddof=1))
+    assert drops["permutation"]["member 0"]["mean"] == pytest.approx(by_draw.mean())
+    assert drops["permutation"]["member 0"]["spread"] == pytest.approx(by_draw.std(ddof=1))
     for label in range(3):
         of_class = before[labels == label].mean() - after[:, labels == label].mean()
-        assert drops.per_class[f"class {label}"]["member 0"] == pytest.approx(of_class)
+        assert drops["per_class"][f"class {label}"]["member 0"] == pytest.approx(of_class)
 
 
 def test_drops_of_classes_average_to_the_drop_of_accuracy(case: Predictions, forest: Any) -> None:
     """Every class has five validation images."""
     drops = permutation(forest, case, seed=SEED)
     for member in case.members:
-        by_class = [drops.per_class[label][member] for label in case.classes]
-        assert np.mean(by_class) == pytest.approx(drops.mean[member])  # type: ignore[arg-type]
+        by_class = [drops["per_class"][label][member] for label in case.classes]
+        assert np.mean(by_class) == pytest.approx(drops["permutation"][member]["mean"])
 
 
 def test_a_class_without_validation_images_has_no_drop() -> None:
     values = arrays()
     values["validation"] = values["validation"][values["labels"][values["validation"]] != 1]
     drops = permutation(FirstMember(), Predictions(**values), seed=SEED)
-    assert drops.per_class["class 1"]["member 0"] is None
-    assert drops.per_class["class 0"]["member 0"] is not None
+    assert drops["per_class"]["class 1"]["member 0"] is None
+    assert drops["per_class"]["class 0"]["member 0"] is not None
 
 
 def test_left_out_is_a_forest_without_the_member(case: Predictions) -> None:

@@ -14,13 +14,10 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 
-from flowers17.ensemble.averaging import weighted
 from flowers17.ensemble.folds import stratified_folds
 from flowers17.ensemble.meta_learners import META_LEARNERS, fitted, probabilities
-from flowers17.ensemble.methods import weights_of
-from flowers17.ensemble.predictions import Predictions
-from flowers17.ensemble.probabilities import averaged_models, out_of_fold
-from flowers17.ensemble.stacking import Stacked, stacked
+from flowers17.ensemble.predictions import Predictions, averaged_models, out_of_fold, weighted
+from flowers17.ensemble.stacking import Stacked, stacked, weights_of
 from flowers17.reporting.metrics import mcnemar
 
 N_CLASSES, N_EACH, N_FOLDS = 5, 40, 4

@@ -10,7 +10,7 @@ from sklearn.model_selection import PredefinedSplit, cross_val_predict
 from flowers17.config import ClassifierSettings
 from flowers17.data.splits import Split
 from flowers17.ensemble.folds import stratified_folds
-from flowers17.ensemble.probabilities import averaged_models, out_of_fold, side_by_side
+from flowers17.ensemble.predictions import averaged_models, out_of_fold, side_by_side
 from flowers17.errors import InvalidInput
 from flowers17.transfer.classifier_evaluation import fits
 from flowers17.transfer.rowspace import normalised, row_space
@@ -109,18 +109,3 @@ class TestSideBySide:
             InvalidInput, match=r"b: expected the classes of a .*\(x, y\), got y, x"
         ):
             side_by_side(probas, {"a": ["x", "y"], "b": ["y", "x"]})
-
-    @pytest.mark.parametrize("shape", [(3, 2), (2, 3)])
-    def test_refuses_other_images_or_classes(self, shape: tuple[int, int]) -> None:
-        probas = {"a": np.ones((2, 2)), "b": np.ones(shape)}
-        with pytest.raises(InvalidInput, match="b: expected probabilities of the same images"):
-            side_by_side(probas, dict.fromkeys(probas, ("x", "y")))
-
-    def test_refuses_more_columns_than_classes(self) -> None:
-        with pytest.raises(InvalidInput, match="a: expected probabilities of 2 classes"):
-            side_by_side({"a": np.ones((2, 3))}, {"a": ["x", "y"]})
-
-
-def test_a_fold_without_models_is_missed() -> None:
-    with pytest.raises(InvalidInput, match="expected the models of 5 folds, got those of 4"):
-        out_of_fold([np.ones((90, 3))] * 4, fold_of)

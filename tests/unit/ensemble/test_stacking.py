@@ -11,11 +11,9 @@ from sklearn.metrics import log_loss as sklearn_log_loss
 from sklearn.model_selection import PredefinedSplit, cross_val_predict
 
 from flowers17.ensemble.calibration import temperature, tempered
-from flowers17.ensemble.meta_learners import META_LEARNERS
-from flowers17.ensemble.methods import chosen, methods
+from flowers17.ensemble.meta_learners import META_LEARNERS, schemes, stackings, sub_folds
 from flowers17.ensemble.predictions import Predictions
-from flowers17.ensemble.schemes import schemes, stackings, sub_folds
-from flowers17.ensemble.stacking import Stacked, stacked
+from flowers17.ensemble.stacking import Stacked, chosen, methods, stacked
 from flowers17.errors import InvalidInput, InvalidSettings
 from tests.unit.ensemble.synthetic_predictions import arrays, synthetic_predictions
 
@@ -39,9 +37,9 @@ def _right(proba: np.ndarray, labels: np.ndarray) -> int:
 
 def test_the_numbers_of_a_scheme_are_those_of_scikit_learn(case: Predictions) -> None:
     truth = case.labels[case.validation]
-    available = schemes(case, seed=SEED).available
+    available = schemes(case, seed=SEED)[0]
     scheme_by_name = {scheme.name: scheme for scheme in available}
-    for stacking in stackings(case, available, ["logistic_regression"], seed=SEED):
+    for stacking in stackings(case, available, ["logistic_regression"], SEED):
         scheme = scheme_by_name[stacking.scheme]
         plain = META_LEARNERS["logistic_regression"](random_state=SEED)
         held_out = cross_val_predict(
@@ -61,7 +59,7 @@ def test_the_numbers_of_a_scheme_are_those_of_scikit_learn(case: Predictions) ->
 
 
 def test_each_scheme_is_fitted_on_its_own_predictions(case: Predictions) -> None:
-    biased, hold_out, out_of_fold = schemes(case, seed=SEED).available
+    biased, hold_out, out_of_fold = schemes(case, seed=SEED)[0]
     first = np.flatnonzero(case.folds == 0)
     for scheme, matrix, rows, validation_matrix in (
         (biased, case.refit, case.train, case.refit),

@@ -3,7 +3,7 @@
 import keras
 
 from flowers17.learners import build
-from flowers17.learners.description import layer_table, n_operations
+from flowers17.learners.networks import layer_table, n_operations
 
 
 def test_the_table_of_the_baseline_is_the_one_made_by_hand() -> None:

@@ -10,8 +10,7 @@ import pytest
 
 from flowers17.config import RecipeSettings
 from flowers17.errors import InvalidInput, InvalidSettings
-from flowers17.learners.rates import DiscriminativeOptimizer
-from flowers17.learners.recipes import optimizer
+from flowers17.learners.recipes import DiscriminativeOptimizer, optimizer
 from tests.support.tiny_training import EVERYTHING, PLAIN, STATEFUL, Stopped, fresh, trained
 
 RECIPES = {

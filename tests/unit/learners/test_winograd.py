@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from keras import layers, ops
 
-from flowers17.learners.winograd import convolution
+from flowers17.learners.fast_layers import convolution
 
 
 def _random(*shape: int) -> np.ndarray:

@@ -8,15 +8,14 @@ import numpy as np
 import pytest
 from sklearn.neighbors import KNeighborsClassifier
 
-from flowers17.config import ClassifierSettings
+from flowers17.config import COLUMN_CLASSIFIERS, ClassifierSettings
 from flowers17.data.splits import Split
-from flowers17.ensemble import averaging, calibration
+from flowers17.ensemble import calibration, predictions
 from flowers17.ensemble.meta_learners import META_LEARNERS, fitted, probabilities
 from flowers17.errors import ArtifactDamaged
 from flowers17.prediction import layers
 from flowers17.prediction.fitted_classifier import FittedClassifier, of_estimator, of_fit
 from flowers17.transfer.classifier_evaluation import fits
-from flowers17.transfer.input_forms import input_form
 from flowers17.transfer.rowspace import row_space, side_by_side
 from tests.support.tiny_training import prepared
 
@@ -77,7 +76,7 @@ def test_a_classifier(
     order = np.random.default_rng(6).permutation(N_IMAGES)  # rows that train are not the first ones
     split = Split("clean", "clean", None, np.sort(order[:N_TRAIN]), np.sort(order[N_TRAIN:]))
     problem: dict[str, Any] = {"features": columns, "labels": labels, "splits": [split], "seed": 3}
-    if n_components or input_form(name) == "rows":
+    if n_components or name not in COLUMN_CLASSIFIERS:
         problem["rows"] = row_space(maps)
     [fit] = fits(name, chosen, **problem, n_components=n_components)
     expected = fit.proba(np.arange(N_IMAGES))
@@ -139,11 +138,11 @@ def test_averages_and_calibration() -> None:
     members[:, 0] = [1, 0, 0, 0]  # the logarithm of a zero
     weights = np.array([0.5, 0.0, 0.5])
     for layer_of, expected in (
-        (lambda *probas: layers.averaged(probas), averaging.averaged(members)),
-        (lambda *probas: layers.weighted(probas, weights), averaging.weighted(members, weights)),
+        (lambda *probas: layers.averaged(probas), predictions.averaged(members)),
+        (lambda *probas: layers.weighted(probas, weights), predictions.weighted(members, weights)),
         (
             lambda *probas: layers.tempered(layers.averaged(probas), 0.4),
-            calibration.tempered(averaging.averaged(members), 0.4),
+            calibration.tempered(predictions.averaged(members), 0.4),
         ),
     ):
         np.testing.assert_allclose(_outputs(layer_of, *members), expected, atol=1e-6)

@@ -8,7 +8,7 @@ import pytest
 
 from flowers17.config import AdversarySettings
 from flowers17.errors import InvalidInput, InvalidSettings
-from flowers17.robustness.adversarial_training import Adversary
+from flowers17.robustness.adversarial_training import adversary
 from flowers17.robustness.pgd import REACH
 from tests.support.tiny_training import EVERYTHING, PLAIN, STATEFUL, Stopped, prepared, trained
 from tests.unit.robustness.victim_models import N_CLASSES, images, linear, weights
@@ -30,7 +30,7 @@ def _signs(x: np.ndarray, targets: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("targets", [TARGETS, MIXED], ids=["classes", "mixed"])
 def test_one_step_on_a_linear_model_is_that_by_hand(targets: np.ndarray) -> None:
-    adversarial = Adversary(linear(), FGSM, 3)(X, targets, 1, 0)
+    adversarial = adversary(linear(), FGSM, 3)(X, targets, 1, 0)
     by_hand = np.clip(X[:5] + EPSILON * _signs(X[:5], targets[:5]), 0, 1)
     np.testing.assert_allclose(adversarial[:5], by_hand, atol=1e-6)
     assert adversarial[5:].tobytes() == X[5:].tobytes()
@@ -39,7 +39,7 @@ def test_one_step_on_a_linear_model_is_that_by_hand(targets: np.ndarray) -> None
 
 def test_many_steps_stay_within_the_budget_and_end_at_its_edge_on_a_linear_model() -> None:
     # Signs hardly change there, and the steps together reach further than the budget is wide.
-    adversarial = Adversary(linear(), PGD, 3)(X, TARGETS, 1, 0)
+    adversarial = adversary(linear(), PGD, 3)(X, TARGETS, 1, 0)
     change = adversarial[:7].astype(np.float64) - X[:7]
     assert np.abs(change).max() <= EPSILON + 1e-6
     by_hand = np.clip(X[:7] + EPSILON * _signs(X[:7], TARGETS[:7]), 0, 1)
@@ -56,7 +56,7 @@ def test_random_starts_depend_on_seed_epoch_and_batch_alone() -> None:
     model = linear(0.0)
 
     def batch_bytes(seed: int, epoch: int, batch: int) -> bytes:
-        return bytes(Adversary(model, short, seed)(X[:2], TARGETS[:2], epoch, batch).tobytes())
+        return bytes(adversary(model, short, seed)(X[:2], TARGETS[:2], epoch, batch).tobytes())
 
     assert batch_bytes(1, 1, 0) == batch_bytes(1, 1, 0)
     batches = [batch_bytes(*numbers) for numbers in ((1, 1, 0), (2, 1, 0), (1, 2, 0), (1, 1, 1))]
@@ -66,7 +66,7 @@ def test_random_starts_depend_on_seed_epoch_and_batch_alone() -> None:
 @pytest.mark.parametrize(("share", "n"), [(0.01, 1), (0.5, 5), (0.51, 6), (1.0, 10)])
 def test_the_share_of_a_batch_is_attacked(share: float, n: int) -> None:
     settings = FGSM.model_copy(update={"share": share})
-    adversarial = Adversary(linear(), settings, 1)(X, TARGETS, 1, 0)
+    adversarial = adversary(linear(), settings, 1)(X, TARGETS, 1, 0)
     assert (adversarial != X).any(axis=(1, 2, 3)).tolist() == [True] * n + [False] * (10 - n)
 
 

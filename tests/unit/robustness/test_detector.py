@@ -164,13 +164,6 @@ def test_a_threshold_out_of_range_is_refused(score: float) -> None:
         joint_model(linear(), _alarm(), score)
 
 
-def test_examples_without_an_attack_or_of_another_shape_are_refused() -> None:
-    clean = np.zeros((4, 16, 16, 3), np.uint8)
-    for wrong in ([], [clean[:3]], [clean / 255]):
-        with pytest.raises(InvalidInput, match="adversarial: expected uint8"):
-            examples(clean, wrong, np.array([0]), np.array([1]))
-
-
 @pytest.mark.parametrize(("clean_scores", "share"), [([], 0.1), ([0.5], 1.0), ([0.5], -0.1)])
 def test_a_threshold_of_nothing_is_refused(clean_scores: list[float], share: float) -> None:
     with pytest.raises(InvalidInput, match="threshold: expected scores"):

@@ -9,10 +9,10 @@ import pytest
 
 from flowers17.robustness.gradients import (
     jacobian_and_logits,
+    logits_of,
     loss_gradients,
     loss_gradients_and_logits,
 )
-from flowers17.robustness.logits import logits_of
 from tests.unit.robustness import victim_models
 from tests.unit.robustness.victim_models import (
     N_CLASSES,

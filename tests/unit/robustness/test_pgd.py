@@ -5,8 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from flowers17.robustness.fgsm import fgsm
-from flowers17.robustness.noise import random_noise
+from flowers17.robustness.fgsm import fgsm, random_noise
 from flowers17.robustness.pgd import pgd, random_starts
 from tests.unit.robustness import victim_models
 from tests.unit.robustness.victim_models import N_CLASSES, images, linear
@@ -59,7 +58,7 @@ def test_for_two_classes_a_linear_model_leads_every_start_to_the_corner_of_the_b
 def test_never_leaves_the_budget_or_the_range() -> None:
     model = victim_models.trained_cnn()
     x, labels = victim_models.spots(60, 8)
-    result = pgd(model, x, labels, epsilon=0.05, step=0.03, n_steps=7, restarts=2, seed=3)
+    result = pgd(model, x, labels, epsilon=0.05, step=0.03, n_steps=7, seed=3)
     assert (result.linf <= 0.05 + 1e-7).all()
     assert result.adversarial.min() >= 0
     assert result.adversarial.max() <= 1
@@ -79,32 +78,10 @@ def test_succeeds_more_often_than_fgsm_and_fgsm_more_often_than_noise() -> None:
     assert not (single.success & ~iterated.success).any()
 
 
-def test_restarts_only_add_successes_and_count_their_gradients() -> None:
-    model = victim_models.trained_cnn()
-    x, labels = victim_models.spots(100, 6)
-    settings: dict[str, Any] = {"epsilon": 0.03, "step": 0.01, "n_steps": 4, "seed": 1}
-    single = pgd(model, x, labels, **settings)
-    restarted = pgd(model, x, labels, restarts=3, **settings)
-    assert not (single.success & ~restarted.success).any()
-    assert np.array_equal(restarted.adversarial[single.success], single.adversarial[single.success])
-    failed = ~restarted.success
-    assert failed.any()
-    assert (restarted.confidence_after[failed] <= single.confidence_after[failed]).all()
-    assert (restarted.n_gradients[failed] == 12).all()
-    assert (restarted.n_gradients[single.success] == 4).all()
-
-
-@pytest.mark.parametrize("restarts", [1, 2])
-def test_an_image_has_the_same_result_in_any_batch_and_order(restarts: int) -> None:
+def test_an_image_has_the_same_result_in_any_batch_and_order() -> None:
     model = victim_models.trained_cnn()
     x, labels = victim_models.spots(150, 9)
-    settings: dict[str, Any] = {
-        "epsilon": 0.04,
-        "step": 0.02,
-        "n_steps": 3,
-        "restarts": restarts,
-        "seed": 5,
-    }
+    settings: dict[str, Any] = {"epsilon": 0.04, "step": 0.02, "n_steps": 3, "seed": 5}
     every = pgd(model, x, labels, **settings)
     for rows in (np.arange(150)[::-1], np.array([149]), np.arange(1, 150, 2)):
         result = pgd(model, x[rows], labels[rows], **settings)
@@ -114,9 +91,8 @@ def test_an_image_has_the_same_result_in_any_batch_and_order(restarts: int) -> N
 
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_others() -> None:
     x = images(5)
-    first, again, another = (random_starts(x, 0.1, seed, 0) for seed in (1, 1, 2))
+    first, again, another = (random_starts(x, 0.1, seed) for seed in (1, 1, 2))
     assert first.tobytes() == again.tobytes() != another.tobytes()
-    assert random_starts(x, 0.1, 1, 1).tobytes() != first.tobytes()
     assert np.unique(np.sign(first - x)).tolist() == [-1, 1]
 
 

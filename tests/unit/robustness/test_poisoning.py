@@ -4,11 +4,9 @@ import numpy as np
 import pytest
 
 from flowers17.errors import InvalidInput
-from flowers17.robustness.goals import Share
 from flowers17.robustness.poisoning import (
-    backdoor_success,
-    clean_accuracy,
     patched,
+    predicted_counts,
     with_backdoor,
     with_flipped_labels,
 )
@@ -80,9 +78,11 @@ def test_a_patch_is_a_chequered_square_in_the_corner() -> None:
 def test_measures_are_those_counted_by_hand() -> None:
     labels = np.array([0, 0, 1, 1, 2, 2])
     predicted = np.array([0, 2, 2, 1, 2, 0])
-    assert clean_accuracy(predicted, labels) == Share(3, 6)
-    assert backdoor_success(predicted, labels, 2) == Share(2, 4)
-    assert backdoor_success(np.full(6, 2), labels, 2) == Share(4, 4)
+    right = {"n": 6, "n_right": 3}
+    assert predicted_counts(predicted, labels, None, 2) == right
+    for with_patch, n_opened in ((predicted, 2), (np.full(6, 2), 4)):
+        counts = predicted_counts(predicted, labels, with_patch, 2)
+        assert counts == right | {"n_others": 4, "n_opened": n_opened}
 
 
 @pytest.mark.parametrize(

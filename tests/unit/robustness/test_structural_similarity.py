@@ -1,10 +1,8 @@
 """SSIM against its definition, worked out window by window."""
 
 import numpy as np
-import pytest
 
-from flowers17.errors import InvalidInput
-from flowers17.robustness.similarity import ssim
+from flowers17.robustness.evaluation import ssim
 
 
 def _by_definition(x: np.ndarray, y: np.ndarray) -> float:
@@ -38,10 +36,3 @@ def test_equals_the_definition() -> None:
 def test_of_the_same_pictures_is_one() -> None:
     x = np.random.default_rng(1).random((2, 11, 11, 1)).astype(np.float32)
     assert ssim(x, x).tolist() == [1.0, 1.0]
-
-
-def test_other_shapes_are_refused() -> None:
-    with pytest.raises(InvalidInput, match="11 pixels or more a side"):
-        ssim(np.zeros((1, 10, 20, 3)), np.zeros((1, 10, 20, 3)))
-    with pytest.raises(InvalidInput, match="expected two of"):
-        ssim(np.zeros((1, 20, 20, 3)), np.zeros((2, 20, 20, 3)))

@@ -26,10 +26,9 @@ from flowers17.config import (
 from flowers17.data.splits import Split
 from flowers17.errors import InvalidSettings
 from flowers17.seeds import derived_seed
-from flowers17.transfer import classifier_evaluation, cross_validation
+from flowers17.transfer import classifier_evaluation
 from flowers17.transfer.classifier_evaluation import SplitResult, evaluate
 from flowers17.transfer.families import FAMILIES, Task
-from flowers17.transfer.input_forms import input_form
 from flowers17.transfer.rowspace import row_space, side_by_side
 from tests.unit.transfer.made_features import FeatureCase, feature_case
 
@@ -288,13 +287,6 @@ def test_fewer_training_images_than_neighbours_all_vote() -> None:
 
 
 def test_only_what_a_classifier_needs_is_read(case: FeatureCase) -> None:
-    assert {name: input_form(name) for name in FAMILIES} == {
-        "naive_bayes": "features",
-        "knn": "rows",
-        "svm": "rows",
-        "logistic_regression": "rows",
-        "random_forest": "features",
-    }
     rows = row_space(case.maps)
     common = {"labels": case.labels, "splits": case.splits, "seed": SEED}
     evaluate("knn", SETTINGS, rows=rows, **common)  # type: ignore[arg-type]
@@ -309,7 +301,7 @@ def test_progress_counts_the_splits(case: FeatureCase) -> None:
 
 def test_unknown_classifier_is_refused_with_the_known_ones() -> None:
     with pytest.raises(InvalidSettings, match="naive_bayes, knn, svm"):
-        input_form("perceptron")
+        _evaluated("perceptron", feature_case(widths=(80,)))
 
 
 class TestBalancedClassWeights:
@@ -353,7 +345,7 @@ def test_a_search_among_unequal_classes_prefers_the_highest_balanced_accuracy() 
     points = rng.normal(size=(64, 2)) + 9 * (np.arange(64) >= 32)[:, None]
     split = Split("clean", "clean", 1, np.arange(1, 63), np.array([0, 63]))
     settings = NeighboursSettings(search_n_neighbors=(45, 1), weights="uniform")
-    folds = cross_validation.search_folds(labels, np.arange(64), split, 0)
+    folds = classifier_evaluation.search_folds(labels, np.arange(64), split, 0)
     scores = []
     for n_neighbors in (45, 1):
         plain = KNeighborsClassifier(n_neighbors)
@@ -382,7 +374,7 @@ class TestOutOfFold:
         columns, split = side_by_side(case.maps).astype(np.float64), case.splits[0]
         groups = np.arange(len(case.labels))
         task_seed = derived_seed(SEED, "classifier", "naive_bayes", split.name, "folds")
-        folds = cross_validation.search_folds(case.labels, groups, split, task_seed)
+        folds = classifier_evaluation.search_folds(case.labels, groups, split, task_seed)
         expected = np.empty((len(case.labels), 2))
         for fitted, held_out in folds:
             assert not np.intersect1d(fitted, held_out).size
@@ -394,13 +386,13 @@ class TestOutOfFold:
     def test_near_duplicates_share_a_fold(self, monkeypatch: pytest.MonkeyPatch) -> None:
         case = feature_case(n_classes=2, widths=(80,))
         divided: list[Any] = []
-        search_folds = cross_validation.search_folds
+        search_folds = classifier_evaluation.search_folds
 
         def watched(*arguments: Any) -> Any:
             divided.append(search_folds(*arguments))
             return divided[-1]
 
-        monkeypatch.setattr(cross_validation, "search_folds", watched)
+        monkeypatch.setattr(classifier_evaluation, "search_folds", watched)
         groups = np.arange(len(case.labels)) // 2
         _evaluated("knn", case, groups=groups)
         assert len(divided) == len(case.splits)

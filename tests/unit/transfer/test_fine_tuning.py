@@ -18,7 +18,6 @@ from flowers17.learners.training import train
 from flowers17.transfer.extractors import build_extractor, feature_maps
 from flowers17.transfer.fine_tuning import (
     cut,
-    head_of,
     image_network,
     rates_by_block,
     trainable_network,
@@ -242,12 +241,6 @@ class TestRatesByBlock:
             ends.append((history, [weight.tobytes() for weight in _values(trainable)]))
         assert ends[0] == ends[1]
 
-    @pytest.mark.parametrize("decay", [0.0, -0.5, 1.5, float("nan")])
-    def test_of_no_factor_are_refused(self, decay: float) -> None:
-        _, trainable = _parts("vgg16", "block5")
-        with pytest.raises(InvalidSettings, match=r"own_layer_decay: expected a factor in .0, 1"):
-            rates_by_block(trainable, _extractor("vgg16"), "vgg16", "block5", decay=decay)
-
     def test_from_an_unknown_block_names_those_there_are(self) -> None:
         _, trainable = _parts("vgg16", "block5")
         with pytest.raises(InvalidSettings, match=r"expected one of block1, .*, got 'block6'"):
@@ -256,14 +249,14 @@ class TestRatesByBlock:
 
 class TestHead:
     def test_has_a_dense_layer_batch_norm_dropout_and_the_logits(self) -> None:
-        head = head_of(_parts("mobilenet", None, FULL)[1])
+        head = _parts("mobilenet", None, FULL)[1].get_layer("head")
         kinds = [type(layer).__name__ for layer in head.layers[1:]]
         assert kinds == ["Flatten", "Dense", "BatchNormalization", "ReLU", "Dropout", "Dense"]
         assert head.get_layer("dense").units == 16
         assert head.get_layer("dropout").rate == 0.5
 
     def test_is_the_same_for_the_same_seed_and_on_any_network(self) -> None:
-        alone, behind = (head_of(_parts("vgg16", block)[1]) for block in (None, "block5"))
+        alone, behind = (_parts("vgg16", block)[1].get_layer("head") for block in (None, "block5"))
         for weight, weight_behind in zip(_values(alone), _values(behind), strict=True):
             assert np.array_equal(weight, weight_behind)
 
