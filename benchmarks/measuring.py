@@ -47,7 +47,7 @@ def options_of(
         kind = type(default) if isinstance(default, int | float) else str
         parser.add_argument(f"--{name.replace('_', '-')}", **{"type": kind, **values})
     options = parser.parse_args()
-    from flowers17.stages import machine
+    from flowers17.environment import machine
 
     print("machine:", ", ".join(f"{name} {value}" for name, value in machine().items()))
     print(f"load before: {os.getloadavg()[0]:.1f} (a shared machine shows in both ways)")

@@ -27,9 +27,8 @@ import numpy as np
 from flowers17.digests import read_sha256, sha256_of
 from flowers17.errors import ArtifactDamaged, ArtifactMissing
 from flowers17.files import files_below, flush, folders_from, read_regular, remove
-from flowers17.fingerprints import Fingerprints
 from flowers17.manifests import KEY, STAGE, check, read_manifest, sealed
-from flowers17.store_folder import StoreFolder
+from flowers17.store_folder import Fingerprints, StoreFolder
 
 MANIFEST = "manifest.json"
 _PLACE = re.compile(f"{STAGE}/{KEY}")

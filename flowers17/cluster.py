@@ -15,21 +15,13 @@ import threading
 import uuid
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
+from flowers17 import isolation
 from flowers17.artifacts import Store
 from flowers17.config import RunOptions
+from flowers17.environment import keras_backend
 from flowers17.errors import StageFailed
-from flowers17.isolation import (
-    Message,
-    ProcessEnded,
-    ProcessInterrupted,
-    interruption,
-    messages,
-    outcome_of,
-)
-from flowers17.keras_settings import keras_backend
 from flowers17.materials import differences
 from flowers17.shared.store import open_store
 from flowers17.stages import Outcome, Progress, References, Stage, key_material
@@ -44,8 +36,7 @@ class ClusterUnfit(StageFailed):
     """There is no such cluster, or one of its nodes could not make the very same artifact."""
 
 
-@dataclass(frozen=True)
-class _BuildRequest:
+class _BuildRequest(NamedTuple):
     """A stage for a node to build. material: of its key; lock: of the store, held by the flow."""
 
     stage: Stage
@@ -110,8 +101,8 @@ class Cluster:
         while True:
             try:
                 with closing(self._messages(request)) as stream:
-                    return outcome_of(stream, progress=progress, logger=logger)
-            except ProcessEnded as problem:
+                    return isolation.outcome_of(stream, progress=progress, logger=logger)
+            except isolation.ProcessEnded as problem:
                 n_lost += 1
                 if n_lost == TRIES or self._stopped:
                     raise
@@ -119,10 +110,12 @@ class Cluster:
 
     def stop(self) -> None:
         """Cancel all builds, and wait until their callers have returned."""
+        import ray
+
         with self._changed:
             self._stopped = True
             for generator in self._running.values():
-                _cancel(generator)
+                ray.cancel(generator, force=True)  # one that has ended is left alone
             self._changed.wait_for(lambda: not self._running, ANSWER_S)
 
     def _required_resources(self, stage: Stage) -> dict[str, float]:
@@ -148,7 +141,7 @@ class Cluster:
                 "--gpus-per-training"
             )
 
-    def _messages(self, request: _BuildRequest) -> Generator[Message, None, None]:
+    def _messages(self, request: _BuildRequest) -> Generator[isolation.Message, None, None]:
         """Yield the messages of a node that builds the stage; closing it ends the build."""
         import ray
 
@@ -159,7 +152,7 @@ class Cluster:
         )
         with self._changed:
             if self._stopped:
-                raise ProcessInterrupted(interruption(request.stage))
+                raise isolation.ProcessInterrupted(isolation.interruption(request.stage))
             generator: Any = build.remote(request)
             self._running[request.stage.title] = generator
         try:
@@ -171,21 +164,15 @@ class Cluster:
                 "expected the same checkout and libraries there"
             ) from problem
         except ray.exceptions.RayError as problem:
-            raise ProcessEnded(
+            raise isolation.ProcessEnded(
                 f"stage {request.stage.label}: its node or Ray's worker was lost "
                 f"({type(problem).__name__}). Run the same command again: what is finished is kept"
             ) from problem
         finally:
-            _cancel(generator)
+            ray.cancel(generator, force=True)
             with self._changed:
                 del self._running[request.stage.title]
                 self._changed.notify_all()
-
-
-def _cancel(generator: Any) -> None:
-    import ray
-
-    ray.cancel(generator, force=True)  # one that has ended is left alone
 
 
 def _connect(address: str) -> None:
@@ -228,14 +215,15 @@ def _connect(address: str) -> None:
             signal.signal(signal.SIGTERM, handler)
 
 
-def _build_messages(request: _BuildRequest) -> Iterator[Message]:
+def _build_messages(request: _BuildRequest) -> Iterator[isolation.Message]:
     """Yield the messages of a build, on the node that builds the stage."""
     os.environ.update(request.variables)
     try:
         _check_node(request)
         store = open_store(request.store)
         # Ray's worker has this one stage built, and then ends.
-        with closing(messages(request.stage, request.inputs, store, forks=False)) as stream:
+        stream = isolation.messages(request.stage, request.inputs, store, forks=False)
+        with closing(stream):
             yield from stream
     except StageFailed as problem:
         yield "error", problem
@@ -247,7 +235,16 @@ def _check_node(request: _BuildRequest) -> None:
 
     node, store = f"node {get_node_ip_address()}", open_store(request.store)
     if request.store == str(store.root):  # a folder, not object storage, which is one everywhere
-        _check_lock(request.lock, store, node)
+        if not (store.root / ".locks" / request.lock).exists():
+            raise ClusterUnfit(
+                f"{node}: expected the run's store at {store.root}, found another or none; mount "
+                "the same storage there on every node"
+            )
+        if not store.is_locked(request.lock):
+            raise ClusterUnfit(
+                f"{node}: expected to see that the run holds a lock in {store.root}, found it "
+                "free; mount the storage so that locks hold between hosts (docs/team.md)"
+            )
     try:
         here = key_material(request.stage, request.inputs)
     except ImportError as problem:
@@ -259,17 +256,4 @@ def _check_node(request: _BuildRequest) -> None:
         raise ClusterUnfit(
             f"{node}: expected the code and libraries of the run, got others "
             f"({'; '.join(changes[:MAX_DIFFERENCES])}); bring it to the same checkout and packages"
-        )
-
-
-def _check_lock(lock: str, store: Store, node: str) -> None:
-    if not (store.root / ".locks" / lock).exists():
-        raise ClusterUnfit(
-            f"{node}: expected the run's store at {store.root}, found another or none; mount the "
-            "same storage there on every node"
-        )
-    if not store.is_locked(lock):
-        raise ClusterUnfit(
-            f"{node}: expected to see that the run holds a lock in {store.root}, found it free; "
-            "mount the storage so that locks hold between hosts (docs/team.md)"
         )

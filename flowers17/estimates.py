@@ -20,8 +20,9 @@ from pydantic import ValidationError
 
 from flowers17.ancestry import Manifest
 from flowers17.config import LearnerDefinition, RunOptions
-from flowers17.precedents import Precedents
-from flowers17.stages import Stage, machine
+from flowers17.environment import machine
+from flowers17.materials import Precedents
+from flowers17.stages import Stage
 
 _DESCRIBED = yaml.safe_load(Path(__file__).with_name("estimates.yaml").read_text())
 _POWERS: Mapping[str, int] = _DESCRIBED["powers"]
@@ -64,7 +65,11 @@ def estimate(
         if reference and (source := precedents.by_id.get((reference["stage"], reference["key"])))
     }
     ratio = _reading_ratio(stage, config, inputs, sources)
-    size = n_bytes(precedent) * ratio * _ratio(before, config, ("size", *_DRAWN))
+    size = (
+        n_bytes(precedent)
+        * ratio
+        * _ratio(before, config, ("size", "images_per_class", "n_classes"))
+    )
     seconds = precedent["duration_s"] * ratio * _ratio(before, config, _POWERS)
     seconds *= _operations(config) / _operations(before)
     # Fits on the report's split, a clean one and the repeats; what all share takes as long as four.
@@ -75,9 +80,6 @@ def estimate(
     if precedent["machine"] != machine():
         basis += ", on another machine"
     return Estimate(seconds, size, basis)
-
-
-_DRAWN = ("images_per_class", "n_classes")
 
 
 def n_bytes(manifest: Manifest) -> int:

@@ -21,7 +21,7 @@ from multiprocessing.resource_tracker import ensure_running
 from multiprocessing.util import Finalize
 from pathlib import Path
 
-from flowers17.keras_settings import keras_backend
+from flowers17.environment import keras_backend
 
 _SPAWN = multiprocessing.get_context("spawn")
 _FORKED = multiprocessing.get_context("forkserver")
@@ -45,7 +45,7 @@ def start_process(
     the server was killed or its socket tidied away. The next one is forked from a new server.
     """
     context = _FORKED if forked else _SPAWN
-    with _START_LOCK, _interrupts_held_back(), _current_folder_off_the_path():
+    with _START_LOCK, _undisturbed():
         with nullcontext() if forked else suppress(OSError):
             _prepare_own_folder()
         process = context.Process(target=target, args=arguments, name=name, daemon=True)
@@ -54,35 +54,23 @@ def start_process(
 
 
 @contextmanager
-def _interrupts_held_back() -> Iterator[None]:
-    """Let processes that are started inside begin without Ctrl-C, which would find them importing.
+def _undisturbed() -> Iterator[None]:
+    """Let processes that are started inside begin without Ctrl-C and the current folder's modules.
 
-    A process of a stage and the server let it through as soon as they end by it in silence.
+    Ctrl-C would find them importing: a process of a stage and the server let it through as soon as
+    they end by it in silence. A `random.py` in the current folder would be imported in place of
+    Python's own; a process of a stage has the path of its parent later, and its environment.
     """
     ensure_running()  # Python lets Ctrl-C through again when it starts this process
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-@contextmanager
-def _current_folder_off_the_path() -> Iterator[None]:
-    """Let processes that are started inside import nothing from the current folder at first.
-
-    A `random.py` there would be imported in place of Python's own. A process of a stage has the
-    path of its parent later, and its parent's environment.
-    """
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     before = os.environ.get("PYTHONSAFEPATH")
     os.environ["PYTHONSAFEPATH"] = "1"
     try:
         yield
     finally:
-        if before is None:
-            del os.environ["PYTHONSAFEPATH"]
-        else:
-            os.environ["PYTHONSAFEPATH"] = before
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        del os.environ["PYTHONSAFEPATH"]
+        os.environ |= {} if before is None else {"PYTHONSAFEPATH": before}
 
 
 def keep_temporary_files_together() -> None:
@@ -102,22 +90,17 @@ def _prepare_own_folder() -> None:
     if "tempdir" in configuration:  # `multiprocessing` has a folder already, or had
         return
     temporary = Path(tempfile.gettempdir())
-    for earlier in temporary.glob(f"{_PREFIX}*"):
-        _remove_if_dead(earlier)
+    for earlier in temporary.glob(f"{_PREFIX}*"):  # one of this user that no process has locked
+        with suppress(OSError), ExitStack() as stack:
+            descriptor = os.open(earlier, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            stack.callback(os.close, descriptor)
+            status = os.fstat(descriptor)
+            if status.st_uid == os.getuid() and status.st_mtime < time.time() - _YOUNG_S:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(earlier)
     folder = tempfile.mkdtemp(prefix=_PREFIX)
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     with suppress(OSError):  # where folders cannot be locked, none counts as a dead one's
         fcntl.flock(descriptor, fcntl.LOCK_EX)
     Finalize(None, shutil.rmtree, args=(folder, True), exitpriority=-100)
     configuration["tempdir"] = folder
-
-
-def _remove_if_dead(folder: Path) -> None:
-    """Remove a folder of this user that no living process has locked."""
-    with suppress(OSError), ExitStack() as stack:
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-        stack.callback(os.close, descriptor)
-        status = os.fstat(descriptor)
-        if status.st_uid == os.getuid() and status.st_mtime < time.time() - _YOUNG_S:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(folder)

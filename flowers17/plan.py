@@ -7,8 +7,7 @@ from typing import Literal
 from flowers17.ancestry import Manifest
 from flowers17.artifacts import Reference, Store
 from flowers17.estimates import Estimate, estimate, n_bytes
-from flowers17.materials import differences
-from flowers17.precedents import Precedents
+from flowers17.materials import Precedents, differences
 from flowers17.stages import Stage, existing, key_material
 
 

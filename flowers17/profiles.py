@@ -30,12 +30,9 @@ def _values(name: str) -> dict[str, Any]:
     return values
 
 
-def _profile(name: str) -> StudySettings:
-    return StudySettings.model_validate(merged(StudySettings().model_dump(), _values(name)))
-
-
 PROFILES: dict[ProfileName, StudySettings] = {
-    name: _profile(name) for name in get_args(ProfileName)
+    name: StudySettings.model_validate(merged(StudySettings().model_dump(), _values(name)))
+    for name in get_args(ProfileName)
 }
 
 

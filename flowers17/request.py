@@ -1,20 +1,16 @@
 """The request for a study: a profile, the data, options, and single values that differ.
 
-One validation serves Python, the command line and the forms that Prefect's UI draws (`forms`).
+One validation serves Python, the command line and the forms that Prefect's UI draws: that of
+each flow has fields for the settings in `forms.yaml`.
 """
 
 import json
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
-from pydantic import (
-    Field,
-    GetJsonSchemaHandler,
-    SerializerFunctionWrapHandler,
-    create_model,
-    model_serializer,
-    model_validator,
-)
+import pydantic
+import yaml
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
@@ -27,10 +23,9 @@ from flowers17.config import (
     StudySettings,
 )
 from flowers17.errors import InvalidSettings, short_repr
-from flowers17.plain_values import yaml_value
 from flowers17.profiles import PROFILES, merged, own_data_changes
 from flowers17.rules import rule_problem
-from flowers17.validation import SINGLE_SETTINGS, RequestModel, validated
+from flowers17.validation import SINGLE_SETTINGS, RequestModel, validated, yaml_value
 
 _MAX_NAME_PARTS = 8
 
@@ -60,7 +55,7 @@ def _setting(name: str) -> tuple[Any, Any]:
     texts = [f"{words} ({', '.join(names)})" for words, names in profiles.items()]
     empty = ", ".join(texts) if len(texts) > 1 else next(iter(profiles))
     text = setting.description
-    return setting.annotation | None, Field(
+    return setting.annotation | None, pydantic.Field(
         None, title=name, description=text, json_schema_extra={"empty": empty}
     )
 
@@ -69,12 +64,12 @@ _EMPTY: tuple[Any, ...] = (None, "", [], ())
 
 
 class _Choice(Model):
-    profile: ProfileName = Field(
+    profile: ProfileName = pydantic.Field(
         "demo",
         description="`demo`: rendered flowers, minutes, no download; `quick`: real data, reduced; "
         "`report`: the study to the letter; `best`: our recipes for the highest accuracy",
     )
-    dataset: str | None = Field(
+    dataset: str | None = pydantic.Field(
         None,
         description=DatasetSettings.model_fields["source"].description,
         json_schema_extra={"empty": "the profile's"},
@@ -90,7 +85,7 @@ class StudyRequest(RequestModel, CommonOptions, _Choice):
 
     flow: ClassVar[str] = ""  # whose form it is
 
-    set: tuple[str, ...] = Field(
+    set: tuple[str, ...] = pydantic.Field(
         (),
         title="Set KEY=VALUE",
         description="further settings and options, each a line KEY=VALUE as `--set` takes it "
@@ -100,7 +95,7 @@ class StudyRequest(RequestModel, CommonOptions, _Choice):
 
     @classmethod
     def __get_pydantic_json_schema__(
-        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+        cls, core_schema: CoreSchema, handler: pydantic.GetJsonSchemaHandler
     ) -> JsonSchemaValue:
         """Schema of the form: no field may be null or has a default that is empty."""
         schema = handler(core_schema)
@@ -117,11 +112,13 @@ class StudyRequest(RequestModel, CommonOptions, _Choice):
             fields[name] = fields.pop(name)  # behind the settings
         return schema
 
-    @model_serializer(mode="wrap")
-    def _without_empty_values(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    @pydantic.model_serializer(mode="wrap")
+    def _without_empty_values(
+        self, handler: pydantic.SerializerFunctionWrapHandler
+    ) -> dict[str, Any]:
         return {name: value for name, value in handler(self).items() if value not in _EMPTY}
 
-    @model_validator(mode="before")
+    @pydantic.model_validator(mode="before")
     @classmethod
     def _without_empty_fields(cls, values: Any) -> Any:
         """Values but for those that a form left empty; of another form, as this one takes them."""
@@ -153,7 +150,7 @@ class StudyRequest(RequestModel, CommonOptions, _Choice):
                 lines.append(line)
         return {**fields, "set": lines}
 
-    @model_validator(mode="after")
+    @pydantic.model_validator(mode="after")
     def _checked(self) -> Self:
         _ = self.settings, self.options
         for rule in self.rules if self.flow else ():
@@ -210,7 +207,7 @@ _LINE_OPTIONS = [name for name in RunOptions.model_fields if name not in StudyRe
 AT_ONCE = "at once"
 _START = (
     Literal["at once", "after its plan was approved"],
-    Field(
+    pydantic.Field(
         AT_ONCE, description="show what would be built, why, and its time, and wait for a person"
     ),
 )
@@ -222,7 +219,7 @@ def form(flow: str, *settings: str) -> type[StudyRequest]:
     if settings:  # a sweep shows its plan itself
         fields["start"] = _START
     name = f"{flow.capitalize()}Form"
-    model = create_model(name, __base__=StudyRequest, __doc__="", **fields)
+    model = pydantic.create_model(name, __base__=StudyRequest, __doc__="", **fields)
     model.flow = flow
     return model
 
@@ -268,3 +265,9 @@ def nested(option: str, pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
                 raise InvalidSettings(f"{option}: {short_repr(key)} goes below a value set before")
         level[last] = value
     return values
+
+
+# The form of each flow; untouched, a form is its profile.
+_DESCRIBED = yaml.safe_load(Path(__file__).with_name("forms.yaml").read_text())
+DESCRIPTIONS: dict[str, str] = {flow: described["does"] for flow, described in _DESCRIBED.items()}
+FORMS = {flow: form(flow, *described["fields"]) for flow, described in _DESCRIBED.items()}

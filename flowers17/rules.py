@@ -3,8 +3,8 @@
 import operator
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import yaml
 
@@ -23,8 +23,7 @@ _RULE = re.compile(
 )
 
 
-@dataclass(frozen=True)
-class Rule:
+class Rule(NamedTuple):
     """What must hold: nothing is missing, a metric is within a limit, or not worse than last time.
 
     metric: with or without what follows its name in brackets; empty: nothing may be missing.

@@ -5,22 +5,15 @@ inputs, the code that computes it and the versions of the libraries that matter.
 labels, worker counts.
 """
 
-import ast
-import hashlib
 import importlib
-import importlib.util
 import json
 import math
 import os
-import platform
 import shutil
-import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Protocol
@@ -28,27 +21,12 @@ from typing import Any, Protocol
 import numpy as np
 
 from flowers17.artifacts import Artifact, Reference, Store
-from flowers17.digests import canonical_json, file_sha256, sha256_of
+from flowers17.digests import canonical_json, sha256_of
+from flowers17.environment import code_digests, library_versions, machine
 from flowers17.errors import InvalidInput, StageFailed
-from flowers17.keras_settings import check_keras_settings, keras_backend
 from flowers17.seeds import derived_seed
 
 RUN_VARIABLE = "FLOWERS17_RUN"
-# How a stage is described, stored and run does not change what it computes.
-INFRASTRUCTURE = frozenset(
-    {
-        *("flowers17.ancestry", "flowers17.artifacts", "flowers17.cli", "flowers17.config"),
-        *("flowers17.digests", "flowers17.errors", "flowers17.estimates", "flowers17.files"),
-        *("flowers17.fingerprints", "flowers17.fork_server", "flowers17.isolation"),
-        *("flowers17.keras_settings", "flowers17.manifests", "flowers17.materials"),
-        *("flowers17.packages", "flowers17.plain_values", "flowers17.plan"),
-        *("flowers17.precedents", "flowers17.profiles", "flowers17.request", "flowers17.shared"),
-        *("flowers17.stages", "flowers17.store_folder", "flowers17.terminal", "tasks.engine"),
-    }
-)
-LIBRARIES = ("imagehash", "keras", "numpy", "pillow", "scikit-learn", "scipy")
-
-
 History = list[dict[str, float]]
 
 
@@ -176,6 +154,11 @@ class Job:
             plain: Any = SimpleNamespace(write=stream.write)
             np.save(plain, array, allow_pickle=False)
 
+    def save_arrays(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Store arrays by name, each as `<name>.npy`."""
+        for name, array in arrays.items():
+            self.save_array(name, array)
+
     def new_array(self, name: str, shape: tuple[int, ...], dtype: type[np.generic]) -> np.ndarray:
         """Array on the disk, to be filled, which is stored as `<name>.npy`.
 
@@ -228,108 +211,6 @@ def stage_key(stage: Stage, inputs: References) -> str:
     return sha256_of(key_material(stage, inputs))
 
 
-@cache
-def library_versions() -> dict[str, str]:
-    """Versions of the libraries that decide numbers, the Keras backend among them.
-
-    Raises InvalidSettings if Keras's own file of settings would change numbers.
-    """
-    check_keras_settings()
-    backend = keras_backend()
-    versions = {"keras-backend": backend}
-    for name in (*LIBRARIES, backend):
-        try:
-            versions[name] = version(name)
-        except PackageNotFoundError:
-            versions[name] = "absent"
-    return versions
-
-
-@cache
-def code_digests(module: str) -> dict[str, str]:
-    """Digests of a module and of every module of the project that it imports, directly or not.
-
-    Comments, layout and docstrings do not count, nor does INFRASTRUCTURE. Data files in a folder
-    beside such a module (known digests, templates) do.
-    """
-    digests: dict[str, str] = {}
-    read: set[str] = set()
-    waiting = [module]
-    while waiting:
-        name = waiting.pop()
-        is_ours = any(name == own or name.startswith(f"{own}.") for own in INFRASTRUCTURE)
-        if name not in read and not is_ours:
-            read.add(name)
-            own_digests, imported = _read_code(name)
-            digests |= own_digests
-            waiting += imported
-    return digests
-
-
-# Up to Python 3.12 two threads that parse at once raise SystemError (CPython issue 106905).
-_PARSING = threading.Lock()
-
-
-@cache
-def _read_code(module: str) -> tuple[dict[str, str], tuple[str, ...]]:
-    """Digests of a module and of the data beside it, and the project's modules that it imports."""
-    spec = importlib.util.find_spec(module)
-    if spec is None or spec.origin is None:
-        raise ModuleNotFoundError(f"expected a module of flowers17, got {module!r}")
-    source = Path(spec.origin)
-    with _PARSING:
-        tree = ast.parse(source.read_text())
-    imported = tuple(_own_imports(tree))
-    code = ast.dump(_without_docstrings(tree))
-    own = {module: hashlib.sha256(code.encode()).hexdigest()}
-    return own | _data_digests(source.parent), imported
-
-
-@cache
-def _data_digests(package: Path) -> dict[str, str]:
-    folders = [path for path in package.iterdir() if path.is_dir() and path.name != "__pycache__"]
-    data_folders = [folder for folder in folders if not (folder / "__init__.py").exists()]
-    paths = [path for folder in data_folders for path in folder.rglob("*") if path.is_file()]
-    return {f"{package.name}/{path.relative_to(package)}": file_sha256(path) for path in paths}
-
-
-def _is_module(name: str) -> bool:
-    # Asked of a name inside a module that is no package, find_spec would import the module.
-    package = importlib.util.find_spec(name.rpartition(".")[0])
-    holds_modules = package is not None and package.submodule_search_locations is not None
-    return holds_modules and importlib.util.find_spec(name) is not None
-
-
-def _statements(node: ast.AST) -> Iterator[ast.AST]:
-    """Yield the statements inside; `ast.walk` would look into ten times as many nodes."""
-    for part in ("body", "orelse", "finalbody", "handlers", "cases"):
-        for statement in getattr(node, part, ()):
-            yield statement
-            yield from _statements(statement)
-
-
-def _own_imports(tree: ast.AST) -> Iterable[str]:
-    for node in _statements(tree):
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            inner = [f"{node.module}.{alias.name}" for alias in node.names]
-            names = [node.module]
-            if node.module.partition(".")[0] in ("flowers17", "tasks"):
-                names += [name for name in inner if _is_module(name)]
-        else:
-            continue
-        yield from (name for name in names if name.partition(".")[0] in ("flowers17", "tasks"))
-
-
-def _without_docstrings(tree: ast.Module) -> ast.Module:
-    for node in (tree, *_statements(tree)):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            has_docstring = ast.get_docstring(node, clean=False) is not None
-            node.body = node.body[has_docstring:]
-    return tree
-
-
 def ensure(
     stage: Stage, inputs: References, store: Store, *, progress: Progress = _silent
 ) -> Outcome:
@@ -366,7 +247,10 @@ def _built(
     stage: Stage, key: str, inputs: References, store: Store, progress: Progress
 ) -> Artifact:
     material = key_material(stage, inputs)
-    build = build_function(stage.build)
+    module, _, name = stage.build.partition(":")
+    build = getattr(importlib.import_module(module), name, None)
+    if build is None:
+        raise StageFailed(f"expected a function {name!r} in {module}, found none")
     started = time.monotonic()
     with store.writing(stage.name, key) as folder:
         job = Job(
@@ -410,33 +294,3 @@ def within_run(run: str) -> Iterator[None]:
         yield
     finally:
         del os.environ[RUN_VARIABLE]
-
-
-def build_function(path: str) -> Callable[[Job], Mapping[str, Any]]:
-    """Function that `module:function` names."""
-    module, _, name = path.partition(":")
-    function = getattr(importlib.import_module(module), name, None)
-    if function is None:
-        raise StageFailed(f"expected a function {name!r} in {module}, found none")
-    return function
-
-
-@cache
-def machine() -> dict[str, Any]:
-    """Facts of this machine that durations depend on; without its host name."""
-    return {
-        "system": platform.system(),
-        "architecture": platform.machine(),
-        "processor": _processor(),
-        "cores": len(os.sched_getaffinity(0)),
-        "python": platform.python_version(),
-    }
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()

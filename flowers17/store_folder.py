@@ -3,42 +3,42 @@
 Locks are kernel locks in `.locks/`: the kernel frees them when their process dies, however it dies.
 Files are opened without following links, and only regular ones; a folder of the store's own that is
 a link is refused. The root may be a link.
+
+File fingerprints show whether anything wrote to a file since it was verified: inode, size and times
+of change. Every write changes them, and so do a copy, a restored backup, and a file that takes its
+name. They do not show damage by the disk itself.
 """
 
 import errno
 import fcntl
+import json
 import os
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
+
+import yaml
 
 from flowers17.errors import StoreUnusable
-from flowers17.files import open_regular, refuse_links, size_of
+from flowers17.files import open_regular, read_regular, refuse_links, remove, size_of
 
 OWN_FOLDERS = (".locks", ".partial", ".unfinished", ".damaged", ".verified", ".pins")
-_IN_THE_WAY = "is in the way; move it or choose another --store"
-_NOT_REGULAR = "no regular file is there; move it or choose another --store"
+Fingerprint = list[int]
+_LARGEST = 32 * 2**20  # bytes
+SETTLED_NS = 20_000_000  # times of change come from a clock that ticks every 1 to 10 ms
 _REMEDIES = {
-    errno.ENOSPC: "the disk is full; free space",
-    errno.EDQUOT: "the disk quota is used up; free space",
-    errno.EROFS: "the file system is read-only; mend it or choose another --store",
-    errno.EACCES: "writing is not permitted; choose another --store",
-    errno.ENOTDIR: f"a file or link {_IN_THE_WAY}",
-    errno.EEXIST: f"a file {_IN_THE_WAY}",
-    errno.ENAMETOOLONG: "the path is too long; choose another --store",
-    errno.EISDIR: f"a folder {_IN_THE_WAY}",
-    errno.EINVAL: _NOT_REGULAR,
-    errno.ENXIO: _NOT_REGULAR,
-    errno.ELOOP: f"a link {_IN_THE_WAY}",
+    getattr(errno, name): remedy
+    for name, remedy in yaml.safe_load(
+        Path(__file__).with_name("remedies.yaml").read_text()
+    ).items()
 }
 
 
-@dataclass(frozen=True)
-class Leftover:
+class Leftover(NamedTuple):
     """Files of a build that did not finish, or of a damaged artifact.
 
     place: path below the store's root. size: in bytes. changed: in seconds since 1970.
@@ -194,3 +194,56 @@ class StoreFolder:
                 f"store {name or self.root}: {_REMEDIES[problem.errno]} and run the same command "
                 "again (nothing finished is lost)"
             ) from problem
+
+
+def fingerprint(path: Path) -> Fingerprint:
+    """The fingerprint of a file; a link is not followed."""
+    status = path.lstat()
+    return [status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns]
+
+
+class Fingerprints:
+    """The fingerprints of the files in a folder, kept in a file elsewhere.
+
+    content: digest of the files' verified content. Fingerprints of other content do not count, nor
+    do unreadable ones; where they cannot be written, files are hashed again.
+    below: the folder from which on no link is followed.
+    """
+
+    def __init__(self, path: Path, folder: Path, content: str, *, below: Path) -> None:
+        self._path, self._folder, self._content = path, folder, content
+        self._below = below
+        self._known: Mapping[str, Fingerprint] | None = None
+        with suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
+            record = json.loads(read_regular(path, below=below, at_most=_LARGEST))
+            if record["content"] == content:
+                self._known = dict(record["fingerprints"])
+
+    def unchanged(self, name: str) -> bool:
+        """Whether nothing wrote to a file since it was verified."""
+        known = self._known or {}
+        return name in known and fingerprint(self._folder / name) == known[name]
+
+    def keep(self, names: Iterable[str], *, since: int) -> None:
+        """Remember verified files; since: the start of the verification, in ns since 1970.
+
+        A file that was written to just before is not remembered: a second write within the clock's
+        tick would not show.
+        """
+        with suppress(OSError):
+            prints = {name: fingerprint(self._folder / name) for name in names}
+            settled = {
+                name: state for name, state in prints.items() if state[3] + SETTLED_NS < since
+            }
+            if settled == self._known:
+                return
+            self._path.parent.mkdir(exist_ok=True)
+            remove(self._path, below=self._below)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+            with os.fdopen(open_regular(self._path, flags, below=self._below), "w") as stream:
+                json.dump({"content": self._content, "fingerprints": settled}, stream)
+
+    def forget(self) -> None:
+        """Let every file be read again."""
+        with suppress(OSError):
+            remove(self._path, below=self._below)

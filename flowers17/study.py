@@ -195,7 +195,9 @@ class Study(records.Study):
         if isinstance(images, np.ndarray):
             predicted = _of_pixels(opened, images)
         else:
-            predicted = predictions(opened, image_paths(_names(images), (), _refuse), _refuse)
+            paths = [images] if isinstance(images, str | Path) else images
+            names = image_paths(list(map(str, paths)), (), _refuse)
+            predicted = predictions(opened, names, _refuse)
         rows = [
             (
                 number if isinstance(images, np.ndarray) else prediction.path,
@@ -256,10 +258,6 @@ def _html(template: str, **values: Any) -> str:
 
 def _refuse(problem: str) -> NoReturn:
     raise InvalidInput(problem)
-
-
-def _names(images: str | Path | Iterable[str | Path]) -> list[str]:
-    return [str(images)] if isinstance(images, str | Path) else list(map(str, images))
 
 
 def _of_pixels(model: Model, pixels: np.ndarray) -> Iterator[Prediction]:

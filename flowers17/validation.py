@@ -1,17 +1,123 @@
-"""Validation of what a person asks for: plain values only, and errors in our own words."""
+"""Validation of what a person asks for: plain values only, and errors in our own words.
 
-from collections.abc import Iterator, Sequence
+A value is plain if JSON has it and nothing about it is a trap: no date, no infinite number, no
+control character, nothing huge or deep.
+"""
+
+import itertools
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
+from pathlib import PurePath
 from typing import Any, TypeVar
 
+import yaml
 from pydantic import BaseModel, ModelWrapValidatorHandler, ValidationError, model_validator
 
 from flowers17.config import Model, StudySettings
 from flowers17.errors import InvalidSettings, expectation, short_repr
-from flowers17.plain_values import check_plain
 
 M = TypeVar("M", bound=BaseModel)
 MAX_ERROR_LINES = 20
+MAX_CHARACTERS = 65_536
+MAX_VALUES = 20_000
+MAX_DEPTH = 16
+_MAX_DIGITS = 300  # of the largest float
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # and halves of characters
+_IMPLICIT_TYPES = ("null", "bool", "int", "float")
+_RESOLVERS = {
+    first: [(tag, form) for tag, form in resolvers if tag.rpartition(":")[2] in _IMPLICIT_TYPES]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
+def yaml_value(source: str, text: str) -> Any:
+    """Return the value of a YAML text; raises InvalidSettings, which begins with `source`."""
+    if len(text) > MAX_CHARACTERS:
+        raise InvalidSettings(
+            f"{source}: expected at most {MAX_CHARACTERS} characters, got {len(text)}"
+        )
+    try:
+        return yaml.load(text, _Loader)
+    except yaml.MarkedYAMLError as problem:
+        raise InvalidSettings(
+            f"{source}: expected a YAML value, got {short_repr(text)} ({problem.problem})"
+        ) from problem
+    except (yaml.YAMLError, ValueError, ArithmeticError) as problem:
+        raise InvalidSettings(
+            f"{source}: expected a YAML value, got {short_repr(text)} ({problem})"
+        ) from problem
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML without tags, anchors, aliases, merges and dates; names are the keys, each once."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.yaml_implicit_resolvers = _RESOLVERS
+        self._depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        event = self.peek_event()
+        if getattr(event, "anchor", None) or getattr(event, "tag", None):
+            raise self._refused("expected no tags (!), anchors (&) and aliases (*)", event)
+        if self._depth > MAX_DEPTH:
+            raise self._refused(f"expected lists at most {MAX_DEPTH} deep", event)
+        self._depth += 1
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        names: set[Any] = set()
+        for key, _ in node.value:
+            if key.tag != "tag:yaml.org,2002:str" or key.value in names:
+                raise self._refused(f"expected names, each once, got {short_repr(key.value)}", key)
+            names.add(key.value)
+        return super().construct_mapping(node, deep)
+
+    @staticmethod
+    def _refused(problem: str, element: Any) -> yaml.MarkedYAMLError:
+        return yaml.MarkedYAMLError(None, None, problem, element.start_mark)
+
+
+def check_plain(values: Any) -> None:
+    """Raise InvalidSettings, which names the setting, if any of nested values is not plain."""
+    pending: list[tuple[tuple[Any, ...], Any]] = [((), values)]
+    for n in itertools.count():
+        if not pending:
+            return
+        path, value = pending.pop()
+        problem = _value_problem(value)
+        if n >= MAX_VALUES:
+            problem = f"expected at most {MAX_VALUES} values in all, got more"
+        elif len(path) > MAX_DEPTH:
+            problem = f"expected values at most {MAX_DEPTH} deep, got deeper ones"
+        if problem:
+            name = ".".join(map(str, path)) or "the request"
+            raise InvalidSettings(f"setting {name}: {problem}")
+        if isinstance(value, Mapping):
+            pending += [((*path, name), value[name]) for name in reversed(value)]
+            pending += [(path, name) for name in value]
+        elif isinstance(value, list | tuple):
+            pending += [((*path, i), value[i]) for i in reversed(range(len(value)))]
+
+
+def _value_problem(value: Any) -> str | None:
+    """Reason why a single value is not plain; None if it is."""
+    if isinstance(value, PurePath):
+        value = str(value)
+    if isinstance(value, str):
+        if len(value) > MAX_CHARACTERS:
+            return f"expected at most {MAX_CHARACTERS} characters, got {len(value)}"
+        if _CONTROL.search(value):
+            return f"expected text without control characters, got {short_repr(value)}"
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"expected a finite number, got {value}"
+    if isinstance(value, int) and abs(value) >= 10**_MAX_DIGITS:
+        return f"expected a number of at most {_MAX_DIGITS} digits, got a longer one"
+    return None
 
 
 class RequestModel(Model):

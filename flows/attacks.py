@@ -1,34 +1,22 @@
 """Flow `attacks`: models under attack, their defences, and poisoned training images (Part C)."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 from flowers17.config import MemberSettings, RunOptions, StudySettings
 from flowers17.stages import Stage
 from flows import ensemble
-from flows.part import Part
-from flows.shared_stages import data
-from tasks import (
-    adversarial_training,
-    attack,
-    defences,
-    features,
-    poisoned,
-    poisoning,
-    training,
-    transfer,
-)
+from flows.part import Part, data
+from tasks import adversarial_training, attack, defences, features, poisoning, training
 from tasks.attack import SWEPT, WHITE_BOX, VictimStages
 from tasks.poisoning import Poisoning
-from tasks.training import Training
 
 
-@dataclass(frozen=True)
-class Network:
-    """A network from scratch: its training, its refit, and the folds that set the epochs."""
+class Network(NamedTuple):
+    """A network from scratch: its settings, its refit, and the folds that set the epochs."""
 
-    training: Training
+    definition: MemberSettings
     refit: Stage
     refit_of: tuple[Stage, ...]
 
@@ -63,14 +51,10 @@ def attacked(settings: StudySettings, options: RunOptions) -> list[Stage]:
         for victim in every_victim
     ]
     stages = [stage for by_name in by_victim for stage in by_name.values()]
-    shown = [
-        stage
-        for by_name in by_victim
-        for name, stage in by_name.items()
-        if name in SWEPT and name in WHITE_BOX
-    ]
+    names = set(SWEPT) & set(WHITE_BOX)
+    shown = [by_name[name] for by_name in by_victim for name in by_name if name in names]
     if shown and len(every_victim) > 1:
-        stages.append(transfer.stage(settings, options, shown, every_victim, split))
+        stages.append(attack.transfer_stage(settings, options, shown, every_victim, split))
     return stages
 
 
@@ -80,7 +64,7 @@ def defended(settings: StudySettings, options: RunOptions) -> list[Stage]:
     stages = []
     for member in settings.defences.networks:
         network = _network(settings, options, member)
-        harden = partial(adversarial_training.stage, settings, options, network.training)
+        harden = partial(adversarial_training.stage, settings, options, network.definition)
         hardened = [
             harden(adversary, pictures, split, refit_of=network.refit_of)
             for adversary in settings.defences.adversaries
@@ -97,30 +81,21 @@ def poisonings(settings: StudySettings, options: RunOptions) -> list[Stage]:
     networks = {
         member.name: _network(settings, options, member) for member in part_settings.networks
     }
-    control = (
-        [(part_settings.kinds[-1], 0.0)]
-        if 0 in part_settings.shares and part_settings.kinds
-        else []
-    )
     poisons = [
         (kind, share) for kind in part_settings.kinds for share in part_settings.shares if share
     ]
-
-    def on(poisoned_split: Stage) -> Poisoning:
-        return Poisoning(
-            poisoned_split,
-            {
-                name: poisoned.training_stage(
-                    settings, options, network.training, poisoned_split, refit_of=network.refit_of
-                )
-                for name, network in networks.items()
-            },
-        )
-
-    every = [
-        on(poisoned.stage(settings, kind, share, pictures, split))
-        for kind, share in (*control, *poisons)
-    ]
+    if 0 in part_settings.shares and part_settings.kinds:  # the control
+        poisons.insert(0, (part_settings.kinds[-1], 0.0))
+    every = []
+    for kind, share in poisons:
+        data = poisoning.poisoned_stage(settings, kind, share, pictures, split)
+        trained = {
+            name: poisoning.poisoned_training_stage(
+                settings, options, network.definition, data, refit_of=network.refit_of
+            )
+            for name, network in networks.items()
+        }
+        every.append(Poisoning(data, trained))
     clean = {name: network.refit for name, network in networks.items()}
     return [poisoning.stage(settings, every, clean, split)] if every and networks else []
 
@@ -147,6 +122,6 @@ def _data(settings: StudySettings) -> tuple[Stage, Stage]:
 
 def _network(settings: StudySettings, options: RunOptions, definition: MemberSettings) -> Network:
     member = ensemble.member(settings, options, definition, settings.attacks.split)
-    learner = training.member_training(settings, definition)
-    refit_of = tuple(member.folds) if learner.recipe.selection == "val_loss" else ()
-    return Network(learner, member.refit, refit_of)
+    _, recipe = training.augmentation_and_recipe(settings, definition)
+    refit_of = tuple(member.folds) if recipe.selection == "val_loss" else ()
+    return Network(definition, member.refit, refit_of)

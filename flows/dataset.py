@@ -2,14 +2,13 @@
 
 from flowers17.config import RunOptions, StudySettings
 from flowers17.stages import Stage
-from flows.part import Part
-from flows.shared_stages import data
-from tasks import datasheet
+from flows.part import Part, data
+from tasks import splits
 
 
 def parts(settings: StudySettings, options: RunOptions) -> list[Stage]:
     """Stages of the data: the table of contents of this flow."""
-    return [datasheet.stage(*data(settings))]
+    return [splits.datasheet_stage(*data(settings))]
 
 
 PART = Part("data", "dataset", parts)

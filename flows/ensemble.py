@@ -3,21 +3,14 @@
 from collections.abc import Callable
 from functools import partial
 
-from flowers17.config import (
-    EnsembleDefinition,
-    MemberSettings,
-    RunOptions,
-    StudySettings,
-)
+from flowers17.config import EnsembleDefinition, MemberSettings, RunOptions, StudySettings
 from flowers17.stages import Stage
-from flows.part import Part
-from flows.shared_stages import data
+from flows.part import Part, data
+from tasks import classifier, finetuning, rows, stacking, training
 from tasks import features as feature_maps
-from tasks import finetuning, fitted, out_of_fold, rows, stacking, training
-from tasks import folds as fold_stages
 from tasks import split as split_stage
 from tasks.finetuning import FineTuning
-from tasks.out_of_fold import Member
+from tasks.stacking import Member
 
 
 def parts(settings: StudySettings, options: RunOptions) -> list[Stage]:
@@ -35,7 +28,7 @@ def stacked(
     """Return the stage that combines an ensemble's members on the split of a name."""
     split, folds = divided(settings, name)
     members = [member(settings, options, each, name) for each in ensemble.members]
-    predictions = out_of_fold.stage(ensemble.name, members, folds, split)
+    predictions = stacking.out_of_fold_stage(ensemble.name, members, folds, split)
     return stacking.stage(settings, ensemble.name, predictions, split)
 
 
@@ -43,7 +36,7 @@ def divided(settings: StudySettings, name: str) -> tuple[Stage, Stage]:
     """Return the stages of the split of a name and of its folds."""
     _, duplicates, splits = data(settings)
     split = split_stage.stage(name, splits)
-    return split, fold_stages.stage(settings, split, duplicates)
+    return split, stacking.folds_stage(settings, split, duplicates)
 
 
 def member(
@@ -53,7 +46,7 @@ def member(
     split, folds = divided(settings, name)
     fit, chooses = _fit(settings, options, definition)
     models = [
-        fit(fold_stages.fold_stage(folds, split, number, choosing=chooses))
+        fit(stacking.fold_stage(folds, split, number, choosing=chooses))
         for number in range(1, settings.ensemble.n_folds + 1)
     ]
     return Member(definition.name, models, fit(split, refit_of=models) if chooses else fit(split))
@@ -66,12 +59,13 @@ def _fit(
     if network := definition.fine_tuned:
         tuning = partial(finetuning.stage, settings, options, FineTuning(network))
         return tuning, finetuning.selects_epoch(settings, network)
-    if definition.learner:
-        learner = training.member_training(settings, definition)
-        trained = partial(training.stage, settings, options, learner, data(settings).images)
-        return trained, learner.recipe.selection == "val_loss"
+    if definition.learner is not None:
+        trained = partial(training.stage, settings, options, definition, data(settings).images)
+        _, recipe = training.augmentation_and_recipe(settings, definition)
+        return trained, recipe.selection == "val_loss"
     maps = [feature_maps.stage(settings, options, each) for each in definition.maps]
-    return partial(fitted.stage, settings, definition.combination, maps, rows.stage(maps)), False
+    parts = settings, definition.combination, maps, rows.stage(maps)
+    return partial(classifier.fitted_stage, *parts), False
 
 
 PART = Part("a2", "ensemble", parts)

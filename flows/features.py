@@ -2,9 +2,8 @@
 
 from flowers17.config import CombinationSettings, RunOptions, StudySettings
 from flowers17.stages import Stage
-from flows.part import Part
-from flows.shared_stages import data
-from tasks import classifier, fitted, rows, split
+from flows.part import Part, data
+from tasks import classifier, rows, split
 from tasks import features as feature_maps
 
 
@@ -17,7 +16,7 @@ def parts(settings: StudySettings, options: RunOptions) -> list[Stage]:
         maps = [feature_maps.stage(settings, options, maps) for maps in combination.maps]
         space = rows.stage(maps)
         measures = classifier.stage(settings, combination, maps, space, splits, duplicates)
-        return fitted.stage(settings, combination, maps, space, every_image, measures)
+        return classifier.fitted_stage(settings, combination, maps, space, every_image, measures)
 
     table_8 = [
         CombinationSettings(maps=(maps,), classifier=name)

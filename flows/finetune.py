@@ -5,8 +5,7 @@ from functools import partial
 
 from flowers17.config import FineTunedSettings, RunOptions, StudySettings
 from flowers17.stages import Stage
-from flows.part import Part, with_refits
-from flows.shared_stages import data
+from flows.part import Part, data, with_refits
 from tasks import finetuning, split
 from tasks.finetuning import FineTuning
 

@@ -6,7 +6,7 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 from flowers17.config import RunOptions, StudySettings
-from flowers17.forms import DESCRIPTIONS
+from flowers17.request import DESCRIPTIONS
 from flowers17.stages import Stage
 
 

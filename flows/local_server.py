@@ -23,21 +23,12 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 from flowers17.errors import Flowers17Error
-from flows.prefect_api import (
-    SETTINGS,
-    START_TIMEOUT_S,
-    admitting,
-    answers_within,
-    configured_api,
-    proxy_of,
-    spare_proxies,
-)
-from flows.serve_lock import served_api
+from flows import prefect_api
 from tasks.own_files import own_file, own_prefect_home, prefect_home
 
 ABSENT_TIMEOUT_S = 10.0  # one that nobody serves
@@ -45,15 +36,15 @@ MESSAGE_LIMIT = 2000  # characters
 _ERROR = re.compile(r"^[\w.]*(?:Error|Exception): .+", re.MULTILINE)  # how a traceback ends
 
 
-class Server:
+class Server(AbstractContextManager["Server"]):
     """A Prefect API to talk to: the configured one, or a private one that `close` stops.
 
     password: of a private one (`user:password`); None: Prefect knows what the configured one wants.
     """
 
     def __init__(self) -> None:
-        api = configured_api() or served_api()
-        spare_proxies(api)
+        api = prefect_api.configured_api() or prefect_api.served_api()
+        prefect_api.spare_proxies(api)
         self.password: str | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._complaints: IO[bytes] = io.BytesIO()
@@ -81,15 +72,16 @@ class Server:
             changes[settings.PREFECT_CLIENT_CUSTOM_HEADERS] = "{}"  # Prefect would add a mapping
         with settings.temporary_settings(changes):
             self._await_answer()
-            yield admitting(self.api)
+            yield prefect_api.admitting(self.api)
 
     def _await_answer(self) -> None:
-        began, wait_s = time.monotonic(), START_TIMEOUT_S if self._process else ABSENT_TIMEOUT_S
-        if answers_within(self.api, wait_s, self._ended):
+        began = time.monotonic()
+        wait_s = prefect_api.START_TIMEOUT_S if self._process else ABSENT_TIMEOUT_S
+        if prefect_api.answers_within(self.api, wait_s, self._ended):
             return
         if self._process:
             raise Flowers17Error(self._explained(time.monotonic() - began))
-        proxy = proxy_of(self.api)
+        proxy = prefect_api.proxy_of(self.api)
         through = f" through the proxy {proxy}" if proxy else ""
         raise Flowers17Error(
             f"expected a Prefect server to answer at {self.api}{through} within {wait_s:.0f} s; it "
@@ -123,9 +115,6 @@ class Server:
                 self._process.wait()
             self._complaints.close()
 
-    def __enter__(self) -> "Server":
-        return self
-
     def __exit__(self, *problem: object) -> None:
         self.close()
 
@@ -134,13 +123,13 @@ def _launched(
     listener: socket.socket, password: str, complaints: IO[bytes]
 ) -> subprocess.Popen[bytes]:
     home = own_prefect_home()
-    settings = {**SETTINGS["private server"], "PREFECT_SERVER_API_AUTH_STRING": password}
+    settings = prefect_api.SETTINGS["private server"]
     return subprocess.Popen(
         [sys.executable, "-m", "flows.local_server", str(listener.fileno()), str(home)],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=complaints,
-        env={**os.environ, **settings},
+        env={**os.environ, **settings, "PREFECT_SERVER_API_AUTH_STRING": password},
         cwd=Path(__file__).parent.parent,
         pass_fds=[listener.fileno()],
         process_group=0,  # a Ctrl-C is for the command, which still reports to the server then

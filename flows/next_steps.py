@@ -3,9 +3,8 @@
 from flowers17.config import MemberSettings, RunOptions, StudySettings
 from flowers17.stages import Stage, in_order
 from flows import ensemble, features, finetune, learners
-from flows.part import Part
-from flows.shared_stages import data
-from tasks import costs, cross_validation, judged, learning_curve, training
+from flows.part import Part, data
+from tasks import costs, cross_validation, questions, training
 from tasks import split as split_stage
 
 MODELS = ("training", "finetuning", "fitted", "stacking")  # stages whose artifacts predict
@@ -18,9 +17,9 @@ def parts(settings: StudySettings, options: RunOptions) -> list[Stage]:
     best = cross_validation.stage(settings, measures, splits, duplicates)
     models = _models(settings, options)
     trained = {member.name: _trainings(settings, options, member) for member in own.learners}
-    labels, sets = judged.stages(settings, best, images, duplicates)
+    labels, sets = questions.judged_stages(settings, best, images, duplicates)
     by_question = {
-        "more_images": learning_curve.stage(settings, best, splits, duplicates, trained),
+        "more_images": questions.learning_curve_stage(settings, best, splits, duplicates, trained),
         "labels": labels,
         "certainty": sets,
         "saliency": costs.stage(options, models, "saliency", n_images=own.n_saliency_images),
@@ -43,15 +42,14 @@ def _models(settings: StudySettings, options: RunOptions) -> list[Stage]:
 def _trainings(settings: StudySettings, options: RunOptions, member: MemberSettings) -> list[Stage]:
     """A network's trainings on each share of each repeated clean split, split by split."""
     own, (images, duplicates, splits) = settings.next_steps, data(settings)
-    learner = training.member_training(settings, member)
     n_splits = min(own.n_splits, settings.splits.n_repeats)
     names = [f"repeat-{k:02d}" for k in range(1, n_splits + 1)] or ["clean"]
     shares = [
-        learning_curve.share_stage(settings, share, split_stage.stage(name, splits), duplicates)
+        questions.share_stage(settings, share, split_stage.stage(name, splits), duplicates)
         for name in names
         for share in sorted(set(own.shares))
     ]
-    return [training.stage(settings, options, learner, images, share) for share in shares]
+    return [training.stage(settings, options, member, images, share) for share in shares]
 
 
 PART = Part("next", "what to do next", parts)

@@ -3,20 +3,33 @@
 import itertools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from flowers17.config import RunOptions, StudySettings
-from flowers17.forms import DESCRIPTIONS
 from flowers17.reporting.reference import PartName
-from flowers17.request import StudyRequest
+from flowers17.request import DESCRIPTIONS, StudyRequest
 from flowers17.stages import Stage
-from flows.shared_stages import data
 from flows.study_flow import study_flow
-from tasks import report
+from tasks import duplicates, images, report, splits
 from tasks.engine import Results, run_stages, sharing
 from tasks.results import raise_if_nothing
 
 T = TypeVar("T")
+
+
+class Data(NamedTuple):
+    """The prepared data set: images at the study's size, their near-duplicates, their splits."""
+
+    images: Stage
+    duplicates: Stage
+    splits: Stage
+
+
+def data(settings: StudySettings) -> Data:
+    """Stages of the data."""
+    pictures = images.stage(settings, settings.dataset.image_size)
+    pairs = duplicates.stage(settings, pictures)
+    return Data(pictures, pairs, splits.stage(settings, pictures, pairs))
 
 
 @dataclass(frozen=True)

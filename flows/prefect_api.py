@@ -1,23 +1,29 @@
-"""The Prefect API that a person has configured, and the way to it, with or without a proxy."""
+"""The Prefect API that a person has configured or serves here, and the way to it.
 
+A running `flowers17 serve` is found by its lock, which is the kernel's, held for as long as it
+lives. Without it a second command would open the same database through a server of its own.
+"""
+
+import fcntl
+import json
 import os
+import socket
 import time
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from http import HTTPStatus
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import yaml
 
-from flowers17.errors import Flowers17Error
-from flows.access import is_loopback
-from tasks.own_files import own_file, trusted_home
+from flowers17.errors import Flowers17Error, InvalidInput
+from flows.access import ACCEPTED_AT_ONCE, is_loopback
+from tasks.own_files import own_file, own_prefect_home, prefect_home, trusted_home
 
-if TYPE_CHECKING:
-    import httpx
-
+CHECKOUT = Path(__file__).resolve().parent.parent
+POOL = "flowers17"
 SETTINGS: dict[str, dict[str, str]] = yaml.safe_load(
     Path(__file__).with_name("settings.yaml").read_text()
 )
@@ -79,68 +85,50 @@ def proxy_of(api: str) -> str | None:
     return proxy.rpartition("@")[2] if "@" in proxy else proxy
 
 
-def probing_client() -> "httpx.Client":
-    """Client for `is_healthy`; raises Flowers17Error if no client could use the proxies.
+def answers_within(api: str, seconds: float, has_ended: Callable[[], bool]) -> bool:
+    """Whether an API answers in time, and is well; one that takes connections gets more.
 
-    One for all questions, since making one takes long.
+    has_ended: whether its process is gone, so that it will not. Raises Flowers17Error if no client
+    could use the proxies, or if what stands before the API refuses to let us through.
     """
     import httpx  # takes longer than starting a server
 
+    began = time.monotonic()
     try:
-        return httpx.Client(timeout=ANSWER_TIMEOUT_S)
+        client = httpx.Client(timeout=ANSWER_TIMEOUT_S)
     except (ImportError, ValueError, httpx.InvalidURL) as problem:
         names = [name for name in os.environ if name.lower().endswith("_proxy")]
         raise Flowers17Error(
             f"expected usable proxies in {', '.join(names)}, got: {problem}. Correct them, or "
             "unset them to do without"
         ) from problem
-
-
-def is_healthy(client: "httpx.Client", api: str) -> bool:
-    """Whether an API answers, and is well.
-
-    Raises Flowers17Error if what stands before it refuses to let us through, and httpx.HTTPError as
-    long as nothing answers.
-    """
-    import httpx
-
-    try:
-        reply = client.get(f"{api}/health")
-        refusal = f"{reply.status_code} {reply.reason_phrase} {reply.text[:200]!r}"
-        refused = reply.status_code in _REFUSALS  # Prefect asks nobody for credentials here
-    except httpx.ProxyError as problem:
-        refusal, refused = str(problem), True
-    if refused:
-        proxy = proxy_of(api)
-        gateway = (
-            f"the proxy {proxy} (HTTP_PROXY, HTTPS_PROXY, ALL_PROXY)" if proxy else "a gateway"
-        )
-        raise Flowers17Error(
-            f"{api}: expected an answer of this Prefect server, {gateway} refused: {refusal}. Ask "
-            "who runs it to let you through, or name the server's host in NO_PROXY to go without it"
-        )
-    return reply.status_code == HTTPStatus.OK
-
-
-def answers_within(api: str, seconds: float, has_ended: Callable[[], bool]) -> bool:
-    """Whether an API answers in time; one that takes connections, but answers late, gets more.
-
-    has_ended: whether its process is gone, so that it will not. Raises as `is_healthy` does.
-    """
-    import httpx
-
-    began = time.monotonic()
-    with probing_client() as client:
+    with client:
         while time.monotonic() < began + seconds and not has_ended():
             try:
-                if is_healthy(client, api):
+                reply = client.get(f"{api}/health")
+                if reply.status_code in _REFUSALS:  # Prefect asks nobody for credentials here
+                    raise _refusal(
+                        api, f"{reply.status_code} {reply.reason_phrase} {reply.text[:200]!r}"
+                    )
+                if reply.status_code == HTTPStatus.OK:
                     return True
+            except httpx.ProxyError as problem:
+                raise _refusal(api, str(problem)) from problem
             except httpx.ReadTimeout:
                 seconds = max(seconds, BUSY_TIMEOUT_S)
             except httpx.HTTPError:
                 pass
             time.sleep(0.05)
     return False
+
+
+def _refusal(api: str, message: str) -> Flowers17Error:
+    proxy = proxy_of(api)
+    gateway = f"the proxy {proxy} (HTTP_PROXY, HTTPS_PROXY, ALL_PROXY)" if proxy else "a gateway"
+    return Flowers17Error(
+        f"{api}: expected an answer of this Prefect server, {gateway} refused: {message}. Ask "
+        "who runs it to let you through, or name the server's host in NO_PROXY to go without it"
+    )
 
 
 def admitting(api: str) -> str:
@@ -161,3 +149,74 @@ def admitting(api: str) -> str:
                 "PREFECT_API_AUTH_STRING to the user:password that its operator gave you"
             ) from None
     return api
+
+
+def _lock_path() -> Path:
+    return prefect_home() / "flowers17-serve.json"
+
+
+def served_api() -> str | None:
+    """API of the `serve` that runs on this Prefect home, if there is one.
+
+    Raises Flowers17Error if somebody else announced it: credentials are sent to what it names.
+    """
+    try:
+        stream = os.fdopen(own_file(_lock_path(), os.O_RDONLY))
+    except FileNotFoundError:
+        return None
+    with stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            with suppress(ValueError):  # it is just starting
+                return json.load(stream)["api"]
+    return None
+
+
+@contextmanager
+def announced(api: str) -> Iterator[None]:
+    """Let `served_api` find this API; raises Flowers17Error if another one is served already."""
+    home = own_prefect_home()
+    with os.fdopen(own_file(_lock_path(), os.O_RDWR | os.O_CREAT), "r+") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Flowers17Error(
+                f"expected no other `flowers17 serve` on {home}, found the one at "
+                f"{served_api()}; use it, stop it, or set PREFECT_HOME to another folder"
+            ) from None
+        stream.truncate(0)
+        stream.write(json.dumps({"api": api}))
+        stream.flush()
+        try:
+            yield
+        finally:
+            stream.truncate(0)
+
+
+@contextmanager
+def listening(host: str, port: int) -> Iterator[list[socket.socket]]:
+    """Listen at every address that a host means; yield the sockets.
+
+    While they listen, nobody else can answer there, also if he had bound the port before.
+    Raises InvalidInput, which says what to do, if that is not possible.
+    """
+    with ExitStack() as stack:
+        listeners = []
+        try:
+            for family, _, _, _, address in socket.getaddrinfo(
+                host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+            ):
+                listener = stack.enter_context(socket.socket(family, socket.SOCK_STREAM))
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                if family == socket.AF_INET6:
+                    listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                listener.bind(address)
+                listener.listen(ACCEPTED_AT_ONCE)
+                listeners.append(listener)
+        except (OSError, OverflowError) as problem:
+            raise InvalidInput(
+                f"expected to listen at {host}:{port}, which is not possible ({problem}); choose "
+                "another --port or --host, or stop what listens there"
+            ) from None
+        yield listeners

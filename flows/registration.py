@@ -7,26 +7,29 @@ that command would take seconds to import Prefect once more.
 import shlex
 import sys
 from contextlib import suppress
+from copy import deepcopy
 from typing import Any
 
 import yaml
 from httpx import HTTPError
 from prefect import Flow
+from prefect.automations import Automation
 from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.client.schemas.objects import ConcurrencyLimitConfig
+from prefect.events.actions import DoNothing
 from prefect.exceptions import ObjectAlreadyExists, PrefectException
 from prefect.schedules import Schedule
 from prefect.workers.process import ProcessWorker
 
 from flowers17.errors import Flowers17Error
-from flowers17.forms import FORMS
-from flowers17.request import StudyRequest
+from flowers17.request import FORMS, StudyRequest
 from flowers17.rules import rule_problem
-from flows.automations import register_automations
-from flows.serve_lock import CHECKOUT, POOL
+from flows.prefect_api import CHECKOUT, POOL
 
 DEPLOYMENTS = CHECKOUT / "deployments" / "prefect.yaml"
+AUTOMATIONS = CHECKOUT / "deployments" / "automations.yaml"
+BLOCK = "flowers17"
 
 
 async def register(request: StudyRequest, *, alone: bool = False) -> list[str]:
@@ -43,7 +46,15 @@ async def register(request: StudyRequest, *, alone: bool = False) -> list[str]:
         )
     deployments = yaml.safe_load(DEPLOYMENTS.read_text())["deployments"]
     async with get_client() as client:
-        await _ensure_work_pool(client)
+        pool = WorkPoolCreate(
+            name=POOL,
+            type=ProcessWorker.type,
+            description="One run of the study at a time, as processes in its checkout.",
+            base_job_template=ProcessWorker.get_default_base_job_template(),
+            concurrency_limit=1,
+        )
+        with suppress(ObjectAlreadyExists):  # and its limit perhaps changed, on purpose
+            await client.create_work_pool(pool)
         known = {deployment.name for deployment in await client.read_deployments()}
         await register_automations(client)
     for described in deployments:
@@ -58,18 +69,6 @@ async def register(request: StudyRequest, *, alone: bool = False) -> list[str]:
                 f"{problem}"
             ) from problem
     return [described["name"] for described in deployments]
-
-
-async def _ensure_work_pool(client: PrefectClient) -> None:
-    pool = WorkPoolCreate(
-        name=POOL,
-        type=ProcessWorker.type,
-        description="One run of the study at a time, as processes in its checkout.",
-        base_job_template=ProcessWorker.get_default_base_job_template(),
-        concurrency_limit=1,
-    )
-    with suppress(ObjectAlreadyExists):  # and its limit perhaps changed, on purpose
-        await client.create_work_pool(pool)
 
 
 def form_of(flow: str, request: StudyRequest) -> StudyRequest:
@@ -97,3 +96,31 @@ async def _register(described: dict[str, Any], *, alone: bool, is_known: bool) -
     if is_known:  # a field that is not set stays as it is at the server
         deployment.model_fields_set.discard("schedules")
     await deployment.aapply()
+
+
+async def register_automations(client: PrefectClient) -> None:
+    """Create the automations that are not there yet; those that are stay as people set them.
+
+    Without a notification block, those that notify are not created, or do nothing until there is
+    one, as `automations.yaml` says.
+    """
+    blocks = [
+        block.id
+        for block in await client.read_block_documents()
+        if block.name == BLOCK
+        and block.block_schema
+        and "notify" in block.block_schema.capabilities
+    ]
+    for described in yaml.safe_load(AUTOMATIONS.read_text()):
+        known = await client.read_automations_by_name(described["name"])
+        [action] = described["actions"] = deepcopy(described["actions"])  # YAML's may be shared
+        if action["type"] == "send-notification" and blocks:
+            action["block_document_id"] = blocks[0]
+            if known and known[0].actions == [DoNothing()]:
+                await client.delete_automation(known.pop().id)
+        elif action["type"] == "send-notification":
+            if described.get("enabled", True):
+                continue
+            described["actions"] = [{"type": "do-nothing"}]
+        if not known:
+            await Automation.model_validate(described).acreate()

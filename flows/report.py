@@ -34,18 +34,16 @@ def report(request: StudyRequest = StudyRequest()) -> Results:
     is, before StagesFailed is raised.
     """
     store = open_store(request.store)
+    results = Results()
     try:
         results = run_stages(stages(request.settings, request.options), request.options)
     except StagesFailed as problem:
-        _export(store, problem.results)
+        results = problem.results
         raise
-    _export(store, results)
+    finally:
+        if isinstance(result := results.get("report"), Reference):
+            export(store, store.open(result))
     return results
-
-
-def _export(store: Store, results: Results) -> None:
-    if isinstance(result := results["report"], Reference):
-        export(store, store.open(result))
 
 
 def export(store: Store, artifact: Artifact) -> None:

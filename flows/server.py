@@ -1,62 +1,59 @@
 """Prefect's server with its API and its UI, guarded: `serve` and a team's service start it.
 
 What `prefect server start` does with the same settings, for pages of its own origin, and without a
-password for its own user only.
+password for its own user only. The site of a store is beside it, behind the same password.
 """
 
 import argparse
+import asyncio
 import socket
 import sys
 from collections.abc import Iterable
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+from flows import access
+from flows.database_retry import Application, retrying
 
-def _serve(
-    host: str | None,
-    port: int | None,
-    listeners: list[socket.socket],
-    store: str | None,
-    weights_dir: Path | None,
-) -> None:
+PREFIX = "/flowers17"
+
+
+def _serve(options: argparse.Namespace) -> None:
     """Serve until SIGINT or SIGTERM, by default at the address that Prefect's settings name.
 
-    listeners: sockets that listen at that address already. store: of the site; None: no site.
+    options: with `fd`, of sockets that listen at that address already.
     """
     import uvicorn
     from prefect.server.api.server import create_app
     from prefect.server.utilities.database import get_dialect
     from prefect.settings import PREFECT_API_DATABASE_CONNECTION_URL, get_current_settings
 
-    from flows.access import allowed_hosts, connections_tell_users, guarded, server_options
-    from flows.database_retry import Application, retrying
-
     _order_artifacts()
     settings = get_current_settings().server
-    host, port = host or settings.api.host, port or settings.api.port
-    same_user = settings.api.auth_string is None and connections_tell_users()
+    host, port = options.host or settings.api.host, options.port or settings.api.port
+    same_user = settings.api.auth_string is None and access.connections_tell_users()
     application: Application = create_app(final=True)
     if get_dialect(PREFECT_API_DATABASE_CONNECTION_URL.value()).name == "sqlite":
         application = retrying(application)
-    if store:
-        from flows.site_server import beside, site_of
-
+    if options.store:
         password = settings.api.auth_string
         secret = password.get_secret_value() if password else None
-        own_site = site_of(store, secret, ui="", weights_dir=weights_dir)
+        own_site = site_of(options.store, secret, ui="", weights_dir=options.weights_dir)
         application = beside(application, own_site)
     config = uvicorn.Config(
-        guarded(application, hosts=allowed_hosts(host), same_user=same_user),
+        access.guarded(application, hosts=access.allowed_hosts(host), same_user=same_user),
         host=host,
         port=port,
         timeout_keep_alive=settings.api.keepalive_timeout,
         ws_ping_interval=settings.api.websocket_ping_interval,
         ws_ping_timeout=settings.api.websocket_ping_timeout,
         log_level=settings.logging_level.lower(),
-        **server_options(same_user=same_user),
+        **access.server_options(same_user=same_user),
     )
     server = uvicorn.Server(config)
+    listeners = [socket.socket(fileno=number) for number in options.fd]
     with suppress(KeyboardInterrupt):
         server.run(listeners or None)
     sys.exit(0 if server.started else 1)
@@ -80,6 +77,38 @@ def _order_artifacts() -> None:
     ArtifactSort.as_sql_sort = as_sql_sort  # type: ignore[assignment, method-assign]
 
 
+def site_of(
+    store: str, password: str | None = None, *, ui: str | None = None, **options: Any
+) -> Application:
+    """The site behind a password, if there is one; it is imported when it is asked for first.
+
+    ui: as in `site.pages.Pages`. options: of `site.trial.TrialOptions`.
+    """
+
+    @cache
+    def own_site() -> Application:
+        from flowers17.site.application import site
+        from flowers17.site.trial import TrialOptions
+
+        return site(TrialOptions(store, **options), ui=ui)
+
+    async def answering(scope: Any, receive: Any, send: Any) -> None:
+        await (await asyncio.to_thread(own_site))(scope, receive, send)
+
+    return access.with_password(answering, password) if password else answering
+
+
+def beside(application: Application, own_site: Application) -> Application:
+    """ASGI application with the site at its addresses, and another one at all others."""
+
+    async def answering(scope: Any, receive: Any, send: Any) -> None:
+        path = scope.get("path", "")
+        is_site = scope["type"] == "http" and (path == PREFIX or path.startswith(f"{PREFIX}/"))
+        await (own_site if is_site else application)(scope, receive, send)
+
+    return answering
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--host")
@@ -87,6 +116,4 @@ if __name__ == "__main__":
     parser.add_argument("--fd", type=int, action="append", default=[])
     parser.add_argument("--store", help="store of the site beside the UI; without it, no site")
     parser.add_argument("--weights-dir", type=Path)
-    options = parser.parse_args()
-    sockets = [socket.socket(fileno=number) for number in options.fd]
-    _serve(options.host, options.port, sockets, options.store, options.weights_dir)
+    _serve(parser.parse_args())

@@ -1,29 +1,42 @@
-"""A flow of the study: named for what its run is, and refused in one line if its input is wrong."""
+"""A flow of the study: named for what its run is, and refused in one line if its input is wrong.
+
+Where its form says so, it shows its plan first, and waits until a person lets it go on.
+"""
 
 import inspect
 from collections.abc import Callable
 from functools import wraps
 from pathlib import PurePath
-from typing import Any, ParamSpec, get_type_hints
+from typing import Any, Literal, ParamSpec, get_type_hints
 
 from prefect import Flow, flow, get_client
+from prefect.artifacts import create_table_artifact
 from prefect.context import FlowRunContext
 from prefect.exceptions import Abort
+from prefect.flow_runs import pause_flow_run
+from prefect.input import RunInput
 from prefect.runtime import flow_run
 from prefect.states import Cancelled, Failed, State
+from pydantic import Field
 
 from flowers17.data.source import dataset_source
 from flowers17.errors import InvalidInput
-from flowers17.forms import FORMS
-from flowers17.request import AT_ONCE, StudyRequest
-from flowers17.sweeps.combinations import setting_tail
-from flowers17.sweeps.settings import SweepSettings
+from flowers17.estimates import cost_sentence, rough_duration
+from flowers17.plan import plan
+from flowers17.request import AT_ONCE, FORMS, StudyRequest
+from flowers17.shared.store import open_store
+from flowers17.stages import in_order
+from flowers17.sweeps.combinations import SweepSettings, setting_tail
 from flowers17.validation import validated
+from flows.flow_names import FLOWS
 from tasks.conclusion import RULE_BROKEN, RulesBroken, conclusion, with_page
 from tasks.leftovers import at_work
+from tasks.published import plain_text
 from tasks.results import Results, StagesFailed
 
 P = ParamSpec("P")
+MAX_WAIT_S = 7 * 24 * 3600
+POLL_S = 2
 
 
 def study_flow(function: Callable[P, Results]) -> Flow[P, Results]:
@@ -34,6 +47,7 @@ def study_flow(function: Callable[P, Results]) -> Flow[P, Results]:
     error.
     """
     name, signature = function.__name__, inspect.signature(function)
+    run: Callable[..., Results] = function
     types = get_type_hints(function) | {"request": FORMS[name]}
 
     @wraps(function)
@@ -45,12 +59,15 @@ def study_flow(function: Callable[P, Results]) -> Flow[P, Results]:
             values["request"].options.check_weights_dir()
             dataset_source(values["request"].settings.dataset)
             _add_tags(values["request"])
-            if getattr(values["request"], "start", AT_ONCE) != AT_ONCE:
-                from flows.approval import is_approved
-
-                if not is_approved(name, values["request"]):
-                    return _ended(Cancelled(message="stopped by a person, who saw its plan"))
-            return _concluded(function, values)
+            waits = getattr(values["request"], "start", AT_ONCE) != AT_ONCE
+            if waits and not is_approved(name, values["request"]):
+                return _ended(Cancelled(message="stopped by a person, who saw its plan"))
+            options = values["request"].options
+            with at_work(options):
+                try:
+                    return conclusion(run(**values), options)
+                except StagesFailed as problem:
+                    raise with_page(problem, options) from problem
         except (InvalidInput, StagesFailed, RulesBroken) as problem:
             state = RULE_BROKEN if isinstance(problem, RulesBroken) else "Failed"
             message = "; ".join(str(problem).splitlines())
@@ -65,16 +82,6 @@ def study_flow(function: Callable[P, Results]) -> Flow[P, Results]:
     )
     named = flow(name=name, flow_run_name=lambda: _run_name(name), validate_parameters=False)
     return named(checked)
-
-
-def _concluded(function: Callable[..., Results], values: dict[str, Any]) -> State[Any]:
-    """State of a flow that ran; raises what it raises, and RulesBroken."""
-    options = values["request"].options
-    with at_work(options):
-        try:
-            return conclusion(function(**values), options)
-        except StagesFailed as problem:
-            raise with_page(problem, options) from problem
 
 
 def _ended(state: State[Any]) -> State[Any]:
@@ -129,3 +136,36 @@ def _add_tags(request: StudyRequest) -> None:
         tags = {*context.flow_run.tags, request.profile, _data_name(request)}
         with get_client(sync_client=True) as client:
             client.update_flow_run(context.flow_run.id, tags=tags)
+
+
+class Approval(RunInput):
+    """A person's answer to a plan, in the form that Prefect shows to resume a paused run."""
+
+    answer: Literal["go on", "stop"] = Field("go on", description="whether the plan is carried out")
+
+
+def is_approved(flow: str, request: StudyRequest) -> bool:
+    """Whether a person lets the run at hand go on; its plan is an artifact of it, key `plan`.
+
+    A run that was let go on before, and died, is not asked again.
+    """
+    options = request.options
+    steps = plan(in_order(FLOWS[flow].stages(request.settings, options)), open_store(options.store))
+    costs = [step.estimate for step in steps if step.estimate]
+    n_reused = len(steps) - len(costs)
+    sentence = f"{len(costs)} stages to build, {n_reused} in the store; "
+    sentence += cost_sentence(costs, options, n_reused=n_reused)
+    rows = [
+        {
+            "action": step.action,
+            "stage": plain_text(step.label),
+            "time": rough_duration(cost.seconds) if cost and cost.seconds is not None else "",
+            "why": plain_text("; ".join(step.why)),
+        }
+        for step in steps
+        for cost in [step.estimate]
+    ]
+    create_table_artifact(rows, key="plan", description=sentence)
+    form = Approval.with_initial_data(description=f"{sentence}. The artifact `plan` lists them.")
+    answer = pause_flow_run(form, timeout=MAX_WAIT_S, poll_interval=POLL_S, key="plan")
+    return answer is None or answer.answer == "go on"

@@ -7,9 +7,8 @@ from prefect.logging import get_run_logger
 
 from flowers17.request import StudyRequest
 from flowers17.shared.store import open_store
-from flowers17.sweeps.combinations import combinations
-from flowers17.sweeps.graph import Sweep, SweepPlan, sweep_plan, with_shared_stages
-from flowers17.sweeps.settings import SweepSettings
+from flowers17.sweeps.combinations import SweepSettings, combinations
+from flowers17.sweeps.graph import Sweep, sweep_plan, with_shared_stages
 from flows.flow_names import FLOWS
 from flows.study_flow import study_flow
 from tasks import sweep as summary
@@ -35,11 +34,8 @@ def swept(request: StudyRequest, over: SweepSettings) -> Sweep:
 def sweep(request: StudyRequest = StudyRequest(), over: SweepSettings = SEEDS) -> Results:
     """Run a flow over every combination; a failed one does not hold up the others."""
     graph = swept(request, over)
-    _show_plan(sweep_plan(graph, open_store(request.store)))
-    return run_stages([graph.summary], request.options)
-
-
-def _show_plan(plan: SweepPlan) -> None:
+    plan = sweep_plan(graph, open_store(request.store))
     get_run_logger().info(plan.sentence)
     lines = [f"{plan.sentence}.", "", *(f"1. {plain_text(name)}" for name in plan.combinations)]
     create_markdown_artifact("\n".join(lines), key="sweep-plan", description="What is to be built")
+    return run_stages([graph.summary], request.options)

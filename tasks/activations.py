@@ -31,7 +31,7 @@ def stage(
         label,
         config=features.configuration(settings, unpooled, weights_from)
         | {"below": below, "mirrored": mirrored},
-        seed=settings.seed if weights_from.are_random else None,
+        seed=weights_from.seed,
         inputs={"images": features.image_stage(settings, feature_map), **weights_from.inputs},
         resources=weights_from.resources,
         isolated=True,

@@ -1,11 +1,17 @@
-"""Stage `attack`: one attack on one model, at every budget; resumes from its last batch."""
+"""Stages `attack` and `transfer`: an attack on a model, and its images shown to other models.
+
+An attack is made at every budget, and resumes from its last batch. Transfer is of the adversarial
+images of one network, the surrogate.
+"""
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
 
 from flowers17.config import AttackName, AttackSettings, RunOptions, StudySettings
+from flowers17.errors import InvalidInput
 from flowers17.learners.devices import device_in
 from flowers17.learners.networks import module_of
 from flowers17.prediction.models import Loader
@@ -13,13 +19,15 @@ from flowers17.stages import Job, Stage, in_order
 from tasks.long_work import long_work
 from tasks.split import described
 
+if TYPE_CHECKING:
+    from flowers17.prediction.attacked import AttackedModel
+
 WHITE_BOX: tuple[AttackName, ...] = ("fgsm", "pgd", "targeted", "jsma")
 TARGETED: tuple[AttackName, ...] = ("targeted", "jsma")
 SWEPT: tuple[AttackName, ...] = ("noise", "fgsm", "pgd")
 
 
-@dataclass(frozen=True)
-class VictimStages:
+class VictimStages(NamedTuple):
     """The stages of a victim model: of the model itself, and of the images that it is attacked on.
 
     is_network: whether it has gradients, for white-box attacks. images: of the size at which it is
@@ -47,6 +55,13 @@ def stage(
 ) -> Stage:
     """Stage of one attack on one model, on a split's validation images."""
     device = device_in(options)
+    names = {"n_images", "images_per_batch"}  # of the settings that the attack depends on
+    if attack in SWEPT:
+        names |= {"budgets", "budget"}
+    if attack in ("pgd", "targeted"):
+        names |= {"pgd_steps", "budget"}
+    if attack in ("targeted", "jsma", "one_pixel"):
+        names.add(attack)
     return Stage.of(
         "attack",
         f"attack {attack} on {victim.name}, {split.label}",
@@ -54,7 +69,7 @@ def stage(
             "attack": attack,
             "model": victim.name,
             "method": victim.method,
-            "settings": _relevant_settings(attack, settings.attacks),
+            "settings": settings.attacks.model_dump(mode="json", include=names),
             "sample": settings.seed,
             "device": device,
             **own_learners(victim.model),
@@ -64,18 +79,6 @@ def stage(
         resources=weights_folder(options),
         **long_work("attack", device),
     )
-
-
-def _relevant_settings(attack: AttackName, settings: AttackSettings) -> dict[str, Any]:
-    """Settings that the attack depends on, as JSON."""
-    names = {"n_images", "images_per_batch"}
-    if attack in SWEPT:
-        names |= {"budgets", "budget"}
-    if attack in ("pgd", "targeted"):
-        names |= {"pgd_steps", "budget"}
-    if attack in ("targeted", "jsma", "one_pixel"):
-        names.add(attack)
-    return settings.model_dump(mode="json", include=names)
 
 
 def own_learners(*models: Stage) -> dict[str, list[str]]:
@@ -153,8 +156,7 @@ def build(job: Job) -> Mapping[str, Any]:
             "runs": runs,
         },
     )
-    for name, array in {**arrays, "rows": rows, "labels": labels}.items():
-        job.save_array(name, array)
+    job.save_arrays({**arrays, "rows": rows, "labels": labels})
     if targets is not None:
         job.save_array("targets", targets)
         job.save_array(
@@ -166,3 +168,120 @@ def build(job: Job) -> Mapping[str, Any]:
         "accuracy": round(runs[0]["n_right"] / runs[0]["n"], 4),
         "lowest robust accuracy": round(min(run["n_withstood"] / run["n"] for run in runs), 4),
     }
+
+
+def transfer_stage(
+    settings: StudySettings,
+    options: RunOptions,
+    attacks: Sequence[Stage],
+    victims: Sequence[VictimStages],
+    split: Stage,
+) -> Stage:
+    """Stage of the transfer attacks on a split's validation images.
+
+    attacks: stages whose adversarial images are transferred. victims: the models that they are
+    shown to. The stage is built from those of both that succeed.
+    """
+    device = device_in(options)
+    return Stage.of(
+        "transfer",
+        f"transfer, {split.label}",
+        "tasks.attack:build_transfer",
+        {
+            "sources": [attack.label for attack in attacks],
+            "victims": [{"name": victim.name, "method": victim.method} for victim in victims],
+            "images_per_batch": settings.attacks.images_per_batch,
+            "device": device,
+            **own_learners(*(victim.model for victim in victims)),
+        },
+        seed=settings.seed,
+        inputs={
+            "split": split,
+            **{attack.label: attack for attack in attacks},
+            **{f"images of {attack.label}": attack.inputs["images"] for attack in attacks},
+            **{f"model {victim.name}": victim.model for victim in victims},
+        },
+        resources=weights_folder(options),
+        tolerant=True,
+        **long_work("attack", device),
+    )
+
+
+def build_transfer(job: Job) -> Mapping[str, Any]:
+    """Predict every set of adversarial images with every model; count the images that withstand."""
+    from flowers17.prediction.attacked import AttackedModel
+
+    config, split = job.config, job.inputs["split"]
+    sources = [job.inputs[label] for label in config["sources"] if label in job.inputs]
+    victims = [victim for victim in config["victims"] if f"model {victim['name']}" in job.inputs]
+    if not sources:
+        raise InvalidInput(
+            "transfer: expected at least one attack whose images are shown to others, got none: "
+            f"{', '.join(job.missing)} failed; mend that and run again"
+        )
+    rows = sources[0].array("rows")
+    labels, loader = split.array("labels")[rows], loader_of(job)
+    clean = [job.inputs[f"images of {source.manifest['label']}"] for source in sources]
+    sizes = list({images.reference.key: images for images in clean}.values())
+    image_sets = [images.array("images")[rows] for images in sizes]
+    image_sets += [source.array("adversarial") for source in sources]
+    kinds, predicted = [], []
+    for number, victim in enumerate(victims):
+        model = AttackedModel(job.inputs[f"model {victim['name']}"], loader, victim["method"])
+        kinds.append(model.kind)
+        predicted.append(_predicted_classes(job, model, image_sets, number, len(victims)))
+    classes = np.stack(predicted, axis=1)
+    keys = [images.reference.key for images in sizes]
+    before = classes[[keys.index(images.reference.key) for images in clean]]
+    after = classes[len(sizes) :]
+    right = before == labels
+    robust = right & (after == labels)
+    results = [source.json("result") for source in sources]
+    job.save_json(
+        "result",
+        {
+            **described(split),
+            "n_images": len(rows),
+            "missing": job.missing,
+            "victims": [
+                {**victim, "kind": kind} for victim, kind in zip(victims, kinds, strict=True)
+            ],
+            "sources": [
+                {
+                    "model": result["model"],
+                    "attack": result["attack"],
+                    "budget": result["settings"]["budget"],
+                    "image_size": result["image_size"],
+                    "n_right": right[number].sum(axis=1).tolist(),
+                    "n_withstood": robust[number].sum(axis=1).tolist(),
+                }
+                for number, result in enumerate(results)
+            ],
+        },
+    )
+    arrays = {"rows": rows, "labels": labels, "predicted-before": before, "predicted": after}
+    job.save_arrays(arrays)
+    return {"n_sources": len(sources), "n_models": len(victims)}
+
+
+def _predicted_classes(
+    job: Job, model: "AttackedModel", image_sets: Sequence[np.ndarray], number: int, n_models: int
+) -> np.ndarray:
+    """Classes that a model predicts for sets of n images each: int64 (sets, n)."""
+    from flowers17.learners.images import scaled
+    from flowers17.robustness.batches import resumed_arrays
+
+    n = len(image_sets[0])
+
+    def compute(batch: slice) -> dict[str, np.ndarray]:
+        predicted = [model.proba(scaled(images[batch])).argmax(axis=1) for images in image_sets]
+        return {"predicted": np.stack(predicted, axis=1).astype(np.int64)}
+
+    arrays = resumed_arrays(
+        job.unfinished / f"{number:03d}",
+        n,
+        job.config["images_per_batch"],
+        compute,
+        progress=lambda n_done, _: job.progress(number * n + n_done, n_models * n, "images"),
+    )
+    return arrays["predicted"].T

@@ -1,11 +1,15 @@
-"""Stage `classifier`: one classifier on one set of features, over all splits."""
+"""Stages `classifier` and `fitted`: a classifier on a set of features.
+
+The first measures it over all splits; the second fits one that predicts, on a split or on all
+images.
+"""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypedDict
+from typing import Any
 
 import numpy as np
 
-from flowers17.artifacts import Reference
+from flowers17.artifacts import Artifact, Reference
 from flowers17.config import (
     COLUMN_CLASSIFIERS,
     ClassifierSettings,
@@ -14,7 +18,9 @@ from flowers17.config import (
 )
 from flowers17.data.splits import Split
 from flowers17.stages import Job, Stage
+from tasks.images import resizing
 from tasks.network_training import weighting
+from tasks.split import measuring_split, score_on
 
 
 def stage(
@@ -69,21 +75,13 @@ def inputs(
     return {"rows": rows}
 
 
-class Arrays(TypedDict, total=False):
-    """Input array of a classifier under the name of its form."""
-
-    rows: np.ndarray
-    features: np.ndarray
-
-
-def arrays(job: Job) -> Arrays:
-    """Input array of a job's classifier."""
+def arrays(artifacts: Mapping[str, Artifact], maps: Sequence[str]) -> dict[str, Any]:
+    """Input array of a classifier under the name of its form, from its `inputs`."""
     from flowers17.transfer.rowspace import side_by_side
 
-    if "rows" in job.inputs:
-        return {"rows": job.inputs["rows"].mapped("rows")}
-    maps = [job.inputs[name].mapped("features") for name in job.config["maps"]]
-    return {"features": side_by_side(maps)}
+    if "rows" in artifacts:
+        return {"rows": artifacts["rows"].mapped("rows")}
+    return {"features": side_by_side([artifacts[name].mapped("features") for name in maps])}
 
 
 def _groups(job: Job) -> np.ndarray | None:
@@ -105,7 +103,7 @@ def build(job: Job) -> Mapping[str, Any]:
     results = evaluate(
         config["classifier"],
         ClassifierSettings.model_validate({config["classifier"]: config["hyperparameters"]}),
-        **arrays(job),
+        **arrays(job.inputs, config["maps"]),
         labels=labels,
         splits=splits,
         seed=job.seed,
@@ -146,3 +144,73 @@ def build(job: Job) -> Mapping[str, Any]:
     if repeated:
         metrics["mean accuracy (clean splits)"] = round(float(np.mean(repeated)), 4)
     return metrics
+
+
+def fitted_stage(
+    settings: StudySettings,
+    combination: CombinationSettings,
+    maps: Sequence[Stage],
+    rows: Stage,
+    split: Stage,
+    measures: Stage | None = None,
+) -> Stage:
+    """Stage of a classifier on a split, or on a fold or all images, which have the form of a split.
+
+    measures: of a fit on all images, the stage `classifier` that measured the same on splits.
+    """
+    names = [feature_map.name for feature_map in combination.maps]
+    label = measures.label if measures else f"{combination.classifier} on {' + '.join(names)}"
+    stage_inputs = {**dict(zip(names, maps, strict=True)), "split": split}
+    stage_inputs |= inputs(combination, maps, rows)
+    if measures:
+        stage_inputs["measures"] = measures
+        roles = [role for role in measures.inputs if role == "duplicates"]
+        stage_inputs |= {role: measures.inputs[role] for role in roles}
+    return Stage.of(
+        "fitted",
+        f"{label}, {split.label}",
+        "tasks.classifier:build_fitted",
+        {**configuration(settings, combination), **resizing(settings)},
+        seed=settings.seed,
+        inputs=stage_inputs,
+    )
+
+
+def build_fitted(job: Job) -> Mapping[str, Any]:
+    """Fit on the training part, store what was fitted, and predict every image."""
+    from flowers17.prediction.fitted_classifier import of_fit
+    from flowers17.transfer.classifier_evaluation import fits
+    from flowers17.transfer.rowspace import side_by_side
+
+    config, split = job.config, job.inputs["split"]
+    labels, split_info = split.array("labels"), split.json("split")
+    parts = split.array("train"), split.array("validation")
+    name = config["classifier"]
+    columns = side_by_side([job.inputs[each].mapped("features") for each in config["maps"]])
+    rows = job.inputs["rows"].array("rows") if "rows" in job.inputs else None
+    duplicates = job.inputs.get("duplicates")
+    [fit] = fits(
+        name,
+        ClassifierSettings.model_validate({name: config["hyperparameters"]}),
+        features=columns,
+        rows=rows,
+        labels=labels,
+        splits=[Split(split_info["name"], split_info["kind"], None, *parts)],
+        seed=job.seed,
+        n_components=config["n_components"],
+        search=config["search"],
+        class_weight=config.get("class_weight"),
+        groups=duplicates.array("groups") if duplicates else None,
+    )
+    fitted = of_fit(fit, columns, rows)
+    job.save_json("classifier", fitted.description)
+    job.save_arrays({f"classifier-{each}": array for each, array in fitted.arrays.items()})
+    proba = fit.proba(np.arange(len(labels)))
+    job.save_array("proba", proba)
+    score: Mapping[str, Any] = score_on(split, proba)
+    result = {**config, "hyperparameters": fit.chosen, "classes": split.json("classes"), **score}
+    if "measures" in job.inputs:
+        score = measuring_split(job.inputs["measures"].json("result")["splits"])
+        result["measured"] = {**score, "split": score["name"]}
+    job.save_json("result", result)
+    return {"accuracy": round(score["n_correct"] / score["n_validation"], 4)}

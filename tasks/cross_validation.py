@@ -16,7 +16,7 @@ from flowers17.data.balance import first_measure
 from flowers17.data.splits import Split
 from flowers17.errors import InvalidInput, WeightsMissing
 from flowers17.stages import Job, Stage
-from tasks.classifier import Arrays
+from tasks.classifier import arrays
 from tasks.network_training import weighting
 
 logger = logging.getLogger(f"flowers17.{__name__}")
@@ -76,9 +76,8 @@ def build(job: Job) -> Mapping[str, Any]:
         proba[rows], fold_of_image[rows] = fit.proba(rows), k
         job.progress(k + 1, len(parts), "folds")
     job.save_json("result", result)
-    arrays = {"proba": proba, "folds": fold_of_image, "labels": labels, "groups": groups}
-    for name, array in arrays.items():
-        job.save_array(name, array)
+    saved = {"proba": proba, "folds": fold_of_image, "labels": labels, "groups": groups}
+    job.save_arrays(saved)
     accuracy = float(np.mean(proba[pool].argmax(axis=1) == labels[pool]))
     return {"judge": judge["label"], "accuracy (out of fold)": round(accuracy, 4)}
 
@@ -95,14 +94,11 @@ def _log_loss(classifier: Artifact, labels: np.ndarray, splits: Sequence[Split])
     """Mean cross-entropy on the splits but the report's."""
     from flowers17.ensemble.calibration import log_loss
 
-    return float(
-        np.mean(
-            [
-                log_loss(classifier.array(f"{split.name}-proba"), labels[split.validation])
-                for split in splits[1:]
-            ]
-        )
+    losses = (
+        log_loss(classifier.array(f"{split.name}-proba"), labels[split.validation])
+        for split in splits[1:]
     )
+    return float(np.mean(list(losses)))
 
 
 def _described(classifier: Artifact) -> dict[str, Any]:
@@ -125,23 +121,16 @@ def fits_of(
     Its arrays are those that it was evaluated on; as many principal components as a part allows.
     """
     from flowers17.transfer.classifier_evaluation import fits
-    from flowers17.transfer.rowspace import side_by_side
 
-    def opened(reference: Mapping[str, str]) -> Artifact:
-        return job.store.open(Reference.from_json(reference))
-
-    inputs = opened(model["artifact"]).manifest["inputs"]
-    if "rows" in inputs:
-        arrays: Arrays = {"rows": opened(inputs["rows"]).mapped("rows")}
-    else:
-        maps = [opened(inputs[name]).mapped("features") for name in model["maps"]]
-        arrays = {"features": side_by_side(maps)}
+    references = job.store.open(Reference.from_json(model["artifact"])).manifest["inputs"]
+    names = [name for name in ("rows", *model["maps"]) if name in references]
+    inputs = {name: job.store.open(Reference.from_json(references[name])) for name in names}
     name, n_components = model["classifier"], model["n_components"]
     for split in splits:
         yield from fits(
             name,
             ClassifierSettings.model_validate({name: model["hyperparameters"]}),
-            **arrays,
+            **arrays(inputs, model["maps"]),
             labels=labels,
             splits=[split],
             seed=job.seed,

@@ -119,8 +119,7 @@ def build(job: Job) -> Mapping[str, Any]:
             "defences": summaries,
         },
     )
-    for name, array in {**arrays, "rows": rows, "labels": labels[rows]}.items():
-        job.save_array(name, array)
+    job.save_arrays({**arrays, "rows": rows, "labels": labels[rows]})
     best = max(summaries, key=lambda summary: summary["worst"][-1]["n_withstood"])
     return {"n_defences": len(summaries), "best at the largest budget": best["name"]}
 

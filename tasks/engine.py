@@ -5,10 +5,9 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
 from functools import cache
 from queue import SimpleQueue
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -22,17 +21,10 @@ from prefect.states import Cancelled, Completed, Crashed, State
 from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.tasks import exponential_backoff
 
-from flowers17 import interrupts
+from flowers17 import errors, interrupts
 from flowers17.artifacts import Reference, Store, short_name
 from flowers17.cluster import connected
 from flowers17.config import RunOptions
-from flowers17.errors import (
-    MAX_CHARACTERS,
-    DownloadFailed,
-    Flowers17Error,
-    StageFailed,
-    WeightsMissing,
-)
 from flowers17.isolation import ProcessInterrupted, ensure_isolated
 from flowers17.shared.store import open_store
 from flowers17.stages import Outcome, Stage, ensure, existing, in_order
@@ -45,12 +37,8 @@ MOST_WAITING = 256  # stages that wait for a place in a cluster or are built the
 LEASE_S = 60.0  # how long a killed run keeps its place under a concurrency limit
 
 
-@dataclass(frozen=True)
-class _Builders:
-    """Ways to build the stages of a run.
-
-    apart: outside of this process, as `ensure_isolated` does; here: held meanwhile.
-    """
+class _Builders(NamedTuple):
+    """Ways to build a run's stages: outside of this process, or here, while a place is held."""
 
     apart: Callable[..., Outcome]
     here: threading.BoundedSemaphore
@@ -184,19 +172,11 @@ def _result_of(stage: Stage, value: Result | Outcome | Exception) -> Result:
 
 def _may_lack(stage: Stage, problem: Exception) -> bool:
     """Whether a study may go on without a stage that has this problem."""
-    return stage.optional and isinstance(problem, WeightsMissing | DownloadFailed)
+    return stage.optional and isinstance(problem, errors.WeightsMissing | errors.DownloadFailed)
 
 
-def _hindrance(stage: Stage, absent: Sequence[Absent]) -> Absent | None:
-    """Absent input that keeps a stage from being built, if there is one."""
-    if stage.tolerant:
-        absent = [cause for cause in absent if stage.unless_failed and not cause.optional]
-    return absent[0] if absent else None
-
-
-def _is_transient(task: Any, run: Any, state: State[Any]) -> bool:
-    problem = state.result(raise_on_failure=False)
-    return isinstance(problem, DownloadFailed) and problem.transient
+def _is_transient(problem: Any) -> bool:
+    return isinstance(problem, errors.DownloadFailed) and problem.transient
 
 
 @cache
@@ -210,7 +190,7 @@ def _prefect_task(name: str) -> Any:
     persist_result=False,
     retries=RETRIES,
     retry_delay_seconds=exponential_backoff(2),
-    retry_condition_fn=_is_transient,
+    retry_condition_fn=lambda _, __, state: _is_transient(state.result(raise_on_failure=False)),
 )
 def _run_stage(
     stage: Stage,
@@ -219,15 +199,17 @@ def _run_stage(
     builders: _Builders,
 ) -> State[Any]:
     absent = [result for result in inputs.values() if isinstance(result, Absent)]
-    if cause := _hindrance(stage, absent):
-        return Cancelled(name="Skipped", message=cause.reason, data=cause)
+    if stage.tolerant:
+        absent = [cause for cause in absent if stage.unless_failed and not cause.optional]
+    if absent:
+        return Cancelled(name="Skipped", message=absent[0].reason, data=absent[0])
     view, started = VIEW.get(), time.monotonic()
     if view:
         view.started(stage.title)
     try:
         outcome = _outcome(stage, inputs, store, builders)
-    except Flowers17Error as problem:
-        transient = isinstance(problem, DownloadFailed) and problem.transient
+    except errors.Flowers17Error as problem:
+        transient = _is_transient(problem)
         again = transient and (task_run.get_run_count() or 0) <= RETRIES
         interrupted = isinstance(problem, ProcessInterrupted) or interrupts.ending()
         may_lack = _may_lack(stage, problem)
@@ -243,8 +225,10 @@ def _run_stage(
         return Crashed(name="Missing", message=lack.reason, data=lack)
     except BaseException as problem:
         _tell(view, stage, "failed", started)
-        if len(str(problem)) > MAX_CHARACTERS:  # Prefect's database would keep all of it
-            failure = StageFailed(f"stage {stage.label}: {type(problem).__name__}: {problem}")
+        if len(str(problem)) > errors.MAX_CHARACTERS:  # Prefect's database would keep all of it
+            failure = errors.StageFailed(
+                f"stage {stage.label}: {type(problem).__name__}: {problem}"
+            )
             raise failure.with_traceback(problem.__traceback__) from None
         raise
     _tell(view, stage, "reused" if outcome.reused else "built", started)

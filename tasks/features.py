@@ -20,7 +20,7 @@ def stage(settings: StudySettings, options: RunOptions, feature_map: FeatureMapS
         f"features {feature_map.name}",
         config=configuration(settings, feature_map, weights_from)
         | {"mirrored": feature_map.mirrored},
-        seed=settings.seed if weights_from.are_random else None,
+        seed=weights_from.seed,
         inputs={"images": image_stage(settings, feature_map), **weights_from.inputs},
         resources=weights_from.resources,
         isolated=True,
@@ -36,13 +36,8 @@ def image_stage(settings: StudySettings, feature_map: FeatureMapSettings) -> Sta
 def image_size(settings: StudySettings, feature_map: FeatureMapSettings) -> int:
     """Side in pixels of the images that an extractor reads, before they are resized for it."""
     if feature_map.pixels == "original":
-        return input_size(settings, feature_map)
+        return feature_map.input_size or settings.dataset.image_size
     return settings.dataset.image_size
-
-
-def input_size(settings: StudySettings, feature_map: FeatureMapSettings) -> int:
-    """Side of an extractor's input, in pixels."""
-    return feature_map.input_size or settings.dataset.image_size
 
 
 def configuration(
@@ -53,7 +48,7 @@ def configuration(
     Raises InvalidSettings if the input size is too small for the extractor; for an optional stage
     its build does.
     """
-    size = input_size(settings, feature_map)
+    size = feature_map.input_size or settings.dataset.image_size
     if not weights_from.optional:
         check_input_size(feature_map.extractor, size)
     return {

@@ -1,13 +1,11 @@
 """Stage `finetuning`: one phase of a network on one split; resumes from its last epoch."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 import numpy as np
 
 from flowers17.config import (
-    AugmentationName,
     FineTunedSettings,
     HeadSettings,
     RecipeSettings,
@@ -28,48 +26,23 @@ if TYPE_CHECKING:
 Phase = Literal["a", "b"]
 
 
-@dataclass(frozen=True)
-class FineTuning:
+class FineTuning(NamedTuple):
     """A network to fine-tune, and the number of its seed, from 1."""
 
     network: FineTunedSettings
     seed_number: int = 1
 
 
-@dataclass(frozen=True)
-class _PhaseSettings:
-    """Settings of a phase that depend on the network's recipe."""
-
-    recipe: RecipeSettings
-    augmentation: AugmentationName
-    stores: bool
-    mirrors: bool
-    layer_decay: float = 1.0
-
-
-def _phase_settings(
-    settings: StudySettings, network: FineTunedSettings, phase: Phase
-) -> _PhaseSettings:
-    options = settings.fine_tuning
-    if network.recipe == "report":
-        recipe = options.phase_a if phase == "a" else options.phase_b
-        recipe = recipe.model_copy(update={"optimizer": network.head.optimizer})
-        return _PhaseSettings(recipe, "none", options.activations == "stored", mirrors=False)
-    recipe = options.own_phase_a if phase == "a" else options.own_phase_b
-    recipe = recipe.model_copy(update={"optimizer": network.head.optimizer})
-    decay = options.own_layer_decay if phase == "b" else 1.0
-    if options.own_augmentation == "mirrored":
-        return _PhaseSettings(recipe, "none", stores=True, mirrors=True, layer_decay=decay)
-    unaugmented = options.own_augmentation == "none"
-    stores = unaugmented and options.activations == "stored"
-    return _PhaseSettings(
-        recipe, options.own_augmentation, stores, mirrors=False, layer_decay=decay
-    )
+def _recipe(settings: StudySettings, network: FineTunedSettings, phase: Phase) -> RecipeSettings:
+    """Recipe of a phase: the study's or our own, with the optimizer of the head."""
+    name = f"own_phase_{phase}" if network.recipe == "best" else f"phase_{phase}"
+    recipe: RecipeSettings = getattr(settings.fine_tuning, name)
+    return recipe.model_copy(update={"optimizer": network.head.optimizer})
 
 
 def selects_epoch(settings: StudySettings, network: FineTunedSettings) -> bool:
     """Whether validation images select the epoch of either phase."""
-    recipes = [_phase_settings(settings, network, phase).recipe for phase in get_args(Phase)]
+    recipes = (_recipe(settings, network, phase) for phase in get_args(Phase))
     return any(recipe.selection == "val_loss" for recipe in recipes)
 
 
@@ -89,12 +62,25 @@ def stage(
     Raises InvalidSettings for an unknown block to unfreeze, or images too small for the extractor.
     """
     network, tuning = fine_tuning.network, settings.fine_tuning
-    phase_settings, device = _phase_settings(settings, network, phase), device_in(options)
-    extractor = network.maps.extractor
+    device, extractor = device_in(options), network.maps.extractor
+    is_own = network.recipe == "best"
+    augmentation = tuning.own_augmentation if is_own else "none"
+    is_stored = augmentation == "none" and tuning.activations == "stored"
+    is_stored |= augmentation == "mirrored"
     block = cut_name(extractor, tuning.unfrozen.of(extractor)) if phase == "b" else None
     weights_from = weights.source(settings, options, extractor)
     inputs = {"split": split, **weights_from.inputs}
-    inputs |= _example_inputs(settings, options, network, block, phase_settings)
+    if not is_stored:
+        inputs["images"] = features.image_stage(settings, network.maps)
+    elif block is None:
+        unpooled = network.maps.model_copy(update={"pooling": "flatten"})
+        inputs["activations"] = features.stage(settings, options, unpooled)
+    else:
+        inputs["activations"] = activations.stage(settings, options, network.maps, below=block)
+    if augmentation == "mirrored":
+        inputs["mirrored"] = activations.stage(
+            settings, options, network.maps, below=block, mirrored=True
+        )
     if phase == "b":
         phase_a_folds = [fold.inputs["phase-a"] for fold in refit_of]
         inputs["phase-a"] = stage(
@@ -116,11 +102,11 @@ def stage(
             "units": tuning.units,
             "phase": phase,
             "unfrozen_from": block,
-            "layer_decay": phase_settings.layer_decay,
-            "activations": "stored" if phase_settings.stores else "computed",
-            "augmentation": "mirrored" if phase_settings.mirrors else phase_settings.augmentation,
+            "layer_decay": tuning.own_layer_decay if is_own and phase == "b" else 1.0,
+            "activations": "stored" if is_stored else "computed",
+            "augmentation": augmentation,
             "recipe_name": network.recipe,
-            "recipe": phase_settings.recipe.model_dump(mode="json"),
+            "recipe": _recipe(settings, network, phase).model_dump(mode="json"),
             "seed_number": fine_tuning.seed_number,
             **network_training.computation(settings, device),
         },
@@ -129,28 +115,6 @@ def stage(
         resources=weights_from.resources,
         **long_work("training", device),
     )
-
-
-def _example_inputs(
-    settings: StudySettings,
-    options: RunOptions,
-    network: FineTunedSettings,
-    block: str | None,
-    phase_settings: _PhaseSettings,
-) -> dict[str, Stage]:
-    """Input stages of a phase: images, or stored activations below the block."""
-    if not phase_settings.stores:
-        return {"images": features.image_stage(settings, network.maps)}
-    if block is None:
-        unpooled = network.maps.model_copy(update={"pooling": "flatten"})
-        inputs = {"activations": features.stage(settings, options, unpooled)}
-    else:
-        inputs = {"activations": activations.stage(settings, options, network.maps, below=block)}
-    if phase_settings.mirrors:
-        inputs["mirrored"] = activations.stage(
-            settings, options, network.maps, below=block, mirrored=True
-        )
-    return inputs
 
 
 def build(job: Job) -> Mapping[str, Any]:

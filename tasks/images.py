@@ -27,7 +27,11 @@ def stage(settings: StudySettings, size: int) -> Stage:
         inputs["archive"] = archive.stage()
     else:
         resources["source"] = str(source.path)
-    config |= _reading(settings.dataset)
+    # How files are read, where that is not as usual.
+    reading = settings.dataset.model_dump(
+        include={"columns", "links", "max_megapixels", "truncated"}, exclude_defaults=True
+    )
+    config |= {"reading": reading} if reading else {}
     return Stage.of(
         "images",
         f"images@{size}",
@@ -43,14 +47,6 @@ def resizing(settings: StudySettings) -> dict[str, str]:
     dataset = settings.dataset
     is_default = dataset.resize == "crop" or dataset_source(dataset).kind == "rendered"
     return {} if is_default else {"resize": dataset.resize}
-
-
-def _reading(settings: DatasetSettings) -> dict[str, Any]:
-    """How files are read, where that is not as usual."""
-    reading = settings.model_dump(
-        include={"columns", "links", "max_megapixels", "truncated"}, exclude_defaults=True
-    )
-    return {"reading": reading} if reading else {}
 
 
 def build(job: Job) -> Mapping[str, Any]:

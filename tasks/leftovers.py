@@ -23,8 +23,7 @@ from flowers17 import interrupts
 from flowers17.artifacts import Store
 from flowers17.config import RunOptions
 from flowers17.shared.store import open_store
-from tasks.liveness import dead, lives, registered
-from tasks.own_runs import run_digest
+from tasks.liveness import dead, lives, registered, run_digest
 
 ACTIVE = [StateType.RUNNING, StateType.PENDING, StateType.CANCELLING]
 IS_ACTIVE = {"type": {"any_": ACTIVE}}  # condition of a filter
@@ -100,7 +99,7 @@ def end(client: SyncPrefectClient, run: FlowRun, message: str, *, itself: bool) 
     """
     cancelling = run.state_type == StateType.CANCELLING
     state: State[Any] = (Cancelled if cancelling else Crashed)(message=message)
-    parts = subflow_runs(client, run)
+    parts = read_runs(client, parent_flow_run_id={"any_": [run.id]})
     tasks = client.read_task_runs(
         flow_run_filter=filters.FlowRunFilter.model_validate(
             {"id": {"any_": [each.id for each in (run, *parts)]}}
@@ -114,11 +113,6 @@ def end(client: SyncPrefectClient, run: FlowRun, message: str, *, itself: bool) 
         client.set_flow_run_state(part.id, state, force=True)
     if itself:
         client.set_flow_run_state(run.id, state, force=True)
-
-
-def subflow_runs(client: SyncPrefectClient, run: FlowRun) -> list[FlowRun]:
-    """Runs of the parts of a run."""
-    return read_runs(client, parent_flow_run_id={"any_": [run.id]})
 
 
 def read_runs(

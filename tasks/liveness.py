@@ -1,22 +1,31 @@
-"""Which flow runs still have a living process: the kernel frees a run's lock when it dies.
+"""Which flow runs still have a living process, and which this user has begun on this machine.
 
-What is in the folder of the locks may come from others who write to the store.
+The kernel frees a run's lock in its store when its process dies. What is in the folder of the locks
+may come from others who write to the store.
+
+A run on a server says nothing about who began it, and `recover` runs no others again here. So each
+leaves a file in Prefect's home while it is at work. Its name is the digest of the flow and its
+parameters. Only the user can write one, and nothing runs again that the user had not run before.
 """
 
 import fcntl
+import json
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from flowers17.artifacts import Store
+from flowers17.errors import Flowers17Error
 from flowers17.files import open_regular, remove
 from flowers17.stages import within_run
-from tasks.own_runs import KEPT_S, recorded
+from tasks.own_files import own_file, own_folder, prefect_home
 
+KEPT_S = 14 * 24 * 3600.0  # what killed runs left, as long as `gc` keeps their checkpoints
 _LOCK = re.compile(r"\.?[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _held: set[Path] = set()  # by this process
 
@@ -102,8 +111,7 @@ def _locks(store: Store, *, also_fresh: bool = False) -> "dict[str, _Lock]":
     return {name: lock for name, lock in locks.items() if lock}
 
 
-@dataclass(frozen=True)
-class _Lock:
+class _Lock(NamedTuple):
     """A lock file: whether a process holds it, the digest of its run, seconds since its start."""
 
     is_held: bool
@@ -126,3 +134,45 @@ def _read(store: Store, flow_run_id: str) -> _Lock | None:
         except BlockingIOError:
             return _Lock(True, "", age_s)
         return _Lock(False, stream.read(256), age_s)
+
+
+def run_digest(flow: str, parameters: Mapping[str, Any]) -> str:
+    """Digest of a run's flow and parameters; these are as the server holds them."""
+    call = {"flow": flow, "parameters": parameters}
+    return sha256(json.dumps(call, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def _record(digest: str) -> Path:
+    return prefect_home() / "flowers17-runs" / digest
+
+
+@contextmanager
+def recorded(digest: str) -> Iterator[None]:
+    """Keep a run on record until it ends by itself; a killed one stays on record."""
+    path = _record(digest)
+    with suppress(OSError, Flowers17Error):  # no record can be made: the run goes on without
+        for other in own_folder(path.parent).iterdir():
+            is_record = re.fullmatch("[0-9a-f]{64}", other.name)
+            if is_record and other.lstat().st_mtime < time.time() - KEPT_S:
+                other.unlink()
+        with os.fdopen(own_file(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), "w") as stream:
+            stream.write(digest)
+    try:
+        yield
+    finally:
+        forget_record(digest)
+
+
+def is_recorded(digest: str) -> bool:
+    """Whether this user began such a run here that did not end by itself."""
+    try:
+        with os.fdopen(own_file(_record(digest), os.O_RDONLY), errors="replace") as stream:
+            return stream.read(2 * len(digest)) == digest  # no other file of the user, linked here
+    except (OSError, Flowers17Error):
+        return False
+
+
+def forget_record(digest: str) -> None:
+    """Remove a record, if there is one."""
+    with suppress(OSError):
+        _record(digest).unlink()

@@ -59,7 +59,14 @@ def own_prefect_home() -> Path:
                 os.close(own_file(home / f"prefect.db{ending}", os.O_RDWR))
     except OSError as problem:
         raise _no_home(home, problem) from problem
-    _expect_room(database)
+    # The shell's limit of file sizes would end the server.
+    limit, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+    needed = database.stat().st_size + DATABASE_ROOM
+    if limit != resource.RLIM_INFINITY and limit < needed:
+        raise Flowers17Error(
+            f"{database}: expected room for Prefect's database to grow to {needed:,} bytes, files "
+            f"may have {limit:,} bytes here; raise the limit of file sizes (`ulimit -f unlimited`)"
+        )
     return home
 
 
@@ -81,17 +88,6 @@ def _no_home(home: Path, problem: OSError) -> Flowers17Error:
         f"{home}: expected a folder for Prefect's database, cannot make it "
         f"({problem.strerror}); set PREFECT_HOME to one that can be written"
     )
-
-
-def _expect_room(database: Path) -> None:
-    """Raise Flowers17Error if the shell's limit of file sizes would end the server."""
-    limit, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
-    needed = database.stat().st_size + DATABASE_ROOM
-    if limit != resource.RLIM_INFINITY and limit < needed:
-        raise Flowers17Error(
-            f"{database}: expected room for Prefect's database to grow to {needed:,} bytes, files "
-            f"may have {limit:,} bytes here; raise the limit of file sizes (`ulimit -f unlimited`)"
-        )
 
 
 def own_file(path: Path, flags: int) -> int:

@@ -5,16 +5,12 @@ import csv
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from prefect.artifacts import (
-    create_markdown_artifact,
-    create_progress_artifact,
-    create_table_artifact,
-    update_progress_artifact,
-)
+from prefect import artifacts
 
 from flowers17.artifacts import Reference, Store, short_name
 from flowers17.stages import History
@@ -47,7 +43,7 @@ def plain_text(text: str) -> str:
     return re.sub(r"[\\\[\]<&`!|*~#]|:(?=//)|(?<=www)\.", r"\\\g<0>", text)
 
 
-class ProgressArtifact:
+class ProgressArtifact(AbstractContextManager["ProgressArtifact"]):
     """Progress of a stage in the UI, at most one update a second; `watcher` gets every one.
 
     A training's learning curves so far become a new version of a picture, every 15 seconds.
@@ -80,14 +76,11 @@ class ProgressArtifact:
     def _show(self, description: str) -> None:
         description = plain_text(description)
         if self._id is None:
-            self._id = create_progress_artifact(  # type: ignore[assignment]
+            self._id = artifacts.create_progress_artifact(  # type: ignore[assignment]
                 self._percent, key=artifact_key(f"progress {self.label}"), description=description
             )
         else:
-            update_progress_artifact(self._id, self._percent, description=description)
-
-    def __enter__(self) -> "ProgressArtifact":
-        return self
+            artifacts.update_progress_artifact(self._id, self._percent, description=description)
 
     def __exit__(self, kind: object, *problem: object) -> None:
         if self._id is not None:
@@ -104,7 +97,7 @@ def publish_lineage(store: Store, references: Sequence[Reference], flow_name: st
         return
     n_shown = min(len(references), MOST_ROWS)
     extent = f"{n_shown} of {len(references)} artifacts that {flow_name} built"
-    create_table_artifact(
+    artifacts.create_table_artifact(
         [_lineage(store.open(reference).manifest) for reference in references[:n_shown]],
         key=artifact_key(f"lineage {flow_name}"),
         description=f"Lineage of {plain_text(extent)}; `flowers17 show ARTIFACT` tells more",
@@ -142,7 +135,7 @@ def rounded(cell: str) -> str:
 def publish_picture(data: bytes, media_type: str, name: str, description: str) -> None:
     """Publish a picture, embedded in a Markdown artifact."""
     encoded = base64.b64encode(data).decode()
-    create_markdown_artifact(
+    artifacts.create_markdown_artifact(
         f"![{plain_text(name)}](data:{media_type};base64,{encoded})",
         key=artifact_key(name),
         description=plain_text(description),
@@ -179,16 +172,13 @@ def _shown_rows(table: Mapping[str, Any]) -> list[dict[str, str]]:
     for row in table["rows"]:
         shown = {"": row["group"]} if "group" in row else {}
         for key, heading in table["columns"]:
-            shown[f"{heading} ({key})" if heading in shown else heading] = _cell(row["cells"][key])
+            cell = row["cells"][key]
+            text = rounded(str(cell["value"]))
+            if interval := cell.get("interval"):
+                text += f" ({rounded(str(interval[0]))}–{rounded(str(interval[1]))})"
+            shown[f"{heading} ({key})" if heading in shown else heading] = text
         rows.append(shown | ({"note": row["note"]} if "note" in row else {}))
     return rows
-
-
-def _cell(cell: Mapping[str, Any]) -> str:
-    text = rounded(str(cell["value"]))
-    if interval := cell.get("interval"):
-        text += f" ({rounded(str(interval[0]))}–{rounded(str(interval[1]))})"
-    return text
 
 
 def publish_table(rows: Sequence[Mapping[str, str]], key: str, title: str) -> None:
@@ -198,4 +188,4 @@ def publish_table(rows: Sequence[Mapping[str, str]], key: str, title: str) -> No
             {plain_text(name): plain_text(rounded(cell)) for name, cell in row.items()}
             for row in rows
         ]
-        create_table_artifact(shown, key=key, description=plain_text(title))
+        artifacts.create_table_artifact(shown, key=key, description=plain_text(title))

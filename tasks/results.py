@@ -78,11 +78,13 @@ def raise_if_failed(results: Results) -> None:
         if isinstance(result, Absent) and not result.optional:
             failed.setdefault(result.reason, []).append(title)
     if failed:
-        n_failed = sum(len(titles) for titles in failed.values())
+        n_failed, lines = sum(map(len, failed.values())), []
+        for reason, (first, *others) in failed.items():  # the others come after the first
+            n, plural = len(others), "s" * (len(others) > 1)
+            lines.append(f"{first}{f' (and {n} stage{plural} after it)' if n else ''}: {reason}")
         raise StagesFailed(
             f"{n_failed} of {len(results)} stages have no result (the others are kept; run the "
-            f"same command again once the cause is mended): {results.counts}\n"
-            + "\n".join(_explained(reason, titles) for reason, titles in failed.items()),
+            f"same command again once the cause is mended): {results.counts}\n" + "\n".join(lines),
             results,
         )
 
@@ -97,10 +99,3 @@ def raise_if_nothing(own: Sequence[Stage], results: Results) -> None:
             "the same command again once the cause is mended\n" + "\n".join(reasons),
             results,
         )
-
-
-def _explained(reason: str, titles: Sequence[str]) -> str:
-    """Line on stages without a result: the first failed, the others come after it."""
-    n_after = len(titles) - 1
-    after = f" (and {n_after} stage{'s' * (n_after > 1)} after it)" if n_after else ""
-    return f"{titles[0]}{after}: {reason}"

@@ -74,10 +74,8 @@ def build(job: Job) -> Mapping[str, Any]:
         )
     job.save_json("split", {"name": name, "kind": kind})
     job.save_json("classes", splits.json("classes"))
-    job.save_array("labels", labels)
-    job.save_array("train", train)
-    job.save_array("validation", validation)
-    job.save_array("test", test)
+    arrays = {"labels": labels, "train": train, "validation": validation, "test": test}
+    job.save_arrays(arrays)
     return {"n_train": len(train), "n_validation": len(validation)}
 
 

@@ -1,4 +1,8 @@
-"""Stage `splits`: the report's split, the clean split, the official ones, and clean repeats."""
+"""Stages `splits` and `datasheet`: the division of the data set, and a summary of it.
+
+Splits are the report's, the clean one, the official ones, and clean repeats. The data sheet has
+counts, sizes, duplicates and digests.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -6,6 +10,7 @@ from typing import Any
 
 from flowers17.config import StudySettings
 from flowers17.data.archive import datasplits_file
+from flowers17.data.datasheet import datasheet
 from flowers17.data.splits import official_splits, study_splits
 from flowers17.digests import file_sha256
 from flowers17.stages import Job, Stage
@@ -54,3 +59,26 @@ def build(job: Job) -> Mapping[str, Any]:
     job.save_array("labels", labels)
     job.save_json("classes", items["class_names"])
     return {"n_splits": len(splits)}
+
+
+def datasheet_stage(images: Stage, duplicates: Stage, splits: Stage) -> Stage:
+    """Stage of the data sheet."""
+    return Stage.of(
+        "datasheet",
+        "datasheet",
+        "tasks.splits:build_datasheet",
+        inputs={"images": images, "duplicates": duplicates, "splits": splits},
+    )
+
+
+def build_datasheet(job: Job) -> Mapping[str, Any]:
+    """Summarise the data set."""
+    images = job.inputs["images"]
+    sheet = datasheet(
+        labels=images.array("labels"),
+        items=images.json("items"),
+        pairs=job.inputs["duplicates"].json("pairs"),
+        splits=job.inputs["splits"].json("splits")["splits"],
+    )
+    job.save_json("datasheet", sheet)
+    return {"n_images": sheet["n_images"], "n_classes": sheet["n_classes"]}

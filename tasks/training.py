@@ -1,10 +1,10 @@
 """Stage `training`: training of one learner on one split; resumes from its last epoch."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from flowers17.config import (
+    AdversarySettings,
     AugmentationName,
     LearnerDefinition,
     MemberSettings,
@@ -15,82 +15,75 @@ from flowers17.config import (
 from flowers17.digests import file_sha256
 from flowers17.errors import InvalidSettings
 from flowers17.learners.devices import device_in
-from flowers17.learners.networks import Builder, check_size, known_builder
+from flowers17.learners.networks import check_size, known_builder
 from flowers17.learners.own_modules import check_function
 from flowers17.stages import Job, Stage
 from tasks import network_training
 from tasks.long_work import long_work
 
 
-@dataclass(frozen=True)
-class Training:
-    """Learner, augmentation and recipe of a training."""
+def augmentation_and_recipe(
+    settings: StudySettings, network: MemberSettings
+) -> tuple[AugmentationName, RecipeSettings]:
+    """How a network from scratch is trained: as in the study, or by the recipe `best`.
 
-    learner: str
-    augmentation: AugmentationName
-    recipe_name: str
-    recipe: RecipeSettings
-
-    @property
-    def name(self) -> str:
-        """Display name, e.g. `mk-2 wide`."""
-        suffix = self.recipe_name if self.recipe_name == "best" else self.augmentation
-        return self.learner if suffix == "none" else f"{self.learner} {suffix}"
-
-
-def study_training(
-    settings: StudySettings, learner: str, augmentation: AugmentationName
-) -> Training:
-    """Training by the study's recipe, with more epochs under augmentation."""
+    The study's recipe has more epochs under augmentation.
+    """
     learners = settings.learners
-    augmented_recipe = learners.recipe.model_copy(update={"epochs": learners.augmented_epochs})
-    recipe = learners.recipe if augmentation == "none" else augmented_recipe
-    return Training(learner, augmentation, "report", recipe)
-
-
-def best_training(settings: StudySettings, learner: str) -> Training:
-    """Training by the recipe `best`."""
-    learners = settings.learners
-    return Training(learner, learners.best_augmentation, "best", learners.best_recipe)
-
-
-def member_training(settings: StudySettings, member: MemberSettings) -> Training:
-    """Training of a network that is a member of an ensemble."""
-    learner = str(member.learner)
-    if member.recipe == "best":
-        return best_training(settings, learner)
-    return study_training(settings, learner, member.augmentation)
+    if network.recipe == "best":
+        return learners.best_augmentation, learners.best_recipe
+    if network.augmentation == "none":
+        return "none", learners.recipe
+    longer = learners.recipe.model_copy(update={"epochs": learners.augmented_epochs})
+    return network.augmentation, longer
 
 
 def stage(
     settings: StudySettings,
     options: RunOptions,
-    training: Training,
+    network: MemberSettings,
     images: Stage,
     split: Stage,
     *,
+    adversary: AdversarySettings | None = None,
     refit_of: Sequence[Stage] = (),
 ) -> Stage:
     """Stage of a training on a split or on a fold, which has the form of a split.
 
+    network: from scratch. adversary: its examples are in every batch, if there is one.
     refit_of: trainings on folds; the refit trains for the mean of their best epochs, since its
     held-out images may not select an epoch. Raises InvalidInput and InvalidSettings for a learner
     that cannot be trained on images of the settings' size.
     """
-    device = device_in(options)
-    definition = known_builder(training.learner, settings.learners.definitions)
-    _check_sizes(training, definition, settings.dataset.image_size)
+    learner, device = str(network.learner), device_in(options)
+    augmentation, recipe = augmentation_and_recipe(settings, network)
+    adversary = adversary or recipe.adversary
+    definition = known_builder(learner, settings.learners.definitions)
+    # Raised before the run starts, since the stage itself may start hours later.
+    size = settings.dataset.image_size
+    check_size(learner, definition, size, size)
+    if isinstance(definition, LearnerDefinition) and set(recipe.resolutions) != {1.0}:
+        shares = ", ".join(f"{share:g}" for share in recipe.resolutions)
+        raise InvalidSettings(
+            f"learner {learner}: expected a recipe of one image size, since its head "
+            f"reads a flattened map, got resolutions {shares}; set `resolutions` of its recipe to "
+            "[1.0], or choose `residual`"
+        )
+    # Of the network: its definition, or the digest of a user's own module, which is not run.
+    identity: Any = None if definition else {"sha256": file_sha256(check_function(learner))}
+    if isinstance(definition, LearnerDefinition):
+        identity = definition.model_dump(mode="json")
     resources = {"tensorboard": str(options.tensorboard)} if options.tensorboard else {}
     return Stage.of(
         "training",
-        f"{training.name}{' refit' if refit_of else ''}, {split.label}",
-        "tasks.adversarial_training:build" if training.recipe.adversary else "tasks.training:build",
+        f"{network.name}{' refit' if refit_of else ''}, {split.label}",
+        "tasks.adversarial_training:build" if adversary else "tasks.training:build",
         {
-            "learner": training.learner,
-            "definition": _identity(training.learner, definition),
-            "augmentation": training.augmentation,
-            "recipe_name": training.recipe_name,
-            "recipe": training.recipe.model_dump(mode="json"),
+            "learner": learner,
+            "definition": identity,
+            "augmentation": augmentation,
+            "recipe_name": network.recipe,
+            "recipe": recipe.model_copy(update={"adversary": adversary}).model_dump(mode="json"),
             **network_training.computation(settings, device),
         },
         seed=settings.seed,
@@ -98,27 +91,6 @@ def stage(
         resources=resources,
         **long_work("training", device),
     )
-
-
-def _check_sizes(
-    training: Training, definition: LearnerDefinition | Builder | None, size: int
-) -> None:
-    """Raise before the run starts, since the stage itself may start hours later."""
-    check_size(training.learner, definition, size, size)
-    if isinstance(definition, LearnerDefinition) and set(training.recipe.resolutions) != {1.0}:
-        shares = ", ".join(f"{share:g}" for share in training.recipe.resolutions)
-        raise InvalidSettings(
-            f"learner {training.learner}: expected a recipe of one image size, since its head "
-            f"reads a flattened map, got resolutions {shares}; set `resolutions` of its recipe to "
-            "[1.0], or choose `residual`"
-        )
-
-
-def _identity(name: str, definition: LearnerDefinition | Builder | None) -> Any:
-    """Definition of a learner's network, or the digest of a user's own module, which is not run."""
-    if isinstance(definition, LearnerDefinition):
-        return definition.model_dump(mode="json")
-    return None if definition else {"sha256": file_sha256(check_function(name))}
 
 
 def build(job: Job, adversary: Callable[..., Any] | None = None) -> Mapping[str, Any]:

@@ -1,8 +1,7 @@
 """Stage `weights`: an extractor's ImageNet weights, downloaded from Keras's server."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from flowers17.backbones.facts import backbone_of
 from flowers17.config import RunOptions, StudySettings
@@ -18,23 +17,19 @@ if TYPE_CHECKING:
 _MAX_BYTES = 2**32  # ConvNeXt's largest has 1.4 GB
 
 
-@dataclass(frozen=True)
-class Source:
+class Source(NamedTuple):
     """Source of an extractor's weights, as parts of the stage that reads them.
 
     config: part of the stage's configuration; all stages have one seed of random weights, so that
-    they read the same network. optional: whether the weights may be missing at run time.
+    they read the same network. seed: of the stage, if the network is untrained. optional: whether
+    the weights may be missing at run time.
     """
 
     config: Mapping[str, Any]
     inputs: Mapping[str, Stage]
     resources: Mapping[str, str]
+    seed: int | None
     optional: bool
-
-    @property
-    def are_random(self) -> bool:
-        """Whether the network is untrained, its weights drawn from a seed."""
-        return bool(self.config["kind"] == "random")
 
 
 def source(settings: StudySettings, options: RunOptions, extractor: str) -> Source:
@@ -51,6 +46,7 @@ def source(settings: StudySettings, options: RunOptions, extractor: str) -> Sour
         },
         {"weights": stage(extractor)} if download else {},
         {"weights": str(weights.path)} if weights.path else {},
+        seed=settings.seed if is_random else None,
         optional=download,
     )
 

@@ -12,8 +12,8 @@ from typing import IO
 
 from flowers17.errors import Flowers17Error
 from flows.local_server import MESSAGE_LIMIT
+from flows.prefect_api import CHECKOUT
 from flows.reaper import MARK
-from flows.serve_lock import CHECKOUT
 from tasks.own_files import own_file, own_folder, prefect_home
 
 LOG_LIMIT, LOG_REST = 16 * 2**20, 2**20  # bytes of a log, and what is kept of a longer one

@@ -4,17 +4,9 @@ import threading
 import time
 from collections.abc import Mapping
 
+from rich import progress
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TaskID,
-    TextColumn,
-)
 from rich.text import Text
 
 from flowers17.estimates import rough_duration
@@ -28,10 +20,10 @@ MARKS = {
 }
 
 
-class Clock(ProgressColumn):
+class Clock(progress.ProgressColumn):
     """How long a stage has run, and how long it may still run once that can be told."""
 
-    def render(self, task: Task) -> Text:
+    def render(self, task: progress.Task) -> Text:
         from flowers17.reporting.lineage import duration_text  # imports SciPy
 
         left = task.time_remaining
@@ -45,16 +37,16 @@ class StageDisplay:
     def __init__(self, console: Console) -> None:
         self.console = console
         self.counts = dict.fromkeys(MARKS, 0)
-        self._bars: dict[str, TaskID] = {}
+        self._bars: dict[str, progress.TaskID] = {}
         self._expected: dict[str, float] = {}
         self._started: dict[str, float] = {}
-        self._all: TaskID | None = None
+        self._all: progress.TaskID | None = None
         self._lock = threading.Lock()
-        self._progress = Progress(
-            TextColumn("  {task.description}"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[unit]}"),
+        self._progress = progress.Progress(
+            progress.TextColumn("  {task.description}"),
+            progress.BarColumn(bar_width=24),
+            progress.MofNCompleteColumn(),
+            progress.TextColumn("{task.fields[unit]}"),
             Clock(),
             console=console,
             transient=True,

@@ -14,11 +14,11 @@ from rich.table import Table
 
 from flowers17.config import FeatureSettings
 from flowers17.config.run_options import store_address
+from flowers17.environment import machine
 from flowers17.errors import Flowers17Error, StoreUnusable
 from flowers17.estimates import matrix_rate
 from flowers17.learners.devices import chosen_device, chosen_precision, has_gpu
 from flowers17.shared.store import open_store
-from flowers17.stages import machine
 from flowers17.transfer.weights import resolve_weights
 from flows.local_server import Server
 from flows.prefect_api import configured_api
@@ -46,14 +46,14 @@ def findings(store: str, weights_dir: Path | None) -> list[Finding]:
     no_browser = "none found; only the browser test needs one (Debian: apt-get install chromium)"
     return [
         Finding("python", "ok", platform.python_version()),
-        *_packages(),
+        *map(_package, ("prefect", "tensorflow", "keras", "scikit-learn", "numpy")),
         Finding("processor", "ok", _processor()),
         Finding("rate", "ok", f"{matrix_rate() / 1e9:,.0f} billion float32 operations a second"),
         Finding("memory", "ok" if memory >= 4 else "note", f"{memory:.1f} GiB{small}"),
         _disk(store),
         Finding("GPU", "ok" if has_gpu() else "note", cuda if has_gpu() else no_gpu),
         Finding("training", "ok", f"on {location}, precision `auto` is {precision}"),
-        *_weights(weights_dir),
+        *(_weights(maps.extractor, weights_dir) for maps in FeatureSettings().table),
         _prefect(),
         Finding("browser", "ok" if browser else "note", browser or no_browser),
     ]
@@ -69,25 +69,18 @@ def listed(rows: Sequence[Finding]) -> Table:
     return table
 
 
-def _packages() -> list[Finding]:
-    findings = []
-    for name in ("prefect", "tensorflow", "keras", "scikit-learn", "numpy"):
-        try:
-            findings.append(Finding(name, "ok", version(name)))
-        except PackageNotFoundError:
-            findings.append(Finding(name, "missing", "not installed; run `make setup`"))
-    return findings
+def _package(name: str) -> Finding:
+    try:
+        return Finding(name, "ok", version(name))
+    except PackageNotFoundError:
+        return Finding(name, "missing", "not installed; run `make setup`")
 
 
 def _processor() -> str:
     flags = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
-    offers = [
-        name for name in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if f" {name} " in flags
-    ]
-    about = machine()
-    return (
-        f"{about['processor']}, {about['cores']} cores, {' '.join(offers) or about['architecture']}"
-    )
+    kinds, about = ("avx2", "avx512f", "avx512_bf16", "amx_bf16"), machine()
+    offers = " ".join(kind for kind in kinds if f" {kind} " in flags) or about["architecture"]
+    return f"{about['processor']}, {about['cores']} cores, {offers}"
 
 
 def _disk(address: str) -> Finding:
@@ -108,15 +101,12 @@ def _disk(address: str) -> Finding:
     return Finding("store", state, location if is_local else f"{place.address}; cache {location}")
 
 
-def _weights(folder: Path | None) -> list[Finding]:
-    findings = []
-    for name in (maps.extractor for maps in FeatureSettings().table):
-        source = resolve_weights(name, folder, weights="imagenet")
-        absence = "not found; downloaded when needed, or put the file into --weights-dir"
-        is_here = source.kind == "file"
-        says = str(source.path) if is_here else absence
-        findings.append(Finding(f"weights {name}", "ok" if is_here else "note", says))
-    return findings
+def _weights(extractor: str, folder: Path | None) -> Finding:
+    source = resolve_weights(extractor, folder, weights="imagenet")
+    if source.kind == "file":
+        return Finding(f"weights {extractor}", "ok", str(source.path))
+    absence = "not found; downloaded when needed, or put the file into --weights-dir"
+    return Finding(f"weights {extractor}", "note", absence)
 
 
 def _prefect() -> Finding:

@@ -2,12 +2,8 @@
 
 import json
 import tempfile
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 
-from flowers17.artifacts import Store
-from flowers17.config import DeviceName
 from flowers17.digests import file_sha256
 from flowers17.manifests import read_as_written
 from flowers17.prediction import exporting
@@ -18,32 +14,24 @@ from flowers17.prediction.predicting import open_model
 from flowers17.terminal import Terminal
 
 
-def export(
-    name: str,
-    path: Path,
-    *,
-    store: Store,
-    weights_dir: Path | None,
-    device: DeviceName,
-    own_learners: Collection[str] = (),
-    err: Terminal,
-) -> list[Path]:
+def export(name: str, path: Path, *, loader: Loader, err: Terminal) -> list[Path]:
     """Write a model to a file, and its labels and model card beside it; return the three.
 
     name: of the model, or STAGE/KEY. path: ends in `.keras` or `.onnx`. Which model it is and how
     the file was checked goes to `err`. Files of these names are replaced once all three are there.
-    own_learners: see `Loader`.
     Raises InvalidInput for another ending, an unknown name or a file that fails its check;
     ArtifactMissing or ArtifactDamaged if the store lacks what the model needs.
     """
     exporting.check_target(path)
-    entry = Catalogue(store).named(name)
-    loader = Loader(store, weights_dir=weights_dir, device=device, own_learners=own_learners)
+    entry = Catalogue(loader.store).named(name)
     model = open_model(entry.manifest, loader)
     artifact = loader.artifact(entry.manifest)
     err.text_line(f"model: {entry.name}")
     paths = [path.with_name(f"{path.name}{ending}") for ending in ("", ".labels.json", ".md")]
-    with _replacing(paths) as (new, *beside):
+    # Files take the names of the given ones once all are there, or are gone on an error.
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".export-") as folder:
+        files = [Path(folder, each.name) for each in paths]
+        new, *beside = files
         with loader.building("float32"):
             exporting.write(model, new)
         with read_as_written(entry.name):
@@ -53,6 +41,8 @@ def export(
         text = json.dumps(labels, ensure_ascii=False, indent=1) + "\n"
         for file, content in zip(beside, (text, card), strict=True):
             file.write_text(content, encoding="utf-8")
+        for file, target in zip(files, paths, strict=True):
+            file.replace(target)
     if checked:
         line = f"checked: {checked.n_correct} of {checked.n} held-out images right, as in the study"
         line = line if checked.n_correct == known.entry.score.n_correct else line.partition(",")[0]
@@ -63,16 +53,3 @@ def export(
     else:
         err.text_line("not checked: the store lacks the images that it was trained on")
     return paths
-
-
-@contextmanager
-def _replacing(paths: Sequence[Path]) -> Iterator[list[Path]]:
-    """Give paths to write to: files that take the names of the given ones, or are gone on an error.
-
-    paths: in one folder.
-    """
-    with tempfile.TemporaryDirectory(dir=paths[0].parent, prefix=".export-") as folder:
-        new = [Path(folder, path.name) for path in paths]
-        yield new
-        for file, path in zip(new, paths, strict=True):
-            file.replace(path)

@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -40,7 +40,11 @@ def garbage(store: Store, *, keep_studies: int, older_than_days: float) -> list[
     """
     manifests = by_id(store.manifests())
     retained: set[ArtifactId] = set()
-    for name in (*store.pinned(), *_shown(store)):
+    names = list(store.pinned())
+    with suppress(FileNotFoundError, ArtifactDamaged):  # the report whose page is shown
+        page = read_manifest(store.root / "report" / MANIFEST)
+        names.append(f"{page['stage']}/{page['key']}")
+    for name in names:
         stage, _, key = name.partition("/")
         if manifest := manifests.get((stage, key)):
             retained |= _family_ids(manifest, manifests)
@@ -51,9 +55,8 @@ def garbage(store: Store, *, keep_studies: int, older_than_days: float) -> list[
     )
     n_kept: Counter[str] = Counter()
     for report in reports:
-        part = (
-            "" if report["label"] == STUDY_REPORT or report["stage"] == "sweep" else report["label"]
-        )
+        of_all = report["label"] == STUDY_REPORT or report["stage"] == "sweep"
+        part = "" if of_all else report["label"]
         if n_kept[part] < keep_studies and artifact_id(report) not in retained:
             n_kept[part] += 1
             retained |= _family_ids(report, manifests)
@@ -72,15 +75,6 @@ def garbage(store: Store, *, keep_studies: int, older_than_days: float) -> list[
     return [folder for _, folder in sorted(dated)]
 
 
-def rule(*, keep_studies: int, older_than_days: float) -> str:
-    """What `garbage` keeps, in words."""
-    return (
-        f"Kept: what is younger than {older_than_days:g} days (--older-than), what is pinned, and "
-        f"what the shown report and the newest {keep_studies} reports of each flow were made from "
-        "(--keep-studies)."
-    )
-
-
 def _family_ids(manifest: Manifest, manifests: Mapping[ArtifactId, Manifest]) -> set[ArtifactId]:
     return {artifact_id(relative) for relative in family(manifest, manifests)}
 
@@ -92,10 +86,3 @@ def expect_no_run(store: Store) -> None:
             f"{store.root}: expected no run at work, found {', '.join(runs)}; gc could delete what "
             "it still needs. Wait until it ends, or stop it; it can be continued later"
         )
-
-
-def _shown(store: Store) -> Iterator[str]:
-    """Yield the place of the report whose page stands in the store's folder."""
-    with suppress(FileNotFoundError, ArtifactDamaged):
-        shown = read_manifest(store.root / "report" / MANIFEST)
-        yield f"{shown['stage']}/{shown['key']}"

@@ -55,10 +55,22 @@ def send(
         raise InvalidInput(
             f"{file_alone.title}: expected a study of a store, got a file alone; name it study/KEY"
         )
-    with _refusals_explained(uri):
+    try:
         target = _Experiment(_client(uri), experiment)
         with read_as_written(str(store)):
             return [target.study_run(study) for study in studies]
+    except Flowers17Error:
+        raise
+    except Exception as problem:
+        kinds = {kind.__name__ for kind in type(problem).__mro__}
+        if not kinds & {"MlflowException", "ValueError"}:  # ValueError: an address that is none
+            raise
+        message = str(problem).strip().splitlines()[0]
+        address = uri or os.environ.get("MLFLOW_TRACKING_URI")
+        raise TrackingFailed(
+            f"{address}: expected an MLflow server that takes runs, got: {message}; run the same "
+            "command again once it does (what is there is not sent twice)"
+        ) from problem
 
 
 def _client(uri: str | None) -> "MlflowClient":
@@ -77,24 +89,6 @@ def _client(uri: str | None) -> "MlflowClient":
             "MLFLOW_TRACKING_URI"
         )
     return MlflowClient(tracking_uri=uri)
-
-
-@contextmanager
-def _refusals_explained(uri: str | None) -> Iterator[None]:
-    try:
-        yield
-    except Flowers17Error:
-        raise
-    except Exception as problem:
-        kinds = {kind.__name__ for kind in type(problem).__mro__}
-        if not kinds & {"MlflowException", "ValueError"}:  # ValueError: an address that is none
-            raise
-        message = str(problem).strip().splitlines()[0]
-        address = uri or os.environ.get("MLFLOW_TRACKING_URI")
-        raise TrackingFailed(
-            f"{address}: expected an MLflow server that takes runs, got: {message}; run the same "
-            "command again once it does (what is there is not sent twice)"
-        ) from problem
 
 
 class _Experiment:

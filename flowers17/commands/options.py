@@ -4,21 +4,29 @@ The words of an option are those of a form's field of its name, or stand in `opt
 """
 
 import inspect
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
 from typing import Any, get_args
 
 import typer
 import yaml
-from rich.console import Console
+from rich.table import Table
 
 from flowers17.config import RunOptions
 from flowers17.config.run_options import store_address
 from flowers17.errors import short_repr
 from flowers17.interrupts import INTERRUPTED
 from flowers17.request import StudyRequest, request_from
+from flowers17.terminal import Terminal
 
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="A small-data image-classification study that resumes where it was interrupted.",
+)
+out, err = Terminal(), Terminal(stderr=True)
 FIELDS = {**StudyRequest.model_fields, **RunOptions.model_fields}
 OWN_OPTIONS = yaml.safe_load((Path(__file__).parent / "options.yaml").read_text())
 NAMED_DATA = ("rendered", "oxford17")  # data sets that are no paths
@@ -27,12 +35,24 @@ REPEATED = {"set": ("--set", "KEY=VALUE"), "rules": ("--rule", "RULE")}  # by na
 Command = Callable[..., None]
 
 
-def command(app: typer.Typer, console: Console, *fields: str) -> Callable[[Command], Command]:
-    """Make a function a command of an application.
+def print_json(value: Any) -> None:
+    """Print a value for scripts; records by their fields."""
+    print(json.dumps(value, indent=1, default=vars))
+
+
+def show_rows(rows: Sequence[Any], as_json: bool, table: Callable[..., Table]) -> None:
+    """Print rows as JSON, or as the table that a function makes of them."""
+    if as_json:
+        print_json(rows)
+    else:
+        out.listing(table(rows))
+
+
+def command(*fields: str) -> Callable[[Command], Command]:
+    """Make a function a command of `app`, its parameters options.
 
     A parameter `request` becomes options for fields of the form; the function gets the request
-    that their values make. fields: their names; none: all, and all run options. Ctrl-C is told on
-    the console.
+    that their values make. fields: their names; none: all, and all run options. Ctrl-C is told.
     """
 
     def registered(function: Command) -> Command:
@@ -47,7 +67,7 @@ def command(app: typer.Typer, console: Console, *fields: str) -> Callable[[Comma
             try:
                 function(**values)
             except KeyboardInterrupt:
-                console.print(own["on Ctrl-C"], highlight=False)
+                err.print(own["on Ctrl-C"], highlight=False)
                 raise typer.Exit(INTERRUPTED) from None
 
         parameters: list[inspect.Parameter] = []

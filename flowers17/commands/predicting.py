@@ -2,9 +2,8 @@
 
 import json
 import sys
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
@@ -13,7 +12,6 @@ from rich.markup import escape
 from rich.table import Table
 
 from flowers17.artifacts import Store, short_name
-from flowers17.config import DeviceName
 from flowers17.errors import Flowers17Error, InvalidInput
 from flowers17.prediction.catalogue import Catalogue, Entry
 from flowers17.prediction.models import Loader, MemberModels
@@ -31,29 +29,12 @@ _REFITS = {
 }
 
 
-class Refusals:
-    """Reports inputs that are passed over, at once, and counts them."""
-
-    def __init__(self, console: Console) -> None:
-        self.console, self.n = console, 0
-
-    def __call__(self, problem: str) -> None:
-        """Report an input and why it is passed over."""
-        self.n += 1
-        self.console.print(
-            f"[yellow]passed over[/] {escape(problem)}", highlight=False, soft_wrap=True
-        )
-
-
 def predict(
     images: Sequence[str],
+    loader: Loader,
     *,
-    store: Store,
     name: str | None,
     by: MemberModels,
-    weights_dir: Path | None,
-    device: DeviceName,
-    own_learners: Collection[str] = (),
     form: Form,
     err: Console,
     coverage: float | None = None,
@@ -61,13 +42,12 @@ def predict(
     """Print the classes of images by a model; return whether every image could be used.
 
     name: of the model; None: the store's best. Which one it is, and what is passed over and why,
-    goes to `err`. own_learners: see `Loader`. coverage: of sets of classes, which are then added.
+    goes to `err`. coverage: of sets of classes, which are then added.
     Raises InvalidInput for an unknown name, ArtifactMissing or ArtifactDamaged if the store lacks
     what the model needs.
     """
-    catalogue = Catalogue(store)
+    catalogue = Catalogue(loader.store)
     entry, reason = catalogue.default() if name is None else (catalogue.named(name), "")
-    loader = Loader(store, weights_dir=weights_dir, device=device, own_learners=own_learners)
     try:
         model = open_model(entry.manifest, loader, by)
     except Flowers17Error as problem:
@@ -84,25 +64,31 @@ def predict(
     err.print(line, highlight=False, markup=False, soft_wrap=True)
     if entry.kind != "ensemble" or by == "refit":
         err.print(f"{_measured(entry)}{_refit_advice(entry)}", highlight=False, soft_wrap=True)
-    refusals = Refusals(err)
-    paths = image_paths(images, _input_lines(refusals), refusals)
+    refusals = []
+
+    def refuse(problem: str) -> None:
+        refusals.append(problem)
+        line = f"[yellow]passed over[/] {escape(problem)}"
+        err.print(line, highlight=False, soft_wrap=True)
+
+    paths = image_paths(images, _input_lines(refuse), refuse)
     if coverage and not model.evidence:
         raise InvalidInput(
             f"coverage: expected a model whose held-out images are known, got {entry.name}; choose "
             "another that `flowers17 predict --list` shows"
         )
-    rows = predictions(model, paths, refusals, coverage)
+    rows = predictions(model, paths, refuse, coverage)
     if form == "table":
         n_predicted = _print_table(rows)
     elif form == "json":
         n_predicted = _written(json.dumps(as_json(row)) + "\n" for row in rows)
     else:
         n_predicted = _written(_csv_lines(rows, model.classes)) - 1
-    if not n_predicted and not refusals.n:
-        refusals("standard input: expected paths of images, one a line, got none")
-    if refusals.n:
-        err.print(f"{n_predicted} predicted, {refusals.n} passed over", highlight=False)
-    return not refusals.n
+    if not n_predicted and not refusals:
+        refuse("standard input: expected paths of images, one a line, got none")
+    if refusals:
+        err.print(f"{n_predicted} predicted, {len(refusals)} passed over", highlight=False)
+    return not refusals
 
 
 def _input_lines(refuse: Refuse) -> Iterator[bytes]:

@@ -6,14 +6,13 @@ that never came so far is dead if after a while no process here works for it. Pr
 started on a relative path is left alone: relative to what, nobody knows here.
 
 Whoever can write to the server, or to its database, can leave a run there that looks dead. So only
-what this user has begun on this machine runs again here (`tasks.own_runs`).
+what this user has begun on this machine runs again here (`tasks.liveness`).
 """
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import count
 from pathlib import Path
 from typing import Any, Literal
 from uuid import UUID
@@ -22,25 +21,22 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas import filters
 from prefect.client.schemas.actions import GlobalConcurrencyLimitUpdate
 from prefect.client.schemas.objects import FlowRun, StateType
-from prefect.client.schemas.responses import DeploymentResponse
 from prefect.states import AwaitingRetry, State
 
 from flowers17.artifacts import Store
 from flowers17.commands.running import run_flow
 from flowers17.errors import Flowers17Error
-from flowers17.forms import FORMS
-from flowers17.request import StudyRequest
+from flowers17.request import FORMS, StudyRequest
 from flowers17.shared.store import open_store
-from flowers17.sweeps.settings import SweepSettings
+from flowers17.sweeps.combinations import SweepSettings
 from flowers17.terminal import Terminal
 from flowers17.validation import validated
 from flows.flow_names import FLOWS
 from flows.local_server import Server
+from flows.prefect_api import CHECKOUT
 from flows.reaper import flow_runs_here
-from flows.serve_lock import CHECKOUT
-from tasks.leftovers import ACTIVE, IS_ACTIVE, PAGE, end, read_runs, subflow_runs
-from tasks.liveness import died, forget, forget_dead, lives
-from tasks.own_runs import forget_record, is_recorded, run_digest
+from tasks.leftovers import ACTIVE, IS_ACTIVE, PAGE, end, read_runs
+from tasks.liveness import died, forget, forget_dead, forget_record, is_recorded, lives, run_digest
 
 FOREIGN = (
     "you have not begun it on this machine; run the same command again if it is yours, and see who "
@@ -155,7 +151,9 @@ def _handed_to_worker(candidates: list[Candidate], console: Terminal) -> None:
     """Put runs back, and see to it that a worker's late report of their crash does not undo it."""
     with get_client(sync_client=True) as client:
         due = datetime.now(UTC)
-        if _workers_online(client, candidates):
+        pools = {run.run.work_pool_name for run in candidates if run.run.work_pool_name}
+        online = filters.WorkerFilter.model_validate({"status": {"any_": ["ONLINE"]}})
+        if any(client.read_workers_for_work_pool(pool, worker_filter=online) for pool in pools):
             states = [candidate.run.state for candidate in candidates]
             # A run has not died after its crash was reported, nor after now.
             deaths = [state.timestamp if state and state.is_crashed() else due for state in states]
@@ -175,14 +173,6 @@ def _handed_to_worker(candidates: list[Candidate], console: Terminal) -> None:
             time.sleep(1)
 
 
-def _workers_online(client: SyncPrefectClient, runs: list[Candidate]) -> bool:
-    online = filters.WorkerFilter.model_validate({"status": {"any_": ["ONLINE"]}})
-    for pool in {run.run.work_pool_name for run in runs if run.run.work_pool_name}:
-        if client.read_workers_for_work_pool(pool, worker_filter=online):
-            return True
-    return False
-
-
 def _brought_down(address: str | None) -> list[Candidate]:
     with get_client(sync_client=True) as client:
         candidates = [
@@ -199,7 +189,12 @@ def _brought_down(address: str | None) -> list[Candidate]:
                 forget(candidate.store, str(run.id))
         flows = filters.FlowFilter.model_validate({"name": {"any_": list(FLOWS)}})
         for deployment in client.read_deployments(flow_filter=flows):
-            _free_slots(client, deployment)
+            # Free slots that no run holds: a server may forget leases when it is restarted.
+            if limit := deployment.global_concurrency_limit:
+                runs = read_runs(client, deployment_id={"any_": [deployment.id]}, state=IS_ACTIVE)
+                if limit.active_slots > len(runs):
+                    slots = GlobalConcurrencyLimitUpdate(active_slots=len(runs))
+                    client.update_global_concurrency_limit(limit.name, slots)
     return dead_runs
 
 
@@ -207,29 +202,26 @@ def _candidates(client: SyncPrefectClient) -> list[Candidate]:
     """The study's runs that may be dead, without subflow runs, which belong to them."""
     candidates = []
     for flow in FLOWS:
-        for run in list(_runs(client, flow)):
+        for run in _runs(client, flow):
             try:
                 request = validated(FORMS[flow], run.parameters.get("request", {}))
                 swept = run.parameters.get("over")
                 over = validated(SweepSettings, swept) if flow == "sweep" else None
             except Flowers17Error:
                 continue  # another project's flow of the same name
-            parts = subflow_runs(client, run) if flow == "study" else []
+            is_study, own = flow == "study", {"any_": [run.id]}
+            parts = read_runs(client, parent_flow_run_id=own) if is_study else []
             candidates.append(Candidate(flow, run, request, over, parts))
     return candidates
 
 
-def _runs(client: SyncPrefectClient, flow: str) -> Iterator[FlowRun]:
-    """Yield the flow's runs that may be dead, but for those of parts of a study."""
-    conditions = {
-        "state": {"type": {"any_": [*ACTIVE, StateType.CRASHED]}},
-        "parent_task_run_id": {"is_null_": True},
-    }
-    for offset in count(step=PAGE):
-        page = read_runs(client, flow=flow, offset=offset, **conditions)
-        yield from page
-        if len(page) < PAGE:
-            return
+def _runs(client: SyncPrefectClient, flow: str) -> list[FlowRun]:
+    """The flow's runs that may be dead, but for those of parts of a study."""
+    runs, states = list[FlowRun](), {"type": {"any_": [*ACTIVE, StateType.CRASHED]}}
+    conditions = {"state": states, "parent_task_run_id": {"is_null_": True}}
+    while len(page := read_runs(client, flow=flow, offset=len(runs), **conditions)) == PAGE:
+        runs += page
+    return runs + page
 
 
 def _is_dead(candidate: Candidate, here: set[str]) -> bool:
@@ -242,15 +234,3 @@ def _is_dead(candidate: Candidate, here: set[str]) -> bool:
     if state is None or state.type == StateType.CRASHED or not candidate.store.root.exists():
         return False
     return (datetime.now(UTC) - state.timestamp).total_seconds() > UNREGISTERED_S
-
-
-def _free_slots(client: SyncPrefectClient, deployment: DeploymentResponse) -> None:
-    """Free slots that no run holds any more: a server may forget leases when it is restarted."""
-    limit = deployment.global_concurrency_limit
-    if limit is None:
-        return
-    holding = read_runs(client, deployment_id={"any_": [deployment.id]}, state=IS_ACTIVE)
-    if limit.active_slots > len(holding):
-        client.update_global_concurrency_limit(
-            limit.name, GlobalConcurrencyLimitUpdate(active_slots=len(holding))
-        )

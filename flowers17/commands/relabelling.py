@@ -29,10 +29,8 @@ def relabelled(dataset: DatasetSettings, answers: Path, to: Path, *, console: Co
     rows, n_changed = [], 0
     try:
         for image in images:
-            class_name, path = (
-                images.layout.class_names[image.label],
-                partial / "images" / image.name,
-            )
+            class_name = images.layout.class_names[image.label]
+            path = partial / "images" / image.name
             label = labels.pop(image.name, class_name)
             n_changed += label != class_name
             if not is_safe(image.name) or not isinstance(image.data, bytes):

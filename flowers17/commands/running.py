@@ -3,7 +3,7 @@
 import gc
 import importlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import cache
 from pathlib import Path
@@ -18,13 +18,12 @@ from flowers17.config import RunOptions
 from flowers17.data.source import dataset_source
 from flowers17.errors import ServerLost
 from flowers17.estimates import cost_sentence, rough_duration
-from flowers17.forms import FORMS
 from flowers17.interrupts import interrupt_guard
 from flowers17.plan import Step, plan
-from flowers17.request import StudyRequest
+from flowers17.request import FORMS, StudyRequest
 from flowers17.shared.store import open_store
 from flowers17.stages import Stage, in_order
-from flowers17.sweeps.settings import SweepSettings
+from flowers17.sweeps.combinations import SweepSettings
 from flowers17.terminal import Terminal
 from flowers17.validation import validated
 from flows.flow_names import FLOWS
@@ -76,13 +75,9 @@ def show_source(request: StudyRequest, console: Terminal) -> tuple[str, ...]:
     source = dataset_source(request.settings.dataset)
     if source.summary:
         console.text_line(source.summary)
-    _show_notes(source.notes, console)
-    return source.notes
-
-
-def _show_notes(notes: Iterable[str], console: Terminal) -> None:
-    for note in notes:
+    for note in source.notes:
         console.text_line((note, "yellow"))
+    return source.notes
 
 
 def run_flow(
@@ -113,8 +108,9 @@ def run_flow(
     store = open_store(request.store)
     for value in results.values():
         if isinstance(value, Reference) and value.stage == "images":
-            reading_notes = store.open(value).json("notes")
-            _show_notes([note for note in reading_notes if note not in notes], console)
+            for note in store.open(value).json("notes"):
+                if note not in notes:
+                    console.text_line((note, "yellow"))
     return {
         label: value.to_json() if isinstance(value, Reference) else {"reason": value.reason}
         for label, value in results.items()
@@ -134,29 +130,6 @@ def report_of(
     return page or artifact.file("index.html"), artifact.json("results")
 
 
-def show_end(
-    results: dict[str, dict[str, Any]],
-    counts: dict[str, int],
-    highlights: list[dict[str, Any]],
-    seconds: float,
-    console: Terminal,
-) -> None:
-    """Print how a run ended: what is missing, counts and the highlights of its report."""
-    reasons = [value["reason"] for value in results.values() if "reason" in value]
-    for reason in dict.fromkeys(reasons):
-        console.text_line((reason, "yellow"))
-    console.text_line(
-        f"{counts['built']} stages built, {counts['reused']} cached, {len(reasons)} missing "
-        f"in {seconds:.1f} s"
-    )
-    for line in highlights:
-        ends = "–".join(f"{end:.3f}" for end in line["interval"] or ())
-        interval = f", 95 % interval {ends}" if ends else ""
-        tag = f" ({line['tag']})" if line["tag"] else ""
-        value = f"{line['value']} {line['measure']}{interval}"
-        console.text_line(f"{value}: {line['label']}, {line['detail']}{tag}")
-
-
 @contextmanager
 def watched(
     stages: Callable[[], Sequence[Stage]], console: Terminal, running: Server | None = None
@@ -171,13 +144,20 @@ def watched(
     use = nullcontext(running) if running else Server()
     with interrupt_guard(), use as server, StageDisplay(console) as display:
         from httpx import HTTPError
+        from prefect.events.worker import EventsWorker
+        from prefect.logging.handlers import APILogHandler
         from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
         from tasks.engine import VIEW
 
         for stage in stages():
             stage.code()
-        _prepare_runs()
+        # Meanwhile, what would hold up the runs: Prefect imports these modules at its first ones,
+        # and each full collection of garbage would go through all that was imported.
+        for name in ("fastapi.encoders", "prefect.flow_engine", "prefect.task_engine"):
+            importlib.import_module(name)
+        gc.collect()
+        gc.freeze()
         # The store's locks tell which runs died; heartbeats would hold up each flow's end.
         with server.connected(), temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
             token, lost = VIEW.set(display), None
@@ -187,26 +167,15 @@ def watched(
                 lost = problem
             finally:
                 VIEW.reset(token)
-                if not lost:
-                    _drain()
+                if not lost:  # logs and events reach the server, which stops next
+                    APILogHandler().flush()
+                    EventsWorker.drain_all()
             if lost:
                 raise ServerLost(
                     f"expected the Prefect server at {server.api} to answer until the run's end, "
                     f"got: {lost}. Start it again, if it is yours (PREFECT_API_URL or Prefect's "
                     "profile names it); then run the same command again: what is finished is kept"
                 ) from lost
-
-
-def _prepare_runs() -> None:
-    """Do while the server starts what would hold up the runs.
-
-    Prefect imports these modules at its first runs; and each full collection of garbage would go
-    through all that was imported.
-    """
-    for name in ("fastapi.encoders", "prefect.flow_engine", "prefect.task_engine"):
-        importlib.import_module(name)
-    gc.collect()
-    gc.freeze()
 
 
 def prepare_for_prefect() -> None:
@@ -217,12 +186,3 @@ def prepare_for_prefect() -> None:
     configured_api()
     for logger in ("HANDLERS_CONSOLE", "INTERNAL"):
         os.environ.setdefault(f"PREFECT_LOGGING_{logger}_LEVEL", "CRITICAL")
-
-
-def _drain() -> None:
-    """Wait until logs and events have reached the server, which stops next."""
-    from prefect.events.worker import EventsWorker
-    from prefect.logging.handlers import APILogHandler
-
-    APILogHandler().flush()
-    EventsWorker.drain_all()

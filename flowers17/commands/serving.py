@@ -1,5 +1,7 @@
 """`flowers17 serve`: Prefect's server with its UI, the deployments and a worker, as one command.
 
+`flowers17 site`: the site of a store alone, without them.
+
 Server and worker log to files in Prefect's home. When `serve` is stopped, runs in progress are put
 back, and the next one takes them up; when it is killed, a reaper ends what it had started.
 """
@@ -15,34 +17,26 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from itertools import count
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import httpx
 from rich.console import Console
 
 from flowers17.commands.children import Children
 from flowers17.errors import Flowers17Error
-from flowers17.forms import FORMS
-from flowers17.request import StudyRequest
+from flowers17.request import FORMS, StudyRequest
 from flowers17.shared.store import open_store
 from flowers17.site.files import SITE_STORE_VARIABLE, SITE_VARIABLE
 from flowers17.terminal import Terminal
 from flowers17.validation import validated
-from flows.access import connections_tell_users, is_loopback
-from flows.prefect_api import (
-    SETTINGS,
-    START_TIMEOUT_S,
-    admitting,
-    answers_within,
-    configured_api,
-    spare_proxies,
-)
+from flows import access, prefect_api
 from flows.reaper import flow_runs_here
-from flows.serve_lock import POOL, announced, listening
+from flows.server import PREFIX, site_of
 
 WORKER_STOP_S = 45.0
 SERVER_STOP_S = 20.0
 LOOK_S = 10  # seconds from one look for dead runs to the next
+GRACE_S = 3  # for answers under way when it is to end
 _AUTH, _SERVER_AUTH = "PREFECT_API_AUTH_STRING", "PREFECT_SERVER_API_AUTH_STRING"
 
 
@@ -60,18 +54,18 @@ def serve(
     store = open_store(request.store)
     store.check_writable()
     os.environ[SITE_STORE_VARIABLE] = store.address
-    api, children = configured_api(), Children()
-    spare_proxies(api or f"http://{reachable(host)}:{port}/api")
+    api, children = prefect_api.configured_api(), Children()
+    prefect_api.spare_proxies(api or f"http://{_reachable(host)}:{port}/api")
     with _until_signalled(), ExitStack() as stack:
         if api is None:
             # From here on nobody else can answer there, until the worker has ended.
-            listeners = stack.enter_context(listening(host, port))
+            listeners = stack.enter_context(prefect_api.listening(host, port))
             warn_if_open(host, console)
-            api = f"http://{reachable(host)}:{port}/api"
-            stack.enter_context(announced(api))
+            api = f"http://{_reachable(host)}:{port}/api"
+            stack.enter_context(prefect_api.announced(api))
             stack.enter_context(children.guarded())
             stack.callback(children.stop, "server", SERVER_STOP_S)
-            settings = {**SETTINGS["server"], "PREFECT_API_URL": api}
+            settings = {**prefect_api.SETTINGS["server"], "PREFECT_API_URL": api}
             options = ["flows.server", "--host", host, "--store", store.address]
             options += ["--weights-dir", str(request.weights_dir)] if request.weights_dir else []
             children.start("server", options, settings, listeners)
@@ -85,11 +79,12 @@ def serve(
 def _register_and_work(
     api: str, children: Children, request: StudyRequest, limit: int | None, console: Terminal
 ) -> None:
-    alone = configured_api() is None
+    alone = prefect_api.configured_api() is None
     os.environ["PREFECT_API_URL"] = api
     if _SERVER_AUTH in os.environ:
         os.environ.setdefault(_AUTH, os.environ[_SERVER_AUTH])
     with console.status("starting") if console.is_terminal else nullcontext():
+        from flowers17.commands.recovery import put_back
         from flows.registration import register
 
         importlib.import_module("flows.study")  # while the server starts
@@ -107,27 +102,21 @@ def _register_and_work(
         )
         _watch(children, request, limit, console)
     finally:
-        _stop_worker(children, console)
+        interrupted = flow_runs_here(children.token)
+        children.stop("worker", WORKER_STOP_S)
+        if interrupted:
+            try:
+                put_back(interrupted)
+            except Exception as problem:
+                console.text_line(f"runs in progress could not be put back: {problem}")
 
 
 def _start_worker(children: Children, limit: int | None) -> None:
-    name = f"flowers17 on {socket.gethostname()}"
-    arguments = ["prefect", "worker", "start", "--pool", POOL, "--type", "process", "--name", name]
+    arguments = ["prefect", "worker", "start", "--type", "process", "--pool", prefect_api.POOL]
+    arguments += ["--name", f"flowers17 on {socket.gethostname()}"]
     if limit:
         arguments += ["--limit", str(limit)]
-    children.start("worker", arguments, SETTINGS["worker"])
-
-
-def _stop_worker(children: Children, console: Terminal) -> None:
-    from flowers17.commands.recovery import put_back
-
-    interrupted = flow_runs_here(children.token)
-    children.stop("worker", WORKER_STOP_S)
-    if interrupted:
-        try:
-            put_back(interrupted)
-        except Exception as problem:
-            console.text_line(f"runs in progress could not be put back: {problem}")
+    children.start("worker", arguments, prefect_api.SETTINGS["worker"])
 
 
 def _watch(children: Children, request: StudyRequest, limit: int | None, console: Terminal) -> None:
@@ -155,24 +144,49 @@ def _watch(children: Children, request: StudyRequest, limit: int | None, console
 
 
 def _wait_until_healthy(api: str, children: Children) -> None:
-    if answers_within(api, START_TIMEOUT_S, lambda: children.ended("server")):
-        admitting(api)
+    limit_s = prefect_api.START_TIMEOUT_S
+    if prefect_api.answers_within(api, limit_s, lambda: children.ended("server")):
+        prefect_api.admitting(api)
     elif children.ended("server"):
         raise children.failure("server")
     else:
         raise Flowers17Error(
-            f"expected a Prefect server to answer at {api} within {START_TIMEOUT_S:.0f} s; start "
+            f"expected a Prefect server to answer at {api} within {limit_s:.0f} s; start "
             "it, or unset PREFECT_API_URL (and Prefect's profile) to have one started"
         )
+
+
+def serve_site(store: str, *, host: str, port: int, console: Console, **options: Any) -> None:
+    """Serve the site until SIGINT or SIGTERM, behind the password of a team's server if it is set.
+
+    options: of `site.trial.TrialOptions`. Raises InvalidInput if the port is taken.
+    """
+    import uvicorn
+
+    warn_if_open(host, console)
+    password = os.environ.get(_SERVER_AUTH)
+    same_user = not password and access.connections_tell_users()
+    own_site = site_of(store, password, ui=os.environ.get("PREFECT_UI_URL"), **options)
+    application = access.guarded(own_site, hosts=access.allowed_hosts(host), same_user=same_user)
+    config = uvicorn.Config(
+        application,
+        log_level="warning",
+        timeout_graceful_shutdown=GRACE_S,
+        **access.server_options(same_user=same_user),
+    )
+    with prefect_api.listening(host, port) as listeners:
+        address = f"http://{_reachable(host)}:{port}{PREFIX}/"
+        console.print(f"{address}\nCtrl-C stops it", highlight=False, soft_wrap=True)
+        uvicorn.Server(config).run(listeners)
 
 
 def warn_if_open(host: str, console: Console) -> None:
     """Say so if other machines, or other users of this one, could start runs without a password."""
     if _SERVER_AUTH in os.environ:
         return
-    if not is_loopback(host):
+    if not access.is_loopback(host):
         others = f"whoever reaches {host}"
-    elif not connections_tell_users():
+    elif not access.connections_tell_users():
         others = "every user of this machine"
     else:
         return
@@ -180,7 +194,7 @@ def warn_if_open(host: str, console: Console) -> None:
     console.print(f"[yellow]warning[/] {words}", highlight=False, soft_wrap=True)
 
 
-def reachable(host: str) -> str:
+def _reachable(host: str) -> str:
     """Address under which this machine reaches a server that listens on `host`."""
     if host in ("0.0.0.0", "::"):
         return "127.0.0.1" if host == "0.0.0.0" else "[::1]"

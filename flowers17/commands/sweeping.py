@@ -1,6 +1,5 @@
 """A sweep from the command line: its plan, its run and its result."""
 
-from pathlib import Path
 from typing import Any
 
 from rich.markup import escape
@@ -14,8 +13,8 @@ from flowers17.reporting.studies.sweeps import EVERY
 from flowers17.request import StudyRequest
 from flowers17.shared.store import open_store
 from flowers17.stages import in_order
+from flowers17.sweeps.combinations import SweepSettings
 from flowers17.sweeps.graph import Sweep, SweepPlan, sweep_plan
-from flowers17.sweeps.settings import SweepSettings
 from flowers17.terminal import Terminal
 
 
@@ -59,11 +58,6 @@ def run_sweep(
     return {**outcome, "summary": artifact.json("sweep"), "folder": str(artifact.path)}
 
 
-def csv_text(result: dict[str, Any]) -> str:
-    """Summary of the metrics as CSV, as it lies in the store."""
-    return (Path(result["folder"]) / "sweep-metrics.csv").read_text() if result["folder"] else ""
-
-
 def show(summary: dict[str, Any], out: Terminal) -> None:
     """Print what `sweep.json` holds, but for the numbers of single tables."""
     studies = Table("study", "combination")
@@ -73,11 +67,8 @@ def show(summary: dict[str, Any], out: Terminal) -> None:
         studies.add_row("[red]failed, counted nowhere[/]", escape(name))
     out.listing(studies)
     out.text_line("")
-    out.listing(_metrics_table(summary["metrics"]))
-
-
-def _metrics_table(metrics: list[dict[str, Any]]) -> Table:
-    """Table of the metrics, but for counts that are the same of all studies."""
+    # The metrics, but for counts that are the same of all studies.
+    metrics = summary["metrics"]
     counts = [row for row in metrics if row["metric"].startswith("n_") and row["group"] == EVERY]
     constant = {row["metric"] for row in counts if row["lowest"] == row["highest"]}
     names = dict.fromkeys(row["metric"] for row in metrics if row["metric"] not in constant)
@@ -92,4 +83,4 @@ def _metrics_table(metrics: list[dict[str, Any]]) -> Table:
                 texts = [number_text(row[column]) for column in ("n", "mean", "spread", "best")]
                 table.add_row(escape(title), escape(row["group"]), *texts, escape(row["best_of"]))
                 title = ""
-    return table
+    out.listing(table)

@@ -6,6 +6,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict
 
+OWN_RECIPES = yaml.safe_load((Path(__file__).parent / "recipes.yaml").read_text("utf-8"))
 _HELP = yaml.safe_load((Path(__file__).parent / "help.yaml").read_text("utf-8"))
 
 

@@ -1,13 +1,17 @@
 """Settings of ensembles and their members (Part A.2)."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import AfterValidator, Field, model_validator
 
 from flowers17.config.base import Model
-from flowers17.config.features import ClassifierName, CombinationSettings, FeatureMapSettings
-from flowers17.config.fine_tuning import FineTunedSettings
 from flowers17.config.learners import AugmentationName
+from flowers17.config.pretrained import (
+    ClassifierName,
+    CombinationSettings,
+    FeatureMapSettings,
+    FineTunedSettings,
+)
 
 MetaLearnerName = Literal["random_forest", "logistic_regression", "gradient_boosting"]
 
@@ -24,7 +28,7 @@ class MemberSettings(Model):
 
     @model_validator(mode="after")
     def _check_kind(self) -> "MemberSettings":
-        kinds = [bool(self.learner), bool(self.classifier), bool(self.fine_tuned)]
+        kinds = [self.learner is not None, bool(self.classifier), bool(self.fine_tuned)]
         if sum(kinds) != 1 or bool(self.classifier) != bool(self.maps):
             raise ValueError(
                 "expected either `learner`, or `classifier` and `maps`, or `fine_tuned`, got "
@@ -38,7 +42,7 @@ class MemberSettings(Model):
         """Display name, e.g. `mk-2 wide`, `residual best`, `svm on mobilenet`."""
         if self.fine_tuned:
             return self.fine_tuned.name
-        if self.learner:
+        if self.learner is not None:
             training = "best" if self.recipe == "best" else self.augmentation
             return self.learner if training == "none" else f"{self.learner} {training}"
         return f"{self.classifier} on {' + '.join(feature_map.name for feature_map in self.maps)}"
@@ -52,7 +56,7 @@ class MemberSettings(Model):
 
 
 def _from_scratch(member: MemberSettings) -> MemberSettings:
-    if not member.learner:
+    if member.learner is None:
         raise ValueError(f"expected a network from scratch, got {member.name}; give its `learner`")
     return member
 
@@ -89,6 +93,4 @@ class EnsembleSettings(Model):
     splits: tuple[str, ...] = Field(("clean",), min_length=1)
     n_folds: int = Field(5, ge=2, le=20)
     choosing_fraction: float = Field(0.2, gt=0, lt=1)
-    meta_learners: tuple[MetaLearnerName, ...] = Field(
-        ("random_forest", "logistic_regression", "gradient_boosting"), min_length=1
-    )
+    meta_learners: tuple[MetaLearnerName, ...] = Field(get_args(MetaLearnerName), min_length=1)

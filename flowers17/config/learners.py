@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from flowers17.config.base import Model
+from flowers17.config.base import OWN_RECIPES, Model
 
 AugmentationName = Literal["none", "zoom", "flips", "wide", "strong"]
 PrecisionName = Literal["auto", "float32", "mixed_bfloat16"]
@@ -69,19 +69,7 @@ class LearnersSettings(Model):
     augmented_epochs: int = Field(150, ge=1, le=100_000)
     best: tuple[str, ...] = ()
     best_augmentation: AugmentationName = "strong"
-    best_recipe: RecipeSettings = RecipeSettings(
-        epochs=80,
-        batch_size=32,
-        learning_rate=0.03,
-        schedule="one-cycle",
-        momentum=0.9,
-        weight_decay=5e-3,
-        label_smoothing=0.1,
-        mixup=0.2,
-        resolutions=(0.5, 0.75, 1.0),
-        selection="last",
-        flips_at_test=True,
-    )
+    best_recipe: RecipeSettings = RecipeSettings.model_validate(OWN_RECIPES["from scratch"])
     best_splits: int = Field(3, ge=0, le=100)
     refit: bool = False
     definitions: tuple[LearnerDefinition, ...] = ()

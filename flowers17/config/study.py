@@ -1,21 +1,39 @@
-"""A study's settings."""
+"""A study's settings, and those of its report and of the part on what to do next."""
 
-from typing import Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field
 
-from flowers17.config.attacks import AttackSettings
+from flowers17.config.attacks import AttackSettings, DefenceSettings, PoisoningSettings
 from flowers17.config.base import Model
 from flowers17.config.data import DatasetSettings, SplitSettings
-from flowers17.config.defences import DefenceSettings, PoisoningSettings
-from flowers17.config.ensemble import EnsembleSettings
-from flowers17.config.features import FeatureSettings
-from flowers17.config.fine_tuning import FineTuningSettings
+from flowers17.config.ensemble import EnsembleSettings, NetworkSettings
 from flowers17.config.learners import LearnersSettings
-from flowers17.config.next_steps import NextStepsSettings
-from flowers17.config.report import ReportSettings
+from flowers17.config.pretrained import FeatureSettings, FineTuningSettings
 
 ProfileName = Literal["demo", "quick", "report", "best"]
+QuestionName = Literal["more_images", "labels", "certainty", "saliency", "costs"]
+
+
+class NextStepsSettings(Model):
+    """Which questions are asked of a study's models, and how."""
+
+    questions: tuple[QuestionName, ...] = get_args(QuestionName)
+    n_classifiers: int = Field(2, ge=1, le=100)
+    learners: tuple[NetworkSettings, ...] = ()
+    shares: tuple[Annotated[float, Field(gt=0, le=1)], ...] = Field(
+        (0.1, 0.2, 0.35, 0.5, 0.7, 1.0), min_length=1
+    )
+    n_splits: int = Field(8, ge=1)
+    coverage: float = Field(0.95, gt=0, lt=1)
+    n_saliency_images: int = Field(6, ge=1, le=100)
+
+
+class ReportSettings(Model):
+    """What thresholds are chosen for where there are two classes."""
+
+    recall: float = Field(0.95, gt=0, le=1)
+    precision: float = Field(0.95, gt=0, le=1)
 
 
 class StudySettings(Model):

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from flowers17.config import ConvolutionsName, DeviceName, PrecisionName, RunOptions
+from flowers17.environment import check_keras_settings
 from flowers17.errors import InvalidSettings
-from flowers17.keras_settings import check_keras_settings
 
 Precision = Literal["float32", "mixed_bfloat16"]
 Convolutions = Literal["winograd", "direct"]

@@ -1,19 +1,88 @@
-"""The combinations of a sweep: every variant with every value of every axis, checked."""
+"""Settings of a sweep, and its combinations: every variant with every value of every axis.
+
+Settings are a flow, and a grid of settings, a list of variants, or both.
+"""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Any
+from typing import Any, Literal, Self
 
+from pydantic import Field, JsonValue, model_validator
+
+from flowers17 import validation
 from flowers17.config import StudySettings
 from flowers17.digests import canonical_json
-from flowers17.errors import InvalidSettings
-from flowers17.request import StudyRequest
-from flowers17.sweeps.settings import SweepSettings
-from flowers17.validation import SINGLE_SETTINGS, hint_for, validated
+from flowers17.errors import InvalidSettings, short_repr
+from flowers17.request import StudyRequest, nested
 
 MAX_COMBINATIONS = 256
+SweptFlow = Literal["study", "learners", "features", "finetune", "ensemble", "attacks"]
+
+
+class SweepSettings(validation.RequestModel):
+    """A flow, and its variants, each with every combination of the axes' values."""
+
+    flow: SweptFlow = Field("study", description="what each combination runs")
+    axes: tuple[str, ...] = Field(
+        (),
+        description="a setting and the values that it takes in turn, each a line KEY=[VALUE, …] as "
+        "--axis takes it; all are combined with all",
+    )
+    variants: tuple[str, ...] = Field(
+        (),
+        description="settings that belong together, each a line {KEY: VALUE, …} as --variant takes "
+        "it; each variant meets all values of the axes",
+    )
+
+    @model_validator(mode="after")
+    def _checked(self) -> Self:
+        _ = self.values_by_axis, self.values_by_variant
+        return self
+
+    @property
+    def values_by_axis(self) -> list[tuple[str, list[JsonValue]]]:
+        """Setting and values of each axis; raises InvalidSettings if one is malformed."""
+        return [_axis(line) for line in self.axes]
+
+    @property
+    def values_by_variant(self) -> list[dict[str, Any]]:
+        """Nested values of each variant; raises InvalidSettings if one is malformed."""
+        return [_variant(line) for line in self.variants]
+
+
+def sweep_from(
+    axes: Iterable[str] = (), variants: Iterable[str] = (), *, flow: str = "study"
+) -> SweepSettings:
+    """Return the sweep for `KEY=[VALUE, …]` axes and `{KEY: VALUE, …}` variants, both as YAML.
+
+    >>> sweep_from(["seed=[1, 2]"]).values_by_axis
+    [('seed', [1, 2])]
+
+    Raises InvalidSettings if one is malformed, or names no setting.
+    """
+    values = {"flow": flow, "axes": list(axes), "variants": list(variants)}
+    return validation.validated(SweepSettings, values)
+
+
+def _axis(line: str) -> tuple[str, list[JsonValue]]:
+    setting, equals, text = line.partition("=")
+    values = validation.yaml_value(f"--axis {setting}", text) if setting and equals else None
+    if not isinstance(values, list) or not values:
+        raise InvalidSettings(
+            f"--axis: expected KEY=[VALUE, …] with at least one value, got {short_repr(line)}"
+        )
+    validation.check_plain({setting: values})
+    return setting, values
+
+
+def _variant(line: str) -> dict[str, Any]:
+    values = validation.yaml_value("--variant", line)
+    if not isinstance(values, dict) or not values:
+        raise InvalidSettings(f"--variant: expected {{KEY: VALUE, …}}, got {short_repr(line)}")
+    validation.check_plain(values)
+    return nested("--variant", values.items())
 
 
 @dataclass(frozen=True)
@@ -47,7 +116,10 @@ def combinations(request: StudyRequest, sweep: SweepSettings) -> list[Combinatio
     known: dict[str, Combination] = {}
     for choice in product(*choices):
         values = {setting: value for part in choice for setting, value in part.items()}
-        assigned = {setting: _text(value) for setting, value in values.items()}
+        assigned = {
+            setting: value if isinstance(value, str) else canonical_json(value)
+            for setting, value in values.items()
+        }
         words = {setting: f"{setting_tail(setting)}={value}" for setting, value in assigned.items()}
         combination = Combination(assigned, words, _with_values(base, values))
         settings = combination.settings.model_dump_json()
@@ -103,22 +175,23 @@ def setting_tail(setting: str) -> str:
 def _single_values(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Yield each single setting of nested values, known or not, by its dotted name."""
     for name, value in values.items():
-        if prefix + name in SINGLE_SETTINGS or not (isinstance(value, Mapping) and value):
+        is_group = isinstance(value, Mapping) and value
+        if prefix + name in validation.SINGLE_SETTINGS or not is_group:
             yield prefix + name, value
         else:
             yield from _single_values(value, f"{prefix}{name}.")
 
 
 def _check_setting(source: str, setting: str) -> None:
-    if setting in SINGLE_SETTINGS:
+    if setting in validation.SINGLE_SETTINGS:
         return
-    members = [name for name in SINGLE_SETTINGS if name.startswith(f"{setting}.")]
+    members = [name for name in validation.SINGLE_SETTINGS if name.startswith(f"{setting}.")]
     if members:
         raise InvalidSettings(
             f"{source} {setting}: expected a single setting, got a group of them; {members[0]}, "
             "for instance, is one"
         )
-    hint = hint_for(setting, SINGLE_SETTINGS)
+    hint = validation.hint_for(setting, validation.SINGLE_SETTINGS)
     raise InvalidSettings(
         f"{source} {setting}: expected a known setting, got an unknown one; {hint}"
     )
@@ -132,8 +205,4 @@ def _with_values(base: StudySettings, values: Mapping[str, Any]) -> StudySetting
         for name in path:
             level = level[name]
         level[last] = value
-    return validated(StudySettings, changed)
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else canonical_json(value)
+    return validation.validated(StudySettings, changed)

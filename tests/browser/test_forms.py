@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from flowers17.forms import FORMS
 from flowers17.profiles import PROFILES
-from flowers17.request import StudyRequest
-from flowers17.sweeps.settings import SweepSettings
+from flowers17.request import FORMS, StudyRequest
+from flowers17.sweeps.combinations import SweepSettings
 from flowers17.validation import validated
 from flows.sweep import SEEDS
 from tests.support.browser import browser_page

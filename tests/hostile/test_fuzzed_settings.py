@@ -10,11 +10,9 @@ from typing import Any
 import pytest
 
 from flowers17.errors import MAX_CHARACTERS, InvalidInput, InvalidSettings, legible
-from flowers17.forms import FORMS
 from flowers17.profiles import PROFILES
-from flowers17.request import StudyRequest, request_from
-from flowers17.sweeps.combinations import combinations
-from flowers17.sweeps.settings import SweepSettings, sweep_from
+from flowers17.request import FORMS, StudyRequest, request_from
+from flowers17.sweeps.combinations import SweepSettings, combinations, sweep_from
 from flowers17.validation import SINGLE_SETTINGS, validated
 from flows import report
 

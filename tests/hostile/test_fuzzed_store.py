@@ -18,7 +18,7 @@ import pytest
 from rich.console import RenderableType
 
 from flowers17.artifacts import MANIFEST, Store
-from flowers17.commands import comparing, predicting
+from flowers17.commands import predicting, showing
 from flowers17.commands.garbage import garbage
 from flowers17.commands.showing import (
     artifacts_table,
@@ -168,7 +168,7 @@ def _compare(store: Store) -> str:
     json.dumps(comparison)
     assert "<script>alert(1)" not in comparison_page.page(comparison)
     console = Terminal(file=io.StringIO(), width=100)
-    comparing.show(comparison, console, everything=True)
+    showing.show_comparison(comparison, console, everything=True)
     return str(console.file.getvalue())  # type: ignore[attr-defined]
 
 

@@ -11,6 +11,8 @@ from pydantic import ValidationError
 from flowers17.config import (
     DatasetSettings,
     LearnerDefinition,
+    LearnersSettings,
+    MemberSettings,
     RecipeSettings,
     RunOptions,
     StudySettings,
@@ -156,12 +158,10 @@ class TestSettings:
             LearnerDefinition(**{**right, **wrong})
 
     def _stage(self, options: RunOptions, learner: str, size: int = 128, **recipe: Any) -> Any:
-        changed_recipe = PLAIN.model_copy(update=recipe)
-        configuration = training.Training(learner, "none", "report", changed_recipe)
-        settings = StudySettings(dataset=DatasetSettings(image_size=size))
-        return training.stage(
-            settings, options, configuration, number("images", 1), number("split", 1)
-        )
+        changed = LearnersSettings(recipe=PLAIN.model_copy(update=recipe))
+        settings = StudySettings(dataset=DatasetSettings(image_size=size), learners=changed)
+        network = MemberSettings(learner=learner, augmentation="none")
+        return training.stage(settings, options, network, number("images", 1), number("split", 1))
 
     def test_an_unknown_learner_is_refused_before_anything_is_trained(self) -> None:
         with pytest.raises(InvalidSettings, match=r"expected one of baseline, .* got 'mk-9'"):

@@ -34,8 +34,7 @@ from flowers17.errors import StageFailed
 from flowers17.stages import Stage
 from tasks.engine import VIEW, shared_results
 from tasks.leftovers import end_dead_runs
-from tasks.liveness import died
-from tasks.own_runs import run_digest
+from tasks.liveness import died, run_digest
 from tasks.results import Absent
 from tests.support.processes import at_once, eventually, python
 from tests.support.stores import content, unfinished

@@ -26,7 +26,7 @@ from flowers17.request import StudyRequest
 from flows import dataset
 from flows.local_server import Server
 from tasks.leftovers import at_work
-from tasks.own_runs import is_recorded, recorded, run_digest
+from tasks.liveness import is_recorded, recorded, run_digest
 from tests.support.processes import NOBODY, needs_root, output_of
 from tests.support.serving import flowers17
 

@@ -57,7 +57,7 @@ TELL = """
 import asyncio, sys
 from prefect.blocks.notifications import CustomWebhookNotificationBlock
 from prefect.client.orchestration import get_client
-from flows.automations import BLOCK, register_automations
+from flows.registration import BLOCK, register_automations
 
 said = {"subject": "{{subject}}", "body": "{{body}}"}
 hook = CustomWebhookNotificationBlock(name=BLOCK, url=sys.argv[1], json_data=said)

@@ -424,7 +424,7 @@ class TestServe:
         password: bool,
         warning: str,
     ) -> None:
-        monkeypatch.setattr(serving, "connections_tell_users", lambda: tells_users)
+        monkeypatch.setattr(serving.access, "connections_tell_users", lambda: tells_users)
         if password:
             monkeypatch.setenv("PREFECT_SERVER_API_AUTH_STRING", "admin:secret")
         console = Console(file=io.StringIO())

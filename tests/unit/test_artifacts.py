@@ -18,7 +18,7 @@ from flowers17 import artifacts
 from flowers17.artifacts import MANIFEST, Artifact, Reference, Store
 from flowers17.digests import canonical_json, file_sha256, read_sha256, sha256_of
 from flowers17.errors import ArtifactDamaged, ArtifactMissing, StoreUnusable
-from flowers17.fingerprints import SETTLED_NS, fingerprint
+from flowers17.store_folder import SETTLED_NS, fingerprint
 from tests.support.file_systems import mounted
 from tests.support.processes import eventually, kill, python, waits_for_lock
 from tests.support.stores import (

@@ -18,8 +18,9 @@ import pytest
 import typer.main
 
 from flowers17.artifacts import Reference, Store
-from flowers17.cli import app, main
-from flowers17.commands import comparing
+from flowers17.cli import main
+from flowers17.commands import showing
+from flowers17.commands.options import app
 from flowers17.config import RunOptions
 from flowers17.errors import InvalidInput, StoreUnusable, UnusableImage, UnusableImages
 from flowers17.profiles import PROFILES
@@ -505,7 +506,7 @@ class TestCompare:
         comparison["paired"]["tests"][0]["label"] = title
         stream = io.StringIO()
         terminal = Terminal(file=stream, width=60, force_terminal=True, color_system=None)
-        comparing.show(comparison, terminal)
+        showing.show_comparison(comparison, terminal)
         lines = stream.getvalue().splitlines()
         # A path is never broken, so that it can be copied.
         assert all(len(line) <= 60 or "/results.json" in line for line in lines)

@@ -15,7 +15,9 @@ import pytest
 import typer.main
 
 import flowers17
-from flowers17.cli import Flow, app
+import flowers17.cli  # its commands
+from flowers17.commands.flow_commands import Flow
+from flowers17.commands.options import app
 from flowers17.config import RunOptions, StudySettings
 from flowers17.prediction.catalogue import KINDS
 from flowers17.profiles import FOLDER, PROFILES

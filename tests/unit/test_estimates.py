@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 
 from flowers17.config import RunOptions
+from flowers17.environment import machine
 from flowers17.estimates import Estimate, cost_sentence, estimate, run_seconds
-from flowers17.precedents import Precedents
-from flowers17.stages import Stage, machine
+from flowers17.materials import Precedents
+from flowers17.stages import Stage
 
 IMAGES = {"stage": "images", "key": "i" * 64}
 MK_2 = {"name": "mk-2", "blocks": [[32, 32], [64, 64], [128, 256]], "dense": 512}

@@ -11,10 +11,10 @@ from prefect.flows import load_flow_from_entrypoint
 
 from flowers17.reporting.reference import PARTS
 from flowers17.request import StudyRequest
-from flowers17.sweeps.settings import SweptFlow
-from flows.automations import AUTOMATIONS
+from flowers17.sweeps.combinations import SweptFlow
 from flows.flow_names import FLOWS, ListedFlow
 from flows.prefect_api import SETTINGS
+from flows.registration import AUTOMATIONS
 from flows.registration import DEPLOYMENTS as DESCRIBED
 from flows.report import PARTS as BUILT
 from flows.study_flow import study_flow

@@ -6,14 +6,9 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from flowers17 import config
 from flowers17.config import CommonOptions, Model, RunOptions, StudySettings
 
-MODELS = {
-    name: model
-    for name in dir(config)
-    if isinstance(model := getattr(config, name), type) and issubclass(model, Model)
-} | {"ColumnSettings": config.DatasetSettings.model_fields["columns"].annotation}
+MODELS = {model.__name__: model for model in (*Model.__subclasses__(), RunOptions)}
 HELP = yaml.safe_load((files("flowers17.config") / "help.yaml").read_text("utf-8"))
 
 

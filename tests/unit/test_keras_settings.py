@@ -13,9 +13,9 @@ from flowers17 import fork_server, stages
 from flowers17.artifacts import Reference, Store
 from flowers17.cluster import Cluster
 from flowers17.config import RunOptions
+from flowers17.environment import check_keras_settings, keras_backend
 from flowers17.errors import InvalidSettings
 from flowers17.isolation import Message
-from flowers17.keras_settings import check_keras_settings, keras_backend
 from flowers17.learners.devices import prepare
 from flowers17.stages import Outcome
 from tests.support.processes import output_of
@@ -32,7 +32,7 @@ OF_KERAS = """
 import importlib.util, os, sys, types
 from pathlib import Path
 from unittest.mock import MagicMock
-from flowers17.keras_settings import keras_backend
+from flowers17.environment import keras_backend
 os.chdir(sys.argv[1])  # where Keras makes a folder `~` for such a KERAS_HOME
 [folder] = importlib.util.find_spec("keras").submodule_search_locations
 for name in ("keras", "keras.src", "keras.src.api_export", "keras.src.backend.common"):

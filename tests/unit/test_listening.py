@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from flowers17.errors import InvalidInput
-from flows.serve_lock import listening
+from flows.prefect_api import listening
 from tests.support.other_users import needs_root, squatting
 from tests.support.processes import free_port
 

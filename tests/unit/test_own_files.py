@@ -10,10 +10,9 @@ import pytest
 
 from flowers17.commands.children import LOG_LIMIT, LOG_REST, Children
 from flowers17.errors import Flowers17Error
-from flows.prefect_api import configured_api
-from flows.serve_lock import announced, served_api
+from flows.prefect_api import announced, configured_api, served_api
+from tasks.liveness import forget_record, is_recorded, recorded, run_digest
 from tasks.own_files import own_prefect_home
-from tasks.own_runs import forget_record, is_recorded, recorded, run_digest
 from tests.support.other_users import as_stranger
 from tests.support.processes import NOBODY, eventually, needs_root
 

@@ -8,7 +8,7 @@ from prefect.client.schemas.objects import FlowRun
 
 from flowers17.commands.recovery import Candidate
 from flowers17.request import StudyRequest
-from flows.serve_lock import CHECKOUT
+from flows.prefect_api import CHECKOUT
 
 
 def _run(store: str, *, deployed: bool) -> Candidate:

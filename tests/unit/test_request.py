@@ -13,11 +13,10 @@ from flowers17.artifacts import Reference
 from flowers17.cli import main
 from flowers17.config import RunOptions, StudySettings
 from flowers17.errors import InvalidInput, InvalidSettings
-from flowers17.forms import FORMS
 from flowers17.profiles import PROFILES
 from flowers17.reporting import best
 from flowers17.reporting.metrics import MeanSpread
-from flowers17.request import StudyRequest, request_from
+from flowers17.request import FORMS, StudyRequest, request_from
 from flowers17.rules import rule_problem
 from flowers17.validation import validated
 from flows.registration import form_of

@@ -22,7 +22,7 @@ from flowers17.site.application import site
 from flowers17.site.pages import nearest_profile
 from flowers17.site.trial import MOST_BYTES, MOST_WAITING, TrialOptions, Trials
 from flows.access import guarded
-from flows.site_server import beside, site_of
+from flows.server import beside, site_of
 from tests.support.made_studies import made_study, results, row
 from tests.support.object_storage import object_storage
 from tests.support.processes import ROOT, environment, free_port, output_of

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import flowers17
-from flowers17 import config, stages
+from flowers17 import config, environment, stages
 from flowers17.artifacts import Reference, Store
 from flowers17.digests import sha256_of
 from flowers17.errors import ArtifactDamaged, InvalidInput, StageFailed
@@ -194,7 +194,7 @@ def double(x):
 
 def forget_code() -> None:
     """Let code be read anew."""
-    for function in (stages.code_digests, stages._read_code, stages._data_digests):
+    for function in (environment.code_digests, environment._read_code, environment._data_digests):
         function.cache_clear()
 
 
@@ -211,7 +211,7 @@ class Modules:
     def digests(self) -> dict[str, str]:
         importlib.invalidate_caches()
         forget_code()
-        return stages.code_digests("flowers17.zz_stage")
+        return environment.code_digests("flowers17.zz_stage")
 
 
 @pytest.fixture
@@ -243,7 +243,7 @@ def _computing(source: str) -> list[str]:
 
 
 def test_settings_compute_nothing_since_no_key_holds_their_code() -> None:
-    assert "flowers17.config" in stages.INFRASTRUCTURE
+    assert "flowers17.config" in environment.INFRASTRUCTURE
     modules = list(Path(config.__file__).parent.glob("*.py"))
     assert len(modules) > 5
     assert [name for path in modules for name in _computing(path.read_text())] == []

@@ -15,7 +15,8 @@ from flowers17.prediction.models import Loader
 from flowers17.prediction.predicting import open_model
 from flowers17.stages import Stage, ensure
 from flowers17.transfer.rowspace import row_space
-from tasks import fitted, split
+from tasks import classifier as classifier_stages
+from tasks import split
 from tests.support.image_files import class_folders
 from tests.support.tiny_training import prepared
 from tests.unit.prediction.made_models import Maker
@@ -77,7 +78,7 @@ def _built(
             "n_components": n_components,
         }
     )
-    stage = fitted.stage(
+    stage = classifier_stages.fitted_stage(
         settings,
         combination,
         [stages["vgg16"]],

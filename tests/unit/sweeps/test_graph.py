@@ -5,9 +5,8 @@ from pathlib import Path
 from flowers17.artifacts import Store
 from flowers17.request import request_from
 from flowers17.stages import Stage, ensure, in_order
-from flowers17.sweeps.combinations import Combination, combinations
+from flowers17.sweeps.combinations import Combination, combinations, sweep_from
 from flowers17.sweeps.graph import Sweep, sweep_plan, with_shared_stages
-from flowers17.sweeps.settings import sweep_from
 from tests.support.toy import number
 
 AXES = ("seed=[1, 2]", "splits.n_repeats=[3, 4]")

@@ -9,10 +9,11 @@ from flowers17.request import StudyRequest, request_from
 from flowers17.sweeps.combinations import (
     MAX_COMBINATIONS,
     Combination,
+    SweepSettings,
     combinations,
     setting_tail,
+    sweep_from,
 )
-from flowers17.sweeps.settings import SweepSettings, sweep_from
 from flowers17.validation import SINGLE_SETTINGS
 from flows.flow_names import FLOWS
 

@@ -1,0 +1,184 @@
+"""What artifacts depend on beside settings and inputs: our code, libraries, and Keras's settings.
+
+Keras reads settings from its environment and `keras.json`; they are read here without importing it.
+The backend may be chosen in either. The numbers of that file must be Keras's defaults: others
+would give other results under the same key. Durations depend on the machine, too.
+"""
+
+import ast
+import hashlib
+import importlib.util
+import json
+import os
+import platform
+import threading
+from collections.abc import Iterable, Iterator
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from flowers17.digests import file_sha256
+from flowers17.errors import InvalidSettings
+
+INFRASTRUCTURE: list[str] = yaml.safe_load(
+    Path(__file__).with_name("infrastructure.yaml").read_text()
+)
+LIBRARIES = ("imagehash", "keras", "numpy", "pillow", "scikit-learn", "scipy")
+KERAS_DEFAULTS = {"floatx": "float32", "epsilon": 1e-7, "image_data_format": "channels_last"}
+
+
+def keras_backend() -> str:
+    """Return the backend that Keras computes with: $KERAS_BACKEND, keras.json's, or TensorFlow."""
+    return str(os.environ.get("KERAS_BACKEND") or _settings().get("backend", "tensorflow"))
+
+
+def check_keras_settings() -> None:
+    """Raise InvalidSettings if keras.json holds other numbers than Keras's defaults."""
+    settings = _settings()
+    for name, expected in KERAS_DEFAULTS.items():
+        if settings.get(name, expected) != expected:
+            raise InvalidSettings(
+                f"{_settings_path()}: expected {name} {expected}, with which all "
+                f"results here are computed, got {settings[name]}; change it, or set KERAS_HOME "
+                "to a folder without that file"
+            )
+
+
+def _settings() -> dict[str, Any]:
+    """Content of keras.json; empty if there is none, or Keras would not read it."""
+    try:
+        settings = json.loads(_settings_path().read_text())
+    except (OSError, ValueError):
+        return {}
+    return settings if isinstance(settings, dict) else {}
+
+
+def _settings_path() -> Path:
+    """Path of the file, as Keras looks for it."""
+    home = os.environ.get("KERAS_HOME")
+    if home is None:
+        user = os.path.expanduser("~")  # noqa: PTH111 (Path.home() fails where there is none)
+        home = f"{user if os.access(user, os.W_OK) else '/tmp'}/.keras"
+    return Path(home, "keras.json").expanduser()
+
+
+@cache
+def library_versions() -> dict[str, str]:
+    """Versions of the libraries that decide numbers, the Keras backend among them.
+
+    Raises InvalidSettings if Keras's own file of settings would change numbers.
+    """
+    check_keras_settings()
+    backend = keras_backend()
+    versions = {"keras-backend": backend}
+    for name in (*LIBRARIES, backend):
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            versions[name] = "absent"
+    return versions
+
+
+@cache
+def code_digests(module: str) -> dict[str, str]:
+    """Digests of a module and of every module of the project that it imports, directly or not.
+
+    Comments, layout and docstrings do not count, nor does INFRASTRUCTURE. Data files in a folder
+    beside such a module (known digests, templates) do.
+    """
+    digests: dict[str, str] = {}
+    read: set[str] = set()
+    waiting = [module]
+    while waiting:
+        name = waiting.pop()
+        is_ours = any(name == own or name.startswith(f"{own}.") for own in INFRASTRUCTURE)
+        if name not in read and not is_ours:
+            read.add(name)
+            own_digests, imported = _read_code(name)
+            digests |= own_digests
+            waiting += imported
+    return digests
+
+
+# Up to Python 3.12 two threads that parse at once raise SystemError (CPython issue 106905).
+_PARSING = threading.Lock()
+
+
+@cache
+def _read_code(module: str) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Digests of a module and of the data beside it, and the project's modules that it imports."""
+    spec = importlib.util.find_spec(module)
+    if spec is None or spec.origin is None:
+        raise ModuleNotFoundError(f"expected a module of flowers17, got {module!r}")
+    source = Path(spec.origin)
+    with _PARSING:
+        tree = ast.parse(source.read_text())
+    imported = tuple(_own_imports(tree))
+    for node in (tree, *_statements(tree)):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            has_docstring = ast.get_docstring(node, clean=False) is not None
+            node.body = node.body[has_docstring:]
+    code = ast.dump(tree)
+    own = {module: hashlib.sha256(code.encode()).hexdigest()}
+    return own | _data_digests(source.parent), imported
+
+
+@cache
+def _data_digests(package: Path) -> dict[str, str]:
+    folders = [path for path in package.iterdir() if path.is_dir() and path.name != "__pycache__"]
+    data_folders = [folder for folder in folders if not (folder / "__init__.py").exists()]
+    paths = [path for folder in data_folders for path in folder.rglob("*") if path.is_file()]
+    return {f"{package.name}/{path.relative_to(package)}": file_sha256(path) for path in paths}
+
+
+def _is_module(name: str) -> bool:
+    # Asked of a name inside a module that is no package, find_spec would import the module.
+    package = importlib.util.find_spec(name.rpartition(".")[0])
+    holds_modules = package is not None and package.submodule_search_locations is not None
+    return holds_modules and importlib.util.find_spec(name) is not None
+
+
+def _statements(node: ast.AST) -> Iterator[ast.AST]:
+    """Yield the statements inside; `ast.walk` would look into ten times as many nodes."""
+    for part in ("body", "orelse", "finalbody", "handlers", "cases"):
+        for statement in getattr(node, part, ()):
+            yield statement
+            yield from _statements(statement)
+
+
+def _own_imports(tree: ast.AST) -> Iterable[str]:
+    for node in _statements(tree):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            inner = [f"{node.module}.{alias.name}" for alias in node.names]
+            names = [node.module]
+            if node.module.partition(".")[0] in ("flowers17", "tasks"):
+                names += [name for name in inner if _is_module(name)]
+        else:
+            continue
+        yield from (name for name in names if name.partition(".")[0] in ("flowers17", "tasks"))
+
+
+@cache
+def machine() -> dict[str, Any]:
+    """Facts of this machine that durations depend on; without its host name."""
+    return {
+        "system": platform.system(),
+        "architecture": platform.machine(),
+        "processor": _processor(),
+        "cores": len(os.sched_getaffinity(0)),
+        "python": platform.python_version(),
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
