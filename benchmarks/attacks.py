@@ -1,13 +1,5 @@
 """The attacks beside those of two toolboxes: alternately in one process, on the same networks.
 
-  FGSM, six budgets: against ART's `FastGradientMethod`, called once per budget
-  FGSM, one budget: against CleverHans's `fast_gradient_method`
-    Toolboxes return images. `fgsm` also returns the success, which takes predictions of the clean
-    and the adversarial images. So it is timed with and without them ("images alone"), as is
-    CleverHans ("judged": with them).
-  JSMA: 30 images × 9 targets in one batch, against ART's `SaliencyMapMethod` at its fastest batch
-  One-Pixel: queries per second, against ART's `PixelAttack(es=1)` and the bare network
-
 Run it with a Python that has the toolboxes (`pip install adversarial-robustness-toolbox cleverhans
 tensorflow-probability`; CleverHans imports the last). It names a missing toolbox and runs ours
 alone.

@@ -3,25 +3,15 @@
 Each network trains in the engine on a processor, from the same weights on the same batch. The
 implementations take turns in one process, after a warm-up that compiles them. Medians of wall time,
 and ratios. In float32, and in bfloat16 where the processor has it.
-
-  direct: as Keras computes them
-  fused:  batch norms by one kernel, leaky ReLUs with the layer before, as with
-          `learners.convolutions=direct`
-  both:   fused, and wide convolutions by Winograd's minimal filtering, as with `auto`; float32 only
-
-  residual, sequential, aggregated: at 128 pixels, batches of 64, SGD with momentum
-  mk-3, 4 and 6:  the study's at 128 pixels, batches of 32, SGD; the last two have leaky ReLUs
-  vgg16, phase b: fine-tuning from block5 on stored activations, batches of 32, Adam
-
-The losses of the first and the last implementation are compared after the last step.
 """
 
 from argparse import Namespace
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import numpy as np
-from measuring import SEED, Data, Timer, load, medians, options_of, study_extractor
+from measuring import SEED, in_turn, load, medians, options_of, study_extractor
 
 from flowers17.learners.devices import Precision, computes_in_bfloat16
 from flowers17.learners.networks import BUILDERS, build
@@ -50,7 +40,7 @@ def main() -> None:
         measure(data, options, precision)
 
 
-def measure(data: Data, options: Namespace, precision: Precision) -> None:
+def measure(data: Any, options: Namespace, precision: Precision) -> None:
     """Print each network's seconds a step, ratios and differences of losses."""
     from flowers17.learners.devices import prepare
 
@@ -95,14 +85,13 @@ def measure(data: Data, options: Namespace, precision: Precision) -> None:
         for variant in implementations[1:]:
             accelerate(runs[variant].model, convolutions=variant == "both")
         targets = next(iter(runs.values())).targets[:size]
-        losses: dict[str, float] = {}
-        timers = []
-        for _ in range(N_WARM + options.steps):
-            timers.append(Timer())
-            for variant, run in runs.items():
-                with timers[-1].step(variant):
-                    losses[variant] = float(run.network.train_on_batch(inputs[:size], targets)[0])
-        seconds, _ = medians(timers[N_WARM:])
+        steps = {
+            variant: partial(run.network.train_on_batch, inputs[:size], targets)
+            for variant, run in runs.items()
+        }
+        rounds = in_turn(steps, options.steps, N_WARM)
+        seconds, _ = medians(rounds)
+        losses = {variant: float(values[0]) for variant, values in rounds[-1].value.items()}
         direct = seconds.pop("direct")
         speedups = [f"{variant} {s:.3f} ({direct / s:.2f}×)" for variant, s in seconds.items()]
         difference = abs(losses["direct"] - losses[implementations[-1]])

@@ -1,30 +1,17 @@
 """The sixteen configurations of Table 9: this project against plain Keras.
 
-Both start from the 1,360 images at 128 pixels and weights on the disk. They train each of eight
-heads on VGG16 and on MobileNet for 25 epochs with the extractor frozen and 50 with its last block
-unfrozen, in float32, in batches of 32, validated after every epoch, on the report's split.
-
-  project: activations of the frozen part, once per extractor; the engine on them, with a checkpoint
-           after every epoch
-  plain:   the obvious script: Keras's application with its weights under a head,
-           `trainable = False` and then `True` from the block on, `fit` with `validation_data`
-
-Measured: all activations, and one whole epoch (1,020 training and 340 validation images) of each
-phase, for the most expensive head (Adam, batch norm, dropout) and the cheapest (SGD). A warm-up
-compiles every batch size first: one epoch of this project, enough images on the plain side.
-**Extrapolated**, alike for both sides: each head counts for four of the eight, each epoch for all
-of its phase. Building and compiling networks counts on neither side.
+Both train each of eight heads on VGG16 and on MobileNet for 25 epochs with the extractor frozen and
+50 with its last block unfrozen, extrapolated alike from measured epochs of two heads;
+benchmarks/README.md says how.
 """
 
 import gc
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
-from measuring import SEED, Timer, load, measured, options_of, plain_extractor, study_extractor
+from measuring import SEED, Timer, beside_plain, load, options_of, plain_extractor, study_extractor
 
 EXTRACTORS = {"vgg16": "block5", "mobilenet": "block12"}
 FIRST_LAYERS = {"vgg16": "block5_conv1", "mobilenet": "conv_pad_12"}  # of those blocks
@@ -58,9 +45,8 @@ def project(timer: Timer, dataset: str, name: str, weights_dir: Path) -> dict[st
         shape = lower.output_shape[1:]
         with timer.step("activations"):
             features = feature_maps(lower, data.images, extractor=name, input_size=128)
-        examples = Examples(
-            features.reshape(-1, *shape), data.labels, data.train, data.validation, N_CLASSES
-        )
+        inputs = features.reshape(-1, *shape)
+        examples = Examples(inputs, data.labels, data.train, data.validation, N_CLASSES)
         for head, (optimizer, batch_norm, dropout) in HEADS.items():
             _, upper = parts(block)
             trainable = trainable_network(
@@ -137,31 +123,22 @@ def _size(weights: list[Any]) -> int:
     return sum(int(np.prod(weight.shape)) for weight in weights)
 
 
-def table_seconds(seconds: Mapping[str, float]) -> float:
-    """Seconds of one extractor's eight configurations, extrapolated from those of steps."""
-    epochs = sum(n * seconds[f"{phase}, {head}"] for phase, n in EPOCHS.items() for head in HEADS)
-    return seconds.get("activations", 0.0) + N_HEADS / len(HEADS) * epochs
-
-
 def main() -> None:
     """Measure both ways in turn for each extractor; print seconds, totals and ratios."""
     only = {"choices": EXTRACTORS, "help": "one extractor instead of both"}
     options = options_of(__doc__, "dataset", "weights_dir", "repeats", only=only)
-    rows = []
-    for name in [options.only] if options.only else EXTRACTORS:
-        for repeat in range(options.repeats):
-            pair = {
-                side.__name__: measured(side, options.dataset, name, options.weights_dir)
-                for side in (project, plain)
-            }
-            if pair["project"].value != pair["plain"].value:
-                raise SystemExit(f"{name}: expected both to train the same parameters")
-            for side, measurement in pair.items():
-                rows.append((name, repeat, side, table_seconds(measurement.seconds) / 60))
-                each = ", ".join(f"{step} {s:.1f} s" for step, s in measurement.seconds.items())
-                print(f"{name}, {side}: {each}; peak {measurement.peak_gib:.2f} GiB")
-    table = pd.DataFrame(rows, columns=["extractor", "repeat", "side", "minutes"])
-    minutes = table.pivot_table("minutes", ["extractor", "repeat"], "side")
+    names = [options.only] if options.only else list(EXTRACTORS)
+    table, n_trainable = beside_plain((project, plain), names, options)
+    for name, own, other in n_trainable:
+        if own != other:
+            raise SystemExit(f"{name}: expected both to train the same parameters")
+    print(table.round(2).to_string())
+    # Each head counts for as many of all, each epoch for its whole phase.
+    weights = {"activations": 1.0}
+    for phase, n_epochs in EPOCHS.items():
+        weights |= {f"{phase}, {head}": N_HEADS / len(HEADS) * n_epochs for head in HEADS}
+    table["minutes"] = table["seconds"] * table["step"].map(weights) / 60
+    minutes = table.pivot_table("minutes", ["extractor", "repeat"], "side", "sum")
     together = minutes.groupby("repeat").sum()
     for name, each in [*minutes.groupby("extractor"), ("together", together)]:
         ratio = (each["plain"] / each["project"]).median()

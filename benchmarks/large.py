@@ -3,12 +3,8 @@
 The folder is created first, unless it exists: rendered flowers at 128 pixels as JPEG files in 17
 class folders. Every tenth is drawn, the nine after it are augmented views of it, because rendering
 takes 15 ms of a core. `flowers17 run features` then reads the folder like anybody's own, with
-MobileNet averaged at 128 pixels, a forest of 50 trees and no repeated splits. Measured:
-
-  seconds of each stage, from the store
-  memory: the most that the largest process holds, pages of mapped files included
-  images a second of the stage features, beside the bare extractor's `predict_on_batch` on a batch
-    in memory, before and after
+MobileNet averaged at 128 pixels, a forest of 50 trees and no repeated splits. Memory is that of the
+largest process, pages of mapped files included. The bare extractor is measured before and after.
 """
 
 import json
@@ -24,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from measuring import SEED, Timer, measured, options_of, study_extractor
 
-SIZE, VIEWS, BATCH, N_BARE = 128, 10, 32, 1024
+SIZE, VIEWS, BATCH, N_BARE, N_CLASSES = 128, 10, 32, 1024, 17
 CLASSIFIERS = ("naive_bayes", "knn", "svm", "logistic_regression", "random_forest")
 
 
@@ -45,18 +41,6 @@ def write_class(root: Path, label: int, n_images: int) -> None:
             drawn = flower(name, index, size=SIZE, seed=SEED)
         view = augmented(drawn, "wide", index) if index % VIEWS else drawn
         Image.fromarray(view).save(folder / f"{index:05d}.jpg", quality=90)
-
-
-def make_folder(root: Path, n_images: int) -> None:
-    """Write all class folders, in processes of their own."""
-    from flowers17.data import oxford17
-
-    n_classes = len(oxford17.CLASS_NAMES)
-    sizes = [n_images // n_classes + (label < n_images % n_classes) for label in range(n_classes)]
-    with ProcessPoolExecutor() as pool:
-        writing = [pool.submit(write_class, root, label, n) for label, n in enumerate(sizes)]
-        for job in writing:
-            job.result()
 
 
 def bare(timer: Timer, weights_dir: Path) -> float:
@@ -85,7 +69,10 @@ def main() -> None:
     )
     if not options.folder.exists():
         started = time.monotonic()
-        make_folder(options.folder, options.images)
+        smallest, n_larger = divmod(options.images, N_CLASSES)
+        sizes = [smallest + (label < n_larger) for label in range(N_CLASSES)]
+        with ProcessPoolExecutor() as pool:
+            list(pool.map(write_class, [options.folder] * N_CLASSES, range(N_CLASSES), sizes))
         print(f"folder of {options.images:,} images made in {time.monotonic() - started:.0f} s")
     weights_dir = options.weights_dir.absolute()
     rates = [measured(bare, weights_dir).value]
@@ -107,22 +94,17 @@ def main() -> None:
     rates.append(measured(bare, weights_dir).value)
     if code:
         raise SystemExit(f"expected the flow to end well, got exit code {code}")
-    print_stages(options.store, sum(rates) / 2)
-    most = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
-    print(f"the flow: {took:.0f} s, at most {most:.2f} GiB")
-    print(f"bare extractor: {rates[0]:.1f} images/s before, {rates[1]:.1f} after")
-
-
-def print_stages(place: Path, rate: float) -> None:
-    """Print what each stage took, and how fast features came beside the bare extractor."""
     from flowers17.artifacts import Store
 
-    for manifest in Store(place).manifests():
+    for manifest in Store(options.store).manifests():
         seconds, metrics = manifest["duration_s"], manifest["metrics"]
         print(f"{manifest['label']:45} {seconds:8.1f} s  {dict(metrics)}")
         if manifest["stage"] == "features":
-            own = metrics["n_images"] / seconds
-            print(f"  {own:.1f} images/s with the start: {own / rate:.0%} of the bare extractor's")
+            own, bare_rate = metrics["n_images"] / seconds, sum(rates) / 2
+            print(f"  {own:.1f} images/s with the start: {own / bare_rate:.0%} of the bare one's")
+    most = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
+    print(f"the flow: {took:.0f} s, at most {most:.2f} GiB")
+    print(f"bare extractor: {rates[0]:.1f} images/s before, {rates[1]:.1f} after")
 
 
 if __name__ == "__main__":

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -20,8 +20,6 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # so that a benchmark runs from anywhere, installed or not
 
 SEED = 17
-
-
 OPTIONS: dict[str, dict[str, Any]] = {
     "dataset": {"required": True, "help": "the archive 17flowers.tgz, or a folder"},
     "weights_dir": {"required": True, "type": Path, "help": "extractor weights"},
@@ -54,31 +52,19 @@ def options_of(
     return options
 
 
-@dataclass(frozen=True)
-class Data:
-    """Images at 128 pixels, their labels, and the report's split."""
-
-    images: np.ndarray
-    labels: np.ndarray
-    train: np.ndarray
-    validation: np.ndarray
-
-
-def load(dataset: str) -> Data:
-    """Images of a data set, with the report's split by the study's seed."""
+def load(dataset: str) -> SimpleNamespace:
+    """Images of a data set at 128 pixels, labels, and the report's split by the study's seed."""
     from flowers17.data.images import image_set
     from flowers17.data.source import source_from
     from flowers17.data.splits import report_split
     from flowers17.seeds import derived_seed
 
-    image_data = image_set(source_from(dataset), size=128)
-    split = report_split(
-        image_data.labels, validation_fraction=0.25, seed=derived_seed(SEED, "split", "report")
-    )
-    return Data(image_data.images, image_data.labels, split.train, split.validation)
+    images, seed = image_set(source_from(dataset), size=128), derived_seed(SEED, "split", "report")
+    split = report_split(images.labels, validation_fraction=0.25, seed=seed)
+    return SimpleNamespace(**{**vars(split), **vars(images)})
 
 
-def plain_extractor(name: str, weights_dir: Path) -> tuple[Any, Callable[..., np.ndarray]]:
+def plain_extractor(name: str, weights_dir: Path) -> tuple[Any, Callable[..., Any]]:
     """Keras's application with its weights, and its preprocessing."""
     from keras import applications
 
@@ -126,11 +112,6 @@ class Measurement(Timer):
     peak_gib: float = 0.0
     value: Any = None
 
-    @property
-    def total(self) -> float:
-        """Seconds of all steps."""
-        return sum(self.seconds.values())
-
 
 def medians(measurements: Sequence[Timer]) -> tuple[dict[str, float], dict[str, float]]:
     """Median seconds by step, of the wall clock and of all cores together."""
@@ -138,15 +119,37 @@ def medians(measurements: Sequence[Timer]) -> tuple[dict[str, float], dict[str, 
     return pd.DataFrame(wall).median().to_dict(), pd.DataFrame(cores).median().to_dict()
 
 
-def in_turn(workloads: Mapping[str, Callable[[], Any]], repeats: int) -> list[Timer]:
-    """Measurements of workloads that take turns, after a round that does not count."""
-    timers = []
-    for _ in range(repeats + 1):
-        timers.append(Timer())
+def in_turn(
+    workloads: Mapping[str, Callable[[], Any]], repeats: int, n_warm: int = 1
+) -> list[Measurement]:
+    """Measurements of workloads that take turns, and their values, after rounds that warm up."""
+    rounds = [Measurement(value={}) for _ in range(n_warm + repeats)]
+    for measurement in rounds:
         for name, workload in workloads.items():
-            with timers[-1].step(name):
-                workload()
-    return timers[1:]
+            with measurement.step(name):
+                measurement.value[name] = workload()
+    return rounds[n_warm:]
+
+
+def beside_plain(
+    sides: Sequence[Callable[..., Any]], extractors: Sequence[str], options: argparse.Namespace
+) -> tuple[pd.DataFrame, list[tuple[str, Any, Any]]]:
+    """Both sides in turn for each extractor: seconds and memory by step, and returned values.
+
+    sides: `project` and `plain`, called with timer, data set, extractor and weights.
+    """
+    rows, values = [], []
+    for repeat in range(options.repeats):
+        for extractor in extractors:
+            place = (options.dataset, extractor, options.weights_dir)
+            pair = [measured(side, *place) for side in sides]
+            values.append((extractor, *(measurement.value for measurement in pair)))
+            for side, measurement in zip(sides, pair, strict=True):
+                for step, seconds in measurement.seconds.items():
+                    row = (repeat, extractor, step, side.__name__, seconds, measurement.peak_gib)
+                    rows.append(row)
+    columns = ["repeat", "extractor", "step", "side", "seconds", "GiB"]
+    return pd.DataFrame(rows, columns=columns), values
 
 
 def measured(function: Callable[..., Any], *arguments: Any) -> Measurement:

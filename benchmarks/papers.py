@@ -1,20 +1,14 @@
 """The headline rows of three papers, on small CNNs that the project trains itself.
 
-  FGSM (Goodfellow et al. 2015, arXiv:1412.6572): error on MNIST at ε 0.25
-  JSMA (Papernot et al. 2016, arXiv:1511.07528): each image towards each other class, at most 14.5 %
-    of the features; success, and the mean share of features that a success changed
-  One-Pixel (Su et al. 2019, arXiv:1710.08864): CIFAR-10, non-targeted, population 400, 100
-    generations; success on correctly classified images, and the mean confidence in the wrong class
-
-Each row is printed beside the paper's. The networks differ: these are small and trained on 8,000
-of MNIST's test images and on 800 of CIFAR-10's, from `mnist_t10k.npz` and `cifar10_test1000.npz`.
-Attacks are measured on images that the networks were not trained on. Intervals are 95 %, Wilson's;
-JSMA's tries towards nine targets of an image count as a group of its own.
+Goodfellow et al. 2015, arXiv:1412.6572; Papernot et al. 2016, arXiv:1511.07528; Su et al. 2019,
+arXiv:1710.08864. Each row is printed beside the paper's. The networks are small and trained on
+8,000 of MNIST's test images and on 800 of CIFAR-10's, and attacked on others. Intervals are 95 %,
+Wilson's; JSMA's tries towards nine targets of an image count as a group of its own.
 """
 
-import tempfile
 import time
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -63,10 +57,7 @@ def colours(path: Path) -> DataSplit:
 
 
 def trained(
-    data: DataSplit,
-    definition: LearnerDefinition,
-    recipe: RecipeSettings,
-    augmentation: Any,
+    data: DataSplit, definition: LearnerDefinition, recipe: RecipeSettings, augmentation: str
 ) -> Any:
     """Network trained by the project's engine; prints its accuracy on the test rows."""
     from flowers17.learners import build
@@ -76,22 +67,11 @@ def trained(
 
     prepare("cpu", "float32", SEED)
     images, labels, rows, test = data
-    model = build(
-        definition.name,
-        images.shape[1:],
-        N_CLASSES,
-        definitions=(definition,),
-        seed=derived_seed(SEED, definition.name),
-    )
-    with tempfile.TemporaryDirectory() as folder:
-        training = train(
-            model,
-            Examples(images, labels, rows, test, N_CLASSES),
-            recipe,
-            augmentation,
-            seed=SEED,
-            folder=Path(folder),
-        )
+    options = {"definitions": (definition,), "seed": derived_seed(SEED, definition.name)}
+    model = build(definition.name, images.shape[1:], N_CLASSES, **options)
+    examples = Examples(images, labels, rows, test, N_CLASSES)
+    with TemporaryDirectory() as folder:
+        training = train(model, examples, recipe, augmentation, seed=SEED, folder=Path(folder))
     accuracy = training.history[training.best_epoch - 1]["val_accuracy"]
     print(f"{definition.name}: accuracy {accuracy:.3f} on {len(test)} test images")
     return model

@@ -26,9 +26,8 @@ def sides(timer: Timer, options: argparse.Namespace, name: str) -> float:
     from flowers17.learners.images import scaled
     from flowers17.prediction.catalogue import Catalogue
     from flowers17.prediction.classifiers import Classifier
-    from flowers17.prediction.models import Loader
+    from flowers17.prediction.models import Loader, open_model, predictions
     from flowers17.prediction.pictures import Block, blocks, image_paths
-    from flowers17.prediction.predicting import open_model, predictions
     from flowers17.transfer.extractors import resized
 
     store = Store(options.store)

@@ -3,9 +3,6 @@
 A flow of stages that add two numbers, run by our engine (key, lock, artifact on disk, lineage shown
 in the UI, progress), and a flow of as many bare Prefect tasks, each against both servers in turn.
 Each measurement is a process of its own. The store is empty at first; for `cached` it is full.
-
-    python benchmarks/server.py --stages 500 --repeats 2
-
 Needs PostgreSQL's programs (Debian: apt-get install postgresql).
 """
 

@@ -1,24 +1,13 @@
 """The whole of Table 8 for three extractors: this project against plain code.
 
 Both start from the 1,360 images at 128 pixels and weights on the disk. Both end with the validation
-predictions of five classifiers on each extractor, on the report's split, with the same
-hyper-parameters and the same normalised columns.
-
-  project: features once per extractor, row-space coordinates for three classifiers, `evaluate`
-  plain:   the obvious script for each cell: Keras's application with its weights, `model.predict`,
-         flatten, normalise, scikit-learn's classifier on the float32 columns with its defaults for
-         all but the hyper-parameters (threads, tolerance). It extracts the features for each of
-         the five classifiers; extraction is measured once and counted five times.
-  plain, features kept: the same, but with one extraction per extractor
-
-Building a network, loading its weights and compiling it count on both sides; imports do not.
+predictions of five classifiers on each extractor; benchmarks/README.md says how they get there.
 """
 
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
-from measuring import SEED, Timer, load, measured, options_of, plain_extractor, study_extractor
+from measuring import SEED, Timer, beside_plain, load, options_of, plain_extractor, study_extractor
 
 EXTRACTORS = ("vgg16", "mobilenet", "xception")
 CLASSIFIERS = ("naive_bayes", "knn", "svm", "logistic_regression", "random_forest")
@@ -95,29 +84,20 @@ def main() -> None:
     """Measure both ways in turn for each extractor, compare predictions, and print the ratios."""
     options = options_of(__doc__, "dataset", "weights_dir", "repeats")
     data = load(options.dataset)
-    truth, rows = data.labels[data.validation], []
-    for repeat in range(options.repeats):
-        for extractor in EXTRACTORS:
-            place = (options.dataset, extractor, options.weights_dir)
-            pair = {side.__name__: measured(side, *place) for side in (project, plain)}
-            for side, measurement in pair.items():
-                for step, seconds in measurement.seconds.items():
-                    rows.append((repeat, extractor, step, side, seconds, measurement.peak_gib))
-            for classifier in CLASSIFIERS:
-                own, other = (measurement.value[classifier] for measurement in pair.values())
-                print(
-                    f"{extractor}, {classifier}: accuracy {np.mean(own == truth):.3f} "
-                    f"{np.mean(other == truth):.3f}, {np.count_nonzero(own != other)} of "
-                    f"{len(truth)} predictions differ",
-                    flush=True,
-                )
-    columns = ["repeat", "extractor", "step", "side", "seconds", "GiB"]
-    table = pd.DataFrame(rows, columns=columns)
+    truth = data.labels[data.validation]
+    table, predictions = beside_plain((project, plain), EXTRACTORS, options)
+    for extractor, own, other in predictions:
+        for classifier in CLASSIFIERS:
+            n_differing = np.count_nonzero(own[classifier] != other[classifier])
+            accuracies = [np.mean(side[classifier] == truth) for side in (own, other)]
+            print(
+                f"{extractor}, {classifier}: accuracy {accuracies[0]:.3f} {accuracies[1]:.3f}, "
+                f"{n_differing} of {len(truth)} predictions differ"
+            )
     print(table.pivot_table("seconds", ["extractor", "step"], "side", "median").round(2))
     totals = table.pivot_table("seconds", "repeat", "side", "sum")
     extraction = table[(table["step"] == "extraction") & (table["side"] == "plain")]
-    n_repeated = len(CLASSIFIERS) - 1
-    repeated = n_repeated * extraction.groupby("repeat")["seconds"].sum()
+    repeated = (len(CLASSIFIERS) - 1) * extraction.groupby("repeat")["seconds"].sum()
     totals["plain, each cell extracts"] = totals["plain"] + repeated
     print("seconds\n", totals.median().round(), "\npeak GiB\n", table.groupby("side")["GiB"].max())
     print("ratios\n", totals.div(totals["project"], axis=0).median().round(2))

@@ -17,9 +17,16 @@ from flowers17.config import DeviceName
 from flowers17.data.decoding import square
 from flowers17.errors import InvalidInput
 from flowers17.prediction.catalogue import Catalogue
-from flowers17.prediction.models import Loader, MemberModels, Model
+from flowers17.prediction.models import (
+    Loader,
+    MemberModels,
+    Model,
+    Prediction,
+    open_model,
+    predictions,
+    predictions_of,
+)
 from flowers17.prediction.pictures import Block, image_paths
-from flowers17.prediction.predicting import Prediction, open_model, predictions, predictions_of
 from flowers17.reporting.html import environment
 from flowers17.reporting.studies import records
 from flowers17.reporting.studies.pair import comparison_of, difference_lines

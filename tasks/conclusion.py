@@ -11,10 +11,10 @@ from prefect.states import Completed, State
 
 from flowers17.artifacts import Reference, Store
 from flowers17.config import RunOptions
+from flowers17.config.run_options import SITE_STORE_VARIABLE, SITE_VARIABLE
 from flowers17.errors import Flowers17Error
 from flowers17.reporting.studies.records import studies_in
 from flowers17.shared.store import open_store
-from flowers17.site.files import SITE_STORE_VARIABLE, SITE_VARIABLE
 from tasks.engine import sharing
 from tasks.published import plain_text
 from tasks.results import Results, StagesFailed

@@ -70,8 +70,8 @@ def build_costs(job: Job) -> Mapping[str, Any]:
 def _measured(reference: Mapping[str, str], loader: Any) -> tuple[dict[str, Any], dict[str, float]]:
     """Counts of a model, and its times in milliseconds an image."""
     from flowers17.prediction.exporting import keras_model
+    from flowers17.prediction.models import open_model
     from flowers17.prediction.pictures import Block
-    from flowers17.prediction.predicting import open_model
     from flowers17.small_data.costs import seconds_a_call
 
     model = open_model(reference, loader)
@@ -128,7 +128,7 @@ def build_saliency(job: Job) -> Mapping[str, Any]:
 def _mapped(job: Job, artifact: Artifact) -> dict[str, Any]:
     """Record of a model's maps, which are saved under its stage's name."""
     from flowers17.prediction.attacked import AttackedModel
-    from flowers17.prediction.held_out import held_out, images_of
+    from flowers17.prediction.evidence import held_out, images_of
     from flowers17.reporting.metrics import mean_spread
     from flowers17.small_data import saliency
 

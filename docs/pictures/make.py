@@ -54,10 +54,8 @@ def finished_run(serving: Serving, flow: str) -> str:
 
 
 def page_of(browser: Browser, url: str, height: int) -> Page:
-    page = browser.new_page(
-        viewport={"width": WIDTH, "height": height},
-        device_scale_factor=SCALE,
-    )
+    viewport = {"width": WIDTH, "height": height}
+    page = browser.new_page(viewport=viewport, device_scale_factor=SCALE)
     page.goto(url)
     page.wait_for_load_state("networkidle")
     return page

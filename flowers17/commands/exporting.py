@@ -9,8 +9,7 @@ from flowers17.manifests import read_as_written
 from flowers17.prediction import exporting
 from flowers17.prediction.catalogue import Catalogue
 from flowers17.prediction.model_card import model_card, model_facts
-from flowers17.prediction.models import Loader
-from flowers17.prediction.predicting import open_model
+from flowers17.prediction.models import Loader, open_model
 from flowers17.terminal import Terminal
 
 
@@ -46,8 +45,8 @@ def export(name: str, path: Path, *, loader: Loader, err: Terminal) -> list[Path
     if checked:
         line = f"checked: {checked.n_correct} of {checked.n} held-out images right, as in the study"
         line = line if checked.n_correct == known.entry.score.n_correct else line.partition(",")[0]
-        if known.fitted_on:
-            line = f"fitted on {known.fitted_on}; checked on {checked.n} of them"
+        if entry.is_of_all:
+            line = f"fitted on {entry.fitted_on}; checked on {checked.n} of them"
         line += f"; probabilities within {checked.difference:.1e}"
         err.text_line(line)
     else:

@@ -14,9 +14,8 @@ from rich.table import Table
 from flowers17.artifacts import Store, short_name
 from flowers17.errors import Flowers17Error, InvalidInput
 from flowers17.prediction.catalogue import Catalogue, Entry
-from flowers17.prediction.models import Loader, MemberModels
+from flowers17.prediction.models import Loader, MemberModels, Prediction, open_model, predictions
 from flowers17.prediction.pictures import Refuse, image_paths
-from flowers17.prediction.predicting import Prediction, open_model, predictions
 from flowers17.reporting.lineage import duration_text
 from flowers17.reporting.tables import csv_text
 from flowers17.terminal import Terminal, escaped, printable

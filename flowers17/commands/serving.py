@@ -23,10 +23,10 @@ import httpx
 from rich.console import Console
 
 from flowers17.commands.children import Children
+from flowers17.config.run_options import SITE_STORE_VARIABLE, SITE_VARIABLE
 from flowers17.errors import Flowers17Error
 from flowers17.request import FORMS, StudyRequest
 from flowers17.shared.store import open_store
-from flowers17.site.files import SITE_STORE_VARIABLE, SITE_VARIABLE
 from flowers17.terminal import Terminal
 from flowers17.validation import validated
 from flows import access, prefect_api

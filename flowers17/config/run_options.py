@@ -12,6 +12,8 @@ from flowers17.rules import rule_from
 
 RunnerName = Literal["local", "processes", "ray"]
 DeviceName = Literal["auto", "cpu", "gpu"]
+SITE_VARIABLE = "FLOWERS17_SITE"  # address of the site, to which runs link
+SITE_STORE_VARIABLE = "FLOWERS17_SITE_STORE"  # address of the store that it shows
 
 
 def store_address(value: Path | str) -> Path | str:

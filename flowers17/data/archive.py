@@ -32,7 +32,7 @@ MAX_RATIO = 20
 MIN_LIMIT_MEMBERS = 10_000  # of large archives, one for each BYTES_A_MEMBER
 BYTES_A_MEMBER = 64
 MAX_HEADER_BYTES = 64 * 2**10  # of a long name or of a pax header
-MAX_READS_AFTER_END = 10
+MAX_READS_AFTER_END = 10_000  # `gzip` reads some hundred times
 MAX_SINGLE_READS = 2**20
 MAX_DIRECTORY_BYTES = 16 * 2**20  # of a zip archive, some 150,000 files
 
@@ -102,19 +102,17 @@ class Archive:
             if number > max_members:
                 raise ValueError(f"more than {max_members:,} members")
             path = posixpath.normpath(name)
-            if path.startswith(("/", "../")) or path == "..":
-                raise self._error(name, "a path inside of it, got one that leads out of it")
-            if path in paths:
-                raise self._error(name, "each name once, got it twice")
+            leads_out = path.startswith(("/", "../")) or path == ".."
+            if leads_out or path in paths:
+                inside = "a path inside of it, got one that leads out of it"
+                raise InvalidInput(
+                    f"archive {self.path}, member {short_repr(name)}: expected "
+                    f"{inside if leads_out else 'each name once, got it twice'}; pack the archive "
+                    "again"
+                )
             if not is_folder:
                 paths.add(path)
                 yield path, read
-
-    def _error(self, name: str, expectation: str) -> InvalidInput:
-        return InvalidInput(
-            f"archive {self.path}, member {short_repr(name)}: expected {expectation}; pack the "
-            "archive again"
-        )
 
 
 _Members = Iterator[tuple[str, bool, Callable[[], Content]]]  # name, whether a folder, reader
@@ -123,7 +121,7 @@ _Members = Iterator[tuple[str, bool, Callable[[], Content]]]  # name, whether a 
 def _tar_members(path: Path, max_bytes: int) -> _Members:
     with path.open("rb") as file:
         is_packed = file.peek(2).startswith(b"\x1f\x8b")
-        packed: Any = _Packed(file)
+        packed: Any = _Bounded(file, max_bytes)
         unpacked: Any = gzip.GzipFile(fileobj=packed) if is_packed else file
         stream: Any = _Bounded(unpacked, max_bytes)
         with tarfile.open(fileobj=stream, mode="r|", tarinfo=_Header) as opened:
@@ -219,32 +217,24 @@ class _Header(tarfile.TarInfo):
     _proc_gnusparse_00 = _proc_gnusparse_01 = _proc_gnusparse_10 = _proc_sparse
 
 
-class _Packed:
-    """File of gzip streams: `gzip` reads names and padding byte by byte, without an end."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file, self._n_single = file, 0
-
-    def read(self, size: int = -1) -> bytes:
-        """Read at most so many bytes."""
-        self._n_single += size == 1
-        if self._n_single > MAX_SINGLE_READS:
-            raise ValueError("a long name or long padding of its compression")
-        return self._file.read(size)
-
-
 class _Bounded:
-    """Stream that ends with an error after so many bytes, or if it is read on after its end."""
+    """Stream that ends with an error after so many bytes, or if it is read on after its end.
+
+    Also after many reads of single bytes: `gzip` reads names and padding so, without an end.
+    """
 
     def __init__(self, stream: IO[bytes], n_bytes: int) -> None:
         self._stream, self._n_left, self._n_all = stream, n_bytes, n_bytes
-        self._n_empty = 0
+        self._n_empty = self._n_single = 0
 
-    def read(self, size: int) -> bytes:
+    def read(self, size: int = -1) -> bytes:
         """Read at most so many bytes."""
         data = self._stream.read(size)
         self._n_left -= len(data)
         self._n_empty += not data
+        self._n_single += size == 1
+        if self._n_single > MAX_SINGLE_READS:
+            raise ValueError("a long name or long padding of its compression")
         if self._n_empty > MAX_READS_AFTER_END:  # `tarfile` would read on for ever
             raise EOFError("it ends within a member")
         if self._n_left < 0:

@@ -106,7 +106,11 @@ def augmented_batch(
     unknown name.
     """
     check_pixels(images, "(n, h, w, 3)")
-    indices = _checked_rows(rows, len(images))
+    if not (isinstance(rows, np.ndarray) and rows.ndim == 1 and rows.dtype.kind in "iu"):
+        raise InvalidInput(f"rows: expected integers (b,), got {array_description(rows)}")
+    if (wrong := rows[(rows < 0) | (rows >= len(images))]).size:
+        raise InvalidInput(f"rows: expected 0..{len(images) - 1}, got {wrong[0]}")
+    indices = rows.tolist()
     warps = [warp_parameters(name, image_seed(root, epoch, row)) for row in indices]
     out = np.empty((len(indices), *images.shape[1:]), np.uint8)
     sampler = Sampler(*images.shape[1:3])
@@ -199,15 +203,6 @@ def _write_view(image: np.ndarray, warp: Warp, sampler: Sampler, out: np.ndarray
 
 def _between(ends: tuple[float, float], fraction: float) -> float:
     return ends[0] + (ends[1] - ends[0]) * fraction
-
-
-def _checked_rows(rows: np.ndarray, n_images: int) -> list[int]:
-    if not (isinstance(rows, np.ndarray) and rows.ndim == 1 and rows.dtype.kind in "iu"):
-        raise InvalidInput(f"rows: expected integers (b,), got {array_description(rows)}")
-    wrong = rows[(rows < 0) | (rows >= n_images)]
-    if wrong.size:
-        raise InvalidInput(f"rows: expected 0..{n_images - 1}, got {wrong[0]}")
-    return [int(row) for row in rows]
 
 
 def _check_whole_number(value: int, name: str) -> None:

@@ -25,12 +25,8 @@ def datasheet(
         "n_classes": len(items["class_names"]),
         "counts": dict(zip(items["class_names"], counts.tolist(), strict=True)),
         "original_sizes": {
-            name: {
-                "min": int(values.min()),
-                "median": float(np.median(values)),
-                "max": int(values.max()),
-            }
-            for name, values in zip(("width", "height"), sizes.T, strict=True)
+            name: {"min": min(values), "median": float(np.median(values)), "max": max(values)}
+            for name, values in zip(("width", "height"), sizes.T.tolist(), strict=True)
         },
         "duplicates": _duplicates(labels, items["sha256"], pairs, splits),
         "digests": {

@@ -1,4 +1,4 @@
-"""Encoded bytes to pixels: bounded, upright, RGB, square.
+"""Encoded bytes to pixels: bounded, upright, RGB, square; and what other files are called.
 
 The format follows from the content and never from the name, so a PNG named `.jpg` is decoded as
 a PNG. Colour profiles are not applied. JPEG is decoded at full size: its draft mode would be
@@ -6,23 +6,38 @@ faster, but scales without proper antialiasing.
 """
 
 import io
+import re
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from importlib.resources import files
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps, PngImagePlugin
+import yaml
+from PIL import Image, ImageOps, PngImagePlugin, features
 
 from flowers17.config import ResizeName
-from flowers17.data.kinds import FORMATS, file_kind
 from flowers17.errors import UnusableImage
+
+FORMATS: tuple[str, ...] = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
+if features.check("avif"):
+    FORMATS += ("AVIF",)
+try:
+    from pillow_heif import register_heif_opener
+except ImportError:  # the extra `heif`
+    pass
+else:
+    register_heif_opener()
+    FORMATS += ("HEIF",)
 
 MAX_PIXELS = 64_000_000
 PIXELS_AT_ONCE = 100_000_000
 STRIP_PIXELS = 2**20
 DEPTHS = (16, 12, 10)  # bits of grey levels in files of 16 bits
 _END_OF_JPEG = b"\xff\xd9"
+_TABLE = yaml.safe_load((files("flowers17.data") / "known" / "kinds.yaml").read_text("utf-8"))
+_ADVICE: dict[str, str] = _TABLE["advice"]
 
 # Our own limit on pixels is checked before anything is decoded.
 Image.MAX_IMAGE_PIXELS = None
@@ -36,12 +51,14 @@ class Decoded(NamedTuple):
     """Size of an image file's picture, upright, and its squares, uint8 (s, s, 3), by side s.
 
     highest: highest level of grey in more than 8 bits, else 0. is_cut: whether its end is missing.
+    problem: why it cannot be used, where a data set notes that.
     """
 
     size: tuple[int, int]
     squares: dict[int, np.ndarray]
     highest: int = 0
     is_cut: bool = False
+    problem: UnusableImage | None = None
 
 
 def decode(data: bytes, name: str, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
@@ -128,7 +145,7 @@ def _opened(data: bytes, name: str, max_pixels: int) -> Image.Image:
     try:
         image = Image.open(io.BytesIO(data), formats=FORMATS)
     except Exception as problem:  # a hostile header may raise anything inside the decoders
-        raise UnusableImage(name, file_kind(data)) from problem
+        raise UnusableImage(name, _file_kind(data)) from problem
     width, height = image.size
     if width * height > max_pixels:
         raise UnusableImage(
@@ -149,7 +166,14 @@ def _upright(image: Image.Image, name: str, depth: int | None) -> tuple[Image.Im
         ImageOps.exif_transpose(image, in_place=True)
         if image.mode.startswith("I"):
             return _eight_bit(image, name, is_wide=is_wide, depth=depth)
-        return _rgb(image, name), 0
+        if image.mode == "F":
+            raise UnusableImage(
+                name,
+                "expected 8 or 16 bits a channel, got floating-point pixels; convert the image",
+            )
+        if image.has_transparency_data:
+            return _on_white(image), 0
+        return image if image.mode == "RGB" else image.convert("RGB"), 0
     except UnusableImage:
         raise
     except Exception as problem:  # as above: damaged data may raise anything
@@ -179,17 +203,6 @@ def square(image: Image.Image, size: int, resize: ResizeName = "crop") -> np.nda
         left, top = ((length - side + 1) // 2 for length in image.size)
         image = image.crop((left, top, left + side, top + side))
     return np.asarray(image.resize((size, size), Image.Resampling.BICUBIC), dtype=np.uint8)
-
-
-def _rgb(image: Image.Image, name: str) -> Image.Image:
-    if image.mode == "F":
-        raise UnusableImage(
-            name,
-            "expected 8 or 16 bits a channel, got floating-point pixels; convert the image",
-        )
-    if image.has_transparency_data:
-        return _on_white(image)
-    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _on_white(image: Image.Image) -> Image.Image:
@@ -226,17 +239,24 @@ def _eight_bit(
             f"{low}..{high}",
         )
     scaled = np.empty((*grey.shape, 3), np.uint8)
+    white = 2 ** np.array([depth] if depth else DEPTHS) - 1  # of all channels, or of each
     for top, bottom in _strips(image.width, image.height):
-        levels = grey[top:bottom].astype(np.int64)
-        if depth:
-            scaled[top:bottom] = _scaled(levels, depth)[..., None]
-            continue
-        for channel, bits in enumerate(DEPTHS):
-            scaled[top:bottom, :, channel] = _scaled(levels, bits)
+        levels = grey[top:bottom, :, None].astype(np.int64)
+        scaled[top:bottom] = (np.minimum(levels, white) * 255 + white // 2) // white
     return Image.fromarray(scaled), high
 
 
-def _scaled(levels: np.ndarray, depth: int) -> np.ndarray:
-    """Levels of so many bits as the nearest ones of 8 bits."""
-    white = 2**depth - 1
-    return (np.minimum(levels, white) * 255 + white // 2) // white
+def _file_kind(data: bytes) -> str:
+    """What a file that cannot be opened as an image is, and what to do, as an error says it."""
+    head = data[:1024]
+    text = "".join(head.decode("utf-8", "ignore").split())
+    name, advice = "a file of another kind or a damaged one", "replace or remove it"
+    if text.isprintable() and head[:1] < b"\x80":
+        name, advice = "a text", _ADVICE["remove"]
+    for kind in _TABLE["kinds"]:
+        if re.match(kind["begins"].encode(), head, re.DOTALL | re.IGNORECASE):
+            name, advice = kind["name"], _ADVICE[kind["advice"]]
+            if kind.get("format") in FORMATS:
+                name, advice = f"a damaged {name.partition(' ')[2]}", _ADVICE["fetch"]
+            break
+    return f"expected an image ({', '.join(FORMATS)}), got {name}; {advice}"

@@ -5,7 +5,7 @@ assignments of them, the one that lets the classes come nearest to their numbers
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 
@@ -15,19 +15,6 @@ from flowers17.seeds import generator
 N_ATTEMPTS = 200
 
 _Groups = list[np.ndarray]
-
-
-@dataclass(frozen=True)
-class _Assignment:
-    """An assignment of the spanning groups to sides, and each class's own validation images.
-
-    sides: bool, True for validation. n_own: validation images from groups within each class, None
-    where no number leaves images on both sides. n_missed: images by which targets are missed.
-    """
-
-    sides: np.ndarray
-    n_own: list[int | None]
-    n_missed: int
 
 
 def division(
@@ -57,19 +44,22 @@ def division(
             spanning.append(group)
             is_early.append(share > 0.5)
     reachable = [_reachable_sums([len(group) for group in own]) for own in within]
-    best: _Assignment | None = None
-    for sides in _sides(np.array(is_early, bool), float(targets.sum() / n_images.sum()), seed):
-        assignment = _assignment(sides, spanning, labels, targets, n_images, reachable)
-        if best is None or assignment.n_missed < best.n_missed:
-            best = assignment
-        if best.n_missed == 0:
-            break
     is_validation = np.zeros(len(labels), bool)
-    if best is None:
-        return is_validation
-    for group, side in zip(spanning, best.sides, strict=True):
-        is_validation[group] = side
-    for label, total in enumerate(best.n_own):
+    n_own: list[int | None] = []
+    n_fewest: float = np.inf  # images by which targets are missed
+    fraction, rng = float(targets.sum() / n_images.sum()), generator(seed, "spanning")
+    attempts = (rng.random(len(spanning)) < fraction for _ in range(N_ATTEMPTS))
+    for sides in chain([np.array(is_early, bool)], attempts if spanning else ()):
+        is_spanning = np.zeros(len(labels), bool)
+        for group, side in zip(spanning, sides, strict=True):
+            is_spanning[group] = side
+        n_spanning = np.bincount(labels[is_spanning], minlength=len(targets))
+        totals, n_missed = _own_images(targets - n_spanning, n_images, n_spanning, reachable)
+        if n_missed < n_fewest:
+            n_fewest, n_own, is_validation = n_missed, totals, is_spanning
+        if n_fewest == 0:
+            break
+    for label, total in enumerate(n_own):
         if total is None:
             raise InvalidInput(
                 f"class {class_names[label]}: its {n_images[label]} images cannot be divided, "
@@ -82,24 +72,22 @@ def division(
     return is_validation
 
 
-def _assignment(
-    sides: np.ndarray,
-    spanning: _Groups,
-    labels: np.ndarray,
-    targets: np.ndarray,
-    n_images: np.ndarray,
-    reachable: list[np.ndarray],
-) -> _Assignment:
-    rows = [row for group, side in zip(spanning, sides, strict=True) if side for row in group]
-    n_spanning = np.bincount(labels[np.array(rows, int)], minlength=len(targets))
-    n_own, n_missed = [], 0
-    for label, sums in enumerate(reachable):
-        n_needed = int(targets[label] - n_spanning[label])
-        low, high = 1 - int(n_spanning[label]), int(n_images[label] - 1 - n_spanning[label])
-        nearest = _nearest_sum(sums, n_needed, low, high)
-        n_own.append(nearest)
-        n_missed += int(n_images[label]) if nearest is None else abs(nearest - n_needed)
-    return _Assignment(sides, n_own, n_missed)
+def _own_images(
+    n_needed: np.ndarray, n_images: np.ndarray, n_spanning: np.ndarray, reachable: _Groups
+) -> tuple[list[int | None], int]:
+    """Validation images from groups within each class, and images by which they miss the needed.
+
+    None where no number leaves images of the class on both sides: all of its images are missed.
+    """
+    n_own: list[int | None] = []
+    n_missed = 0
+    for needed, n, n_others, sums in zip(n_needed, n_images, n_spanning, reachable, strict=True):
+        totals = np.flatnonzero(sums)
+        totals = totals[(totals >= 1 - n_others) & (totals <= n - 1 - n_others)]
+        distances = np.abs(totals - needed)
+        n_own.append(int(totals[distances.argmin()]) if len(totals) else None)
+        n_missed += int(distances.min() if len(totals) else n)
+    return n_own, n_missed
 
 
 def _drawn_groups(
@@ -123,15 +111,6 @@ def _drawn_groups(
         yield np.array(rows), float(is_early[rows].mean())
 
 
-def _sides(first: np.ndarray, fraction: float, seed: int) -> Iterator[np.ndarray]:
-    """Yield assignments of groups to sides, True for validation: `first`, then random ones."""
-    yield first
-    if len(first):
-        rng = generator(seed, "spanning")
-        for _ in range(N_ATTEMPTS):
-            yield rng.random(len(first)) < fraction
-
-
 def _reachable_sums(sizes: Sequence[int]) -> np.ndarray:
     """Mask of the totals that subsets of the sizes add up to, bool (sum + 1,)."""
     reachable = np.zeros(sum(sizes) + 1, bool)
@@ -143,13 +122,6 @@ def _reachable_sums(sizes: Sequence[int]) -> np.ndarray:
     # A total is reachable if one at most `n_single` below it is.
     n_reachable = np.concatenate([np.zeros(n_single + 1, int), np.cumsum(reachable)])
     return n_reachable[n_single + 1 :] > n_reachable[: len(reachable)]
-
-
-def _nearest_sum(reachable: np.ndarray, target: int, low: int, high: int) -> int | None:
-    """Return the reachable total in low..high that is nearest to the target, or None."""
-    totals = np.flatnonzero(reachable)
-    totals = totals[(totals >= low) & (totals <= high)]
-    return int(totals[np.abs(totals - target).argmin()]) if len(totals) else None
 
 
 def _first_groups(groups: _Groups, total: int) -> _Groups:

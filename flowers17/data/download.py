@@ -3,11 +3,13 @@
 import hashlib
 import json
 import os
+import re
 import socket
 import ssl
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -22,7 +24,8 @@ MAX_BYTES = 2**30
 MAX_REDIRECTS = 5
 _MAX_NOTE_BYTES = 2**16
 _CHUNK = 2**16
-_MAX_DIGITS = 20
+_NUMBER = re.compile("[0-9]{1,19}")
+_RANGE = re.compile(rf"bytes (?:({_NUMBER.pattern})-[0-9]*|\*)/({_NUMBER.pattern}|\*)")
 _BUSY = frozenset({408, 425, 429})
 
 
@@ -49,10 +52,6 @@ class _Part:
         is_same = origin["url"] == url and (isinstance(validator, str) or checked_at_end)
         is_ours = status.st_nlink == 1  # else it is a file of somebody's, linked here
         return (status.st_size, validator) if is_same and is_ours else (0, None)
-
-    def describe(self, url: str, validator: str | None) -> None:
-        with replacing(self.note) as stream:
-            stream.write(json.dumps({"url": url, "validator": validator}).encode())
 
     def opened(self, *, resumed: bool) -> IO[bytes]:
         """Return the part opened to be written to, at its end or anew, never through a link."""
@@ -127,18 +126,26 @@ def _fetch(
         if validator and not validator.startswith("W/"):
             headers["If-Range"] = validator
     with _response(client, url, headers) as response:
+        first, total = _extent(response)
         if response.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE and start:
-            return _total_of(response) == start and checked_at_end
-        _refuse_error(url, response)
-        if response.status_code == httpx.codes.PARTIAL_CONTENT:
+            return total == start and checked_at_end
+        status = response.status_code
+        if status not in (httpx.codes.OK, httpx.codes.PARTIAL_CONTENT):
+            is_busy = status >= 500 or status in _BUSY
+            advice = "try again later" if is_busy else "check the URL, or fetch the file by hand"
+            raise DownloadFailed(
+                f"{url}: expected the file, got status {status} {response.reason_phrase}; {advice}",
+                transient=is_busy,
+            )
+        if status == httpx.codes.PARTIAL_CONTENT:
             changed = validator is not None and _validator(response) not in (validator, None)
-            if _first_byte(response) != start or changed:
+            if first != start or changed:
                 return False
         else:
             start = 0
-        total = _total_of(response)
         _refuse_size(url, total or 0, max_bytes)
-        part.describe(url, _validator(response))
+        with replacing(part.note) as stream:
+            stream.write(json.dumps({"url": url, "validator": _validator(response)}).encode())
         with part.opened(resumed=bool(start)) as stream:
             n_received = start
             progress(n_received, total)
@@ -180,22 +187,12 @@ def _validator(response: httpx.Response) -> str | None:
     return response.headers.get("etag") or response.headers.get("last-modified")
 
 
-def _first_byte(response: httpx.Response) -> int | None:
-    unit, _, span = response.headers.get("content-range", "").partition(" ")
-    first = span.partition("-")[0]
-    return _number(first) if unit == "bytes" else None
-
-
-def _total_of(response: httpx.Response) -> int | None:
-    """Size of the whole file in bytes; None if the server sends none."""
-    _, slash, total = response.headers.get("content-range", "").partition("/")
-    if slash:
-        return _number(total)
-    return _number(response.headers.get("content-length", ""))
-
-
-def _number(digits: str) -> int | None:
-    return int(digits) if digits.isdecimal() and len(digits) < _MAX_DIGITS else None
+def _extent(response: httpx.Response) -> tuple[int | None, int | None]:
+    """First byte of what a server sends, and size of the whole file; None where it does not say."""
+    part = _RANGE.fullmatch(response.headers.get("content-range", ""))
+    texts = part.groups() if part else (None, response.headers.get("content-length"))
+    first, total = (int(text) if text and _NUMBER.fullmatch(text) else None for text in texts)
+    return first, total
 
 
 def _refuse_size(url: str, n_bytes: int, max_bytes: int) -> None:
@@ -205,20 +202,10 @@ def _refuse_size(url: str, n_bytes: int, max_bytes: int) -> None:
         )
 
 
-def _refuse_error(url: str, response: httpx.Response) -> None:
-    status = response.status_code
-    if status in (httpx.codes.OK, httpx.codes.PARTIAL_CONTENT):
-        return
-    is_busy = status >= 500 or status in _BUSY
-    advice = "try again later" if is_busy else "check the URL, or fetch the file by hand"
-    raise DownloadFailed(
-        f"{url}: expected the file, got status {status} {response.reason_phrase}; {advice}",
-        transient=is_busy,
-    )
-
-
 def _failure(url: str, problem: Exception) -> DownloadFailed:
-    causes = list(_causes(problem))
+    causes: list[BaseException] = [problem]
+    while cause := causes[-1].__cause__ or causes[-1].__context__:
+        causes.append(cause)
     if any(isinstance(cause, socket.gaierror) for cause in causes):
         return DownloadFailed(
             f"{url}: expected a reachable host, got an unknown one; check the connection and the "
@@ -241,25 +228,14 @@ def _failure(url: str, problem: Exception) -> DownloadFailed:
     return DownloadFailed(f"{url}: expected an http or https address that works, got {problem}")
 
 
-def _causes(problem: BaseException) -> Iterator[BaseException]:
-    cause: BaseException | None = problem
-    while cause is not None:
-        yield cause
-        cause = cause.__cause__ or cause.__context__
-
-
 def _digest_difference(path: Path, digests: dict[str, str | None]) -> str:
     """Difference of a file's digests from the expected ones, in words; empty if there is none."""
     for name, expected in digests.items():
         if expected:
-            actual = _digest(path, name)
+            # MD5 tells damage, as some sites give nothing else; it is no protection.
+            empty = partial(hashlib.new, name, usedforsecurity=False)
+            with path.open("rb") as stream:
+                actual = hashlib.file_digest(stream, empty).hexdigest()
             if actual != expected.lower():
                 return f"expected {name} {expected[:12]}…, got {actual[:12]}…"
     return ""
-
-
-def _digest(path: Path, name: str) -> str:
-    # MD5 tells damage, as some sites give nothing else; it is no protection.
-    empty = hashlib.new(name, usedforsecurity=False)
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, lambda: empty).hexdigest()

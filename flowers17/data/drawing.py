@@ -92,10 +92,6 @@ class Pen:
         origin = self.origin + self.frame @ np.asarray(point)
         return replace(self, origin=origin, frame=self.frame @ rotation(turn) * size)
 
-    def posed(self, pose: np.ndarray) -> "Pen":
-        """The pen whose coordinates a matrix (2, 2) takes to its own."""
-        return replace(self, frame=self.frame @ pose)
-
     def amount(self, amount: Amount) -> float:
         """A number, drawn if it is a range."""
         return float(self.rng.uniform(*amount)) if isinstance(amount, tuple) else amount

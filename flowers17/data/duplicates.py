@@ -44,7 +44,7 @@ def known_pairs(names: Sequence[str]) -> list[Pair]:
     for numbers in oxford17.known_near_duplicates():
         first, second = sorted(row_of[oxford17.image_name(number)] for number in numbers)
         pairs.append(Pair(first, second))
-    return sorted(pairs, key=_rows)
+    return sorted(pairs)
 
 
 def identical_pairs(images: np.ndarray, is_test: np.ndarray | None = None) -> list[Pair]:
@@ -70,12 +70,12 @@ def pairs_of_equals(values: Iterable[Hashable], is_test: np.ndarray) -> list[Pai
             firsts = (first_row.get((value, side)) for side in (False, True))
             pairs += [Pair(first, row) for first in firsts if first is not None]
             first_row.setdefault((value, in_test), row)
-    return sorted(pairs, key=_rows)
+    return sorted(pairs)
 
 
 def merged_pairs(known: Iterable[Pair], detected: Iterable[Pair]) -> list[Pair]:
     """Return the union of two lists of pairs, sorted by rows; of equal rows, the first list's."""
-    merged = {_rows(pair): pair for pair in detected} | {_rows(pair): pair for pair in known}
+    merged = {tuple(pair.rows): pair for pair in (*detected, *known)}
     return [merged[rows] for rows in sorted(merged)]
 
 
@@ -84,7 +84,7 @@ def groups(pairs: Iterable[Pair], n_images: int) -> np.ndarray:
 
     Groups are numbered in the order of their first image.
     """
-    edges = np.array([_rows(pair) for pair in pairs], np.int64).reshape(-1, 2)
+    edges = np.array([pair.rows for pair in pairs], np.int64).reshape(-1, 2)
     graph = coo_array((np.ones(len(edges), bool), (edges[:, 0], edges[:, 1])), (n_images, n_images))
     _, component = connected_components(graph, directed=False)
     _, first_row, number = np.unique(component, return_index=True, return_inverse=True)
@@ -94,7 +94,3 @@ def groups(pairs: Iterable[Pair], n_images: int) -> np.ndarray:
 def is_oversized(n_linked: int, n_images: int) -> bool:
     """Whether so many of the images are more than one scene is likely to have."""
     return n_linked > max(MAX_SCENE_IMAGES, MAX_SCENE_SHARE * n_images)
-
-
-def _rows(pair: Pair) -> tuple[int, int]:
-    return pair.first, pair.second

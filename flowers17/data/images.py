@@ -14,7 +14,7 @@ import numpy as np
 
 from flowers17.config import ResizeName
 from flowers17.data import oxford17, rendered
-from flowers17.data.decoding import DEPTHS, MAX_PIXELS, squares, stated_size
+from flowers17.data.decoding import DEPTHS, MAX_PIXELS, Decoded, squares, stated_size
 from flowers17.data.encoded import ImageFile
 from flowers17.data.names import listed
 from flowers17.data.source import EncodedSet, Source, encoded_images
@@ -22,6 +22,7 @@ from flowers17.errors import InvalidInput, UnusableImage, UnusableImages
 
 Progress = Callable[[int, int], None]
 Allocate = Callable[[tuple[int, ...], type[np.generic]], np.ndarray]
+_MAX_OFFICIAL_PIXELS = 5_000_000  # official images have half a million
 logger = logging.getLogger(__name__)
 
 
@@ -50,47 +51,14 @@ class ImageSet:
     groups: tuple[str, ...] = ()
 
     def items(self) -> dict[str, Any]:
-        """Return all but the arrays as plain JSON."""
-        return {
-            "class_names": list(self.class_names),
-            "names": list(self.names),
-            "sha256": list(self.sha256),
-            "original_sizes": [list(size) for size in self.original_sizes],
-            "source": dict(self.source),
-            "verified": self.verified,
-            **({"parts": list(self.parts)} if self.parts else {}),
-            **({"groups": list(self.groups)} if self.groups else {}),
+        """Return all but the arrays, ready for JSON; parts and groups only if there are any."""
+        left_out = {"images", "labels"} | {
+            name for name in ("parts", "groups") if not vars(self)[name]
         }
-
-    @classmethod
-    def of(cls, images: np.ndarray, labels: np.ndarray, items: Mapping[str, Any]) -> "ImageSet":
-        """Set of arrays and items, as `items` gives them."""
-        return cls(
-            images=images,
-            labels=labels,
-            names=tuple(items["names"]),
-            class_names=tuple(items["class_names"]),
-            sha256=tuple(items["sha256"]),
-            original_sizes=tuple((width, height) for width, height in items["original_sizes"]),
-            source=items["source"],
-            verified=items["verified"],
-            parts=tuple(items.get("parts", ())),
-            groups=tuple(items.get("groups", ())),
-        )
+        return {name: value for name, value in vars(self).items() if name not in left_out}
 
 
-@dataclass(frozen=True)
-class _ImageRecord:
-    """An image without its data, and what decoding it told."""
-
-    image: ImageFile
-    size: tuple[int, int] = (0, 0)
-    highest: int = 0
-    is_cut: bool = False
-    problem: UnusableImage | None = None
-
-
-_DecodedImage = tuple[_ImageRecord, np.ndarray | None]
+_DecodedImage = tuple[ImageFile, Decoded]  # an image without its data, and what decoding it gave
 
 
 def image_set(
@@ -118,39 +86,41 @@ def image_set(
     Raises UnusableImages on all images that cannot be used, InvalidInput if the source is not as it
     should be, ChecksumMismatch if its content has another digest.
     """
-    report = progress or (lambda n_done, total: None)
     if source.kind == "rendered":
-        return _rendered_set(size, n_classes, images_per_class, seed, report, allocate)
+        drawn = {"n_classes": n_classes, "images_per_class": images_per_class, "seed": seed}
+        return _rendered_set(size, drawn, progress, allocate)
     encoded = encoded_images(source)
     layout = encoded.layout
     images = allocate((len(layout.rows), size, size, 3), np.uint8)
-    decoded: list[_ImageRecord] = []
+    decoded: list[_DecodedImage] = []
     n_pixels = 0
     decode = partial(
         _decoded_image,
         size=size,
         resize=resize,
-        max_pixels=min(max_pixels, encoded.max_pixels or max_pixels),
+        max_pixels=min(max_pixels, _MAX_OFFICIAL_PIXELS if layout.is_official else max_pixels),
         reads_cut=reads_cut,
     )
-    for record, pixels in _decoded_in_order(encoded, decode, n_threads or min(8, cpu_count() or 1)):
-        if pixels is not None:
-            images[record.image.row] = pixels
-        decoded.append(record)
-        n_pixels += record.size[0] * record.size[1]
+    n_threads = n_threads or min(8, cpu_count() or 1)
+    for image, picture in _decoded_in_order(encoded, decode, n_threads):
+        for square in picture.squares.values():
+            images[image.row] = square
+        decoded.append((image, picture._replace(squares={})))
+        n_pixels += picture.size[0] * picture.size[1]
         if encoded.max_total_pixels and n_pixels > encoded.max_total_pixels:
             raise InvalidInput(
                 f"archive {source.path}: expected at most {encoded.max_total_pixels:,} pixels in "
                 "all images, got more; unpack it yourself, if you trust it"
             )
-        report(len(decoded), len(layout.rows))
+        if progress:
+            progress(len(decoded), len(layout.rows))
     verified = _verified(source, decoded)
-    if problems := [(record.image.name, record.problem) for record in decoded if record.problem]:
+    if problems := [(image.name, picture.problem) for image, picture in decoded if picture.problem]:
         raise UnusableImages.among(problems, len(decoded))
-    decoded.sort(key=lambda record: record.image.row)
+    decoded.sort(key=lambda pair: pair[0].row)
     facts: dict[str, Any] = {"kind": source.kind, "digest": source.digest}
     notes = []
-    if cut := [record.image.name for record in decoded if record.is_cut]:
+    if cut := [image.name for image, picture in decoded if picture.is_cut]:
         notes.append(f"JPEGs whose end is missing, read as far as they go: {listed(cut)}")
     if depth := _depth(images, decoded):
         facts["depth"] = depth
@@ -163,23 +133,23 @@ def image_set(
         facts |= {"layout": layout.summary, "notes": [*layout.notes, *notes]}
     return ImageSet(
         images=images,
-        labels=np.array([record.image.label for record in decoded], np.int64),
-        names=tuple(record.image.name for record in decoded),
+        labels=np.array([image.label for image, _ in decoded], np.int64),
+        names=tuple(image.name for image, _ in decoded),
         class_names=layout.class_names,
-        sha256=tuple(record.image.sha256 for record in decoded),
-        original_sizes=tuple(record.size for record in decoded),
+        sha256=tuple(image.sha256 for image, _ in decoded),
+        original_sizes=tuple(picture.size for _, picture in decoded),
         source=facts,
         verified=verified,
-        parts=_values(record.image.part for record in decoded),
-        groups=_values(record.image.group for record in decoded),
+        parts=_values(image.part for image, _ in decoded),
+        groups=_values(image.group for image, _ in decoded),
     )
 
 
-def _verified(source: Source, decoded: Iterable[_ImageRecord]) -> bool | None:
+def _verified(source: Source, decoded: Iterable[_DecodedImage]) -> bool | None:
     """Whether images are the official ones; None where that cannot be."""
     if source.kind not in ("oxford17", "archive"):
         return None
-    digests = {record.image.name: record.image.sha256 for record in decoded}
+    digests = {image.name: image.sha256 for image, _ in decoded}
     verified = oxford17.is_verified(digests, required=source.kind == "oxford17")
     if not verified:
         logger.warning(
@@ -190,13 +160,13 @@ def _verified(source: Source, decoded: Iterable[_ImageRecord]) -> bool | None:
     return verified
 
 
-def _depth(images: np.ndarray, decoded: list[_ImageRecord]) -> int | None:
+def _depth(images: np.ndarray, decoded: list[_DecodedImage]) -> int | None:
     """Bits of the grey levels in files of 16 bits if they are fewer, by the highest level of all.
 
     Leaves in the squares of such files, which hold a channel for each of DEPTHS, that of the depth.
     """
-    deep = [record.image.row for record in decoded if record.highest]
-    highest = max((record.highest for record in decoded), default=0)
+    deep = [image.row for image, picture in decoded if picture.highest]
+    highest = max((picture.highest for _, picture in decoded), default=0)
     channel = max(channel for channel, bits in enumerate(DEPTHS) if highest < 2**bits)
     for row in deep:
         images[row] = images[row, :, :, channel, None]
@@ -223,55 +193,32 @@ def _decoded_in_order(
             yield pending.popleft().result()
 
 
-def _decoded_image(
-    encoded: ImageFile, *, size: int, resize: ResizeName, max_pixels: int, reads_cut: bool
-) -> _DecodedImage:
+def _decoded_image(encoded: ImageFile, *, size: int, **options: Any) -> _DecodedImage:
     image, data = encoded._replace(data=b""), encoded.data
     if isinstance(data, UnusableImage):
-        return _ImageRecord(image, problem=data), None
-    options: dict[str, Any] = {"resize": resize, "max_pixels": max_pixels, "reads_cut": reads_cut}
+        return image, Decoded((0, 0), {}, problem=data)
     try:
-        decoded = squares(data, image.name, [size], depth=None, **options)
+        return image, squares(data, image.name, [size], depth=None, **options)
     except UnusableImage as error:
         # Its traceback would hold the pixels.
         problem = UnusableImage(error.name, error.kind, error.detail)
-        return _ImageRecord(image, stated_size(data), problem=problem), None
-    record = _ImageRecord(image, decoded.size, decoded.highest, decoded.is_cut)
-    return record, decoded.squares[size]
+        return image, Decoded(stated_size(data), {}, problem=problem)
 
 
 def _rendered_set(
-    size: int,
-    n_classes: int,
-    images_per_class: int,
-    seed: int,
-    progress: Progress,
-    allocate: Allocate,
+    size: int, drawn: Mapping[str, int], progress: Progress | None, allocate: Allocate
 ) -> ImageSet:
-    images, labels = rendered.flowers(
-        n_classes=n_classes,
-        images_per_class=images_per_class,
-        size=size,
-        seed=seed,
-        progress=progress,
-        allocate=allocate,
-    )
-    class_names = oxford17.CLASS_NAMES[:n_classes]
+    """Rendered flowers; drawn: n_classes, images_per_class and seed."""
+    images, labels = rendered.flowers(size=size, **drawn, progress=progress, allocate=allocate)
+    class_names = oxford17.CLASS_NAMES[: drawn["n_classes"]]
+    indices = range(drawn["images_per_class"])
     return ImageSet(
         images=images,
         labels=labels,
-        names=tuple(
-            f"{name}/{index:05d}" for name in class_names for index in range(images_per_class)
-        ),
+        names=tuple(f"{name}/{index:05d}" for name in class_names for index in indices),
         class_names=class_names,
         sha256=tuple(hashlib.sha256(image.tobytes()).hexdigest() for image in images),
         original_sizes=((size, size),) * len(images),
-        source={
-            "kind": "rendered",
-            "digest": None,
-            "n_classes": n_classes,
-            "images_per_class": images_per_class,
-            "seed": seed,
-        },
+        source={"kind": "rendered", "digest": None, **drawn},
         verified=None,
     )

@@ -7,7 +7,7 @@ in silence could be an image that is missing in silence.
 
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -86,19 +86,29 @@ def layout_of(
         return _official(place, files)
     ignored = {name for path in files if (name := not_image(path))} - {table}
     files_of_images = [path for path in files if not not_image(path)]
-    classes = _class_folders(files_of_images)
+    # The innermost folders of files that are images by their names, or have no suffix.
+    folders_of_images = {
+        _folders(path) for path in files_of_images if suffix(path) in ("", *IMAGE_SUFFIXES)
+    }
+    classes = folders_of_images - {
+        folders[:n] for folders in folders_of_images for n in range(len(folders))
+    }
     parts = divided(classes)
     is_flat = len({rest for _, rest in parts.values() if rest} if parts else classes) < 2
     if not table and (is_flat or columns != ColumnSettings()):
         table = only_table(place, files, columns, read)
         ignored.discard(table)
     notes: list[str] = []
-    vacant: set[Folders] = set()
+    vacant: set[Folders] = set()  # folders without files that may stand for classes
     if table:
         images = images_of_table(place, table, files_of_images, columns, read, notes)
     else:
         if not parts:
-            vacant = _vacant(empty, classes)
+            vacant = {
+                folders
+                for folders in map(_split, empty)
+                if not any(folders[:n] in classes for n in range(len(folders) + 1))
+            }
             parts = {folders: ("", folders) for folders in {*classes, *vacant}}
         images = _by_folders(place, files_of_images, parts, ignored, notes)
     if ignored:
@@ -111,8 +121,8 @@ def layout_of(
 
 def _layout(images: Sequence[ImageFile], notes: Iterable[str]) -> Layout:
     """Layout of images; class names have one spelling of letters that can be composed."""
-    spelled = {image.class_name: "" for image in images}
-    spelled = {name: unicodedata.normalize("NFC", name) for name in spelled}
+    names = {image.class_name for image in images}
+    spelled = {name: unicodedata.normalize("NFC", name) for name in names}
     counts = Counter(spelled.values())
     class_names = tuple(sorted(counts))
     label = {name: index for index, name in enumerate(class_names)}
@@ -135,7 +145,8 @@ def _layout(images: Sequence[ImageFile], notes: Iterable[str]) -> Layout:
     )
     masks = mask_notes([row.name for row in rows])
     every = (*notes, *[composed_note] * bool(variants), *spelling_notes(class_names), *masks)
-    return Layout(class_names, _numbered(rows), every)
+    numbered = tuple(image._replace(row=row) for row, image in enumerate(rows))
+    return Layout(class_names, numbered, every)
 
 
 def _official(place: str, files: Sequence[str]) -> Layout:
@@ -151,14 +162,10 @@ def _official(place: str, files: Sequence[str]) -> Layout:
         )
     labels = [index // oxford17.IMAGES_PER_CLASS for index in range(oxford17.N_IMAGES)]
     rows = [
-        ImageFile(name, oxford17.CLASS_NAMES[label], name=name, label=label)
-        for name, label in zip(names, labels, strict=True)
+        ImageFile(name, oxford17.CLASS_NAMES[label], name=name, label=label, row=row)
+        for row, (name, label) in enumerate(zip(names, labels, strict=True))
     ]
-    return Layout(oxford17.CLASS_NAMES, _numbered(rows), is_official=True)
-
-
-def _numbered(images: Iterable[ImageFile]) -> tuple[ImageFile, ...]:
-    return tuple(image._replace(row=row) for row, image in enumerate(images))
+    return Layout(oxford17.CLASS_NAMES, tuple(rows), is_official=True)
 
 
 def _folders(path: str) -> Folders:
@@ -168,21 +175,6 @@ def _folders(path: str) -> Folders:
 @lru_cache(maxsize=4096)
 def _split(folder: str) -> Folders:
     return tuple(folder.split("/")) if folder else ()
-
-
-def _class_folders(files: Iterable[str]) -> set[Folders]:
-    """The innermost folders of files that are images by their names, or have no suffix."""
-    folders_of_images = {
-        _folders(path) for path in files if suffix(path) in IMAGE_SUFFIXES or not suffix(path)
-    }
-    outer = {folders[:n] for folders in folders_of_images for n in range(len(folders))}
-    return folders_of_images - outer
-
-
-def _vacant(empty: Iterable[str], classes: Collection[Folders]) -> set[Folders]:
-    """Folders without files that may stand for classes: those that lie in no class."""
-    vacant = {_split(path) for path in empty}
-    return {path for path in vacant if not any(path[:n] in classes for n in range(len(path) + 1))}
 
 
 def _by_folders(

@@ -46,12 +46,18 @@ def numeric_arrays(
                 raise ValueError(f"it holds more than {max_bytes:,} bytes once decompressed")
             kind, data = next(_elements(data, byte_order), (0, b""))
         if kind == _MATRIX:
-            elements = list(
-                islice(_elements(data, byte_order), 4)
-            )  # flags, dimensions, name, real part
+            # flags, dimensions, name, real part
+            elements = list(islice(_elements(data, byte_order), 4))
             name = elements[2][1].decode("latin-1") if len(elements) > 2 else ""
-            if name in names:
-                arrays[name] = _real_numbers(name, elements, byte_order)
+            if name not in names:
+                continue
+            flags = int.from_bytes(elements[0][1][:4], byte_order)
+            type_number, numbers = elements[3] if len(elements) > 3 else (0, b"")
+            is_real = flags & 0xFF in _NUMERIC_CLASSES and not flags & _COMPLEX
+            if not is_real or type_number not in _NUMBERS:
+                raise ValueError(f"{name} is no array of real numbers")
+            dtype = np.dtype(_NUMBERS[type_number]).newbyteorder(byte_order)
+            arrays[name] = np.frombuffer(numbers, dtype)
     return arrays
 
 
@@ -70,13 +76,3 @@ def _elements(content: bytes, byte_order: Literal["little", "big"]) -> Iterator[
             raise ValueError("it is cut off")
         yield kind, content[start : start + n_bytes]
         position = end
-
-
-def _real_numbers(
-    name: str, elements: list[Element], byte_order: Literal["little", "big"]
-) -> np.ndarray:
-    flags = int.from_bytes(elements[0][1][:4], byte_order)
-    kind, data = elements[3] if len(elements) > 3 else (0, b"")
-    if flags & 0xFF not in _NUMERIC_CLASSES or flags & _COMPLEX or kind not in _NUMBERS:
-        raise ValueError(f"{name} is no array of real numbers")
-    return np.frombuffer(data, np.dtype(_NUMBERS[kind]).newbyteorder(byte_order))

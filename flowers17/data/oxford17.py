@@ -1,7 +1,6 @@
 """Facts about Oxford Flowers-17: classes, addresses, digests, near-duplicates."""
 
 import hashlib
-import re
 from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
@@ -23,9 +22,6 @@ IMAGE_LIST_SHA256 = "fe585a7f39843f415c72badb85e46b8cfb697a26f08f4aef6868e92cd89
 NEAR_DUPLICATES_SHA256 = "1a11578938e383e56ff95064c6ea175ee919349a688e977d65bb3a1d1ec1f87c"
 
 
-_IMAGE_NAME = re.compile(r"jpg/image_([0-9]{4})\.jpg")
-
-
 def image_name(number: int) -> str:
     """Return the name of an image in the archive.
 
@@ -33,23 +29,6 @@ def image_name(number: int) -> str:
     'jpg/image_0001.jpg'
     """
     return f"jpg/image_{number:04d}.jpg"
-
-
-def image_number(name: str) -> int:
-    """Return the number, 1..1360, in the name of an image of the archive.
-
-    Raises InvalidInput if it is not such a name.
-
-    >>> image_number("jpg/image_0042.jpg")
-    42
-    """
-    match = _IMAGE_NAME.fullmatch(name)
-    if not match or not 1 <= int(match[1]) <= N_IMAGES:
-        raise InvalidInput(
-            f"expected the name of a Flowers-17 image, jpg/image_0001.jpg … jpg/image_1360.jpg, "
-            f"got {name!r}"
-        )
-    return int(match[1])
 
 
 def _package_text(name: str, sha256: str) -> str:

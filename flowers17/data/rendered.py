@@ -6,6 +6,7 @@ other plants in front and sensor noise all vary, so that pixels alone do not tel
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -121,7 +122,7 @@ def _plant(pen: Pen, class_name: str) -> None:
     }
     colours = palette(rng, table["common"] | table[class_name]["colours"])
     for part in table[class_name]["parts"]:
-        pen.posed(poses[part.view]).paint(part, colours)
+        replace(pen, frame=pen.frame @ poses[part.view]).paint(part, colours)
 
 
 def _ground(rng: np.random.Generator, light: np.ndarray) -> Image.Image:

@@ -11,8 +11,7 @@ from typing import Literal
 from flowers17.config.data import ColumnSettings, DatasetSettings
 from flowers17.data import oxford17
 from flowers17.data.archive import Archive
-from flowers17.data.encoded import FileState, ImageFile, content_digest
-from flowers17.data.folder import Folder
+from flowers17.data.encoded import FileState, Folder, ImageFile, content_digest
 from flowers17.data.layout import Layout, layout_of
 from flowers17.data.names import TABLE_SUFFIXES
 from flowers17.data.tables import is_table
@@ -29,7 +28,6 @@ _FILE_SUFFIXES = (".zip", ".tgz", ".tar.gz", ".tar", *TABLE_SUFFIXES)
 _SETTLED_NS = 2 * 10**9  # two changes within one tick of a file system's clock look like one
 _PIXELS_A_BYTE = 200  # of an archive: one of single-coloured images would take for ever
 _MIN_TOTAL_PIXELS = 10**9
-_MAX_OFFICIAL_PIXELS = 5_000_000  # official images have half a million
 
 
 @dataclass(frozen=True)
@@ -114,11 +112,6 @@ class EncodedSet:
     source: Source
     layout: Layout
     container: Folder | Archive
-
-    @property
-    def max_pixels(self) -> int | None:
-        """Pixels that an image may have at most."""
-        return _MAX_OFFICIAL_PIXELS if self.layout.is_official else None
 
     @property
     def max_total_pixels(self) -> int | None:

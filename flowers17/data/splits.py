@@ -18,7 +18,7 @@ import numpy as np
 from flowers17.data import oxford17
 from flowers17.data.division import division
 from flowers17.data.matlab import numeric_arrays
-from flowers17.data.names import PARTS
+from flowers17.data.names import PARTS, listed
 from flowers17.errors import InvalidInput
 from flowers17.seeds import derived_seed
 
@@ -47,8 +47,7 @@ class Split:
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "Split":
         """Return the split that `to_json` wrote."""
-        rows = {part: np.array(value[part], np.int64) for part in PARTS}
-        return cls(name=value["name"], kind=value["kind"], seed=value["seed"], **rows)
+        return cls(**{**value, **{part: np.array(value[part], np.int64) for part in PARTS}})
 
 
 def report_split(labels: np.ndarray, **rest: Any) -> Split:
@@ -119,9 +118,28 @@ def official_splits(path: Path, names: Sequence[str]) -> list[Split]:
     Raises InvalidInput if the file does not hold three divisions of all images.
     """
     variables = [f"{part}{k}" for k in (1, 2, 3) for part in ("trn", "val", "tst")]
-    row_of = {oxford17.image_number(name): row for row, name in enumerate(names)}
-    every_number = np.arange(1, oxford17.N_IMAGES + 1)
-    arrays = _arrays(path, variables)
+    row_of = {name: row for row, name in enumerate(names)}
+    every_number = range(1, oxford17.N_IMAGES + 1)
+    try:
+        with path.open("rb") as stream:
+            content = stream.read(MAX_SPLITS_BYTES + 1)
+        if len(content) > MAX_SPLITS_BYTES:
+            raise ValueError(f"it has more than {MAX_SPLITS_BYTES:,} bytes")
+        arrays = numeric_arrays(content, variables, max_bytes=MAX_SPLITS_BYTES)
+        if absent := [name for name in variables if name not in arrays]:
+            raise ValueError(f"it has no {absent[0]}")
+    except (OSError, ValueError, zlib.error) as problem:
+        raise InvalidInput(
+            f"{path}: expected a MATLAB file with trn1, val1, tst1 … tst3, got one that cannot be "
+            f"read ({problem}); fetch {oxford17.SPLITS_URL} again or remove it"
+        ) from problem
+    official_names = [oxford17.image_name(number) for number in every_number]
+    if odd := sorted(row_of.keys() ^ {*official_names}):
+        raise InvalidInput(
+            f"{path}: expected beside it each name of a Flowers-17 image, jpg/image_0001.jpg … "
+            f"jpg/image_1360.jpg, got others or not all: {listed(odd)}; remove the file"
+        )
+    row_at = np.array([row_of[name] for name in official_names])
     splits = []
     for k in (1, 2, 3):
         parts = [arrays[f"{part}{k}"] for part in ("trn", "val", "tst")]
@@ -132,7 +150,7 @@ def official_splits(path: Path, names: Sequence[str]) -> list[Split]:
                 f"1..{oxford17.N_IMAGES} once each, got {len(joined)} numbers, "
                 f"{len(np.unique(joined))} of them distinct; fetch {oxford17.SPLITS_URL} again"
             )
-        rows = [np.sort(np.array([row_of[number] for number in part], np.int64)) for part in parts]
+        rows = [np.sort(row_at[part.astype(int) - 1]) for part in parts]
         splits.append(Split(f"official-{k}", "official", None, *rows))
     return splits
 
@@ -177,24 +195,6 @@ def study_splits(
         for split in drawn
     )
     return [report, clean, *(official or ()), *repeats]
-
-
-def _arrays(path: Path, names: list[str]) -> dict[str, np.ndarray]:
-    try:
-        with path.open("rb") as stream:
-            content = stream.read(MAX_SPLITS_BYTES + 1)
-        if len(content) > MAX_SPLITS_BYTES:
-            raise ValueError(f"it has more than {MAX_SPLITS_BYTES:,} bytes")
-        arrays = numeric_arrays(content, names, max_bytes=MAX_SPLITS_BYTES)
-        absent = [name for name in names if name not in arrays]
-        if absent:
-            raise ValueError(f"it has no {absent[0]}")
-    except (OSError, ValueError, zlib.error) as problem:
-        raise InvalidInput(
-            f"{path}: expected a MATLAB file with {', '.join(names[:3])} … {names[-1]}, got one "
-            f"that cannot be read ({problem}); fetch {oxford17.SPLITS_URL} again or remove it"
-        ) from problem
-    return arrays
 
 
 def class_title(label: int, class_names: Sequence[str] | None) -> str:

@@ -4,6 +4,7 @@ import io
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from posixpath import basename, dirname, normpath, splitext
 from typing import TYPE_CHECKING
 
@@ -59,10 +60,17 @@ def only_table(
     place: str, files: Sequence[str], columns: ColumnSettings, read: Callable[[str], bytes]
 ) -> str:
     """Path of the table of a source, or an empty text if there is none."""
+
+    def is_image_table(path: str) -> bool:
+        content = read(path)
+        with suppress(InvalidInput):
+            return bool(table_rows(path, content, ColumnSettings()))
+        return False
+
     tables = [path for path in files if is_table(path)]
     is_guess = columns == ColumnSettings()
     if is_guess:
-        tables = [path for path in tables if _is_image_table(path, read(path))]
+        tables = [path for path in tables if is_image_table(path)]
     if len(tables) > 1 or not (tables or is_guess):
         raise InvalidInput(
             f"{place}: expected one table of images, got {listed(tables) or 'none'}; give the "
@@ -127,13 +135,6 @@ def _paths_by_text(table: str, files: Iterable[str]) -> Callable[[str], str]:
     return path_of
 
 
-def _is_image_table(name: str, content: bytes) -> bool:
-    try:
-        return bool(table_rows(name, content, ColumnSettings()))
-    except InvalidInput:
-        return False
-
-
 def _part(value: str) -> str:
     if value and not part_named(value):
         raise InvalidInput(
@@ -151,7 +152,14 @@ def _frame(name: str, content: bytes) -> "pd.DataFrame":
         raise InvalidInput(f"table {name}: expected at most {MAX_TABLE_BYTES:,} bytes, got more")
     try:
         if suffix(name) == ".parquet":
-            frame, n_rows = _parquet(content)
+            from pyarrow import parquet
+
+            file = parquet.ParquetFile(io.BytesIO(content))
+            n_rows = file.metadata.num_rows
+            # Nested columns are left out; nothing is read if there are too many rows.
+            flat = [field.name for field in file.schema_arrow if not field.type.num_fields]
+            table = file.read(columns=flat if n_rows <= MAX_ROWS else [])
+            frame = table.to_pandas(integer_object_nulls=True)
         else:
             header = content[:65_536].partition(b"\n")[0].decode("utf-8", "replace")
             separator = "\t" if suffix(name) == ".tsv" else max(",;\t|", key=header.count)
@@ -173,17 +181,6 @@ def _frame(name: str, content: bytes) -> "pd.DataFrame":
     if n_rows > MAX_ROWS:
         raise InvalidInput(f"table {name}: expected at most {MAX_ROWS:,} rows, got more")
     return frame.rename(columns=str)
-
-
-def _parquet(content: bytes) -> tuple["pd.DataFrame", int]:
-    """Columns of a Parquet file but nested ones, and its rows; nothing is read if they are many."""
-    from pyarrow import parquet
-
-    file = parquet.ParquetFile(io.BytesIO(content))
-    n_rows = file.metadata.num_rows
-    flat = [field.name for field in file.schema_arrow if not field.type.num_fields]
-    table = file.read(columns=flat if n_rows <= MAX_ROWS else [])
-    return table.to_pandas(integer_object_nulls=True), n_rows
 
 
 def _column(role: str, setting: str, names: Sequence[str], table: str) -> str | None:

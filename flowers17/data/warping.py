@@ -53,11 +53,12 @@ class Sampler:
         steps = [_fixed(along_y * self._lines)[:, None] for _, along_y, _ in matrix]
         for first in range(0, height, self._n_lines):
             lines = slice(first, first + self._n_lines)
-            n_pixels = self._locate(starts, [step[lines] for step in steps])
-            self._interpolate(out[lines], n_pixels)
+            self._write_lines(starts, [step[lines] for step in steps], out[lines])
 
-    def _locate(self, starts: list[np.ndarray], steps: list[np.ndarray]) -> int:
-        """Find the pixel up and left of each position, and how far the position is behind it."""
+    def _write_lines(
+        self, starts: list[np.ndarray], steps: list[np.ndarray], out: np.ndarray
+    ) -> None:
+        # The pixel up and left of each position, and how far the position is behind it.
         height, width = self._shape
         shape = (len(steps[0]), width)
         n_pixels = math.prod(shape)
@@ -73,20 +74,15 @@ class Sampler:
         fractions &= (1 << _FRACTION) - 1
         positions >>= _FRACTION
         y *= width
-        np.add(x, y, out=self._index[:n_pixels])
-        return n_pixels
-
-    def _interpolate(self, out: np.ndarray, n_pixels: int) -> None:
-        width = self._shape[1]
         index, corners = self._index[:n_pixels], self._corners[:, :n_pixels]
+        np.add(x, y, out=index)
         for corner, behind in zip(corners, (0, 1, width, width + 1), strict=True):
             # All indices exist; this mode alone writes into `corner` without a copy.
             self._packed[behind:].take(index, mode="clip", out=corner)
         top_left, top_right, bottom_left, bottom_right = corners
-        fraction_x, fraction_y = self._fractions[:, :n_pixels]
-        _mix(top_left, top_right, fraction_x)
-        _mix(bottom_left, bottom_right, fraction_x)
-        _mix(top_left, bottom_left, fraction_y)
+        _mix(top_left, top_right, fractions[0])
+        _mix(bottom_left, bottom_right, fractions[0])
+        _mix(top_left, bottom_left, fractions[1])
         top_left += _HALF
         top_left >>= 2 * _FRACTION
         for channel in range(3):

@@ -8,9 +8,8 @@ from flowers17.artifacts import Artifact
 from flowers17.errors import InvalidInput
 from flowers17.learners.images import resized
 from flowers17.prediction.catalogue import KINDS, Kind
-from flowers17.prediction.models import Loader, Model
+from flowers17.prediction.models import Loader, Model, open_model
 from flowers17.prediction.pictures import Block
-from flowers17.prediction.predicting import open_model
 from flowers17.robustness.base import batches
 
 if TYPE_CHECKING:
@@ -55,7 +54,8 @@ class AttackedModel:
         the same batch size; repetitions of the last image at the end cost nothing.
         """
         pixels = np.rint(images * np.float32(255)).astype(np.uint8)
-        needed = pixels[: _n_needed(pixels)]
+        differing = np.flatnonzero((pixels != pixels[-1]).any(axis=(1, 2, 3)))
+        needed = pixels[: int(differing[-1]) + 2 if differing.size else 1]
         proba = np.concatenate(
             [self._proba_at_once(batch)[:n] for n, [batch] in batches(needed, max_size=AT_ONCE)]
         )
@@ -65,12 +65,8 @@ class AttackedModel:
         """Shuffle each array of weights of its network, or of its extractors, for good."""
         network = getattr(self._model, "keras_model", None)
         for trained in [network] if network else [map_.extractor for map_ in self._model.maps]:
-            trained.set_weights(
-                [
-                    random.permuted(weights.ravel()).reshape(weights.shape)
-                    for weights in trained.get_weights()
-                ]
-            )
+            weights = trained.get_weights()
+            trained.set_weights([random.permuted(w.ravel()).reshape(w.shape) for w in weights])
 
     def _proba_at_once(self, pixels: np.ndarray) -> np.ndarray:
         if self._ensemble:  # other objects may share it with another method
@@ -100,9 +96,3 @@ def _method_of(model: Model, artifact: Artifact, method: str | None) -> str:
             "attacks.methods, or ensemble.meta_learners"
         )
     return str(method)
-
-
-def _n_needed(pixels: np.ndarray) -> int:
-    """Number of images without the repetitions of the last image at the end."""
-    differing = np.flatnonzero((pixels != pixels[-1]).any(axis=(1, 2, 3)))
-    return int(differing[-1]) + 2 if differing.size else 1

@@ -79,11 +79,7 @@ class Entry:
         if self.kind != "ensemble":
             return None
         chosen = self.result["chosen"]
-        method = next(
-            scored
-            for scored in self.result["methods"]
-            if (scored["method"], scored["by"]) == (chosen["method"], chosen["by"])
-        )
+        method = scheme_of(self.result, chosen["method"], chosen["by"])
         counts = method["cross_validated"], self.result["n_train"]
         return first_measure(*counts, method.get("cross_validated_by_class"))
 
@@ -229,10 +225,10 @@ class Catalogue:
         splits = [origin["key"] for origin in origins if origin["stage"] == "splits"]
         made_from = {"features"} if is_classifier else KINDS.keys()
         configs = sorted(
-            canonical_json(
-                [_without_resize(origin["material"]["config"]), origin["material"].get("seed")]
-            )
+            # Without how images become squares, which no classifier's measures have.
+            canonical_json([{**(config or {}), "resize": None}, origin["material"].get("seed")])
             for origin in origins
+            for config in [origin["material"]["config"]]
             if origin is manifest or origin["stage"] in made_from
         )
         is_refit = any(name.startswith("fold-") for name in manifest["inputs"])
@@ -266,11 +262,6 @@ def _scores(result: Mapping[str, Any]) -> list[Score]:
     return [score_of(split, split["name"]) for split in result.get("splits", ())]
 
 
-def _without_resize(config: Any) -> Any:
-    """A configuration without how images become squares, which no classifier's measures have."""
-    return {name: config[name] for name in config if name != "resize"} if config else config
-
-
 def _age(manifest: Mapping[str, Any]) -> tuple[str, str]:
     """When an artifact was made, and its key, which decides between equals."""
     return manifest["created"], manifest["key"]
@@ -278,8 +269,11 @@ def _age(manifest: Mapping[str, Any]) -> tuple[str, str]:
 
 def refitted_scheme(result: Mapping[str, Any]) -> Mapping[str, Any]:
     """The entry of a stacking's chosen method with refitted members, from its `result.json`."""
-    identity = {"method": result["chosen"]["method"], "by": "refit"}
-    scheme: Mapping[str, Any] = next(
-        entry for entry in result["methods"] if identity.items() <= entry.items()
-    )
-    return scheme
+    return scheme_of(result, result["chosen"]["method"], "refit")
+
+
+def scheme_of(result: Mapping[str, Any], method: str, by: str) -> Mapping[str, Any]:
+    """The entry of a method with members of a kind, from a stacking's `result.json`."""
+    identity = {"method": method, "by": by}
+    schemes: Iterable[Mapping[str, Any]] = result["methods"]
+    return next(scheme for scheme in schemes if identity.items() <= scheme.items())

@@ -1,4 +1,4 @@
-"""A classifier on features: extractors, then what was fitted on their features."""
+"""A classifier on features: extractors' maps of images, then what was fitted on them."""
 
 from collections.abc import Mapping
 from functools import cached_property
@@ -9,14 +9,74 @@ import numpy as np
 from flowers17.artifacts import Artifact
 from flowers17.errors import InvalidInput
 from flowers17.manifests import read_as_written
-from flowers17.prediction.features import FeatureMap
 from flowers17.prediction.fitted_classifier import FittedClassifier
 from flowers17.prediction.models import Answers, Loader, Model
+from flowers17.prediction.networks import extractor_of
 from flowers17.prediction.pictures import Block
+from flowers17.transfer.extractors import feature_maps
 from flowers17.transfer.rowspace import side_by_side
+from flowers17.transfer.weights import scaling_module
 
 if TYPE_CHECKING:
     import keras
+
+
+class FeatureMap:
+    """The feature map of an artifact of stage `features`.
+
+    size: side of the squares that its extractor takes.
+    """
+
+    def __init__(self, artifact: Artifact, loader: Loader) -> None:
+        self._artifact, self._loader = artifact, loader
+        self._config = artifact.manifest["material"]["config"]
+        images = loader.artifact(artifact.manifest["inputs"]["images"])
+        self.size = int(images.manifest["material"]["config"]["size"])
+        self._last: tuple[Any, Any] | None = None
+
+    def stored(self) -> np.ndarray:
+        """Return the features of the data set's images: float32 (n, d), read where indexed."""
+        return self._artifact.mapped("features")
+
+    def of(self, block: Block) -> np.ndarray:
+        """Return the features of a block's images: float32 (k, d)."""
+
+        def features() -> np.ndarray:
+            return feature_maps(
+                self.extractor,
+                block.squares[self.size],
+                extractor=self._config["extractor"],
+                input_size=self._config["input_size"],
+                pooling=self._config["pooling"],
+                mirrored=self._config.get("mirrored", False),
+            )
+
+        return np.asarray(block.once(f"features {self._artifact.reference.key}", features))
+
+    def applied(self, images: Mapping[int, Any]) -> Any:
+        """Return symbolic features, (n, d), of symbolic images: see `models.Model.applied`."""
+        pixels, extractor = images[self.size], self.extractor
+        if self._last and self._last[0] is pixels:
+            return self._last[1]
+        import keras
+
+        from flowers17.transfer.fine_tuning import Scaled
+
+        layers, config = keras.layers, self._config
+        name = f"features-{self._artifact.reference.key[:12]}"  # names must differ
+        network = keras.Model(extractor.input, extractor.output, name=name)
+        scaled = Scaled(scaling_module(config["extractor"]), config["input_size"])
+        averages = config["pooling"] == "average"
+        pooling = layers.GlobalAveragePooling2D() if averages else layers.Flatten()
+        views = [pixels, pixels[:, :, ::-1]] if config.get("mirrored", False) else [pixels]
+        maps = [pooling(network(scaled(view))) for view in views]
+        self._last = (pixels, layers.Average()(maps) if len(maps) > 1 else maps[0])
+        return self._last[1]
+
+    @cached_property
+    def extractor(self) -> "keras.Model":
+        """The extractor, built at the first use."""
+        return extractor_of(self._artifact, self._loader)
 
 
 class Classifier(Model):
@@ -70,13 +130,10 @@ class Classifier(Model):
         from flowers17.prediction import layers
 
         with read_as_written(self.name):
-            proba = layers.classifier(columns, self._fitted, self._images)
+            rows, images = self._fitted.arrays.get("rows"), None
+            if rows is not None:  # of training images that it compares with
+                images = side_by_side([map_.stored()[rows] for map_ in self.maps])
+            proba = layers.classifier(columns, self._fitted, images)
             if proba.shape[1] != len(self.classes):
                 raise ValueError(f"{proba.shape[1]} probabilities of {len(self.classes)} classes")
         return proba
-
-    @property
-    def _images(self) -> np.ndarray | None:
-        """The columns of the training images that it compares with: float32 (m, d)."""
-        rows = self._fitted.arrays.get("rows")
-        return None if rows is None else side_by_side([map_.stored()[rows] for map_ in self.maps])

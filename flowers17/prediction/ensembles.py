@@ -4,7 +4,7 @@ The meta-learner is fitted again from the stored out-of-fold probabilities. That
 and takes seconds, so nothing has to be unpickled.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -15,6 +15,7 @@ from flowers17.ensemble.calibration import tempered
 from flowers17.ensemble.meta_learners import fitted, probabilities
 from flowers17.ensemble.predictions import averaged, weighted
 from flowers17.manifests import read_as_written
+from flowers17.prediction.catalogue import scheme_of
 from flowers17.prediction.fitted_classifier import of_estimator
 from flowers17.prediction.models import Answers, Loader, MemberModels, Model
 from flowers17.prediction.pictures import Block
@@ -44,7 +45,13 @@ class Ensemble(Model):
         self.method: str = self._result["chosen"]["method"]
         self.by = by
         _ = self._temperature  # raises now if it is missing, not after the members have computed
-        self._models = self._members(open_member)
+        inputs, described = self._out_of_fold.manifest["inputs"], self._out_of_fold.json("members")
+        folds = [str(number) for number in range(1, described["n_folds"] + 1)]
+        roles = folds if by == "average" else ["refit"]
+        self._models = [
+            [open_member(inputs[f"{member['name']}/{role}"]) for role in roles]
+            for member in described["members"]
+        ]
         models = [model for member in self._models for model in member]
         self.sizes = frozenset(size for model in models for size in model.sizes)
         self.resize = models[0].resize
@@ -64,43 +71,34 @@ class Ensemble(Model):
         members = [
             layers.averaged([model.applied(images) for model in models]) for models in self._models
         ]
-        return layers.tempered(self._combined(members), self._temperature)
-
-    def _combined(self, members: Sequence[Any]) -> Any:
-        """`combined` for symbolic probabilities of the members."""
-        from keras import ops
-
-        from flowers17.prediction import layers
-
         if self.method == "average":
-            return layers.averaged(members)
-        if self.method == "weighted_average":
-            weights = self._result["weights"]
-            return layers.weighted(members, [weights[name] for name in self._result["members"]])
-        numbers = of_estimator(self._meta_learner)
-        return layers.classifier(ops.concatenate(members, axis=1), numbers)
+            proba = layers.averaged(members)
+        elif self.method == "weighted_average":
+            proba = layers.weighted(members, self._weights)
+        else:
+            columns = layers.ops.concatenate(members, axis=1)
+            proba = layers.classifier(columns, of_estimator(self._meta_learner))
+        return layers.tempered(proba, self._temperature)
 
     def member_probabilities(self, block: Block) -> np.ndarray:
         """Class probabilities of each member: float32 (m, n, c)."""
-        return np.stack(
-            [
-                np.mean(
-                    [model.answers(block).proba.astype(np.float32) for model in models],
-                    axis=0,
-                    dtype=np.float32,
-                )
-                for models in self._models
-            ]
-        )
+        members = []
+        for models in self._models:
+            probas = [model.answers(block).proba.astype(np.float32) for model in models]
+            members.append(np.mean(probas, axis=0, dtype=np.float32))
+        return np.stack(members)
 
     def combined(self, members: np.ndarray) -> np.ndarray:
         """Members' probabilities combined by the method, not calibrated: (n, c)."""
         if self.method == "average":
             return averaged(members)
         if self.method == "weighted_average":
-            weights = self._result["weights"]
-            return weighted(members, np.array([weights[name] for name in self._result["members"]]))
+            return weighted(members, np.array(self._weights))
         return probabilities(self._meta_learner, np.concatenate(members, axis=1))
+
+    @property
+    def _weights(self) -> list[float]:
+        return [self._result["weights"][name] for name in self.members]
 
     @cached_property
     def _meta_learner(self) -> Any:
@@ -111,19 +109,4 @@ class Ensemble(Model):
 
     @property
     def _temperature(self) -> float:
-        return next(
-            float(scored["temperature"])
-            for scored in self._result["methods"]
-            if (scored["method"], scored["by"]) == (self.method, self.by)
-        )
-
-    def _members(self, open_member: Callable[[Mapping[str, str]], Model]) -> list[list[Model]]:
-        inputs = self._out_of_fold.manifest["inputs"]
-        described = self._out_of_fold.json("members")
-        roles = ["refit"]
-        if self.by == "average":
-            roles = [str(number) for number in range(1, described["n_folds"] + 1)]
-        return [
-            [open_member(inputs[f"{member['name']}/{role}"]) for role in roles]
-            for member in described["members"]
-        ]
+        return float(scheme_of(self._result, self.method, self.by)["temperature"])

@@ -21,7 +21,7 @@ import numpy as np
 
 from flowers17.artifacts import Artifact
 from flowers17.errors import InvalidInput
-from flowers17.prediction.held_out import images_of, own_predictions
+from flowers17.prediction.evidence import images_of, own_predictions
 from flowers17.prediction.models import Loader, Model
 from flowers17.prediction.onnx_operations import convertible, rescaling
 

@@ -5,7 +5,7 @@ No class of scikit-learn's is stored, so that reading a classifier runs no code.
 
 import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
@@ -73,9 +73,8 @@ def of_fit(fit: Fit, columns: np.ndarray, rows: np.ndarray | None = None) -> Fit
     """
     with one_thread():
         space = _Space(columns, rows, fit.task)
-        described = _of_model(fit, space)
-        arrays = {**described.arrays, **space.projection()}
-    return FittedClassifier(described.kind, described.options, arrays)
+        classifier = _of_model(fit, space)
+        return replace(classifier, arrays={**classifier.arrays, **space.projection()})
 
 
 class _Space:
@@ -209,13 +208,9 @@ def _of_trees(trees: Sequence[_Tree], **others: np.ndarray) -> FittedClassifier:
         first = roots if name in ("left", "right") else np.zeros_like(roots)
         each = [getattr(tree, name) + n for tree, n in zip(trees, first, strict=True)]
         array = np.where(is_leaf, of_leaf, np.concatenate(each))
-        is_index = name != "threshold"
-        arrays[name] = array.astype(np.int32) if is_index else _rounded_down(array)
+        arrays[name] = array.astype(np.float32 if name == "threshold" else np.int32)
+        if name == "threshold":  # rounded down, so that x <= threshold holds for the same float32 x
+            above, lowest = arrays[name] > array, np.float32(-np.inf)
+            arrays[name] = np.where(above, np.nextafter(arrays[name], lowest), arrays[name])
     arrays["left"][is_leaf] = value_of_leaf.reshape(-1)
     return FittedClassifier("trees", {}, arrays)
-
-
-def _rounded_down(thresholds: np.ndarray) -> np.ndarray:
-    """The largest float32 numbers at most as large; x <= threshold holds for the same float32 x."""
-    nearest = thresholds.astype(np.float32)
-    return np.where(nearest > thresholds, np.nextafter(nearest, np.float32(-np.inf)), nearest)

@@ -42,16 +42,15 @@ def classifier(columns: Rows, fitted: FittedClassifier, images: np.ndarray | Non
 
 def side_by_side(maps: Sequence[Rows]) -> Rows:
     """Feature maps joined as `rowspace.side_by_side` joins them."""
-    maps_ = [_normalised(map_) for map_ in maps]
-    if len(maps_) == 1:
-        return maps_[0]
-    return ops.multiply(ops.concatenate(maps_, axis=1), len(maps_) ** -0.5)
-
-
-def _normalised(features: Rows) -> Rows:
-    roots = ops.multiply(ops.sign(features), ops.sqrt(ops.abs(features)))
-    lengths = ops.sqrt(ops.sum(ops.abs(features), axis=1, keepdims=True))
-    return ops.divide(roots, ops.maximum(lengths, float(np.finfo(np.float32).tiny)))
+    normalised = []
+    for features in maps:
+        roots = ops.multiply(ops.sign(features), ops.sqrt(ops.abs(features)))
+        lengths = ops.sqrt(ops.sum(ops.abs(features), axis=1, keepdims=True))
+        tiny = float(np.finfo(np.float32).tiny)
+        normalised.append(ops.divide(roots, ops.maximum(lengths, tiny)))
+    if len(normalised) == 1:
+        return normalised[0]
+    return ops.multiply(ops.concatenate(normalised, axis=1), len(normalised) ** -0.5)
 
 
 def _quadratic(columns: Rows, arrays: Arrays, options: Options) -> Rows:

@@ -10,8 +10,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from flowers17.ancestry import Manifest, artifact_id, by_id, family
 from flowers17.artifacts import Artifact, short_name
 from flowers17.prediction.catalogue import Catalogue, Entry, refitted_scheme
+from flowers17.prediction.evidence import held_out
 from flowers17.prediction.exporting import OUTPUT, FileCheck
-from flowers17.prediction.held_out import held_out
 from flowers17.prediction.models import Loader
 from flowers17.reporting.classes.measures import balanced_accuracy, class_scores, macro_f1
 from flowers17.reporting.lineage import duration_text
@@ -43,34 +43,18 @@ class ModelFacts:
     origins: tuple[Manifest, ...]
 
     @property
-    def fitted_on(self) -> str:
-        """Words for all images, if it was fitted on them."""
-        return self.entry.fitted_on if self.entry.is_of_all else ""
-
-    @property
     def measured(self) -> Mapping[str, Any]:
         """The `result.json` that the scores are from, or the entry of a classifier's split."""
         measured: Mapping[str, Any] = self.entry.result.get("measured", self.entry.result)
         return measured
 
     @property
-    def members(self) -> tuple[str, ...]:
-        """Names of an ensemble's members; empty for other models."""
-        return tuple(self.entry.result.get("members", ()))
-
-    @property
-    def random_weights(self) -> bool:
-        """Whether its extractor was never trained."""
-        return any(weights["kind"] == "random" for weights in self._weights)
-
-    @property
-    def pretrained(self) -> tuple[str, ...]:
-        """SHA-256 of the files of its extractors' pretrained weights."""
-        return tuple(
-            dict.fromkeys(
-                weights["sha256"] for weights in self._weights if weights["kind"] != "random"
-            )
-        )
+    def weights(self) -> dict[str, str]:
+        """Kind of its extractors' weights by the SHA-256 of their file; `random`: not trained."""
+        manifests = (self.entry.manifest, *self.origins)
+        configs = [manifest["material"]["config"] or {} for manifest in manifests]
+        weights = [config["weights"] for config in configs if "weights" in config]
+        return {file["sha256"]: file["kind"] for file in weights if isinstance(file, Mapping)}
 
     @property
     def near_duplicates(self) -> str:
@@ -80,15 +64,6 @@ class ModelFacts:
                 values = {**(manifest["material"]["config"] or {}), **manifest.get("metrics", {})}
                 return str(values.get("kept_together", values.get("near_duplicates", "similar")))
         return "similar"
-
-    @property
-    def _weights(self) -> list[Mapping[str, Any]]:
-        configs = [
-            config["material"]["config"] or {} for config in (self.entry.manifest, *self.origins)
-        ]
-        return [
-            config["weights"] for config in configs if isinstance(config.get("weights"), Mapping)
-        ]
 
 
 def model_facts(artifact: Artifact, loader: Loader) -> ModelFacts:
@@ -194,9 +169,9 @@ def _settings(facts: ModelFacts) -> Iterator[tuple[str, str]]:
             yield f"{name}: {setting}", str(value)
     for feature_map in result.get("maps", ()):
         yield "features", feature_map
-    if facts.members:
+    if facts.entry.kind == "ensemble":
         scheme = refitted_scheme(result)
-        for member in facts.members:
+        for member in result["members"]:
             yield "member", member
         yield "combined by", scheme["method"].replace("_", " ")
         share = f"{scheme['cross_validated']} of {result['n_train']}"

@@ -1,19 +1,28 @@
-"""Trained and fine-tuned networks: rebuilt from code, their weights loaded from artifacts."""
+"""Networks and extractors of a store: rebuilt from code, their weights loaded from artifacts.
+
+An artifact is data that others may have written. That of a network built by the user's own function
+names the function. It runs only if the user names it too, and only unchanged: without this check a
+store could have any function called.
+"""
 
 from collections.abc import Mapping
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flowers17.artifacts import Artifact
+from flowers17.backbones.facts import backbone_of
 from flowers17.config import HeadSettings, LearnerDefinition, RecipeSettings
-from flowers17.errors import InvalidInput
+from flowers17.digests import file_sha256
+from flowers17.errors import ChecksumMismatch, InvalidInput, WeightsMissing
 from flowers17.learners.networks import build, load_weights, module_of
+from flowers17.learners.own_modules import module_file, module_places
 from flowers17.manifests import read_as_written
-from flowers17.prediction.features import extractor_of
 from flowers17.prediction.models import BATCH_SIZE, Answers, Loader, Model
-from flowers17.prediction.own_code import check_own_learner
 from flowers17.prediction.pictures import Block
-from flowers17.transfer.extractors import resized
+from flowers17.seeds import derived_seed
+from flowers17.transfer.extractors import build_extractor, resized
+from flowers17.transfer.weights import resolve_weights
 
 if TYPE_CHECKING:
     import keras
@@ -34,7 +43,14 @@ class Network(Model):
         self._size = int(result["image_size"])
         self.sizes = frozenset({self._size})
         self._recipe = RecipeSettings.model_validate(result["recipe"])
-        self._check_code()
+        takes_any_size = set(self._recipe.resolutions) != {1.0}
+        self._input_size = None if takes_any_size else self._size
+        if artifact.reference.stage == "finetuning":  # of one of Keras's own networks
+            return
+        learner = self._config["learner"]
+        if module_of(learner, self._definitions):
+            trained = (self._config["definition"] or {}).get("sha256")
+            check_own_learner(self.name, learner, trained, self._loader)
 
     def answers(self, block: Block) -> Answers:
         """Return class probabilities, float32 (n, c), as the training itself computes them."""
@@ -42,7 +58,9 @@ class Network(Model):
         from flowers17.learners.evaluation import probabilities
 
         images = resized(block.squares[self._size], model.input_shape[1] or self._size)
-        return Answers(probabilities(model, images, batch_size=BATCH_SIZE, flips=self.flips))
+        return Answers(
+            probabilities(model, images, batch_size=BATCH_SIZE, flips=self._recipe.flips_at_test)
+        )
 
     def applied(self, images: Mapping[int, Any]) -> Any:
         """Return symbolic class probabilities: see `models.Model`."""
@@ -53,30 +71,20 @@ class Network(Model):
         return keras.Model(model.input, model.output, name=name)(images[self._size])
 
     @property
-    def flips(self) -> bool:
-        """Whether the probabilities of an image and its mirror image are averaged."""
-        return self._recipe.flips_at_test
-
-    def _check_code(self) -> None:
-        """Raise InvalidInput if code that may not be run would build the network."""
-        learner = self._config["learner"]
-        if module_of(learner, self._definitions):
-            trained = (self._config["definition"] or {}).get("sha256")
-            check_own_learner(self.name, learner, trained, self._loader)
-
-    @property
     def _definitions(self) -> tuple[LearnerDefinition, ...]:
         definition = self._config["definition"] or {}
         return (LearnerDefinition.model_validate(definition),) if "blocks" in definition else ()
 
     @cached_property
     def keras_model(self) -> "keras.Model":
-        """The network, built and its weights loaded at the first use."""
+        """The network, built and its weights loaded at the first use, for images of its size."""
+        return self._built(self._input_size)
+
+    def _built(self, size: int | None) -> "keras.Model":
+        """The network for images of a size, or of any."""
         own, learner = self._definitions, self._config["learner"]
-        takes_any_size = set(self._recipe.resolutions) != {1.0}
-        side = None if takes_any_size else self._size
         with read_as_written(self.name), self._loader.building(self._config["precision"]):
-            model = build(learner, (side, side, 3), len(self.classes), definitions=own)
+            model = build(learner, (size, size, 3), len(self.classes), definitions=own)
         load_weights(model, self._artifact, "run learners")
         return model
 
@@ -86,7 +94,8 @@ class Network(Model):
 
         It averages an image and its mirror image if the recipe has predictions do so.
         """
-        model = self._plain
+        fits = self._input_size in (None, self._size)
+        model = self.keras_model if fits else self._built(self._size)
         if not self._recipe.flips_at_test:
             return model
         import keras
@@ -95,33 +104,15 @@ class Network(Model):
         proba = keras.layers.Average(dtype="float32")([model(images), model(images[:, :, ::-1])])
         return keras.Model(images, proba, name=model.name)
 
-    @property
-    def _plain(self) -> "keras.Model":
-        """The network of images of the data set's size, without a mirror image."""
-        return self.keras_model
-
 
 class FineTuned(Network):
-    """The network of an artifact of stage `finetuning`."""
+    """The network of an artifact of stage `finetuning`, its extractor included."""
 
     def __init__(self, artifact: Artifact, loader: Loader) -> None:
         super().__init__(artifact, loader)
         self._input_size = int(self._config["input_size"])
 
-    def _check_code(self) -> None:
-        """Nothing to check: only Keras's own networks are fine-tuned."""
-
-    @cached_property
-    def keras_model(self) -> "keras.Model":
-        """The network, extractor included, for images of the extractor's input size."""
-        return self._built(self._input_size)
-
-    @property
-    def _plain(self) -> "keras.Model":
-        resizes = self._size != self._input_size
-        return self._built(self._size) if resizes else self.keras_model
-
-    def _built(self, image_size: int) -> "keras.Model":
+    def _built(self, size: int | None) -> "keras.Model":
         extractor = extractor_of(self._artifact, self._loader)
         from flowers17.transfer.fine_tuning import cut, image_network, trainable_network
 
@@ -139,4 +130,93 @@ class FineTuned(Network):
                 name=config["extractor"],
             )
         load_weights(trained, self._artifact, "run finetune")
-        return image_network(lower, trained, config["extractor"], image_size=image_size)
+        return image_network(lower, trained, config["extractor"], image_size=size)
+
+
+def extractor_of(artifact: Artifact, loader: Loader) -> "keras.Model":
+    """A newly built extractor with the weights that an artifact was made with.
+
+    artifact: of stage `features`, `activations` or `finetuning`. Raises WeightsMissing or
+    ChecksumMismatch if these weights are not there, InvalidInput if a function that may not be run
+    would build it.
+    """
+    material = artifact.manifest["material"]
+    config, path = material["config"], _weights_path(artifact, loader)
+    backbone, weights = backbone_of(config["extractor"]), config["weights"]
+    if backbone.kind == "function":
+        label = artifact.manifest["label"]
+        check_own_learner(label, backbone.name, weights.get("code"), loader)
+    with loader.building("float32"):
+        return build_extractor(
+            config["extractor"],
+            input_size=config["input_size"],
+            weights_path=path,
+            seed=derived_seed(material["seed"] or 0, "features"),  # see tasks.weights
+            untrained=weights["kind"] == "random",
+        )
+
+
+def _weights_path(artifact: Artifact, loader: Loader) -> Path | None:
+    """The file or preset that an artifact was made with; None if it needed none."""
+    config = artifact.manifest["material"]["config"]
+    extractor, sha256 = config["extractor"], config["weights"]["sha256"]
+    if "weights" in artifact.manifest["inputs"]:
+        downloaded = loader.artifact(artifact.manifest["inputs"]["weights"])
+        files = {name: downloaded.file(name) for name in downloaded.manifest["files"]}
+        if backbone_of(extractor).kind == "hub":
+            return downloaded.path
+        return next(path for name, path in files.items() if ".h5" in name)
+    if sha256 is None:
+        return None
+    source = resolve_weights(extractor, loader.weights_dir)
+    if source.path is None:
+        raise WeightsMissing(
+            f"{extractor}: expected the weights with sha256 {sha256[:12]}…, which "
+            f"{artifact.manifest['label']} was made with, found none; give their folder as "
+            "--weights-dir"
+        )
+    if source.sha256 != sha256:
+        raise ChecksumMismatch(
+            f"{source.path}: expected the weights that {artifact.manifest['label']} was made with, "
+            f"sha256 {sha256[:12]}…, got {str(source.sha256)[:12]}…; give the folder of those "
+            "as --weights-dir"
+        )
+    return source.path
+
+
+def check_own_learner(name: str, learner: str, sha256: str | None, loader: Loader) -> None:
+    """Raise InvalidInput unless a function may be called to rebuild a network.
+
+    Its module, and the packages around it, may not lie in the store. Nothing is imported.
+    name: of the model. learner: `module:function`. sha256: of the module's file that the network
+    was trained with, from its artifact.
+    """
+    module = learner.partition(":")[0]
+    if sha256 is None:
+        raise InvalidInput(
+            f"{name}: expected the SHA-256 of module {module!r}, which it asks to be run, its "
+            "artifact holds none; train it again"
+        )
+    if learner not in loader.own_learners:
+        raise InvalidInput(
+            f"{name}: the store asks to run code of module {module!r}, function "
+            f"{learner.partition(':')[2]!r}. Whoever can write to the store can name any code. If "
+            f"you know and trust this one, add `--own-learner {learner}`; in Python "
+            f"Loader(…, own_learners=[{learner!r}])"
+        )
+    store = loader.store.root.resolve()
+    for file, folders in module_places(module):
+        locations = [*folders, *([file] if file else [])]
+        if any(location.resolve().is_relative_to(store) for location in locations):
+            raise InvalidInput(
+                f"{name}: expected module {module!r} outside the store, found it in {store}; code "
+                "in a store is never run: move it, and put it where Python finds it"
+            )
+    source = module_file(module)
+    source_sha256 = file_sha256(source) if source else None
+    if source_sha256 != sha256:
+        raise InvalidInput(
+            f"{name}: expected the module {module!r} that it was trained with, sha256 "
+            f"{sha256[:12]}…, got {f'{source_sha256[:12]}…' if source_sha256 else 'none'}; "
+            "put the file that it was trained with where Python finds it, or train again"
+        )

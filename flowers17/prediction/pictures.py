@@ -1,7 +1,6 @@
 """Image files, decoded as the data set's images were, a block at a time."""
 
 import os
-import stat
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,7 +13,7 @@ import numpy as np
 
 from flowers17.config import ResizeName
 from flowers17.data.decoding import squares
-from flowers17.data.encoded import MAX_IMAGE_BYTES
+from flowers17.data.encoded import file_content
 from flowers17.errors import InvalidInput, UnusableImage
 from flowers17.terminal import printable
 
@@ -80,7 +79,7 @@ def blocks(
 
     def look_ahead() -> None:
         for path in islice(remaining, n_at_once - len(waiting)):
-            waiting.append((path, pool.submit(_squares, path, sides, resize, depth)))
+            waiting.append((path, pool.submit(_squares, path, None, sides, resize, depth)))
 
     try:
         decoded: list[tuple[str, dict[int, np.ndarray]]] = []
@@ -110,7 +109,7 @@ def picture(
     name: of the file, for errors.
     """
     sides = tuple(sorted(set(sizes)))
-    return _block([(name, _decoded(data, name, sides, resize, depth))], sides)
+    return _block([(name, _squares(name, data, sides, resize, depth))], sides)
 
 
 def _block(decoded: Sequence[tuple[str, dict[int, np.ndarray]]], sides: Sequence[int]) -> Block:
@@ -121,17 +120,18 @@ def _block(decoded: Sequence[tuple[str, dict[int, np.ndarray]]], sides: Sequence
 
 
 def _squares(
-    path: str, sides: Sequence[int], resize: ResizeName, depth: int
+    name: str, content: bytes | None, sides: Sequence[int], resize: ResizeName, depth: int
 ) -> dict[int, np.ndarray]:
-    return _decoded(_content(path), path, sides, resize, depth)
+    """Squares of an image file by side; an error leaves out what only a data set could do.
 
-
-def _decoded(
-    data: bytes, name: str, sides: Sequence[int], resize: ResizeName, depth: int
-) -> dict[int, np.ndarray]:
-    """Squares of an image file by side; an error leaves out what only a data set could do."""
+    content: of the file; None: it is read.
+    """
+    title = printable(name)
+    data = file_content(Path(name), title) if content is None else content
     try:
-        return squares(data, printable(name), sides, resize=resize, depth=depth).squares
+        if isinstance(data, UnusableImage):
+            raise data
+        return squares(data, title, sides, resize=resize, depth=depth).squares
     except UnusableImage as problem:
         kind, _, advice = problem.kind.partition("; ")
         if advice.startswith(("convert", "install")):
@@ -157,7 +157,8 @@ def _below(name: str, refuse: Refuse) -> Iterator[str]:
 
     paths = []
     for folder, inner, names in os.walk(name, onerror=unreadable):
-        paths += [str(Path(folder, file_name)) for file_name in _visible(inner, names)]
+        inner[:] = [child for child in inner if not child.startswith(".")]  # as os.walk wants
+        paths += [str(Path(folder, child)) for child in names if not child.startswith(".")]
         for link in filter(Path.is_symlink, (Path(folder, child) for child in inner)):
             if not _is_walked(link, Path(name)):
                 refuse(
@@ -169,36 +170,9 @@ def _below(name: str, refuse: Refuse) -> Iterator[str]:
     yield from sorted(paths)
 
 
-def _visible(folders: list[str], names: Sequence[str]) -> list[str]:
-    """Names that are not hidden; hidden folders are removed from `folders`, as os.walk wants."""
-    folders[:] = [name for name in folders if not name.startswith(".")]
-    return [name for name in names if not name.startswith(".")]
-
-
 def _is_walked(link: Path, root: Path) -> bool:
     """Whether the target of a link is found below a folder without the link."""
     target, top = link.resolve(), root.resolve()
     return target.is_relative_to(top) and not any(
         folder_name.startswith(".") for folder_name in target.relative_to(top).parts
     )
-
-
-def _content(path: str) -> bytes:
-    """Return a file's bytes; raises InvalidInput if it is no regular file of bounded size."""
-    try:
-        if not stat.S_ISREG(Path(path).stat().st_mode):
-            raise InvalidInput(f"{printable(path)}: expected an image, got a special file")
-        with Path(path).open("rb") as stream:
-            data = stream.read(MAX_IMAGE_BYTES + 1)
-    except (OSError, ValueError) as problem:  # ValueError: a path with a null byte
-        if isinstance(problem, InvalidInput):
-            raise
-        reason = getattr(problem, "strerror", None) or problem
-        raise InvalidInput(
-            f"{printable(path)}: expected an image, got what cannot be read ({reason})"
-        ) from None
-    if len(data) > MAX_IMAGE_BYTES:
-        raise InvalidInput(
-            f"{printable(path)}: expected at most {MAX_IMAGE_BYTES:,} bytes, got more"
-        )
-    return data

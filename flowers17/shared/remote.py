@@ -1,5 +1,10 @@
-"""Objects below an address that fsspec knows; every driver's errors become StoreUnusable."""
+"""Objects of a shared store: their names, and the storage below an address that fsspec knows.
 
+Manifests are `<stage>/<key>/manifest.json`, files of artifacts `<stage>/<key>/<digest>/<name>`,
+checkpoints `.unfinished/<stage>-<key>/<name>`, leases `.locks/<stage>-<key>/<generation>`.
+"""
+
+import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -9,12 +14,19 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from flowers17.artifacts import MANIFEST
 from flowers17.errors import ArtifactDamaged, StoreUnusable
+from flowers17.manifests import KEY, STAGE
 
 # Protocols whose storage decides who creates an object; other drivers look first, then write.
 EXCLUSIVE = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss"})
 PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs"}
 CONFLICTS = 5  # tries, where two create the same object at the same moment
+ABANDONED_S = 3600.0  # a lease that was not renewed for so long by the storage's clock
+DIGITS = 16  # of a content's digest, in the name of its folder
+_MANIFEST_OBJECT = re.compile(rf"({STAGE})/({KEY})/{re.escape(MANIFEST)}")
+_FILE_OBJECT = re.compile(rf"(([^./][^/]*)/([^/]+)/[0-9a-f]{{{DIGITS}}})/.+")
+_UNFINISHED_OBJECT = re.compile(r"(\.unfinished/([^/]+))/.+")
 
 
 @dataclass(frozen=True)
@@ -125,6 +137,7 @@ class Remote:
 
     @cached_property
     def _opened(self) -> tuple[Any, str]:
+        """The file system of fsspec, and the path that the names are below."""
         if self.protocol not in EXCLUSIVE:
             raise StoreUnusable(
                 f"store {self.address}: expected one of {', '.join(sorted(EXCLUSIVE))}, which "
@@ -183,6 +196,43 @@ class Remote:
         if isinstance(problem, FileNotFoundError):
             return f"expected a bucket, found none ({cause}); create it, or correct --store"
         return f"the storage does not answer as it should ({cause}); run the same command again"
+
+
+def manifest_name(stage: str, key: str) -> str:
+    """The manifest of an artifact."""
+    return f"{stage}/{key}/{MANIFEST}"
+
+
+def artifact_of(name: str) -> tuple[str, str] | None:
+    """Stage and key of a manifest's name; None for another object."""
+    match = _MANIFEST_OBJECT.fullmatch(name)
+    return (match[1], match[2]) if match else None
+
+
+def files_place(manifest: Mapping[str, Any]) -> str:
+    """The name below which the files of a manifest are."""
+    return f"{manifest['stage']}/{manifest['key']}/{manifest['digest'][:DIGITS]}"
+
+
+def abandoned_groups(objects: Mapping[str, ObjectInfo]) -> dict[str, list[ObjectInfo]]:
+    """Files and checkpoints, by the name below which they are, that no process works on.
+
+    It works on those whose newest lease was made, renewed or released less than ABANDONED_S ago.
+    """
+    newest = {
+        name.split("/")[1]: info.changed
+        for name, info in objects.items()
+        if name.startswith(".locks/")
+    }
+    busy = {name for name, changed in newest.items() if changed > time.time() - ABANDONED_S}
+    groups: dict[str, list[ObjectInfo]] = {}
+    for name, info in objects.items():
+        file, checkpoint = _FILE_OBJECT.fullmatch(name), _UNFINISHED_OBJECT.fullmatch(name)
+        if file and f"{file[2]}-{file[3]}" not in busy:
+            groups.setdefault(file[1], []).append(info)
+        elif checkpoint and checkpoint[2] not in busy:
+            groups.setdefault(checkpoint[1], []).append(info)
+    return groups
 
 
 def _object_info(path: str, info: Mapping[str, Any]) -> ObjectInfo:

@@ -22,10 +22,14 @@ from flowers17.config.run_options import store_address
 from flowers17.errors import ArtifactDamaged, ArtifactMissing, InvalidInput, StoreUnusable
 from flowers17.files import open_regular, read_regular
 from flowers17.manifests import LARGEST, read_manifest
-from flowers17.shared.layout import abandoned_groups, artifact_of, files_place, manifest_name
-from flowers17.shared.leases import RENEWALS, Lease, expiry_s
-from flowers17.shared.mirror import Mirror
-from flowers17.shared.remote import ObjectInfo, Remote
+from flowers17.shared.claims import RENEWALS, Lease, Mirror, expiry_s
+from flowers17.shared.remote import (
+    Remote,
+    abandoned_groups,
+    artifact_of,
+    files_place,
+    manifest_name,
+)
 from flowers17.store_folder import Leftover
 
 CACHE_VARIABLE = "FLOWERS17_CACHE"
@@ -49,13 +53,9 @@ def existing_store(address: Path | str) -> Store:
     return store
 
 
-def cache_folder(address: str) -> Path:
-    """The folder of this machine that caches the artifacts of an address."""
-    own_cache = os.environ.get(CACHE_VARIABLE)
-    user_cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    name = re.sub(r"[^A-Za-z0-9]+", "-", address.partition("://")[2]).strip("-")[:60]
-    digest = hashlib.sha256(address.encode()).hexdigest()[:12]
-    return Path(own_cache or Path(user_cache, "flowers17")).expanduser() / f"{name}-{digest}"
+def _files_in(folder: Path, manifest: Mapping[str, Any]) -> dict[str, Path]:
+    """Files of a manifest in a folder, by the names of their objects."""
+    return {f"{files_place(manifest)}/{name}": folder / name for name in manifest["files"]}
 
 
 class SharedStore(Store):
@@ -65,7 +65,11 @@ class SharedStore(Store):
     """
 
     def __init__(self, address: str) -> None:
-        super().__init__(cache_folder(address))
+        own_cache = os.environ.get(CACHE_VARIABLE)
+        user_cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+        caches = Path(own_cache or Path(user_cache, "flowers17")).expanduser()
+        name = re.sub(r"[^A-Za-z0-9]+", "-", address.partition("://")[2]).strip("-")[:60]
+        super().__init__(caches / f"{name}-{hashlib.sha256(address.encode()).hexdigest()[:12]}")
         self._address = address
         self.remote = Remote(address)
 
@@ -138,7 +142,11 @@ class SharedStore(Store):
         """
         name = f"{stage}-{key}"
         with self.lock(stage, key):
-            self._check_once()
+            with self.guarded_writes():
+                mark = self.root / ".checked"
+                if not mark.exists():  # this cache is first built with
+                    self.check_writable()
+                    os.close(open_regular(mark, os.O_WRONLY | os.O_CREAT))
             note = self.own_folder(".leases") / name
             with Lease(self.remote, name, note) as lease:
                 mirror = Mirror(
@@ -197,11 +205,8 @@ class SharedStore(Store):
         return artifact
 
     def _uploaded(self, artifact: Artifact) -> Artifact:
-        manifest, stage, key = artifact.manifest, artifact.reference.stage, artifact.reference.key
-        files = {
-            f"{files_place(manifest)}/{name}": artifact.path / name for name in manifest["files"]
-        }
-        self.remote.upload(files)
+        stage, key = artifact.reference.stage, artifact.reference.key
+        self.remote.upload(_files_in(artifact.path, artifact.manifest))
         sealed = (artifact.path / MANIFEST).read_bytes()
         if self.remote.create(manifest_name(stage, key), sealed):
             return artifact
@@ -228,10 +233,7 @@ class SharedStore(Store):
                 copy = partial / stage / key
                 copy.mkdir(parents=True)
                 (copy / MANIFEST).write_bytes(sealed)
-                manifest = read_manifest(copy / MANIFEST)
-                files = {
-                    f"{files_place(manifest)}/{name}": copy / name for name in manifest["files"]
-                }
+                files = _files_in(copy, read_manifest(copy / MANIFEST))
                 for path in files.values():
                     path.parent.mkdir(parents=True, exist_ok=True)
                 self.remote.download(files)
@@ -262,22 +264,12 @@ class SharedStore(Store):
 
     def _manifest_files(self) -> list[tuple[tuple[str, str], Path]]:
         """Stage, key and local copy of the storage's manifests; no other file is fetched."""
-        objects = self.remote.listing()
-        artifacts = {
-            name: artifact
-            for name, info in objects.items()
-            if (artifact := artifact_of(name)) and info.size <= LARGEST
-        }
-        copies = self._manifest_copies({name: objects[name] for name in artifacts})
-        return [(artifacts[name], path) for name, path in copies.items()]
-
-    def _manifest_copies(self, objects: Mapping[str, ObjectInfo]) -> dict[str, Path]:
-        """Local copies of the storage's manifests; copies of deleted manifests are removed."""
         with self.guarded_writes():
             folder = self.own_folder(".manifests")
             copies = {
                 name: folder / f"{hashlib.sha256(info.version.encode()).hexdigest()}.json"
-                for name, info in objects.items()
+                for name, info in self.remote.listing().items()
+                if artifact_of(name) and info.size <= LARGEST
             }
             cached = set(folder.glob("*.json"))
             missing = [name for name, path in copies.items() if path not in cached]
@@ -285,14 +277,7 @@ class SharedStore(Store):
                 partial = folder / f"{os.getpid()}-{time.time_ns()}.partial"
                 partial.write_bytes(data)
                 partial.rename(copies[name])
-            for path in cached - set(copies.values()):
+            for path in cached - set(copies.values()):  # of deleted manifests
                 path.unlink(missing_ok=True)
-        return {name: path for name, path in copies.items() if path.exists()}
-
-    def _check_once(self) -> None:
-        """Check the storage once, when this cache is first built with."""
-        with self.guarded_writes():
-            mark = self.root / ".checked"
-            if not mark.exists():
-                self.check_writable()
-                os.close(open_regular(mark, os.O_WRONLY | os.O_CREAT))
+        artifacts = ((artifact_of(name), path) for name, path in copies.items() if path.exists())
+        return [(artifact, path) for artifact, path in artifacts if artifact]

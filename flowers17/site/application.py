@@ -86,9 +86,6 @@ def site(options: TrialOptions, *, ui: str | None = None) -> Starlette:
         text = f"There is no page at {request.url.path[:200]}."
         return _sealed(HTMLResponse(pages.problem(text), 404))
 
-    def to_index(request: Request) -> Response:
-        return RedirectResponse(f"{PREFIX}/")
-
     def script(request: Request) -> Response:
         path = Path(__file__).parent / "templates" / "try.js"
         return _sealed(Response(path.read_bytes(), media_type="text/javascript"))
@@ -112,7 +109,10 @@ def site(options: TrialOptions, *, ui: str | None = None) -> Starlette:
         trials.close()
 
     return Starlette(
-        routes=[Route("/", to_index), Mount(PREFIX, routes=routes)],
+        routes=[
+            Route("/", lambda request: RedirectResponse(f"{PREFIX}/")),
+            Mount(PREFIX, routes=routes),
+        ],
         exception_handlers={Flowers17Error: refusal, 404: absence},
         lifespan=lifespan,
     )

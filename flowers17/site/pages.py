@@ -1,14 +1,18 @@
 """What the pages of the site show, read from a store at each request."""
 
+import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import PurePosixPath
 from typing import Any
 
 from flowers17.ancestry import by_id, family
-from flowers17.artifacts import Store, short_name
-from flowers17.errors import ArtifactMissing, Flowers17Error, InvalidInput
-from flowers17.manifests import KEY, STAGE
+from flowers17.artifacts import MANIFEST, Store, short_name
+from flowers17.errors import ArtifactDamaged, ArtifactMissing, Flowers17Error, InvalidInput
+from flowers17.files import read_regular
+from flowers17.manifests import KEY, STAGE, read_manifest
 from flowers17.materials import differences
 from flowers17.prediction.catalogue import Catalogue
 from flowers17.profiles import PROFILES
@@ -19,8 +23,15 @@ from flowers17.reporting.studies.history import history
 from flowers17.reporting.studies.pair import comparison_of, difference_text, number_text
 from flowers17.reporting.studies.records import Study, named_study, studies_in
 from flowers17.shared.store import existing_store
-from flowers17.site.files import published_file
 
+# Whoever can write to a store can name a file; what is none of these is saved, not shown.
+MEDIA_TYPES: Mapping[str, str] = {
+    ".html": "text/html; charset=utf-8",
+    ".json": "application/json",
+    ".csv": "text/csv; charset=utf-8",
+    ".svg": "image/svg+xml",
+    ".png": "image/png",
+}
 _RUN = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
@@ -52,7 +63,11 @@ class Pages:
         return self._page("index.html", **self._listed(studies), sweeps=sweeps)
 
     def file(self, stage: str, key: str, name: str) -> tuple[bytes, str]:
-        """Content and media type of an artifact's file; raises as `published_file`."""
+        """Content and media type of an artifact's file, as published.
+
+        Raises ArtifactMissing unless the artifact is there and lists the file, ArtifactDamaged if
+        its bytes are not those published, or a link is on the way.
+        """
         keys = [key] if re.fullmatch(KEY, key) else []
         if re.fullmatch("[0-9a-f]{4,63}", key):
             known = (each["key"] for each in self.store.manifests() if each["stage"] == stage)
@@ -62,7 +77,21 @@ class Pages:
         if len(keys) > 1:
             both = ", ".join(each[: len(key) + 8] for each in keys)
             raise InvalidInput(f"{key}: expected one artifact, found {both}; give more of the key")
-        return published_file(self.store, stage, keys[0], name)
+        title, store = short_name(stage, keys[0]), self.store
+        folder = store.local_folder(stage, keys[0])
+        if not folder.is_dir():
+            raise ArtifactMissing(f"{title}: expected an artifact, found none")
+        manifest = read_manifest(folder / MANIFEST, below=store.root)
+        entry = manifest["files"].get(name)
+        if entry is None or (manifest["stage"], manifest["key"]) != (stage, keys[0]):
+            raise ArtifactMissing(f"{title}: expected a file {name!r}, found none")
+        try:
+            content = read_regular(folder / name, below=store.root, at_most=entry["size"])
+        except (OSError, ValueError) as problem:
+            raise ArtifactDamaged(f"{folder / name}: unreadable ({problem})") from problem
+        if hashlib.sha256(content).hexdigest() != entry["sha256"]:
+            raise ArtifactDamaged(f"{folder / name}: its bytes are not those published")
+        return content, MEDIA_TYPES.get(PurePosixPath(name).suffix, "application/octet-stream")
 
     def compared(self, left: str, right: str) -> str:
         """Comparison of two studies by their keys; without one of them, a choice."""
@@ -73,25 +102,18 @@ class Pages:
         problems: list[Flowers17Error] = []
         for side, key in (("left", left), ("right", right)):
             try:
-                pair.append(self._study(side, key))
+                if not re.fullmatch("[0-9a-f]{4,64}", key):
+                    raise InvalidInput(
+                        "expected the key of a study, 4 to 64 of 0 to 9 and a to f, got "
+                        f"{key[:70]!r}"
+                    )
+                pair.append(named_study(f"study/{key}", self.address))
             except Flowers17Error as problem:
-                problems.append(problem)
+                problems.append(type(problem)(f"{side}: {problem}"))
         if problems:
             raise type(problems[0])(". ".join(map(str, problems)))
         values = template_values(comparison_of(*pair))
         return self._page("compared.html", **values, keys=[study.manifest["key"] for study in pair])
-
-    def _study(self, side: str, key: str) -> Study:
-        """Study of a key in the address; raises what names the side and the key."""
-        if not re.fullmatch("[0-9a-f]{4,64}", key):
-            raise InvalidInput(
-                f"{side}: expected the key of a study, 4 to 64 of 0 to 9 and a to f, got "
-                f"{key[:70]!r}"
-            )
-        try:
-            return named_study(f"study/{key}", self.address)
-        except Flowers17Error as problem:
-            raise type(problem)(f"{side}: {problem}") from problem
 
     def metrics(self, metric: str) -> str:
         """Metric of all studies over time, as a chart and a table; by default the first metric."""
@@ -157,27 +179,24 @@ class Pages:
         return self._templates.get_template(template).render(**values)
 
     def _listed(self, studies: Sequence[Study]) -> dict[str, Any]:
-        """Studies, the newest first, and facts of each by key, which are read once."""
+        """Studies, the newest first, and facts of each by key, which are read once.
+
+        These are the nearest profile, data, headline and run, each empty where it is not known.
+        """
         for study in studies:
-            if study.manifest["key"] not in self._facts:
-                self._facts[study.manifest["key"]] = _facts_of(study)
+            if study.manifest["key"] in self._facts:
+                continue
+            settings = study.manifest["material"]["config"].get("settings", {})
+            run, headline = study.manifest.get("run"), None
+            with suppress(Flowers17Error):
+                headline = study.results.get("headline")
+            self._facts[study.manifest["key"]] = {
+                "profile": nearest_profile(settings),
+                "data": settings.get("dataset", {}).get("source", ""),
+                "headline": headline,
+                "run": run if isinstance(run, str) and _RUN.fullmatch(run) else "",
+            }
         return {"studies": studies[::-1], "facts": self._facts}
-
-
-def _facts_of(study: Study) -> dict[str, Any]:
-    """The nearest profile, data, headline and run of a study, each empty where it is not known."""
-    settings = study.manifest["material"]["config"].get("settings", {})
-    try:
-        headline = study.results.get("headline")
-    except Flowers17Error:
-        headline = None
-    run = study.manifest.get("run")
-    return {
-        "profile": nearest_profile(settings),
-        "data": settings.get("dataset", {}).get("source", ""),
-        "headline": headline,
-        "run": run if isinstance(run, str) and _RUN.fullmatch(run) else "",
-    }
 
 
 def nearest_profile(settings: Mapping[str, Any]) -> str:

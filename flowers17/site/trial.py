@@ -131,8 +131,7 @@ def _serve(connection: Connection, options: TrialOptions) -> None:
 @lru_cache(1)
 def _opened(options: TrialOptions, name: str) -> "Model":
     from flowers17.prediction.catalogue import Catalogue
-    from flowers17.prediction.models import Loader
-    from flowers17.prediction.predicting import open_model
+    from flowers17.prediction.models import Loader, open_model
     from flowers17.shared.store import existing_store
 
     values = dict(vars(options))
@@ -142,8 +141,8 @@ def _opened(options: TrialOptions, name: str) -> "Model":
 
 def _described(model: "Model", photograph: bytes) -> dict[str, Any]:
     """Prediction for an image file as plain JSON, the nearest training images as pictures."""
+    from flowers17.prediction.models import predictions_of
     from flowers17.prediction.pictures import picture
-    from flowers17.prediction.predicting import predictions_of
 
     block = picture(photograph, "the photograph", model.sizes, model.resize, model.depth)
     [prediction] = predictions_of(model, block)

@@ -32,8 +32,7 @@ from flowers17.errors import Flowers17Error, InvalidInput
 from flowers17.learners.checkpoints import Checkpoints, Shapes
 from flowers17.plan import plan
 from flowers17.prediction.catalogue import Catalogue
-from flowers17.prediction.models import Loader
-from flowers17.prediction.predicting import open_model
+from flowers17.prediction.models import Loader, open_model
 from flowers17.reporting.studies import comparison_page
 from flowers17.reporting.studies.history import history
 from flowers17.reporting.studies.pair import comparison_of, study_pair

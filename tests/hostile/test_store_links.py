@@ -22,7 +22,7 @@ from flowers17.errors import ArtifactDamaged, InvalidInput, StoreUnusable
 from flowers17.files import open_regular, replacing
 from flowers17.learners.checkpoints import LOCK, Checkpoints
 from flowers17.robustness.batches import resumed_arrays
-from flowers17.shared.mirror import Mirror
+from flowers17.shared.claims import Mirror
 from flowers17.shared.remote import Remote
 from flowers17.shared.store import SharedStore
 from flowers17.stages import ensure
@@ -382,7 +382,7 @@ def test_a_file_below_a_linked_folder_is_not_opened(tmp_path: Path, secret: Path
 
 
 def test_a_forged_lease_expires_as_ours_does() -> None:
-    from flowers17.shared.leases import _parsed
+    from flowers17.shared.claims import _parsed
 
     lease = {"owner": "a", "expires_s": 60.0}
     assert _parsed(json.dumps(lease).encode()) == lease

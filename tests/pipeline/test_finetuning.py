@@ -20,9 +20,8 @@ from flowers17.config import (
 )
 from flowers17.learners.images import scaled
 from flowers17.prediction.attacked import AttackedModel
-from flowers17.prediction.models import Loader
+from flowers17.prediction.models import Loader, open_model
 from flowers17.prediction.pictures import Block
-from flowers17.prediction.predicting import open_model
 from flowers17.robustness.fgsm import fgsm
 from flowers17.stages import in_order
 from flows import ensemble, finetune

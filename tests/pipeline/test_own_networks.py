@@ -7,10 +7,9 @@ import pytest
 
 from flowers17.artifacts import Artifact, Store
 from flowers17.errors import InvalidInput, WeightsMissing
-from flowers17.prediction.features import extractor_of
-from flowers17.prediction.models import Loader
+from flowers17.prediction.models import Loader, open_model
+from flowers17.prediction.networks import extractor_of
 from flowers17.prediction.pictures import Block
-from flowers17.prediction.predicting import open_model
 from tests.support.processes import output_of
 
 pytestmark = pytest.mark.slow

@@ -14,9 +14,8 @@ from flowers17.cli import main
 from flowers17.prediction import exporting
 from flowers17.prediction.catalogue import Catalogue
 from flowers17.prediction.classifiers import Classifier
-from flowers17.prediction.models import Loader
+from flowers17.prediction.models import Loader, open_model
 from flowers17.prediction.pictures import blocks
-from flowers17.prediction.predicting import open_model
 from flowers17.transfer.rowspace import side_by_side
 from tests.support.processes import output_of
 from tests.support.tiny_training import prepared

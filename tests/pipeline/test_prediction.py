@@ -20,9 +20,8 @@ from flowers17.cli import main
 from flowers17.prediction import exporting
 from flowers17.prediction.catalogue import Catalogue
 from flowers17.prediction.ensembles import Ensemble
-from flowers17.prediction.models import Loader, MemberModels, Model
+from flowers17.prediction.models import Loader, MemberModels, Model, open_model
 from flowers17.prediction.pictures import Block, blocks
-from flowers17.prediction.predicting import open_model
 from flowers17.site.application import site
 from flowers17.site.trial import TrialOptions
 from tests.support.processes import output_of

@@ -11,7 +11,7 @@ import pytest
 
 from flowers17.artifacts import Artifact, Reference, Store
 from flowers17.data.images import ImageSet, image_set
-from flowers17.prediction.held_out import refitted_scheme
+from flowers17.prediction.catalogue import refitted_scheme
 from flowers17.reporting.records import score_of
 from flowers17.request import request_from
 from flowers17.stages import Stage, ensure, in_order

@@ -23,8 +23,7 @@ from flowers17.commands.garbage import garbage
 from flowers17.config import RunOptions
 from flowers17.config.run_options import store_address
 from flowers17.errors import ArtifactDamaged, ArtifactMissing, InvalidInput, StoreUnusable
-from flowers17.shared.leases import Lease
-from flowers17.shared.mirror import Mirror
+from flowers17.shared.claims import Lease, Mirror
 from flowers17.shared.remote import Remote
 from flowers17.shared.store import CACHE_VARIABLE, SharedStore, open_store
 from flowers17.stages import ensure, existing

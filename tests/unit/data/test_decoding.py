@@ -11,9 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
-from flowers17.data import decoding, kinds
-from flowers17.data.decoding import decode, square, squares
-from flowers17.data.kinds import FORMATS
+from flowers17.data import decoding
+from flowers17.data.decoding import FORMATS, decode, square, squares
 from flowers17.errors import InvalidInput, UnusableImage
 from tests.support.image_files import encoded, saved
 
@@ -55,11 +54,12 @@ def test_kinds_of_files_that_are_no_images_are_named(kind: str) -> None:
 
 
 def test_heic_without_its_extra_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kinds, "FORMATS", ("JPEG",))
+    monkeypatch.setattr(decoding, "FORMATS", ("JPEG",))
     assert re.search(
-        r"got a HEIC picture; install.*flowers17\[heif\]", kinds.file_kind(KINDS["HEIC picture"])
+        r"got a HEIC picture; install.*flowers17\[heif\]",
+        decoding._file_kind(KINDS["HEIC picture"]),
     )
-    assert "got an AVIF picture; install" in kinds.file_kind(KINDS["AVIF picture"])
+    assert "got an AVIF picture; install" in decoding._file_kind(KINDS["AVIF picture"])
 
 
 def test_heic_is_read_with_its_extra() -> None:

@@ -31,17 +31,6 @@ def test_damaged_package_data_is_noticed(monkeypatch: pytest.MonkeyPatch) -> Non
         oxford17.known_image_digests.cache_clear()
 
 
-def test_names_and_numbers_are_inverse() -> None:
-    for number in (1, 42, 1360):
-        assert oxford17.image_number(oxford17.image_name(number)) == number
-
-
-@pytest.mark.parametrize("name", ["daisy/1.jpg", "jpg/image_1361.jpg", "jpg/image_0000.jpg", ""])
-def test_other_names_have_no_number(name: str) -> None:
-    with pytest.raises(InvalidInput, match="expected the name of a Flowers-17 image"):
-        oxford17.image_number(name)
-
-
 def test_official_images_are_verified() -> None:
     known = oxford17.known_image_digests()
     assert oxford17.is_verified(known, required=True)

@@ -195,9 +195,11 @@ def test_file_that_holds_no_splits_is_refused(tmp_path: Path, content: bytes) ->
         official_splits(tmp_path / "datasplits.mat", NAMES)
 
 
+@pytest.mark.parametrize("name", ["daisy/1.jpg", "jpg/image_1361.jpg", "jpg/image_0000.jpg", ""])
 def test_official_splits_of_other_images_are_refused(
-    tmp_path: Path, divisions: dict[str, np.ndarray]
+    name: str, tmp_path: Path, divisions: dict[str, np.ndarray]
 ) -> None:
     savemat(tmp_path / "datasplits.mat", divisions)
-    with pytest.raises(InvalidInput, match="name of a Flowers-17 image"):
-        official_splits(tmp_path / "datasplits.mat", ["daisy/1.jpg"])
+    for names in ([*NAMES, name], [*NAMES[:-1], name], NAMES[:-1]):
+        with pytest.raises(InvalidInput, match="name of a Flowers-17 image"):
+            official_splits(tmp_path / "datasplits.mat", names)

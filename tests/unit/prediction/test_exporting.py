@@ -22,9 +22,8 @@ from flowers17.digests import file_sha256
 from flowers17.errors import InvalidInput
 from flowers17.learners.evaluation import probabilities
 from flowers17.prediction import exporting
-from flowers17.prediction.models import Answers, Loader, Model
+from flowers17.prediction.models import Answers, Loader, Model, open_model
 from flowers17.prediction.pictures import Block
-from flowers17.prediction.predicting import open_model
 from flowers17.reporting.metrics import accuracy_interval, mean_spread
 from flowers17.transfer.extractors import build_extractor
 from flowers17.transfer.fine_tuning import cut, image_network

@@ -9,7 +9,7 @@ import pytest
 from flowers17.artifacts import Store
 from flowers17.digests import file_sha256
 from flowers17.errors import ChecksumMismatch, WeightsMissing
-from flowers17.prediction.features import FeatureMap
+from flowers17.prediction.classifiers import FeatureMap
 from flowers17.prediction.models import Loader
 from flowers17.prediction.pictures import Block
 from flowers17.transfer.extractors import feature_maps

@@ -11,8 +11,7 @@ from flowers17.config import CombinationSettings, StudySettings
 from flowers17.errors import ArtifactDamaged
 from flowers17.prediction.classifiers import Classifier
 from flowers17.prediction.fitted_classifier import FittedClassifier
-from flowers17.prediction.models import Loader
-from flowers17.prediction.predicting import open_model
+from flowers17.prediction.models import Loader, open_model
 from flowers17.stages import Stage, ensure
 from flowers17.transfer.rowspace import row_space
 from tasks import classifier as classifier_stages

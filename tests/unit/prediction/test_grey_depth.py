@@ -10,9 +10,8 @@ from flowers17.artifacts import Store
 from flowers17.data.images import image_set
 from flowers17.data.source import source_from
 from flowers17.digests import sha256_of
-from flowers17.prediction.models import Loader
+from flowers17.prediction.models import Loader, open_model, predictions
 from flowers17.prediction.pictures import Block, blocks
-from flowers17.prediction.predicting import open_model, predictions
 from tests.support.stores import publish
 from tests.support.tiny_training import SIZE
 from tests.unit.prediction.made_models import Maker, network

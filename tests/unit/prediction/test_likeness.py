@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from flowers17.artifacts import Store
-from flowers17.prediction.held_out import HeldOut
-from flowers17.prediction.likeness import (
+from flowers17.prediction.evidence import (
     COLOURS,
     FEATURES,
     N_NEAREST,
     Evidence,
+    HeldOut,
     Likeness,
     descriptors,
 )

@@ -13,9 +13,8 @@ from flowers17.artifacts import Store
 from flowers17.config import RecipeSettings
 from flowers17.errors import ArtifactDamaged, ArtifactMissing, InvalidInput
 from flowers17.learners.evaluation import probabilities
-from flowers17.prediction.models import Loader
+from flowers17.prediction.models import Loader, open_model, predictions
 from flowers17.prediction.pictures import Block
-from flowers17.prediction.predicting import open_model, predictions
 from tests.support.tiny_training import SIZE, STACKED, STATEFUL, examples, fresh, prepared
 from tests.unit.prediction.made_models import CLASSES, TWO_SIZES, Maker, network
 

@@ -1,4 +1,4 @@
-"""Whether an image is like those that a model was trained on, and which of them it is nearest to.
+"""What a store says of a model's predictions: the images that measured it, and likeness to them.
 
 A model names a class for any image, a plain blue square included. How far the image is from the
 nearest training image, held against the same distance of images that were held out, tells whether
@@ -14,10 +14,11 @@ from functools import cached_property
 
 import numpy as np
 
+from flowers17.ancestry import by_id, family
 from flowers17.artifacts import Artifact
-from flowers17.ensemble.calibration import temperature
+from flowers17.ensemble.calibration import temperature, tempered
 from flowers17.learners.images import resized
-from flowers17.prediction.held_out import HeldOut, held_out, images_of
+from flowers17.prediction.catalogue import refitted_scheme
 from flowers17.prediction.models import Loader, Model
 from flowers17.prediction.pictures import Block
 from flowers17.small_data.conformal import class_thresholds, prediction_sets
@@ -28,6 +29,76 @@ N_NEAREST = 6
 FEATURES, COLOURS = "the features that the model reads", "colours and edges"
 _SIDE, _LEVELS, _ANGLES = 32, 4, 8
 _CONTRASTS = (0.01, 0.03, 0.06, 0.12, 0.25)  # between neighbours, of values from 0 to 1
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Validation images of a model, their labels and the model's stored probabilities.
+
+    rows: of the data set, int64 (n,). labels: int64 (n,). proba: float (n, c); an ensemble's are
+    those of its refitted members, calibrated. train, train_labels: those that what was measured was
+    trained on.
+    """
+
+    rows: np.ndarray
+    labels: np.ndarray
+    proba: np.ndarray
+    train: np.ndarray
+    train_labels: np.ndarray
+
+
+def held_out(artifact: Artifact, loader: Loader) -> HeldOut | None:
+    """Stored predictions of the images that measured a model; None if its split is not known.
+
+    A model fitted on all images was measured by others of its kind, whose predictions these are.
+    """
+    inputs = artifact.manifest["inputs"]
+    measured = artifact.json("result").get("measured")
+    if measured and "fold-01" in inputs:
+        return held_out(loader.artifact(inputs["fold-01"]), loader)
+    if measured:
+        measures = loader.artifact(inputs["measures"])
+        splits = loader.artifact(measures.manifest["inputs"]["splits"])
+        labels, name = splits.array("labels"), measured["split"]
+        [(rows, train)] = [
+            (np.array(split["validation"], np.int64), np.array(split["train"], np.int64))
+            for split in splits.json("splits")["splits"]
+            if split["name"] == name
+        ]
+        proba = measures.array(f"{name}-proba")
+        return HeldOut(rows, labels[rows], proba, train, labels[train])
+    return own_predictions(artifact, loader)
+
+
+def own_predictions(artifact: Artifact, loader: Loader) -> HeldOut | None:
+    """A model's own stored predictions of the images that measured it; None as in `held_out`.
+
+    They are no measure of a model that was fitted on all images, these among them.
+    """
+    inputs = artifact.manifest["inputs"]
+    if artifact.reference.stage == "stacking":
+        out_of_fold = loader.artifact(inputs["out_of_fold"])
+        rows, scheme = out_of_fold.array("validation"), refitted_scheme(artifact.json("result"))
+        proba = artifact.array(f"{scheme['method']}-{scheme['by']}-proba")
+        train, labels = out_of_fold.array("folds") >= 0, out_of_fold.array("labels")
+        calibrated = tempered(proba, scheme["temperature"])
+        return HeldOut(rows, labels[rows], calibrated, np.flatnonzero(train), labels[train])
+    if "split" not in inputs:
+        return None
+    split = loader.artifact(inputs["split"])
+    rows, train, labels = (split.array(name) for name in ("validation", "train", "labels"))
+    return HeldOut(rows, labels[rows], artifact.array("proba")[rows], train, labels[train])
+
+
+def images_of(artifact: Artifact, loader: Loader) -> dict[int, np.ndarray]:
+    """The data set's images from which a model was made: uint8 (n, s, s, 3), by side s."""
+    origins = family(artifact.manifest, by_id(loader.store.manifests()))
+    artifacts = {
+        manifest["material"]["config"]["size"]: loader.artifact(manifest)
+        for manifest in origins
+        if manifest["stage"] == "images"
+    }
+    return {size: images.mapped("images") for size, images in artifacts.items()}
 
 
 @dataclass(frozen=True)
@@ -139,12 +210,6 @@ class Evidence:
         stored = [feature_map.stored() for feature_map in self._model.maps]
         features = {FEATURES: side_by_side(stored)} if stored else {}
         return {**features, COLOURS: descriptors(self.images)}
-
-
-def evidence_of(artifact: Artifact, model: Model, loader: Loader) -> Evidence | None:
-    """Evidence for the predictions of an artifact's model; None without its split in the store."""
-    images = held_out(artifact, loader)
-    return Evidence(artifact, model, loader, images) if images else None
 
 
 def descriptors(images: np.ndarray) -> np.ndarray:
