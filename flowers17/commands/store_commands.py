@@ -122,13 +122,11 @@ def compare(
 ) -> None:
     """Compare two studies: what differs, every metric, and paired tests on the same images."""
     from flowers17.commands import showing
-    from flowers17.reporting.studies.pair import comparison_of
+    from flowers17.reporting.studies.pair import comparison_of, write_page
 
     comparison = comparison_of(*showing.study_pair(before, after, store))
     if html:
-        from flowers17.reporting.studies import comparison_page
-
-        comparison_page.write(comparison, html)
+        write_page(comparison, html)
     if as_json:
         print_json(comparison)
     else:

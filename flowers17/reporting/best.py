@@ -7,17 +7,15 @@ from typing import Any
 from flowers17.artifacts import Reference
 from flowers17.reporting.ensembles.ensemble import ensembles_of
 from flowers17.reporting.features.tables import evaluation_title
-from flowers17.reporting.finetuning.cells import (
-    network_title,
+from flowers17.reporting.finetuning.networks import (
+    networks_of_table_9,
+    phase_title,
     phases_of,
-    records_of_table_9,
     tag_of,
 )
 from flowers17.reporting.finetuning.records import FineTuning
 from flowers17.reporting.inputs import ReportInputs
-from flowers17.reporting.learners.cells import training_title
 from flowers17.reporting.metrics import Interval, MeanSpread
-from flowers17.reporting.networks import comparable
 from flowers17.reporting.records import (
     HEADLINE,
     Evaluation,
@@ -137,8 +135,8 @@ def best_training(inputs: ReportInputs, trainings: Iterable[Training]) -> Best |
 
 def trained(inputs: ReportInputs, training: Training, score: Score | MeanSpread) -> Best:
     """A network trained from scratch, by one of its scores."""
-    title, source = training_title(training), training.artifact.reference
-    compares = comparable(inputs, training)
+    title, source = training.title, training.artifact.reference
+    compares = inputs.network_comparable(training)
     return Best(title, score, source, training.tag, comparable=compares)
 
 
@@ -151,7 +149,7 @@ def best_networks(inputs: ReportInputs) -> BestOfPart:
 
 def best_fine_tuned(inputs: ReportInputs) -> BestOfPart:
     """The best phase of Table 9, and the best fine-tuned network over clean splits."""
-    on_split = [tuning for record in records_of_table_9(inputs) for tuning in record.tunings]
+    on_split = [tuning for network in networks_of_table_9(inputs) for tuning in network.tunings]
     names = dict.fromkeys(tuning.name for tuning in inputs.fine_tunings)
     phases = [group for name in names for group in phases_of(inputs, name, "repeated").values()]
     means = ((group[0], _headline_mean(group)) for group in phases if group)
@@ -168,12 +166,9 @@ def _headline_mean(networks: Sequence[TrainedNetwork]) -> MeanSpread | None:
 def tuned(inputs: ReportInputs, tuning: FineTuning, score: Score | MeanSpread) -> Best:
     """A phase of a fine-tuned network, by one of its scores."""
     title, source = phase_title(inputs, tuning), tuning.artifact.reference
-    return Best(title, score, source, tag_of([tuning]), comparable=comparable(inputs, tuning))
-
-
-def phase_title(inputs: ReportInputs, tuning: FineTuning) -> str:
-    """Display name of one phase of a network: `MobileNet, SGD, phase A`."""
-    return f"{network_title(inputs, tuning)}, phase {tuning.phase.upper()}"
+    return Best(
+        title, score, source, tag_of([tuning]), comparable=inputs.network_comparable(tuning)
+    )
 
 
 def best_ensembles(inputs: ReportInputs) -> BestOfPart:

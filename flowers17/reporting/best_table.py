@@ -1,7 +1,8 @@
 """Table 10: the best of each part of the study, and the best that the project has beside it."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import Any
 
 from flowers17.config import CombinationSettings, FeatureMapSettings
 from flowers17.reporting import reference as published
@@ -16,12 +17,12 @@ from flowers17.reporting.best import (
     trained,
     tuned,
 )
-from flowers17.reporting.cells import verdict_cell
-from flowers17.reporting.columns import study_column, text_column
+from flowers17.reporting.cells import Cell, verdict_cell
+from flowers17.reporting.columns import Record
 from flowers17.reporting.ensembles.ensemble import ensembles_of
-from flowers17.reporting.finetuning.cells import on_the_reports_split
+from flowers17.reporting.finetuning.networks import phases_of
 from flowers17.reporting.inputs import ReportInputs
-from flowers17.reporting.tables import Cell, Column, Record, Table
+from flowers17.reporting.tables import Table
 from flowers17.reporting.words import worded_table
 
 # Part, what is best of it, and its accuracy.
@@ -43,40 +44,6 @@ _STUDY = (
     ),
     ("Classifiers on features", "logistic regression on MobileNet", published.BEST_OF_TABLE_8),
     ("Fine-tuned networks", "MobileNet, Adam + batch norm + dropout", published.BEST_OF_TABLE_9),
-)
-
-
-@dataclass(frozen=True)
-class BestRecord(Record):
-    """What the study names best of a part with the same of ours, or the best of ours.
-
-    reference: the study's accuracy; None for the best of ours.
-    """
-
-    title: str
-    best: Best | None
-    reference: float | None = None
-
-
-def _accuracy(record: BestRecord) -> Cell | None:
-    best = record.best
-    if not best:
-        return None
-    text = f"{best.accuracy:.3f}"
-    return Cell(text, best.accuracy, best.interval, record.reference, best.source)
-
-
-def _verdict(record: BestRecord) -> Cell | None:
-    best = record.best
-    return verdict_cell(best.score, record.reference, best.comparable) if best else None
-
-
-_COLUMNS: Sequence[Column[BestRecord]] = (
-    text_column("model", "Model", lambda r: r.title),
-    study_column(lambda r: r.reference, title="study", group="Accuracy"),
-    Column("ours", "ours", _accuracy, "Accuracy", interval=True),
-    Column("verdict", "against the study", _verdict, "Accuracy", numeric=False, of_study=True),
-    text_column("where", "Measured on", lambda r: r.best.where if r.best else None),
 )
 
 
@@ -102,13 +69,12 @@ def best_table(inputs: ReportInputs) -> Table:
         for study, bests in zip(_STUDY, results, strict=True)
         for record in _records(inputs, *study, *bests)
     ]
-    filled = {record.group for record in records if record.best}
+    filled = {record.group for record in records if record.source}
     return worded_table(
         "10",
-        _COLUMNS,
         records if len(filled) > 1 or not inputs.is_balanced else (),
         inputs=inputs,
-        compared=any(r.reference and r.best and r.best.comparable for r in records),
+        compared=any(best.comparable for best, _ in results if best),
     )
 
 
@@ -119,21 +85,34 @@ def _records(
     reference: float,
     counterpart: Best | None,
     bests: Sequence[Best | None],
-) -> Iterator[BestRecord]:
+) -> Iterator[Record]:
     """Yield the row of what the study names, and those of the best of ours in the same part."""
     results = [best for best in bests if best]
     if inputs.beside_study:
         missing = "" if counterpart or results else "nothing of this part has a result"
-        tag = counterpart.tag if counterpart else ""
-        yield BestRecord(title, counterpart, reference, group=group, tag=tag, missing=missing)
+        yield _record(group, title, counterpart, reference, missing)
         unbiased = _stacking(inputs, "out-of-fold") if group == "Ensembles" else None
         if unbiased:
-            out_of_fold = "Mk-2 to Mk-6, stacked out of fold"
-            yield BestRecord(out_of_fold, unbiased, group=group, tag=unbiased.tag)
+            yield _record(group, "Mk-2 to Mk-6, stacked out of fold", unbiased)
     prefix = "best of ours: " if inputs.beside_study else ""
     for best in results[:1] if inputs.is_balanced else results:
-        title = prefix + ", ".join(part for part in (best.title, best.method) if part)
-        yield BestRecord(title, best, group=group, tag=best.tag)
+        own_title = ", ".join(part for part in (best.title, best.method) if part)
+        yield _record(group, prefix + own_title, best)
+
+
+def _record(
+    group: str, title: str, best: Best | None, reference: float | None = None, missing: str = ""
+) -> Record:
+    values: dict[str, Any] = {"model": title, "study": reference}
+    if not best:
+        return Record(values, group=group, missing=missing)
+    text, source = f"{best.accuracy:.3f}", best.source
+    values |= {
+        "ours": Cell(text, best.accuracy, best.interval, reference, source),
+        "verdict": verdict_cell(best.score, reference, best.comparable),
+        "where": best.where,
+    }
+    return Record(values, group=group, tag=best.tag, missing=missing, source=source)
 
 
 def _training(inputs: ReportInputs, learner: str, augmentation: str) -> Best | None:
@@ -169,5 +148,5 @@ def _classifier(inputs: ReportInputs) -> Best | None:
 
 
 def _fine_tuned(inputs: ReportInputs) -> Best | None:
-    tuning = on_the_reports_split(inputs, "mobilenet adam + batch norm + dropout", "b")
-    return tuned(inputs, tuning, tuning.score) if tuning else None
+    tunings = phases_of(inputs, "mobilenet adam + batch norm + dropout", "report")["b"]
+    return tuned(inputs, tunings[0], tunings[0].score) if tunings else None

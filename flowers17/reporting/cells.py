@@ -1,15 +1,42 @@
-"""Cells of numbers, scores and verdicts."""
+"""Cells of tables: numbers, scores with their intervals, verdicts, and what rows share of them."""
 
 from collections.abc import Callable
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 from flowers17.artifacts import Reference
-from flowers17.reporting.metrics import MeanSpread, Measured, difference_interval, within
-from flowers17.reporting.records import Score
+from flowers17.reporting.metrics import Interval, MeanSpread, Measured, difference_interval, within
+from flowers17.reporting.records import Score, TrainedNetwork
 from flowers17.reporting.reference import N_VALIDATION
-from flowers17.reporting.tables import EMPTY, Cell, Verdict
 from flowers17.reporting.wording import decimal_text
+
+Verdict = Literal["within", "better", "below"]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell: what is shown, and the value, interval, study's number and artifact behind it."""
+
+    text: str
+    value: float | int | str | None = None
+    interval: Interval | None = None
+    reference: float | int | str | None = None
+    artifact: Reference | None = None
+    verdict: Verdict | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """What is not empty, the text in place of a value that there is not."""
+        values = {
+            "value": self.text if self.value is None else self.value,
+            "interval": list(self.interval) if self.interval else None,
+            "reference": self.reference,
+            "verdict": self.verdict,
+            "artifact": self.artifact.to_json() if self.artifact else None,
+        }
+        return {name: value for name, value in values.items() if value is not None}
+
+
+EMPTY = Cell("–")
 
 
 def value_cell(
@@ -49,11 +76,6 @@ def score_cell(
     return replace(cell, interval=score.interval)
 
 
-def spread_cell(mean: Score | MeanSpread | None, source: Reference | None = None) -> Cell:
-    """Cell of the standard deviation over splits; EMPTY for fewer than two."""
-    return value_cell(mean.spread if isinstance(mean, MeanSpread) else None, source=source)
-
-
 def verdict_of(score: Score, reference: float) -> Verdict:
     """Where our accuracy stands: better or below if the difference's interval leaves zero out.
 
@@ -77,3 +99,25 @@ def verdict_cell(
         return EMPTY
     verdict = verdict_of(score, reference) if comparable else None
     return Cell(verdict or "–", verdict or "not comparable", verdict=verdict)
+
+
+def network_cell(network: TrainedNetwork | None, reference: float | None = None) -> Cell:
+    """Cell of a network's accuracy, which leads to the network; EMPTY for None."""
+    return score_cell(network.score, reference, network.artifact.reference) if network else EMPTY
+
+
+def compared_values(
+    network: TrainedNetwork | None, reference: float | None, comparable: bool, ending: str = ""
+) -> dict[str, Any]:
+    """The study's accuracy, a network's, and the verdict. ending: of their keys, e.g. a phase's."""
+    score = network.score if network else None
+    return {
+        f"study{ending}": reference,
+        f"ours{ending}": network_cell(network, reference),
+        f"verdict{ending}": verdict_cell(score, reference, comparable),
+    }
+
+
+def mean_values(mean: MeanSpread | None) -> dict[str, Any]:
+    """Values of the columns `mean`, `spread` and `n_splits` of a mean over repeated splits."""
+    return {"mean": mean, "spread": mean.spread, "n_splits": mean.n_splits} if mean else {}

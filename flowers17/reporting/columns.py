@@ -1,84 +1,95 @@
-"""The columns that tables of several parts have: each knows its cell of a record."""
+"""Rows and columns of tables: records of values, and columns that know their cell of a record."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Any
 
 from flowers17.artifacts import Reference
-from flowers17.reporting.cells import score_cell, spread_cell, value_cell, verdict_cell
+from flowers17.reporting.cells import EMPTY, Cell, score_cell, value_cell
 from flowers17.reporting.metrics import MeanSpread, Measured
 from flowers17.reporting.records import Score
-from flowers17.reporting.tables import Cell, Column, R
+from flowers17.reporting.wording import p_text
 
-Value = float | int | str | None
-Form = str | Callable[[Any], str]
-
-
-def _nothing(record: object) -> None:
-    return None
+_FORMS = {"p": p_text}
 
 
-def text_column(
-    key: str,
-    title: str,
-    text: Callable[[R], str | None],
-    value: Callable[[R], Value] = _nothing,
-    *,
-    group: str = "",
-) -> Column[R]:
-    """Column of words. value: what files hold in their place, such as the name in the settings."""
+@dataclass(frozen=True)
+class Record:
+    """What one row shows.
 
-    def cell(record: R) -> Cell | None:
-        words = text(record)
-        return None if words is None else Cell(words, value(record))
-
-    return Column(key, title, cell, group, numeric=False)
-
-
-def number_column(
-    key: str,
-    title: str,
-    value: Callable[[R], Value],
-    form: Form = ".3f",
-    *,
-    reference: Callable[[R], Value] = _nothing,
-    linked: bool = True,
-    group: str = "",
-    unit: str = "",
-) -> Column[R]:
-    """Column of numbers, or of words for numbers such as a shape.
-
-    form: a format or function by which a number is written. linked: whether a cell leads to the
-    record's source.
+    values: by the keys of the columns; each a number, words, a score with its interval, or a whole
+    cell. group: a heading shared with the rows around it. tag: a warning that belongs to every
+    number of the row. missing: why the row has no numbers. source: the artifact that they come
+    from.
     """
 
-    def cell(record: R) -> Cell:
-        source = record.source if linked else None
-        return value_cell(value(record), form, reference=reference(record), source=source)
-
-    return Column(key, title, cell, group, unit)
-
-
-def study_column(
-    study: Callable[[R], Value],
-    form: Form = ".3f",
-    *,
-    key: str = "study",
-    title: str = "Study",
-    group: str = "",
-) -> Column[R]:
-    """Column of the study's numbers."""
-    column = number_column(key, title, study, form, linked=False, group=group)
-    return replace(column, of_study=True)
+    values: Mapping[str, Any] = field(default_factory=dict)
+    _: KW_ONLY
+    group: str = ""
+    tag: str = ""
+    missing: str = ""
+    source: Reference | None = None
 
 
-def without_study(columns: Sequence[Column[R]]) -> list[Column[R]]:
+@dataclass(frozen=True)
+class Column:
+    """A column: its key in files, its title and unit, and how its cell comes from a record.
+
+    form: `text` for words, `result` for words that come from the record's source, `p` for p-values,
+    else the format of numbers. group: a heading shared with neighbours. interval: whether its cells
+    have one, which the CSV then gives two columns. reference: key of the study's number that ours
+    is set against. linked: whether numbers lead to the record's source. optional: whether a table
+    whose records lack it does without. of_study: whether it shows the study's numbers, or sets ours
+    against them; beside_study: whether a cell may have a reference. of_machine: whether it shows
+    times, which differ from run to run: the page has them, and no file that is compared.
+    """
+
+    key: str
+    title: str
+    form: str = ".3f"
+    group: str = ""
+    unit: str = ""
+    interval: bool = False
+    reference: str = ""
+    linked: bool = True
+    optional: bool = False
+    of_study: bool = False
+    beside_study: bool = True
+    of_machine: bool = False
+
+    @property
+    def heading(self) -> str:
+        """Its title and unit."""
+        return f"{self.title}, {self.unit}" if self.unit else self.title
+
+    @property
+    def numeric(self) -> bool:
+        """Whether it is of numbers rather than words."""
+        return self.form not in ("text", "result")
+
+    def cell(self, record: Record) -> Cell:
+        """Cell of a record; EMPTY where the record has nothing to show."""
+        value, reference = record.values.get(self.key), record.values.get(self.reference)
+        form = _FORMS.get(self.form, self.form)
+        source = record.source if self.linked and self.form != "text" else None
+        if value is None:
+            return EMPTY
+        if isinstance(value, Cell):
+            cell = value
+        elif isinstance(value, Score | MeanSpread | Measured):
+            cell = score_cell(value, reference, source, form)
+        else:
+            cell = value_cell(value, form, reference=reference, source=source)
+        return cell if self.beside_study else replace(cell, reference=None)
+
+
+def without_study(columns: Sequence[Column]) -> list[Column]:
     """The columns as they are where no study is compared with.
 
     The heading that a single column is left with becomes its title.
     """
-    own = [_without_reference(column) for column in columns if not column.of_study]
+    own = [replace(column, beside_study=False) for column in columns if not column.of_study]
     n_own = Counter(column.group for column in own)
     compared = {column.group for column in columns if column.of_study and column.group}
     return [
@@ -87,83 +98,3 @@ def without_study(columns: Sequence[Column[R]]) -> list[Column[R]]:
         else column
         for column in own
     ]
-
-
-def _without_reference(column: Column[R]) -> Column[R]:
-    def cell(record: R) -> Cell | None:
-        own = column.cell(record)
-        return own if own is None or own.reference is None else replace(own, reference=None)
-
-    return replace(column, cell=cell)
-
-
-def compared_columns(
-    key: str,
-    title: str,
-    study: Callable[[R], Value],
-    measured: Callable[[R], Value],
-    form: Form = ".3f",
-) -> tuple[Column[R], ...]:
-    """The study's number and ours, side by side under one heading."""
-    return (
-        study_column(study, form, key=f"study_{key}", title="study", group=title),
-        number_column(key, "ours", measured, form, reference=study, group=title),
-    )
-
-
-def score_column(
-    key: str,
-    title: str,
-    score: Callable[[R], Score | MeanSpread | Measured | None],
-    reference: Callable[[R], float | None] = _nothing,
-    form: Form = ".3f",
-    *,
-    group: str = "",
-    linked: bool = True,
-) -> Column[R]:
-    """Column of accuracies, means or measures with their intervals. linked: as of numbers."""
-
-    def cell(record: R) -> Cell:
-        source = record.source if linked else None
-        return score_cell(score(record), reference(record), source, form)
-
-    return Column(key, title, cell, group, interval=True)
-
-
-def mean_columns(
-    mean: Callable[[R], MeanSpread | None],
-    reference: Callable[[R], float | None] = _nothing,
-    *,
-    title: str = "Mean over clean splits",
-    linked: bool = True,
-) -> tuple[Column[R], ...]:
-    """Mean with its interval, standard deviation and number of the repeated clean splits."""
-
-    def source(record: R) -> Reference | None:
-        return record.source if linked else None
-
-    def count(record: R) -> int | None:
-        over = mean(record)
-        return over.n_splits if over else None
-
-    return (
-        score_column("mean", title, mean, reference, linked=linked),
-        Column("spread", "± s.d.", lambda record: spread_cell(mean(record), source(record))),
-        number_column("n_splits", "Splits", count, "d", linked=False),
-    )
-
-
-def verdict_column(
-    score: Callable[[R], Score | MeanSpread | None],
-    reference: Callable[[R], float | None],
-    comparable: Callable[[R], bool],
-    *,
-    title: str = "Against the study",
-    group: str = "",
-) -> Column[R]:
-    """Column of our accuracies' standing against the study's."""
-
-    def cell(record: R) -> Cell:
-        return verdict_cell(score(record), reference(record), comparable(record))
-
-    return Column("verdict", title, cell, group, numeric=False, of_study=True)

@@ -11,18 +11,15 @@ from flowers17.reporting.drawing import WIDTH, from_template
 from flowers17.reporting.features.tables import evaluation_title
 from flowers17.reporting.figures import Figure, class_labels, drawn
 from flowers17.reporting.inputs import ReportInputs
-from flowers17.reporting.records import Evaluation
 from flowers17.reporting.wording import capital
 
 MAX_CLASSES_NAMED = 30
 LEAST_SIDE = 13.5  # points of a cell in which a count can be read
 
 
-def confusion(inputs: ReportInputs, evaluation: Evaluation, split: str) -> np.ndarray:
+def confusion(truth: np.ndarray, predicted: np.ndarray, n_classes: int) -> np.ndarray:
     """How often each class was taken for each, int64 (true class, predicted class)."""
-    truth = inputs.labels[inputs.validation_rows(split)]
-    labels = np.arange(len(inputs.class_names))
-    return metrics.confusion_matrix(truth, evaluation.predicted(split), labels=labels)
+    return metrics.confusion_matrix(truth, predicted, labels=np.arange(n_classes))
 
 
 def confusion_matrix(inputs: ReportInputs) -> Figure | None:
@@ -34,8 +31,10 @@ def confusion_matrix(inputs: ReportInputs) -> Figure | None:
     tag = ", untrained weights" if best.random_weights else ""
     subject = f"{capital(evaluation_title(inputs, best))}{tag}: {score.n_correct} of "
     subject += f"{score.n_validation} right on the report’s split."
-    counts, used = confusion(inputs, best, score.split), (best.artifact.reference,)
-    return matrix_figure("7c", counts, inputs.class_names, used, behind="8c", subject=subject)
+    truth, names = inputs.labels[inputs.validation_rows(score.split)], inputs.class_names
+    counts = confusion(truth, best.predicted(score.split), len(names))
+    used = (best.artifact.reference,)
+    return matrix_figure("7c", counts, names, used, behind="8c", subject=subject)
 
 
 class MatrixCell(NamedTuple):

@@ -2,16 +2,15 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from flowers17.artifacts import Artifact
-from flowers17.reporting.cells import value_cell
-from flowers17.reporting.columns import number_column, text_column
+from flowers17.artifacts import Artifact, Reference
+from flowers17.reporting.cells import Cell, value_cell
+from flowers17.reporting.columns import Column, Record
 from flowers17.reporting.inputs import ReportInputs
-from flowers17.reporting.tables import TABLE_SHOWN, Cell, Column, Record, RecordOf, Table
+from flowers17.reporting.tables import TABLE_SHOWN, Table
 from flowers17.reporting.words import worded_table
 
 SOURCES = {
@@ -24,38 +23,27 @@ SOURCES = {
 
 def classes_table(inputs: ReportInputs) -> Table:
     """Table D1: images of each class, in all and on each side of the splits."""
-    columns: list[Column[RecordOf[int]]] = [
-        text_column("class", "Class", lambda r: inputs.class_names[r.of]),
-        _images_column(inputs, inputs.images, "images", "Images", inputs.labels),
-    ]
+    names, columns = inputs.class_names, []
+    values: list[dict[str, Any]] = [{"class": name} for name in names]
+
+    def count(key: str, title: str, rows: Any, artifact: Artifact | None, group: str = "") -> None:
+        """Add a column of how many of the rows are of each class."""
+        columns.append(Column(key, title, group=group))
+        labels, source = inputs.labels[rows], artifact.reference if artifact else None
+        for of_class, n in zip(values, np.bincount(labels, minlength=len(names)), strict=True):
+            of_class[key] = value_cell(int(n), "d", source=source)
+
+    count("images", "Images", slice(None), inputs.images)
     for split in inputs.divided:
-        if split["kind"] not in ("report", "clean"):
-            continue
-        group = "Report’s split" if split["kind"] == "report" else "Clean split"
-        for side, title in (("train", "training"), ("validation", "validation")):
-            labels = inputs.labels[np.asarray(split[side], dtype=np.int64)]
-            key = f"{split['name']}_{side}"
-            columns.append(_images_column(inputs, inputs.splits, key, title, labels, group))
-    tests = {split["kind"]: split["test"] for split in inputs.divided if split["kind"] == "report"}
-    if any(tests.values()):
-        labels = inputs.labels[np.asarray(tests["report"])]
-        columns.append(_images_column(inputs, inputs.splits, "test", "Test part", labels))
-    records = [RecordOf(label) for label in range(len(inputs.class_names))]
-    return worded_table("D1", columns, records)
-
-
-def _images_column(
-    inputs: ReportInputs,
-    artifact: Artifact | None,
-    key: str,
-    title: str,
-    labels: np.ndarray,
-    group: str = "",
-) -> Column[RecordOf[int]]:
-    """Column of how many of the labels are of a class."""
-    counts = np.bincount(labels, minlength=len(inputs.class_names))
-    source = artifact.reference if artifact else None
-    return Column(key, title, lambda r: value_cell(int(counts[r.of]), "d", source=source), group)
+        if split["kind"] in ("report", "clean"):
+            group = "Report’s split" if split["kind"] == "report" else "Clean split"
+            for side, title in (("train", "training"), ("validation", "validation")):
+                rows = np.asarray(split[side], dtype=np.int64)
+                count(f"{split['name']}_{side}", title, rows, inputs.splits, group)
+    tests = [split["test"] for split in inputs.divided if split["kind"] == "report"]
+    if any(tests):
+        count("test", "Test part", np.asarray(tests[-1]), inputs.splits)
+    return worded_table("D1", list(map(Record, values)), columns=columns)
 
 
 def straddling(pairs: Sequence[Mapping[str, Any]], split: Mapping[str, Any]) -> int:
@@ -68,54 +56,46 @@ def straddling(pairs: Sequence[Mapping[str, Any]], split: Mapping[str, Any]) -> 
     )
 
 
-@dataclass(frozen=True)
-class Fact(Record):
+def _fact(
+    name: str, text: str, value: float | int | str | None = None, *, source: Reference | None
+) -> Record:
     """A line of the data sheet. text: as it is shown; value: as files hold it."""
-
-    name: str
-    text: str
-    value: float | int | str | None = None
-
-
-_FACT_COLUMNS: tuple[Column[Fact], ...] = (
-    text_column("what", "What", lambda r: r.name),
-    Column("value", "Value", lambda r: Cell(r.text, r.value, artifact=r.source), numeric=False),
-)
+    return Record({"what": name, "value": Cell(text, value, artifact=source)}, source=source)
 
 
 def datasheet_table(inputs: ReportInputs) -> Table:
     """Table D2: source, counts, sizes, near-duplicates and digests in one place."""
     facts = [*_image_facts(inputs), *_duplicate_facts(inputs), *_split_facts(inputs)]
-    return worded_table("D2", _FACT_COLUMNS, facts)
+    return worded_table("D2", facts)
 
 
-def _image_facts(inputs: ReportInputs) -> Iterator[Fact]:
+def _image_facts(inputs: ReportInputs) -> Iterator[Record]:
     if not inputs.images:
         return
     source, items = inputs.images.reference, inputs.items
-    yield Fact("source", SOURCES.get(inputs.source_kind, inputs.source_kind), source=source)
+    yield _fact("source", SOURCES.get(inputs.source_kind, inputs.source_kind), source=source)
     described = items.get("source", {})
     if "layout" in described:
-        yield Fact("read as", str(described["layout"]), source=source)
+        yield _fact("read as", str(described["layout"]), source=source)
     for note in described.get("notes", ()):
-        yield Fact("note", str(note), source=source)
+        yield _fact("note", str(note), source=source)
     if inputs.is_oxford17:
-        yield Fact("images are those of Oxford Flowers-17", "yes, every image", source=source)
+        yield _fact("images are those of Oxford Flowers-17", "yes, every image", source=source)
     n_images, n_classes = len(inputs.labels), len(inputs.class_names)
-    yield Fact("images", f"{n_images:,}", n_images, source=source)
-    yield Fact("classes", str(n_classes), n_classes, source=source)
+    yield _fact("images", f"{n_images:,}", n_images, source=source)
+    yield _fact("classes", str(n_classes), n_classes, source=source)
     side = inputs.images.mapped("images").shape[1]
-    yield Fact("size used", f"{side} × {side} pixels, RGB", side, source=source)
+    yield _fact("size used", f"{side} × {side} pixels, RGB", side, source=source)
     sizes = np.asarray(items.get("original_sizes") or [[side, side]])
     for index, dimension in enumerate(("width", "height")):
         low, middle, high = (int(f(sizes[:, index])) for f in (np.min, np.median, np.max))
         text = f"{low}–{high} pixels, median {middle}" if low != high else f"{low} pixels"
-        yield Fact(f"original {dimension}", text, source=source)
-    yield Fact("made square", *_square_fact(inputs), source=source)
+        yield _fact(f"original {dimension}", text, source=source)
+    yield _fact("made square", *_square_fact(inputs), source=source)
     copies = sum(count - 1 for count in Counter(items.get("sha256", [])).values())
-    yield Fact("exact copies", str(copies), copies, source=source)
+    yield _fact("exact copies", str(copies), copies, source=source)
     digest = inputs.data_digest
-    yield Fact("digest of images and labels", f"{digest}", digest, source=source)
+    yield _fact("digest of images and labels", f"{digest}", digest, source=source)
 
 
 def _square_fact(inputs: ReportInputs) -> tuple[str, float]:
@@ -127,12 +107,12 @@ def _square_fact(inputs: ReportInputs) -> tuple[str, float]:
     return f"{text[inputs.resize]}; {shares}", float(cut.mean())
 
 
-def _duplicate_facts(inputs: ReportInputs) -> Iterator[Fact]:
+def _duplicate_facts(inputs: ReportInputs) -> Iterator[Record]:
     if not inputs.duplicates:
         return
     name, source = "near-duplicate pairs", inputs.duplicates.reference
     if inputs.study.splits.near_duplicates == "none":
-        yield Fact(name, "not searched for", source=source)
+        yield _fact(name, "not searched for", source=source)
         return
     pairs = inputs.duplicates.json("pairs")
     methods = sorted({str(pair.get("method")) for pair in pairs})
@@ -142,58 +122,46 @@ def _duplicate_facts(inputs: ReportInputs) -> Iterator[Fact]:
         text += "; cropped copies were not searched for among so many images"
     if "n_look_alikes" in metrics:
         text += f"; {metrics['n_look_alikes']:,} pairs that look alike are not counted"
-    yield Fact(name, text, len(pairs), source=source)
+    yield _fact(name, text, len(pairs), source=source)
     if n_twins := metrics.get("n_twins"):
-        yield Fact("test images with a twin outside", str(n_twins), n_twins, source=source)
+        yield _fact("test images with a twin outside", str(n_twins), n_twins, source=source)
     for split in inputs.divided:
         if split["kind"] in ("report", "clean"):
             n_cut = straddling(pairs, split)
             title = "report’s" if split["kind"] == "report" else "clean"
             splits = inputs.splits.reference if inputs.splits else None
-            yield Fact(f"pairs cut by the {title} split", str(n_cut), n_cut, source=splits)
+            yield _fact(f"pairs cut by the {title} split", str(n_cut), n_cut, source=splits)
 
 
-def _split_facts(inputs: ReportInputs) -> Iterator[Fact]:
+def _split_facts(inputs: ReportInputs) -> Iterator[Record]:
     if inputs.splits and inputs.divided:
         counts = Counter(split["kind"] for split in inputs.divided)
         text = ", ".join(f"{n} {kind}" for kind, n in counts.items())
-        yield Fact("splits", text, source=inputs.splits.reference)
-
-
-@dataclass(frozen=True)
-class DuplicateRecord(Record):
-    """A pair of near-duplicates as their artifact describes it. classes: of its images, sorted."""
-
-    pair: Mapping[str, Any]
-    classes: Sequence[str]
-
-
-_DUPLICATE_COLUMNS: tuple[Column[DuplicateRecord], ...] = (
-    Column(
-        "first",
-        "Image",
-        lambda r: Cell(str(r.pair["first_name"]), artifact=r.source),
-        numeric=False,
-    ),
-    text_column("second", "Image", lambda r: str(r.pair["second_name"])),
-    text_column("class", "Class", lambda r: " / ".join(r.classes)),
-    number_column("distance", "Distance", lambda r: r.pair.get("distance"), "g", linked=False),
-    text_column("method", "Found by", lambda r: str(r.pair.get("method", ""))),
-)
+        yield _fact("splits", text, source=inputs.splits.reference)
 
 
 def duplicates_table(inputs: ReportInputs) -> Table:
-    """Table D3: the pairs of images that show the same scene, the most telling first."""
-    records = _duplicate_records(inputs)
-    return worded_table("D3", _DUPLICATE_COLUMNS, records, longest=TABLE_SHOWN, inputs=inputs)
+    """Table D3: the pairs of images that show the same scene, the most telling first.
 
-
-def _duplicate_records(inputs: ReportInputs) -> list[DuplicateRecord]:
-    """The pairs, those of two classes first, then the closest."""
-    records = []
+    Those of two classes come first, then the closest.
+    """
+    pairs = []
     for pair in inputs.duplicates.json("pairs") if inputs.duplicates else ():
         labels = [inputs.labels[pair[side]] for side in ("first", "second") if inputs.images]
-        classes = sorted({inputs.class_names[label] for label in labels})
-        source = inputs.duplicates.reference if inputs.duplicates else None
-        records.append(DuplicateRecord(pair, classes, source=source))
-    return sorted(records, key=lambda r: (len(r.classes) < 2, r.pair.get("distance") or 0))
+        pairs.append((pair, sorted({inputs.class_names[label] for label in labels})))
+    pairs.sort(key=lambda entry: (len(entry[1]) < 2, entry[0].get("distance") or 0))
+    source = inputs.duplicates.reference if inputs.duplicates else None
+    records = [
+        Record(
+            {
+                "first": str(pair["first_name"]),
+                "second": str(pair["second_name"]),
+                "class": " / ".join(classes),
+                "distance": pair.get("distance"),
+                "method": str(pair.get("method", "")),
+            },
+            source=source,
+        )
+        for pair, classes in pairs
+    ]
+    return worded_table("D3", records, longest=TABLE_SHOWN, inputs=inputs)

@@ -7,6 +7,7 @@ same everywhere; the copy inside the page takes the page's colours, light or dar
 import re
 from contextlib import suppress
 from functools import cache
+from html import escape
 
 from matplotlib.font_manager import fontManager
 from matplotlib.ft2font import FT2Font
@@ -56,10 +57,10 @@ def from_template(name: str, **values: object) -> str:
 
 def standalone(text: str, title: str) -> str:
     """An SVG file of an SVG element: on a light card, with a title and a font."""
-    head, _, body = text.partition(">")
+    (head, _, body), title = text.partition(">"), escape(title, quote=False)
     return (
         f'<?xml version="1.0" encoding="utf-8"?>\n{head} font-family="system-ui, sans-serif">\n'
-        f'<title>{_escaped(title)}</title>\n<rect width="100%" height="100%" fill="{PAPER}"/>'
+        f'<title>{title}</title>\n<rect width="100%" height="100%" fill="{PAPER}"/>'
         f"{body}\n"
     )
 
@@ -76,9 +77,5 @@ def inline(text: str, title: str, prefix: str) -> str:
     head += f' style="max-width: {width / 10:.1f}rem; min-width: {least / 16:.1f}rem"'
     return (
         f'{head} role="img" aria-labelledby="{prefix}-title">'
-        f'<title id="{prefix}-title">{_escaped(title)}</title>{body}'
+        f'<title id="{prefix}-title">{escape(title, quote=False)}</title>{body}'
     )
-
-
-def _escaped(text: str) -> str:
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -6,13 +6,14 @@ One long module, since every table and figure asks the same `ReportInputs`.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import numpy as np
 
 from flowers17.artifacts import Artifact
 from flowers17.config import CombinationSettings, FeatureMapSettings, ResizeName, StudySettings
 from flowers17.data.balance import is_balanced
+from flowers17.data.source import SourceKind
 from flowers17.digests import sha256_of
 from flowers17.errors import InvalidInput
 from flowers17.reporting.absences import NO_RESULT, AbsentStage
@@ -54,6 +55,14 @@ class ReportInputs:
     def study(self) -> StudySettings:
         """The settings, typed."""
         return StudySettings.model_validate(self.settings)
+
+    @property
+    def shown_settings(self) -> dict[str, Any]:
+        """The settings as JSON, with the data's kind in the place of its path."""
+        settings = self.study.model_dump(mode="json")
+        if settings["dataset"]["source"] not in get_args(SourceKind):
+            settings["dataset"]["source"] = self.source_kind
+        return settings
 
     def stage(self, name: str) -> list[Artifact]:
         """Artifacts of a stage, each once, in the order of their labels."""
@@ -233,12 +242,11 @@ class ReportInputs:
 
     def training(self, learner: str, augmentation: str) -> Training | None:
         """The training by the study's recipe on the report's split, if there is one."""
-        identity = (learner, augmentation, "report", "report")
-        for network in self.trainings:
-            kinds = (network.recipe_name, network.score.kind)
-            if (network.learner, network.augmentation, *kinds) == identity:
-                return network
-        return None
+        trainings = {
+            (each.learner, each.augmentation, each.recipe_name, each.score.kind): each
+            for each in reversed(self.trainings)
+        }
+        return trainings.get((learner, augmentation, "report", "report"))
 
     @cached_property
     def own_trainings(self) -> dict[str, list[Training]]:
@@ -304,11 +312,6 @@ class ReportInputs:
         absences = self.absences(stage, **identity)
         return absences[0].reason if absences else NO_RESULT
 
-    @property
-    def has_features(self) -> bool:
-        """Whether features were extracted, or should have been."""
-        return bool(self.feature_maps or self.absences("features"))
-
     def evaluation(self, combination: CombinationSettings) -> Evaluation | None:
         """Evaluation of a combination; None if it was not run."""
         maps = tuple(each.name for each in combination.maps)
@@ -352,36 +355,29 @@ class ReportInputs:
         return any(each.random_weights for records in resting for each in records)
 
     @cached_property
-    def _data_differences(self) -> list[tuple[str, str]]:
-        """Each difference of the images to the study's, as a clause and in short."""
-        size = self.study.dataset.image_size
-        measure = f"the images measure {size} × {size} pixels, not {IMAGE_SIZE} × {IMAGE_SIZE}"
-        kind = (
-            (
-                "the flowers are rendered from code, not photographs of Oxford Flowers-17",
-                "rendered flowers",
-            )
-            if self.is_rendered
-            else ("the images are not those of Oxford Flowers-17", "other images")
-        )
+    def _data_differences(self) -> list[str]:
+        """Names of the differences of the images to the study's, as `words/data.yaml` has them."""
         differences = {
-            kind: not self.is_oxford17,
-            ("the images are not cropped to squares", "another square"): self.resize != "crop",
-            ("classes are weighted", "weighted classes"): self.study.class_weight != "none",
-            (measure, f"{size} × {size} pixels"): size != IMAGE_SIZE,
+            "rendered" if self.is_rendered else "other": not self.is_oxford17,
+            "square": self.resize != "crop",
+            "weighted": self.study.class_weight != "none",
+            "size": self.study.dataset.image_size != IMAGE_SIZE,
         }
-        return [difference for difference, holds in differences.items() if holds]
+        return [name for name, holds in differences.items() if holds]
 
     @cached_property
-    def _differences(self) -> list[tuple[str, str]]:
-        """Each difference to the study in kind, as a clause and in short."""
-        clause = "the extractors’ weights are random, not trained on ImageNet"
-        return self._data_differences + [(clause, "untrained weights")] * self.has_random_weights
+    def _differences(self) -> list[str]:
+        """Names of the differences to the study in kind."""
+        return self._data_differences + ["untrained"] * self.has_random_weights
+
+    def _in_words(self, differences: Sequence[str], part: str) -> list[str]:
+        sizes = {"size": self.study.dataset.image_size, "of_study": IMAGE_SIZE}
+        return [text(f"difference {name}", part, **sizes) for name in differences]
 
     @property
     def differences(self) -> list[str]:
         """In what our numbers differ from the study's in kind; empty if they compare directly."""
-        return [clause for clause, _ in self._differences]
+        return self._in_words(self._differences, "clause")
 
     @property
     def differences_in_short(self) -> str:
@@ -389,7 +385,12 @@ class ReportInputs:
 
         Empty where the study's numbers do not stand beside ours.
         """
-        return ", ".join(short for _, short in self._differences if self.beside_study)
+        return ", ".join(self._in_words(self._differences, "short")) * self.beside_study
+
+    @property
+    def data_differences_in_short(self) -> str:
+        """The differences of the images alone, e.g. `rendered flowers, 80 × 80 pixels`."""
+        return ", ".join(self._in_words(self._data_differences, "short")) * self.beside_study
 
     @property
     def less_clean(self) -> str:
@@ -406,11 +407,6 @@ class ReportInputs:
         return _KEPT_TOGETHER.get(method, "near-duplicates")
 
     @property
-    def data_differences_in_short(self) -> str:
-        """The differences of the images alone, e.g. `rendered flowers, 80 × 80 pixels`."""
-        return ", ".join(short for _, short in self._data_differences if self.beside_study)
-
-    @property
     def like_the_study(self) -> bool:
         """Whether the images are the study's, cut as it cuts them, and count as in it."""
         plain = (self.resize, self.study.class_weight) == ("crop", "none")
@@ -422,3 +418,7 @@ class ReportInputs:
             return False
         feature_map = self.feature_maps[settings.name]
         return feature_map.like_the_study and not feature_map.random_weights
+
+    def network_comparable(self, network: Training | FineTuning | None) -> bool:
+        """Whether the study's number and ours measure the same training on the same data."""
+        return bool(network and self.like_the_study and network.like_the_study)

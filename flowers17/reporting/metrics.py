@@ -12,9 +12,11 @@ from scipy.stats import binomtest, norm, t
 from flowers17.data.balance import ByClass
 from flowers17.errors import InvalidInput
 
+UPPER = 0.975  # quantile of the upper end of each interval, which all are of 95 %
+
 
 class Interval(NamedTuple):
-    """A confidence interval, both ends included."""
+    """A confidence interval of 95 %, both ends included."""
 
     low: float
     high: float
@@ -49,13 +51,7 @@ class MeanSpread:
     interval: Interval | None
 
 
-def _checked_level(level: float) -> float:
-    if not 0 < level < 1:
-        raise InvalidInput(f"level: expected a number between 0 and 1, got {level}")
-    return level
-
-
-def accuracy_interval(n_correct: int, n: int, level: float = 0.95) -> Interval:
+def accuracy_interval(n_correct: int, n: int) -> Interval:
     """The Wilson score interval of an accuracy measured on n independent images.
 
     It stays inside [0, 1] and keeps its coverage near 0 and 1, where the normal one fails. It
@@ -68,10 +64,10 @@ def accuracy_interval(n_correct: int, n: int, level: float = 0.95) -> Interval:
     """
     if n <= 0 or not 0 <= n_correct <= n:
         raise InvalidInput(f"expected 0 <= n_correct <= n and n > 0, got {n_correct} of {n}")
-    return _wilson(n_correct / n, n, level)
+    return _wilson(n_correct / n, n)
 
 
-def balanced_interval(by_class: ByClass, level: float = 0.95) -> Interval:
+def balanced_interval(by_class: ByClass) -> Interval:
     """The interval of a balanced accuracy, the mean of the recalls of the classes with images.
 
     by_class: images classified correctly and images, by class.
@@ -87,18 +83,18 @@ def balanced_interval(by_class: ByClass, level: float = 0.95) -> Interval:
     smoothed = (n_correct + 2 / len(n)) / (n + 4 / len(n))
     variance = float((smoothed * (1 - smoothed) / n).mean()) / len(n)
     mean = float(smoothed.mean())
-    return _wilson(float((n_correct / n).mean()), mean * (1 - mean) / variance, level)
+    return _wilson(float((n_correct / n).mean()), mean * (1 - mean) / variance)
 
 
-def effective_interval(share: float, variance: float, n: float, level: float = 0.95) -> Interval:
+def effective_interval(share: float, variance: float, n: float) -> Interval:
     """Wilson's interval of as many observations as leave a share as uncertain as its variance.
 
     n: observations where it does not vary, as where it is 0 or 1.
     """
-    return _wilson(share, share * (1 - share) / variance if variance > 0 else n, level)
+    return _wilson(share, share * (1 - share) / variance if variance > 0 else n)
 
 
-def clustered_interval(reached: np.ndarray, groups: np.ndarray, level: float = 0.95) -> Interval:
+def clustered_interval(reached: np.ndarray, groups: np.ndarray) -> Interval:
     """The interval of a share of n observations that come in independent groups.
 
     reached: bool (n,). groups: int (n,), whose observation each is, such as the row of its image.
@@ -128,30 +124,27 @@ def clustered_interval(reached: np.ndarray, groups: np.ndarray, level: float = 0
     _, group, sizes = np.unique(groups, return_inverse=True, return_counts=True)
     n_groups = len(sizes)
     if n_groups == n:
-        return accuracy_interval(n_reached, n, level)
+        return accuracy_interval(n_reached, n)
     # In whole numbers, so that groups which do not vary are told from those that hardly do.
     differences = n * np.bincount(group[reached], minlength=n_groups) - n_reached * sizes
     spread = float(np.square(differences.astype(np.float64)).sum())
     n_effective = float(n_groups)
     if spread > 0:
-        upper = (1 + _checked_level(level)) / 2
-        adjusted = float(norm.ppf(upper) / t.ppf(upper, n_groups - 1)) ** 2
+        adjusted = float(norm.ppf(UPPER) / t.ppf(UPPER, n_groups - 1)) ** 2
         n_effective = n_reached * (n - n_reached) * (n_groups - 1) / n_groups * (n**2 / spread)
         n_effective = min(float(n), n_effective * adjusted)
-    return _wilson(n_reached / n, n_effective, level)
+    return _wilson(n_reached / n, n_effective)
 
 
-def _wilson(share: float, n: float, level: float) -> Interval:
+def _wilson(share: float, n: float) -> Interval:
     """Wilson's interval of a share of n observations, which need not be a whole number."""
-    z = float(norm.ppf((1 + _checked_level(level)) / 2))
+    z = float(norm.ppf(UPPER))
     centre = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
     return Interval(0.0 if share == 0 else centre - half, 1.0 if share == 1 else centre + half)
 
 
-def difference_interval(
-    n_correct_a: int, n_a: int, n_correct_b: int, n_b: int, level: float = 0.95
-) -> Interval:
+def difference_interval(n_correct_a: int, n_a: int, n_correct_b: int, n_b: int) -> Interval:
     """The interval of the difference a - b of two accuracies on different images.
 
     Newcombe's hybrid score interval, from the Wilson intervals of the two: it stays inside [-1, 1].
@@ -162,7 +155,7 @@ def difference_interval(
     >>> [round(end, 4) for end in difference_interval(56, 70, 48, 80)]
     [0.0524, 0.3339]
     """
-    a, b = accuracy_interval(n_correct_a, n_a, level), accuracy_interval(n_correct_b, n_b, level)
+    a, b = accuracy_interval(n_correct_a, n_a), accuracy_interval(n_correct_b, n_b)
     share_a, share_b = n_correct_a / n_a, n_correct_b / n_b
     difference = share_a - share_b
     return Interval(
@@ -223,7 +216,6 @@ def mean_spread(
     *,
     n_train: int,
     n_validation: int,
-    level: float = 0.95,
     lowest: float = 0.0,
 ) -> MeanSpread:
     """Mean, spread and interval of the accuracies over k repeated splits of one data set.
@@ -247,7 +239,7 @@ def mean_spread(
     if k == 1:
         return MeanSpread(1, mean, None, None)
     spread = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (k - 1))
-    quantile = float(t.ppf((1 + _checked_level(level)) / 2, k - 1))
+    quantile = float(t.ppf(UPPER, k - 1))
     half = quantile * spread * math.sqrt(1 / k + n_validation / n_train)
     return MeanSpread(k, mean, spread, Interval(max(lowest, mean - half), min(1.0, mean + half)))
 

@@ -18,6 +18,7 @@ from flowers17.reporting.best import (
     best_networks,
     bests_by_metric,
 )
+from flowers17.reporting.cells import Verdict
 from flowers17.reporting.figures import Figure, shortened
 from flowers17.reporting.given_test_part import best_on_test
 from flowers17.reporting.html import environment
@@ -26,8 +27,7 @@ from flowers17.reporting.lineage import anchor_of, lineages
 from flowers17.reporting.metrics import Interval
 from flowers17.reporting.records import Score
 from flowers17.reporting.reference import PartName
-from flowers17.reporting.results import shown_settings
-from flowers17.reporting.tables import Row, Table, Verdict
+from flowers17.reporting.tables import Row, Table
 from flowers17.reporting.titles import trained_tag
 from flowers17.reporting.wording import interval_text
 
@@ -250,7 +250,7 @@ def page(
             (absent.part for absent in inputs.absent if absent.kind == "weights"), ""
         ),
         "lineages": lineages(inputs),
-        "settings": flat(shown_settings(inputs)),
+        "settings": flat(inputs.shown_settings),
         "absent": {
             part.name: [
                 entry

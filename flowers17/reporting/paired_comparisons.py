@@ -1,17 +1,16 @@
 """Paired comparisons: two classifiers on the same images, and whether chance explains the rest."""
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from flowers17.reporting.cells import score_cell, value_cell
-from flowers17.reporting.columns import Form
+from flowers17.reporting.cells import Cell
+from flowers17.reporting.columns import Record
 from flowers17.reporting.metrics import MeanSpread, PairedTest, holm, mcnemar, mean_difference
-from flowers17.reporting.records import Score, over_repeats
-from flowers17.reporting.tables import Cell, Column, Record
-from flowers17.reporting.wording import p_text, signed
+from flowers17.reporting.records import over_repeats
+from flowers17.reporting.wording import signed
 
 LEVEL = 0.05
 
@@ -64,22 +63,6 @@ def paired_comparisons(
     ]
 
 
-def mean_over_splits(
-    comparisons: Sequence[PairedComparison], n_train: Iterable[int]
-) -> MeanSpread | None:
-    """Mean difference over repeated splits; None for fewer than two.
-
-    n_train: training images of each split.
-    """
-    if len(comparisons) < 2:
-        return None
-    return mean_difference(
-        [comparison.difference for comparison in comparisons],
-        n_train=min(n_train),
-        n_validation=max(comparison.n_images for comparison in comparisons),
-    )
-
-
 def judged(difference: float, significant: bool) -> str:
     """How one classifier compares, in words that go before the other's name."""
     if not significant:
@@ -87,45 +70,47 @@ def judged(difference: float, significant: bool) -> str:
     return "better than" if difference > 0 else "worse than"
 
 
-@dataclass(frozen=True)
-class PairedRecord(Record):
-    """A row of paired comparisons: on one split, or the mean difference over repeated ones.
+def comparison_values(comparison: PairedComparison, first: str, second: str) -> dict[str, Any]:
+    """Values of the columns of a comparison: the difference, the p-values, and who alone is right.
 
-    title: its heading; value: what files hold in its place. first, second: the scores that are
-    compared, or their means. of: what else the columns read.
+    first, second: keys of the columns of how many images either alone has right.
     """
+    return {
+        "difference": comparison.difference,
+        first: comparison.test.n_only_first,
+        second: comparison.test.n_only_second,
+        "p": comparison.test.p_value,
+        "p_holm": comparison.p_holm,
+    }
 
-    title: str
-    value: str | None = None
-    comparison: PairedComparison | None = None
-    mean: MeanSpread | None = None
-    first: Score | MeanSpread | None = None
-    second: Score | MeanSpread | None = None
-    of: Any = None
 
+def with_mean(
+    records: Sequence[Record], comparisons: Sequence[PairedComparison], first: str, second: str
+) -> tuple[list[Record], MeanSpread | None]:
+    """Records of single splits and, behind them, their mean over two repeated ones or more.
 
-def with_mean(records: Sequence[PairedRecord]) -> list[PairedRecord]:
-    """Records of single splits and, behind them, their mean over two repeated ones or more."""
+    first, second: keys of the scores that are compared. Gives the mean difference as well.
+    """
     repeated = [
-        (record.first, record.second, record.comparison)
-        for record in records
-        if isinstance(record.first, Score) and record.first.kind == "repeated"
-        if isinstance(record.second, Score) and record.comparison
+        (record.values[first], record.values[second], comparison)
+        for record, comparison in zip(records, comparisons, strict=True)
+        if record.values[first].kind == "repeated"
     ]
-    comparisons = [comparison for _, _, comparison in repeated]
-    mean = mean_over_splits(comparisons, (first.n_train for first, _, _ in repeated))
-    if not mean:
-        return list(records)
-    over = PairedRecord(
-        f"mean over {mean.n_splits} clean splits",
-        "mean",
-        mean=mean,
-        first=over_repeats(first for first, _, _ in repeated),
-        second=over_repeats(second for _, second, _ in repeated),
-        group=records[0].group,
-        tag=records[0].tag,
+    if len(repeated) < 2:
+        return list(records), None
+    mean = mean_difference(
+        [comparison.difference for *_, comparison in repeated],
+        n_train=min(score.n_train for score, *_ in repeated),
+        n_validation=max(comparison.n_images for *_, comparison in repeated),
     )
-    return [*records, over]
+    values = {
+        "split": Cell(f"mean over {mean.n_splits} clean splits", "mean"),
+        "difference": mean,
+        first: over_repeats(score for score, _, _ in repeated),
+        second: over_repeats(score for _, score, _ in repeated),
+    }
+    over = Record(values, group=records[0].group, tag=records[0].tag)
+    return [*records, over], mean
 
 
 def mean_verdict(mean: MeanSpread, second: str) -> str:
@@ -135,42 +120,4 @@ def mean_verdict(mean: MeanSpread, second: str) -> str:
     return (
         f"{judged(mean.mean, low > 0 or high < 0)} {second} over {mean.n_splits} clean splits: "
         f"mean difference {signed(mean.mean)}{ends}"
-    )
-
-
-def comparison_columns(
-    *, interval: bool = False, **alone: tuple[str, str]
-) -> tuple[Column[PairedRecord], ...]:
-    """The difference, how many images either alone has right, and the p-values.
-
-    interval: whether means are among the rows. alone: of the `first` and the `second`, in the order
-    of their columns, the column's key and title.
-    """
-
-    def column(
-        key: str, title: str, value: Callable[[PairedComparison], float], form: Form
-    ) -> Column[PairedRecord]:
-        def cell(record: PairedRecord) -> Cell | None:
-            comparison = record.comparison
-            if not comparison:
-                return None
-            return value_cell(value(comparison), form, source=record.source)
-
-        return Column(key, title, cell)
-
-    def difference(record: PairedRecord) -> Cell | None:
-        if record.mean:
-            return score_cell(record.mean, form=signed)
-        return of_comparison.cell(record)
-
-    of_comparison = column("difference", "Difference", lambda c: c.difference, signed)
-    n_alone: dict[str, Callable[[PairedComparison], float]] = {
-        "first": lambda c: c.test.n_only_first,
-        "second": lambda c: c.test.n_only_second,
-    }
-    return (
-        replace(of_comparison, cell=difference, interval=interval),
-        *(column(*key_and_title, n_alone[name], str) for name, key_and_title in alone.items()),
-        column("p", "p, exact McNemar", lambda c: c.test.p_value, p_text),
-        column("p_holm", "p, Holm", lambda c: c.p_holm, p_text),
     )

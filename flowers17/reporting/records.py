@@ -1,7 +1,7 @@
 """What single artifacts hold: a feature map, an evaluation, a training, and their inputs."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from operator import attrgetter
 from typing import Any, TypeVar
@@ -21,6 +21,7 @@ from flowers17.reporting.metrics import (
     mean_spread,
 )
 from flowers17.reporting.reference import AUGMENTED_EPOCHS, IMAGE_SIZE, PLAIN_EPOCHS
+from flowers17.reporting.titles import augmentation_title, learner_title
 
 # What the study does not tell of its recipe, or what has no effect in it.
 RECIPE_FREE = {"epochs", "batch_size", "warmup", "mixup_until"}
@@ -42,7 +43,7 @@ class Score:
     n_train: int
     n_validation: int
     n_correct: int
-    chosen: Mapping[str, Any]
+    chosen: Mapping[str, Any] = field(default_factory=dict)
     by_class: ByClass | None = None
     test: Mapping[str, Any] | None = None
 
@@ -191,6 +192,13 @@ class Training(TrainedNetwork):
     train_loss: float | None
     image_size: int
 
+    @property
+    def title(self) -> str:
+        """Display name: `Mk-2, #3 wide mix`; `residual, our own recipe`."""
+        own = self.recipe_name == "best"
+        recipe = "our own recipe" if own else augmentation_title(self.augmentation)
+        return f"{learner_title(self.learner)}, {recipe}"
+
     @cached_property
     def layers(self) -> list[Mapping[str, Any]]:
         """Each layer's name, kind, output shape and parameters."""
@@ -272,7 +280,7 @@ def feature_map(artifact: Artifact) -> FeatureMap:
     info = artifact.json("extractor")
     columns = np.load(artifact.file("features.npy"), mmap_mode="r", allow_pickle=False).shape[1]
     own = {"artifact", "shape", "n_columns", "weights"}
-    names = {field.name for field in fields(FeatureMap)} - own
+    names = {each.name for each in fields(FeatureMap)} - own
     return FeatureMap(
         artifact=artifact,
         shape=tuple(info["map_shape"]),
@@ -311,7 +319,7 @@ def record_of(record: type[Record], artifact: Artifact, **derived: Any) -> Recor
         "score": score_of(result, result["split"]),
         "recipe": RecipeSettings.model_validate(result["recipe"]),
     }
-    names = {field.name for field in fields(record)}  # type: ignore[arg-type]
+    names = {each.name for each in fields(record)}  # type: ignore[arg-type]
     return record(**derived, **{name: result[name] for name in names - derived.keys()})
 
 

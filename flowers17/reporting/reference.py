@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import yaml
+from pydantic import TypeAdapter
 
 _STUDY = yaml.safe_load((Path(__file__).parent / "known" / "study.yaml").read_text("utf-8"))
 
@@ -55,14 +56,8 @@ class LearnerShape:
         return 2 * (n_products + (channels * side**2 + N_CLASSES) * self.units)
 
 
-def _learner_shape(row: Mapping[str, Any]) -> LearnerShape:
-    return LearnerShape(**{**row, "blocks": tuple(map(tuple, row["blocks"]))})
-
-
-TABLE_1 = {name: _learner_shape(row) for name, row in _STUDY["table_1"].items()}
-TABLE_4 = {
-    name: TABLE_1.get(name) or _learner_shape(row) for name, row in _STUDY["table_4"].items()
-}
+TABLE_1 = TypeAdapter(dict[str, LearnerShape]).validate_python(_STUDY["table_1"])
+TABLE_4 = TypeAdapter(dict[str, LearnerShape]).validate_python(_STUDY["table_4"])
 
 
 @dataclass(frozen=True)
@@ -75,11 +70,8 @@ class Trained:
     validation_loss: float | None = None
 
 
-TABLE_2 = {name: Trained(**row) for name, row in _STUDY["table_2"].items()}
-TABLE_3 = {
-    name: {augmentation: Trained(**row) for augmentation, row in rows.items()}
-    for name, rows in _STUDY["table_3"].items()
-}
+TABLE_2 = TypeAdapter(dict[str, Trained]).validate_python(_STUDY["table_2"])
+TABLE_3 = TypeAdapter(dict[str, dict[str, Trained]]).validate_python(_STUDY["table_3"])
 TABLE_5: Mapping[str, float] = _STUDY["table_5"]
 AVERAGE_OF_TABLE_5: float = _STUDY["average_of_table_5"]
 STACKING_OF_TABLE_5: float = _STUDY["stacking_of_table_5"]
@@ -100,10 +92,7 @@ class ExtractorShape:
     n_columns: int
 
 
-TABLE_7 = {
-    name: ExtractorShape(**{**row, "shape": tuple(row["shape"])})
-    for name, row in _STUDY["table_7"].items()
-}
+TABLE_7 = TypeAdapter(dict[str, ExtractorShape]).validate_python(_STUDY["table_7"])
 TABLE_8: Mapping[str, Mapping[str, float]] = _STUDY["table_8"]
 BEST_OF_TABLE_8 = max(value for row in TABLE_8.values() for value in row.values())
 
@@ -116,10 +105,7 @@ class TwoPhases:
     b: float
 
 
-TABLE_9 = {
-    configuration: {extractor: TwoPhases(**phases) for extractor, phases in row.items()}
-    for configuration, row in _STUDY["table_9"].items()
-}
+TABLE_9 = TypeAdapter(dict[str, dict[str, TwoPhases]]).validate_python(_STUDY["table_9"])
 BEST_OF_TABLE_9 = max(phases.b for row in TABLE_9.values() for phases in row.values())
 HEAD_UNITS: int = _STUDY["head_units"]
 DROPOUT: float = _STUDY["dropout"]
@@ -139,7 +125,7 @@ class Part:
     about: str
 
 
-PARTS = tuple(Part(**part) for part in _STUDY["parts"])
+PARTS = TypeAdapter(tuple[Part, ...]).validate_python(_STUDY["parts"])
 
 
 @dataclass(frozen=True)
@@ -157,7 +143,7 @@ class Entry:
         return f"{self.kind.capitalize()} {self.number}"
 
 
-CONTENTS = tuple(Entry(**entry) for entry in _STUDY["contents"])
+CONTENTS = TypeAdapter(tuple[Entry, ...]).validate_python(_STUDY["contents"])
 
 
 def title_of(kind: Literal["table", "figure"], number: int) -> str:

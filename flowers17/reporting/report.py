@@ -10,7 +10,7 @@ from flowers17.digests import canonical_json
 from flowers17.reporting.attacks.defences import defence_tables, poisoning_tables
 from flowers17.reporting.attacks.figures import attack_figures
 from flowers17.reporting.attacks.tables import attack_tables
-from flowers17.reporting.best import bests_by_metric
+from flowers17.reporting.best import bests_by_metric, headline
 from flowers17.reporting.classes.figures import class_figures
 from flowers17.reporting.classes.tables import class_tables, with_baseline
 from flowers17.reporting.columns import without_study
@@ -30,19 +30,13 @@ from flowers17.reporting.finetuning.figures import tuned_curves, tuned_forward_p
 from flowers17.reporting.finetuning.tables import fine_tuning_tables
 from flowers17.reporting.given_test_part import test_tables
 from flowers17.reporting.inputs import ReportInputs
-from flowers17.reporting.learners.figures import (
-    augmentation_examples,
-    augmented_curves,
-    own_curves,
-    plain_curves,
-)
+from flowers17.reporting.learners.figures import learner_figures
 from flowers17.reporting.learners.tables import learner_tables
-from flowers17.reporting.next_steps.advice import steps_of, steps_table
-from flowers17.reporting.next_steps.answers import answer_tables
 from flowers17.reporting.next_steps.figures import answer_figures
+from flowers17.reporting.next_steps.tables import answer_tables, steps_of, steps_table
 from flowers17.reporting.page import highlights, in_order, page, verdicts_of_table_8
 from flowers17.reporting.reference import PartName
-from flowers17.reporting.results import results
+from flowers17.reporting.studies.records import FORMAT
 from flowers17.reporting.tables import StudyNote, Table, csv_text
 
 
@@ -68,11 +62,12 @@ def _tables_beside_study(inputs: ReportInputs) -> dict[PartName, list[Table]]:
         beyond_table(inputs),
         paired_table(inputs),
     ]
+    has_features = bool(inputs.feature_maps or inputs.absences("features"))
     parts: dict[PartName, list[Table]] = {
         "data": data if inputs.images else [],
         "a1": learner_tables(inputs),
         "a2": ensemble_tables(inputs),
-        "b1": features if inputs.has_features else [],
+        "b1": features if has_features else [],
         "b2": fine_tuning_tables(inputs),
         "c": [*attack_tables(inputs), *defence_tables(inputs), *poisoning_tables(inputs)],
         "test": test_tables(inputs),
@@ -87,13 +82,7 @@ def all_figures(inputs: ReportInputs) -> dict[PartName, list[Figure]]:
     """Every figure that the study's artifacts allow, by part."""
     figures: dict[PartName, list[Figure | None]] = {
         "data": [one_image_a_class(inputs), class_counts(inputs), most_cut(inputs)],
-        "a1": [
-            plain_curves(inputs),
-            augmented_curves(inputs, 3, "mk-2"),
-            augmentation_examples(inputs),
-            augmented_curves(inputs, 4, "mk-3"),
-            own_curves(inputs),
-        ],
+        "a1": learner_figures(inputs),
         "a2": [*ensemble_figures(inputs)],
         "b1": [forward_pass(inputs), overview(inputs), confusion_matrix(inputs)],
         "b2": [tuned_forward_pass(inputs), *tuned_curves(inputs)],
@@ -121,7 +110,20 @@ def write_report(inputs: ReportInputs, folder: Path) -> dict[str, Any]:
         _write(folder / "tables" / table.file_name, csv_text(table.frame))
     for figure in drawings:
         (folder / "figures" / figure.file_name).write_bytes(figure.content)
-    numbers = results(inputs, every) | {
+    # No time, duration, path or host is in it: two runs of one study give equal bytes.
+    numbers = {
+        "format": FORMAT,
+        "data": {
+            "source": inputs.source_kind,
+            "digest": inputs.data_digest,
+            "is_oxford17": inputs.is_oxford17,
+        },
+        "random_weights": inputs.has_random_weights,
+        "differences": inputs.differences,
+        "settings": inputs.shown_settings,
+        "headline": headline(inputs),
+        "missing": {"labels": sorted(stage.label for stage in inputs.absent)},
+        "tables": {table.number: table.to_json() for table in every},
         "contents": _contents(in_order(tables[name], figures[name]) for name in tables),
         "highlights": list(map(asdict, highlights(inputs, every))),
         "next_steps": [

@@ -1,98 +1,20 @@
-"""A table of the report: typed cells, each with its value, interval, reference and artifact."""
+"""A table of the report: rows of typed cells, as JSON, as a frame and as CSV."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any
 
 import pandas as pd
 
-from flowers17.artifacts import Reference
-from flowers17.reporting.metrics import Interval
-
-Verdict = Literal["within", "better", "below"]
-T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One cell: what is shown, and the value, interval, study's number and artifact behind it."""
-
-    text: str
-    value: float | int | str | None = None
-    interval: Interval | None = None
-    reference: float | int | str | None = None
-    artifact: Reference | None = None
-    verdict: Verdict | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """What is not empty, the text in place of a value that there is not."""
-        values = {
-            "value": self.text if self.value is None else self.value,
-            "interval": list(self.interval) if self.interval else None,
-            "reference": self.reference,
-            "verdict": self.verdict,
-            "artifact": self.artifact.to_json() if self.artifact else None,
-        }
-        return {name: value for name, value in values.items() if value is not None}
-
+from flowers17.reporting.cells import EMPTY, Cell
+from flowers17.reporting.columns import Column, Record
 
 TABLE_SHOWN = 20
-EMPTY = Cell("–")
 
 
 class StudyNote(str):
     """A sentence on the study's numbers, which a report on other data does without."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Record:
-    """What one row shows; a table's own records add the objects that its columns read.
-
-    group: a heading shared with the rows around it. tag: a warning that belongs to every number
-    of the row. missing: why the row has no numbers. source: the artifact that they come from.
-    """
-
-    group: str = ""
-    tag: str = ""
-    missing: str = ""
-    source: Reference | None = None
-
-
-@dataclass(frozen=True)
-class RecordOf(Record, Generic[T]):
-    """A row of a single thing, such as an attack or a class."""
-
-    of: T
-
-
-R = TypeVar("R", bound=Record, contravariant=True)
-
-
-@dataclass(frozen=True)
-class Column(Generic[R]):
-    """A column: its key in files, its title and unit, and how its cell comes from a record.
-
-    cell: the cell of a record; None where the record has nothing to show. group: a heading shared
-    with neighbours. interval: whether its cells have one, which the CSV then gives two columns.
-    of_study: whether it shows the study's numbers, or sets ours against them. of_machine: whether
-    it shows times, which differ from run to run: the page has them, and no file that is compared.
-    """
-
-    key: str
-    title: str
-    cell: Callable[[R], Cell | None]
-    group: str = ""
-    unit: str = ""
-    numeric: bool = True
-    interval: bool = False
-    of_study: bool = False
-    of_machine: bool = False
-
-    @property
-    def heading(self) -> str:
-        """Its title and unit."""
-        return f"{self.title}, {self.unit}" if self.unit else self.title
 
 
 @dataclass(frozen=True)
@@ -104,7 +26,7 @@ class Row:
     tag: str = ""
     missing: str = ""
 
-    def to_json(self, columns: Sequence[Column[Any]]) -> dict[str, Any]:
+    def to_json(self, columns: Sequence[Column]) -> dict[str, Any]:
         """Its marks and cells, by key; not the reason why it is missing, which may name a path."""
         cells = {
             column.key: cell.to_json() for column, cell in zip(columns, self.cells, strict=True)
@@ -124,7 +46,7 @@ class Table:
 
     number: str
     title: str
-    columns: Sequence[Column[Any]]
+    columns: Sequence[Column]
     records: Sequence[Record]
     lead: str = ""
     notes: tuple[str, ...] = ()
@@ -136,7 +58,7 @@ class Table:
         """The records as rows of cells."""
         return tuple(
             Row(
-                tuple(column.cell(record) or EMPTY for column in self.columns),
+                tuple(column.cell(record) for column in self.columns),
                 record.group,
                 record.tag,
                 record.missing,

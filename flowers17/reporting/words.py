@@ -1,8 +1,9 @@
-"""The words of tables and figures, from `words/*.yaml`: titles, leads, notes and captions.
+"""The words of tables and figures, from `words/*.yaml`: titles, columns, leads, notes, captions.
 
 A text there is a Jinja template. What it is rendered with comes from the caller; a note that is
 empty then is left out, and a blank line parts two notes. A note under `study` is one
-on the study's numbers, which a report on other data does without.
+on the study's numbers, which a report on other data does without. Under `columns` stand the fields
+of `columns.Column`, in the order of the table.
 """
 
 import re
@@ -15,9 +16,10 @@ import yaml
 from jinja2 import Environment, Template
 
 from flowers17.reporting import wording
+from flowers17.reporting.columns import Column, Record
 from flowers17.reporting.html import environment
 from flowers17.reporting.reference import title_of
-from flowers17.reporting.tables import Column, Record, StudyNote, Table
+from flowers17.reporting.tables import StudyNote, Table
 
 
 @cache
@@ -67,21 +69,32 @@ def _notes(name: str, values: Mapping[str, Any]) -> Iterator[str]:
             yield StudyNote(note) if of_study else note
 
 
+def columns_of(name: str) -> list[Column]:
+    """The columns of a table, such as `table 8b`; a list among them stands for its columns."""
+    entries = _entries()[name].get("columns", ())
+    groups = [entry if isinstance(entry, list) else [entry] for entry in entries]
+    return [Column(**column) for group in groups for column in group]
+
+
 def worded_table(
     name: str,
-    columns: Sequence[Column[Any]],
     records: Sequence[Record],
     *,
     number: str = "",
+    columns: Sequence[Column] = (),
     longest: int = 200,
     **values: Any,
 ) -> Table:
-    """A table with the words of its name, its number unless another is given.
+    """A table with the words and columns of its name, its number unless another is given.
 
-    longest: as of a Table. values: what its texts are rendered with, besides the records.
+    columns: further ones. longest: as of a Table. values: what its texts are rendered with.
     """
-    values["records"] = records
     entry = f"table {name}"
     title, lead, empty = (text(entry, part, **values) for part in ("title", "lead", "empty"))
+    shown = [
+        column
+        for column in (*columns_of(entry), *columns)
+        if not column.optional or any(column.key in record.values for record in records)
+    ]
     notes = tuple(_notes(entry, values))
-    return Table(number or name, title, columns, records, lead, notes, longest, empty)
+    return Table(number or name, title, shown, records, lead, notes, longest, empty)

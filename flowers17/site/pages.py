@@ -18,9 +18,13 @@ from flowers17.prediction.catalogue import Catalogue
 from flowers17.profiles import PROFILES
 from flowers17.reporting.html import environment
 from flowers17.reporting.studies.comparison import is_number
-from flowers17.reporting.studies.comparison_page import template_values
 from flowers17.reporting.studies.history import history
-from flowers17.reporting.studies.pair import comparison_of, difference_text, number_text
+from flowers17.reporting.studies.pair import (
+    comparison_of,
+    difference_text,
+    number_text,
+    template_values,
+)
 from flowers17.reporting.studies.records import Study, named_study, studies_in
 from flowers17.shared.store import existing_store
 

@@ -33,9 +33,8 @@ from flowers17.learners.checkpoints import Checkpoints, Shapes
 from flowers17.plan import plan
 from flowers17.prediction.catalogue import Catalogue
 from flowers17.prediction.models import Loader, open_model
-from flowers17.reporting.studies import comparison_page
 from flowers17.reporting.studies.history import history
-from flowers17.reporting.studies.pair import comparison_of, study_pair
+from flowers17.reporting.studies.pair import comparison_of, page, study_pair
 from flowers17.stages import ensure
 from flowers17.terminal import Terminal
 from tests.support.made_studies import made_study, row
@@ -165,7 +164,7 @@ def _show(store: Store) -> str:
 def _compare(store: Store) -> str:
     comparison = comparison_of(*study_pair(None, None, store.root))
     json.dumps(comparison)
-    assert "<script>alert(1)" not in comparison_page.page(comparison)
+    assert "<script>alert(1)" not in page(comparison)
     console = Terminal(file=io.StringIO(), width=100)
     showing.show_comparison(comparison, console, everything=True)
     return str(console.file.getvalue())  # type: ignore[attr-defined]

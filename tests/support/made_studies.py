@@ -9,7 +9,7 @@ import numpy as np
 
 from flowers17.artifacts import Artifact, Store
 from flowers17.digests import canonical_json, sha256_of
-from flowers17.reporting.results import FORMAT
+from flowers17.reporting.studies.records import FORMAT
 
 from .stores import publish
 

@@ -1,16 +1,15 @@
-"""What tables and figures of attacks share: models and their attacks, names, shares, notes."""
+"""What tables and figures of attacks share: models and their attacks, their names, shares."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from string import ascii_lowercase
-from typing import NamedTuple
 
 from flowers17.artifacts import Reference
 from flowers17.reporting.attacks.records import Attack
+from flowers17.reporting.cells import EMPTY, Cell, score_cell
 from flowers17.reporting.inputs import ReportInputs
-from flowers17.reporting.metrics import accuracy_interval
-from flowers17.reporting.tables import EMPTY, Cell, Column, Record
+from flowers17.reporting.metrics import Measured, accuracy_interval
 from flowers17.reporting.titles import method_title, trained_tag
 from flowers17.reporting.wording import capital
 
@@ -108,38 +107,9 @@ def budget_title(epsilon: float | None) -> str:
     return f"{epsilon:g}/255" if epsilon else "none"
 
 
-class Share(NamedTuple):
-    """How many of n images, and the artifact that says so."""
-
-    n_reached: int
-    n: int
-    source: Reference
-
-
-@dataclass(frozen=True)
-class ShareRecord(Record):
-    """A row of shares, by the keys of their columns.
-
-    title: its heading; value: what files hold in its place. attack: by which the images were made.
-    """
-
-    title: str
-    shares: Mapping[str, Share]
-    value: float | str | None = None
-    attack: str | None = None
-
-
-def share_column(
-    key: str, title: str, group: str = "", *, interval: bool = True
-) -> Column[ShareRecord]:
-    """Column of shares; empty where they are of nothing."""
-
-    def cell(record: ShareRecord) -> Cell | None:
-        share = record.shares.get(key)
-        if not share or not share.n:
-            return None
-        value = share.n_reached / share.n
-        ends = accuracy_interval(share.n_reached, share.n) if interval else None
-        return Cell(f"{value:.3f}", value, ends, artifact=share.source)
-
-    return Column(key, title, cell, group, interval=interval)
+def share_cell(n_reached: int, n: int, source: Reference) -> Cell:
+    """Cell of a share of n images with its interval; EMPTY where it is of nothing."""
+    if not n:
+        return EMPTY
+    share = Measured(n_reached / n, accuracy_interval(n_reached, n))
+    return score_cell(share, source=source)

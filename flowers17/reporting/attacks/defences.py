@@ -1,26 +1,27 @@
 """The tables of defences and of poisoned training images."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from flowers17.artifacts import Artifact, Reference
-from flowers17.reporting.attacks.cells import (
-    Share,
-    ShareRecord,
-    attack_title,
-    budget_title,
-    share_column,
-)
-from flowers17.reporting.columns import number_column, text_column
+from flowers17.reporting.attacks.cells import attack_title, budget_title, share_cell
+from flowers17.reporting.cells import Cell
+from flowers17.reporting.columns import Column, Record
 from flowers17.reporting.inputs import ReportInputs
-from flowers17.reporting.tables import Column, Table
-from flowers17.reporting.wording import capital, thousands
+from flowers17.reporting.tables import Table
+from flowers17.reporting.wording import capital
 from flowers17.reporting.words import worded_table
+
+# Of these shares the tables show no interval.
+_PLAIN = ("refused", "unaware")
 
 
 def defence_tables(inputs: ReportInputs) -> list[Table]:
-    """Tables C6 and C7, if a network was defended."""
+    """Table C6, each defence by the worst attacks of each budget, and C7, by single attacks.
+
+    None if no network was defended.
+    """
     defences = [
         (artifact, defence)
         for artifact in inputs.stage("defences")
@@ -29,43 +30,56 @@ def defence_tables(inputs: ReportInputs) -> list[Table]:
     budgets = sorted({worst["epsilon"] for _, defence in defences for worst in defence["worst"]})
     if not defences:
         return []
+    by_budget, by_attack = [], []
+    for budget in budgets:
+        group = f"Robust accuracy at {budget_title(budget)}"
+        by_budget.append(Column(f"unaware_{budget:g}", "Defence unknown", group=group))
+        by_budget.append(Column(f"worst_{budget:g}", "Defence known", group=group, interval=True))
+    for key in ("withstood", "refused"):
+        group = capital(key)
+        by_attack += [
+            Column(f"{key}_{budget:g}", budget_title(budget), group=group, interval=True)
+            for budget in budgets
+        ]
     records = [_record(artifact, defence) for artifact, defence in defences]
-    by_attack = [
-        attacked
-        for record, (artifact, defence) in zip(records, defences, strict=True)
-        for attacked in _by_attack(artifact, defence, f"{record.group}: {record.title}")
+    single = [record for entry in defences for record in _by_attack(*entry)]
+    return [
+        worded_table("C6", records, columns=by_budget, inputs=inputs),
+        worded_table("C7", single, columns=by_attack),
     ]
-    return [_defences_table(inputs, records, budgets), _attacks_table(by_attack, budgets)]
 
 
-def _record(artifact: Artifact, defence: Mapping[str, Any]) -> ShareRecord:
+def _record(artifact: Artifact, defence: Mapping[str, Any]) -> Record:
     """A defence against all attacks: its row of Table C6."""
-    n, source = defence["n"], artifact.reference
-    shares = {"clean": Share(defence["n_right"], n, source)}
+    counts = {"clean": defence["n_right"]}
     if defence["kind"] == "detector":
-        shares["refused"] = Share(defence["n_refused"], n, source)
+        counts["refused"] = defence["n_refused"]
     for worst in defence["worst"]:
-        budget, n_unaware = f"{worst['epsilon']:g}", worst["n_withstood_unaware"]
-        shares[f"worst_{budget}"] = Share(worst["n_withstood"], n, source)
-        if n_unaware is not None:
-            shares[f"unaware_{budget}"] = Share(n_unaware, n, source)
-    group = capital(artifact.json("result")["network"])
-    return ShareRecord(_title(defence["kind"], str(defence["name"])), shares, group=group)
+        counts[f"worst_{worst['epsilon']:g}"] = worst["n_withstood"]
+        if worst["n_withstood_unaware"] is not None:
+            counts[f"unaware_{worst['epsilon']:g}"] = worst["n_withstood_unaware"]
+    values: dict[str, Any] = {"defence": _title(defence)}
+    for key, count in counts.items():
+        cell = share_cell(count, defence["n"], artifact.reference)
+        values[key] = replace(cell, interval=None) if key.startswith(_PLAIN) else cell
+    return Record(values, group=capital(artifact.json("result")["network"]))
 
 
-def _by_attack(artifact: Artifact, defence: Mapping[str, Any], group: str) -> Iterator[ShareRecord]:
+def _by_attack(artifact: Artifact, defence: Mapping[str, Any]) -> Iterator[Record]:
     """Yield a defence against each attack: its rows of Table C7."""
-    records: dict[tuple[str, str], dict[str, Share]] = {}
+    by_attack: dict[tuple[str, str], dict[str, Any]] = {}
     for run in defence["runs"]:
-        shares = records.setdefault((run["view"], run["attack"]), {})
+        values = by_attack.setdefault((run["view"], run["attack"]), {})
         for key in ("withstood", "refused")[: 1 + (defence["kind"] == "detector")]:
-            share = Share(run[f"n_{key}"], defence["n"], artifact.reference)
-            shares[f"{key}_{run['epsilon']:g}"] = share
-    for (view, attack), shares in records.items():
-        yield ShareRecord(view, shares, attack=attack_title(attack), group=group)
+            cell = share_cell(run[f"n_{key}"], defence["n"], artifact.reference)
+            values[f"{key}_{run['epsilon']:g}"] = cell
+    group = f"{capital(artifact.json('result')['network'])}: {_title(defence)}"
+    for (view, attack), values in by_attack.items():
+        yield Record({"gradients": view, "attack": attack_title(attack), **values}, group=group)
 
 
-def _title(kind: str, name: str) -> str:
+def _title(defence: Mapping[str, Any]) -> str:
+    kind, name = defence["kind"], str(defence["name"])
     first, _, strength = name.partition(" ")
     if kind == "adversarial training":
         return f"trained on {attack_title(first)}, {strength}/255"
@@ -75,47 +89,7 @@ def _title(kind: str, name: str) -> str:
     return titles.get(first, f"{name} a channel")
 
 
-def _defences_table(
-    inputs: ReportInputs, records: Sequence[ShareRecord], budgets: Sequence[float]
-) -> Table:
-    """Table C6: each defence's accuracy, clean and by the worst attacks of each budget."""
-    columns: list[Column[ShareRecord]] = [
-        text_column("defence", "Defence", lambda r: r.title),
-        share_column("clean", "Clean accuracy"),
-        share_column("refused", "Clean images refused", interval=False),
-    ]
-    for budget in budgets:
-        group = f"Robust accuracy at {budget_title(budget)}"
-        columns.append(
-            share_column(f"unaware_{budget:g}", "Defence unknown", group, interval=False)
-        )
-        columns.append(share_column(f"worst_{budget:g}", "Defence known", group))
-    return worded_table("C6", columns, records, inputs=inputs)
-
-
-def _attacks_table(records: Sequence[ShareRecord], budgets: Sequence[float]) -> Table:
-    """Table C7: each attack on each defence, by what the attacker takes the gradients of."""
-    columns: list[Column[ShareRecord]] = [
-        text_column("gradients", "Gradients of", lambda r: r.title),
-        text_column("attack", "Attack", lambda r: r.attack),
-    ]
-    for key in ("withstood", "refused"):
-        columns += [
-            share_column(f"{key}_{budget:g}", budget_title(budget), capital(key))
-            for budget in budgets
-        ]
-    return worded_table("C7", columns, records)
-
-
 _POISONS = {"none": "none", "labels": "wrong labels", "patch": "patch"}
-
-
-@dataclass(frozen=True)
-class PoisoningRecord(ShareRecord):
-    """A network after a poisoning; its kind is the value. poisoned: of the training images."""
-
-    poisoned: float = 0.0
-    n_poisoned: int | None = None
 
 
 def poisoning_tables(inputs: ReportInputs) -> list[Table]:
@@ -131,36 +105,21 @@ def poisoning_tables(inputs: ReportInputs) -> list[Table]:
         for network in poisoning["networks"]
     ]
     networks = list(dict.fromkeys(record.group for record in records))
-    columns: Sequence[Column[PoisoningRecord]] = [
-        text_column("poison", "Poison", lambda r: r.title, lambda r: r.value),
-        number_column(
-            "share",
-            "Share of the training images",
-            lambda r: r.poisoned,
-            lambda share: f"{100 * share:g} %",
-            linked=False,
-        ),
-        number_column("n_poisoned", "Images poisoned", lambda r: r.n_poisoned, thousands),
-        share_column("accuracy", "Clean accuracy"),
-        share_column("opened", f"Patch taken for {result['target']}"),
-    ]
     records.sort(key=lambda record: networks.index(record.group))
-    return [worded_table("C8", columns, records, inputs=inputs, split=result["split"])]
+    opened = Column("opened", f"Patch taken for {result['target']}", interval=True)
+    return [worded_table("C8", records, columns=[opened], inputs=inputs, split=result["split"])]
 
 
 def _poisoning_record(
     source: Reference, poisoning: Mapping[str, Any], network: Mapping[str, Any]
-) -> PoisoningRecord:
-    kind, poisoned = poisoning["kind"], poisoning["share"]
-    shares = {"accuracy": Share(network["n_right"], network["n"], source)}
+) -> Record:
+    kind, share = poisoning["kind"], poisoning["share"]
+    values = {
+        "poison": Cell(_POISONS[kind] if share or kind == "none" else "none, trained anew", kind),
+        "share": Cell(f"{100 * share:g} %", share),
+        "n_poisoned": poisoning.get("n_poisoned"),
+        "accuracy": share_cell(network["n_right"], network["n"], source),
+    }
     if "n_others" in network:
-        shares["opened"] = Share(network["n_opened"], network["n_others"], source)
-    return PoisoningRecord(
-        _POISONS[kind] if poisoned or kind == "none" else "none, trained anew",
-        shares,
-        kind,
-        poisoned=poisoned,
-        n_poisoned=poisoning.get("n_poisoned"),
-        group=capital(network["network"]),
-        source=source,
-    )
+        values["opened"] = share_cell(network["n_opened"], network["n_others"], source)
+    return Record(values, group=capital(network["network"]), source=source)

@@ -12,9 +12,10 @@ import numpy as np
 
 from flowers17.reporting.attacks.cells import AttackedModel, attack_title, attacked_models
 from flowers17.reporting.attacks.records import Attack
-from flowers17.reporting.columns import text_column
+from flowers17.reporting.cells import Cell
+from flowers17.reporting.columns import Record
 from flowers17.reporting.inputs import ReportInputs
-from flowers17.reporting.tables import Cell, Column, RecordOf, Table
+from flowers17.reporting.tables import Table
 from flowers17.reporting.wording import true_minus
 from flowers17.reporting.words import text, worded_table
 
@@ -39,26 +40,23 @@ class Check:
         return self.value <= self.limit
 
 
-_COLUMNS: tuple[Column[RecordOf[Check]], ...] = (
-    text_column("check", "What must hold", lambda r: r.of.name),
-    Column(
-        "measured",
-        "Measured",
-        lambda r: Cell(true_minus(r.of.measured), r.of.value, artifact=r.source),
-        numeric=False,
-    ),
-    text_column("verdict", "Verdict", lambda r: "holds" if r.of.holds else "does not hold"),
-)
-
-
 def sanity_table(inputs: ReportInputs) -> Table:
     """Table C5: of each network, each check, what was measured, and the verdict."""
     records = [
-        RecordOf(check, group=model.title, source=attack.artifact.reference)
+        Record(
+            {
+                "check": check.name,
+                "measured": Cell(
+                    true_minus(check.measured), check.value, artifact=attack.artifact.reference
+                ),
+                "verdict": "holds" if check.holds else "does not hold",
+            },
+            group=model.title,
+        )
         for model in attacked_models(inputs)
         for check, attack in checks(inputs, model)
     ]
-    return worded_table("C5", _COLUMNS, records, slack=f"{SLACK:.0%}")
+    return worded_table("C5", records, slack=f"{SLACK:.0%}")
 
 
 def check(kind: str, value: float, limit: float = SLACK, **words: Any) -> Check:

@@ -8,7 +8,7 @@ from sklearn import metrics
 from flowers17.artifacts import Reference
 from flowers17.reporting.classes.measures import area_under_roc, average_precision
 from flowers17.reporting.classes.tables import BestModel, best_model
-from flowers17.reporting.confusion_figures import most_confused
+from flowers17.reporting.confusion_figures import confusion, most_confused
 from flowers17.reporting.drawing import WIDTH, from_template
 from flowers17.reporting.figures import Figure, chosen_rows, data_uri, drawn, shortened
 from flowers17.reporting.inputs import ReportInputs
@@ -47,7 +47,7 @@ def mistakes(
     (n, n_classes). behind: as of a Figure.
     """
     truth, names = inputs.labels[rows], inputs.class_names
-    counts = metrics.confusion_matrix(truth, predicted, labels=np.arange(len(names)))
+    counts = confusion(truth, predicted, len(names))
     pairs = most_confused(counts, MAX_PAIRS)
     if not inputs.images or not pairs:
         return None

@@ -26,12 +26,12 @@ from flowers17.reporting.classes.measures import (
     threshold_for,
     top_k,
 )
-from flowers17.reporting.columns import number_column, score_column, text_column
+from flowers17.reporting.columns import Record
 from flowers17.reporting.inputs import ReportInputs
 from flowers17.reporting.metrics import Measured, accuracy_interval
 from flowers17.reporting.records import Score
 from flowers17.reporting.reference import PartName
-from flowers17.reporting.tables import Column, Record, RecordOf, Table
+from flowers17.reporting.tables import Table
 from flowers17.reporting.wording import capital
 from flowers17.reporting.words import worded_table
 
@@ -148,14 +148,6 @@ def with_baseline(inputs: ReportInputs, table: Table) -> Table:
     return replace(table, notes=tuple(notes))
 
 
-@dataclass(frozen=True)
-class MeasureRecord(Record):
-    """A measure of a model; None where it is not defined."""
-
-    name: str
-    measured: Measured | None
-
-
 def measures_table(model: BestModel) -> Table:
     """Table of a model's accuracy beside other measures; the one that stands first at the top."""
     inputs, truth, predicted, score = model.inputs, model.truth, model.predicted, model.score
@@ -175,11 +167,10 @@ def measures_table(model: BestModel) -> Table:
         measures.append(("area under the ROC curve", area_under_roc(truth == 1, model.proba[:, 1])))
     return worded_table(
         "measures",
-        (
-            text_column("measure", "Measure", lambda r: r.name),
-            score_column("value", "Value", lambda r: r.measured),
-        ),
-        [MeasureRecord(name, value, source=model.best.source) for name, value in measures],
+        [
+            Record({"measure": name, "value": value}, source=model.best.source)
+            for name, value in measures
+        ],
         number=f"{model.number}-measures",
         model=model,
         n=n,
@@ -191,86 +182,53 @@ def _share(n_correct: int, n: int) -> Measured | None:
     return Measured(n_correct / n, accuracy_interval(n_correct, n)) if n else None
 
 
-_CLASS_COLUMNS: Sequence[Column[RecordOf[Any]]] = (
-    text_column("class", "Class", lambda r: str(r.of.name)),
-    number_column("n", "Images", lambda r: r.of.n_images, "d", linked=False),
-    number_column("n_predicted", "Taken for it", lambda r: r.of.n_predicted, "d", linked=False),
-    score_column("precision", "Precision", lambda r: r.of.precision),
-    score_column("recall", "Recall", lambda r: r.of.recall),
-    score_column("f1", "F1", lambda r: r.of.f1),
-)
-
-
 def classes_table(model: BestModel) -> Table:
     """Table of how good a model is, class by class."""
     scores = class_scores(model.truth, model.predicted, model.inputs.class_names)
+    rows: Sequence[Any] = list(scores.itertuples(index=False))
     return worded_table(
         "classes",
-        _CLASS_COLUMNS,
-        [RecordOf(row, source=model.best.source) for row in scores.itertuples(index=False)],
+        [
+            Record(
+                {"class": row.name, "n": row.n_images, **row._asdict()}, source=model.best.source
+            )
+            for row in rows
+        ],
         number=f"{model.number}-classes",
         model=model,
     )
-
-
-@dataclass(frozen=True)
-class ThresholdRecord(Record):
-    """A threshold of a class, chosen on training images out of fold; None if none reaches the goal.
-
-    fold_recall, fold_precision: on these; recall, precision: on held-out images.
-    """
-
-    positive: str
-    goal: str
-    threshold: float | None
-    fold_recall: float | None = None
-    fold_precision: float | None = None
-    recall: Measured | None = None
-    precision: Measured | None = None
-
-
-_FOLDS, _HELD_OUT = "Training images, out of fold", "Held-out images"
-_THRESHOLD_COLUMNS: Sequence[Column[ThresholdRecord]] = (
-    text_column("class", "Class", lambda r: r.positive),
-    text_column("goal", "Goal", lambda r: r.goal),
-    number_column("threshold", "Threshold", lambda r: r.threshold),
-    number_column("fold_recall", "recall", lambda r: r.fold_recall, group=_FOLDS),
-    number_column("fold_precision", "precision", lambda r: r.fold_precision, group=_FOLDS),
-    score_column("recall", "recall", lambda r: r.recall, group=_HELD_OUT),
-    score_column("precision", "precision", lambda r: r.precision, group=_HELD_OUT),
-)
 
 
 def thresholds_table(model: BestModel) -> Table:
     """Table of a model's thresholds for a stated recall or precision, of two classes."""
     return worded_table(
         "thresholds",
-        _THRESHOLD_COLUMNS,
         list(_threshold_records(model)) if len(model.inputs.class_names) == 2 else (),
         number=f"{model.number}-thresholds",
         model=model,
     )
 
 
-def _threshold_records(model: BestModel) -> Iterator[ThresholdRecord]:
+def _threshold_records(model: BestModel) -> Iterator[Record]:
+    """Yield each threshold, chosen on training images out of fold: how it does there and beyond."""
     settings, names = model.inputs.study.report, model.inputs.class_names
     if model.out_of_fold is None:
         return
-    truth, source = model.inputs.labels[model.train], model.best.source
+    truth = model.inputs.labels[model.train]
     for label, name in enumerate(names):
         is_positive, proba = truth == label, model.out_of_fold[:, label]
         for measure, goal in (("recall", settings.recall), ("precision", settings.precision)):
             threshold = threshold_for(is_positive, proba, **{measure: goal})
-            record = ThresholdRecord(name, f"{measure} ≥ {goal:g}", threshold, source=source)
+            values: dict[str, Any] = {"class": name, "threshold": threshold}
+            values["goal"] = f"{measure} ≥ {goal:g}"
             if threshold is not None:
                 in_folds, beyond = proba >= threshold, model.proba[:, label] >= threshold
                 held_out = model.truth == label
                 n_correct = int(np.sum(beyond & held_out))
-                record = replace(
-                    record,
-                    fold_recall=float(recall_score(is_positive, in_folds)),
-                    fold_precision=float(precision_score(is_positive, in_folds)),
-                    recall=_share(n_correct, int(held_out.sum())),
-                    precision=_share(n_correct, int(beyond.sum())),
-                )
-            yield record
+                values |= {
+                    "fold_recall": float(recall_score(is_positive, in_folds)),
+                    "fold_precision": float(precision_score(is_positive, in_folds)),
+                    "recall": _share(n_correct, int(held_out.sum())),
+                    "precision": _share(n_correct, int(beyond.sum())),
+                }
+            yield Record(values, source=model.best.source)

@@ -1,21 +1,22 @@
 """An ensemble over all its splits: its name on the page, its numbers' letter, tags and notes."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from string import ascii_lowercase
+from typing import Any
 
 from flowers17.config import MemberSettings
 from flowers17.reporting.absences import NO_RESULT, AbsentStage
-from flowers17.reporting.columns import without_study
+from flowers17.reporting.columns import Record, without_study
 from flowers17.reporting.ensembles.records import EnsembleResult
 from flowers17.reporting.inputs import ReportInputs
-from flowers17.reporting.metrics import MeanSpread
-from flowers17.reporting.records import over_repeats, recipe_tag
+from flowers17.reporting.records import recipe_tag
 from flowers17.reporting.reference import IMAGE_SIZE, TABLE_5
-from flowers17.reporting.tables import Column, R
+from flowers17.reporting.tables import Table
 from flowers17.reporting.titles import member_title, trained_tag
 from flowers17.reporting.wording import capital
+from flowers17.reporting.words import worded_table
 
 STUDY_MEMBERS = {f"{learner} wide" for learner in TABLE_5}
 
@@ -67,11 +68,6 @@ class Ensemble:
         results = [result for result in self.combined if result.kind == "repeated"]
         return results if len(results) > 1 else []
 
-    @property
-    def chosen_mean(self) -> MeanSpread | None:
-        """The chosen method's mean over repeated clean splits, if there are several."""
-        return over_repeats(result.chosen_score for result in self.repeated)
-
     def heading(self, result: EnsembleResult) -> str:
         """Heading of the rows on one split."""
         return f"{self.capital_title}, {result.split_title}"
@@ -117,9 +113,20 @@ class Ensemble:
         """Whether the study's numbers and those on one split measure the same."""
         return self.comparable and result.kind in ("report", "clean")
 
-    def shown(self, columns: Sequence[Column[R]]) -> Sequence[Column[R]]:
-        """The columns of its tables: without the study's numbers if it is another ensemble."""
-        return columns if self.is_study else without_study(columns)
+    def record(self, values: Mapping[str, Any], result: EnsembleResult, group: str = "") -> Record:
+        """A row on one split, under the split's heading unless another is given."""
+        group = group or self.heading(result)
+        return Record(values, group=group, tag=self.tag, source=result.reference)
+
+    def table(self, name: str, records: Sequence[Record], ending: str = "", **values: Any) -> Table:
+        """A table of it: without the study's numbers if it is another ensemble.
+
+        ending: of its number. values: as of `worded_table`.
+        """
+        number = f"{name.partition('-')[0]}{self.suffix}{ending}"
+        table = worded_table(name, records, number=number, ensemble=self, **values)
+        shown = table.columns if self.is_study else without_study(table.columns)
+        return replace(table, columns=shown)
 
     def reason_absent(self, split: str = "") -> str:
         """Why its members were not combined, on a split or at all."""

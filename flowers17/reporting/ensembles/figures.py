@@ -1,12 +1,13 @@
-"""Figures 5 and 6: forward pass, confusions, and the importance of each output."""
+"""Figures 5 and 6: forward pass, confusions, reliability, and the importance of each output."""
+
+from typing import Any
 
 import numpy as np
-from sklearn import metrics
 
+from flowers17.ensemble.calibration import N_BINS, Reliability, reliability, tempered
 from flowers17.reporting.classes.figures import mistakes
-from flowers17.reporting.confusion_figures import matrix_figure
+from flowers17.reporting.confusion_figures import confusion, matrix_figure
 from flowers17.reporting.drawing import WIDTH, from_template
-from flowers17.reporting.ensembles.calibration import reliability_figure
 from flowers17.reporting.ensembles.ensemble import Ensemble, ensembles_of
 from flowers17.reporting.ensembles.records import EnsembleResult, Member
 from flowers17.reporting.figures import Figure, class_labels, drawn, shortened
@@ -111,9 +112,8 @@ def importances_figure(ensemble: Ensemble, result: EnsembleResult) -> Figure | N
 
 def confusion_matrix(ensemble: Ensemble, result: EnsembleResult) -> Figure:
     """Figure 5-confusion of an ensemble: its chosen method on one split."""
-    labels = np.arange(len(result.classes))
     predicted = result.predicted(*result.chosen)
-    counts = metrics.confusion_matrix(result.truth, predicted, labels=labels)
+    counts = confusion(result.truth, predicted, len(result.classes))
     right = f"{result.chosen_score.n_correct} of {len(result.rows)} right"
     return matrix_figure(
         f"5{ensemble.suffix}-confusion",
@@ -144,3 +144,33 @@ def confused_pairs(ensemble: Ensemble, result: EnsembleResult) -> Figure | None:
         result.proba(*result.chosen),
         behind=f"5{ensemble.suffix}",
     )
+
+
+def reliability_figure(ensemble: Ensemble, result: EnsembleResult) -> Figure:
+    """Figure 5-reliability of an ensemble: its chosen method on one split."""
+    number, (method, by) = f"5{ensemble.suffix}-reliability", result.chosen
+    calibration = next(c for c in result.calibrations if (c["method"], c["by"]) == result.chosen)
+    temperature, before = calibration["temperature"], result.proba(method, by)
+    titles = "before", f"after, temperature {temperature:.2f}"
+    panels = [
+        _panel(title, reliability(proba, result.truth, N_BINS))
+        for title, proba in zip(titles, (before, tempered(before, temperature)), strict=True)
+    ]
+    return drawn(
+        number,
+        from_template("squares.svg", width=WIDTH, beside="accuracy of its images", panels=panels),
+        (result.reference,),
+        behind="5-calibration",
+        name="5-reliability",
+        ensemble=ensemble,
+        method=method_title(method),
+        result=result,
+        n_bins=N_BINS,
+        calibration=calibration,
+    )
+
+
+def _panel(title: str, bins: Reliability) -> dict[str, Any]:
+    radii = 1.5 + 5.5 * np.sqrt(bins.n_images / max(1, int(bins.n_images.sum())))
+    dots = np.column_stack([bins.confidence, bins.accuracy, radii])[bins.n_images > 0].tolist()
+    return {"title": title, "below": "mean confidence of a bin", "diagonal": True, "dots": dots}

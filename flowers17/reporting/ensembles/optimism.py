@@ -5,11 +5,12 @@ Its optimism is the excess of the apparent accuracy over that on held-out images
 members predict images that they were trained on.
 """
 
-from dataclasses import dataclass
+from typing import Any
 
-from flowers17.reporting.columns import number_column, score_column, text_column
+from flowers17.reporting.cells import Cell
+from flowers17.reporting.columns import Record
 from flowers17.reporting.ensembles.ensemble import Ensemble, ensembles_of
-from flowers17.reporting.ensembles.records import EnsembleResult
+from flowers17.reporting.ensembles.records import EnsembleResult, StackingResult
 from flowers17.reporting.inputs import ReportInputs
 from flowers17.reporting.metrics import (
     Interval,
@@ -18,9 +19,8 @@ from flowers17.reporting.metrics import (
     mean_difference,
     mean_spread,
 )
-from flowers17.reporting.tables import Column, Record, Table
+from flowers17.reporting.tables import Table
 from flowers17.reporting.titles import meta_learner_title
-from flowers17.reporting.wording import signed
 from flowers17.reporting.words import text, worded_table
 
 _SCHEMES = {
@@ -30,40 +30,22 @@ _SCHEMES = {
 }
 
 
-@dataclass(frozen=True)
-class Optimism(Record):
-    """A meta-learner's optimism under one scheme: apparent minus held-out accuracy.
-
-    n_fitted: images that it is fitted on; None for means over repeated splits.
-    """
-
-    scheme: str
-    meta_learner: str
-    apparent: Measured
-    held_out: Measured
-    optimism: Measured
-    n_fitted: int | None = None
+def _values(
+    stacking: StackingResult, apparent: Measured, held_out: Measured, optimism: Measured
+) -> dict[str, Any]:
+    """A meta-learner's optimism under one scheme, by column."""
+    name = stacking.meta_learner
+    return {
+        "scheme": Cell(_SCHEMES[stacking.scheme], stacking.scheme),
+        "meta_learner": Cell(meta_learner_title(name), name),
+        "apparent": apparent,
+        "held_out": held_out,
+        "optimism": optimism,
+    }
 
 
 def _measured(mean: MeanSpread) -> Measured:
     return Measured(mean.mean, mean.interval or Interval(-1.0, 1.0))
-
-
-_COLUMNS: tuple[Column[Optimism], ...] = (
-    text_column(
-        "scheme", "Fitted on predictions", lambda r: _SCHEMES[r.scheme], lambda r: r.scheme
-    ),
-    text_column(
-        "meta_learner",
-        "Meta-learner",
-        lambda r: meta_learner_title(r.meta_learner),
-        lambda r: r.meta_learner,
-    ),
-    number_column("n_fitted", "Rows fitted on", lambda r: r.n_fitted, ",", linked=False),
-    score_column("apparent", "Apparent", lambda r: r.apparent),
-    score_column("held_out", "Held-out", lambda r: r.held_out),
-    score_column("optimism", "Optimism", lambda r: r.optimism, form=signed),
-)
 
 
 def optimism_tables(inputs: ReportInputs) -> list[Table]:
@@ -71,40 +53,38 @@ def optimism_tables(inputs: ReportInputs) -> list[Table]:
 
     Apparent and held-out accuracy, and the optimism, of each meta-learner under each scheme.
     """
-    records: list[Optimism] = []
-    by_split: list[Optimism] = []
+    records: list[Record] = []
+    by_split: list[Record] = []
     for ensemble in ensembles_of(inputs):
-        records += mean_optimisms(ensemble)
+        group = f"{ensemble.capital_title}, mean over {len(ensemble.repeated)} clean splits"
+        records += [
+            Record(mean, group=group, tag=ensemble.tag) for mean in mean_optimisms(ensemble)
+        ]
         for result in ensemble.combined:
-            several = result in ensemble.repeated
-            (by_split if several else records).extend(optimisms(ensemble, result))
+            of_split = by_split if result in ensemble.repeated else records
+            of_split += [ensemble.record(values, result) for values in optimisms(result)]
     findings = " ".join(filter(None, map(finding, ensembles_of(inputs))))
     reasons = _no_hold_out(inputs)
     return [
-        worded_table("5-leak", _COLUMNS, records, findings=findings, no_hold_out=reasons),
-        worded_table("5-leak-splits", _COLUMNS, by_split, no_hold_out=reasons),
+        worded_table("5-leak", records, findings=findings, no_hold_out=reasons),
+        worded_table("5-leak-splits", by_split, no_hold_out=reasons),
     ]
 
 
-def optimisms(ensemble: Ensemble, result: EnsembleResult) -> list[Optimism]:
-    """Each meta-learner under each scheme on one split."""
-    return [
-        Optimism(
-            stacking.scheme,
-            stacking.meta_learner,
-            Measured(stacking.apparent.accuracy, stacking.apparent.interval),
-            Measured(stacking.held_out.accuracy, stacking.held_out.interval),
-            stacking.optimism,
-            stacking.apparent.n_validation,
-            group=ensemble.heading(result),
-            tag=ensemble.tag,
-            source=result.reference,
+def optimisms(result: EnsembleResult) -> list[dict[str, Any]]:
+    """Each meta-learner under each scheme on one split, and how many images it is fitted on."""
+    rows = []
+    for stacking in result.stackings:
+        apparent, held_out = (
+            Measured(score.accuracy, score.interval)
+            for score in (stacking.apparent, stacking.held_out)
         )
-        for stacking in result.stackings
-    ]
+        values = _values(stacking, apparent, held_out, stacking.optimism)
+        rows.append(values | {"n_fitted": stacking.apparent.n_validation})
+    return rows
 
 
-def mean_optimisms(ensemble: Ensemble) -> list[Optimism]:
+def mean_optimisms(ensemble: Ensemble) -> list[dict[str, Any]]:
     """Means over repeated clean splits; none of a scheme that is not there on every split."""
     records, repeated = [], ensemble.repeated
     for first in repeated[0].stackings if repeated else ():
@@ -117,14 +97,11 @@ def mean_optimisms(ensemble: Ensemble) -> list[Optimism]:
             "n_validation": max(len(result.rows) for result in repeated),
         }
         records.append(
-            Optimism(
-                first.scheme,
-                first.meta_learner,
+            _values(
+                first,
                 _measured(mean_spread([split.apparent.accuracy for split in splits], **sizes)),
                 _measured(mean_spread([split.held_out.accuracy for split in splits], **sizes)),
                 _measured(mean_difference([split.optimism.value for split in splits], **sizes)),
-                group=f"{ensemble.capital_title}, mean over {len(repeated)} clean splits",
-                tag=ensemble.tag,
             )
         )
     return records
@@ -151,9 +128,9 @@ def finding(ensemble: Ensemble) -> str:
         return ""
     meta_learners = [stacking.meta_learner for stacking in first.stackings]
     name = "random_forest" if "random_forest" in meta_learners else meta_learners[0]
-    records, where = optimisms(ensemble, first), first.split_title
+    rows, where = optimisms(first), first.split_title
     if ensemble.repeated:
-        records = mean_optimisms(ensemble)
+        rows = mean_optimisms(ensemble)
         where = f"mean over {len(ensemble.repeated)} clean splits"
     return text(
         "table 5-leak",
@@ -161,5 +138,5 @@ def finding(ensemble: Ensemble) -> str:
         ensemble=ensemble,
         where=where,
         meta_learner=meta_learner_title(name),
-        optimisms={record.scheme: record for record in records if record.meta_learner == name},
+        optimisms={row["scheme"].value: row for row in rows if row["meta_learner"].value == name},
     )

@@ -1,13 +1,13 @@
 """What the artifacts of an ensemble hold: its members, and how they do on a split together."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, get_args
 
 import numpy as np
 
 from flowers17.artifacts import Artifact, Reference
-from flowers17.data.balance import ByClass
 from flowers17.reporting.metrics import Measured, difference_interval
 from flowers17.reporting.records import Score, disagreement
 
@@ -26,36 +26,6 @@ class Member:
     refit_epochs: int | None
     n_operations: float | None
     n_parameters: int | None
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """Scores of a member or of a method that combines members.
-
-    refit, average: on the validation images, by the models refitted on all training images and by
-    the mean of the folds' models. out_of_fold: on the training images.
-    """
-
-    refit: Score
-    average: Score
-    out_of_fold: Score
-
-    def by(self, models: By) -> Score:
-        """The score on the validation images by one kind of models."""
-        return self.refit if models == "refit" else self.average
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """A method's probabilities of the validation images, before and after temperature scaling."""
-
-    method: str
-    by: By
-    temperature: float
-    log_loss: float
-    expected_calibration_error: float
-    calibrated_log_loss: float
-    calibrated_expected_calibration_error: float
 
 
 @dataclass(frozen=True)
@@ -91,10 +61,13 @@ class EnsembleResult:
     folds: artifact of the stage `out_of_fold`. stacked: of the stage `stacking`; None, and what
     follows `truth` empty, if the members were not combined.
     kind: the split's, report, clean, repeated or official. rows, truth: validation images and
-    their labels, int64 (n_validation,). outcomes: of the members, then of the methods, by name.
-    no_hold_out: why no meta-learner was fitted on a hold-out. coefficients: of the logistic
-    regression, by class and column. chosen: the method chosen on the training images alone, and
-    the models whose predictions it is given.
+    their labels, int64 (n_validation,). outcomes: scores of the members, then of the methods that
+    combine them, by name; `refit` and `average` on the validation images, by the models refitted
+    on all training images and by the mean of the folds' models, `out_of_fold` on the training
+    images. calibrations: of each method's probabilities of the validation images, before and after
+    temperature scaling. no_hold_out: why no meta-learner was fitted on a hold-out. coefficients: of
+    the logistic regression, by class and column. chosen: the method chosen on the training images
+    alone, and the models whose predictions it is given.
     """
 
     folds: Artifact
@@ -108,8 +81,8 @@ class EnsembleResult:
     members: Sequence[Member]
     rows: np.ndarray
     truth: np.ndarray
-    outcomes: Mapping[str, Outcome]
-    calibrations: Sequence[Calibration]
+    outcomes: Mapping[str, Mapping[str, Score]]
+    calibrations: Sequence[Mapping[str, Any]]
     stackings: Sequence[StackingResult]
     no_hold_out: str
     weights: Mapping[str, float]
@@ -131,18 +104,13 @@ class EnsembleResult:
     def chosen_score(self) -> Score:
         """The chosen method's score on the validation images."""
         method, by = self.chosen
-        return self.outcomes[method].by(by)
+        return self.outcomes[method][by]
 
     @property
     def best_member(self) -> str:
         """The member with most training images right out of fold; the first of equals."""
         names = [member.name for member in self.members]
-        return max(names, key=lambda name: self.outcomes[name].out_of_fold.n_correct)
-
-    @property
-    def best_member_score(self) -> Score:
-        """Its score on the validation images, by the same kind of models as the chosen method."""
-        return self.outcomes[self.best_member].by(self.chosen[1])
+        return max(names, key=lambda name: self.outcomes[name]["out_of_fold"].n_correct)
 
     @property
     def impurity(self) -> Mapping[str, float]:
@@ -164,6 +132,15 @@ class EnsembleResult:
     def proba(self, method: str, by: By) -> np.ndarray:
         """A method's uncalibrated probabilities, float64 (n_validation, n_classes)."""
         return (self.stacked or self.folds).array(f"{method}-{by}-proba")
+
+    def answers(self) -> tuple[np.ndarray, np.ndarray]:
+        """Whether the chosen method, and the best member by the same models, has each image right.
+
+        Both are bool (n_validation,), and both chosen on the training images alone.
+        """
+        method, by = self.chosen
+        chosen, member = self.predicted(method, by), self.predicted(self.best_member, by)
+        return chosen == self.truth, member == self.truth
 
     def predicted(self, name: str, by: By) -> np.ndarray:
         """A member's or method's classes of the validation images, int64 (n_validation,)."""
@@ -198,28 +175,18 @@ def _result(folds: Artifact, stackings: Mapping[tuple[str, str], Artifact]) -> E
     methods, chosen = values.get("methods", []), values.get("chosen", {})
     split, kind, rows = described["split"], described["kind"], folds.array("validation")
     n, n_train = len(rows), int(np.sum(folds.array("folds") >= 0))
-
-    def score(
-        n_correct: int,
-        n_images: int,
-        by_class: ByClass | None = None,
-        test: Mapping[str, Any] | None = None,
-    ) -> Score:
-        return Score(split, kind, n_train, n_images, n_correct, {}, by_class, test)
-
+    score = partial(Score, split, kind, n_train)
     scores: dict[str, dict[str, Score]] = {}
     for member in values.get("learners", []):
         by_models = scores.setdefault(member["name"], {})
         for by, n_images in (("refit", n), ("average", n), ("out_of_fold", n_train)):
-            by_models[by] = score(
-                member[by], n_images, member.get(f"{by}_by_class"), member.get(f"{by}_test")
-            )
+            by_class, test = member.get(f"{by}_by_class"), member.get(f"{by}_test")
+            by_models[by] = score(n_images, member[by], by_class=by_class, test=test)
     for method in methods:
         by_models = scores.setdefault(method["method"], {})
-        by_models[method["by"]] = score(
-            method["n_correct"], n, method.get("by_class"), method.get("test")
-        )
-        by_models["out_of_fold"] = score(method["cross_validated"], n_train)
+        by_class, test = method.get("by_class"), method.get("test")
+        by_models[method["by"]] = score(n, method["n_correct"], by_class=by_class, test=test)
+        by_models["out_of_fold"] = score(n_train, method["cross_validated"])
     return EnsembleResult(
         folds,
         stacked,
@@ -232,17 +199,14 @@ def _result(folds: Artifact, stackings: Mapping[tuple[str, str], Artifact]) -> E
         [Member(**member) for member in described["members"]],
         rows,
         folds.array("labels")[rows],
-        {name: Outcome(**by_models) for name, by_models in scores.items()},
-        [
-            Calibration(**{field.name: method[field.name] for field in fields(Calibration)})
-            for method in methods
-        ],
+        scores,
+        methods,
         [
             StackingResult(
                 stacking["scheme"],
                 stacking["meta_learner"],
-                score(stacking["n_apparent"], stacking["n_fitted"]),
-                score(stacking["n_correct"], stacking["n_validation"]),
+                score(stacking["n_fitted"], stacking["n_apparent"]),
+                score(stacking["n_validation"], stacking["n_correct"]),
             )
             for stacking in values.get("stackings", [])
         ],
@@ -259,7 +223,7 @@ def _check(result: EnsembleResult) -> None:
     artifact, n = result.stacked or result.folds, len(result.truth)
     for name, outcome in result.outcomes.items():
         for by in get_args(By):
-            predicted, n_counted = result.predicted(name, by), outcome.by(by).n_correct
+            predicted, n_counted = result.predicted(name, by), outcome[by].n_correct
             if predicted.shape != (n,):
                 problem = f"{n} predictions of {name} by {by}, got shape {predicted.shape}"
                 raise disagreement(artifact, problem)

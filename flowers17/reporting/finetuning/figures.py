@@ -5,10 +5,15 @@ from string import ascii_lowercase
 from typing import Any
 
 from flowers17.artifacts import Artifact
-from flowers17.reporting.best import phase_title
 from flowers17.reporting.drawing import MUTED, WARM, WIDTH, from_template
 from flowers17.reporting.figures import Figure, TextLine, answer_lines, data_uri, drawn, shortened
-from flowers17.reporting.finetuning.cells import Phases, phases_of, records_of_table_9
+from flowers17.reporting.finetuning.networks import (
+    Phases,
+    configuration_title,
+    networks_of_table_9,
+    phase_title,
+    tuned_network,
+)
 from flowers17.reporting.finetuning.records import FineTuning
 from flowers17.reporting.inputs import ReportInputs
 from flowers17.reporting.learners.curves import Curves, grid_svg, is_cut
@@ -28,9 +33,10 @@ def tuned_forward_pass(inputs: ReportInputs) -> Figure | None:
     what the best of all makes of an image. None if no phase B was trained.
     """
     by_extractor: dict[str, list[Phases]] = {}
-    for record in records_of_table_9(inputs):
-        if "b" in record.firsts:
-            by_extractor.setdefault(record.group, []).append(record.firsts)
+    for network in networks_of_table_9(inputs):
+        if "b" in network.firsts:
+            title = map_title(network.settings.maps)
+            by_extractor.setdefault(title, []).append(network.firsts)
     shown = [max(networks, key=_accuracy) for networks in by_extractor.values()][:3]
     if not inputs.images or not shown:
         return None
@@ -131,13 +137,13 @@ def tuned_curves(inputs: ReportInputs) -> list[Figure]:
     The last one is of the networks on clean splits, each on its first.
     """
     by_title: dict[str, list[tuple[str, Phases]]] = {}
-    for record in records_of_table_9(inputs):
-        if record.tunings:
-            title = f"Learning curves of {record.group}, fine-tuned"
-            by_title.setdefault(title, []).append((record.title, record.firsts))
+    for network in networks_of_table_9(inputs):
+        if network.tunings:
+            title = f"Learning curves of {map_title(network.settings.maps)}, fine-tuned"
+            configuration = configuration_title(network.settings.head.name)
+            by_title.setdefault(title, []).append((configuration, network.firsts))
     for settings in inputs.study.fine_tuning.own:
-        phases = phases_of(inputs, settings.name, "repeated")
-        firsts = {phase: tunings[0] for phase, tunings in phases.items() if tunings}
+        firsts = tuned_network(inputs, settings, "repeated").firsts
         if firsts:
             title = "Learning curves on clean splits, each network on its first"
             by_title.setdefault(title, []).append((map_title(settings.maps), firsts))

@@ -1,31 +1,24 @@
 """Table 9-paired: which differences of Table 9 are more than chance, image by image."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from statistics import fmean
-from typing import Any
+from typing import Any, NamedTuple
 
 from flowers17.config import FeatureMapSettings, FineTunedSettings, HeadSettings
-from flowers17.reporting.columns import study_column, text_column
-from flowers17.reporting.finetuning.cells import (
-    configuration_title,
-    on_the_reports_split,
-    study_of,
-    tag_of,
-)
+from flowers17.reporting.cells import Cell
+from flowers17.reporting.columns import Record
+from flowers17.reporting.finetuning.networks import configuration_title, tag_of, tuned_network
 from flowers17.reporting.finetuning.records import FineTuning, Phase
 from flowers17.reporting.inputs import ReportInputs
 from flowers17.reporting.paired_comparisons import (
     LEVEL,
     PairedComparison,
-    PairedRecord,
-    comparison_columns,
+    comparison_values,
     paired_comparisons,
 )
-from flowers17.reporting.reference import TwoPhases
-from flowers17.reporting.tables import Column, Table
+from flowers17.reporting.tables import Table
 from flowers17.reporting.titles import map_title
-from flowers17.reporting.wording import signed
 from flowers17.reporting.words import worded_table
 
 
@@ -62,53 +55,44 @@ _QUESTIONS = (
 )
 
 
-@dataclass(frozen=True, kw_only=True)
-class DifferenceRecord(PairedRecord):
-    """Two cells of Table 9 on the same validation images. study: the study's difference."""
+class Pair(NamedTuple):
+    """Two cells of Table 9 on the same validation images, and what is asked of them.
+
+    study: the study's difference between them.
+    """
 
     maps: FeatureMapSettings
     question: Question
-    tunings: tuple[FineTuning, FineTuning]
+    title: str
+    first: FineTuning
+    second: FineTuning
     study: float | None
-
-    @property
-    def significant(self) -> bool:
-        """Whether the difference is more than chance."""
-        return bool(self.comparison and self.comparison.significant)
-
-
-_COLUMNS: Sequence[Column[DifferenceRecord]] = [
-    text_column("comparison", "Otherwise the same", lambda r: r.title),
-    study_column(lambda r: r.study, signed, title="Study’s difference"),
-    *comparison_columns(
-        first=("only_first", "First alone right"), second=("only_second", "Second alone right")
-    ),
-    text_column(
-        "judged",
-        "The difference",
-        lambda r: "is real" if r.significant else "may be chance",
-        lambda r: "real" if r.significant else "chance",
-    ),
-]
 
 
 def tuned_paired_table(inputs: ReportInputs) -> Table:
     """Table 9-paired: phases, optimizers, batch norm and dropout, each by itself."""
     pairs = [pair for maps in inputs.study.fine_tuning.table for pair in _pairs(inputs, maps)]
     comparisons = paired_comparisons(
-        (inputs.correct(pair.tunings[0]), inputs.correct(pair.tunings[1])) for pair in pairs
+        (inputs.correct(pair.first), inputs.correct(pair.second)) for pair in pairs
     )
-    compared = list(zip(pairs, comparisons, strict=True))
+    records = []
     findings: dict[str, dict[str, list[PairedComparison]]] = {}
-    for pair, comparison in compared:
-        of_maps = findings.setdefault(map_title(pair.maps), {})
-        of_maps.setdefault(pair.question.outcome, []).append(comparison)
+    for pair, comparison in zip(pairs, comparisons, strict=True):
+        maps, is_real = map_title(pair.maps), comparison.significant
+        findings.setdefault(maps, {}).setdefault(pair.question.outcome, []).append(comparison)
+        values = {
+            "comparison": pair.title,
+            "study": pair.study,
+            **comparison_values(comparison, "only_first", "only_second"),
+            "judged": Cell("is real", "real") if is_real else Cell("may be chance", "chance"),
+        }
+        group, source = f"{maps}: {pair.question.title}", pair.first.artifact.reference
+        records.append(Record(values, group=group, tag=tag_of([pair.first]), source=source))
     return worded_table(
         "9-paired",
-        _COLUMNS,
-        [replace(pair, comparison=comparison) for pair, comparison in compared],
+        records,
         inputs=inputs,
-        networks=[tuning for pair in pairs for tuning in pair.tunings],
+        networks=[tuning for pair in pairs for tuning in (pair.first, pair.second)],
         findings=findings,
         comparisons=comparisons,
         mean=fmean,
@@ -116,7 +100,7 @@ def tuned_paired_table(inputs: ReportInputs) -> Table:
     )
 
 
-def _pairs(inputs: ReportInputs, maps: FeatureMapSettings) -> Iterator[DifferenceRecord]:
+def _pairs(inputs: ReportInputs, maps: FeatureMapSettings) -> Iterator[Pair]:
     heads = inputs.study.fine_tuning.heads
     for question in _QUESTIONS:
         phase: Phase = "b" if question.change else "a"
@@ -124,22 +108,13 @@ def _pairs(inputs: ReportInputs, maps: FeatureMapSettings) -> Iterator[Differenc
             alternative = head.model_copy(update=question.change)
             if alternative not in heads or (question.change and alternative == head):
                 continue
-            networks = [FineTunedSettings(maps=maps, head=each) for each in (head, alternative)]
-            first = on_the_reports_split(inputs, networks[0].name, "b")
-            second = on_the_reports_split(inputs, networks[1].name, phase)
+            network, counterpart = (
+                tuned_network(inputs, FineTunedSettings(maps=maps, head=each), "report")
+                for each in (head, alternative)
+            )
+            first, second, study = network.firsts.get("b"), counterpart.firsts.get(phase), None
+            if network.study and counterpart.study:  # to the study's three decimals
+                study = round(network.study.b - getattr(counterpart.study, phase), 3)
             if first and second:
-                yield DifferenceRecord(
-                    question.shared(head, alternative),
-                    maps=maps,
-                    question=question,
-                    tunings=(first, second),
-                    study=_difference(study_of(networks[0]), study_of(networks[1]), phase),
-                    group=f"{map_title(maps)}: {question.title}",
-                    tag=tag_of([first]),
-                    source=first.artifact.reference,
-                )
-
-
-def _difference(first: TwoPhases | None, second: TwoPhases | None, phase: Phase) -> float | None:
-    """The study's first accuracy in phase B less the second in a phase, to its three decimals."""
-    return round(first.b - getattr(second, phase), 3) if first and second else None
+                title = question.shared(head, alternative)
+                yield Pair(maps, question, title, first, second, study)

@@ -13,25 +13,25 @@ from flowers17.reporting.words import text
 MAX_DRAWS = 6
 
 
-def plain_curves(inputs: ReportInputs) -> Figure | None:
-    """Figure 2: learning curves on plain data; None if no learner was trained on it."""
-    trainings = [inputs.training(name, "none") for name in inputs.study.learners.plain]
-    rows = [(learner_title(training.learner), training) for training in trainings if training]
-    return _curves(inputs, "2", rows, behind="2")
+def learner_figures(inputs: ReportInputs) -> list[Figure | None]:
+    """Figures 2 to 4: learning curves by the study's recipe and by ours, and augmented images."""
+    plain = [inputs.training(name, "none") for name in inputs.study.learners.plain]
+    firsts = [trainings[0] for trainings in inputs.own_trainings.values()]
+    on_splits = [(f"{learner_title(t.learner)}, split {t.score.split}", t) for t in firsts]
+    return [
+        _curves(inputs, "2", [(learner_title(t.learner), t) for t in plain if t], behind="2"),
+        _augmented_curves(inputs, "3", "mk-2"),
+        augmentation_examples(inputs),
+        _augmented_curves(inputs, "4", "mk-3"),
+        _curves(inputs, "4b", on_splits, behind="3c"),
+    ]
 
 
-def augmented_curves(inputs: ReportInputs, number: int, learner: str) -> Figure | None:
-    """Figure 3 or 4: one learner under each augmentation; None if it was not trained so."""
+def _augmented_curves(inputs: ReportInputs, number: str, learner: str) -> Figure | None:
+    """Figure of one learner under each augmentation; None if it was not trained so."""
     trainings = [inputs.training(learner, name) for name in inputs.study.learners.augmentations]
     rows = [(augmentation_title(t.augmentation), t) for t in trainings if t]
-    return _curves(inputs, str(number), rows, behind="3")
-
-
-def own_curves(inputs: ReportInputs) -> Figure | None:
-    """Figure 4b: learning curves of our own recipe, each learner on its first split."""
-    firsts = [trainings[0] for trainings in inputs.own_trainings.values()]
-    rows = [(f"{learner_title(t.learner)}, split {t.score.split}", t) for t in firsts]
-    return _curves(inputs, "4b", rows, behind="3c")
+    return _curves(inputs, number, rows, behind="3")
 
 
 def _curves(

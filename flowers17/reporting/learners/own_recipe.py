@@ -1,86 +1,69 @@
 """Tables 3b to 3d: our own recipe for training from scratch, its cost, its networks averaged."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from flowers17.ensemble.predictions import averaged
 from flowers17.reporting import reference as published
-from flowers17.reporting.columns import mean_columns, score_column, text_column
+from flowers17.reporting.cells import Cell, mean_values, network_cell
+from flowers17.reporting.columns import Record
 from flowers17.reporting.inputs import ReportInputs
-from flowers17.reporting.learners.cells import (
-    EPOCH_COLUMNS,
-    LEARNER_COLUMN,
-    OF_TRAINING,
-    TrainingRecord,
-    training_record,
-)
-from flowers17.reporting.metrics import MeanSpread
-from flowers17.reporting.networks import NetworkColumns
 from flowers17.reporting.paired_comparisons import (
-    PairedRecord,
-    comparison_columns,
+    comparison_values,
     mean_verdict,
     paired_comparisons,
     with_mean,
 )
 from flowers17.reporting.records import Score, Training, over_repeats
-from flowers17.reporting.tables import Column, Table
+from flowers17.reporting.tables import Table
 from flowers17.reporting.titles import learner_title
-from flowers17.reporting.wording import thousands
 from flowers17.reporting.words import worded_table
 
-_SINGLE_SPLITS = {"clean": "Clean split", "report": "Report’s split", "official": "Official split"}
 
-
-def _mean(record: TrainingRecord) -> MeanSpread | None:
-    return over_repeats(training.score for training in record.trainings)
-
-
-def _single_column(kind: str) -> Column[TrainingRecord]:
-    """Column of the trainings on the first split of a kind."""
-
-    def training(record: TrainingRecord) -> Training | None:
-        return next((t for t in record.trainings if t.score.kind == kind), None)
-
-    return NetworkColumns(training).accuracy(kind, _SINGLE_SPLITS[kind])
+def training_record(
+    values: Mapping[str, Any],
+    training: Training | None,
+    reason: str,
+    group: str = "",
+    tag: str = "",
+) -> Record:
+    """A row on a training and its epochs, or on the reason why there is none."""
+    if not training:
+        return Record(values, group=group, tag=tag, missing=reason)
+    epochs = {"best_epoch": training.best_epoch, "epochs": training.epochs}
+    source = training.artifact.reference
+    return Record({**values, **epochs}, group=group, tag=tag, source=source)
 
 
 def own_table(inputs: ReportInputs) -> Table:
     """Table 3b: our own recipe over repeated clean splits, and what it costs."""
-    names = inputs.study.learners.best
-    trainings = [training for name in names for training in inputs.own_trainings.get(name, [])]
-    kinds = {training.score.kind for training in trainings}
-    columns: Sequence[Column[TrainingRecord]] = [
-        LEARNER_COLUMN,
-        *mean_columns(_mean, lambda r: published.BEST_SINGLE_NETWORK, linked=False),
-        *(_single_column(kind) for kind in _SINGLE_SPLITS if kind in kinds),
-        OF_TRAINING.number("parameters", "Parameters", lambda t: t.n_parameters, thousands),
-        OF_TRAINING.number(
-            "operations", "Operations an image", lambda t: t.n_operations, operations_text
-        ),
-        replace(
-            OF_TRAINING.number(
-                "cost", "Training, × Mk-3’s", lambda t: relative_cost(inputs, t), ".2g"
-            ),
-            of_study=True,
-        ),
-    ]
-    records = [
-        training_record(
-            name,
-            inputs.own_trainings.get(name, []),
-            inputs.reason_absent("training", part="a1", learner=name, recipe_name="best"),
-        )
-        for name in names
-    ]
+    records, networks = [], []
+    for name in inputs.study.learners.best:
+        trainings = inputs.own_trainings.get(name, [])
+        values: dict[str, Any] = {
+            "learner": Cell(learner_title(name), name),
+            **mean_values(over_repeats(training.score for training in trainings)),
+            "study": published.BEST_SINGLE_NETWORK,
+        }
+        # The first split of a kind stands for it.
+        values |= {t.score.kind: network_cell(t) for t in reversed(trainings)}
+        first = trainings[0] if trainings else None
+        if first:
+            n, source = first.n_operations, first.artifact.reference
+            values["parameters"] = first.n_parameters
+            values["operations"] = Cell(operations_text(n), n, artifact=source)
+            values["cost"] = relative_cost(inputs, first)
+        reason = inputs.reason_absent("training", part="a1", learner=name, recipe_name="best")
+        records.append(training_record(values, first, reason))
+        networks += trainings
     return worded_table(
         "3b",
-        columns,
         records,
         inputs=inputs,
-        networks=trainings,
+        networks=networks,
         best_of_study=published.BEST_SINGLE_NETWORK,
     )
 
@@ -113,31 +96,31 @@ def operations_text(value: float) -> str:
     return f"{value / 1e9:.2f} G" if value >= 1e9 else f"{value / 1e6:.1f} M"
 
 
-_SPLIT_COLUMNS: Sequence[Column[TrainingRecord]] = [
-    text_column("split", "Split", lambda r: r.name),
-    OF_TRAINING.accuracy("accuracy", "Validation accuracy"),
-    OF_TRAINING.number("validation_loss", "Validation loss", lambda t: t.validation_loss),
-    OF_TRAINING.number("train_accuracy", "Training accuracy", lambda t: t.train_accuracy),
-    OF_TRAINING.number("n_train", "Training images", lambda t: t.score.n_train, "d", linked=False),
-    OF_TRAINING.number(
-        "n_validation", "Validation images", lambda t: t.score.n_validation, "d", linked=False
-    ),
-    *EPOCH_COLUMNS,
-]
-
-
 def own_splits_table(inputs: ReportInputs) -> Table:
     """Table 3c: our own recipe, split by split."""
-    records = []
+    records, networks = [], []
     for name in inputs.study.learners.best:
         trainings = inputs.own_trainings.get(name, [])
-        group = learner_title(name)
-        records += [training_record(t.score.split, [t], "", group=group) for t in trainings]
+        records += [_split_record(training) for training in trainings]
+        networks += trainings
         if trainings:
             absences = inputs.absences("training", part="a1", learner=name, recipe_name="best")
-            records += [training_record(a.split, [], a.reason, group=group) for a in absences]
-    networks = [training for record in records for training in record.trainings]
-    return worded_table("3c", _SPLIT_COLUMNS, records, networks=networks)
+            group = learner_title(name)
+            records += [Record({"split": a.split}, group=group, missing=a.reason) for a in absences]
+    return worded_table("3c", records, networks=networks)
+
+
+def _split_record(training: Training) -> Record:
+    score = training.score
+    values = {
+        "split": score.split,
+        "accuracy": score,
+        "validation_loss": training.validation_loss,
+        "train_accuracy": training.train_accuracy,
+        "n_train": score.n_train,
+        "n_validation": score.n_validation,
+    }
+    return training_record(values, training, "", learner_title(training.learner))
 
 
 @dataclass(frozen=True)
@@ -176,40 +159,27 @@ def split_averages(inputs: ReportInputs) -> list[SplitAverage]:
     return averages
 
 
-_COLUMNS: Sequence[Column[PairedRecord]] = [
-    text_column("split", "Split", lambda r: r.title, lambda r: r.value),
-    score_column("average", "Average", lambda r: r.first, linked=False),
-    score_column("member", "Best network", lambda r: r.second),
-    *comparison_columns(
-        first=("only_average", "Average alone right"),
-        second=("only_member", "Network alone right"),
-        interval=True,
-    ),
-]
-
-
 def averaged_table(inputs: ReportInputs) -> Table:
     """Table 3d: our own networks averaged, split by split; no rows for fewer than two."""
     averages = split_averages(inputs)
     comparisons = paired_comparisons(
         (average.correct, inputs.correct(average.best, average.score.split)) for average in averages
     )
-    records = [
-        PairedRecord(
-            average.score.split,
-            comparison=comparison,
-            first=average.score,
-            second=average.best.score,
-            source=average.best.artifact.reference,
-        )
-        for average, comparison in zip(averages, comparisons, strict=True)
-    ]
+    records = []
+    for average, comparison in zip(averages, comparisons, strict=True):
+        score, best = average.score, average.best
+        values = {"split": score.split, "average": score, "member": best.score}
+        values |= comparison_values(comparison, "only_average", "only_member")
+        records.append(Record(values, source=best.artifact.reference))
+    records, mean = with_mean(records, comparisons, "average", "member")
     return worded_table(
         "3d",
-        _COLUMNS,
-        with_mean(records),
+        records,
         networks=[average.best for average in averages],
         names=[learner_title(name) for name in inputs.study.learners.best],
         best=learner_title(averages[0].best.learner) if averages else "",
+        comparisons=comparisons,
+        mean=mean,
         mean_verdict=mean_verdict,
+        first_split=averages[0].score.split if averages else "",
     )

@@ -12,7 +12,7 @@ from flowers17.learners.images import resized
 from flowers17.reporting.drawing import WIDTH, from_template, standalone
 from flowers17.reporting.figures import Figure, class_labels, data_uri, drawn, shortened
 from flowers17.reporting.inputs import ReportInputs
-from flowers17.reporting.next_steps.answers import answers, times_of
+from flowers17.reporting.next_steps.tables import answers, times_of
 from flowers17.reporting.words import text
 from flowers17.small_data.costs import on_pareto_front
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from flowers17.reporting.tables import EMPTY
+from flowers17.reporting.cells import EMPTY
 
 Row = Mapping[str, Any]
 Identity = tuple[tuple[str, str], ...]

@@ -1,15 +1,16 @@
-"""Two studies compared: which ones, the comparison as plain JSON, and its lines in words."""
+"""Two studies compared: which ones, the comparison as plain JSON, its lines in words, its page."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from flowers17.errors import ArtifactMissing
+from flowers17.errors import ArtifactMissing, InvalidInput
 from flowers17.manifests import read_as_written
+from flowers17.reporting.html import environment
 from flowers17.reporting.studies.changes import changes
 from flowers17.reporting.studies.records import Study, named_study, newest, studies_in
-from flowers17.reporting.wording import true_minus
+from flowers17.reporting.wording import p_text, true_minus
 
 
 def study_pair(before: str | None, after: str | None, store: Path | str) -> tuple[Study, Study]:
@@ -125,3 +126,33 @@ def difference_text(value: float | None) -> str:
     if not value:
         return number_text(None if value is None else 0)
     return ("+" if value > 0 else "") + number_text(value)
+
+
+def write_page(comparison: Mapping[str, Any], path: Path) -> None:
+    """Write the page of a comparison (`comparison_of`).
+
+    Raises InvalidInput if the file cannot be written.
+    """
+    try:
+        path.write_text(page(comparison))
+    except OSError as problem:
+        raise InvalidInput(
+            f"--html {path}: expected a file that can be written, got {problem.strerror}; choose "
+            "another"
+        ) from problem
+
+
+def page(comparison: Mapping[str, Any]) -> str:
+    """HTML of the page of a comparison, which a browser shows without a network."""
+    return environment().get_template("comparison.html").render(template_values(comparison))
+
+
+def template_values(comparison: Mapping[str, Any]) -> dict[str, Any]:
+    """What the template `comparison.html` shows of a comparison."""
+    lines = difference_lines(comparison["differences"])
+    return {
+        **comparison,
+        "differing": lines,
+        "equal": [title for title, differences in lines if not differences],
+        **{"number": number_text, "difference": difference_text, "p": p_text, "few": few},
+    }

@@ -22,7 +22,7 @@ from flowers17.errors import ArtifactDamaged, ArtifactMissing, InvalidInput
 from flowers17.manifests import bounded, read_manifest
 from flowers17.shared.store import existing_store
 
-RESULTS = "results.json"
+RESULTS, FORMAT = "results.json", 1
 
 
 @dataclass(frozen=True)
@@ -122,8 +122,6 @@ def _file_of(folder: Path, manifest: Manifest, name: str) -> Path:
 
 
 def _read_results(path: Path) -> dict[str, Any]:
-    from flowers17.reporting.results import FORMAT  # with SciPy, which a history does without
-
     def refused(name: str) -> NoReturn:
         raise ValueError(f"{name} is no number of JSON")
 

@@ -1,6 +1,6 @@
 """A sweep summed up: each number of its studies over all combinations, and over seeds alone."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import Any
@@ -47,17 +47,13 @@ def summary(studies: Sequence[SweptStudy]) -> dict[str, Any]:
     groups = _groups(studies)
     metrics = [
         {"group": group, "metric": metric, **spread, **_best(metric, spread)}
-        for group, members in groups.items()
-        for (metric,), spread in _distributions(
-            (study.name, study.numbers) for study in members
-        ).items()
+        for group, (metric,), spread in _spreads(groups, lambda study: study.numbers)
     ]
     numbers = [
         {"group": group, "table": table, "row": row, "metric": metric, **spread}
-        for group, members in groups.items()
-        for (table, row, metric), spread in _distributions(
-            (study.name, numbers_of(study.results)) for study in members
-        ).items()
+        for group, (table, row, metric), spread in _spreads(
+            groups, lambda study: numbers_of(study.results)
+        )
     ]
     return {
         "combinations": [
@@ -84,14 +80,18 @@ def _groups(studies: Sequence[SweptStudy]) -> dict[str, list[SweptStudy]]:
     return groups | settings if swept and len(settings) > 1 else groups
 
 
-def _distributions(
-    numbers_by_combination: Iterable[tuple[str, Mapping[Any, float]]],
-) -> dict[Name, dict[str, Any]]:
-    by_name: dict[Name, dict[str, float]] = {}
-    for combination, numbers in numbers_by_combination:
-        for name, value in numbers.items():
-            by_name.setdefault(name, {})[combination] = value
-    return {name: distribution(values) for name, values in by_name.items()}
+def _spreads(
+    groups: Mapping[str, Sequence[SweptStudy]],
+    numbers: Callable[[SweptStudy], Mapping[Any, float]],
+) -> Iterator[tuple[str, Name, dict[str, Any]]]:
+    """Yield the distribution of each number of each group. numbers: of a study."""
+    for group, members in groups.items():
+        by_name: dict[Name, dict[str, float]] = {}
+        for study in members:
+            for name, value in numbers(study).items():
+                by_name.setdefault(name, {})[study.name] = value
+        for name, values in by_name.items():
+            yield group, name, distribution(values)
 
 
 def distribution(values: Mapping[str, float]) -> dict[str, Any]:

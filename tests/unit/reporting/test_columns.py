@@ -2,64 +2,66 @@
 
 import csv
 import io
-from dataclasses import dataclass
 
 import numpy as np
 import pytest
 
 from flowers17.artifacts import Reference
 from flowers17.reporting.best import best_classifiers
-from flowers17.reporting.columns import (
-    compared_columns,
-    mean_columns,
-    number_column,
-    score_column,
-    text_column,
-    verdict_column,
-)
+from flowers17.reporting.cells import EMPTY, Cell, mean_values, verdict_cell
+from flowers17.reporting.columns import Column, Record
 from flowers17.reporting.html import environment
 from flowers17.reporting.inputs import ReportInputs
-from flowers17.reporting.metrics import MeanSpread, accuracy_interval, holm, mcnemar
+from flowers17.reporting.metrics import (
+    MeanSpread,
+    accuracy_interval,
+    holm,
+    mcnemar,
+    mean_difference,
+)
 from flowers17.reporting.paired_comparisons import (
-    PairedRecord,
-    comparison_columns,
-    mean_over_splits,
+    comparison_values,
     paired_comparisons,
+    with_mean,
 )
 from flowers17.reporting.records import Score
-from flowers17.reporting.tables import EMPTY, Column, Record, Table, csv_text
+from flowers17.reporting.tables import Table, csv_text
 
 SOURCE = Reference("training", "ab" * 32, "cd" * 32)
 
 
-@dataclass(frozen=True)
-class NetworkRecord(Record):
-    name: str
-    score: Score | None = None
-    mean: MeanSpread | None = None
-    reference: float | None = None
-
-
-COLUMNS: tuple[Column[NetworkRecord], ...] = (
-    text_column("network", "Network", lambda r: r.name.upper(), lambda r: r.name),
-    *compared_columns(
-        "n_train", "Training images", lambda r: 1020, lambda r: r.score and r.score.n_train, "d"
-    ),
-    score_column("accuracy", "Accuracy", lambda r: r.score, lambda r: r.reference),
-    verdict_column(lambda r: r.score, lambda r: r.reference, lambda r: True),
-    *mean_columns(lambda r: r.mean),
-    number_column("size", "Size", lambda r: 128, "d", linked=False, unit="pixels"),
+COLUMNS = (
+    Column("network", "Network", "text"),
+    Column("study_n_train", "study", "d", "Training images", linked=False, of_study=True),
+    Column("n_train", "ours", "d", "Training images", reference="study_n_train"),
+    Column("accuracy", "Accuracy", interval=True, reference="study"),
+    Column("verdict", "Against the study", "text", of_study=True),
+    Column("mean", "Mean over clean splits", interval=True),
+    Column("spread", "± s.d."),
+    Column("n_splits", "Splits", "d", linked=False),
+    Column("size", "Size", "d", linked=False, unit="pixels"),
 )
-TRAINED = NetworkRecord(
-    "mk-2",
-    Score("report", "report", 1020, 340, 321, {}),
-    MeanSpread(1, 0.9, None, None),
-    0.944,
+SCORE = Score("report", "report", 1020, 340, 321, {})
+TRAINED = Record(
+    {
+        "network": Cell("MK-2", "mk-2"),
+        "study_n_train": 1020,
+        "n_train": 1020,
+        "accuracy": SCORE,
+        "study": 0.944,
+        "verdict": verdict_cell(SCORE, 0.944, True),
+        **mean_values(MeanSpread(1, 0.9, None, None)),
+        "size": 128,
+    },
     group="Networks",
     tag="5 epochs",
     source=SOURCE,
 )
-MISSING = NetworkRecord("mk-3", reference=0.7, group="Networks", missing="no weights")
+MISSING = Record(
+    {"network": Cell("MK-3", "mk-3"), "study_n_train": 1020, "study": 0.7, "size": 128},
+    group="Networks",
+    missing="no weights",
+)
 TABLE = Table("9z", "Networks", COLUMNS, (TRAINED, MISSING))
 
 
@@ -104,22 +106,35 @@ def test_paired_comparisons_are_corrected_together() -> None:
     assert [c.p_holm for c in comparisons] == holm([test.p_value for test in tests])
     assert comparisons[0].difference == pytest.approx(0.7)
     assert [c.reading for c in comparisons] == ["not shown to be better than", "not better than"]
-    mean = mean_over_splits(comparisons, n_train=[30, 20])
-    assert mean is not None
-    assert (mean.n_splits, mean.mean) == (2, pytest.approx(0.3))
-    assert mean_over_splits(comparisons[:1], n_train=[30]) is None
+
+
+def test_a_word_of_an_artifact_leads_to_it_and_a_name_does_not() -> None:
+    record = Record({"name": "mk-2", "easiest": "tulip", "p": 0.0004}, source=SOURCE)
+    forms = {"name": "text", "easiest": "result", "p": "p"}
+    columns = [Column(key, "", form) for key, form in forms.items()]
+    assert [column.numeric for column in columns] == [False, False, True]
+    cells = [column.cell(record) for column in columns]
+    assert [cell.text for cell in cells] == ["mk-2", "tulip", "< 0.001"]
+    assert [cell.artifact for cell in cells] == [None, SOURCE, SOURCE]
 
 
 def test_a_mean_difference_has_an_interval_and_no_test() -> None:
-    columns = comparison_columns(first=("only_first", "First alone right"), interval=True)
     first, second = np.array([True] * 4), np.array([True, False, False, True])
-    (comparison,) = paired_comparisons([(first, second)])
-    mean = mean_over_splits([comparison, comparison], n_train=[20, 20])
-    records = (PairedRecord("clean", comparison=comparison), PairedRecord("mean", mean=mean))
-    on_split, over = Table("9y", "", columns, records).rows
-    assert [cell.text for cell in on_split.cells] == ["+0.500", "2", "0.500", "0.500"]
-    assert over.cells[0].interval is not None
-    assert over.cells[1:] == (EMPTY, EMPTY, EMPTY)
+    comparisons = paired_comparisons([(first, second)] * 2)
+    scores = Score("a", "repeated", 20, 4, 4, {}), Score("a", "repeated", 20, 4, 2, {})
+    values = dict(zip(("ours", "study"), scores, strict=True))
+    values |= comparison_values(comparisons[0], "only_first", "only_second")
+    records, mean = with_mean([Record(values)] * 2, comparisons, "ours", "study")
+    assert mean is not None
+    keys = ("difference", "only_first", "only_second", "p", "p_holm")
+    columns = [Column(key, "", {"difference": "+.3f"}.get(key, ".3g")) for key in keys]
+    on_split, _, over = Table("9y", "", columns, records).rows
+    assert [cell.text for cell in on_split.cells] == ["+0.500", "2", "0", "0.5", "1"]
+    assert over.cells[0].interval == mean.interval is not None
+    assert mean == mean_difference([0.5, 0.5], n_train=20, n_validation=4)
+    assert over.cells[1:] == (EMPTY,) * 4
+    alone = with_mean([Record(values)], comparisons[:1], "ours", "study")
+    assert alone == ([Record(values)], None)
 
 
 def test_best_classifiers_are_of_one_split_and_over_clean_splits(real_study: ReportInputs) -> None:

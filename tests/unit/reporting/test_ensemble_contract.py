@@ -111,11 +111,11 @@ def test_diagram_is_drawn_of_the_probabilities_whose_error_is_told(
 ) -> None:
     (result,) = contract[0].ensemble_results
     for calibration in result.calibrations:
-        before = result.proba(calibration.method, calibration.by)
-        after = tempered(before, calibration.temperature)
+        before = result.proba(calibration["method"], calibration["by"])
+        after = tempered(before, calibration["temperature"])
         for proba, error in (
-            (before, calibration.expected_calibration_error),
-            (after, calibration.calibrated_expected_calibration_error),
+            (before, calibration["expected_calibration_error"]),
+            (after, calibration["calibrated_expected_calibration_error"]),
         ):
             assert expected_calibration_error(proba, result.truth) == pytest.approx(error)
 

@@ -8,12 +8,17 @@ import pytest
 from flowers17.digests import canonical_json
 from flowers17.errors import InvalidInput
 from flowers17.reporting.best import best_ensembles
-from flowers17.reporting.ensembles.calibration import calibration_table
+from flowers17.reporting.cells import Cell
 from flowers17.reporting.ensembles.ensemble import Ensemble, ensembles_of
 from flowers17.reporting.ensembles.members import classes_table, importances_table, members_table
 from flowers17.reporting.ensembles.optimism import finding, optimism_tables
-from flowers17.reporting.ensembles.paired import ensemble_paired_table
-from flowers17.reporting.ensembles.tables import STUDY_STACKING, accuracy_tables, ensemble_tables
+from flowers17.reporting.ensembles.tables import (
+    STUDY_STACKING,
+    accuracy_tables,
+    calibration_table,
+    ensemble_paired_table,
+    ensemble_tables,
+)
 from flowers17.reporting.inputs import ReportInputs
 from flowers17.reporting.metrics import (
     accuracy_interval,
@@ -21,7 +26,7 @@ from flowers17.reporting.metrics import (
     mean_difference,
     mean_spread,
 )
-from flowers17.reporting.tables import Cell, Row, Table, csv_text
+from flowers17.reporting.tables import Row, Table, csv_text
 
 from .made_ensembles import (
     ERRORS,

@@ -10,6 +10,7 @@ from flowers17.digests import canonical_json
 from flowers17.errors import InvalidInput
 from flowers17.reporting.best import best_fine_tuned
 from flowers17.reporting.best_table import best_table
+from flowers17.reporting.columns import Record
 from flowers17.reporting.finetuning.paired import tuned_paired_table
 from flowers17.reporting.finetuning.tables import (
     fine_tuning_tables,
@@ -23,7 +24,7 @@ from flowers17.reporting.metrics import accuracy_interval, holm, mean_difference
 from flowers17.reporting.page import highlights
 from flowers17.reporting.reference import TABLE_9
 from flowers17.reporting.report import report_metrics
-from flowers17.reporting.tables import Record, Row, Table
+from flowers17.reporting.tables import Row, Table
 
 from .made_finetunings import MOBILENET, with_fine_tunings
 from .made_study import tiny_study

@@ -11,13 +11,15 @@ import pytest
 from flowers17.config import LearnersSettings, RecipeSettings
 from flowers17.digests import canonical_json
 from flowers17.reporting.best import best_networks, best_training
+from flowers17.reporting.cells import compared_values
+from flowers17.reporting.columns import Column, Record
 from flowers17.reporting.inputs import ReportInputs
-from flowers17.reporting.learners.cells import OF_TRAINING, training_record, training_title
 from flowers17.reporting.learners.own_recipe import (
     averaged_table,
     own_splits_table,
     own_table,
     relative_cost,
+    training_record,
 )
 from flowers17.reporting.learners.tables import (
     augmented_table,
@@ -26,9 +28,8 @@ from flowers17.reporting.learners.tables import (
     shapes_table,
 )
 from flowers17.reporting.metrics import accuracy_interval, mean_difference, mean_spread
-from flowers17.reporting.networks import comparable
 from flowers17.reporting.reference import TABLE_1
-from flowers17.reporting.tables import Record, Row, Table, csv_text
+from flowers17.reporting.tables import Row, Table, csv_text
 
 from .made_study import make_study, tiny_settings, tiny_study
 from .made_trainings import DIVERGED, N_OPERATIONS, history
@@ -183,7 +184,7 @@ def test_rendered_flowers_and_fewer_epochs_are_labelled_and_never_judged(
 def test_fewer_epochs_alone_keep_a_training_from_being_judged(tmp_path: Path) -> None:
     inputs = tiny_study(tmp_path, epochs=5, missing_trainings={})
     assert inputs.is_oxford17
-    assert not any(comparable(inputs, training) for training in inputs.trainings)
+    assert not any(inputs.network_comparable(training) for training in inputs.trainings)
     assert all(cell.verdict is None for row in plain_table(inputs).rows for cell in row.cells)
 
 
@@ -219,7 +220,7 @@ def test_images_of_another_size_are_never_judged(tmp_path: Path) -> None:
 def test_rendered_flowers_are_never_judged_whatever_the_epochs(tmp_path: Path) -> None:
     inputs = tiny_study(tmp_path, random=True, missing_trainings={})
     assert all(t.like_the_study for t in inputs.trainings if t.recipe_name == "report")
-    assert not any(comparable(inputs, training) for training in inputs.trainings)
+    assert not any(inputs.network_comparable(training) for training in inputs.trainings)
 
 
 @pytest.mark.parametrize(
@@ -238,7 +239,7 @@ def test_tag_tells_how_a_recipe_differs_from_the_studys(
     inputs = _plain_study(tmp_path, **changed)
     for training in inputs.trainings:
         assert training.tag == tag
-        assert comparable(inputs, training) == (tag == "")
+        assert inputs.network_comparable(training) == (tag == "")
 
 
 def test_table_3b_takes_the_mean_over_the_repeated_splits_only(
@@ -348,18 +349,19 @@ def test_table_3d_is_of_the_splits_that_every_network_was_trained_on(tmp_path: P
     assert "is not shown to be better than it on split clean: +0.167." in table.lead
 
 
-def test_column_of_a_network_takes_a_record_without_one(trained_study: ReportInputs) -> None:
-    training = trained_study.trainings[0]
-    epochs = OF_TRAINING.number("epochs", "Epochs", lambda t: t.epochs, "d")
-    columns = (*OF_TRAINING.compared(trained_study, lambda r: 0.5, "Accuracy"), epochs)
+def test_a_row_without_a_network_has_the_studys_number_and_the_reason(
+    trained_study: ReportInputs,
+) -> None:
+    network = trained_study.trainings[0]
+    columns = [Column(key, "") for key in ("study", "ours", "verdict", "epochs")]
     records = [
-        training_record("mk-2", [], "no weights"),
-        training_record("mk-3", [training], ""),
+        training_record(compared_values(training, 0.5, True), training, "no weights")
+        for training in (None, network)
     ]
     without, trained = Table("1", "", columns, records).rows
     assert [cell.text for cell in without.cells] == ["0.500", "–", "–", "–"]
     assert (without.missing, trained.missing) == ("no weights", "")
-    assert trained.cells[1].artifact == trained.cells[3].artifact == training.artifact.reference
+    assert trained.cells[1].artifact == trained.cells[3].artifact == network.artifact.reference
 
 
 def test_table_3d_takes_two_networks(trained_study: ReportInputs) -> None:
@@ -375,7 +377,7 @@ def test_best_single_network_is_named_on_either_kind_of_split(trained_study: Rep
     assert best_clean is not None
     assert (best.title, best.accuracy) == ("residual, our own recipe", 11 / 12)
     assert (best_clean.title, best_clean.accuracy) == (best.title, pytest.approx(21 / 24))
-    assert training_title(trained_study.trainings[1]) == "Mk-2, #2 flips"
+    assert trained_study.trainings[1].title == "Mk-2, #2 flips"
 
 
 def test_csv_holds_values_tags_and_artifacts(

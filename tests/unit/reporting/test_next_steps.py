@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from flowers17.reporting.metrics import Measured, accuracy_interval
-from flowers17.reporting.next_steps.advice import paired_difference, steps_of
-from flowers17.reporting.next_steps.answers import answer_tables
+from flowers17.reporting.next_steps.tables import answer_tables, paired_difference, steps_of
 
 TOO_FEW = "every class needs two images"
 
@@ -112,3 +111,8 @@ def test_paired_interval_covers_a_difference_as_often_as_it_says() -> None:
         low, high = paired_difference(first, second).interval
         n_covered += low <= 0.05 <= high
     assert 0.92 <= n_covered / 400 <= 0.99
+
+
+def test_a_loss_is_written_with_a_true_minus() -> None:
+    (table,) = answer_tables(inputs(learning_curve=curve(-0.01, -0.02, -0.005)))
+    assert [row.cells[2].text for row in table.rows] == ["–", "−0.010"]

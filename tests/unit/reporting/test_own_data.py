@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from flowers17.reporting.columns import number_column, study_column, without_study
+from flowers17.reporting.cells import Cell
+from flowers17.reporting.columns import Column, Record, without_study
 from flowers17.reporting.inputs import ReportInputs
 from flowers17.reporting.page import title
 from flowers17.reporting.report import all_figures, all_tables, write_report
-from flowers17.reporting.tables import Record
 
 from .made_attacks import attacked_study
 from .made_ensembles import combined_study
@@ -123,10 +123,10 @@ def test_untrained_weights_are_still_told(tmp_path: Path) -> None:
 
 def test_a_heading_that_one_column_is_left_with_is_its_title() -> None:
     columns = (
-        study_column(lambda r: 1, title="study", group="Layers"),
-        number_column("layers", "ours", lambda r: 2, "d", reference=lambda r: 1, group="Layers"),
-        number_column("low", "low", lambda r: 3, group="Ends"),
-        number_column("high", "high", lambda r: 4, group="Ends"),
+        Column("study_layers", "study", "d", "Layers", of_study=True),
+        Column("layers", "ours", "d", "Layers", reference="study_layers"),
+        Column("low", "low", group="Ends"),
+        Column("high", "high", group="Ends"),
     )
     own = without_study(columns)
     assert [(c.key, c.title, c.group) for c in own] == [
@@ -134,6 +134,8 @@ def test_a_heading_that_one_column_is_left_with_is_its_title() -> None:
         ("low", "low", "Ends"),
         ("high", "high", "Ends"),
     ]
-    cell = own[0].cell(Record())
-    assert cell is not None
-    assert (cell.text, cell.reference) == ("2", None)
+    record = Record({"study_layers": 1, "layers": 2})
+    assert [column.cell(record).reference for column in (columns[1], own[0])] == [1, None]
+    assert own[0].cell(record).text == "2"
+    given_whole = Record({"layers": Cell("2", 2, reference=1)})
+    assert own[0].cell(given_whole) == Cell("2", 2)

@@ -10,6 +10,7 @@ import pytest
 
 from flowers17.artifacts import Artifact
 from flowers17.reporting.cells import verdict_of
+from flowers17.reporting.columns import Column, Record
 from flowers17.reporting.confusion_figures import confusion
 from flowers17.reporting.data_tables import (
     classes_table,
@@ -28,7 +29,7 @@ from flowers17.reporting.metrics import accuracy_interval, holm
 from flowers17.reporting.page import page, row_groups
 from flowers17.reporting.records import Score
 from flowers17.reporting.report import all_tables
-from flowers17.reporting.tables import Cell, Column, Record, Row, Table, csv_text
+from flowers17.reporting.tables import Row, Table, csv_text
 
 from .made_study import REASON
 from .maker import absent_stage
@@ -153,7 +154,8 @@ def test_confusion_counts_every_held_out_image(real_study: ReportInputs) -> None
     )
     expected = np.diag([4, 4, 4])
     expected[0, 0], expected[0, 1] = 3, 1
-    np.testing.assert_array_equal(confusion(real_study, svm, "report"), expected)
+    truth = real_study.labels[real_study.validation_rows("report")]
+    np.testing.assert_array_equal(confusion(truth, svm.predicted("report"), 3), expected)
 
 
 def test_classes_are_counted_on_each_side(real_study: ReportInputs) -> None:
@@ -276,10 +278,12 @@ def test_csv_has_unrounded_values_intervals_and_artifacts(real_study: ReportInpu
 
 
 def test_csv_never_starts_a_cell_with_a_formula() -> None:
-    columns = [Column("a", "A", lambda r: Cell("=1+1")), Column("b", "B", lambda r: Cell("-"))]
-    assert csv_text(Table("9z", "", columns, [Record()]).frame) == "a,b,note,artifact\n'=1+1,'-,,\n"
+    columns = [Column("a", "A", "text"), Column("b", "B", "text")]
+    record = Record({"a": "=1+1", "b": "-"})
+    assert csv_text(Table("9z", "", columns, [record]).frame) == "a,b,note,artifact\n'=1+1,'-,,\n"
 
 
 def test_negative_numbers_stay_numbers_in_csv() -> None:
-    columns = [Column("a", "A", lambda r: Cell("−0.5", -0.5))]
-    assert "\n-0.5,," in csv_text(Table("9z", "", columns, [Record()]).frame)
+    table = Table("9z", "", [Column("a", "A")], [Record({"a": -0.5})])
+    assert table.rows[0].cells[0].text == "−0.500"
+    assert "\n-0.5,," in csv_text(table.frame)

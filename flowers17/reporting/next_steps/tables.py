@@ -1,27 +1,89 @@
-"""Table N1: three to five sentences that the numbers of the other tables carry, and no more."""
+"""Tables N1 to N6: what the part's stages found, and the sentences that their numbers carry."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 
+from flowers17.artifacts import Artifact
+from flowers17.reporting.columns import Column, Record
 from flowers17.reporting.ensembles.ensemble import ensembles_of
-from flowers17.reporting.ensembles.paired import answers as right_answers
 from flowers17.reporting.inputs import ReportInputs
 from flowers17.reporting.metrics import Interval, Measured, mean_difference
-from flowers17.reporting.next_steps.answers import WORDS, Facts, answers, table
 from flowers17.reporting.tables import Table
 from flowers17.reporting.wording import interval_text, signed
 
-MOST = 5
+MOST = 5  # sentences
+WORDS: Mapping[str, Any] = yaml.safe_load(
+    (Path(__file__).parents[1] / "known" / "next_steps.yaml").read_text("utf-8")
+)
+
+
+def answers(inputs: ReportInputs) -> dict[str, tuple[Artifact, Mapping[str, Any]]]:
+    """The artifact of each question that was asked and what it found, by the table's number.
+
+    `reason` stands in place of an answer where there is none.
+    """
+    by_number = {}
+    for number, words in WORDS["tables"].items():
+        for artifact in inputs.stage(words["stage"]) if "stage" in words else ():
+            by_number[number] = artifact, artifact.json("result")
+    return by_number
+
+
+def answer_tables(inputs: ReportInputs) -> list[Table]:
+    """The table of each question that was asked."""
+    tables = []
+    for number, (artifact, result) in answers(inputs).items():
+        records = [
+            Record(
+                _shown({**row, **times_of(artifact, row.get("model", ""))}),
+                group=row.get("group", ""),
+                missing=row.get("reason", ""),
+                source=artifact.reference,
+            )
+            for row in result.get("rows", ())
+        ]
+        lead = WORDS["tables"][number].get("lead", "")
+        lead = f"No answer: {result['reason']}." if result["reason"] else lead.format(**result)
+        tables.append(table(number, records, lead.replace("%", " %")))
+    return tables
+
+
+def _shown(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values that are not empty; a measure with its interval as such."""
+    return {
+        key: Measured(value["value"], value["interval"] and Interval(*value["interval"]))
+        if isinstance(value, Mapping) and "interval" in value
+        else value
+        for key, value in values.items()
+        if value not in (None, "")
+    }
+
+
+def times_of(artifact: Artifact, label: str) -> dict[str, float]:
+    """A model's milliseconds an image on the machine that timed it, by column: its metrics."""
+    metrics = artifact.manifest["metrics"]
+    return {
+        key: metrics[f"{label}, {key}"] for key in ("ms_1", "ms_32") if f"{label}, {key}" in metrics
+    }
+
+
+def table(number: str, records: Iterable[Record], lead: str) -> Table:
+    """A table of this part by its words."""
+    words = WORDS["tables"][number]
+    columns, notes = [Column(**each) for each in words["columns"]], tuple(words.get("notes", ()))
+    return Table(number, words["title"], columns, list(records), lead=lead, notes=notes)
 
 
 def steps_table(inputs: ReportInputs) -> list[Table]:
     """Table N1; none if no question has an answer."""
     steps = [{"step": text, "numbers": f"Table {number}"} for text, number in steps_of(inputs)]
     lead = WORDS["tables"]["N1"]["lead"]
-    return [table("N1", (Facts(values=step) for step in steps), lead)] if steps else []
+    return [table("N1", map(Record, steps), lead)] if steps else []
 
 
 def steps_of(inputs: ReportInputs) -> list[tuple[str, str]]:
@@ -94,7 +156,7 @@ def _ensemble(inputs: ReportInputs, result: Mapping[str, Any]) -> Iterator[Step]
     first = ensemble.first if ensemble else None
     if not ensemble or not first:
         return
-    pairs = [right_answers(each) for each in ensemble.repeated or [first]]
+    pairs = [each.answers() for each in ensemble.repeated or [first]]
     difference = paired_difference(*pairs[0])
     if ensemble.repeated:
         mean = mean_difference(
