@@ -7,6 +7,8 @@ wall clock and of processor time, medians. Opening the model is timed apart.
              on batches of 32 decoded before
   decoded:   ours on uint8 images decoded before: adds scaling, the classifier and our overhead
   files:     ours from files: adds decoding, cropping and resizing, beside the network
+
+With --unlike, no times: how well the likeness of `predict` tells other images from held-out ones.
 """
 
 import argparse
@@ -16,20 +18,22 @@ from typing import Any
 
 import numpy as np
 from measuring import Timer, measured, medians, options_of
+from sklearn.metrics import roc_auc_score
+
+from flowers17.artifacts import Store
+from flowers17.learners.images import scaled
+from flowers17.prediction.catalogue import Catalogue
+from flowers17.prediction.classifiers import Classifier
+from flowers17.prediction.evidence import held_out, images_of
+from flowers17.prediction.models import Loader, open_model, predictions
+from flowers17.prediction.pictures import Block, blocks, image_paths
+from flowers17.transfer.extractors import resized
 
 BATCH_SIZE = 32
 
 
 def sides(timer: Timer, options: argparse.Namespace, name: str) -> float:
     """Time every way once; return the largest difference between our probabilities."""
-    from flowers17.artifacts import Store
-    from flowers17.learners.images import scaled
-    from flowers17.prediction.catalogue import Catalogue
-    from flowers17.prediction.classifiers import Classifier
-    from flowers17.prediction.models import Loader, open_model, predictions
-    from flowers17.prediction.pictures import Block, blocks, image_paths
-    from flowers17.transfer.extractors import resized
-
     store = Store(options.store)
     paths = list(image_paths([str(options.images)], [], print))
     with timer.step("opening"):
@@ -60,6 +64,25 @@ def sides(timer: Timer, options: argparse.Namespace, name: str) -> float:
     return float(np.abs(np.concatenate(proba) - by_file).max())
 
 
+def print_likeness(options: argparse.Namespace, name: str) -> None:
+    """Print the area under the ROC curve of likeness, and the shares that are called unlike."""
+    loader = Loader(Store(options.store), weights_dir=options.weights_dir, device="cpu")
+    artifact = loader.artifact(Catalogue(loader.store).named(name).manifest)
+    model: Any = open_model(artifact.manifest, loader)
+    evidence: Any = model.evidence
+    rows, images = held_out(artifact, loader).rows, images_of(artifact, loader)  # type: ignore[union-attr]
+    known = Block(("",) * len(rows), {size: images[size][rows] for size in model.sizes})
+    paths = image_paths([str(options.unlike)], [], print)
+    others = blocks(paths, model.sizes, BATCH_SIZE, print, model.resize)
+    sides = [known], others
+    likeness = [[each for block in side for each in evidence.likeness(block)] for side in sides]
+    is_other = np.repeat([False, True], [len(side) for side in likeness])
+    area = roc_auc_score(is_other, [-each.share for side in likeness for each in side])
+    print(f"{name}: area under the ROC curve of likeness {area:.4f}")
+    for words, side in zip(("held-out", "other"), likeness, strict=True):
+        print(f"{np.mean([e.is_unlike for e in side]):.1%} of {len(side)} {words} images unlike")
+
+
 def main() -> None:
     """Measure each model, print medians and ratios."""
     options = options_of(
@@ -67,9 +90,14 @@ def main() -> None:
         "repeats",
         words=("models", "models that `predict --list` shows"),
         store={"required": True, "help": "the store of a run"},
-        images={"required": True, "type": Path, "help": "a folder of images"},
+        images={"type": Path, "help": "a folder of images"},
         weights_dir={"type": Path, "help": "extractor weights"},
+        unlike={"type": Path, "help": "a folder of other images; then no times are measured"},
     )
+    if options.unlike:
+        for name in options.models:
+            print_likeness(options, name)
+        return
     n_images = sum(path.is_file() for path in options.images.iterdir())
     for name in options.models:
         measurements = [measured(sides, options, name) for _ in range(options.repeats)]

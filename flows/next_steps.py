@@ -1,6 +1,9 @@
 """Flow `next_steps`: what to do next, by questions to the models of all other parts."""
 
+from importlib.util import find_spec
+
 from flowers17.config import MemberSettings, RunOptions, StudySettings
+from flowers17.environment import keras_backend
 from flowers17.stages import Stage, in_order
 from flows import ensemble, features, finetune, learners
 from flows.part import Part, data
@@ -17,13 +20,14 @@ def parts(settings: StudySettings, options: RunOptions) -> list[Stage]:
     best = cross_validation.stage(settings, measures, splits, duplicates)
     models = _models(settings, options)
     trained = {member.name: _trainings(settings, options, member) for member in own.learners}
+    runs_onnx = find_spec("onnxruntime") is not None and keras_backend() == "tensorflow"
     labels, sets = questions.judged_stages(settings, best, images, duplicates)
     by_question = {
         "more_images": questions.learning_curve_stage(settings, best, splits, duplicates, trained),
         "labels": labels,
         "certainty": sets,
         "saliency": costs.stage(options, models, "saliency", n_images=own.n_saliency_images),
-        "costs": costs.stage(options, models, "costs"),
+        "costs": costs.stage(options, models, "costs", onnx=runs_onnx),
     }
     return [by_question[question] for question in dict.fromkeys(own.questions)]
 

@@ -5,14 +5,19 @@ run to run: they are metrics, as durations are part of a manifest, and no file o
 them.
 """
 
-from collections.abc import Mapping, Sequence
+import json
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from flowers17.artifacts import Artifact
 from flowers17.config import RunOptions
-from flowers17.errors import Flowers17Error
+from flowers17.digests import canonical_json
+from flowers17.errors import Flowers17Error, WeightsMissing
 from flowers17.learners.devices import device_in
 from flowers17.seeds import generator
 from flowers17.stages import Job, Stage
@@ -38,27 +43,61 @@ def stage(options: RunOptions, models: Sequence[Stage], name: str, **configurati
     )
 
 
+def best_of_each_kind(models: Mapping[str, Artifact]) -> dict[str, str]:
+    """Label of the best network, classifier and ensemble of some models, by kind."""
+    from flowers17.prediction.catalogue import Entry
+
+    entries = [Entry(artifact.manifest, artifact.json("result")) for artifact in models.values()]
+    return {entry.kind: entry.name for entry in sorted(entries, key=lambda entry: entry.rank)}
+
+
+def by_model(
+    job: Job, labels: Sequence[str], record_of: Callable[[str], Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """Record of each model, which is JSON and stored at once: a killed run repeats at most one.
+
+    A model that cannot be opened here has a reason instead. Raises WeightsMissing without models.
+    """
+    from flowers17.robustness.batches import resumed_arrays
+
+    if not labels:
+        raise WeightsMissing("expected a model that predicts, got none; other parts say why")
+
+    def compute(batch: slice) -> dict[str, np.ndarray]:
+        try:
+            record = record_of(labels[batch.start])
+        except Flowers17Error as problem:
+            record = {"reason": str(problem)}
+        return {"json": np.array([canonical_json(record)])}
+
+    arrays = resumed_arrays(
+        job.unfinished, len(labels), 1, compute, lambda n, total: job.progress(n, total, "models")
+    )
+    return [json.loads(record) for record in arrays["json"].tolist()]
+
+
 def build_costs(job: Job) -> Mapping[str, Any]:
     """Count what each model holds and computes, and time its predictions as `predict` makes them.
 
-    A model that cannot be opened here has a reason instead.
+    The best of each kind are timed as ONNX, too, as `export` writes them.
     """
     from flowers17.prediction.catalogue import Entry
     from flowers17.reporting.metrics import Measured
     from flowers17.small_data.costs import on_pareto_front
 
     loader, rows, times = loader_of(job), [], dict[str, float]()
-    for label, artifact in job.inputs.items():
-        reference, of_model = artifact.reference.to_json(), dict[str, float]()
+    exported = set(best_of_each_kind(job.inputs).values()) if job.config["onnx"] else set()
+    records = by_model(
+        job,
+        list(job.inputs),
+        lambda label: _measured(job.inputs[label], loader, exports=label in exported),
+    )
+    for (label, artifact), record in zip(job.inputs.items(), records, strict=True):
         score = Entry(artifact.manifest, artifact.json("result")).score
         accuracy = Measured(score.headline, score.headline_interval)._asdict()
-        try:
-            counts, of_model = _measured(reference, loader)
-        except Flowers17Error as problem:
-            counts = {"reason": str(problem), "giga_operations": None}
-        rows.append({"model": label, "artifact": reference, "accuracy": accuracy, **counts})
-        times |= {f"{label}, {name}": value for name, value in of_model.items()}
-        job.progress(len(rows), len(job.inputs), "models")
+        times |= {f"{label}, {name}": ms for name, ms in record.pop("times", {}).items()}
+        row = {"model": label, "artifact": artifact.reference.to_json(), "accuracy": accuracy}
+        rows.append({**row, "giga_operations": None, **record})
     operations = np.array([row["giga_operations"] for row in rows], float)
     front = on_pareto_front(operations, np.array([row["accuracy"]["value"] for row in rows]))
     for row, is_first in zip(rows, front.tolist(), strict=True):
@@ -67,36 +106,51 @@ def build_costs(job: Job) -> Mapping[str, Any]:
     return times
 
 
-def _measured(reference: Mapping[str, str], loader: Any) -> tuple[dict[str, Any], dict[str, float]]:
-    """Counts of a model, and its times in milliseconds an image."""
-    from flowers17.prediction.exporting import keras_model
+def _measured(artifact: Artifact, loader: Any, *, exports: bool) -> dict[str, Any]:
+    """Counts of a model, and its times in milliseconds an image.
+
+    exports: whether it is timed as ONNX, too.
+    """
+    from flowers17.prediction import exporting
     from flowers17.prediction.models import open_model
     from flowers17.prediction.pictures import Block
     from flowers17.small_data.costs import seconds_a_call
 
-    model = open_model(reference, loader)
+    model = open_model(artifact.manifest, loader)
     with loader.building("float32"):
-        network = keras_model(model)
+        network = exporting.keras_model(model)
     from flowers17.learners.networks import n_operations
 
-    random = generator(0, "costs")
-    pixels = {
-        size: random.integers(0, 256, (max(BATCHES), size, size, 3), dtype=np.uint8)
-        for size in model.sizes
-    }
+    random, names = generator(0, "costs"), exporting.input_names(model)
+    most = max(BATCHES)
+    pixels = {size: random.integers(0, 256, (most, size, size, 3), np.uint8) for size in names}
 
-    def seconds(n_images: int) -> float:
-        squares = {size: images[:n_images] for size, images in pixels.items()}
-        return seconds_a_call(lambda: model.answers(Block(("",) * n_images, squares))) / n_images
+    def times(way: str, predict: Callable[[dict[int, np.ndarray]], Any]) -> dict[str, float]:
+        ms = {}
+        for n in BATCHES:
+            squares = {size: images[:n] for size, images in pixels.items()}
+            ms[f"{way}_{n}"] = round(1000 * seconds_a_call(partial(predict, squares)) / n, 3)
+        return ms
+
+    def by_flowers17(squares: dict[int, np.ndarray]) -> Any:
+        return model.answers(Block(("",) * len(next(iter(squares.values()))), squares))
 
     weights = {id(weight): weight for weight in network.weights}.values()
-    counts = {
+    record: dict[str, Any] = {
         "reason": "",
         "n_parameters": sum(int(np.prod(weight.shape)) for weight in weights),
         "megabytes": sum(int(np.asarray(weight).nbytes) for weight in weights) / 1e6,
         "giga_operations": n_operations(network) / 1e9,
+        "times": times("ms", by_flowers17),
     }
-    return counts, {f"ms_{n}": round(1000 * seconds(n), 3) for n in BATCHES}
+    if exports:
+        with tempfile.TemporaryDirectory() as folder, loader.building("float32"):
+            exporting.write(model, path := Path(folder, "model.onnx"))
+            proba_of = exporting.read(path)
+        record["times"] |= times(
+            "onnx", lambda squares: proba_of({names[size]: squares[size] for size in squares})
+        )
+    return record
 
 
 def build_saliency(job: Job) -> Mapping[str, Any]:
@@ -104,29 +158,21 @@ def build_saliency(job: Job) -> Mapping[str, Any]:
 
     Each map is made again with the weights shuffled, which must change it.
     """
-    from flowers17.prediction.catalogue import KINDS, Entry
-
-    best: dict[str, tuple[Any, str, Artifact]] = {}
-    for label, artifact in job.inputs.items():
-        kind = KINDS[artifact.reference.stage]
-        entry = Entry(artifact.manifest, artifact.json("result"))
-        if kind != "ensemble" and (kind not in best or entry.rank > best[kind][0]):
-            best[kind] = (entry.rank, label, artifact)
-    rows = []
-    for _, label, artifact in best.values():
-        try:
-            row = _mapped(job, artifact)
-        except Flowers17Error as problem:
-            row = {"reason": str(problem)}
-        rows.append({"model": label, "stage": artifact.reference.stage, "reason": "", **row})
-        job.progress(len(rows), len(best), "models")
+    best = best_of_each_kind(job.inputs)
+    labels = [best[kind] for kind in ("classifier", "network") if kind in best]
+    records, rows = by_model(job, labels, lambda label: _mapped(job, job.inputs[label])), []
+    for label, record in zip(labels, records, strict=True):
+        stage = job.inputs[label].reference.stage
+        if maps := record.pop("maps", None):
+            job.save_array(f"{stage}-maps", np.array(maps))
+        rows.append({"model": label, "stage": stage, "reason": "", **record})
     job.save_json("result", {"reason": "", "rows": rows})
     border = {row["model"]: row["border"]["value"] for row in rows if row.get("border")}
     return {f"{label}, on the border": round(share, 3) for label, share in border.items()}
 
 
 def _mapped(job: Job, artifact: Artifact) -> dict[str, Any]:
-    """Record of a model's maps, which are saved under its stage's name."""
+    """Record of a model's maps, and these."""
     from flowers17.prediction.attacked import AttackedModel
     from flowers17.prediction.evidence import held_out, images_of
     from flowers17.reporting.metrics import mean_spread
@@ -159,7 +205,6 @@ def _mapped(job: Job, artifact: Artifact) -> dict[str, Any]:
     occlusion = maps()
     model.shuffle_weights(generator(0, "saliency", "shuffled"))
     shuffled = maps()
-    job.save_array(f"{artifact.reference.stage}-maps", occlusion)
     shares = [saliency.border_share(each) for each in occlusion if each.max() > 0]
     border = None
     if len(shares) > 1:  # the images are independent of each other
@@ -167,7 +212,9 @@ def _mapped(job: Job, artifact: Artifact) -> dict[str, Any]:
         border = {"value": mean.mean, "interval": mean.interval}
     similarity = [saliency.map_similarity(*pair) for pair in zip(occlusion, shuffled, strict=True)]
     return {
+        "maps": occlusion.tolist(),
         "rows": rows.tolist(),
+        "given": own.labels[places].tolist(),
         "predicted": predicted.tolist(),
         "n_wrong": min(n, n_wrong),
         "n_images": len(rows),

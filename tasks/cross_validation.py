@@ -25,6 +25,10 @@ TOO_FEW = (
     "every class needs two images that are not near-duplicates of each other, so that a model "
     "that did not see an image can predict its class; add images of the smallest class"
 )
+ONE_CLASS = (
+    "expected a classifier that tells classes apart, but {}, fitted without an image, names one "
+    "class for every image alike; add images, or other classifiers to features.classifiers.names"
+)
 
 
 def stage(
@@ -75,6 +79,8 @@ def build(job: Job) -> Mapping[str, Any]:
         rows = parts[k].validation
         proba[rows], fold_of_image[rows] = fit.proba(rows), k
         job.progress(k + 1, len(parts), "folds")
+    if len(np.unique(proba[pool].argmax(axis=1))) == 1:
+        result["reason"] = ONE_CLASS.format(judge["label"])
     job.save_json("result", result)
     saved = {"proba": proba, "folds": fold_of_image, "labels": labels, "groups": groups}
     job.save_arrays(saved)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from flowers17.config import StudySettings
-from flowers17.data.balance import counts_by_class, first_measure
+from flowers17.data.balance import counts_by_class, first_measure, is_balanced
 from flowers17.data.splits import Split
 from flowers17.errors import InvalidInput
 from flowers17.stages import Job, Stage
@@ -132,7 +132,12 @@ def build_prediction_sets(job: Job) -> Mapping[str, Any]:
             "right": share(is_covered[alone], groups[alone]) if alone.any() else None,
             "rows": lines,
             "largest": [
-                {"row": int(rows[k]), "classes": ranked[k, : sizes[k]].tolist()} for k in largest
+                {
+                    "row": int(rows[k]),
+                    "given": int(labels[k]),
+                    "classes": ranked[k, : sizes[k]].tolist(),
+                }
+                for k in largest
             ],
         },
     )
@@ -198,13 +203,13 @@ def build_share(job: Job) -> Mapping[str, Any]:
 def build_learning_curve(job: Job) -> Mapping[str, Any]:
     """Fit each model on growing shares of the splits' training images, and project its curve."""
     artifact = job.inputs["splits"]
+    labels = artifact.array("labels")
     splits = [Split.from_json(value) for value in artifact.json("splits")["splits"]]
     clean = [split for split in splits if split.kind == "repeated"][: job.config["n_splits"]]
     clean = clean or splits[1:2]
     points: dict[str, Any] = {}
     models = job.inputs["best"].json("result")["models"]
     for model in models:
-        labels = artifact.array("labels")
         points[model["label"]] = [list(_points(job, model, labels, split)) for split in clean]
         job.progress(len(points), len(models), "models")
     for name, roles in job.config["networks"].items():
@@ -215,7 +220,9 @@ def build_learning_curve(job: Job) -> Mapping[str, Any]:
         points[name] = np.reshape(trained, (-1, len(job.config["shares"]), 2)).tolist()
     curves = [{"label": name, **_curve(of, clean, job.seed)} for name, of in points.items()]
     rows = [row for curve in curves for row in _rows(curve)]
-    job.save_json("result", {"reason": "", "curves": curves, "rows": rows})
+    measure = "accuracy" if is_balanced(labels) else "balanced accuracy"
+    result = {"reason": "", "measure": measure, "curves": curves, "rows": rows}
+    job.save_json("result", result)
     ends = {curve["label"]: curve["projection"] for curve in curves if curve["projection"]}
     name = "{}, with twice the images"
     return {name.format(label): round(end["accuracy"], 4) for label, end in ends.items()}
@@ -278,5 +285,5 @@ def _rows(curve: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         **line,
         "accuracy": {"value": end["accuracy"], "interval": end["interval"]},
         "gain": {"value": end["gain"], "interval": end["gain_interval"]},
-        "kind": "twice the images, by the power law",
+        "kind": "expected with twice the images",
     }

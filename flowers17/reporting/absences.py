@@ -43,15 +43,17 @@ def absent_stages(
 
     stages: of the whole study as `tasks.report` describes them, inputs before what reads them. The
     first absent input of a stage leads to the root. A tolerant stage is built from whichever
-    inputs there are: if there is any, that the stage is absent is its own failure.
+    inputs there are: if there is any beside the data, that it is absent is its own failure.
     """
     absent: dict[str, AbsentStage] = {}
+    present = set[str]()  # but the data
     for stage in stages:
         label = stage["label"]
         if label not in labels:
+            present |= {label} if stage["part"] != "data" else set()
             continue
         lacking = [absent[name] for name in stage["inputs"] if name in absent]
-        goes_on = stage["tolerant"] and len(lacking) < len(stage["inputs"])
+        goes_on = stage["tolerant"] and not present.isdisjoint(stage["inputs"])
         hindrance = lacking[0] if lacking and not goes_on else None
         lacks_weights = hindrance.kind == "weights" if hindrance else stage["stage"] == "weights"
         absent[label] = AbsentStage(

@@ -23,6 +23,7 @@ class Cell:
     reference: float | int | str | None = None
     artifact: Reference | None = None
     verdict: Verdict | None = None
+    anchor: str = ""  # the place in the page that it names
 
     def to_json(self) -> dict[str, Any]:
         """What is not empty, the text in place of a value that there is not."""

@@ -10,7 +10,7 @@ import numpy as np
 def seconds_a_call(
     call: Callable[[], Any],
     *,
-    least_s: float = 0.3,
+    least_s: float = 0.1,
     n_least: int = 5,
     clock: Callable[[], float] = time.perf_counter,
 ) -> float:

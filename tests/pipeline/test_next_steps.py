@@ -2,6 +2,9 @@
 
 import csv
 import json
+import os
+import signal
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +13,7 @@ import pytest
 
 from flowers17.artifacts import Artifact, Reference, Store
 from tests.support.image_files import class_folders
-from tests.support.processes import output_of
+from tests.support.processes import output_of, python
 
 pytestmark = pytest.mark.slow
 
@@ -42,32 +45,71 @@ TRAINED = (
     "next_steps.n_splits=2",
 )
 CODE = """
-import sys
+import os, signal, sys
 from flowers17.artifacts import Store
 from flowers17.request import request_from
 from flowers17.stages import ensure, in_order
 from flows import next_steps
+from tasks import costs, saliency
 
-store = Store(sys.argv[1])
-request = request_from(sys.argv[3:], store=store.root, device="cpu", dataset=sys.argv[2])
+root, dataset, killed_stage, n_before, log, *settings = sys.argv[1:]
+store = Store(root)
+request = request_from(settings, store=store.root, device="cpu", dataset=dataset)
+
+def logged(name, compute):
+    def computed(*arguments, **options):
+        with open(log, "a") as stream:
+            stream.write(name + "\\n")
+        return compute(*arguments, **options)
+    return computed
+
+costs._measured = logged("costs", costs._measured)
+saliency._mapped = logged("saliency", saliency._mapped)
 references = {}
 for stage in in_order(next_steps.stages(request.settings, request.options)):
+    def progress(n_done, total, unit, history=None):
+        if (stage.name, n_done) == (killed_stage, int(n_before)):
+            assert n_done < total
+            os.kill(os.getpid(), signal.SIGKILL)
     inputs = {name: references[needed.label] for name, needed in stage.inputs.items()}
-    references[stage.label] = ensure(stage, inputs, store).reference
+    references[stage.label] = ensure(stage, inputs, store, progress=progress).reference
 """
+NO_STAGE = ("", "0", os.devnull)
 
 
-def built(root: Path, dataset: str, *settings: str) -> dict[str, Artifact]:
-    """Build the part in a process of its own; return the newest artifact of each stage."""
-    output_of(CODE, str(root), dataset, *settings, timeout=500)
+def newest(root: Path) -> dict[str, Artifact]:
+    """The newest artifact of each stage of a store."""
     store = Store(root)
     manifests = sorted(store.manifests(), key=lambda manifest: manifest["created"])
     return {each["stage"]: store.open(Reference.from_json(each)) for each in manifests}
 
 
+def built(root: Path, dataset: str, *settings: str) -> dict[str, Artifact]:
+    """Build the part in a process of its own; return the newest artifact of each stage."""
+    output_of(CODE, str(root), dataset, *NO_STAGE, *settings, timeout=500)
+    return newest(root)
+
+
 @pytest.fixture(scope="module")
-def study(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Artifact]:
-    return built(tmp_path_factory.mktemp("next"), "rendered", *SETTINGS, *TRAINED)
+def interrupted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, list[str]]]:
+    """A store whose part was killed after a model's saliency, and after two models' costs.
+
+    And the work of each process on single models, by what killed it.
+    """
+    root, work = tmp_path_factory.mktemp("next"), dict[str, list[str]]()
+    for stage, n_before in (("saliency", 1), ("costs", 2), ("", 0)):
+        log = root.with_name(f"work before {stage}")
+        options = (stage, str(n_before), str(log), *SETTINGS, *TRAINED)
+        with python("-c", CODE, str(root), "rendered", *options) as process:
+            _, complaints = process.communicate(timeout=1200)
+        assert process.returncode == (-signal.SIGKILL if stage else 0), complaints
+        work[stage] = log.read_text().splitlines()
+    return root, work
+
+
+@pytest.fixture(scope="module")
+def study(interrupted: tuple[Path, dict[str, list[str]]]) -> dict[str, Artifact]:
+    return newest(interrupted[0])
 
 
 def tables(study: dict[str, Artifact]) -> dict[str, Any]:
@@ -120,6 +162,18 @@ def test_coverage_is_that_of_the_sets_that_are_stored(study: dict[str, Artifact]
     assert sum(n_covered) == pytest.approx(is_covered.sum())
 
 
+def test_killed_between_models_only_the_rest_is_computed(
+    interrupted: tuple[Path, dict[str, list[str]]], study: dict[str, Artifact]
+) -> None:
+    _, work = interrupted
+    n_models = len(study["costs"].json("result")["rows"])
+    assert n_models > 3
+    assert work["saliency"] == ["saliency"]
+    assert work["costs"] == ["saliency", "costs", "costs"]
+    assert work[""] == ["costs"] * (n_models - 2)
+    assert not list((interrupted[0] / ".unfinished").iterdir())
+
+
 def test_costs_are_of_every_model_and_times_are_in_no_file_that_is_compared(
     study: dict[str, Artifact],
 ) -> None:
@@ -129,10 +183,15 @@ def test_costs_are_of_every_model_and_times_are_in_no_file_that_is_compared(
     assert {row["reason"] for row in rows} == {""}
     assert any(row["on_front"] for row in rows)
     times = costs.manifest["metrics"]
-    assert len(times) == 2 * len(rows)
+    kinds = {row["artifact"]["stage"] for row in rows}
+    as_onnx = len(kinds) if find_spec("onnxruntime") else 0  # a stage for each kind of model
+    assert len(times) == 2 * len(rows) + 2 * as_onnx
+    assert sum(name.endswith(("onnx_1", "onnx_32")) for name in times) == 2 * as_onnx
     assert all(value > 0 for value in times.values())
     assert "ms_1" not in json.dumps(tables(study)["N6"])
-    assert "Time an image" in report.file("index.html").read_text()
+    page = report.file("index.html").read_text()
+    assert "Time an image" in page
+    assert "<code>make setup EXTRAS=onnx</code>" in page
     assert "Time an image" not in report.file("results.json").read_text()
     assert not (report.path / "figures" / "figure-n6.svg").exists()
     with report.file("tables/table-n6.csv").open() as stream:
@@ -173,3 +232,39 @@ def test_few_images_get_answers_or_a_clear_word(tmp_path: Path, counts: dict[str
         if len(curve["n_train"]) < 4:
             assert "expected at least 4 sizes of the training part" in curve["reason"]
             assert curve["reason"] in cells(tables(study)["N2"], "kind")
+
+
+@pytest.mark.server
+def test_without_a_classifier_the_rest_goes_on_and_the_run_completes(
+    tmp_path: Path, prefect_api: str
+) -> None:
+    own = (*SETTINGS, "features.weights=imagenet", "features.combinations=[]")
+    own = (*own, "ensemble.ensembles=[]", "learners.recipe.epochs=1")
+    words = [word for value in own for word in ("--set", value)]
+    (tmp_path / "weights").mkdir()
+    places = ("--store", str(tmp_path / "store"), "--weights-dir", str(tmp_path / "weights"))
+    command = (
+        "-c",
+        "from flowers17.cli import main; main()",
+        "run",
+        "next_steps",
+        *places,
+        "--device",
+        "cpu",
+        "--json",
+    )
+    with python(*command, *words, env={"PREFECT_API_URL": prefect_api}) as process:
+        printed, complaints = process.communicate(timeout=1200)
+    assert process.returncode == 0, complaints
+    output = json.loads(printed)
+    assert output["counts"]["failed"] == 0
+    assert output["counts"]["missing"] > 0
+    report = Path(output["report"])
+    results = json.loads((report.parent / "results.json").read_text())
+    assert {name for name in results["tables"] if name.startswith("N")} == {"N5", "N6"}
+    page = report.read_text()
+    missing = page[page.index('id="missing-next"') :].partition("</section>")[0]
+    assert "put mobilenet_notop.weights.h5 into the folder given as --weights-dir" in missing
+    for question in ("learning curves", "labels that look wrong", "prediction sets"):
+        assert question in missing
+    assert "log says why" not in missing

@@ -54,6 +54,7 @@ def _curves(inputs: ReportInputs, number: str, answer: Answer) -> Figure:
     ticks = [round(most * share / 4) for share in range(1, 5)]
     levels = _levels(min(map(min, ends)))
     values = {"curves": curves, "most": most, "x_ticks": ticks, "y_ticks": levels}
+    values["measure"] = answer[1]["measure"]
     return _drawn(number, answer, "learning_curve.svg", **values)
 
 
@@ -83,20 +84,25 @@ def _suspects(names: list[str], images: np.ndarray, answer: Answer) -> Labelled:
 
 def _largest(names: list[str], images: np.ndarray, answer: Answer) -> Labelled:
     for each in answer[1]["largest"]:
-        yield ", ".join(names[label] for label in each["classes"]), images[each["row"]]
+        first, n_more = [names[label] for label in each["classes"][:3]], len(each["classes"]) - 3
+        words = ", ".join(first) + f" and {n_more} more" * (n_more > 0)
+        yield f"{names[each['given']]}: {words}", images[each["row"]]
 
 
 def _maps(names: list[str], images: np.ndarray, answer: Answer) -> Iterator[tuple[str, np.ndarray]]:
-    """The worst mistakes of each model, dimmed where the prediction does not rest."""
+    """The worst mistakes of each model, in colour where the prediction rests, else in pale grey."""
     artifact, result = answer
     for model in result["rows"]:
         maps: Any = [] if model["reason"] else artifact.array(f"{model['stage']}-maps")
-        shown = list(zip(model.get("rows", ()), model.get("predicted", ()), maps, strict=True))
-        for row, predicted, saliency in shown[: model.get("n_wrong", 0)]:
+        columns = [model.get(key, ()) for key in ("rows", "given", "predicted")]
+        shown = list(zip(*columns, maps, strict=True))
+        for row, own_label, predicted, saliency in shown[: model.get("n_wrong", 0)]:
             weight = np.clip(saliency / max(float(saliency.max()), 1e-9), 0, 1) * 255
             grey = np.repeat(weight.astype(np.uint8)[None, ..., None], 3, axis=3)
             mask = resized(grey, images.shape[1])[0].astype(np.float32) / 255
-            yield f"taken for {names[predicted]}", (images[row] * (0.25 + 0.75 * mask)).astype("u1")
+            pale = 160 + 0.35 * images[row].mean(axis=2, keepdims=True)
+            picture = mask * images[row] + (1 - mask) * pale
+            yield f"{names[own_label]}, taken for {names[predicted]}", picture.astype("u1")
 
 
 def _costs(inputs: ReportInputs, number: str, answer: Answer) -> Figure | None:

@@ -9,6 +9,7 @@ import numpy as np
 import yaml
 
 from flowers17.artifacts import Artifact
+from flowers17.reporting.cells import Cell
 from flowers17.reporting.columns import Column, Record
 from flowers17.reporting.ensembles.ensemble import ensembles_of
 from flowers17.reporting.inputs import ReportInputs
@@ -66,10 +67,8 @@ def _shown(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def times_of(artifact: Artifact, label: str) -> dict[str, float]:
     """A model's milliseconds an image on the machine that timed it, by column: its metrics."""
-    metrics = artifact.manifest["metrics"]
-    return {
-        key: metrics[f"{label}, {key}"] for key in ("ms_1", "ms_32") if f"{label}, {key}" in metrics
-    }
+    metrics, columns = artifact.manifest["metrics"], ("ms_1", "ms_32", "onnx_1", "onnx_32")
+    return {key: metrics[f"{label}, {key}"] for key in columns if f"{label}, {key}" in metrics}
 
 
 def table(number: str, records: Iterable[Record], lead: str) -> Table:
@@ -81,7 +80,10 @@ def table(number: str, records: Iterable[Record], lead: str) -> Table:
 
 def steps_table(inputs: ReportInputs) -> list[Table]:
     """Table N1; none if no question has an answer."""
-    steps = [{"step": text, "numbers": f"Table {number}"} for text, number in steps_of(inputs)]
+    steps = [
+        {"step": text, "numbers": Cell(f"Table {number}", anchor=f"table-{number.lower()}")}
+        for text, number in steps_of(inputs)
+    ]
     lead = WORDS["tables"]["N1"]["lead"]
     return [table("N1", map(Record, steps), lead)] if steps else []
 
@@ -111,6 +113,7 @@ def _more(_: ReportInputs, result: Mapping[str, Any]) -> Iterator[Step]:
             is_gain = round(row["gain"]["interval"][0], 3) > 0  # more than is written as nothing
             gain = _text(row["gain"], is_difference=True)
             values = {**row, "accuracy": _text(row["accuracy"]), "gain": gain}
+            values["measure"] = result["measure"]
             yield "more" if is_gain else "no_more", "N2", values
 
 

@@ -96,15 +96,17 @@ def test_cause_is_followed_to_the_stage_that_failed_itself() -> None:
     assert labels[:2] == ["report split", "baseline, report split"]
 
 
-def test_tolerant_stage_fails_by_itself_unless_it_has_no_input_at_all() -> None:
-    def stage(label: str, *inputs: str, tolerant: bool = False) -> dict[str, Any]:
-        own = {"part": "c", "stage": label, "configuration": {}, "split": "", "label": label}
+def test_tolerant_stage_fails_by_itself_unless_it_has_no_input_but_the_data() -> None:
+    def stage(label: str, *inputs: str, tolerant: bool = False, part: str = "c") -> dict[str, Any]:
+        own = {"part": part, "stage": label, "configuration": {}, "split": "", "label": label}
         return {**own, "inputs": inputs, "tolerant": tolerant}
 
     described = [stage("a"), stage("b"), stage("c", "a", "b", tolerant=True)]
     causes = [absent.cause for absent in absent_stages(described, {"a", "c"})]
     assert causes == ["a", "c"]
     assert [absent.cause for absent in absent_stages(described, {"a", "b", "c"})] == ["a", "b", "a"]
+    data = [stage("d", part="data"), stage("a"), stage("c", "a", "d", tolerant=True)]
+    assert [absent.cause for absent in absent_stages(data, {"a", "c"})] == ["a", "a"]
 
 
 def test_tables_find_a_stage_by_its_configuration_part_and_split() -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from flowers17.reporting.metrics import Measured, accuracy_interval
+from flowers17.reporting.next_steps import tables
 from flowers17.reporting.next_steps.tables import answer_tables, paired_difference, steps_of
 
 TOO_FEW = "every class needs two images"
@@ -39,7 +40,7 @@ def curve(gain: float, low: float, high: float) -> dict[str, Any]:
     accuracy = {"value": 0.9, "interval": [0.88, 0.92]}
     measured = {"n_images": 100, "accuracy": accuracy}
     end = {**measured, "n_images": 200, "gain": {"value": gain, "interval": [low, high]}}
-    return {"reason": "", "rows": [measured, end]}
+    return {"reason": "", "measure": "accuracy", "rows": [measured, end]}
 
 
 @pytest.mark.parametrize(
@@ -82,7 +83,7 @@ def test_a_reason_stands_in_place_of_an_answer_and_gives_no_sentence() -> None:
     study = inputs(
         label_errors={"reason": TOO_FEW},
         prediction_sets={"reason": TOO_FEW},
-        learning_curve={"reason": "", "rows": [], "curves": []},
+        learning_curve={"reason": "", "measure": "accuracy", "rows": [], "curves": []},
     )
     by_number = {table.number: table for table in answer_tables(study)}
     assert by_number.keys() == {"N2", "N3", "N4"}
@@ -101,6 +102,77 @@ def test_background_is_warned_of_only_beyond_its_area() -> None:
     [(text, number)] = steps_of(inputs(saliency=result))
     assert text.startswith("Look at the backgrounds: 0.600 (0.500–0.800) of what a looks at")
     assert number == "N5"
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_no_interval_that_includes_nothing_becomes_advice(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Random results of all questions: each advice is borne by the interval that it shows."""
+    random = np.random.default_rng(seed)
+    for _ in range(25):
+        gain, low, high = sorted(random.normal(0, 0.02, 3))[1], *random.normal(0, 0.02, 2)
+        low, high = min(low, gain), max(high, gain)
+        n_suspects, by_chance = int(random.integers(20)), np.sort(random.integers(0, 20, 3))
+        n_covered, n_images = int(random.integers(80, 101)), 100
+        coverage = Measured(n_covered / n_images, accuracy_interval(n_covered, n_images))
+        border = np.sort(random.random(3))
+        first, second = random.random((2, 60)) < random.uniform(0.5, 0.9, (2, 1))
+        study = inputs(
+            learning_curve=curve(gain, low, high),
+            label_errors={
+                "reason": "",
+                "n_suspects": n_suspects,
+                "n_by_chance": by_chance[[1, 0, 2]].tolist(),
+                "n_pairs": 0,
+            },
+            prediction_sets={
+                "reason": "",
+                "promised": 0.95,
+                "several": 0.2,
+                "right": coverage._asdict(),
+                "rows": [{"class": "all", "coverage": coverage._asdict()}],
+            },
+            saliency={
+                "reason": "",
+                "rows": [
+                    {
+                        "model": "a",
+                        "reason": "",
+                        "area": 0.44,
+                        "border": {"value": border[1], "interval": [border[0], border[2]]},
+                    }
+                ],
+            },
+            costs={"reason": "", "rows": []},
+        )
+        combined = SimpleNamespace(
+            reference=SimpleNamespace(key="combined"),
+            best_member="b",
+            folds=SimpleNamespace(manifest={"inputs": {}}),
+        )
+        ensemble = SimpleNamespace(first=combined, repeated=[], member_title=str)
+        monkeypatch.setattr(tables, "ensembles_of", lambda _, ensemble=ensemble: [ensemble])
+        monkeypatch.setattr(tables, "right_answers", lambda _, pair=(first, second): np.array(pair))
+        monkeypatch.setattr(tables, "_operations", lambda *_: 1.0)
+        sentences = " ".join(text for text, _ in steps_of(study))
+        assert ("Take more images" in sentences) <= (low > 0)
+        assert ("Look at the labels" in sentences) == (n_suspects > by_chance[2])
+        assert ("Let a person decide" in sentences) == (coverage.interval.high >= 0.95)
+        assert ("Look at the backgrounds" in sentences) == (border[0] > 0.44)
+        ends = resampled_difference(first, second, random)
+        if ends[0] < -0.02 < 0.02 < ends[1]:  # far from the ends, where methods differ
+            assert "The ensemble is better" not in sentences
+            assert "The ensemble is not shown to be better" in sentences
+
+
+def resampled_difference(
+    first: np.ndarray, second: np.ndarray, random: np.random.Generator
+) -> np.ndarray:
+    """95 % interval of a paired difference by the bootstrap, which `advice` does not use."""
+    rows = random.integers(len(first), size=(400, len(first)))
+    differences = first[rows].mean(axis=1) - second[rows].mean(axis=1)
+    return np.asarray(np.quantile(differences, [0.025, 0.975]))
 
 
 def test_paired_interval_covers_a_difference_as_often_as_it_says() -> None:
