@@ -9,7 +9,7 @@ from flowers17.stages import Stage
 from flows import ensemble
 from flows.part import Part, data
 from tasks import adversarial_training, attack, defences, features, poisoning, training
-from tasks.attack import SWEPT, WHITE_BOX, VictimStages
+from tasks.attack import BLACK_BOX, SWEPT, WHITE_BOX, VictimStages
 from tasks.poisoning import Poisoning
 
 
@@ -46,7 +46,7 @@ def attacked(settings: StudySettings, options: RunOptions) -> list[Stage]:
         {
             name: attack.stage(settings, options, name, victim, split)
             for name in dict.fromkeys(settings.attacks.attacks)
-            if victim.is_network or name == "one_pixel"
+            if victim.is_network or name in BLACK_BOX
         }
         for victim in every_victim
     ]

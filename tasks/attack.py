@@ -13,7 +13,7 @@ import numpy as np
 from flowers17.config import AttackName, AttackSettings, RunOptions, StudySettings
 from flowers17.errors import InvalidInput
 from flowers17.learners.devices import device_in
-from flowers17.learners.networks import module_of
+from flowers17.learners.networks import check_size, known_builder, module_of
 from flowers17.prediction.models import Loader
 from flowers17.stages import Job, Stage, in_order
 from tasks.long_work import long_work
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from flowers17.prediction.attacked import AttackedModel
 
 WHITE_BOX: tuple[AttackName, ...] = ("fgsm", "pgd", "targeted", "jsma")
+BLACK_BOX: tuple[AttackName, ...] = ("one_pixel", "exploratory")
 TARGETED: tuple[AttackName, ...] = ("targeted", "jsma")
 SWEPT: tuple[AttackName, ...] = ("noise", "fgsm", "pgd")
 
@@ -54,16 +55,20 @@ def stage(
     split: Stage,
 ) -> Stage:
     """Stage of one attack on one model, on a split's validation images."""
-    device = device_in(options)
+    device, exploratory = device_in(options), attack == "exploratory"
     names = {"n_images", "images_per_batch"}  # of the settings that the attack depends on
     if attack in SWEPT:
         names |= {"budgets", "budget"}
     if attack in ("pgd", "targeted"):
         names |= {"pgd_steps", "budget"}
+    if attack in ("pgd", "exploratory"):
+        names |= {"pgd_steps", "pgd_restarts", "pgd_losses"}
+    if attack == "exploratory":
+        names |= {"exploratory", "jsma"}
     if attack in ("targeted", "jsma", "one_pixel"):
         names.add(attack)
     return Stage.of(
-        "attack",
+        "exploratory" if exploratory else "attack",
         f"attack {attack} on {victim.name}, {split.label}",
         config={
             "attack": attack,
@@ -73,12 +78,21 @@ def stage(
             "sample": settings.seed,
             "device": device,
             **own_learners(victim.model),
+            **(_definitions(settings) if exploratory else {}),
         },
         seed=settings.seed,
         inputs={"model": victim.model, "images": victim.images, "split": split},
         resources=weights_folder(options),
         **long_work("attack", device),
     )
+
+
+def _definitions(settings: StudySettings) -> dict[str, Any]:
+    """The person's own learners, for a surrogate; raises InvalidInput if images are too small."""
+    learner, size = settings.attacks.exploratory.learner, settings.dataset.image_size
+    own = settings.learners.definitions
+    check_size(learner, known_builder(learner, own), size, size)
+    return {"definitions": [definition.model_dump(mode="json") for definition in own]}
 
 
 def own_learners(*models: Stage) -> dict[str, list[str]]:

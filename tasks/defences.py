@@ -40,6 +40,7 @@ def stage(
             "network": name,
             "settings": defences.model_dump(mode="json", exclude={"networks"}),
             "pgd_steps": attacks.pgd_steps,
+            "pgd_search": {"restarts": attacks.pgd_restarts, "losses": attacks.pgd_losses},
             "n_images": attacks.n_images,
             "sample": settings.seed,
             "images_per_batch": attacks.images_per_batch,
@@ -96,6 +97,7 @@ def build(job: Job) -> Mapping[str, Any]:
             settings.budgets,
             n_steps=config["pgd_steps"],
             seed=job.seed,
+            **config["pgd_search"],
         ),
         progress=lambda n_done, n_total: job.progress(n_done, n_total, "images"),
     )

@@ -11,6 +11,7 @@ from flowers17.config.attacks import (
     Budget,
     DefenceSettings,
     DetectorSettings,
+    ExploratorySettings,
     FilterSettings,
     JsmaSettings,
     OnePixelSettings,

@@ -1,14 +1,14 @@
 """Settings of attacks, defences and poisoning (Part C)."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field, model_validator
 
 from flowers17.config.base import Model
 from flowers17.config.ensemble import MemberSettings, MetaLearnerName, NetworkSettings
-from flowers17.config.learners import AdversarySettings, RecipeSettings
+from flowers17.config.learners import AdversarySettings, AugmentationName, RecipeSettings
 
-AttackName = Literal["noise", "fgsm", "pgd", "targeted", "jsma", "one_pixel"]
+AttackName = Literal["noise", "fgsm", "pgd", "targeted", "jsma", "one_pixel", "exploratory"]
 MethodName = Literal["chosen", "average", "weighted_average", MetaLearnerName]
 PoisonName = Literal["labels", "patch"]
 Budget = Annotated[float, Field(gt=0, le=255)]
@@ -47,6 +47,19 @@ class OnePixelSettings(Model):
     images_per_batch: int = Field(4, ge=1, le=100_000)
 
 
+class ExploratorySettings(Model):
+    """A surrogate network that an adversary trains on a model's answers, its predicted classes."""
+
+    learner: str = Field("mk-1", pattern=r"^[a-z][a-z0-9-]*$")
+    augmentation: AugmentationName = "wide"
+    epochs: int = Field(30, ge=1, le=100_000)
+    n_seeds: int = Field(51, ge=1, le=100_000)
+    rounds: int = Field(4, ge=0, le=100)
+    n_new: int = Field(400, ge=1, le=100_000)
+    step: float = Field(25.5, ge=1, le=255)
+    budgets: tuple[Budget, ...] = Field((8, 32), min_length=1)
+
+
 class AttackSettings(Model):
     """Attacks on the study's models (Part C)."""
 
@@ -54,13 +67,18 @@ class AttackSettings(Model):
     methods: tuple[MethodName, ...] = ("random_forest",)
     split: str = Field("clean", min_length=1)
     n_images: int = Field(340, ge=1, le=100_000)
-    attacks: tuple[AttackName, ...] = ("noise", "fgsm", "pgd", "targeted", "jsma", "one_pixel")
+    attacks: tuple[AttackName, ...] = get_args(AttackName)
     budgets: tuple[Budget, ...] = (0.5, 1, 2, 4, 8, 16, 32, 64, 128)
     budget: Budget = 8
     pgd_steps: int = Field(20, ge=1, le=100_000)
+    pgd_restarts: int = Field(3, ge=1, le=1000)
+    pgd_losses: tuple[Literal["cross_entropy", "margin"], ...] = Field(
+        ("cross_entropy", "margin"), min_length=1
+    )
     targeted: TargetedSettings = TargetedSettings()
     jsma: JsmaSettings = JsmaSettings()
     one_pixel: OnePixelSettings = OnePixelSettings()
+    exploratory: ExploratorySettings = ExploratorySettings()
     images_per_batch: int = Field(32, ge=1, le=100_000)
 
 

@@ -12,6 +12,7 @@ _ORDER = (
     *("archive", "images", "duplicates", "splits", "datasheet"),
     *("split", "folds", "fold", "augmentations", "training", "weights", "features", "rows"),
     *("activations", "finetuning", "fitted", "out_of_fold", "stacking", "attack", "transfer"),
+    "exploratory",
     *("adversarial_training", "defences", "poisoned", "poisoned_training", "poisoning"),
 )
 

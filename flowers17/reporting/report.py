@@ -8,6 +8,7 @@ from typing import Any
 
 from flowers17.digests import canonical_json
 from flowers17.reporting.attacks.defences import defence_tables, poisoning_tables
+from flowers17.reporting.attacks.exploratory import exploratory_tables, fidelity_figure
 from flowers17.reporting.attacks.figures import attack_figures
 from flowers17.reporting.attacks.tables import attack_tables
 from flowers17.reporting.best import bests_by_metric, headline
@@ -69,7 +70,12 @@ def _tables_beside_study(inputs: ReportInputs) -> dict[PartName, list[Table]]:
         "a2": ensemble_tables(inputs),
         "b1": features if has_features else [],
         "b2": fine_tuning_tables(inputs),
-        "c": [*attack_tables(inputs), *defence_tables(inputs), *poisoning_tables(inputs)],
+        "c": [
+            *attack_tables(inputs),
+            *exploratory_tables(inputs),
+            *defence_tables(inputs),
+            *poisoning_tables(inputs),
+        ],
         "test": test_tables(inputs),
     }
     return {
@@ -86,7 +92,7 @@ def all_figures(inputs: ReportInputs) -> dict[PartName, list[Figure]]:
         "a2": [*ensemble_figures(inputs)],
         "b1": [forward_pass(inputs), overview(inputs), confusion_matrix(inputs)],
         "b2": [tuned_forward_pass(inputs), *tuned_curves(inputs)],
-        "c": [*attack_figures(inputs)],
+        "c": [*attack_figures(inputs), fidelity_figure(inputs)],
         "test": [],
         "next": answer_figures(inputs),
     }

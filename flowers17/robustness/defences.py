@@ -6,7 +6,7 @@ attacks, image by image: the failure of an unaware attacker is no evidence of ro
 Source: Carlini et al. 2019, arXiv:1902.06705, section 3 (adaptive attacks).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -115,11 +115,12 @@ def predictions_under_attack(
     epsilons: Sequence[float],
     *,
     n_steps: int,
-    seed: int,
+    **search: Any,
 ) -> Arrays:
     """Predictions of defended models for n images, before and after each of their `attack_runs`.
 
     images: float32 (n, h, w, c) in [0, 1]; labels: int (n,). epsilons: budgets in 255ths.
+    n_steps, search: of PGD, as of `pgd`.
     By the defence's number, from `00`: `00-before`, int64 (n,), and `00-after`, int64 (n, runs),
     classes or REFUSED. A network in several views is attacked once.
     Raises InvalidInput for images, labels or budgets out of range.
@@ -132,7 +133,7 @@ def predictions_under_attack(
         for view in defence.views:
             key = id(view.network), view.strategy
             if key not in adversarial:
-                adversarial[key] = _adversarial(view, images, labels, epsilons, n_steps, seed)
+                adversarial[key] = _adversarial(view, images, labels, epsilons, n_steps, search)
             after += [defence.predict(perturbed) for perturbed in adversarial[key]]
         predictions[f"{number:02d}-before"] = defence.predict(images).astype(np.int64)
         predictions[f"{number:02d}-after"] = np.stack(after, axis=1).astype(np.int64)
@@ -145,7 +146,7 @@ def _adversarial(
     labels: np.ndarray,
     epsilons: Sequence[float],
     n_steps: int,
-    seed: int,
+    search: Mapping[str, Any],
 ) -> list[np.ndarray]:
     """Adversarial images of each attack and budget, in the order of `attack_runs`."""
     targets, budgets = None, [budget / 255 for budget in epsilons]
@@ -158,7 +159,7 @@ def _adversarial(
                 for budget in budgets
             ]
     results = fgsm_and_pgd(
-        view.network, images, labels, budgets, n_steps=n_steps, targets=targets, seed=seed
+        view.network, images, labels, budgets, n_steps=n_steps, targets=targets, **search
     )
     return [result.adversarial for result in results]
 

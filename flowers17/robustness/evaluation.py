@@ -108,11 +108,12 @@ def attack_arrays(
         parameters = settings.one_pixel.model_dump(exclude={"n_images", "images_per_batch"})
         results = [one_pixel(victim.proba, images, labels, **parameters, seed=seed)]
     else:
-        network, n_steps = victim.differentiable(attack), settings.pgd_steps
+        network = victim.differentiable(attack)
+        search: dict[str, Any] = {"n_steps": settings.pgd_steps, "seed": seed}
+        if attack == "pgd":
+            search |= {"restarts": settings.pgd_restarts, "losses": settings.pgd_losses}
         results = [
-            pgd(
-                network, images, labels, targets=targets, epsilon=budget, n_steps=n_steps, seed=seed
-            )
+            pgd(network, images, labels, targets=targets, epsilon=budget, **search)
             for budget in budgets
         ]
         if attack == "pgd":
@@ -123,9 +124,8 @@ def attack_arrays(
                     labels,
                     model=network,
                     epsilon=budget,
-                    step=REACH * budget / n_steps,  # as long as before
-                    n_steps=2 * n_steps,
-                    seed=seed,
+                    step=REACH * budget / settings.pgd_steps,  # as long as before
+                    **{**search, "n_steps": 2 * settings.pgd_steps},
                 )
                 for outcome, budget in zip(results, budgets, strict=True)
             ]

@@ -17,7 +17,7 @@ from flowers17.robustness.base import (
     image_generator,
     probabilities,
 )
-from flowers17.robustness.gradients import loss_gradients
+from flowers17.robustness.gradients import Loss, loss_gradients
 
 
 def fgsm(
@@ -51,15 +51,19 @@ def fgsm(
 
 
 def ascent_signs(
-    model: Model, images: np.ndarray, labels: np.ndarray, targets: np.ndarray | None
+    model: Model,
+    images: np.ndarray,
+    labels: np.ndarray,
+    targets: np.ndarray | None,
+    loss: Loss = "cross_entropy",
 ) -> np.ndarray:
     """Signs of the step that raises the label's loss, or lowers the target's.
 
     Returns float32 (n, h, w, c), each -1, 0 or 1.
     """
     if targets is None:
-        return np.sign(loss_gradients(model, images, labels))
-    return -np.sign(loss_gradients(model, images, targets))
+        return np.sign(loss_gradients(model, images, labels, loss))
+    return -np.sign(loss_gradients(model, images, targets, loss))
 
 
 def clipped_step(images: np.ndarray, directions: np.ndarray, size: float) -> np.ndarray:

@@ -16,24 +16,31 @@ from flowers17.errors import InvalidInput
 from flowers17.learners.fast_layers import accelerate_leaky_relus
 from flowers17.robustness.base import MAX_BATCH_SIZE, Model, batches
 
-Value = Literal["cross_entropy", "log_odds", "logit"]
+Loss = Literal["cross_entropy", "margin"]
+Value = Literal[Loss, "log_odds", "logit"]
 # (images, one-hot classes) → the gradients of a value, and the logits.
 GradientsAndLogits = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 SMALLEST = 1e-38  # about the smallest normal float32; a processor may round smaller ones to zero
-MASK = 1e9  # subtracted from a logit, it takes the class out of a log-sum-exp
+MASK = 1e9  # subtracted from a logit, it takes the class out of a maximum or log-sum-exp
 
 
-def loss_gradients(model: Model, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Gradient of each image's cross-entropy: float32 (n, h, w, c).
+def loss_gradients(
+    model: Model, images: np.ndarray, labels: np.ndarray, loss: Loss = "cross_entropy"
+) -> np.ndarray:
+    """Gradient of each image's loss: float32 (n, h, w, c).
 
     images: float32 (n, h, w, c) in [0, 1]. labels: int (n,).
+    loss: "margin" is the largest logit of the other classes minus the label's (Carlini and Wagner
+    2017, arXiv:1608.04644, f6); the other classes' sum does not weigh down the strongest.
     The cross-entropy is that of the logits. Where its gradient is zero in float32, because the
     model is so confident that the other classes' probabilities vanish, the gradient of the log-odds
     against the label replaces it: cross-entropy's divided by 1 - p, which has the same direction
     and does not vanish.
     Raises InvalidInput if the model has no gradient.
     """
+    if loss == "margin":
+        return _gradients(loss, model, images, labels)[0]
     return loss_gradients_and_logits(model, images, labels)[0]
 
 
@@ -108,6 +115,8 @@ def _total(value: Value, logits: Any, one_hot: Any) -> Any:
         return ops.sum(selected)
     if value == "log_odds":
         return ops.sum(ops.logsumexp(logits - MASK * one_hot, axis=-1) - selected)
+    if value == "margin":
+        return ops.sum(ops.max(logits - MASK * one_hot, axis=-1) - selected)
     return ops.sum(ops.categorical_crossentropy(one_hot, logits, from_logits=True))
 
 

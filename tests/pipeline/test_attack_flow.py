@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 
 from flowers17.artifacts import Artifact, Store
-from flowers17.errors import InvalidInput
+from flowers17.errors import InvalidInput, InvalidSettings
 from flowers17.learners.images import scaled
 from flowers17.prediction.attacked import AT_ONCE, AttackedModel
 from flowers17.prediction.models import Loader
+from flowers17.stages import Job
+from tasks import exploratory
 from tests.support.attack_study import artifacts, built, tables
 from tests.support.tiny_training import prepared
 
@@ -120,6 +122,42 @@ def test_transfer_to_the_source_itself_is_its_white_box(store: Store) -> None:
     assert np.array_equal(transfer.array("predicted")[0, 1], predicted)
 
 
+@pytest.mark.parametrize("model", ["tiny", FOREST])
+def test_a_surrogate_learns_from_images_that_nobody_was_trained_on_or_is_measured_by(
+    store: Store, model: str
+) -> None:
+    label = f"attack exploratory on {model}, clean split"
+    artifact = artifacts(store, "exploratory")[label]
+    split = artifacts(store, "split")["clean split"]
+    rows, result = artifact.array("rows"), artifact.json("result")
+    assert np.array_equal(rows, _attack(store, "pgd").array("rows")[: len(rows)])
+    assert len(rows) == len(split.array("validation")) - 3, "the adversary has three of its own"
+    assert result["n_queries"] == [3, 6, 10]
+    assert artifact.array("learned").shape == (len(rows), 3)
+    victim = _victim(store, "training", NETWORK)
+    if model == FOREST:
+        victim = _victim(store, "stacking", STACKED, "random_forest")
+    predicted = artifact.array("predicted")
+    assert predicted.shape == (len(rows), 1 + 2 * 2 + 1, 2)
+    clean = scaled(_clean(store, artifact))
+    assert np.array_equal(victim.proba(clean).argmax(axis=1), predicted[:, 0, 0])
+    assert np.array_equal(artifact.array("learned")[:, -1], predicted[:, 0, 1])
+    assert (predicted[:3, -1] >= 0).all()
+    assert (predicted[3:, -1] == -1).all(), "JSMA attacks as many images as its settings say"
+
+
+def test_more_images_of_the_adversary_than_there_are_leave_none_to_attack(store: Store) -> None:
+    [label] = [name for name in artifacts(store, "exploratory") if "on tiny" in name]
+    artifact = artifacts(store, "exploratory")[label]
+    config = artifact.manifest["material"]["config"]
+    config["settings"]["exploratory"]["n_seeds"] = 9
+    inputs = {name: artifacts(store, name)[of] for name, of in (("split", "clean split"),)}
+    inputs["images"] = next(iter(artifacts(store, "images").values()))
+    job = Job(config, 1, inputs, {}, store, store.root, store.root)
+    with pytest.raises(InvalidSettings, match="n_seeds: expected fewer than the 9 validation"):
+        exploratory.build(job)
+
+
 def test_images_that_repeat_the_last_one_are_predicted_once(store: Store) -> None:
     victim = _victim(store, "training", NETWORK)
     images = scaled(_clean(store, _attack(store, "noise")))
@@ -142,13 +180,13 @@ def test_an_unknown_method_or_one_of_a_single_model_is_refused(store: Store) -> 
 
 def test_every_table_and_figure_is_in_the_report(store: Store) -> None:
     by_number = tables(store)
-    for number in ("C1", "C2", "C3", "C4", "C5"):
+    for number in ("C1", "C2", "C3", "C4", "C5", "C9", "C10"):
         assert by_number[number]["rows"], number
     assert [row["cells"]["budget"]["value"] for row in by_number["C1"]["rows"]] == [0, 2, 8, 128]
     assert {row["group"] for row in by_number["C5"]["rows"]} == {"Tiny"}
     [report] = artifacts(store, "study").values()
     drawn = {Path(name).name for name in report.manifest["files"] if name.startswith("figures/")}
-    assert {"figure-c1.svg", "figure-c2.svg", "figure-c3.svg"} <= drawn
+    assert {"figure-c1.svg", "figure-c2.svg", "figure-c3.svg", "figure-c4.svg"} <= drawn
 
 
 def test_the_stages_of_a_second_run_are_all_reused(store: Store) -> None:

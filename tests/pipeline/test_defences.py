@@ -35,6 +35,7 @@ SETTINGS = (
     "ensemble.ensembles=[]",
     "attacks.n_images=10",
     "attacks.pgd_steps=2",
+    "attacks.pgd_restarts=1",
     "attacks.images_per_batch=5",
     f"defences.{TINY}",
     "defences.adversaries=[{attack: pgd, epsilon: 8, n_steps: 2}]",

@@ -23,7 +23,7 @@ SETTINGS = (
     "ensemble.ensembles=[{name: mixed, members: [{learner: tiny, augmentation: none}, "
     "{classifier: naive_bayes, maps: [{extractor: mobilenet, pooling: average}]}]}]",
     "attacks.models=[{learner: tiny, augmentation: none}]",
-    "attacks.attacks=[noise, fgsm, pgd, targeted, jsma, one_pixel]",
+    "attacks.attacks=[noise, fgsm, pgd, targeted, jsma, one_pixel, exploratory]",
     "attacks.n_images=9",
     "attacks.budgets=[2, 128]",
     "attacks.budget=8",
@@ -32,6 +32,8 @@ SETTINGS = (
     "attacks.targeted={n_images: 6, n_targets: 2}",
     "attacks.jsma={n_images: 3, gamma: 0.05, variant: single}",
     "attacks.one_pixel={n_images: 5, population: 12, generations: 2, images_per_batch: 2}",
+    "attacks.exploratory={learner: tiny, n_seeds: 3, rounds: 2, n_new: 4, epochs: 4, "
+    "augmentation: none, budgets: [8, 64]}",
     "defences.networks=[]",
     "poisoning.networks=[]",
 )

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from itertools import groupby
 from string import ascii_lowercase
 
+import numpy as np
+
 from flowers17.artifacts import Reference
 from flowers17.reporting.attacks.records import Attack
 from flowers17.reporting.cells import EMPTY, Cell, score_cell
@@ -23,6 +25,13 @@ _TITLES = {  # in the order of tables
 }
 _VARIANTS = {"single": "single features", "pairwise": "pairs of features"}
 SWEPT = ("noise", "fgsm", "pgd")  # over all budgets
+
+
+def withstanding(attack: Attack, rows: np.ndarray, *fallen: np.ndarray) -> Cell:
+    """Share of an attack's images in some rows that are in none of the fallen rows."""
+    images = np.intersect1d(rows, attack.rows)
+    n_withstood = int((~np.isin(images, np.concatenate(fallen))).sum())
+    return share_cell(n_withstood, len(images), attack.artifact.reference)
 
 
 @dataclass(frozen=True)
@@ -47,6 +56,16 @@ class AttackedModel:
     def swept(self) -> dict[str, Attack]:
         """The attacks over all budgets, by name, the weakest first."""
         return {attack.name: attack for attack in self.attacks if attack.name in SWEPT}
+
+    def withstanding(self, epsilon: float) -> Cell:
+        """Images that withstand every attack at a budget, targeted ones and PGD's twice the steps.
+
+        Of those that sweeps attack; others attack fewer of them.
+        """
+        sweep = next(iter(self.swept.values()))
+        runs = [(attack, run) for attack in self.attacks for run in attack.runs]
+        fallen = [attack.fallen_rows(run) for attack, run in runs if run.epsilon == epsilon]
+        return withstanding(sweep, sweep.rows, sweep.rows[~sweep.right], *fallen)
 
     def attack(self, *names: str) -> Attack | None:
         """The first attack of one of these names, if there is any."""

@@ -82,6 +82,13 @@ class Attack:
         """Whether each image was right before and is not after a run, bool (n,)."""
         return np.asarray(self.right & (self.column("predicted", run) != self.labels))
 
+    def fallen_rows(self, run: Run) -> np.ndarray:
+        """Rows of the images that are wrong before or after a run, also after twice the steps."""
+        after = self.column("predicted", run) != self.labels
+        if self.name == "pgd":
+            after |= self.column("doubled", run) != self.labels
+        return np.unique(self.rows[~self.right | after])
+
     @cached_property
     def reached(self) -> np.ndarray:
         """Whether each image was right before and is what the attack wants after, bool (n,).

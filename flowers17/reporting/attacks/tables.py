@@ -43,6 +43,7 @@ def robust_table(inputs: ReportInputs) -> Table:
     columns = [
         Column(name, capital(attack_title(name)), interval=True) for name in SWEPT if name in names
     ]
+    columns.append(Column("worst", "All of them", interval=True))
     records = [record for model in attacked_models(inputs) for record in _robust_records(model)]
     return worded_table("C1", records, columns=columns, inputs=inputs)
 
@@ -55,6 +56,7 @@ def _robust_records(model: AttackedModel) -> Iterator[Record]:
             if epsilon in attack.by_budget:
                 counts = attack.by_budget[epsilon]
                 values[attack.name] = share_cell(*counts, attack.artifact.reference)
+        values["worst"] = model.withstanding(epsilon)
         yield Record(values, group=model.title, tag=model.tag)
 
 

@@ -51,6 +51,18 @@ def test_a_loss_gradient_of_a_linear_model_is_that_by_hand(ending: str) -> None:
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
+def test_a_margin_gradient_of_a_linear_model_is_the_strongest_rivals_column_less_the_labels(
+    ending: str,
+) -> None:
+    x = images(10)
+    logits = x.reshape(10, -1) @ weights()
+    rivals = np.where(np.eye(N_CLASSES, dtype=bool)[LABELS], -np.inf, logits).argmax(axis=1)
+    by_hand = (weights().T[rivals] - weights().T[LABELS]).reshape(10, *SHAPE)
+    gradients = loss_gradients(linear(ending=ending), x, LABELS, "margin")
+    np.testing.assert_allclose(gradients, by_hand, rtol=1e-6)
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
 def test_a_class_gradient_of_a_linear_model_is_its_column(ending: str) -> None:
     gradients = class_gradients(linear(ending=ending), images(10), LABELS)
     assert gradients.tolist() == weights().T[LABELS].reshape(10, *SHAPE).tolist()

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from flowers17.errors import InvalidInput
 from flowers17.robustness.fgsm import fgsm, random_noise
 from flowers17.robustness.pgd import pgd, random_starts
 from tests.unit.robustness import victim_models
@@ -78,10 +79,67 @@ def test_succeeds_more_often_than_fgsm_and_fgsm_more_often_than_noise() -> None:
     assert not (single.success & ~iterated.success).any()
 
 
-def test_an_image_has_the_same_result_in_any_batch_and_order() -> None:
+def test_restarts_only_add_successes_and_count_their_gradients() -> None:
+    model = victim_models.trained_cnn()
+    x, labels = victim_models.spots(100, 6)
+    settings: dict[str, Any] = {"epsilon": 0.03, "step": 0.01, "n_steps": 4, "seed": 1}
+    single = pgd(model, x, labels, **settings)
+    restarted = pgd(model, x, labels, restarts=3, **settings)
+    assert not (single.success & ~restarted.success).any()
+    assert np.array_equal(restarted.adversarial[single.success], single.adversarial[single.success])
+    failed = ~restarted.success
+    assert failed.any()
+    assert (restarted.confidence_after[failed] <= single.confidence_after[failed]).all()
+    assert (restarted.n_gradients[failed] == 12).all()
+    assert (restarted.n_gradients[single.success] == 4).all()
+
+
+def test_a_further_loss_attacks_what_withstands_the_first_and_keeps_its_successes() -> None:
+    model = victim_models.trained_cnn()
+    x, labels = victim_models.spots(100, 6)
+    settings: dict[str, Any] = {"epsilon": 0.03, "step": 0.01, "n_steps": 4, "seed": 1}
+    first = pgd(model, x, labels, restarts=2, **settings)
+    losses: Any = ("cross_entropy", "margin")
+    both = pgd(model, x, labels, restarts=2, losses=losses, **settings)
+    assert np.array_equal(both.adversarial[first.success], first.adversarial[first.success])
+    assert both.success[first.success].all()
+    assert (both.n_gradients[first.success] <= 8).all()
+    assert (both.n_gradients[~both.success] == 16).all()
+    with pytest.raises(InvalidInput, match="losses: expected one or more"):
+        pgd(model, x, labels, losses=(), **settings)
+
+
+def test_the_margin_fools_where_the_cross_entropy_is_led_astray_by_many_weak_classes() -> None:
+    import keras
+
+    # One pixel value: two weak classes gain together upwards, the strongest rival downwards.
+    model = keras.Sequential(
+        [
+            keras.Input((1, 1, 1)),
+            keras.layers.Flatten(),
+            keras.layers.Dense(5),
+            keras.layers.Softmax(),
+        ]
+    )
+    rising, falling = np.float32(1.0), np.float32(-1.2)
+    slopes = np.array([[0.0, falling, rising, rising, rising]], np.float32)
+    bias = np.array([1.0, 1.5, 0.0, 0.0, 0.0], np.float32)
+    model.layers[1].set_weights([slopes, bias])
+    x, labels = np.full((1, 1, 1, 1), 0.5, np.float32), np.array([0])
+    settings: dict[str, Any] = {"epsilon": 0.2, "n_steps": 5, "random_start": False, "seed": 0}
+    misled = pgd(model, x, labels, **settings)
+    margin: Any = ("margin",)
+    reached = pgd(model, x, labels, losses=margin, **settings)
+    assert not misled.success.any()
+    assert reached.success.all()
+
+
+@pytest.mark.parametrize("restarts", [1, 2])
+def test_an_image_has_the_same_result_in_any_batch_and_order(restarts: int) -> None:
     model = victim_models.trained_cnn()
     x, labels = victim_models.spots(150, 9)
     settings: dict[str, Any] = {"epsilon": 0.04, "step": 0.02, "n_steps": 3, "seed": 5}
+    settings["restarts"] = restarts
     every = pgd(model, x, labels, **settings)
     for rows in (np.arange(150)[::-1], np.array([149]), np.arange(1, 150, 2)):
         result = pgd(model, x[rows], labels[rows], **settings)
@@ -91,8 +149,9 @@ def test_an_image_has_the_same_result_in_any_batch_and_order() -> None:
 
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_others() -> None:
     x = images(5)
-    first, again, another = (random_starts(x, 0.1, seed) for seed in (1, 1, 2))
+    first, again, another = (random_starts(x, 0.1, seed, 0) for seed in (1, 1, 2))
     assert first.tobytes() == again.tobytes() != another.tobytes()
+    assert random_starts(x, 0.1, 1, 1).tobytes() != first.tobytes()
     assert np.unique(np.sign(first - x)).tolist() == [-1, 1]
 
 
