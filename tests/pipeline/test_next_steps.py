@@ -50,7 +50,7 @@ from flowers17.artifacts import Store
 from flowers17.request import request_from
 from flowers17.stages import ensure, in_order
 from flows import next_steps
-from tasks import costs, saliency
+from tasks import costs
 
 root, dataset, killed_stage, n_before, log, *settings = sys.argv[1:]
 store = Store(root)
@@ -64,7 +64,7 @@ def logged(name, compute):
     return computed
 
 costs._measured = logged("costs", costs._measured)
-saliency._mapped = logged("saliency", saliency._mapped)
+costs._mapped = logged("saliency", costs._mapped)
 references = {}
 for stage in in_order(next_steps.stages(request.settings, request.options)):
     def progress(n_done, total, unit, history=None):

@@ -150,10 +150,10 @@ def test_no_interval_that_includes_nothing_becomes_advice(
             reference=SimpleNamespace(key="combined"),
             best_member="b",
             folds=SimpleNamespace(manifest={"inputs": {}}),
+            answers=lambda pair=(first, second): np.array(pair),
         )
         ensemble = SimpleNamespace(first=combined, repeated=[], member_title=str)
         monkeypatch.setattr(tables, "ensembles_of", lambda _, ensemble=ensemble: [ensemble])
-        monkeypatch.setattr(tables, "right_answers", lambda _, pair=(first, second): np.array(pair))
         monkeypatch.setattr(tables, "_operations", lambda *_: 1.0)
         sentences = " ".join(text for text, _ in steps_of(study))
         assert ("Take more images" in sentences) <= (low > 0)
@@ -187,4 +187,4 @@ def test_paired_interval_covers_a_difference_as_often_as_it_says() -> None:
 
 def test_a_loss_is_written_with_a_true_minus() -> None:
     (table,) = answer_tables(inputs(learning_curve=curve(-0.01, -0.02, -0.005)))
-    assert [row.cells[2].text for row in table.rows] == ["–", "−0.010"]
+    assert [row.cells[3].text for row in table.rows] == ["–", "−0.010"]
