@@ -1,4 +1,5 @@
 # `make study` runs the whole study, `make test` all checks; both install what they need, once.
+# `make check` is for each change, `make test-thorough` for a release.
 # It runs on real data with: make study DATASET=… WEIGHTS=… PROFILE=quick STORE=…
 
 PROFILE ?= demo
@@ -8,12 +9,14 @@ WEIGHTS ?=
 SET     ?=
 EXTRAS  ?=
 JOBS    ?= 3
+BASE    ?= main
+N       ?= 50
 
 VENV := .venv
 BIN  := $(VENV)/bin
 PIP  := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: study test setup lint lock clean
+.PHONY: study test check test-thorough setup lint lock clean
 .DEFAULT_GOAL := study
 
 study: $(VENV)/.ready-to-run
@@ -24,6 +27,21 @@ study: $(VENV)/.ready-to-run
 test: lint
 	$(BIN)/python -m compileall -q flows flowers17 tasks tests  # once for all processes that tests start
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --durations 30
+
+# Before a commit, within a minute: format, types, unit tests of what differs from BASE.
+check: $(VENV)/.ready-to-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy  # from its cache, if it ran before
+	@files=$$($(BIN)/python -m tests.support.changed $(BASE)) || exit 1; \
+	  if [ -z "$$files" ]; then echo "no unit test of what changed"; exit; fi; echo $$files; \
+	  $(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile -m 'not slow and not server' $$files \
+	  || [ $$? -eq 5 ]  # no test is left but slow ones
+
+# Before a release, for hours: whole matrices, N times as many kills and cases of every fuzzer.
+test-thorough: lint
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m '' --fuzz $(N) --timeout 86400 \
+	  -o faulthandler_timeout=0
 
 lint: $(VENV)/.ready-to-test
 	$(BIN)/ruff check .

@@ -14,7 +14,7 @@ from flowers17.sweeps.combinations import SweepSettings
 from flowers17.validation import validated
 from flows.sweep import SEEDS
 from tests.support.browser import browser_page
-from tests.support.processes import eventually, free_port, output_of, python
+from tests.support.processes import HANG_S, eventually, free_port, output_of, python
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
@@ -36,7 +36,7 @@ class Deployments:
 
     def __init__(self, url: str, store: Path) -> None:
         self.url, self.store = url, store
-        self.client = httpx.Client(base_url=f"{url}/api/", timeout=30, trust_env=False)
+        self.client = httpx.Client(base_url=f"{url}/api/", timeout=HANG_S, trust_env=False)
 
     @property
     def answer(self) -> bool:
@@ -71,7 +71,7 @@ def deployments(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment
     }
     address = ["--host", "127.0.0.1", "--port", served.url.rpartition(":")[2]]
     with python("-m", "flows.server", *address, env=settings), served.client:
-        assert eventually(lambda: served.answer, 120)
+        assert eventually(lambda: served.answer)
         settings["PREFECT_API_URL"] = f"{served.url}/api"
         output_of(REGISTRATION, str(served.store), env=settings)
         yield served

@@ -28,8 +28,8 @@ from tests.support.hostile_page import (
     rebound,
 )
 from tests.support.other_users import STRANGER_ID, Squatter, as_stranger, needs_root
-from tests.support.processes import environment, eventually, free_port, output_of, python
-from tests.support.serving import START_S, Serving, processes
+from tests.support.processes import HANG_S, environment, eventually, free_port, output_of, python
+from tests.support.serving import Serving, processes
 
 pytestmark = [pytest.mark.server, pytest.mark.browser, pytest.mark.slow]
 PASSWORD = "admin:open sesame"
@@ -81,7 +81,7 @@ def test_another_user_who_had_bound_the_port_does_not_get_it(tmp_path: Path) -> 
     with closing(Squatter(starting.port)) as squatter, ThreadPoolExecutor(1) as pool:
         started = pool.submit(starting.start)
         try:
-            assert eventually(lambda: _server_starts(starting), START_S)
+            assert eventually(lambda: _server_starts(starting))
             assert not squatter.takes_over()
             started.result()
             assert not squatter.takes_over()
@@ -108,7 +108,7 @@ def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
         python("-m", "flows.server", env=settings),
         httpx.Client(base_url=address, trust_env=False, auth=auth) as client,
     ):
-        assert eventually(lambda: _answers(client), START_S)
+        assert eventually(lambda: _answers(client))
         yield client
 
 
@@ -176,7 +176,7 @@ class TestPages:
             assert framed.value.status == 200
             assert framed.value.headers["x-frame-options"] == "DENY"
             refused = "chrome-error://chromewebdata/"
-            assert eventually(lambda: _frames(page) == [refused], 120), _frames(page)
+            assert eventually(lambda: _frames(page) == [refused]), _frames(page)
 
 
 def _frames(page: Any) -> list[str]:
@@ -185,7 +185,7 @@ def _frames(page: Any) -> list[str]:
 
 
 def _asked(port: int, method: str, path: str, body: Any = None, **headers: str) -> list[Any]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=HANG_S)
     content = None if body is None else json.dumps(body)
     headers = {"Content-Type": "application/json", **headers}
     with suppress(ConnectionError):  # the server may have answered and hung up already

@@ -171,7 +171,7 @@ def test_a_schedule_added_by_a_person_survives_a_restart_and_fires(
         runs = serving.client.post("flow_runs/filter", json=query).raise_for_status().json()
         return [run for run in runs if run["state_type"] == "COMPLETED"]
 
-    assert eventually(lambda: bool(scheduled_runs()), 180), serving.worker_log()
+    assert eventually(lambda: bool(scheduled_runs())), serving.worker_log()
     (schedule,) = serving.deployment("dataset")["schedules"]
     assert (schedule["active"], schedule["schedule"]["interval"]) == (True, 60)
     assert scheduled_runs()[0]["name"] == "dataset, demo, rendered, seed 17"

@@ -92,7 +92,7 @@ def _killed(stage: Stage, inputs: References, store: Store, *moments: Callable[[
     with ThreadPoolExecutor(max_workers=1) as pool:
         building = pool.submit(_isolated, stage, inputs, store)
         for condition in moments:
-            assert eventually(condition, 200), "nothing was done, or something was done again"
+            assert eventually(condition), "nothing was done, or something was done again"
         [process] = [child for child in active_children() if child.name == stage.label]
         process.kill()
         with pytest.raises(ProcessEnded, match="SIGKILL"):

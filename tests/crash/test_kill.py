@@ -12,7 +12,7 @@ import pytest
 
 from flowers17.interrupts import INTERRUPTED
 from tests.support.killed_studies import TINY, command, end
-from tests.support.processes import eventually, free_port, python, session_members
+from tests.support.processes import HANG_S, eventually, free_port, python, session_members
 
 pytestmark = [pytest.mark.server, pytest.mark.slow]
 
@@ -24,7 +24,7 @@ def _arguments(store: Path) -> list[str]:
 def test_a_killed_command_takes_its_private_server_along(tmp_path: Path) -> None:
     env = {"PREFECT_HOME": str(tmp_path / "home")}
     with python(*_arguments(tmp_path / "store"), env=env) as process:
-        assert eventually((tmp_path / "store" / ".runs").exists, 120), "no flow run began"
+        assert eventually((tmp_path / "store" / ".runs").exists), "no flow run began"
         family = session_members(process.pid)
         assert len(family) >= 2, "expected a server beside the command"
         end(process)
@@ -38,10 +38,10 @@ def test_an_interrupted_command_ends_quietly_and_leaves_nobody(
     server = {"PREFECT_HOME": str(tmp_path / "home")}  # as if none were configured
     env = server if private else {"PREFECT_API_URL": prefect_api}
     with python(*_arguments(tmp_path / "store"), env=env) as process:
-        began = eventually(lambda: any((tmp_path / "store").glob(sign)), 120)
+        began = eventually(lambda: any((tmp_path / "store").glob(sign)))
         assert began, f"no {sign} came"
         os.killpg(process.pid, signal.SIGINT)
-        _, complaints = process.communicate(timeout=30)
+        _, complaints = process.communicate(timeout=HANG_S)
         assert process.returncode == INTERRUPTED
         assert not any(word in complaints for word in ("Traceback", "failed"))
         end(process)
@@ -63,9 +63,9 @@ def test_a_command_interrupted_while_its_fork_server_imports_is_quiet(
 
     arguments = _arguments(tmp_path / "store")
     with python(*arguments, env={"PREFECT_API_URL": prefect_api}) as process:
-        assert eventually(imports, 120), "no fork server began"
+        assert eventually(imports), "no fork server began"
         os.killpg(process.pid, signal.SIGINT)
-        printed, complaints = process.communicate(timeout=30)
+        printed, complaints = process.communicate(timeout=HANG_S)
         assert process.returncode == INTERRUPTED
         last = "interrupted; run the same command again to go on where it stopped"
         others = [line for line in complaints.splitlines() if line.startswith(("✓", "○", "↻"))]
@@ -81,7 +81,7 @@ def test_a_second_interrupt_does_not_wait_for_a_server_that_hangs(tmp_path: Path
         with pytest.raises(subprocess.TimeoutExpired):
             process.wait(3)
         os.killpg(process.pid, signal.SIGINT)
-        _, complaints = process.communicate(timeout=10)
+        _, complaints = process.communicate(timeout=HANG_S)
         assert process.returncode == INTERRUPTED
         assert "interrupted without waiting" in complaints
         end(process)
@@ -90,7 +90,7 @@ def test_a_second_interrupt_does_not_wait_for_a_server_that_hangs(tmp_path: Path
 def test_a_server_that_is_gone_is_told_in_a_sentence(tmp_path: Path) -> None:
     with _server(tmp_path / "home") as (server, api), _at_work(tmp_path / "store", api) as process:
         end(server)
-        _, complaints = process.communicate(timeout=60)
+        _, complaints = process.communicate(timeout=HANG_S)
         assert process.returncode == 1
         assert f"expected the Prefect server at {api} to answer until the run's end" in complaints
         assert "what is finished is kept" in complaints
@@ -106,7 +106,7 @@ def _server(home: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
     address = ("--host", "127.0.0.1", "--port", str(port))
     with python("-m", "flows.server", *address, env={"PREFECT_HOME": str(home)}) as server:
         api = f"http://127.0.0.1:{port}/api"
-        assert eventually(lambda: _answers(api), 120), "no server came"
+        assert eventually(lambda: _answers(api)), "no server came"
         yield server, api
 
 
@@ -115,7 +115,7 @@ def _at_work(store: Path, api: str) -> Iterator[subprocess.Popen[str]]:
     """Run a study that has come to its first long stage, and tries a lost server once only."""
     env = {"PREFECT_API_URL": api, "PREFECT_CLIENT_MAX_RETRIES": "0"}
     with python(*_arguments(store), env=env) as process:
-        assert eventually(lambda: any(store.glob(".locks/features-*")), 120), "no stage began"
+        assert eventually(lambda: any(store.glob(".locks/features-*"))), "no stage began"
         yield process
 
 

@@ -2,7 +2,6 @@
 
 import importlib.util
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -82,29 +81,29 @@ def _killed(folder: Path, n_kills: int, backend: str) -> dict[str, Any]:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=1200,
+        timeout=2 * 60 * 60,
         check=False,
     )
     assert process.returncode == 0, process.stderr
     return dict(json.loads(process.stdout.splitlines()[-1]))
 
 
-BACKENDS = {"tensorflow": 20, "jax": 4, "torch": 4}
+BACKENDS = {"tensorflow": 5, "jax": 2, "torch": 2}  # random kills; more with --fuzz
 
 
 @pytest.fixture(scope="module", params=BACKENDS)
 def killed(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, fuzz: int
 ) -> dict[str, Any]:
     """Ends of killed trainings, on each installed backend."""
     backend = request.param
     if importlib.util.find_spec(backend) is None:
         pytest.skip(f"{backend} is not installed")
-    n_kills = int(os.environ.get("FLOWERS17_TEST_KILLS", BACKENDS[backend]))
+    n_kills = BACKENDS[backend] * fuzz
     return {"n_kills": n_kills, **_killed(tmp_path_factory.mktemp(backend), n_kills, backend)}
 
 
-@pytest.mark.timeout(1500)
+@pytest.mark.timeout(2 * 60 * 60)
 class TestTrainingKilled:
     def test_at_each_step_of_a_save_ends_with_the_same_bytes(self, killed: dict[str, Any]) -> None:
         assert killed["steps"]["kills"] >= 14

@@ -13,7 +13,7 @@ from tests.support.processes import python
 
 pytestmark = [pytest.mark.server, pytest.mark.slow]
 
-N_KILLS = 2  # 100 with --fuzz 50
+N_KILLS = 1  # 50 with --fuzz 50
 
 
 @pytest.mark.timeout(2 * 60 * 60)

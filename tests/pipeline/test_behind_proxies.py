@@ -61,7 +61,7 @@ def test_serve_and_recover_need_no_proxy(proxy: Proxy, folder: Path) -> None:
             flow_run_id = serving.start_run("dataset").json()["id"]
             serving.reaches(flow_run_id, "COMPLETED")
             # What tasks did is told over a websocket.
-            assert eventually(lambda: serving.tasks(flow_run_id), 120)
+            assert eventually(lambda: serving.tasks(flow_run_id))
             process = flowers17("recover", home=serving.home)
             assert (process.returncode, process.stdout) == (0, "no dead runs\n"), process.stderr
         finally:

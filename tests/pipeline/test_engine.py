@@ -36,7 +36,7 @@ from tasks.engine import VIEW, shared_results
 from tasks.leftovers import end_dead_runs
 from tasks.liveness import died, run_digest
 from tasks.results import Absent
-from tests.support.processes import at_once, eventually, python
+from tests.support.processes import HANG_S, at_once, eventually, python
 from tests.support.stores import content, unfinished
 from tests.support.toy import number
 from tests.support.toy_flow import Run, run
@@ -363,17 +363,17 @@ class TestInterruptions:
         script, name = store.parent / "slow.py", f"{where}, {number_of_signal.name}"
         script.write_text(INTERRUPTED)
         with python(str(script), str(store), name, where, env={"PREFECT_API_URL": api}) as process:
-            assert eventually(lambda: _calls(store.parent / "calls"), 60), "no stage began"
+            assert eventually(lambda: _calls(store.parent / "calls")), "no stage began"
             os.killpg(process.pid, number_of_signal)
             if where == "isolated" or number_of_signal == signal.SIGTERM:
-                process.communicate(timeout=25)
+                process.communicate(timeout=HANG_S)
             states = {}
 
             def cancelled() -> bool:
                 states.update(_states_of_tasks(name, "after it"))
                 return states == {name: "Cancelled"}
 
-            assert eventually(cancelled, 120), states
+            assert eventually(cancelled), states
 
 
 def _states_of_tasks(*names: str) -> dict[str, str | None]:

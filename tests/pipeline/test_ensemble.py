@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from flowers17.artifacts import Artifact, Reference, Store
-from tests.support.processes import python
+from tests.support.commands import called
 
 pytestmark = [pytest.mark.server, pytest.mark.slow]
 
@@ -32,19 +32,12 @@ SETTINGS = (
     "{learner: residual, recipe: best}, {classifier: svm, maps: [{extractor: mobilenet}]}]}]",
 )
 STACKED = "stacking of all, clean split"
-CODE = "import sys; from flowers17.cli import main; sys.exit(main(sys.argv[1:]))"
 
 
-def _words(store: Path, *options: str) -> list[str]:
-    chosen = [word for one in SETTINGS for word in ("--set", one)]
-    where = ["--store", str(store), "--device", "cpu"]
-    return ["-c", CODE, "run", "ensemble", *where, "--json", *options, *chosen]
-
-
-def _counts(api: str, words: list[str]) -> dict[str, int]:
-    with python(*words, env={"PREFECT_API_URL": api}) as process:
-        printed, complaints = process.communicate(timeout=400)
-    assert process.returncode == 0, complaints
+def _counts(api: str, store: Path, *options: str) -> dict[str, int]:
+    words = ("run", "ensemble", "--store", str(store), "--device", "cpu", "--json", *options)
+    code, printed, complaints = called(*words, api=api, settings=SETTINGS)
+    assert code == 0, complaints
     return dict(json.loads(printed)["counts"])
 
 
@@ -62,7 +55,7 @@ def _input(store: Path, artifact: Artifact, name: str) -> Artifact:
 def built(tmp_path_factory: pytest.TempPathFactory, prefect_api: str) -> tuple[Path, int]:
     """A store with an ensemble and its report, and how many stages that took."""
     store = tmp_path_factory.mktemp("ensemble") / "store"
-    counts = _counts(prefect_api, _words(store, "--runner", "processes"))
+    counts = _counts(prefect_api, store, "--runner", "processes")
     assert counts["failed"] == counts["reused"] == 0
     return store, counts["built"]
 
@@ -146,5 +139,5 @@ def test_every_scheme_is_evaluated_and_reported(built: tuple[Path, int]) -> None
 
 
 def test_a_second_run_reuses_every_stage(built: tuple[Path, int], prefect_api: str) -> None:
-    counts = _counts(prefect_api, _words(built[0]))
+    counts = _counts(prefect_api, built[0])
     assert counts == {**dict.fromkeys(counts, 0), "reused": built[1]}

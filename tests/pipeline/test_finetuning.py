@@ -22,10 +22,12 @@ from flowers17.learners.images import scaled
 from flowers17.prediction.attacked import AttackedModel
 from flowers17.prediction.models import Loader, open_model
 from flowers17.prediction.pictures import Block
+from flowers17.request import request_from
 from flowers17.robustness.fgsm import fgsm
-from flowers17.stages import in_order
+from flowers17.stages import Stage, in_order
 from flows import ensemble, finetune
-from tests.support.processes import eventually, output_of, python
+from tests.support.builds import built as built_stages
+from tests.support.processes import HANG_S, eventually, python
 
 pytestmark = pytest.mark.slow
 
@@ -62,6 +64,11 @@ for stage in in_order(finetune.parts(request.settings, request.options)):
 NAME = "fine-tuning mobilenet-average adam + batch norm + dropout, best"
 
 
+def _stages(store: Path) -> list[Stage]:
+    request = request_from(SETTINGS, store=store, device="cpu")
+    return finetune.parts(request.settings, request.options)
+
+
 def _artifacts(store: Path, stage: str) -> dict[str, Artifact]:
     """Artifacts of a stage by label."""
     manifests = [manifest for manifest in Store(store).manifests() if manifest["stage"] == stage]
@@ -84,11 +91,11 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
         return len(_artifacts(store, "finetuning")) == 1 and len(checkpoints()) >= 2
 
     with python("-c", CODE, str(store), *SETTINGS) as process:
-        assert eventually(in_phase_b, 120), "phase B was not reached"
+        assert eventually(in_phase_b), "phase B was not reached"
         process.kill()
-        process.communicate(timeout=60)
+        process.communicate(timeout=HANG_S)
     assert list(_artifacts(store, "finetuning")) == [f"{NAME}, phase a, repeat-01 split"]
-    output_of(CODE, str(store), *SETTINGS)
+    built_stages(_stages(store), store)
     return store
 
 
@@ -96,7 +103,7 @@ def test_a_kill_in_phase_b_changes_no_byte(
     built: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     undisturbed_store = tmp_path_factory.mktemp("undisturbed") / "store"
-    output_of(CODE, str(undisturbed_store), *SETTINGS)
+    built_stages(_stages(undisturbed_store), undisturbed_store)
     killed, undisturbed = (
         {label: artifact.reference for label, artifact in _artifacts(store, "finetuning").items()}
         for store in (built, undisturbed_store)

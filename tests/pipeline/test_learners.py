@@ -2,6 +2,9 @@
 
 import json
 import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +13,8 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 
 from flowers17.artifacts import Artifact, Reference, Store
-from tests.support.processes import eventually, kill, python
+from tests.support.commands import called
+from tests.support.processes import HANG_S, eventually, kill, python
 
 pytestmark = [pytest.mark.server, pytest.mark.slow]
 
@@ -52,18 +56,25 @@ print("imported:", *sorted(heavy & sys.modules.keys()), file=sys.stderr)
 """
 
 
-def _words(store: Path, settings: tuple[str, ...], *options: str) -> list[str]:
-    arguments = [word for setting in (*SETTINGS, *settings) for word in ("--set", setting)]
-    places = ["--store", str(store), "--device", "cpu"]
-    return ["-c", CODE, "run", "learners", *places, "--json", *options, *arguments]
+def _words(store: Path, *options: str) -> list[str]:
+    return ["run", "learners", "--store", str(store), "--device", "cpu", "--json", *options]
 
 
-def _run(api: str, words: list[str]) -> tuple[dict[str, int], str]:
-    """Run to the end; return how many stages were built and reused, and the other output."""
-    with python(*words, env={"PREFECT_API_URL": api}) as process:
-        printed, complaints = process.communicate(timeout=300)
-    assert process.returncode == 0, complaints
-    return json.loads(printed)["counts"], complaints
+@contextmanager
+def _process(
+    api: str, words: list[str], settings: tuple[str, ...]
+) -> Iterator[subprocess.Popen[str]]:
+    """Run the command in a process of its own, which may be killed."""
+    chosen = [word for setting in (*SETTINGS, *settings) for word in ("--set", setting)]
+    with python("-c", CODE, *words, *chosen, env={"PREFECT_API_URL": api}) as process:
+        yield process
+
+
+def _counts(api: str, words: list[str], settings: tuple[str, ...]) -> dict[str, int]:
+    """Run to the end in this process; return how many stages were built and reused."""
+    code, printed, complaints = called(*words, api=api, settings=(*SETTINGS, *settings))
+    assert code == 0, complaints
+    return dict(json.loads(printed)["counts"])
 
 
 def _trainings(store: Path) -> dict[str, Artifact]:
@@ -93,7 +104,7 @@ def _holder(lock: Path) -> int:
 def built(tmp_path_factory: pytest.TempPathFactory, prefect_api: str) -> tuple[Path, int]:
     """A store with every training and their report, and how many stages that took."""
     store = tmp_path_factory.mktemp("learners") / "store"
-    counts, _ = _run(prefect_api, _words(store, WHOLE, "--runner", "processes"))
+    counts = _counts(prefect_api, _words(store, "--runner", "processes"), WHOLE)
     assert counts["failed"] == counts["reused"] == 0
     return store, counts["built"]
 
@@ -127,7 +138,10 @@ def test_each_training_leaves_its_history_layers_weights_and_probabilities(
 def test_a_second_run_reuses_every_stage_and_imports_nothing_to_compute_with(
     built: tuple[Path, int], prefect_api: str
 ) -> None:
-    counts, complaints = _run(prefect_api, _words(built[0], WHOLE))
+    with _process(prefect_api, _words(built[0]), WHOLE) as process:
+        printed, complaints = process.communicate(timeout=HANG_S)
+    assert process.returncode == 0, complaints
+    counts = json.loads(printed)["counts"]
     assert counts == {**dict.fromkeys(counts, 0), "reused": built[1]}
     assert complaints.strip().endswith("imported:")
 
@@ -149,18 +163,18 @@ def test_a_killed_training_says_so_and_goes_on_from_its_last_epoch(
     built: tuple[Path, int], tmp_path: Path, prefect_api: str
 ) -> None:
     store, logs = tmp_path / "store", tmp_path / "logs"
-    words = _words(store, PLAIN_ONLY, "--tensorboard", str(logs))
+    words = _words(store, "--tensorboard", str(logs))
     unfinished = store / ".unfinished"
 
     def epochs() -> list[int]:
         paths = unfinished.glob("training-*/generation-*.json")
         return [int(path.stem.partition("-")[2]) for path in paths]
 
-    with python(*words, env={"PREFECT_API_URL": prefect_api}) as process:
-        assert eventually(lambda: max(epochs(), default=0) >= 3, 120), "no epoch was saved"
+    with _process(prefect_api, words, PLAIN_ONLY) as process:
+        assert eventually(lambda: max(epochs(), default=0) >= 3), "no epoch was saved"
         [lock] = unfinished.glob("training-*/lock")
         kill(_holder(lock))
-        _, complaints = process.communicate(timeout=60)
+        _, complaints = process.communicate(timeout=HANG_S)
     assert process.returncode != 0
     assert "SIGKILL" in complaints
     assert "Run the same command again" in " ".join(complaints.split())
@@ -168,7 +182,7 @@ def test_a_killed_training_says_so_and_goes_on_from_its_last_epoch(
     assert 3 <= n_done < EPOCHS, "it was not killed on the way"
     shutil.rmtree(logs)
 
-    counts, _ = _run(prefect_api, words)
+    counts = _counts(prefect_api, words, PLAIN_ONLY)
     assert counts["failed"] == 0
     [log] = logs.rglob("events.*")
     assert log.read_bytes().count(b"val_accuracy") == EPOCHS - n_done

@@ -47,10 +47,10 @@ def _killed_while_extracting(serving: Serving, seed: int, *others: int) -> str:
     """Start a run, and kill all its processes once images are there and features are not."""
     before = _manifests(serving, "images")
     flow_run_id = _started(serving, "features", seed=seed)
-    assert eventually(lambda: _manifests(serving, "images") > before, 90), serving.worker_log()
+    assert eventually(lambda: _manifests(serving, "images") > before), serving.worker_log()
     for process in (*others, *serving.processes_of(flow_run_id)):
         kill(process)
-    assert eventually(lambda: not serving.processes_of(flow_run_id), 120)
+    assert eventually(lambda: not serving.processes_of(flow_run_id))
     return flow_run_id
 
 
@@ -61,7 +61,7 @@ def _shows(serving: Serving, flow_run_id: str, expected: dict[str, str]) -> None
         states = serving.tasks(flow_run_id)
         return {label: states[label][-1] for label in expected if label in states}
 
-    assert eventually(lambda: actual() == expected, 120), actual()
+    assert eventually(lambda: actual() == expected), actual()
 
 
 def _running(serving: Serving, flow_run_id: str) -> list[str]:
@@ -80,7 +80,7 @@ def _manifests(serving: Serving, stage: str) -> set[Path]:
 def _finished_once(serving: Serving, flow_run_id: str) -> None:
     """Assert that a run went on to its end, repeating nothing, and shows no task that runs."""
     serving.reaches(flow_run_id, "COMPLETED")
-    assert eventually(lambda: not _running(serving, flow_run_id), 120)
+    assert eventually(lambda: not _running(serving, flow_run_id))
     _shows(serving, flow_run_id, {"images@32": "Cached", "features mobilenet-average": "Completed"})
     assert not (serving.store / ".runs" / flow_run_id).exists()
 
@@ -166,7 +166,7 @@ class TestServe:
             logs = serving.client.post("logs/filter", json=query).json()
             return [log["message"] for log in logs]
 
-        assert eventually(lambda: state["message"] in "\n".join(lines()), 120), lines()
+        assert eventually(lambda: state["message"] in "\n".join(lines())), lines()
         assert "\n".join(lines()).count(state["message"]) == 1
         assert "Traceback" not in "\n".join(lines())
         assert (
@@ -244,7 +244,7 @@ class TestRuns:
             events = serving.client.post("events/filter", json=query).json()["events"]
             return [event["resource"]["prefect.resource.id"] for event in events]
 
-        assert eventually(lambda: told() == [f"prefect.flow-run.{flow_run_id}"], 120), told()
+        assert eventually(lambda: told() == [f"prefect.flow-run.{flow_run_id}"]), told()
 
     def test_without_any_result_of_their_own_fail_and_say_what_to_do(
         self, serving: Serving, tmp_path: Path
@@ -267,7 +267,7 @@ class TestRuns:
         def trains() -> bool:
             return serving.tasks(flow_run_id).get(training) == ["Running"]
 
-        assert eventually(trains, 90), serving.worker_log()
+        assert eventually(trains), serving.worker_log()
         state = {"type": "CANCELLING", "name": "Cancelling"}
         serving.client.post(f"flow_runs/{flow_run_id}/set_state", json={"state": state})
         serving.reaches(flow_run_id, "CANCELLED")  # killed by Prefect, its tasks would stay Running
@@ -286,12 +286,12 @@ class TestRuns:
             ended = [run for run in runs if run["state_type"] == "COMPLETED"]
             return any("auto-scheduled" in run["tags"] for run in ended)
 
-        assert eventually(completed, 120), serving.worker_log()
+        assert eventually(completed), serving.worker_log()
         serving.client.delete(f"{path}/{schedule['id']}").raise_for_status()
 
     def test_killed_are_brought_back_by_the_button_retry(self, serving: Serving) -> None:
         flow_run_id = _killed_while_extracting(serving, 21)
-        serving.reaches(flow_run_id, "CRASHED", seconds=30)
+        serving.reaches(flow_run_id, "CRASHED")
         # The worker reports a crash a second time, which undoes a retry asked for before.
         reported = "Flow run infrastructure exited"
         eventually(lambda: reported in serving.run(flow_run_id)["state"]["message"], 12)
@@ -328,7 +328,7 @@ class TestEnds:
         ).raise_for_status()
         before = _manifests(serving, "images")
         flow_run_id = _started(serving, "study", seed=23)
-        assert eventually(lambda: _manifests(serving, "images") > before, 90), serving.worker_log()
+        assert eventually(lambda: _manifests(serving, "images") > before), serving.worker_log()
         assert serving.end(signal.SIGTERM) == 0
         assert processes(serving.home) == {}
 
@@ -341,13 +341,13 @@ class TestEnds:
     def test_leave_nothing_even_if_killed_after_their_reaper(self, serving: Serving) -> None:
         before = _manifests(serving, "images")
         flow_run_id = _started(serving, "features", seed=24)
-        assert eventually(lambda: _manifests(serving, "images") > before, 90), serving.worker_log()
+        assert eventually(lambda: _manifests(serving, "images") > before), serving.worker_log()
         # server, worker, run, isolated stage
-        assert eventually(lambda: len(serving.marked) >= 4, 120), processes(serving.home)
+        assert eventually(lambda: len(serving.marked) >= 4), processes(serving.home)
         (reaper,) = serving.reapers()
         kill(reaper)
         assert serving.end(signal.SIGKILL) == -signal.SIGKILL
-        assert eventually(lambda: processes(serving.home) == {}, 120), processes(serving.home)
+        assert eventually(lambda: processes(serving.home) == {}), processes(serving.home)
         assert (serving.store / ".runs" / flow_run_id).exists()
 
 
@@ -363,7 +363,7 @@ def test_recover_runs_a_killed_local_run_again_here(
     )
     arguments = ["run", "features", "--store", str(store), *settings]
     with python(*COMMAND[1:], *arguments, env={"PREFECT_HOME": str(home)}) as process:
-        assert eventually(lambda: list(store.glob("images/*/manifest.json")), 90)
+        assert eventually(lambda: list(store.glob("images/*/manifest.json")))
         kill(process.pid)
     recovery = flowers17("recover", "--json", "--store", str(store), home=home)
     assert recovery.returncode == 0, recovery.stderr

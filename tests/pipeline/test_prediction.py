@@ -22,8 +22,11 @@ from flowers17.prediction.catalogue import Catalogue
 from flowers17.prediction.ensembles import Ensemble
 from flowers17.prediction.models import Loader, MemberModels, Model, open_model
 from flowers17.prediction.pictures import Block, blocks
+from flowers17.request import request_from
 from flowers17.site.application import site
 from flowers17.site.trial import TrialOptions
+from flows import ensemble
+from tests.support.builds import built
 from tests.support.processes import output_of
 from tests.support.tiny_training import prepared
 
@@ -44,19 +47,6 @@ SETTINGS = (
     "{classifier: svm, maps: [{extractor: mobilenet, mirrored: true}]}, "
     "{classifier: naive_bayes, maps: [{extractor: mobilenet}]}]}]",
 )
-CODE = """
-import sys
-from flowers17.artifacts import Store
-from flowers17.request import request_from
-from flowers17.stages import ensure, in_order
-from flows import ensemble
-
-store, done = Store(sys.argv[1]), {}
-request = request_from(sys.argv[2:], store=store.root, device="cpu")
-for stage in in_order(ensemble.parts(request.settings, request.options)):
-    given = {name: done[one.label] for name, one in stage.inputs.items()}
-    done[stage.label] = ensure(stage, given, store).reference
-"""
 NETWORK, STACKED = "tiny refit, clean split", "stacking of mixed, clean split"
 METHODS = (
     "average",
@@ -77,8 +67,8 @@ def _prepared() -> Iterator[None]:
 def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     """Return a store with an ensemble of a network and two classifiers."""
     root = tmp_path_factory.mktemp("prediction") / "store"
-    output_of(CODE, str(root), *SETTINGS)
-    return Store(root)
+    request = request_from(SETTINGS, store=root, device="cpu")
+    return built(ensemble.parts(request.settings, request.options), root)
 
 
 @pytest.fixture(scope="module")

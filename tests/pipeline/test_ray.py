@@ -22,7 +22,7 @@ from flowers17.shared.store import CACHE_VARIABLE, existing_store
 from flowers17.stages import Outcome, Stage
 from tasks.engine import VIEW
 from tests.support.object_storage import ObjectStorage, object_storage
-from tests.support.processes import eventually, free_port, kill, python
+from tests.support.processes import HANG_S, eventually, free_port, kill, python
 from tests.support.ray_cluster import GPUS, RayNodes, holder, parent_of, ray_nodes, raylet_of
 from tests.support.stores import content, unfinished
 from tests.support.toy import number
@@ -407,13 +407,11 @@ def test_builds_end_with_the_runs_that_want_them(tmp_path: Path, nodes: RayNodes
             process = stack.enter_context(python(*words, env={"PREFECT_API_URL": api}))
             started[stop_signal] = process
         for stop_signal, process in started.items():
-            assert eventually((tmp_path / f"{stop_signal.name} calls").exists, 120), (
-                "it never began"
-            )
+            assert eventually((tmp_path / f"{stop_signal.name} calls").exists), "it never began"
             [lock] = (tmp_path / stop_signal.name / ".locks").glob("number-*")
             builder = holder(lock)
             assert builder
             os.kill(process.pid, stop_signal)
-            process.wait(60)
-            assert eventually(lambda pid=builder: not Path(f"/proc/{pid}").exists(), 120)
+            process.wait(HANG_S)
+            assert eventually(lambda pid=builder: not Path(f"/proc/{pid}").exists())
             assert holder(lock) is None

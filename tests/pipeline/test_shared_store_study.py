@@ -12,7 +12,7 @@ import pytest
 
 from flowers17.shared.store import CACHE_VARIABLE, SharedStore
 from tests.support.object_storage import BUCKET, ObjectStorage, object_storage
-from tests.support.processes import eventually, kill, python, session_members
+from tests.support.processes import HANG_S, eventually, kill, python, session_members
 from tests.support.serving import SMALL
 
 pytestmark = [pytest.mark.server, pytest.mark.slow]
@@ -47,7 +47,7 @@ def _command(api: str, cache: Path, *words: str) -> Iterator[subprocess.Popen[st
 
 
 def _output(process: subprocess.Popen[str]) -> Any:
-    printed, complaints = process.communicate(timeout=300)
+    printed, complaints = process.communicate(timeout=HANG_S)
     assert process.returncode == 0, complaints
     return json.loads(printed)
 
@@ -109,10 +109,10 @@ def test_a_sweep_that_is_killed_costs_the_other_at_most_what_was_being_built(
             stack.enter_context(_command(prefect_api, tmp_path / name, *words))
             for name in ("one", "two")
         )
-        assert eventually(lambda: len(_manifests(storage)) >= 3, 120)
+        assert eventually(lambda: len(_manifests(storage)) >= 3)
         for pid in session_members(first.pid):
             kill(pid)
-        assert first.wait(30) == -signal.SIGKILL
+        assert first.wait(HANG_S) == -signal.SIGKILL
         output = _output(second)
     assert output["failed"] == {}
     assert output["counts"]["built"] + output["counts"]["reused"] == N_STAGES

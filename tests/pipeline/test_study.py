@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from tests.support.commands import called
 from tests.support.image_files import class_folders
-from tests.support.processes import python
+from tests.support.processes import HANG_S, python
 
 pytestmark = [pytest.mark.server, pytest.mark.slow]
 
@@ -44,21 +45,18 @@ print("imported:", *sorted(heavy & sys.modules.keys()), file=sys.stderr)
 """
 
 
-def command(api: str, *words: str, settings: tuple[str, ...] = ()) -> tuple[Any, str]:
-    """Run `flowers17 … --json`; return what it printed as JSON, and its other output."""
-    chosen = [word for setting in (*SETTINGS, *settings) for word in ("--set", setting)]
-    arguments = ["-c", CODE, *words, *chosen, "--json"]
-    with python(*arguments, env={"PREFECT_API_URL": api}) as process:
-        printed, complaints = process.communicate(timeout=300)
-    assert process.returncode == 0, complaints
-    return json.loads(printed), complaints
+def command(api: str, *words: str, settings: tuple[str, ...] = ()) -> Any:
+    """Run `flowers17 … --json` in this process; return what it printed as JSON."""
+    code, printed, complaints = called(*words, "--json", api=api, settings=(*SETTINGS, *settings))
+    assert code == 0, complaints
+    return json.loads(printed)
 
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory, prefect_api: str) -> Path:
     """A store that holds one finished study on rendered flowers."""
     place = tmp_path_factory.mktemp("study") / "store"
-    output, _ = command(prefect_api, "run", "study", "--store", str(place), settings=RENDERED)
+    output = command(prefect_api, "run", "study", "--store", str(place), settings=RENDERED)
     assert output["counts"] == {**dict.fromkeys(output["counts"], 0), "built": 16}
     assert Path(output["report"]).is_file()
     return place
@@ -67,9 +65,12 @@ def store(tmp_path_factory: pytest.TempPathFactory, prefect_api: str) -> Path:
 def test_a_second_run_reuses_every_stage_and_imports_nothing_to_compute_with(
     store: Path, prefect_api: str
 ) -> None:
-    output, complaints = command(
-        prefect_api, "run", "study", "--store", str(store), settings=RENDERED
-    )
+    chosen = [word for setting in (*SETTINGS, *RENDERED) for word in ("--set", setting)]
+    words = ("-c", CODE, "run", "study", "--store", str(store), "--json", *chosen)
+    with python(*words, env={"PREFECT_API_URL": prefect_api}) as process:
+        printed, complaints = process.communicate(timeout=HANG_S)
+    assert process.returncode == 0, complaints
+    output = json.loads(printed)
     assert output["counts"] == {**dict.fromkeys(output["counts"], 0), "reused": 16}
     assert complaints.strip().endswith("imported:")
 
@@ -78,7 +79,7 @@ def test_plan_names_exactly_the_stages_that_a_setting_changes(
     store: Path, prefect_api: str
 ) -> None:
     changed = (*RENDERED, "features.classifiers.svm.C=3.5")
-    steps, _ = command(prefect_api, "plan", "study", "--store", str(store), settings=changed)
+    steps = command(prefect_api, "plan", "study", "--store", str(store), settings=changed)
     reasons = {step["label"]: step["why"] for step in steps if step["action"] == "run"}
     assert set(reasons) == {"svm on mobilenet", "svm on mobilenet, all images", "report"}
     assert reasons["svm on mobilenet"] == ["setting hyperparameters.C: 10.0 → 3.5"]
@@ -93,7 +94,7 @@ def test_a_flipped_byte_is_noticed_and_the_numbers_come_out_the_same(
     content = bytearray(damaged.read_bytes())
     content[-1] ^= 1
     damaged.write_bytes(content)
-    output, _ = command(prefect_api, "run", "study", "--store", str(store), settings=RENDERED)
+    output = command(prefect_api, "run", "study", "--store", str(store), settings=RENDERED)
     assert output["counts"]["built"] == 1
     assert output["counts"]["reused"] == 15
     assert (store / "report" / "results.json").read_bytes() == before
@@ -103,7 +104,7 @@ def test_a_folder_of_a_persons_own_images_goes_through(tmp_path: Path, prefect_a
     photos = class_folders(tmp_path / "photos", {"oak": 8, "elm": 9, "ash": 7})
     store = tmp_path / "store"
     words = ("run", "study", "--dataset", str(photos), "--store", str(store))
-    output, _ = command(prefect_api, *words)
+    output = command(prefect_api, *words)
     assert output["counts"]["failed"] == 0
     results = json.loads((store / "report" / "results.json").read_text())
     assert "photos" not in json.dumps(results)

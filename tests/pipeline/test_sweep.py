@@ -3,16 +3,15 @@
 import csv
 import io
 import json
-from collections.abc import Callable, Iterator
-from contextlib import redirect_stderr, redirect_stdout
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from flowers17.cli import main
 from flowers17.reporting.studies.records import studies_in
+from tests.support.commands import called
 from tests.support.serving import SMALL
 from tests.support.toy import number
 from tests.support.toy_flow import run
@@ -28,23 +27,14 @@ Command = Callable[..., tuple[Any, str, str]]
 
 
 @pytest.fixture(scope="module")
-def command(prefect_api: str) -> Iterator[Command]:
+def command(prefect_api: str) -> Command:
     """Runs `flowers17` here; returns its exit code, standard output and standard error."""
 
-    def called(*words: str, settings: tuple[str, ...] = ()) -> tuple[Any, str, str]:
-        assignments = [] if words[0] == "compare" else [*SMALL, *settings]
-        options = [word for assignment in assignments for word in ("--set", assignment)]
-        with redirect_stdout(io.StringIO()) as printed, redirect_stderr(io.StringIO()) as errors:
-            try:
-                main([*words, *options])
-                code: Any = 0
-            except SystemExit as end:
-                code = end.code or 0
-        return code, printed.getvalue(), errors.getvalue()
+    def command(*words: str, settings: tuple[str, ...] = ()) -> tuple[Any, str, str]:
+        assignments = () if words[0] == "compare" else (*SMALL, *settings)
+        return called(*words, api=prefect_api, settings=assignments)
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PREFECT_API_URL", prefect_api)
-        yield called
+    return command
 
 
 @pytest.fixture(scope="module")

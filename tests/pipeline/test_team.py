@@ -18,7 +18,7 @@ import yaml
 
 from flowers17.artifacts import MANIFEST, Store
 from flows import prefect_api
-from tests.support.processes import environment, eventually
+from tests.support.processes import HANG_S, environment, eventually
 from tests.support.serving import COMMAND, FINAL, SMALL
 from tests.support.team import (
     DEPLOYMENTS,
@@ -219,7 +219,7 @@ def test_a_scheduled_study_that_fails_is_told_through_the_block(team: Team) -> N
             team.client.post(
                 f"flow_runs/{run['id']}/set_state", json={"state": failed, "force": True}
             ).raise_for_status()
-        assert eventually(lambda: messages, 60), team.logs()
+        assert eventually(lambda: messages), team.logs()
     (message,) = messages
     assert message["subject"] == f"study {run['name']}: Failed"
     assert message["body"].startswith(failed["message"])
@@ -230,7 +230,7 @@ class TestRuns:
     """The scheduled study is the undisturbed one that the others are held against."""
 
     def test_a_schedule_starts_a_study_by_itself(self, team: Team, scheduled: str) -> None:
-        assert eventually(lambda: team.scheduled_runs(scheduled), 120), team.logs()
+        assert eventually(lambda: team.scheduled_runs(scheduled)), team.logs()
         (schedule,) = [
             schedule for schedule in team.deployment("study")["schedules"] if schedule["active"]
         ]
@@ -251,11 +251,11 @@ class TestRuns:
         assert ended.returncode == 0, ended.stderr
         (recovered,) = json.loads(ended.stdout)
         assert (recovered["flow_run_id"], recovered["resumed"]) == (flow_run_id, "worker")
-        undisturbed = team.reaches(team.scheduled_runs(scheduled)[0]["id"], *FINAL, seconds=240)
+        undisturbed = team.reaches(team.scheduled_runs(scheduled)[0]["id"], *FINAL, seconds=HANG_S)
         assert undisturbed["state_type"] == "COMPLETED", team.logs()
-        team.reaches(flow_run_id, "COMPLETED", seconds=240)
+        team.reaches(flow_run_id, "COMPLETED")
         _ended_as_if_undisturbed(team, store, before)
-        assert eventually(lambda: team.limit("training")["active_slots"] == 0, 90)
+        assert eventually(lambda: team.limit("training")["active_slots"] == 0)
 
     def test_a_run_outlives_stops_of_the_database_and_of_the_server(self, team: Team) -> None:
         store = team.store.with_name("outlived")
@@ -267,7 +267,7 @@ class TestRuns:
         team.end(signal.SIGTERM)
         team.database.start()
         team.start_server()
-        team.reaches(flow_run_id, "COMPLETED", seconds=240)
+        team.reaches(flow_run_id, "COMPLETED")
         _ended_as_if_undisturbed(team, store, before)
 
 
@@ -275,7 +275,7 @@ def _in_training(team: Team, store: Path) -> str:
     """Start the flow `learners` on a store of its own; return its run once it has trained a bit."""
     reply = team.start_run("learners", store=str(store))
     assert reply.status_code == 201, reply.text
-    assert eventually(lambda: list(store.glob(".unfinished/*/weights-*")), 240), team.logs()
+    assert eventually(lambda: list(store.glob(".unfinished/*/weights-*"))), team.logs()
     return str(reply.json()["id"])
 
 

@@ -1,11 +1,13 @@
-"""A tiny study under attack: every stage built in one process, in order."""
+"""A tiny study under attack: its stages built one after the other."""
 
 import json
 from pathlib import Path
 from typing import Any
 
 from flowers17.artifacts import Artifact, Store
-from tests.support.processes import python
+from flowers17.request import request_from
+from flows import attacks
+from tests.support import builds
 
 SETTINGS = (
     "dataset.n_classes=3",
@@ -37,27 +39,12 @@ SETTINGS = (
     "defences.networks=[]",
     "poisoning.networks=[]",
 )
-CODE = """
-import sys
-from flowers17.artifacts import Store
-from flowers17.request import request_from
-from flowers17.stages import ensure, in_order
-from flows import attacks
-
-store, done = Store(sys.argv[1]), {}
-request = request_from(sys.argv[2:], store=store.root, device="cpu")
-for stage in in_order(attacks.stages(request.settings, request.options)):
-    given = {name: done[one.label] for name, one in stage.inputs.items()}
-    done[stage.label] = ensure(stage, given, store).reference
-"""
 
 
-def built(store: Path) -> Store:
+def built(root: Path) -> Store:
     """Store in which the study's stages are built."""
-    with python("-c", CODE, str(store), *SETTINGS) as process:
-        _, complaints = process.communicate(timeout=500)
-    assert process.returncode == 0, complaints
-    return Store(store)
+    request = request_from(SETTINGS, store=root, device="cpu")
+    return builds.built(attacks.stages(request.settings, request.options), root)
 
 
 def artifacts(store: Store, stage: str) -> dict[str, Artifact]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from flowers17.artifacts import MANIFEST, Store
-from tests.support.processes import eventually, python, session_members
+from tests.support.processes import HANG_S, eventually, python, session_members
 from tests.support.stores import content
 
 TINY = (
@@ -40,7 +40,7 @@ def command(flow: str, store: Path, settings: Iterable[str], *options: str) -> l
 def run(arguments: list[str], env: dict[str, str]) -> dict[str, int]:
     """Run a command to its end, which names its page; return how many stages were built, reused."""
     with python(*arguments, env=env) as process:
-        printed, complaints = process.communicate(timeout=600)
+        printed, complaints = process.communicate(timeout=HANG_S)
     assert process.returncode == 0, complaints
     output = json.loads(printed)
     assert Path(output["report"]).is_file()
@@ -51,7 +51,7 @@ def run(arguments: list[str], env: dict[str, str]) -> dict[str, int]:
 def end(process: subprocess.Popen[str]) -> None:
     """Kill a command, if it has not ended; nothing that it started may outlive it."""
     process.kill()
-    process.wait(30)
+    process.wait(HANG_S)
     assert eventually(lambda: not session_members(process.pid)), "an orphan lives on"
 
 

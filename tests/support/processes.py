@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[2]
+HANG_S = 240.0  # ends a wait that would never end; a loaded machine may be slow
 NOBODY = 54321  # a user who owns nothing here
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can act as another user")
 _TEMPORARY = tempfile.TemporaryDirectory(prefix="flowers17-")  # of processes that may be killed
@@ -86,7 +87,7 @@ def at_once(*processes: subprocess.Popen[str]) -> list[str]:
         assert process.stdin is not None
         process.stdin.write("go\n")
         process.stdin.flush()
-    printed = [process.communicate(timeout=120) for process in processes]
+    printed = [process.communicate(timeout=HANG_S) for process in processes]
     assert [process.returncode for process in processes] == [0] * len(processes), printed
     return [out for out, _ in printed]
 
@@ -113,7 +114,7 @@ def _processes() -> Iterator[tuple[int, str, int]]:
         yield int(path.parent.name), after_name[0], int(after_name[3])
 
 
-def eventually(condition: Callable[[], Any], seconds: float = 120.0) -> bool:
+def eventually(condition: Callable[[], Any], seconds: float = HANG_S) -> bool:
     """Whether the condition comes true within so many seconds."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:

@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 
 from flows.reaper import MARK
-from tests.support.processes import environment, eventually, free_port
+from tests.support.processes import HANG_S, environment, eventually, free_port
 
 FINAL = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
 SMALL = (
@@ -34,7 +34,6 @@ SMALL = (
     "features.classifiers.names=[naive_bayes, knn]",
     "features.combinations=[]",
 )
-START_S = 120.0
 COMMAND = [sys.executable, "-c", "from flowers17.cli import main; main()"]
 
 
@@ -117,7 +116,7 @@ class Serving:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        eventually(lambda: "Ctrl-C" in self.log.read_text() or not self.running, START_S)
+        eventually(lambda: "Ctrl-C" in self.log.read_text() or not self.running)
         assert "Ctrl-C" in self.log.read_text(), self.log.read_text()
         return self
 
@@ -125,7 +124,7 @@ class Serving:
         """Send a signal, and return the exit code."""
         assert self.process is not None
         self.process.send_signal(number)
-        return self.process.wait(timeout=90)
+        return self.process.wait(HANG_S)
 
     def close(self) -> None:
         """Stop it, kill whatever of it is left, and say so."""
@@ -151,7 +150,7 @@ class Serving:
         """The server's record of a run."""
         return self.client.get(f"flow_runs/{flow_run_id}").raise_for_status().json()
 
-    def reaches(self, flow_run_id: str, *types: str, seconds: float = 120) -> dict[str, Any]:
+    def reaches(self, flow_run_id: str, *types: str, seconds: float = HANG_S) -> dict[str, Any]:
         """Return the run once its state is of one of these types; fails if it never is."""
         deadline = time.monotonic() + seconds
         while (run := self.run(flow_run_id))["state_type"] not in types:

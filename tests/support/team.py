@@ -19,8 +19,8 @@ from typing import Any
 
 import httpx
 
-from tests.support.processes import ROOT, environment, eventually, free_port, kill
-from tests.support.serving import COMMAND, START_S, Serving, processes
+from tests.support.processes import HANG_S, ROOT, environment, eventually, free_port, kill
+from tests.support.serving import COMMAND, Serving, processes
 
 DEPLOYMENTS = ROOT / "deployments"
 PROGRAMS = {
@@ -187,7 +187,7 @@ class Worker:
         """Ask it to end, wait, and kill what is left."""
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
-            self._process.wait(timeout=90)
+            self._process.wait(HANG_S)
         self.crash()
 
 
@@ -218,7 +218,7 @@ class Team(Serving):
         self._authenticate()
         first, second = self.hosts
         first.start()
-        assert eventually(first.works, START_S), self.logs()
+        assert eventually(first.works), self.logs()
         second.start()
         return self
 
@@ -233,7 +233,7 @@ class Team(Serving):
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        assert eventually(self._ready, START_S), self.logs()
+        assert eventually(self._ready), self.logs()
 
     def _ready(self) -> bool:
         try:

@@ -9,6 +9,7 @@ from uuid import UUID
 from prefect import flow
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+from prefect.events.worker import EventsWorker
 from prefect.states import State
 
 from flowers17.config import RunOptions
@@ -16,9 +17,7 @@ from flowers17.errors import Flowers17Error
 from flowers17.stages import Stage
 from tasks.engine import run_stages
 from tasks.results import Results, StagesFailed
-from tests.support.processes import eventually
-
-RECORDED_S = 120.0  # ends a hang: a loaded server records late
+from tests.support.processes import HANG_S, eventually
 
 
 @dataclass(frozen=True)
@@ -81,5 +80,6 @@ def run(
             return {label for label, state in tasks.items() if state.is_final()} >= expected
 
         # The server records how tasks end a little later than the run's end.
-        eventually(recorded, RECORDED_S)
+        EventsWorker.drain_all(HANG_S)
+        assert eventually(recorded), f"expected {sorted(expected)}, the server knows {tasks}"
     return Run(state, tasks, flow_run_id)

@@ -24,6 +24,7 @@ from flows.access import (
     server_options,
 )
 from tests.support.other_users import STRANGER_ID, as_stranger, needs_root
+from tests.support.processes import HANG_S
 
 HOST = "127.0.0.1:4200"
 JSON = {"content_type": "application/json"}
@@ -363,7 +364,7 @@ class TestConnection:
     @needs_root
     def test_of_another_user_is_closed_before_it_sends_anything(self, address: Address) -> None:
         def attempt() -> list[str]:
-            opened = [socket.create_connection(address, timeout=30) for _ in range(200)]
+            opened = [socket.create_connection(address, timeout=HANG_S) for _ in range(200)]
             return [_received(connection) for connection in opened]
 
         answers = set(as_stranger(attempt))
@@ -371,7 +372,7 @@ class TestConnection:
         assert f"got one of user {STRANGER_ID}; to serve other users" in answers.pop()
 
     def test_of_the_owner_that_is_half_closed_is_answered(self, address: Address) -> None:
-        with socket.create_connection(address, timeout=30) as connection:
+        with socket.create_connection(address, timeout=HANG_S) as connection:
             connection.sendall(self.REQUEST)
             connection.shutdown(socket.SHUT_WR)
             assert _received(connection).endswith("\r\n\r\nok")

@@ -20,7 +20,7 @@ from flowers17.digests import canonical_json, file_sha256, read_sha256, sha256_o
 from flowers17.errors import ArtifactDamaged, ArtifactMissing, StoreUnusable
 from flowers17.store_folder import SETTLED_NS, fingerprint
 from tests.support.file_systems import mounted
-from tests.support.processes import eventually, kill, python, waits_for_lock
+from tests.support.processes import HANG_S, eventually, kill, python, waits_for_lock
 from tests.support.stores import (
     FILES,
     KEY,
@@ -125,7 +125,7 @@ with Store(sys.argv[1]).writing("numbers", sys.argv[2]) as folder:
     os.kill(os.getpid(), signal.SIGKILL)
 """
         with python("-c", code, str(store.root), KEY) as process:
-            process.wait(60)
+            process.wait(HANG_S)
         assert len(unfinished(store)) == 1
         assert content(publish(store).path).keys() == {*FILES, MANIFEST}
         assert unfinished(store) == []
@@ -459,7 +459,7 @@ class TestLocks:
             assert process.stdout.readline() == "held\n"
             assert _is_locked(path)
             process.stdin.close()
-            process.wait(60)
+            process.wait(HANG_S)
             assert not _is_locked(path)
 
     def test_are_freed_when_their_process_is_killed(self, store: Store) -> None:
@@ -469,7 +469,7 @@ class TestLocks:
             assert process.stdout.readline() == "held\n"
             assert _is_locked(path)
             kill(process.pid)
-            process.wait(60)
+            process.wait(HANG_S)
             assert not _is_locked(path)
 
     def test_of_different_artifacts_do_not_touch(self, store: Store) -> None:

@@ -11,7 +11,7 @@ from contextlib import suppress
 import pytest
 
 from flowers17.interrupts import INTERRUPTED, check, interrupt_guard
-from tests.support.processes import python
+from tests.support.processes import HANG_S, python
 
 
 def _press() -> None:
@@ -91,7 +91,7 @@ def test_what_does_not_end_is_ended_by_a_second_one_or_after_a_while(
     grace_s: str, times: str
 ) -> None:
     with python("-c", STUCK, grace_s, times) as process:
-        printed, complaints = process.communicate(timeout=30)
+        printed, complaints = process.communicate(timeout=HANG_S)
     assert (process.returncode, printed) == (INTERRUPTED, "ending\n")
     assert complaints == (
         "interrupted without waiting for the Prefect server; run the same command again to go on "

@@ -15,7 +15,7 @@ from flowers17.artifacts import Store
 from flowers17.errors import ArtifactDamaged, DownloadFailed, InvalidInput, StageFailed
 from flowers17.isolation import ensure_isolated
 from flowers17.stages import Outcome, ensure
-from tests.support.processes import eventually, kill, output_of, python, session_members
+from tests.support.processes import HANG_S, eventually, kill, output_of, python, session_members
 from tests.support.stores import content, unfinished
 from tests.support.toy import number
 
@@ -173,12 +173,12 @@ def test_a_child_ends_with_its_killed_parent(tmp_path: Path) -> None:
     script, calls = tmp_path / "parent.py", tmp_path / "calls"
     script.write_text(PARENT)
     with python(str(script), str(tmp_path / "store"), str(calls)) as parent:
-        assert eventually(calls.exists, 60), "the child never began"
+        assert eventually(calls.exists), "the child never began"
         family = session_members(parent.pid)
         assert len(family) >= 2
         kill(parent.pid)
-        parent.wait(30)
-        assert eventually(lambda: session_members(parent.pid) == [], 120)
+        parent.wait(HANG_S)
+        assert eventually(lambda: session_members(parent.pid) == [])
 
 
 TIDIED = """
@@ -204,7 +204,7 @@ def test_a_cleaner_of_temporary_files_stops_nothing(tmp_path: Path) -> None:
     script = tmp_path / "tidied.py"
     script.write_text(TIDIED)
     with python(str(script), str(tmp_path / "store")) as process:
-        assert process.wait(120) == 0
+        assert process.wait(HANG_S) == 0
     assert len(list(Store(tmp_path / "store").manifests())) == 2
 
 
@@ -218,7 +218,7 @@ def threads():
 before = threads()  # OpenBLAS's own, which it ends before a fork
 import flowers17.preloaded
 from tests.support.processes import eventually  # the kernel forgets a thread a little after its end
-print(eventually(lambda: threads() == before, 60), "keras" in __import__("sys").modules)
+print(eventually(lambda: threads() == before), "keras" in __import__("sys").modules)
 """
 
 
@@ -264,14 +264,14 @@ if __name__ == "__main__":
     build(3)
     servers.connect_to_new_process = connect
     calls = Path(sys.argv[2])
-    killer = threading.Thread(target=lambda: (eventually(calls.exists, 60), kill()))
+    killer = threading.Thread(target=lambda: (eventually(calls.exists), kill()))
     killer.start()
     try:
         build(4, config={"seconds": 600}, resources={"calls": str(calls)}, timeout_s=8.0)
     except StageFailed as problem:
         print(problem)
     killer.join()
-    print(eventually(lambda: not forked(), 60))
+    print(eventually(lambda: not forked()))
 """
 
 
@@ -280,7 +280,7 @@ def test_a_killed_fork_server_stops_nothing_and_leaves_nothing_behind(tmp_path: 
     script = tmp_path / "killed.py"
     script.write_text(KILLED_SERVERS)
     with python(str(script), str(tmp_path / "store"), str(tmp_path / "calls")) as process:
-        printed, complaints = process.communicate(timeout=180)
+        printed, complaints = process.communicate(timeout=HANG_S)
         assert process.returncode == 0, complaints
     assert len(list(Store(tmp_path / "store").manifests())) == 3
     lines = printed.splitlines()
@@ -319,7 +319,7 @@ def test_sockets_and_temporary_files_go_with_their_process_or_with_the_next(tmp_
             assert process.stdout.readline() == "built\n"
             for pid in session_members(process.pid) if killed else []:
                 kill(pid)
-            process.communicate("go\n" if not killed else None, timeout=60)
+            process.communicate("go\n" if not killed else None, timeout=HANG_S)
 
     run(1, killed=True)
     (abandoned,) = temporary.iterdir()
@@ -349,5 +349,5 @@ def test_stages_are_built_without_a_place_for_a_socket(tmp_path: Path, tmpdir: s
     with python(
         str(script), str(tmp_path / "store"), "1", env={"TMPDIR": str(temporary)}
     ) as process:
-        printed, complaints = process.communicate("go\n", timeout=60)
+        printed, complaints = process.communicate("go\n", timeout=HANG_S)
         assert printed == "built\n", complaints

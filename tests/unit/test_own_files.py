@@ -160,7 +160,7 @@ class TestLog:
         (home / "flowers17-logs" / "worker.log").write_text("older\n")
         children = Children()
         children.start("worker", ["this"], {})  # prints the Zen of Python
-        eventually(lambda: children.ended("worker"), 60)
+        eventually(lambda: children.ended("worker"))
         self.children = children
         yield home / "flowers17-logs"
         children.stop("worker", 60)

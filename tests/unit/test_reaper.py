@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from flows.reaper import MARK, marked
-from tests.support.processes import ROOT, environment, eventually, kill
+from tests.support.processes import HANG_S, ROOT, environment, eventually, kill
 
 TOKEN = "a-token-of-this-test"
 SLEEPER = "import time; time.sleep(600)"
@@ -75,9 +75,9 @@ def test_one_that_is_left_ends_all(family: Family, killed: str) -> None:
         kill(process.pid)
         process.wait()
     family.serve_ends()
-    assert eventually(lambda: not marked(TOKEN), 120), marked(TOKEN)
+    assert eventually(lambda: not marked(TOKEN)), marked(TOKEN)
     for process in (family.reaper, *family.parts, family.run):
-        assert process.wait(timeout=20) is not None
+        assert process.wait(HANG_S) is not None
 
 
 def test_nobody_ends_while_serve_lives(family: Family) -> None:

@@ -28,7 +28,7 @@ from flowers17.shared.remote import Remote
 from flowers17.shared.store import CACHE_VARIABLE, SharedStore, open_store
 from flowers17.stages import ensure, existing
 from tests.support.object_storage import BUCKET, ObjectStorage, object_storage, serving
-from tests.support.processes import eventually, kill, python
+from tests.support.processes import HANG_S, eventually, kill, python
 from tests.support.shared_builds import counted
 from tests.support.stores import FILES, KEY, content, described, publish, set_aside
 
@@ -231,7 +231,7 @@ class TestKilled:
             stage = counted(number, 0.0, steps_log)
             with _machine(storage, "one", number, 0, steps_log, str(number)) as process:
                 _go(process)
-                assert process.wait(60) == -9
+                assert process.wait(HANG_S) == -9
             artifact = existing(stage, {}, second)
             states.append(artifact is not None)
             again = ensure(stage, {}, second if number % 2 else first)
@@ -324,7 +324,7 @@ class TestLease:
                 assert lease.generation == lost.generation + 1
                 assert not lost.is_held
                 del cut_off.write, cut_off.read
-                assert eventually(lambda: lost._is_lost, 120)
+                assert eventually(lambda: lost._is_lost)
                 assert lease.is_held
 
     def test_what_is_gone_from_the_folder_goes_from_the_storage(

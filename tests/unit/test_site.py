@@ -25,7 +25,7 @@ from flows.access import guarded
 from flows.server import beside, site_of
 from tests.support.made_studies import made_study, results, row
 from tests.support.object_storage import object_storage
-from tests.support.processes import ROOT, environment, free_port, output_of
+from tests.support.processes import HANG_S, ROOT, environment, free_port, output_of
 from tests.support.stores import material, publish
 from tests.unit.prediction.made_models import Maker, network
 
@@ -447,7 +447,7 @@ def test_the_command_ends_when_told_though_uploads_were_aborted_or_stall(store: 
         upload(1000, b"x").close()
         with upload(1000, b"x"):
             process.send_signal(signal.SIGTERM)
-            assert process.wait(timeout=120) in (0, -signal.SIGTERM)
+            assert process.wait(HANG_S) in (0, -signal.SIGTERM)
         assert "Traceback" not in process.stdout.read()
 
 

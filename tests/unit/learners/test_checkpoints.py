@@ -14,7 +14,7 @@ from flowers17.digests import canonical_json, read_sha256, sha256_of
 from flowers17.errors import CheckpointsInUse, InvalidInput
 from flowers17.learners.checkpoints import Checkpoints, Generation
 from tests.support.file_systems import mounted, remount
-from tests.support.processes import python
+from tests.support.processes import HANG_S, python
 from tests.support.stores import content
 
 CONFIGURATION = "a" * 64
@@ -310,7 +310,7 @@ class TestSecondWriter:
                 _latest(tmp_path)
             assert content(tmp_path) == before
             process.kill()
-            process.wait(10)
+            process.wait(HANG_S)
         assert _is_generation(_latest(tmp_path), 2)
 
     def test_is_refused_in_the_same_process(self, tmp_path: Path) -> None:
