@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from flowers17.backbones.facts import backbone_of
 from flowers17.config import AttackName, AttackSettings, RunOptions, StudySettings
 from flowers17.errors import InvalidInput
 from flowers17.learners.devices import device_in
@@ -101,7 +102,9 @@ def own_learners(*models: Stage) -> dict[str, list[str]]:
     models: of the person's own settings, with all that they are made from. What a manifest in the
     store names beyond these is not called.
     """
-    names = {json.loads(model.config).get("learner") for model in in_order(models)}
+    configs = [json.loads(model.config) for model in in_order(models)]
+    names = {config.get("learner") for config in configs}
+    names |= {backbone_of(config["extractor"]).name for config in configs if "extractor" in config}
     functions = sorted(name for name in names if isinstance(name, str) and module_of(name))
     return {"own_learners": functions} if functions else {}
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from flowers17.backbones.facts import backbone_of
 from flowers17.config import RunOptions, StudySettings
 from flowers17.data.download import download
-from flowers17.errors import DownloadFailed, WeightsMissing
+from flowers17.errors import DownloadFailed, Flowers17Error, WeightsMissing
 from flowers17.seeds import derived_seed
 from flowers17.stages import Job, Stage
 from flowers17.transfer.weights import extractor_facts, resolve_weights
@@ -14,6 +14,8 @@ from flowers17.transfer.weights import extractor_facts, resolve_weights
 if TYPE_CHECKING:
     import keras
 
+# Of requests, httpx and kagglehub: what was begun did not arrive whole.
+_BROKEN = ("ChunkedEncodingError", "ReadError", "RemoteProtocolError", "DataCorruptionError")
 _MAX_BYTES = 2**32  # ConvNeXt's largest has 1.4 GB
 
 
@@ -108,15 +110,20 @@ def build(job: Job) -> Mapping[str, Any]:
 
 def _preset(job: Job) -> Mapping[str, Any]:
     """Download a preset of KerasHub, which shows the progress, into the artifact's folder."""
-    from flowers17.transfer.backbones import save_preset
+    from flowers17.transfer.backbones import first_line, save_preset
 
     name = backbone_of(job.config["extractor"]).name
     try:
-        save_preset(name, job.folder)
-    except (OSError, ValueError, RuntimeError) as problem:
-        raise WeightsMissing(
+        save_preset(name, job.folder, job.progress)
+    except Flowers17Error:
+        raise
+    except Exception as problem:  # those of the libraries that KerasHub downloads by
+        reason = (
             f"hub:{name}: expected a preset of KerasHub by download or in the weights folder; "
-            f"{str(problem).strip().splitlines()[0]}. Check the name and the connection, or put "
-            f"the preset's folder {name} into the folder given as --weights-dir"
-        ) from problem
+            f"{first_line(problem)}. Check the name and the connection, or put the preset's folder "
+            f"{name.rpartition('/')[2]} into the folder given as --weights-dir"
+        )
+        if type(problem).__name__ in _BROKEN:
+            raise DownloadFailed(reason, transient=True) from problem
+        raise WeightsMissing(reason) from problem
     return {"bytes": sum(file.stat().st_size for file in job.folder.iterdir())}

@@ -82,5 +82,4 @@ def chosen_networks(minutes: float) -> tuple[str, str, str]:
             )
         chosen.append(fitting[-1])
         free = free[free.index(fitting[-1]) + 1 :]
-    small, middle, large = chosen
-    return small, middle, large
+    return chosen[0], chosen[1], chosen[2]

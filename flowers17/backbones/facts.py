@@ -1,7 +1,8 @@
 """Backbones: how a pre-trained network is named, and the facts about those of Keras.
 
-Imports no Keras, so that planning a study is fast. The facts in `known/backbones.json` are derived
-from the networks by `transfer.backbone_facts`.
+Imports no Keras, so that planning a study is fast. The facts in `backbones.json` are derived from
+the networks by `transfer.backbone_facts`. They stand in no key, so that another network changes
+none: a network's name and Keras's version, which do, tell all that decides a result.
 """
 
 import json
@@ -14,7 +15,7 @@ from typing import Literal
 
 from flowers17.errors import InvalidSettings, short_repr
 
-FACTS_FILE = Path(__file__).parent / "known" / "backbones.json"
+FACTS_FILE = Path(__file__).with_name("backbones.json")  # a folder would count in keys
 _WITH_WEIGHTS = re.compile(r"file:(?P<weights>.+\.weights\.h5)\+(?P<network>.+)")
 _FUNCTION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 _SHARE = re.compile(r"(0?\.\d+|1(\.0*)?)")

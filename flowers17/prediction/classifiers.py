@@ -13,9 +13,8 @@ from flowers17.prediction.fitted_classifier import FittedClassifier
 from flowers17.prediction.models import Answers, Loader, Model
 from flowers17.prediction.networks import extractor_of
 from flowers17.prediction.pictures import Block
-from flowers17.transfer.extractors import feature_maps
+from flowers17.transfer.extractors import feature_maps, over_images
 from flowers17.transfer.rowspace import side_by_side
-from flowers17.transfer.weights import scaling_module
 
 if TYPE_CHECKING:
     import keras
@@ -55,21 +54,16 @@ class FeatureMap:
 
     def applied(self, images: Mapping[int, Any]) -> Any:
         """Return symbolic features, (n, d), of symbolic images: see `models.Model.applied`."""
-        pixels, extractor = images[self.size], self.extractor
+        pixels = images[self.size]
         if self._last and self._last[0] is pixels:
             return self._last[1]
-        import keras
+        network, config = over_images(self.extractor, self._config["extractor"]), self._config
+        from keras import layers
 
-        from flowers17.transfer.fine_tuning import Scaled
-
-        layers, config = keras.layers, self._config
-        name = f"features-{self._artifact.reference.key[:12]}"  # names must differ
-        network = keras.Model(extractor.input, extractor.output, name=name)
-        scaled = Scaled(scaling_module(config["extractor"]), config["input_size"])
         averages = config["pooling"] == "average"
         pooling = layers.GlobalAveragePooling2D() if averages else layers.Flatten()
         views = [pixels, pixels[:, :, ::-1]] if config.get("mirrored", False) else [pixels]
-        maps = [pooling(network(scaled(view))) for view in views]
+        maps = [pooling(network(view)) for view in views]
         self._last = (pixels, layers.Average()(maps) if len(maps) > 1 else maps[0])
         return self._last[1]
 

@@ -202,6 +202,10 @@ def _write_onnx(network: "keras.Model", description: Mapping[str, Any], path: Pa
     for layer in _layers(network):  # ONNX runtimes lack bfloat16 for many operations
         if layer.dtype_policy.name not in ("float32", "uint8"):
             layer.dtype_policy = "float32"
+    for layer in network._flatten_layers():
+        for name, value in list(vars(layer).items()):
+            if keras.ops.is_tensor(value):  # ONNX would take it for an input
+                setattr(layer, name, np.asarray(value))
     # Keras exports only what was called.
     network([np.zeros((1, *item.shape[1:]), np.uint8) for item in network.inputs])
     with _quiet(), convertible():
@@ -260,7 +264,13 @@ def read(path: Path) -> Callable[[Mapping[str, np.ndarray]], np.ndarray]:
         return lambda images: np.asarray(session.run([OUTPUT], dict(images))[0])
     import keras
 
-    loaded = keras.models.load_model(path, compile=False)
+    try:
+        loaded = keras.models.load_model(path, compile=False)
+    except TypeError as problem:  # of a layer of KerasHub
+        raise InvalidInput(
+            f"{path}: expected layers that Keras can read back, got one that it cannot; write a "
+            ".onnx file instead"
+        ) from problem
     names = [tensor.name for tensor in loaded.inputs]
 
     def proba_of(images: Mapping[str, np.ndarray]) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Facts of networks, derived from the networks themselves.
 
 `python -m flowers17.transfer.backbone_facts` derives those of all networks of `keras.applications`
-and writes `backbones/known/backbones.json`: some minutes, once for a version of Keras.
+and writes `backbones/backbones.json`: some minutes, once for a version of Keras.
 """
 
 import inspect
@@ -80,17 +80,10 @@ def main() -> None:
     """Write the facts of all networks of Keras."""
     networks = {}
     for function in functions():
-        facts = asdict(facts_of(function))
-        facts["cuts"] = {
-            kind: {name: round(share, 4) for name, share in named.items()}
-            for kind, named in facts["cuts"].items()
-        }
-        networks[function.lower()] = facts
+        networks[function.lower()] = asdict(facts_of(function))
         keras.backend.clear_session()
-    content = {"keras": keras.__version__, "networks": networks}
-    rows = json.dumps(content, indent=1)
-    FACTS_FILE.parent.mkdir(exist_ok=True)
-    FACTS_FILE.write_text(rows + "\n")
+    table = json.dumps({"keras": keras.__version__, "networks": networks}, indent=1)
+    FACTS_FILE.write_text(table + "\n")
 
 
 if __name__ == "__main__":

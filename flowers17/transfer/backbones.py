@@ -7,6 +7,7 @@ is run: classes that are not Keras's own are refused before Keras reads the file
 
 import importlib
 import json
+import shutil
 import warnings
 import zipfile
 from collections.abc import Callable
@@ -86,11 +87,11 @@ def _of_file(path: Path) -> keras.Model:
         with zipfile.ZipFile(path) as archive:
             _check_classes(archive.read("config.json"), path)
         return keras.models.load_model(path, compile=False, safe_mode=True)
+    except InvalidInput:
+        raise
     except (OSError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as problem:
-        if isinstance(problem, InvalidInput):
-            raise
         raise InvalidInput(
-            f"{path}: expected a file that Keras's Model.save wrote, got {_first_line(problem)}"
+            f"{path}: expected a file that Keras's Model.save wrote, got {first_line(problem)}"
         ) from problem
 
 
@@ -137,7 +138,7 @@ def _of_hub(
     except (OSError, KeyError, TypeError, ValueError) as problem:
         raise InvalidInput(
             f"{backbone.short_name}: expected a preset of KerasHub for images of {input_size} "
-            f"pixels, got {_first_line(problem)}; many take one size alone: set `input_size` to it"
+            f"pixels, got {first_line(problem)}; many take one size alone: set `input_size` to it"
         ) from problem
     return _as_map(keras.Model(images, output), input_size, backbone)
 
@@ -165,12 +166,32 @@ def keras_hub() -> Any:
         ) from problem
 
 
-def save_preset(preset: str, folder: Path) -> None:
-    """Fetch a preset by KerasHub's own download, and save network and scaling in a folder."""
+def save_preset(preset: str, folder: Path, progress: Callable[[int, int, str], None]) -> None:
+    """Fetch a preset's network and scaling by KerasHub's own download into a folder, as they are.
+
+    One of another library is converted. Raises InvalidInput if it names code that is not Keras's or
+    KerasHub's, and what the download raises.
+    """
     hub = keras_hub()
-    hub.models.Backbone.from_preset(preset).save_to_preset(str(folder))
-    with suppress(ValueError, FileNotFoundError):  # it has none
-        hub.layers.ImageConverter.from_preset(preset).save_to_preset(str(folder))
+    import tqdm
+    from keras_hub.src.utils.preset_utils import get_file
+
+    def shown(bar: Any, n: float = 1) -> None:
+        update(bar, n)
+        progress(int(bar.n), int(bar.total or 0), "bytes")
+
+    update = tqdm.tqdm.update
+    with mock.patch.object(tqdm.tqdm, "update", shown):
+        for name in ("config.json", "image_converter.json", "model.weights.h5"):
+            with suppress(FileNotFoundError):
+                shutil.copyfile(get_file(preset, name), folder / name)
+        for file in folder.glob("*.json"):
+            _check_classes(file.read_bytes(), file)
+        if not (folder / "model.weights.h5").exists():
+            hub.models.Backbone.from_preset(preset).save_to_preset(str(folder))
+            (folder / "metadata.json").unlink()  # it holds the time, and content decides keys
+            with suppress(ValueError, FileNotFoundError):  # it has none
+                hub.layers.ImageConverter.from_preset(preset).save_to_preset(str(folder))
 
 
 def _channels(values: Any, default: float) -> Any:
@@ -222,5 +243,6 @@ def _applied(model: keras.Model, images: Any, start: Any) -> Any:
     return applied.outputs[0]
 
 
-def _first_line(problem: Exception) -> str:
+def first_line(problem: Exception) -> str:
+    """First line of an error's message, or its type where it has none."""
     return next(iter(str(problem).strip().splitlines()), repr(problem))

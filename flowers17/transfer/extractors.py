@@ -3,10 +3,10 @@
 Functions import Keras themselves, since that takes seconds.
 """
 
-import importlib
+import math
 import tempfile
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -17,8 +17,9 @@ from PIL import Image
 from flowers17.backbones.facts import backbone_of, known_facts
 from flowers17.errors import InvalidInput
 from flowers17.learners.images import resized as images_resized
+from flowers17.learners.images import scaled
 from flowers17.seeds import generator
-from flowers17.transfer.weights import check_input_size, scaling_module
+from flowers17.transfer.weights import check_input_size
 
 if TYPE_CHECKING:
     import keras
@@ -75,6 +76,7 @@ def feature_maps(
 ) -> np.ndarray:
     """Features of images, one row each: float32 (n, h·w·c), or (n, c) if averaged.
 
+    model: over images, to a map, or to the tokens of a network that is cut before a transformer.
     images: uint8 (n, s, s, 3), of any s; resized to `input_size` and scaled as the network expects.
     mirrored: average the features of each image and its mirror image.
     progress: called with the images done and their number after every batch.
@@ -91,25 +93,20 @@ def feature_maps(
         raise InvalidInput(f"pooling: expected `flatten` or `average`, got {pooling!r}")
     if batch_size < 1:
         raise InvalidInput(f"batch_size: expected at least 1, got {batch_size}")
-    module = scaling_module(extractor)
-    scaled = (
-        importlib.import_module(f"keras.applications.{module}").preprocess_input
-        if module
-        else np.asarray
-    )
-    n = len(images)
-    h, w, c = model.output_shape[1:]
-    features = allocate((n, c if pooling == "average" else h * w * c), np.float32)
+    network, n = over_images(model, extractor), len(images)
+    shape = model.output_shape[1:] if pooling == "flatten" else model.output_shape[-1:]
+    features = allocate((n, math.prod(shape)), np.float32)
     # One shape for all batches, the last one filled up: another shape would compile anew.
     n_in_batch = -(-n // -(-n // batch_size))
     for start in range(0, n, n_in_batch):
         stop = min(start + n_in_batch, n)
         batch = np.zeros((n_in_batch, input_size, input_size, 3), np.float32)
-        batch[: stop - start] = resized(images[start:stop], input_size)
-        # Copies, since scaling may be in place.
-        views = (batch, batch[:, :, ::-1].copy()) if mirrored else (batch,)
-        pooled = [_pooled(model.predict_on_batch(scaled(view)), pooling) for view in views]
-        rows = np.mean(pooled, axis=0)[: stop - start]
+        batch[: stop - start] = scaled(resized(images[start:stop], input_size))
+        views = (batch, batch[:, :, ::-1]) if mirrored else (batch,)
+        maps = [network.predict_on_batch(view) for view in views]
+        if pooling == "average":
+            maps = [each.mean(axis=tuple(range(1, each.ndim - 1)), dtype=float) for each in maps]
+        rows = np.mean(maps, axis=0)[: stop - start].reshape(stop - start, -1)
         if not np.isfinite(rows).all():
             raise InvalidInput(
                 f"features of {extractor}: expected finite numbers, got NaN or infinity; "
@@ -121,10 +118,12 @@ def feature_maps(
     return features
 
 
-def _pooled(maps: np.ndarray, pooling: Literal["flatten", "average"]) -> np.ndarray:
-    if pooling == "average":
-        return maps.mean(axis=(1, 2), dtype=np.float64)
-    return maps.reshape(len(maps), -1)
+@lru_cache(maxsize=8)  # compiled once
+def over_images(model: "keras.Model", extractor: str) -> "keras.Model":
+    """The network over images in [0, 1] that an extractor is; see `fine_tuning.image_network`."""
+    from flowers17.transfer.fine_tuning import image_network
+
+    return image_network(model, None, extractor)
 
 
 def _draw_weights(model: "keras.Model", seed: int) -> None:

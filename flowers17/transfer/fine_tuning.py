@@ -133,17 +133,21 @@ def trainable_network(
 
 
 def image_network(
-    lower: keras.Model, trained: keras.Model, name: str, *, image_size: int | None = None
+    lower: keras.Model, trained: keras.Model | None, name: str, *, image_size: int | None = None
 ) -> keras.Model:
     """Network over images: float32 (n, size, size, 3) in [0, 1] → class probabilities.
 
-    lower: of `cut`. trained: of `trainable_network`. name: the extractor's. image_size: if it is
-    not the extractor's input size, the network resizes images, bilinearly and antialiased.
-    Pixels are scaled as the extractor expects (`preprocess_input` in Keras).
+    lower: of `cut`. trained: of `trainable_network`; None: the activations of `lower` are returned.
+    name: the extractor's. image_size: if it is not the extractor's input size, the network resizes
+    images, bilinearly and antialiased.
+    Pixels are scaled as the extractor expects (`preprocess_input` in Keras), in the same graph:
+    TensorFlow merges constant factors, so that pixels scaled elsewhere differ in a last digit.
     """
     size = lower.input_shape[1]
     inputs = keras.Input((image_size or size, image_size or size, 3), name="image")
     activations = lower(Scaled(scaling_module(name), size)(inputs))
+    if trained is None:
+        return keras.Model(inputs, activations)
     softmax = trained.layers[-1]
     logits = keras.Model(trained.inputs, softmax.input, name="trained")(activations)
     return keras.Model(inputs, keras.layers.Softmax(dtype="float32")(logits), name=trained.name)
@@ -213,7 +217,7 @@ def cuts_of(model: keras.Model) -> tuple[Cuts, Mapping[str, Any]]:
         blocks = {node.operation.name: point for node, point in firsts if node}
     tensors = {name: point.tensor for name, point in {**layers, **blocks}.items()}
     shares = [
-        {name: 1 - point.position / len(nodes) for name, point in named.items()}
+        {name: round(1 - point.position / len(nodes), 4) for name, point in named.items()}
         for named in (blocks, layers)
     ]
     return Cuts(*shares), tensors

@@ -92,7 +92,7 @@ def overview(inputs: ReportInputs) -> Figure | None:
         return None
     low = min(score.interval.low for _, cells in groups for _, score, _ in cells)
     if inputs.beside_study:
-        low = min(low, *(study for _, cells in groups for _, _, study in cells if study))
+        low = min([low, *(study for _, cells in groups for _, _, study in cells if study)])
     step = 0.2 if low < 0.5 else 0.1
     start = max(0.0, float(np.floor(low / step)) * step)
     drawing = from_template(
