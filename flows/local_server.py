@@ -44,7 +44,7 @@ class Server(AbstractContextManager["Server"]):
 
     def __init__(self) -> None:
         api = prefect_api.configured_api() or prefect_api.served_api()
-        prefect_api.spare_proxies(api)
+        prefect_api.bypass_proxies(api)
         self.password: str | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._complaints: IO[bytes] = io.BytesIO()

@@ -7,7 +7,8 @@ from flowers17.environment import keras_backend
 from flowers17.stages import Stage, in_order
 from flows import ensemble, features, finetune, learners
 from flows.part import Part, data
-from tasks import costs, cross_validation, questions, training
+from tasks import costs, cross_validation, training
+from tasks import next_steps as questions
 from tasks import split as split_stage
 
 MODELS = ("training", "finetuning", "fitted", "stacking")  # stages whose artifacts predict

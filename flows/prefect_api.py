@@ -59,7 +59,7 @@ def configured_api() -> str | None:
     return str(api) if api else None
 
 
-def spare_proxies(api: str | None) -> None:
+def bypass_proxies(api: str | None) -> None:
     """Keep what goes to this machine off proxies, in this process and those that it starts.
 
     api: whose host is added if it is this machine under another address.

@@ -1,7 +1,7 @@
 """Stages `attack` and `transfer`: an attack on a model, and its images shown to other models.
 
 An attack is made at every budget, and resumes from its last batch. Transfer is of the adversarial
-images of one network, the surrogate.
+images of one network, the surrogate. One long module, since both open models and take images alike.
 """
 
 import json

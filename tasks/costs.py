@@ -44,7 +44,10 @@ def stage(options: RunOptions, models: Sequence[Stage], name: str, **configurati
 
 
 def best_of_each_kind(models: Mapping[str, Artifact]) -> dict[str, str]:
-    """Label of the best network, classifier and ensemble of some models, by kind."""
+    """Label of the best network, classifier and ensemble of some models, by kind.
+
+    In ascending order of rank, the last of a kind stands.
+    """
     from flowers17.prediction.catalogue import Entry
 
     entries = [Entry(artifact.manifest, artifact.json("result")) for artifact in models.values()]
@@ -101,7 +104,7 @@ def build_costs(job: Job) -> Mapping[str, Any]:
     operations = np.array([row["giga_operations"] for row in rows], float)
     front = on_pareto_front(operations, np.array([row["accuracy"]["value"] for row in rows]))
     for row, is_first in zip(rows, front.tolist(), strict=True):
-        row["on_front"] = "yes" * is_first
+        row["on_front"] = "yes" if is_first else ""
     job.save_json("result", {"reason": "", "rows": rows})
     return times
 
@@ -111,6 +114,7 @@ def _measured(artifact: Artifact, loader: Any, *, exports: bool) -> dict[str, An
 
     exports: whether it is timed as ONNX, too.
     """
+    from flowers17.learners.networks import n_operations
     from flowers17.prediction import exporting
     from flowers17.prediction.models import open_model
     from flowers17.prediction.pictures import Block
@@ -119,7 +123,6 @@ def _measured(artifact: Artifact, loader: Any, *, exports: bool) -> dict[str, An
     model = open_model(artifact.manifest, loader)
     with loader.building("float32"):
         network = exporting.keras_model(model)
-    from flowers17.learners.networks import n_operations
 
     random, names = generator(0, "costs"), exporting.input_names(model)
     most = max(BATCHES)
@@ -172,7 +175,7 @@ def build_saliency(job: Job) -> Mapping[str, Any]:
 
 
 def _mapped(job: Job, artifact: Artifact) -> dict[str, Any]:
-    """Record of a model's maps, and these."""
+    """Record of a model with its saliency maps, on images that it did not see."""
     from flowers17.prediction.attacked import AttackedModel
     from flowers17.prediction.evidence import held_out, images_of
     from flowers17.reporting.metrics import mean_spread
@@ -207,7 +210,7 @@ def _mapped(job: Job, artifact: Artifact) -> dict[str, Any]:
     shuffled = maps()
     shares = [saliency.border_share(each) for each in occlusion if each.max() > 0]
     border = None
-    if len(shares) > 1:  # the images are independent of each other
+    if len(shares) > 1:  # different images: nothing is shared, so no correction for overlap
         mean = mean_spread(shares, n_train=2**31, n_validation=1)
         border = {"value": mean.mean, "interval": mean.interval}
     similarity = [saliency.map_similarity(*pair) for pair in zip(occlusion, shuffled, strict=True)]

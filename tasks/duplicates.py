@@ -12,8 +12,8 @@ from flowers17.errors import InvalidInput
 from flowers17.stages import Job, Stage
 
 if TYPE_CHECKING:
-    from flowers17.data.duplicates import Pair
-    from flowers17.data.likeness import NearDuplicates
+    from flowers17.data.duplicates import NearDuplicates
+    from flowers17.data.scene_groups import Pair
 
 logger = logging.getLogger(f"flowers17.{__name__}")
 
@@ -31,12 +31,12 @@ def stage(settings: StudySettings, images: Stage) -> Stage:
 
 def build(job: Job) -> Mapping[str, Any]:
     """Find pairs by the method of the settings, and the groups that they and the source form."""
-    from flowers17.data import duplicates
+    from flowers17.data import scene_groups
 
     items, images = job.inputs["images"].json("items"), job.inputs["images"].mapped("images")
     names, n_images = items["names"], len(images)
     is_test = np.array([part == "test" for part in items.get("parts") or [""] * n_images])
-    copies = duplicates.identical_pairs(images, is_test)
+    copies = scene_groups.identical_pairs(images, is_test)
     _check_labels(copies, job.inputs["images"].array("labels"), names, job.config)
     method = job.config["near_duplicates"]
     metrics: dict[str, Any] = {}
@@ -46,12 +46,12 @@ def build(job: Job) -> Mapping[str, Any]:
         if resemblance.look_alike:
             method = "identical"
         else:
-            pairs = duplicates.merged_pairs(copies, resemblance.pairs)
-        known = duplicates.known_pairs(names) if items["verified"] else []
-        pairs, metrics["n_known"] = duplicates.merged_pairs(known, pairs), len(known)
+            pairs = scene_groups.merged_pairs(copies, resemblance.pairs)
+        known = scene_groups.known_pairs(names) if items["verified"] else []
+        pairs, metrics["n_known"] = scene_groups.merged_pairs(known, pairs), len(known)
     job.save_json("pairs", [_described(pair, names) for pair in pairs])
-    of_groups = duplicates.pairs_of_equals(items.get("groups") or [""] * n_images, is_test)
-    scene = duplicates.groups([*pairs, *of_groups], n_images)
+    of_groups = scene_groups.pairs_of_equals(items.get("groups") or [""] * n_images, is_test)
+    scene = scene_groups.groups([*pairs, *of_groups], n_images)
     twins = np.flatnonzero(is_test & np.isin(scene, scene[~is_test]))
     if len(twins):
         logger.warning(
@@ -61,7 +61,7 @@ def build(job: Job) -> Mapping[str, Any]:
             listed([names[row] for row in twins]),
         )
     together = (pair for pair in (*pairs, *of_groups) if len({*is_test[pair.rows]}) == 1)
-    job.save_array("groups", duplicates.groups(together, n_images))
+    job.save_array("groups", scene_groups.groups(together, n_images))
     return {"n_pairs": len(pairs), "kept_together": method, "n_twins": len(twins), **metrics}
 
 
@@ -96,7 +96,7 @@ def _resemblance(
     job: Job, images: np.ndarray, copies: Sequence["Pair"], is_test: np.ndarray
 ) -> "tuple[NearDuplicates, dict[str, Any]]":
     """Near-duplicates by perceptual hashing, and metrics."""
-    from flowers17.data.likeness import MAX_IMAGES_SEARCHED_IN_CROPS, near_duplicates
+    from flowers17.data.duplicates import MAX_IMAGES_SEARCHED_IN_CROPS, near_duplicates
 
     in_crops = len(images) <= MAX_IMAGES_SEARCHED_IN_CROPS
     if not in_crops:

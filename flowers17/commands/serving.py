@@ -55,7 +55,7 @@ def serve(
     store.check_writable()
     os.environ[SITE_STORE_VARIABLE] = store.address
     api, children = prefect_api.configured_api(), Children()
-    prefect_api.spare_proxies(api or f"http://{_reachable(host)}:{port}/api")
+    prefect_api.bypass_proxies(api or f"http://{_reachable(host)}:{port}/api")
     with _until_signalled(), ExitStack() as stack:
         if api is None:
             # From here on nobody else can answer there, until the worker has ended.

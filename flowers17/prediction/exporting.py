@@ -2,7 +2,7 @@
 
 The file takes the pixels of square images and gives class probabilities: scaling, averaging with
 the mirror image where the recipe has it, classifiers on features and an ensemble's combination are
-in it.
+in it. One long module, since both formats are written from one graph, read back and checked.
 """
 
 import importlib.util

@@ -18,7 +18,7 @@ from flowers17.artifacts import Artifact
 from flowers17.config import SvmSettings
 from flowers17.errors import ArtifactDamaged
 from flowers17.transfer.classifier_evaluation import Fit
-from flowers17.transfer.families import Task
+from flowers17.transfer.classifiers import Task
 from flowers17.transfer.naive_bayes import Moments, coefficients
 from flowers17.transfer.rowspace import one_thread, principal_axes
 

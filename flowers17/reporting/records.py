@@ -1,4 +1,7 @@
-"""What single artifacts hold: a feature map, an evaluation, a training, and their inputs."""
+"""What single artifacts hold: a feature map, an evaluation, a training, and their inputs.
+
+One long module, since evaluations and trainings are read and checked by the same functions.
+"""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace

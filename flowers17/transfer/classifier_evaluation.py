@@ -19,7 +19,7 @@ from flowers17.data.balance import is_balanced
 from flowers17.data.splits import Split
 from flowers17.errors import InvalidInput, InvalidSettings
 from flowers17.seeds import derived_seed
-from flowers17.transfer.families import FAMILIES, ClassWeight, Family, Rows, Task
+from flowers17.transfer.classifiers import FAMILIES, ClassWeight, Family, Rows, Task
 from flowers17.transfer.rowspace import check_features, one_thread, principal_axes
 
 MAX_FOLDS = 5

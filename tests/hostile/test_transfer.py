@@ -12,8 +12,8 @@ from flowers17.config import ClassifierSettings
 from flowers17.data.splits import Split
 from flowers17.errors import InvalidInput, InvalidSettings
 from flowers17.transfer.classifier_evaluation import evaluate
+from flowers17.transfer.classifiers import FAMILIES
 from flowers17.transfer.extractors import build_extractor, feature_maps
-from flowers17.transfer.families import FAMILIES
 from flowers17.transfer.rowspace import row_space, side_by_side
 from tests.unit.transfer.made_features import FeatureCase, feature_case
 from tests.unit.transfer.networks import SIZE, keras3_file, legacy_file, small_network

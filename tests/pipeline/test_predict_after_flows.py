@@ -244,6 +244,6 @@ def test_predicting_fits_nothing(
         raise AssertionError("fitted while predicting")
 
     for name in ("RandomForestClassifier", "SVC", "LogisticRegression", "KNeighborsClassifier"):
-        monkeypatch.setattr(f"flowers17.transfer.families.{name}.fit", refuse)
+        monkeypatch.setattr(f"flowers17.transfer.classifiers.{name}.fit", refuse)
     for name in _artifacts(stores["features"], "fitted"):
         assert _proba(stores["features"], name, paths[:1]).shape == (1, 3)

@@ -11,7 +11,7 @@ import pytest
 from flowers17.data.download import download
 from flowers17.errors import DownloadFailed, Flowers17Error
 from flows.local_server import Server
-from flows.prefect_api import spare_proxies
+from flows.prefect_api import bypass_proxies
 from tests.support.proxies import Proxy, no_proxies, refusing_proxy
 
 HERE = ("http://localhost:4200/", "http://127.0.0.1:4200/", "http://[::1]:4200/")
@@ -49,8 +49,8 @@ class TestThisMachine:
     ) -> None:
         _set(monkeypatch, proxy.variables("http", "HTTPS", "ALL"))
         monkeypatch.setenv(variable, given)
-        spare_proxies("http://127.0.0.2:4200/api")
-        spare_proxies(None)
+        bypass_proxies("http://127.0.0.2:4200/api")
+        bypass_proxies(None)
         with httpx.Client() as client:
             for url in (*HERE, "http://127.0.0.2:4200/"):
                 assert not _uses_proxy(client, url)
@@ -64,7 +64,7 @@ class TestThisMachine:
         self, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         _set(monkeypatch, proxy.variables("http"))
-        spare_proxies("http://flowers.example/api")
+        bypass_proxies("http://flowers.example/api")
         assert "flowers.example" not in os.environ["NO_PROXY"]
 
 
@@ -108,7 +108,7 @@ def test_downloads_go_through_the_proxy(
     kind: str, scheme: str, proxy: Proxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _set(monkeypatch, proxy.variables(kind, scheme=scheme))
-    spare_proxies(None)
+    bypass_proxies(None)
     with pytest.raises(DownloadFailed):
         download("http://images.example/flowers.tgz", tmp_path / "flowers.tgz")
     assert len(proxy.requests) == 1

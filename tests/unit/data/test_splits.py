@@ -6,7 +6,7 @@ import pytest
 from scipy.io import savemat
 
 from flowers17.data import oxford17
-from flowers17.data.duplicates import groups, known_pairs
+from flowers17.data.scene_groups import groups, known_pairs
 from flowers17.data.splits import (
     Split,
     clean_split,

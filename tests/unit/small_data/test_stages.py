@@ -10,7 +10,7 @@ import pytest
 
 from flowers17.errors import WeightsMissing
 from flowers17.stages import Job
-from tasks import costs, cross_validation, questions
+from tasks import costs, cross_validation, next_steps
 
 N, CLASSES = 30, ["oak", "elm", "ash"]
 LABELS = np.arange(N) % 3
@@ -59,12 +59,12 @@ def test_probabilities_that_tell_little_give_answers_that_say_so(
     proba: np.ndarray, folds: np.ndarray, tmp_path: Path
 ) -> None:
     best, n = out_of_fold(proba, folds), int((folds >= 0).sum())
-    questions.build_label_errors(job(tmp_path, best=best, images=IMAGES, duplicates=DUPLICATES))
+    next_steps.build_label_errors(job(tmp_path, best=best, images=IMAGES, duplicates=DUPLICATES))
     labels = result(tmp_path)
     low, high = labels["n_by_chance"][1:]
     assert 0 <= low <= high <= n == labels["n_images"]
     assert labels["n_suspects"] <= high, "what such probabilities say of labels is chance"
-    questions.build_prediction_sets(job(tmp_path, {"coverage": 0.9}, best=best, images=IMAGES))
+    next_steps.build_prediction_sets(job(tmp_path, {"coverage": 0.9}, best=best, images=IMAGES))
     [every, *of_class] = result(tmp_path)["rows"]
     assert every["n_images"] == n == sum(row["n_images"] for row in of_class)
     assert every["coverage"]["value"] >= 0.9 - 1 / n
@@ -75,9 +75,9 @@ def test_probabilities_that_tell_little_give_answers_that_say_so(
 
 def test_a_reason_of_the_judge_stands_in_place_of_both_answers(tmp_path: Path) -> None:
     best = out_of_fold(ONE_HOT, FOLDS, reason="too few images")
-    questions.build_label_errors(job(tmp_path, best=best, images=IMAGES, duplicates=DUPLICATES))
+    next_steps.build_label_errors(job(tmp_path, best=best, images=IMAGES, duplicates=DUPLICATES))
     assert result(tmp_path) == {"reason": "too few images"}
-    questions.build_prediction_sets(job(tmp_path, {"coverage": 0.9}, best=best, images=IMAGES))
+    next_steps.build_prediction_sets(job(tmp_path, {"coverage": 0.9}, best=best, images=IMAGES))
     assert result(tmp_path) == {"reason": "too few images"}
 
 

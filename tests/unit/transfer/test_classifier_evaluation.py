@@ -28,7 +28,7 @@ from flowers17.errors import InvalidSettings
 from flowers17.seeds import derived_seed
 from flowers17.transfer import classifier_evaluation
 from flowers17.transfer.classifier_evaluation import SplitResult, evaluate
-from flowers17.transfer.families import FAMILIES, Task
+from flowers17.transfer.classifiers import FAMILIES, Task
 from flowers17.transfer.rowspace import row_space, side_by_side
 from tests.unit.transfer.made_features import FeatureCase, feature_case
 

@@ -34,7 +34,7 @@ def _written(path: Path, content: bytes = b"weights") -> Path:
 def test_no_module_of_the_study_loads_keras() -> None:
     modules = ", ".join(
         f"flowers17.transfer.{name}"
-        for name in ("weights", "extractors", "rowspace", "families", "classifier_evaluation")
+        for name in ("weights", "extractors", "rowspace", "classifiers", "classifier_evaluation")
     )
     code = f"import sys, {modules}; print({{'keras', 'tensorflow'}} & set(sys.modules))"
     process = subprocess.run(

@@ -1,7 +1,8 @@
 """Stages `label_errors`, `prediction_sets`, `learning_curve` and `share`: what to do next.
 
-The first two are what the judge's out-of-fold probabilities tell; a learning curve is accuracy
-against the number of training images, of which `share` is a part.
+The first two are what out-of-fold probabilities of the judge tell, the classifier whose
+probabilities come nearest to what they say; a learning curve is accuracy against the number of
+training images, of which `share` is a part.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,7 +31,7 @@ def judged_stages(
     labels = Stage.of(
         "label_errors",
         "labels that look wrong",
-        "tasks.questions:build_label_errors",
+        "tasks.next_steps:build_label_errors",
         seed=settings.seed,
         inputs={"best": best, "images": images, "duplicates": duplicates},
         optional=best.optional,
@@ -38,7 +39,7 @@ def judged_stages(
     sets = Stage.of(
         "prediction_sets",
         "prediction sets",
-        "tasks.questions:build_prediction_sets",
+        "tasks.next_steps:build_prediction_sets",
         {"coverage": settings.next_steps.coverage},
         inputs={"best": best, "images": images},
         optional=best.optional,
@@ -161,7 +162,7 @@ def learning_curve_stage(
     return Stage.of(
         "learning_curve",
         "learning curves",
-        "tasks.questions:build_learning_curve",
+        "tasks.next_steps:build_learning_curve",
         {
             "shares": sorted(set(own.shares)),
             "n_splits": own.n_splits,
@@ -179,7 +180,7 @@ def share_stage(settings: StudySettings, share: float, split: Stage, duplicates:
     return Stage.of(
         "share",
         f"{share:g} of {split.label}",
-        "tasks.questions:build_share",
+        "tasks.next_steps:build_share",
         {"share": share},
         seed=settings.seed,
         inputs={"split": split, "duplicates": duplicates},
