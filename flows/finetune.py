@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from functools import partial
 
-from flowers17.config import FineTunedSettings, RunOptions, StudySettings
+from flowers17.config import RunOptions, StudySettings
 from flowers17.stages import Stage
 from flows.part import Part, data, with_refits
 from tasks import finetuning, split
@@ -13,9 +13,8 @@ from tasks.finetuning import FineTuning
 def trainings(settings: StudySettings) -> Iterator[tuple[FineTuning, str]]:
     """Yield every network and its split: the study's on the report's, our own on clean ones."""
     table = settings.fine_tuning
-    for maps in table.table:
-        for head in table.heads:
-            yield FineTuning(FineTunedSettings(maps=maps, head=head)), "report"
+    for network in table.networks:
+        yield FineTuning(network), "report"
     for network in table.repeated:
         for number in range(1, table.n_seeds + 1):
             yield FineTuning(network, number), "report"

@@ -61,7 +61,8 @@ def stage(
     trains for the mean of the best epochs on the folds.
     Raises InvalidSettings for an unknown block to unfreeze, or images too small for the extractor.
     """
-    network, tuning = fine_tuning.network, settings.fine_tuning
+    network, tuning = fine_tuning.network.in_phase(phase), settings.fine_tuning
+    default = {"extractor_norms"} if network == network.in_phase("a") else None
     device, extractor = device_in(options), network.maps.extractor
     is_own = network.recipe == "best"
     augmentation = tuning.own_augmentation if is_own else "none"
@@ -98,7 +99,7 @@ def stage(
             "name": network.name,
             "maps": network.maps.name,
             "configuration": network.head.name,
-            "head": network.head.model_dump(mode="json"),
+            "head": network.head.model_dump(mode="json", exclude=default),
             "units": tuning.units,
             "phase": phase,
             "unfrozen_from": block,
@@ -124,7 +125,9 @@ def build(job: Job) -> Mapping[str, Any]:
 
     config, split = job.config, job.inputs["split"]
     split_name = split.json("split")["name"]
-    identity = (config["name"], config["configuration"], split_name, config["seed_number"])
+    # Of phase A, which both modes of the extractor's norms share, so that they draw alike.
+    base = job.inputs["phase-a"].json("result") if "phase-a" in job.inputs else config
+    identity = (base["name"], base["configuration"], split_name, config["seed_number"])
     seed = derived_seed(job.seed, "head", *identity)
     prepare(config["device"], config["precision"], seed)
     # The backend reads the device at import, and the modules below import it.
@@ -175,6 +178,7 @@ def _networks(
     from flowers17.transfer.fine_tuning import cut, rates_by_block, trainable_network
 
     config = job.config
+    head = HeadSettings.model_validate(config["head"])
     computes = config["activations"] == "computed"
     lower = upper = None
     map_shape = tuple(examples.inputs.shape[1:])
@@ -182,7 +186,8 @@ def _networks(
         extractor = weights.extractor(job)
         map_shape = tuple(extractor.output_shape[1:])
         n_parameters = extractor.count_params()
-        lower, upper = cut(extractor, config["extractor"], config["unfrozen_from"])
+        block, norms = config["unfrozen_from"], head.extractor_norms
+        lower, upper = cut(extractor, config["extractor"], block, norms=norms)
     else:
         n_parameters = job.inputs["activations"].json("extractor")["n_values"]
     trainable = trainable_network(
@@ -191,7 +196,7 @@ def _networks(
         examples.n_classes,
         pooling=config["pooling"],
         units=config["units"],
-        head=HeadSettings.model_validate(config["head"]),
+        head=head,
         seed=seed,
         name=config["extractor"],
     )
@@ -199,7 +204,7 @@ def _networks(
         load_weights(trainable.get_layer("head"), job.inputs["phase-a"], "run finetune")
     rates: tuple[float, ...] = ()
     if config["layer_decay"] < 1:  # in phase B alone, which has an extractor
-        block, decay = config["unfrozen_from"], config["layer_decay"]
+        decay = config["layer_decay"]
         rates = rates_by_block(trainable, extractor, config["extractor"], block, decay=decay)
     return lower if computes else None, trainable, rates, n_parameters
 

@@ -1,5 +1,6 @@
 """Settings of pre-trained networks: features, classifiers on them, fine-tuning (Part B)."""
 
+from itertools import product
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, model_validator
@@ -167,6 +168,7 @@ class HeadSettings(Model):
     optimizer: OptimizerName = "adam"
     batch_norm: bool = False
     dropout: float = Field(0.0, ge=0, lt=1)
+    extractor_norms: Literal["training", "inference"] = "training"
 
     @property
     def name(self) -> str:
@@ -174,6 +176,7 @@ class HeadSettings(Model):
         parts: list[str] = [self.optimizer]
         parts += ["batch norm"] if self.batch_norm else []
         parts += ["dropout"] if self.dropout else []
+        parts += ["extractor norms in inference mode"] if self.extractor_norms != "training" else []
         return " + ".join(parts)
 
 
@@ -197,6 +200,11 @@ class FineTunedSettings(Model):
     def name(self) -> str:
         """Display name, e.g. `mobilenet adam + dropout`, `xception@299 adam, best`."""
         return f"{self.maps.name} {self.head.name}{', best' if self.recipe == 'best' else ''}"
+
+    def in_phase(self, phase: Literal["a", "b"]) -> "FineTunedSettings":
+        """The network as a phase trains it: phase A unfreezes none of the extractor's norms."""
+        change = {"extractor_norms": "training"} if phase == "a" else {}
+        return self.model_copy(update={"head": self.head.model_copy(update=change)})
 
 
 class UnfrozenSettings(Model):
@@ -243,6 +251,7 @@ class FineTuningSettings(Model):
         for batch_norm, dropout in ((False, 0.0), (True, 0.0), (False, 0.5), (True, 0.5))
         for optimizer in ("adam", "sgd")
     )
+    further_rows: tuple[FineTunedSettings, ...] = ()
     units: int = Field(512, ge=1, le=65_536)
     unfrozen: UnfrozenSettings = UnfrozenSettings()
     activations: Literal["stored", "computed"] = "stored"
@@ -257,3 +266,10 @@ class FineTuningSettings(Model):
     own_phase_b: RecipeSettings = RecipeSettings.model_validate(OWN_RECIPES["phase b"])
     own_layer_decay: float = Field(1.0, gt=0, le=1)
     own_augmentation: AugmentationName | Literal["mirrored"] = "mirrored"
+
+    @property
+    def networks(self) -> tuple[FineTunedSettings, ...]:
+        """The networks of Table 9."""
+        pairs = product(self.table, self.heads)
+        networks = [FineTunedSettings(maps=maps, head=head) for maps, head in pairs]
+        return tuple(dict.fromkeys((*networks, *self.further_rows)))

@@ -9,8 +9,8 @@ from flowers17.reporting.ensembles.ensemble import ensembles_of
 from flowers17.reporting.features.tables import evaluation_title
 from flowers17.reporting.finetuning.networks import (
     networks_of_table_9,
+    own_networks,
     phase_title,
-    phases_of,
     tag_of,
 )
 from flowers17.reporting.finetuning.records import FineTuning
@@ -150,8 +150,7 @@ def best_networks(inputs: ReportInputs) -> BestOfPart:
 def best_fine_tuned(inputs: ReportInputs) -> BestOfPart:
     """The best phase of Table 9, and the best fine-tuned network over clean splits."""
     on_split = [tuning for network in networks_of_table_9(inputs) for tuning in network.tunings]
-    names = dict.fromkeys(tuning.name for tuning in inputs.fine_tunings)
-    phases = [group for name in names for group in phases_of(inputs, name, "repeated").values()]
+    phases = [group for network in own_networks(inputs) for group in network.phases.values()]
     means = ((group[0], _headline_mean(group)) for group in phases if group)
     return BestOfPart(
         highest(tuned(inputs, tuning, tuning.score) for tuning in on_split),

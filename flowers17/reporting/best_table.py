@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from flowers17.config import CombinationSettings, FeatureMapSettings
+from flowers17.config import CombinationSettings, FeatureMapSettings, FineTunedSettings
 from flowers17.reporting import reference as published
 from flowers17.reporting.best import (
     Best,
@@ -20,7 +20,7 @@ from flowers17.reporting.best import (
 from flowers17.reporting.cells import Cell, verdict_cell
 from flowers17.reporting.columns import Record
 from flowers17.reporting.ensembles.ensemble import ensembles_of
-from flowers17.reporting.finetuning.networks import phases_of
+from flowers17.reporting.finetuning.networks import tuned_network
 from flowers17.reporting.inputs import ReportInputs
 from flowers17.reporting.tables import Table
 from flowers17.reporting.words import worded_table
@@ -148,5 +148,6 @@ def _classifier(inputs: ReportInputs) -> Best | None:
 
 
 def _fine_tuned(inputs: ReportInputs) -> Best | None:
-    tunings = phases_of(inputs, "mobilenet adam + batch norm + dropout", "report")["b"]
-    return tuned(inputs, tunings[0], tunings[0].score) if tunings else None
+    network = FineTunedSettings(maps=FeatureMapSettings(extractor="mobilenet"))
+    tuning = tuned_network(inputs, network, "report").firsts.get("b")
+    return tuned(inputs, tuning, tuning.score) if tuning else None

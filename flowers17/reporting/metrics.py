@@ -144,11 +144,13 @@ def _wilson(share: float, n: float) -> Interval:
     return Interval(0.0 if share == 0 else centre - half, 1.0 if share == 1 else centre + half)
 
 
-def difference_interval(n_correct_a: int, n_a: int, n_correct_b: int, n_b: int) -> Interval:
+def difference_interval(
+    n_correct_a: int, n_a: int, n_correct_b: int, n_b: int, *, phi: float = 0
+) -> Interval:
     """The interval of the difference a - b of two accuracies on different images.
 
     Newcombe's hybrid score interval, from the Wilson intervals of the two: it stays inside [-1, 1].
-    The two must be independent, measured on images that don't overlap.
+    The two must be independent, measured on images that don't overlap. phi: else their correlation.
     Raises InvalidInput unless 0 <= n_correct <= n and n > 0 for both.
     Source: Newcombe 1998, Statistics in Medicine 17:873, method 10.
 
@@ -157,11 +159,29 @@ def difference_interval(n_correct_a: int, n_a: int, n_correct_b: int, n_b: int) 
     """
     a, b = accuracy_interval(n_correct_a, n_a), accuracy_interval(n_correct_b, n_b)
     share_a, share_b = n_correct_a / n_a, n_correct_b / n_b
-    difference = share_a - share_b
+    difference, free = share_a - share_b, math.sqrt(max(0.0, 1 - phi**2))
+    below, above = b.high - share_b, share_b - b.low
     return Interval(
-        difference - math.hypot(share_a - a.low, b.high - share_b),
-        difference + math.hypot(a.high - share_a, share_b - b.low),
+        difference - math.hypot(share_a - a.low - phi * below, free * below),
+        difference + math.hypot(a.high - share_a - phi * above, free * above),
     )
+
+
+def paired_interval(n_both: int, n_only_a: int, n_only_b: int, n: int) -> Interval:
+    """The interval of the difference a - b of two accuracies on the same n images, 95 %.
+
+    n_both, n_only_a, n_only_b: images that both classify correctly, or one of them alone.
+    Source: Newcombe 1998, Statistics in Medicine 17:2635, method 10.
+
+    >>> [round(end, 4) for end in paired_interval(36, 12, 2, 50)]
+    [0.0569, 0.3404]
+    """
+    n_a, n_b = n_both + n_only_a, n_both + n_only_b
+    covariance: float = n_both * n - n_a * n_b
+    if covariance > 0:
+        covariance = max(covariance - n / 2, 0)  # corrected for continuity
+    phi = covariance / (math.sqrt(n_a * (n - n_a) * n_b * (n - n_b)) or 1)
+    return difference_interval(n_a, n, n_b, n, phi=phi)
 
 
 def within(interval: Interval, value: float) -> bool:

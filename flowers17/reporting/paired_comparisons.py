@@ -8,7 +8,16 @@ import numpy as np
 
 from flowers17.reporting.cells import Cell
 from flowers17.reporting.columns import Record
-from flowers17.reporting.metrics import MeanSpread, PairedTest, holm, mcnemar, mean_difference
+from flowers17.reporting.metrics import (
+    Interval,
+    MeanSpread,
+    Measured,
+    PairedTest,
+    holm,
+    mcnemar,
+    mean_difference,
+    paired_interval,
+)
 from flowers17.reporting.records import over_repeats
 from flowers17.reporting.wording import signed
 
@@ -19,12 +28,14 @@ LEVEL = 0.05
 class PairedComparison:
     """Two classifiers on the same n_images images.
 
-    test: McNemar's exact test. p_holm: its p-value, corrected for all tests of the table (Holm).
+    interval: of the difference, 95 %. test: McNemar's exact test. p_holm: its p-value, corrected
+    for all tests of the table (Holm).
     """
 
     n_images: int
     first_accuracy: float
     second_accuracy: float
+    interval: Interval
     test: PairedTest
     p_holm: float
 
@@ -53,14 +64,15 @@ def paired_comparisons(
     """
     answers = list(answers)
     tests = [mcnemar(first, second) for first, second in answers]
-    return [
-        PairedComparison(
-            len(first), int(first.sum()) / len(first), int(second.sum()) / len(first), test, p_holm
-        )
-        for (first, second), test, p_holm in zip(
-            answers, tests, holm([test.p_value for test in tests]), strict=True
-        )
-    ]
+    comparisons = []
+    for (first, second), test, p_holm in zip(
+        answers, tests, holm([test.p_value for test in tests]), strict=True
+    ):
+        n, n_both = len(first), int((first & second).sum())
+        interval = paired_interval(n_both, test.n_only_first, test.n_only_second, n)
+        accuracies = int(first.sum()) / n, int(second.sum()) / n
+        comparisons.append(PairedComparison(n, *accuracies, interval, test, p_holm))
+    return comparisons
 
 
 def judged(difference: float, significant: bool) -> str:
@@ -76,7 +88,7 @@ def comparison_values(comparison: PairedComparison, first: str, second: str) -> 
     first, second: keys of the columns of how many images either alone has right.
     """
     return {
-        "difference": comparison.difference,
+        "difference": Measured(comparison.difference, comparison.interval),
         first: comparison.test.n_only_first,
         second: comparison.test.n_only_second,
         "p": comparison.test.p_value,

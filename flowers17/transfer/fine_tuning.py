@@ -22,6 +22,7 @@ import keras
 
 from flowers17.backbones.facts import Cuts
 from flowers17.config import HeadSettings
+from flowers17.errors import InvalidSettings
 from flowers17.learners.networks import drawn
 from flowers17.seeds import derived_seed
 from flowers17.transfer.weights import scaling_module
@@ -52,13 +53,15 @@ class Frozen(keras.Model):
 
 
 def cut(
-    extractor: keras.Model, name: str, block: str | None
+    extractor: keras.Model, name: str, block: str | None, *, norms: str = "training"
 ) -> tuple[keras.Model, keras.Model | None]:
     """Frozen part of an extractor below a block, and trainable part from the block on.
 
     extractor: freshly built by `build_extractor`. block: as `Cuts.name_of` takes it; None: the
     first part is the whole extractor, the second None. Both share the extractor's weights.
-    Raises InvalidSettings if it cannot be cut there.
+    norms: `inference` keeps the second part's batch normalisation as it is, moving averages, scale
+    and offset, even in training: untrained, both parts then compute what the extractor does.
+    Raises InvalidSettings if it cannot be cut there, or no batch normalisation comes behind.
     """
     extractor.trainable = False
     if block is None:
@@ -69,6 +72,16 @@ def cut(
     upper = keras.Model(tensor, extractor.output, name=f"{_layer_name(name)}-unfrozen")
     for layer in upper.layers:
         layer.trainable = True
+    if norms == "inference":
+        kind, layers = keras.layers.BatchNormalization, upper._flatten_layers()
+        batch_norms = [layer for layer in layers if isinstance(layer, kind)]
+        if not batch_norms:
+            raise InvalidSettings(
+                f"extractor_norms: expected batch normalisation in {name} from {block} on for mode "
+                "`inference`, found none; leave the mode out"
+            )
+        for layer in batch_norms:
+            layer.trainable = False
     return lower, upper
 
 

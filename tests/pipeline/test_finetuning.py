@@ -1,5 +1,6 @@
 """Flow `finetune` at small size: a kill in phase B, predictions, a fine-tuned ensemble member."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from flowers17.config import (
     FeatureMapSettings,
     FineTunedSettings,
     FineTuningSettings,
+    HeadSettings,
     MemberSettings,
     RecipeSettings,
     RunOptions,
@@ -22,6 +24,7 @@ from flowers17.learners.images import scaled
 from flowers17.prediction.attacked import AttackedModel
 from flowers17.prediction.models import Loader, open_model
 from flowers17.prediction.pictures import Block
+from flowers17.profiles import PROFILES
 from flowers17.request import request_from
 from flowers17.robustness.fgsm import fgsm
 from flowers17.stages import Stage, in_order
@@ -172,6 +175,37 @@ def test_discriminative_rates_matter_to_phase_b_of_our_own_recipe_alone() -> Non
     changed = [label for label in equal if equal[label] != decaying[label]]
     assert len(changed) == 8
     assert all(", best, phase b, repeat-" in label for label in changed)
+
+
+def test_norms_in_inference_mode_are_a_phase_b_of_their_own_after_the_same_phase_a() -> None:
+    """Stages only: what they compute is tested in `unit/transfer/test_fine_tuning.py`."""
+    heads = tuple(
+        HeadSettings.model_validate({"optimizer": "sgd", **norms})
+        for norms in ({}, {"extractor_norms": "inference"})
+    )
+    tuning = FineTuningSettings(table=(FeatureMapSettings(extractor="mobilenet"),), heads=heads)
+    parts = finetune.parts(StudySettings(fine_tuning=tuning), RunOptions(device="cpu"))
+    training, inference = (json.loads(stage.config) for stage in parts)
+    assert parts[0].inputs["phase-a"] == parts[1].inputs["phase-a"]
+    assert len([stage for stage in in_order(parts) if stage.name == "finetuning"]) == 3
+    changed = {name: inference[name] for name in training if training[name] != inference[name]}
+    assert changed == {
+        "name": "mobilenet sgd + extractor norms in inference mode",
+        "configuration": "sgd + extractor norms in inference mode",
+        "head": {**training["head"], "extractor_norms": "inference"},
+    }
+    # As before there were two modes, so that networks trained then are reused.
+    assert training["head"] == {"optimizer": "sgd", "batch_norm": False, "dropout": 0.0}
+
+
+def test_the_report_profile_shows_both_modes_under_sgd_where_there_is_batch_norm() -> None:
+    networks = PROFILES["report"].fine_tuning.networks
+    sgd = [network for network in networks if network.head.name.startswith("sgd")]
+    for extractor in ("mobilenet", "xception"):
+        names = {network.head.name for network in sgd if network.maps.extractor == extractor}
+        assert {"sgd", "sgd + extractor norms in inference mode"} <= names
+    assert not [n for n in networks if n.maps.extractor == "vgg16" and "norms" in n.head.name]
+    assert len(networks) == 16 + 3
 
 
 class TestEnsembleMember:

@@ -225,7 +225,7 @@ def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Modules
 
 
 def _computing(source: str) -> list[str]:
-    """Methods of a module's models that do more than check, or name, what is set."""
+    """Methods of a module's models that do more than check, name or rearrange what is set."""
     classes = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ClassDef)]
     methods = []
     for model in classes:
@@ -235,7 +235,8 @@ def _computing(source: str) -> list[str]:
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 marks = {ast.unparse(mark).partition("(")[0] for mark in node.decorator_list}
                 returns = ast.unparse(node.returns) if node.returns else ""
-                names = returns == "str" or ("property" in marks and returns.endswith("Settings"))
+                given = returns.strip("'").removeprefix("tuple[").removesuffix(", ...]")
+                names = returns == "str" or given.endswith("Settings")
                 checks = returns == "None"
                 if not names and not checks and not marks & {"field_validator", "model_validator"}:
                     methods.append(f"{model.name}.{node.name}")
@@ -255,6 +256,11 @@ def test_settings_compute_nothing_since_no_key_holds_their_code() -> None:
 )
 def test_settings_that_compute_are_noticed(method: str) -> None:
     assert _computing(f"class Settings:\n {method}") == ["Settings.half"]
+
+
+@pytest.mark.parametrize("settings", ["HeadSettings", "'HeadSettings'", "tuple[HeadSettings, ...]"])
+def test_settings_given_by_settings_reach_the_key_by_what_they_set(settings: str) -> None:
+    assert _computing(f"class Settings:\n def heads(self) -> {settings}: ...") == []
 
 
 class TestCodeDigests:

@@ -9,10 +9,9 @@ from flowers17.reporting.drawing import MUTED, WARM, WIDTH, from_template
 from flowers17.reporting.figures import Figure, TextLine, answer_lines, data_uri, drawn, shortened
 from flowers17.reporting.finetuning.networks import (
     Phases,
-    configuration_title,
     networks_of_table_9,
+    own_networks,
     phase_title,
-    tuned_network,
 )
 from flowers17.reporting.finetuning.records import FineTuning
 from flowers17.reporting.inputs import ReportInputs
@@ -140,13 +139,12 @@ def tuned_curves(inputs: ReportInputs) -> list[Figure]:
     for network in networks_of_table_9(inputs):
         if network.tunings:
             title = f"Learning curves of {map_title(network.settings.maps)}, fine-tuned"
-            configuration = configuration_title(network.settings.head.name)
-            by_title.setdefault(title, []).append((configuration, network.firsts))
-    for settings in inputs.study.fine_tuning.own:
-        firsts = tuned_network(inputs, settings, "repeated").firsts
-        if firsts:
+            by_title.setdefault(title, []).append((network.recipe_title, network.firsts))
+    for network in own_networks(inputs):
+        if network.tunings:
             title = "Learning curves on clean splits, each network on its first"
-            by_title.setdefault(title, []).append((map_title(settings.maps), firsts))
+            name = map_title(network.settings.maps)
+            by_title.setdefault(title, []).append((name, network.firsts))
     return [
         _curves(inputs, f"8{letter}", title, networks)
         for letter, (title, networks) in zip(ascii_lowercase[1:], by_title.items(), strict=False)

@@ -25,19 +25,18 @@ def configuration_title(name: str) -> str:
     return {"adam": "Adam", "sgd": "SGD"}.get(optimizer, optimizer) + plus + rest
 
 
-def _title(maps: str, recipe: str, configuration: str) -> str:
-    recipe = "our own recipe" if recipe == "best" else configuration_title(configuration)
-    return f"{maps}, {recipe}"
+def _recipe_title(recipe: str, configuration: str, norms: str) -> str:
+    own = "our own recipe" + " + extractor norms in inference mode" * (norms == "inference")
+    return own if recipe == "best" else configuration_title(configuration)
 
 
 def phase_title(inputs: ReportInputs, tuning: FineTuning) -> str:
     """Display name of one phase of a network: `MobileNet, SGD, phase A`."""
     settings = inputs.study.fine_tuning
-    maps = [*settings.table, *(own.maps for own in (*settings.repeated, *settings.own))]
-    titles = {**EXTRACTORS, **{each.name: map_title(each) for each in maps}}
-    title = titles.get(tuning.maps, tuning.maps)
-    network = _title(title, tuning.recipe_name, tuning.configuration)
-    return f"{network}, phase {tuning.phase.upper()}"
+    networks = (*settings.networks, *settings.repeated, *settings.own)
+    titles = {**EXTRACTORS, **{each.maps.name: map_title(each.maps) for each in networks}}
+    recipe = _recipe_title(tuning.recipe_name, tuning.configuration, tuning.extractor_norms)
+    return f"{titles.get(tuning.maps, tuning.maps)}, {recipe}, phase {tuning.phase.upper()}"
 
 
 @dataclass(frozen=True)
@@ -48,10 +47,15 @@ class TunedNetwork:
     phases: Mapping[Phase, Sequence[FineTuning]]
 
     @property
+    def recipe_title(self) -> str:
+        """Display name of its recipe: `Adam + dropout`, `our own recipe`."""
+        head = self.settings.head
+        return _recipe_title(self.settings.recipe, head.name, head.extractor_norms)
+
+    @property
     def title(self) -> str:
         """Display name: `MobileNet, Adam + dropout`."""
-        settings = self.settings
-        return _title(map_title(settings.maps), settings.recipe, settings.head.name)
+        return f"{map_title(self.settings.maps)}, {self.recipe_title}"
 
     @property
     def study(self) -> TwoPhases | None:
@@ -86,31 +90,28 @@ def tuned_network(
     inputs: ReportInputs, settings: FineTunedSettings, kind: str, n_seeds: int = 1
 ) -> TunedNetwork:
     """A network of the settings on splits of a kind, in order, with its first seeds."""
-    return TunedNetwork(settings, phases_of(inputs, settings.name, kind, n_seeds))
-
-
-def phases_of(
-    inputs: ReportInputs, name: str, kind: str, n_seeds: int = 1
-) -> dict[Phase, list[FineTuning]]:
-    """The phases of a network, by its name, on splits of a kind, in order, with its first seeds."""
     order = {split["name"]: rank for rank, split in enumerate(inputs.divided)}
     tunings = [
         tuning
         for tuning in inputs.fine_tunings
-        if (tuning.name, tuning.score.kind) == (name, kind) and tuning.seed_number <= n_seeds
+        if (tuning.name, tuning.score.kind) == (settings.in_phase(tuning.phase).name, kind)
+        and tuning.seed_number <= n_seeds
     ]
     tunings.sort(key=lambda t: (order.get(t.score.split, len(order)), t.seed_number))
-    return {phase: [tuning for tuning in tunings if tuning.phase == phase] for phase in PHASES}
+    phases = {phase: [tuning for tuning in tunings if tuning.phase == phase] for phase in PHASES}
+    return TunedNetwork(settings, phases)
 
 
 def networks_of_table_9(inputs: ReportInputs) -> list[TunedNetwork]:
-    """Every configuration of every extractor, on the report's split."""
-    settings = inputs.study.fine_tuning
-    return [
-        tuned_network(inputs, FineTunedSettings(maps=maps, head=head), "report")
-        for maps in settings.table
-        for head in settings.heads
-    ]
+    """The networks of Table 9, on the report's split."""
+    networks = inputs.study.fine_tuning.networks
+    return [tuned_network(inputs, network, "report") for network in networks]
+
+
+def own_networks(inputs: ReportInputs) -> list[TunedNetwork]:
+    """The networks by our own recipe, on the repeated clean splits."""
+    networks = inputs.study.fine_tuning.own
+    return [tuned_network(inputs, network, "repeated") for network in networks]
 
 
 def tag_of(tunings: Iterable[FineTuning]) -> str:

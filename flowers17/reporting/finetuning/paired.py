@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any, NamedTuple
 
-from flowers17.config import FeatureMapSettings, FineTunedSettings, HeadSettings
+from flowers17.config import FeatureMapSettings, HeadSettings
 from flowers17.reporting.cells import Cell
 from flowers17.reporting.columns import Record
 from flowers17.reporting.finetuning.networks import configuration_title, tag_of, tuned_network
@@ -45,8 +45,13 @@ _QUESTIONS = (
     Question("Phase B against phase A", "phase B raises the accuracy", {}),
     Question("Adam against SGD, in phase B", "Adam is above SGD", {"optimizer": "sgd"}),
     Question(
-        "With batch norm against without, in phase B",
-        "batch norm raises the accuracy",
+        "Extractor norms in inference mode against training mode, in phase B",
+        "inference mode raises the accuracy",
+        {"extractor_norms": "training"},
+    ),
+    Question(
+        "With batch norm in the head against without, in phase B",
+        "batch norm in the head raises the accuracy",
         {"batch_norm": False},
     ),
     Question(
@@ -71,22 +76,23 @@ class Pair(NamedTuple):
 
 def tuned_paired_table(inputs: ReportInputs) -> Table:
     """Table 9-paired: phases, optimizers, batch norm and dropout, each by itself."""
-    pairs = [pair for maps in inputs.study.fine_tuning.table for pair in _pairs(inputs, maps)]
+    maps = dict.fromkeys(network.maps for network in inputs.study.fine_tuning.networks)
+    pairs = [pair for each in maps for pair in _pairs(inputs, each)]
     comparisons = paired_comparisons(
         (inputs.correct(pair.first), inputs.correct(pair.second)) for pair in pairs
     )
     records = []
     findings: dict[str, dict[str, list[PairedComparison]]] = {}
     for pair, comparison in zip(pairs, comparisons, strict=True):
-        maps, is_real = map_title(pair.maps), comparison.significant
-        findings.setdefault(maps, {}).setdefault(pair.question.outcome, []).append(comparison)
+        extractor, is_real = map_title(pair.maps), comparison.significant
+        findings.setdefault(extractor, {}).setdefault(pair.question.outcome, []).append(comparison)
         values = {
             "comparison": pair.title,
             "study": pair.study,
             **comparison_values(comparison, "only_first", "only_second"),
             "judged": Cell("is real", "real") if is_real else Cell("may be chance", "chance"),
         }
-        group, source = f"{maps}: {pair.question.title}", pair.first.artifact.reference
+        group, source = f"{extractor}: {pair.question.title}", pair.first.artifact.reference
         records.append(Record(values, group=group, tag=tag_of([pair.first]), source=source))
     return worded_table(
         "9-paired",
@@ -101,20 +107,18 @@ def tuned_paired_table(inputs: ReportInputs) -> Table:
 
 
 def _pairs(inputs: ReportInputs, maps: FeatureMapSettings) -> Iterator[Pair]:
-    heads = inputs.study.fine_tuning.heads
+    rows = [each for each in inputs.study.fine_tuning.networks if each.maps == maps]
     for question in _QUESTIONS:
         phase: Phase = "b" if question.change else "a"
-        for head in heads:
-            alternative = head.model_copy(update=question.change)
-            if alternative not in heads or (question.change and alternative == head):
+        for row in rows:
+            head = row.head.model_copy(update=question.change)
+            alternative = row.model_copy(update={"head": head})
+            if alternative not in rows or (question.change and alternative == row):
                 continue
-            network, counterpart = (
-                tuned_network(inputs, FineTunedSettings(maps=maps, head=each), "report")
-                for each in (head, alternative)
-            )
+            network = tuned_network(inputs, row, "report")
+            counterpart = tuned_network(inputs, alternative, "report")
             first, second, study = network.firsts.get("b"), counterpart.firsts.get(phase), None
             if network.study and counterpart.study:  # to the study's three decimals
                 study = round(network.study.b - getattr(counterpart.study, phase), 3)
             if first and second:
-                title = question.shared(head, alternative)
-                yield Pair(maps, question, title, first, second, study)
+                yield Pair(maps, question, question.shared(row.head, head), first, second, study)

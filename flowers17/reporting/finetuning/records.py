@@ -19,8 +19,8 @@ class FineTuning(TrainedNetwork):
 
     name: of the network, as `FineTunedSettings.name` calls it; maps: of what its extractor gives.
     unfrozen_from: the first block that is trained; None in phase a. layer_decay: the rate of each
-    trained block, as a part of that of the block behind it. stored: whether the frozen part's
-    output was computed once.
+    trained block, as a part of that of the block behind it. extractor_norms: mode of the batch
+    norms in those blocks. stored: whether the frozen part's output was computed once.
     """
 
     name: str
@@ -37,6 +37,7 @@ class FineTuning(TrainedNetwork):
     phase: Phase
     unfrozen_from: str | None
     layer_decay: float
+    extractor_norms: str
     stored: bool
     seed_number: int
     n_trainable: int
@@ -78,5 +79,6 @@ def fine_tuning(artifact: Artifact) -> FineTuning:
         FineTuning,
         artifact,
         layer_decay=float(result.get("layer_decay", 1)),
+        extractor_norms=result.get("extractor_norms", "training"),
         stored=result["activations"] == "stored",
     )

@@ -4,15 +4,14 @@ from collections.abc import Iterator, Sequence
 from statistics import fmean, stdev
 from typing import Any
 
-from flowers17.config import FineTunedSettings
 from flowers17.reporting.best_table import best_table
 from flowers17.reporting.cells import Cell, compared_values, mean_values, network_cell
 from flowers17.reporting.columns import Record
 from flowers17.reporting.finetuning.networks import (
     PHASES,
     TunedNetwork,
-    configuration_title,
     networks_of_table_9,
+    own_networks,
     tuned_network,
 )
 from flowers17.reporting.finetuning.paired import tuned_paired_table
@@ -56,13 +55,14 @@ def phases_table(inputs: ReportInputs) -> Table:
     networks, records = networks_of_table_9(inputs), []
     for network in networks:
         name, missing = network.settings.head.name, ""
-        values: dict[str, Any] = {"configuration": Cell(configuration_title(name), name)}
+        values: dict[str, Any] = {"configuration": Cell(network.recipe_title, name)}
         for phase in PHASES:
             tuning, study = network.firsts.get(phase), getattr(network.study, phase, None)
             comparable = inputs.network_comparable(tuning)
             values |= compared_values(tuning, study, comparable, f"_{phase}")
         if lacking := [phase for phase in PHASES if phase not in network.firsts]:
-            identity = {"name": network.settings.name, "phase": lacking[0], "split": "report"}
+            name = network.settings.in_phase(lacking[0]).name
+            identity = {"name": name, "phase": lacking[0], "split": "report"}
             missing = "" if len(lacking) == 2 else f"phase {lacking[0].upper()}: "
             missing += inputs.reason_absent("finetuning", **identity)
         group = map_title(network.settings.maps)
@@ -81,7 +81,8 @@ def phases_table(inputs: ReportInputs) -> Table:
 def _unfrozen(inputs: ReportInputs, tunings: Sequence[FineTuning]) -> str:
     """From which block on each extractor is trained, in words."""
     blocks = {tuning.maps: tuning.unfrozen_from for tuning in tunings if tuning.unfrozen_from}
-    titles = {maps.name: map_title(maps) for maps in inputs.study.fine_tuning.table}
+    networks = inputs.study.fine_tuning.networks
+    titles = {network.maps.name: map_title(network.maps) for network in networks}
     return ", ".join(f"{block} on of {titles[maps]}" for maps, block in sorted(blocks.items()))
 
 
@@ -92,7 +93,8 @@ def seeds_table(inputs: ReportInputs) -> Table:
         network = tuned_network(inputs, settings, "report", inputs.study.fine_tuning.n_seeds)
         networks.append(network)
         for phase, tunings in network.phases.items():
-            identity = {"name": settings.name, "phase": phase, "split": "report"}
+            name = settings.in_phase(phase).name
+            identity = {"name": name, "phase": phase, "split": "report"}
             missing = "" if tunings else inputs.reason_absent("finetuning", **identity)
             accuracies = [tuning.score.accuracy for tuning in tunings]
             values: dict[str, Any] = {
@@ -140,7 +142,7 @@ def _difference(network: TunedNetwork) -> MeanSpread | None:
 
 def tuned_table(inputs: ReportInputs) -> Table:
     """Table 9b: means of both phases over repeated clean splits, and their difference."""
-    networks, records = _own_networks(inputs), []
+    networks, records = own_networks(inputs), []
     for network in networks:
         name, firsts, missing = network.settings.name, network.firsts, ""
         if "b" not in firsts:
@@ -171,14 +173,9 @@ def tuned_table(inputs: ReportInputs) -> Table:
     )
 
 
-def _own_networks(inputs: ReportInputs) -> list[TunedNetwork]:
-    own: Sequence[FineTunedSettings] = inputs.study.fine_tuning.own
-    return [tuned_network(inputs, settings, "repeated") for settings in own]
-
-
 def tuned_splits_table(inputs: ReportInputs) -> Table:
     """Table 9c: the networks of Table 9b, split by split."""
-    networks = _own_networks(inputs)
+    networks = own_networks(inputs)
     records = [record for network in networks for record in _split_records(inputs, network)]
     return worded_table("9c", records)
 

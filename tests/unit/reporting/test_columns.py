@@ -18,6 +18,7 @@ from flowers17.reporting.metrics import (
     holm,
     mcnemar,
     mean_difference,
+    paired_interval,
 )
 from flowers17.reporting.paired_comparisons import (
     comparison_values,
@@ -105,6 +106,10 @@ def test_paired_comparisons_are_corrected_together() -> None:
     assert [comparison.test for comparison in comparisons] == tests
     assert [c.p_holm for c in comparisons] == holm([test.p_value for test in tests])
     assert comparisons[0].difference == pytest.approx(0.7)
+    assert [c.interval for c in comparisons] == [
+        paired_interval(1, 8, 1, 10),
+        paired_interval(9, 0, 1, 10),
+    ]
     assert [c.reading for c in comparisons] == ["not shown to be better than", "not better than"]
 
 
@@ -130,6 +135,7 @@ def test_a_mean_difference_has_an_interval_and_no_test() -> None:
     columns = [Column(key, "", {"difference": "+.3f"}.get(key, ".3g")) for key in keys]
     on_split, _, over = Table("9y", "", columns, records).rows
     assert [cell.text for cell in on_split.cells] == ["+0.500", "2", "0", "0.5", "1"]
+    assert on_split.cells[0].interval == paired_interval(2, 2, 0, 4)
     assert over.cells[0].interval == mean.interval is not None
     assert mean == mean_difference([0.5, 0.5], n_train=20, n_validation=4)
     assert over.cells[1:] == (EMPTY,) * 4

@@ -5,7 +5,7 @@ from statistics import stdev
 
 import pytest
 
-from flowers17.config import HeadSettings
+from flowers17.config import FineTunedSettings, HeadSettings
 from flowers17.digests import canonical_json
 from flowers17.errors import InvalidInput
 from flowers17.reporting.best import best_fine_tuned
@@ -20,7 +20,13 @@ from flowers17.reporting.finetuning.tables import (
     tuned_table,
 )
 from flowers17.reporting.inputs import ReportInputs
-from flowers17.reporting.metrics import accuracy_interval, holm, mean_difference, mean_spread
+from flowers17.reporting.metrics import (
+    accuracy_interval,
+    holm,
+    mean_difference,
+    mean_spread,
+    paired_interval,
+)
 from flowers17.reporting.page import highlights
 from flowers17.reporting.reference import TABLE_9
 from flowers17.reporting.report import report_metrics
@@ -188,6 +194,65 @@ def test_table_9_paired_asks_each_question_of_cells_that_differ_in_one_thing(
     assert phases.cells[7].value == "chance"
 
 
+class TestBothModesOfTheExtractorsNorms:
+    """Table 9 of one extractor under SGD, its norms in training mode and in inference mode."""
+
+    INFERENCE = HeadSettings(optimizer="sgd", extractor_norms="inference")
+    TITLE = "SGD + extractor norms in inference mode"
+
+    @pytest.fixture(scope="class")
+    def both(self, tmp_path_factory: pytest.TempPathFactory) -> ReportInputs:
+        """A study whose inference mode is a row besides the heads."""
+        own = FineTunedSettings(maps=MOBILENET, recipe="best")
+        return with_fine_tunings(
+            tiny_study(tmp_path_factory.mktemp("both"), missing_trainings={}),
+            table=(MOBILENET,),
+            heads=(HeadSettings(optimizer="sgd"),),
+            further_rows=(FineTunedSettings(maps=MOBILENET, head=self.INFERENCE),),
+            repeated=(),
+            own=(own, own.model_copy(update={"head": self.INFERENCE})),
+        )
+
+    def test_share_phase_a_and_differ_in_phase_b(self, both: ReportInputs) -> None:
+        table = phases_table(both)
+        training, inference = table.rows
+        assert [row.cells[0].text for row in table.rows] == ["SGD", self.TITLE]
+        assert training.cells[2].artifact == inference.cells[2].artifact is not None
+        assert (training.cells[5].value, inference.cells[5].value) == (0.0, 10 / 12)
+        assert not training.missing + inference.missing
+
+    def test_are_compared_with_the_study_in_training_mode_alone(self, both: ReportInputs) -> None:
+        training, inference = phases_table(both).rows
+        assert (training.cells[4].value, training.cells[6].verdict) == (0.902, "below")
+        assert (inference.cells[4].value, inference.cells[6].verdict) == (None, None)
+        notes = " ".join(phases_table(both).notes)
+        assert "by each batch’s mean and variance" in notes
+
+    def test_are_paired_with_an_interval(self, both: ReportInputs) -> None:
+        table = tuned_paired_table(both)
+        row = _row(table, "SGD", "Extractor norms in inference mode against training mode")
+        cell = row.cells[2]
+        assert (cell.value, cell.interval) == (10 / 12, paired_interval(0, 10, 0, 12))
+        assert (
+            "inference mode raises the accuracy in 1 of 1 pairs (mean +0.833), 1 by" in table.lead
+        )
+        assert {"difference_low", "difference_high"} <= set(table.frame.columns)
+        unfreezing = _row(table, self.TITLE, "MobileNet: Phase B against phase A")
+        assert unfreezing.cells[2].value == 10 / 12
+
+    def test_make_the_note_name_what_phase_b_changes(self, both: ReportInputs) -> None:
+        [note] = [note for note in tuned_paired_table(both).notes if "changes two things" in note]
+        assert "Extractor norms in inference mode" in note
+
+    def test_are_told_apart_by_our_own_recipe_too(self, both: ReportInputs) -> None:
+        titles = [row.cells[0].text for row in tuned_table(both).rows]
+        own = "MobileNet, our own recipe"
+        assert titles == [own, f"{own} + extractor norms in inference mode"]
+        best = best_fine_tuned(both).on_one_split
+        assert best is not None
+        assert best.title == f"MobileNet, {self.TITLE}, phase B"
+
+
 def test_p_values_of_table_9_paired_are_corrected_together(tuned: ReportInputs) -> None:
     table = tuned_paired_table(tuned)
     p_values = [row.cells[5].value for row in table.rows]
@@ -200,7 +265,10 @@ def test_what_is_real_and_what_is_noise_is_said_in_words(tuned: ReportInputs) ->
     lead = tuned_paired_table(tuned).lead
     assert lead.startswith("Of 33 differences 7 are more than chance; the others may be noise. ")
     assert "Adam is above SGD in 4 of 4 pairs (mean +0.958), 4 by more than chance" in lead
-    assert "batch norm raises the accuracy in 0 of 4 pairs (mean 0.000), none by more" in lead
+    assert (
+        "batch norm in the head raises the accuracy in 0 of 4 pairs (mean 0.000), none by more"
+        in lead
+    )
     assert "MobileNet: phase B raises the accuracy in 4 of 8 pairs (mean +0.104), none" in lead
 
 

@@ -15,6 +15,7 @@ from flowers17.reporting.metrics import (
     mcnemar,
     mean_difference,
     mean_spread,
+    paired_interval,
     within,
 )
 
@@ -144,6 +145,32 @@ def test_mcnemar_without_difference_is_1() -> None:
 def test_mcnemar_is_symmetric() -> None:
     a, b = _outcomes(3, 6, 2, 1)
     assert mcnemar(a, b).p_value == mcnemar(b, a).p_value
+
+
+class TestPairedInterval:
+    def test_is_narrower_than_of_independent_images_where_answers_agree(self) -> None:
+        low, high = paired_interval(280, 25, 10, 340)
+        wide = difference_interval(305, 340, 290, 340)
+        assert wide.low < low < 15 / 340 < high < wide.high
+        assert low > 0 > wide.low
+
+    def test_changes_sign_with_the_order(self) -> None:
+        low, high = paired_interval(280, 25, 10, 340)
+        assert paired_interval(280, 10, 25, 340) == pytest.approx((-high, -low))
+
+    @pytest.mark.parametrize("counts", [(12, 0, 0), (0, 0, 0), (0, 12, 0), (0, 6, 6), (6, 6, 0)])
+    def test_holds_the_difference_and_stays_inside_its_range(
+        self, counts: tuple[int, int, int]
+    ) -> None:
+        low, high = paired_interval(*counts, 12)
+        assert -1 <= low <= (counts[1] - counts[2]) / 12 <= high <= 1
+        assert low < high
+
+    def test_covers_the_difference_as_often_as_it_says(self) -> None:
+        shares, n, n_drawn = np.array([0.8, 0.08, 0.03, 0.09]), 340, 500
+        draws = np.random.default_rng(0).multinomial(n, shares, n_drawn)
+        covered = sum(within(paired_interval(*map(int, draw[:3]), n), 0.05) for draw in draws)
+        assert 0.93 <= covered / n_drawn <= 0.98
 
 
 def test_mcnemar_on_different_images_is_refused() -> None:

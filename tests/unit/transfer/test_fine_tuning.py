@@ -175,6 +175,96 @@ class TestCut:
             cut(_extractor("vgg16"), "vgg16", block)
 
 
+class TestExtractorNorms:
+    """A network whose blocks are unfrozen, its head as phase A left it."""
+
+    HEAD = HeadSettings(optimizer="sgd")
+
+    def _unfrozen(self, name: str, norms: str) -> tuple[keras.Model, keras.Model, keras.Model]:
+        """A fresh extractor, its frozen part, and the network of the rest and the head."""
+        extractor = _extractor(name, max(SIZE, known_facts()[name].min_size))
+        block, shape = list(BLOCKS[name])[-1], tuple(extractor.output_shape[1:])
+        lower, upper = cut(extractor, name, block, norms=norms)
+        network = trainable_network(
+            upper, shape, N_CLASSES, pooling="average", units=16, head=self.HEAD, seed=SEED
+        )
+        return extractor, lower, network
+
+    @pytest.mark.parametrize("name", ["mobilenet", "xception", "inceptionv3"])
+    def test_in_inference_mode_compute_in_training_what_the_frozen_extractor_does(
+        self, name: str
+    ) -> None:
+        outputs = {}
+        for norms in ("training", "inference"):
+            extractor, lower, network = self._unfrozen(name, norms)
+            pixels = np.random.default_rng(3).normal(0, 1, (8, *extractor.input_shape[1:]))
+            frozen = network.get_layer("head")(extractor(pixels.astype(np.float32)))
+            expected = np.asarray(keras.ops.softmax(frozen))
+            before = _values(extractor)
+            unfrozen = np.asarray(network(lower(pixels.astype(np.float32)), training=True))
+            moved = any(
+                not np.array_equal(value, after)
+                for value, after in zip(before, _values(extractor), strict=True)
+            )
+            outputs[norms] = (float(np.abs(unfrozen - expected).max()), moved)
+        assert outputs["inference"][0] < 1e-5
+        assert outputs["training"][0] > 1e-2
+        assert {norms: moved for norms, (_, moved) in outputs.items()} == {
+            "training": True,
+            "inference": False,
+        }
+
+    @pytest.mark.parametrize("norms", ["training", "inference"])
+    def test_in_inference_mode_alone_let_phase_b_begin_at_the_loss_that_phase_a_ended_with(
+        self, norms: str, tmp_path: Path
+    ) -> None:
+        images, name = _images(), "mobilenet"
+        extractor = _extractor(name)
+        maps = _stored(extractor, name, images)
+        shape = tuple(extractor.output_shape[1:])
+        alone = trainable_network(
+            None, shape, N_CLASSES, pooling="average", units=16, head=self.HEAD, seed=SEED
+        )
+        recipe = RecipeSettings(epochs=3, batch_size=10, learning_rate=0.01)
+        train(alone, _examples(maps), recipe, "none", seed=SEED, folder=tmp_path / "a")
+        losses = [
+            -np.log(probabilities(alone, maps[rows])[np.arange(len(rows)), rows % N_CLASSES]).mean()
+            for rows in (np.arange(20), np.arange(20, 30))
+        ]
+        _, lower, network = self._unfrozen(name, norms)
+        for weight, value in zip(
+            network.get_layer("head").weights, _values(alone.get_layer("head")), strict=True
+        ):
+            weight.assign(value)
+        accelerate(network)
+        # So slow that no weight changes: the moving averages alone may.
+        standstill = RecipeSettings(epochs=30, batch_size=10, learning_rate=1e-9)
+        examples = _examples(_stored(lower, name, images))
+        history = train(
+            network, examples, standstill, "none", seed=SEED, folder=tmp_path / "b"
+        ).history
+        distances = [
+            max(abs(epoch["loss"] - losses[0]), abs(epoch["val_loss"] - losses[1]))
+            for epoch in history
+        ]
+        if norms == "inference":
+            assert max(distances) < 1e-4
+        else:
+            assert min(distances) > 0.1
+            assert abs(history[-1]["val_loss"] - losses[1]) > 1e-3
+
+    def test_in_inference_mode_are_not_trained_and_the_convolutions_are(self) -> None:
+        _, _, network = self._unfrozen("mobilenet", "inference")
+        names = [weight.path.rpartition("/")[2] for weight in network.trainable_weights]
+        assert sorted(names) == ["bias", "bias", "kernel", "kernel", "kernel", "kernel"]
+
+    def test_in_inference_mode_are_refused_where_there_are_none(self) -> None:
+        with pytest.raises(
+            InvalidSettings, match=r"extractor_norms: expected .* in vgg16 from block5 on .*none"
+        ):
+            cut(_extractor("vgg16"), "vgg16", "block5", norms="inference")
+
+
 class TestRatesByBlock:
     @pytest.mark.parametrize(
         ("name", "block", "n_by_steps"),
