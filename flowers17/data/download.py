@@ -53,6 +53,11 @@ class _Part:
         is_ours = status.st_nlink == 1  # else it is a file of somebody's, linked here
         return (status.st_size, validator) if is_same and is_ours else (0, None)
 
+    def describe(self, url: str, validator: str | None) -> None:
+        """Write the note, as a new file that takes the place of any other."""
+        with replacing(self.note) as stream:
+            stream.write(json.dumps({"url": url, "validator": validator}).encode())
+
     def opened(self, *, resumed: bool) -> IO[bytes]:
         """Return the part opened to be written to, at its end or anew, never through a link."""
         if not resumed:
@@ -144,8 +149,7 @@ def _fetch(
         else:
             start = 0
         _refuse_size(url, total or 0, max_bytes)
-        with replacing(part.note) as stream:
-            stream.write(json.dumps({"url": url, "validator": _validator(response)}).encode())
+        part.describe(url, _validator(response))
         with part.opened(resumed=bool(start)) as stream:
             n_received = start
             progress(n_received, total)
