@@ -47,7 +47,7 @@ if nobody:
     os.setgroups([]); os.setgid(nobody); os.setuid(nobody)
 
 def status(method, path, body=None, **headers):
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=HANG_S)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=240)
     try:
         connection.request(method, path, json.dumps(body), headers)
     except ConnectionError:

@@ -47,7 +47,7 @@ def python(*arguments: str, env: dict[str, str] | None = None) -> Iterator[subpr
 
 
 def output_of(
-    code: str, *arguments: str, env: dict[str, str] | None = None, timeout: float = 120
+    code: str, *arguments: str, env: dict[str, str] | None = None, timeout: float = HANG_S
 ) -> str:
     """Output of a Python program; fails with its complaints."""
     result = subprocess.run(
