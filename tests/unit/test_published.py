@@ -24,7 +24,7 @@ def test_names_labels_and_cells_are_no_markdown(
         shown.append(f"{contents} {options['description']}".replace("\\\\", "\\"))
 
     for kind in ("markdown", "table", "progress"):
-        monkeypatch.setattr(published, f"create_{kind}_artifact", recorded)
+        monkeypatch.setattr(published.artifacts, f"create_{kind}_artifact", recorded)
     store = Store(tmp_path)
     cell = {"value": CLASS, "interval": [0.25, 0.5]}
     row = {"group": CLASS, "note": CLASS, "cells": {"model": cell}}
