@@ -274,6 +274,7 @@ class TestRuns:
         _shows(serving, flow_run_id, {training: "Cancelled"})
         assert serving.processes_of(flow_run_id) == []
 
+    @pytest.mark.long  # tests/browser/test_ui.py has one that a person adds
     def test_a_schedule_starts_one_by_itself(self, serving: Serving) -> None:
         deployment = serving.deployment("dataset")["id"]
         path = f"deployments/{deployment}/schedules"
