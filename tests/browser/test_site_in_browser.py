@@ -52,7 +52,6 @@ def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
 def page(serving: Serving) -> Iterator["Page"]:
     """The index of studies, in a browser that tells which requests leave the server."""
     with browser_page() as page:
-        page.set_default_timeout(120_000)
         requested: list[str] = []
         problems: list[str] = []
         page.on("request", lambda request: requested.append(request.url))

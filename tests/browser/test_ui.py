@@ -84,9 +84,9 @@ def test_a_person_runs_features_and_opens_its_table_and_picture(
     assert parameters["features.classifiers.names"] == ["naive_bayes", "knn"]
     assert parameters["set"] == [line for line in DEFAULTS if "names" not in line]
     name = "features, demo, rendered, seed 5"
-    page.locator("a", has_text=name).first.wait_for(timeout=60_000)
+    page.locator("a", has_text=name).first.wait_for()
     page.locator("a", has_text=name).first.click()
-    page.get_by_text("Completed", exact=True).first.wait_for(timeout=150_000)
+    page.get_by_text("Completed", exact=True).first.wait_for()
     page.get_by_text("Artifacts", exact=True).first.click()
     page.get_by_text("table-08", exact=True).wait_for()
     page.screenshot(path=tmp_path / "run.png")
@@ -116,7 +116,7 @@ def test_a_person_is_told_which_value_is_wrong(
     page.get_by_role("button", name="Submit").click()
     page.get_by_text("Upcoming", exact=True).wait_for()
     page.locator("a", has_text=re.compile("^Runs$")).first.click()
-    page.locator("a", has_text="dataset, refused").first.click(timeout=60_000)
+    page.locator("a", has_text="dataset, refused").first.click()
     message = "setting dataset.image_size: expected at least 16, got 9"
     page.get_by_text(message).first.wait_for()
     assert page.get_by_text("Traceback").count() == 0

@@ -27,7 +27,7 @@ def browser_page(*options: str) -> Iterator["Page"]:
         browser = driver.chromium.launch(executable_path=chromium, args=[*OPTIONS, *options])
         try:
             page = browser.new_page(viewport={"width": 1200, "height": 1400})
-            page.set_default_timeout(30_000)
+            page.set_default_timeout(240_000)  # ends a hang
             yield page
         finally:
             browser.close()
