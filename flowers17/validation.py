@@ -173,10 +173,11 @@ def _error_line(model: type[BaseModel], error: Any) -> str:
     return f"setting {name}: {expectation(error)}, got {short_repr(error['input'])}"
 
 
-def hint_for(name: str, names: Sequence[str]) -> str:
-    """Suggestion for an unknown name: a similar known one, or where to look."""
-    near = get_close_matches(name[:100], names, n=1, cutoff=0.5)
-    return f"did you mean {near[0]}?" if near else "see `flowers17 settings`"
+def hint_for(name: str, names: Sequence[str], otherwise: str = "see `flowers17 settings`") -> str:
+    """Suggestion for an unknown name: a similar known one, whatever its case, or where to look."""
+    known = {other.casefold(): other for other in names}
+    near = get_close_matches(name[:100].casefold(), known, n=1, cutoff=0.5)
+    return f"did you mean {known[near[0]]}?" if near else otherwise
 
 
 def single_settings(model: type[BaseModel], prefix: str = "") -> Iterator[str]:

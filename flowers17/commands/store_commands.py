@@ -83,11 +83,13 @@ def export(
 
 
 @command("dataset", "set")
-def relabel(answers: Path, to: Path, request: StudyRequest, as_json: bool) -> None:
+def relabel(
+    answers: Path, to: Path, new_class: list[str] | None, request: StudyRequest, as_json: bool
+) -> None:
     """Write a person's labels as a data set of its own; the given one stays as it is."""
     from flowers17.commands.relabelling import relabelled
 
-    table = relabelled(request.settings.dataset, answers, to, console=err)
+    table = relabelled(request.settings.dataset, answers, to, new_class or (), err)
     if as_json:
         print_json({"table": str(table)})
     else:

@@ -28,7 +28,7 @@ def table_rows(name: str, content: bytes, columns: ColumnSettings) -> list[Image
 
     Raises InvalidInput if it is no table, lacks a column, or a row has no path or no label.
     """
-    frame = _frame(name, content)
+    frame = table_frame(name, content)
     column_of = {
         role: column
         for role in _GUESSES
@@ -144,7 +144,7 @@ def _part(value: str) -> str:
     return part_named(value)
 
 
-def _frame(name: str, content: bytes) -> "pd.DataFrame":
+def table_frame(name: str, content: bytes) -> "pd.DataFrame":
     """All of a table, texts as they stand; raises InvalidInput if it is too large or no table."""
     import pandas as pd
 

@@ -103,8 +103,8 @@ def resolve_weights(
             return WeightsSource(kind, path.absolute(), _sha256(path), code)
     if backbone.weights or backbone.kind == "file":
         raise InvalidInput(
-            f"extractor {extractor}: expected its file, found none; give a full path, or put the "
-            "file into the folder given as --weights-dir"
+            f"extractor {extractor}: expected its file, found none; give the folder that holds "
+            f"{Path(backbone.weights or backbone.name).name} as --weights-dir"
         )
     return WeightsSource("download")
 

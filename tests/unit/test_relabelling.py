@@ -22,11 +22,11 @@ def photos(tmp_path: Path) -> Path:
     return class_folders(tmp_path / "photos", {"oak": 3, "elm": 3})
 
 
-def relabel(tmp_path: Path, photos: Path, answers: str) -> int:
+def relabel(tmp_path: Path, photos: Path, answers: str, *options: str) -> int:
     (tmp_path / "answers.csv").write_text(answers)
     words = ["--from", str(tmp_path / "answers.csv"), "--to", str(tmp_path / "mended")]
     try:
-        main(["relabel", *words, "--dataset", str(photos)])
+        main(["relabel", *words, "--dataset", str(photos), *options])
     except SystemExit as end:
         return int(end.code or 0)
     return 0
@@ -50,18 +50,77 @@ def test_labels_that_were_given_replace_the_old_ones_and_no_others(
 
 
 @pytest.mark.parametrize(
-    ("answers", "message"),
+    ("answers", "messages"),
     [
-        ("image,label\nash/00.png,elm\n", "got 1 others, such as 'ash/00.png'"),
-        ("path,class\noak/00.png,elm\n", "expected a CSV file with the columns image and label"),
+        (
+            "image,label\nash/00.png,elm\nash/01.png,elm\noak/00.png,elm\n",
+            ["expected images of the data set, got ash/00.png, ash/01.png; see --dataset"],
+        ),
+        (
+            "path,class\noak/00.png,elm\n",
+            ["expected columns image and label, as Table N3, got path, class"],
+        ),
+        (
+            "image,label\noak/00.png,ellm\noak/01.png, Elm \nelm/00.png,ellm\nelm/01.png,ß\n",
+            [
+                "oak/00.png, elm/00.png: expected a class of the data set or a --new-class, "
+                "got 'ellm'; did you mean elm?",
+                "oak/01.png: expected a class of the data set or a --new-class, got 'Elm'; "
+                "did you mean elm?",
+                "got 'ß'; the classes are elm, oak",
+            ],
+        ),
+        (
+            "image,label\noak/00.png,elm\noak/00.png,oak\nelm/01.png,elm\nelm/01.png,oak\n",
+            [
+                "oak/00.png: expected one label, got elm, oak; keep one of these rows",
+                "elm/01.png: expected one label, got elm, oak; keep one of these rows",
+            ],
+        ),
+        (
+            "image,label\noak/00.png,\nelm/01.png, \n",
+            ["expected labels, got none; fill in the column label"],
+        ),
     ],
 )
-def test_answers_of_other_images_are_refused_and_nothing_is_written(
-    tmp_path: Path, photos: Path, capsys: pytest.CaptureFixture[str], answers: str, message: str
+def test_answers_that_do_not_fit_are_told_all_and_nothing_is_written(
+    tmp_path: Path,
+    photos: Path,
+    capsys: pytest.CaptureFixture[str],
+    answers: str,
+    messages: list[str],
 ) -> None:
     assert relabel(tmp_path, photos, answers) == 2
-    assert message in " ".join(capsys.readouterr().err.split())
+    printed = " ".join(capsys.readouterr().err.split())
+    assert [message for message in messages if message not in printed] == []
     assert sorted(path.name for path in tmp_path.iterdir()) == ["answers.csv", "photos"]
+
+
+def test_a_new_class_is_taken_once_it_is_named(tmp_path: Path, photos: Path) -> None:
+    # A row that stands twice is one, and a row may end early.
+    answers = "image,label\noak/00.png,ash\noak/00.png, ash \noak/01.png,Elm\nelm/00.png\n"
+    assert relabel(tmp_path, photos, answers, "--new-class", "ash") == 2
+    assert relabel(tmp_path, photos, answers, "--new-class", "ash", "--new-class", "Elm") == 0
+    with (tmp_path / "mended" / "labels.csv").open() as stream:
+        labels = [row["label"] for row in csv.DictReader(stream)]
+    assert sorted(labels) == ["Elm", "ash", "elm", "elm", "elm", "oak"]
+
+
+def test_semicolons_and_the_mark_of_a_spreadsheet_are_read(tmp_path: Path, photos: Path) -> None:
+    assert relabel(tmp_path, photos, "\ufeffimage;given;label\noak/00.png;oak;elm\n") == 0
+    assert sorted(labels_of(tmp_path / "mended" / "labels.csv").values()).count("elm") == 4
+
+
+def test_a_table_that_is_not_there_is_no_such_file(
+    tmp_path: Path, photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--from", str(tmp_path / "none.csv"), "--to", str(tmp_path / "mended")]
+    with pytest.raises(SystemExit) as end:
+        main(["relabel", *words, "--dataset", str(photos)])
+    assert end.value.code == 2
+    printed = " ".join(capsys.readouterr().err.split())
+    assert "none.csv: no such file" in printed
+    assert "columns" not in printed
 
 
 def test_a_folder_that_is_there_is_not_written_to(

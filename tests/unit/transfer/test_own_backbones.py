@@ -164,8 +164,10 @@ def test_file_is_found_in_the_weights_folder_and_else_missed(tmp_path: Path) -> 
     (tmp_path / "mine.keras").write_bytes(b"x")
     source = resolve_weights("file:mine.keras", tmp_path)
     assert (source.kind, source.path) == ("file", tmp_path / "mine.keras")
-    with pytest.raises(InvalidInput, match=r"file:other.keras: expected its file, found none"):
-        resolve_weights("file:other.keras", tmp_path)
+    message = r"file:other.keras: .*, found none; give the folder that holds other.keras as --weig"
+    for folder in (tmp_path, None):
+        with pytest.raises(InvalidInput, match=message):
+            resolve_weights("file:other.keras", folder)
 
 
 @pytest.mark.parametrize(
