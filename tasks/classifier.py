@@ -176,33 +176,40 @@ def fitted_stage(
     )
 
 
-def build_fitted(job: Job) -> Mapping[str, Any]:
-    """Fit on the training part, store what was fitted, and predict every image."""
+def fitted_on(
+    split: Split, inputs: Mapping[str, Artifact], config: Mapping[str, Any], seed: int
+) -> tuple[Any, Any]:
+    """Fit of a classifier on a split's training part, and the same as plain numbers."""
     from flowers17.prediction.fitted_classifier import of_fit
     from flowers17.transfer.classifier_evaluation import fits
     from flowers17.transfer.rowspace import side_by_side
 
-    config, split = job.config, job.inputs["split"]
-    labels, split_info = split.array("labels"), split.json("split")
-    parts = split.array("train"), split.array("validation")
-    name = config["classifier"]
-    columns = side_by_side([job.inputs[each].mapped("features") for each in config["maps"]])
-    rows = job.inputs["rows"].array("rows") if "rows" in job.inputs else None
-    duplicates = job.inputs.get("duplicates")
+    name, duplicates = config["classifier"], inputs.get("duplicates")
+    columns = side_by_side([inputs[each].mapped("features") for each in config["maps"]])
+    rows = inputs["rows"].array("rows") if "rows" in inputs else None
     [fit] = fits(
         name,
         ClassifierSettings.model_validate({name: config["hyperparameters"]}),
         features=columns,
         rows=rows,
-        labels=labels,
-        splits=[Split(split_info["name"], split_info["kind"], None, *parts)],
-        seed=job.seed,
+        labels=inputs["split"].array("labels"),
+        splits=[split],
+        seed=seed,
         n_components=config["n_components"],
         search=config["search"],
         class_weight=config.get("class_weight"),
         groups=duplicates.array("groups") if duplicates else None,
     )
-    fitted = of_fit(fit, columns, rows)
+    return fit, of_fit(fit, columns, rows)
+
+
+def build_fitted(job: Job) -> Mapping[str, Any]:
+    """Fit on the training part, store what was fitted, and predict every image."""
+    config, split = job.config, job.inputs["split"]
+    labels, split_info = split.array("labels"), split.json("split")
+    parts = split.array("train"), split.array("validation")
+    rows = Split(split_info["name"], split_info["kind"], None, *parts)
+    fit, fitted = fitted_on(rows, job.inputs, config, job.seed)
     job.save_json("classifier", fitted.description)
     job.save_arrays({f"classifier-{each}": array for each, array in fitted.arrays.items()})
     proba = fit.proba(np.arange(len(labels)))

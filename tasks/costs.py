@@ -16,12 +16,14 @@ import numpy as np
 
 from flowers17.artifacts import Artifact
 from flowers17.config import RunOptions
+from flowers17.data.splits import Split
 from flowers17.digests import canonical_json
 from flowers17.errors import Flowers17Error, WeightsMissing
 from flowers17.learners.devices import device_in
-from flowers17.seeds import generator
+from flowers17.seeds import derived_seed, generator
 from flowers17.stages import Job, Stage
 from tasks.attack import loader_of, own_learners, weights_folder
+from tasks.classifier import fitted_on
 from tasks.long_work import long_work
 
 BATCHES = (1, 32)
@@ -174,9 +176,27 @@ def build_saliency(job: Job) -> Mapping[str, Any]:
     return {f"{label}, on the border": round(share, 3) for label, share in border.items()}
 
 
+def unseeing_model(artifact: Artifact, loader: Any, own: Any) -> Any:
+    """The `AttackedModel`; for a model of all images, of what measured it on own, its `HeldOut`.
+
+    That is the network of its first fold, or the classifier, fitted again as it was measured.
+    """
+    from flowers17.prediction.attacked import AttackedModel
+
+    inputs = {role: loader.artifact(each) for role, each in artifact.manifest["inputs"].items()}
+    attacked: Any = AttackedModel(inputs.get("fold-01", artifact), loader)
+    if "measures" in inputs:
+        measured = artifact.json("result")["measured"]
+        material = inputs["measures"].manifest["material"]
+        config = {**material["config"], "hyperparameters": measured["chosen"], "search": False}
+        split = Split(measured["name"], measured["kind"], None, own.train, own.rows)
+        seed = derived_seed(material["seed"], "classifier")
+        _, attacked.model.fitted = fitted_on(split, inputs, config, seed)
+    return attacked
+
+
 def _mapped(job: Job, artifact: Artifact) -> dict[str, Any]:
     """Record of a model with its saliency maps, on images that it did not see."""
-    from flowers17.prediction.attacked import AttackedModel
     from flowers17.prediction.evidence import held_out, images_of
     from flowers17.reporting.metrics import mean_spread
     from flowers17.small_data import saliency
@@ -191,7 +211,7 @@ def _mapped(job: Job, artifact: Artifact) -> dict[str, Any]:
     others = generator(0, "saliency").permutation(order[n_wrong:])[:n]
     places = np.concatenate([order[: min(n, n_wrong)], others])
     rows, predicted = own.rows[places], own.proba[places].argmax(axis=1)
-    model = AttackedModel(artifact, loader)
+    model = unseeing_model(artifact, loader, own)
     pictures = images[max(images)][rows]
 
     def proba_of(pixels: np.ndarray) -> np.ndarray:
@@ -222,6 +242,6 @@ def _mapped(job: Job, artifact: Artifact) -> dict[str, Any]:
         "n_wrong": min(n, n_wrong),
         "n_images": len(rows),
         "border": border,
-        "area": saliency.border_area(),
+        "area": saliency.border_share(np.ones_like(occlusion[0])),
         "similarity": float(np.mean(similarity)),
     }

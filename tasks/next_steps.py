@@ -129,6 +129,8 @@ def build_prediction_sets(job: Job) -> Mapping[str, Any]:
             "reason": "",
             "model": best.json("result")["judge"]["label"],
             "promised": coverage,
+            "n_calibrating": len(rows) - int(np.bincount(folds).max()),
+            "n_needed": int(np.ceil((1 - 1e-9) / (1 - coverage))) - 1,
             "several": 1 - alone.mean(),
             "right": share(is_covered[alone], groups[alone]) if alone.any() else None,
             "rows": lines,

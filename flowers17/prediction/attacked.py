@@ -30,13 +30,13 @@ class AttackedModel:
 
     def __init__(self, artifact: Artifact, loader: Loader, method: str | None = None) -> None:
         with loader.building("float32"):  # chooses the device, which a backend reads early
-            self._model = open_model(artifact.reference.to_json(), loader)
+            self.model = open_model(artifact.reference.to_json(), loader)
         self.kind: Kind = KINDS[artifact.reference.stage]
         # By its kind, not by its class: that would import scikit-learn for networks as well.
         is_ensemble = self.kind == "ensemble"
-        self._ensemble = cast("Ensemble", self._model) if is_ensemble else None
-        self._method = _method_of(self._model, artifact, method)
-        self.classes = self._model.classes
+        self._ensemble = cast("Ensemble", self.model) if is_ensemble else None
+        self._method = _method_of(self.model, artifact, method)
+        self.classes = self.model.classes
 
     @property
     def network(self) -> "keras.Model | None":
@@ -44,7 +44,7 @@ class AttackedModel:
 
         It averages an image and its mirror image if the model's predictions do.
         """
-        network: keras.Model | None = getattr(self._model, "differentiable", None)
+        network: keras.Model | None = getattr(self.model, "differentiable", None)
         return network
 
     def proba(self, images: np.ndarray) -> np.ndarray:
@@ -63,8 +63,8 @@ class AttackedModel:
 
     def shuffle_weights(self, random: np.random.Generator) -> None:
         """Shuffle each array of weights of its network, or of its extractors, for good."""
-        network = getattr(self._model, "keras_model", None)
-        for trained in [network] if network else [map_.extractor for map_ in self._model.maps]:
+        network = getattr(self.model, "keras_model", None)
+        for trained in [network] if network else [map_.extractor for map_ in self.model.maps]:
             weights = trained.get_weights()
             trained.set_weights([random.permuted(w.ravel()).reshape(w.shape) for w in weights])
 
@@ -73,9 +73,9 @@ class AttackedModel:
             self._ensemble.method = self._method
         squares = {
             size: pixels if size == pixels.shape[1] else resized(pixels, size)
-            for size in self._model.sizes
+            for size in self.model.sizes
         }
-        return self._model.answers(Block(("",) * len(pixels), squares)).proba.astype(np.float32)
+        return self.model.answers(Block(("",) * len(pixels), squares)).proba.astype(np.float32)
 
 
 def _method_of(model: Model, artifact: Artifact, method: str | None) -> str:

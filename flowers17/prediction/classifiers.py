@@ -74,7 +74,7 @@ class FeatureMap:
 
 
 class Classifier(Model):
-    """The classifier of an artifact of stage `fitted`, on its feature maps, `maps`."""
+    """The classifier of an artifact of stage `fitted`: `fitted` on its feature maps, `maps`."""
 
     def __init__(self, artifact: Artifact, loader: Loader) -> None:
         super().__init__(artifact, loader)
@@ -85,7 +85,7 @@ class Classifier(Model):
                 "`flowers17 run features` again, or `ensemble` for its members"
             )
         self.classes = tuple(artifact.json("result")["classes"])
-        self._fitted = FittedClassifier.stored(artifact)
+        self.fitted = FittedClassifier.stored(artifact)
         self.maps = tuple(
             loader.once(inputs[name], lambda features: FeatureMap(features, loader))
             for name in self._config["maps"]
@@ -124,10 +124,10 @@ class Classifier(Model):
         from flowers17.prediction import layers
 
         with read_as_written(self.name):
-            rows, images = self._fitted.arrays.get("rows"), None
+            rows, images = self.fitted.arrays.get("rows"), None
             if rows is not None:  # of training images that it compares with
                 images = side_by_side([map_.stored()[rows] for map_ in self.maps])
-            proba = layers.classifier(columns, self._fitted, images)
+            proba = layers.classifier(columns, self.fitted, images)
             if proba.shape[1] != len(self.classes):
                 raise ValueError(f"{proba.shape[1]} probabilities of {len(self.classes)} classes")
         return proba

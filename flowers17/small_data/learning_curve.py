@@ -100,10 +100,9 @@ def projection(
     *,
     held_out_ratio: float,
     seed: int,
-    factor: float = 2.0,
     n_resamples: int = N_RESAMPLES,
 ) -> Projection:
-    """Accuracy with `factor` times the images of a learning curve's end.
+    """Accuracy with twice the images of a learning curve's end.
 
     n_images: (m,); accuracies: float (k, m), of k splits. held_out_ratio: held-out images to
     training images of a split. The law is fitted again to `n_resamples` bootstrap samples of the
@@ -111,7 +110,7 @@ def projection(
     as Nadeau and Bengio (2003) correct the variance of a mean over splits.
     Raises InvalidInput as `power_law` does.
     """
-    k, n_more = len(accuracies), round(factor * float(n_images.max()))
+    k, n_more = len(accuracies), round(2 * float(n_images.max()))
     ends = [n_images.max(), n_more]
     law = power_law(n_images, accuracies.mean(axis=0))
     now, then = law.accuracy(ends).tolist()

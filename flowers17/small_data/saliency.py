@@ -37,15 +37,6 @@ def border_share(saliency: np.ndarray) -> float:
     return float(1 - positive[1:-1, 1:-1].sum() / positive.sum())
 
 
-def border_area(n_cells: int = N_CELLS) -> float:
-    """Share of the cells that are outermost: what a saliency without any place would have.
-
-    >>> border_area(8)
-    0.4375
-    """
-    return 1 - (n_cells - 2) ** 2 / n_cells**2
-
-
 def map_similarity(first: np.ndarray, second: np.ndarray) -> float:
     """Spearman's rank correlation of two saliency maps; 0 if one is the same everywhere."""
     if np.ptp(first) == 0 or np.ptp(second) == 0:

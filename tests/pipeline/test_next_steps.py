@@ -74,6 +74,24 @@ for stage in in_order(next_steps.stages(request.settings, request.options)):
     inputs = {name: references[needed.label] for name, needed in stage.inputs.items()}
     references[stage.label] = ensure(stage, inputs, store, progress=progress).reference
 """
+UNSEEN = """
+import json, sys
+import numpy as np
+from flowers17.artifacts import Reference, Store
+from flowers17.prediction.evidence import held_out, images_of
+from flowers17.prediction.models import Loader
+from tasks.costs import unseeing_model
+
+loader, gaps = Loader(Store(sys.argv[1]), device="cpu"), {}
+for manifest in loader.store.manifests():
+    if manifest["label"] in sys.argv[2:] and manifest["stage"] in ("fitted", "training"):
+        artifact = loader.artifact(manifest)
+        own, images = held_out(artifact, loader), images_of(artifact, loader)
+        model = unseeing_model(artifact, loader, own)
+        proba = model.proba(images[max(images)][own.rows].astype(np.float32) / 255)
+        gaps[manifest["label"]] = float(np.abs(proba - own.proba).max())
+print(json.dumps(gaps))
+"""
 NO_STAGE = ("", "0", os.devnull)
 
 
@@ -213,6 +231,16 @@ def test_saliency_changes_where_the_weights_are_shuffled(study: dict[str, Artifa
         maps = study["saliency"].array(f"{row['stage']}-maps")
         assert maps.shape == (len(row["rows"]), 8, 8)
         assert row["similarity"] < 0.6
+
+
+def test_maps_are_of_models_that_had_not_seen_the_images(
+    interrupted: tuple[Path, dict[str, list[str]]], study: dict[str, Artifact]
+) -> None:
+    models = [row["model"] for row in study["saliency"].json("result")["rows"]]
+    told = json.loads(output_of(UNSEEN, str(interrupted[0]), *models, timeout=500).splitlines()[-1])
+    assert max(told.values()) < 1e-5
+    assert told.keys() == set(models)
+    assert any(model.endswith("all images") for model in models)
 
 
 @pytest.mark.parametrize("counts", [{"oak": 5, "elm": 5}, {"oak": 2, "elm": 6}])

@@ -18,6 +18,7 @@ from flowers17.small_data.costs import on_pareto_front
 
 N_TILES = 12
 Answer = tuple[Artifact, Mapping[str, Any]]
+Labelled = Iterable[tuple[str, np.ndarray]]
 
 
 def answer_figures(inputs: ReportInputs) -> list[Figure | None]:
@@ -73,9 +74,6 @@ def _tiles(inputs: ReportInputs, number: str, answer: Answer) -> Figure | None:
     return Figure(number, title, caption, number, ".svg", content, tiles=tiles, artifacts=source)
 
 
-Labelled = Iterable[tuple[str, np.ndarray]]
-
-
 def _suspects(names: list[str], images: np.ndarray, answer: Answer) -> Labelled:
     for row in answer[1]["rows"][:N_TILES]:
         words = (shortened(row[key], 12) for key in ("given", "suggested"))
@@ -102,7 +100,7 @@ def _maps(names: list[str], images: np.ndarray, answer: Answer) -> Iterator[tupl
             mask = resized(grey, images.shape[1])[0].astype(np.float32) / 255
             pale = 160 + 0.35 * images[row].mean(axis=2, keepdims=True)
             picture = mask * images[row] + (1 - mask) * pale
-            yield f"{names[own_label]}, taken for {names[predicted]}", picture.astype("u1")
+            yield f"{names[own_label]} → {names[predicted]}", picture.astype("u1")
 
 
 def _costs(inputs: ReportInputs, number: str, answer: Answer) -> Figure | None:

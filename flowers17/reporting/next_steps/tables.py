@@ -121,12 +121,15 @@ def _labels(_: ReportInputs, result: Mapping[str, Any]) -> Iterator[Step]:
     if result["n_pairs"]:
         yield "pairs", "N3", result
     is_more = result["n_suspects"] > result["n_by_chance"][2]
-    yield "labels" if is_more else "no_labels", "N3", result
+    otherwise = "perhaps_labels" if result["n_suspects"] else "no_labels"
+    yield "labels" if is_more else otherwise, "N3", result
 
 
 def _sets(_: ReportInputs, result: Mapping[str, Any]) -> Iterator[Step]:
     coverage = result["rows"][0]["coverage"]
-    if coverage["interval"][1] < result["promised"]:
+    if result["n_calibrating"] < result["n_needed"]:
+        yield "few_for_sets", "N4", result
+    elif coverage["interval"][1] < result["promised"]:
         yield "no_sets", "N4", {**result, "coverage": _text(coverage)}
     elif result["several"] > 0.5:
         yield "unsure", "N4", result

@@ -9,6 +9,7 @@ import pytest
 from flowers17.reporting.metrics import Measured, accuracy_interval
 from flowers17.reporting.next_steps import tables
 from flowers17.reporting.next_steps.tables import answer_tables, paired_difference, steps_of
+from flowers17.reporting.words import text as text_of
 
 TOO_FEW = "every class needs two images"
 
@@ -59,7 +60,9 @@ def test_a_gain_that_may_be_nothing_is_no_advice(
     assert (text[: len(start)], number) == (start, "N2")
 
 
-@pytest.mark.parametrize(("n_suspects", "start"), [(9, "Look at the labels"), (6, "No label is")])
+@pytest.mark.parametrize(
+    ("n_suspects", "start"), [(9, "Look at the labels"), (6, "Labels that"), (0, "No label looks")]
+)
 def test_labels_are_advised_to_be_looked_at_only_beyond_chance(n_suspects: int, start: str) -> None:
     result = {"reason": "", "n_suspects": n_suspects, "n_by_chance": [3.2, 1, 7], "n_pairs": 0}
     [(text, number)] = steps_of(inputs(label_errors=result))
@@ -68,15 +71,50 @@ def test_labels_are_advised_to_be_looked_at_only_beyond_chance(n_suspects: int, 
     assert number == "N3"
 
 
+def test_few_suspects_are_no_all_clear() -> None:
+    result = {"reason": "", "n_suspects": 3, "n_by_chance": [5.1, 1, 11], "n_pairs": 0}
+    assert steps_of(inputs(label_errors=result)) == [
+        (
+            "Labels that look wrong (3 in Table N3): look at these first. That many would "
+            "look wrong by chance, too, 5 (1–11), so it is not shown that any is wrong.",
+            "N3",
+        )
+    ]
+
+
 @pytest.mark.parametrize(
     ("n_covered", "start"), [(95, "Let a person decide"), (80, "Sets of clas")]
 )
 def test_sets_that_break_their_promise_are_no_advice(n_covered: int, start: str) -> None:
     share = Measured(n_covered / 100, accuracy_interval(n_covered, 100))._asdict()
-    result = {"reason": "", "promised": 0.95, "several": 0.1, "right": share}
-    result["rows"] = [{"class": "all", "coverage": share}]
-    [(text, _)] = steps_of(inputs(prediction_sets=result))
+    [(text, _)] = steps_of(inputs(prediction_sets=sets(share)))
     assert text.startswith(start)
+
+
+def sets(share: dict[str, Any], **others: Any) -> dict[str, Any]:
+    """A result of prediction sets, with this coverage."""
+    result = {"reason": "", "promised": 0.95, "several": 0.1, "right": share}
+    result |= {"n_calibrating": 80, "n_needed": 19, "rows": [{"class": "all", "coverage": share}]}
+    return result | others
+
+
+def test_sets_of_many_classes_have_causes_and_too_few_images_are_told_as_such() -> None:
+    share = Measured(1.0, accuracy_interval(10, 10))._asdict()
+    wide = sets(share, several=1.0, n_calibrating=128)
+    [(text, _)] = steps_of(inputs(prediction_sets=wide))
+    assert text.startswith("Trust no single prediction")
+    assert "few images to calibrate on (128 here) or from wrong labels (Table N3)" in text
+    [(text, _)] = steps_of(inputs(prediction_sets={**wide, "n_calibrating": 8}))
+    assert text == "Too few images (8) to calibrate sets of 95 %: at least 19 are needed."
+
+
+def test_notes_tell_numbers_apart_that_two_rules_make() -> None:
+    notes = {number: " ".join(tables.table(number, [], "").notes) for number in ("N4", "N5", "N6")}
+    assert "does not tell which classes a set holds" in notes["N4"]
+    assert "No map is of a model that has seen the image" in notes["N5"]
+    assert "Figure N6 numbers models by time" in notes["N6"]
+    assert "Best at its cost in Table N6 goes by operations" in text_of("figure N6", "caption")
+    assert "had not seen the image" in text_of("figure N5", "caption")
 
 
 def test_a_reason_stands_in_place_of_an_answer_and_gives_no_sentence() -> None:
@@ -126,13 +164,7 @@ def test_no_interval_that_includes_nothing_becomes_advice(
                 "n_by_chance": by_chance[[1, 0, 2]].tolist(),
                 "n_pairs": 0,
             },
-            prediction_sets={
-                "reason": "",
-                "promised": 0.95,
-                "several": 0.2,
-                "right": coverage._asdict(),
-                "rows": [{"class": "all", "coverage": coverage._asdict()}],
-            },
+            prediction_sets=sets(coverage._asdict(), several=0.2),
             saliency={
                 "reason": "",
                 "rows": [

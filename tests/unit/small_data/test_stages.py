@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from flowers17.errors import WeightsMissing
+from flowers17.small_data.conformal import class_thresholds
 from flowers17.stages import Job
 from tasks import costs, cross_validation, next_steps
 
@@ -71,6 +72,23 @@ def test_probabilities_that_tell_little_give_answers_that_say_so(
     assert 1 <= every["size"] <= 3
     for row in of_class:
         assert 0 <= row["coverage"]["interval"][0] <= row["coverage"]["interval"][1] <= 1
+
+
+@pytest.mark.parametrize(("coverage", "n_needed"), [(0.5, 1), (0.9, 9), (0.95, 19), (0.99, 99)])
+def test_as_many_images_are_needed_as_first_give_sets_a_threshold(
+    coverage: float, n_needed: int, tmp_path: Path
+) -> None:
+    best = out_of_fold(ONE_HOT, FOLDS)
+    next_steps.build_prediction_sets(
+        job(tmp_path, {"coverage": coverage}, best=best, images=IMAGES)
+    )
+    told = result(tmp_path)
+    assert (told["n_calibrating"], told["n_needed"]) == (N - 6, n_needed)
+    labels = np.zeros(n_needed, np.int64)
+    proba = np.tile([0.6, 0.4], (n_needed, 1))
+    assert class_thresholds(proba, labels, coverage)[0] == 0.6
+    if n_needed > 1:
+        assert class_thresholds(proba[1:], labels[1:], coverage)[0] == 0
 
 
 def test_a_reason_of_the_judge_stands_in_place_of_both_answers(tmp_path: Path) -> None:
