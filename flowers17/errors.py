@@ -5,6 +5,7 @@ A message holds the expectation, the input, the place, and what to do next.
 
 import itertools
 from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
@@ -52,6 +53,13 @@ def short_repr(value: Any) -> str:
         return legible(repr(value), _MAX_REPR_CHARACTERS)
     except (ValueError, RecursionError):  # an integer of more digits than Python writes, deep lists
         return f"a value of type {type(value).__name__} that is too large to be shown"
+
+
+def hint_for(name: str, names: Iterable[str], otherwise: str = "see `flowers17 settings`") -> str:
+    """Suggestion for an unknown name: a similar known one, whatever its case, or where to look."""
+    known = {other.casefold(): other for other in names}
+    near = get_close_matches(name[:100].casefold(), known, n=1, cutoff=0.5)
+    return f"did you mean {known[near[0]]}?" if near else otherwise
 
 
 @cache

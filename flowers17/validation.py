@@ -7,8 +7,7 @@ control character, nothing huge or deep.
 import itertools
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from difflib import get_close_matches
+from collections.abc import Iterator, Mapping
 from pathlib import PurePath
 from typing import Any, TypeVar
 
@@ -16,7 +15,7 @@ import yaml
 from pydantic import BaseModel, ModelWrapValidatorHandler, ValidationError, model_validator
 
 from flowers17.config import Model, StudySettings
-from flowers17.errors import InvalidSettings, expectation, short_repr
+from flowers17.errors import InvalidSettings, expectation, hint_for, short_repr
 
 M = TypeVar("M", bound=BaseModel)
 MAX_ERROR_LINES = 20
@@ -171,13 +170,6 @@ def _error_line(model: type[BaseModel], error: Any) -> str:
             "leave the setting out to keep the profile's"
         )
     return f"setting {name}: {expectation(error)}, got {short_repr(error['input'])}"
-
-
-def hint_for(name: str, names: Sequence[str], otherwise: str = "see `flowers17 settings`") -> str:
-    """Suggestion for an unknown name: a similar known one, whatever its case, or where to look."""
-    known = {other.casefold(): other for other in names}
-    near = get_close_matches(name[:100].casefold(), known, n=1, cutoff=0.5)
-    return f"did you mean {known[near[0]]}?" if near else otherwise
 
 
 def single_settings(model: type[BaseModel], prefix: str = "") -> Iterator[str]:

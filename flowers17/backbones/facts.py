@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from flowers17.errors import InvalidSettings, short_repr
+from flowers17.errors import InvalidSettings, hint_for, short_repr
 
 FACTS_FILE = Path(__file__).with_name("backbones.json")  # a folder would count in keys
 _WITH_WEIGHTS = re.compile(r"file:(?P<weights>.+\.weights\.h5)\+(?P<network>.+)")
@@ -166,7 +166,7 @@ def backbone_of(extractor: str) -> Backbone:
     elif _FUNCTION.fullmatch(extractor) and not extractor.startswith(("file:", "hub:")):
         return Backbone("function", extractor)
     raise InvalidSettings(
-        f"extractor: expected one of {', '.join(known_facts())}, hub:PRESET, file:PATH.keras, "
+        "extractor: expected a network of `flowers17 backbones`, hub:PRESET, file:PATH.keras, "
         f"module:function, or file:PATH.weights.h5+NETWORK, got {short_repr(extractor)}; "
-        "`flowers17 backbones` lists them"
+        + hint_for(extractor, known_facts(), "see `flowers17 backbones`")
     )

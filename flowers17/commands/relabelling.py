@@ -12,10 +12,9 @@ from flowers17.data.layout import Layout
 from flowers17.data.names import listed
 from flowers17.data.source import dataset_source, encoded_images
 from flowers17.data.tables import table_frame
-from flowers17.errors import InvalidInput
+from flowers17.errors import InvalidInput, hint_for
 from flowers17.manifests import is_safe
 from flowers17.reporting.tables import unguarded
-from flowers17.validation import hint_for
 
 COLUMNS = ("path", "label", "part", "group")
 

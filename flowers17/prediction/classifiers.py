@@ -57,12 +57,12 @@ class FeatureMap:
         pixels = images[self.size]
         if self._last and self._last[0] is pixels:
             return self._last[1]
-        network, config = over_images(self.extractor, self._config["extractor"]), self._config
+        network = over_images(self.extractor, self._config["extractor"], self.size)
         from keras import layers
 
-        averages = config["pooling"] == "average"
+        averages = self._config["pooling"] == "average"
         pooling = layers.GlobalAveragePooling2D() if averages else layers.Flatten()
-        views = [pixels, pixels[:, :, ::-1]] if config.get("mirrored", False) else [pixels]
+        views = [pixels, pixels[:, :, ::-1]] if self._config.get("mirrored", False) else [pixels]
         maps = [pooling(network(view)) for view in views]
         self._last = (pixels, layers.Average()(maps) if len(maps) > 1 else maps[0])
         return self._last[1]

@@ -23,7 +23,7 @@ from flowers17.artifacts import Artifact
 from flowers17.errors import InvalidInput
 from flowers17.prediction.evidence import images_of, own_predictions
 from flowers17.prediction.models import Loader, Model
-from flowers17.prediction.onnx_operations import convertible, rescaling
+from flowers17.prediction.onnx_operations import convertible, rescaling, resized
 
 if TYPE_CHECKING:
     import keras
@@ -141,8 +141,8 @@ def _scaled(layer: Any, images: Any) -> Any:
     import keras
 
     size, side = layer.size, images.shape[1]
-    if side != size:  # enlarging has nothing to smooth, and ONNX knows no smoothing of this kind
-        images = keras.ops.image.resize(images, (size, size), antialias=size < side)
+    if side != size:
+        images = resized(images, size)
     colours = np.concatenate([np.zeros((1, 3)), np.eye(3)]).astype(np.float32)
     probe = np.broadcast_to(colours[:, None, None], (4, size, size, 3))
     outputs = np.asarray(keras.ops.convert_to_numpy(layer(probe)))[:, 0, 0]

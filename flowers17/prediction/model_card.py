@@ -9,6 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from flowers17.ancestry import Manifest, artifact_id, by_id, family
 from flowers17.artifacts import Artifact, short_name
+from flowers17.backbones.facts import known_facts
 from flowers17.prediction.catalogue import Catalogue, Entry, refitted_scheme
 from flowers17.prediction.evidence import held_out
 from flowers17.prediction.exporting import OUTPUT, FileCheck
@@ -49,12 +50,12 @@ class ModelFacts:
         return measured
 
     @property
-    def weights(self) -> dict[str, str]:
-        """Kind of its extractors' weights by the SHA-256 of their file; `random`: not trained."""
+    def weights(self) -> dict[str, Mapping[str, Any]]:
+        """Weights that training began with by extractor: their kind, and SHA-256 if of a file."""
         manifests = (self.entry.manifest, *self.origins)
         configs = [manifest["material"]["config"] or {} for manifest in manifests]
-        weights = [config["weights"] for config in configs if "weights" in config]
-        return {file["sha256"]: file["kind"] for file in weights if isinstance(file, Mapping)}
+        configs = [config for config in configs if isinstance(config.get("weights"), Mapping)]
+        return {config["extractor"]: config["weights"] for config in configs}
 
     @property
     def near_duplicates(self) -> str:
@@ -113,7 +114,7 @@ def model_card(
         classes = list(scores.itertuples(index=False))
         shown = [row for row in classes if row.n_images]
         worst = min(shown, key=lambda row: row.n_correct / row.n_images)
-    card: str = templates.get_template("card.md.jinja").render(
+    return templates.get_template("card.md.jinja").render(
         facts=facts,
         labels=labels,
         file=file,
@@ -125,8 +126,8 @@ def model_card(
         worst=worst,
         measures=list(_measures(facts)),
         settings=[(name, _text(value)) for name, value in _settings(facts)],
+        imagenet=known_facts(),
     )
-    return card
 
 
 def _measures(facts: ModelFacts) -> Iterator[tuple[str, str, str]]:
@@ -167,7 +168,7 @@ def _settings(facts: ModelFacts) -> Iterator[tuple[str, str]]:
     for name in ("recipe", "hyperparameters"):
         for setting, value in sorted(result.get(name, {}).items()):
             yield f"{name}: {setting}", str(value)
-    for feature_map in result.get("maps", ()):
+    for feature_map in np.atleast_1d(result.get("maps", ())):  # of a fine-tuned network, a name
         yield "features", feature_map
     if facts.entry.kind == "ensemble":
         scheme = refitted_scheme(result)

@@ -1,4 +1,4 @@
-"""What tf2onnx lacks for networks of today: exact GELU, and convolutions that Keras compiles."""
+"""What tf2onnx lacks: exact GELU, convolutions that Keras compiles, resizing that smooths."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,6 +7,7 @@ from typing import Any
 from unittest import mock
 
 import numpy as np
+from PIL import Image
 
 
 @contextmanager
@@ -50,3 +51,17 @@ def rescaling(layer: Any) -> Any:
     mean, variance = (np.asarray(values).ravel() for values in (layer.mean, layer.variance))
     scale = 1 / np.maximum(np.sqrt(variance), keras.config.epsilon())
     return keras.layers.Rescaling(scale.tolist(), (-mean * scale).tolist(), dtype="float32")
+
+
+def resized(images: Any, size: int) -> Any:
+    """Symbolic square images in [0, 1] as `extractors.resized` resizes those of 8 bits."""
+    import keras
+
+    unit = Image.fromarray(np.eye(images.shape[1], dtype=np.float32))
+    weights = np.asarray(unit.resize((size, unit.height), Image.Resampling.BILINEAR))
+    layer = keras.layers.Dense(size, use_bias=False, dtype="float32")
+    pixels = keras.ops.round(keras.ops.transpose(images, (0, 3, 1, 2)) * 255.0)
+    for _ in ("width", "height"):  # Pillow rounds after each
+        pixels = keras.ops.swapaxes(keras.ops.floor(layer(pixels) + 0.5), 2, 3)
+    layer.set_weights([weights])
+    return keras.ops.transpose(pixels, (0, 2, 3, 1)) / 255.0

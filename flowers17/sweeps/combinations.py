@@ -14,7 +14,7 @@ from pydantic import Field, JsonValue, model_validator
 from flowers17 import validation
 from flowers17.config import StudySettings
 from flowers17.digests import canonical_json
-from flowers17.errors import InvalidSettings, short_repr
+from flowers17.errors import InvalidSettings, hint_for, short_repr
 from flowers17.request import StudyRequest, nested
 
 MAX_COMBINATIONS = 256
@@ -191,7 +191,7 @@ def _check_setting(source: str, setting: str) -> None:
             f"{source} {setting}: expected a single setting, got a group of them; {members[0]}, "
             "for instance, is one"
         )
-    hint = validation.hint_for(setting, validation.SINGLE_SETTINGS)
+    hint = hint_for(setting, validation.SINGLE_SETTINGS)
     raise InvalidSettings(
         f"{source} {setting}: expected a known setting, got an unknown one; {hint}"
     )

@@ -40,8 +40,12 @@ def network(
         return pretrained(known_facts()[backbone.name].function, (input_size, input_size, 3))[0]
     if backbone.kind == "function":
         return _as_map(_of_function(backbone.name, input_size), input_size, backbone)
+    if backbone.kind == "hub":
+        keras_hub()
     if path is None or not path.exists():
-        raise InvalidInput(f"{backbone.short_name}: expected its file or folder, got {path}")
+        raise InvalidInput(
+            f"{backbone.short_name}: expected its files in --weights-dir, got {path or 'none'}"
+        )
     if backbone.kind == "file":
         return _as_map(_of_file(path), input_size, backbone)
     return _of_hub(path, input_size, backbone, load_weights=not untrained)

@@ -119,11 +119,11 @@ def feature_maps(
 
 
 @lru_cache(maxsize=8)  # compiled once
-def over_images(model: "keras.Model", extractor: str) -> "keras.Model":
+def over_images(model: "keras.Model", extractor: str, size: int | None = None) -> "keras.Model":
     """The network over images in [0, 1] that an extractor is; see `fine_tuning.image_network`."""
     from flowers17.transfer.fine_tuning import image_network
 
-    return image_network(model, None, extractor)
+    return image_network(model, None, extractor, image_size=size)
 
 
 def _draw_weights(model: "keras.Model", seed: int) -> None:

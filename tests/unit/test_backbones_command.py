@@ -1,6 +1,7 @@
 """The command `backbones` lists networks and what they cost, and measures those named."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -56,3 +57,15 @@ def test_an_unknown_network_is_refused(capsys: pytest.CaptureFixture[str]) -> No
         main(["backbones", "resnet51"])
     assert exit_.value.code == 2
     assert "got 'resnet51'" in capsys.readouterr().err
+
+
+def test_a_preset_without_the_package_of_presets_says_how_to_install_it(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "keras_hub", None)
+    with pytest.raises(SystemExit) as exit_:
+        main(["backbones", "hub:dinov2_base"])
+    assert exit_.value.code == 2
+    problem = " ".join(capsys.readouterr().err.split())
+    assert "expected the package keras-hub" in problem
+    assert "make setup EXTRAS=hub" in problem

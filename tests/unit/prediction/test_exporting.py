@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import keras
@@ -22,10 +23,11 @@ from flowers17.digests import file_sha256
 from flowers17.errors import InvalidInput
 from flowers17.learners.evaluation import probabilities
 from flowers17.prediction import exporting
+from flowers17.prediction.classifiers import FeatureMap
 from flowers17.prediction.models import Answers, Loader, Model, open_model
 from flowers17.prediction.pictures import Block
 from flowers17.reporting.metrics import accuracy_interval, mean_spread
-from flowers17.transfer.extractors import build_extractor
+from flowers17.transfer.extractors import build_extractor, resized
 from flowers17.transfer.fine_tuning import cut, image_network
 from flowers17.transfer.fine_tuning import trainable_network as fine_tuned
 from tests.support.image_files import encoded, saved
@@ -50,9 +52,13 @@ print(sorted(one for one in sys.modules if one.startswith("flowers17")))
 
 @dataclass(frozen=True)
 class Tuned:
-    """A fine-tuned network, as one of a store would be."""
+    """A fine-tuned network, as one of a store would be.
+
+    network: over images of its input size; differentiable: the same, over those of the data set.
+    """
 
     network: keras.Model
+    differentiable: keras.Model
     name: str = "tuned"
     classes: tuple[str, ...] = tuple(CLASSES)
     sizes: frozenset[int] = frozenset({24})
@@ -61,11 +67,11 @@ class Tuned:
 
     def applied(self, images: Mapping[int, Any]) -> Any:
         """Return symbolic probabilities of symbolic images."""
-        return self.network(images[24])
+        return self.differentiable(images[24])
 
     def answers(self, block: Block) -> Answers:
         """Return class probabilities of a block's images."""
-        return Answers(probabilities(self.network, block.squares[24]))
+        return Answers(probabilities(self.network, resized(block.squares[24], 32)))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -95,7 +101,8 @@ def _tuned() -> Tuned:
     head = HeadSettings(batch_norm=True, dropout=0.5)
     shape = extractor.output_shape[1:]
     tuned = fine_tuned(upper, shape, 3, pooling="average", units=8, head=head, seed=2)
-    return Tuned(image_network(lower, tuned, "vgg16", image_size=24))
+    sides = (32, 24)
+    return Tuned(*(image_network(lower, tuned, "vgg16", image_size=side) for side in sides))
 
 
 def _published(
@@ -163,7 +170,7 @@ def test_keras_files_say_the_same_in_a_process_without_flowers17(
             _network(maker, stateful, learner=STATEFUL, recipe=TWO_SIZES),
             probabilities(stateful, IMAGES, flips=True),
         ),
-        "tuned": (tuned, probabilities(tuned.network, larger)),
+        "tuned": (tuned, tuned.answers(Block(("",) * 9, {24: larger})).proba),
     }
     np.savez(tmp_path / "images.npz", **{str(SIZE): IMAGES, "24": larger})
     paths = [tmp_path / f"{name}.keras" for name in files]
@@ -204,6 +211,37 @@ def test_onnx_files_say_the_same(
 
     properties = {entry.key: entry.value for entry in onnx.load(path).metadata_props}
     assert json.loads(properties["labels"]) == exporting.labels(served)
+
+
+@pytest.mark.parametrize("ending", exporting.ENDINGS)
+@pytest.mark.parametrize(("side", "is_mirrored"), [(24, False), (49, True)])
+def test_a_feature_map_of_resized_images_is_exported_as_it_predicts(
+    side: int, is_mirrored: bool, ending: str, maker: Maker, tmp_path: Path
+) -> None:
+    images = maker.publish("images", "images", {}, config={"size": side})
+    config = {
+        "extractor": "mobilenet",
+        "input_size": 32,
+        "pooling": "average",
+        "mirrored": is_mirrored,
+        "weights": {"kind": "random", "sha256": None, "seed": 1},
+    }
+    inputs = {"images": images}
+    artifact = maker.publish("features", "features", {}, config=config, inputs=inputs)
+    features = FeatureMap(artifact, Loader(maker.store, device="cpu"))
+    pixels = np.random.default_rng(2).integers(0, 256, (3, side, side, 3), dtype=np.uint8)
+    expected = features.of(Block(("a", "b", "c"), {side: pixels}))
+    classes = tuple(map(str, range(expected.shape[1])))
+    served: Any = SimpleNamespace(
+        name="features",
+        classes=classes,
+        sizes=frozenset({side}),
+        resize="crop",
+        applied=features.applied,
+    )
+    exporting.write(served, tmp_path / f"features{ending}")
+    exported = exporting.read(tmp_path / f"features{ending}")({"image": pixels})
+    np.testing.assert_allclose(exported, expected, atol=3e-3 * np.abs(expected).max())
 
 
 def test_the_command_writes_what_predict_says_with_labels_and_card(

@@ -112,3 +112,50 @@ def test_balanced_accuracy_stands_first_where_classes_differ_in_size() -> None:
     assert "| rare | 0 of 1 | – |" in measures
     assert "nan" not in card.lower()
     assert "It is weakest on rare: 0 of 1 held-out images are right." in card
+
+
+@pytest.mark.parametrize(
+    ("extractor", "weights", "passage"),
+    [
+        (
+            "mobilenet",
+            {"kind": "file", "sha256": "abc"},
+            "Training began with weights learnt from ImageNet (SHA-256 `abc`), which have terms",
+        ),
+        (
+            "mobilenet",
+            {"kind": "download", "sha256": None},
+            "Training began with weights learnt from ImageNet, which have terms",
+        ),
+        (
+            "file:mine.keras",
+            {"kind": "file", "sha256": "abc"},
+            "Training began with the weights of file:mine.keras (SHA-256 `abc`), which may have",
+        ),
+        (
+            "own:network",
+            {"kind": "function", "sha256": None, "code": "abc"},
+            "Training began with the weights of own:network, which may have terms",
+        ),
+        ("mobilenet", {"kind": "random", "sha256": None}, "Its extractor has random weights"),
+    ],
+)
+def test_a_fine_tuned_network_s_card_says_what_it_began_with(
+    extractor: str, weights: dict[str, Any], passage: str
+) -> None:
+    config = {"extractor": extractor, "weights": weights}
+    counts = {"n_train": 30, "n_validation": 10, "n_correct": 5}
+    result = {"split": "clean", "kind": "clean", "maps": f"{extractor}-average", **counts}
+    facts = ModelFacts(
+        entry=Entry(_manifest("finetuning", config), result),
+        answers=None,
+        source={},
+        verified=False,
+        n_images=40,
+        origins=(),
+    )
+    card = model_card(facts, LABELS, file="m.keras", sha256="s", check=None)
+    assert passage in card
+    assert card.count("Training began with") == (weights["kind"] != "random")
+    assert card.count("| features | ") == 1
+    assert f"| features | {extractor}-average |" in card

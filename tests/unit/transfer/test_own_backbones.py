@@ -174,8 +174,26 @@ def test_file_is_found_in_the_weights_folder_and_else_missed(tmp_path: Path) -> 
     "name", ["resnet51", "hub:", "file:x.h5", "file:x.weights.h5+hub:y", "a b:c", "x.y"]
 )
 def test_other_names_are_refused(name: str) -> None:
-    with pytest.raises(InvalidSettings, match=r"extractor: expected one of .*, hub:PRESET"):
+    with pytest.raises(InvalidSettings, match=r"extractor: expected a network of .*, hub:PRESET"):
         backbone_of(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("resnet51", "did you mean resnet50?"),
+        ("EfficientNetV2B0", "did you mean efficientnetv2b0?"),
+        ("file:mine.weights.h5+MobileNet", "did you mean mobilenet?"),
+        ("zzz", "see `flowers17 backbones`"),
+    ],
+)
+def test_a_name_that_is_all_but_a_network_s_is_answered_with_that_network(
+    name: str, hint: str
+) -> None:
+    with pytest.raises(InvalidSettings) as refused:
+        backbone_of(name)
+    assert str(refused.value).endswith(f"; {hint}")
+    assert len(str(refused.value)) < 250
 
 
 class TestPreset:
