@@ -64,6 +64,8 @@ def estimate(
         for name, reference in precedent["inputs"].items()
         if reference and (source := precedents.by_id.get((reference["stage"], reference["key"])))
     }
+    if stage.name in _DESCRIBED["reports"]:
+        before, config, sources = {}, {}, {}
     ratio = _reading_ratio(stage, config, inputs, sources)
     size = (
         n_bytes(precedent)

@@ -149,3 +149,12 @@ def test_stages_that_are_reused_take_time_too() -> None:
     costs = [Estimate(10.0, None, "measured")]
     alone, among = (run_seconds(costs, RunOptions(), n_reused=n) for n in (0, 100))
     assert among > alone + 5
+
+
+def test_settings_of_other_stages_cost_a_report_no_time() -> None:
+    config = {"settings": {"learners": {"recipe": {"epochs": 3}}, "attacks": {"n_images": 9}}}
+    report = _manifest("study", "report", config, 3.0, 500)
+    config["settings"] = {"learners": {"recipe": {"epochs": 300}}, "attacks": {"n_images": 340}}
+    stage = Stage("study", "report on features", "tasks.report:build", json.dumps(config))
+    expected = Estimate(3.0, 500, "like report")
+    assert estimate(stage, report, {"images": 3_000_000}, Precedents([report])) == expected
