@@ -2,14 +2,17 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from flowers17.artifacts import Artifact, Reference
+from flowers17.data.balance import counts_by_class
 from flowers17.reporting.cells import Cell, value_cell
 from flowers17.reporting.columns import Column, Record
 from flowers17.reporting.inputs import ReportInputs
+from flowers17.reporting.records import Evaluation, Score
 from flowers17.reporting.tables import TABLE_SHOWN, Table
 from flowers17.reporting.words import worded_table
 
@@ -46,13 +49,32 @@ def classes_table(inputs: ReportInputs) -> Table:
     return worded_table("D1", list(map(Record, values)), columns=columns)
 
 
-def straddling(pairs: Sequence[Mapping[str, Any]], split: Mapping[str, Any]) -> int:
-    """Number of near-duplicate pairs with one image on each side of a split."""
+def straddling(pairs: Sequence[Mapping[str, Any]], split: Mapping[str, Any]) -> list[int]:
+    """Validation images of near-duplicate pairs whose other image is in training, pair by pair."""
     train, validation = set(split["train"]), set(split["validation"])
-    return sum(
-        (pair["first"] in train and pair["second"] in validation)
-        or (pair["first"] in validation and pair["second"] in train)
-        for pair in pairs
+    ends = [(pair["first"], pair["second"]) for pair in pairs]
+    ends += [(second, first) for first, second in ends]
+    return [held_out for held_out, other in ends if held_out in validation and other in train]
+
+
+def without_twins(inputs: ReportInputs, model: Evaluation, score: Score) -> Score | None:
+    """A score on those validation images that have no near-duplicate among the training images.
+
+    None where near-duplicates were not searched for, or where every image has some.
+    """
+    if not inputs.duplicates:
+        return None
+    split = next(split for split in inputs.divided if split["name"] == score.split)
+    rows = inputs.validation_rows(score.split)
+    apart = ~np.isin(rows, straddling(inputs.duplicates.json("pairs"), split))
+    predicted, truth = model.predicted(score.split)[apart], inputs.labels[rows[apart]]
+    if not len(truth):
+        return None
+    return replace(
+        score,
+        n_validation=len(truth),
+        n_correct=int((predicted == truth).sum()),
+        by_class=counts_by_class(inputs.labels, truth, predicted),
     )
 
 
@@ -127,7 +149,7 @@ def _duplicate_facts(inputs: ReportInputs) -> Iterator[Record]:
         yield _fact("test images with a twin outside", str(n_twins), n_twins, source=source)
     for split in inputs.divided:
         if split["kind"] in ("report", "clean"):
-            n_cut = straddling(pairs, split)
+            n_cut = len(straddling(pairs, split))
             title = "report’s" if split["kind"] == "report" else "clean"
             splits = inputs.splits.reference if inputs.splits else None
             yield _fact(f"pairs cut by the {title} split", str(n_cut), n_cut, source=splits)

@@ -7,6 +7,7 @@ from flowers17.config import CombinationSettings
 from flowers17.reporting import reference as published
 from flowers17.reporting.cells import Cell, mean_values, verdict_cell
 from flowers17.reporting.columns import Record
+from flowers17.reporting.data_tables import without_twins
 from flowers17.reporting.inputs import ReportInputs
 from flowers17.reporting.paired_comparisons import comparison_values, paired_comparisons
 from flowers17.reporting.records import Evaluation, FeatureMap
@@ -65,6 +66,7 @@ def classifiers_table(inputs: ReportInputs) -> Table:
         else:
             comparable = inputs.comparable(maps)
             values |= {"ours": score, "verdict": verdict_cell(score, reference, comparable)}
+            values["apart"] = without_twins(inputs, evaluation, score)
             values["clean"] = evaluation.score("clean")
         records.append(_record(inputs, combination, evaluation, values, map_title(maps)))
     compared = any(map(inputs.comparable, inputs.study.features.table))

@@ -74,13 +74,23 @@ def test_table_8_has_the_studys_number_ours_and_the_interval(real_study: ReportI
         for row in classifiers_table(real_study).rows
         if row.group == "MobileNet" and row.cells[0].value == "naive_bayes"
     )
-    name, study, measured, verdict, clean = row.cells
+    name, study, measured, verdict, apart, clean = row.cells
     assert (name.text, study.text, study.value) == ("naive Bayes", "0.705", 0.705)
     assert (measured.text, measured.value, measured.reference) == ("0.667", 8 / 12, 0.705)
     assert measured.interval == accuracy_interval(8, 12)
     assert measured.artifact == real_study.artifacts["naive_bayes on mobilenet"].reference
     assert (verdict.text, verdict.verdict) == ("within", "within")
     assert clean.value == 7 / 12
+    # One of the twelve has a near-duplicate in training, and was classified correctly or not.
+    assert real_study.duplicates
+    (twin,) = straddling(real_study.duplicates.json("pairs"), real_study.divided[0])
+    evaluation = next(
+        each for each in real_study.evaluations if each.artifact.reference == measured.artifact
+    )
+    correct = real_study.correct(evaluation, "report")
+    correct = correct[real_study.validation_rows("report") != twin]
+    assert apart.value == correct.sum() / 11
+    assert apart.interval == accuracy_interval(int(correct.sum()), 11)
 
 
 def test_table_8_keeps_the_rows_of_an_extractor_that_was_not_run(real_study: ReportInputs) -> None:
@@ -174,7 +184,7 @@ def test_data_sheet_counts_pairs_that_a_split_cuts(real_study: ReportInputs) -> 
 
 def test_pairs_on_one_side_are_not_cut() -> None:
     pairs = [{"first": 0, "second": 1}, {"first": 3, "second": 1}, {"first": 9, "second": 0}]
-    assert straddling(pairs, {"train": [0, 1], "validation": [3]}) == 1
+    assert straddling(pairs, {"train": [0, 1], "validation": [3]}) == [3]
 
 
 def test_near_duplicates_are_listed_with_their_class(real_study: ReportInputs) -> None:
