@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from measuring import Timer, measured, medians, options_of
 from sklearn.metrics import roc_auc_score
 
@@ -55,12 +56,11 @@ def sides(timer: Timer, options: argparse.Namespace, name: str) -> float:
     with timer.step("bare"):
         for batch in batches:
             network.predict_on_batch(batch)
-    unread = [Block(block.paths, block.squares) for block in decoded]  # without shared features
     with timer.step("decoded"):
-        proba = [model.answers(block).proba for block in unread]
+        proba = [model.answers(block).proba for block in decoded]
     with timer.step("files"):
         rows = list(predictions(model, paths, print))
-    by_file = np.array([list(prediction.proba.values()) for prediction in rows])
+    by_file = np.array([list(prediction.uncalibrated.values()) for prediction in rows])
     return float(np.abs(np.concatenate(proba) - by_file).max())
 
 
@@ -103,14 +103,12 @@ def main() -> None:
         measurements = [measured(sides, options, name) for _ in range(options.repeats)]
         difference = max(measurement.value for measurement in measurements)
         print(f"probabilities differ by at most {difference:.1e}", file=sys.stderr)
-        wall, cores = medians(measurements)
-        opening, first = wall["opening"], wall["first answer"]
+        seconds = pd.DataFrame(list(medians(measurements)), index=["images/s", "of a core"]).T
+        opening, first = seconds.loc[["opening", "first answer"], "images/s"]
         print(f"{name}: opened in {opening:.2f} s, first answer after {first:.2f} s")
-        print(f"{'':8} images/s  of bare  images/s of a core  of bare")
-        for step in ("bare", "decoded", "files"):
-            rates = [n_images / seconds[step] for seconds in (wall, cores)]
-            shares = [seconds["bare"] / seconds[step] for seconds in (wall, cores)]
-            print(f"{step:8} {rates[0]:8.1f} {shares[0]:8.1%} {rates[1]:19.1f} {shares[1]:8.1%}")
+        rates = n_images / seconds.loc[["bare", "decoded", "files"]]
+        shares = (rates / rates.loc["bare"]).add_suffix(", of bare")
+        print(pd.concat([rates, shares], axis=1).round(3).to_string())
 
 
 if __name__ == "__main__":

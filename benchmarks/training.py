@@ -74,15 +74,13 @@ def main() -> None:
             measurements.append(measured(keras_sides, *place))
     for precision, measurements in rounds.items():
         seconds = pd.DataFrame(list(medians(measurements)), index=["images/s", "of a core"]).T
-        product = 2 * 4096**3 / seconds.loc["matrix product", "images/s"]
+        products = 2 * 4096**3 / seconds.loc["matrix product"]
         rates = N_TRAIN / seconds.drop(["matrix product", "warm-up"])
+        reached = 3 * measurements[0].value * rates.loc["engine"]
         rates["engine is faster by"] = rates.loc["engine", "images/s"] / rates["images/s"]
         print(f"{precision}\n{rates.round(2).to_string()}")
-        reached = 3 * measurements[0].value * rates.loc["engine", "images/s"]
-        print(
-            f"matrix product {product / 1e9:.0f} Gflop/s, engine {reached / 1e9:.0f}: "
-            f"{reached / product:.0%}"
-        )
+        rows = {"matrix product, Gflop/s": products / 1e9, "engine, Gflop/s": reached / 1e9}
+        print(pd.DataFrame(rows | {"share": reached / products}).T.round(2).to_string())
 
 
 if __name__ == "__main__":

@@ -97,8 +97,7 @@ class Classifier(Model):
         columns = side_by_side([map_.of(block) for map_ in self.maps])
         # Batches of one shape: another would compile anew, which takes longer than all of them.
         n, n_at_once = len(columns), self.n_at_once
-        filled = np.zeros((-(-n // n_at_once) * n_at_once, columns.shape[1]))
-        filled[:n] = columns
+        filled = np.pad(columns.astype(np.float64), ((0, -n % n_at_once), (0, 0)))
         batches = np.split(filled, len(filled) // n_at_once)
         return Answers(np.concatenate(list(map(self.network.predict_on_batch, batches)))[:n])
 

@@ -22,7 +22,7 @@ from flowers17.prediction.catalogue import refitted_scheme
 from flowers17.prediction.models import Loader, Model
 from flowers17.prediction.pictures import Block
 from flowers17.small_data.conformal import class_thresholds, prediction_sets
-from flowers17.transfer.rowspace import side_by_side
+from flowers17.transfer.rowspace import one_thread, side_by_side
 
 UNLIKE_SHARE = 0.01
 N_NEAREST = 6
@@ -175,10 +175,7 @@ class Evidence:
         new = {COLOURS: descriptors(block.squares[max(self._model.sizes)])}
         if self._model.maps:
             new = {FEATURES: side_by_side([map_.of(block) for map_ in self._model.maps]), **new}
-        distances = {
-            basis: _distances(rows, self._embedded[basis][self._own.train])
-            for basis, rows in new.items()
-        }
+        distances = {basis: _distances(rows, self._train[basis]) for basis, rows in new.items()}
         return [
             self._judged({basis: rows[index] for basis, rows in distances.items()})
             for index in range(len(block.paths))
@@ -200,9 +197,14 @@ class Evidence:
     def _usual(self) -> dict[str, np.ndarray]:
         """Distance of each held-out image from its nearest training image, by basis."""
         return {
-            basis: _distances(rows[self._own.rows], rows[self._own.train]).min(axis=1)
+            basis: _distances(rows[self._own.rows], self._train[basis]).min(axis=1)
             for basis, rows in self._embedded.items()
         }
+
+    @cached_property
+    def _train(self) -> dict[str, np.ndarray]:
+        """The training images by basis: float (n, d)."""
+        return {basis: rows[self._own.train] for basis, rows in self._embedded.items()}
 
     @cached_property
     def _embedded(self) -> dict[str, np.ndarray]:
@@ -247,5 +249,6 @@ def _roots(bins: np.ndarray, weights: np.ndarray, n_bins: int) -> np.ndarray:
 
 def _distances(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Euclidean distances between rows: (n, m)."""
-    squares = (first**2).sum(axis=1)[:, None] + (second**2).sum(axis=1) - 2 * first @ second.T
+    with one_thread():  # another would spin for 25 ms after it, on a core that networks could use
+        squares = (first**2).sum(axis=1)[:, None] + (second**2).sum(axis=1) - 2 * first @ second.T
     return np.asarray(np.sqrt(np.maximum(squares, 0)))

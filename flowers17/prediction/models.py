@@ -240,9 +240,11 @@ def predictions_of(
     def by_class(proba: np.ndarray) -> dict[str, float]:
         return dict(zip(model.classes, proba.tolist(), strict=True))
 
-    answers, evidence = model.answers(block), model.evidence
+    # Likeness first: it uses one core, while the next images are decoded on the others.
+    evidence = model.evidence
+    likenesses = evidence.likeness(block) if evidence else [None] * len(block.paths)
+    answers = model.answers(block)
     proba = tempered(answers.proba, evidence.temperature) if evidence else answers.proba
-    likenesses = evidence.likeness(block) if evidence else [None] * len(proba)
     sets = evidence.sets(answers.proba, coverage) if evidence and coverage else None
     for row, path in enumerate(block.paths):
         agreement, members = None, {}

@@ -1,10 +1,12 @@
 """Likeness to training images: of plain squares and noise, of training images, of held-out ones."""
 
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info  # type: ignore[import-untyped]
 
 from flowers17.artifacts import Store
 from flowers17.prediction.evidence import (
@@ -14,9 +16,10 @@ from flowers17.prediction.evidence import (
     Evidence,
     HeldOut,
     Likeness,
+    _distances,
     descriptors,
 )
-from flowers17.prediction.models import Loader
+from flowers17.prediction.models import Answers, Loader, predictions_of
 from flowers17.prediction.pictures import Block
 from tests.unit.prediction.made_models import Maker
 
@@ -175,3 +178,34 @@ def test_sets_hold_the_right_class_of_held_out_images_as_often_as_promised() -> 
     assert 0.86 < np.mean(covered) < 0.95
     assert [members[0] for members in sets] == proba[n:].argmax(axis=1).tolist()
     assert 1 <= np.mean([len(members) for members in sets]) < 3
+
+
+def test_distances_are_computed_on_one_core_so_that_no_thread_spins_beside_a_network() -> None:
+    n_threads = []
+
+    class Rows(np.ndarray):
+        def __matmul__(self, other: np.ndarray) -> Any:
+            n_threads.extend(pool["num_threads"] for pool in threadpool_info())
+            return super().__matmul__(other)
+
+    rows = np.random.default_rng(4).random((5, 3))
+    distances = _distances(rows.view(Rows), rows)
+    np.testing.assert_allclose(distances, np.linalg.norm(rows[:, None] - rows, axis=2), atol=1e-7)
+    assert set(n_threads) == {1}
+
+
+def test_likeness_comes_before_the_network_so_that_decoding_goes_on_beside_it() -> None:
+    calls = []
+
+    def likeness(block: Block) -> list[None]:
+        calls.append("likeness")
+        return [None] * len(block.paths)
+
+    def answers(block: Block) -> Answers:
+        calls.append("network")
+        return Answers(np.full((len(block.paths), 2), 0.5))
+
+    evidence = SimpleNamespace(likeness=likeness, temperature=1.0)
+    model: Any = SimpleNamespace(classes=("a", "b"), evidence=evidence, answers=answers)
+    assert [each.path for each in predictions_of(model, Block(("x", "y"), {}))] == ["x", "y"]
+    assert calls == ["likeness", "network"]
