@@ -124,7 +124,7 @@ def build(job: Job) -> Mapping[str, Any]:
         {
             "name": result.name,
             "kind": result.kind,
-            "n_train": result.n_train,
+            "n_train": len(split.train),
             "n_validation": len(result.predicted),
             "n_correct": result.n_correct,
             "accuracy": result.accuracy,

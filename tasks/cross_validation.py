@@ -6,6 +6,7 @@ of the least cross-entropy. Hyper-parameters are those given, or chosen on the c
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -132,14 +133,17 @@ def fits_of(
     names = [name for name in ("rows", *model["maps"]) if name in references]
     inputs = {name: job.store.open(Reference.from_json(references[name])) for name in names}
     name, n_components = model["classifier"], model["n_components"]
-    for split in splits:
+    data = arrays(inputs, model["maps"])
+    for n_used, alike in groupby(
+        splits, lambda split: n_components and min(n_components, len(split.train) - 1)
+    ):
         yield from fits(
             name,
             ClassifierSettings.model_validate({name: model["hyperparameters"]}),
-            **arrays(inputs, model["maps"]),
+            **data,
             labels=labels,
-            splits=[split],
+            splits=list(alike),
             seed=job.seed,
-            n_components=min(n_components, len(split.train) - 1) if n_components else None,
+            n_components=n_used,
             class_weight=job.config.get("class_weight"),
         )

@@ -114,11 +114,11 @@ def out_of_fold_stage(
     """Stage of an ensemble's out-of-fold probabilities on a split."""
     models = {
         **{
-            _role(member.name, number): fold_stage
+            f"{member.name}/{number}": fold_stage
             for member in members
             for number, fold_stage in enumerate(member.folds, start=1)
         },
-        **{_role(member.name, "refit"): member.refit for member in members},
+        **{f"{member.name}/refit": member.refit for member in members},
     }
     return Stage.of(
         "out_of_fold",
@@ -127,10 +127,6 @@ def out_of_fold_stage(
         {"ensemble": ensemble, "members": [member.name for member in members]},
         inputs={"folds": folds, **models},
     )
-
-
-def _role(member: str, number: int | str) -> str:
-    return f"{member}/{number}"
 
 
 def build_out_of_fold(job: Job) -> Mapping[str, Any]:
@@ -155,8 +151,8 @@ def build_out_of_fold(job: Job) -> Mapping[str, Any]:
     )
     members = []
     for name in names:
-        results = [job.inputs[_role(name, number)].json("result") for number in numbers]
-        result = job.inputs[_role(name, "refit")].json("result")
+        results = [job.inputs[f"{name}/{number}"].json("result") for number in numbers]
+        result = job.inputs[f"{name}/refit"].json("result")
         member: dict[str, Any] = {"name": name, "epochs": None, "refit_epochs": None}
         if "best_epoch" in result:
             member["epochs"] = [each["best_epoch"] for each in results]
@@ -182,7 +178,7 @@ def build_out_of_fold(job: Job) -> Mapping[str, Any]:
 def _proba_columns(job: Job, number: int | str) -> np.ndarray:
     from flowers17.ensemble.predictions import side_by_side
 
-    models = {name: job.inputs[_role(name, number)] for name in job.config["members"]}
+    models = {name: job.inputs[f"{name}/{number}"] for name in job.config["members"]}
     return side_by_side(
         {name: model.array("proba") for name, model in models.items()},
         {name: model.json("result")["classes"] for name, model in models.items()},

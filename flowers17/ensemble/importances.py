@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from flowers17.ensemble.meta_learners import fitted, probabilities
+from flowers17.ensemble.meta_learners import fitted, n_correct, probabilities
 from flowers17.ensemble.predictions import Predictions, column_names
 from flowers17.seeds import generator
 
@@ -57,20 +57,15 @@ def left_out(
 
     class_weight: see `meta_learners.fitted`.
     """
-    fitted_on, rows = predictions.train, predictions.validation
-    n_correct_without = {}
-    for member in predictions.members:
-        columns = np.ones(predictions.average.shape[1], dtype=bool)
-        columns[predictions.columns_of(member)] = False
-        model = fitted(
-            name,
-            predictions.out_of_fold[fitted_on][:, columns],
-            predictions.labels[fitted_on],
-            seed,
-            class_weight,
+    p, n_correct_without = predictions, {}
+    for member in p.members:
+        matrix, average = (
+            np.delete(each, np.r_[p.columns_of(member)], axis=1)
+            for each in (p.out_of_fold[p.train], p.average[p.validation])
         )
-        predicted = probabilities(model, predictions.average[rows][:, columns]).argmax(axis=1)
-        n_correct_without[member] = int(np.count_nonzero(predicted == predictions.labels[rows]))
+        model = fitted(name, matrix, p.labels[p.train], seed, class_weight)
+        proba = probabilities(model, average)
+        n_correct_without[member] = n_correct(proba, p.labels[p.validation])
     return n_correct_without
 
 

@@ -3,7 +3,7 @@
 SVM, logistic regression and neighbours read row-space coordinates (see `rowspace`) and predict
 what scikit-learn predicts on the normalised columns. Naive Bayes and the random forest read the
 columns. Logistic regression stops at a tolerance on its gradient, which fixes its probabilities to
-about 1e-3; nothing else is approximate.
+about 1e-3; nothing else is approximate. Threads fit splits, or a search's folds, side by side.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from joblib import cpu_count
 from sklearn.metrics import accuracy_score, balanced_accuracy_score
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
@@ -20,7 +21,7 @@ from flowers17.data.splits import Split
 from flowers17.errors import InvalidInput, InvalidSettings
 from flowers17.seeds import derived_seed
 from flowers17.transfer.classifiers import FAMILIES, ClassWeight, Family, Rows, Task
-from flowers17.transfer.rowspace import check_features, one_thread, principal_axes
+from flowers17.transfer.rowspace import check_features, in_threads, one_thread, principal_axes
 
 MAX_FOLDS = 5
 
@@ -38,7 +39,6 @@ class SplitResult:
 
     name: str
     kind: str
-    n_train: int
     predicted: np.ndarray
     proba: np.ndarray
     n_correct: int
@@ -120,19 +120,22 @@ def evaluate(
     for split in splits:
         if np.intersect1d(split.train, split.validation).size:
             raise InvalidInput(f"split {split.name}: the same rows train and validate")
-    results = []
-    each_fit = fits(classifier, settings, labels=labels, splits=splits, seed=seed, **options)
-    for split, fit in zip(splits, each_fit, strict=True):
-        proba, of_train, n_train = fit.proba(fit.task.evaluated), None, len(split.train)
-        proba, of_test = np.split(proba, [len(split.validation)])
+
+    def result(split: Split, fit: Fit) -> SplitResult:
+        proba, of_test = np.split(fit.proba(fit.task.evaluated), [len(split.validation)])
+        of_train = None
         if labels.max() == 1 and split.kind != "repeated":
             own_seed = derived_seed(seed, "classifier", classifier, split.name, "folds")
             of_train = fit.out_of_fold(split, own_seed)
         predicted = proba.argmax(axis=1).astype(np.int64)
         n_correct = int(np.count_nonzero(predicted == labels[split.validation]))
         score = predicted, proba, n_correct, n_correct / len(predicted), of_test
-        result = SplitResult(split.name, split.kind, n_train, *score, fit.chosen, of_train)
-        results.append(result)
+        return SplitResult(split.name, split.kind, *score, fit.chosen, of_train)
+
+    results = []
+    options |= {"labels": labels, "splits": splits, "seed": seed, "result": result}
+    for each in fits(classifier, settings, **options):
+        results.append(each)
         if progress is not None:
             progress(len(results), len(splits))
     return results
@@ -152,8 +155,9 @@ def fits(
     class_weight: ClassWeight = None,
     groups: np.ndarray | None = None,
     n_jobs: int = -1,
-) -> Iterator[Fit]:
-    """Yield a classifier's fit on the training part of every split.
+    result: Callable[[Split, Fit], Any] = lambda _, fit: fit,
+) -> Iterator[Any]:
+    """Yield a classifier's fit on the training part of every split, or a result of it.
 
     features: float32 (n, d), normalised columns; rows: float64 (n, r), row-space coordinates;
     columns are read by COLUMN_CLASSIFIERS alone. If `n_components` is given, `rows` are: principal
@@ -162,7 +166,8 @@ def fits(
     search: choose hyper-parameters by stratified cross-validation within the training rows.
     groups: int (n,), equal for near-duplicates, which a search's folds keep together; None: every
     image is its own group.
-    n_jobs: threads of the random forest, -1 for all cores; never changes a result.
+    n_jobs: cores for fits side by side, -1 for all; never changes a result.
+    result: called with a split and its fit beside other fits.
     Raises InvalidInput if arrays do not belong together, hold NaN, or a split lacks a class.
     """
     if classifier not in FAMILIES:
@@ -175,8 +180,7 @@ def fits(
     if matrix is None:
         raise InvalidInput(f"{classifier}: expected `{form}`, got None; pass the array")
     _check(matrix, form, labels, splits)
-    if groups is None:
-        groups = np.arange(len(labels))
+    groups = np.arange(len(labels)) if groups is None else groups
     if groups.shape != labels.shape:
         raise InvalidInput(f"groups: expected one for each label, got {groups.shape}")
     all_rows = Rows(matrix)
@@ -187,25 +191,29 @@ def fits(
         mean, axes = principal_axes(matrix, train, n_components)
         return Rows((matrix - mean) @ axes)
 
-    for split in splits:
+    n_cores = cpu_count() if n_jobs == -1 else n_jobs
+    n_beside = min(len(splits) or 1, family.n_beside(matrix, n_cores))
+
+    def result_on(split: Split) -> Any:
         role = ("classifier", classifier, split.name)
-        with one_thread():
-            task = Task(
-                rows=rows_for(split.train),
-                labels=labels,
-                train=split.train,
-                evaluated=np.concatenate([split.validation, split.test]),
-                seed=derived_seed(seed, *role, "fit"),
-                n_jobs=n_jobs,
-                class_weight=class_weight,
-            )
-            chosen = getattr(settings, classifier)
-            if search:
-                trial = replace(task, seed=derived_seed(seed, *role))
-                folds = search_folds(labels, groups, split, derived_seed(trial.seed, "folds"))
-                chosen = best_variant(family, chosen, rows_for, folds, trial)
-            model = family.fit(chosen, task, None)
-        yield Fit(classifier, chosen, task, model, rows_for, groups)
+        task = Task(
+            rows=rows_for(split.train),
+            labels=labels,
+            train=split.train,
+            evaluated=np.concatenate([split.validation, split.test]),
+            seed=derived_seed(seed, *role, "fit"),
+            n_jobs=n_cores // n_beside,
+            class_weight=class_weight,
+        )
+        chosen = getattr(settings, classifier)
+        if search:
+            trial = replace(task, seed=derived_seed(seed, *role))
+            folds = search_folds(labels, groups, split, derived_seed(trial.seed, "folds"))
+            chosen = best_variant(family, chosen, rows_for, folds, trial)
+        model = family.fit(chosen, task, None)
+        return result(split, Fit(classifier, chosen, task, model, rows_for, groups))
+
+    yield from in_threads(result_on, splits, n_beside)
 
 
 def _check(matrix: np.ndarray, form: str, labels: np.ndarray, splits: Sequence[Split]) -> None:
@@ -253,11 +261,11 @@ def search_folds(
             f"{min(n_each)}, near-duplicates counted once; add images or set search to false"
         )
     is_grouped = len(np.unique(group_of)) < len(train)
+    # With groups of one image each, scikit-learn's two splitters give different folds.
+    splitter = StratifiedGroupKFold if is_grouped else StratifiedKFold
     for n_folds in range(min(MAX_FOLDS, *n_each), 1, -1):
-        # With groups of one image each, scikit-learn's two splitters give different folds.
-        splitter_class = StratifiedGroupKFold if is_grouped else StratifiedKFold
-        splitter = splitter_class(n_folds, shuffle=True, random_state=seed)
-        folds = list(splitter.split(train, own, group_of if is_grouped else None))
+        divisions = splitter(n_folds, shuffle=True, random_state=seed)
+        folds = list(divisions.split(train, own, group_of if is_grouped else None))
         if all(len(np.unique(own[fitted])) == len(n_each) for fitted, _ in folds):
             return [(train[fitted], train[held_out]) for fitted, held_out in folds]
     raise InvalidInput(
@@ -276,13 +284,16 @@ def best_variant(
 ) -> Any:
     """Variant whose out-of-fold predictions are best, the first of equals; see `data.balance`."""
     variants = family.variants(settings)
-    rows = np.concatenate([held_out for _, held_out in folds])
-    predicted: list[list[np.ndarray]] = [[] for _ in variants]
-    for k, (fitted, held_out) in enumerate(folds):
-        seed, own_rows = derived_seed(task.seed, "fold", k), rows_for(fitted)
-        of_fold = replace(task, rows=own_rows, train=fitted, evaluated=held_out, seed=seed)
-        for index, proba in enumerate(family.probas(variants, replace(of_fold, is_trial=True))):
-            predicted[index].append(proba.argmax(axis=1))
+    labels = task.labels[np.concatenate([held_out for _, held_out in folds])]
+
+    def predicted(k: int) -> np.ndarray:
+        fitted, held_out = folds[k]
+        trial = replace(task, seed=derived_seed(task.seed, "fold", k), is_trial=True)
+        trial = replace(trial, rows=rows_for(fitted), train=fitted, evaluated=held_out)
+        return np.argmax(family.probas(variants, trial), axis=2)
+
+    n_beside = family.n_beside(task.rows.coordinates, task.n_jobs)
+    by_variant = np.concatenate([*in_threads(predicted, range(len(folds)), n_beside)], axis=1)
     measure = accuracy_score if is_balanced(task.labels) else balanced_accuracy_score
-    scores = [measure(task.labels[rows], np.concatenate(classes)) for classes in predicted]
+    scores = [measure(labels, classes) for classes in by_variant]
     return variants[int(np.argmax(scores))]

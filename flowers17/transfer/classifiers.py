@@ -7,7 +7,7 @@ training rows. `proba` gives a fit's class probabilities of the evaluated rows: 
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from threading import Lock
 from typing import Any, Literal
 
 import numpy as np
@@ -27,10 +27,12 @@ from flowers17.config import (
     SvmSettings,
 )
 from flowers17.transfer.naive_bayes import Moments, class_moments, naive_bayes_proba
+from flowers17.transfer.rowspace import COLUMNS_PER_BLOCK, blocks
 
 # Flowers-17 needs about a hundred iterations; at 1e-4, one image in 340 is still undecided.
 GRADIENT_TOLERANCE = 1e-6
 MAX_ITERATIONS = 10_000
+MOST_BYTES_OF_ROWS = 2**30  # that fits side by side copy
 ClassWeight = Literal["balanced"] | None
 
 
@@ -40,32 +42,36 @@ class Rows:
     def __init__(self, coordinates: np.ndarray) -> None:
         self.coordinates = coordinates
         self._kernels: dict[tuple[Any, ...], np.ndarray] = {}
+        self._lock = Lock()  # fits side by side share the rows
 
-    @cached_property
-    def _products(self) -> np.ndarray:
-        rows = self.coordinates.astype(np.float64, copy=False)
-        return np.asarray(rows @ rows.T)
+    def __getitem__(self, indices: np.ndarray) -> np.ndarray:
+        return self.coordinates[indices]
 
     def kernel(self, settings: SvmSettings) -> np.ndarray:
         """Kernel matrix of all rows: float64 (n, n)."""
-        products, gamma, degree = self._products, settings.gamma, settings.degree
-        if settings.kernel == "linear":
-            return products
-        key = settings.kernel, gamma, settings.coef0, degree
-        if key not in self._kernels and settings.kernel == "rbf":
-            lengths = np.diag(products)
-            distances = np.maximum(lengths[:, None] + lengths - 2 * products, 0)
-            self._kernels[key] = np.exp(-gamma * distances)
-        elif key not in self._kernels:
-            self._kernels[key] = (gamma * products + settings.coef0) ** degree
-        return self._kernels[key]
+        with self._lock:
+            if not self._kernels:
+                rows = self.coordinates.astype(np.float64, copy=False)
+                self._kernels["linear",] = np.asarray(rows @ rows.T)
+            products, gamma, degree = self._kernels["linear",], settings.gamma, settings.degree
+            if settings.kernel == "linear":
+                return products
+            key = settings.kernel, gamma, settings.coef0, degree
+            if key not in self._kernels and settings.kernel == "rbf":
+                lengths = np.diag(products)
+                distances = np.maximum(lengths[:, None] + lengths - 2 * products, 0)
+                self._kernels[key] = np.exp(-gamma * distances)
+            elif key not in self._kernels:
+                self._kernels[key] = (gamma * products + settings.coef0) ** degree
+            return self._kernels[key]
 
 
 @dataclass(frozen=True)
 class Task:
     """Inputs of a fit: all rows and their labels, row indices to train on and to evaluate.
 
-    class_weight: `balanced` lets every class count alike; None: every image.
+    n_jobs: cores for the fit alone. class_weight: `balanced` lets every class count alike; None:
+    every image.
     is_trial: whether the fit only compares variants, so that a smaller forest is enough.
     """
 
@@ -78,28 +84,23 @@ class Task:
     class_weight: ClassWeight = None
     is_trial: bool = False
 
-    @property
-    def train_rows(self) -> np.ndarray:
-        """The coordinates of the training rows."""
-        return self.rows.coordinates[self.train]
-
-    @property
-    def evaluated_rows(self) -> np.ndarray:
-        """The coordinates of the evaluated rows."""
-        return self.rows.coordinates[self.evaluated]
-
 
 @dataclass(frozen=True)
 class Family:
     """One kind of classifier.
 
     fit: of settings and a task; it may start from the fit of other settings on the same task, or
-    None, and change it.
+    None, and change it. one_at_a_time: whether a fit uses all cores of a task, or much memory.
     """
 
     variants: Callable[[Any], list[Any]]
     fit: Callable[[Any, Task, Any], Any]
     proba: Callable[[Any, Any, Task], np.ndarray]
+    one_at_a_time: bool = False
+
+    def n_beside(self, rows: np.ndarray, n_cores: int) -> int:
+        """Number of fits at a time on so many cores; each copies a part of the rows."""
+        return 1 if self.one_at_a_time else min(n_cores, max(1, MOST_BYTES_OF_ROWS // rows.nbytes))
 
     def probas(self, variants: Sequence[Any], task: Task) -> list[np.ndarray]:
         """Class probabilities by every variant, each fitted on the training rows."""
@@ -114,7 +115,7 @@ def _moments(settings: NaiveBayesSettings, task: Task, previous: Moments | None)
     """Class moments of the training rows; they serve every smoothing."""
     if previous:
         return previous
-    moments = class_moments(task.train_rows, task.labels[task.train])
+    moments = class_moments(task.rows.coordinates, task.train, task.labels[task.train])
     uniform = np.full_like(moments.prior, -np.log(len(moments.prior)))
     return replace(moments, prior=uniform) if task.class_weight else moments
 
@@ -123,7 +124,7 @@ def _neighbours(settings: NeighboursSettings, task: Task, _: Any) -> KNeighborsC
     """Fitted k-nearest neighbours; k is at most the number of training rows."""
     n_neighbors = min(settings.n_neighbors, len(task.train))
     model = KNeighborsClassifier(n_neighbors, weights=settings.weights, algorithm="brute")
-    return model.fit(task.train_rows, task.labels[task.train])
+    return model.fit(task.rows[task.train], task.labels[task.train])
 
 
 def _svm_proba(machine: SVC | Pipeline, settings: SvmSettings, task: Task) -> np.ndarray:
@@ -134,7 +135,7 @@ def _svm_proba(machine: SVC | Pipeline, settings: SvmSettings, task: Task) -> np
     if isinstance(machine, SVC):
         machine_inputs = task.rows.kernel(settings)[np.ix_(task.evaluated, task.train)]
     else:
-        machine_inputs = task.evaluated_rows
+        machine_inputs = task.rows[task.evaluated]
     decision = machine.decision_function(machine_inputs)
     if decision.ndim == 1:  # two classes: positive means the second
         decision = np.column_stack([-decision, decision]) / 2
@@ -166,7 +167,7 @@ def _svm(settings: SvmSettings, task: Task, _: Any) -> SVC | Pipeline:
             **(shape if settings.kernel == "poly" else {}),
         )
         steps.insert(0, landmarks)
-    return make_pipeline(*steps).fit(task.train_rows, labels)
+    return make_pipeline(*steps).fit(task.rows[task.train], labels)
 
 
 def _logistic_regression(
@@ -179,13 +180,16 @@ def _logistic_regression(
         warm_start=True,
         class_weight=task.class_weight,
     )
-    return model.set_params(C=settings.C).fit(task.train_rows, task.labels[task.train])
+    return model.set_params(C=settings.C).fit(task.rows[task.train], task.labels[task.train])
 
 
 def _random_forest(settings: RandomForestSettings, task: Task, _: Any) -> RandomForestClassifier:
     """Fitted random forest that predicts in one thread."""
+    rows, train = task.rows.coordinates, task.train
     # Trees read columns: this order gives the same trees in little more than half the time.
-    columns = np.asfortranarray(task.train_rows, dtype=np.float32)
+    columns = np.empty((len(train), rows.shape[1]), np.float32, order="F")
+    for block in blocks(rows.shape[1], COLUMNS_PER_BLOCK):
+        columns[:, block] = rows[:, block][train]
     forest = RandomForestClassifier(
         settings.search_n_estimators if task.is_trial else settings.n_estimators,
         min_samples_leaf=settings.min_samples_leaf,
@@ -193,14 +197,14 @@ def _random_forest(settings: RandomForestSettings, task: Task, _: Any) -> Random
         n_jobs=task.n_jobs,
         class_weight=task.class_weight,
     )
-    forest.fit(columns, task.labels[task.train])
+    forest.fit(columns, task.labels[train])
     # Threads would sum the trees' votes in the order in which they finish.
     return forest.set_params(n_jobs=1)
 
 
 def _predicted_proba(model: Any, settings: Any, task: Task) -> np.ndarray:
     """Class probabilities of a model of scikit-learn's."""
-    return np.asarray(model.predict_proba(task.evaluated_rows))
+    return np.asarray(model.predict_proba(task.rows[task.evaluated]))
 
 
 def _svm_variants(settings: SvmSettings) -> list[SvmSettings]:
@@ -225,11 +229,14 @@ FAMILIES: Mapping[str, Family] = {
         _variants_of("var_smoothing"),
         _moments,
         lambda moments, settings, task: naive_bayes_proba(
-            moments, task.evaluated_rows, settings.var_smoothing
+            moments, task.rows[task.evaluated], settings.var_smoothing
         ),
+        one_at_a_time=True,
     ),
     "knn": Family(_variants_of("n_neighbors"), _neighbours, _predicted_proba),
     "svm": Family(_svm_variants, _svm, _svm_proba),
     "logistic_regression": Family(_variants_of("C"), _logistic_regression, _predicted_proba),
-    "random_forest": Family(_variants_of("min_samples_leaf"), _random_forest, _predicted_proba),
+    "random_forest": Family(
+        _variants_of("min_samples_leaf"), _random_forest, _predicted_proba, one_at_a_time=True
+    ),
 }

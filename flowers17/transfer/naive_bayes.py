@@ -32,18 +32,23 @@ class Moments:
     largest: float
 
 
-def class_moments(train: np.ndarray, labels: np.ndarray) -> Moments:
-    """Moments of float (n, d) rows; labels: int (n,), 0..n_classes-1, every class present."""
+def class_moments(features: np.ndarray, train: np.ndarray, labels: np.ndarray) -> Moments:
+    """Moments of the training rows, by their indices among features, float (n, d).
+
+    labels: int (n_train,), 0..n_classes-1, every class present.
+    """
     n_images = np.bincount(labels)
     membership = (labels == np.arange(len(n_images))[:, None]) / n_images[:, None]
-    centre = train.mean(axis=0, dtype=np.float64)
-    means, variances = (np.empty((len(n_images), train.shape[1])) for _ in range(2))
+    centre = np.empty(features.shape[1])
+    means, variances = (np.empty((len(n_images), len(centre))) for _ in range(2))
     largest = 0.0
-    for block in blocks(train.shape[1], COLUMNS_PER_BLOCK):
-        columns = train[:, block] - centre[block]
-        squares = columns**2
-        largest = max(largest, float(squares.mean(axis=0).max()))
+    for block in blocks(len(centre), COLUMNS_PER_BLOCK):
+        columns = features[:, block][train]
+        centre[block] = columns.mean(axis=0, dtype=np.float64)
+        columns = columns - centre[block]
         means[:, block] = membership @ columns
+        squares = np.square(columns, out=columns)
+        largest = max(largest, float(squares.mean(axis=0).max()))
         variances[:, block] = np.maximum(membership @ squares - means[:, block] ** 2, 0)
     return Moments(np.log(n_images / len(labels)), centre, means, variances, largest)
 

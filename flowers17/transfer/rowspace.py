@@ -14,11 +14,12 @@ The normalisation treats each row by itself, so that nothing leaks between the p
 one Gram matrix serves all splits.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
+from joblib import Parallel, delayed
 from scipy.linalg import eigh
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
@@ -33,6 +34,21 @@ MOST_ROWS_AND_COLUMNS = 20_000
 def one_thread() -> AbstractContextManager[Any]:
     """Context of one BLAS thread, so that the number of threads never changes the last bits."""
     return threadpool_limits(1)
+
+
+def in_threads(function: Callable[[Any], Any], items: Sequence[Any], n_jobs: int) -> Iterator[Any]:
+    """Yield a function's value of each item, in their order, computed by so many threads.
+
+    They share the arrays in memory. Each has one thread of BLAS and OpenMP.
+    """
+
+    def value(item: Any) -> Any:
+        with one_thread():  # OpenMP keeps the number for each thread, BLAS for the process
+            return function(item)
+
+    with one_thread():
+        parallel = Parallel(n_jobs, backend="threading", return_as="generator")
+        yield from parallel(delayed(value)(item) for item in items)
 
 
 def normalised(features: np.ndarray) -> np.ndarray:

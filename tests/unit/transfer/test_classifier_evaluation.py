@@ -1,5 +1,7 @@
 """Every classifier predicts what plain scikit-learn predicts on the normalised columns."""
 
+import threading
+import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -26,8 +28,8 @@ from flowers17.config import (
 from flowers17.data.splits import Split
 from flowers17.errors import InvalidSettings
 from flowers17.seeds import derived_seed
-from flowers17.transfer import classifier_evaluation
-from flowers17.transfer.classifier_evaluation import SplitResult, evaluate
+from flowers17.transfer import classifier_evaluation, naive_bayes
+from flowers17.transfer.classifier_evaluation import SplitResult, evaluate, fits
 from flowers17.transfer.classifiers import FAMILIES, Task
 from flowers17.transfer.rowspace import row_space, side_by_side
 from tests.unit.transfer.made_features import FeatureCase, feature_case
@@ -176,7 +178,8 @@ def _trials(monkeypatch: pytest.MonkeyPatch, case: FeatureCase, **options: Any) 
 
     knn = replace(FAMILIES["knn"], fit=recording_fit)
     monkeypatch.setattr(classifier_evaluation, "FAMILIES", {**FAMILIES, "knn": knn})
-    _evaluated("knn", FeatureCase(case.maps, case.labels, case.splits[:1]), search=True, **options)
+    one_split = FeatureCase(case.maps, case.labels, case.splits[:1])
+    _evaluated("knn", one_split, search=True, n_jobs=1, **options)
     return [task for task in tasks if task.is_trial]
 
 
@@ -269,6 +272,65 @@ def test_other_splits_and_threads_change_nothing(classifier: str, case: FeatureC
     for first, second in zip(forwards, backwards, strict=True):
         assert first.name == second.name
         assert first.proba.tobytes() == second.proba.tobytes()
+
+
+@pytest.mark.parametrize("search", [False, True])
+def test_splits_and_folds_of_a_search_are_fitted_side_by_side(
+    search: bool, case: FeatureCase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fit waits until another one has begun: of the other split, or of another fold."""
+    fitted: set[bytes] = set()
+    beside = threading.Event()
+
+    def waiting_fit(settings: Any, task: Task, previous: Any) -> Any:
+        fitted.add(task.train.tobytes())
+        if len(fitted) > 1:
+            beside.set()
+        assert beside.wait(60), "no other fit has begun"
+        return FAMILIES["knn"].fit(settings, task, previous)
+
+    knn = replace(FAMILIES["knn"], fit=waiting_fit)
+    monkeypatch.setattr(classifier_evaluation, "FAMILIES", {**FAMILIES, "knn": knn})
+    splits = case.splits[:1] if search else case.splits
+    cases = FeatureCase(case.maps, case.labels, splits)
+    assert len(_evaluated("knn", cases, search=search, n_jobs=2)) == len(splits)
+
+
+@pytest.mark.parametrize(("classifier", "share"), [("naive_bayes", 0.8), ("random_forest", 1.5)])
+def test_workers_share_the_columns(
+    classifier: str, share: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Memory beside the columns: naive Bayes copies a few at a time, a forest the training rows."""
+    monkeypatch.setattr(naive_bayes, "COLUMNS_PER_BLOCK", 1024)
+    columns = np.random.default_rng(0).random((200, 20_000), np.float32)
+    rows = np.arange(200)
+    splits = [
+        Split(f"{k}", "repeated", 1, np.delete(rows, rows[k::20]), rows[k::20]) for k in (0, 1)
+    ]
+    settings = ClassifierSettings(random_forest=RandomForestSettings(n_estimators=4))
+    tracemalloc.start()
+    try:
+        evaluate(
+            classifier, settings, features=columns, labels=rows % 3, splits=splits, seed=1, n_jobs=2
+        )
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < share * columns.nbytes
+
+
+def test_forest_has_the_trees_of_scikit_learn(case: FeatureCase) -> None:
+    columns, split = side_by_side(case.maps), case.splits[0]
+    plain = RandomForestClassifier(40, random_state=_forest_seed(split.name))
+    plain.fit(columns[split.train], case.labels[split.train])
+    [fit] = fits(
+        "random_forest", SETTINGS, features=columns, labels=case.labels, splits=[split], seed=SEED
+    )
+    for tree, plain_tree in zip(fit.model.estimators_, plain.estimators_, strict=True):
+        for array in ("feature", "threshold", "value", "children_left", "n_node_samples"):
+            np.testing.assert_array_equal(
+                getattr(tree.tree_, array), getattr(plain_tree.tree_, array), array
+            )
 
 
 def test_two_classes_are_as_good_as_many() -> None:

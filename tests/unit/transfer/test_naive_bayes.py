@@ -21,7 +21,7 @@ def test_probabilities_equal_scikit_learn(
     columns[:, 7] = offset  # a column that never varies
     split = case.splits[0]
     train, labels = columns[split.train], case.labels[split.train]
-    moments, evaluated = class_moments(train, labels), columns[split.validation]
+    moments, evaluated = class_moments(columns, split.train, labels), columns[split.validation]
     for smoothing in (1e-6, 1e-2, 1.0):
         plain = GaussianNB(var_smoothing=smoothing).fit(train, labels)
         proba = naive_bayes_proba(moments, evaluated, smoothing)
@@ -33,7 +33,7 @@ def test_classes_of_unequal_size_have_unequal_priors() -> None:
     labels = np.array([0, 0, 0, 1, 1])
     plain = GaussianNB(var_smoothing=0.1).fit(train, labels)
     np.testing.assert_allclose(
-        naive_bayes_proba(class_moments(train, labels), train, 0.1),
+        naive_bayes_proba(class_moments(train, np.arange(len(train)), labels), train, 0.1),
         plain.predict_proba(train),
         rtol=1e-9,
     )
