@@ -112,7 +112,10 @@ def in_order(stages: Iterable[Stage]) -> list[Stage]:
                 add(needed)
             ordered[stage.title] = stage
         elif ordered[stage.title] != stage:
-            raise InvalidInput(f"expected one stage {stage.title!r}, got two that differ")
+            raise InvalidInput(
+                f"expected one stage {stage.title!r}, got two that differ; if two files or presets "
+                "have one name, rename one"
+            )
 
     for stage in stages:
         add(stage)

@@ -70,8 +70,8 @@ class Terminal(Console):
         """Print a table in which no name is cut or broken, so that each can be copied.
 
         Only the last column is wrapped, between its words, and below its row where a terminal has
-        no room beside it. Names that no terminal line could hold side by side are not aligned. A
-        file or another program gets each row on one line.
+        no room beside it; `no_wrap` keeps it in its row. Names that no terminal line could hold
+        side by side are not aligned. A file or another program gets each row on one line.
         """
         columns = []
         for column in table.columns:
@@ -90,7 +90,7 @@ class Terminal(Console):
         for *names, words in zip(*columns, strict=True):
             line = Text("  ").join([*names, Text("")])
             indent, room = line.cell_len, self.width - line.cell_len
-            if not self.is_terminal or words.cell_len <= room:
+            if not self.is_terminal or words.cell_len <= room or table.columns[-1].no_wrap:
                 lines = [words]
             elif room < NARROWEST:
                 lines, indent = [Text(""), *words.wrap(self, self.width - 4)], 4

@@ -18,11 +18,12 @@ def stage(
 ) -> Stage:
     """Stage of the activations below a block of an extractor.
 
-    below: of `cut_name`; None: the whole extractor's feature map. mirrored: of the mirrored images.
+    below: of `Cuts.name_of`; None: the whole extractor's feature map. mirrored: of the mirrored
+    images.
     Raises InvalidSettings for images too small for the extractor.
     """
     unpooled = feature_map.model_copy(update={"pooling": "flatten"})
-    weights_from = weights.source(settings, options, feature_map.extractor)
+    weights_from = weights.source(settings, options, feature_map)
     label = f"activations {unpooled.name}"
     label += f" below {below}" if below else ""
     label += ", mirrored" if mirrored else ""

@@ -14,7 +14,7 @@ from tasks import images, weights
 
 def stage(settings: StudySettings, options: RunOptions, feature_map: FeatureMapSettings) -> Stage:
     """Stage of a feature map; raises as `configuration` does."""
-    weights_from = weights.source(settings, options, feature_map.extractor)
+    weights_from = weights.source(settings, options, feature_map)
     return Stage.of(
         "features",
         f"features {feature_map.name}",

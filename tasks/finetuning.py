@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 import numpy as np
 
+from flowers17.backbones.facts import backbone_of
 from flowers17.config import (
     FineTunedSettings,
     HeadSettings,
@@ -14,7 +15,6 @@ from flowers17.config import (
 )
 from flowers17.learners.devices import device_in
 from flowers17.stages import Job, Stage
-from flowers17.transfer.weights import cut_name
 from tasks import activations, features, network_training, weights
 from tasks.long_work import long_work
 
@@ -68,8 +68,11 @@ def stage(
     augmentation = tuning.own_augmentation if is_own else "none"
     is_stored = augmentation == "none" and tuning.activations == "stored"
     is_stored |= augmentation == "mirrored"
-    block = cut_name(extractor, tuning.unfrozen.of(extractor)) if phase == "b" else None
-    weights_from = weights.source(settings, options, extractor)
+    block, facts = None, backbone_of(extractor).facts
+    if phase == "b":
+        block = tuning.unfrozen.of(extractor)
+        block = facts.cuts.name_of(extractor, block) if facts else block
+    weights_from = weights.source(settings, options, network.maps)
     inputs = {"split": split, **weights_from.inputs}
     if not is_stored:
         inputs["images"] = features.image_stage(settings, network.maps)

@@ -1,19 +1,25 @@
-"""Stage `weights`: an extractor's ImageNet weights, downloaded from Keras's server."""
+"""Stages `weights` and `backbone`: an extractor's download, and what is known once it is built.
 
+Keras's own networks need no stage `backbone`: their facts are known before.
+"""
+
+import logging
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from flowers17.backbones.facts import backbone_of
-from flowers17.config import RunOptions, StudySettings
+from flowers17.config import FeatureMapSettings, RunOptions, StudySettings
 from flowers17.data.download import download
 from flowers17.errors import DownloadFailed, Flowers17Error, WeightsMissing
 from flowers17.seeds import derived_seed
 from flowers17.stages import Job, Stage
-from flowers17.transfer.weights import extractor_facts, resolve_weights
+from flowers17.transfer.weights import resolve_weights
 
 if TYPE_CHECKING:
     import keras
 
+logger = logging.getLogger(f"flowers17.{__name__}")
 # Of requests, httpx and kagglehub: what was begun did not arrive whole.
 _BROKEN = ("ChunkedEncodingError", "ReadError", "RemoteProtocolError", "DataCorruptionError")
 _MAX_BYTES = 2**32  # ConvNeXt's largest has 1.4 GB
@@ -34,12 +40,13 @@ class Source(NamedTuple):
     optional: bool
 
 
-def source(settings: StudySettings, options: RunOptions, extractor: str) -> Source:
+def source(settings: StudySettings, options: RunOptions, feature_map: FeatureMapSettings) -> Source:
     """Source of an extractor's weights for a stage; see `resolve_weights`."""
+    extractor = feature_map.extractor
     weights = resolve_weights(extractor, options.weights_dir, weights=settings.features.weights)
     download = weights.kind == "download"
     is_random = settings.features.weights == "random"
-    return Source(
+    weights_from = Source(
         {
             "kind": "random" if is_random else weights.kind,
             "sha256": weights.sha256,
@@ -51,20 +58,70 @@ def source(settings: StudySettings, options: RunOptions, extractor: str) -> Sour
         seed=settings.seed if is_random else None,
         optional=download,
     )
+    if backbone_of(extractor).facts:
+        return weights_from
+    backbone = _backbone_stage(settings, feature_map, weights_from)
+    return weights_from._replace(inputs={**weights_from.inputs, "backbone": backbone})
+
+
+def _backbone_stage(
+    settings: StudySettings, feature_map: FeatureMapSettings, weights_from: Source
+) -> Stage:
+    """Stage of the facts of an own network, which refuses it before anything is computed with it.
+
+    Its content is the network's alone: another cut makes no features anew.
+    """
+    extractor = feature_map.extractor
+    short_name, size = backbone_of(extractor).short_name, settings.dataset.image_size
+    tuned = (each for each in settings.fine_tuned if each.maps.extractor == extractor)
+    norms = [network.head.extractor_norms for network in tuned]
+    return Stage.of(
+        "backbone",
+        f"network {short_name}@{feature_map.input_size or size}",
+        "tasks.weights:build_backbone",
+        config={
+            "extractor": short_name,
+            "input_size": feature_map.input_size or size,
+            "weights": dict(weights_from.config),
+            "unfrozen_from": settings.fine_tuning.unfrozen.of(extractor) if norms else None,
+            "norms": "inference" if "inference" in norms else "training",
+        },
+        seed=weights_from.seed,
+        inputs=weights_from.inputs,
+        resources=weights_from.resources,
+        isolated=True,
+    )
+
+
+def build_backbone(job: Job) -> Mapping[str, Any]:
+    """Build the network, and cut it where fine-tuning will."""
+    from flowers17.transfer.fine_tuning import cut, cuts_of
+
+    config, model = job.config, extractor(job)
+    shape, cuts = list(model.output_shape[1:]), cuts_of(model)[0]
+    last = [layer for layer in model.layers if layer.name != "as_map"][-1]
+    if hasattr(last, "units"):
+        logger.warning(
+            "%s ends in the dense layer %s; if its %d numbers are scores of classes, cut the "
+            "network before it",
+            *(config["extractor"], last.name, last.units),
+        )
+    if config["unfrozen_from"]:
+        cut(model, config["extractor"], config["unfrozen_from"], norms=config["norms"])
+    counts = {"n_parameters": model.count_params(), "n_layers": len(model.layers)}
+    job.save_json("facts", {"map_shape": shape, **counts, "cuts": asdict(cuts)})
+    return {"can be cut before": ", ".join(cuts.blocks)}
 
 
 def extractor(job: Job) -> "keras.Model":
     """Freshly built extractor with the weights of a job."""
     from flowers17.transfer.extractors import build_extractor
 
-    name, path = job.config["extractor"], job.resources.get("weights")
-    if "weights" in job.inputs:
-        path = job.inputs["weights"].path
-        path = path if backbone_of(name).kind == "hub" else next(path.glob("*.h5"))
+    downloaded = job.inputs.get("weights")
     return build_extractor(
-        name,
+        job.config["extractor"],
         input_size=job.config["input_size"],
-        weights_path=path,
+        weights_path=downloaded.path if downloaded else job.resources.get("weights"),
         seed=job.config["weights"]["seed"] or 0,
         untrained=job.config["weights"]["kind"] == "random",
     )
@@ -72,7 +129,7 @@ def extractor(job: Job) -> "keras.Model":
 
 def stage(extractor: str) -> Stage:
     """Stage that downloads an extractor's weights; optional, since a study can go on without."""
-    facts = extractor_facts(extractor)
+    facts = backbone_of(extractor).facts
     return Stage.of(
         "weights",
         f"weights {backbone_of(extractor).short_name}",
@@ -84,7 +141,7 @@ def stage(extractor: str) -> Stage:
 
 def build(job: Job) -> Mapping[str, Any]:
     """Download the weights; raises WeightsMissing with the way to provide them by hand."""
-    facts = extractor_facts(job.config["extractor"])
+    facts = backbone_of(job.config["extractor"]).facts
     if facts is None:
         return _preset(job)
     try:

@@ -17,7 +17,7 @@ from flowers17.errors import InvalidSettings, hint_for, short_repr
 
 FACTS_FILE = Path(__file__).with_name("backbones.json")  # a folder would count in keys
 _WITH_WEIGHTS = re.compile(r"file:(?P<weights>.+\.weights\.h5)\+(?P<network>.+)")
-_FUNCTION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+_FUNCTION = re.compile(r"[^\W\d][\w.]*:[^\W\d]\w*")
 _SHARE = re.compile(r"(0?\.\d+|1(\.0*)?)")
 
 
@@ -41,7 +41,7 @@ class Cuts:
         shares = {**self.layers, **self.blocks}
         if unfrozen in shares:
             return unfrozen
-        setting = f"fine_tuning.unfrozen.{extractor}"
+        setting = f"setting fine_tuning.unfrozen.{extractor}"
         if not shares:
             raise InvalidSettings(
                 f"{setting}: expected a network with a point that one tensor alone crosses, got "
@@ -69,6 +69,14 @@ class Cuts:
         """Names of a block or layer and of all blocks behind it."""
         share = {**self.layers, **self.blocks}[name]
         return (name, *(block for block in self.blocks if self.blocks[block] < share))
+
+
+def no_norms(extractor: str, unfrozen: str) -> InvalidSettings:
+    """Error on a head that keeps an extractor's batch normalisation where there is none."""
+    return InvalidSettings(
+        f"setting extractor_norms: expected batch normalisation in {extractor} from {unfrozen} on "
+        "for mode `inference`, found none; leave the mode out"
+    )
 
 
 @dataclass(frozen=True)
@@ -118,12 +126,9 @@ class ExtractorFacts:
 def known_facts() -> dict[str, ExtractorFacts]:
     """Facts about each network of `keras.applications`, by its name in lower case."""
     table = json.loads(FACTS_FILE.read_text())["networks"]
-    return {
-        name: ExtractorFacts(
-            **{**row, "map_shape": tuple(row["map_shape"]), "cuts": Cuts(**row["cuts"])}
-        )
-        for name, row in table.items()
-    }
+    for row in table.values():
+        row |= {"map_shape": tuple(row["map_shape"]), "cuts": Cuts(**row["cuts"])}
+    return {name: ExtractorFacts(**row) for name, row in table.items()}
 
 
 @dataclass(frozen=True)
@@ -137,6 +142,11 @@ class Backbone:
     kind: Literal["keras", "hub", "file", "function"]
     name: str
     weights: Path | None = None
+
+    @property
+    def facts(self) -> ExtractorFacts | None:
+        """Facts about one of Keras's networks; None: those of others show once they are built."""
+        return known_facts()[self.name] if self.kind == "keras" else None
 
     @property
     def short_name(self) -> str:

@@ -1,7 +1,7 @@
 """`flowers17 backbones`: which networks there are, what they cost, and how fast they are here."""
 
-import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from rich.table import Table
 from flowers17.backbones.choice import keep_speeds, measured_speeds
 from flowers17.backbones.facts import known_facts
 from flowers17.estimates import size_text
+from flowers17.small_data.costs import seconds_a_call
 from flowers17.transfer.weights import resolve_weights
 
 N_MEASURED = 8  # images of a batch; more would only take longer to measure
@@ -82,9 +83,5 @@ def _row(name: str, weights_dir: Path | None, measure: bool, input_size: int) ->
 def _images_per_s(model: Any, size: int) -> float:
     """Images a second in inference, the first batch, which compiles, left out."""
     batch = np.zeros((N_MEASURED, size, size, 3), np.float32)
-    model.predict_on_batch(batch)
-    started, n_images = time.perf_counter(), 0
-    while (elapsed := time.perf_counter() - started) < _MEASURED_S or not n_images:
-        model.predict_on_batch(batch)
-        n_images += N_MEASURED
-    return n_images / elapsed
+    call = partial(model.predict_on_batch, batch)
+    return N_MEASURED / seconds_a_call(call, least_s=_MEASURED_S, n_least=1)

@@ -180,29 +180,24 @@ def as_json(prediction: Prediction) -> dict[str, Any]:
 
 
 def _print_table(predictions: Iterable[Prediction]) -> int:
-    table = Table(box=None, pad_edge=False)
-    table.add_column("image", overflow="fold")
-    for name in ("class", "probability", "second"):
-        table.add_column(name, no_wrap=True)
+    """Print the predictions, paths last and never broken, so that each can be copied."""
     rows = list(predictions)
     has_members = any(row.agreement is not None for row in rows)
-    if has_members:
-        table.add_column("agreement")
     has_sets = any(row.conformal_set for row in rows)
-    if has_sets:
-        table.add_column("set", overflow="fold")
-    if any(row.likeness for row in rows):
-        table.add_column("training images", no_wrap=True)
+    names = ["class", "probability", "second", *["agreement"] * has_members, *["set"] * has_sets]
+    names += ["training images"] * any(row.likeness for row in rows)
+    table = Table(*names, box=None)
+    table.add_column("image", no_wrap=True)
     for row in rows:
         (first, probability), (second, second_probability) = row.ranked[:2]
-        cells = [escape(printable(row.path)), escape(first), f"{probability:.3f}"]
-        cells.append(escape(f"{second} {second_probability:.3f}"))
+        cells = [escape(first), f"{probability:.3f}", escape(f"{second} {second_probability:.3f}")]
         cells += [f"{row.agreement:.0%}"] if has_members else []
-        cells += [escape(", ".join(row.conformal_set or ()))] if has_sets else []
+        cells += [escape(", ".join(row.conformal_set or ()))] * has_sets
         is_unlike = row.likeness and row.likeness.is_unlike
-        table.add_row(*cells, *(["[yellow]unlike[/]"] if is_unlike else []))
+        cells += ["[yellow]unlike[/]" * bool(is_unlike)] * ("training images" in names)
+        table.add_row(*cells, escape(printable(row.path)))
     if rows:
-        Terminal().print(table, highlight=False)
+        Terminal().listing(table)
     return len(rows)
 
 

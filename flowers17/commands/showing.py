@@ -1,11 +1,9 @@
-"""Artifacts, their metrics and lineage, and comparisons of two studies, for the terminal."""
+"""What `show`, `settings`, `history` and `compare` print, and the artifacts that a name means."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
-from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from pydantic import BaseModel
 from rich.markup import escape
 from rich.table import Table
@@ -14,6 +12,7 @@ from flowers17.ancestry import Manifest, artifact_id, by_id
 from flowers17.artifacts import Store, short_name
 from flowers17.errors import ArtifactMissing, Flowers17Error
 from flowers17.materials import flat
+from flowers17.reporting.html import environment
 from flowers17.reporting.studies import pair
 from flowers17.reporting.studies.pair import difference_lines, difference_text, few, number_text
 from flowers17.reporting.studies.records import Study, named_study
@@ -187,12 +186,7 @@ def show_comparison(comparison: dict[str, Any], out: Terminal, *, everything: bo
 
     everything: show rows with equal numbers, too, instead of only counting them.
     """
-    templates = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=StrictUndefined,
-    )
+    templates = environment("flowers17.commands", is_html=False)
     templates.filters |= {"difference_lines": difference_lines, "few": few}
     text = templates.get_template("comparison.txt").render(
         comparison=comparison,

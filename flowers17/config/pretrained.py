@@ -227,8 +227,6 @@ class UnfrozenSettings(Model):
     def _as_text(cls, values: object) -> object:
         if not isinstance(values, dict):
             return values
-        for name in values.keys() - cls.model_fields.keys():
-            backbone_of(name)
         return {
             name: str(value) if isinstance(value, float | int) else value
             for name, value in values.items()

@@ -2,14 +2,19 @@
 
 from typing import Annotated, Literal, get_args
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from flowers17.backbones.facts import backbone_of, no_norms
 from flowers17.config.attacks import AttackSettings, DefenceSettings, PoisoningSettings
 from flowers17.config.base import Model
 from flowers17.config.data import DatasetSettings, SplitSettings
 from flowers17.config.ensemble import EnsembleSettings, NetworkSettings
 from flowers17.config.learners import LearnersSettings
-from flowers17.config.pretrained import FeatureSettings, FineTuningSettings
+from flowers17.config.pretrained import (
+    FeatureSettings,
+    FineTunedSettings,
+    FineTuningSettings,
+)
 
 ProfileName = Literal["demo", "quick", "report", "best"]
 QuestionName = Literal["more_images", "labels", "certainty", "saliency", "costs"]
@@ -52,3 +57,25 @@ class StudySettings(Model):
     poisoning: PoisoningSettings = PoisoningSettings()
     next_steps: NextStepsSettings = NextStepsSettings()
     report: ReportSettings = ReportSettings()
+
+    @property
+    def fine_tuned(self) -> tuple[FineTunedSettings, ...]:
+        """Every network to fine-tune: of Table 9, repeated, our own, in ensembles, attacked."""
+        members = [each for ensemble in self.ensemble.ensembles for each in ensemble.members]
+        tuned = [member.fine_tuned for member in (*members, *self.attacks.models)]
+        table = self.fine_tuning
+        return (*table.networks, *table.repeated, *table.own, *filter(None, tuned))
+
+    @model_validator(mode="after")
+    def _check_cuts(self) -> "StudySettings":
+        """Check where Keras's networks are cut; where others are, once they are built."""
+        unfrozen = self.fine_tuning.unfrozen
+        pairs = {(name, "training") for name, _ in unfrozen if name != "others"}
+        pairs |= {(each.maps.extractor, each.head.extractor_norms) for each in self.fine_tuned}
+        for extractor, norms in sorted(pairs):
+            if facts := backbone_of(extractor).facts:
+                facts.cuts.name_of(extractor, unfrozen.of(extractor))
+                # Batch normalisation alone has moving averages.
+                if norms == "inference" and facts.n_trainable == facts.n_parameters:
+                    raise no_norms(extractor, unfrozen.of(extractor))
+        return self

@@ -10,6 +10,7 @@ import math
 import random
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ from flowers17.artifacts import Artifact
 from flowers17.config import LearnerDefinition
 from flowers17.errors import InvalidInput, InvalidSettings
 from flowers17.learners.builders import SMALLEST, Shape, aggregated, residual, sequential
-from flowers17.learners.own_modules import own_function
+from flowers17.learners.own_modules import own_model
 
 if TYPE_CHECKING:
     import keras
@@ -58,7 +59,7 @@ def build(
         raise InvalidInput(f"input_shape: expected (height, width, channels), got {input_shape}")
     if n_classes < 2:
         raise InvalidInput(f"n_classes: expected two classes or more, got {n_classes}")
-    builder = known_builder(name, definitions) or own_function(name)
+    builder = known_builder(name, definitions) or partial(own_model, name)
     check_size(name, builder, *input_shape[:2])
     if isinstance(builder, LearnerDefinition):
         return drawn(_stacked(builder, input_shape, n_classes), seed)

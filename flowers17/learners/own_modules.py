@@ -6,13 +6,14 @@ settings name, since they may come from somebody else's form or deployment.
 
 import symtable
 import sys
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
 
-from flowers17.errors import InvalidSettings, short_repr
+from flowers17.errors import InvalidInput, InvalidSettings
 
 
 def module_places(module: str) -> Iterator[tuple[Path | None, tuple[Path, ...]]]:
@@ -60,7 +61,7 @@ def check_function(name: str) -> Path:
     if file is None:
         if module.partition(".")[0] in sys.stdlib_module_names:
             raise InvalidSettings(
-                f"learner {name!r}: expected a function of a module of your own, got one of "
+                f"{name!r}: expected a function of a module of your own, got one of "
                 "Python's standard library; name `module:function` of your own file"
             )
         raise _refusal(name, f"no file of a module {module!r}")
@@ -76,24 +77,30 @@ def check_function(name: str) -> Path:
     return file
 
 
-def own_function(name: str) -> Callable[..., Any]:
-    """Function that a person's own `module:function` names; its module is imported.
+def own_model(name: str, *arguments: Any) -> Any:
+    """What a person's own `module:function` returns for some arguments; its module is imported.
 
-    Raises InvalidSettings if it cannot be imported, or is no function.
+    Raises InvalidSettings if there is no such function, InvalidInput with the line of the module
+    if its code raises.
     """
-    module, _, attribute = name.partition(":")
-    check_function(name)
+    file, (module, _, attribute) = check_function(name), name.partition(":")
     try:
         function: Callable[..., Any] = getattr(import_module(module), attribute)
-    except (ImportError, AttributeError) as problem:
-        raise _refusal(name, str(problem)) from problem
-    if not callable(function):
-        raise InvalidSettings(f"learner {name!r}: expected a function, got {short_repr(function)}")
-    return function
+        return function(*arguments)
+    except Exception as problem:  # whatever a person's code may raise
+        frames = traceback.extract_tb(problem.__traceback__)
+        lines = [frame.lineno for frame in frames if Path(frame.filename) == file]
+        place = f"{file}, line {lines[-1]}" if lines else str(file)
+        shapes = ", ".join(map(str, arguments))
+        raise InvalidInput(
+            f"{name}: expected a function that returns a Keras model for {shapes}, got "
+            f"{type(problem).__name__}: {problem} ({place}); mend the function, and try it alone: "
+            f"`python -c 'import {module}; {module}.{attribute}({shapes})'`"
+        ) from problem
 
 
 def _refusal(name: str, received: str) -> InvalidSettings:
     return InvalidSettings(
-        f"learner {name!r}: expected a function that can be imported, got {received}; put its "
+        f"{name!r}: expected a function that can be imported, got {received}; put its "
         "module where Python finds it (PYTHONPATH)"
     )

@@ -21,6 +21,7 @@ import numpy as np
 
 from flowers17.artifacts import Artifact
 from flowers17.errors import InvalidInput
+from flowers17.learners.networks import layers_of
 from flowers17.prediction.evidence import images_of, own_predictions
 from flowers17.prediction.models import Loader, Model
 from flowers17.prediction.onnx_operations import convertible, rescaling, resized
@@ -123,7 +124,7 @@ def _of_keras_alone(network: "keras.Model", converted: dict[int, "keras.Model"])
     if id(network) not in converted:
         plain = network
         kinds = (Scaled, keras.layers.Normalization)
-        if any(isinstance(layer, kinds) for layer in _layers(network)):
+        if any(isinstance(layer, kinds) for layer in layers_of(network)):
             plain = keras.models.clone_model(
                 network, clone_function=lambda layer: layer, call_function=applied
             )
@@ -156,9 +157,11 @@ def _scaled(layer: Any, images: Any) -> Any:
 
 def labels(model: Model) -> dict[str, Any]:
     """Classes in order, inputs and output, as JSON, for the program that uses the file."""
+    white = 2**model.depth - 1
     return {
         "model": model.name,
         "resize": model.resize,
+        "white": white,
         "classes": list(model.classes),
         "inputs": [
             {
@@ -168,7 +171,7 @@ def labels(model: Model) -> dict[str, Any]:
                 "channels": "RGB",
                 "range": [0, 255],
                 "before": "turn as EXIF says, lay what is transparent on white, divide 16-bit "
-                f"grey by 257, {_SQUARED[model.resize].format(size=size)}",
+                f"grey by {white / 255:.6g}, {_SQUARED[model.resize].format(size=size)}",
             }
             for size, name in input_names(model).items()
         ],
@@ -199,7 +202,7 @@ def _write_onnx(network: "keras.Model", description: Mapping[str, Any], path: Pa
             "set KERAS_BACKEND=tensorflow, or write a .keras file"
         )
     logging.getLogger("tf2onnx").setLevel(logging.WARNING)
-    for layer in _layers(network):  # ONNX runtimes lack bfloat16 for many operations
+    for layer in layers_of(network):  # ONNX runtimes lack bfloat16 for many operations
         if layer.dtype_policy.name not in ("float32", "uint8"):
             layer.dtype_policy = "float32"
     for layer in network._flatten_layers():
@@ -244,15 +247,6 @@ def _quiet() -> Iterator[None]:
     finally:
         os.dup2(standard_error, 2)
         os.close(standard_error)
-
-
-def _layers(model: "keras.Model") -> list[Any]:
-    import keras
-
-    layers: list[Any] = []
-    for layer in model.layers:
-        layers += _layers(layer) if isinstance(layer, keras.Model) else [layer]
-    return layers
 
 
 def read(path: Path) -> Callable[[Mapping[str, np.ndarray]], np.ndarray]:

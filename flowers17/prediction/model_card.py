@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from flowers17.ancestry import Manifest, artifact_id, by_id, family
 from flowers17.artifacts import Artifact, short_name
@@ -15,6 +14,7 @@ from flowers17.prediction.evidence import held_out
 from flowers17.prediction.exporting import OUTPUT, FileCheck
 from flowers17.prediction.models import Loader
 from flowers17.reporting.classes.measures import balanced_accuracy, class_scores, macro_f1
+from flowers17.reporting.html import environment
 from flowers17.reporting.lineage import duration_text
 from flowers17.reporting.metrics import Measured, accuracy_interval
 from flowers17.reporting.wording import interval_text
@@ -98,14 +98,7 @@ def model_card(
     labels: see `exporting.labels`. file, sha256: of the exported file. check: the file's
     predictions of the validation images, None if the store does not have them.
     """
-    templates = Environment(
-        loader=PackageLoader("flowers17.prediction"),
-        autoescape=False,  # Markdown, in which `text` escapes
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        undefined=StrictUndefined,
-    )
+    templates = environment("flowers17.prediction", is_html=False)  # Markdown: `text` escapes
     templates.filters.update(text=_text, interval=interval_text, duration=duration_text)
     classes: list[Any] = []
     worst = None

@@ -161,11 +161,7 @@ def _weights_path(artifact: Artifact, loader: Loader) -> Path | None:
     config = artifact.manifest["material"]["config"]
     extractor, sha256 = config["extractor"], config["weights"]["sha256"]
     if "weights" in artifact.manifest["inputs"]:
-        downloaded = loader.artifact(artifact.manifest["inputs"]["weights"])
-        files = {name: downloaded.file(name) for name in downloaded.manifest["files"]}
-        if backbone_of(extractor).kind == "hub":
-            return downloaded.path
-        return next(path for name, path in files.items() if ".h5" in name)
+        return loader.artifact(artifact.manifest["inputs"]["weights"]).path
     if sha256 is None:
         return None
     source = resolve_weights(extractor, loader.weights_dir)

@@ -6,7 +6,6 @@ from typing import Any, Literal
 
 from flowers17.backbones.facts import backbone_of
 from flowers17.reporting.reference import PartName
-from flowers17.transfer.weights import extractor_facts
 
 NO_RESULT = "no result was made"
 
@@ -73,9 +72,9 @@ def _reason(stage: Mapping[str, Any]) -> str:
     """Reason for which a stage at the root has no artifact; no words of a machine or a run."""
     if stage["stage"] != "weights":
         return f"{stage['label']} failed; the run’s log says why"
-    extractor = stage["configuration"]["extractor"]
-    facts = extractor_facts(extractor)
-    file_name = facts.file_names[0] if facts else f"the folder {backbone_of(extractor).name}"
+    backbone = backbone_of(stage["configuration"]["extractor"])
+    facts = backbone.facts
+    file_name = facts.file_names[0] if facts else f"the folder {backbone.name}"
     return (
         "no ImageNet weights: neither in the weights folder nor to be downloaded; put "
         f"{file_name} into the folder given as --weights-dir and run again"

@@ -5,7 +5,6 @@ from dataclasses import replace
 from typing import Any
 
 from flowers17.config import CombinationSettings, FeatureMapSettings, FineTunedSettings
-from flowers17.reporting import reference as published
 from flowers17.reporting.best import (
     Best,
     best_classifiers,
@@ -22,29 +21,9 @@ from flowers17.reporting.columns import Record
 from flowers17.reporting.ensembles.ensemble import ensembles_of
 from flowers17.reporting.finetuning.networks import tuned_network
 from flowers17.reporting.inputs import ReportInputs
+from flowers17.reporting.reference import TABLE_10
 from flowers17.reporting.tables import Table
 from flowers17.reporting.words import worded_table
-
-# Part, what is best of it, and its accuracy.
-_STUDY = (
-    (
-        "Networks from scratch, plain data",
-        "Baseline",
-        published.TABLE_2["baseline"].validation_accuracy,
-    ),
-    (
-        "Networks from scratch, augmented",
-        "Mk-2, #3 wide mix",
-        published.TABLE_3["mk-2"]["wide"].validation_accuracy,
-    ),
-    (
-        "Ensembles",
-        "Mk-2 to Mk-6, stacked on their own training images",
-        published.STACKING_OF_TABLE_5,
-    ),
-    ("Classifiers on features", "logistic regression on MobileNet", published.BEST_OF_TABLE_8),
-    ("Fine-tuned networks", "MobileNet, Adam + batch norm + dropout", published.BEST_OF_TABLE_9),
-)
 
 
 def best_table(inputs: ReportInputs) -> Table:
@@ -66,7 +45,7 @@ def best_table(inputs: ReportInputs) -> Table:
     )
     records = [
         record
-        for study, bests in zip(_STUDY, results, strict=True)
+        for study, bests in zip(TABLE_10, results, strict=True)
         for record in _records(inputs, *study, *bests)
     ]
     filled = {record.group for record in records if record.source}

@@ -163,7 +163,7 @@ class ReportInputs:
     @property
     def beside_study(self) -> bool:
         """Whether the study's numbers stand beside ours: not where people study other data."""
-        return self.is_oxford17 or self.source_kind in ("rendered", "unknown")
+        return self.is_oxford17 or self.source_kind in ("rendered", "oxford17", "unknown")
 
     @property
     def kind_of_pictures(self) -> str:
@@ -177,8 +177,13 @@ class ReportInputs:
 
     @property
     def source_kind(self) -> str:
-        """Where the images come from: rendered, oxford17, archive or own."""
-        return str(self.items.get("source", {}).get("kind", "unknown"))
+        """Where the images come from: rendered, oxford17, archive or own.
+
+        Without images as the settings say, in which a path is that of own ones.
+        """
+        source = self.study.dataset.source
+        as_set = source if source in get_args(SourceKind) else "own"
+        return str(self.items.get("source", {}).get("kind", "unknown" if self.images else as_set))
 
     @property
     def data_digest(self) -> str | None:

@@ -10,10 +10,10 @@ from flowers17.reporting.wording import true_minus
 
 _ORDER = (
     *("archive", "images", "duplicates", "splits", "datasheet"),
-    *("split", "folds", "fold", "augmentations", "training", "weights", "features", "rows"),
-    *("activations", "finetuning", "fitted", "out_of_fold", "stacking", "attack", "transfer"),
-    "exploratory",
-    *("adversarial_training", "defences", "poisoned", "poisoned_training", "poisoning"),
+    *("split", "folds", "fold", "augmentations", "training", "weights", "backbone", "features"),
+    *("rows", "activations", "finetuning", "fitted", "out_of_fold", "stacking", "attack"),
+    *("transfer", "exploratory", "adversarial_training", "defences"),
+    *("poisoned", "poisoned_training", "poisoning"),
 )
 
 

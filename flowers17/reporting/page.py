@@ -7,6 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from flowers17.materials import flat
 from flowers17.reporting import reference as published
 from flowers17.reporting.absences import labels_by_reason
 from flowers17.reporting.best import (
@@ -31,7 +32,6 @@ from flowers17.reporting.tables import Row, Table
 from flowers17.reporting.titles import trained_tag
 from flowers17.reporting.wording import interval_text
 
-NOT_BUILT = "not part of this version yet"
 TABLE_FOLD = 30
 
 
@@ -206,11 +206,11 @@ def row_groups(table: Table) -> list[RowGroup]:
 def title(inputs: ReportInputs) -> str:
     """What the report is on: the study's data, or a person's own by their classes."""
     names = [shortened(name, 24) for name in inputs.class_names]
-    if inputs.beside_study or not names:
+    if inputs.beside_study:
         return "Flowers-17: small‑data image classification"
     few = ", ".join(names if len(names) <= 4 else names[:3])
     more = f" and {len(names) - 3} more classes" if len(names) > 4 else ""
-    return f"Image classification: {few}{more}"
+    return f"Image classification: {few or 'own images'}{more}"
 
 
 def page(
@@ -230,6 +230,7 @@ def page(
     every = [table for part in tables.values() for table in part]
     names = {f"Table {table.number}" for table in every}
     names |= {f"Figure {figure.number}" for part in figures.values() for figure in part}
+    settings = flat(inputs.shown_settings)
     values: dict[str, Any] = {
         "inputs": inputs,
         "title": title(inputs),
@@ -250,7 +251,7 @@ def page(
             (absent.part for absent in inputs.absent if absent.kind == "weights"), ""
         ),
         "lineages": lineages(inputs),
-        "settings": flat(inputs.shown_settings),
+        "settings": [(name, setting_text(each)) for name, each in settings.items()],
         "absent": {
             part.name: [
                 entry
@@ -259,23 +260,20 @@ def page(
             ]
             for part in published.PARTS
         },
-        "not_built": NOT_BUILT,
     }
     return templates.get_template("report.html").render(values)
 
 
-def flat(values: Any, prefix: str = "") -> list[tuple[str, str]]:
-    """Nested settings as lines of name and value, the names as `--set` takes them.
+def setting_text(value: Any) -> str:
+    """A setting's value in a line.
 
-    >>> flat({"seed": 17, "splits": {"n_repeats": 8}})
-    [('seed', '17'), ('splits.n_repeats', '8')]
+    >>> setting_text([8, 16]), setting_text([{"name": "a", "search": False}, {"name": "b"}])
+    ('8, 16', 'name a; name b')
     """
-    if isinstance(values, Mapping):
-        return [line for name, value in values.items() for line in flat(value, f"{prefix}{name}.")]
-    if isinstance(values, list) and values and isinstance(values[0], Mapping):
-        return [(prefix.rstrip("."), "; ".join(_one_line(value) for value in values))]
-    text = ", ".join(map(str, values)) if isinstance(values, list) else str(values)
-    return [(prefix.rstrip("."), text)]
+    if not isinstance(value, list):
+        return str(value)
+    of_records = value and isinstance(value[0], Mapping)
+    return "; ".join(map(_one_line, value)) if of_records else ", ".join(map(str, value))
 
 
 def _one_line(values: Mapping[str, Any]) -> str:

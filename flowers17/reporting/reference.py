@@ -1,6 +1,6 @@
 """The study's own numbers, table by table, from `known/study.yaml`: their only home."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -95,18 +95,10 @@ class ExtractorShape:
 TABLE_7 = TypeAdapter(dict[str, ExtractorShape]).validate_python(_STUDY["table_7"])
 TABLE_8: Mapping[str, Mapping[str, float]] = _STUDY["table_8"]
 BEST_OF_TABLE_8 = max(value for row in TABLE_8.values() for value in row.values())
-
-
-@dataclass(frozen=True)
-class TwoPhases:
-    """Validation accuracy on 340 images of a fine-tuned network: head alone, last blocks too."""
-
-    a: float
-    b: float
-
-
-TABLE_9 = TypeAdapter(dict[str, dict[str, TwoPhases]]).validate_python(_STUDY["table_9"])
-BEST_OF_TABLE_9 = max(phases.b for row in TABLE_9.values() for phases in row.values())
+# Accuracy on 340 images by head, extractor and phase: a trains the head alone, b last blocks too.
+TABLE_9: Mapping[str, Mapping[str, Mapping[str, float]]] = _STUDY["table_9"]
+BEST_OF_TABLE_9 = max(phases["b"] for row in TABLE_9.values() for phases in row.values())
+TABLE_10: Sequence[tuple[str, str, float]] = _STUDY["table_10"]
 HEAD_UNITS: int = _STUDY["head_units"]
 DROPOUT: float = _STUDY["dropout"]
 PHASE_EPOCHS: Mapping[str, int] = _STUDY["phase_epochs"]
@@ -117,11 +109,10 @@ PartName = Literal["data", "a1", "a2", "b1", "b2", "c", "test", "next"]
 
 @dataclass(frozen=True)
 class Part:
-    """One part of the study; `built` tells whether this version of the pipeline runs it."""
+    """One part of the study."""
 
     name: PartName
     title: str
-    built: bool
     about: str
 
 

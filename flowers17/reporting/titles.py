@@ -96,20 +96,14 @@ def classifier_title(combination: CombinationSettings) -> str:
     return ", ".join(parts)
 
 
-def meta_learner_title(name: str) -> str:
-    """Display name of a meta-learner: `random forest`."""
-    return name.replace("_", " ")
-
-
 def method_title(name: str) -> str:
     """Display name of a method that combines members.
 
     >>> method_title("weighted_average"), method_title("random_forest")
     ('weighted average', 'stacking, random forest')
     """
-    if name in ("average", "weighted_average"):
-        return name.replace("_", " ")
-    return f"stacking, {meta_learner_title(name)}"
+    title = name.replace("_", " ")
+    return title if title.endswith("average") else f"stacking, {title}"
 
 
 def member_title(member: MemberSettings, *, short: bool) -> str:

@@ -21,7 +21,7 @@ import numpy as np
 
 from flowers17.backbones.facts import Backbone, known_facts
 from flowers17.errors import InvalidInput, InvalidSettings
-from flowers17.learners.own_modules import check_function
+from flowers17.learners.own_modules import own_model
 
 # Presets of which the authors take the class token; of others the mean of the tokens.
 _WITH_CLASS_TOKEN = ("ViT", "DeiT", "DINOV2", "DINOV3")
@@ -39,7 +39,8 @@ def network(
     if backbone.kind == "keras":
         return pretrained(known_facts()[backbone.name].function, (input_size, input_size, 3))[0]
     if backbone.kind == "function":
-        return _as_map(_of_function(backbone.name, input_size), input_size, backbone)
+        shape = (input_size, input_size, 3)
+        return _as_map(own_model(backbone.name, shape), input_size, backbone)
     if backbone.kind == "hub":
         keras_hub()
     if path is None or not path.exists():
@@ -70,20 +71,6 @@ def pretrained(function: str, shape: tuple[int, int, int]) -> tuple[keras.Model,
         build = getattr(keras.applications, function)
         model = build(include_top=False, weights="imagenet", input_shape=shape)
     return model, downloads[0]
-
-
-def _of_function(name: str, input_size: int) -> keras.Model:
-    """Network of a user's own `module:function`, called with the shape of its images."""
-    module, _, function = name.partition(":")
-    check_function(name)
-    try:
-        build: Callable[..., Any] = getattr(importlib.import_module(module), function)
-        return build((input_size, input_size, 3))
-    except (ImportError, AttributeError, TypeError, ValueError) as problem:
-        raise InvalidInput(
-            f"extractor {name}: expected a function that takes the shape of its images, (s, s, 3), "
-            f"and returns a Keras model, got {problem}"
-        ) from problem
 
 
 def _of_file(path: Path) -> keras.Model:
@@ -205,25 +192,29 @@ def _channels(values: Any, default: float) -> Any:
 def _as_map(model: Any, input_size: int, backbone: Backbone) -> keras.Model:
     """Functional model of images of a size that gives a map; raises if it cannot be had."""
     name = backbone.short_name
-    shape = getattr(model, "input_shape", None)
-    output = getattr(model, "output_shape", None)
-    if (
-        not isinstance(shape, tuple)
-        or len(shape) != 4
-        or shape[3] != 3
-        or not isinstance(output, tuple)
-    ):
+    shape: Any = getattr(model, "input_shape", None)
+    output: Any = getattr(model, "output_shape", None)
+    takes_images = isinstance(shape, tuple) and len(shape) == 4 and shape[3] == 3
+    if not (takes_images and isinstance(output, tuple)):
         raise InvalidInput(
             f"{name}: expected a functional or sequential Keras model of images (s, s, 3) with one "
             f"output, got {type(model).__name__} with input {shape} and output {output}"
         )
+    if len(output) == 2:
+        _check_top(model, name)
     if any(side not in (None, input_size) for side in shape[1:3]):
         raise InvalidSettings(
             f"extractor {name}: expected an `input_size` of {shape[1]}, which the network takes, "
             f"got {input_size}"
         )
     images = keras.Input((input_size, input_size, 3))
-    tensor = _applied(keras.Model(model.inputs, model.outputs[0]), images, images)
+    try:
+        tensor = _applied(keras.Model(model.inputs, model.outputs[0]), images, images)
+    except ValueError as problem:
+        raise InvalidSettings(
+            f"extractor {name}: expected an `input_size` that the network takes, got {input_size} "
+            f"({first_line(problem)}); give a larger one"
+        ) from problem
     if len(tensor.shape) == 2:
         tensor = keras.layers.Reshape((1, 1, tensor.shape[1]), name="as_map")(tensor)
     if len(tensor.shape) != 4 or None in tensor.shape[1:]:
@@ -232,6 +223,22 @@ def _as_map(model: Any, input_size: int, backbone: Backbone) -> keras.Model:
             f"{tuple(tensor.shape[1:])}; leave its top out, or pool its tokens"
         )
     return keras.Model(images, tensor, name=model.name)
+
+
+def _check_top(model: keras.Model, name: str) -> None:
+    """Raise InvalidInput if the vector that a network gives is probabilities of its classes."""
+    last = model.outputs[0]._keras_history.operation
+    probabilities = (keras.activations.softmax, keras.activations.sigmoid)
+    is_softmax = isinstance(last, keras.layers.Softmax)
+    if is_softmax or getattr(last, "activation", None) in probabilities:
+        *_, classifier = [last, *(layer for layer in model.layers if layer.weights)]
+        before = classifier.input._keras_history.operation.name
+        raise InvalidInput(
+            f"{name}: expected a network without its classifier, got one that ends in "
+            f"{last.name!r}, {model.output_shape[1]} probabilities of its own classes; cut it off "
+            f"behind the layer {before!r}: keras.Model(model.input, "
+            f"model.get_layer({before!r}).output)"
+        )
 
 
 def _applied(model: keras.Model, images: Any, start: Any) -> Any:

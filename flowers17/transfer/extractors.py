@@ -14,7 +14,7 @@ import h5py
 import numpy as np
 from PIL import Image
 
-from flowers17.backbones.facts import backbone_of, known_facts
+from flowers17.backbones.facts import Backbone, backbone_of
 from flowers17.errors import InvalidInput
 from flowers17.learners.images import resized as images_resized
 from flowers17.learners.images import scaled
@@ -36,9 +36,9 @@ def build_extractor(
     """Frozen network without its top, weights float32.
 
     name: see `backbones.facts`. weights_path: a Keras 3 `.weights.h5` or a legacy Keras `.h5`,
-    float32 or float16; of `hub:` a preset's folder; of `file:` the `.keras` file. None: an
-    untrained network, but for a user's own function, whose network has weights. untrained: kernels
-    are drawn, He-normal, from `seed`, the same on every machine.
+    float32 or float16, or the folder of one; of `hub:` a preset's folder; of `file:` the `.keras`
+    file. None: an untrained network, but for a user's own function, whose network has weights.
+    untrained: kernels are drawn, He-normal, from `seed`, the same on every machine.
     Raises InvalidSettings if the input size is too small for the network, InvalidInput if the file
     is damaged or belongs to another network.
     """
@@ -48,8 +48,7 @@ def build_extractor(
     backbone = backbone_of(name)
     untrained |= backbone.kind == "keras" and weights_path is None
     model = network(backbone, input_size, weights_path, untrained=untrained)
-    facts = known_facts().get(backbone.name)
-    if facts and model.count_params() != facts.n_parameters:
+    if (facts := backbone.facts) and model.count_params() != facts.n_parameters:
         raise InvalidInput(
             f"keras.applications.{facts.function}: expected {facts.n_parameters:,} parameters, "
             f"this version of Keras builds {model.count_params():,}; install the pinned version"
@@ -57,7 +56,7 @@ def build_extractor(
     if untrained:
         _draw_weights(model, seed)
     elif weights_path is not None and backbone.kind in ("keras", "function"):
-        _load_weights(model, Path(weights_path), backbone.name)
+        _load_weights(model, next(Path(weights_path).glob("*.h5"), weights_path), backbone)
     model.trainable = False
     return model
 
@@ -145,8 +144,8 @@ def _draw_weights(model: "keras.Model", seed: int) -> None:
         variable.assign(draw * np.float32(scale))
 
 
-def _load_weights(model: "keras.Model", path: Path, name: str) -> None:
-    facts = known_facts().get(name)
+def _load_weights(model: "keras.Model", path: Path, backbone: Backbone) -> None:
+    name, facts = backbone.name, backbone.facts
     advice = f"expected the weights of {facts.function if facts else name} without top; "
     advice += "replace the file"
     advice += f", or remove it and let {facts.file_name} be downloaded" if facts else ""

@@ -20,12 +20,10 @@ from typing import Any, Literal
 
 import keras
 
-from flowers17.backbones.facts import Cuts
+from flowers17.backbones.facts import Cuts, backbone_of, no_norms
 from flowers17.config import HeadSettings
-from flowers17.errors import InvalidSettings
 from flowers17.learners.networks import drawn
 from flowers17.seeds import derived_seed
-from flowers17.transfer.weights import scaling_module
 
 Pooling = Literal["flatten", "average"]
 # VGG, ResNet and DenseNet, EfficientNet, Inception, MobileNet, ConvNeXt, and KerasHub's ResNet.
@@ -76,10 +74,7 @@ def cut(
         kind, layers = keras.layers.BatchNormalization, upper._flatten_layers()
         batch_norms = [layer for layer in layers if isinstance(layer, kind)]
         if not batch_norms:
-            raise InvalidSettings(
-                f"extractor_norms: expected batch normalisation in {name} from {block} on for mode "
-                "`inference`, found none; leave the mode out"
-            )
+            raise no_norms(name, block)
         for layer in batch_norms:
             layer.trainable = False
     return lower, upper
@@ -87,7 +82,7 @@ def cut(
 
 def _layer_name(extractor: str) -> str:
     """Name of an extractor as backends take it for a layer."""
-    return re.sub(r"[^\w.-]", "-", extractor)
+    return re.sub(r"[^\w.-]", "-", extractor, flags=re.ASCII).lstrip("-_") or "network"
 
 
 def rates_by_block(
@@ -156,9 +151,9 @@ def image_network(
     Pixels are scaled as the extractor expects (`preprocess_input` in Keras), in the same graph:
     TensorFlow merges constant factors, so that pixels scaled elsewhere differ in a last digit.
     """
-    size = lower.input_shape[1]
+    size, facts = lower.input_shape[1], backbone_of(name).facts
     inputs = keras.Input((image_size or size, image_size or size, 3), name="image")
-    activations = lower(Scaled(scaling_module(name), size)(inputs))
+    activations = lower(Scaled(facts.module if facts else "", size)(inputs))
     if trained is None:
         return keras.Model(inputs, activations)
     softmax = trained.layers[-1]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from flowers17.backbones.facts import Backbone, ExtractorFacts, backbone_of, known_facts
+from flowers17.backbones.facts import Backbone, backbone_of, known_facts
 from flowers17.digests import file_sha256, sha256_of
 from flowers17.errors import ChecksumMismatch, InvalidInput, InvalidSettings
 from flowers17.learners.own_modules import check_function
@@ -31,38 +31,15 @@ class WeightsSource:
     code: str | None = None
 
 
-def extractor_facts(extractor: str) -> ExtractorFacts | None:
-    """Facts about an extractor that is one of Keras's networks, None for others.
-
-    Raises InvalidSettings for an unknown name.
-    """
-    return known_facts().get(backbone_of(extractor).name)
-
-
-def scaling_module(extractor: str) -> str:
-    """Module of `keras.applications` that scales an extractor's pixels; empty: it does itself."""
-    facts = extractor_facts(extractor)
-    return facts.module if facts else ""
-
-
 def check_input_size(extractor: str, input_size: int) -> None:
     """Raise InvalidSettings if the input size is below the extractor's minimum, where known."""
-    facts = extractor_facts(extractor)
+    facts = backbone_of(extractor).facts
     if facts and input_size < facts.min_size:
         raise InvalidSettings(
             f"extractor {extractor}: expected an input of at least {facts.min_size} pixels a side, "
             f"got {input_size}; give its feature map a larger `input_size`, raise "
             "dataset.image_size if it has none, or leave the extractor out"
         )
-
-
-def cut_name(extractor: str, unfrozen: str) -> str:
-    """Name of the block or layer from which on an extractor is trained: see `Cuts.name_of`.
-
-    What is not known of other networks than Keras's stays as it is until they are built.
-    """
-    facts = extractor_facts(extractor)
-    return facts.cuts.name_of(extractor, unfrozen) if facts else unfrozen
 
 
 def keras_cache() -> Path:

@@ -14,6 +14,7 @@ from tests.support.browser import browser_page
 from tests.unit.reporting.made_attacks import attacked_study
 from tests.unit.reporting.made_ensembles import combined_study
 from tests.unit.reporting.made_finetunings import with_fine_tunings
+from tests.unit.reporting.maker import Maker
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -24,6 +25,21 @@ WIDE, PHONE = {"width": 1400, "height": 900}, {"width": 390, "height": 844}
 OVERFLOWING = """[...document.querySelectorAll(".scroll")]
     .filter(element => element.scrollWidth > element.clientWidth + 1)
     .map(element => element.closest("section.item, section.part").id)"""
+# Where the words of a cell are wider than it, they run over the next column.
+OVERRUNNING = """[...document.querySelectorAll("th, td")]
+    .filter(cell => cell.clientWidth && cell.scrollWidth > cell.clientWidth + 1)
+    .map(cell => cell.textContent.trim())"""
+LONG_NAME = "holiday/IMG_20260704_174233_BURST001_COVER_copy.jpeg"
+SUSPECTS = {
+    **{"reason": "", "n_images": 40, "n_suspects": 1, "n_pairs": 1, "n_by_chance": [0.2, 0, 1]},
+    **{"model": "logistic_regression on mobilenet@224-original-average"},
+    "rows": [
+        {
+            **{"row": 0, "image": LONG_NAME, "given": "chrysanthemum_indicum", "suggested": "b"},
+            **{"self_confidence": 0.1, "margin": -0.8, "twin": f"other_{LONG_NAME}"},
+        }
+    ],
+}
 CONTRASTS = """() => {
     const parts = colour => colour.match(/[\\d.]+/g).map(Number);
     const light = colour => colour.slice(0, 3).map(value => value / 255)
@@ -48,8 +64,12 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("studies")
     most = with_fine_tunings(combined_study(root / "most", missing_trainings={}))
     attacked = attacked_study(root / "attacked", missing_trainings={})
+    maker = Maker(root / "labels")
+    maker.publish("label_errors", "labels that look wrong", {}, {}, {"result": SUSPECTS})
     inputs = ReportInputs(
-        {**attacked.artifacts, **most.artifacts}, most.absent, most.settings | attacked_of(attacked)
+        {**attacked.artifacts, **most.artifacts, **maker.artifacts},
+        most.absent,
+        most.settings | attacked_of(attacked),
     )
     write_report(inputs, root / "report")
     return root / "report" / "index.html"
@@ -77,6 +97,13 @@ def test_on_a_phone_tables_scroll_and_the_page_does_not(page: "Page") -> None:
     page.set_viewport_size(PHONE)
     assert page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
     assert "table-5-paired" in page.evaluate(OVERFLOWING)
+
+
+@pytest.mark.parametrize("screen", [WIDE, PHONE])
+def test_no_name_runs_over_a_column(screen: Any, page: "Page") -> None:
+    page.set_viewport_size(screen)
+    assert page.locator("#table-n3").get_by_text(LONG_NAME).count() == 2
+    assert page.evaluate(OVERRUNNING) == []
 
 
 def _edges(page: "Page", path: Path) -> tuple[int, int]:

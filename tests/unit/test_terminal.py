@@ -35,6 +35,13 @@ def test_names_are_never_cut_or_broken(width: int, terminal: bool) -> None:
     assert not any("…" in line for line in lines)
 
 
+def test_a_last_column_that_may_not_be_wrapped_keeps_its_row() -> None:
+    table = _table(("a/1", "splits", WORDS))
+    table.columns[-1].no_wrap = True
+    lines = _printed(table, width=60, terminal=True)
+    assert [line.split("  ")[-1].strip() for line in lines] == ["metrics", WORDS]
+
+
 def test_a_pipe_gets_each_row_on_one_line() -> None:
     rows = [("a/1", NAME, WORDS), ("b/2", "splits", "n 5")]
     lines = _printed(_table(*rows), width=80, terminal=False)

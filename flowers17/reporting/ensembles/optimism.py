@@ -20,7 +20,6 @@ from flowers17.reporting.metrics import (
     mean_spread,
 )
 from flowers17.reporting.tables import Table
-from flowers17.reporting.titles import meta_learner_title
 from flowers17.reporting.words import text, worded_table
 
 _SCHEMES = {
@@ -37,7 +36,7 @@ def _values(
     name = stacking.meta_learner
     return {
         "scheme": Cell(_SCHEMES[stacking.scheme], stacking.scheme),
-        "meta_learner": Cell(meta_learner_title(name), name),
+        "meta_learner": Cell(name.replace("_", " "), name),
         "apparent": apparent,
         "held_out": held_out,
         "optimism": optimism,
@@ -137,6 +136,6 @@ def finding(ensemble: Ensemble) -> str:
         "finding",
         ensemble=ensemble,
         where=where,
-        meta_learner=meta_learner_title(name),
+        meta_learner=name.replace("_", " "),
         optimisms={row["scheme"].value: row for row in rows if row["meta_learner"].value == name},
     )

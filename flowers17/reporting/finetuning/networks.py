@@ -8,7 +8,7 @@ from flowers17.config import FineTunedSettings
 from flowers17.reporting.columns import Record
 from flowers17.reporting.finetuning.records import FineTuning, Phase
 from flowers17.reporting.inputs import ReportInputs
-from flowers17.reporting.reference import EXTRACTORS, TABLE_9, TwoPhases
+from flowers17.reporting.reference import EXTRACTORS, TABLE_9
 from flowers17.reporting.titles import map_title, trained_tag
 
 PHASES: tuple[Phase, Phase] = ("a", "b")
@@ -58,10 +58,10 @@ class TunedNetwork:
         return f"{map_title(self.settings.maps)}, {self.recipe_title}"
 
     @property
-    def study(self) -> TwoPhases | None:
-        """The study's accuracies; None if it has none."""
+    def study(self) -> Mapping[str, float]:
+        """The study's accuracies by phase; empty if it has none."""
         of_head = TABLE_9.get(self.settings.head.name, {})
-        return of_head.get(self.settings.maps.extractor)
+        return of_head.get(self.settings.maps.extractor, {})
 
     @property
     def firsts(self) -> Phases:

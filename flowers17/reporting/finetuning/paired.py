@@ -2,8 +2,11 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
+
+import yaml
 
 from flowers17.config import FeatureMapSettings, HeadSettings
 from flowers17.reporting.cells import Cell
@@ -41,23 +44,8 @@ class Question:
         return configuration_title(second.name)
 
 
-_QUESTIONS = (
-    Question("Phase B against phase A", "phase B raises the accuracy", {}),
-    Question("Adam against SGD, in phase B", "Adam is above SGD", {"optimizer": "sgd"}),
-    Question(
-        "Extractor norms in inference mode against training mode, in phase B",
-        "inference mode raises the accuracy",
-        {"extractor_norms": "training"},
-    ),
-    Question(
-        "With batch norm in the head against without, in phase B",
-        "batch norm in the head raises the accuracy",
-        {"batch_norm": False},
-    ),
-    Question(
-        "With dropout against without, in phase B", "dropout raises the accuracy", {"dropout": 0.0}
-    ),
-)
+_FILE = Path(__file__).parents[1] / "known" / "questions.yaml"
+_QUESTIONS = [Question(**question) for question in yaml.safe_load(_FILE.read_text("utf-8"))]
 
 
 class Pair(NamedTuple):
@@ -119,6 +107,6 @@ def _pairs(inputs: ReportInputs, maps: FeatureMapSettings) -> Iterator[Pair]:
             counterpart = tuned_network(inputs, alternative, "report")
             first, second, study = network.firsts.get("b"), counterpart.firsts.get(phase), None
             if network.study and counterpart.study:  # to the study's three decimals
-                study = round(network.study.b - getattr(counterpart.study, phase), 3)
+                study = round(network.study["b"] - counterpart.study[phase], 3)
             if first and second:
                 yield Pair(maps, question, question.shared(row.head, head), first, second, study)

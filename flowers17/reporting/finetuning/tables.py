@@ -57,7 +57,7 @@ def phases_table(inputs: ReportInputs) -> Table:
         name, missing = network.settings.head.name, ""
         values: dict[str, Any] = {"configuration": Cell(network.recipe_title, name)}
         for phase in PHASES:
-            tuning, study = network.firsts.get(phase), getattr(network.study, phase, None)
+            tuning, study = network.firsts.get(phase), network.study.get(phase)
             comparable = inputs.network_comparable(tuning)
             values |= compared_values(tuning, study, comparable, f"_{phase}")
         if lacking := [phase for phase in PHASES if phase not in network.firsts]:
@@ -99,7 +99,7 @@ def seeds_table(inputs: ReportInputs) -> Table:
             accuracies = [tuning.score.accuracy for tuning in tunings]
             values: dict[str, Any] = {
                 "phase": Cell(f"phase {phase.upper()}", phase),
-                "study": getattr(network.study, phase, None),
+                "study": network.study.get(phase),
             }
             if accuracies:
                 values |= {

@@ -1,11 +1,9 @@
 """Tables N1 to N6: what the part's stages found, and the sentences that their numbers carry."""
 
-import math
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import yaml
 
 from flowers17.artifacts import Artifact
@@ -14,6 +12,7 @@ from flowers17.reporting.columns import Column, Record
 from flowers17.reporting.ensembles.ensemble import ensembles_of
 from flowers17.reporting.inputs import ReportInputs
 from flowers17.reporting.metrics import Interval, Measured, mean_difference
+from flowers17.reporting.paired_comparisons import paired_comparisons
 from flowers17.reporting.tables import Table
 from flowers17.reporting.wording import interval_text, signed
 
@@ -143,19 +142,6 @@ def _border(_: ReportInputs, result: Mapping[str, Any]) -> Iterator[Step]:
             yield "border", "N5", {**row, "border": _text(row["border"])}
 
 
-def paired_difference(first: np.ndarray, second: np.ndarray) -> Measured:
-    """Difference of two accuracies on the same images, with its 95 % interval.
-
-    first, second: bool (n,), whether each image was classified correctly.
-    Source: Bonett & Price 2012, Journal of Educational and Behavioral Statistics 37:479.
-    """
-    n, z = len(first) + 2, 1.959964
-    gains, losses = (int((first & ~second).sum()) + 1) / n, (int((second & ~first).sum()) + 1) / n
-    centre, half = gains - losses, z * math.sqrt((gains + losses - (gains - losses) ** 2) / n)
-    difference = float(first.mean() - second.mean())
-    return Measured(difference, Interval(max(-1.0, centre - half), min(1.0, centre + half)))
-
-
 def _ensemble(inputs: ReportInputs, result: Mapping[str, Any]) -> Iterator[Step]:
     """The first ensemble beside its best member: difference, and how much more it computes."""
     ensemble = next((each for each in ensembles_of(inputs) if each.first), None)
@@ -163,7 +149,8 @@ def _ensemble(inputs: ReportInputs, result: Mapping[str, Any]) -> Iterator[Step]
     if not ensemble or not first:
         return
     pairs = [each.answers() for each in ensemble.repeated or [first]]
-    difference = paired_difference(*pairs[0])
+    [comparison] = paired_comparisons(pairs[:1])
+    difference = Measured(comparison.difference, comparison.interval)
     if ensemble.repeated:
         mean = mean_difference(
             [float(combined.mean() - member.mean()) for combined, member in pairs],

@@ -106,8 +106,21 @@ def test_the_table_shows_the_first_two_classes(
     assert _exit_code("images/1.png", "--model", NAME) == 0
     _, row = capsys.readouterr().out.splitlines()
     first, second = np.argsort(-expected[1])[:2]
-    shown = ["images/1.png", CLASSES[first], f"{expected[1, first]:.3f}", CLASSES[second]]
-    assert row.split() == [*shown, f"{expected[1, second]:.3f}"]
+    shown = [CLASSES[first], f"{expected[1, first]:.3f}", CLASSES[second]]
+    assert row.split() == [*shown, f"{expected[1, second]:.3f}", "images/1.png"]
+
+
+def test_no_path_is_broken_where_lines_are_short(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    path = "images/a folder of holiday pictures/IMG_20260704_174233_BURST001_COVER copy.png"
+    (folder / path).parent.mkdir()
+    (folder / "images/2.png").rename(folder / path)
+    assert _exit_code("images/1.png", path, "--model", NAME) == 0
+    head, *rows = capsys.readouterr().out.splitlines()
+    assert head.split() == ["class", "probability", "second", "image"]
+    assert [row[head.index("image") :] for row in rows] == ["images/1.png", path]
 
 
 def test_paths_come_from_standard_input(

@@ -18,7 +18,7 @@ from PIL import Image
 from flowers17.artifacts import Artifact, Store
 from flowers17.cli import main
 from flowers17.config import HeadSettings, RecipeSettings, ResizeName
-from flowers17.data.decoding import decode, square
+from flowers17.data.decoding import squares
 from flowers17.digests import file_sha256
 from flowers17.errors import InvalidInput
 from flowers17.learners.evaluation import probabilities
@@ -63,6 +63,7 @@ class Tuned:
     classes: tuple[str, ...] = tuple(CLASSES)
     sizes: frozenset[int] = frozenset({24})
     resize: ResizeName = "crop"
+    depth: int = 16
     n_at_once: int = 8
 
     def applied(self, images: Mapping[int, Any]) -> Any:
@@ -237,6 +238,7 @@ def test_a_feature_map_of_resized_images_is_exported_as_it_predicts(
         classes=classes,
         sizes=frozenset({side}),
         resize="crop",
+        depth=16,
         applied=features.applied,
     )
     exporting.write(served, tmp_path / f"features{ending}")
@@ -346,21 +348,24 @@ def _odd_images() -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize(
-    ("file", "resize"),
+    ("file", "resize", "depth", "factor"),
     [
-        ("flower.keras", "crop"),
-        ("flower.onnx", "crop"),
-        ("flower.keras", "pad"),
-        ("flower.keras", "stretch"),
+        ("flower.keras", "crop", 16, "257"),
+        ("flower.onnx", "crop", 12, "16.0588"),
+        ("flower.keras", "pad", 10, "4.01176"),
+        ("flower.keras", "stretch", 16, "257"),
     ],
 )
 def test_the_card_s_program_decodes_as_the_study_does(
     file: str,
     resize: ResizeName,
+    depth: int,
+    factor: str,
     maker: Maker,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(Model, "depth", depth)
     _published(maker, config={} if resize == "crop" else {"resize": resize})
     monkeypatch.chdir(tmp_path)
     assert _export(NAME, "--to", file, "--store", str(maker.store.root)) == 0
@@ -369,9 +374,10 @@ def test_the_card_s_program_decodes_as_the_study_does(
     for kind, data in _odd_images().items():
         Path("photo.jpg").write_bytes(data)
         [decoded] = runpy.run_path("program.py")["images"]["image"]
-        np.testing.assert_array_equal(decoded, square(decode(data, kind), SIZE, resize), kind)
+        expected = squares(data, kind, [SIZE], resize=resize, depth=depth).squares[SIZE]
+        np.testing.assert_array_equal(decoded, expected, kind)
     before = json.loads(Path(f"{file}.labels.json").read_text())["inputs"][0]["before"]
-    assert "lay what is transparent on white, divide 16-bit grey by 257" in before
+    assert "lay what is transparent on white, divide 16-bit grey by " + factor in before
     assert before in card
     assert ("It looks at the central square alone." in card) == (resize == "crop")
 

@@ -9,7 +9,7 @@ import pytest
 from flowers17.prediction.catalogue import Entry
 from flowers17.prediction.model_card import ModelFacts, model_card
 
-LABELS = {"classes": ["rose"], "inputs": [], "resize": "crop"}
+LABELS = {"classes": ["rose"], "inputs": [], "resize": "crop", "white": 65_535}
 
 
 def _manifest(stage: str, config: Any) -> dict[str, Any]:

@@ -178,7 +178,9 @@ def test_table_9_paired_asks_each_question_of_cells_that_differ_in_one_thing(
     of_mobilenet = [row for row in table.rows if row.group.startswith("MobileNet")]
     assert len(of_mobilenet) == 8 + 3 * 4
     row = _row(table, "batch norm + dropout", "MobileNet: Adam against SGD")
-    study = TABLE_9[BEST]["mobilenet"].b - TABLE_9["sgd + batch norm + dropout"]["mobilenet"].b
+    study = (
+        TABLE_9[BEST]["mobilenet"]["b"] - TABLE_9["sgd + batch norm + dropout"]["mobilenet"]["b"]
+    )
     assert _values(table, row) == {
         "comparison": "batch norm + dropout",
         "study": pytest.approx(study),

@@ -8,7 +8,9 @@ import pytest
 
 from flowers17.reporting.metrics import Measured, accuracy_interval
 from flowers17.reporting.next_steps import tables
-from flowers17.reporting.next_steps.tables import answer_tables, paired_difference, steps_of
+from flowers17.reporting.next_steps.tables import answer_tables, steps_of
+from flowers17.reporting.paired_comparisons import paired_comparisons
+from flowers17.reporting.wording import interval_text
 from flowers17.reporting.words import text as text_of
 
 TOO_FEW = "every class needs two images"
@@ -207,14 +209,22 @@ def resampled_difference(
     return np.asarray(np.quantile(differences, [0.025, 0.975]))
 
 
-def test_paired_interval_covers_a_difference_as_often_as_it_says() -> None:
-    random, n_covered = np.random.default_rng(1), 0
-    for _ in range(400):
-        draw = random.random(100)
-        first, second = draw < 0.9, (draw < 0.82) | (draw > 0.97)  # right: 0.9 and 0.85
-        low, high = paired_difference(first, second).interval
-        n_covered += low <= 0.05 <= high
-    assert 0.92 <= n_covered / 400 <= 0.99
+def test_ensemble_has_the_interval_of_other_paired_tables(monkeypatch: pytest.MonkeyPatch) -> None:
+    pair = np.arange(40) < 36, np.arange(40) % 8 != 5
+    combined = SimpleNamespace(
+        reference=SimpleNamespace(key="combined"),
+        best_member="b",
+        folds=SimpleNamespace(manifest={"inputs": {}}),
+        answers=lambda: pair,
+    )
+    ensemble = SimpleNamespace(first=combined, repeated=[], member_title=str)
+    monkeypatch.setattr(tables, "ensembles_of", lambda _: [ensemble])
+    monkeypatch.setattr(tables, "_operations", lambda *_: 1.0)
+    [(text, number)] = steps_of(inputs(costs={"reason": "", "rows": []}))
+    [comparison] = paired_comparisons([pair])
+    assert comparison.interval.low < 0 < comparison.interval.high
+    assert f"({interval_text(comparison.interval)})" in text
+    assert number == "N6"
 
 
 def test_a_loss_is_written_with_a_true_minus() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from flowers17.config import StudySettings
 from flowers17.reporting.cells import Cell
 from flowers17.reporting.columns import Column, Record, without_study
 from flowers17.reporting.inputs import ReportInputs
@@ -16,6 +17,7 @@ from flowers17.reporting.report import all_figures, all_tables, write_report
 from .made_attacks import attacked_study
 from .made_ensembles import combined_study
 from .made_finetunings import with_fine_tunings
+from .maker import absent_stage
 
 OWN = {"kind": "own", "verified": None, "class_names": ["no", "yes", "maybe"]}
 # A study as a noun; `the study` in the settings names an ensemble, which the page does not show.
@@ -139,3 +141,24 @@ def test_a_heading_that_one_column_is_left_with_is_its_title() -> None:
     assert own[0].cell(record).text == "2"
     given_whole = Record({"layers": Cell("2", 2, reference=1)})
     assert own[0].cell(given_whole) == Cell("2", 2)
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("/home/me/17 flowers", "Image classification: own images"),
+        ("photos.zip", "Image classification: own images"),
+        ("rendered", "Flowers-17: small‑data image classification"),
+        ("oxford17", "Flowers-17: small‑data image classification"),
+    ],
+)
+def test_without_images_its_title_is_that_of_the_data_asked_for(
+    source: str, expected: str, tmp_path: Path
+) -> None:
+    failed = absent_stage("data", "images", "images@128", "images@128 failed")
+    settings = StudySettings.model_validate({"dataset": {"source": source}})
+    inputs = ReportInputs({}, [failed], settings.model_dump(mode="json"))
+    assert title(inputs) == expected
+    words = _words(inputs, tmp_path)
+    assert bool(FOREIGN.search(words)) == expected.startswith("Flowers")
+    assert "home/me" not in (tmp_path / "index.html").read_text()

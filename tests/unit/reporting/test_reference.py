@@ -26,6 +26,7 @@ from flowers17.reporting.reference import (
     TABLE_7,
     TABLE_8,
     TABLE_9,
+    TABLE_10,
 )
 
 
@@ -44,7 +45,12 @@ def test_table_8_is_complete_and_its_best_is_that_of_table_10() -> None:
 def test_table_9_has_the_eight_configurations_and_its_best_is_that_of_table_10() -> None:
     assert set(TABLE_9) == {head.name for head in FineTuningSettings().heads}
     assert all(set(row) == {"vgg16", "mobilenet"} for row in TABLE_9.values())
-    assert TABLE_9["adam + batch norm + dropout"]["mobilenet"].b == BEST_OF_TABLE_9 == 0.967
+    assert TABLE_9["adam + batch norm + dropout"]["mobilenet"]["b"] == BEST_OF_TABLE_9 == 0.967
+    assert [accuracy for *_, accuracy in TABLE_10] == [
+        max(row.validation_accuracy for row in TABLE_2.values()),
+        max(row["wide"].validation_accuracy for row in TABLE_3.values()),
+        *(STACKING_OF_TABLE_5, BEST_OF_TABLE_8, BEST_OF_TABLE_9),
+    ]
 
 
 def test_contents_hold_tables_1_to_10_and_figures_1_to_8_in_known_parts() -> None:

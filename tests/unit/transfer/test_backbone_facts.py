@@ -11,7 +11,7 @@ import pytest
 from flowers17.artifacts import Reference, Store
 from flowers17.backbones import facts
 from flowers17.backbones.choice import CURRENT, chosen_networks, keep_speeds, seconds_of
-from flowers17.backbones.facts import Cuts, known_facts
+from flowers17.backbones.facts import Cuts, backbone_of, known_facts
 from flowers17.config import FeatureSettings, FineTuningSettings, RunOptions, StudySettings
 from flowers17.errors import InvalidSettings
 from flowers17.plan import Step, plan
@@ -20,7 +20,7 @@ from flowers17.request import request_from
 from flowers17.stages import ensure, in_order
 from flowers17.transfer.backbone_facts import facts_of, functions
 from flowers17.transfer.backbones import pretrained
-from flowers17.transfer.weights import check_input_size, cut_name
+from flowers17.transfer.weights import check_input_size
 from flows import features as features_flow
 from flows import finetune as finetune_flow
 from tasks import features, weights
@@ -81,13 +81,12 @@ def test_smallest_input_is_what_keras_itself_accepts(name: str) -> None:
         ("resnet50", "0.06", "conv5_block3"),
         ("convnexttiny", "stage_3_block_0", "stage_3_block_0"),
         ("nasnetmobile", "0.99", "reduction_conv_1_stem_1"),
-        ("hub:vit", "0.3", "0.3"),
     ],
 )
 def test_cut_is_by_block_by_layer_or_by_share_of_depth(
     name: str, unfrozen: str, point: str
 ) -> None:
-    assert cut_name(name, unfrozen) == point
+    assert known_facts()[name].cuts.name_of(name, unfrozen) == point
 
 
 @pytest.mark.parametrize(
@@ -100,7 +99,7 @@ def test_cut_is_by_block_by_layer_or_by_share_of_depth(
 )
 def test_where_a_network_cannot_be_cut_is_said(name: str, unfrozen: str, message: str) -> None:
     with pytest.raises(InvalidSettings, match=rf"unfrozen.{name}: .*{message}"):
-        cut_name(name, unfrozen)
+        known_facts()[name].cuts.name_of(name, unfrozen)
     with pytest.raises(InvalidSettings, match="without any before its weights; leave it out"):
         Cuts({}, {}).name_of(name, unfrozen)
 
@@ -114,6 +113,45 @@ def test_unfrozen_takes_every_extractor_and_refuses_other_names() -> None:
     assert FineTuningSettings().unfrozen.of("hub:vit") == "0.2"
     with pytest.raises(InvalidSettings, match="got 'resnet5'"):
         request_from(["fine_tuning.unfrozen.resnet5=x"])
+
+
+RESNET = "{extractor: resnet50}"
+WRONG_CUT = "fine_tuning.unfrozen.others=block9"
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["fine_tuning.unfrozen.resnet50=block9"],  # whoever uses it
+        [WRONG_CUT, f"fine_tuning.table=[{RESNET}]"],
+        [WRONG_CUT, f"fine_tuning.own=[{{maps: {RESNET}}}]"],
+        [WRONG_CUT, f"fine_tuning.repeated=[{{maps: {RESNET}}}]"],
+        [WRONG_CUT, f"attacks.models=[{{fine_tuned: {{maps: {RESNET}}}}}]"],
+        [
+            WRONG_CUT,
+            "ensemble.ensembles=[{name: pair, members: [{learner: mk-2}, "
+            f"{{fine_tuned: {{maps: {RESNET}}}}}]}}]",
+        ],
+    ],
+)
+def test_wrong_cut_is_refused_with_the_settings(lines: list[str]) -> None:
+    expected = r"setting fine_tuning.unfrozen.resnet50: expected one of conv2_block1, .*'block9'"
+    with pytest.raises(InvalidSettings, match=expected):
+        request_from(lines)
+
+
+def test_norms_that_a_network_lacks_are_refused_with_the_settings() -> None:
+    head = "fine_tuning.heads=[{extractor_norms: inference}]"
+    request_from([head, f"fine_tuning.table=[{RESNET}]"])
+    for name in ("vgg16", "convnexttiny"):
+        with pytest.raises(InvalidSettings, match=rf"batch normalisation in {name} .* leave"):
+            request_from([head, f"fine_tuning.table=[{{extractor: {name}}}]"])
+
+
+def test_facts_of_keras_are_of_its_own_networks_alone() -> None:
+    assert backbone_of("resnet50").facts == known_facts()["resnet50"]
+    for name in ("hub:resnet50", "file:/tmp/resnet50.keras", "mine:resnet50"):
+        assert backbone_of(name).facts is None
 
 
 class TestChoice:

@@ -10,11 +10,15 @@ import keras
 import numpy as np
 import pytest
 
+from flowers17.artifacts import Store
 from flowers17.backbones.facts import backbone_of
 from flowers17.errors import InvalidInput, InvalidSettings
+from flowers17.request import request_from
+from flowers17.stages import Stage, ensure, in_order
 from flowers17.transfer.extractors import build_extractor, feature_maps
 from flowers17.transfer.fine_tuning import cut, image_network, trainable_network
 from flowers17.transfer.weights import resolve_weights
+from flows import features, finetune
 
 SIZE = 32
 IMAGES = np.random.default_rng(3).integers(0, 256, (4, SIZE, SIZE, 3), dtype=np.uint8)
@@ -31,6 +35,12 @@ def network(shape):
 
 def nothing(shape):
     return None
+
+def inner(shape):
+    raise RuntimeError("no such dish")
+
+def raises(shape):
+    return inner(shape)
 """
 
 
@@ -107,6 +117,72 @@ def test_function_that_gives_no_network_is_refused(
 ) -> None:
     with pytest.raises(InvalidInput, match=message):
         _built(own_module.replace("network", function))
+
+
+@pytest.mark.parametrize(
+    ("function", "problem", "text"),
+    [
+        ("raises", "RuntimeError: no such dish", 'raise RuntimeError("no such dish")'),
+        ("without", "TypeError: without", "def without"),
+        ("imports", "ModuleNotFoundError: No module named 'nowhere_at_all'", "import nowhere"),
+    ],
+)
+def test_what_a_function_raises_is_told_with_its_line(
+    function: str, problem: str, text: str, own_module: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "own_backbone.py"
+    lines = (
+        path.read_text() + "\ndef without(): pass\ndef imports(shape):\n    import nowhere_at_all"
+    )
+    path.write_text(lines)
+    number = next(k for k, line in enumerate(lines.splitlines(), 1) if text in line)
+    place = f"{path}, line {number}" if function != "without" else str(path)
+    with pytest.raises(InvalidInput) as refusal:
+        _built(own_module.replace("network", function))
+    message = str(refusal.value)
+    assert problem in message
+    assert f"({place})" in message
+    assert f"own_backbone.{function}((32, 32, 3))" in message
+
+
+def test_module_that_raises_is_told_with_its_line(own_module: str, tmp_path: Path) -> None:
+    (tmp_path / "own_backbone.py").write_text(MODULE + "\n1 / 0\n")
+    number = MODULE.count("\n") + 2
+    with pytest.raises(InvalidInput, match=rf"ZeroDivisionError: .*py, line {number}\); mend"):
+        _built(own_module)
+
+
+def _with_top(end: str) -> keras.Model:
+    images = keras.Input((None, None, 3))
+    x = keras.layers.Conv2D(4, 3, name="conv")(images)
+    x = keras.layers.GlobalAveragePooling2D(name="avg_pool")(x)
+    if end == "convolution":
+        x = keras.layers.Reshape((1, 1, 4), name="as_image")(x)
+        x = keras.layers.Reshape((5,), name="scores")(keras.layers.Conv2D(5, 1)(x))
+        return keras.Model(images, keras.layers.Softmax()(x))
+    if end == "layer":
+        return keras.Model(images, keras.layers.Activation("softmax")(keras.layers.Dense(5)(x)))
+    return keras.Model(images, keras.layers.Dense(5, activation=end)(x))
+
+
+@pytest.mark.parametrize(
+    ("end", "before"),
+    [
+        *(("softmax", "avg_pool"), ("sigmoid", "avg_pool")),
+        *(("layer", "avg_pool"), ("convolution", "as_image")),
+    ],
+)
+def test_network_with_its_classifier_is_refused_with_the_layer_to_cut_behind(
+    end: str, before: str, tmp_path: Path
+) -> None:
+    model = _with_top(end)
+    model.save(tmp_path / "top.keras")
+    name = f"file:{tmp_path / 'top.keras'}"
+    advice = rf"without its classifier, .* 5 probabilities .*model.get_layer\('{before}'\).output"
+    with pytest.raises(InvalidInput, match=advice):
+        _built(name)
+    keras.Model(model.input, model.get_layer(before).output).save(tmp_path / "top.keras")
+    assert _built(name).output_shape == (None, 1, 1, 4)
 
 
 def test_network_of_another_size_says_which_it_takes(tmp_path: Path) -> None:
@@ -285,3 +361,98 @@ class TestPreset:
         (tmp_path / "config.json").write_text(json.dumps(config))
         with pytest.raises(InvalidInput, match="expected classes of Keras alone"):
             _built(f"hub:{tmp_path}")
+
+
+@pytest.mark.parametrize("name", ["größe netz", "_mine", "ünet", "花"])
+def test_a_name_of_any_letters_serves_for_features_and_fine_tuning(
+    name: str, own_module: str, tmp_path: Path
+) -> None:
+    model = _built(own_module)
+    path = tmp_path / f"{name}.keras"
+    model.save(path)
+    extractor = f"file:{path}"
+    assert backbone_of(extractor).short_name == f"file:{name}.keras"
+    assert np.array_equal(_features(_built(extractor), extractor), _features(model, own_module))
+    for function in (f"{name}:bäu", f"nets.{name}:_build") if name.isidentifier() else ():
+        assert backbone_of(function).kind == "function"
+        lower, _ = cut(_built(own_module), function, "block2")
+        assert image_network(lower, None, function).predict(IMAGES / 255.0, verbose=0).any()
+
+
+def test_image_too_small_for_an_own_network_is_refused(tmp_path: Path) -> None:
+    images = keras.Input((None, None, 3))
+    keras.Model(images, keras.layers.Conv2D(2, 40)(images)).save(tmp_path / "large.keras")
+    with pytest.raises(InvalidSettings, match=r"large.keras: expected an `input_size` .* got 32 "):
+        _built(f"file:{tmp_path / 'large.keras'}")
+
+
+def test_two_files_of_one_name_are_told_apart_by_a_clear_word(
+    own_module: str, tmp_path: Path
+) -> None:
+    names = []
+    for units in (2, 3):
+        path = tmp_path / f"{units}" / "mine.keras"
+        path.parent.mkdir()
+        keras.Sequential([keras.Input((32, 32, 3)), keras.layers.Conv2D(units, 3)]).save(path)
+        names.append(f"{{extractor: 'file:{path}'}}")
+    request = request_from([f"features.table=[{', '.join(names)}]"])
+    with pytest.raises(InvalidInput, match=r"mine.keras.*two files .* one name, rename one"):
+        in_order(features.parts(request.settings, request.options))
+
+
+def _tuning_stages(name: str, cut: str, **options: Any) -> list[Stage]:
+    maps = f"{{extractor: '{name}', pooling: average}}"
+    request = request_from(
+        [
+            *(
+                "dataset.image_size=32",
+                "features.weights=imagenet",
+                f"fine_tuning.unfrozen.others={cut}",
+            ),
+            *(f"features.table=[{maps}]", "features.combinations=[]"),
+            f"fine_tuning.table=[{maps}]",
+        ],
+        **options,
+    )
+    parts = (flow.parts(request.settings, request.options) for flow in (features, finetune))
+    return in_order(stage for part in parts for stage in part)
+
+
+def test_wrong_cut_of_an_own_network_fails_its_first_stage(own_module: str, tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    stages = _tuning_stages(own_module, "block9")
+    [backbone] = [stage for stage in stages if stage.name == "backbone"]
+    assert not backbone.inputs
+    for stage in stages:
+        if stage.name in ("features", "activations", "finetuning"):
+            assert stage.inputs["backbone"] == backbone
+    with pytest.raises(InvalidSettings, match=r"unfrozen.*: expected one of block1, block2, block"):
+        ensure(backbone, {}, store)
+    digests = set()
+    for point in ("block2", "0.4"):
+        [right] = [each for each in _tuning_stages(own_module, point) if each.name == "backbone"]
+        digests.add(ensure(right, {}, store).reference.digest)
+    assert len(digests) == 1  # another cut makes no features anew
+    assert "backbone" not in {stage.name for stage in _tuning_stages("resnet50", "0.2")}
+
+
+def test_damaged_weights_of_an_own_network_fail_its_first_stage(
+    own_module: str, tmp_path: Path
+) -> None:
+    other = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Dense(3)])
+    other.save_weights(tmp_path / "own.weights.h5")
+    stages = _tuning_stages(f"file:own.weights.h5+{own_module}", "0.4", weights_dir=tmp_path)
+    [backbone] = [stage for stage in stages if stage.name == "backbone"]
+    with pytest.raises(InvalidInput, match=r"own.weights.h5: holds 12 values where .*replace"):
+        ensure(backbone, {}, Store(tmp_path / "store"))
+
+
+def test_vector_of_a_dense_layer_is_used_and_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    _with_top("linear").save(tmp_path / "scores.keras")
+    stages = _tuning_stages(f"file:{tmp_path / 'scores.keras'}", "0.9")
+    [backbone] = [stage for stage in stages if stage.name == "backbone"]
+    with caplog.at_level("WARNING"):
+        ensure(backbone, {}, Store(tmp_path / "store"))
+    assert "if its 5 numbers are scores of classes, cut the network before it" in caplog.text

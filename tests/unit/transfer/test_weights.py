@@ -14,7 +14,6 @@ from flowers17.reporting.reference import TABLE_7
 from flowers17.transfer.weights import (
     WeightsSource,
     check_input_size,
-    extractor_facts,
     keras_cache,
     resolve_weights,
 )
@@ -101,4 +100,4 @@ def test_input_below_the_smallest_is_refused(extractor: str, smallest: int) -> N
 def test_unknown_extractor_is_refused_with_a_similar_one() -> None:
     message = r"expected a network of .*, hub:PRESET, .*got 'resnet51'; did you mean resnet50\?"
     with pytest.raises(InvalidSettings, match=message):
-        extractor_facts("resnet51")
+        check_input_size("resnet51", 32)
