@@ -7,14 +7,16 @@ would give other results under the same key. Durations depend on the machine, to
 
 import ast
 import hashlib
-import importlib.util
 import json
 import os
 import platform
+import sys
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from contextlib import suppress
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import cache_from_source, find_spec
 from pathlib import Path
 from typing import Any
 
@@ -110,20 +112,43 @@ _PARSING = threading.Lock()
 @cache
 def _read_code(module: str) -> tuple[dict[str, str], tuple[str, ...]]:
     """Digests of a module and of the data beside it, and the project's modules that it imports."""
-    spec = importlib.util.find_spec(module)
+    spec = find_spec(module)
     if spec is None or spec.origin is None:
         raise ModuleNotFoundError(f"expected a module of flowers17, got {module!r}")
     source = Path(spec.origin)
+    digest, modules, members = _code_facts(source)
+    imported = (*modules, *filter(_is_module, members))
+    return {module: digest} | _data_digests(source.parent), imported
+
+
+def _code_facts(source: Path) -> tuple[str, list[str], list[str]]:
+    """Digest of a module's code, modules of ours that it imports, and what it imports from them.
+
+    Parsing all of them would take a second of each run. So the facts lie beside the compiled
+    module, with the digest of what they were found in; who can write there can change the code.
+    """
+    text = source.read_bytes()
+    state = hashlib.sha256(sys.version.encode() + text).hexdigest()
+    record = Path(cache_from_source(str(source))).with_suffix(".json")
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        content = json.loads(record.read_bytes())
+        if content["state"] == state:
+            return content["digest"], content["modules"], content["members"]
     with _PARSING:
-        tree = ast.parse(source.read_text())
-    imported = tuple(_own_imports(tree))
+        tree = ast.parse(text)
+    modules, members = _own_imports(tree)
     for node in (tree, *_statements(tree)):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             has_docstring = ast.get_docstring(node, clean=False) is not None
             node.body = node.body[has_docstring:]
-    code = ast.dump(tree)
-    own = {module: hashlib.sha256(code.encode()).hexdigest()}
-    return own | _data_digests(source.parent), imported
+    digest = hashlib.sha256(ast.dump(tree).encode()).hexdigest()
+    with suppress(OSError):  # the package may be another user's
+        record.parent.mkdir(exist_ok=True)
+        partial = record.with_name(f"{record.name}.{os.getpid()}")
+        facts = {"digest": digest, "modules": modules, "members": members}
+        partial.write_text(json.dumps({"state": state, **facts}))
+        partial.replace(record)
+    return digest, modules, members
 
 
 @cache
@@ -136,9 +161,9 @@ def _data_digests(package: Path) -> dict[str, str]:
 
 def _is_module(name: str) -> bool:
     # Asked of a name inside a module that is no package, find_spec would import the module.
-    package = importlib.util.find_spec(name.rpartition(".")[0])
+    package = find_spec(name.rpartition(".")[0])
     holds_modules = package is not None and package.submodule_search_locations is not None
-    return holds_modules and importlib.util.find_spec(name) is not None
+    return holds_modules and find_spec(name) is not None
 
 
 def _statements(node: ast.AST) -> Iterator[ast.AST]:
@@ -149,18 +174,20 @@ def _statements(node: ast.AST) -> Iterator[ast.AST]:
             yield from _statements(statement)
 
 
-def _own_imports(tree: ast.AST) -> Iterable[str]:
+def _own_imports(tree: ast.AST) -> tuple[list[str], list[str]]:
+    """Modules of ours that are imported, and names imported from them, which may be modules."""
+    modules, members = list[str](), list[str]()
     for node in _statements(tree):
         if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
+            modules += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            inner = [f"{node.module}.{alias.name}" for alias in node.names]
-            names = [node.module]
-            if node.module.partition(".")[0] in ("flowers17", "tasks"):
-                names += [name for name in inner if _is_module(name)]
-        else:
-            continue
-        yield from (name for name in names if name.partition(".")[0] in ("flowers17", "tasks"))
+            modules.append(node.module)
+            members += [f"{node.module}.{alias.name}" for alias in node.names]
+    return list(filter(_is_ours, modules)), list(filter(_is_ours, members))
+
+
+def _is_ours(name: str) -> bool:
+    return name.partition(".")[0] in ("flowers17", "tasks")
 
 
 @cache

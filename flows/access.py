@@ -11,14 +11,13 @@ import re
 import socket
 import struct
 import sys
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
 from functools import cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any
 
-from flows.database_retry import Application
-
+Application = Callable[..., Awaitable[None]]  # ASGI: of scope, receive and send
 HOSTS_VARIABLE = "FLOWERS17_ALLOWED_HOSTS"
 _NETLINK_SOCK_DIAG, _SOCK_DIAG_BY_FAMILY, _NLM_F_REQUEST = 4, 20, 1
 _QUESTION_BYTES, _ANY = 72, 0xFFFFFFFF

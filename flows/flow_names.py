@@ -3,11 +3,13 @@
 import importlib
 from collections.abc import Sequence
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from flowers17.config import RunOptions, StudySettings
 from flowers17.request import DESCRIPTIONS
-from flowers17.stages import Stage
+
+if TYPE_CHECKING:  # it imports NumPy
+    from flowers17.stages import Stage
 
 
 class ListedFlow(NamedTuple):
@@ -25,7 +27,7 @@ class ListedFlow(NamedTuple):
         """The flow itself."""
         return getattr(self.module, self.name)
 
-    def stages(self, settings: StudySettings, options: RunOptions) -> Sequence[Stage]:
+    def stages(self, settings: StudySettings, options: RunOptions) -> "Sequence[Stage]":
         """Stages that the flow runs by itself; `sweep`, which needs more, has none."""
         stages: Sequence[Stage] = self.module.stages(settings, options)
         return stages

@@ -145,11 +145,12 @@ def _serve(listener: socket.socket, home: Path) -> None:
         from prefect.server.api.server import create_app
 
         from flows.access import connections_tell_users, guarded, server_options
-        from flows.database_retry import retrying
+        from flows.database_turns import take_turns
 
+        take_turns()
         same_user = connections_tell_users()
         config = uvicorn.Config(
-            guarded(retrying(create_app()), hosts={"localhost"}, same_user=same_user),
+            guarded(create_app(), hosts={"localhost"}, same_user=same_user),
             log_level="error",
             lifespan="on",
             **{**server_options(same_user=same_user), "proxy_headers": False},

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from flows import access
-from flows.database_retry import Application, retrying
+from flows.access import Application
+from flows.database_turns import take_turns
 
 PREFIX = "/flowers17"
 
@@ -27,16 +28,14 @@ def _serve(options: argparse.Namespace) -> None:
     """
     import uvicorn
     from prefect.server.api.server import create_app
-    from prefect.server.utilities.database import get_dialect
-    from prefect.settings import PREFECT_API_DATABASE_CONNECTION_URL, get_current_settings
+    from prefect.settings import get_current_settings
 
+    take_turns()
     _order_artifacts()
     settings = get_current_settings().server
     host, port = options.host or settings.api.host, options.port or settings.api.port
     same_user = settings.api.auth_string is None and access.connections_tell_users()
     application: Application = create_app(final=True)
-    if get_dialect(PREFECT_API_DATABASE_CONNECTION_URL.value()).name == "sqlite":
-        application = retrying(application)
     if options.store:
         password = settings.api.auth_string
         secret = password.get_secret_value() if password else None

@@ -3,15 +3,16 @@
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from functools import cache
 from queue import SimpleQueue
 from typing import Any, NamedTuple, Protocol
+from uuid import UUID
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
-from prefect.client.schemas.objects import TaskRunResult
+from prefect.client.schemas.objects import RunInput, TaskRunResult
 from prefect.concurrency.sync import concurrency
 from prefect.exceptions import TerminationSignal
 from prefect.futures import PrefectConcurrentFuture
@@ -29,7 +30,13 @@ from flowers17.isolation import ProcessInterrupted, ensure_isolated
 from flowers17.shared.store import open_store
 from flowers17.stages import Outcome, Stage, ensure, existing, in_order
 from tasks.leftovers import at_work, cancel_tasks
-from tasks.published import ProgressArtifact, publish_contents, publish_lineage
+from tasks.published import (
+    PUBLISHED,
+    ProgressArtifact,
+    publish_cached,
+    publish_contents,
+    publish_lineage,
+)
 from tasks.results import Absent, Result, Results, raise_if_failed
 
 RETRIES = 3
@@ -117,11 +124,13 @@ def _settle(
 ) -> list[Reference]:
     """Submit each stage once its inputs have results, and add its own result to them.
 
-    One that waited for its inputs in the pool would hold a thread that others could use. Returns
-    what was built, in that order; what was reused is not in it. futures: filled by title.
+    One that waited for its inputs in the pool would hold a thread that others could use. One that
+    is whole in the store needs no thread. Returns what was built, in that order; what was reused is
+    not in it. futures: filled by title.
     """
     waiting = {stage.title: stage for stage in stages}
-    ended: SimpleQueue[Stage] = SimpleQueue()
+    ended: SimpleQueue[tuple[Stage, Outcome | PrefectConcurrentFuture[Any]]] = SimpleQueue()
+    task_run_ids: dict[str, UUID] = {}
     built = []
     for _ in stages:
         interrupts.check()
@@ -133,22 +142,43 @@ def _settle(
         for stage in ready:
             del waiting[stage.title]
             inputs = {name: results[needed.title] for name, needed in stage.inputs.items()}
-            titles = {needed.title for needed in stage.inputs.values()} & set(futures)
+            titles = {needed.title for needed in stage.inputs.values()} & set(task_run_ids)
+            origins: set[RunInput] = {TaskRunResult(id=task_run_ids[title]) for title in titles}
+            if outcome := _cached(stage, inputs, store):  # without the limits of its tags
+                task_key, state = _prefect_task(stage.name).task_key, _cached_state(stage, outcome)
+                task_run_ids[stage.title] = publish_cached(stage.title, task_key, state, origins)
+                _tell(VIEW.get(), stage, "reused", time.monotonic())
+                ended.put((stage, outcome))
+                continue
             future = futures[stage.title] = runner.submit(
                 _prefect_task(stage.name),
                 parameters={"stage": stage, "inputs": inputs, "store": store, "builders": builders},
-                dependencies={  # for the UI's graph
-                    "inputs": {TaskRunResult(id=futures[title].task_run_id) for title in titles}
-                },
+                dependencies={"inputs": origins},
             )
-            future.add_done_callback(lambda _, stage=stage: ended.put(stage))  # type: ignore[misc]
-        stage = ended.get()
-        value = futures[stage.title].result(raise_on_failure=False)
+            task_run_ids[stage.title] = future.task_run_id
+            future.add_done_callback(lambda _, end=(stage, future): ended.put(end))  # type: ignore[misc]
+        stage, end = ended.get()
+        value = end if isinstance(end, Outcome) else end.result(raise_on_failure=False)
         results[stage.title] = _result_of(stage, value)
         if isinstance(value, Outcome) and not value.reused:
             built.append(value.reference)
             results.fresh.add(stage.title)
     return built
+
+
+def _cached(stage: Stage, inputs: Mapping[str, Result], store: Store) -> Outcome | None:
+    """Artifact of a stage that a task would only look up; None also where it cannot be told."""
+    if stage.name in PUBLISHED or _lacks(stage, inputs):
+        return None
+    with suppress(Exception):  # the task will meet it, too, and tell it
+        return existing(stage, _references(inputs), store)
+    return None
+
+
+def _cached_state(stage: Stage, outcome: Outcome) -> State[Any]:
+    name = short_name(outcome.reference.stage, outcome.reference.key)
+    message = f"{stage.title} is whole in the store: {name}"
+    return Completed(name="Cached", message=message, data=outcome)
 
 
 @contextmanager
@@ -198,10 +228,7 @@ def _run_stage(
     store: Store,
     builders: _Builders,
 ) -> State[Any]:
-    absent = [result for result in inputs.values() if isinstance(result, Absent)]
-    if stage.tolerant:
-        absent = [cause for cause in absent if stage.unless_failed and not cause.optional]
-    if absent:
+    if absent := _lacks(stage, inputs):
         return Cancelled(name="Skipped", message=absent[0].reason, data=absent[0])
     view, started = VIEW.get(), time.monotonic()
     if view:
@@ -234,11 +261,24 @@ def _run_stage(
     _tell(view, stage, "reused" if outcome.reused else "built", started)
     if not stage.variant:  # the tables of each study of a sweep could not be told apart
         publish_contents(store, outcome.reference)
-    name = short_name(outcome.reference.stage, outcome.reference.key)
     if outcome.reused:
-        message = f"{stage.title} is whole in the store: {name}"
-        return Completed(name="Cached", message=message, data=outcome)
+        return _cached_state(stage, outcome)
+    name = short_name(outcome.reference.stage, outcome.reference.key)
     return Completed(message=f"{stage.title} built: {name}", data=outcome)
+
+
+def _lacks(stage: Stage, inputs: Mapping[str, Result]) -> list[Absent]:
+    """Absent inputs that a stage is skipped for."""
+    absent = [result for result in inputs.values() if isinstance(result, Absent)]
+    if stage.tolerant:
+        return [cause for cause in absent if stage.unless_failed and not cause.optional]
+    return absent
+
+
+def _references(inputs: Mapping[str, Result]) -> dict[str, Reference | None]:
+    return {
+        name: result if isinstance(result, Reference) else None for name, result in inputs.items()
+    }
 
 
 def _tell(view: View | None, stage: Stage, ending: str, started: float) -> None:
@@ -249,16 +289,11 @@ def _tell(view: View | None, stage: Stage, ending: str, started: float) -> None:
 def _outcome(
     stage: Stage, inputs: Mapping[str, Result], store: Store, builders: _Builders
 ) -> Outcome:
-    references = {
-        name: result if isinstance(result, Reference) else None for name, result in inputs.items()
-    }
-    view = VIEW.get()
+    references, view = _references(inputs), VIEW.get()
     with ProgressArtifact(stage.title, view.progress if view else None) as progress:
         if not stage.isolated:
             with builders.here:
                 return ensure(stage, references, store, progress=progress)
-        if outcome := existing(stage, references, store):
-            return outcome
         # As tags of the task they would hold up a stage that is in the store, too.
         with concurrency([f"tag:{tag}" for tag in stage.tags], lease_duration=LEASE_S):
             return builders.apart(

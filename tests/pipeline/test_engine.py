@@ -77,6 +77,22 @@ class TestStates:
         assert again.names == dict.fromkeys(("a", "b", "sum"), "Cached")
         assert again.tasks["sum"].type.value == "COMPLETED"
 
+    def test_of_a_cached_stage_are_one_that_knows_its_origins(self, store: Path) -> None:
+        stages = [number("sum", 3, number("a", 1), number("b", 2))]
+        run(stages, store)
+        again = run(stages, store)
+        chosen = FlowRunFilter(id=FlowRunFilterId(any_=[again.id]))
+        with get_client(sync_client=True) as client:
+            task_runs = {each.name: each for each in client.read_task_runs(flow_run_filter=chosen)}
+        total = task_runs["sum"]
+        assert total.start_time == total.end_time == total.expected_start_time is not None
+        assert {origin.id for origin in total.task_inputs["inputs"]} == {
+            task_runs["a"].id,
+            task_runs["b"].id,
+        }
+        assert total.run_count == 1
+        assert "is whole in the store: number/" in again.tasks["sum"].message
+
     def test_are_completed_again_for_what_was_damaged(self, store: Path) -> None:
         stages = [number("sum", 3, number("a", 1), number("b", 2))]
         first = run(stages, store).results

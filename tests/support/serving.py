@@ -64,19 +64,6 @@ def processes(home: Path) -> dict[int, str]:
     return commands
 
 
-class _Retrying(httpx.HTTPTransport):
-    """Sends a request again that was answered "503", a few times, as Prefect's own clients do."""
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        for _ in range(5):
-            reply = super().handle_request(request)
-            if reply.status_code != 503:
-                return reply
-            reply.close()
-            time.sleep(float(reply.headers.get("Retry-After", 1)))
-        return super().handle_request(request)
-
-
 class Serving:
     """Starts and stops `serve`; talks to the API behind its UI."""
 
@@ -92,7 +79,7 @@ class Serving:
             timeout=30,
             trust_env=False,
             follow_redirects=True,
-            transport=_Retrying(),
+            transport=httpx.HTTPTransport(),
         )
 
     @property

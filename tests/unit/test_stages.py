@@ -299,6 +299,29 @@ class TestCodeDigests:
         modules.write("zz_helper.py", HELPER.replace(old, new))
         assert modules.digests() == before
 
+    def test_are_found_without_parsing_again(
+        self, modules: Modules, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        before = modules.digests()
+        monkeypatch.setattr(ast, "parse", lambda *_: pytest.fail("parsed again"))
+        assert modules.digests() == before
+
+    @pytest.mark.parametrize("kept", ["", "{", "[]", '"x"', "{}", '{"state": "0", "digest": "1"}'])
+    def test_are_found_anew_where_what_was_kept_is_damaged(
+        self, modules: Modules, kept: str
+    ) -> None:
+        before = modules.digests()
+        facts = list(modules.folder.glob("__pycache__/zz_*.json"))
+        assert len(facts) == len(before)
+        for path in facts:
+            path.write_text(kept)
+        assert modules.digests() == before
+        assert all(path.read_text() != kept for path in facts)
+
+    def test_need_no_place_to_be_kept(self, modules: Modules) -> None:
+        modules.write("__pycache__", "a file, no folder")
+        assert set(modules.digests()) == {"flowers17.zz_stage", "flowers17.zz_helper"}
+
     def test_stay_with_unrelated_modules(self, modules: Modules) -> None:
         before = modules.digests()
         modules.write("zz_unrelated.py", "X = 1\n")
