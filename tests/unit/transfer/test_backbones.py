@@ -146,6 +146,7 @@ def _check_exports(network: Any, size: int, images: np.ndarray, folder: Path) ->
         sizes=frozenset({size}),
         classes=("a", "b", "c"),
         resize="crop",
+        depth=8,
         applied=lambda inputs: network(inputs[size]),
     )
     for path in (folder / "model.keras", folder / "model.onnx"):
