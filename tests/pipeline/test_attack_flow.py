@@ -14,6 +14,7 @@ from flowers17.prediction.models import Loader
 from flowers17.stages import Job
 from tasks import exploratory
 from tests.support.attack_study import artifacts, built, tables
+from tests.support.tiny_backbone import BACKBONE
 from tests.support.tiny_training import prepared
 
 pytestmark = pytest.mark.slow
@@ -40,7 +41,8 @@ def _attack(store: Store, attack: str, model: str = "tiny") -> Artifact:
 
 
 def _victim(store: Store, stage: str, label: str, method: str | None = None) -> AttackedModel:
-    return AttackedModel(artifacts(store, stage)[label], Loader(store, device="cpu"), method)
+    loader = Loader(store, device="cpu", own_learners=[BACKBONE])
+    return AttackedModel(artifacts(store, stage)[label], loader, method)
 
 
 def _clean(store: Store, attack: Artifact) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 import signal
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,8 +11,16 @@ import numpy as np
 import pytest
 
 from flowers17.artifacts import Artifact, Reference, Store
+from flowers17.learners.images import scaled
+from flowers17.prediction.evidence import held_out, images_of
+from flowers17.prediction.models import Loader
+from tasks.costs import unseeing_model
+from tests.support.builds import built
+from tests.support.commands import called
+from tests.support.forks import exit_code
 from tests.support.image_files import class_folders
-from tests.support.processes import output_of, python
+from tests.support.next_steps_study import build_with_log, stages
+from tests.support.tiny_backbone import BACKBONE
 
 pytestmark = pytest.mark.slow
 
@@ -23,7 +30,8 @@ SETTINGS = (
     "dataset.image_size=32",
     "splits.n_repeats=3",
     "features.weights=random",
-    "features.table=[{extractor: mobilenet}]",
+    f"features.table=[{{extractor: '{BACKBONE}'}}]",
+    "features.combinations=[]",
     "features.classifiers.names=[svm, logistic_regression]",
     "learners.definitions=[{name: tiny, blocks: [[4], [8]], dense: 16}]",
     "learners.plain=[tiny]",
@@ -34,7 +42,7 @@ SETTINGS = (
     "learners.precision=float32",
     "fine_tuning.table=[]",
     "ensemble.ensembles=[{name: pair, members: [{learner: tiny, augmentation: none}, "
-    "{classifier: svm, maps: [{extractor: mobilenet}]}]}]",
+    f"{{classifier: svm, maps: [{{extractor: '{BACKBONE}'}}]}}]}}]",
     "ensemble.n_folds=2",
     "ensemble.meta_learners=[logistic_regression]",
     "next_steps.n_saliency_images=2",
@@ -44,55 +52,6 @@ TRAINED = (
     "next_steps.shares=[0.25, 0.5, 0.75, 1]",
     "next_steps.n_splits=2",
 )
-CODE = """
-import os, signal, sys
-from flowers17.artifacts import Store
-from flowers17.request import request_from
-from flowers17.stages import ensure, in_order
-from flows import next_steps
-from tasks import costs
-
-root, dataset, killed_stage, n_before, log, *settings = sys.argv[1:]
-store = Store(root)
-request = request_from(settings, store=store.root, device="cpu", dataset=dataset)
-
-def logged(name, compute):
-    def computed(*arguments, **options):
-        with open(log, "a") as stream:
-            stream.write(name + "\\n")
-        return compute(*arguments, **options)
-    return computed
-
-costs._measured = logged("costs", costs._measured)
-costs._mapped = logged("saliency", costs._mapped)
-references = {}
-for stage in in_order(next_steps.stages(request.settings, request.options)):
-    def progress(n_done, total, unit, history=None):
-        if (stage.name, n_done) == (killed_stage, int(n_before)):
-            assert n_done < total
-            os.kill(os.getpid(), signal.SIGKILL)
-    inputs = {name: references[needed.label] for name, needed in stage.inputs.items()}
-    references[stage.label] = ensure(stage, inputs, store, progress=progress).reference
-"""
-UNSEEN = """
-import json, sys
-import numpy as np
-from flowers17.artifacts import Reference, Store
-from flowers17.prediction.evidence import held_out, images_of
-from flowers17.prediction.models import Loader
-from tasks.costs import unseeing_model
-
-loader, gaps = Loader(Store(sys.argv[1]), device="cpu"), {}
-for manifest in loader.store.manifests():
-    if manifest["label"] in sys.argv[2:] and manifest["stage"] in ("fitted", "training"):
-        artifact = loader.artifact(manifest)
-        own, images = held_out(artifact, loader), images_of(artifact, loader)
-        model = unseeing_model(artifact, loader, own)
-        proba = model.proba(images[max(images)][own.rows].astype(np.float32) / 255)
-        gaps[manifest["label"]] = float(np.abs(proba - own.proba).max())
-print(json.dumps(gaps))
-"""
-NO_STAGE = ("", "0", os.devnull)
 
 
 def newest(root: Path) -> dict[str, Artifact]:
@@ -102,12 +61,6 @@ def newest(root: Path) -> dict[str, Artifact]:
     return {each["stage"]: store.open(Reference.from_json(each)) for each in manifests}
 
 
-def built(root: Path, dataset: str, *settings: str) -> dict[str, Artifact]:
-    """Build the part in a process of its own; return the newest artifact of each stage."""
-    output_of(CODE, str(root), dataset, *NO_STAGE, *settings, timeout=500)
-    return newest(root)
-
-
 @pytest.fixture(scope="module")
 def interrupted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, list[str]]]:
     """A store whose part was killed after a model's saliency, and after two models' costs.
@@ -115,12 +68,11 @@ def interrupted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[st
     And the work of each process on single models, by what killed it.
     """
     root, work = tmp_path_factory.mktemp("next"), dict[str, list[str]]()
+    of_part = stages(root, "rendered", (*SETTINGS, *TRAINED))
     for stage, n_before in (("saliency", 1), ("costs", 2), ("", 0)):
         log = root.with_name(f"work before {stage}")
-        options = (stage, str(n_before), str(log), *SETTINGS, *TRAINED)
-        with python("-c", CODE, str(root), "rendered", *options) as process:
-            _, complaints = process.communicate(timeout=1200)
-        assert process.returncode == (-signal.SIGKILL if stage else 0), complaints
+        ending = exit_code(build_with_log, of_part, root, stage, n_before, log)
+        assert ending == (-signal.SIGKILL if stage else 0)
         work[stage] = log.read_text().splitlines()
     return root, work
 
@@ -236,10 +188,18 @@ def test_saliency_changes_where_the_weights_are_shuffled(study: dict[str, Artifa
 def test_maps_are_of_models_that_had_not_seen_the_images(
     interrupted: tuple[Path, dict[str, list[str]]], study: dict[str, Artifact]
 ) -> None:
-    models = [row["model"] for row in study["saliency"].json("result")["rows"]]
-    told = json.loads(output_of(UNSEEN, str(interrupted[0]), *models, timeout=500).splitlines()[-1])
-    assert max(told.values()) < 1e-5
-    assert told.keys() == set(models)
+    loader = Loader(Store(interrupted[0]), device="cpu", own_learners=[BACKBONE])
+    models, gaps = [row["model"] for row in study["saliency"].json("result")["rows"]], {}
+    for manifest in loader.store.manifests():
+        if manifest["label"] in models and manifest["stage"] in ("fitted", "training"):
+            artifact = loader.artifact(manifest)
+            own, images = held_out(artifact, loader), images_of(artifact, loader)
+            assert own
+            model = unseeing_model(artifact, loader, own)
+            proba = model.proba(scaled(images[max(images)][own.rows]))
+            gaps[manifest["label"]] = float(np.abs(proba - own.proba).max())
+    assert max(gaps.values()) < 1e-5
+    assert gaps.keys() == set(models)
     assert any(model.endswith("all images") for model in models)
 
 
@@ -253,7 +213,9 @@ def test_few_images_get_answers_or_a_clear_word(tmp_path: Path, counts: dict[str
         "learners.plain=[]",
         "next_steps.questions=[more_images, labels, certainty]",
     )
-    study = built(tmp_path / "store", str(photos), *own)
+    root = tmp_path / "store"
+    built(stages(root, str(photos), own), root)
+    study = newest(root)
     assert {"N2", "N3", "N4"} <= tables(study).keys()
     assert (study["cross_validation"].array("folds") >= 0).all()
     for curve in study["learning_curve"].json("result")["curves"]:
@@ -266,24 +228,13 @@ def test_few_images_get_answers_or_a_clear_word(tmp_path: Path, counts: dict[str
 def test_without_a_classifier_the_rest_goes_on_and_the_run_completes(
     tmp_path: Path, prefect_api: str
 ) -> None:
-    own = (*SETTINGS, "features.weights=imagenet", "features.combinations=[]")
-    own = (*own, "ensemble.ensembles=[]", "learners.recipe.epochs=1")
-    words = [word for value in own for word in ("--set", value)]
+    own = (*SETTINGS, "features.weights=imagenet", "features.table=[{extractor: mobilenet}]")
+    own = (*own, "features.combinations=[]", "ensemble.ensembles=[]", "learners.recipe.epochs=1")
     (tmp_path / "weights").mkdir()
     places = ("--store", str(tmp_path / "store"), "--weights-dir", str(tmp_path / "weights"))
-    command = (
-        "-c",
-        "from flowers17.cli import main; main()",
-        "run",
-        "next_steps",
-        *places,
-        "--device",
-        "cpu",
-        "--json",
-    )
-    with python(*command, *words, env={"PREFECT_API_URL": prefect_api}) as process:
-        printed, complaints = process.communicate(timeout=1200)
-    assert process.returncode == 0, complaints
+    words = ("run", "next_steps", *places, "--device", "cpu", "--json")
+    code, printed, complaints = called(*words, api=prefect_api, settings=own)
+    assert code == 0, complaints
     output = json.loads(printed)
     assert output["counts"]["failed"] == 0
     assert output["counts"]["missing"] > 0

@@ -16,22 +16,11 @@ from flowers17.prediction import exporting
 from flowers17.prediction.models import Loader, open_model
 from flowers17.prediction.networks import extractor_of
 from flowers17.prediction.pictures import Block
-from tests.support.processes import output_of
+from tests.support.forks import exit_code
+from tests.support.own_networks_study import build_study
 
 pytestmark = pytest.mark.slow
 
-MODULE = """
-import keras
-
-def network(shape):
-    keras.utils.set_random_seed(1)
-    images = keras.Input(shape)
-    x = keras.layers.Rescaling(1 / 255)(images)
-    for number in (1, 2, 3):
-        x = keras.layers.Conv2D(8, 3, 2, activation="relu", name=f"block{number}_conv")(x)
-        x = keras.layers.Dropout(0.2)(x)
-    return keras.Model(images, x)
-"""
 NAME = "mine_network:network"
 MAP = "{extractor: 'mine_network:network', pooling: average}"
 FILE = "{extractor: 'file:mine.keras', pooling: average}"
@@ -69,52 +58,14 @@ SETTINGS = (
     "attacks.n_images=6",
     "attacks.budgets=[8]",
 )
-CODE = """
-import sys
-sys.path.insert(0, sys.argv[2])
-from pathlib import Path
-import keras
-from flowers17.artifacts import Store
-from flowers17.request import request_from
-from flowers17.stages import ensure, in_order
-from flowers17.sweeps.combinations import sweep_from
-from flows import attacks, ensemble, features, finetune, sweep
-import mine_network
-
-folder = Path(sys.argv[2])
-mine_network.network((None, None, 3)).save(folder / "mine.keras")
-if sys.argv[3]:
-    import keras_hub
-    keras.utils.set_random_seed(1)
-    vit = keras_hub.models.ViTBackbone((32, 32, 3), 8, 1, 2, 16, 32)
-    resnet = keras_hub.models.ResNetBackbone([64], [7], [64, 64], [1, 1], [1, 2], "basic_block")
-    for name, network in (("tiny_vit", vit), ("tiny_resnet", resnet)):
-        network.save_to_preset(str(folder / name))
-        converter = keras_hub.layers.ImageConverter(scale=1 / 255)
-        converter.save_to_preset(str(folder / name))
-store, done = Store(sys.argv[1]), {}
-request = request_from(sys.argv[5:], store=store.root, device="cpu", weights_dir=folder)
-parts = [
-    *features.parts(request.settings, request.options),
-    *finetune.parts(request.settings, request.options),
-    *ensemble.parts(request.settings, request.options),
-    *attacks.attacked(request.settings, request.options),
-    sweep.swept(request, sweep_from([sys.argv[4]], flow="features")).summary,
-]
-for stage in in_order(parts):
-    given = {name: done[needed.title] for name, needed in stage.inputs.items()}
-    done[stage.title] = ensure(stage, given, store).reference
-"""
 
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A store with the stages of the flows and a sweep, and the folder of the user's files."""
     folder = tmp_path_factory.mktemp("own")
-    (folder / "mine_network.py").write_text(MODULE)
     axis = f"features.table=[[{MAP}], [{FILE}]]"
-    words = ("x" if PRESETS else "", axis, *SETTINGS)
-    output_of(CODE, str(folder / "store"), str(folder), *words, timeout=1500)
+    assert exit_code(build_study, folder, SETTINGS, axis, bool(PRESETS)) == 0
     return folder / "store", folder
 
 
@@ -183,6 +134,11 @@ MODELS = [
         for kind, stage in (("fine-tuning", "finetuning"), ("logistic_regression on", "fitted"))
     ),
 ]
+EXPORTS = [
+    pytest.param(*model, ending, marks=[pytest.mark.long] if model in MODELS[4:5] else [])
+    for model in (MODELS[0], *MODELS[3:6])
+    for ending in (".keras", ".onnx")
+]
 
 
 @pytest.mark.parametrize(("label", "stage"), MODELS)
@@ -206,8 +162,7 @@ def test_model_predicts_what_was_stored(
         np.testing.assert_allclose(proba, artifact.array("proba")[:4], atol=1e-4)
 
 
-@pytest.mark.parametrize("ending", [".keras", ".onnx"])
-@pytest.mark.parametrize(("label", "stage"), [MODELS[0], *MODELS[3:6]])
+@pytest.mark.parametrize(("label", "stage", "ending"), EXPORTS)
 def test_exported_model_names_its_network_in_its_card(
     label: str,
     stage: str,

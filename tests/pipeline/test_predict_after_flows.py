@@ -16,17 +16,21 @@ from flowers17.prediction.catalogue import Catalogue
 from flowers17.prediction.classifiers import Classifier
 from flowers17.prediction.models import Loader, open_model
 from flowers17.prediction.pictures import blocks
+from flowers17.request import request_from
 from flowers17.transfer.rowspace import side_by_side
-from tests.support.processes import output_of
+from flows.flow_names import FLOWS
+from tests.support.builds import built
+from tests.support.tiny_backbone import BACKBONE
 from tests.support.tiny_training import prepared
 
 pytestmark = pytest.mark.slow
 
-MAPS = "[{extractor: mobilenet, mirrored: true, pooling: average}, {extractor: mobilenet}]"
+EXTRACTOR = f"extractor: '{BACKBONE}'"
+MAPS = f"[{{{EXTRACTOR}, mirrored: true, pooling: average}}, {{{EXTRACTOR}}}]"
 SETTINGS = {
     "features": (
         "features.weights=random",
-        "features.table=[{extractor: mobilenet}]",
+        f"features.table=[{{{EXTRACTOR}}}]",
         "features.classifiers.random_forest.n_estimators=20",
         f"features.combinations=[{{maps: {MAPS}, classifier: svm, search: true}}, "
         f"{{maps: {MAPS}, classifier: knn, n_components: 5, search: true}}, "
@@ -46,7 +50,7 @@ SETTINGS = {
         "features.weights=random",
         "learners.precision=float32",
         "fine_tuning.table=[]",
-        "fine_tuning.own=[{maps: {extractor: mobilenet, pooling: average}, recipe: best}]",
+        f"fine_tuning.own=[{{maps: {{{EXTRACTOR}, pooling: average}}, recipe: best}}]",
         "fine_tuning.own_splits=2",
         "fine_tuning.units=16",
         "fine_tuning.own_phase_a.epochs=2",
@@ -62,25 +66,12 @@ DATA = (
     "dataset.image_size=32",
     "splits.n_repeats=2",
 )
-CODE = """
-import json, sys
-from flowers17.artifacts import Store
-from flowers17.request import request_from
-from flowers17.stages import ensure, in_order
-from flows.flow_names import FLOWS
-
-for flow, settings in json.loads(sys.argv[2]).items():
-    store, done = Store(sys.argv[1] + "/" + flow), {}
-    request = request_from(settings, store=store.root, device="cpu")
-    for stage in in_order(FLOWS[flow].stages(request.settings, request.options)):
-        given = {name: done[one.title] for name, one in stage.inputs.items()}
-        done[stage.title] = ensure(stage, given, store).reference
-"""
+BOTH = f"{BACKBONE}-average-mirrored + {BACKBONE}"
 FORMS = {
-    "svm on mobilenet": ".keras",
-    "random_forest on mobilenet": ".onnx",
-    "svm on mobilenet-average-mirrored + mobilenet, searched": ".onnx",
-    "knn on mobilenet-average-mirrored + mobilenet, 5 components, searched": ".keras",
+    f"svm on {BACKBONE}": ".keras",
+    f"random_forest on {BACKBONE}": ".onnx",
+    f"svm on {BOTH}, searched": ".onnx",
+    f"knn on {BOTH}, 5 components, searched": ".keras",
 }
 
 
@@ -93,10 +84,12 @@ def _prepared() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def stores(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Store]:
     """Stores in which one flow ran alone, by flow."""
-    root = tmp_path_factory.mktemp("flows")
-    every = {flow: [*DATA, *settings] for flow, settings in SETTINGS.items()}
-    output_of(CODE, str(root), json.dumps(every), timeout=500)
-    return {flow: Store(root / flow) for flow in SETTINGS}
+    root, stores = tmp_path_factory.mktemp("flows"), dict[str, Store]()
+    for flow, settings in SETTINGS.items():
+        request = request_from([*DATA, *settings], store=root / flow, device="cpu")
+        stages = FLOWS[flow].stages(request.settings, request.options)
+        stores[flow] = built(stages, root / flow)
+    return stores
 
 
 @pytest.fixture(scope="module")
@@ -120,12 +113,16 @@ def _artifacts(store: Store, stage: str) -> dict[str, Artifact]:
 
 def _exit_code(*arguments: str) -> Any:
     with pytest.raises(SystemExit) as end:
-        main([*arguments, "--device", "cpu"])
+        main([*arguments, "--device", "cpu", "--own-learner", BACKBONE])
     return end.value.code or 0
 
 
+def _loader(store: Store) -> Loader:
+    return Loader(store, device="cpu", own_learners=[BACKBONE])
+
+
 def _proba(store: Store, name: str, paths: list[str]) -> np.ndarray:
-    model = open_model(Catalogue(store).named(name).manifest, Loader(store, device="cpu"))
+    model = open_model(Catalogue(store).named(name).manifest, _loader(store))
     return np.concatenate(
         [model.answers(block).proba for block in blocks(paths, model.sizes, 7, pytest.fail)]
     )
@@ -146,19 +143,16 @@ def test_a_flow_alone_is_enough_to_predict(
 def test_every_classifier_says_what_scikit_learn_said(
     stores: dict[str, Store], paths: list[str]
 ) -> None:
-    fitted = _artifacts(stores["features"], "fitted")
+    fitted, loader = _artifacts(stores["features"], "fitted"), _loader(stores["features"])
     assert len(fitted) == 8
     for name, artifact in fitted.items():
         stored = artifact.array("proba")
-        columns = side_by_side(
-            [
-                Loader(stores["features"])
-                .artifact(artifact.manifest["inputs"][each])
-                .array("features")
-                for each in artifact.manifest["material"]["config"]["maps"]
-            ]
-        ).astype(np.float64)
-        model = open_model(artifact.manifest, Loader(stores["features"], device="cpu"))
+        maps = [
+            loader.artifact(artifact.manifest["inputs"][name])
+            for name in artifact.manifest["material"]["config"]["maps"]
+        ]
+        columns = side_by_side([each.array("features") for each in maps]).astype(np.float64)
+        model = open_model(artifact.manifest, loader)
         assert isinstance(model, Classifier)
         exact = model.network.predict_on_batch(columns)
         np.testing.assert_allclose(exact, stored, atol=1e-6, err_msg=name)

@@ -28,6 +28,7 @@ from flowers17.site.trial import TrialOptions
 from flows import ensemble
 from tests.support.builds import built
 from tests.support.processes import output_of
+from tests.support.tiny_backbone import BACKBONE
 from tests.support.tiny_training import prepared
 
 pytestmark = pytest.mark.slow
@@ -44,9 +45,10 @@ SETTINGS = (
     "learners.precision=float32",
     "ensemble.n_folds=2",
     "ensemble.ensembles=[{name: mixed, members: [{learner: tiny, augmentation: none}, "
-    "{classifier: svm, maps: [{extractor: mobilenet, mirrored: true}]}, "
-    "{classifier: naive_bayes, maps: [{extractor: mobilenet}]}]}]",
+    f"{{classifier: svm, maps: [{{extractor: '{BACKBONE}', mirrored: true}}]}}, "
+    f"{{classifier: naive_bayes, maps: [{{extractor: '{BACKBONE}'}}]}}]}}]",
 )
+SVM, BAYES = f"svm on {BACKBONE}-mirrored", f"naive_bayes on {BACKBONE}"
 NETWORK, STACKED = "tiny refit, clean split", "stacking of mixed, clean split"
 METHODS = (
     "average",
@@ -92,7 +94,14 @@ def _artifacts(store: Store, stage: str) -> dict[str, Artifact]:
 
 def _opened(store: Store, name: str, by: MemberModels = "refit") -> Any:
     entry = Catalogue(store).named(name)
-    return open_model(entry.manifest, Loader(store, device="cpu"), by)
+    return open_model(entry.manifest, Loader(store, device="cpu", own_learners=[BACKBONE]), by)
+
+
+def _exit_code(store: Store, *words: str) -> int | str | None:
+    places = ("--store", str(store.root), "--device", "cpu", "--own-learner", BACKBONE)
+    with pytest.raises(SystemExit) as end:
+        main([*words, *places])
+    return end.value.code
 
 
 def _block(model: Model, paths: list[str]) -> Block:
@@ -108,7 +117,7 @@ def test_a_network_says_what_its_training_stored_to_the_last_bit(
     np.testing.assert_array_equal(model.answers(_block(model, paths)).proba, stored)
 
 
-@pytest.mark.parametrize("classifier", ["svm on mobilenet-mirrored", "naive_bayes on mobilenet"])
+@pytest.mark.parametrize("classifier", [SVM, BAYES])
 def test_a_classifier_says_what_its_stage_stored(
     classifier: str, store: Store, paths: list[str]
 ) -> None:
@@ -157,9 +166,7 @@ def test_the_command_gives_the_chosen_method_s_calibrated_probabilities_and_the_
     [out_of_fold] = _artifacts(store, "out_of_fold").values()
     rows = out_of_fold.array("validation")
     names = [paths[row] for row in rows]
-    with pytest.raises(SystemExit) as end:
-        main(["predict", *names, "--store", str(store.root), "--device", "cpu", "--json"])
-    assert not end.value.code
+    assert not _exit_code(store, "predict", *names, "--json")
     printed = capsys.readouterr()
     assert printed.err.startswith(f"model: {STACKED}, {method.replace('_', ' ')} of its members'")
     lines = [json.loads(text) for text in printed.out.splitlines()]
@@ -180,10 +187,7 @@ def test_the_command_gives_the_chosen_method_s_calibrated_probabilities_and_the_
 
 @pytest.mark.parametrize(
     ("name", "ending"),
-    [
-        ("svm on mobilenet-mirrored, clean split", ".keras"),
-        (STACKED, ".onnx"),
-    ],
+    [(f"{SVM}, clean split", ".keras"), (STACKED, ".onnx")],
 )
 def test_a_classifier_and_an_ensemble_as_one_file_say_what_predict_says(
     name: str,
@@ -194,9 +198,7 @@ def test_a_classifier_and_an_ensemble_as_one_file_say_what_predict_says(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     file = tmp_path / f"model{ending}"
-    with pytest.raises(SystemExit) as end:
-        main(["export", name, "--to", str(file), "--store", str(store.root), "--device", "cpu"])
-    assert not end.value.code
+    assert not _exit_code(store, "export", name, "--to", str(file))
     model = _opened(store, name)
     block = _block(model, paths)
     exported = exporting.read(file)({"image": block.squares[32]})
@@ -221,13 +223,11 @@ def blue(tmp_path: Path) -> str:
     return str(tmp_path / "blue.png")
 
 
-@pytest.mark.parametrize("name", [NETWORK, "naive_bayes on mobilenet, clean split", STACKED])
+@pytest.mark.parametrize("name", [NETWORK, f"{BAYES}, clean split", STACKED])
 def test_every_kind_of_model_tells_a_blue_square_from_its_training_images(
     name: str, store: Store, paths: list[str], blue: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = ["--store", str(store.root), "--device", "cpu", "--model", name]
-    with pytest.raises(SystemExit):
-        main(["predict", blue, *paths, *arguments, "--json"])
+    assert not _exit_code(store, "predict", blue, *paths, "--model", name, "--json")
     first, *rest = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert first["likeness"]["is_unlike"]
     of_training = [line for line in rest if line["likeness"]["nearest"][0]["distance"] < 0.01]
@@ -235,9 +235,9 @@ def test_every_kind_of_model_tells_a_blue_square_from_its_training_images(
     assert not any(line["likeness"]["is_unlike"] for line in of_training)
     assert sum(first["probabilities"].values()) == pytest.approx(1)
     assert first["is_calibrated"]
-    assert (first["probabilities"] == first["uncalibrated"]) is (name == STACKED)
-    with pytest.raises(SystemExit):
-        main(["predict", blue, *arguments])
+    uncalibrated = pytest.approx(first["uncalibrated"], rel=1e-9)
+    assert (first["probabilities"] == uncalibrated) is (name == STACKED)
+    assert not _exit_code(store, "predict", blue, "--model", name)
     heading, row, *_ = capsys.readouterr().out.splitlines()
     assert heading.rstrip().endswith("training images")
     assert row.rstrip().endswith("unlike")
@@ -246,12 +246,12 @@ def test_every_kind_of_model_tells_a_blue_square_from_its_training_images(
 def test_the_site_says_what_predict_says_and_keeps_nothing(
     store: Store, paths: list[str], blue: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(SystemExit):
-        main(["predict", paths[4], "--store", str(store.root), "--device", "cpu", "--json"])
+    assert not _exit_code(store, "predict", paths[4], "--json")
     expected = json.loads(capsys.readouterr().out)
     place = "/".join(Catalogue(store).named(STACKED).place)
     stored = {path: path.stat().st_mtime_ns for path in store.root.rglob("*") if path.is_file()}
-    with TestClient(site(TrialOptions(store.address, device="cpu"))) as client:
+    options = TrialOptions(store.address, device="cpu", own_learners=(BACKBONE,))
+    with TestClient(site(options)) as client:
         assert f'value="{place}" selected' in client.get("/flowers17/try").text
 
         def answer(content: bytes, model: str = place) -> tuple[int, str]:
@@ -305,6 +305,4 @@ def test_a_damaged_member_is_refused(store: Store, paths: list[str], tmp_path: P
     copy = Store(shutil.copytree(store.root, tmp_path / "copy"))
     damaged = _artifacts(copy, "training")[NETWORK].path / "weights/000.npy"
     damaged.write_bytes(damaged.read_bytes()[:-1] + b"\x7f")
-    with pytest.raises(SystemExit) as end:
-        main(["predict", paths[0], "--store", str(copy.root), "--model", STACKED])
-    assert end.value.code == 1
+    assert _exit_code(copy, "predict", paths[0], "--model", STACKED) == 1

@@ -4,20 +4,24 @@ import json
 import signal
 import subprocess
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from flowers17.shared.store import CACHE_VARIABLE, SharedStore
+from tests.support.commands import called
 from tests.support.object_storage import BUCKET, ObjectStorage, object_storage
 from tests.support.processes import HANG_S, eventually, kill, python, session_members
 from tests.support.serving import SMALL
+from tests.support.tiny_backbone import BACKBONE
 
 pytestmark = [pytest.mark.server, pytest.mark.slow]
 
 CODE = "import sys; from flowers17.cli import main; main(sys.argv[1:])"
+TABLE = f"features.table=[{{extractor: '{BACKBONE}', pooling: average}}]"
 AXIS = "features.classifiers.knn.n_neighbors=[1, 3]"
 SWEEP = ("sweep", "features", "--axis", AXIS, "--runner", "processes")
 N_REPORTS = 2 + 1
@@ -36,19 +40,25 @@ def storage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectStorage]
         yield storage
 
 
+def _settings(*words: str) -> tuple[str, ...]:
+    return (*SMALL, TABLE) if words[0] == "sweep" else ()
+
+
 @contextmanager
-def _command(api: str, cache: Path, *words: str) -> Iterator[subprocess.Popen[str]]:
-    """Run `flowers17 …` as a machine with a cache of its own."""
-    small = [word for setting in SMALL for word in ("--set", setting)]
-    chosen = small if words[0] in ("run", "sweep") else []
+def _machine(api: str, cache: Path, *words: str) -> Iterator[subprocess.Popen[str]]:
+    """Run `flowers17 …` in a process of its own, as a machine with a cache of its own."""
+    chosen = [word for setting in _settings(*words) for word in ("--set", setting)]
     env = {"PREFECT_API_URL": api, CACHE_VARIABLE: str(cache)}
     with python("-c", CODE, *words, *chosen, env=env) as process:
         yield process
 
 
-def _output(process: subprocess.Popen[str]) -> Any:
-    printed, complaints = process.communicate(timeout=HANG_S)
-    assert process.returncode == 0, complaints
+def _output(api: str, cache: Path, *words: str) -> Any:
+    """Output of `flowers17 … --json` in this process, as a machine with a cache of its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(CACHE_VARIABLE, str(cache))
+        code, printed, complaints = called(*words, "--json", api=api, settings=_settings(*words))
+    assert code == 0, complaints
     return json.loads(printed)
 
 
@@ -66,26 +76,25 @@ def test_two_sweeps_at_once_build_each_artifact_once_to_the_bytes_of_a_folder(
     storage: ObjectStorage, prefect_api: str, tmp_path: Path
 ) -> None:
     storage.prefix = "at-once"
-    words = (*SWEEP, "--store", storage.address, "--json")
-    with ExitStack() as stack:
-        processes = [
-            stack.enter_context(_command(prefect_api, tmp_path / name, *words))
-            for name in ("one", "two")
-        ]
-        outputs = [_output(process) for process in processes]
+    words = (*SWEEP, "--store", storage.address)
+    with _machine(prefect_api, tmp_path / "one", *words, "--json") as process:
+        assert eventually(lambda: _manifests(storage)), "the first machine never began"
+        here = _output(prefect_api, tmp_path / "two", *words)
+        printed, complaints = process.communicate(timeout=HANG_S)
+    assert process.returncode == 0, complaints
+    there = json.loads(printed)
     built, reused = (
-        sum(output["counts"][ending] for output in outputs) for ending in ("built", "reused")
+        here["counts"][ending] + there["counts"][ending] for ending in ("built", "reused")
     )
     assert (built, reused) == (N_STAGES, N_STAGES)
     assert len(_manifests(storage)) == N_STAGES
-    assert outputs[0]["summary"] == outputs[1]["summary"]
+    assert here["summary"] == there["summary"]
     folder = tmp_path / "folder"
-    with _command(prefect_api, tmp_path, *SWEEP, "--store", str(folder), "--json") as process:
-        alone = _output(process)
+    alone = _output(prefect_api, tmp_path, *SWEEP, "--store", str(folder))
     folder_manifests = [json.loads(path.read_text()) for path in folder.glob("*/*/manifest.json")]
     storage_manifests = _store(storage, tmp_path / "three").manifests()
     assert _digests(folder_manifests) == _digests(storage_manifests)
-    assert alone["summary"] == outputs[0]["summary"]
+    assert alone["summary"] == here["summary"]
 
 
 def _digests(manifests: Iterable[dict[str, Any]]) -> dict[str, str]:
@@ -103,17 +112,20 @@ def test_a_sweep_that_is_killed_costs_the_other_at_most_what_was_being_built(
     storage: ObjectStorage, prefect_api: str, tmp_path: Path
 ) -> None:
     storage.prefix = "killed"
-    words = (*SWEEP, "--store", storage.address, "--json")
-    with ExitStack() as stack:
-        first, second = (
-            stack.enter_context(_command(prefect_api, tmp_path / name, *words))
-            for name in ("one", "two")
-        )
-        assert eventually(lambda: len(_manifests(storage)) >= 3)
-        for pid in session_members(first.pid):
-            kill(pid)
-        assert first.wait(HANG_S) == -signal.SIGKILL
-        output = _output(second)
+    words = (*SWEEP, "--store", storage.address)
+    with _machine(prefect_api, tmp_path / "one", *words) as process:
+
+        def kill_all() -> None:
+            assert eventually(lambda: len(_manifests(storage)) >= 3)
+            for pid in session_members(process.pid):
+                kill(pid)
+            assert process.wait(HANG_S) == -signal.SIGKILL
+
+        assert eventually(lambda: _manifests(storage)), "the first machine never began"
+        with ThreadPoolExecutor() as pool:
+            killing = pool.submit(kill_all)
+            output = _output(prefect_api, tmp_path / "two", *words)
+            killing.result()
     assert output["failed"] == {}
     assert output["counts"]["built"] + output["counts"]["reused"] == N_STAGES
     assert len(_manifests(storage)) == N_STAGES
@@ -131,13 +143,8 @@ def test_commands_read_it_and_a_third_machine_builds_nothing(
     storage.prefix = "at-once"
     options = ("--store", storage.address)
     cache = tmp_path / "three"
-    with _command(prefect_api, cache, *SWEEP, *options, "--json") as process:
-        assert _output(process)["counts"]["reused"] == N_STAGES
-    with _command(prefect_api, cache, "show", *options, "--json") as process:
-        assert len(_output(process)) == N_STAGES
-    with _command(prefect_api, tmp_path / "four", "compare", *options, "--json") as process:
-        assert _output(process)
-    with _command(
-        prefect_api, cache, "gc", *options, "--dry-run", "--older-than", "0", "--json"
-    ) as process:
-        assert _output(process) == []
+    third = _output(prefect_api, cache, *SWEEP, *options)
+    assert third["counts"]["reused"] == N_STAGES
+    assert len(_output(prefect_api, cache, "show", *options)) == N_STAGES
+    assert _output(prefect_api, tmp_path / "four", "compare", *options)
+    assert _output(prefect_api, cache, "gc", *options, "--dry-run", "--older-than", "0") == []

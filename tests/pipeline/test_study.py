@@ -9,12 +9,14 @@ import pytest
 from tests.support.commands import called
 from tests.support.image_files import class_folders
 from tests.support.processes import HANG_S, python
+from tests.support.tiny_backbone import BACKBONE
 
 pytestmark = [pytest.mark.server, pytest.mark.slow]
 
+MAP, SVM = f"{{extractor: '{BACKBONE}'}}", f"svm on {BACKBONE}"
 SETTINGS = (
-    "features.table=[{extractor: mobilenet}]",
-    "features.combinations=[{maps: [{extractor: mobilenet}], n_components: 4, search: true}]",
+    f"features.table=[{MAP}]",
+    f"features.combinations=[{{maps: [{MAP}], n_components: 4, search: true}}]",
     "features.classifiers.names=[knn, svm, random_forest]",
     "features.classifiers.random_forest.n_estimators=10",
     "features.weights=random",
@@ -81,9 +83,9 @@ def test_plan_names_exactly_the_stages_that_a_setting_changes(
     changed = (*RENDERED, "features.classifiers.svm.C=3.5")
     steps = command(prefect_api, "plan", "study", "--store", str(store), settings=changed)
     reasons = {step["label"]: step["why"] for step in steps if step["action"] == "run"}
-    assert set(reasons) == {"svm on mobilenet", "svm on mobilenet, all images", "report"}
-    assert reasons["svm on mobilenet"] == ["setting hyperparameters.C: 10.0 → 3.5"]
-    assert "input svm on mobilenet would be built anew" in reasons["report"]
+    assert set(reasons) == {SVM, f"{SVM}, all images", "report"}
+    assert reasons[SVM] == ["setting hyperparameters.C: 10.0 → 3.5"]
+    assert f"input {SVM} would be built anew" in reasons["report"]
 
 
 def test_a_flipped_byte_is_noticed_and_the_numbers_come_out_the_same(

@@ -13,6 +13,7 @@ import pytest
 from flowers17.reporting.studies.records import studies_in
 from tests.support.commands import called
 from tests.support.serving import SMALL
+from tests.support.tiny_backbone import BACKBONE
 from tests.support.toy import number
 from tests.support.toy_flow import run
 
@@ -20,7 +21,8 @@ pytestmark = [pytest.mark.server, pytest.mark.slow]
 
 KNN = "features.classifiers.knn.n_neighbors"
 GRID = ("--axis", "seed=[1, 2]", "--axis", f"{KNN}=[1, 3]")
-MAP = "{extractor: mobilenet, pooling: average}"
+MAP = f"{{extractor: '{BACKBONE}', pooling: average}}"
+TABLE = f"features.table=[{MAP}]"
 TOO_MANY = f"features.combinations=[[], [{{maps: [{MAP}], n_components: 999}}]]"
 
 Command = Callable[..., tuple[Any, str, str]]
@@ -31,7 +33,7 @@ def command(prefect_api: str) -> Command:
     """Runs `flowers17` here; returns its exit code, standard output and standard error."""
 
     def command(*words: str, settings: tuple[str, ...] = ()) -> tuple[Any, str, str]:
-        assignments = () if words[0] == "compare" else (*SMALL, *settings)
+        assignments = () if words[0] == "compare" else (*SMALL, TABLE, *settings)
         return called(*words, api=prefect_api, settings=assignments)
 
     return command

@@ -8,6 +8,7 @@ from flowers17.artifacts import Artifact, Store
 from flowers17.request import request_from
 from flows import attacks
 from tests.support import builds
+from tests.support.tiny_backbone import BACKBONE
 
 SETTINGS = (
     "dataset.n_classes=3",
@@ -23,7 +24,7 @@ SETTINGS = (
     "ensemble.n_folds=2",
     "ensemble.meta_learners=[random_forest]",
     "ensemble.ensembles=[{name: mixed, members: [{learner: tiny, augmentation: none}, "
-    "{classifier: naive_bayes, maps: [{extractor: mobilenet, pooling: average}]}]}]",
+    f"{{classifier: naive_bayes, maps: [{{extractor: '{BACKBONE}', pooling: average}}]}}]}}]",
     "attacks.models=[{learner: tiny, augmentation: none}]",
     "attacks.attacks=[noise, fgsm, pgd, targeted, jsma, one_pixel, exploratory]",
     "attacks.n_images=9",

@@ -1,26 +1,42 @@
-"""Stages built as a flow builds them, without a flow: forked from one process that has Keras."""
+"""Stages built as a flow builds them, without a flow: in a process forked from one with Keras.
 
-import logging
+Keras is imported once for all tests of a worker.
+"""
+
+import os
+import signal
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from flowers17.artifacts import Reference, Store
-from flowers17.isolation import ensure_isolated
-from flowers17.stages import Stage, ensure, existing, in_order
-
-logger = logging.getLogger(__name__)
+from flowers17.stages import Stage, ensure, in_order
+from tests.support.forks import exit_code
 
 
 def built(stages: Iterable[Stage], root: Path) -> Store:
-    """Store in which stages and their inputs are built, each that trains in a process of its own.
+    """Store in which stages and their inputs are built, one after the other in one process."""
+    assert exit_code(build, list(stages), root) == 0
+    return Store(root)
 
-    The processes are forked, so that Keras is imported once for all tests of a worker.
+
+def killed(stages: Iterable[Stage], root: Path, label: str, n_done: int) -> None:
+    """Build as `built` does; the process is killed once a stage tells of so much done."""
+    assert exit_code(build, list(stages), root, label, n_done) == -signal.SIGKILL
+
+
+def build(stages: Iterable[Stage], root: Path, killed_stage: str = "", n_before: int = 0) -> None:
+    """Build stages and their inputs in this process.
+
+    It kills itself when the stage of that label tells that `n_before` of its steps are done.
     """
     store, references = Store(root), dict[str, Reference]()
     for stage in in_order(stages):
-        inputs = {name: references[source.label] for name, source in stage.inputs.items()}
-        outcome = existing(stage, inputs, store)
-        if outcome is None and stage.isolated:
-            outcome = ensure_isolated(stage, inputs, store, progress=lambda *_: None, logger=logger)
-        references[stage.label] = (outcome or ensure(stage, inputs, store)).reference
-    return store
+
+        def progress(n_done: int, total: int, *_: Any, label: str = stage.label) -> None:
+            if (label, n_done) == (killed_stage, n_before):
+                assert n_done < total
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        inputs = {name: references[source.title] for name, source in stage.inputs.items()}
+        references[stage.title] = ensure(stage, inputs, store, progress=progress).reference

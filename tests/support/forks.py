@@ -1,0 +1,35 @@
+"""Functions called in processes that are forked from one which has imported Keras."""
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from flowers17 import fork_server
+from tests.support.processes import HANG_S
+
+
+def exit_code(function: Callable[..., None], *arguments: Any) -> int:
+    """Exit code of a process that calls the function, -9 if it was killed.
+
+    The function and its arguments are pickled, so it is one of `tests.support`.
+    """
+    process = fork_server.start_process(
+        _call, (dict(os.environ), function, arguments), name=function.__name__, forked=True
+    )
+    try:
+        process.join(2 * HANG_S)  # a whole study takes its time on a loaded machine
+        assert process.exitcode is not None, "it hangs"
+        return process.exitcode
+    finally:
+        process.kill()
+        process.join()
+
+
+def _call(
+    environment: Mapping[str, str], function: Callable[..., None], arguments: tuple[Any, ...]
+) -> None:
+    """Call the function with the environment of the process that wants it."""
+    os.environ.clear()
+    os.environ.update(environment)
+    fork_server.keep_temporary_files_together()
+    function(*arguments)
