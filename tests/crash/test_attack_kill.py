@@ -27,7 +27,7 @@ from flowers17.stages import (
 from flows import attacks
 from tests.support.attack_study import SETTINGS
 from tests.support.image_files import class_folders
-from tests.support.processes import eventually
+from tests.support.processes import HANG_S, eventually
 
 pytestmark = pytest.mark.slow
 
@@ -96,7 +96,7 @@ def _killed(stage: Stage, inputs: References, store: Store, *moments: Callable[[
         [process] = [child for child in active_children() if child.name == stage.label]
         process.kill()
         with pytest.raises(ProcessEnded, match="SIGKILL"):
-            building.result(60)
+            building.result(HANG_S)
 
 
 def _unfinished_files(store: Store, pattern: str) -> FileVersions:

@@ -11,33 +11,56 @@ from urllib.request import urlopen
 import pytest
 
 from flowers17.interrupts import INTERRUPTED
+from tests.support.homes import migrated_home
 from tests.support.killed_studies import TINY, command, end
 from tests.support.processes import HANG_S, eventually, free_port, python, session_members
 
 pytestmark = [pytest.mark.server, pytest.mark.slow]
 
 
-def _arguments(store: Path) -> list[str]:
+# Images that take a second, in the command's own process: it need not wait for TensorFlow.
+IMAGES = ("dataset.n_classes=3", "dataset.images_per_class=40", "dataset.image_size=32")
+
+
+@pytest.fixture(scope="module")
+def home(prefect_api: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return migrated_home(tmp_path_factory.mktemp("home"))
+
+
+def _study(store: Path) -> list[str]:
     return command("study", store, TINY)
 
 
-def test_a_killed_command_takes_its_private_server_along(tmp_path: Path) -> None:
-    env = {"PREFECT_HOME": str(tmp_path / "home")}
-    with python(*_arguments(tmp_path / "store"), env=env) as process:
+def _dataset(store: Path) -> list[str]:
+    return command("dataset", store, IMAGES)
+
+
+def test_a_killed_command_takes_its_private_server_along(tmp_path: Path, home: Path) -> None:
+    with python(*_dataset(tmp_path / "store"), env={"PREFECT_HOME": str(home)}) as process:
         assert eventually((tmp_path / "store" / ".runs").exists), "no flow run began"
         family = session_members(process.pid)
         assert len(family) >= 2, "expected a server beside the command"
         end(process)
 
 
-@pytest.mark.parametrize("private", [False, True])
-@pytest.mark.parametrize("sign", [".runs", ".locks/features-*"])
+RUN, STAGE = ".runs", ".locks/features-*"
+
+
+@pytest.mark.parametrize(
+    ("sign", "private"),
+    [
+        (RUN, False),
+        pytest.param(RUN, True, marks=pytest.mark.long),
+        pytest.param(STAGE, False, marks=pytest.mark.long),
+        (STAGE, True),
+    ],
+)
 def test_an_interrupted_command_ends_quietly_and_leaves_nobody(
-    tmp_path: Path, prefect_api: str, sign: str, private: bool
+    tmp_path: Path, prefect_api: str, home: Path, sign: str, private: bool
 ) -> None:
-    server = {"PREFECT_HOME": str(tmp_path / "home")}  # as if none were configured
+    server = {"PREFECT_HOME": str(home)}  # as if none were configured
     env = server if private else {"PREFECT_API_URL": prefect_api}
-    with python(*_arguments(tmp_path / "store"), env=env) as process:
+    with python(*_study(tmp_path / "store"), env=env) as process:
         began = eventually(lambda: any((tmp_path / "store").glob(sign)))
         assert began, f"no {sign} came"
         os.killpg(process.pid, signal.SIGINT)
@@ -47,7 +70,7 @@ def test_an_interrupted_command_ends_quietly_and_leaves_nobody(
         end(process)
 
 
-@pytest.mark.parametrize("sign", [b"", b"tensorflow"])
+@pytest.mark.parametrize("sign", [pytest.param(b"", marks=pytest.mark.long), b"tensorflow"])
 def test_a_command_interrupted_while_its_fork_server_imports_is_quiet(
     tmp_path: Path, prefect_api: str, sign: bytes
 ) -> None:
@@ -61,7 +84,7 @@ def test_a_command_interrupted_while_its_fork_server_imports_is_quiet(
                     return sign in (folder / "maps").read_bytes()
         return False
 
-    arguments = _arguments(tmp_path / "store")
+    arguments = _study(tmp_path / "store")
     with python(*arguments, env={"PREFECT_API_URL": prefect_api}) as process:
         assert eventually(imports), "no fork server began"
         os.killpg(process.pid, signal.SIGINT)
@@ -74,25 +97,46 @@ def test_a_command_interrupted_while_its_fork_server_imports_is_quiet(
         end(process)
 
 
-def test_a_second_interrupt_does_not_wait_for_a_server_that_hangs(tmp_path: Path) -> None:
-    with _server(tmp_path / "home") as (server, api), _at_work(tmp_path / "store", api) as process:
-        server.send_signal(signal.SIGSTOP)
-        os.killpg(process.pid, signal.SIGINT)
-        with pytest.raises(subprocess.TimeoutExpired):
-            process.wait(3)
-        os.killpg(process.pid, signal.SIGINT)
-        _, complaints = process.communicate(timeout=HANG_S)
+@pytest.fixture(scope="module")
+def server(home: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A server for commands, with the address of its API; the last test ends it."""
+    port = free_port()
+    address = ("--host", "127.0.0.1", "--port", str(port))
+    with python("-m", "flows.server", *address, env={"PREFECT_HOME": str(home)}) as process:
+        api = f"http://127.0.0.1:{port}/api"
+        assert eventually(lambda: _answers(api)), "no server came"
+        yield process, api
+
+
+def test_a_second_interrupt_does_not_wait_for_a_server_that_hangs(
+    tmp_path: Path, server: tuple[subprocess.Popen[str], str]
+) -> None:
+    with _at_work(tmp_path / "store", server[1]) as process:
+        server[0].send_signal(signal.SIGSTOP)
+        try:
+            os.killpg(process.pid, signal.SIGINT)
+            with pytest.raises(subprocess.TimeoutExpired):
+                process.wait(3)
+            os.killpg(process.pid, signal.SIGINT)
+            _, complaints = process.communicate(timeout=HANG_S)
+        finally:
+            server[0].send_signal(signal.SIGCONT)
         assert process.returncode == INTERRUPTED
         assert "interrupted without waiting" in complaints
         end(process)
 
 
-def test_a_server_that_is_gone_is_told_in_a_sentence(tmp_path: Path) -> None:
-    with _server(tmp_path / "home") as (server, api), _at_work(tmp_path / "store", api) as process:
-        end(server)
+def test_a_server_that_is_gone_is_told_in_a_sentence(
+    tmp_path: Path, server: tuple[subprocess.Popen[str], str]
+) -> None:
+    with _at_work(tmp_path / "store", server[1]) as process:
+        end(server[0])
         _, complaints = process.communicate(timeout=HANG_S)
         assert process.returncode == 1
-        assert f"expected the Prefect server at {api} to answer until the run's end" in complaints
+        assert (
+            f"expected the Prefect server at {server[1]} to answer until the run's end"
+            in complaints
+        )
         assert "what is finished is kept" in complaints
         assert "Traceback" not in complaints
         assert "EventsWorker" not in complaints
@@ -100,22 +144,11 @@ def test_a_server_that_is_gone_is_told_in_a_sentence(tmp_path: Path) -> None:
 
 
 @contextmanager
-def _server(home: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """Serve what commands are told to use, with the address of its API."""
-    port = free_port()
-    address = ("--host", "127.0.0.1", "--port", str(port))
-    with python("-m", "flows.server", *address, env={"PREFECT_HOME": str(home)}) as server:
-        api = f"http://127.0.0.1:{port}/api"
-        assert eventually(lambda: _answers(api)), "no server came"
-        yield server, api
-
-
-@contextmanager
 def _at_work(store: Path, api: str) -> Iterator[subprocess.Popen[str]]:
-    """Run a study that has come to its first long stage, and tries a lost server once only."""
+    """Run a flow that has come to its first stage, and tries a lost server once only."""
     env = {"PREFECT_API_URL": api, "PREFECT_CLIENT_MAX_RETRIES": "0"}
-    with python(*_arguments(store), env=env) as process:
-        assert eventually(lambda: any(store.glob(".locks/features-*"))), "no stage began"
+    with python(*_dataset(store), env=env) as process:
+        assert eventually(lambda: any(store.glob(".locks/images*"))), "no stage began"
         yield process
 
 

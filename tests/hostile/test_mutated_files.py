@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from tests.support.processes import program
+from tests.support.processes import HANG_S, program
 
 N_FILES = 70  # of each kind; 700 with --fuzz 10
 MAX_MB = 500
@@ -11,7 +11,7 @@ MAX_MB = 500
 
 def test_mutated_files_raise_nothing_but_our_errors(tmp_path: Path, fuzz: int) -> None:
     arguments = (str(tmp_path), "17", str(N_FILES * fuzz))
-    printed = program("tests.support.mutated_files", *arguments, seconds=120 + 60 * fuzz)
+    printed = program("tests.support.mutated_files", *arguments, seconds=HANG_S * (1 + fuzz))
     print(printed)
     for kind, outcome in json.loads(printed).items():
         assert outcome["others"] == [], kind

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.processes import ROOT, environment
+from tests.support.commands import called
+from tests.support.homes import migrated_home
+from tests.support.processes import HANG_S, ROOT, environment
 
 TINY = ("dataset.n_classes=2", "dataset.images_per_class=4", "dataset.image_size=16")
 SET = tuple(f"--set={assignment}" for assignment in TINY)
@@ -29,7 +31,7 @@ def _python(*arguments: str, cwd: Path, path: Path) -> subprocess.CompletedProce
         text=True,
         cwd=cwd,
         env=environment(PYTHONPATH=os.pathsep.join([str(path), str(ROOT)])),
-        timeout=240,
+        timeout=HANG_S,
         check=False,
     )
 
@@ -55,6 +57,12 @@ print(json.dumps({part.title: part.code() for part in parts}, sort_keys=True))
 """
 
 
+@pytest.fixture(scope="module")
+def digests() -> str:
+    """Digests of our code beside nobody's files."""
+    return _digests(ROOT)
+
+
 def _digests(path: Path) -> str:
     result = _python("-P", "-c", DIGESTS, cwd=path, path=path)
     assert result.returncode == 0, result.stderr[-2_000:]
@@ -63,7 +71,7 @@ def _digests(path: Path) -> str:
 
 @pytest.mark.parametrize("kind", ["packages", "modules", "folders"])
 def test_leave_the_digests_of_our_code_as_they_are(
-    kind: str, shadows: Path, tmp_path: Path
+    kind: str, shadows: Path, digests: str, tmp_path: Path
 ) -> None:
     folder = shadows
     if kind != "packages":
@@ -74,17 +82,21 @@ def test_leave_the_digests_of_our_code_as_they_are(
             else:  # a namespace, which Python makes of any folder
                 (tmp_path / name).mkdir()
                 (tmp_path / name / "images.py").write_text(BOOM)
-    assert _digests(folder) == _digests(ROOT)
+    assert _digests(folder) == digests
 
 
-def test_a_run_beside_them_builds_what_it_builds_elsewhere(shadows: Path, tmp_path: Path) -> None:
+def test_a_run_beside_them_builds_what_it_builds_elsewhere(
+    shadows: Path, tmp_path: Path, prefect_api: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "home").mkdir()
+    monkeypatch.setenv("PREFECT_HOME", str(migrated_home(tmp_path / "home")))
     for name in ("random", "socket", "struct", "keras"):  # of Python's own, in the current folder
         (tmp_path / f"{name}.py").write_text(BOOM)
-    rest = ("dataset", "--store", str(tmp_path / "store"), "--json", *SET)
-    result = _command("run", *rest, cwd=tmp_path, path=shadows)
+    rest = ("dataset", "--store", str(tmp_path / "store"), "--json")
+    result = _command("run", *rest, *SET, cwd=tmp_path, path=shadows)
     assert result.returncode == 0, result.stderr[-2_000:]
-    plain = _command("plan", *rest, cwd=ROOT, path=ROOT)
-    steps = json.loads(plain.stdout)
+    _, plan, _ = called("plan", *rest, api=prefect_api, settings=TINY)
+    steps = json.loads(plan)
     assert {step["action"] for step in steps} == {"reuse"}, steps
 
 

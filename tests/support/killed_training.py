@@ -1,8 +1,9 @@
-"""Train for real, and kill the process that trains: at each step of a save, at random moments.
+"""Train for real, and kill the process that trains: at steps of a save, at random moments.
 
-Run as a program with a folder and a number of kills. The backend is imported once and has done
-nothing yet when the processes that train are forked. Prints one JSON object: how an undisturbed
-training ended, and how often the others were killed and how they ended.
+Run as a program with a folder, a number of random kills, and the stride from one step of a save to
+the next at which it kills. The backend is imported once and has done nothing yet when the processes
+that train are forked. Prints one JSON object: how an undisturbed training ended, and how often the
+others were killed and how they ended.
 """
 
 import json
@@ -63,15 +64,21 @@ def finished(folder: Path) -> Any:
 
 
 def changes_something(step: str) -> bool:
-    """Whether a step writes, flushes, renames or removes; reading changes nothing."""
+    """Whether a killed process leaves other files before this step than before the last such one.
+
+    Reading changes nothing, and a flush matters to a power cut alone.
+    """
     action, _, path = step.partition(" ")
     if action == "open":
         return path.endswith(" w")
-    return action in ("fsync", "rename") or (action == "remove" and not path.endswith(".partial"))
+    return action == "rename" or (action == "remove" and not path.endswith(".partial"))
 
 
-def killed_before(k: int, folder: Path) -> bool:
-    """Go on with a training until it is before the k-th step of its next save; kill it there."""
+def killed_before(k: int, folder: Path, *, n_epochs: int = 1) -> bool:
+    """Go on with a training until it is before the k-th step of its next save; kill it there.
+
+    n_epochs: after which it ends if it takes fewer steps.
+    """
 
     def task() -> None:
         count = 0
@@ -82,8 +89,14 @@ def killed_before(k: int, folder: Path) -> bool:
             if count == k:
                 os.kill(os.getpid(), signal.SIGKILL)
 
+        def after_epoch(_: int) -> None:
+            nonlocal n_epochs
+            n_epochs -= 1
+            if not n_epochs:
+                os._exit(NO_SUCH_STEP)
+
         watch(folder, step)
-        trains(folder, after_epoch=lambda _: os._exit(NO_SUCH_STEP))
+        trains(folder, after_epoch=after_epoch)
 
     code = ending(forked(task))
     if code not in (-signal.SIGKILL, NO_SUCH_STEP):
@@ -91,18 +104,18 @@ def killed_before(k: int, folder: Path) -> bool:
     return code == -signal.SIGKILL
 
 
-def at_each_step(folder: Path) -> dict[str, Any]:
-    """Kill one training at each step of its saves, one after the other."""
+def at_steps(folder: Path, stride: int) -> dict[str, Any]:
+    """Kill one training at every so many steps of its saves, one after the other."""
     # Two generations first, so that a save removes one; a new best takes fewer steps than none.
-    for _ in range(2):
-        killed_before(-1, folder)
-    n_kills = n_missed = 0
+    killed_before(-1, folder, n_epochs=2)
+    kills, n_missed, k = [], 0, 1
     while n_missed < 2:
-        if killed_before(n_kills + n_missed + 1, folder):
-            n_kills += 1
+        if killed_before(k, folder):
+            kills.append(k)
         else:
             n_missed += 1
-    return {"kills": n_kills, "end": finished(folder)}
+        k += stride
+    return {"kills": kills, "end": finished(folder)}
 
 
 def killed_after(seconds: float, folder: Path, *, from_first_batch: bool) -> bool:
@@ -126,7 +139,7 @@ def at_random_moments(folder: Path, n_kills: int) -> dict[str, Any]:
     """Kill one training again and again; one that came to its end begins anew."""
     moments, killed, ends = random.Random(17), 0, []
     while killed < n_kills:
-        while_starting = killed % 5 == 4
+        while_starting = killed % 3 == 2
         seconds = moments.uniform(0, 2.0 if while_starting else SECONDS)
         if killed_after(seconds, folder, from_first_batch=not while_starting):
             killed += 1
@@ -136,15 +149,15 @@ def at_random_moments(folder: Path, n_kills: int) -> dict[str, Any]:
     return {"kills": killed, "ends": [*ends, finished(folder)]}
 
 
-def main(root: Path, n_kills: int) -> None:
+def main(root: Path, n_kills: int, stride: int) -> None:
     """Train undisturbed, then killed in both ways."""
     result = {
         "undisturbed": finished(root / "undisturbed"),
-        "steps": at_each_step(root / "steps"),
+        "steps": at_steps(root / "steps", stride),
         "random": at_random_moments(root / "random", n_kills),
     }
     print(json.dumps(result))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]))
+    main(Path(sys.argv[1]), *map(int, sys.argv[2:]))

@@ -488,7 +488,7 @@ class TestLocks:
             thread.start()
             assert eventually(lambda: waits_for_lock(store.root / ".locks" / f"numbers-{KEY}"))
             assert not entered.is_set()
-        thread.join(10)
+        thread.join(HANG_S)
         assert entered.is_set()
 
 

@@ -82,7 +82,7 @@ with interrupts.interrupt_guard():
             os.kill(os.getpid(), signal.SIGINT)
         except KeyboardInterrupt:
             print("ending", flush=True)
-    time.sleep(60)
+    time.sleep(600)
 """
 
 

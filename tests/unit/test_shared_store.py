@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import sys
 import threading
-import time
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -23,7 +22,7 @@ from flowers17.commands.garbage import garbage
 from flowers17.config import RunOptions
 from flowers17.config.run_options import store_address
 from flowers17.errors import ArtifactDamaged, ArtifactMissing, InvalidInput, StoreUnusable
-from flowers17.shared.claims import Lease, Mirror
+from flowers17.shared.claims import RENEWALS, Lease, Mirror
 from flowers17.shared.remote import Remote
 from flowers17.shared.store import CACHE_VARIABLE, SharedStore, open_store
 from flowers17.stages import ensure, existing
@@ -291,9 +290,18 @@ class TestBuiltOnce:
 
 class TestLease:
     def test_is_not_taken_while_it_is_renewed(
-        self, machines: tuple[SharedStore, SharedStore], tmp_path: Path
+        self,
+        machines: tuple[SharedStore, SharedStore],
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
+        monkeypatch.setenv("FLOWERS17_LEASE_S", "4")  # a busy machine renews it in time
         order: list[str] = []
+        states: set[bytes | None] = set()
+
+        def is_renewed() -> bool:
+            states.add(machines[0].remote.read(".locks/x/000001"))
+            return len(states) > RENEWALS + 2  # for longer than it lasts
 
         def second() -> None:
             with Lease(machines[1].remote, "x", tmp_path / "two-x"):
@@ -302,10 +310,10 @@ class TestLease:
         with Lease(machines[0].remote, "x", tmp_path / "one-x") as lease:
             thread = threading.Thread(target=second)
             thread.start()
-            time.sleep(2.5 * float(LEASE_S))
+            assert eventually(is_renewed)
             assert lease.is_held
             order.append("first")
-        thread.join(20)
+        thread.join(HANG_S)
         assert order == ["first", "second"]
 
     def test_one_that_could_not_be_renewed_is_lost_and_known_to_be(

@@ -10,6 +10,7 @@ from flowers17.ensemble.importances import left_out, of_forest, permutation
 from flowers17.ensemble.meta_learners import fitted
 from flowers17.ensemble.predictions import Predictions
 from flowers17.seeds import generator
+from tests.support.forests import N_TREES
 from tests.unit.ensemble.synthetic_predictions import arrays, synthetic_predictions
 
 SEED = 3
@@ -35,7 +36,7 @@ def forest(case: Predictions) -> Any:
 
 def test_impurity_is_scikit_learn_s_and_sums_to_one(case: Predictions, forest: Any) -> None:
     importances = of_forest(forest, case, seed=SEED)["impurity"]
-    plain = RandomForestClassifier(500, random_state=SEED)
+    plain = RandomForestClassifier(N_TREES, random_state=SEED)
     plain.fit(case.out_of_fold[case.train], case.labels[case.train])
     np.testing.assert_allclose(list(importances.values()), plain.feature_importances_, rtol=1e-9)
     assert sum(importances.values()) == pytest.approx(1)
@@ -87,7 +88,7 @@ def test_a_class_without_validation_images_has_no_drop() -> None:
 def test_left_out_is_a_forest_without_the_member(case: Predictions) -> None:
     n_correct = left_out("random_forest", case, seed=SEED)
     columns = [0, 1, 2, 6, 7, 8]
-    plain = RandomForestClassifier(500, random_state=SEED)
+    plain = RandomForestClassifier(N_TREES, random_state=SEED)
     plain.fit(case.out_of_fold[case.train][:, columns], case.labels[case.train])
     predicted = plain.predict(case.average[case.validation][:, columns])
     assert n_correct["member 1"] == np.count_nonzero(predicted == case.labels[case.validation])

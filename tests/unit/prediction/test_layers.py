@@ -64,8 +64,15 @@ FAMILIES = [
 ]
 
 
-@pytest.mark.parametrize("n_classes", [2, 5])
-@pytest.mark.parametrize("n_components", [None, 10], ids=["columns", "components"])
+@pytest.mark.parametrize(
+    ("n_components", "n_classes"),
+    [
+        (None, 2),
+        pytest.param(None, 5, marks=pytest.mark.long),
+        pytest.param(10, 2, marks=pytest.mark.long),
+        (10, 5),
+    ],
+)
 @pytest.mark.parametrize(("name", "settings"), FAMILIES, ids=str)
 def test_a_classifier(
     name: str, settings: dict[str, Any], n_components: int | None, n_classes: int

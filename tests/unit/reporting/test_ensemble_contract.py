@@ -11,6 +11,7 @@ from flowers17.ensemble.stacking import Stacked, stacked
 from flowers17.reporting.ensembles.tables import ensemble_tables
 from flowers17.reporting.inputs import ReportInputs
 from flowers17.reporting.report import write_report
+from tests.support.forests import few_trees
 
 from .made_ensembles import STUDY_MEMBERS, described_members
 from .made_study import tiny_study
@@ -60,7 +61,8 @@ def contract(tmp_path_factory: pytest.TempPathFactory) -> tuple[ReportInputs, St
     predictions = Predictions(
         **fields, members=tuple(STUDY_MEMBERS), classes=tuple(inputs.class_names)
     )
-    combination = stacked(predictions, ["random_forest", "logistic_regression"], 17)
+    with few_trees():
+        combination = stacked(predictions, ["random_forest", "logistic_regression"], 17)
     described = described_members("study", split, STUDY_MEMBERS, inputs.class_names)
     maker = Maker(root / "ensembles")
     unseen = maker.publish(

@@ -1,5 +1,6 @@
 """Cutting an extractor, heads, and training over stored activations as over images."""
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,12 @@ def _prepared() -> None:
 
 def _extractor(name: str, size: int = SIZE) -> keras.Model:
     return build_extractor(name, input_size=size, weights_path=None, seed=SEED)
+
+
+@cache
+def _shared(name: str) -> keras.Model:
+    """Extractor at its smallest size, for tests that change no weight of it."""
+    return _extractor(name, max(SIZE, known_facts()[name].min_size))
 
 
 def _parts(
@@ -84,8 +91,8 @@ class TestStoredAndComputedActivations:
             ("mobilenet", "a", "direct"),
             # In phase b and direct: TestRatesByBlock. Phase a is a head, of any extractor.
             ("mobilenet", "b", "winograd"),
-            ("vgg16", "b", "direct"),
-            ("vgg16", "b", "winograd"),
+            pytest.param("vgg16", "b", "direct", marks=pytest.mark.long),
+            pytest.param("vgg16", "b", "winograd", marks=pytest.mark.long),
         ],
     )
     def test_end_with_the_same_bits(
@@ -131,13 +138,15 @@ class TestStoredAndComputedActivations:
 
 
 class TestCut:
-    @pytest.mark.parametrize("name", ["vgg16", "mobilenet", "xception", "inceptionv3"])
+    @pytest.mark.parametrize(
+        "name",
+        ["vgg16", "mobilenet", "xception", pytest.param("inceptionv3", marks=pytest.mark.long)],
+    )
     def test_at_the_first_and_last_block_the_parts_together_give_what_the_whole_gives(
         self, name: str
     ) -> None:
-        size = max(SIZE, known_facts()[name].min_size)
-        images = np.random.default_rng(2).random((2, size, size, 3), np.float32)
-        extractor = _extractor(name, size)
+        extractor = _shared(name)
+        images = np.random.default_rng(2).random((2, *extractor.input_shape[1:]), np.float32)
         expected = np.asarray(extractor(images))
         for block in (list(BLOCKS[name])[1], list(BLOCKS[name])[-1]):
             lower, upper = cut(extractor, name, block)
@@ -148,13 +157,12 @@ class TestCut:
 
     @pytest.mark.parametrize("name", ["vgg16", "mobilenet", "xception", "inceptionv3"])
     def test_every_block_is_a_place_where_the_network_is_in_one_piece(self, name: str) -> None:
-        extractor = _extractor(name, max(SIZE, known_facts()[name].min_size))
+        extractor = _shared(name)
         n_frozen = [cut(extractor, name, block)[0].count_params() for block in BLOCKS[name]]
         assert n_frozen == sorted(set(n_frozen))
 
     def test_trains_the_blocks_behind_it_and_nothing_else(self) -> None:
-        extractor = _extractor("vgg16")
-        lower, upper = cut(extractor, "vgg16", "block5")
+        lower, upper = cut(_extractor("vgg16"), "vgg16", "block5")
         assert upper is not None
         assert not lower.trainable_weights
         assert [weight.path for weight in upper.trainable_weights] == [
@@ -172,7 +180,7 @@ class TestCut:
             InvalidSettings,
             match=r"unfrozen\.vgg16: expected one of block1, .*, block5, .*, got",
         ):
-            cut(_extractor("vgg16"), "vgg16", block)
+            cut(_shared("vgg16"), "vgg16", block)
 
 
 class TestExtractorNorms:
@@ -190,7 +198,14 @@ class TestExtractorNorms:
         )
         return extractor, lower, network
 
-    @pytest.mark.parametrize("name", ["mobilenet", "xception", "inceptionv3"])
+    @pytest.mark.parametrize(
+        "name",
+        [
+            "mobilenet",
+            pytest.param("xception", marks=pytest.mark.long),
+            pytest.param("inceptionv3", marks=pytest.mark.long),
+        ],
+    )
     def test_in_inference_mode_compute_in_training_what_the_frozen_extractor_does(
         self, name: str
     ) -> None:
@@ -238,7 +253,7 @@ class TestExtractorNorms:
             weight.assign(value)
         accelerate(network)
         # So slow that no weight changes: the moving averages alone may.
-        standstill = RecipeSettings(epochs=30, batch_size=10, learning_rate=1e-9)
+        standstill = RecipeSettings(epochs=12, batch_size=10, learning_rate=1e-9)
         examples = _examples(_stored(lower, name, images))
         history = train(
             network, examples, standstill, "none", seed=SEED, folder=tmp_path / "b"
@@ -262,7 +277,7 @@ class TestExtractorNorms:
         with pytest.raises(
             InvalidSettings, match=r"extractor_norms: expected .* in vgg16 from block5 on .*none"
         ):
-            cut(_extractor("vgg16"), "vgg16", "block5", norms="inference")
+            cut(_shared("vgg16"), "vgg16", "block5", norms="inference")
 
 
 class TestRatesByBlock:
@@ -282,8 +297,7 @@ class TestRatesByBlock:
     def test_fall_by_the_decay_with_each_block_back_from_the_head(
         self, name: str, block: str, n_by_steps: dict[int, int]
     ) -> None:
-        size = max(SIZE, known_facts()[name].min_size)
-        extractor = _extractor(name, size)
+        extractor = _shared(name)
         _, upper = cut(extractor, name, block)
         trainable = trainable_network(
             upper,
