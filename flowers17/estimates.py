@@ -7,7 +7,7 @@ operations and the rate of this machine's matrix products serve.
 
 import json
 import math
-import time
+import timeit
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -181,12 +181,8 @@ def matrix_rate() -> float:
     """This machine's floating-point operations a second in a product of float32 matrices."""
     side = 1024
     matrix = np.ones((side, side), np.float32)
-    seconds = []
-    for _ in range(4):  # the first starts the threads
-        started = time.perf_counter()
-        np.matmul(matrix, matrix)
-        seconds.append(time.perf_counter() - started)
-    return 2 * side**3 / min(seconds)
+    # The first product starts the threads.
+    return 2 * side**3 / min(timeit.repeat(lambda: matrix @ matrix, number=1, repeat=4))
 
 
 def run_seconds(estimates: Sequence[Estimate], options: RunOptions, *, n_reused: int = 0) -> float:

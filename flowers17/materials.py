@@ -16,32 +16,26 @@ _LONG = 200  # characters of two values, beyond which nobody reads them in a lin
 def differences(
     before: Mapping[str, Any], now: Mapping[str, Any], *, ignore: Sequence[str] = ()
 ) -> list[str]:
-    """Differences between two materials of keys, in words.
+    """Differences between two materials of keys, in words; what both lack is no difference.
 
-    >>> old = {"config": {"C": 1.0}, "seed": 1, "inputs": {}, "code": {}, "libraries": {}}
-    >>> differences(old, {**old, "config": {"C": 2.0}})
+    >>> differences({"config": {"C": 1.0}}, {"config": {"C": 2.0}})
     ['setting C: 1.0 → 2.0']
     """
+    code, libraries, inputs = (
+        changes(before.get(part, {}), now.get(part, {})) for part in ("code", "libraries", "inputs")
+    )
     lines = [
         f"setting {name}: {old} → {new}"
         if len(f"{old}{new}") < _LONG
         else f"setting {name} changed"
-        for name, old, new in changes(flat(before["config"]), flat(now["config"]))
+        for name, old, new in changes(flat(before.get("config", {})), flat(now.get("config", {})))
     ]
-    if before["seed"] != now["seed"]:
-        lines.append(f"seed: {before['seed']} → {now['seed']}")
-    if before.get("version") != now.get("version"):
-        lines.append(f"stage version: {before.get('version')} → {now.get('version')}")
-    lines += [f"code {name} changed" for name, _, _ in changes(before["code"], now["code"])]
-    lines += [
-        f"{name}: {old} → {new}"
-        for name, old, new in changes(before["libraries"], now["libraries"])
-    ]
-    lines += [
-        f"input {name} changed"
-        for name, _, _ in changes(before["inputs"], now["inputs"])
-        if name not in ignore
-    ]
+    for name, title in (("seed", "seed"), ("version", "stage version")):
+        if before.get(name) != now.get(name):
+            lines.append(f"{title}: {before.get(name)} → {now.get(name)}")
+    lines += [f"code {name} changed" for name, _, _ in code]
+    lines += [f"{name}: {old} → {new}" for name, old, new in libraries]
+    lines += [f"input {name} changed" for name, _, _ in inputs if name not in ignore]
     return lines
 
 

@@ -7,7 +7,7 @@ control character, nothing huge or deep.
 import itertools
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import PurePath
 from typing import Any, TypeVar
 
@@ -128,18 +128,18 @@ class RequestModel(Model):
     @model_validator(mode="wrap")
     @classmethod
     def _validated_in_words(cls, values: Any, handler: ModelWrapValidatorHandler[M]) -> M:
-        check_plain(values)
-        try:
-            return handler(values)
-        except ValidationError as problem:
-            raise _settings_error(cls, problem) from None
+        return _in_words(cls, handler, values)
 
 
 def validated(model: type[M], values: Any) -> M:
     """Return the values as a model; raises InvalidSettings that names each wrong one."""
+    return _in_words(model, model.model_validate, values)
+
+
+def _in_words(model: type[BaseModel], validate: Callable[[Any], M], values: Any) -> M:
     check_plain(values)
     try:
-        return model.model_validate(values)
+        return validate(values)
     except ValidationError as problem:
         raise _settings_error(model, problem) from None
 

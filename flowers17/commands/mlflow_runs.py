@@ -7,12 +7,11 @@ tag, so that what is there is not sent again.
 
 import os
 import re
-from calendar import timegm
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
-from time import strptime
 from typing import TYPE_CHECKING, Any
 
 from flowers17.errors import Flowers17Error, InvalidInput, TrackingFailed
@@ -172,7 +171,7 @@ class _Experiment:
 
 def _start_ms(manifest: Manifest) -> int:
     """Start of an artifact's build in milliseconds of the epoch."""
-    ended = timegm(strptime(manifest["created"], "%Y-%m-%dT%H:%M:%SZ"))
+    ended = datetime.fromisoformat(manifest["created"]).timestamp()
     return round(1000 * (ended - float(manifest.get("duration_s", 0))))
 
 

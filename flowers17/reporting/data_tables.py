@@ -14,14 +14,7 @@ from flowers17.reporting.columns import Column, Record
 from flowers17.reporting.inputs import ReportInputs
 from flowers17.reporting.records import Evaluation, Score
 from flowers17.reporting.tables import TABLE_SHOWN, Table
-from flowers17.reporting.words import worded_table
-
-SOURCES = {
-    "rendered": "rendered from code",
-    "oxford17": "the official archive of Oxford Flowers-17",
-    "archive": "an archive in the layout of Oxford Flowers-17",
-    "own": "labelled images of your own",
-}
+from flowers17.reporting.words import text, worded_table
 
 
 def classes_table(inputs: ReportInputs) -> Table:
@@ -95,7 +88,8 @@ def _image_facts(inputs: ReportInputs) -> Iterator[Record]:
     if not inputs.images:
         return
     source, items = inputs.images.reference, inputs.items
-    yield _fact("source", SOURCES.get(inputs.source_kind, inputs.source_kind), source=source)
+    kind = inputs.source_kind
+    yield _fact("source", text("sources", kind) or kind, source=source)
     described = items.get("source", {})
     if "layout" in described:
         yield _fact("read as", str(described["layout"]), source=source)
@@ -111,8 +105,8 @@ def _image_facts(inputs: ReportInputs) -> Iterator[Record]:
     sizes = np.asarray(items.get("original_sizes") or [[side, side]])
     for index, dimension in enumerate(("width", "height")):
         low, middle, high = (int(f(sizes[:, index])) for f in (np.min, np.median, np.max))
-        text = f"{low}–{high} pixels, median {middle}" if low != high else f"{low} pixels"
-        yield _fact(f"original {dimension}", text, source=source)
+        extent = f"{low}–{high} pixels, median {middle}" if low != high else f"{low} pixels"
+        yield _fact(f"original {dimension}", extent, source=source)
     yield _fact("made square", *_square_fact(inputs), source=source)
     copies = sum(count - 1 for count in Counter(items.get("sha256", [])).values())
     yield _fact("exact copies", str(copies), copies, source=source)
@@ -122,11 +116,10 @@ def _image_facts(inputs: ReportInputs) -> Iterator[Record]:
 
 def _square_fact(inputs: ReportInputs) -> tuple[str, float]:
     """How images became squares, and the mean share of an image's pixels that is cut away."""
-    cut = inputs.share_cut
-    text = {"crop": "central square", "pad": "padded with black", "stretch": "stretched"}
+    cut, square = inputs.share_cut, text("squares", inputs.resize)
     shares = f"{cut.mean():.1%} of an image cut away in the mean, {cut.max():.1%} at most"
     shares = shares.replace("%", " %") if cut.any() else "nothing is cut away"
-    return f"{text[inputs.resize]}; {shares}", float(cut.mean())
+    return f"{square}; {shares}", float(cut.mean())
 
 
 def _duplicate_facts(inputs: ReportInputs) -> Iterator[Record]:

@@ -46,13 +46,13 @@ def _letters() -> frozenset[int]:
 
 
 def from_template(name: str, **values: object) -> str:
-    """An SVG element by a template, which has the colours by their names."""
+    """An SVG element by a template, which has the colours by their names, and a width."""
     colours = {"ink": INK, "muted": MUTED, "line": LINE, "paper": PAPER, "soft": SOFT}
     styles = {"bold": {"weight": "bold"}, "quiet": {"color": MUTED}}
     templates = environment()
     templates.filters["printable"] = printable
-    template = templates.get_template(name)
-    return template.render(values, accent=ACCENT, warm=WARM, **colours, **styles).strip()
+    shared = {"width": WIDTH, "accent": ACCENT, "warm": WARM, **colours, **styles}
+    return templates.get_template(name).render({**shared, **values}).strip()
 
 
 def standalone(text: str, title: str) -> str:

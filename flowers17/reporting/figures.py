@@ -12,14 +12,7 @@ import numpy as np
 from PIL import Image
 
 from flowers17.artifacts import Reference
-from flowers17.reporting.drawing import (
-    MUTED,
-    WIDTH,
-    from_template,
-    inline,
-    is_drawable,
-    standalone,
-)
+from flowers17.reporting.drawing import MUTED, from_template, inline, is_drawable, standalone
 from flowers17.reporting.inputs import ReportInputs
 from flowers17.reporting.tables import padded
 from flowers17.reporting.wording import printable
@@ -216,7 +209,6 @@ def class_counts(inputs: ReportInputs) -> Figure | None:
     counts = [tuple(map(int, pair)) for pair in zip(*sides, strict=True)]
     drawing = from_template(
         "counts.svg",
-        width=WIDTH,
         highest=max(map(sum, counts), default=1),
         classes=list(zip(names, counts, strict=True)),
     )

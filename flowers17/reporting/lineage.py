@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from operator import itemgetter
 from typing import Any
 
 from flowers17.artifacts import Artifact, Reference
@@ -39,16 +40,10 @@ def lineages(inputs: ReportInputs) -> dict[str, list[dict[str, Any]]]:
     }
     known = {each.reference: anchor_of(each.reference) for _, each in artifacts.values()}
     by_stage: dict[str, list[dict[str, Any]]] = {}
-    for label, artifact in sorted(
-        artifacts.values(), key=lambda item: (_rank(item[1].reference.stage), item[0])
-    ):
+    for label, artifact in sorted(artifacts.values(), key=itemgetter(0)):
         lineage = _lineage(label, artifact, known)
         by_stage.setdefault(artifact.reference.stage, []).append(lineage)
-    return by_stage
-
-
-def _rank(stage: str) -> int:
-    return _ORDER.index(stage) if stage in _ORDER else len(_ORDER)
+    return {stage: by_stage[stage] for stage in (*_ORDER, *by_stage) if stage in by_stage}
 
 
 def _lineage(label: str, artifact: Artifact, known: Mapping[Reference, str]) -> dict[str, Any]:

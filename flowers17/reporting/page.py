@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from markupsafe import Markup
@@ -31,6 +30,7 @@ from flowers17.reporting.reference import PartName
 from flowers17.reporting.tables import Row, Table
 from flowers17.reporting.titles import trained_tag
 from flowers17.reporting.wording import interval_text
+from flowers17.reporting.words import text
 
 TABLE_FOLD = 30
 
@@ -58,66 +58,37 @@ class Highlight:
 
 def highlights(inputs: ReportInputs, tables: Sequence[Table]) -> list[Highlight]:
     """The few numbers that a reader wants first."""
-    classifiers, networks = best_classifiers(inputs), best_networks(inputs)
-    ensembles, scratch = best_ensembles(inputs), "best single network from scratch"
-    of_table_8, of_table_9, of_scratch, stacking = (
-        f"best {published.BEST_OF_TABLE_8:.3f}",
-        f"best {published.BEST_OF_TABLE_9:.3f}",
-        f"best {published.BEST_SINGLE_NETWORK:.3f}",
-        f"stacking on its networks’ own training images {published.STACKING_OF_TABLE_5:.3f}",
-    )
-    if inputs.differences:
-        of_table_8 = of_table_9 = ""
-    if not inputs.beside_study or inputs.data_differences_in_short:
-        of_scratch = stacking = ""
-    highlighted = partial(_highlight, inputs, tables, bests_by_metric(inputs))
-    shown = (
-        highlighted("on the given test part", best_on_test(inputs), ("T1",), part="test"),
-        highlighted("best of Table 8", classifiers.on_one_split, ("8", "10"), of_table_8),
-        highlighted("best {where}", classifiers.over_clean, ("8b", "10")),
-        highlighted(
-            "best fine-tuned network, {where}",
-            best_fine_tuned(inputs).overall,
-            ("9", "9b", "10"),
-            of_table_9,
-        ),
-        highlighted(
-            f"{scratch}, {{where}}" if networks.over_clean else scratch,
-            networks.overall,
-            ("3b", "2", "3", "10"),
-            of_scratch,
-        ),
-        highlighted(
-            "best ensemble, {where}" if ensembles.over_clean else "best ensemble, the {where}",
-            ensembles.overall,
-            ("5-paired", "10"),
-            stacking,
-        ),
-        _cells_reproduced(inputs, verdicts_of_table_8(tables)),
-    )
-    return [highlight for highlight in shown if highlight]
+    classifiers, by_metric = best_classifiers(inputs), bests_by_metric(inputs)
+    bests = {
+        "test": best_on_test(inputs),
+        "table 8": classifiers.on_one_split,
+        "classifiers": classifiers.over_clean,
+        "fine-tuned": best_fine_tuned(inputs).overall,
+        "networks": best_networks(inputs).overall,
+        "ensembles": best_ensembles(inputs).overall,
+    }
+    shown = [
+        _highlight(inputs, tables, by_metric, f"highlight {name}", best)
+        for name, best in bests.items()
+        if best
+    ]
+    reproduced = _cells_reproduced(inputs, verdicts_of_table_8(tables))
+    return [*shown, reproduced] if reproduced else shown
 
 
 def _highlight(
-    inputs: ReportInputs,
-    tables: Sequence[Table],
-    bests: Mapping[str, Best],
-    label: str,
-    best: Best | None,
-    numbers: Sequence[str],
-    study: str = "",
-    part: str = "validation",
-) -> Highlight | None:
-    """The highlight of a best. numbers: of the tables that may hold it; it leads to the first."""
-    if not best:
-        return None
+    inputs: ReportInputs, tables: Sequence[Table], bests: Mapping[str, Best], name: str, best: Best
+) -> Highlight:
+    """The highlight of a best by its words, which leads to the first of their tables with it."""
+    values = {"inputs": inputs, "best": best, "reference": published}
+    label, study, numbers = (text(name, part, **values) for part in ("label", "study", "tables"))
+    part = text(name, "part") or "validation"
     measure = "accuracy" if inputs.is_balanced else "balanced accuracy"
     detail, largest = best.title, baseline(inputs, best, part)
     detail += "" if largest is None else f"; the largest class alone {largest:.3f}"
     detail += f"; the study’s {study}" if study else ""
-    label = label.format(where=best.where)
     by_number = {table.number: table for table in tables}
-    holding = (by_number[number] for number in numbers if number in by_number)
+    holding = (by_number[number] for number in numbers.split() if number in by_number)
     anchors = [table.anchor for table in holding if _holds(table, best)]
     anchor = anchors[0] if anchors else anchor_of(best.source)
     value, tag = f"{best.accuracy:.3f}", best.tag
@@ -230,36 +201,28 @@ def page(
     every = [table for part in tables.values() for table in part]
     names = {f"Table {table.number}" for table in every}
     names |= {f"Figure {figure.number}" for part in figures.values() for figure in part}
+    parts = [
+        {
+            **vars(part),
+            "contents": in_order(tables.get(part.name, ()), figures.get(part.name, ())),
+            "reasons": labels_by_reason(inputs.absent_from(part.name)),
+            "absent": [
+                entry
+                for entry in published.CONTENTS
+                if entry.part == part.name and entry.name not in names
+            ],
+        }
+        for part in published.PARTS
+        if part.name not in ("test", "next") or tables[part.name]
+    ]
     settings = flat(inputs.shown_settings)
     values: dict[str, Any] = {
         "inputs": inputs,
         "title": title(inputs),
-        "parts": [
-            part
-            for part in published.PARTS
-            if part.name not in ("test", "next") or tables[part.name]
-        ],
+        "parts": parts,
         "highlights": highlights(inputs, every),
-        "contents": {
-            part.name: in_order(tables.get(part.name, ()), figures.get(part.name, ()))
-            for part in published.PARTS
-        },
-        "reasons": {
-            part.name: labels_by_reason(inputs.absent_from(part.name)) for part in published.PARTS
-        },
-        "weights_part": next(
-            (absent.part for absent in inputs.absent if absent.kind == "weights"), ""
-        ),
         "lineages": lineages(inputs),
         "settings": [(name, setting_text(each)) for name, each in settings.items()],
-        "absent": {
-            part.name: [
-                entry
-                for entry in published.CONTENTS
-                if entry.part == part.name and entry.name not in names
-            ]
-            for part in published.PARTS
-        },
     }
     return templates.get_template("report.html").render(values)
 

@@ -236,16 +236,21 @@ class Training(TrainedNetwork):
         """Changes of the study's recipe, in short; empty for our own recipe."""
         if self.recipe_name != "report":
             return ""
-        return recipe_tag(self.recipe, self.epochs, augmented=self.augmentation != "none")
+        of_the_study = PLAIN_EPOCHS if self.augmentation == "none" else AUGMENTED_EPOCHS
+        return recipe_tag(self.recipe, self.epochs, of_the_study)
 
 
-def recipe_tag(recipe: RecipeSettings, epochs: int, *, augmented: bool) -> str:
+def recipe_tag(
+    recipe: RecipeSettings,
+    epochs: int,
+    of_the_study: int,
+    study: RecipeSettings = RecipeSettings(),
+    *,
+    same_head: bool = True,
+) -> str:
     """Differences of a recipe and its number of epochs from the study's, in short."""
-    of_the_study = AUGMENTED_EPOCHS if augmented else PLAIN_EPOCHS
-    changes, defaults = (
-        each.model_dump(exclude=RECIPE_FREE) for each in (recipe, RecipeSettings())
-    )
-    parts = [] if changes == defaults else ["another recipe"]
+    own, other = (each.model_dump(exclude=RECIPE_FREE) for each in (recipe, study))
+    parts = [] if own == other and same_head else ["another recipe"]
     if epochs != of_the_study:
         parts.append(f"{epochs} epoch{'s' * (epochs != 1)}")
     return ", ".join(parts)

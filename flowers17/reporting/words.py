@@ -61,7 +61,8 @@ def _on_one_line(rendered: str) -> str:
     return re.sub(r"[ \n]+", " ", rendered).strip()
 
 
-def _notes(name: str, values: Mapping[str, Any]) -> Iterator[str]:
+def notes_of(name: str, **values: Any) -> Iterator[str]:
+    """Yield the notes of a table, such as `table 8b`."""
     for entry in _entries()[name].get("notes", ()):
         of_study = not isinstance(entry, str)
         rendered = _template(entry["study"] if of_study else entry).render(values)
@@ -96,5 +97,5 @@ def worded_table(
         for column in (*columns_of(entry), *columns)
         if not column.optional or any(column.key in record.values for record in records)
     ]
-    notes = tuple(_notes(entry, values))
+    notes = tuple(notes_of(entry, **values))
     return Table(number or name, title, shown, records, lead, notes, longest, empty)

@@ -13,7 +13,7 @@ from flowers17.artifacts import MANIFEST, Store, short_name
 from flowers17.errors import ArtifactDamaged, ArtifactMissing, Flowers17Error, InvalidInput
 from flowers17.files import read_regular
 from flowers17.manifests import KEY, STAGE, read_manifest
-from flowers17.materials import differences
+from flowers17.materials import changes, flat
 from flowers17.prediction.catalogue import Catalogue
 from flowers17.profiles import PROFILES
 from flowers17.reporting.html import environment
@@ -209,12 +209,11 @@ def nearest_profile(settings: Mapping[str, Any]) -> str:
     The seed and the data set don't count.
     """
 
-    def material(values: Mapping[str, Any]) -> dict[str, Any]:
-        config = {name: values[name] for name in values if name not in ("seed", "dataset")}
-        return {"config": config, "seed": None, "inputs": {}, "code": {}, "libraries": {}}
+    def counted(values: Mapping[str, Any]) -> dict[str, Any]:
+        return flat({name: values[name] for name in values if name not in ("seed", "dataset")})
 
     n, name = min(
-        (len(differences(material(settings), material(profile.model_dump(mode="json")))), name)
+        (len(changes(counted(settings), counted(profile.model_dump(mode="json")))), name)
         for name, profile in PROFILES.items()
     )
     return f"{name}, {n} setting{'s' * (n > 1)} changed" if n else name

@@ -15,6 +15,7 @@ from flowers17 import validation
 from flowers17.config import StudySettings
 from flowers17.digests import canonical_json
 from flowers17.errors import InvalidSettings, hint_for, short_repr
+from flowers17.profiles import merged
 from flowers17.request import StudyRequest, nested
 
 MAX_COMBINATIONS = 256
@@ -121,7 +122,8 @@ def combinations(request: StudyRequest, sweep: SweepSettings) -> list[Combinatio
             for setting, value in values.items()
         }
         words = {setting: f"{setting_tail(setting)}={value}" for setting, value in assigned.items()}
-        combination = Combination(assigned, words, _with_values(base, values))
+        changed = merged(base.model_dump(), nested("sweep", values.items()))
+        combination = Combination(assigned, words, validation.validated(StudySettings, changed))
         settings = combination.settings.model_dump_json()
         if settings in known:
             raise InvalidSettings(
@@ -195,14 +197,3 @@ def _check_setting(source: str, setting: str) -> None:
     raise InvalidSettings(
         f"{source} {setting}: expected a known setting, got an unknown one; {hint}"
     )
-
-
-def _with_values(base: StudySettings, values: Mapping[str, Any]) -> StudySettings:
-    changed = base.model_dump()
-    for setting, value in values.items():
-        *path, last = setting.split(".")
-        level = changed
-        for name in path:
-            level = level[name]
-        level[last] = value
-    return validation.validated(StudySettings, changed)

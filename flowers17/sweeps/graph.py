@@ -1,12 +1,11 @@
 """The studies of a sweep as one graph, in which a stage of several combinations stands once."""
 
-import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from flowers17.artifacts import Store
-from flowers17.digests import canonical_json
+from flowers17.digests import sha256_of
 from flowers17.plan import Step, plan
 from flowers17.stages import Stage, in_order
 from flowers17.sweeps.combinations import Combination
@@ -103,8 +102,7 @@ def _digests(stages: Sequence[Stage]) -> dict[str, str]:
     digests: dict[str, str] = {}
     for stage in stages:
         inputs = {name: digests[parent.label] for name, parent in stage.inputs.items()}
-        text = canonical_json([repr(replace(stage, inputs={})), inputs])
-        digests[stage.label] = hashlib.sha256(text.encode()).hexdigest()
+        digests[stage.label] = sha256_of([repr(replace(stage, inputs={})), inputs])
     return digests
 
 

@@ -15,7 +15,7 @@ from flowers17.reporting.attacks.cells import (
 )
 from flowers17.reporting.cells import Cell
 from flowers17.reporting.columns import Record
-from flowers17.reporting.drawing import WIDTH, from_template
+from flowers17.reporting.drawing import from_template
 from flowers17.reporting.figures import Figure, drawn, shortened
 from flowers17.reporting.inputs import ReportInputs
 from flowers17.reporting.records import inputs_of
@@ -51,10 +51,8 @@ def fidelity_figure(inputs: ReportInputs) -> Figure | None:
         curve = [(number, cell.value, cell.interval) for number, cell in enumerate(cells)]
         panels.append((shortened(records[0].group, 60), [("fidelity", curve)]))
     queries = [f"{record.values['n_queries']:,}" for record in max(by_model, key=len)]
-    names = {"fidelity": "fidelity"}
-    text = from_template(
-        "budgets.svg", width=WIDTH, budgets=queries, names=names, panels=panels, axis="queries"
-    )
+    values = {"budgets": queries, "names": {"fidelity": "fidelity"}, "panels": panels}
+    text = from_template("budgets.svg", **values, axis="queries")
     return drawn("C4", text, tuple(artifact.reference for artifact in artifacts), behind="C9")
 
 

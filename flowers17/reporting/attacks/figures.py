@@ -13,7 +13,7 @@ from flowers17.reporting.attacks.cells import (
 )
 from flowers17.reporting.attacks.records import Attack
 from flowers17.reporting.confusion_figures import MatrixCell, class_matrix
-from flowers17.reporting.drawing import WIDTH, from_template
+from flowers17.reporting.drawing import from_template
 from flowers17.reporting.figures import Figure, data_uri, drawn, shortened
 from flowers17.reporting.inputs import ReportInputs
 from flowers17.reporting.metrics import Interval, accuracy_interval
@@ -47,7 +47,6 @@ def robust_curves(models: Sequence[AttackedModel]) -> Figure | None:
     ]
     text = from_template(
         "budgets.svg",
-        width=WIDTH,
         budgets=list(map(budget_title, budgets)),
         names={
             name: attack_title(name)
@@ -118,7 +117,7 @@ def gallery(inputs: ReportInputs, model: AttackedModel) -> Figure | None:
         uris = [data_uri(pixels, lossless=True) for pixels in pictures]
         words = [shortened(line, 24) for line in _labels(attack, image)]
         rows.append((title, "", uris, words))
-    text = from_template("pictures.svg", width=WIDTH, rows=rows, side=104, gap=18, signs="+=")
+    text = from_template("pictures.svg", rows=rows, side=104, gap=18, signs="+=")
     used = tuple(attack.artifact.reference for attack in attacks)
     number = f"C3{model.suffix}"
     return drawn(number, text, used, behind="C3", name="C3", inputs=inputs, model=model)

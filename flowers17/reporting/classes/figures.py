@@ -64,7 +64,7 @@ def mistakes(
         heading = f"{own} taken for {other}, {counts[true, confused]} of {counts[true].sum()}"
         rows_shown.append((heading, shortened(other, 14), uris, ()))
     side = (WIDTH - 6 * MAX_SHOWN) / (MAX_SHOWN + 1)
-    drawing = from_template("pictures.svg", width=WIDTH, rows=rows_shown, side=side, gap=6)
+    drawing = from_template("pictures.svg", rows=rows_shown, side=side, gap=6)
     used, values = (inputs.images.reference, source), {"model": title, "n_shown": MAX_SHOWN}
     return drawn(number, drawing, used, behind=behind, name="pairs", inputs=inputs, **values)
 
@@ -89,7 +89,7 @@ def _curves(model: BestModel) -> Figure | None:
         {"title": "ROC", "below": below[0], "diagonal": True, "curves": roc},
         {"title": "precision-recall", "below": below[1], "curves": curves},
     ]
-    drawing = from_template("squares.svg", width=WIDTH, beside="", panels=panels)
+    drawing = from_template("squares.svg", beside="", panels=panels)
     number, behind = f"{model.number}-curves", f"{model.number}-classes"
     values = {"model": model, "area": area, "areas": areas}
     return drawn(number, drawing, (model.best.source,), behind=behind, name="curves", **values)

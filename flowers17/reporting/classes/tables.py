@@ -33,7 +33,7 @@ from flowers17.reporting.records import Score
 from flowers17.reporting.reference import PartName
 from flowers17.reporting.tables import Table
 from flowers17.reporting.wording import capital
-from flowers17.reporting.words import worded_table
+from flowers17.reporting.words import notes_of, worded_table
 
 # With which number a part's tables begin, and what is best of it.
 _PARTS: Mapping[PartName, tuple[str, Callable[[ReportInputs], BestOfPart]]] = {
@@ -112,11 +112,6 @@ def _array(artifact: Artifact | None, name: str) -> np.ndarray | None:
 
 K = 5
 MANY_CLASSES = 10  # beyond which the share among the `K` most probable is of interest
-_BALANCE_NOTE = (
-    f"The largest class has more than {MAX_RATIO:g} times the images of the smallest: balanced "
-    "accuracy selects the best, and comes first at the top, in Table 10 and in the tables of "
-    "measures."
-)
 
 # Parts of splits on which the largest class is counted; below Tables T1 and T2 others.
 _ON_SPLITS = (("report", "validation", "report’s split"), ("clean", "validation", "clean split"))
@@ -143,9 +138,8 @@ def with_baseline(inputs: ReportInputs, table: Table) -> Table:
     ]
     if not shares or not any(column.interval for column in table.columns):
         return table
-    note = f"Giving the largest class for every image has an accuracy of {' and '.join(shares)}."
-    notes = [*table.notes, note, *([] if inputs.is_balanced else [_BALANCE_NOTE])]
-    return replace(table, notes=tuple(notes))
+    notes = notes_of("baseline", inputs=inputs, shares=shares, max_ratio=MAX_RATIO)
+    return replace(table, notes=(*table.notes, *notes))
 
 
 def measures_table(model: BestModel) -> Table:

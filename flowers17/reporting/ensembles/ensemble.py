@@ -12,7 +12,7 @@ from flowers17.reporting.columns import Record, without_study
 from flowers17.reporting.ensembles.records import EnsembleResult
 from flowers17.reporting.inputs import ReportInputs
 from flowers17.reporting.records import recipe_tag
-from flowers17.reporting.reference import IMAGE_SIZE, TABLE_5
+from flowers17.reporting.reference import AUGMENTED_EPOCHS, IMAGE_SIZE, TABLE_5
 from flowers17.reporting.tables import Table
 from flowers17.reporting.titles import member_title, trained_tag
 from flowers17.reporting.wording import capital
@@ -99,7 +99,7 @@ class Ensemble:
         tags = [trained_tag(on_features and self.inputs.has_random_weights)]
         if self.is_study:
             learners = self.inputs.study.learners
-            tags.append(recipe_tag(learners.recipe, learners.augmented_epochs, augmented=True))
+            tags.append(recipe_tag(learners.recipe, learners.augmented_epochs, AUGMENTED_EPOCHS))
         return ", ".join(tag for tag in tags if tag)
 
     @property

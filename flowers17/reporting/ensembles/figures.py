@@ -7,7 +7,7 @@ import numpy as np
 from flowers17.ensemble.calibration import N_BINS, Reliability, reliability, tempered
 from flowers17.reporting.classes.figures import mistakes
 from flowers17.reporting.confusion_figures import confusion, matrix_figure
-from flowers17.reporting.drawing import WIDTH, from_template
+from flowers17.reporting.drawing import from_template
 from flowers17.reporting.ensembles.ensemble import Ensemble, ensembles_of
 from flowers17.reporting.ensembles.records import EnsembleResult, Member
 from flowers17.reporting.figures import Figure, class_labels, drawn, shortened
@@ -42,7 +42,6 @@ def forward_pass(ensemble: Ensemble, result: EnsembleResult) -> Figure:
     """
     drawing = from_template(
         "ensemble.svg",
-        width=WIDTH,
         size=ensemble.inputs.study.dataset.image_size,
         n_classes=len(result.classes),
         members=[_member(ensemble, member) for member in result.members],
@@ -82,7 +81,6 @@ def importances_figure(ensemble: Ensemble, result: EnsembleResult) -> Figure | N
     labels, note = class_labels(result.classes if named else ())
     drawing = from_template(
         "importances.svg",
-        width=WIDTH,
         n_classes=c,
         members=[
             (
@@ -158,7 +156,7 @@ def reliability_figure(ensemble: Ensemble, result: EnsembleResult) -> Figure:
     ]
     return drawn(
         number,
-        from_template("squares.svg", width=WIDTH, beside="accuracy of its images", panels=panels),
+        from_template("squares.svg", beside="accuracy of its images", panels=panels),
         (result.reference,),
         behind="5-calibration",
         name="5-reliability",

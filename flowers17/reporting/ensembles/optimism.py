@@ -22,12 +22,6 @@ from flowers17.reporting.metrics import (
 from flowers17.reporting.tables import Table
 from flowers17.reporting.words import text, worded_table
 
-_SCHEMES = {
-    "biased": "on their own training images",
-    "hold-out": "on one held-out fold",
-    "out-of-fold": "out of fold",
-}
-
 
 def _values(
     stacking: StackingResult, apparent: Measured, held_out: Measured, optimism: Measured
@@ -35,7 +29,7 @@ def _values(
     """A meta-learner's optimism under one scheme, by column."""
     name = stacking.meta_learner
     return {
-        "scheme": Cell(_SCHEMES[stacking.scheme], stacking.scheme),
+        "scheme": Cell(text("schemes", stacking.scheme), stacking.scheme),
         "meta_learner": Cell(name.replace("_", " "), name),
         "apparent": apparent,
         "held_out": held_out,
@@ -54,6 +48,7 @@ def optimism_tables(inputs: ReportInputs) -> list[Table]:
     """
     records: list[Record] = []
     by_split: list[Record] = []
+    reasons: dict[str, list[str]] = {}  # why there is no hold-out, with the headings of where
     for ensemble in ensembles_of(inputs):
         group = f"{ensemble.capital_title}, mean over {len(ensemble.repeated)} clean splits"
         records += [
@@ -62,8 +57,9 @@ def optimism_tables(inputs: ReportInputs) -> list[Table]:
         for result in ensemble.combined:
             of_split = by_split if result in ensemble.repeated else records
             of_split += [ensemble.record(values, result) for values in optimisms(result)]
+            if result.no_hold_out:
+                reasons.setdefault(result.no_hold_out, []).append(ensemble.heading(result))
     findings = " ".join(filter(None, map(finding, ensembles_of(inputs))))
-    reasons = _no_hold_out(inputs)
     return [
         worded_table("5-leak", records, findings=findings, no_hold_out=reasons),
         worded_table("5-leak-splits", by_split, no_hold_out=reasons),
@@ -104,16 +100,6 @@ def mean_optimisms(ensemble: Ensemble) -> list[dict[str, Any]]:
             )
         )
     return records
-
-
-def _no_hold_out(inputs: ReportInputs) -> dict[str, list[str]]:
-    """Each reason why there is no hold-out, with the headings of where it holds."""
-    headings: dict[str, list[str]] = {}
-    for ensemble in ensembles_of(inputs):
-        for result in ensemble.combined:
-            if result.no_hold_out:
-                headings.setdefault(result.no_hold_out, []).append(ensemble.heading(result))
-    return headings
 
 
 def finding(ensemble: Ensemble) -> str:

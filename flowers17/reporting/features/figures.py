@@ -4,7 +4,7 @@ import textwrap
 
 import numpy as np
 
-from flowers17.reporting.drawing import WIDTH, from_template
+from flowers17.reporting.drawing import from_template
 from flowers17.reporting.figures import Figure, TextLine, answer_lines, data_uri, drawn
 from flowers17.reporting.inputs import ReportInputs
 from flowers17.reporting.records import Score
@@ -34,7 +34,6 @@ def forward_pass(inputs: ReportInputs) -> Figure | None:
     images = inputs.images.mapped("images")
     drawing = from_template(
         "features.svg",
-        width=WIDTH,
         uri=data_uri(images[row]),
         side=images.shape[1],
         maps=[
@@ -97,7 +96,6 @@ def overview(inputs: ReportInputs) -> Figure | None:
     start = max(0.0, float(np.floor(low / step)) * step)
     drawing = from_template(
         "overview.svg",
-        width=WIDTH,
         groups=groups,
         ticks=np.arange(start, 1.001, step).tolist(),
         beside_study=inputs.beside_study,

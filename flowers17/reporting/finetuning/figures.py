@@ -5,7 +5,7 @@ from string import ascii_lowercase
 from typing import Any
 
 from flowers17.artifacts import Artifact
-from flowers17.reporting.drawing import MUTED, WARM, WIDTH, from_template
+from flowers17.reporting.drawing import MUTED, WARM, from_template
 from flowers17.reporting.figures import Figure, TextLine, answer_lines, data_uri, drawn, shortened
 from flowers17.reporting.finetuning.networks import (
     Phases,
@@ -44,7 +44,6 @@ def tuned_forward_pass(inputs: ReportInputs) -> Figure | None:
     images = inputs.images.mapped("images")
     drawing = from_template(
         "tuned.svg",
-        width=WIDTH,
         uri=data_uri(images[row]),
         side=images.shape[1],
         columns=[_column(inputs, phases) for phases in shown],

@@ -8,7 +8,7 @@ import numpy as np
 from flowers17.artifacts import Artifact
 from flowers17.config import RecipeSettings
 from flowers17.reporting import reference as published
-from flowers17.reporting.records import RECIPE_FREE, TrainedNetwork, record_of
+from flowers17.reporting.records import TrainedNetwork, recipe_tag, record_of
 
 Phase = Literal["a", "b"]
 
@@ -56,12 +56,9 @@ class FineTuning(TrainedNetwork):
         study = RecipeSettings(
             learning_rate=published.PHASE_RATES[self.phase], optimizer=self.recipe.optimizer
         )
-        recipes = [recipe.model_dump(exclude=RECIPE_FREE) for recipe in (self.recipe, study)]
-        same = recipes[0] == recipes[1] and self.units == published.HEAD_UNITS
-        parts = [] if same and self.dropout in (0, published.DROPOUT) else ["another recipe"]
-        if self.epochs != published.PHASE_EPOCHS[self.phase]:
-            parts.append(f"{self.epochs} epoch{'s' * (self.epochs != 1)}")
-        return ", ".join(parts)
+        same = self.units == published.HEAD_UNITS and self.dropout in (0, published.DROPOUT)
+        epochs = published.PHASE_EPOCHS[self.phase]
+        return recipe_tag(self.recipe, self.epochs, epochs, study, same_head=same)
 
     @property
     def like_the_study(self) -> bool:

@@ -10,7 +10,7 @@ from itertools import groupby
 from typing import Any
 
 from flowers17.errors import InvalidInput
-from flowers17.reporting.drawing import WIDTH, from_template, standalone
+from flowers17.reporting.drawing import from_template, standalone
 
 LOSS_CUT = 2.0
 
@@ -64,7 +64,6 @@ def grid_svg(rows: Sequence[Curves]) -> str:
     return from_template(
         "curves.svg",
         rows=rows,
-        width=WIDTH,
         last_epoch=last,
         epochs=[1, *(int(t) for t in ticks(last, 5) if t > 1 and t == int(t))],
         metrics={

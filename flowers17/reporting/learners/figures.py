@@ -71,5 +71,5 @@ def augmentation_examples(inputs: ReportInputs) -> Figure | None:
         (augmentation_title(name), text("augmentations", name), list(map(data_uri, draws)), ())
         for name, draws in zip(names, examples, strict=True)
     ]
-    drawing = from_template("pictures.svg", width=WIDTH, rows=rows, side=side, gap=gap)
+    drawing = from_template("pictures.svg", rows=rows, side=side, gap=gap)
     return drawn("3b", drawing, (artifact.reference,), behind="3", inputs=inputs)

@@ -1,7 +1,7 @@
 """Tables 3b to 3d: our own recipe for training from scratch, its cost, its networks averaged."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -123,23 +123,11 @@ def _split_record(training: Training) -> Record:
     return training_record(values, training, "", learner_title(training.learner))
 
 
-@dataclass(frozen=True)
-class SplitAverage:
-    """Networks of one split averaged, and the best of them, on the split's validation images.
-
-    score: of the average. correct: bool (n_validation,), which images it classifies correctly.
-    """
-
-    score: Score
-    correct: np.ndarray
-    best: Training
-
-
-def split_averages(inputs: ReportInputs) -> list[SplitAverage]:
+def split_averages(inputs: ReportInputs) -> list[tuple[Score, np.ndarray, Training]]:
     """The average of all our own networks on each split that all were trained on.
 
-    The best is the network with the highest mean accuracy over these splits. Empty for fewer than
-    two networks.
+    Its score, which validation images it classifies correctly, bool (n_validation,), and the best:
+    the network with the highest mean accuracy over these splits. Empty for fewer than two networks.
     """
     networks = [
         {training.score.split: training for training in inputs.own_trainings.get(name, [])}
@@ -155,7 +143,7 @@ def split_averages(inputs: ReportInputs) -> list[SplitAverage]:
         members = [network[split].artifact.array("proba")[rows] for network in networks]
         correct = averaged(np.stack(members)).argmax(axis=1) == inputs.labels[rows]
         score = replace(score, n_correct=int(correct.sum()), by_class=None)
-        averages.append(SplitAverage(score, correct, best[split]))
+        averages.append((score, correct, best[split]))
     return averages
 
 
@@ -163,11 +151,10 @@ def averaged_table(inputs: ReportInputs) -> Table:
     """Table 3d: our own networks averaged, split by split; no rows for fewer than two."""
     averages = split_averages(inputs)
     comparisons = paired_comparisons(
-        (average.correct, inputs.correct(average.best, average.score.split)) for average in averages
+        (correct, inputs.correct(best, score.split)) for score, correct, best in averages
     )
     records = []
-    for average, comparison in zip(averages, comparisons, strict=True):
-        score, best = average.score, average.best
+    for (score, _, best), comparison in zip(averages, comparisons, strict=True):
         values = {"split": score.split, "average": score, "member": best.score}
         values |= comparison_values(comparison, "only_average", "only_member")
         records.append(Record(values, source=best.artifact.reference))
@@ -175,11 +162,11 @@ def averaged_table(inputs: ReportInputs) -> Table:
     return worded_table(
         "3d",
         records,
-        networks=[average.best for average in averages],
+        networks=[best for _, _, best in averages],
         names=[learner_title(name) for name in inputs.study.learners.best],
-        best=learner_title(averages[0].best.learner) if averages else "",
+        best=learner_title(averages[0][2].learner) if averages else "",
         comparisons=comparisons,
         mean=mean,
         mean_verdict=mean_verdict,
-        first_split=averages[0].score.split if averages else "",
+        first_split=averages[0][0].split if averages else "",
     )

@@ -9,11 +9,10 @@ import numpy as np
 
 from flowers17.artifacts import Artifact
 from flowers17.learners.images import resized
-from flowers17.reporting.drawing import WIDTH, from_template, standalone
+from flowers17.reporting.drawing import from_template
 from flowers17.reporting.figures import Figure, class_labels, data_uri, drawn, shortened
 from flowers17.reporting.inputs import ReportInputs
 from flowers17.reporting.next_steps.tables import answers, times_of
-from flowers17.reporting.words import text
 from flowers17.small_data.costs import on_pareto_front
 
 N_TILES = 12
@@ -35,8 +34,8 @@ def _levels(least: float) -> list[float]:
 
 
 def _drawn(number: str, answer: Answer, template: str, **values: Any) -> Figure:
-    element = from_template(template, width=WIDTH, **values)
-    return drawn(number, element, (answer[0].reference,), behind=number)
+    used = (answer[0].reference,)
+    return drawn(number, from_template(template, **values), used, behind=number)
 
 
 def _curves(inputs: ReportInputs, number: str, answer: Answer) -> Figure:
@@ -67,11 +66,9 @@ def _tiles(inputs: ReportInputs, number: str, answer: Answer) -> Figure | None:
     tiles = tuple((label, data_uri(picture)) for label, picture in labelled)
     if not tiles:
         return None
-    title, caption = (text(f"figure {number}", part) for part in ("title", "caption"))
-    drawing = from_template("tiles.svg", tiles=[(shortened(name, 22), uri) for name, uri in tiles])
-    content = standalone(drawing, f"Figure {number}. {title}").encode()
-    caption, source = inputs.kind_of_pictures + caption, (answer[0].reference,)
-    return Figure(number, title, caption, number, ".svg", content, tiles=tiles, artifacts=source)
+    short = [(shortened(name, 22), uri) for name, uri in tiles]
+    figure = _drawn(number, answer, "tiles.svg", tiles=short)
+    return replace(figure, svg="", tiles=tiles, caption=inputs.kind_of_pictures + figure.caption)
 
 
 def _suspects(names: list[str], images: np.ndarray, answer: Answer) -> Labelled:

@@ -10,7 +10,6 @@ from flowers17.reporting.studies.records import Manifest, Study
 Grouped = dict[str, list[str]]
 Pairs = Mapping[str, tuple[Manifest, Manifest]]
 _LARGE = 10  # settings; a larger group that only one study has is one line
-_NOTHING: Manifest = {"config": {}, "seed": None, "inputs": {}, "code": {}, "libraries": {}}
 
 
 @dataclass(frozen=True)
@@ -140,8 +139,7 @@ def _settings(old: Manifest, new: Manifest) -> list[str]:
 
 
 def _differences(old: Manifest, new: Manifest) -> list[str]:
-    lines = differences({**_NOTHING, **old}, {**_NOTHING, **new})
-    lines = [line.removeprefix("setting ") for line in lines]
+    lines = [line.removeprefix("setting ") for line in differences(old, new)]
     return [line.removeprefix("code ").removesuffix(" changed") for line in lines]
 
 

@@ -73,17 +73,12 @@ def study_facts(study: Study) -> dict[str, str]:
 
 def difference_lines(differences: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
     """Lines on the differences of two studies by what they concern, which has a title."""
-    titles = {
-        "settings": "settings",
-        "data": "data",
-        "code": "code",
-        "libraries": "library versions",
-        "seeds": "seeds",
-        "stages": "settings of stages",
-    }
+    titles = {"libraries": "library versions", "stages": "settings of stages"}
+    concerned = {name: differences[name] for name in ("settings", "data", "code")}
+    concerned |= {name: differences[name] for name in ("libraries", "seeds", "stages")}
     return [
-        (title, _by_stages(lines) if isinstance(lines := differences[name], dict) else list(lines))
-        for name, title in titles.items()
+        (titles.get(name, name), _by_stages(lines) if isinstance(lines, dict) else list(lines))
+        for name, lines in concerned.items()
     ]
 
 
