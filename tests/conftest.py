@@ -5,9 +5,13 @@ import signal
 import sys
 import tempfile
 from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from absl import logging as absl_logging
+
+if TYPE_CHECKING:
+    from flows.local_server import Server
 
 _HOME = tempfile.TemporaryDirectory(prefix="flowers17-prefect-home-")
 
@@ -15,6 +19,19 @@ _HOME = tempfile.TemporaryDirectory(prefix="flowers17-prefect-home-")
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Let fuzzers run as long as one likes: `--fuzz 30`."""
     parser.addoption("--fuzz", type=int, default=1, help="how many times as many fuzzed cases")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Let one worker run a file, as `--dist loadfile` does, and one all files of the browser."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class LoadServerScheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            browser = "tests/browser/"
+            return browser if nodeid.startswith(browser) else super()._split_scope(nodeid)
+
+    return LoadServerScheduling(config, log) if config.option.dist == "loadfile" else None
 
 
 def pytest_configure() -> None:
@@ -45,13 +62,19 @@ def fuzz(request: pytest.FixtureRequest) -> int:
 
 
 @pytest.fixture(scope="session")
-def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Return the address of a private Prefect server that all tests share; it knows us."""
+def prefect_server() -> Iterator["Server"]:
+    """Return a private Prefect server that all tests share; it knows us."""
     from flows.local_server import Server
 
-    with Server() as server, pytest.MonkeyPatch.context() as patch, server.connected() as api:
+    with Server() as server, pytest.MonkeyPatch.context() as patch, server.connected():
         patch.setenv("PREFECT_API_AUTH_STRING", server.password or "")  # for commands
-        yield api
+        yield server
+
+
+@pytest.fixture(scope="session")
+def prefect_api(prefect_server: "Server") -> str:
+    """Return the address of the server that all tests share."""
+    return prefect_server.api
 
 
 @pytest.fixture(scope="module", autouse=True)

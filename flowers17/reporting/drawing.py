@@ -9,6 +9,7 @@ from contextlib import suppress
 from functools import cache
 from html import escape
 
+from jinja2 import Environment
 from matplotlib.font_manager import fontManager
 from matplotlib.ft2font import FT2Font
 
@@ -49,10 +50,16 @@ def from_template(name: str, **values: object) -> str:
     """An SVG element by a template, which has the colours by their names, and a width."""
     colours = {"ink": INK, "muted": MUTED, "line": LINE, "paper": PAPER, "soft": SOFT}
     styles = {"bold": {"weight": "bold"}, "quiet": {"color": MUTED}}
+    shared = {"width": WIDTH, "accent": ACCENT, "warm": WARM, **colours, **styles}
+    return _templates().get_template(name).render({**shared, **values}).strip()
+
+
+@cache
+def _templates() -> Environment:
+    """They are compiled once; a training draws its curves again and again."""
     templates = environment()
     templates.filters["printable"] = printable
-    shared = {"width": WIDTH, "accent": ACCENT, "warm": WARM, **colours, **styles}
-    return templates.get_template(name).render({**shared, **values}).strip()
+    return templates
 
 
 def standalone(text: str, title: str) -> str:

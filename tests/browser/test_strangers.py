@@ -8,7 +8,6 @@ import struct
 import subprocess
 import sys
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
@@ -28,8 +27,16 @@ from tests.support.hostile_page import (
     rebound,
 )
 from tests.support.other_users import STRANGER_ID, Squatter, as_stranger, needs_root
-from tests.support.processes import HANG_S, environment, eventually, free_port, output_of, python
-from tests.support.serving import Serving, processes
+from tests.support.processes import (
+    HANG_S,
+    environment,
+    eventually,
+    free_port,
+    kill,
+    output_of,
+    python,
+)
+from tests.support.serving import COMMAND, Serving, processes
 
 pytestmark = [pytest.mark.server, pytest.mark.browser, pytest.mark.slow]
 PASSWORD = "admin:open sesame"
@@ -61,33 +68,24 @@ asyncio.run(main())
 """
 
 
-@pytest.fixture(scope="module")
-def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
-    serving = Serving(tmp_path_factory.mktemp("access"))
-    try:
-        yield serving.start()
-    finally:
-        serving.close()
-
-
-def _server_starts(serving: Serving) -> bool:
-    return any("flows.server" in command for command in processes(serving.home).values())
-
-
 @needs_root
 def test_another_user_who_had_bound_the_port_does_not_get_it(tmp_path: Path) -> None:
-    """Also while the server of `serve` starts: it would be told the password."""
-    starting = Serving(tmp_path / "starting")
-    with closing(Squatter(starting.port)) as squatter, ThreadPoolExecutor(1) as pool:
-        started = pool.submit(starting.start)
+    """While the server of `serve` starts, which would be told the password."""
+    port, home = free_port(), tmp_path / "home"
+    home.mkdir()
+    words = ("serve", "--port", str(port), "--store", str(tmp_path / "store"))
+    with closing(Squatter(port)) as squatter:
         try:
-            assert eventually(lambda: _server_starts(starting))
-            assert not squatter.takes_over()
-            started.result()
-            assert not squatter.takes_over()
+            with python(*COMMAND[1:], *words, env={"PREFECT_HOME": str(home)}):
+                assert eventually(lambda: _server_starts(home))
+                assert not squatter.takes_over()
         finally:
-            wait([started])
-            starting.close()
+            for process in processes(home):
+                kill(process)
+
+
+def _server_starts(home: Path) -> bool:
+    return any("flows.server" in command for command in processes(home).values())
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +104,7 @@ def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     auth = httpx.BasicAuth(*PASSWORD.split(":"))
     with (
         python("-m", "flows.server", env=settings),
-        httpx.Client(base_url=address, trust_env=False, auth=auth) as client,
+        httpx.Client(base_url=address, trust_env=False, auth=auth, timeout=HANG_S) as client,
     ):
         assert eventually(lambda: _answers(client))
         yield client

@@ -1,4 +1,7 @@
-"""`run`, `serve` and `recover` where every proxy variable leads to one that refuses everything."""
+"""`run` where every proxy variable leads to one that refuses everything.
+
+`serve` and `recover` are held to it in test_operation.py.
+"""
 
 import json
 from collections.abc import Iterator
@@ -6,16 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.processes import eventually
+from tests.support.commands import called
 from tests.support.proxies import Proxy, no_proxies, refusing_proxy
-from tests.support.serving import SMALL, Serving, flowers17
+from tests.support.serving import SMALL, flowers17
 
 pytestmark = [pytest.mark.server, pytest.mark.slow]
 
-KINDS = {
-    "HTTP": ("http", ("HTTP", "HTTPS")),
-    "socks": ("socks5", ("ALL", "HTTP", "https")),
-}
 SETTINGS = [word for assignment in SMALL for word in ("--set", assignment)]
 
 
@@ -26,58 +25,34 @@ def proxy() -> Iterator[Proxy]:
         yield proxy
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a store and a Prefect home that the module's runs share."""
-    folder = tmp_path_factory.mktemp("proxies")
-    (folder / "home").mkdir()
-    return folder
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_run_with_a_private_server_needs_no_proxy(kind: str, proxy: Proxy, folder: Path) -> None:
-    scheme, names = KINDS[kind]
-    words = ("run", "dataset", "--json", "--store", str(folder / "store"), *SETTINGS)
+@pytest.mark.parametrize(
+    ("scheme", "names"),
+    [
+        ("socks5", ("ALL", "HTTP", "https")),
+        pytest.param("http", ("HTTP", "HTTPS"), marks=pytest.mark.long),
+    ],
+)
+def test_run_with_a_private_server_needs_no_proxy(
+    scheme: str, names: tuple[str, ...], proxy: Proxy, tmp_path: Path
+) -> None:
+    words = ("run", "dataset", "--json", "--store", str(tmp_path / "store"), *SETTINGS)
     before = len(proxy.requests)
-    process = flowers17(*words, home=folder / "home", **proxy.variables(*names, scheme=scheme))
+    process = flowers17(*words, home=tmp_path, **proxy.variables(*names, scheme=scheme))
     assert process.returncode == 0, process.stderr
     counts = json.loads(process.stdout)["counts"]
     assert counts["built"] + counts["reused"] > 0
     assert len(proxy.requests) == before
 
 
-def test_serve_and_recover_need_no_proxy(proxy: Proxy, folder: Path) -> None:
-    variables = {
-        **proxy.variables("http", "HTTP", "https", "HTTPS"),
-        **dict.fromkeys(("all_proxy", "ALL_PROXY"), f"socks5://{proxy.place}"),
-    }
-    before = len(proxy.requests)
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in variables.items():
-            patch.setenv(name, value)
-        serving = Serving(folder / "served", *SMALL)
-        try:
-            serving.start()
-            flow_run_id = serving.start_run("dataset").json()["id"]
-            serving.reaches(flow_run_id, "COMPLETED")
-            # What tasks did is told over a websocket.
-            assert eventually(lambda: serving.tasks(flow_run_id))
-            process = flowers17("recover", home=serving.home)
-            assert (process.returncode, process.stdout) == (0, "no dead runs\n"), process.stderr
-        finally:
-            serving.close()
-    assert len(proxy.requests) == before
-
-
 def test_run_with_a_server_elsewhere_tells_that_the_proxy_refused(
-    proxy: Proxy, folder: Path
+    proxy: Proxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     api = "https://flowers.example/api"
-    words = ("run", "dataset", "--store", str(folder / "store"), *SETTINGS)
-    variables = {**proxy.variables("HTTPS"), "PREFECT_API_URL": api}
-    process = flowers17(*words, home=folder / "home", **variables)
-    message = " ".join(process.stderr.split())
-    assert process.returncode == 1
+    for name, value in proxy.variables("HTTPS").items():
+        monkeypatch.setenv(name, value)
+    code, _, complaints = called("run", "dataset", "--store", str(tmp_path / "store"), api=api)
+    message = " ".join(complaints.split())
+    assert code == 1
     assert f"{api}: expected an answer of this Prefect server, the proxy {proxy.place}" in message
     assert "Traceback" not in message
     assert proxy.requests[-1] == b"CONNECT flowers.example:443 HTTP/1.1"

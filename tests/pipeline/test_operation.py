@@ -1,4 +1,7 @@
-"""`serve` and `recover` for real: server, worker, runs through the API, and their violent ends."""
+"""`serve` and `recover` for real: server, worker, runs through the API, and their violent ends.
+
+All of it happens where every proxy variable leads to a proxy that refuses everything.
+"""
 
 import json
 import re
@@ -15,18 +18,33 @@ import httpx
 import pytest
 
 from flows.flow_names import FLOWS
-from tests.support.processes import eventually, free_port, kill, python
-from tests.support.serving import COMMAND, SMALL, Serving, flowers17, processes
+from tests.support.commands import called
+from tests.support.processes import HANG_S, eventually, free_port, kill
+from tests.support.proxies import Proxy, no_proxies, refusing_proxy
+from tests.support.serving import SMALL, Serving, flowers17, processes, told
 
 pytestmark = [pytest.mark.server, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")
-def shared_serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+def proxy() -> Iterator[Proxy]:
+    """A proxy that answers 403, and to SOCKS that it is not allowed; all variables lead there."""
+    with refusing_proxy() as proxy, no_proxies() as patch:
+        variables = {
+            **proxy.variables("http", "HTTP", "https", "HTTPS"),
+            **dict.fromkeys(("all_proxy", "ALL_PROXY"), f"socks5://{proxy.place}"),
+        }
+        for name, value in variables.items():
+            patch.setenv(name, value)
+        yield proxy
+
+
+@pytest.fixture(scope="module")
+def shared_serving(proxy: Proxy, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
     """Return a `serve` that the module's tests share; some of them stop it."""
     serving = Serving(tmp_path_factory.mktemp("operation"), *SMALL)
     try:
-        yield serving
+        yield serving.start()
     finally:
         serving.close()
 
@@ -35,6 +53,16 @@ def shared_serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving
 def serving(shared_serving: Serving) -> Serving:
     """The shared `serve`, running."""
     return shared_serving if shared_serving.running else shared_serving.start()
+
+
+@pytest.fixture(scope="module")
+def completed(shared_serving: Serving) -> dict[str, Any]:
+    """A run of `features` that has built all it needs and kept its rules."""
+    rules = ["nothing missing", "best accuracy >= 0.1"]
+    run = shared_serving.reaches(_started(shared_serving, "features", rules=rules), "COMPLETED")
+    n_built = int(run["state"]["message"].split()[0])
+    assert told(lambda: len(shared_serving.tasks(run["id"])) == n_built)  # a little later
+    return run
 
 
 def _started(serving: Serving, flow: str, **request: Any) -> str:
@@ -61,11 +89,16 @@ def _shows(serving: Serving, flow_run_id: str, expected: dict[str, str]) -> None
         states = serving.tasks(flow_run_id)
         return {label: states[label][-1] for label in expected if label in states}
 
-    assert eventually(lambda: actual() == expected), actual()
+    assert told(lambda: actual() == expected), actual()
 
 
 def _running(serving: Serving, flow_run_id: str) -> list[str]:
     return [name for name, states in serving.tasks(flow_run_id).items() if "Running" in states]
+
+
+def _within_this_machine(proxy: Proxy) -> list[bytes]:
+    """What the proxy was asked for, but for weights, which lie outside."""
+    return [request for request in proxy.requests if b"storage.googleapis.com" not in request]
 
 
 def _lines(serving: Serving, flow: str, *lines: str) -> list[str]:
@@ -80,7 +113,7 @@ def _manifests(serving: Serving, stage: str) -> set[Path]:
 def _finished_once(serving: Serving, flow_run_id: str) -> None:
     """Assert that a run went on to its end, repeating nothing, and shows no task that runs."""
     serving.reaches(flow_run_id, "COMPLETED")
-    assert eventually(lambda: not _running(serving, flow_run_id))
+    assert told(lambda: not _running(serving, flow_run_id))
     _shows(serving, flow_run_id, {"images@32": "Cached", "features mobilenet-average": "Completed"})
     assert not (serving.store / ".runs" / flow_run_id).exists()
 
@@ -147,10 +180,22 @@ class TestServe:
     @pytest.mark.parametrize(
         ("wrong", "message"),
         [
-            ({"dataset.n_classes": 18}, "setting dataset.n_classes: expected at most 17, got 18"),
             ({"set": ["sed=3", "seed=-1"]}, "setting seed: .* got -1; setting sed: .* seed?"),
-            ({"set": ["seed"]}, "--set: expected KEY=VALUE, got 'seed'"),
-            ({"dataset": "/nowhere"}, "dataset '/nowhere': expected .* got no such file or folder"),
+            pytest.param(
+                {"dataset.n_classes": 18},
+                "setting dataset.n_classes: expected at most 17, got 18",
+                marks=pytest.mark.long,
+            ),
+            pytest.param(
+                {"set": ["seed"]},
+                "--set: expected KEY=VALUE, got 'seed'",
+                marks=pytest.mark.long,
+            ),
+            pytest.param(
+                {"dataset": "/nowhere"},
+                "dataset '/nowhere': expected .* got no such file or folder",
+                marks=pytest.mark.long,
+            ),
         ],
         ids=lambda value: json.dumps(value) if isinstance(value, dict) else "",
     )
@@ -166,7 +211,7 @@ class TestServe:
             logs = serving.client.post("logs/filter", json=query).json()
             return [log["message"] for log in logs]
 
-        assert eventually(lambda: state["message"] in "\n".join(lines())), lines()
+        assert told(lambda: state["message"] in "\n".join(lines())), lines()
         assert "\n".join(lines()).count(state["message"]) == 1
         assert "Traceback" not in "\n".join(lines())
         assert (
@@ -207,12 +252,12 @@ class TestServe:
 
 
 class TestRuns:
-    def test_complete_then_are_cached_with_tables_and_figures_shown(self, serving: Serving) -> None:
-        first = _started(serving, "features")
-        run = serving.reaches(first, "COMPLETED")
-        assert run["name"] == "features, demo, rendered, seed 17"
-        assert {"flowers17", "demo", "rendered"} <= set(run["tags"])
-        shown = serving.artifacts(first)
+    def test_complete_with_tables_and_figures_shown(
+        self, serving: Serving, proxy: Proxy, completed: dict[str, Any]
+    ) -> None:
+        assert completed["name"] == "features, demo, rendered, seed 17"
+        assert {"flowers17", "demo", "rendered"} <= set(completed["tags"])
+        shown = serving.artifacts(completed["id"])
         assert shown["table-08"]["type"] == "table"
         assert shown["table-08"]["description"] == "Table 8. Classifiers on extracted features"
         assert "Report’s split: ours" in json.loads(shown["table-08"]["data"])[0]
@@ -222,30 +267,36 @@ class TestRuns:
         assert of_report[:4] == ["figure-01", "figure-01b", "table-d1", "table-d2"]
         order = ["figure-07", "table-07", "table-08", "figure-07b"]
         assert [key for key in of_report if key in order] == order
-        again = _started(serving, "features", rules=["nothing missing", "best accuracy >= 0.1"])
-        state = serving.reaches(again, "COMPLETED")["state"]
-        _shows(serving, again, dict.fromkeys(serving.tasks(first), "Cached"))
-        counts = f"0 built, {len(serving.tasks(first))} cached, 0 missing"
-        words, best, address = state["message"].split("; ")
-        assert (words, best[:29]) == (counts, "best classifier on features 0")
+        # What tasks did is told over a websocket.
+        _shows(serving, completed["id"], {"features mobilenet-average": "Completed"})
+        counts, best, address = completed["state"]["message"].split("; ")
+        assert counts == f"{len(serving.tasks(completed['id']))} built, 0 cached, 0 missing"
+        assert best.startswith("best classifier on features 0")
         assert address.startswith(f"{serving.ui}/flowers17/reports/")
-        assert "Table 8" in httpx.get(address, trust_env=False).text
-        assert address in serving.artifacts(again)["page"]["data"]
+        assert "Table 8" in httpx.get(address, trust_env=False, timeout=HANG_S).text
+        assert address in shown["page"]["data"]
+        assert _within_this_machine(proxy) == []
 
-    def test_that_break_a_rule_fail_by_that_name_and_tell_it(self, serving: Serving) -> None:
+    def test_again_are_cached_and_fail_by_the_name_of_a_rule_that_they_break(
+        self, serving: Serving, completed: dict[str, Any]
+    ) -> None:
         flow_run_id = _started(serving, "features", rules=["best accuracy > 1"])
         state = serving.reaches(flow_run_id, "FAILED")["state"]
+        tasks = serving.tasks(completed["id"])
+        _shows(serving, flow_run_id, dict.fromkeys(tasks, "Cached"))
         assert state["name"] == "Rule broken"
         assert state["message"].startswith("best accuracy > 1: it is 0.")
-        assert " missing; best classifier on features 0." in state["message"]
+        counts = f"0 built, {len(tasks)} cached, 0 missing; best classifier on features 0."
+        assert counts in state["message"]
         query = {"filter": {"event": {"name": ["flowers17.rule.broken"]}}}
 
-        def told() -> list[str]:
+        def events() -> list[str]:
             events = serving.client.post("events/filter", json=query).json()["events"]
             return [event["resource"]["prefect.resource.id"] for event in events]
 
-        assert eventually(lambda: told() == [f"prefect.flow-run.{flow_run_id}"]), told()
+        assert told(lambda: events() == [f"prefect.flow-run.{flow_run_id}"]), events()
 
+    @pytest.mark.usefixtures("completed")
     def test_without_any_result_of_their_own_fail_and_say_what_to_do(
         self, serving: Serving, tmp_path: Path
     ) -> None:
@@ -259,39 +310,56 @@ class TestRuns:
     def test_cancelled_end_with_their_tasks_before_they_would_be_killed(
         self, serving: Serving
     ) -> None:
-        recipe = ("learners.recipe.epochs=5000", "learners.recipe.batch_size=8")
-        lines = _lines(serving, "learners", "learners.plain=[mk-2]", *recipe)
-        flow_run_id = _started(serving, "learners", set=lines)
-        training = "mk-2, report split"
+        learners = (
+            "learners.definitions=[{name: tiny, blocks: [[4]], dense: 8}]",
+            "learners.plain=[tiny]",
+            "learners.recipe.epochs=5000",
+            "learners.recipe.batch_size=8",
+        )
+        flow_run_id = _started(serving, "learners", set=_lines(serving, "learners", *learners))
+        training = "tiny, report split"
 
         def trains() -> bool:
             return serving.tasks(flow_run_id).get(training) == ["Running"]
 
-        assert eventually(trains), serving.worker_log()
+        assert told(trains), serving.worker_log()
         state = {"type": "CANCELLING", "name": "Cancelling"}
         serving.client.post(f"flow_runs/{flow_run_id}/set_state", json={"state": state})
         serving.reaches(flow_run_id, "CANCELLED")  # killed by Prefect, its tasks would stay Running
         _shows(serving, flow_run_id, {training: "Cancelled"})
         assert serving.processes_of(flow_run_id) == []
 
-    @pytest.mark.long  # tests/browser/test_ui.py has one that a person adds
     def test_a_schedule_starts_one_by_itself(self, serving: Serving) -> None:
         deployment = serving.deployment("dataset")["id"]
         path = f"deployments/{deployment}/schedules"
-        every = {"schedule": {"interval": 20}, "active": True}
-        (schedule,) = serving.client.post(path, json=[every]).raise_for_status().json()
-        query = {"flow_runs": {"deployment_id": {"any_": [deployment]}}}
-
-        def completed() -> bool:
-            runs = serving.client.post("flow_runs/filter", json=query).json()
-            ended = [run for run in runs if run["state_type"] == "COMPLETED"]
-            return any("auto-scheduled" in run["tags"] for run in ended)
-
-        assert eventually(completed), serving.worker_log()
+        options = [{"schedule": {"interval": 20}, "active": True}]
+        (schedule,) = serving.client.post(path, json=options).raise_for_status().json()
+        assert told(lambda: serving.scheduled_runs(deployment)), serving.worker_log()
         serving.client.delete(f"{path}/{schedule['id']}").raise_for_status()
+        (run, *_) = serving.scheduled_runs(deployment)
+        ended = serving.reaches(run["id"], "COMPLETED")
+        assert "auto-scheduled" in ended["tags"]
+        assert ended["name"] == "dataset, demo, rendered, seed 17"
 
-    def test_killed_are_brought_back_by_the_button_retry(self, serving: Serving) -> None:
-        flow_run_id = _killed_while_extracting(serving, 21)
+    def test_killed_are_brought_back_by_recover_and_by_the_button_retry(
+        self, serving: Serving, proxy: Proxy
+    ) -> None:
+        flow_run_id = _killed_while_extracting(serving, 21, *serving.workers())
+        assert serving.run(flow_run_id)["state_type"] == "RUNNING"
+        process = flowers17("recover", "--json", home=serving.home)
+        assert process.returncode == 0, process.stderr
+        assert _within_this_machine(proxy) == []
+        (recovered,) = json.loads(process.stdout)
+        assert recovered["flow_run_id"] == flow_run_id
+        assert recovered["was"] in ("Running", "Crashed")  # `serve` looks, too, after a minute
+        assert (recovered["now"], recovered["resumed"]) == (
+            "Crashed",
+            "worker",
+        )
+
+        serving.reaches(flow_run_id, "RUNNING")
+        for pid in serving.processes_of(flow_run_id):  # and its worker lives
+            kill(pid)
         serving.reaches(flow_run_id, "CRASHED")
         # The worker reports a crash a second time, which undoes a retry asked for before.
         reported = "Flow run infrastructure exited"
@@ -302,31 +370,18 @@ class TestRuns:
         )
         assert reply.json()["status"] == "ACCEPT", reply.text
         _finished_once(serving, flow_run_id)
-
-    def test_killed_with_their_worker_are_brought_back_by_recover(self, serving: Serving) -> None:
-        flow_run_id = _killed_while_extracting(serving, 22, *serving.workers())
-        assert serving.run(flow_run_id)["state_type"] == "RUNNING"
-        process = flowers17("recover", "--json", home=serving.home)
-        assert process.returncode == 0, process.stderr
-        (recovered,) = json.loads(process.stdout)
-        assert recovered["flow_run_id"] == flow_run_id
-        assert recovered["was"] in ("Running", "Crashed")  # `serve` looks, too, after a minute
-        assert (recovered["now"], recovered["resumed"]) == (
-            "Crashed",
-            "worker",
-        )
-        _finished_once(serving, flow_run_id)
-        nothing = flowers17("recover", home=serving.home)
-        assert (nothing.returncode, nothing.stdout) == (0, "no dead runs\n")
+        assert called("recover", api=f"{serving.ui}/api")[:2] == (0, "no dead runs\n")
 
 
 class TestEnds:
     def test_put_runs_in_progress_back_and_leave_nothing(self, serving: Serving) -> None:
+        study, dataset = (serving.deployment(flow)["id"] for flow in ("study", "dataset"))
         nightly = serving.deployment("study")["schedules"][0]["id"]
-        study = serving.deployment("study")["id"]
         serving.client.patch(
             f"deployments/{study}/schedules/{nightly}", json={"active": True}
         ).raise_for_status()
+        yearly = {"schedule": {"interval": 365 * 24 * 3600}, "active": True}
+        added = serving.client.post(f"deployments/{dataset}/schedules", json=[yearly]).json()
         before = _manifests(serving, "images")
         flow_run_id = _started(serving, "study", seed=23)
         assert eventually(lambda: _manifests(serving, "images") > before), serving.worker_log()
@@ -337,6 +392,8 @@ class TestEnds:
         serving.reaches(flow_run_id, "COMPLETED")
         assert (serving.store / "report" / "index.html").is_file()
         assert serving.deployment("study")["schedules"][0]["active"]
+        (kept,) = serving.deployment("dataset")["schedules"]
+        assert (kept["id"], kept["active"]) == (added[0]["id"], True)
         assert serving.deployment("study")["global_concurrency_limit"]["active_slots"] == 0
 
     def test_leave_nothing_even_if_killed_after_their_reaper(self, serving: Serving) -> None:
@@ -350,28 +407,3 @@ class TestEnds:
         assert serving.end(signal.SIGKILL) == -signal.SIGKILL
         assert eventually(lambda: processes(serving.home) == {}), processes(serving.home)
         assert (serving.store / ".runs" / flow_run_id).exists()
-
-
-def test_recover_runs_a_killed_local_run_again_here(
-    shared_serving: Serving, tmp_path: Path
-) -> None:
-    home = shared_serving.home
-    if shared_serving.running:
-        shared_serving.end(signal.SIGTERM)
-    store, settings = (
-        tmp_path / "store",
-        [word for assignment in SMALL for word in ("--set", assignment)],
-    )
-    arguments = ["run", "features", "--store", str(store), *settings]
-    with python(*COMMAND[1:], *arguments, env={"PREFECT_HOME": str(home)}) as process:
-        assert eventually(lambda: list(store.glob("images/*/manifest.json")))
-        kill(process.pid)
-    recovery = flowers17("recover", "--json", "--store", str(store), home=home)
-    assert recovery.returncode == 0, recovery.stderr
-    (recovered,) = json.loads(recovery.stdout)
-    assert (recovered["flow"], recovered["now"]) == ("features", "Crashed")
-    assert recovered["resumed"] == "here"
-    assert "● cached images@32" in recovery.stderr
-    assert len(list(store.glob("study/*/manifest.json"))) == 1
-    nothing = flowers17("recover", "--store", str(store), home=home)
-    assert (nothing.returncode, nothing.stdout) == (0, "no dead runs\n")

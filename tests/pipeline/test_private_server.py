@@ -1,6 +1,7 @@
 """The private server of `run` beside other users of the machine, who reach its port as well."""
 
 import json
+import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,9 +27,10 @@ from flowers17.request import StudyRequest
 from flows import dataset
 from flows.local_server import Server
 from tasks.leftovers import at_work
-from tasks.liveness import is_recorded, recorded, run_digest
-from tests.support.processes import NOBODY, needs_root, output_of
-from tests.support.serving import flowers17
+from tasks.liveness import is_recorded, run_digest
+from tests.support.commands import called
+from tests.support.processes import HANG_S, NOBODY, eventually, kill, needs_root, output_of, python
+from tests.support.serving import COMMAND, SMALL
 
 pytestmark = pytest.mark.server
 
@@ -80,19 +82,19 @@ print(json.dumps(outcomes))
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The Prefect home of the module's servers."""
-    return tmp_path_factory.mktemp("private") / "home"
+def home() -> Path:
+    """The Prefect home of the servers."""
+    return Path(os.environ["PREFECT_HOME"])
 
 
 @pytest.fixture(scope="module")
-def server(home: Path) -> Iterator[Server]:
-    """A private server; the person has credentials for a team's."""
+def server(prefect_server: Server) -> Iterator[Server]:
+    """The private server that all tests share; the person has credentials for a team's."""
     with pytest.MonkeyPatch.context() as patch, temporary_settings(TEAM):
-        patch.setenv("PREFECT_HOME", str(home))
         patch.delenv("PREFECT_API_URL", raising=False)
-        with Server() as server, server.connected():
-            yield server
+        patch.delenv("PREFECT_API_AUTH_STRING", raising=False)
+        with prefect_server.connected():
+            yield prefect_server
 
 
 def _intruder(server: Server, home: Path, user: int) -> dict[str, Any]:
@@ -107,13 +109,14 @@ class TestIntruder:
     def test_without_the_password_reads_and_plants_nothing(
         self, server: Server, home: Path, user: int
     ) -> None:
+        with get_client(sync_client=True) as client:
+            before = client._client.post("/flows/count", json={}).json()
         outcomes = _intruder(server, home, user)
         requests = ("read", "read with a guess", "plant", "version")
         assert {outcomes[name] for name in requests} <= {401, 403}
         assert outcomes["port"] == "OSError"  # in use
         with get_client(sync_client=True) as client:
-            reply = client._client.post("/flows/filter", json={})
-        assert reply.json() == []
+            assert client._client.post("/flows/count", json={}).json() == before
 
     @needs_root
     def test_who_is_another_user_reads_no_file_nor_the_password(
@@ -136,7 +139,7 @@ class TestIntruder:
     @pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://localhost:4200"])
     def test_that_is_a_page_is_told_that_it_may_not_ask(self, server: Server, origin: str) -> None:
         asks = {"Origin": origin, "Access-Control-Request-Method": "POST"}
-        reply = httpx.options(f"{server.api}/flows/", headers=asks, trust_env=False)
+        reply = httpx.options(f"{server.api}/flows/", headers=asks, trust_env=False, timeout=HANG_S)
         assert "access-control-allow-origin" not in reply.headers
 
 
@@ -185,31 +188,41 @@ class TestRecord:
     def test_is_needed_to_be_run_again_here(
         self, server: Server, home: Path, tmp_path: Path
     ) -> None:
-        planted, mine = (_dead_run(tmp_path / name) for name in ("planted", "mine"))
-        # As when this user was killed: the record is still there.
-        parameters = {"request": json.loads(StudyRequest(**mine).model_dump_json())}
-        with recorded(run_digest("dataset", parameters)):
-            process = flowers17("recover", "--json", home=home)
-        recovered = {run["store"]: run for run in json.loads(process.stdout)}
-        assert process.returncode == 1
-        forged = recovered[str(planted["store"])]
-        assert (forged["now"], forged["resumed"]) == ("Crashed", None)
+        planted, own = _planted_run(tmp_path / "planted"), tmp_path / "own"
+        earlier = set((home / "flowers17-runs").iterdir())
+        settings = [word for assignment in SMALL for word in ("--set", assignment)]
+        words = ("run", "features", "--store", str(own), *settings)
+        env = {"PREFECT_API_URL": server.api, "PREFECT_API_AUTH_STRING": str(server.password)}
+        with python(*COMMAND[1:], *words, env=env) as process:
+            assert eventually(lambda: list(own.glob("images/*/manifest.json")))
+            kill(process.pid)
+
+        code, printed, _ = called("recover", "--json", "--store", str(planted), api=server.api)
+        (forged,) = json.loads(printed)
+        assert (code, forged["now"], forged["resumed"]) == (1, "Crashed", None)
         assert "you have not begun it on this machine" in forged["problem"]
-        assert not list(Path(planted["store"]).glob("*/*/manifest.json"))
-        assert recovered[str(mine["store"])]["resumed"] == "here"
-        assert list(Path(mine["store"]).glob("study/*/manifest.json"))
-        assert list((home / "flowers17-runs").iterdir()) == []
+        assert not list(planted.glob("*/*/manifest.json"))
+
+        code, printed, shown = called("recover", "--json", "--store", str(own), api=server.api)
+        (recovered,) = json.loads(printed)
+        assert (code, recovered["flow"], recovered["now"]) == (0, "features", "Crashed")
+        assert recovered["resumed"] == "here"
+        assert "● cached images@32" in shown
+        assert len(list(own.glob("study/*/manifest.json"))) == 1
+        assert set((home / "flowers17-runs").iterdir()) == earlier
         assert list(tmp_path.glob("*/.runs/*")) == []
+        nothing = called("recover", "--store", str(own), api=server.api)
+        assert nothing[:2] == (0, "no dead runs\n")
 
 
-def _dead_run(store: Path) -> dict[str, Any]:
-    """Put a run on the server that looks as if it had been killed; return its request."""
+def _planted_run(store: Path) -> Path:
+    """Put a run on the server that looks as if it had been killed; return its store."""
     small = ["dataset.n_classes=3", "dataset.images_per_class=8", "dataset.image_size=32"]
-    request = {"store": str(store), "set": [*small, "splits.n_repeats=0"]}
-    parameters = {"request": json.loads(StudyRequest(**request).model_dump_json())}
+    request = StudyRequest(store=store, set=[*small, "splits.n_repeats=0"])
+    parameters = {"request": json.loads(request.model_dump_json())}
     with get_client(sync_client=True) as client:
         state = Running(timestamp=datetime(2026, 1, 1, tzinfo=UTC))
         run = client.create_flow_run(dataset.dataset, parameters=parameters, state=state)
     (store / ".runs").mkdir(parents=True)
     (store / ".runs" / str(run.id)).touch()
-    return request
+    return store

@@ -1,13 +1,12 @@
 """A team's set-up as it is shipped: PostgreSQL, a server that asks who calls, two workers, ends."""
 
+import asyncio
 import json
 import re
 import signal
 import subprocess
-import sys
-import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,11 +14,16 @@ from typing import Any
 import httpx
 import pytest
 import yaml
+from prefect.blocks.notifications import CustomWebhookNotificationBlock
+from prefect.client.orchestration import get_client
+from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
 from flowers17.artifacts import MANIFEST, Store
 from flows import prefect_api
+from flows.registration import BLOCK, register_automations
+from tests.support.commands import called
 from tests.support.processes import HANG_S, environment, eventually
-from tests.support.serving import COMMAND, FINAL, SMALL
+from tests.support.serving import COMMAND, FINAL, SMALL, told
 from tests.support.team import (
     DEPLOYMENTS,
     PROGRAMS,
@@ -37,11 +41,11 @@ needs_postgres = pytest.mark.skipif(
 )
 SETTINGS = (
     *(setting for setting in SMALL if not setting.startswith("learners.plain")),
-    "learners.plain=[baseline]",
+    "learners.definitions=[{name: tiny, blocks: [[4]], dense: 8}]",
+    "learners.plain=[tiny]",
     "learners.recipe.epochs=20",
-    "learners.recipe.batch_size=4",
+    "learners.recipe.batch_size=1",
 )
-OUTAGE_S = 20
 SITE_SETTINGS = {
     "FLOWERS17_ALLOWED_HOSTS",
     "FLOWERS17_SITE",
@@ -51,24 +55,6 @@ SITE_SETTINGS = {
     "PREFECT_SERVER_DATABASE_HOST",
     "PREFECT_SERVER_UI_STATIC_DIRECTORY",
 }
-
-
-TELL = """
-import asyncio, sys
-from prefect.blocks.notifications import CustomWebhookNotificationBlock
-from prefect.client.orchestration import get_client
-from flows.registration import BLOCK, register_automations
-
-said = {"subject": "{{subject}}", "body": "{{body}}"}
-hook = CustomWebhookNotificationBlock(name=BLOCK, url=sys.argv[1], json_data=said)
-hook.save(BLOCK)
-
-async def registered():
-    async with get_client() as client:
-        await register_automations(client)
-
-asyncio.run(registered())
-"""
 
 
 @pytest.fixture(scope="module")
@@ -83,16 +69,15 @@ def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
 
 
 @pytest.fixture(scope="module")
-def scheduled(team: Team) -> str:
-    """Return the deployment `study`, which starts by itself soon, while other tests go on."""
-    study = str(team.deployment("study")["id"])
-    soon = datetime.now(UTC) + timedelta(seconds=15)
-    schedule = {"interval": 60, "anchor_date": soon.isoformat()}
-    reply = team.client.post(
-        f"deployments/{study}/schedules", json=[{"schedule": schedule, "active": True}]
-    )
+def scheduled(team: Team) -> dict[str, Any]:
+    """A run of `study` that a schedule has started; it goes on beside other tests."""
+    study = team.deployment("study")["id"]
+    path, schedule = f"deployments/{study}/schedules", {"interval": 20}
+    reply = team.client.post(path, json=[{"schedule": schedule, "active": True}])
     assert reply.status_code == 201, reply.text
-    return study
+    assert told(lambda: team.scheduled_runs(study)), team.logs()
+    team.client.delete(f"{path}/{reply.json()[0]['id']}").raise_for_status()
+    return team.scheduled_runs(study)[0]
 
 
 def _called(team: Team, *command: str, **env: str) -> subprocess.CompletedProcess[str]:
@@ -158,37 +143,39 @@ class TestShipped:
 @pytest.mark.usefixtures("scheduled")
 class TestAccess:
     def test_the_pages_are_served_from_the_folder_that_is_set(self, team: Team) -> None:
-        reply = httpx.get(f"{team.ui}/", headers={"Accept": "text/html"}, trust_env=False)
+        reply = httpx.get(
+            f"{team.ui}/", headers={"Accept": "text/html"}, trust_env=False, timeout=HANG_S
+        )
         assert reply.status_code == 200
         assert reply.text == next(team.home.glob("ui/*/index.html")).read_text()
 
     def test_without_credentials_the_api_answers_401(self, team: Team) -> None:
         for credentials in (None, ("admin", "guessed")):
-            reply = httpx.get(f"{team.ui}/api/flows/count", auth=credentials, trust_env=False)
+            reply = httpx.get(
+                f"{team.ui}/api/flows/count", auth=credentials, trust_env=False, timeout=HANG_S
+            )
             assert reply.status_code == 401
 
     def test_the_command_line_says_whose_password_is_wanted(self, team: Team) -> None:
-        store = str(team.store.with_name("unused"))
-        calls = {
-            ("run", "dataset", "--store", store): "",
-            ("serve", "--store", store): "admin:guessed",
-            ("recover",): "admin:guessed",
-            ("doctor", "--store", store): "",
-        }
-        with ThreadPoolExecutor() as pool:
-            futures = [
-                (auth, pool.submit(_called, team, *COMMAND, *words, PREFECT_API_AUTH_STRING=auth))
-                for words, auth in calls.items()
-            ]
-        for auth, future in futures:
-            assert future.result().returncode == 1
-            message = " ".join((future.result().stdout + future.result().stderr).split())
+        store, guessed = str(team.store.with_name("unused")), "admin:guessed"
+        serve = _called(team, *COMMAND, "serve", "--store", store, PREFECT_API_AUTH_STRING=guessed)
+        ends = [(guessed, (serve.returncode, serve.stdout, serve.stderr))]
+        for auth, *words in (
+            ("", "run", "dataset", "--store", store),
+            (guessed, "recover"),
+            ("", "doctor", "--store", store),
+        ):
+            with temporary_settings({PREFECT_API_AUTH_STRING: auth}):
+                ends.append((auth, called(*words, api=team.member["PREFECT_API_URL"])))
+        for auth, (code, printed, complaints) in ends:
+            assert code == 1
+            message = " ".join((printed + complaints).split())
             assert f"got {'other ones' if auth else 'none'}; set PREFECT_API_AUTH_STRING" in message
             assert "Traceback" not in message
 
     def test_a_write_needs_a_token_beside_the_password(self, team: Team) -> None:
         request = {"json": {"name": "any", "value": 1}, "auth": team.client.auth}
-        forged = httpx.post(f"{team.ui}/api/variables/", trust_env=False, **request)
+        forged = httpx.post(f"{team.ui}/api/variables/", trust_env=False, timeout=HANG_S, **request)
         assert (forged.status_code, forged.json()) == (403, {"detail": "Missing CSRF token."})
         assert team.client.post("variables/", **request).status_code == 201
 
@@ -208,9 +195,21 @@ def test_a_scheduled_study_that_fails_is_told_through_the_block(team: Team) -> N
     study = team.deployment("study")["id"]
     later = (datetime.now(UTC) + timedelta(days=1)).isoformat()
     state = {"type": "SCHEDULED", "state_details": {"scheduled_time": later}}
+    said = {"subject": "{{subject}}", "body": "{{body}}"}
+    member = {
+        PREFECT_API_URL: team.member["PREFECT_API_URL"],
+        PREFECT_API_AUTH_STRING: team.member["PREFECT_API_AUTH_STRING"],
+    }
+
+    async def registered() -> None:
+        async with get_client() as client:
+            await register_automations(client)
+
     with heard() as (url, messages):
-        ended = _called(team, sys.executable, "-c", TELL, url)
-        assert ended.returncode == 0, ended.stderr
+        with temporary_settings(member):
+            hook = CustomWebhookNotificationBlock(name=BLOCK, url=url, json_data=said)
+            hook.save(BLOCK, _sync=True)
+            asyncio.run(registered())
         for tags in (["flowers17"], ["flowers17", "auto-scheduled"]):
             run = team.client.post(
                 f"deployments/{study}/create_flow_run", json={"state": state, "tags": tags}
@@ -229,54 +228,59 @@ def test_a_scheduled_study_that_fails_is_told_through_the_block(team: Team) -> N
 class TestRuns:
     """The scheduled study is the undisturbed one that the others are held against."""
 
-    def test_a_schedule_starts_a_study_by_itself(self, team: Team, scheduled: str) -> None:
-        assert eventually(lambda: team.scheduled_runs(scheduled)), team.logs()
-        (schedule,) = [
-            schedule for schedule in team.deployment("study")["schedules"] if schedule["active"]
-        ]
-        team.client.patch(
-            f"deployments/{scheduled}/schedules/{schedule['id']}", json={"active": False}
-        ).raise_for_status()
-        assert "auto-scheduled" in team.scheduled_runs(scheduled)[0]["tags"]
-
-    def test_a_run_killed_with_its_worker_goes_on_at_another(
-        self, team: Team, scheduled: str
+    def test_a_schedule_starts_a_study_by_itself(
+        self, team: Team, scheduled: dict[str, Any]
     ) -> None:
-        store = team.store.with_name("killed")
+        undisturbed = team.reaches(scheduled["id"], *FINAL)
+        assert undisturbed["state_type"] == "COMPLETED", team.logs()
+        assert "auto-scheduled" in undisturbed["tags"]
+
+    def test_a_run_outlives_its_worker_the_database_and_the_server(
+        self, team: Team, scheduled: dict[str, Any]
+    ) -> None:
+        team.reaches(scheduled["id"], "COMPLETED")
+        store = team.store.with_name("disturbed")
         flow_run_id = _in_training(team, store)
         before = _finished(store)
         team.host_of(flow_run_id).crash()
         assert team.limit("training")["active_slots"] >= 1
+        epochs = _epochs(store)
         ended = _called(team, *COMMAND, "recover", "--json", "--store", str(store))
         assert ended.returncode == 0, ended.stderr
         (recovered,) = json.loads(ended.stdout)
         assert (recovered["flow_run_id"], recovered["resumed"]) == (flow_run_id, "worker")
-        undisturbed = team.reaches(team.scheduled_runs(scheduled)[0]["id"], *FINAL, seconds=HANG_S)
-        assert undisturbed["state_type"] == "COMPLETED", team.logs()
-        team.reaches(flow_run_id, "COMPLETED")
-        _ended_as_if_undisturbed(team, store, before)
-        assert eventually(lambda: team.limit("training")["active_slots"] == 0)
 
-    def test_a_run_outlives_stops_of_the_database_and_of_the_server(self, team: Team) -> None:
-        store = team.store.with_name("outlived")
-        flow_run_id = _in_training(team, store)
-        before = _finished(store)
+        assert eventually(lambda: _epochs(store) - epochs), team.logs()  # at the other worker
+        assert before.items() <= _finished(store).items()
         team.database.stop()
-        time.sleep(OUTAGE_S)
-        assert list(store.glob(f"training/*/{MANIFEST}")), "expected it to end meanwhile"
+        trained = eventually(lambda: list(store.glob(f"training/*/{MANIFEST}")))
+        assert trained, "expected it to end meanwhile"
         team.end(signal.SIGTERM)
         team.database.start()
         team.start_server()
         team.reaches(flow_run_id, "COMPLETED")
-        _ended_as_if_undisturbed(team, store, before)
+        assert before.items() <= _finished(store).items(), "something finished was made again"
+        digests = _digests(store)
+        assert any(label.startswith("tiny, report split") for label in digests)
+        assert digests.items() <= _digests(team.store).items()
+        assert told(lambda: team.limit("training")["active_slots"] == 0)
 
 
 def _in_training(team: Team, store: Path) -> str:
     """Start the flow `learners` on a store of its own; return its run once it has trained a bit."""
     reply = team.start_run("learners", store=str(store))
     assert reply.status_code == 201, reply.text
-    assert eventually(lambda: list(store.glob(".unfinished/*/weights-*"))), team.logs()
+    assert eventually(lambda: _epochs(store)), team.logs()
     return str(reply.json()["id"])
+
+
+def _epochs(store: Path) -> set[tuple[str, int]]:
+    """Names and times of the checkpoints of trainings that are under way."""
+    checkpoints = set()
+    for path in store.glob(".unfinished/*/weights-*"):
+        with suppress(FileNotFoundError):  # a later one has replaced it
+            checkpoints.add((path.name, path.stat().st_mtime_ns))
+    return checkpoints
 
 
 def _finished(store: Path) -> dict[str, tuple[int, int]]:
@@ -292,10 +296,3 @@ def _digests(store: Path) -> dict[str, str]:
         for manifest in Store(store).manifests()
         if manifest["stage"] != "study"
     }
-
-
-def _ended_as_if_undisturbed(team: Team, store: Path, before: dict[str, tuple[int, int]]) -> None:
-    assert before.items() <= _finished(store).items(), "something finished was made again"
-    digests = _digests(store)
-    assert any(label.startswith("baseline, report split") for label in digests)
-    assert digests.items() <= _digests(team.store).items()

@@ -114,13 +114,15 @@ def _processes() -> Iterator[tuple[int, str, int]]:
         yield int(path.parent.name), after_name[0], int(after_name[3])
 
 
-def eventually(condition: Callable[[], Any], seconds: float = HANG_S) -> bool:
+def eventually(
+    condition: Callable[[], Any], seconds: float = HANG_S, *, pause_s: float = 0.02
+) -> bool:
     """Whether the condition comes true within so many seconds."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if condition():
             return True
-        time.sleep(0.02)
+        time.sleep(pause_s)
     return bool(condition())
 
 

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +62,11 @@ def processes(home: Path) -> dict[int, str]:
         if f"PREFECT_HOME={home}".encode() in environ:
             commands[int(entry.name)] = command.strip()
     return commands
+
+
+def told(condition: Callable[[], Any]) -> bool:
+    """Whether a server tells at last what is expected; each look costs its processor time."""
+    return eventually(condition, pause_s=0.2)
 
 
 class Serving:
@@ -144,6 +149,15 @@ class Serving:
             assert time.monotonic() < deadline, (run["state"], self.worker_log())
             time.sleep(0.2)
         return run
+
+    def scheduled_runs(self, deployment_id: str) -> list[dict[str, Any]]:
+        """Return a deployment's runs that a schedule made and that have begun, oldest first."""
+        query = {
+            "flow_runs": {"deployment_id": {"any_": [deployment_id]}},
+            "sort": "EXPECTED_START_TIME_ASC",
+        }
+        runs = self.client.post("flow_runs/filter", json=query).raise_for_status().json()
+        return [run for run in runs if run["auto_scheduled"] and run["state_type"] != "SCHEDULED"]
 
     def worker_log(self) -> str:
         """The end of the log of the worker and its runs."""

@@ -156,6 +156,7 @@ class Worker:
         self._command = shipped_command("worker")
         self._command[self._command.index("--store") + 1] = str(store)
         self._command += [option for change in changes for option in ("--set", change)]
+        self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> "Worker":
         """Start it; it registers the deployments, too."""
@@ -173,7 +174,8 @@ class Worker:
 
     def works(self) -> bool:
         """Whether it has started; fails if it ended instead."""
-        assert self._process.poll() is None, self.log.read_text()
+        running = self._process is not None and self._process.poll() is None
+        assert running, self.log.read_text()
         return "Ctrl-C" in self.log.read_text()
 
     def crash(self) -> None:
@@ -181,11 +183,12 @@ class Worker:
         while living := processes(self.home):
             for process in living:
                 kill(process)
-            self._process.wait()
+            if self._process:
+                self._process.wait()
 
     def stop(self) -> None:
         """Ask it to end, wait, and kill what is left."""
-        if self._process.poll() is None:
+        if self._process and self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
             self._process.wait(HANG_S)
         self.crash()
@@ -261,15 +264,6 @@ class Team(Serving):
         working = set(self.processes_of(flow_run_id))
         (worker,) = [host for host in self.hosts if working & processes(host.home).keys()]
         return worker
-
-    def scheduled_runs(self, deployment_id: str) -> list[dict[str, Any]]:
-        """Return a deployment's runs that a schedule made and that have begun, oldest first."""
-        query = {
-            "flow_runs": {"deployment_id": {"any_": [deployment_id]}},
-            "sort": "EXPECTED_START_TIME_ASC",
-        }
-        runs = self.client.post("flow_runs/filter", json=query).raise_for_status().json()
-        return [run for run in runs if run["auto_scheduled"] and run["state_type"] != "SCHEDULED"]
 
     def limit(self, tag: str) -> dict[str, Any]:
         """Return the limit of a tag: how many at a time, and how many there are."""

@@ -15,7 +15,15 @@ from flowers17.artifacts import Store
 from flowers17.errors import ArtifactDamaged, DownloadFailed, InvalidInput, StageFailed
 from flowers17.isolation import ensure_isolated
 from flowers17.stages import Outcome, ensure
-from tests.support.processes import HANG_S, eventually, kill, output_of, python, session_members
+from tests.support.processes import (
+    HANG_S,
+    ROOT,
+    eventually,
+    kill,
+    output_of,
+    python,
+    session_members,
+)
 from tests.support.stores import content, unfinished
 from tests.support.toy import number
 
@@ -25,6 +33,14 @@ logger = logging.getLogger("tests.isolation")
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     return Store(tmp_path / "store")
+
+
+@pytest.fixture(scope="module")
+def light(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Environment in which fork servers find no Keras, whose import takes seconds."""
+    folder = tmp_path_factory.mktemp("modules")
+    (folder / "keras.py").write_text("raise ImportError\n")
+    return {"PYTHONPATH": os.pathsep.join((str(folder), str(ROOT)))}
 
 
 def _isolated(store: Store, problem: str | None = None, **rest: Any) -> Outcome:
@@ -169,10 +185,10 @@ if __name__ == "__main__":
 """
 
 
-def test_a_child_ends_with_its_killed_parent(tmp_path: Path) -> None:
+def test_a_child_ends_with_its_killed_parent(tmp_path: Path, light: dict[str, str]) -> None:
     script, calls = tmp_path / "parent.py", tmp_path / "calls"
     script.write_text(PARENT)
-    with python(str(script), str(tmp_path / "store"), str(calls)) as parent:
+    with python(str(script), str(tmp_path / "store"), str(calls), env=light) as parent:
         assert eventually(calls.exists), "the child never began"
         family = session_members(parent.pid)
         assert len(family) >= 2
@@ -200,10 +216,10 @@ if __name__ == "__main__":
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="processes are forked on Linux only")
-def test_a_cleaner_of_temporary_files_stops_nothing(tmp_path: Path) -> None:
+def test_a_cleaner_of_temporary_files_stops_nothing(tmp_path: Path, light: dict[str, str]) -> None:
     script = tmp_path / "tidied.py"
     script.write_text(TIDIED)
-    with python(str(script), str(tmp_path / "store")) as process:
+    with python(str(script), str(tmp_path / "store"), env=light) as process:
         assert process.wait(HANG_S) == 0
     assert len(list(Store(tmp_path / "store").manifests())) == 2
 
@@ -276,10 +292,13 @@ if __name__ == "__main__":
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="processes are forked on Linux only")
-def test_a_killed_fork_server_stops_nothing_and_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_a_killed_fork_server_stops_nothing_and_leaves_nothing_behind(
+    tmp_path: Path, light: dict[str, str]
+) -> None:
     script = tmp_path / "killed.py"
     script.write_text(KILLED_SERVERS)
-    with python(str(script), str(tmp_path / "store"), str(tmp_path / "calls")) as process:
+    arguments = str(script), str(tmp_path / "store"), str(tmp_path / "calls")
+    with python(*arguments, env=light) as process:
         printed, complaints = process.communicate(timeout=HANG_S)
         assert process.returncode == 0, complaints
     assert len(list(Store(tmp_path / "store").manifests())) == 3
@@ -307,14 +326,16 @@ if __name__ == "__main__":
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="processes are forked on Linux only")
-def test_sockets_and_temporary_files_go_with_their_process_or_with_the_next(tmp_path: Path) -> None:
+def test_sockets_and_temporary_files_go_with_their_process_or_with_the_next(
+    tmp_path: Path, light: dict[str, str]
+) -> None:
     script, temporary = tmp_path / "waiting.py", tmp_path / "tmp"
     script.write_text(WAITING)
     temporary.mkdir()
 
     def run(value: int, *, killed: bool) -> None:
         arguments = str(script), str(tmp_path / "store"), str(value)
-        with python(*arguments, env={"TMPDIR": str(temporary)}) as process:
+        with python(*arguments, env={**light, "TMPDIR": str(temporary)}) as process:
             assert process.stdout is not None
             assert process.stdout.readline() == "built\n"
             for pid in session_members(process.pid) if killed else []:
@@ -341,13 +362,14 @@ def test_sockets_and_temporary_files_go_with_their_process_or_with_the_next(tmp_
 
 
 @pytest.mark.parametrize("tmpdir", ["t" * 90, "absent"])
-def test_stages_are_built_without_a_place_for_a_socket(tmp_path: Path, tmpdir: str) -> None:
+def test_stages_are_built_without_a_place_for_a_socket(
+    tmp_path: Path, light: dict[str, str], tmpdir: str
+) -> None:
     script, temporary = tmp_path / "waiting.py", tmp_path / tmpdir
     script.write_text(WAITING)
     if tmpdir != "absent":
         temporary.mkdir()
-    with python(
-        str(script), str(tmp_path / "store"), "1", env={"TMPDIR": str(temporary)}
-    ) as process:
+    env = {**light, "TMPDIR": str(temporary)}
+    with python(str(script), str(tmp_path / "store"), "1", env=env) as process:
         printed, complaints = process.communicate("go\n", timeout=HANG_S)
         assert printed == "built\n", complaints
