@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
 from prefect import flow
 from prefect.client.orchestration import get_client
+from prefect.runtime import flow_run
 from prefect.settings import (
     PREFECT_API_AUTH_STRING,
     PREFECT_API_KEY,
@@ -176,7 +178,7 @@ class TestRecord:
         @flow(name="a person's own")
         def own(request: StudyRequest, n: int = 3, path: Path = Path("x")) -> str:
             with at_work(request.options), get_client(sync_client=True) as client:
-                (run,) = client.read_flow_runs()
+                run = client.read_flow_run(UUID(flow_run.get_id()))
                 digest = run_digest("a person's own", run.parameters)
                 records.append(is_recorded(digest))
             return digest

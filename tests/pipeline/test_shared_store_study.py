@@ -25,7 +25,7 @@ TABLE = f"features.table=[{{extractor: '{BACKBONE}', pooling: average}}]"
 AXIS = "features.classifiers.knn.n_neighbors=[1, 3]"
 SWEEP = ("sweep", "features", "--axis", AXIS, "--runner", "processes")
 N_REPORTS = 2 + 1
-N_STAGES = 8 + 2 * 2 + N_REPORTS  # shared by both settings, a fit and a refit of each, reports
+N_STAGES = 9 + 2 * 2 + N_REPORTS  # shared by both settings, a fit and a refit of each, reports
 LEASE_S = "10"  # longer than a loaded machine lets a renewal wait
 
 

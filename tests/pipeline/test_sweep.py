@@ -62,11 +62,11 @@ def test_builds_what_it_planned_and_what_is_shared_once(
     first: tuple[Path, dict[str, Any], dict[str, Any]],
 ) -> None:
     store, plan, result = first
-    # Alone: images, features, duplicates, splits, rows, two classifiers on the splits and on all
-    # images, what these are, and the report.
-    assert plan["n_stages"] == 4 * 11 + 1
-    assert plan["n_different"] == plan["n_to_build"] == 2 * 8 + 4 * 3 + 1
-    assert (plan["n_shared"], plan["n_reused"]) == (2 * 8, 0)
+    # Alone: images, backbone, features, duplicates, splits, rows, two classifiers on the splits and
+    # on all images, what these are, and the report.
+    assert plan["n_stages"] == 4 * 12 + 1
+    assert plan["n_different"] == plan["n_to_build"] == 2 * 9 + 4 * 3 + 1
+    assert (plan["n_shared"], plan["n_reused"]) == (2 * 9, 0)
     assert result["counts"] == {**dict.fromkeys(result["counts"], 0), "built": plan["n_to_build"]}
     built = {
         name: len(list(store.glob(f"{name}/*/manifest.json"))) for name in ("features", "study")

@@ -159,6 +159,7 @@ def test_without_images_its_title_is_that_of_the_data_asked_for(
     settings = StudySettings.model_validate({"dataset": {"source": source}})
     inputs = ReportInputs({}, [failed], settings.model_dump(mode="json"))
     assert title(inputs) == expected
-    words = _words(inputs, tmp_path)
+    write_report(inputs, tmp_path)
+    words = _words(tmp_path)
     assert bool(FOREIGN.search(words)) == expected.startswith("Flowers")
     assert "home/me" not in (tmp_path / "index.html").read_text()
