@@ -155,8 +155,9 @@ class TestPages:
                     f"{serving.ui}/dashboard",
                 )
             assert framed.value.status == 403
-            page.evaluate("(address) => { location = address }", serving.ui)
-            page.locator("a", has_text="Deployments").first.wait_for()
+            with page.expect_response(lambda reply: reply.url.startswith(serving.ui)) as linked:
+                page.evaluate("(address) => { location = address }", serving.ui)
+            assert linked.value.status == 200
 
     def test_do_not_frame_the_ui_where_the_browser_does_not_tell_of_them(
         self, team: httpx.Client, page: Any
