@@ -145,7 +145,7 @@ def _settle(
             titles = {needed.title for needed in stage.inputs.values()} & set(task_run_ids)
             origins: set[RunInput] = {TaskRunResult(id=task_run_ids[title]) for title in titles}
             if outcome := _cached(stage, inputs, store):  # without the limits of its tags
-                task_key, state = _prefect_task(stage.name).task_key, _cached_state(stage, outcome)
+                task_key, state = _prefect_task(stage.name).task_key, _final_state(stage, outcome)
                 task_run_ids[stage.title] = publish_cached(stage.title, task_key, state, origins)
                 _tell(VIEW.get(), stage, "reused", time.monotonic())
                 ended.put((stage, outcome))
@@ -175,10 +175,12 @@ def _cached(stage: Stage, inputs: Mapping[str, Result], store: Store) -> Outcome
     return None
 
 
-def _cached_state(stage: Stage, outcome: Outcome) -> State[Any]:
+def _final_state(stage: Stage, outcome: Outcome) -> State[Any]:
     name = short_name(outcome.reference.stage, outcome.reference.key)
-    message = f"{stage.title} is whole in the store: {name}"
-    return Completed(name="Cached", message=message, data=outcome)
+    if outcome.reused:
+        message = f"{stage.title} is whole in the store: {name}"
+        return Completed(name="Cached", message=message, data=outcome)
+    return Completed(message=f"{stage.title} built: {name}", data=outcome)
 
 
 @contextmanager
@@ -261,10 +263,7 @@ def _run_stage(
     _tell(view, stage, "reused" if outcome.reused else "built", started)
     if not stage.variant:  # the tables of each study of a sweep could not be told apart
         publish_contents(store, outcome.reference)
-    if outcome.reused:
-        return _cached_state(stage, outcome)
-    name = short_name(outcome.reference.stage, outcome.reference.key)
-    return Completed(message=f"{stage.title} built: {name}", data=outcome)
+    return _final_state(stage, outcome)
 
 
 def _lacks(stage: Stage, inputs: Mapping[str, Result]) -> list[Absent]:

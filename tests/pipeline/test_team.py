@@ -195,7 +195,7 @@ def test_a_scheduled_study_that_fails_is_told_through_the_block(team: Team) -> N
     study = team.deployment("study")["id"]
     later = (datetime.now(UTC) + timedelta(days=1)).isoformat()
     state = {"type": "SCHEDULED", "state_details": {"scheduled_time": later}}
-    said = {"subject": "{{subject}}", "body": "{{body}}"}
+    message = {"subject": "{{subject}}", "body": "{{body}}"}
     member = {
         PREFECT_API_URL: team.member["PREFECT_API_URL"],
         PREFECT_API_AUTH_STRING: team.member["PREFECT_API_AUTH_STRING"],
@@ -207,7 +207,7 @@ def test_a_scheduled_study_that_fails_is_told_through_the_block(team: Team) -> N
 
     with heard() as (url, messages):
         with temporary_settings(member):
-            hook = CustomWebhookNotificationBlock(name=BLOCK, url=url, json_data=said)
+            hook = CustomWebhookNotificationBlock(name=BLOCK, url=url, json_data=message)
             hook.save(BLOCK, _sync=True)
             asyncio.run(registered())
         for tags in (["flowers17"], ["flowers17", "auto-scheduled"]):

@@ -198,9 +198,9 @@ def test_the_list_and_the_model_name_balanced_accuracy_where_classes_differ_in_s
     assert re.split(r"  +", header.strip()) == [*titles, "artifact"]
     assert re.split(r"  +", row.strip())[:4] == ["unequal", "network", "0.9000", "0.5000"]
     assert _exit_code(str(images), *store, "--csv") == 0
-    said = capsys.readouterr().err
-    assert "the single model with the best validation balanced accuracy of the store" in said
-    assert "\nbalanced accuracy 0.500 on 10 held out, clean split; fitted on" in said
+    summary = capsys.readouterr().err
+    assert "the single model with the best validation balanced accuracy of the store" in summary
+    assert "\nbalanced accuracy 0.500 on 10 held out, clean split; fitted on" in summary
     network(maker, "equal")
     assert _exit_code("--list", "--json", *store) == 0
     listed = json.loads(capsys.readouterr().out)
