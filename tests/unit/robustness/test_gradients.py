@@ -131,12 +131,14 @@ def test_a_gradient_that_float32_loses_has_the_direction_of_the_exact_one() -> N
 
 
 @pytest.mark.parametrize("n", [1, 7, 128, 129, 200])
-def test_the_gradient_of_an_image_does_not_depend_on_its_batch(n: int) -> None:
+def test_the_gradient_of_an_image_depends_on_its_batch_by_rounding_alone(n: int) -> None:
     model = victim_models.trained_cnn()
     x, labels = victim_models.spots(200, 9)
     order = np.random.default_rng(n).permutation(200)[:n]
     every = loss_gradients(model, x, labels)
-    assert loss_gradients(model, x[order], labels[order]).tobytes() == every[order].tobytes()
+    tolerance = 1e-5 * np.abs(every).max()  # processors split a batch among their kernels
+    gradients = loss_gradients(model, x[order], labels[order])
+    np.testing.assert_allclose(gradients, every[order], rtol=0, atol=tolerance)
 
 
 def test_new_weights_are_seen() -> None:
