@@ -87,13 +87,11 @@ def measure_fgsm(model: Any, data: DataSplit, repeats: int, peers: set[str]) -> 
         def peer_images() -> np.ndarray:
             return np.asarray(fast_gradient_method(logits, images, 0.25, np.inf, **options))
 
-        def with_success() -> Any:
-            return [
-                model.predict_on_batch(batch).argmax(axis=1) != labels
-                for batch in (images, peer_images())
-            ]
-
-        at_one_budget |= {"CleverHans": peer_images, "CleverHans, judged": with_success}
+        at_one_budget["CleverHans"] = peer_images
+        at_one_budget["CleverHans, judged"] = lambda: [
+            model.predict_on_batch(batch).argmax(axis=1) != labels
+            for batch in (images, peer_images())
+        ]
         difference = np.abs(images_alone(0.25)[0] - peer_images()).max()
         print(f"FGSM, one budget, {BATCH} images: largest difference {difference:.1g}")
     print_ratios(at_one_budget, repeats)

@@ -86,23 +86,8 @@ class Artifact:
             )
         return self.path / name
 
-    def array(self, name: str) -> "np.ndarray":
-        """The array stored as `<name>.npy`; raises ArtifactDamaged if it is none."""
-        return self._array(name, None)
-
-    def mapped(self, name: str) -> "np.ndarray":
-        """The array stored as `<name>.npy`, memory-mapped: read where it is indexed."""
-        return self._array(name, "r")
-
-    def json(self, name: str) -> Any:
-        """The value stored as `<name>.json`; raises ArtifactDamaged if it is none."""
-        path = self.file(f"{name}.json")
-        try:
-            return json.loads(read_regular(path))
-        except _UNREADABLE as problem:
-            raise ArtifactDamaged(f"{path}: expected JSON, got {problem}") from problem
-
-    def _array(self, name: str, mode: Literal["r"] | None) -> "np.ndarray":
+    def array(self, name: str, mode: Literal["r"] | None = None) -> "np.ndarray":
+        """The array stored as `<name>.npy`, mapped in mode `r`; raises ArtifactDamaged."""
         import numpy as np
 
         path = self.file(f"{name}.npy")
@@ -111,6 +96,18 @@ class Artifact:
         except _UNREADABLE as problem:
             raise ArtifactDamaged(f"{path}: expected an array, got {problem}") from problem
         return array
+
+    def mapped(self, name: str) -> "np.ndarray":
+        """The array stored as `<name>.npy`, memory-mapped: read where it is indexed."""
+        return self.array(name, "r")
+
+    def json(self, name: str) -> Any:
+        """The value stored as `<name>.json`; raises ArtifactDamaged if it is none."""
+        path = self.file(f"{name}.json")
+        try:
+            return json.loads(read_regular(path))
+        except _UNREADABLE as problem:
+            raise ArtifactDamaged(f"{path}: expected JSON, got {problem}") from problem
 
 
 def _content_digest(files: Mapping[str, Mapping[str, Any]]) -> str:

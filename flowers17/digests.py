@@ -4,6 +4,8 @@ import hashlib
 import json
 import os
 import time
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,19 @@ def read_sha256(path: Path) -> str:
     """
     with os.fdopen(open_regular(path), "rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def digest_difference(path: Path, digests: Mapping[str, str | None]) -> str:
+    """Difference of a file's digests from the expected ones, in words; empty if there is none."""
+    for name, expected in digests.items():
+        if expected:
+            # MD5 tells damage, as some sites give nothing else; it is no protection.
+            empty = partial(hashlib.new, name, usedforsecurity=False)
+            with path.open("rb") as stream:
+                actual = hashlib.file_digest(stream, empty).hexdigest()
+            if actual != expected.lower():
+                return f"expected {name} {expected[:12]}…, got {actual[:12]}…"
+    return ""
 
 
 _remembered: dict[tuple[str | int, ...], str] = {}

@@ -20,14 +20,11 @@ from importlib.util import cache_from_source, find_spec
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from flowers17.digests import file_sha256
 from flowers17.errors import InvalidSettings
+from flowers17.files import yaml_beside
 
-INFRASTRUCTURE: list[str] = yaml.safe_load(
-    Path(__file__).with_name("infrastructure.yaml").read_text()
-)
+INFRASTRUCTURE: list[str] = yaml_beside(__file__, "infrastructure.yaml")
 LIBRARIES = ("imagehash", "keras", "numpy", "pillow", "scikit-learn", "scipy")
 KERAS_DEFAULTS = {"floatx": "float32", "epsilon": 1e-7, "image_data_format": "channels_last"}
 
@@ -196,16 +193,17 @@ def machine() -> dict[str, Any]:
     return {
         "system": platform.system(),
         "architecture": platform.machine(),
-        "processor": _processor(),
+        "processor": processor_facts().get("model name") or platform.processor(),
         "cores": len(os.sched_getaffinity(0)),
         "python": platform.python_version(),
     }
 
 
-def _processor() -> str:
+def processor_facts() -> dict[str, str]:
+    """What the kernel tells of the first processor, by name; empty where it tells nothing."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
-        return platform.processor()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
+        return {}
+    pairs = (line.partition(":") for line in reversed(lines))
+    return {name.strip(): value.strip() for name, _, value in pairs}

@@ -7,9 +7,10 @@ import itertools
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from functools import cache
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar
+
+from flowers17.files import yaml_beside
 
 MAX_CHARACTERS = 2_000
 _MAX_REPR_CHARACTERS = 200
@@ -64,11 +65,7 @@ def hint_for(name: str, names: Iterable[str], otherwise: str = "see `flowers17 s
 
 @cache
 def _expectations() -> dict[str, str]:
-    import yaml  # only where something is wrong
-
-    texts: dict[str, str] = yaml.safe_load(
-        Path(__file__).with_name("expectations.yaml").read_text()
-    )
+    texts: dict[str, str] = yaml_beside(__file__, "expectations.yaml")
     return texts
 
 

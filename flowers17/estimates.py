@@ -11,20 +11,19 @@ import timeit
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from pydantic import ValidationError
 
-from flowers17.ancestry import Manifest
 from flowers17.config import LearnerDefinition, RunOptions
 from flowers17.environment import machine
+from flowers17.files import yaml_beside
+from flowers17.manifests import Manifest
 from flowers17.materials import Precedents
 from flowers17.stages import Stage
 
-_DESCRIBED = yaml.safe_load(Path(__file__).with_name("estimates.yaml").read_text())
+_DESCRIBED = yaml_beside(__file__, "estimates.yaml")
 _POWERS: Mapping[str, int] = _DESCRIBED["powers"]
 _OVERHEAD_S = 0.15  # of the orchestration, a stage that is built
 _REUSE_S = 0.07  # of one that is in the store

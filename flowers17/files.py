@@ -10,7 +10,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 _NEVER_FOLLOWED = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
@@ -77,6 +77,16 @@ def read_regular(path: Path, *, below: Path | None = None, at_most: int | None =
         if at_most is not None and os.fstat(stream.fileno()).st_size > at_most:
             raise ValueError(f"expected at most {at_most:,} bytes")
         return stream.read()
+
+
+def yaml_beside(module: str, name: str) -> Any:
+    """The content of a YAML file of the package.
+
+    module: `__file__` of the module in whose folder it lies. name: its path from that folder on.
+    """
+    import yaml  # not for who reads other files alone
+
+    return yaml.safe_load((Path(module).parent / name).read_text("utf-8"))
 
 
 def flush(path: Path) -> None:

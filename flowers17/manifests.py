@@ -1,10 +1,10 @@
-"""Manifests: their fields and types, and the digests by which a reader believes them.
+"""Manifests: fields and types, digests by which a reader believes them, and lineage.
 
 Others may have written to the store: every field that commands read is checked.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path, PurePosixPath
@@ -17,6 +17,8 @@ from flowers17.digests import canonical_json, sha256_of
 from flowers17.errors import ArtifactDamaged, Flowers17Error, expectation
 from flowers17.files import read_regular
 
+Manifest = Mapping[str, Any]
+ArtifactId = tuple[str, str]  # stage and key
 LARGEST = 32 * 2**20  # bytes of a manifest; a study of thousands of stages has a few
 DEEPEST = 32  # lists and mappings inside one another
 STAGE, KEY = r"[A-Za-z][\w-]{0,99}", r"[0-9a-f]{64}"
@@ -164,3 +166,29 @@ def read_as_written(name: str) -> Iterator[None]:
             f"{name}: expected what this version of flowers17 writes, could not read {reason}; run "
             "the study again"
         ) from problem
+
+
+def artifact_id(manifest: Manifest) -> ArtifactId:
+    """Stage and key of a manifest, or of a reference to an artifact."""
+    return manifest["stage"], manifest["key"]
+
+
+def by_id(manifests: Iterable[Manifest]) -> dict[ArtifactId, Manifest]:
+    """Manifests by stage and key."""
+    return {artifact_id(manifest): manifest for manifest in manifests}
+
+
+def family(manifest: Manifest, known: Mapping[ArtifactId, Manifest]) -> Iterator[Manifest]:
+    """Yield a manifest and those of all that it was made from, each once, the nearest first.
+
+    known: of the store, as `by_id` returns them; what is not among them is left out.
+    """
+    waiting, reached = [manifest], {artifact_id(manifest)}
+    while waiting:
+        relative = waiting.pop(0)
+        yield relative
+        for reference in filter(None, relative["inputs"].values()):  # None: it did without
+            identity = artifact_id(reference)
+            if identity in known and identity not in reached:
+                reached.add(identity)
+                waiting.append(known[identity])

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from flowers17.ancestry import Manifest, by_id
+from flowers17.manifests import Manifest, by_id
 
 Material = Mapping[str, Any]
 _LONG = 200  # characters of two values, beyond which nobody reads them in a line

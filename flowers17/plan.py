@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from flowers17.ancestry import Manifest
 from flowers17.artifacts import Reference, Store
 from flowers17.estimates import Estimate, estimate, n_bytes
+from flowers17.manifests import Manifest
 from flowers17.materials import Precedents, differences
 from flowers17.stages import Stage, existing, key_material
 

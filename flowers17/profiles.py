@@ -8,13 +8,11 @@ and intervals of these figures are in `docs/results.md` and `benchmarks/README.m
 from pathlib import Path
 from typing import Any, get_args
 
-import yaml
-
 from flowers17.backbones.facts import known_facts
 from flowers17.config import ProfileName, StudySettings
+from flowers17.files import yaml_beside
 
 _ARCHIVE = "17flowers.tgz"  # of Oxford Flowers-17, under the name that it is published by
-FOLDER = Path(__file__).parent / "config" / "profiles"
 
 
 def merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
@@ -26,7 +24,7 @@ def merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
 
 
 def _values(name: str) -> dict[str, Any]:
-    values: dict[str, Any] = yaml.safe_load((FOLDER / f"{name}.yaml").read_text(encoding="utf-8"))
+    values: dict[str, Any] = yaml_beside(__file__, f"config/profiles/{name}.yaml")
     return values
 
 

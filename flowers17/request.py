@@ -6,11 +6,9 @@ each flow has fields for the settings in `forms.yaml`.
 
 import json
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
 import pydantic
-import yaml
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
@@ -23,6 +21,7 @@ from flowers17.config import (
     StudySettings,
 )
 from flowers17.errors import InvalidSettings, short_repr
+from flowers17.files import yaml_beside
 from flowers17.profiles import PROFILES, merged, own_data_changes
 from flowers17.rules import rule_problem
 from flowers17.validation import SINGLE_SETTINGS, RequestModel, validated, yaml_value
@@ -268,6 +267,6 @@ def nested(option: str, pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
 
 
 # The form of each flow; untouched, a form is its profile.
-_DESCRIBED = yaml.safe_load(Path(__file__).with_name("forms.yaml").read_text())
+_DESCRIBED = yaml_beside(__file__, "forms.yaml")
 DESCRIPTIONS: dict[str, str] = {flow: described["does"] for flow, described in _DESCRIBED.items()}
 FORMS = {flow: form(flow, *described["fields"]) for flow, described in _DESCRIBED.items()}

@@ -3,12 +3,10 @@
 import operator
 import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import NamedTuple
 
-import yaml
-
 from flowers17.errors import InvalidInput, short_repr
+from flowers17.files import yaml_beside
 
 COMPARISONS: dict[str, Callable[[float, float], bool]] = {
     ">=": operator.ge,
@@ -16,7 +14,7 @@ COMPARISONS: dict[str, Callable[[float, float], bool]] = {
     ">": operator.gt,
     "<": operator.lt,
 }
-_KNOWN = yaml.safe_load(Path(__file__).with_name("rules.yaml").read_text())
+_KNOWN = yaml_beside(__file__, "rules.yaml")
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?"
 _RULE = re.compile(
     rf"nothing missing|([^<>=]*[^<>=\s])(?:\s*(>=|<=|>|<)\s*({_NUMBER})| not worse)", re.IGNORECASE

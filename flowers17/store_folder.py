@@ -21,20 +21,15 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
-import yaml
-
 from flowers17.errors import StoreUnusable
-from flowers17.files import open_regular, read_regular, refuse_links, remove, size_of
+from flowers17.files import open_regular, read_regular, refuse_links, remove, size_of, yaml_beside
 
 OWN_FOLDERS = (".locks", ".partial", ".unfinished", ".damaged", ".verified", ".pins")
 Fingerprint = list[int]
 _LARGEST = 32 * 2**20  # bytes
 SETTLED_NS = 20_000_000  # times of change come from a clock that ticks every 1 to 10 ms
 _REMEDIES = {
-    getattr(errno, name): remedy
-    for name, remedy in yaml.safe_load(
-        Path(__file__).with_name("remedies.yaml").read_text()
-    ).items()
+    getattr(errno, name): remedy for name, remedy in yaml_beside(__file__, "remedies.yaml").items()
 }
 
 

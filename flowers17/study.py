@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
-from flowers17.ancestry import family
 from flowers17.artifacts import Store
 from flowers17.config import DeviceName
 from flowers17.data.decoding import square
 from flowers17.errors import InvalidInput
+from flowers17.manifests import family
 from flowers17.prediction.catalogue import Catalogue
 from flowers17.prediction.models import (
     Loader,

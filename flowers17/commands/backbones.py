@@ -66,7 +66,10 @@ def _row(name: str, weights_dir: Path | None, measure: bool, input_size: int) ->
         path = None if facts else source.path
         model = build_extractor(name, input_size=size, weights_path=path, seed=0, untrained=True)
         numbers = counts(model)
-        speed = _images_per_s(model, size) if measure else speed
+        if measure:  # the first batch, which compiles, is left out
+            batch = np.zeros((N_MEASURED, size, size, 3), np.float32)
+            call = partial(model.predict_on_batch, batch)
+            speed = N_MEASURED / seconds_a_call(call, least_s=_MEASURED_S, n_least=1)
     return {
         "name": name,
         "parameters": numbers["n_parameters"],
@@ -78,10 +81,3 @@ def _row(name: str, weights_dir: Path | None, measure: bool, input_size: int) ->
         "images_per_s": speed,
         "weights": source.kind in ("file", "function"),
     }
-
-
-def _images_per_s(model: Any, size: int) -> float:
-    """Images a second in inference, the first batch, which compiles, left out."""
-    batch = np.zeros((N_MEASURED, size, size, 3), np.float32)
-    call = partial(model.predict_on_batch, batch)
-    return N_MEASURED / seconds_a_call(call, least_s=_MEASURED_S, n_least=1)

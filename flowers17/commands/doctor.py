@@ -14,7 +14,7 @@ from rich.table import Table
 
 from flowers17.config import FeatureSettings
 from flowers17.config.run_options import store_address
-from flowers17.environment import machine
+from flowers17.environment import machine, processor_facts
 from flowers17.errors import Flowers17Error, StoreUnusable
 from flowers17.estimates import matrix_rate
 from flowers17.learners.devices import chosen_device, chosen_precision, has_gpu
@@ -77,9 +77,9 @@ def _package(name: str) -> Finding:
 
 
 def _processor() -> str:
-    flags = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
+    flags = processor_facts().get("flags", "").split()
     kinds, about = ("avx2", "avx512f", "avx512_bf16", "amx_bf16"), machine()
-    offers = " ".join(kind for kind in kinds if f" {kind} " in flags) or about["architecture"]
+    offers = " ".join(kind for kind in kinds if kind in flags) or about["architecture"]
     return f"{about['processor']}, {about['cores']} cores, {offers}"
 
 

@@ -7,10 +7,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
-from flowers17.ancestry import ArtifactId, Manifest, artifact_id, by_id, family
 from flowers17.artifacts import MANIFEST, Store, short_name
 from flowers17.errors import ArtifactDamaged, StoreUnusable
-from flowers17.manifests import read_manifest
+from flowers17.manifests import ArtifactId, Manifest, artifact_id, by_id, family, read_manifest
 from tasks.liveness import living
 
 DAY_S = 24 * 3600.0

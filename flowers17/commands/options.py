@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any, get_args
 
 import typer
-import yaml
 from rich.table import Table
 
 from flowers17.config import RunOptions
 from flowers17.config.run_options import store_address
 from flowers17.errors import short_repr
+from flowers17.files import yaml_beside
 from flowers17.interrupts import INTERRUPTED
 from flowers17.request import StudyRequest, request_from
 from flowers17.terminal import Terminal
@@ -28,7 +28,7 @@ app = typer.Typer(
 )
 out, err = Terminal(), Terminal(stderr=True)
 FIELDS = {**StudyRequest.model_fields, **RunOptions.model_fields}
-OWN_OPTIONS = yaml.safe_load((Path(__file__).parent / "options.yaml").read_text())
+OWN_OPTIONS = yaml_beside(__file__, "options.yaml")
 NAMED_DATA = ("rendered", "oxford17")  # data sets that are no paths
 REPEATED = {"set": ("--set", "KEY=VALUE"), "rules": ("--rule", "RULE")}  # by name of the field
 

@@ -8,14 +8,12 @@ from pydantic import BaseModel
 from rich.markup import escape
 from rich.table import Table
 
-from flowers17.ancestry import Manifest, artifact_id, by_id
 from flowers17.artifacts import Store, short_name
-from flowers17.errors import ArtifactMissing, Flowers17Error
+from flowers17.errors import ArtifactMissing
+from flowers17.manifests import Manifest, artifact_id, by_id
 from flowers17.materials import flat
 from flowers17.reporting.html import environment
-from flowers17.reporting.studies import pair
 from flowers17.reporting.studies.pair import difference_lines, difference_text, few, number_text
-from flowers17.reporting.studies.records import Study, named_study
 from flowers17.reporting.wording import p_text
 from flowers17.terminal import Terminal
 
@@ -166,19 +164,6 @@ def metrics_table(rows: list[dict[str, Any]]) -> Table:
     for row in rows:
         table.add_row(*(escape(forms.get(name, str)(row[name])) for name in names))
     return table
-
-
-def study_pair(before: str | None, after: str | None, store: str) -> tuple[Study, Study]:
-    """Two studies to compare, as `pair.study_pair`; of two wrong names the error tells both."""
-    problems = []
-    for name in filter(None, (before, after)):
-        try:
-            named_study(name, store)
-        except Flowers17Error as problem:
-            problems.append(problem)
-    if len(problems) > 1:
-        raise type(problems[0])("\n".join(map(str, problems)))
-    return pair.study_pair(before, after, store)
 
 
 def show_comparison(comparison: dict[str, Any], out: Terminal, *, everything: bool = False) -> None:

@@ -124,9 +124,9 @@ def compare(
 ) -> None:
     """Compare two studies: what differs, every metric, and paired tests on the same images."""
     from flowers17.commands import showing
-    from flowers17.reporting.studies.pair import comparison_of, write_page
+    from flowers17.reporting.studies.pair import comparison_of, study_pair, write_page
 
-    comparison = comparison_of(*showing.study_pair(before, after, store))
+    comparison = comparison_of(*study_pair(before, after, store))
     if html:
         write_page(comparison, html)
     if as_json:

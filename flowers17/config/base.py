@@ -1,13 +1,13 @@
 """Base of all settings."""
 
-from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ConfigDict
 
-OWN_RECIPES = yaml.safe_load((Path(__file__).parent / "recipes.yaml").read_text("utf-8"))
-_HELP = yaml.safe_load((Path(__file__).parent / "help.yaml").read_text("utf-8"))
+from flowers17.files import yaml_beside
+
+OWN_RECIPES = yaml_beside(__file__, "recipes.yaml")
+_HELP = yaml_beside(__file__, "help.yaml")
 
 
 class Model(BaseModel):

@@ -10,16 +10,15 @@ ImageDataGenerator.
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.resources import files
 from typing import get_args
 
 import numpy as np
-import yaml
 from PIL import Image
 
 from flowers17.config import AugmentationName
 from flowers17.data.warping import Sampler, array_description, check_pixels
 from flowers17.errors import InvalidInput, InvalidSettings
+from flowers17.files import yaml_beside
 from flowers17.seeds import derived_seed
 
 
@@ -67,9 +66,7 @@ class Ranges:
     colour: float = 0.0
 
 
-_TABLE = yaml.safe_load(
-    (files("flowers17.data") / "known" / "augmentations.yaml").read_text("utf-8")
-)
+_TABLE = yaml_beside(__file__, "known/augmentations.yaml")
 RANGES: Mapping[AugmentationName, Ranges] = {name: Ranges(**row) for name, row in _TABLE.items()}
 
 _N_DRAWS = 13

@@ -10,15 +10,14 @@ import re
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from importlib.resources import files
 from typing import NamedTuple
 
 import numpy as np
-import yaml
 from PIL import Image, ImageOps, PngImagePlugin, features
 
 from flowers17.config import ResizeName
 from flowers17.errors import UnusableImage
+from flowers17.files import yaml_beside
 
 FORMATS: tuple[str, ...] = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
 if features.check("avif"):
@@ -36,7 +35,7 @@ PIXELS_AT_ONCE = 100_000_000
 STRIP_PIXELS = 2**20
 DEPTHS = (16, 12, 10)  # bits of grey levels in files of 16 bits
 _END_OF_JPEG = b"\xff\xd9"
-_TABLE = yaml.safe_load((files("flowers17.data") / "known" / "kinds.yaml").read_text("utf-8"))
+_TABLE = yaml_beside(__file__, "known/kinds.yaml")
 _ADVICE: dict[str, str] = _TABLE["advice"]
 
 # Our own limit on pixels is checked before anything is decoded.
@@ -61,19 +60,6 @@ class Decoded(NamedTuple):
     problem: UnusableImage | None = None
 
 
-def decode(data: bytes, name: str, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
-    """Return an image file as upright 8-bit RGB.
-
-    data: of one of FORMATS (of several frames, the first).
-    max_pixels: refused before decoding if width × height is larger.
-    Orientation follows EXIF; transparency is composited on white; 16-bit grey is scaled,
-    257 steps to one, not clipped. 32-bit grey is taken for 16-bit grey if its levels are such.
-    Raises UnusableImage with the name if the file is of another kind, too large or damaged, or if
-    its floating-point or 32-bit pixels do not tell which of them is white.
-    """
-    return _upright(_opened(data, name, max_pixels), name, 16)[0]
-
-
 def squares(
     data: bytes,
     name: str,
@@ -84,12 +70,17 @@ def squares(
     depth: int | None = 16,
     reads_cut: bool = False,
 ) -> Decoded:
-    """An image file's picture, upright, and the picture as a square in each of the sides.
+    """An image file's picture, upright 8-bit RGB, as a square in each of the sides.
 
-    depth: bits of grey levels in files of 16 bits; None: the three channels of its squares hold
-    its levels as those of each of DEPTHS. reads_cut: whether a JPEG whose end is missing is read
-    as far as it goes.
-    Waits while other threads decode images of `PIXELS_AT_ONCE` together. Raises what `decode` does.
+    data: of one of FORMATS (of several frames, the first). max_pixels: refused before decoding if
+    width × height is larger. depth: bits of grey levels in files of 16 bits; None: the three
+    channels of its squares hold its levels as those of each of DEPTHS. reads_cut: whether a JPEG
+    whose end is missing is read as far as it goes.
+    Orientation follows EXIF; transparency is composited on white; 16-bit grey is scaled, not
+    clipped. 32-bit grey is taken for 16-bit grey if its levels are such.
+    Waits while other threads decode images of `PIXELS_AT_ONCE` together.
+    Raises UnusableImage with the name if the file is of another kind, too large or damaged, or if
+    its floating-point or 32-bit pixels do not tell which of them is white.
     """
     image = _opened(data, name, max_pixels)
     with _room.reserved(image.width * image.height):

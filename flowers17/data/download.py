@@ -1,6 +1,5 @@
 """Downloads that resume where they broke, verify what came, and appear whole or not at all."""
 
-import hashlib
 import json
 import os
 import re
@@ -9,12 +8,12 @@ import ssl
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import IO
 
 import httpx
 
+from flowers17.digests import digest_difference
 from flowers17.errors import ChecksumMismatch, DownloadFailed
 from flowers17.files import flush, open_regular, read_regular, replacing
 
@@ -91,7 +90,7 @@ def download(
     ChecksumMismatch if what came is not what was expected (the part is removed).
     """
     digests = {"sha256": sha256, "md5": md5}
-    if target.exists() and not _digest_difference(target, digests):
+    if target.exists() and not digest_difference(target, digests):
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
     part = _Part(target.with_name(f"{target.name}.part"))
@@ -104,7 +103,7 @@ def download(
                 _fetch(client, url, part, False, report, max_bytes)
     except (httpx.HTTPError, httpx.InvalidURL) as problem:
         raise _failure(url, problem) from problem
-    difference = _digest_difference(part.path, digests)
+    difference = digest_difference(part.path, digests)
     if difference:
         part.remove()
         raise ChecksumMismatch(f"{url}: {difference}; nothing was kept, run the same command again")
@@ -230,16 +229,3 @@ def _failure(url: str, problem: Exception) -> DownloadFailed:
             transient=True,
         )
     return DownloadFailed(f"{url}: expected an http or https address that works, got {problem}")
-
-
-def _digest_difference(path: Path, digests: dict[str, str | None]) -> str:
-    """Difference of a file's digests from the expected ones, in words; empty if there is none."""
-    for name, expected in digests.items():
-        if expected:
-            # MD5 tells damage, as some sites give nothing else; it is no protection.
-            empty = partial(hashlib.new, name, usedforsecurity=False)
-            with path.open("rb") as stream:
-                actual = hashlib.file_digest(stream, empty).hexdigest()
-            if actual != expected.lower():
-                return f"expected {name} {expected[:12]}…, got {actual[:12]}…"
-    return ""

@@ -4,20 +4,18 @@ import re
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from importlib.resources import files
 from itertools import takewhile
 from posixpath import basename, split, splitext
 
-import yaml
-
 from flowers17.errors import InvalidInput
+from flowers17.files import yaml_beside
 
 MAX_LISTED = 10
 MOST_TWINS = 0.1  # share of images that may have the name of another but for its suffix
 PARTS = ("train", "validation", "test")
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".parquet")
-WORDS = yaml.safe_load((files("flowers17.data") / "known" / "names.yaml").read_text("utf-8"))
+WORDS = yaml_beside(__file__, "known/names.yaml")
 IMAGE_SUFFIXES, _NOTES = frozenset(WORDS["images"].split()), frozenset(WORDS["others"].split())
 _RUBBISH = frozenset(WORDS["rubbish"])
 _PART_OF_WORD = {word: part for part in PARTS for word in WORDS["parts"][part].split()}

@@ -8,16 +8,15 @@ other plants in front and sensor noise all vary, so that pixels alone do not tel
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
-from importlib.resources import files
 from typing import Any
 
 import numpy as np
-import yaml
 from PIL import Image, ImageDraw, ImageFilter
 
 from flowers17.data import oxford17
 from flowers17.data.drawing import Part, Pen, palette, rotation
 from flowers17.errors import InvalidInput
+from flowers17.files import yaml_beside
 from flowers17.seeds import generator
 
 SUPERSAMPLING = 3
@@ -85,8 +84,7 @@ def flower(class_name: str, index: int, *, size: int, seed: int) -> np.ndarray:
 @cache
 def described_plants() -> dict[str, Any]:
     """Colours and parts of the flowers by class, and of their surroundings, parts validated."""
-    text = (files("flowers17.data") / "known" / "flowers.yaml").read_text("utf-8")
-    table: dict[str, Any] = yaml.safe_load(text)
+    table: dict[str, Any] = yaml_beside(__file__, "known/flowers.yaml")
     for name in oxford17.CLASS_NAMES:
         table[name]["parts"] = [Part.model_validate(part) for part in table[name]["parts"]]
     surroundings = table["surroundings"]

@@ -4,13 +4,15 @@ Only this module calls a backend by name; everything else calls Keras.
 """
 
 import os
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
 from flowers17.config import ConvolutionsName, DeviceName, PrecisionName, RunOptions
-from flowers17.environment import check_keras_settings
+from flowers17.environment import check_keras_settings, processor_facts
 from flowers17.errors import InvalidSettings
 
 Precision = Literal["float32", "mixed_bfloat16"]
@@ -27,12 +29,7 @@ def has_gpu() -> bool:
 
 def computes_in_bfloat16() -> bool:
     """Whether the processor multiplies in bfloat16."""
-    try:
-        text = Path("/proc/cpuinfo").read_text()
-    except OSError:
-        return False
-    flags = next((line for line in text.splitlines() if line.startswith("flags")), "")
-    return bool(BFLOAT16_FLAGS & set(flags.split()))
+    return bool(BFLOAT16_FLAGS & set(processor_facts().get("flags", "").split()))
 
 
 def chosen_device(device: DeviceName) -> Literal["cpu", "gpu"]:
@@ -204,13 +201,22 @@ def compile_quietly() -> None:
     """
     import keras
 
-    if keras.backend.backend() != "tensorflow":
+    if keras.backend.backend() == "tensorflow":
+        with silence():
+            compiled(lambda number: number + 1)(0.0)
+
+
+@contextmanager
+def silence() -> Iterator[None]:
+    """Drop what compiled libraries write to standard error, which no option stops."""
+    if sys.stderr is None:  # closed, so that 2 may be another file
+        yield
         return
     standard_error = os.dup(2)
     try:
-        with Path(os.devnull).open("w") as null_device:
+        with Path(os.devnull).open("wb") as null_device:
             os.dup2(null_device.fileno(), 2)
-        compiled(lambda number: number + 1)(0.0)
+            yield
     finally:
         os.dup2(standard_error, 2)
         os.close(standard_error)

@@ -10,14 +10,13 @@ Source of the filtering: Lavin and Gray 2016, arXiv:1509.09308, sections 3 and 4
 """
 
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
-import yaml
 from keras import layers, ops
 
+from flowers17.files import yaml_beside
 from flowers17.learners.devices import compile_quietly, compiled, fused_batch_norm, leaky_relu
 from flowers17.learners.networks import layers_of
 
@@ -25,7 +24,7 @@ FEWEST_CHANNELS = 128
 TILE, KERNEL_SIDE = 4, 3
 INPUT_TILE = TILE + KERNEL_SIDE - 1
 
-_TRANSFORMS = yaml.safe_load((Path(__file__).parent / "known" / "winograd.yaml").read_text("utf-8"))
+_TRANSFORMS = yaml_beside(__file__, "known/winograd.yaml")
 # A tile has two dimensions: the Kronecker product transforms rows and columns at once.
 _INPUT_TRANSFORM, _KERNEL_TRANSFORM, _OUTPUT_TRANSFORM = (
     np.kron(transform, transform).astype(np.float32)

@@ -14,11 +14,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from flowers17.artifacts import Artifact
 from flowers17.config import LearnerDefinition
 from flowers17.errors import InvalidInput, InvalidSettings
+from flowers17.files import yaml_beside
 from flowers17.learners.builders import SMALLEST, Shape, aggregated, residual, sequential
 from flowers17.learners.own_modules import own_model
 
@@ -28,9 +27,9 @@ if TYPE_CHECKING:
 KERNELS = ("kernel", "depthwise_kernel", "pointwise_kernel")
 Builder = Callable[[Shape, int], "keras.Model"]
 
-_TABLE = yaml.safe_load((Path(__file__).parent / "known" / "study.yaml").read_text("utf-8"))
 STUDY: Mapping[str, LearnerDefinition] = {
-    row["name"]: LearnerDefinition.model_validate(row) for row in _TABLE
+    row["name"]: LearnerDefinition.model_validate(row)
+    for row in yaml_beside(__file__, "known/study.yaml")
 }
 BUILDERS: Mapping[str, Builder] = {
     builder.__name__: builder for builder in (residual, sequential, aggregated)

@@ -9,7 +9,6 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
-from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +27,9 @@ def module_places(module: str) -> Iterator[tuple[Path | None, tuple[Path, ...]]]
         if not parts[n_parts - 1].isidentifier() or (n_parts > 1 and path is None):
             return
         try:
-            spec = _spec(".".join(parts[:n_parts]), path)
+            name = ".".join(parts[:n_parts])
+            specs = (finder.find_spec(name, path) for finder in sys.meta_path)
+            spec = next((spec for spec in specs if spec is not None), None)
             if spec is None:
                 return
             file = Path(spec.origin) if spec.has_location and spec.origin else None
@@ -38,11 +39,6 @@ def module_places(module: str) -> Iterator[tuple[Path | None, tuple[Path, ...]]]
             inner = (Path(folder, parts[n_parts - 1]) for folder in path or ())
             file, path = None, [str(folder) for folder in inner if folder.is_dir()]
         yield file, tuple(map(Path, path or ()))
-
-
-def _spec(name: str, path: Sequence[str] | None) -> ModuleSpec | None:
-    specs = (finder.find_spec(name, path) for finder in sys.meta_path)
-    return next((spec for spec in specs if spec is not None), None)
 
 
 def module_file(module: str) -> Path | None:

@@ -13,13 +13,12 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
 
-from flowers17.ancestry import ArtifactId, artifact_id, by_id, family
 from flowers17.artifacts import Store
 from flowers17.data.balance import first_measure
 from flowers17.digests import canonical_json
 from flowers17.errors import ArtifactMissing, Flowers17Error, InvalidInput
 from flowers17.files import read_regular
-from flowers17.manifests import read_as_written
+from flowers17.manifests import ArtifactId, artifact_id, by_id, family, read_as_written
 from flowers17.reporting.metrics import MeanSpread
 from flowers17.reporting.records import HEADLINE, Score, over_repeats, score_of
 from flowers17.terminal import printable

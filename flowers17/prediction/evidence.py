@@ -14,10 +14,10 @@ from functools import cached_property
 
 import numpy as np
 
-from flowers17.ancestry import by_id, family
 from flowers17.artifacts import Artifact
 from flowers17.ensemble.calibration import temperature, tempered
 from flowers17.learners.images import resized
+from flowers17.manifests import by_id, family
 from flowers17.prediction.catalogue import refitted_scheme
 from flowers17.prediction.models import Loader, Model
 from flowers17.prediction.pictures import Block

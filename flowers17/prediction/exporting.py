@@ -8,11 +8,8 @@ in it. One long module, since both formats are written from one graph, read back
 import importlib.util
 import json
 import logging
-import os
-import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +18,7 @@ import numpy as np
 
 from flowers17.artifacts import Artifact
 from flowers17.errors import InvalidInput
+from flowers17.learners.devices import silence
 from flowers17.learners.networks import layers_of
 from flowers17.prediction.evidence import images_of, own_predictions
 from flowers17.prediction.models import Loader, Model
@@ -211,7 +209,7 @@ def _write_onnx(network: "keras.Model", description: Mapping[str, Any], path: Pa
                 setattr(layer, name, np.asarray(value))
     # Keras exports only what was called.
     network([np.zeros((1, *item.shape[1:]), np.uint8) for item in network.inputs])
-    with _quiet(), convertible():
+    with warnings.catch_warnings(action="ignore"), silence(), convertible():
         network.export(path, format="onnx", verbose=False)
     import onnx
 
@@ -231,22 +229,6 @@ def _write_onnx(network: "keras.Model", description: Mapping[str, Any], path: Pa
     onnx.helper.set_model_props(graph, {"labels": json.dumps(description, ensure_ascii=False)})
     onnx.checker.check_model(graph)
     onnx.save(graph, path)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Drop warnings, and what compiled libraries write to standard error, which no option stops."""
-    if sys.stderr is None:  # closed, so that 2 may be another file
-        yield
-        return
-    standard_error = os.dup(2)
-    try:
-        with warnings.catch_warnings(action="ignore"), Path(os.devnull).open("wb") as nowhere:
-            os.dup2(nowhere.fileno(), 2)
-            yield
-    finally:
-        os.dup2(standard_error, 2)
-        os.close(standard_error)
 
 
 def read(path: Path) -> Callable[[Mapping[str, np.ndarray]], np.ndarray]:

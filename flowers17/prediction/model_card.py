@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from flowers17.ancestry import Manifest, artifact_id, by_id, family
 from flowers17.artifacts import Artifact, short_name
 from flowers17.backbones.facts import known_facts
+from flowers17.manifests import Manifest, artifact_id, by_id, family
 from flowers17.prediction.catalogue import Catalogue, Entry, refitted_scheme
 from flowers17.prediction.evidence import held_out
 from flowers17.prediction.exporting import OUTPUT, FileCheck

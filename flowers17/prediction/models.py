@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from flowers17.ancestry import ArtifactId, Manifest, by_id, family
 from flowers17.artifacts import Artifact, Reference, Store, short_name
 from flowers17.config import DeviceName, ResizeName
 from flowers17.errors import ArtifactDamaged
 from flowers17.learners.devices import Precision, chosen_device, prepare
-from flowers17.manifests import read_as_written
+from flowers17.manifests import ArtifactId, Manifest, by_id, family, read_as_written
 from flowers17.prediction.pictures import Block, Refuse, blocks
 
 if TYPE_CHECKING:

@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
-import yaml
 from pydantic import TypeAdapter
 
-_STUDY = yaml.safe_load((Path(__file__).parent / "known" / "study.yaml").read_text("utf-8"))
+from flowers17.files import yaml_beside
+
+_STUDY = yaml_beside(__file__, "known/study.yaml")
 
 EXTRACTORS: Mapping[str, str] = _STUDY["extractors"]
 CLASSIFIERS: Mapping[str, str] = _STUDY["classifiers"]

@@ -8,11 +8,10 @@ from contextlib import suppress
 from pathlib import PurePosixPath
 from typing import Any
 
-from flowers17.ancestry import by_id, family
 from flowers17.artifacts import MANIFEST, Store, short_name
 from flowers17.errors import ArtifactDamaged, ArtifactMissing, Flowers17Error, InvalidInput
 from flowers17.files import read_regular
-from flowers17.manifests import KEY, STAGE, read_manifest
+from flowers17.manifests import KEY, STAGE, by_id, family, read_manifest
 from flowers17.materials import changes, flat
 from flowers17.prediction.catalogue import Catalogue
 from flowers17.profiles import PROFILES

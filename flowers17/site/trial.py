@@ -5,8 +5,6 @@ server stays small and answers meanwhile. What is sent to it stays in memory and
 """
 
 import asyncio
-import base64
-import io
 import json
 import os
 import threading
@@ -143,6 +141,7 @@ def _described(model: "Model", photograph: bytes) -> dict[str, Any]:
     """Prediction for an image file as plain JSON, the nearest training images as pictures."""
     from flowers17.prediction.models import predictions_of
     from flowers17.prediction.pictures import picture
+    from flowers17.reporting.figures import data_uri
 
     block = picture(photograph, "the photograph", model.sizes, model.resize, model.depth)
     [prediction] = predictions_of(model, block)
@@ -161,16 +160,7 @@ def _described(model: "Model", photograph: bytes) -> dict[str, Any]:
     if likeness and evidence:
         answer |= {"is_unlike": likeness.is_unlike, "words": likeness.words}
         answer["nearest"] = [
-            (_png(evidence.images[image.row]), model.classes[image.label], image.distance)
-            for image in likeness.nearest
+            (data_uri(evidence.images[n.row], lossless=True), model.classes[n.label], n.distance)
+            for n in likeness.nearest
         ]
     return answer
-
-
-def _png(image: Any) -> str:
-    """An image as an address that holds it."""
-    from PIL import Image
-
-    stream = io.BytesIO()
-    Image.fromarray(image).save(stream, format="PNG")
-    return f"data:image/png;base64,{base64.b64encode(stream.getvalue()).decode()}"

@@ -3,14 +3,13 @@
 Imports no Keras, so that planning a study is fast.
 """
 
-import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from flowers17.backbones.facts import Backbone, backbone_of, known_facts
-from flowers17.digests import file_sha256, sha256_of
+from flowers17.digests import digest_difference, file_sha256, sha256_of
 from flowers17.errors import ChecksumMismatch, InvalidInput, InvalidSettings
 from flowers17.learners.own_modules import check_function
 
@@ -95,8 +94,12 @@ def _candidates(backbone: Backbone, folder: Path | None) -> list[Path]:
     candidates = [folder / name for name in facts.file_names] if folder else []
     candidates.append(keras_cache() / facts.file_name)
     for path in candidates:
-        if path.is_file() and path.name == facts.file_name and facts.digest:
-            _check_digest(path, facts.digest)
+        is_of_keras = path.is_file() and path.name == facts.file_name
+        if is_of_keras and (difference := digest_difference(path, facts.digests)):
+            raise ChecksumMismatch(
+                f"{path}: {difference}; it is truncated or another file: delete it, and Keras's "
+                "own is downloaded again"
+            )
     return candidates
 
 
@@ -106,16 +109,3 @@ def _sha256(path: Path) -> str:
         return file_sha256(path)
     files = sorted(file for file in path.rglob("*") if file.is_file())
     return sha256_of({str(file.relative_to(path)): file_sha256(file) for file in files})
-
-
-def _check_digest(path: Path, expected: str) -> None:
-    kind = "sha256" if len(expected) == 64 else "md5"
-    with path.open("rb") as stream:
-        digest = hashlib.file_digest(
-            stream, lambda: hashlib.new(kind, usedforsecurity=False)
-        ).hexdigest()
-    if digest != expected:
-        raise ChecksumMismatch(
-            f"{path}: expected {kind} {expected}, got {digest}; it is truncated or another file: "
-            "delete it, and Keras's own is downloaded again"
-        )

@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from flowers17.data import decoding
+
 ROOT = Path(__file__).parents[2]
 REAL_ARCHIVE = ROOT.parent / "shared" / "data" / "17flowers.tgz"
 REAL_REASON = "needs the real archive at ../shared/data/17flowers.tgz"
@@ -27,6 +29,11 @@ def saved(image: Image.Image, kind: str, **options: object) -> bytes:
     stream = io.BytesIO()
     image.save(stream, kind, **options)
     return stream.getvalue()
+
+
+def decode(data: bytes, name: str, *, max_pixels: int = decoding.MAX_PIXELS) -> Image.Image:
+    """Return an image file's picture, upright 8-bit RGB, before `squares` makes it square."""
+    return decoding._upright(decoding._opened(data, name, max_pixels), name, 16)[0]
 
 
 def numbered(numbers: Iterable[int] = range(1, 1361)) -> dict[int, bytes]:

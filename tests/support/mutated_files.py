@@ -21,12 +21,12 @@ from PIL import Image
 from scipy.io import savemat
 
 from flowers17.data import oxford17
-from flowers17.data.decoding import FORMATS, decode, square
+from flowers17.data.decoding import FORMATS, square
 from flowers17.data.source import encoded_images, source_from
 from flowers17.data.splits import official_splits
 from flowers17.errors import InvalidInput
 from tests.support.hostile_archives import resealed
-from tests.support.image_files import encoded, member, numbered, official_archive, saved
+from tests.support.image_files import decode, encoded, member, numbered, official_archive, saved
 
 EXTREMES = (
     b"\0\0\0\0",

@@ -20,7 +20,7 @@ from flowers17.commands.flow_commands import Flow
 from flowers17.commands.options import app
 from flowers17.config import RunOptions, StudySettings
 from flowers17.prediction.catalogue import KINDS
-from flowers17.profiles import FOLDER, PROFILES
+from flowers17.profiles import PROFILES
 from flowers17.reporting import reference
 from flowers17.request import request_from
 from flowers17.stages import in_order
@@ -231,7 +231,8 @@ def test_the_page_on_the_study_has_its_set_up() -> None:
 
 def test_each_profile_states_its_command_time_and_accuracy() -> None:
     for name in PROFILES:
-        text = (FOLDER / f"{name}.yaml").read_text(encoding="utf-8").replace("\n# ", "\n")
+        profile = (ROOT / f"flowers17/config/profiles/{name}.yaml").read_text(encoding="utf-8")
+        text = profile.replace("\n# ", "\n")
         assert re.search("^Command: flowers17 run", text, re.M), name
         assert re.search("^Time: ", text, re.M), name
         assert re.search("^Accuracy", text, re.M), name

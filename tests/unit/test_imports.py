@@ -21,7 +21,6 @@ LAYERS = (
         "flowers17.materials",
         "flowers17.store_folder",
         "flowers17.terminal",
-        "flowers17.ancestry",
         "flowers17.interrupts",
         "flowers17.environment",
         "flowers17.rules",

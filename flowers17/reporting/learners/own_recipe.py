@@ -101,26 +101,23 @@ def own_splits_table(inputs: ReportInputs) -> Table:
     records, networks = [], []
     for name in inputs.study.learners.best:
         trainings = inputs.own_trainings.get(name, [])
-        records += [_split_record(training) for training in trainings]
         networks += trainings
+        group = learner_title(name)
+        for training in trainings:
+            score = training.score
+            values = {
+                "split": score.split,
+                "accuracy": score,
+                "validation_loss": training.validation_loss,
+                "train_accuracy": training.train_accuracy,
+                "n_train": score.n_train,
+                "n_validation": score.n_validation,
+            }
+            records.append(training_record(values, training, "", group))
         if trainings:
             absences = inputs.absences("training", part="a1", learner=name, recipe_name="best")
-            group = learner_title(name)
             records += [Record({"split": a.split}, group=group, missing=a.reason) for a in absences]
     return worded_table("3c", records, networks=networks)
-
-
-def _split_record(training: Training) -> Record:
-    score = training.score
-    values = {
-        "split": score.split,
-        "accuracy": score,
-        "validation_loss": training.validation_loss,
-        "train_accuracy": training.train_accuracy,
-        "n_train": score.n_train,
-        "n_validation": score.n_validation,
-    }
-    return training_record(values, training, "", learner_title(training.learner))
 
 
 def split_averages(inputs: ReportInputs) -> list[tuple[Score, np.ndarray, Training]]:

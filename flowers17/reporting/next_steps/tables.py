@@ -1,12 +1,10 @@
 """Tables N1 to N6: what the part's stages found, and the sentences that their numbers carry."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
-import yaml
-
 from flowers17.artifacts import Artifact
+from flowers17.files import yaml_beside
 from flowers17.reporting.cells import Cell
 from flowers17.reporting.columns import Column, Record
 from flowers17.reporting.ensembles.ensemble import ensembles_of
@@ -17,9 +15,7 @@ from flowers17.reporting.tables import Table
 from flowers17.reporting.wording import interval_text, signed
 
 MOST = 5  # sentences
-WORDS: Mapping[str, Any] = yaml.safe_load(
-    (Path(__file__).parents[1] / "known" / "next_steps.yaml").read_text("utf-8")
-)
+WORDS: Mapping[str, Any] = yaml_beside(__file__, "../known/next_steps.yaml")
 
 
 def answers(inputs: ReportInputs) -> dict[str, tuple[Artifact, Mapping[str, Any]]]:

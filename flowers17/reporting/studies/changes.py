@@ -76,7 +76,7 @@ def _changes(
     shared = _shared(before, after)
     old, new = (_named({**values, "seed": None}) for values in settings)
     study_settings = _settings(_folded(old, new), _folded(new, old))
-    stages = _grouped(shared, "config", "version")
+    stages, leaves = _grouped(shared, "config", "version"), set(map(_leaf, study_settings))
     seeds = _grouped(shared, "seed")
     for line in _differences({"seed": settings[0].get("seed")}, {"seed": settings[1].get("seed")}):
         seeds.setdefault(line, [])
@@ -86,11 +86,7 @@ def _changes(
         code=_grouped(shared, "code"),
         libraries=_grouped(shared, "libraries"),
         seeds=seeds,
-        stages={
-            line: labels
-            for line, labels in stages.items()
-            if not _is_of_study(line, study_settings)
-        },
+        stages={line: labels for line, labels in stages.items() if _leaf(line) not in leaves},
         only_before=sorted(set(before.parts) - set(after.parts)),
         only_after=sorted(set(after.parts) - set(before.parts)),
         notes=[note for study in (before, after) for note in _notes(study)],
@@ -172,11 +168,7 @@ def _n_leaves(value: Any) -> int:
     return sum(map(_n_leaves, value.values())) if isinstance(value, Mapping) else 1
 
 
-def _is_of_study(line: str, settings: list[str]) -> bool:
-    """Whether a stage's setting is one of the study's: its last name and values agree."""
-    return any(_leaf(line) == _leaf(setting) for setting in settings)
-
-
 def _leaf(line: str) -> str:
+    """Last name and values of a setting; where they agree, a stage's is one of the study's."""
     name, _, values = line.partition(": ")
     return f"{name.rpartition('.')[2]}: {values}"

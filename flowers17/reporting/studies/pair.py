@@ -5,7 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from flowers17.errors import ArtifactMissing, InvalidInput
+from flowers17.errors import ArtifactMissing, Flowers17Error, InvalidInput
 from flowers17.manifests import read_as_written
 from flowers17.reporting.html import environment
 from flowers17.reporting.studies.changes import changes
@@ -18,12 +18,21 @@ def study_pair(before: str | None, after: str | None, store: Path | str) -> tupl
 
     Without `after`: `before` and the store's newest other one of its label; without both: the
     newest and the one before it with its label.
-    Raises as `named_study`; ArtifactMissing if there is no second one.
+    Raises as `named_study`, of two wrong names on both; ArtifactMissing if there is no second one.
     """
+    named: list[Study] = []
+    problems: list[Flowers17Error] = []
+    for name in filter(None, (before, after)):
+        try:
+            named.append(named_study(name, store))
+        except Flowers17Error as problem:
+            problems.append(problem)
+    if problems:
+        raise type(problems[0])("\n".join(map(str, problems))) from problems[0]
     if before and after:
-        return named_study(before, store), named_study(after, store)
+        return named[0], named[1]
     studies = studies_in(store)
-    first = named_study(before, store) if before else newest(studies, store)
+    first = named[0] if before else newest(studies, store)
     label = first.label or None
     candidates = [
         study for study in studies if study.path != first.path and label in (None, study.label)

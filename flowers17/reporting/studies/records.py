@@ -15,11 +15,10 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from flowers17.ancestry import ArtifactId, Manifest, by_id
 from flowers17.artifacts import MANIFEST, Artifact, Store, short_name
 from flowers17.digests import read_sha256
 from flowers17.errors import ArtifactDamaged, ArtifactMissing, InvalidInput
-from flowers17.manifests import bounded, read_manifest
+from flowers17.manifests import ArtifactId, Manifest, bounded, by_id, read_manifest
 from flowers17.shared.store import existing_store
 
 RESULTS, FORMAT = "results.json", 1
@@ -193,13 +192,11 @@ def _at(path: Path) -> Study | None:
     return newest(studies_in(path), path) if path.is_dir() else None
 
 
-def newest(studies: Sequence[Study], store: Path | str, label: str | None = None) -> Study:
-    """The newest study, of a label if it is not None; raises ArtifactMissing without any."""
-    candidates = [study for study in studies if label in (None, study.label)]
-    if not candidates:
-        name = "a study" if label is None else f"a study {label!r}"
-        raise ArtifactMissing(f"{store}: expected {name}, found none; run `flowers17 run study`")
-    return candidates[-1]
+def newest(studies: Sequence[Study], store: Path | str) -> Study:
+    """The newest study; raises ArtifactMissing without any."""
+    if not studies:
+        raise ArtifactMissing(f"{store}: expected a study, found none; run `flowers17 run study`")
+    return studies[-1]
 
 
 def _by_key(key: str, store: Path | str) -> Study:

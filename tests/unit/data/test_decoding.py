@@ -12,9 +12,9 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 from flowers17.data import decoding
-from flowers17.data.decoding import FORMATS, decode, square, squares
+from flowers17.data.decoding import FORMATS, square, squares
 from flowers17.errors import InvalidInput, UnusableImage
-from tests.support.image_files import encoded, saved
+from tests.support.image_files import decode, encoded, saved
 
 
 @pytest.mark.parametrize("kind", FORMATS)
