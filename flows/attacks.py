@@ -67,7 +67,7 @@ def defended(settings: StudySettings, options: RunOptions) -> list[Stage]:
         harden = partial(adversarial_training.stage, settings, options, network.definition)
         hardened = [
             harden(adversary, pictures, split, refit_of=network.refit_of)
-            for adversary in settings.defences.adversaries
+            for adversary in defences.trained_against(settings.defences)
         ]
         stages.append(
             defences.stage(settings, options, member.name, network.refit, hardened, pictures, split)

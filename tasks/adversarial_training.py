@@ -1,4 +1,4 @@
-"""Stage `adversarial_training`: a training whose batches hold adversarial examples."""
+"""Stage `adversarial_training`: a training on adversarial examples, or its control."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -13,18 +13,25 @@ def stage(
     settings: StudySettings,
     options: RunOptions,
     network: MemberSettings,
-    adversary: AdversarySettings,
+    adversary: AdversarySettings | None,
     images: Stage,
     split: Stage,
     *,
     refit_of: Sequence[Stage] = (),
 ) -> Stage:
-    """Stage of an adversarial training; its network appears in no table of learners."""
+    """Stage of an adversarial training; its network appears in no table of learners.
+
+    Without an adversary it is the control: the network trained anew, from another seed.
+    """
     adversarial = training.stage(
         settings, options, network, images, split, adversary=adversary, refit_of=refit_of
     )
-    label = f"{network.name} against {adversary.name}, {split.label}"
-    return replace(adversarial, name="adversarial_training", label=label)
+    how, seed = (
+        f"against {adversary.name}" if adversary else "anew",
+        settings.seed + (not adversary),
+    )
+    label = f"{network.name} {how}, {split.label}"
+    return replace(adversarial, name="adversarial_training", label=label, seed=seed)
 
 
 def build(job: Job) -> Mapping[str, Any]:

@@ -5,7 +5,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from flowers17.config import DefenceSettings, DetectorSettings, RunOptions, StudySettings
+from flowers17.config import (
+    AdversarySettings,
+    DefenceSettings,
+    DetectorSettings,
+    RunOptions,
+    StudySettings,
+)
 from flowers17.learners.devices import device_in
 from flowers17.stages import Job, Stage
 from tasks.attack import loader_of, own_learners
@@ -29,7 +35,8 @@ def stage(
 ) -> Stage:
     """Stage of a network's defences, on a split's validation images.
 
-    hardened: the same network, trained against each adversary of the settings, in their order.
+    hardened: the same network, trained anew as the control, and against each adversary of the
+    settings, in their order.
     """
     defences, attacks = settings.defences, settings.attacks
     device = device_in(options)
@@ -50,11 +57,20 @@ def stage(
         seed=settings.seed,
         inputs={"network": network, "images": images, "split": split}
         | {
-            f"against {adversary.name}": training
-            for adversary, training in zip(defences.adversaries, hardened, strict=True)
+            _input_name(adversary): training
+            for adversary, training in zip(trained_against(defences), hardened, strict=True)
         },
         **long_work("attack", device),
     )
+
+
+def trained_against(defences: DefenceSettings) -> tuple[AdversarySettings | None, ...]:
+    """What networks are trained anew against; None, nothing, is the control of the others."""
+    return (None, *defences.adversaries) if defences.adversaries else ()
+
+
+def _input_name(adversary: AdversarySettings | None) -> str:
+    return f"against {adversary.name}" if adversary else "control"
 
 
 def build(job: Job) -> Mapping[str, Any]:
@@ -70,14 +86,16 @@ def build(job: Job) -> Mapping[str, Any]:
     # The backend reads the device when it is imported, which these modules do.
     from flowers17.robustness import defences
     from flowers17.robustness.base import batch_size
+    from flowers17.robustness.goals import robust_mask
 
     settings = DefenceSettings.model_validate(config["settings"])
     images, labels = job.inputs["images"].array("images"), split.array("labels")
     rows = attacked_rows(labels, split.array("validation"), config["n_images"], config["sample"])
     candidates: list[Defence] = [defences.no_defence(network)]
-    for adversary in settings.adversaries:
-        hardened = Network(job.inputs[f"against {adversary.name}"], loader).differentiable
-        candidates.append(defences.hardened_defence(adversary.name, hardened, network))
+    for adversary in trained_against(settings):
+        hardened = Network(job.inputs[_input_name(adversary)], loader).differentiable
+        name = adversary.name if adversary else None
+        candidates.append(defences.hardened_defence(name, hardened, network))
     candidates += [defences.filter_defence(smoothing, network) for smoothing in settings.filters]
     candidates += [
         _detector_defence(job, number, detector, network, images, labels)
@@ -101,6 +119,12 @@ def build(job: Job) -> Mapping[str, Any]:
         ),
         progress=lambda n_done, n_total: job.progress(n_done, n_total, "images"),
     )
+    arrays |= {
+        f"{number:02d}-withstood": robust_mask(
+            arrays[f"{number:02d}-before"], arrays[f"{number:02d}-after"], labels[rows]
+        )
+        for number in range(len(candidates))
+    }
     summaries = [
         defences.defence_summary(
             defence,

@@ -22,6 +22,7 @@ from flowers17.reporting.records import over_repeats
 from flowers17.reporting.wording import signed
 
 LEVEL = 0.05
+_VERDICTS = (Cell("may be chance", "chance"), Cell("is real", "real"))
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,11 @@ class PairedComparison:
     def significant(self) -> bool:
         """Whether the difference is more than chance, all tests considered."""
         return self.p_holm < LEVEL
+
+    @property
+    def verdict(self) -> Cell:
+        """Whether it is, as a cell."""
+        return _VERDICTS[self.significant]
 
     @property
     def reading(self) -> str:

@@ -25,7 +25,7 @@ from flowers17.robustness.detector import (
 from flowers17.robustness.goals import REFUSED, robust_mask
 from flowers17.robustness.pgd import fgsm_and_pgd
 
-Kind = Literal["none", "adversarial training", "filter", "detector"]
+Kind = Literal["none", "control", "adversarial training", "filter", "detector"]
 ATTACKS = ("fgsm", "pgd")
 Arrays = dict[str, np.ndarray]
 
@@ -59,14 +59,19 @@ class Defence:
 
 
 def no_defence(network: keras.Model) -> Defence:
-    """The network alone, the control."""
+    """The network alone."""
     return Defence("none", "none", _predict(network), (View("itself", network),))
 
 
-def hardened_defence(name: str, hardened: keras.Model, network: keras.Model) -> Defence:
-    """A network trained on adversarial examples; network: the surrogate, trained without them."""
+def hardened_defence(name: str | None, hardened: keras.Model, network: keras.Model) -> Defence:
+    """A network trained anew on adversarial examples; network: the surrogate, trained without them.
+
+    name: of the adversary. None: the control, trained anew without one, since another training is
+    another network, which attacks on the first may miss.
+    """
     views = (View("the network without it", network, aware=False), View("itself", hardened))
-    return Defence(name, "adversarial training", _predict(hardened), views)
+    kind: Kind = "adversarial training" if name else "control"
+    return Defence(name or kind, kind, _predict(hardened), views)
 
 
 def filter_defence(settings: FilterSettings, network: keras.Model) -> Defence:

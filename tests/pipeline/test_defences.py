@@ -86,13 +86,14 @@ def test_every_defence_is_there_with_the_counts_of_its_arrays(built: dict[str, A
     artifact = _defences(built)
     result, labels = artifact.json("result"), artifact.array("labels")
     names = [defence["name"] for defence in result["defences"]]
-    assert names == ["none", "pgd 8", "3 bits", "detector of 16"]
+    assert names == ["none", "control", "pgd 8", "3 bits", "detector of 16"]
     for number, defence in enumerate(result["defences"]):
         before = artifact.array(f"{number:02d}-before")
         after = artifact.array(f"{number:02d}-after")
         assert defence["n_right"] == (before == labels).sum()
         right = (before == labels)[:, None]
         robust = right & ((after == labels[:, None]) | (after == REFUSED))
+        assert artifact.array(f"{number:02d}-withstood").tolist() == robust.tolist()
         assert [run["n_withstood"] for run in defence["runs"]] == robust.sum(axis=0).tolist()
         worst = [
             robust[:, [run["epsilon"] == epsilon for run in defence["runs"]]].all(axis=1).sum()
@@ -104,12 +105,23 @@ def test_every_defence_is_there_with_the_counts_of_its_arrays(built: dict[str, A
 
 def test_clean_predictions_are_those_of_the_trainings(built: dict[str, Artifact]) -> None:
     artifact, rows = _defences(built), _defences(built).array("rows")
-    for number, label in enumerate(("tiny refit, clean split", "tiny against pgd 8, clean split")):
-        source = built.get(label) or built["tiny, clean split"]
-        expected = source.array("proba")[rows].argmax(axis=1)
+    networks = ("tiny", "tiny anew", "tiny against pgd 8")
+    for number, network in enumerate(networks):
+        expected = built[f"{network}, clean split"].array("proba")[rows].argmax(axis=1)
         assert artifact.array(f"{number:02d}-before").tolist() == expected.tolist()
     validation = set(built["clean split"].array("validation").tolist())
     assert set(rows.tolist()) <= validation
+
+
+def test_the_control_differs_from_the_network_by_its_seed_alone(
+    built: dict[str, Artifact],
+) -> None:
+    network, control = built["tiny, clean split"], built["tiny anew, clean split"]
+    materials = [artifact.manifest["material"] for artifact in (network, control)]
+    assert materials[1]["seed"] == materials[0]["seed"] + 1
+    assert materials[1]["config"] == materials[0]["config"]
+    assert materials[1]["inputs"] == materials[0]["inputs"]
+    assert network.array("proba").tolist() != control.array("proba").tolist()
 
 
 def test_defences_meet_the_images_that_attacks_do(built: dict[str, Artifact]) -> None:
@@ -175,6 +187,8 @@ def test_the_report_has_a_table_of_each(built: dict[str, Artifact]) -> None:
     assert [float(row["worst_64"]) for row in c6_rows] == [
         defence["worst"][1]["n_withstood"] / 10 for defence in defences
     ]
+    # At each of three budgets each defence has what it began from; the best has two rivals.
+    assert len(rows("c6-paired")) == 3 * (len(defences) - 1 + 2)
     assert len(rows("c7")) == sum(len(defence["runs"]) // 2 for defence in defences)
     assert [row["poison"] for row in rows("c8")] == ["none", "labels", "patch"]
     assert "trained on PGD, 8/255" in page.file("index.html").read_text()

@@ -1,14 +1,17 @@
-"""The tables of defences and of poisoned training images."""
+"""The tables of defences, of their differences, and of poisoned training images."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
+
+import numpy as np
 
 from flowers17.artifacts import Artifact, Reference
 from flowers17.reporting.attacks.cells import attack_title, budget_title, share_cell
 from flowers17.reporting.cells import Cell
 from flowers17.reporting.columns import Column, Record
 from flowers17.reporting.inputs import ReportInputs
+from flowers17.reporting.paired_comparisons import LEVEL, comparison_values, paired_comparisons
 from flowers17.reporting.tables import Table
 from flowers17.reporting.wording import capital
 from flowers17.reporting.words import worded_table
@@ -18,7 +21,7 @@ _PLAIN = ("refused", "unaware")
 
 
 def defence_tables(inputs: ReportInputs) -> list[Table]:
-    """Table C6, each defence by the worst attacks of each budget, and C7, by single attacks.
+    """Table C6, each defence by the worst attacks of each budget, C6-paired and C7, by attacks.
 
     None if no network was defended.
     """
@@ -45,6 +48,7 @@ def defence_tables(inputs: ReportInputs) -> list[Table]:
     single = [record for entry in defences for record in _by_attack(*entry)]
     return [
         worded_table("C6", records, columns=by_budget, inputs=inputs),
+        _paired_table(inputs.stage("defences")),
         worded_table("C7", single, columns=by_attack),
     ]
 
@@ -65,6 +69,45 @@ def _record(artifact: Artifact, defence: Mapping[str, Any]) -> Record:
     return Record(values, group=capital(artifact.json("result")["network"]))
 
 
+def _paired_table(artifacts: Iterable[Artifact]) -> Table:
+    """Table C6-paired: each defence against what it began from, and the best against the others."""
+    pairs = [(artifact, *pair) for artifact in artifacts for pair in _pairs(artifact)]
+    comparisons = paired_comparisons((first, second) for *_, first, second in pairs)
+    records = []
+    for (artifact, budget, titles, *_), comparison in zip(pairs, comparisons, strict=True):
+        network = capital(artifact.json("result")["network"])
+        values = {
+            **dict(zip(("first", "second"), titles, strict=True)),
+            **comparison_values(comparison, "only_first", "only_second"),
+            "judged": comparison.verdict,
+        }
+        group = f"{network}: {f'at {budget_title(budget)}' if budget else 'clean images'}"
+        records.append(Record(values, group=group, source=artifact.reference))
+    return worded_table("C6-paired", records, comparisons=comparisons, level=LEVEL)
+
+
+def _pairs(artifact: Artifact) -> Iterator[tuple[float, tuple[str, str], np.ndarray, np.ndarray]]:
+    """Yield a budget, two titles, and bool (n,) of either: whether each image withstands."""
+    defences = artifact.json("result")["defences"]
+    kinds = [defence["kind"] for defence in defences]
+    control = kinds.index("control") if "control" in kinds else 0
+    origins = [control if kind == "adversarial training" else 0 for kind in kinds]
+    defended = [number for number, kind in enumerate(kinds) if kind not in ("none", "control")]
+    for budget in (0.0, *(worst["epsilon"] for worst in defences[0]["worst"])):
+        withstood = []
+        for number, defence in enumerate(defences):
+            runs = [run["epsilon"] == budget for run in defence["runs"]]
+            right = artifact.array(f"{number:02d}-before") == artifact.array("labels")
+            withstood.append(right & artifact.array(f"{number:02d}-withstood")[:, runs].all(axis=1))
+        best = max(defended, key=lambda number: withstood[number].sum(), default=0)
+        pairs = list(enumerate(origins))[1:] + [
+            (best, rival) for rival in defended if rival != best
+        ]
+        for first, second in pairs:
+            titles = _title(defences[first]), _title(defences[second])
+            yield budget, titles, withstood[first], withstood[second]
+
+
 def _by_attack(artifact: Artifact, defence: Mapping[str, Any]) -> Iterator[Record]:
     """Yield a defence against each attack: its rows of Table C7."""
     by_attack: dict[tuple[str, str], dict[str, Any]] = {}
@@ -80,6 +123,8 @@ def _by_attack(artifact: Artifact, defence: Mapping[str, Any]) -> Iterator[Recor
 
 def _title(defence: Mapping[str, Any]) -> str:
     kind, name = defence["kind"], str(defence["name"])
+    if kind == "control":
+        return "none, trained anew"
     first, _, strength = name.partition(" ")
     if kind == "adversarial training":
         return f"trained on {attack_title(first)}, {strength}/255"

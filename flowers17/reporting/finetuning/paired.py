@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 import yaml
 
 from flowers17.config import FeatureMapSettings, HeadSettings
-from flowers17.reporting.cells import Cell
 from flowers17.reporting.columns import Record
 from flowers17.reporting.finetuning.networks import configuration_title, tag_of, tuned_network
 from flowers17.reporting.finetuning.records import FineTuning, Phase
@@ -72,13 +71,13 @@ def tuned_paired_table(inputs: ReportInputs) -> Table:
     records = []
     findings: dict[str, dict[str, list[PairedComparison]]] = {}
     for pair, comparison in zip(pairs, comparisons, strict=True):
-        extractor, is_real = map_title(pair.maps), comparison.significant
+        extractor = map_title(pair.maps)
         findings.setdefault(extractor, {}).setdefault(pair.question.outcome, []).append(comparison)
         values = {
             "comparison": pair.title,
             "study": pair.study,
             **comparison_values(comparison, "only_first", "only_second"),
-            "judged": Cell("is real", "real") if is_real else Cell("may be chance", "chance"),
+            "judged": comparison.verdict,
         }
         group, source = f"{extractor}: {pair.question.title}", pair.first.artifact.reference
         records.append(Record(values, group=group, tag=tag_of([pair.first]), source=source))
