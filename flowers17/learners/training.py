@@ -233,10 +233,15 @@ class Run:
         return [*self.network.optimizer.variables, *seeds]
 
     def _sized(self, number: int) -> np.ndarray:
-        """Inputs of an epoch, images at its resolution; the last size is cached."""
+        """Inputs of an epoch, images at its resolution; the last size is cached.
+
+        Each size compiles anew: a graph of an earlier size is relaxed to take any, and rounds
+        otherwise than that of a process which resumes here.
+        """
         size = max(1, round(resolution(self.recipe, number) * self.examples.inputs.shape[1]))
         if self._images[0] != size:
             self._images = (size, resized(self.examples.inputs, size))
+            self.network.train_function = self.model.predict_function = None
         return self._images[1]
 
     def _views(self, number: int) -> Callable[[np.ndarray], np.ndarray]:

@@ -115,6 +115,16 @@ class TestResume:
         for name in ("weights-000006.npz", "state-000006.npz"):
             assert read_sha256(folder / name) == read_sha256(last_snapshot / name)
 
+    def test_within_the_larger_images_computes_as_if_there_had_been_no_smaller_ones(
+        self, tmp_path: Path
+    ) -> None:
+        """Full batches alone: a part of one lets a graph take batches of any size, on both sides."""
+        recipe = EVERYTHING.model_copy(update={"batch_size": 10, "epochs": 24})
+        whole = trained(tmp_path / "whole", recipe, STATEFUL)
+        with pytest.raises(Stopped):
+            trained(tmp_path / "resumed", recipe, STATEFUL, stop_after=14)
+        assert trained(tmp_path / "resumed", recipe, STATEFUL) == whole
+
     def test_in_the_middle_of_an_epoch_repeats_that_epoch_only(
         self, tmp_path: Path, undisturbed: End, snapshots: Path, batches: Batches
     ) -> None:
