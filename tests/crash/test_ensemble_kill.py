@@ -56,7 +56,10 @@ def _n_trained(store: Path) -> int:
 @pytest.mark.timeout(2 * 60 * 60)
 @pytest.mark.parametrize(
     ("names", "n_folds", "n_kills"),
-    [("ab", 2, 1), pytest.param("abcde", 5, 3, marks=pytest.mark.long)],
+    [  # a network on two folds always: tests/hostile/test_kill_loop.py
+        pytest.param("ab", 2, 1, marks=pytest.mark.long),
+        pytest.param("abcde", 5, 3, marks=pytest.mark.long),
+    ],
 )
 def test_learners_on_folds_killed_end_as_if_never_disturbed(
     names: str, n_folds: int, n_kills: int, tmp_path: Path, prefect_api: str

@@ -49,7 +49,7 @@ RUN, STAGE = ".runs", ".locks/features-*"
 @pytest.mark.parametrize(
     ("sign", "private"),
     [
-        (RUN, False),
+        pytest.param(RUN, False, marks=pytest.mark.long),
         pytest.param(RUN, True, marks=pytest.mark.long),
         pytest.param(STAGE, False, marks=pytest.mark.long),
         (STAGE, True),

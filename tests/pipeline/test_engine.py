@@ -37,10 +37,11 @@ from tasks.engine import VIEW, shared_results
 from tasks.leftovers import end_dead_runs
 from tasks.liveness import died, run_digest
 from tasks.results import Absent
-from tests.support.processes import HANG_S, at_once, eventually, python
+from tests.support.processes import HANG_S, eventually
 from tests.support.stores import content, unfinished
 from tests.support.toy import number
 from tests.support.toy_flow import Run, run
+from tests.support.toy_processes import forked, is_gone
 
 pytestmark = [pytest.mark.server, pytest.mark.usefixtures("api")]
 
@@ -286,36 +287,19 @@ class TestSharedResults:
             assert later == {}
 
 
-RUN = """
-import sys
-from pathlib import Path
-from tests.support.toy import number
-from tests.support.toy_flow import run
-
-if __name__ == "__main__":
-    store, calls = Path(sys.argv[1]), {"calls": sys.argv[2]}
-    slow = {"config": {"seconds": 0.5}, "resources": calls}
-    print("ready", flush=True)
-    sys.stdin.readline()
-    ones = [number(f"n{value}", value, isolated=value % 2 == 0, **slow) for value in range(4)]
-    done = run([number("sum", 100, *ones, resources=calls)], store)
-    print(sorted(set(done.names.values())), done.results["sum"].digest)
-"""
-
-
 class TestRunners:
     @pytest.mark.slow
     def test_two_processes_at_once_build_each_stage_once(
         self, store: Path, tmp_path: Path, api: str
     ) -> None:
-        script, calls = tmp_path / "two.py", tmp_path / "calls"
-        script.write_text(RUN)
-        arguments = (str(script), str(store), str(calls))
+        calls = tmp_path / "calls"
+        call = ("sum_of_slow_numbers", str(store), str(calls))
         # Without TensorFlow, stages are spawned, and need not wait for a process with Keras.
         env = {"PREFECT_API_URL": api, "KERAS_BACKEND": "numpy"}
-        with python(*arguments, env=env) as first, python(*arguments, env=env) as second:
-            printed = at_once(first, second)
-        assert len({out.split()[-1] for out in printed}) == 1
+        with forked(call, call, env=env) as (parent, _):
+            printed, complaints = parent.communicate(timeout=HANG_S)
+        assert len(printed.splitlines()) == 2, complaints
+        assert len({line.split()[-1] for line in printed.splitlines()}) == 1
         assert _calls(calls) == ["0", "1", "100", "2", "3"]
         assert unfinished(Store(store)) == []
 
@@ -365,41 +349,47 @@ class _Watcher:
             self.ends[label] = ending
 
 
-INTERRUPTED = """
-import sys
-from pathlib import Path
-from tests.support.toy import number
-from tests.support.toy_flow import run
-
-if __name__ == "__main__":
-    store, name, isolated = Path(sys.argv[1]), sys.argv[2], sys.argv[3] == "isolated"
-    resources = {"calls": str(store.parent / "calls")}
-    slow = number(name, 1, isolated=isolated, config={"seconds": 600}, resources=resources)
-    run([number("after it", 2, slow), slow], store)
-"""
+ISOLATED, OWN = "isolated", "in the run's own process"
+ENDINGS = [(where, sign) for where in (ISOLATED, OWN) for sign in (signal.SIGTERM, signal.SIGINT)]
 
 
 class TestInterruptions:
-    @pytest.mark.parametrize("where", ["isolated", "in the run's own process"])
-    @pytest.mark.parametrize("number_of_signal", [signal.SIGTERM, signal.SIGINT])
+    @pytest.fixture(scope="class")
+    def runs(
+        self, prefect_api: str, tmp_path_factory: pytest.TempPathFactory
+    ) -> Iterator[dict[str, tuple[int, Path]]]:
+        """Runs that never end by the names of their stages: their process, and a file of calls."""
+        folder = tmp_path_factory.mktemp("endless")
+        names = {f"{where}, {sign.name}": where == ISOLATED for where, sign in ENDINGS}
+        calls = [
+            ("endless", str(folder / name), str(folder / f"{name} calls"), name, isolated)
+            for name, isolated in names.items()
+        ]
+        with forked(*calls, env={"PREFECT_API_URL": prefect_api}) as (_, pids):
+            paths = [Path(path) for _, _, path, _, _ in calls]
+            yield dict(zip(names, zip(pids, paths, strict=True), strict=True))
+
+    @pytest.mark.parametrize(("where", "number_of_signal"), ENDINGS)
     def test_end_a_run_soon_with_its_tasks_cancelled(
-        self, store: Path, api: str, where: str, number_of_signal: signal.Signals
+        self,
+        runs: dict[str, tuple[int, Path]],
+        where: str,
+        number_of_signal: signal.Signals,
     ) -> None:
         """As who cancels a run does: SIGTERM to all its processes."""
-        script, name = store.parent / "slow.py", f"{where}, {number_of_signal.name}"
-        script.write_text(INTERRUPTED)
-        with python(str(script), str(store), name, where, env={"PREFECT_API_URL": api}) as process:
-            assert eventually(lambda: _calls(store.parent / "calls")), "no stage began"
-            os.killpg(process.pid, number_of_signal)
-            if where == "isolated" or number_of_signal == signal.SIGTERM:
-                process.communicate(timeout=HANG_S)
-            states = {}
+        name = f"{where}, {number_of_signal.name}"
+        pid, calls = runs[name]
+        assert eventually(lambda: _calls(calls)), "no stage began"
+        os.killpg(pid, number_of_signal)
+        if where == ISOLATED or number_of_signal == signal.SIGTERM:
+            assert is_gone(pid)
+        states = {}
 
-            def cancelled() -> bool:
-                states.update(_states_of_tasks(name, "after it"))
-                return states == {name: "Cancelled"}
+        def cancelled() -> bool:
+            states.update(_states_of_tasks(name, "after it"))
+            return states == {name: "Cancelled"}
 
-            assert eventually(cancelled), states
+        assert eventually(cancelled), states
 
 
 def _states_of_tasks(*names: str) -> dict[str, str | None]:

@@ -4,6 +4,7 @@ import json
 import multiprocessing
 import os
 import re
+import runpy
 import shutil
 import signal
 from collections.abc import Iterator
@@ -27,7 +28,6 @@ from flowers17.site.application import site
 from flowers17.site.trial import TrialOptions
 from flows import ensemble
 from tests.support.builds import built
-from tests.support.processes import output_of
 from tests.support.tiny_backbone import BACKBONE
 from tests.support.tiny_training import prepared
 
@@ -196,6 +196,7 @@ def test_a_classifier_and_an_ensemble_as_one_file_say_what_predict_says(
     paths: list[str],
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     file = tmp_path / f"model{ending}"
     assert not _exit_code(store, "export", name, "--to", str(file))
@@ -209,8 +210,10 @@ def test_a_classifier_and_an_ensemble_as_one_file_say_what_predict_says(
     assert ("| member | tiny |" in card) is (name == STACKED)
     program = card.partition("```python\n")[2].partition("```")[0]
     shutil.copy(paths[3], tmp_path / "photo.jpg")
-    printed = output_of(f"import os; os.chdir({str(tmp_path)!r})\n{program}")
-    label, probability = printed.strip().rsplit(" ", 1)
+    (tmp_path / "program.py").write_text(program)
+    monkeypatch.chdir(tmp_path)
+    runpy.run_path("program.py")  # in a process without us: tests/unit/prediction/test_exporting.py
+    label, probability = capsys.readouterr().out.strip().rsplit(" ", 1)
     [proba] = model.answers(_block(model, paths[3:4])).proba
     assert label == model.classes[int(proba.argmax())]
     assert float(probability) == pytest.approx(proba.max(), abs=2e-3)

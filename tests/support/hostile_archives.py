@@ -182,8 +182,14 @@ def _black_square() -> bytes:
 
 # Passed over, whatever the length.
 HARMLESS = ("zeros after the end", "zeros after an uncompressed archive")
-# They reach the limit of pixels as another one does: cut or whole, in a tar or a zip archive.
-LONG = ("7 gigapixels in all images", "images of 5 million pixels", "zip of 12 gigapixels")
+# They reach the limit of pixels as another one does: cut or whole, in a tar or a zip archive, of
+# Oxford or of class folders.
+LONG = (
+    "7 gigapixels in all images",
+    "images of 5 million pixels",
+    "zip of 12 gigapixels",
+    "own images of 12 gigapixels",
+)
 CASES: dict[str, Callable[[Path], Path]] = {
     "GNU long name": _long(tarfile.GNUTYPE_LONGNAME),
     "GNU long link": _long(tarfile.GNUTYPE_LONGLINK),

@@ -23,7 +23,7 @@ from flowers17.learners.devices import prepare
 from tests.support.killed_at import watch
 from tests.support.tiny_training import EVERYTHING, SEED, STATEFUL, trained
 
-RECIPE = EVERYTHING.model_copy(update={"epochs": 40})
+RECIPE = EVERYTHING.model_copy(update={"epochs": 24})
 NO_SUCH_STEP = 3
 SECONDS = 0.6  # at most so long a training goes on once it is at its first batch
 

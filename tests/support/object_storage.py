@@ -1,13 +1,16 @@
 """Object storage on loopback that speaks S3's protocol, in a process of its own (moto's server)."""
 
 import os
+import socket
+import socketserver
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import httpx
@@ -86,6 +89,45 @@ def serving(port: int, log: Path) -> Iterator[None]:
     finally:
         process.kill()
         process.wait()
+
+
+@contextmanager
+def forwarding(target: int, port: int = 0) -> Iterator[int]:
+    """Pass connections to a port on to that of a server; at the end all are cut, and none is taken.
+
+    port: 0 for a free one.
+    """
+    streams: list[socket.socket] = []
+
+    def copied(source: socket.socket, sink: socket.socket) -> None:
+        with suppress(OSError):  # cut
+            while data := source.recv(65536):
+                sink.sendall(data)
+            sink.shutdown(socket.SHUT_WR)
+
+    class Forwarding(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            with socket.create_connection(("127.0.0.1", target)) as server:
+                streams.extend((self.request, server))
+                answers = Thread(target=copied, args=(server, self.request))
+                answers.start()
+                copied(self.request, server)
+                answers.join()
+
+    class Forwarder(socketserver.ThreadingTCPServer):
+        allow_reuse_address = daemon_threads = True
+
+    with Forwarder(("127.0.0.1", port), Forwarding) as forwarder:
+        thread = Thread(target=forwarder.serve_forever, args=(0.05,))
+        thread.start()
+        try:
+            yield int(forwarder.server_address[1])
+        finally:
+            forwarder.shutdown()
+            thread.join()
+            for stream in streams:
+                with suppress(OSError):
+                    stream.shutdown(socket.SHUT_RDWR)
 
 
 @contextmanager

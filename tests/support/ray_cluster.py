@@ -47,6 +47,8 @@ class RayNodes:
             num_gpus=n_gpus,
             object_store_memory=MEMORY,
             include_dashboard=False,
+            include_log_monitor=False,
+            no_monitor=True,  # nothing scales it
             env_vars={**self._variables, **variables, "PYTHONPATH": path},
         )
 
@@ -69,6 +71,10 @@ def ray_nodes(variables: Mapping[str, str]) -> Iterator[RayNodes]:
     before = dict(os.environ)
     # Workers at Ray's niceness of 15 get nothing of a machine that other tests keep busy.
     chosen = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_TMPDIR": folder, "RAY_worker_niceness": "0"}
+    # A killed node refuses a connection; one that is slow to answer has ten seconds for each.
+    chosen["RAY_health_check_period_ms"] = "500"
+    # No worker that no build has asked for.
+    chosen |= {"RAY_prestart_worker_first_driver": "0", "RAY_enable_worker_prestart": "0"}
     os.environ |= chosen
     os.environ.pop("CUDA_VISIBLE_DEVICES", None)  # a training in this process may have hidden all
     import ray

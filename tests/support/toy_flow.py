@@ -74,6 +74,7 @@ def run(
 
         def recorded() -> bool:
             task_runs = client.read_task_runs(flow_run_filter=chosen)
+            tasks.clear()  # until it is recorded, a task has another name
             tasks.update(
                 {task_run.name: task_run.state for task_run in task_runs if task_run.state}
             )

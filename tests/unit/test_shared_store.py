@@ -5,6 +5,7 @@ Two machines are two processes with a cache folder each.
 
 import json
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -26,7 +27,7 @@ from flowers17.shared.claims import RENEWALS, Lease, Mirror
 from flowers17.shared.remote import Remote
 from flowers17.shared.store import CACHE_VARIABLE, SharedStore, open_store
 from flowers17.stages import ensure, existing
-from tests.support.object_storage import BUCKET, ObjectStorage, object_storage, serving
+from tests.support.object_storage import BUCKET, ObjectStorage, forwarding, object_storage
 from tests.support.processes import HANG_S, eventually, kill, python
 from tests.support.shared_builds import counted
 from tests.support.stores import FILES, KEY, content, described, publish, set_aside
@@ -225,12 +226,12 @@ class TestKilled:
         first, second = machines
         (first.root).mkdir(parents=True, exist_ok=True)
         (first.root / ".checked").touch()
-        states = []
+        states: list[bool] = []
+        with _machine(storage, "one", 0, 0, steps_log, *map(str, range(1, 6))) as process:
+            _go(process)
+            assert _result(process, HANG_S) == [-signal.SIGKILL] * 5
         for number in range(1, 6):
             stage = counted(number, 0.0, steps_log)
-            with _machine(storage, "one", number, 0, steps_log, str(number)) as process:
-                _go(process)
-                assert process.wait(HANG_S) == -9
             artifact = existing(stage, {}, second)
             states.append(artifact is not None)
             again = ensure(stage, {}, second if number % 2 else first)
@@ -477,28 +478,26 @@ class TestErrors:
 
     def test_a_storage_away_and_back(
         self,
+        storage: ObjectStorage,
         tmp_path: Path,
         monkeypatch: pytest.MonkeyPatch,
         steps_log: Path,
-        caplog: pytest.LogCaptureFixture,
     ) -> None:
         """While it is away a command fails and says so; the same one afterwards goes on."""
-        monkeypatch.setenv("FLOWERS17_LEASE_S", LEASE_S)
         monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")  # s3fs tries five times, too
         monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
         stage = counted(3, 0, steps_log)
-        with object_storage(tmp_path) as own:
-            for name, value in own.variables.items():
-                monkeypatch.setenv(name, value)
-            store = SharedStore(own.address)
-            store.remote = _fresh(own.address)
+        with forwarding(storage.port) as port:
+            monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
+            store = SharedStore(storage.address)
+            store.remote = _fresh(storage.address)
             reference = ensure(stage, {}, store).reference
         with pytest.raises(StoreUnusable, match="does not answer") as refusal:
             ensure(stage, {}, store)
         assert "nothing finished is lost" in str(refusal.value)
         assert store.open(reference).json("total") == 3
-        with serving(own.port, tmp_path / "again.log"):  # it comes back empty
-            own.bucket().mkdir(BUCKET)
+        storage.bucket().rm(f"{BUCKET}/{storage.prefix}", recursive=True)
+        with forwarding(storage.port, port):  # it comes back empty
             assert ensure(stage, {}, store).reused
         assert len(_steps(steps_log)) == 3
 

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -83,6 +83,15 @@ def first_epoch(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture
+def eager() -> Iterator[None]:
+    """Let networks compute step by step: a claim on what they are given needs no compiled graph."""
+    tensorflow = pytest.importorskip("tensorflow")
+    tensorflow.config.run_functions_eagerly(True)
+    yield
+    tensorflow.config.run_functions_eagerly(False)
+
+
 def _assert_resumed_alike(root: Path, recipe: RecipeSettings, learner: str, last: int) -> None:
     """Assert that a training which goes on after an epoch ends as the one that went through."""
 
@@ -118,7 +127,7 @@ class TestResume:
     def test_within_the_larger_images_computes_as_if_there_had_been_no_smaller_ones(
         self, tmp_path: Path
     ) -> None:
-        """Full batches alone: a part of one lets a graph take batches of any size, on both sides."""
+        """All batches are full: a part of one would relax both graphs to take any."""
         recipe = EVERYTHING.model_copy(update={"batch_size": 10, "epochs": 24})
         whole = trained(tmp_path / "whole", recipe, STATEFUL)
         with pytest.raises(Stopped):
@@ -250,6 +259,7 @@ class TestSelection:
         assert end.best_epoch == 1
 
 
+@pytest.mark.usefixtures("eager")
 class TestWhatAnEpochSees:
     def test_every_training_image_once_in_an_order_of_its_own(
         self, tmp_path: Path, batches: Batches
@@ -351,6 +361,7 @@ def _configuration(folder: Path) -> str:
     return str(manifest["configuration"])
 
 
+@pytest.mark.usefixtures("eager")
 class TestDivergence:
     def test_stops_and_says_what_to_do(self, tmp_path: Path) -> None:
         recipe = PLAIN.model_copy(update={"learning_rate": 1e10})
@@ -426,6 +437,7 @@ class TestProbabilities:
         assert accuracy == pytest.approx(2 / 3)
 
 
+@pytest.mark.usefixtures("eager")
 class TestBalancedClasses:
     """Training on 15, 3 and 2 images of three classes."""
 

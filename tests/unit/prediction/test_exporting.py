@@ -30,9 +30,11 @@ from flowers17.reporting.metrics import accuracy_interval, mean_spread
 from flowers17.transfer.extractors import resized
 from flowers17.transfer.fine_tuning import cut, image_network
 from flowers17.transfer.fine_tuning import trainable_network as fine_tuned
+from tests.support import tiny_backbone
 from tests.support.image_files import encoded, saved
 from tests.support.processes import HANG_S, environment, output_of
 from tests.support.stores import content
+from tests.support.tiny_backbone import BACKBONE
 from tests.support.tiny_training import SIZE, STACKED, STATEFUL, examples, fresh, prepared
 from tests.unit.prediction.made_models import CLASSES, TWO_SIZES, Maker, network
 
@@ -235,15 +237,21 @@ def test_a_feature_map_of_resized_images_is_exported_as_it_predicts(
 ) -> None:
     images = maker.publish("images", "images", {}, config={"size": side})
     config = {
-        "extractor": "mobilenet",
+        "extractor": BACKBONE,
         "input_size": 32,
         "pooling": "average",
         "mirrored": is_mirrored,
-        "weights": {"kind": "random", "sha256": None, "seed": 1},
+        "weights": {
+            "kind": "random",
+            "sha256": None,
+            "seed": 1,
+            "code": file_sha256(Path(tiny_backbone.__file__)),
+        },
     }
     inputs = {"images": images}
     artifact = maker.publish("features", "features", {}, config=config, inputs=inputs)
-    features = FeatureMap(artifact, Loader(maker.store, device="cpu"))
+    loader = Loader(maker.store, device="cpu", own_learners=[BACKBONE])
+    features = FeatureMap(artifact, loader)
     pixels = np.random.default_rng(2).integers(0, 256, (3, side, side, 3), dtype=np.uint8)
     expected = features.of(Block(("a", "b", "c"), {side: pixels}))
     classes = tuple(map(str, range(expected.shape[1])))
