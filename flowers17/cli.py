@@ -5,6 +5,7 @@ input. The parameters of commands become options by `commands.options`.
 """
 
 import errno
+import gc
 import os
 import sys
 from collections.abc import Sequence
@@ -20,6 +21,7 @@ except PackageShadowed as problem:  # no command can show it, as all need the li
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; errors made on purpose are shown without a traceback."""
+    gc.set_threshold(50_000)  # what is imported is no garbage, and is gone through each time
     if os.environ.get("PREFECT_SERVER_ANALYTICS_ENABLED", "false").lower() in ("false", "0"):
         os.environ.setdefault("DO_NOT_TRACK", "1")  # nor does Prefect say that it would track
     try:

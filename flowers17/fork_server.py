@@ -45,7 +45,7 @@ def start_process(
     the server was killed or its socket tidied away. The next one is forked from a new server.
     """
     context = _FORKED if forked else _SPAWN
-    with _START_LOCK, _undisturbed():
+    with _START_LOCK, undisturbed():
         with nullcontext() if forked else suppress(OSError):
             _prepare_own_folder()
         process = context.Process(target=target, args=arguments, name=name, daemon=True)
@@ -54,7 +54,7 @@ def start_process(
 
 
 @contextmanager
-def _undisturbed() -> Iterator[None]:
+def undisturbed() -> Iterator[None]:
     """Let processes that are started inside begin without Ctrl-C and the current folder's modules.
 
     Ctrl-C would find them importing: a process of a stage and the server let it through as soon as

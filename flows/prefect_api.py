@@ -24,6 +24,7 @@ from tasks.own_files import own_file, own_prefect_home, prefect_home, trusted_ho
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 POOL = "flowers17"
+LOCK = "flowers17-serve.json"  # in Prefect's home
 SETTINGS: dict[str, dict[str, str]] = yaml.safe_load(
     Path(__file__).with_name("settings.yaml").read_text()
 )
@@ -151,17 +152,13 @@ def admitting(api: str) -> str:
     return api
 
 
-def _lock_path() -> Path:
-    return prefect_home() / "flowers17-serve.json"
-
-
 def served_api() -> str | None:
     """API of the `serve` that runs on this Prefect home, if there is one.
 
     Raises Flowers17Error if somebody else announced it: credentials are sent to what it names.
     """
     try:
-        stream = os.fdopen(own_file(_lock_path(), os.O_RDONLY))
+        stream = os.fdopen(own_file(prefect_home() / LOCK, os.O_RDONLY))
     except FileNotFoundError:
         return None
     with stream:
@@ -177,7 +174,7 @@ def served_api() -> str | None:
 def announced(api: str) -> Iterator[None]:
     """Let `served_api` find this API; raises Flowers17Error if another one is served already."""
     home = own_prefect_home()
-    with os.fdopen(own_file(_lock_path(), os.O_RDWR | os.O_CREAT), "r+") as stream:
+    with os.fdopen(own_file(home / LOCK, os.O_RDWR | os.O_CREAT), "r+") as stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -153,10 +153,9 @@ def watched(
         for stage in stages():
             stage.code()
         # Meanwhile, what would hold up the runs: Prefect imports these modules at its first ones,
-        # and each full collection of garbage would go through all that was imported.
+        # and collections of garbage would go through all that was imported.
         for name in ("fastapi.encoders", "prefect.flow_engine", "prefect.task_engine"):
             importlib.import_module(name)
-        gc.collect()
         gc.freeze()
         # The store's locks tell which runs died; heartbeats would hold up each flow's end.
         with server.connected(), temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):

@@ -1,8 +1,9 @@
 """A configured Prefect server: waited for while busy, and soon given up if nobody serves it."""
 
+import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -12,7 +13,30 @@ import pytest
 from flowers17.errors import Flowers17Error
 from flows import local_server, prefect_api
 from flows.local_server import Server
-from tests.support.processes import free_port, output_of
+from tests.support.processes import eventually, free_port, kill, output_of, python
+
+# A command that has begun, with a private server; one task ends as the server is to end.
+COMMAND = """
+import sys
+from flows.local_server import Server
+with Server() as server, server.connected():
+    from prefect import flow, task
+    from prefect.client.orchestration import get_client
+    from prefect.settings import get_current_settings
+    from prefect.states import Completed
+    print(server._process.pid, get_current_settings().server.api.auth_string, flush=True)
+    sys.stdin.readline()
+    ends = task(name="ends")(lambda: Completed(name="Cached"))
+    flow(name="short")(lambda: [ends.submit().wait() for _ in range(30)] and None)()
+    with get_client(sync_client=True) as client:
+        routes = ["deployments/filter", "work_pools/filter", "variables/filter", "flows/filter"]
+        print(*(client._client.post(f"/{route}", json={}).status_code for route in routes))
+    from prefect.events.worker import EventsWorker
+    EventsWorker.drain_all()
+    sys.stdout.flush()
+    if sys.argv[1] == "killed":
+        sys.stdin.readline()
+"""
 
 
 @contextmanager
@@ -118,3 +142,32 @@ except Exception as problem:
         monkeypatch.setenv("PREFECT_HOME", "/proc/nobody/makes/this")
         with pytest.raises(Flowers17Error, match=r"this: expected a folder .*set PREFECT_HOME"):
             Server()
+
+    @pytest.mark.server
+    @pytest.mark.parametrize("ending", ["killed", "closed"])
+    def test_is_forked_by_a_new_command_and_ends_with_it_once_all_is_recorded(
+        self, ending: str, tmp_path: Path
+    ) -> None:
+        with python("-c", COMMAND, ending) as command:
+            assert command.stdin is not None
+            assert command.stdout is not None
+            server, own_password = command.stdout.readline().split()
+            assert _command_line(int(server)) == _command_line(command.pid)
+            assert own_password == "None"  # settings of the server are not the command's
+            command.stdin.write("go on\n")
+            command.stdin.flush()
+            assert command.stdout.readline() == "200 200 200 200\n"
+            if ending == "killed":
+                kill(command.pid)
+            assert eventually(lambda: not _command_line(int(server)))
+        with closing(sqlite3.connect(tmp_path / "prefect.db")) as database:
+            states = "select count(*) from task_run where state_name = 'Cached'"
+            assert database.execute(states).fetchone() == (30,)
+
+
+def _command_line(process: int) -> str:
+    """Command line of a process, empty once it has ended."""
+    try:
+        return Path(f"/proc/{process}/cmdline").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
