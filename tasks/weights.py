@@ -94,37 +94,44 @@ def _backbone_stage(
 
 
 def build_backbone(job: Job) -> Mapping[str, Any]:
-    """Build the network, and cut it where fine-tuning will."""
+    """Build the network, a function's twice, and cut it where fine-tuning will."""
+    from flowers17.transfer.extractors import check_network, fingerprint
     from flowers17.transfer.fine_tuning import cut, cuts_of
 
     config, model = job.config, extractor(job)
+    expected = {}
+    if backbone_of(config["extractor"]).kind == "function":
+        expected = {"fingerprint": fingerprint(model)}
+        check_network(extractor(job), expected, config["extractor"])
     shape, cuts = list(model.output_shape[1:]), cuts_of(model)[0]
     last = [layer for layer in model.layers if layer.name != "as_map"][-1]
+    ending = {}
     if hasattr(last, "units"):
-        logger.warning(
-            "%s ends in the dense layer %s; if its %d numbers are scores of classes, cut the "
-            "network before it",
-            *(config["extractor"], last.name, last.units),
-        )
+        text = f"the dense layer {last.name}; if its {last.units} numbers are scores of classes, "
+        ending = {"ends in": text + "cut the network before it"}
+        logger.warning("%s ends in %s", config["extractor"], ending["ends in"])
     if config["unfrozen_from"]:
         cut(model, config["extractor"], config["unfrozen_from"], norms=config["norms"])
     counts = {"n_parameters": model.count_params(), "n_layers": len(model.layers)}
-    job.save_json("facts", {"map_shape": shape, **counts, "cuts": asdict(cuts)})
-    return {"can be cut before": ", ".join(cuts.blocks)}
+    job.save_json("facts", {"map_shape": shape, **counts, "cuts": asdict(cuts), **expected})
+    return {"can be cut before": ", ".join(cuts.blocks), **ending}
 
 
 def extractor(job: Job) -> "keras.Model":
     """Freshly built extractor with the weights of a job."""
-    from flowers17.transfer.extractors import build_extractor
+    from flowers17.transfer.extractors import build_extractor, check_network
 
     downloaded = job.inputs.get("weights")
-    return build_extractor(
+    model = build_extractor(
         job.config["extractor"],
         input_size=job.config["input_size"],
         weights_path=downloaded.path if downloaded else job.resources.get("weights"),
         seed=job.config["weights"]["seed"] or 0,
         untrained=job.config["weights"]["kind"] == "random",
     )
+    if backbone := job.inputs.get("backbone"):
+        check_network(model, backbone.json("facts"), job.config["extractor"])
+    return model
 
 
 def stage(extractor: str) -> Stage:

@@ -44,8 +44,8 @@ def listed(networks: Sequence[Mapping[str, Any]]) -> Table:
         speed, smallest = network["images_per_s"], network["smallest"]
         table.add_row(
             escape(network["name"]),
-            f"{network['parameters'] / 1e6:.1f} M",
-            f"{network['operations'] / 1e9:.1f} G",
+            f"{network['parameters'] / 1e6:.3g} M",
+            f"{network['operations'] / 1e9:.3g} G",
             size_text(network["memory"]),
             f"{network['input_size']} px" + (f" (from {smallest})" if smallest else ""),
             " × ".join(map(str, network["map_shape"])),

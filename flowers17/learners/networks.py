@@ -247,7 +247,8 @@ def n_operations(model: "keras.Model") -> int:
     for layer in layers_of(model):
         kernels: list[Any] = [getattr(layer, name, None) for name in KERNELS]
         n_weights = sum(math.prod(kernel.shape) for kernel in kernels if hasattr(kernel, "shape"))
-        sides = layer.output.shape[1:-1] if n_weights and hasattr(layer, "output") else (None,)
+        nodes = getattr(layer, "_inbound_nodes", ())  # the last is of the size it was built for
+        sides = nodes[-1].outputs[0].shape[1:-1] if n_weights and nodes else (None,)
         if None not in sides:
             total += 2 * math.prod(sides) * n_weights
     return total

@@ -68,8 +68,10 @@ def check_function(name: str) -> Path:
         table = symtable.symtable(source, str(file), "exec")
     except (OSError, ValueError, SyntaxError, RecursionError, MemoryError) as problem:
         raise _refusal(name, f"a module that cannot be read ({problem})") from problem
-    if function not in table.get_identifiers() and "import *" not in source:
-        raise _refusal(name, f"no function {function!r} in {file}")
+    names = set(table.get_identifiers())
+    if function not in names and "import *" not in source:
+        own = ", ".join(sorted(names & {child.get_name() for child in table.get_children()}))
+        raise _refusal(name, f"no function {function!r} in {file}, which has {own or 'none'}")
     return file
 
 
@@ -83,7 +85,7 @@ def own_model(name: str, *arguments: Any) -> Any:
     try:
         function: Callable[..., Any] = getattr(import_module(module), attribute)
         return function(*arguments)
-    except Exception as problem:  # whatever a person's code may raise
+    except (Exception, SystemExit) as problem:  # whatever a person's code may raise
         frames = traceback.extract_tb(problem.__traceback__)
         lines = [frame.lineno for frame in frames if Path(frame.filename) == file]
         place = f"{file}, line {lines[-1]}" if lines else str(file)
@@ -97,6 +99,6 @@ def own_model(name: str, *arguments: Any) -> Any:
 
 def _refusal(name: str, received: str) -> InvalidSettings:
     return InvalidSettings(
-        f"{name!r}: expected a function that can be imported, got {received}; put its "
-        "module where Python finds it (PYTHONPATH)"
+        f"{name!r}: expected a function that can be imported, got {received}; correct the name, or "
+        "put its module where Python finds it (PYTHONPATH), under a name that no other module has"
     )

@@ -21,7 +21,7 @@ from flowers17.manifests import read_as_written
 from flowers17.prediction.models import BATCH_SIZE, Answers, Loader, Model
 from flowers17.prediction.pictures import Block
 from flowers17.seeds import derived_seed
-from flowers17.transfer.extractors import build_extractor, resized
+from flowers17.transfer.extractors import build_extractor, check_network, resized
 from flowers17.transfer.weights import resolve_weights
 
 if TYPE_CHECKING:
@@ -147,13 +147,17 @@ def extractor_of(artifact: Artifact, loader: Loader) -> "keras.Model":
         label = artifact.manifest["label"]
         check_own_learner(label, backbone.name, weights.get("code"), loader)
     with loader.building("float32"):
-        return build_extractor(
+        model = build_extractor(
             config["extractor"],
             input_size=config["input_size"],
             weights_path=path,
             seed=derived_seed(material["seed"] or 0, "features"),  # see tasks.weights
             untrained=weights["kind"] == "random",
         )
+    if reference := artifact.manifest["inputs"].get("backbone"):
+        with read_as_written(artifact.manifest["label"]):
+            check_network(model, loader.artifact(reference).json("facts"), config["extractor"])
+    return model
 
 
 def _weights_path(artifact: Artifact, loader: Loader) -> Path | None:
@@ -165,19 +169,14 @@ def _weights_path(artifact: Artifact, loader: Loader) -> Path | None:
     if sha256 is None:
         return None
     source = resolve_weights(extractor, loader.weights_dir)
-    if source.path is None:
-        raise WeightsMissing(
-            f"{extractor}: expected the weights with sha256 {sha256[:12]}…, which "
-            f"{artifact.manifest['label']} was made with, found none; give their folder as "
-            "--weights-dir"
-        )
-    if source.sha256 != sha256:
-        raise ChecksumMismatch(
-            f"{source.path}: expected the weights that {artifact.manifest['label']} was made with, "
-            f"sha256 {sha256[:12]}…, got {str(source.sha256)[:12]}…; give the folder of those "
-            "as --weights-dir"
-        )
-    return source.path
+    if source.path is not None and source.sha256 == sha256:
+        return source.path
+    problem = ChecksumMismatch if source.path else WeightsMissing
+    received = f"{source.sha256[:12]}…" if source.sha256 else "none"
+    raise problem(
+        f"{source.path or extractor}: expected the weights that {artifact.manifest['label']} was "
+        f"made with, sha256 {sha256[:12]}…, got {received}; give their folder as --weights-dir"
+    )
 
 
 def check_own_learner(name: str, learner: str, sha256: str | None, loader: Loader) -> None:

@@ -84,8 +84,9 @@ def p_text(value: float) -> str:
 
 
 def capital(text: str) -> str:
-    """A text whose first letter is a capital one."""
-    return text[:1].upper() + text[1:]
+    """A text whose first letter is a capital one, unless it begins with a name: `file:a.keras`."""
+    is_name = ":" in text.partition(" ")[0][:-1]
+    return text if is_name else text[:1].upper() + text[1:]
 
 
 def printable(text: str) -> str:

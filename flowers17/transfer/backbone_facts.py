@@ -55,8 +55,8 @@ def counts(model: keras.Model) -> dict[str, Any]:
 
 
 def _n_values(layer: Any) -> int:
-    tensors = keras.tree.flatten([layer.input, layer.output])
-    return sum(math.prod(tensor.shape[1:]) for tensor in tensors)
+    node = layer._inbound_nodes[-1]  # an own network's layers were called before, at other sizes
+    return sum(math.prod(tensor.shape[1:]) for tensor in (*node.input_tensors, *node.outputs))
 
 
 def _sizes(function: str) -> Mapping[str, int]:

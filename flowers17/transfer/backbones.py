@@ -82,7 +82,8 @@ def _of_file(path: Path) -> keras.Model:
         raise
     except (OSError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as problem:
         raise InvalidInput(
-            f"{path}: expected a file that Keras's Model.save wrote, got {first_line(problem)}"
+            f"{path}: expected a file that Keras's Model.save wrote, got a damaged or another one "
+            f"of {path.stat().st_size:,} bytes ({first_line(problem)}); save or download it again"
         ) from problem
 
 
@@ -96,12 +97,14 @@ def _check_classes(config: bytes, path: Path) -> None:
         part = parts.pop()
         if isinstance(part, dict):
             module, kind = part.get("module"), part.get("class_name")
-            is_named = module is None or str(module).partition(".")[0] in ("keras", "keras_hub")
+            package, is_registered, _ = str(part.get("registered_name") or kind).partition(">")
+            origin = package if is_registered and module is None else str(module or "keras")
+            is_named = origin.partition(".")[0] in ("keras", "keras_hub")
             if isinstance(kind, str) and (not is_named or kind in ("Lambda", "__lambda__")):
                 raise InvalidInput(
-                    f"{path}: expected classes of Keras alone, got {module}.{kind}; code from a "
-                    "file is not run: write a function that builds the network, and name it "
-                    "file:PATH.weights.h5+module:function"
+                    f"{path}: expected classes of Keras alone, got {origin}.{kind}; code from a "
+                    "file is not run: write a function that imports it and builds the network or "
+                    "loads the file, and name the function, module:function, as the extractor"
                 )
             parts += part.values()
         elif isinstance(part, list):
@@ -199,13 +202,18 @@ def _as_map(model: Any, input_size: int, backbone: Backbone) -> keras.Model:
         raise InvalidInput(
             f"{name}: expected a functional or sequential Keras model of images (s, s, 3) with one "
             f"output, got {type(model).__name__} with input {shape} and output {output}"
+            + "; did the function forget `return`?"
+            * (model is None)
         )
     if len(output) == 2:
         _check_top(model, name)
-    if any(side not in (None, input_size) for side in shape[1:3]):
+    sides = {side for side in shape[1:3] if side is not None}
+    if len(sides) == 2:
+        raise InvalidInput(f"{name}: expected a square input, got {shape[1]} × {shape[2]}")
+    if sides - {input_size}:
         raise InvalidSettings(
-            f"extractor {name}: expected an `input_size` of {shape[1]}, which the network takes, "
-            f"got {input_size}"
+            f"extractor {name}: expected an `input_size` of {sides.pop()}, which the network "
+            f"takes, got {input_size}"
         )
     images = keras.Input((input_size, input_size, 3))
     try:

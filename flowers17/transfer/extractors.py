@@ -5,10 +5,10 @@ Functions import Keras themselves, since that takes seconds.
 
 import math
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import h5py
 import numpy as np
@@ -59,6 +59,36 @@ def build_extractor(
         _load_weights(model, next(Path(weights_path).glob("*.h5"), weights_path), backbone)
     model.trainable = False
     return model
+
+
+def fingerprint(model: "keras.Model") -> dict[str, list[Any]]:
+    """Structure of a network and, of each weight, the part in one fixed direction, as JSON.
+
+    A digest would differ between devices, whose random numbers differ in a last digit.
+    """
+    rows = [np.nan_to_num(np.ravel(weight.numpy()).astype(float)) for weight in model.weights]
+    layers = [
+        [type(each).__name__, *(list(w.shape) for w in each.weights)] for each in model.layers
+    ]
+    return {
+        "structure": [*layers, list(model.output_shape)],
+        "weights": [float(row @ np.cos(np.arange(len(row)))) for row in rows],
+    }
+
+
+def check_network(model: "keras.Model", facts: Mapping[str, Any], extractor: str) -> None:
+    """Raise InvalidInput if a function's network differs from that of the stage `backbone`."""
+    if not (expected := facts.get("fingerprint")):
+        return
+    built, function = fingerprint(model), backbone_of(extractor).name
+    is_alike = built["structure"] == expected["structure"]
+    if not is_alike or not np.allclose(built["weights"], expected["weights"], 1e-4, atol=1e-4):
+        raise InvalidInput(
+            f"{function}: expected the network that it gave in the stage `backbone`, got other "
+            f"{'weights' if is_alike else 'layers'}; a function must give the same network at "
+            "each call: draw the weights from a fixed seed (keras.utils.set_random_seed), or give "
+            f"them as file:PATH.weights.h5+{function}"
+        )
 
 
 def feature_maps(

@@ -73,14 +73,15 @@ def resolve_weights(
             f"weights_dir {folder}: expected a folder with extractor weights, found "
             f"{'a file' if folder.exists() else 'nothing'}; correct --weights-dir"
         )
-    for path in _candidates(backbone, folder):
+    places = [path.absolute() for path in _candidates(backbone, folder)]
+    for path in places:
         if path.exists():
             kind: Literal["file", "random"] = "random" if weights == "random" else "file"
-            return WeightsSource(kind, path.absolute(), _sha256(path), code)
+            return WeightsSource(kind, path, _sha256(path), code)
     if backbone.weights or backbone.kind == "file":
         raise InvalidInput(
-            f"extractor {extractor}: expected its file, found none; give the folder that holds "
-            f"{Path(backbone.weights or backbone.name).name} as --weights-dir"
+            f"extractor {extractor}: expected its file at {' or '.join(map(str, places))}, found "
+            f"none; give the folder that holds {places[0].name} as --weights-dir"
         )
     return WeightsSource("download")
 

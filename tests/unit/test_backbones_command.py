@@ -52,6 +52,21 @@ def test_measures_the_named_networks_and_keeps_their_speeds(
     assert _run(capsys, "mobilenetv3small").split()[-2] != "–"
 
 
+def test_an_own_network_of_any_size_is_counted_at_the_size_given(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import keras
+
+    layers = [keras.Input((None, None, 3)), keras.layers.Conv2D(5, 3, padding="same")]
+    keras.Sequential(layers).save(tmp_path / "any.keras")
+    options = (f"file:{tmp_path / 'any.keras'}", "--input-size", "64")
+    [row] = json.loads(_run(capsys, *options, "--json"))
+    assert row["operations"] == 2 * 64 * 64 * 5 * 27
+    assert row["memory"] == 4 * (140 + 32 * 64 * 64 * (3 + 5))
+    words = _run(capsys, *options).splitlines()[1].split()
+    assert words[1:5] == ["0.00014", "M", "0.00111", "G"]
+
+
 def test_an_unknown_network_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as exit_:
         main(["backbones", "resnet51"])

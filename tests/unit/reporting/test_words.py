@@ -7,6 +7,7 @@ from flowers17.reporting.columns import Column, Record
 from flowers17.reporting.inputs import ReportInputs
 from flowers17.reporting.report import all_figures, all_tables
 from flowers17.reporting.tables import StudyNote
+from flowers17.reporting.wording import capital
 from flowers17.reporting.words import _entries, columns_of, text, worded_table
 
 
@@ -20,6 +21,21 @@ def test_a_note_is_left_out_if_it_is_empty_and_a_blank_line_parts_two() -> None:
         "Ensemble b, clean; c: no row for one held-out fold, nor a mean of it: no class.",
     )
     assert all(with_none)
+
+
+@pytest.mark.parametrize(
+    ("title", "heading"),
+    [
+        ("network a, clean", "Network a, clean"),
+        ("file:map.keras@64 adam", "file:map.keras@64 adam"),
+        ("mynet:tiny@64 adam", "mynet:tiny@64 adam"),
+        ("sources: two", "Sources: two"),
+    ],
+)
+def test_a_heading_begins_with_a_capital_unless_with_a_network_s_name(
+    title: str, heading: str
+) -> None:
+    assert capital(title) == heading
 
 
 def test_only_notes_on_the_study_are_marked_as_such() -> None:

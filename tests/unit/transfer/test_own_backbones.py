@@ -26,6 +26,7 @@ MODULE = """
 import keras
 
 def network(shape):
+    keras.utils.set_random_seed(1)
     images = keras.Input(shape)
     x = keras.layers.Rescaling(1 / 255)(images)
     for number in (1, 2, 3):
@@ -35,6 +36,9 @@ def network(shape):
 
 def nothing(shape):
     return None
+
+def leaves(shape):
+    raise SystemExit(3)
 
 def inner(shape):
     raise RuntimeError("no such dish")
@@ -110,7 +114,10 @@ def _head() -> Any:
 
 @pytest.mark.parametrize(
     ("function", "message"),
-    [("nothing", "got NoneType"), ("absent", "no function 'absent'")],
+    [
+        ("nothing", "got NoneType .*; did the function forget `return`"),
+        ("absent", "no function 'absent' .* has inner, leaves, network, nothing, raises; correct"),
+    ],
 )
 def test_function_that_gives_no_network_is_refused(
     function: str, message: str, own_module: str
@@ -123,6 +130,7 @@ def test_function_that_gives_no_network_is_refused(
     ("function", "problem", "text"),
     [
         ("raises", "RuntimeError: no such dish", 'raise RuntimeError("no such dish")'),
+        ("leaves", "SystemExit: 3", "raise SystemExit(3)"),
         ("without", "TypeError: without", "def without"),
         ("imports", "ModuleNotFoundError: No module named 'nowhere_at_all'", "import nowhere"),
     ],
@@ -192,6 +200,14 @@ def test_network_of_another_size_says_which_it_takes(tmp_path: Path) -> None:
         _built(f"file:{tmp_path / 'fixed.keras'}")
 
 
+def test_network_of_images_that_are_not_square_is_refused(tmp_path: Path) -> None:
+    keras.Sequential([keras.Input((48, SIZE, 3)), keras.layers.Conv2D(2, 3)]).save(
+        tmp_path / "oblong.keras"
+    )
+    with pytest.raises(InvalidInput, match=r"oblong.keras: expected a square input, got 48 × 32"):
+        _built(f"file:{tmp_path / 'oblong.keras'}")
+
+
 @pytest.mark.parametrize("output", ["tokens", "two"])
 def test_network_that_gives_no_map_is_refused(output: str, tmp_path: Path) -> None:
     images = keras.Input((SIZE, SIZE, 3))
@@ -229,10 +245,25 @@ def test_no_code_from_a_file_is_run(
     assert "trap_module" not in sys.modules
 
 
+def test_registered_class_of_a_file_is_named_with_what_to_do(tmp_path: Path) -> None:
+    @keras.saving.register_keras_serializable("mylab")
+    class Twice(keras.layers.Layer):
+        def call(self, inputs: Any) -> Any:
+            return inputs * 2
+
+    Twice.__module__ = "__main__"  # where a notebook defines it
+    keras.Sequential([keras.Input((SIZE, SIZE, 3)), Twice()]).save(tmp_path / "custom.keras")
+    keras.saving.get_custom_objects().clear()
+    advice = r"got mylab.Twice; .* a function that imports it and .* loads the file, .*extractor"
+    with pytest.raises(InvalidInput, match=advice):
+        _built(f"file:{tmp_path / 'custom.keras'}")
+
+
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 damaged"])
 def test_damaged_file_is_refused(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "bad.keras").write_bytes(content)
-    with pytest.raises(InvalidInput, match=r"bad.keras: expected a file that Keras"):
+    message = rf"bad.keras: .* {len(content)} bytes .*; save or download it again"
+    with pytest.raises(InvalidInput, match=message):
         _built(f"file:{tmp_path / 'bad.keras'}")
 
 
@@ -240,8 +271,12 @@ def test_file_is_found_in_the_weights_folder_and_else_missed(tmp_path: Path) -> 
     (tmp_path / "mine.keras").write_bytes(b"x")
     source = resolve_weights("file:mine.keras", tmp_path)
     assert (source.kind, source.path) == ("file", tmp_path / "mine.keras")
-    message = r"file:other.keras: .*, found none; give the folder that holds other.keras as --weig"
     for folder in (tmp_path, None):
+        place = f" or {tmp_path / 'other.keras'}" if folder else ""
+        message = (
+            rf"file:other.keras: expected its file at {Path.cwd() / 'other.keras'}{place}, found "
+            "none; give the folder that holds other.keras as --weig"
+        )
         with pytest.raises(InvalidInput, match=message):
             resolve_weights("file:other.keras", folder)
 
@@ -453,6 +488,9 @@ def test_vector_of_a_dense_layer_is_used_and_told(
     _with_top("linear").save(tmp_path / "scores.keras")
     stages = _tuning_stages(f"file:{tmp_path / 'scores.keras'}", "0.9")
     [backbone] = [stage for stage in stages if stage.name == "backbone"]
+    store = Store(tmp_path / "store")
     with caplog.at_level("WARNING"):
-        ensure(backbone, {}, Store(tmp_path / "store"))
-    assert "if its 5 numbers are scores of classes, cut the network before it" in caplog.text
+        artifact = store.open(ensure(backbone, {}, store).reference)
+    advice = "if its 5 numbers are scores of classes, cut the network before it"
+    assert advice in caplog.text
+    assert advice in artifact.manifest["metrics"]["ends in"]
