@@ -16,18 +16,15 @@ from http import HTTPStatus
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import yaml
-
 from flowers17.errors import Flowers17Error, InvalidInput
+from flowers17.files import yaml_beside
 from flows.access import ACCEPTED_AT_ONCE, is_loopback
 from tasks.own_files import own_file, own_prefect_home, prefect_home, trusted_home
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 POOL = "flowers17"
 LOCK = "flowers17-serve.json"  # in Prefect's home
-SETTINGS: dict[str, dict[str, str]] = yaml.safe_load(
-    Path(__file__).with_name("settings.yaml").read_text()
-)
+SETTINGS: dict[str, dict[str, str]] = yaml_beside(__file__, "settings.yaml")
 START_TIMEOUT_S = 180.0
 BUSY_TIMEOUT_S = 60.0
 ANSWER_TIMEOUT_S = 5.0

@@ -2,13 +2,11 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
 
-import yaml
-
 from flowers17.config import FeatureMapSettings, HeadSettings
+from flowers17.files import yaml_beside
 from flowers17.reporting.columns import Record
 from flowers17.reporting.finetuning.networks import configuration_title, tag_of, tuned_network
 from flowers17.reporting.finetuning.records import FineTuning, Phase
@@ -43,8 +41,8 @@ class Question:
         return configuration_title(second.name)
 
 
-_FILE = Path(__file__).parents[1] / "known" / "questions.yaml"
-_QUESTIONS = [Question(**question) for question in yaml.safe_load(_FILE.read_text("utf-8"))]
+_FILE = "../known/questions.yaml"
+_QUESTIONS = [Question(**question) for question in yaml_beside(__file__, _FILE)]
 
 
 class Pair(NamedTuple):
