@@ -184,7 +184,7 @@ class StudyRequest(RequestModel, CommonOptions, _Choice):
     def options(self) -> RunOptions:
         """The options of the run; raises InvalidSettings."""
         common = {name: getattr(self, name) for name in CommonOptions.model_fields}
-        lines = {name: value for name, value in self._pairs if name in _LINE_OPTIONS}
+        lines = nested("--set", [pair for pair in self._pairs if pair[0] in _LINE_OPTIONS])
         return validated(RunOptions, common | lines)
 
     @property
@@ -245,9 +245,10 @@ def _lines(values: Mapping[str, Any]) -> list[str]:
 
 
 def nested(option: str, pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-    """Return values of settings by dotted names as nested ones; of two of one name, the later wins.
+    """Return values of settings by dotted names as nested ones.
 
-    Raises InvalidSettings, naming the option, if a name goes below a value set before.
+    Raises InvalidSettings, naming the option, if a name has two values, or goes below one set
+    before.
     """
     values: dict[str, Any] = {}
     for key, value in pairs:
@@ -262,6 +263,11 @@ def nested(option: str, pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
             level = level.setdefault(name, {})
             if not isinstance(level, dict):
                 raise InvalidSettings(f"{option}: {short_repr(key)} goes below a value set before")
+        if last in level and level[last] != value:
+            raise InvalidSettings(
+                f"{option} {key}: expected one value, got {short_repr(level[last])} and "
+                f"{short_repr(value)}; leave one of them out"
+            )
         level[last] = value
     return values
 

@@ -198,7 +198,7 @@ def _result_of(stage: Stage, value: Result | Outcome | Exception) -> Result:
         return value.reference
     if isinstance(value, Exception):
         details = getattr(value, "details", {})
-        return Absent(str(value) or repr(value), _may_lack(stage, value), details)
+        return Absent(str(value) or repr(value), _may_lack(stage, value), details, stage.title)
     return value
 
 
@@ -244,7 +244,7 @@ def _run_stage(
         may_lack = _may_lack(stage, problem)
         ending = "interrupted" if interrupted or again else "missing" if may_lack else "failed"
         _tell(view, stage, ending, started)
-        lack = Absent(str(problem), optional=may_lack)
+        lack = Absent(str(problem), optional=may_lack, cause=stage.title)
         if interrupted:
             return Cancelled(message=lack.reason, data=lack)
         if transient or not may_lack:

@@ -1,5 +1,6 @@
 """What stages gave: artifacts, or why there is none; counted, and told where a flow has failed."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,12 +14,14 @@ from flowers17.stages import Stage
 class Absent:
     """Reason why a stage has no artifact; optional: whether the study goes on without it.
 
-    details: of the error, as in `Flowers17Error`.
+    details: of the error, as in `Flowers17Error`. cause: title of the stage that failed or lacks
+    something, its own or of one that it needs.
     """
 
     reason: str
     optional: bool
     details: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    cause: str = field(default="", compare=False)
 
 
 Result = Reference | Absent
@@ -41,6 +44,13 @@ class Results(dict[str, Result]):
         """Artifacts among them."""
         return [result for result in self.values() if isinstance(result, Reference)]
 
+    def to_json(self) -> dict[str, dict[str, Any]]:
+        """Reference of each artifact, or the reason why there is none, by title."""
+        return {
+            title: value.to_json() if isinstance(value, Reference) else {"reason": value.reason}
+            for title, value in self.items()
+        }
+
     @property
     def study(self) -> Reference | None:
         """Artifact of the report among them, if there is just one."""
@@ -48,15 +58,32 @@ class Results(dict[str, Result]):
         return studies[0] if len(studies) == 1 else None
 
     @property
-    def n_missing(self) -> int:
-        """How many stages have no artifact."""
-        return len(self) - len(self.references)
+    def absent(self) -> dict[str, Absent]:
+        """Reasons of the stages without an artifact, by title."""
+        return {title: result for title, result in self.items() if isinstance(result, Absent)}
 
     @property
     def counts(self) -> str:
-        """How many were built, cached and missing, in words."""
-        n_cached = len(self.references) - len(self.fresh)
-        return f"{len(self.fresh)} built, {n_cached} cached, {self.n_missing} missing"
+        """How many were built, cached and missing, and of these lack an input, in words."""
+        n_cached, absent = len(self.references) - len(self.fresh), self.absent
+        n_after = sum(title != result.cause for title, result in absent.items())
+        counts = f"{len(self.fresh)} built, {n_cached} cached, {len(absent)} missing"
+        return counts + f" ({n_after} of them lack an input)" * (n_after > 0)
+
+    @property
+    def reasons(self) -> list[str]:
+        """A line for each reason: the stages that have it, how many need each of them, and it."""
+        causes: dict[str, Counter[str]] = {}
+        for result in self.absent.values():
+            causes.setdefault(result.reason, Counter())[result.cause] += 1
+        return [
+            "; ".join(
+                f"{cause} (and {n - 1} stage{'s' * (n > 2)} after it)" if n > 1 else cause
+                for cause, n in stages.items()
+            )
+            + f": {reason}"
+            for reason, stages in causes.items()
+        ]
 
 
 class StagesFailed(StageFailed):
@@ -67,35 +94,27 @@ class StagesFailed(StageFailed):
     def __init__(self, message: str, results: Results) -> None:
         super().__init__(message)
         self.results = results
-        absent = (result for result in results.values() if isinstance(result, Absent))
+        absent = results.absent.values()
         self.details = {key: value for cause in absent for key, value in cause.details.items()}
 
 
 def raise_if_failed(results: Results) -> None:
     """Raise StagesFailed if a stage that is not optional has no result."""
-    failed: dict[str, list[str]] = {}
-    for title, result in results.items():
-        if isinstance(result, Absent) and not result.optional:
-            failed.setdefault(result.reason, []).append(title)
-    if failed:
-        n_failed, lines = sum(map(len, failed.values())), []
-        for reason, (first, *others) in failed.items():  # the others come after the first
-            n, plural = len(others), "s" * (len(others) > 1)
-            lines.append(f"{first}{f' (and {n} stage{plural} after it)' if n else ''}: {reason}")
+    absent = results.absent
+    if not all(result.optional for result in absent.values()):
         raise StagesFailed(
-            f"{n_failed} of {len(results)} stages have no result (the others are kept; run the "
-            f"same command again once the cause is mended): {results.counts}\n" + "\n".join(lines),
+            f"{len(absent)} of {len(results)} stages have no result (the others are kept; run the "
+            f"same command again once the cause is mended): {results.counts}\n"
+            + "\n".join(results.reasons),
             results,
         )
 
 
 def raise_if_nothing(own: Sequence[Stage], results: Results) -> None:
     """Raise StagesFailed if none of the stages that a flow is for has a result."""
-    absent = results.of(own)
-    if own and not absent.references:
-        reasons = {result.reason: 0 for result in absent.values() if isinstance(result, Absent)}
+    if own and not results.of(own).references:
         raise StagesFailed(
             f"none of the {len(own)} results of this flow could be made ({results.counts}); run "
-            "the same command again once the cause is mended\n" + "\n".join(reasons),
+            "the same command again once the cause is mended\n" + "\n".join(results.reasons),
             results,
         )

@@ -7,6 +7,7 @@ none: a network's name and Keras's version, which do, tell all that decides a re
 
 import json
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -18,7 +19,8 @@ from flowers17.errors import InvalidSettings, hint_for, short_repr
 FACTS_FILE = Path(__file__).with_name("backbones.json")  # a folder would count in keys
 _WITH_WEIGHTS = re.compile(r"file:(?P<weights>.+\.weights\.h5)\+(?P<network>.+)")
 _FUNCTION = re.compile(r"[^\W\d][\w.]*:[^\W\d]\w*")
-_SHARE = re.compile(r"(0?\.\d+|1(\.0*)?)")
+_SHARE = re.compile(r"(0?\.0*[1-9]\d*|1(\.0*)?)")
+_NUMBER = re.compile(r"[-+]?[\d.]+(e[-+]?\d+)?")
 
 
 @dataclass(frozen=True)
@@ -41,18 +43,19 @@ class Cuts:
         shares = {**self.layers, **self.blocks}
         if unfrozen in shares:
             return unfrozen
-        setting = f"setting fine_tuning.unfrozen.{extractor}"
+        # Which may be `others`, or hold the name with its folders.
+        setting = f"setting fine_tuning.unfrozen, for {extractor}"
         if not shares:
             raise InvalidSettings(
-                f"{setting}: expected a network with a point that one tensor alone crosses, got "
-                "one without any before its weights; leave it out of fine_tuning, or use it for "
-                "features"
+                f"{setting}: expected a network that can be cut in two, got one with branches or "
+                "shortcuts past every point behind its first weights; leave it out of fine_tuning, "
+                "or use it for features"
             )
         if not _SHARE.fullmatch(unfrozen):
             raise InvalidSettings(
                 f"{setting}: expected one of {', '.join(self.blocks)}, the first of the layers to "
                 f"train, or a share of the depth such as 0.2, got {unfrozen!r}; at other points "
-                "more than one tensor crosses"
+                "a branch or a shortcut passes by"
             )
         share = float(unfrozen)
         for points in (self.blocks, self.layers):
@@ -61,14 +64,25 @@ class Cuts:
                 return nearest
         least = min(shares.values(), key=lambda each: abs(each - share))
         raise InvalidSettings(
-            f"{setting}: expected a share at which one tensor alone crosses the network, got "
-            f"{unfrozen}; the nearest is {least:.2f}"
+            f"{setting}: expected a share of the depth near a point where the network can be cut "
+            f"in two, got {unfrozen}; elsewhere a branch or a shortcut passes by. Give the "
+            "nearest: " + shlex.join(["--set", f"fine_tuning.unfrozen.{extractor}={least:.2f}"])
         )
 
     def behind(self, name: str) -> tuple[str, ...]:
         """Names of a block or layer and of all blocks behind it."""
         share = {**self.layers, **self.blocks}[name]
         return (name, *(block for block in self.blocks if self.blocks[block] < share))
+
+
+def check_share(text: str) -> str:
+    """The text, a point's name or a share of the depth; raises ValueError for other numbers."""
+    if _NUMBER.fullmatch(text) and not _SHARE.fullmatch(text):
+        raise ValueError(
+            "expected a share of the depth, above 0 and at most 1, such as 0.2 for the last fifth, "
+            f"got {short_repr(text)}"
+        )
+    return text
 
 
 def no_norms(extractor: str, unfrozen: str) -> InvalidSettings:
@@ -175,8 +189,10 @@ def backbone_of(extractor: str) -> Backbone:
         return Backbone("file", extractor.removeprefix("file:"))
     elif _FUNCTION.fullmatch(extractor) and not extractor.startswith(("file:", "hub:")):
         return Backbone("function", extractor)
+    family = [name for name in known_facts() if name.startswith(extractor.casefold())]
+    hint = f"did you mean one of {', '.join(family)}?" if extractor and family else ""
     raise InvalidSettings(
         "extractor: expected a network of `flowers17 backbones`, hub:PRESET, file:PATH.keras, "
         f"module:function, or file:PATH.weights.h5+NETWORK, got {short_repr(extractor)}; "
-        + hint_for(extractor, known_facts(), "see `flowers17 backbones`")
+        + (hint or hint_for(extractor, known_facts(), "see `flowers17 backbones`"))
     )

@@ -20,19 +20,19 @@ _MEASURED_S = 2.0
 
 
 def rows(
-    names: Sequence[str], weights_dir: Path | None, *, measure: bool, input_size: int = 224
+    names: Sequence[str], weights_dir: Path | None, *, measure: bool, input_size: int | None = None
 ) -> list[dict[str, Any]]:
     """Rows of the named networks, or of all networks of Keras, as JSON.
 
-    measure: run each on this machine, and keep the speeds. input_size: of networks that are not
-    Keras's, which have to be here. Operations, memory (bytes of the weights and of a batch of 32 in
-    the widest layer) and images a second are of the input size that the row names.
+    measure: run each on this machine, and keep the speeds at default sizes. input_size: None: the
+    native one of Keras's networks, 224 of others, which have to be here. Operations, memory (bytes
+    of weights and of a batch of 32 in the widest layer) and speed are of the size that a row names.
     Raises InvalidSettings for unknown names.
     """
     names = names or sorted(known_facts(), key=lambda name: known_facts()[name].n_operations)
     table = [_row(name, weights_dir, measure, input_size) for name in names]
     if measure:
-        keep_speeds({row["name"]: row["images_per_s"] for row in table})
+        keep_speeds({row["name"]: row["images_per_s"] for row in table if row["is_native"]})
     return table
 
 
@@ -55,11 +55,16 @@ def listed(networks: Sequence[Mapping[str, Any]]) -> Table:
     return table
 
 
-def _row(name: str, weights_dir: Path | None, measure: bool, input_size: int) -> dict[str, Any]:
+def _row(
+    name: str, weights_dir: Path | None, measure: bool, input_size: int | None
+) -> dict[str, Any]:
     facts, source = known_facts().get(name), resolve_weights(name, weights_dir)
-    size = facts.native_size if facts else input_size
-    speed, numbers = measured_speeds().get(name), vars(facts) if facts else {}
-    if measure or not facts:
+    native_size = facts.native_size if facts else 224
+    size = input_size or native_size
+    is_native = size == native_size
+    speed = measured_speeds().get(name) if is_native else None
+    numbers = vars(facts) if facts and is_native else {}
+    if measure or not numbers:
         from flowers17.transfer.backbone_facts import counts
         from flowers17.transfer.extractors import build_extractor
 
@@ -76,6 +81,7 @@ def _row(name: str, weights_dir: Path | None, measure: bool, input_size: int) ->
         "operations": numbers["n_operations"],
         "memory": 4 * (numbers["n_parameters"] + 32 * numbers["n_activations"]),
         "input_size": size,
+        "is_native": is_native,
         "smallest": facts.min_size if facts else None,
         "map_shape": numbers["map_shape"],
         "images_per_s": speed,

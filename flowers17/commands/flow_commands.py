@@ -34,15 +34,11 @@ def run(flow: FlowArgument, request: StudyRequest, as_json: bool) -> None:
     highlights, steps = numbers.get("highlights", []), numbers.get("next_steps", [])
     if as_json:
         shown = {"report": str(page), "highlights": highlights, "next_steps": steps} if page else {}
-        print_json({"counts": counts, "flow": flow.value, "stages": results, **shown})
+        print_json({"counts": counts, "flow": flow.value, "stages": results.to_json(), **shown})
         return
-    reasons = [value["reason"] for value in results.values() if "reason" in value]
-    for reason in dict.fromkeys(reasons):
+    for reason in results.reasons:
         err.text_line((reason, "yellow"))
-    err.text_line(
-        f"{counts['built']} stages built, {counts['reused']} cached, {len(reasons)} missing "
-        f"in {time.monotonic() - started:.1f} s"
-    )
+    err.text_line(f"{results.counts} in {time.monotonic() - started:.1f} s")
     for line in highlights:
         ends = "–".join(f"{end:.3f}" for end in line["interval"] or ())
         interval = f", 95 % interval {ends}" if ends else ""

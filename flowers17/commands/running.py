@@ -29,6 +29,7 @@ from flowers17.validation import validated
 from flows.flow_names import FLOWS
 from flows.local_server import Server
 from flows.prefect_api import configured_api
+from tasks.results import Results
 
 MOST_REASONS = 4
 
@@ -64,6 +65,15 @@ def show_plan(steps: Sequence[Step], options: RunOptions, out: Terminal) -> None
     costs = [step.estimate for step in steps if step.estimate]
     out.text_line(f"{len(costs)} would run, {len(steps) - len(costs)} would be reused")
     out.text_line(cost_sentence(costs, options, n_reused=len(steps) - len(costs)))
+    show_downloads(steps, out)
+
+
+def show_downloads(steps: Sequence[Step], out: Terminal) -> None:
+    """Say which networks' weights a run would download: they are not in the weights folder."""
+    downloads = [step.label for step in steps if (step.stage, step.action) == ("weights", "run")]
+    if downloads:
+        text = f"needs downloads: {', '.join(downloads)}; offline, put them into --weights-dir"
+        out.text_line((text, "yellow"))
 
 
 def show_source(request: StudyRequest, console: Terminal) -> tuple[str, ...]:
@@ -87,8 +97,8 @@ def run_flow(
     console: Terminal,
     over: SweepSettings | None = None,
     server: Server | None = None,
-) -> tuple[dict[str, dict[str, Any]], dict[str, int]]:
-    """Run a flow in this process; return its results by label, and how many were built or reused.
+) -> tuple[Results, dict[str, int]]:
+    """Run a flow in this process; return its results, and how many were built, reused or missing.
 
     over: what the flow `sweep` runs over. server: one that is running already, else one is found
     or started. Raises what the flow raises.
@@ -101,6 +111,7 @@ def run_flow(
     with watched(stages, console, server) as display:
         if console.is_terminal:
             steps = plan(stages(), open_store(request.store))
+            show_downloads(steps, console)
             costs = {step.label: step.estimate for step in steps if step.estimate}
             display.expect({label: cost.seconds or 0.0 for label, cost in costs.items()})
         function = FLOWS[flow].function()
@@ -111,21 +122,17 @@ def run_flow(
             for note in store.open(value).json("notes"):
                 if note not in notes:
                     console.text_line((note, "yellow"))
-    return {
-        label: value.to_json() if isinstance(value, Reference) else {"reason": value.reason}
-        for label, value in results.items()
-    }, display.counts
+    return results, {**display.counts, "missing": len(results.absent)}
 
 
-def report_of(
-    store: Path | str, results: dict[str, dict[str, Any]]
-) -> tuple[Path | None, dict[str, Any]]:
+def report_of(store: Path | str, results: Results) -> tuple[Path | None, dict[str, Any]]:
     """Page of a run with its `results.json`; a whole study's has a path of its own."""
-    reports = [value for value in results.values() if value.get("stage") == "study"]
+    reports = [reference for reference in results.references if reference.stage == "study"]
     if not reports:
         return None, {}
     artifacts = open_store(store)
-    artifact = artifacts.open(Reference.from_json(results.get("report", reports[-1])))
+    report = results.get("report")
+    artifact = artifacts.open(report if isinstance(report, Reference) else reports[-1])
     page = artifacts.root / "report" / "index.html" if "report" in results else None
     return page or artifact.file("index.html"), artifact.json("results")
 

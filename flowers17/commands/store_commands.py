@@ -235,7 +235,7 @@ def doctor(store: str, weights_dir: Path | None, as_json: bool) -> None:
 def backbones(
     names: list[str] | None,
     measure: bool,
-    input_size: int,
+    input_size: int | None,
     weights_dir: Path | None,
     as_json: bool,
 ) -> None:

@@ -38,19 +38,17 @@ def run_sweep(
     Raises what the flow raises, but for failed stages.
     """
     from flows.sweep import sweep as run
-    from tasks.results import Absent, StagesFailed
+    from tasks.results import StagesFailed
 
     with watched(lambda: in_order([sweep.summary]), console) as display:
         try:
             results = run(request, over)
         except StagesFailed as problem:
             results = problem.results
-    reasons = {
-        title: result.reason
-        for title, result in results.items()
-        if isinstance(result, Absent) and not result.optional
-    }
-    outcome = {"flow": over.flow, "counts": display.counts, "failed": reasons}
+    absent = results.absent
+    reasons = {title: result.reason for title, result in absent.items() if not result.optional}
+    counts = {**display.counts, "missing": len(absent)}
+    outcome = {"flow": over.flow, "counts": counts, "failed": reasons}
     summary = results[sweep.summary.title]
     if not isinstance(summary, Reference):
         return {**outcome, "summary": None, "folder": None}

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, model_validator
 
 from flowers17.backbones.choice import chosen_networks
-from flowers17.backbones.facts import backbone_of, known_facts
+from flowers17.backbones.facts import backbone_of, check_share, known_facts
 from flowers17.config.base import OWN_RECIPES, Model
 from flowers17.config.learners import AugmentationName, OptimizerName, RecipeSettings
 from flowers17.errors import InvalidSettings
@@ -143,7 +143,7 @@ class FeatureSettings(Model):
     @classmethod
     def _choose(cls, values: Any) -> Any:
         """Values with the chosen networks in the place of `table: auto`."""
-        if not isinstance(values, dict) or values.get("table") != "auto":
+        if not isinstance(values, dict) or str(values.get("table")).casefold() != "auto":
             return values
         minutes = TypeAdapter(float).validate_python(
             values.get("minutes", cls.model_fields["minutes"].default)
@@ -210,7 +210,8 @@ class FineTunedSettings(Model):
 class UnfrozenSettings(Model):
     """Where phase B begins to train each extractor, by the extractor's name.
 
-    A block's name, the first layer's, or a share of the depth such as 0.2, the last fifth.
+    A block's name, the first layer's, or a share of the depth such as 0.2, the last fifth. A name
+    with folders and one without stand for the same file or preset.
     """
 
     model_config = ConfigDict(extra="allow")
@@ -220,21 +221,26 @@ class UnfrozenSettings(Model):
     inceptionv3: str = "mixed9"
     mobilenet: str = "block12"
     xception: str = "block14"
-    others: str = "0.2"
+    others: Annotated[str, AfterValidator(check_share)] = "0.2"
 
     @model_validator(mode="before")
     @classmethod
     def _as_text(cls, values: object) -> object:
         if not isinstance(values, dict):
             return values
-        return {
-            name: str(value) if isinstance(value, float | int) else value
-            for name, value in values.items()
-        }
+        pairs = list(values.items())
+        for name, value in pairs:  # which grows
+            if isinstance(value, dict):  # the name has dots: file:mine.keras
+                pairs += [(f"{name}.{rest}", below) for rest, below in value.items()]
+        numbers = {name: str(value) for name, value in pairs if isinstance(value, float | int)}
+        return {name: value for name, value in pairs if not isinstance(value, dict)} | numbers
 
     def of(self, extractor: str) -> str:
         """Block, layer or share from which on an extractor is trained."""
-        return str(getattr(self, extractor, self.others))
+        short_name = backbone_of(extractor).short_name
+        entries = ((name, block) for name, block in self if name != "others")
+        blocks = {backbone_of(name).short_name: block for name, block in entries}
+        return str(blocks.get(short_name, self.others))
 
 
 class FineTuningSettings(Model):

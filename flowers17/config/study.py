@@ -4,7 +4,7 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import Field, model_validator
 
-from flowers17.backbones.facts import backbone_of, no_norms
+from flowers17.backbones.facts import backbone_of, known_facts, no_norms
 from flowers17.config.attacks import AttackSettings, DefenceSettings, PoisoningSettings
 from flowers17.config.base import Model
 from flowers17.config.data import DatasetSettings, SplitSettings
@@ -15,6 +15,7 @@ from flowers17.config.pretrained import (
     FineTunedSettings,
     FineTuningSettings,
 )
+from flowers17.errors import InvalidSettings, hint_for, short_repr
 
 ProfileName = Literal["demo", "quick", "report", "best"]
 QuestionName = Literal["more_images", "labels", "certainty", "saliency", "costs"]
@@ -70,7 +71,14 @@ class StudySettings(Model):
     def _check_cuts(self) -> "StudySettings":
         """Check where Keras's networks are cut; where others are, once they are built."""
         unfrozen = self.fine_tuning.unfrozen
+        tuned = {backbone_of(each.maps.extractor).short_name for each in self.fine_tuned}
         pairs = {(name, "training") for name, _ in unfrozen if name != "others"}
+        for name, _ in sorted(pairs):
+            if name not in known_facts() and backbone_of(name).short_name not in tuned:
+                raise InvalidSettings(
+                    "setting fine_tuning.unfrozen: expected own networks that this study "
+                    f"fine-tunes, got {short_repr(name)}; {hint_for(name, tuned, 'leave it out')}"
+                )
         pairs |= {(each.maps.extractor, each.head.extractor_norms) for each in self.fine_tuned}
         for extractor, norms in sorted(pairs):
             if facts := backbone_of(extractor).facts:

@@ -23,10 +23,10 @@ class Interval(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """A measure's value and its 95 % interval."""
+    """A measure's value and its 95 % interval; None where none is known."""
 
     value: float
-    interval: Interval
+    interval: Interval | None
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,8 @@ class PairedTest:
 class MeanSpread:
     """Accuracy over k splits: mean, standard deviation, and an interval for the mean.
 
-    spread is None for one split, and so is the interval.
+    spread is None for one split. The interval is None then, and where all splits are alike: as many
+    others might differ.
     """
 
     n_splits: int
@@ -258,6 +259,8 @@ def mean_spread(
     mean = math.fsum(values) / k
     if k == 1:
         return MeanSpread(1, mean, None, None)
+    if len(set(values)) == 1:
+        return MeanSpread(k, mean, 0.0, None)
     spread = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (k - 1))
     quantile = float(t.ppf(UPPER, k - 1))
     half = quantile * spread * math.sqrt(1 / k + n_validation / n_train)

@@ -46,12 +46,14 @@ def shape_text(shape: Sequence[int]) -> str:
     return " × ".join(str(side) for side in shape)
 
 
-def interval_text(interval: Interval) -> str:
-    """The two ends of an interval.
+def interval_text(interval: Interval | None) -> str:
+    """The two ends of an interval, or that there is none.
 
     >>> interval_text(Interval(0.916, 0.965)), interval_text(Interval(-0.01, 0.02))
     ('0.916–0.965', '−0.010 to 0.020')
     """
+    if interval is None:
+        return "no interval"
     low, high = map(decimal_text, interval)
     return f"{low} to {high}" if interval.low < 0 else f"{low}–{high}"
 

@@ -122,6 +122,12 @@ def feature_maps(
         raise InvalidInput(f"pooling: expected `flatten` or `average`, got {pooling!r}")
     if batch_size < 1:
         raise InvalidInput(f"batch_size: expected at least 1, got {batch_size}")
+    # A ReLU after weights that are no numbers may give zeros.
+    if not all(np.isfinite(weight.numpy()).all() for weight in model.weights):
+        raise InvalidInput(
+            f"{extractor}: expected weights that are finite numbers, got NaN or infinity; replace "
+            "the weight file, or train the network again"
+        )
     network, n = over_images(model, extractor), len(images)
     shape = model.output_shape[1:] if pooling == "flatten" else model.output_shape[-1:]
     features = allocate((n, math.prod(shape)), np.float32)

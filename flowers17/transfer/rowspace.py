@@ -145,7 +145,10 @@ def _spectrum(products: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         values, vectors = eigh(products)
     above_rounding = values > values[-1] * len(products) * np.finfo(np.float64).eps
     if not above_rounding.any():
-        raise InvalidInput("features: expected rows that differ from zero, got zeros only")
+        raise InvalidInput(
+            "features: expected rows that differ from zero, got zeros only; look at the network's "
+            "weights, and at how it scales pixels from 0 to 255"
+        )
     return values[above_rounding][::-1], vectors[:, above_rounding][:, ::-1]
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+import keras
 import numpy as np
 import pytest
 
@@ -154,6 +155,15 @@ def test_features_that_are_not_finite(value: float, case: FeatureCase) -> None:
     for classifier in FAMILIES:
         with pytest.raises(InvalidInput, match="NaN or infinity"):
             _evaluated(classifier, features, case.labels, case.splits)
+
+
+def test_weights_that_are_no_numbers_are_told_though_a_relu_makes_zeros_of_them() -> None:
+    images = keras.Input((32, 32, 3))
+    layer = keras.layers.Conv2D(2, 3, activation="relu")
+    model = keras.Model(images, layer(images))
+    layer.set_weights([np.full((3, 3, 3, 2), np.nan), np.zeros(2)])
+    with pytest.raises(InvalidInput, match="expected weights that are finite numbers, got NaN"):
+        feature_maps(model, np.zeros((1, 32, 32, 3), np.uint8), extractor="x:y", input_size=32)
 
 
 def test_features_that_are_all_zero() -> None:

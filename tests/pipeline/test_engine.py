@@ -126,7 +126,7 @@ class TestStates:
             "weights": "CRASHED",
         }
         assert outcome.state.is_completed()
-        assert outcome.results.counts == "1 built, 0 cached, 3 missing"
+        assert outcome.results.counts == "1 built, 0 cached, 3 missing (2 of them lack an input)"
 
     def test_are_failed_for_errors_of_any_kind_even_of_optional_stages(self, store: Path) -> None:
         causes = [
@@ -197,6 +197,20 @@ class TestFailures:
         broken = number("broken", 1, config={"problem": "bug"})
         outcome = run([number("sum", 3, broken)], store)
         assert "broken (and 1 stage after it): division by zero" in str(outcome.failure)
+
+    def test_of_one_reason_are_each_named_with_what_comes_after_them(self, store: Path) -> None:
+        config = {"problem": "invalid"}
+        first, second = (number(name, 1, config=config) for name in ("first", "second"))
+        after = [number("sum", 3, first), number("all", 3, first, second), number("own", 4, second)]
+        weights = number("weights", 1, config={"problem": "missing"}, optional=True)
+        failure = str(run([*after, weights, number("b", 2)], store).failure)
+        assert failure.startswith("6 of 7 stages have no result")
+        assert "1 built, 0 cached, 6 missing (3 of them lack an input)" in failure
+        assert failure.splitlines()[1:] == [
+            "first (and 2 stages after it); second (and 1 stage after it): expected a flower, got "
+            "a stone",
+            "weights: expected weights, found none",
+        ]
 
     def test_are_mended_by_running_again(
         self, store: Path, calls: dict[str, str], tmp_path: Path

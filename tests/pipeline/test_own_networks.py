@@ -41,8 +41,8 @@ SETTINGS = (
     f"fine_tuning.own=[{', '.join(f'{{maps: {maps}, recipe: best}}' for maps in TUNED)}]",
     "fine_tuning.own_splits=1",
     "fine_tuning.own_layer_decay=0.5",
-    "fine_tuning.unfrozen={'mine_network:network': block2, 'hub:tiny_vit': vit_encoder, "
-    "others: '0.4'}",
+    "fine_tuning.unfrozen={'mine_network:network': block2, others: '0.4'"
+    + (", 'hub:tiny_vit': vit_encoder}" if PRESETS else "}"),
     "fine_tuning.units=8",
     "fine_tuning.own_phase_a.epochs=1",
     "fine_tuning.own_phase_a.batch_size=8",
@@ -235,5 +235,7 @@ def test_features_of_a_file_are_computed_anew_where_the_file_is(built: tuple[Pat
     artifact = _artifact(store, "features", "file:mine.keras")
     model = extractor_of(artifact, Loader(Store(store), weights_dir=folder, device="cpu"))
     assert model.output_shape == (None, 3, 3, 8)
-    with pytest.raises((InvalidInput, WeightsMissing), match="expected its file at .*, found none"):
+    with pytest.raises(
+        (InvalidInput, WeightsMissing), match=r"expected its file at .*, found none"
+    ):
         extractor_of(artifact, Loader(Store(store), device="cpu"))

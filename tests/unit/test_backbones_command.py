@@ -50,6 +50,9 @@ def test_measures_the_named_networks_and_keeps_their_speeds(
     assert row["images_per_s"] > 0
     assert measured_speeds() == {"mobilenetv3small": row["images_per_s"]}
     assert _run(capsys, "mobilenetv3small").split()[-2] != "–"
+    [small] = json.loads(_run(capsys, "mobilenetv3small", "--input-size", "96", "--json"))
+    assert (small["input_size"], small["images_per_s"]) == (96, None)
+    assert 4 < row["operations"] / small["operations"] < 6
 
 
 def test_an_own_network_of_any_size_is_counted_at_the_size_given(
@@ -72,6 +75,13 @@ def test_an_unknown_network_is_refused(capsys: pytest.CaptureFixture[str]) -> No
         main(["backbones", "resnet51"])
     assert exit_.value.code == 2
     assert "got 'resnet51'" in capsys.readouterr().err
+
+
+def test_a_familys_name_is_answered_by_its_networks(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["backbones", "ConvNeXt"])
+    problem = " ".join(capsys.readouterr().err.split())
+    assert "one of convnextbase, convnextlarge, convnextsmall, convnexttiny" in problem
 
 
 def test_a_preset_without_the_package_of_presets_says_how_to_install_it(

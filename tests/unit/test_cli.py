@@ -29,6 +29,7 @@ from flowers17.request import StudyRequest
 from flowers17.stages import Stage, ensure
 from flowers17.terminal import Terminal
 from tasks.liveness import registered
+from tasks.results import Results
 from tests.support.image_files import class_folders
 from tests.support.made_studies import SETTINGS, made_study, row
 from tests.support.processes import output_of
@@ -274,7 +275,7 @@ def test_a_run_ends_with_its_headline_numbers(
     studies: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     study = studies_in(studies)[-1]
-    reference = {"stage": "study", "key": study.manifest["key"], "digest": "d" * 64}
+    results = Results({"report": Reference("study", study.manifest["key"], "d" * 64)}, {"report"})
     lines = [
         {
             "value": "0.944",
@@ -293,10 +294,7 @@ def test_a_run_ends_with_its_headline_numbers(
             "tag": "untrained weights",
         },
     ]
-    counts = {"built": 1, "reused": 0}
-    monkeypatch.setattr(
-        "flowers17.commands.running.run_flow", lambda *_, **__: ({"report": reference}, counts)
-    )
+    monkeypatch.setattr("flowers17.commands.running.run_flow", lambda *_, **__: (results, {}))
     page = studies / "report" / "index.html"
     step = {"text": "Take more images.", "numbers": "Table N2"}
     numbers = {"highlights": lines, "next_steps": [step]}

@@ -74,7 +74,8 @@ def test_documents_name_the_flows_that_are_listed(
 
 
 def test_failed_stages_hand_on_what_their_errors_know() -> None:
-    results = {"a": Absent("no", False, {"unusable": [1]}), "b": Absent("after a", False)}
+    absent = {"a": Absent("no", False, {"unusable": [1]}), "b": Absent("after a", False)}
+    results = Results(absent)
     assert StagesFailed("two failed", results).details == {"unusable": [1]}
 
 

@@ -1,6 +1,7 @@
 """Requests for a study, and the refusal of wrong ones."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -65,8 +66,21 @@ class TestOverrides:
     def test_are_read_as_yaml(self, assignment: str, holds: Any) -> None:
         assert holds(request_from([assignment]).settings)
 
-    def test_that_come_later_win(self) -> None:
-        assert request_from(["seed=3", "seed=4"]).settings.seed == 4
+    @pytest.mark.parametrize(
+        ("lines", "values"),
+        [
+            (["seed=3", "seed=4"], "3 and 4"),
+            (["features={minutes: 1.0}", "features.minutes=2.0"], "1.0 and 2.0"),
+            (["features.minutes=2.0", "features={table: auto}"], "{'minutes': 2.0} and {'table"),
+            (["workers=2", "workers=3"], "2 and 3"),
+        ],
+    )
+    def test_that_come_twice_are_refused_with_both_values(
+        self, lines: list[str], values: str
+    ) -> None:
+        with pytest.raises(InvalidSettings, match=re.escape(f"expected one value, got {values}")):
+            request_from(lines)
+        assert request_from(["seed=3", "seed=3"]).settings.seed == 3
 
     def test_of_several_values_below_one_name_add_up(self) -> None:
         settings = request_from(["dataset.n_classes=3", "dataset.image_size=32"]).settings

@@ -13,7 +13,6 @@ from flowers17.reporting.ensembles.ensemble import Ensemble, ensembles_of
 from flowers17.reporting.ensembles.records import EnsembleResult, StackingResult
 from flowers17.reporting.inputs import ReportInputs
 from flowers17.reporting.metrics import (
-    Interval,
     MeanSpread,
     Measured,
     mean_difference,
@@ -38,7 +37,7 @@ def _values(
 
 
 def _measured(mean: MeanSpread) -> Measured:
-    return Measured(mean.mean, mean.interval or Interval(-1.0, 1.0))
+    return Measured(mean.mean, mean.interval)
 
 
 def optimism_tables(inputs: ReportInputs) -> list[Table]:

@@ -99,7 +99,8 @@ Step = tuple[str, str, Mapping[str, Any]]
 
 def _text(measured: Mapping[str, Any], *, is_difference: bool = False) -> str:
     value = signed(measured["value"]) if is_difference else f"{measured['value']:.3f}"
-    return f"{value} ({interval_text(Interval(*measured['interval']))})"
+    ends = measured["interval"]
+    return f"{value} ({interval_text(ends and Interval(*ends))})"
 
 
 def _more(_: ReportInputs, result: Mapping[str, Any]) -> Iterator[Step]:
@@ -134,7 +135,8 @@ def _sets(_: ReportInputs, result: Mapping[str, Any]) -> Iterator[Step]:
 
 def _border(_: ReportInputs, result: Mapping[str, Any]) -> Iterator[Step]:
     for row in result["rows"]:
-        if row.get("border") and row["border"]["interval"][0] > row["area"]:
+        ends = (row.get("border") or {}).get("interval")
+        if ends and ends[0] > row["area"]:
             yield "border", "N5", {**row, "border": _text(row["border"])}
 
 
@@ -153,14 +155,15 @@ def _ensemble(inputs: ReportInputs, result: Mapping[str, Any]) -> Iterator[Step]
             n_train=min(each.n_train for each in ensemble.repeated),
             n_validation=max(len(each.truth) for each in ensemble.repeated),
         )
-        difference = Measured(mean.mean, mean.interval)  # type: ignore[arg-type]
+        difference = Measured(mean.mean, mean.interval)
     refit = first.folds.manifest["inputs"].get(f"{first.best_member}/refit", {})
     costs = [_operations(inputs, result, key) for key in (first.reference.key, refit.get("key"))]
     if all(costs):
         text = _text(difference._asdict(), is_difference=True)
         values = {"difference": text, "ratio": costs[0] / costs[1]}
         values["member"] = ensemble.member_title(first.best_member)
-        yield "worth" if difference.interval.low > 0 else "dear", "N6", values
+        is_worth = difference.interval and difference.interval.low > 0
+        yield "worth" if is_worth else "dear", "N6", values
 
 
 def _operations(inputs: ReportInputs, result: Mapping[str, Any], key: str | None) -> float:

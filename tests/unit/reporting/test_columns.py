@@ -125,7 +125,7 @@ def test_a_word_of_an_artifact_leads_to_it_and_a_name_does_not() -> None:
 
 def test_a_mean_difference_has_an_interval_and_no_test() -> None:
     first, second = np.array([True] * 4), np.array([True, False, False, True])
-    comparisons = paired_comparisons([(first, second)] * 2)
+    comparisons = paired_comparisons([(first, second), (first, first)])
     scores = Score("a", "repeated", 20, 4, 4, {}), Score("a", "repeated", 20, 4, 2, {})
     values = dict(zip(("ours", "study"), scores, strict=True))
     values |= comparison_values(comparisons[0], "only_first", "only_second")
@@ -137,7 +137,7 @@ def test_a_mean_difference_has_an_interval_and_no_test() -> None:
     assert [cell.text for cell in on_split.cells] == ["+0.500", "2", "0", "0.5", "1"]
     assert on_split.cells[0].interval == paired_interval(2, 2, 0, 4)
     assert over.cells[0].interval == mean.interval is not None
-    assert mean == mean_difference([0.5, 0.5], n_train=20, n_validation=4)
+    assert mean == mean_difference([0.5, 0.0], n_train=20, n_validation=4)
     assert over.cells[1:] == (EMPTY,) * 4
     alone = with_mean([Record(values)], comparisons[:1], "ours", "study")
     assert alone == ([Record(values)], None)

@@ -8,6 +8,7 @@ import pytest
 from flowers17.errors import InvalidInput
 from flowers17.reporting.metrics import (
     Interval,
+    MeanSpread,
     accuracy_interval,
     clustered_interval,
     difference_interval,
@@ -200,8 +201,9 @@ def test_interval_does_not_vanish_with_ever_more_splits_of_the_same_images() -> 
     assert spread.interval.high - spread.interval.low > 2 * 1.9 * 0.02 * math.sqrt(1 / 3)
 
 
-def test_one_split_has_no_interval_and_an_interval_stays_within_0_and_1() -> None:
+def test_one_split_or_equal_ones_have_no_interval_and_an_interval_stays_within_0_and_1() -> None:
     assert mean_spread([0.9], n_train=3, n_validation=1).interval is None
+    assert mean_spread([1.0] * 8, n_train=3, n_validation=1) == MeanSpread(8, 1.0, 0.0, None)
     near_one = mean_spread([0.96, 1.0], n_train=3, n_validation=1).interval
     assert near_one is not None
     assert near_one.high == 1.0

@@ -92,15 +92,19 @@ def test_cut_is_by_block_by_layer_or_by_share_of_depth(
 @pytest.mark.parametrize(
     ("name", "unfrozen", "message"),
     [
-        ("nasnetmobile", "0.2", r"share at which one tensor alone crosses .* nearest is 1.00"),
-        ("resnet50", "conv5_block2_add", "expected one of conv2_block1, .*more than one tensor"),
+        (
+            "nasnetmobile",
+            "0.2",
+            r"share of the depth near .*--set fine_tuning.unfrozen.nasnetmobile=1.00$",
+        ),
+        ("resnet50", "conv5_block2_add", "expected one of conv2_block1, .*a branch or a shortcut"),
         ("resnet50", "2", "expected one of conv2_block1"),
     ],
 )
 def test_where_a_network_cannot_be_cut_is_said(name: str, unfrozen: str, message: str) -> None:
-    with pytest.raises(InvalidSettings, match=rf"unfrozen.{name}: .*{message}"):
+    with pytest.raises(InvalidSettings, match=rf"unfrozen, for {name}: .*{message}"):
         known_facts()[name].cuts.name_of(name, unfrozen)
-    with pytest.raises(InvalidSettings, match="without any before its weights; leave it out"):
+    with pytest.raises(InvalidSettings, match="behind its first weights; leave it out"):
         Cuts({}, {}).name_of(name, unfrozen)
 
 
@@ -113,6 +117,34 @@ def test_unfrozen_takes_every_extractor_and_refuses_other_names() -> None:
     assert FineTuningSettings().unfrozen.of("hub:vit") == "0.2"
     with pytest.raises(InvalidSettings, match="got 'resnet5'"):
         request_from(["fine_tuning.unfrozen.resnet5=x"])
+
+
+MINE = "fine_tuning.table=[{extractor: 'file:/any/mine.keras'}]"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "fine_tuning.unfrozen.file:mine.keras=0.43",  # as the error prints it
+        "fine_tuning.unfrozen.file:/any/mine.keras=0.43",
+        "fine_tuning.unfrozen={'file:mine.keras': 0.43}",
+    ],
+)
+def test_unfrozen_takes_names_with_dots_with_and_without_folders(line: str) -> None:
+    unfrozen = request_from([line, MINE]).settings.fine_tuning.unfrozen
+    assert unfrozen.of("file:/any/mine.keras") == unfrozen.of("file:mine.keras") == "0.43"
+    assert unfrozen.of("file:other.keras") == "0.2"
+
+
+@pytest.mark.parametrize("share", ["2", "0", "-1", "0.0", "1.5", "1e-5"])
+def test_a_number_that_is_no_share_of_the_depth_is_refused_by_its_settings_name(share: str) -> None:
+    with pytest.raises(InvalidSettings, match=r"unfrozen.others: expected a share of the depth"):
+        request_from([f"fine_tuning.unfrozen.others={share}", MINE])
+
+
+def test_a_cut_of_an_own_network_that_is_not_fine_tuned_is_refused() -> None:
+    with pytest.raises(InvalidSettings, match=r"'file:mien.keras'; did you mean file:mine.keras"):
+        request_from(["fine_tuning.unfrozen.file:mien.keras=block9", MINE])
 
 
 RESNET = "{extractor: resnet50}"
@@ -135,7 +167,9 @@ WRONG_CUT = "fine_tuning.unfrozen.others=block9"
     ],
 )
 def test_wrong_cut_is_refused_with_the_settings(lines: list[str]) -> None:
-    expected = r"setting fine_tuning.unfrozen.resnet50: expected one of conv2_block1, .*'block9'"
+    expected = (
+        r"setting fine_tuning.unfrozen, for resnet50: expected one of conv2_block1, .*'block9'"
+    )
     with pytest.raises(InvalidSettings, match=expected):
         request_from(lines)
 
