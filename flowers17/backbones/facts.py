@@ -189,8 +189,9 @@ def backbone_of(extractor: str) -> Backbone:
         return Backbone("file", extractor.removeprefix("file:"))
     elif _FUNCTION.fullmatch(extractor) and not extractor.startswith(("file:", "hub:")):
         return Backbone("function", extractor)
-    family = [name for name in known_facts() if name.startswith(extractor.casefold())]
-    hint = f"did you mean one of {', '.join(family)}?" if extractor and family else ""
+    name = extractor.casefold()
+    family = [known for known in known_facts() if name and known.startswith(name)]
+    hint = f"did you mean one of {', '.join(family)}?" if family and name not in family else ""
     raise InvalidSettings(
         "extractor: expected a network of `flowers17 backbones`, hub:PRESET, file:PATH.keras, "
         f"module:function, or file:PATH.weights.h5+NETWORK, got {short_repr(extractor)}; "

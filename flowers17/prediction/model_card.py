@@ -138,7 +138,7 @@ def _measures(facts: ModelFacts) -> Iterator[tuple[str, str, str]]:
         ]
     if score.by_class:
         measures = [*measures[2:], *measures[:2]]
-    if repeats and repeats.interval:
+    if repeats and repeats.n_splits > 1:
         title = f"mean over {repeats.n_splits} clean splits, the same training on each"
         measures.append((f"{score.measure}, {title}", Measured(repeats.mean, repeats.interval)))
     if test := score.on_test:

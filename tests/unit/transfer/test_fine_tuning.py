@@ -187,7 +187,7 @@ class TestCut:
     def test_at_an_unknown_block_names_those_there_are(self, block: str) -> None:
         with pytest.raises(
             InvalidSettings,
-            match=r"unfrozen\.vgg16: expected one of block1, .*, block5, .*, got",
+            match=r"unfrozen, for vgg16: expected one of block1, .*, block5, .*, got",
         ):
             cut(_shared("vgg16"), "vgg16", block)
 
