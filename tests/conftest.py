@@ -5,10 +5,14 @@ import signal
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from absl import logging as absl_logging
+
+from tests.support.homes import TEMPLATE, migrating
 
 if TYPE_CHECKING:
     from flows.local_server import Server
@@ -40,6 +44,7 @@ def pytest_configure() -> None:
         del os.environ[name]
     os.environ.pop("COLUMNS", None)  # pytest-xdist sets it for its workers, and tables obey it
     os.environ["PREFECT_HOME"] = _HOME.name
+    os.environ.setdefault(TEMPLATE, f"{_HOME.name}/migrated.db")  # workers have it already
     os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
     os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "CRITICAL"
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
@@ -66,7 +71,11 @@ def prefect_server() -> Iterator["Server"]:
     """Return a private Prefect server that all tests share; it knows us."""
     from flows.local_server import Server
 
-    with Server() as server, pytest.MonkeyPatch.context() as patch, server.connected():
+    with ExitStack() as stack:
+        with migrating(Path(_HOME.name)):
+            server = stack.enter_context(Server())
+            stack.enter_context(server.connected())
+        patch = stack.enter_context(pytest.MonkeyPatch.context())
         patch.setenv("PREFECT_API_AUTH_STRING", server.password or "")  # for commands
         yield server
 

@@ -1,10 +1,19 @@
 """One `serve` for all tests that drive a browser; one worker of pytest-xdist runs them all."""
 
+import os
 from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.serving import Serving
+from tests.support.browser import browser_page
+from tests.support.other_users import squatting
+from tests.support.processes import eventually
+from tests.support.serving import Serving, processes
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
 
 SETTINGS = (
     "dataset.n_classes=3",
@@ -16,10 +25,39 @@ SETTINGS = (
 
 
 @pytest.fixture(scope="session")
-def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
-    """A running `serve` with small studies as defaults; no test stops it."""
+def beset_serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Serving, bool]]:
+    """A `serve` with small studies as defaults, and whether another user got its port.
+
+    He had bound it before, and tries to listen while the server starts, which would be told the
+    password. Only root can be another user. No test stops it.
+    """
     serving = Serving(tmp_path_factory.mktemp("browser"), *SETTINGS)
-    try:
-        yield serving.start()
-    finally:
-        serving.close()
+    took_over = False
+    with ExitStack() as stack:
+        stack.callback(serving.close)
+        squatter = None if os.geteuid() else stack.enter_context(squatting(serving.port))
+        serving.launch()
+        if squatter:
+            assert eventually(lambda: _server_starts(serving)), serving.log.read_text()
+            took_over = squatter.takes_over()
+        serving.ready()
+        if squatter:
+            took_over = took_over or squatter.takes_over()
+        yield serving, took_over
+
+
+def _server_starts(serving: Serving) -> bool:
+    return any("flows.server" in command for command in processes(serving.home).values())
+
+
+@pytest.fixture(scope="session")
+def serving(beset_serving: tuple[Serving, bool]) -> Serving:
+    """The running `serve`."""
+    return beset_serving[0]
+
+
+@pytest.fixture(scope="module")
+def page() -> Iterator["Page"]:
+    """An empty page; while it is there, Python takes this thread for one of an event loop."""
+    with browser_page() as page:
+        yield page

@@ -5,16 +5,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import httpx
 import pytest
 
 from flowers17.profiles import PROFILES
-from flowers17.request import FORMS, StudyRequest
+from flowers17.request import FORMS, StudyRequest, request_from
 from flowers17.sweeps.combinations import SweepSettings
 from flowers17.validation import validated
+from flows.registration import form_of
 from flows.sweep import SEEDS
-from tests.support.browser import browser_page
-from tests.support.processes import HANG_S, eventually, free_port, output_of, python
+from tests.support.processes import eventually
+from tests.support.serving import Serving
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
@@ -22,29 +22,17 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.server, pytest.mark.browser, pytest.mark.slow]
 
 PATHS = {"v1": "", "v2": "/v2"}
+ALWAYS = {"v1": ("dataset", "features", "learners", "study", "sweep"), "v2": ("study",)}
 MOST_CONTROLS = 20
 CONTROLS = "input:visible, textarea:visible, select:visible"
-REGISTRATION = (
-    "import asyncio, sys; from flows.registration import register; "
-    "from flowers17.request import request_from; "
-    "asyncio.run(register(request_from(store=sys.argv[1], profile='quick', dataset='rendered')))"
-)
 
 
 class Deployments:
     """The study's deployments on a server that shows both UIs; no worker takes their runs."""
 
-    def __init__(self, url: str, store: Path) -> None:
-        self.url, self.store = url, store
-        self.client = httpx.Client(base_url=f"{url}/api/", timeout=HANG_S, trust_env=False)
-
-    @property
-    def answer(self) -> bool:
-        """Whether their server answers."""
-        try:
-            return self.client.get("health").is_success
-        except httpx.TransportError:
-            return False
+    def __init__(self, serving: Serving) -> None:
+        self.url, self.client, self.store = serving.ui, serving.client, serving.store
+        self._initial: dict[str, Any] = {}
 
     def named(self, flow: str) -> dict[str, Any]:
         """The server's record of a deployment."""
@@ -53,34 +41,49 @@ class Deployments:
 
     def parameters(self, flow: str) -> list[dict[str, Any]]:
         """Parameters of a deployment's runs."""
-        query = {"flow_runs": {"deployment_id": {"any_": [self.named(flow)["id"]]}}}
-        runs = self.client.post("flow_runs/filter", json=query).json()
-        return [run["parameters"] for run in runs]
+        return [run["parameters"] for run in self._runs(flow)]
+
+    def open(self) -> None:
+        """Hold up runs, and give all deployments the parameters of `serve --profile quick`."""
+        self._change("work_pools/flowers17", is_paused=True)
+        request = request_from(store=str(self.store), profile="quick", dataset="rendered")
+        for flow in FORMS:
+            record = self.named(flow)
+            self._initial[record["id"]] = record["parameters"]
+            form = form_of(flow, request).model_dump(mode="json")
+            parameters = {**record["parameters"], "request": form}
+            self._change(f"deployments/{record['id']}", parameters=parameters)
+
+    def close(self) -> None:
+        """Delete the runs, and put all back."""
+        for flow in FORMS:
+            for run in self._runs(flow):
+                self.client.delete(f"flow_runs/{run['id']}").raise_for_status()
+        for identity, parameters in self._initial.items():
+            self._change(f"deployments/{identity}", parameters=parameters)
+        self._change("work_pools/flowers17", is_paused=False)
+
+    def _change(self, path: str, **fields: Any) -> None:
+        self.client.patch(path, json=fields).raise_for_status()
+
+    def _runs(self, flow: str) -> list[dict[str, Any]]:
+        """A deployment's runs that wait for a worker."""
+        query = {
+            "deployment_id": {"any_": [self.named(flow)["id"]]},
+            "state": {"type": {"any_": ["SCHEDULED"]}},
+        }
+        reply = self.client.post("flow_runs/filter", json={"flow_runs": query})
+        return list(reply.raise_for_status().json())
 
 
 @pytest.fixture(scope="module")
-def deployments(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployments]:
-    folder = tmp_path_factory.mktemp("forms")
-    (folder / "home").mkdir(mode=0o700)
-    served = Deployments(f"http://127.0.0.1:{free_port()}", folder / "store")
-    settings = {
-        "PREFECT_HOME": str(folder / "home"),
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "PREFECT_SERVER_UI_V2_ENABLED": "true",
-        "PREFECT_UI_API_URL": "/api",
-    }
-    address = ["--host", "127.0.0.1", "--port", served.url.rpartition(":")[2]]
-    with python("-m", "flows.server", *address, env=settings), served.client:
-        assert eventually(lambda: served.answer)
-        settings["PREFECT_API_URL"] = f"{served.url}/api"
-        output_of(REGISTRATION, str(served.store), env=settings)
-        yield served
-
-
-@pytest.fixture(scope="module")
-def page() -> Iterator["Page"]:
-    with browser_page() as page:
-        yield page
+def deployments(serving: Serving) -> Iterator[Deployments]:
+    deployments = Deployments(serving)
+    try:
+        deployments.open()
+        yield deployments
+    finally:
+        deployments.close()
 
 
 def _opened(page: "Page", deployments: Deployments, ui: str, flow: str) -> "Locator":
@@ -120,8 +123,8 @@ def _add_line(form: "Locator", label: str, line: str) -> None:
 @pytest.mark.parametrize(
     ("ui", "flow"),
     [
-        # `serve` shows the second UI only to who wants it.
-        pytest.param(ui, flow, marks=[] if ui == "v1" or flow == "study" else pytest.mark.long)
+        # `serve` leads to the first UI; both make a form of any schema.
+        pytest.param(ui, flow, marks=[] if flow in ALWAYS[ui] else pytest.mark.long)
         for flow in FORMS
         for ui in PATHS
     ],

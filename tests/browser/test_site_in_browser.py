@@ -11,6 +11,7 @@ from PIL import Image
 
 from flowers17.artifacts import Artifact, Store
 from tests.support.browser import browser_page
+from tests.support.commands import called
 from tests.support.serving import Serving, told
 
 if TYPE_CHECKING:
@@ -18,17 +19,14 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.server, pytest.mark.browser, pytest.mark.slow]
 
+MAPS = "[{extractor: mobilenet, pooling: average}]"
+MEMBERS = ", ".join(f"{{classifier: {name}, maps: {MAPS}}}" for name in ("naive_bayes", "knn"))
 SETTINGS = (
     "seed=5",
     "dataset.image_size=32",
     "splits.n_repeats=0",
-    "features.weights=random",
-    "learners.definitions=[{name: tiny, blocks: [[4]], dense: 8}]",
-    "learners.recipe.epochs=1",
-    "learners.recipe.batch_size=8",
     "ensemble.n_folds=2",
-    "ensemble.ensembles=[{name: mixed, members: [{learner: tiny, augmentation: none}, "
-    "{classifier: naive_bayes, maps: [{extractor: mobilenet}]}]}]",
+    f"ensemble.ensembles=[{{name: mixed, members: [{MEMBERS}]}}]",
 )
 SMALL_SCREEN = {"width": 390, "height": 844}
 
@@ -36,13 +34,14 @@ SMALL_SCREEN = {"width": 390, "height": 844}
 @pytest.fixture(scope="module")
 def study(serving: Serving) -> str:
     """Run of an ensemble's study; a later one of the data has ended, too."""
-    runs: list[str] = []
     for flow in ("ensemble", "dataset"):
-        lines = [*serving.deployment(flow)["parameters"]["request"]["set"], *SETTINGS]
-        runs.append(str(serving.start_run(flow, set=lines).raise_for_status().json()["id"]))
-    for run in runs:
-        serving.reaches(run, "COMPLETED")
-    return runs[0]
+        words = ("run", flow, "--store", str(serving.store))
+        settings = (*serving.settings, *SETTINGS)
+        code, _, complaints = called(*words, api=f"{serving.ui}/api", settings=settings)
+        assert code == 0, complaints
+    query = {"flows": {"name": {"any_": ["ensemble"]}}}
+    (run,) = serving.client.post("flow_runs/filter", json=query).raise_for_status().json()
+    return str(run["id"])
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +101,7 @@ def test_two_studies_are_compared(serving: Serving, page: "Page") -> None:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_pages_fit_a_phone(serving: Serving, page: "Page", scheme: str, tmp_path: Path) -> None:
+def test_pages_fit_a_phone(serving: Serving, page: "Page", scheme: str) -> None:
     before = page.viewport_size
     page.set_viewport_size(SMALL_SCREEN)  # type: ignore[arg-type]
     page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
@@ -113,7 +112,6 @@ def test_pages_fit_a_phone(serving: Serving, page: "Page", scheme: str, tmp_path
             assert page.evaluate("getComputedStyle(document.body).backgroundColor") == (
                 "rgb(255, 255, 255)" if scheme == "light" else "rgb(20, 24, 28)"
             )
-            page.screenshot(path=tmp_path / f"{name or 'index'}-{scheme}.png", full_page=True)
     finally:
         page.set_viewport_size(before)  # type: ignore[arg-type]
         page.emulate_media(color_scheme="light")
@@ -136,7 +134,6 @@ def test_a_photograph_is_tried_and_a_blue_square_is_told_as_unlike(
     assert page.locator("#answer .tiles img").first.evaluate("image => image.naturalWidth") == 32
     page.set_input_files("#photograph", tmp_path / "blue.png")
     page.get_by_text("Unlike all training images.").wait_for()
-    page.screenshot(path=tmp_path / "blue.png", full_page=True)
     page.get_by_role("link", name="report on ensemble").click()
     page.locator("h1", has_text="Flowers-17").wait_for()
 

@@ -5,10 +5,8 @@ import http.client
 import json
 import socket
 import struct
-import subprocess
-import sys
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,7 @@ import pytest
 
 from flows.access import HOSTS_VARIABLE
 from tests.support.browser import browser_page
+from tests.support.homes import migrated_home
 from tests.support.hostile_page import (
     OPTIONS,
     OWN_NAME,
@@ -26,22 +25,21 @@ from tests.support.hostile_page import (
     hostile_site,
     rebound,
 )
-from tests.support.other_users import STRANGER_ID, Squatter, as_stranger, needs_root
+from tests.support.other_users import STRANGER_ID, as_stranger, needs_root
 from tests.support.processes import (
     HANG_S,
-    environment,
     eventually,
     free_port,
-    kill,
     output_of,
     python,
 )
-from tests.support.serving import COMMAND, Serving, processes
+from tests.support.serving import Serving, told
 
 pytestmark = [pytest.mark.server, pytest.mark.browser, pytest.mark.slow]
 PASSWORD = "admin:open sesame"
 CLIENTS = """
-import asyncio
+import asyncio, sys
+from prefect.cli import app
 from prefect.client.orchestration import get_client
 from prefect.events import Event
 from prefect.events.clients import get_events_client, get_events_subscriber
@@ -64,34 +62,28 @@ async def main():
             print("logs")
         await client.delete_variable_by_name("mine")
 
+sys.argv = "prefect variable set own 1 --overwrite".split()
+try:
+    app()
+except SystemExit as end:
+    if end.code:
+        raise
 asyncio.run(main())
 """
 
 
 @needs_root
-def test_another_user_who_had_bound_the_port_does_not_get_it(tmp_path: Path) -> None:
-    """While the server of `serve` starts, which would be told the password."""
-    port, home = free_port(), tmp_path / "home"
-    home.mkdir()
-    words = ("serve", "--port", str(port), "--store", str(tmp_path / "store"))
-    with closing(Squatter(port)) as squatter:
-        try:
-            with python(*COMMAND[1:], *words, env={"PREFECT_HOME": str(home)}):
-                assert eventually(lambda: _server_starts(home))
-                assert not squatter.takes_over()
-        finally:
-            for process in processes(home):
-                kill(process)
-
-
-def _server_starts(home: Path) -> bool:
-    return any("flows.server" in command for command in processes(home).values())
+def test_another_user_who_had_bound_the_port_does_not_get_it(
+    beset_serving: tuple[Serving, bool],
+) -> None:
+    _, took_over = beset_serving
+    assert not took_over
 
 
 @pytest.fixture(scope="module")
 def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     """An owner's client of a server with a password, CSRF protection and a name."""
-    port, home = free_port(), tmp_path_factory.mktemp("team")
+    port, home = free_port(), migrated_home(tmp_path_factory.mktemp("team"))
     settings = {
         "PREFECT_HOME": str(home),
         "PREFECT_SERVER_API_HOST": "127.0.0.1",
@@ -106,7 +98,7 @@ def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
         python("-m", "flows.server", env=settings),
         httpx.Client(base_url=address, trust_env=False, auth=auth, timeout=HANG_S) as client,
     ):
-        assert eventually(lambda: _answers(client))
+        assert told(lambda: _answers(client))
         yield client
 
 
@@ -285,17 +277,9 @@ class TestOwner:
             address = str(request.getfixturevalue("team").base_url).rstrip("/")
             env |= {"PREFECT_API_URL": address, "PREFECT_API_AUTH_STRING": PASSWORD}
             env |= {"PREFECT_CLIENT_CSRF_SUPPORT_ENABLED": "true"}
-        assert output_of(CLIENTS, env=env).split() == ["flowers17.test", "logs"]
-        process = subprocess.run(
-            [sys.executable, "-m", "prefect", "variable", "set", "own", "1", "--overwrite"],
-            env=environment(**env),
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
-        )
-        assert process.returncode == 0, process.stderr
-        assert "'own'" in process.stdout
+        *printed, event, logs = output_of(CLIENTS, env=env).splitlines()
+        assert (event, logs) == ("flowers17.test", "logs")
+        assert "'own'" in "".join(printed)
 
     def test_of_a_team_comes_under_its_name_through_a_proxy(self, team: httpx.Client) -> None:
         token = team.get("csrf-token", params={"client": "test"}).raise_for_status().json()["token"]

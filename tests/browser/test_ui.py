@@ -2,13 +2,10 @@
 
 import json
 import re
-from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support.browser import browser_page
 from tests.support.serving import FINAL, Serving, told
 
 if TYPE_CHECKING:
@@ -19,27 +16,15 @@ pytestmark = [pytest.mark.server, pytest.mark.browser, pytest.mark.slow]
 FORM = {"seed": "5", "dataset.image_size": "32", "splits.n_repeats": "0"}
 
 
-@pytest.fixture(scope="module")
-def page() -> Iterator["Page"]:
-    with browser_page() as page:
-        yield page
-
-
 def _field(page: "Page", label: str) -> "Locator":
     """The input of a form's field."""
     named = page.locator("label", has_text=re.compile(rf"^{re.escape(label)} \(Optional\)"))
     return named.locator("xpath=../..").locator("input, textarea")
 
 
-def _open(page: "Page", serving: Serving, flow: str) -> None:
-    """Open the page of a deployment by clicks."""
-    page.goto(serving.ui)
-    page.locator("a", has_text="Deployments").first.click()
+def _open_form(page: "Page", flow: str) -> None:
+    """Open the form of a deployment by clicks, from the list of all."""
     page.get_by_title(flow, exact=True).first.click()
-
-
-def _open_form(page: "Page", serving: Serving, flow: str) -> None:
-    _open(page, serving, flow)
     page.get_by_role("button", name="Run", exact=True).first.click()
     page.get_by_text("Custom run").click()
     page.get_by_text("root of every derived seed; empty: 17").wait_for()
@@ -51,22 +36,22 @@ def _ended(page: "Page", serving: Serving, flow: str) -> dict[str, Any]:
     query = {"flows": {"name": {"any_": [flow]}}, "sort": "EXPECTED_START_TIME_DESC"}
     run = serving.client.post("flow_runs/filter", json=query).json()[0]
     ended = serving.reaches(run["id"], *FINAL)
-    page.goto(serving.ui)
-    page.locator("a", has_text=re.compile("^Runs$")).first.click()
+    page.goto(f"{serving.ui}/runs")
     return ended
 
 
 def test_a_person_runs_features_and_opens_its_table_and_picture(
-    serving: Serving, page: "Page", tmp_path: Path
+    serving: Serving, page: "Page"
 ) -> None:
     requested: list[str] = []
     page.on("request", lambda request: requested.append(request.url))
 
-    _open_form(page, serving, "features")
+    page.goto(serving.ui)
+    page.locator("a", has_text="Deployments").first.click()
+    _open_form(page, "features")
     assert page.get_by_text("demo: rendered flowers, minutes, no download").is_visible()
     for label, value in FORM.items():
         _field(page, label).fill(value)
-    page.screenshot(path=tmp_path / "form.png", full_page=True)
     page.get_by_role("button", name="Submit").click()
     page.get_by_text("Upcoming", exact=True).wait_for()
 
@@ -80,29 +65,25 @@ def test_a_person_runs_features_and_opens_its_table_and_picture(
     page.get_by_text("Completed", exact=True).first.wait_for()
     page.get_by_text("Artifacts", exact=True).first.click()
     page.get_by_text("table-08", exact=True).wait_for()
-    page.screenshot(path=tmp_path / "run.png")
 
     page.get_by_text("Table 8. Classifiers on extracted features").wait_for()
     page.get_by_text("table-08", exact=True).click()
     page.get_by_text("naive_bayes", exact=True).wait_for()
     page.get_by_text("Report’s split: ours").first.wait_for()
-    page.screenshot(path=tmp_path / "table.png")
     page.go_back()
     page.get_by_text("Artifacts", exact=True).first.click()
     page.get_by_text("figure-01", exact=True).click()
     picture = page.locator('img[src^="data:image/svg+xml;base64,"]')
     picture.wait_for()
     assert picture.evaluate("image => image.naturalWidth") > 100
-    page.screenshot(path=tmp_path / "picture.png")
 
     here = (serving.ui, f"blob:{serving.ui}", "data:")
     assert [url for url in requested if not url.startswith(here)] == []
 
 
-def test_a_person_is_told_which_value_is_wrong(
-    serving: Serving, page: "Page", tmp_path: Path
-) -> None:
-    _open_form(page, serving, "dataset")
+def test_a_person_is_told_which_value_is_wrong(serving: Serving, page: "Page") -> None:
+    page.goto(f"{serving.ui}/deployments")
+    _open_form(page, "dataset")
     _field(page, "dataset.image_size").fill("9")
     page.get_by_role("button", name="Submit").click()
     page.get_by_text("Upcoming", exact=True).wait_for()
@@ -112,12 +93,15 @@ def test_a_person_is_told_which_value_is_wrong(
     message = "setting dataset.image_size: expected at least 16, got 9"
     page.get_by_text(message).first.wait_for()
     assert page.get_by_text("Traceback").count() == 0
-    page.screenshot(path=tmp_path / "refused.png")
+    assert told(lambda: message in "\n".join(serving.messages(run["id"])))
+    text = "\n".join(serving.messages(run["id"]))
+    assert text.count(message) == 1
+    assert "Traceback" not in text + serving.worker_log()
 
 
 @pytest.mark.parametrize(("answer", "end"), [("go on", "COMPLETED"), ("stop", "CANCELLED")])
 def test_a_run_shows_its_plan_and_waits_for_a_person(
-    serving: Serving, page: "Page", tmp_path: Path, answer: str, end: str
+    serving: Serving, page: "Page", answer: str, end: str
 ) -> None:
     store = str(serving.home / answer)  # so that there is something to build
     sent = serving.start_run("dataset", store=store, start="after its plan was approved")
@@ -133,13 +117,11 @@ def test_a_run_shows_its_plan_and_waits_for_a_person(
     page.goto(f"{serving.ui}/runs/flow-run/{run}")
     page.get_by_role("button", name="Resume").click()
     page.get_by_text("stages to build, 0 in the store").last.wait_for()
-    page.screenshot(path=tmp_path / "plan.png")
     if answer != "go on":
         page.locator(".schema-form-property-string .p-select-button__control").focus()
         page.keyboard.press("ArrowDown")
         page.keyboard.press("ArrowDown")
         page.keyboard.press("Enter")
-        page.screenshot(path=tmp_path / "answer.png")
     with page.expect_response(re.compile("/resume$")):
         page.get_by_role("button", name=re.compile("Submit|Resume")).last.click()
     page.goto("about:blank")
@@ -148,12 +130,12 @@ def test_a_run_shows_its_plan_and_waits_for_a_person(
     assert bool(serving.tasks(run)) == (answer == "go on")
 
 
-def test_a_schedule_is_added_by_a_person(serving: Serving, page: "Page", tmp_path: Path) -> None:
+def test_a_schedule_is_added_by_a_person(serving: Serving, page: "Page") -> None:
     """That one outlives a restart, and starts runs, is held in tests/pipeline/test_operation.py."""
-    _open(page, serving, "dataset")
+    page.goto(f"{serving.ui}/deployments")
+    page.get_by_title("dataset", exact=True).first.click()
     page.get_by_role("button", name="Schedule", exact=True).click()
     page.locator("input[type=number]").fill("1")
-    page.screenshot(path=tmp_path / "schedule.png")
     page.get_by_role("button", name="Save").click()
     assert told(lambda: serving.deployment("dataset")["schedules"])
     deployment = serving.deployment("dataset")

@@ -12,6 +12,7 @@ import pytest
 from tests.support.commands import called
 from tests.support.homes import migrated_home
 from tests.support.processes import HANG_S, ROOT, environment
+from tests.support.proxies import no_proxies, refusing_proxy
 
 TINY = ("dataset.n_classes=2", "dataset.images_per_class=4", "dataset.image_size=16")
 SET = tuple(f"--set={assignment}" for assignment in TINY)
@@ -47,54 +48,69 @@ def shadows(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+KINDS = ("none", "packages", "modules", "folders")
 DIGESTS = """
-import json
-import flowers17.stages as stages
-import flows.report, flowers17.request as request
-r = request.request_from()
-parts = stages.in_order(flows.report.stages(r.settings, r.options))
-print(json.dumps({part.title: part.code() for part in parts}, sort_keys=True))
+import json, os, sys
+from prefect import flow, task  # once for all: it takes seconds
+for folder in sys.argv[1:]:
+    if not os.fork():
+        try:
+            os.chdir(folder)
+            sys.path.insert(0, folder)  # as PYTHONPATH would
+            import flowers17.stages as stages
+            import flows.report, flowers17.request as request
+            r = request.request_from()
+            parts = stages.in_order(flows.report.stages(r.settings, r.options))
+            digests = {part.title: part.code() for part in parts}
+            print(json.dumps(digests, sort_keys=True), flush=True)
+        finally:
+            os._exit(0)
+    os.wait()
 """
 
 
 @pytest.fixture(scope="module")
-def digests() -> str:
-    """Digests of our code beside nobody's files."""
-    return _digests(ROOT)
-
-
-def _digests(path: Path) -> str:
-    result = _python("-P", "-c", DIGESTS, cwd=path, path=path)
-    assert result.returncode == 0, result.stderr[-2_000:]
-    return result.stdout
-
-
-@pytest.mark.parametrize("kind", ["packages", "modules", "folders"])
-def test_leave_the_digests_of_our_code_as_they_are(
-    kind: str, shadows: Path, digests: str, tmp_path: Path
-) -> None:
-    folder = shadows
-    if kind != "packages":
-        folder = tmp_path
+def digests(shadows: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Digests of our code, by the kind of files on the path before it."""
+    folders = {"none": ROOT, "packages": shadows}
+    for kind in ("modules", "folders"):
+        folders[kind] = tmp_path_factory.mktemp(kind)
         for name in ("tasks", "flows"):
             if kind == "modules":
-                (tmp_path / f"{name}.py").write_text(BOOM)
+                (folders[kind] / f"{name}.py").write_text(BOOM)
             else:  # a namespace, which Python makes of any folder
-                (tmp_path / name).mkdir()
-                (tmp_path / name / "images.py").write_text(BOOM)
-    assert _digests(folder) == digests
+                (folders[kind] / name).mkdir()
+                (folders[kind] / name / "images.py").write_text(BOOM)
+    places = [str(folders[kind]) for kind in KINDS]
+    result = _python("-P", "-c", DIGESTS, *places, cwd=ROOT, path=ROOT)
+    assert result.returncode == 0, result.stderr[-2_000:]
+    lines = result.stdout.splitlines()
+    assert len(lines) == len(KINDS), result.stderr[-2_000:]
+    return dict(zip(KINDS, lines, strict=True))
 
 
-def test_a_run_beside_them_builds_what_it_builds_elsewhere(
-    shadows: Path, tmp_path: Path, prefect_api: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("kind", KINDS[1:])
+def test_leave_the_digests_of_our_code_as_they_are(kind: str, digests: dict[str, str]) -> None:
+    assert digests[kind] == digests["none"]
+
+
+def test_a_run_beside_them_and_behind_proxies_builds_what_it_builds_elsewhere(
+    shadows: Path, tmp_path: Path, prefect_api: str
 ) -> None:
+    """With a private server, which no proxy leads to; every variable of proxies is set."""
     (tmp_path / "home").mkdir()
-    monkeypatch.setenv("PREFECT_HOME", str(migrated_home(tmp_path / "home")))
     for name in ("random", "socket", "struct", "keras"):  # of Python's own, in the current folder
         (tmp_path / f"{name}.py").write_text(BOOM)
     rest = ("dataset", "--store", str(tmp_path / "store"), "--json")
-    result = _command("run", *rest, *SET, cwd=tmp_path, path=shadows)
+    with refusing_proxy() as proxy, no_proxies() as patch:
+        patch.setenv("PREFECT_HOME", str(migrated_home(tmp_path / "home")))
+        for name, value in proxy.variables("ALL", "HTTP", "https", scheme="socks5").items():
+            patch.setenv(name, value)
+        result = _command("run", *rest, *SET, cwd=tmp_path, path=shadows)
     assert result.returncode == 0, result.stderr[-2_000:]
+    counts = json.loads(result.stdout)["counts"]
+    assert counts["built"] > 0
+    assert proxy.requests == []
     _, plan, _ = called("plan", *rest, api=prefect_api, settings=TINY)
     steps = json.loads(plan)
     assert {step["action"] for step in steps} == {"reuse"}, steps

@@ -1,6 +1,7 @@
 """`run` where every proxy variable leads to one that refuses everything.
 
-`serve` and `recover` are held to it in test_operation.py.
+`serve` and `recover` are held to it in test_operation.py, `run` with SOCKS in
+tests/hostile/test_shadowed_packages.py.
 """
 
 import json
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.commands import called
+from tests.support.processes import HANG_S, python
 from tests.support.proxies import Proxy, no_proxies, refusing_proxy
 from tests.support.serving import SMALL, flowers17
 
@@ -25,19 +27,11 @@ def proxy() -> Iterator[Proxy]:
         yield proxy
 
 
-@pytest.mark.parametrize(
-    ("scheme", "names"),
-    [
-        ("socks5", ("ALL", "HTTP", "https")),
-        pytest.param("http", ("HTTP", "HTTPS"), marks=pytest.mark.long),
-    ],
-)
-def test_run_with_a_private_server_needs_no_proxy(
-    scheme: str, names: tuple[str, ...], proxy: Proxy, tmp_path: Path
-) -> None:
+@pytest.mark.long
+def test_run_with_a_private_server_needs_no_proxy(proxy: Proxy, tmp_path: Path) -> None:
     words = ("run", "dataset", "--json", "--store", str(tmp_path / "store"), *SETTINGS)
     before = len(proxy.requests)
-    process = flowers17(*words, home=tmp_path, **proxy.variables(*names, scheme=scheme))
+    process = flowers17(*words, home=tmp_path, **proxy.variables("HTTP", "HTTPS"))
     assert process.returncode == 0, process.stderr
     counts = json.loads(process.stdout)["counts"]
     assert counts["built"] + counts["reused"] > 0
@@ -58,17 +52,35 @@ def test_run_with_a_server_elsewhere_tells_that_the_proxy_refused(
     assert proxy.requests[-1] == b"CONNECT flowers.example:443 HTTP/1.1"
 
 
-@pytest.mark.parametrize("command", ["plan", "run", "recover", "serve", "sweep"])
-def test_commands_tell_damaged_profiles(command: str, tmp_path: Path) -> None:
+COMMANDS = (
+    ("plan", "dataset"),
+    ("run", "dataset"),
+    ("recover",),
+    ("serve",),
+    ("sweep", "features", "--axis", "seed=[1, 2]"),
+)
+# Each ends before Prefect is imported, which would read the profiles itself.
+ENDS = """
+import json, sys
+from flowers17.cli import main
+for words in json.loads(sys.argv[1]):
+    try:
+        main(words)
+    except SystemExit as end:
+        print(end.code, "prefect" in sys.modules)
+"""
+
+
+def test_commands_tell_damaged_profiles(tmp_path: Path) -> None:
     (tmp_path / "profiles.toml").write_text('active = "x\n')
-    words = {
-        "plan": ("dataset",),
-        "run": ("dataset",),
-        "sweep": ("features", "--axis", "seed=[1, 2]"),
-    }
-    process = flowers17(command, *words.get(command, ()), home=tmp_path)
-    assert process.returncode == 1, process.stderr
-    message = " ".join(process.stderr.split())
-    assert f"error {tmp_path}/profiles.toml: expected Prefect's profiles as TOML" in message
-    assert "at line 1" in message
-    assert "Traceback" not in message
+    home = {"PREFECT_HOME": str(tmp_path)}
+    with python("-c", ENDS, json.dumps(COMMANDS), env=home) as process:
+        printed, complaints = process.communicate(timeout=HANG_S)
+    assert printed.splitlines() == ["1 False"] * len(COMMANDS), complaints
+    told = f"error {tmp_path}/profiles.toml: expected Prefect's profiles as TOML"
+    messages = " ".join(complaints.split()).split("error ")[1:]
+    assert len(messages) == len(COMMANDS)
+    for message in messages:
+        assert f"error {message}".startswith(told)
+        assert "at line 1" in message
+        assert "Traceback" not in message

@@ -19,11 +19,13 @@ import pytest
 
 from flows.flow_names import FLOWS
 from tests.support.commands import called
+from tests.support.keras_gate import KerasGate
 from tests.support.processes import HANG_S, eventually, free_port, kill
 from tests.support.proxies import Proxy, no_proxies, refusing_proxy
 from tests.support.serving import SMALL, Serving, flowers17, processes, told
 
 pytestmark = [pytest.mark.server, pytest.mark.slow]
+FEATURES = "features mobilenet-average"
 
 
 @pytest.fixture(scope="module")
@@ -40,9 +42,19 @@ def proxy() -> Iterator[Proxy]:
 
 
 @pytest.fixture(scope="module")
-def shared_serving(proxy: Proxy, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+def gate(tmp_path_factory: pytest.TempPathFactory) -> KerasGate:
+    """Before the Keras of what `serve` starts; open but where a test closes it."""
+    return KerasGate(tmp_path_factory.mktemp("gate") / "modules")
+
+
+@pytest.fixture(scope="module")
+def shared_serving(
+    proxy: Proxy, gate: KerasGate, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Serving]:
     """Return a `serve` that the module's tests share; some of them stop it."""
-    serving = Serving(tmp_path_factory.mktemp("operation"), *SMALL)
+    folder = tmp_path_factory.mktemp("operation")
+    variables = {**gate.variables, "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "5"}
+    serving = Serving(folder, *SMALL, variables=variables)
     try:
         yield serving.start()
     finally:
@@ -56,10 +68,25 @@ def serving(shared_serving: Serving) -> Serving:
 
 
 @pytest.fixture(scope="module")
-def completed(shared_serving: Serving) -> dict[str, Any]:
-    """A run of `features` that has built all it needs and kept its rules."""
+def schedule(shared_serving: Serving) -> str:
+    """Path of a schedule that starts runs of `features` with rules that they keep."""
+    deployment = shared_serving.deployment("features")
     rules = ["nothing missing", "best accuracy >= 0.1"]
-    run = shared_serving.reaches(_started(shared_serving, "features", rules=rules), "COMPLETED")
+    parameters = {"request": {**deployment["parameters"]["request"], "rules": rules}}
+    path = f"deployments/{deployment['id']}/schedules"
+    options = [{"schedule": {"interval": 30}, "active": True, "parameters": parameters}]
+    reply = shared_serving.client.post(path, json=options).raise_for_status()
+    return f"{path}/{reply.json()[0]['id']}"
+
+
+@pytest.fixture(scope="module")
+def completed(shared_serving: Serving, schedule: str) -> dict[str, Any]:
+    """A run of `features` that a schedule started; it has built all it needs, keeping its rules."""
+    deployment = shared_serving.deployment("features")["id"]
+    assert told(lambda: shared_serving.scheduled_runs(deployment)), shared_serving.worker_log()
+    shared_serving.client.delete(schedule).raise_for_status()
+    (begun, *_) = shared_serving.scheduled_runs(deployment)
+    run = shared_serving.reaches(begun["id"], "COMPLETED")
     n_built = int(run["state"]["message"].split()[0])
     assert told(lambda: len(shared_serving.tasks(run["id"])) == n_built)  # a little later
     return run
@@ -71,15 +98,20 @@ def _started(serving: Serving, flow: str, **request: Any) -> str:
     return str(reply.json()["id"])
 
 
-def _killed_while_extracting(serving: Serving, seed: int, *others: int) -> str:
-    """Start a run, and kill all its processes once images are there and features are not."""
-    before = _manifests(serving, "images")
-    flow_run_id = _started(serving, "features", seed=seed)
-    assert eventually(lambda: _manifests(serving, "images") > before), serving.worker_log()
-    for process in (*others, *serving.processes_of(flow_run_id)):
-        kill(process)
-    assert eventually(lambda: not serving.processes_of(flow_run_id))
-    return flow_run_id
+def _run_here(serving: Serving, *words: str, settings: tuple[str, ...] = ()) -> dict[str, Any]:
+    """The server's record of a run of `features` by this process, which fails."""
+    words = ("run", "features", "--store", str(serving.store), *words)
+    code, _, _ = called(*words, api=f"{serving.ui}/api", settings=(*SMALL, *settings))
+    assert code == 1
+    query = {"flows": {"name": {"any_": ["features"]}}, "sort": "START_TIME_DESC", "limit": 1}
+    (run,) = serving.client.post("flow_runs/filter", json=query).raise_for_status().json()
+    assert run["state_type"] == "FAILED", run["state"]
+    return dict(run)
+
+
+def _in_extraction(serving: Serving) -> None:
+    """Wait until a run extracts features; while the gate is closed, that does not end."""
+    assert told(lambda: FEATURES in _running(serving)), serving.worker_log()
 
 
 def _shows(serving: Serving, flow_run_id: str, expected: dict[str, str]) -> None:
@@ -92,8 +124,17 @@ def _shows(serving: Serving, flow_run_id: str, expected: dict[str, str]) -> None
     assert told(lambda: actual() == expected), actual()
 
 
-def _running(serving: Serving, flow_run_id: str) -> list[str]:
-    return [name for name, states in serving.tasks(flow_run_id).items() if "Running" in states]
+def _running(serving: Serving) -> list[str]:
+    """Names of all tasks that run, of parts of a study, too."""
+    query = {"task_runs": {"state": {"type": {"any_": ["RUNNING"]}}}}
+    tasks = serving.client.post("task_runs/filter", json=query).raise_for_status().json()
+    return [task["name"] for task in tasks]
+
+
+def _built(serving: Serving, stage: str) -> set[tuple[int, int]]:
+    """Inode and time of the manifest of each artifact, which tell whether it is built anew."""
+    stats = [path.stat() for path in serving.store.glob(f"{stage}/*/manifest.json")]
+    return {(stat.st_ino, stat.st_mtime_ns) for stat in stats}
 
 
 def _within_this_machine(proxy: Proxy) -> list[bytes]:
@@ -101,23 +142,7 @@ def _within_this_machine(proxy: Proxy) -> list[bytes]:
     return [request for request in proxy.requests if b"storage.googleapis.com" not in request]
 
 
-def _lines(serving: Serving, flow: str, *lines: str) -> list[str]:
-    """The deployment's lines KEY=VALUE with some more; of two of one key the later wins."""
-    return [*serving.deployment(flow)["parameters"]["request"]["set"], *lines]
-
-
-def _manifests(serving: Serving, stage: str) -> set[Path]:
-    return set(serving.store.glob(f"{stage}/*/manifest.json"))
-
-
-def _finished_once(serving: Serving, flow_run_id: str) -> None:
-    """Assert that a run went on to its end, repeating nothing, and shows no task that runs."""
-    serving.reaches(flow_run_id, "COMPLETED")
-    assert told(lambda: not _running(serving, flow_run_id))
-    _shows(serving, flow_run_id, {"images@32": "Cached", "features mobilenet-average": "Completed"})
-    assert not (serving.store / ".runs" / flow_run_id).exists()
-
-
+@pytest.mark.usefixtures("schedule")  # which waits for its time meanwhile
 class TestServe:
     @pytest.mark.parametrize("flow", FLOWS)
     def test_registers_every_flow_with_a_described_form(self, serving: Serving, flow: str) -> None:
@@ -177,24 +202,19 @@ class TestServe:
         assert reply.status_code == 409
         assert message in reply.json()["detail"]
 
+    @pytest.mark.long  # one that a person fills in always runs, in tests/browser/test_ui.py
     @pytest.mark.parametrize(
         ("wrong", "message"),
         [
             ({"set": ["sed=3", "seed=-1"]}, "setting seed: .* got -1; setting sed: .* seed?"),
-            pytest.param(
+            (
                 {"dataset.n_classes": 18},
                 "setting dataset.n_classes: expected at most 17, got 18",
-                marks=pytest.mark.long,
             ),
-            pytest.param(
-                {"set": ["seed"]},
-                "--set: expected KEY=VALUE, got 'seed'",
-                marks=pytest.mark.long,
-            ),
-            pytest.param(
+            ({"set": ["seed"]}, "--set: expected KEY=VALUE, got 'seed'"),
+            (
                 {"dataset": "/nowhere"},
                 "dataset '/nowhere': expected .* got no such file or folder",
-                marks=pytest.mark.long,
             ),
         ],
         ids=lambda value: json.dumps(value) if isinstance(value, dict) else "",
@@ -205,15 +225,10 @@ class TestServe:
         flow_run_id = _started(serving, "dataset", **wrong)
         state = serving.reaches(flow_run_id, "FAILED")["state"]
         assert re.fullmatch(message.replace("?", "[?]"), state["message"]), state["message"]
-        query = {"logs": {"flow_run_id": {"any_": [flow_run_id]}}}
-
-        def lines() -> list[str]:
-            logs = serving.client.post("logs/filter", json=query).json()
-            return [log["message"] for log in logs]
-
-        assert told(lambda: state["message"] in "\n".join(lines())), lines()
-        assert "\n".join(lines()).count(state["message"]) == 1
-        assert "Traceback" not in "\n".join(lines())
+        assert told(lambda: state["message"] in "\n".join(serving.messages(flow_run_id)))
+        text = "\n".join(serving.messages(flow_run_id))
+        assert text.count(state["message"]) == 1
+        assert "Traceback" not in text
         assert (
             state["message"] not in serving.worker_log() or "Traceback" not in serving.worker_log()
         )
@@ -251,12 +266,13 @@ class TestServe:
         assert "choose another --store" in " ".join(process.stderr.split())
 
 
+@pytest.mark.usefixtures("completed")  # after which the schedule starts no more
 class TestRuns:
-    def test_complete_with_tables_and_figures_shown(
+    def test_that_a_schedule_starts_complete_with_tables_and_figures_shown(
         self, serving: Serving, proxy: Proxy, completed: dict[str, Any]
     ) -> None:
         assert completed["name"] == "features, demo, rendered, seed 17"
-        assert {"flowers17", "demo", "rendered"} <= set(completed["tags"])
+        assert {"flowers17", "demo", "rendered", "auto-scheduled"} <= set(completed["tags"])
         shown = serving.artifacts(completed["id"])
         assert shown["table-08"]["type"] == "table"
         assert shown["table-08"]["description"] == "Table 8. Classifiers on extracted features"
@@ -280,10 +296,9 @@ class TestRuns:
     def test_again_are_cached_and_fail_by_the_name_of_a_rule_that_they_break(
         self, serving: Serving, completed: dict[str, Any]
     ) -> None:
-        flow_run_id = _started(serving, "features", rules=["best accuracy > 1"])
-        state = serving.reaches(flow_run_id, "FAILED")["state"]
-        tasks = serving.tasks(completed["id"])
-        _shows(serving, flow_run_id, dict.fromkeys(tasks, "Cached"))
+        run = _run_here(serving, "--rule", "best accuracy > 1")
+        state, tasks = run["state"], serving.tasks(completed["id"])
+        _shows(serving, run["id"], dict.fromkeys(tasks, "Cached"))
         assert state["name"] == "Rule broken"
         assert state["message"].startswith("best accuracy > 1: it is 0.")
         counts = f"0 built, {len(tasks)} cached, 0 missing; best classifier on features 0."
@@ -294,87 +309,38 @@ class TestRuns:
             events = serving.client.post("events/filter", json=query).json()["events"]
             return [event["resource"]["prefect.resource.id"] for event in events]
 
-        assert told(lambda: events() == [f"prefect.flow-run.{flow_run_id}"]), events()
+        assert told(lambda: events() == [f"prefect.flow-run.{run['id']}"]), events()
 
-    @pytest.mark.usefixtures("completed")
     def test_without_any_result_of_their_own_fail_and_say_what_to_do(
         self, serving: Serving, tmp_path: Path
     ) -> None:
-        lines = _lines(serving, "features", "features.weights=imagenet")
-        flow_run_id = _started(serving, "features", weights_dir=str(tmp_path), set=lines)
-        message = serving.reaches(flow_run_id, "FAILED")["state"]["message"]
+        weights = ("--weights-dir", str(tmp_path))
+        run = _run_here(serving, *weights, settings=("features.weights=imagenet",))
+        message = run["state"]["message"]
         assert "none of the 2 results of this flow could be made" in message
         assert "Put mobilenet_notop.weights.h5 into the folder given as --weights-dir" in message
-        _shows(serving, flow_run_id, {"weights mobilenet": "Missing", "splits": "Cached"})
+        _shows(serving, run["id"], {"weights mobilenet": "Missing", "splits": "Cached"})
 
     def test_cancelled_end_with_their_tasks_before_they_would_be_killed(
-        self, serving: Serving
+        self, serving: Serving, gate: KerasGate
     ) -> None:
-        learners = (
-            "learners.definitions=[{name: tiny, blocks: [[4]], dense: 8}]",
-            "learners.plain=[tiny]",
-            "learners.recipe.epochs=5000",
-            "learners.recipe.batch_size=8",
-        )
-        flow_run_id = _started(serving, "learners", set=_lines(serving, "learners", *learners))
-        training = "tiny, report split"
-
-        def trains() -> bool:
-            return serving.tasks(flow_run_id).get(training) == ["Running"]
-
-        assert told(trains), serving.worker_log()
+        gate.close()
+        flow_run_id = _started(serving, "features", seed=21)
+        _in_extraction(serving)
         state = {"type": "CANCELLING", "name": "Cancelling"}
         serving.client.post(f"flow_runs/{flow_run_id}/set_state", json={"state": state})
         serving.reaches(flow_run_id, "CANCELLED")  # killed by Prefect, its tasks would stay Running
-        _shows(serving, flow_run_id, {training: "Cancelled"})
+        _shows(serving, flow_run_id, {FEATURES: "Cancelled"})
         assert serving.processes_of(flow_run_id) == []
-
-    def test_a_schedule_starts_one_by_itself(self, serving: Serving) -> None:
-        deployment = serving.deployment("dataset")["id"]
-        path = f"deployments/{deployment}/schedules"
-        options = [{"schedule": {"interval": 20}, "active": True}]
-        (schedule,) = serving.client.post(path, json=options).raise_for_status().json()
-        assert told(lambda: serving.scheduled_runs(deployment)), serving.worker_log()
-        serving.client.delete(f"{path}/{schedule['id']}").raise_for_status()
-        (run, *_) = serving.scheduled_runs(deployment)
-        ended = serving.reaches(run["id"], "COMPLETED")
-        assert "auto-scheduled" in ended["tags"]
-        assert ended["name"] == "dataset, demo, rendered, seed 17"
-
-    def test_killed_are_brought_back_by_recover_and_by_the_button_retry(
-        self, serving: Serving, proxy: Proxy
-    ) -> None:
-        flow_run_id = _killed_while_extracting(serving, 21, *serving.workers())
-        assert serving.run(flow_run_id)["state_type"] == "RUNNING"
-        process = flowers17("recover", "--json", home=serving.home)
-        assert process.returncode == 0, process.stderr
-        assert _within_this_machine(proxy) == []
-        (recovered,) = json.loads(process.stdout)
-        assert recovered["flow_run_id"] == flow_run_id
-        assert recovered["was"] in ("Running", "Crashed")  # `serve` looks, too, after a minute
-        assert (recovered["now"], recovered["resumed"]) == (
-            "Crashed",
-            "worker",
-        )
-
-        serving.reaches(flow_run_id, "RUNNING")
-        for pid in serving.processes_of(flow_run_id):  # and its worker lives
-            kill(pid)
-        serving.reaches(flow_run_id, "CRASHED")
-        # The worker reports a crash a second time, which undoes a retry asked for before.
-        reported = "Flow run infrastructure exited"
-        eventually(lambda: reported in serving.run(flow_run_id)["state"]["message"], 12)
-        retry = {"type": "SCHEDULED", "name": "AwaitingRetry", "message": "Retry from the UI"}
-        reply = serving.client.post(
-            f"flow_runs/{flow_run_id}/set_state", json={"state": retry, "force": True}
-        )
-        assert reply.json()["status"] == "ACCEPT", reply.text
-        _finished_once(serving, flow_run_id)
-        assert called("recover", api=f"{serving.ui}/api")[:2] == (0, "no dead runs\n")
+        gate.open()
 
 
+@pytest.mark.usefixtures("completed")
 class TestEnds:
-    def test_put_runs_in_progress_back_and_leave_nothing(self, serving: Serving) -> None:
+    def test_of_worker_run_and_serve_are_outlived_by_a_study(
+        self, serving: Serving, proxy: Proxy, gate: KerasGate
+    ) -> None:
+        """`recover` brings it back, then the button Retry, then the next `serve`."""
         study, dataset = (serving.deployment(flow)["id"] for flow in ("study", "dataset"))
         nightly = serving.deployment("study")["schedules"][0]["id"]
         serving.client.patch(
@@ -382,26 +348,62 @@ class TestEnds:
         ).raise_for_status()
         yearly = {"schedule": {"interval": 365 * 24 * 3600}, "active": True}
         added = serving.client.post(f"deployments/{dataset}/schedules", json=[yearly]).json()
-        before = _manifests(serving, "images")
+
+        gate.close()
         flow_run_id = _started(serving, "study", seed=23)
-        assert eventually(lambda: _manifests(serving, "images") > before), serving.worker_log()
+        _in_extraction(serving)
+        images, features = _built(serving, "images"), _built(serving, "features")
+        for process in (*serving.workers(), *serving.processes_of(flow_run_id)):
+            kill(process)
+        assert eventually(lambda: not serving.processes_of(flow_run_id))
+        assert serving.run(flow_run_id)["state_type"] == "RUNNING"
+        process = flowers17("recover", "--json", home=serving.home)
+        assert process.returncode == 0, process.stderr
+        assert _within_this_machine(proxy) == []
+        (recovered,) = json.loads(process.stdout)
+        assert recovered["flow_run_id"] == flow_run_id
+        assert recovered["was"] in ("Running", "Crashed")  # `serve` looks, too, after a while
+        assert (recovered["now"], recovered["resumed"]) == ("Crashed", "worker")
+
+        serving.reaches(flow_run_id, "RUNNING")
+        for pid in serving.processes_of(flow_run_id):  # and its worker lives
+            kill(pid)
+        serving.reaches(flow_run_id, "CRASHED")
+        # The worker reports a crash a second time, which undoes a retry asked for before.
+        reported = "Flow run infrastructure exited"
+        eventually(
+            lambda: reported in serving.run(flow_run_id)["state"]["message"], 12, pause_s=0.5
+        )
+        retry = {"type": "SCHEDULED", "name": "AwaitingRetry", "message": "Retry from the UI"}
+        reply = serving.client.post(
+            f"flow_runs/{flow_run_id}/set_state", json={"state": retry, "force": True}
+        )
+        assert reply.json()["status"] == "ACCEPT", reply.text
+        serving.reaches(flow_run_id, "RUNNING")
         assert serving.end(signal.SIGTERM) == 0
         assert processes(serving.home) == {}
 
+        gate.open()
         serving.start()
         serving.reaches(flow_run_id, "COMPLETED")
+        assert told(lambda: not _running(serving)), _running(serving)
+        assert _built(serving, "images") == images, "something finished was made again"
+        assert len(_built(serving, "features") - features) == 1
+        assert not (serving.store / ".runs" / flow_run_id).exists()
         assert (serving.store / "report" / "index.html").is_file()
         assert serving.deployment("study")["schedules"][0]["active"]
         (kept,) = serving.deployment("dataset")["schedules"]
         assert (kept["id"], kept["active"]) == (added[0]["id"], True)
         assert serving.deployment("study")["global_concurrency_limit"]["active_slots"] == 0
+        assert called("recover", api=f"{serving.ui}/api")[:2] == (0, "no dead runs\n")
 
-    def test_leave_nothing_even_if_killed_after_their_reaper(self, serving: Serving) -> None:
-        before = _manifests(serving, "images")
+    def test_leave_nothing_even_if_killed_after_their_reaper(
+        self, serving: Serving, gate: KerasGate
+    ) -> None:
+        gate.close()
         flow_run_id = _started(serving, "features", seed=24)
-        assert eventually(lambda: _manifests(serving, "images") > before), serving.worker_log()
-        # server, worker, run, isolated stage
-        assert eventually(lambda: len(serving.marked) >= 4), processes(serving.home)
+        _in_extraction(serving)
+        assert len(serving.marked) >= 4  # server, worker, run, isolated stage
         (reaper,) = serving.reapers()
         kill(reaper)
         assert serving.end(signal.SIGKILL) == -signal.SIGKILL

@@ -33,9 +33,11 @@ from tasks.liveness import is_recorded, run_digest
 from tests.support.commands import called
 from tests.support.processes import HANG_S, NOBODY, eventually, kill, needs_root, output_of, python
 from tests.support.serving import COMMAND, SMALL
+from tests.support.tiny_backbone import BACKBONE
 
 pytestmark = pytest.mark.server
 
+TABLE = f"features.table=[{{extractor: '{BACKBONE}'}}]"
 TEAM = {
     PREFECT_API_AUTH_STRING: "team:their-password",
     PREFECT_API_KEY: "their-key",
@@ -158,6 +160,8 @@ class TestCredentials:
         self, server: Server, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         with Server() as other:
+            assert other._process is not None
+            other._process.kill()  # before it imports anything
             assert other.password != server.password
         monkeypatch.setenv("PREFECT_API_URL", server.api)  # as if it were another one
         refused = pytest.raises(Flowers17Error, match="got other ones; set PREFECT_API_AUTH_STRING")
@@ -192,7 +196,7 @@ class TestRecord:
     ) -> None:
         planted, own = _planted_run(tmp_path / "planted"), tmp_path / "own"
         earlier = set((home / "flowers17-runs").iterdir())
-        settings = [word for assignment in SMALL for word in ("--set", assignment)]
+        settings = [word for assignment in (*SMALL, TABLE) for word in ("--set", assignment)]
         words = ("run", "features", "--store", str(own), *settings)
         env = {"PREFECT_API_URL": server.api, "PREFECT_API_AUTH_STRING": str(server.password)}
         with python(*COMMAND[1:], *words, env=env) as process:

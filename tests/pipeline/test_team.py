@@ -2,14 +2,15 @@
 
 import asyncio
 import json
+import os
 import re
 import signal
-import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import httpx
 import pytest
@@ -22,11 +23,10 @@ from flowers17.artifacts import MANIFEST, Store
 from flows import prefect_api
 from flows.registration import BLOCK, register_automations
 from tests.support.commands import called
-from tests.support.processes import HANG_S, environment, eventually
-from tests.support.serving import COMMAND, FINAL, SMALL, told
+from tests.support.processes import HANG_S, eventually, output_of
+from tests.support.serving import FINAL, SMALL, told
 from tests.support.team import (
     DEPLOYMENTS,
-    PROGRAMS,
     Team,
     heard,
     postgres_programs,
@@ -46,6 +46,18 @@ SETTINGS = (
     "learners.recipe.epochs=20",
     "learners.recipe.batch_size=1",
 )
+# Of Prefect's command line, in one process: each would import Prefect anew.
+PREFECT_COMMANDS = """
+import json, sys
+from prefect.cli import app
+for words in json.loads(sys.argv[1]):
+    sys.argv = ["prefect", *words]
+    try:
+        app()
+    except SystemExit as end:
+        if end.code:
+            raise
+"""
 SITE_SETTINGS = {
     "FLOWERS17_ALLOWED_HOSTS",
     "FLOWERS17_SITE",
@@ -70,27 +82,20 @@ def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
 
 @pytest.fixture(scope="module")
 def scheduled(team: Team) -> dict[str, Any]:
-    """A run of `study` that a schedule has started; it goes on beside other tests."""
-    study = team.deployment("study")["id"]
-    path, schedule = f"deployments/{study}/schedules", {"interval": 20}
+    """A run of `learners` that a schedule has started; it goes on beside other tests."""
+    learners = team.deployment("learners")["id"]
+    path, schedule = f"deployments/{learners}/schedules", {"interval": 20}
     reply = team.client.post(path, json=[{"schedule": schedule, "active": True}])
     assert reply.status_code == 201, reply.text
-    assert told(lambda: team.scheduled_runs(study)), team.logs()
+    assert told(lambda: team.scheduled_runs(learners)), team.logs()
     team.client.delete(f"{path}/{reply.json()[0]['id']}").raise_for_status()
-    return team.scheduled_runs(study)[0]
+    return team.scheduled_runs(learners)[0]
 
 
-def _called(team: Team, *command: str, **env: str) -> subprocess.CompletedProcess[str]:
-    """Run a program to its end, as a person does with the worker's credentials or with others."""
-    return subprocess.run(
-        command,
-        env=environment(**{**team.member, "PREFECT_HOME": str(team.home), **env}),
-        cwd=team.home,
-        capture_output=True,
-        text=True,
-        timeout=180,
-        check=False,
-    )
+def _called(team: Team, *words: str, auth: str) -> tuple[int | str, str, str]:
+    """What `called` returns of `flowers17 …` with somebody's credentials."""
+    with patch.dict(os.environ), temporary_settings({PREFECT_API_AUTH_STRING: auth}):
+        return called(*words, api=team.member["PREFECT_API_URL"])
 
 
 def _composed() -> dict[str, Any]:
@@ -158,16 +163,13 @@ class TestAccess:
 
     def test_the_command_line_says_whose_password_is_wanted(self, team: Team) -> None:
         store, guessed = str(team.store.with_name("unused")), "admin:guessed"
-        serve = _called(team, *COMMAND, "serve", "--store", store, PREFECT_API_AUTH_STRING=guessed)
-        ends = [(guessed, (serve.returncode, serve.stdout, serve.stderr))]
         for auth, *words in (
+            (guessed, "serve", "--store", store),
             ("", "run", "dataset", "--store", store),
             (guessed, "recover"),
             ("", "doctor", "--store", store),
         ):
-            with temporary_settings({PREFECT_API_AUTH_STRING: auth}):
-                ends.append((auth, called(*words, api=team.member["PREFECT_API_URL"])))
-        for auth, (code, printed, complaints) in ends:
+            code, printed, complaints = _called(team, *words, auth=auth)
             assert code == 1
             message = " ".join((printed + complaints).split())
             assert f"got {'other ones' if auth else 'none'}; set PREFECT_API_AUTH_STRING" in message
@@ -180,12 +182,12 @@ class TestAccess:
         assert team.client.post("variables/", **request).status_code == 201
 
     def test_limits_are_set_as_documented(self, team: Team) -> None:
-        for words in (
+        commands = (
             ("work-pool", "set-concurrency-limit", "flowers17", "2"),
             ("concurrency-limit", "create", "training", "2"),
-        ):
-            ended = _called(team, *PROGRAMS["prefect"], *words)
-            assert ended.returncode == 0, ended.stderr
+        )
+        env = {**team.member, "PREFECT_HOME": str(team.home)}
+        output_of(PREFECT_COMMANDS, json.dumps(commands), env=env)
         assert team.client.get("work_pools/flowers17").json()["concurrency_limit"] == 2
         assert team.limit("training")["limit"] == 2
 
@@ -226,11 +228,9 @@ def test_a_scheduled_study_that_fails_is_told_through_the_block(team: Team) -> N
 
 @needs_postgres
 class TestRuns:
-    """The scheduled study is the undisturbed one that the others are held against."""
+    """The scheduled run is the undisturbed one that the other is held against."""
 
-    def test_a_schedule_starts_a_study_by_itself(
-        self, team: Team, scheduled: dict[str, Any]
-    ) -> None:
+    def test_a_schedule_starts_one_by_itself(self, team: Team, scheduled: dict[str, Any]) -> None:
         undisturbed = team.reaches(scheduled["id"], *FINAL)
         assert undisturbed["state_type"] == "COMPLETED", team.logs()
         assert "auto-scheduled" in undisturbed["tags"]
@@ -245,9 +245,11 @@ class TestRuns:
         team.host_of(flow_run_id).crash()
         assert team.limit("training")["active_slots"] >= 1
         epochs = _epochs(store)
-        ended = _called(team, *COMMAND, "recover", "--json", "--store", str(store))
-        assert ended.returncode == 0, ended.stderr
-        (recovered,) = json.loads(ended.stdout)
+        auth = team.member["PREFECT_API_AUTH_STRING"]
+        words = ("recover", "--json", "--store", str(store))
+        code, printed, complaints = _called(team, *words, auth=auth)
+        assert code == 0, complaints
+        (recovered,) = json.loads(printed)
         assert (recovered["flow_run_id"], recovered["resumed"]) == (flow_run_id, "worker")
 
         assert eventually(lambda: _epochs(store) - epochs), team.logs()  # at the other worker

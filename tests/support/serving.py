@@ -6,15 +6,17 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import httpx
 
 from flows.reaper import MARK
+from tests.support.homes import migrated_home
 from tests.support.processes import HANG_S, environment, eventually, free_port
 
+LOOK_S = 0.5  # from one look at what a server tells to the next; each takes it 10 to 20 ms
 FINAL = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
 SMALL = (
     "dataset.n_classes=3",
@@ -66,17 +68,20 @@ def processes(home: Path) -> dict[int, str]:
 
 def told(condition: Callable[[], Any]) -> bool:
     """Whether a server tells at last what is expected; each look costs its processor time."""
-    return eventually(condition, pause_s=0.2)
+    return eventually(condition, pause_s=LOOK_S)
 
 
 class Serving:
     """Starts and stops `serve`; talks to the API behind its UI."""
 
-    def __init__(self, folder: Path, *settings: str, options: Sequence[str] = ()) -> None:
+    def __init__(
+        self, folder: Path, *settings: str, variables: Mapping[str, str] | None = None
+    ) -> None:
         self.home, self.store, self.port = folder / "home", folder / "store", free_port()
         self.home.mkdir(parents=True)
+        migrated_home(self.home)
         self.settings = settings
-        self.options = options
+        self.variables = variables or {}
         self.log = folder / "serve.log"
         self.process: subprocess.Popen[bytes] | None = None
         self.client = httpx.Client(
@@ -97,17 +102,24 @@ class Serving:
 
     def start(self) -> "Serving":
         """Start it and wait until its worker runs."""
+        self.launch()
+        return self.ready()
+
+    def launch(self) -> None:
+        """Start it."""
         options = [option for setting in self.settings for option in ("--set", setting)]
-        options += self.options
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 [*COMMAND, "serve", "--port", str(self.port), "--store", str(self.store), *options],
-                env=environment(PREFECT_HOME=str(self.home)),
+                env=environment(PREFECT_HOME=str(self.home), **self.variables),
                 cwd=self.home,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+
+    def ready(self) -> "Serving":
+        """Wait until its worker runs."""
         eventually(lambda: "Ctrl-C" in self.log.read_text() or not self.running)
         assert "Ctrl-C" in self.log.read_text(), self.log.read_text()
         return self
@@ -147,7 +159,7 @@ class Serving:
         deadline = time.monotonic() + seconds
         while (run := self.run(flow_run_id))["state_type"] not in types:
             assert time.monotonic() < deadline, (run["state"], self.worker_log())
-            time.sleep(0.2)
+            time.sleep(LOOK_S)
         return run
 
     def scheduled_runs(self, deployment_id: str) -> list[dict[str, Any]]:
@@ -162,6 +174,11 @@ class Serving:
     def worker_log(self) -> str:
         """The end of the log of the worker and its runs."""
         return (self.home / "flowers17-logs" / "worker.log").read_text()[-4000:]
+
+    def messages(self, flow_run_id: str) -> list[str]:
+        """Messages that a run has logged at the server."""
+        query = {"logs": {"flow_run_id": {"any_": [flow_run_id]}}}
+        return [log["message"] for log in self.client.post("logs/filter", json=query).json()]
 
     def tasks(self, flow_run_id: str) -> dict[str, list[str]]:
         """Return the names of the states of a run's tasks, by label, oldest first."""

@@ -20,7 +20,7 @@ from typing import Any
 import httpx
 
 from tests.support.processes import HANG_S, ROOT, environment, eventually, free_port, kill
-from tests.support.serving import COMMAND, Serving, processes
+from tests.support.serving import COMMAND, Serving, processes, told
 
 DEPLOYMENTS = ROOT / "deployments"
 PROGRAMS = {
@@ -207,6 +207,7 @@ class Team(Serving):
             "PREFECT_HOME": str(self.home),
             "PREFECT_SERVER_UI_STATIC_DIRECTORY": str(self.home / "ui"),
             "PREFECT_SERVER_API_PORT": str(self.port),
+            "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "5",  # schedules begin soon
             "PREFECT_SERVER_DATABASE_PORT": str(self.database.port),
         }
         self.member = {**worker, "PREFECT_API_URL": f"{self.ui}/api"}
@@ -236,7 +237,7 @@ class Team(Serving):
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        assert eventually(self._ready), self.logs()
+        assert told(self._ready), self.logs()
 
     def _ready(self) -> bool:
         try:
