@@ -1,8 +1,7 @@
 """Flow `attacks`: models under attack, their defences, and poisoned training images (Part C)."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import NamedTuple
 
 from flowers17.config import MemberSettings, RunOptions, StudySettings
 from flowers17.stages import Stage
@@ -11,14 +10,6 @@ from flows.part import Part, data
 from tasks import adversarial_training, attack, defences, features, poisoning, training
 from tasks.attack import BLACK_BOX, SWEPT, WHITE_BOX, VictimStages
 from tasks.poisoning import Poisoning
-
-
-class Network(NamedTuple):
-    """A network from scratch: its settings, its refit, and the folds that set the epochs."""
-
-    definition: MemberSettings
-    refit: Stage
-    refit_of: tuple[Stage, ...]
 
 
 def victims(settings: StudySettings, options: RunOptions) -> Iterator[VictimStages]:
@@ -63,14 +54,14 @@ def defended(settings: StudySettings, options: RunOptions) -> list[Stage]:
     pictures, split = _data(settings)
     stages = []
     for member in settings.defences.networks:
-        network = _network(settings, options, member)
-        harden = partial(adversarial_training.stage, settings, options, network.definition)
+        refit, folds = _trainings(settings, options, member)
+        harden = partial(adversarial_training.stage, settings, options, member)
         hardened = [
-            harden(adversary, pictures, split, refit_of=network.refit_of)
-            for adversary in defences.trained_against(settings.defences)
+            harden(adversary, pictures, split, refit_of=folds)
+            for _, adversary in defences.trained_against(settings.defences)
         ]
         stages.append(
-            defences.stage(settings, options, member.name, network.refit, hardened, pictures, split)
+            defences.stage(settings, options, member.name, refit, hardened, pictures, split)
         )
     return stages
 
@@ -78,9 +69,7 @@ def defended(settings: StudySettings, options: RunOptions) -> list[Stage]:
 def poisonings(settings: StudySettings, options: RunOptions) -> list[Stage]:
     """Return the stage of all poisonings, if there is a network to be poisoned."""
     part_settings, (pictures, split) = settings.poisoning, _data(settings)
-    networks = {
-        member.name: _network(settings, options, member) for member in part_settings.networks
-    }
+    networks = {member: _trainings(settings, options, member) for member in part_settings.networks}
     poisons = [
         (kind, share) for kind in part_settings.kinds for share in part_settings.shares if share
     ]
@@ -90,13 +79,13 @@ def poisonings(settings: StudySettings, options: RunOptions) -> list[Stage]:
     for kind, share in poisons:
         data = poisoning.poisoned_stage(settings, kind, share, pictures, split)
         trained = {
-            name: poisoning.poisoned_training_stage(
-                settings, options, network.definition, data, refit_of=network.refit_of
+            member.name: poisoning.poisoned_training_stage(
+                settings, options, member, data, refit_of=folds
             )
-            for name, network in networks.items()
+            for member, (_, folds) in networks.items()
         }
         every.append(Poisoning(data, trained))
-    clean = {name: network.refit for name, network in networks.items()}
+    clean = {member.name: refit for member, (refit, _) in networks.items()}
     return [poisoning.stage(settings, every, clean, split)] if every and networks else []
 
 
@@ -120,8 +109,10 @@ def _data(settings: StudySettings) -> tuple[Stage, Stage]:
     return data(settings).images, split
 
 
-def _network(settings: StudySettings, options: RunOptions, definition: MemberSettings) -> Network:
+def _trainings(
+    settings: StudySettings, options: RunOptions, definition: MemberSettings
+) -> tuple[Stage, Sequence[Stage]]:
+    """Return the stages of a network's refit, and of the folds that set its epochs."""
     member = ensemble.member(settings, options, definition, settings.attacks.split)
     _, recipe = training.augmentation_and_recipe(settings, definition)
-    refit_of = tuple(member.folds) if recipe.selection == "val_loss" else ()
-    return Network(definition, member.refit, refit_of)
+    return member.refit, member.folds if recipe.selection == "val_loss" else ()

@@ -86,25 +86,21 @@ class Server(AbstractContextManager["Server"]):
         if prefect_api.answers_within(self.api, wait_s, lambda: not lives()):
             return
         if self._process:
-            raise Flowers17Error(self._explained(time.monotonic() - began))
+            message = "nothing"
+            with suppress(EOFError):  # it was killed
+                message = self._connection.recv() if self._connection.poll() else message
+            code, waited_s = self._process.exitcode, time.monotonic() - began
+            state = "had not answered" if code is None else f"had ended with exit code {code}"
+            raise Flowers17Error(
+                f"expected a private Prefect server to answer, after {waited_s:.0f} s it {state}; "
+                f"it said: {message}. Its database is in {prefect_home()}: if that is damaged, or "
+                "of a newer Prefect, set PREFECT_HOME to another folder"
+            )
         proxy = prefect_api.proxy_of(self.api)
         through = f" through the proxy {proxy}" if proxy else ""
         raise Flowers17Error(
             f"expected a Prefect server to answer at {self.api}{through} within {wait_s:.0f} s; it "
             "did not. Start it (`flowers17 serve`), or unset PREFECT_API_URL to use a private one"
-        )
-
-    def _explained(self, waited_s: float) -> str:
-        """Message on a private server that is not there, with the last error that it printed."""
-        message = "nothing"
-        with suppress(EOFError):  # it was killed
-            message = self._connection.recv() if self._connection.poll() else message
-        code = self._process.exitcode if self._process else None
-        state = "had not answered" if code is None else f"had ended with exit code {code}"
-        return (
-            f"expected a private Prefect server to answer, after {waited_s:.0f} s it {state}; it "
-            f"said: {message}. Its database is in {prefect_home()}: if that is damaged, or of a "
-            "newer Prefect, set PREFECT_HOME to another folder"
         )
 
     def __exit__(self, *problem: object) -> None:
@@ -149,15 +145,14 @@ def _serve(
             started = _served(listener, home, end)
         except BaseException:
             traceback.print_exc()
-        finally:
-            sys.stderr.flush()
-            complaints.seek(0)
-            errors = _ERROR.findall(complaints.read().decode(errors="replace"))
-            with suppress(OSError):
-                end.send(errors[-1][:MESSAGE_LIMIT] if errors else "nothing")
-            # All is served and stored, or told; taking the interpreter apart would hold up the
-            # command by a second.
-            os._exit(0 if started else 1)
+        sys.stderr.flush()
+        complaints.seek(0)
+        errors = _ERROR.findall(complaints.read().decode(errors="replace"))
+        with suppress(OSError):
+            end.send(errors[-1][:MESSAGE_LIMIT] if errors else "nothing")
+        # All is served and stored, or told; taking the interpreter apart would hold up the
+        # command by a second.
+        os._exit(0 if started else 1)
 
 
 def _served(listener: socket.socket, home: Path, end: Connection) -> bool:

@@ -26,11 +26,8 @@ def stage(
     adversarial = training.stage(
         settings, options, network, images, split, adversary=adversary, refit_of=refit_of
     )
-    how, seed = (
-        f"against {adversary.name}" if adversary else "anew",
-        settings.seed + (not adversary),
-    )
-    label = f"{network.name} {how}, {split.label}"
+    how = f"against {adversary.name}" if adversary else "anew"
+    label, seed = f"{network.name} {how}, {split.label}", settings.seed + (not adversary)
     return replace(adversarial, name="adversarial_training", label=label, seed=seed)
 
 

@@ -242,10 +242,10 @@ def build_transfer(job: Job) -> Mapping[str, Any]:
     sizes = list({images.reference.key: images for images in clean}.values())
     image_sets = [images.array("images")[rows] for images in sizes]
     image_sets += [source.array("adversarial") for source in sources]
-    kinds, predicted = [], []
+    models, predicted = [], []
     for number, victim in enumerate(victims):
         model = AttackedModel(job.inputs[f"model {victim['name']}"], loader, victim["method"])
-        kinds.append(model.kind)
+        models.append({**victim, "kind": model.kind})
         predicted.append(_predicted_classes(job, model, image_sets, number, len(victims)))
     classes = np.stack(predicted, axis=1)
     keys = [images.reference.key for images in sizes]
@@ -260,9 +260,7 @@ def build_transfer(job: Job) -> Mapping[str, Any]:
             **described(split),
             "n_images": len(rows),
             "missing": job.missing,
-            "victims": [
-                {**victim, "kind": kind} for victim, kind in zip(victims, kinds, strict=True)
-            ],
+            "victims": models,
             "sources": [
                 {
                     "model": result["model"],

@@ -40,8 +40,7 @@ def stage(
     return Stage.of(
         "cross_validation",
         "best classifiers, out of fold",
-        "tasks.cross_validation:build",
-        {"n_classifiers": settings.next_steps.n_classifiers, **weighting(settings)},
+        config={"n_classifiers": settings.next_steps.n_classifiers, **weighting(settings)},
         seed=settings.seed,
         inputs=inputs | {classifier.label: classifier for classifier in classifiers},
         optional=all(classifier.optional for classifier in classifiers),

@@ -56,21 +56,15 @@ def stage(
         },
         seed=settings.seed,
         inputs={"network": network, "images": images, "split": split}
-        | {
-            _input_name(adversary): training
-            for adversary, training in zip(trained_against(defences), hardened, strict=True)
-        },
+        | {role: each for (role, _), each in zip(trained_against(defences), hardened, strict=True)},
         **long_work("attack", device),
     )
 
 
-def trained_against(defences: DefenceSettings) -> tuple[AdversarySettings | None, ...]:
-    """What networks are trained anew against; None, nothing, is the control of the others."""
-    return (None, *defences.adversaries) if defences.adversaries else ()
-
-
-def _input_name(adversary: AdversarySettings | None) -> str:
-    return f"against {adversary.name}" if adversary else "control"
+def trained_against(defences: DefenceSettings) -> list[tuple[str, AdversarySettings | None]]:
+    """Inputs of networks trained anew, and against what; None, nothing, for the others' control."""
+    against = [(f"against {adversary.name}", adversary) for adversary in defences.adversaries]
+    return [("control", None), *against] if against else []
 
 
 def build(job: Job) -> Mapping[str, Any]:
@@ -92,8 +86,8 @@ def build(job: Job) -> Mapping[str, Any]:
     images, labels = job.inputs["images"].array("images"), split.array("labels")
     rows = attacked_rows(labels, split.array("validation"), config["n_images"], config["sample"])
     candidates: list[Defence] = [defences.no_defence(network)]
-    for adversary in trained_against(settings):
-        hardened = Network(job.inputs[_input_name(adversary)], loader).differentiable
+    for role, adversary in trained_against(settings):
+        hardened = Network(job.inputs[role], loader).differentiable
         name = adversary.name if adversary else None
         candidates.append(defences.hardened_defence(name, hardened, network))
     candidates += [defences.filter_defence(smoothing, network) for smoothing in settings.filters]
@@ -119,22 +113,11 @@ def build(job: Job) -> Mapping[str, Any]:
         ),
         progress=lambda n_done, n_total: job.progress(n_done, n_total, "images"),
     )
-    arrays |= {
-        f"{number:02d}-withstood": robust_mask(
-            arrays[f"{number:02d}-before"], arrays[f"{number:02d}-after"], labels[rows]
-        )
-        for number in range(len(candidates))
-    }
-    summaries = [
-        defences.defence_summary(
-            defence,
-            arrays[f"{number:02d}-before"],
-            arrays[f"{number:02d}-after"],
-            labels[rows],
-            settings.budgets,
-        )
-        for number, defence in enumerate(candidates)
-    ]
+    summaries = []
+    for number, defence in enumerate(candidates):
+        answers = arrays[f"{number:02d}-before"], arrays[f"{number:02d}-after"], labels[rows]
+        arrays[f"{number:02d}-withstood"] = robust_mask(*answers)
+        summaries.append(defences.defence_summary(defence, *answers, settings.budgets))
     job.save_json(
         "result",
         {

@@ -23,8 +23,7 @@ def stage(settings: StudySettings, images: Stage) -> Stage:
     return Stage.of(
         "duplicates",
         "duplicates",
-        "tasks.duplicates:build",
-        settings.splits.model_dump(include={"near_duplicates", "contradictions"}),
+        config=settings.splits.model_dump(include={"near_duplicates", "contradictions"}),
         inputs={"images": images},
     )
 

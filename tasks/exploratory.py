@@ -88,8 +88,7 @@ def build(job: Job) -> Mapping[str, Any]:
         },
     )
     arrays = {"rows": rows, "labels": labels[rows], "learned": learned, "predicted": predicted}
-    for name, array in arrays.items():
-        job.save_array(name, array)
+    job.save_arrays(arrays)
     before = predicted[:, 0, 0]
     return {
         "n_queries": n_queries[-1],

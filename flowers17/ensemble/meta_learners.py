@@ -158,23 +158,13 @@ def schemes(predictions: Predictions, *, seed: int) -> tuple[list[Scheme], str]:
     out_of_fold = Scheme(
         "out-of-fold", p.out_of_fold[train], labels, folds, p.average[p.validation]
     )
-    rows = np.flatnonzero(p.folds == 0)
+    rows, proba = np.flatnonzero(p.folds == 0), p.first_fold
+    own_labels, own_seed = p.labels[rows], derived_seed(seed, "hold-out", "folds")
     try:
-        folds_of_hold_out = sub_folds(
-            p.labels[rows],
-            p.groups[rows],
-            seed=derived_seed(seed, "hold-out", "folds"),
-            classes=p.classes,
-        )
+        own_folds = sub_folds(own_labels, p.groups[rows], seed=own_seed, classes=p.classes)
     except InvalidInput as problem:
         return [biased, out_of_fold], str(problem)
-    hold_out = Scheme(
-        "hold-out",
-        p.first_fold[rows],
-        p.labels[rows],
-        folds_of_hold_out,
-        p.first_fold[p.validation],
-    )
+    hold_out = Scheme("hold-out", proba[rows], own_labels, own_folds, proba[p.validation])
     return [biased, hold_out, out_of_fold], ""
 
 

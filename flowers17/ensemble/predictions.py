@@ -46,17 +46,6 @@ class Predictions:
                     f"{len(self.classes)} classes for {shape[0]} images, {shape}, got "
                     f"{matrix.shape}"
                 )
-        self._check_folds()
-        parts = {
-            "out_of_fold": self.train,
-            "average": self.validation,
-            "refit": np.concatenate([self.train, self.validation]),
-            "first_fold": np.concatenate([np.flatnonzero(self.folds == 0), self.validation]),
-        }
-        for name, rows in parts.items():
-            check_covered(getattr(self, name)[rows], name)
-
-    def _check_folds(self) -> None:
         numbers = np.unique(self.folds[self.train])
         if len(numbers) < 2 or numbers.tolist() != list(range(len(numbers))):
             raise InvalidInput(
@@ -77,6 +66,14 @@ class Predictions:
                     f"fold {fold + 1}: expected every class outside it, got no image of class "
                     f"{self.classes[absent[0]]}; lower ensemble.n_folds or add images"
                 )
+        parts = {
+            "out_of_fold": self.train,
+            "average": self.validation,
+            "refit": np.concatenate([self.train, self.validation]),
+            "first_fold": np.concatenate([np.flatnonzero(self.folds == 0), self.validation]),
+        }
+        for name, rows in parts.items():
+            check_covered(getattr(self, name)[rows], name)
 
     @property
     def train(self) -> np.ndarray:

@@ -174,16 +174,13 @@ def checked_labels(
     return labels.astype(np.int64)
 
 
-def checked_targets(
-    targets: np.ndarray, labels: np.ndarray | None, n_classes: int, *, n: int | None = None
-) -> np.ndarray:
+def checked_targets(targets: np.ndarray, labels: np.ndarray, n_classes: int) -> np.ndarray:
     """Return targets as int64; raises InvalidInput unless valid labels, none its image's label.
 
-    labels: int (n,), or None if unknown. n: number of images, if there are no labels.
+    labels: int (n,).
     """
-    n = len(labels) if labels is not None else len(targets) if n is None else n
-    targets = checked_labels(targets, n, n_classes, name="targets")
-    if labels is not None and (targets == labels).any():
+    targets = checked_labels(targets, len(labels), n_classes, name="targets")
+    if (targets == labels).any():
         row = int(np.flatnonzero(targets == labels)[0])
         raise InvalidInput(
             f"targets: expected another class than the label, got {targets[row]} for both of image "

@@ -11,7 +11,7 @@ from flowers17.robustness.base import (
     AttackResult,
     attack_result,
     checked_images,
-    checked_targets,
+    checked_labels,
     probabilities,
 )
 from flowers17.robustness.gradients import jacobian_and_logits, loss_gradients_and_logits
@@ -62,7 +62,7 @@ def jsma(
     _check_settings(theta, gamma, variant, saliency)
     before = probabilities(model, images)
     n_images, n_classes = before.shape
-    targets = checked_targets(targets, None, n_classes, n=n_images)
+    targets = checked_labels(targets, n_images, n_classes, name="targets")
     perturbed = images.reshape(n_images, -1).copy()
     changed = np.zeros(perturbed.shape, bool)
     max_changed = math.floor(gamma * perturbed.shape[1])

@@ -77,7 +77,6 @@ def one_pixel(
                 search.select(search_proba)
                 search.record(search_images, search_proba)
         _confirm_claims(predict_proba, active, size)
-    n_queries = np.array([search.n_queries for search in searches], np.int64)
     outcome = attack_result(
         images,
         np.stack([search.best for search in searches]),
@@ -85,8 +84,8 @@ def one_pixel(
         targets,
         before,
         np.stack([search.best_proba for search in searches]),
-        n_queries,
-        np.zeros_like(n_queries),
+        np.array([search.n_queries for search in searches], np.int64),
+        0,
     )
     return dataclasses.replace(outcome, success=np.array([search.succeeded for search in searches]))
 

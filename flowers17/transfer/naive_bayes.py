@@ -75,9 +75,7 @@ def coefficients(
     Returns those of the squares and of the columns, (n_classes, d) each, and the constant,
     (n_classes,), without the prior. block: the columns that they are for.
     """
-    variance, mean = (
-        moments.variances[:, block] + smoothing * moments.largest,
-        moments.means[:, block],
-    )
+    variance = moments.variances[:, block] + smoothing * moments.largest
+    mean = moments.means[:, block]
     constant = np.sum(np.log(2 * np.pi * variance) + mean**2 / variance, axis=1)
     return -0.5 / variance, mean / variance, -constant / 2

@@ -137,11 +137,7 @@ def attack_of(artifact: Artifact) -> Attack:
     attack = Attack(
         artifact,
         name=result["attack"],
-        model=result["model"],
-        kind=result["kind"],
-        access=result["access"],
-        classes=result["classes"],
-        image_size=result["image_size"],
+        **{key: result[key] for key in ("model", "kind", "access", "classes", "image_size")},
         runs=runs,
         main=next((run for run in runs if run.epsilon == budget), runs[0]),
         variant=result["settings"].get("jsma", {}).get("variant", ""),

@@ -41,8 +41,7 @@ class Question:
         return configuration_title(second.name)
 
 
-_FILE = "../known/questions.yaml"
-_QUESTIONS = [Question(**question) for question in yaml_beside(__file__, _FILE)]
+_QUESTIONS = [Question(**each) for each in yaml_beside(__file__, "../known/questions.yaml")]
 
 
 class Pair(NamedTuple):

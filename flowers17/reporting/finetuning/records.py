@@ -30,7 +30,6 @@ class FineTuning(TrainedNetwork):
     pixels: str
     pooling: str
     configuration: str
-    optimizer: str
     batch_norm: bool
     dropout: float
     units: int
