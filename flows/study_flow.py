@@ -19,6 +19,7 @@ from prefect.runtime import flow_run
 from prefect.states import Cancelled, Failed, State
 from pydantic import Field
 
+from flowers17.config.run_options import weights_folder
 from flowers17.data.source import dataset_source
 from flowers17.errors import InvalidInput
 from flowers17.estimates import cost_sentence, rough_duration
@@ -56,7 +57,7 @@ def study_flow(function: Callable[P, Results]) -> Flow[P, Results]:
         call.apply_defaults()
         try:
             values = {name: validated(types[name], value) for name, value in call.arguments.items()}
-            values["request"].options.check_weights_dir()
+            weights_folder(values["request"].weights_dir)
             dataset_source(values["request"].settings.dataset)
             _add_tags(values["request"])
             waits = getattr(values["request"], "start", AT_ONCE) != AT_ONCE

@@ -78,9 +78,9 @@ def sweep(
     if as_csv and (as_json or plan_only):
         raise typer.BadParameter("expected --csv without --json or --plan, got both")
     sweep_settings = sweep_from(axis or (), variant or (), flow=flow)
-    from flowers17.commands import sweeping
+    from flowers17.commands import running
 
-    planned_sweep, plan = sweeping.planned(request, sweep_settings)
+    planned, plan = running.planned_sweep(request, sweep_settings)
     if plan_only and as_json:
         print_json(plan)
         return
@@ -90,7 +90,7 @@ def sweep(
     console.text_line(plan.sentence)
     if plan_only:
         return
-    result = sweeping.run_sweep(request, sweep_settings, planned_sweep, console=err)
+    result = running.run_sweep(request, sweep_settings, planned, console=err)
     for title, reason in result["failed"].items():
         err.text_line(("failed", "red"), f" {title}: {reason}")
     if as_json:
@@ -99,7 +99,9 @@ def sweep(
         folder = result["folder"]
         print((Path(folder) / "sweep-metrics.csv").read_text() if folder else "", end="")
     elif result["summary"]:
-        sweeping.show(result["summary"], out)
+        from flowers17.commands.showing import show_sweep
+
+        show_sweep(result["summary"], out)
         print(result["folder"])
     raise typer.Exit(bool(result["failed"]))
 

@@ -1,4 +1,4 @@
-"""Running and planning a flow from the command line."""
+"""Running and planning a flow, or a sweep of one, from the command line."""
 
 import gc
 import importlib
@@ -15,6 +15,7 @@ from rich.table import Table
 from flowers17.artifacts import Reference
 from flowers17.commands.display import StageDisplay
 from flowers17.config import RunOptions
+from flowers17.config.run_options import weights_folder
 from flowers17.data.source import dataset_source
 from flowers17.errors import ServerLost
 from flowers17.estimates import cost_sentence, rough_duration
@@ -24,12 +25,13 @@ from flowers17.request import FORMS, StudyRequest
 from flowers17.shared.store import open_store
 from flowers17.stages import Stage, in_order
 from flowers17.sweeps.combinations import SweepSettings
+from flowers17.sweeps.graph import Sweep, SweepPlan, sweep_plan
 from flowers17.terminal import Terminal
 from flowers17.validation import validated
 from flows.flow_names import FLOWS
 from flows.local_server import Server
 from flows.prefect_api import configured_api
-from tasks.results import Results
+from tasks.results import Results, StagesFailed
 
 MOST_REASONS = 4
 
@@ -81,7 +83,7 @@ def show_source(request: StudyRequest, console: Terminal) -> tuple[str, ...]:
 
     Raises InvalidInput if they cannot be used, or if the folder of weights does not exist.
     """
-    request.options.check_weights_dir()
+    weights_folder(request.weights_dir)
     source = dataset_source(request.settings.dataset)
     if source.summary:
         console.text_line(source.summary)
@@ -123,6 +125,43 @@ def run_flow(
                 if note not in notes:
                     console.text_line((note, "yellow"))
     return results, {**display.counts, "missing": len(results.absent)}
+
+
+def planned_sweep(request: StudyRequest, over: SweepSettings) -> tuple[Sweep, SweepPlan]:
+    """A sweep and its plan, what it would run or reuse; raises InvalidSettings if it is wrong."""
+    prepare_for_prefect()
+    from flows.sweep import swept
+
+    weights_folder(request.weights_dir)
+    dataset_source(request.settings.dataset)
+    sweep = swept(request, over)
+    return sweep, sweep_plan(sweep, open_store(request.store))
+
+
+def run_sweep(
+    request: StudyRequest, over: SweepSettings, sweep: Sweep, *, console: Terminal
+) -> dict[str, Any]:
+    """Run a sweep in this process; returns counts of its stages, failures and its summary.
+
+    summary: what `sweep.json` holds, None if no combination has a study; folder: where it lies.
+    Raises what the flow raises, but for failed stages.
+    """
+    from flows.sweep import sweep as run
+
+    with watched(lambda: in_order([sweep.summary]), console) as display:
+        try:
+            results = run(request, over)
+        except StagesFailed as problem:
+            results = problem.results
+    absent = results.absent
+    reasons = {title: result.reason for title, result in absent.items() if not result.optional}
+    counts = {**display.counts, "missing": len(absent)}
+    outcome = {"flow": over.flow, "counts": counts, "failed": reasons}
+    summary = results[sweep.summary.title]
+    if not isinstance(summary, Reference):
+        return {**outcome, "summary": None, "folder": None}
+    artifact = open_store(request.store).open(summary)
+    return {**outcome, "summary": artifact.json("sweep"), "folder": str(artifact.path)}
 
 
 def report_of(store: Path | str, results: Results) -> tuple[Path | None, dict[str, Any]]:

@@ -196,8 +196,7 @@ def warn_if_open(host: str, console: Console) -> None:
 
 def _reachable(host: str) -> str:
     """Address under which this machine reaches a server that listens on `host`."""
-    if host in ("0.0.0.0", "::"):
-        return "127.0.0.1" if host == "0.0.0.0" else "[::1]"
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
     return f"[{host}]" if ":" in host else host
 
 

@@ -1,4 +1,4 @@
-"""What `show`, `settings`, `history` and `compare` print, and the artifacts that a name means."""
+"""What `show`, `settings`, `history`, `compare` and `sweep` print; artifacts that a name means."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
@@ -225,3 +225,33 @@ def _columns(heads: Sequence[str], rows: Sequence[Row]) -> str:
         lines.append(f"    {first:{widths[0]}}{numbers}")
         last = title
     return "".join(f"{line}\n" for line in lines)
+
+
+def show_sweep(summary: dict[str, Any], out: Terminal) -> None:
+    """Print what `sweep.json` holds, but for the numbers of single tables."""
+    from flowers17.reporting.studies.sweeps import EVERY  # imports pandas
+
+    studies = Table("study", "combination")
+    for row in summary["combinations"]:
+        studies.add_row(short_name(*row["study"].split("/")), escape(row["combination"]))
+    for name in summary["failed"]:
+        studies.add_row("[red]failed, counted nowhere[/]", escape(name))
+    out.listing(studies)
+    out.text_line("")
+    # The metrics, but for counts that are the same of all studies.
+    metrics = summary["metrics"]
+    counts = [row for row in metrics if row["metric"].startswith("n_") and row["group"] == EVERY]
+    constant = {row["metric"] for row in counts if row["lowest"] == row["highest"]}
+    names = dict.fromkeys(row["metric"] for row in metrics if row["metric"] not in constant)
+    table = Table("metric", "over")
+    for name in ("n", "mean", "± s.d.", "best"):
+        table.add_column(name, justify="right")
+    table.add_column("of")
+    for name in names:
+        title = name
+        for row in metrics:
+            if row["metric"] == name:
+                texts = [number_text(row[column]) for column in ("n", "mean", "spread", "best")]
+                table.add_row(escape(title), escape(row["group"]), *texts, escape(row["best_of"]))
+                title = ""
+    out.listing(table)

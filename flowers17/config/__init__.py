@@ -8,14 +8,12 @@ request for a study in `request`. Other modules import settings from here.
 from flowers17.config.attacks import (
     AttackName,
     AttackSettings,
-    Budget,
     DefenceSettings,
     DetectorSettings,
     ExploratorySettings,
     FilterSettings,
     JsmaSettings,
     OnePixelSettings,
-    PoisoningSettings,
     PoisonName,
     TargetedSettings,
 )

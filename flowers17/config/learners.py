@@ -10,8 +10,7 @@ AugmentationName = Literal["none", "zoom", "flips", "wide", "strong"]
 PrecisionName = Literal["auto", "float32", "mixed_bfloat16"]
 ConvolutionsName = Literal["auto", "direct"]
 OptimizerName = Literal["sgd", "adam"]
-
-
+Share = Annotated[float, Field(gt=0, le=1)]
 Filters = Annotated[int, Field(ge=1, le=8192)]
 
 
@@ -53,7 +52,7 @@ class RecipeSettings(Model):
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     mixup: float = Field(0.0, ge=0, le=10)
     mixup_until: float = Field(6 / 7, ge=0, le=1)
-    resolutions: tuple[Annotated[float, Field(gt=0, le=1)], ...] = Field((1.0,), min_length=1)
+    resolutions: tuple[Share, ...] = Field((1.0,), min_length=1)
     selection: Literal["val_loss", "last"] = "val_loss"
     flips_at_test: bool = False
     adversary: AdversarySettings | None = None

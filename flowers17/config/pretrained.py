@@ -3,7 +3,7 @@
 from itertools import product
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, PositiveFloat, TypeAdapter, model_validator
 
 from flowers17.backbones.choice import chosen_networks
 from flowers17.backbones.facts import backbone_of, check_share, known_facts
@@ -22,6 +22,8 @@ def _known(extractor: str) -> str:
 
 
 ExtractorName = Annotated[str, AfterValidator(_known)]
+KernelName = Literal["linear", "rbf", "poly"]
+Count = Annotated[int, Field(ge=1, le=1000)]
 ClassifierName = Literal["naive_bayes", "knn", "svm", "logistic_regression", "random_forest"]
 # They treat columns one by one. The others use inner products alone, which row-space coordinates
 # keep, and so do principal components, which are computed from these.
@@ -52,9 +54,7 @@ class NaiveBayesSettings(Model):
     """Gaussian naive Bayes."""
 
     var_smoothing: float = Field(1e-2, gt=0)
-    search_var_smoothing: tuple[Annotated[float, Field(gt=0)], ...] = Field(
-        (1e-3, 1e-2, 1e-1), min_length=1
-    )
+    search_var_smoothing: tuple[PositiveFloat, ...] = Field((1e-3, 1e-2, 1e-1), min_length=1)
 
 
 class NeighboursSettings(Model):
@@ -62,35 +62,29 @@ class NeighboursSettings(Model):
 
     n_neighbors: int = Field(5, ge=1, le=1000)
     weights: Literal["uniform", "distance"] = "distance"
-    search_n_neighbors: tuple[Annotated[int, Field(ge=1, le=1000)], ...] = Field(
-        (1, 3, 5, 7, 11), min_length=1
-    )
+    search_n_neighbors: tuple[Count, ...] = Field((1, 3, 5, 7, 11), min_length=1)
 
 
 class SvmSettings(Model):
     """Support vector machine, one against one; rows have unit length, which scales gamma."""
 
-    kernel: Literal["linear", "rbf", "poly"] = "rbf"
+    kernel: KernelName = "rbf"
     C: float = Field(10.0, gt=0)
     gamma: float = Field(1.0, gt=0)
     degree: int = Field(3, ge=1, le=10)
     coef0: float = Field(1.0, ge=0)
     exact_up_to: int = Field(10_000, ge=1, le=50_000)
     n_landmarks: int = Field(1000, ge=10, le=20_000)
-    search_kernel: tuple[Literal["linear", "rbf", "poly"], ...] = Field(
-        ("linear", "rbf", "poly"), min_length=1
-    )
-    search_C: tuple[Annotated[float, Field(gt=0)], ...] = Field((1.0, 10.0, 100.0), min_length=1)
-    search_gamma: tuple[Annotated[float, Field(gt=0)], ...] = Field((0.5, 1.0, 2.0), min_length=1)
+    search_kernel: tuple[KernelName, ...] = Field(get_args(KernelName), min_length=1)
+    search_C: tuple[PositiveFloat, ...] = Field((1.0, 10.0, 100.0), min_length=1)
+    search_gamma: tuple[PositiveFloat, ...] = Field((0.5, 1.0, 2.0), min_length=1)
 
 
 class LogisticRegressionSettings(Model):
     """Multinomial logistic regression with an L2 penalty."""
 
     C: float = Field(100.0, gt=0)
-    search_C: tuple[Annotated[float, Field(gt=0)], ...] = Field(
-        (1.0, 10.0, 100.0, 1000.0), min_length=1
-    )
+    search_C: tuple[PositiveFloat, ...] = Field((1.0, 10.0, 100.0, 1000.0), min_length=1)
 
 
 class RandomForestSettings(Model):
@@ -98,9 +92,7 @@ class RandomForestSettings(Model):
 
     n_estimators: int = Field(500, ge=1, le=10_000)
     min_samples_leaf: int = Field(1, ge=1, le=1000)
-    search_min_samples_leaf: tuple[Annotated[int, Field(ge=1, le=1000)], ...] = Field(
-        (1, 2, 4), min_length=1
-    )
+    search_min_samples_leaf: tuple[Count, ...] = Field((1, 2, 4), min_length=1)
     search_n_estimators: int = Field(100, ge=1, le=10_000)
 
 

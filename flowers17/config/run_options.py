@@ -46,6 +46,18 @@ StoreAddress = Annotated[
 ]
 
 
+def weights_folder(path: Path | None) -> Path | None:
+    """A folder of weights, its ~ replaced; None: none is given. Raises InvalidInput for others."""
+    folder = path and path.expanduser()
+    if folder and not folder.is_dir():
+        raise InvalidInput(
+            f"weights_dir {folder}: expected a folder with extractor weights, got "
+            f"{'a file' if folder.exists() else 'no such folder'}; correct --weights-dir, or "
+            "leave it out to use Keras's download"
+        )
+    return folder
+
+
 class CommonOptions(Model):
     """Options of a run that every form shows: its folders, runner, workers and device."""
 
@@ -55,16 +67,6 @@ class CommonOptions(Model):
     workers: int = Field(2, ge=1, le=256)
     device: DeviceName = "auto"
     rules: tuple[str, ...] = Field((), json_schema_extra={"empty": "nothing"})
-
-    def check_weights_dir(self) -> None:
-        """Raise InvalidInput if the folder of weights is given and is no folder."""
-        folder = self.weights_dir and self.weights_dir.expanduser()
-        if folder and not folder.is_dir():
-            raise InvalidInput(
-                f"weights_dir {folder}: expected a folder with extractor weights, got "
-                f"{'a file' if folder.exists() else 'no such folder'}; correct --weights-dir, or "
-                "leave it out to use Keras's download"
-            )
 
     @field_validator("rules")
     @classmethod

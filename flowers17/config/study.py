@@ -1,6 +1,6 @@
 """A study's settings, and those of its report and of the part on what to do next."""
 
-from typing import Annotated, Literal, get_args
+from typing import Literal, get_args
 
 from pydantic import Field, model_validator
 
@@ -9,12 +9,8 @@ from flowers17.config.attacks import AttackSettings, DefenceSettings, PoisoningS
 from flowers17.config.base import Model
 from flowers17.config.data import DatasetSettings, SplitSettings
 from flowers17.config.ensemble import EnsembleSettings, NetworkSettings
-from flowers17.config.learners import LearnersSettings
-from flowers17.config.pretrained import (
-    FeatureSettings,
-    FineTunedSettings,
-    FineTuningSettings,
-)
+from flowers17.config.learners import LearnersSettings, Share
+from flowers17.config.pretrained import FeatureSettings, FineTunedSettings, FineTuningSettings
 from flowers17.errors import InvalidSettings, hint_for, short_repr
 
 ProfileName = Literal["demo", "quick", "report", "best"]
@@ -27,9 +23,7 @@ class NextStepsSettings(Model):
     questions: tuple[QuestionName, ...] = get_args(QuestionName)
     n_classifiers: int = Field(2, ge=1, le=100)
     learners: tuple[NetworkSettings, ...] = ()
-    shares: tuple[Annotated[float, Field(gt=0, le=1)], ...] = Field(
-        (0.1, 0.2, 0.35, 0.5, 0.7, 1.0), min_length=1
-    )
+    shares: tuple[Share, ...] = Field((0.1, 0.2, 0.35, 0.5, 0.7, 1.0), min_length=1)
     n_splits: int = Field(8, ge=1)
     coverage: float = Field(0.95, gt=0, lt=1)
     n_saliency_images: int = Field(6, ge=1, le=100)

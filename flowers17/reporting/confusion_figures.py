@@ -31,7 +31,7 @@ def confusion_matrix(inputs: ReportInputs) -> Figure | None:
     tag = ", untrained weights" if best.random_weights else ""
     subject = f"{capital(evaluation_title(inputs, best))}{tag}: {score.n_correct} of "
     subject += f"{score.n_validation} right on the report’s split."
-    truth, names = inputs.labels[inputs.validation_rows(score.split)], inputs.class_names
+    truth, names = inputs.labels[inputs.rows(score.split)], inputs.class_names
     counts = confusion(truth, best.predicted(score.split), len(names))
     used = (best.artifact.reference,)
     return matrix_figure("7c", counts, names, used, behind="8c", subject=subject)

@@ -58,7 +58,7 @@ def without_twins(inputs: ReportInputs, model: Evaluation, score: Score) -> Scor
     if not inputs.duplicates:
         return None
     split = next(split for split in inputs.divided if split["name"] == score.split)
-    rows = inputs.validation_rows(score.split)
+    rows = inputs.rows(score.split)
     apart = ~np.isin(rows, straddling(inputs.duplicates.json("pairs"), split))
     predicted, truth = model.predicted(score.split)[apart], inputs.labels[rows[apart]]
     if not len(truth):

@@ -133,12 +133,8 @@ class ReportInputs:
         most_frequent = np.bincount(self.labels[self.rows(split, "train")]).argmax()
         return float(np.mean(self.labels[self.rows(split, part)] == most_frequent))
 
-    def validation_rows(self, split: str) -> np.ndarray:
-        """Rows that a split holds out, int64 (n_validation,)."""
-        return self.rows(split, "validation")
-
-    def rows(self, split: str, part: str) -> np.ndarray:
-        """Rows of a part of a split, `train`, `validation` or `test`, int64 (n,)."""
+    def rows(self, split: str, part: str = "validation") -> np.ndarray:
+        """Rows that a split holds out, or of another part, `train` or `test`, int64 (n,)."""
         rows = {each["name"]: each[part] for each in self.divided}
         if split not in rows:
             raise InvalidInput(f"expected a split {split!r}, got {', '.join(rows)}")
@@ -227,7 +223,7 @@ class ReportInputs:
         """
         split = split or model.scores[0].split
         predicted = model.predicted(split)
-        truth = self.labels[self.validation_rows(split)]
+        truth = self.labels[self.rows(split)]
         if predicted.shape != truth.shape:
             raise disagreement(
                 model.artifact,

@@ -12,9 +12,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
 from jinja2 import Environment, Template
 
+from flowers17.files import yaml_beside
 from flowers17.reporting import wording
 from flowers17.reporting.columns import Column, Record
 from flowers17.reporting.html import environment
@@ -29,7 +29,7 @@ def _entries() -> Mapping[str, Mapping[str, Any]]:
     return {
         name: entry
         for file in files
-        for name, entry in yaml.safe_load(file.read_text("utf-8")).items()
+        for name, entry in yaml_beside(__file__, f"words/{file.name}").items()
     }
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from flowers17.backbones.facts import Backbone, backbone_of, known_facts
+from flowers17.config.run_options import weights_folder
 from flowers17.digests import digest_difference, file_sha256, sha256_of
 from flowers17.errors import ChecksumMismatch, InvalidInput, InvalidSettings
 from flowers17.learners.own_modules import check_function
@@ -67,13 +68,7 @@ def resolve_weights(
         return WeightsSource("random", code=code)
     if backbone.kind == "function" and not backbone.weights:
         return WeightsSource("function", code=code)
-    folder = Path(weights_dir).expanduser() if weights_dir is not None else None
-    if folder and not folder.is_dir():
-        raise InvalidInput(
-            f"weights_dir {folder}: expected a folder with extractor weights, found "
-            f"{'a file' if folder.exists() else 'nothing'}; correct --weights-dir"
-        )
-    places = [path.absolute() for path in _candidates(backbone, folder)]
+    places = [path.absolute() for path in _candidates(backbone, weights_folder(weights_dir))]
     for path in places:
         if path.exists():
             kind: Literal["file", "random"] = "random" if weights == "random" else "file"

@@ -33,7 +33,8 @@ def command(prefect_api: str) -> Command:
     """Runs `flowers17` here; returns its exit code, standard output and standard error."""
 
     def command(*words: str, settings: tuple[str, ...] = ()) -> tuple[Any, str, str]:
-        assignments = () if words[0] == "compare" else (*SMALL, TABLE, *settings)
+        others = [line for line in SMALL if not line.startswith("features.table=")]
+        assignments = () if words[0] == "compare" else (*others, TABLE, *settings)
         return called(*words, api=prefect_api, settings=assignments)
 
     return command

@@ -217,8 +217,9 @@ class TestHomeFolders:
             requests.extend(value for value in values if isinstance(value, StudyRequest))
             raise InvalidInput("enough")
 
-        for name in ("running.run_flow", "running.steps_of", "sweeping.planned", "serving.serve"):
-            monkeypatch.setattr(f"flowers17.commands.{name}", ask)
+        for name in ("run_flow", "steps_of", "planned_sweep"):
+            monkeypatch.setattr(f"flowers17.commands.running.{name}", ask)
+        monkeypatch.setattr("flowers17.commands.serving.serve", ask)
         return requests
 
     @pytest.mark.parametrize("words", [["run", "study"], ["plan", "study"], ["sweep"], ["serve"]])

@@ -97,7 +97,7 @@ def best_model(inputs: ReportInputs, part: PartName) -> BestModel | None:
         networks = [*inputs.trainings, *inputs.fine_tunings]
         network = next(n for n in networks if n.artifact.reference == best.source)
         score, proba = network.score, network.artifact.mapped("proba")
-        answers = network.predicted(score.split), proba[inputs.validation_rows(score.split)]
+        answers = network.predicted(score.split), proba[inputs.rows(score.split)]
     rows, train = (inputs.rows(score.split, part) for part in ("validation", "train"))
     if best.source.stage == "stacking":
         train = np.flatnonzero(result.folds.array("folds") >= 0)

@@ -12,12 +12,7 @@ from flowers17.reporting.columns import Record
 from flowers17.reporting.ensembles.ensemble import Ensemble, ensembles_of
 from flowers17.reporting.ensembles.records import EnsembleResult, StackingResult
 from flowers17.reporting.inputs import ReportInputs
-from flowers17.reporting.metrics import (
-    MeanSpread,
-    Measured,
-    mean_difference,
-    mean_spread,
-)
+from flowers17.reporting.metrics import MeanSpread, Measured, mean_difference, mean_spread
 from flowers17.reporting.tables import Table
 from flowers17.reporting.words import text, worded_table
 

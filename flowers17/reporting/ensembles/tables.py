@@ -91,12 +91,8 @@ def _split_records(
         scores[STUDY_STACKING] = {"refit": biased.held_out}
     for name, by_models in scores.items():
         values = {**_heading(ensemble, name), **by_models}
-        refit, average, comparable = (
-            values["refit"],
-            values.get("average"),
-            ensemble.compares(result),
-        )
-        values["verdict"] = verdict_cell(refit, values["study"], comparable)
+        refit, average = values["refit"], values.get("average")
+        values["verdict"] = verdict_cell(refit, values["study"], ensemble.compares(result))
         if average:
             values["difference"] = refit.accuracy - average.accuracy
         yield ensemble.record(values, result, heading if by_split else _group(ensemble, name))

@@ -59,7 +59,7 @@ def _example(inputs: ReportInputs) -> tuple[int, list[TextLine]]:
     if not best or not score:
         answer = f"one of {len(inputs.class_names)} classes"
         return int(random.integers(len(inputs.labels))), [(answer, {"weight": "bold", "size": 11})]
-    rows = inputs.validation_rows(score.split)
+    rows = inputs.rows(score.split)
     index = int(random.integers(len(rows)))
     guess = int(best.predicted(score.split)[index])
     proba = float(best.proba(score.split)[index, guess])

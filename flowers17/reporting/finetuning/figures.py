@@ -122,7 +122,7 @@ def _feature_map(inputs: ReportInputs, phases: Phases) -> tuple[int, ...]:
 
 def _example(inputs: ReportInputs, best: FineTuning) -> tuple[int, list[TextLine]]:
     """A held-out image of the report's split, by its row, and the best network's answer."""
-    held_out = inputs.validation_rows(best.score.split)
+    held_out = inputs.rows(best.score.split)
     row = int(generator(inputs.study.seed, "report", "figure-8").choice(held_out))
     guess = int(best.proba[row].argmax())
     proba = float(best.proba[row, guess])

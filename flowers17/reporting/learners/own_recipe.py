@@ -75,12 +75,9 @@ def relative_cost(inputs: ReportInputs, training: Training) -> float:
     classes, else counted from the study's table.
     """
     forward = float(published.TABLE_1["mk-3"].n_operations)
+    sizes = published.IMAGE_SIZE, published.N_CLASSES
     for mk3 in inputs.trainings:
-        same = (mk3.image_size, len(inputs.class_names)) == (
-            published.IMAGE_SIZE,
-            published.N_CLASSES,
-        )
-        if mk3.learner == "mk-3" and same:
+        if mk3.learner == "mk-3" and (mk3.image_size, len(inputs.class_names)) == sizes:
             forward = mk3.n_operations
     return training.training_operations / (
         3 * forward * published.N_TRAINING_IMAGES * published.AUGMENTED_EPOCHS
@@ -136,7 +133,7 @@ def split_averages(inputs: ReportInputs) -> list[tuple[Score, np.ndarray, Traini
     best = max(networks, key=lambda network: sum(network[s].score.accuracy for s in shared))
     averages = []
     for split in shared:
-        rows, score = inputs.validation_rows(split), best[split].score
+        rows, score = inputs.rows(split), best[split].score
         members = [network[split].artifact.array("proba")[rows] for network in networks]
         correct = averaged(np.stack(members)).argmax(axis=1) == inputs.labels[rows]
         score = replace(score, n_correct=int(correct.sum()), by_class=None)

@@ -42,12 +42,10 @@ def study_pair(before: str | None, after: str | None, store: Path | str) -> tupl
             f"{store}: expected another study {first.label!r} to compare {first.title} with, found "
             "none; name a second one, or the folder of another store"
         )
-    if before is None or (candidates[-1].created, candidates[-1].path) < (
-        first.created,
-        first.path,
-    ):
-        return candidates[-1], first
-    return first, candidates[-1]
+    other = candidates[-1]
+    if before is None or (other.created, other.path) < (first.created, first.path):
+        return other, first
+    return first, other
 
 
 def comparison_of(before: Study, after: Study) -> dict[str, Any]:

@@ -25,7 +25,7 @@ class Attacks:
 
     def __init__(self, inputs: ReportInputs, root: Path) -> None:
         self.maker, self.inputs = Maker(root), inputs
-        self.rows = inputs.validation_rows("clean")
+        self.rows = inputs.rows("clean")
         self.labels = inputs.labels[self.rows]
         if inputs.images is None:
             raise ValueError("expected a study with images")

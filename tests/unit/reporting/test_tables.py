@@ -88,7 +88,7 @@ def test_table_8_has_the_studys_number_ours_and_the_interval(real_study: ReportI
         each for each in real_study.evaluations if each.artifact.reference == measured.artifact
     )
     correct = real_study.correct(evaluation, "report")
-    correct = correct[real_study.validation_rows("report") != twin]
+    correct = correct[real_study.rows("report") != twin]
     assert apart.value == correct.sum() / 11
     assert apart.interval == accuracy_interval(int(correct.sum()), 11)
 
@@ -164,7 +164,7 @@ def test_confusion_counts_every_held_out_image(real_study: ReportInputs) -> None
     )
     expected = np.diag([4, 4, 4])
     expected[0, 0], expected[0, 1] = 3, 1
-    truth = real_study.labels[real_study.validation_rows("report")]
+    truth = real_study.labels[real_study.rows("report")]
     np.testing.assert_array_equal(confusion(truth, svm.predicted("report"), 3), expected)
 
 

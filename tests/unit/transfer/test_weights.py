@@ -81,9 +81,9 @@ def test_other_bytes_under_the_published_name_are_refused(tmp_path: Path) -> Non
 
 
 def test_weights_folder_that_is_none_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInput, match=r"expected a folder .* found nothing"):
+    with pytest.raises(InvalidInput, match=r"expected a folder .* got no such folder"):
         resolve_weights("vgg16", tmp_path / "none")
-    with pytest.raises(InvalidInput, match="found a file"):
+    with pytest.raises(InvalidInput, match="got a file"):
         resolve_weights("vgg16", _written(tmp_path / "file"))
 
 
