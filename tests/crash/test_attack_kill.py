@@ -27,6 +27,7 @@ from flowers17.stages import (
 from flows import attacks
 from tests.support.attack_study import SETTINGS
 from tests.support.image_files import class_folders
+from tests.support.killed_studies import overridden
 from tests.support.processes import HANG_S, eventually
 
 pytestmark = pytest.mark.slow
@@ -62,7 +63,7 @@ FileVersions = dict[str, tuple[int, int]]
 
 
 def _stage(store: Store, label: str, *settings: str) -> Stage:
-    request = request_from([*SETTINGS, LAST, *settings], store=store.root, device="cpu")
+    request = request_from(overridden(SETTINGS, LAST, *settings), store=store.root, device="cpu")
     parts = in_order(attacks.parts(request.settings, request.options))
     return next(stage for stage in parts if stage.label == label)
 

@@ -11,7 +11,15 @@ from flowers17.artifacts import Artifact
 from flowers17.request import request_from
 from flows import report
 from tests.support.builds import built
-from tests.support.killed_studies import TINY, command, end, every_byte, finished, run
+from tests.support.killed_studies import (
+    TINY,
+    command,
+    end,
+    every_byte,
+    finished,
+    overridden,
+    run,
+)
 from tests.support.processes import eventually, python
 from tests.support.tiny_backbone import BACKBONE
 
@@ -19,8 +27,8 @@ pytestmark = [pytest.mark.server, pytest.mark.slow]
 
 N_KILLS = 1  # 50 with --fuzz 50
 MAPS = f"[{{extractor: '{BACKBONE}', pooling: average}}]"
-STUDY = (
-    *TINY,
+STUDY = overridden(
+    TINY,
     "features.weights=random",
     f"features.table={MAPS}",
     "features.classifiers.names=[naive_bayes]",

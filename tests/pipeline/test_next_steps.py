@@ -19,6 +19,7 @@ from tests.support.builds import built
 from tests.support.commands import called
 from tests.support.forks import exit_code
 from tests.support.image_files import class_folders
+from tests.support.killed_studies import overridden
 from tests.support.next_steps_study import build_with_log, stages
 from tests.support.tiny_backbone import BACKBONE
 
@@ -203,16 +204,11 @@ def test_maps_are_of_models_that_had_not_seen_the_images(
     assert any(model.endswith("all images") for model in models)
 
 
-def _changed(*settings: str) -> tuple[str, ...]:
-    """The module's settings with some in place of those of their names."""
-    names = {setting.partition("=")[0] for setting in settings}
-    return (*(each for each in SETTINGS if each.partition("=")[0] not in names), *settings)
-
-
 @pytest.mark.parametrize("counts", [{"oak": 5, "elm": 5}, {"oak": 2, "elm": 6}])
 def test_few_images_get_answers_or_a_clear_word(tmp_path: Path, counts: dict[str, int]) -> None:
     photos = class_folders(tmp_path / "photos", counts)
-    own = _changed(
+    own = overridden(
+        SETTINGS,
         "features.combinations=[]",
         "ensemble.ensembles=[]",
         "learners.plain=[]",
@@ -234,7 +230,8 @@ def test_few_images_get_answers_or_a_clear_word(tmp_path: Path, counts: dict[str
 def test_without_a_classifier_the_rest_goes_on_and_the_run_completes(
     tmp_path: Path, prefect_api: str
 ) -> None:
-    own = _changed(
+    own = overridden(
+        SETTINGS,
         "features.weights=imagenet",
         "features.table=[{extractor: mobilenet}]",
         "features.combinations=[]",

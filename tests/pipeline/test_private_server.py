@@ -31,6 +31,7 @@ from flows.local_server import Server
 from tasks.leftovers import at_work
 from tasks.liveness import is_recorded, run_digest
 from tests.support.commands import called
+from tests.support.killed_studies import overridden
 from tests.support.processes import HANG_S, NOBODY, eventually, kill, needs_root, output_of, python
 from tests.support.serving import COMMAND, SMALL
 from tests.support.tiny_backbone import BACKBONE
@@ -196,7 +197,9 @@ class TestRecord:
     ) -> None:
         planted, own = _planted_run(tmp_path / "planted"), tmp_path / "own"
         earlier = set((home / "flowers17-runs").iterdir())
-        settings = [word for assignment in (*SMALL, TABLE) for word in ("--set", assignment)]
+        settings = [
+            word for assignment in overridden(SMALL, TABLE) for word in ("--set", assignment)
+        ]
         words = ("run", "features", "--store", str(own), *settings)
         env = {"PREFECT_API_URL": server.api, "PREFECT_API_AUTH_STRING": str(server.password)}
         with python(*COMMAND[1:], *words, env=env) as process:

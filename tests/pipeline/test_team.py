@@ -17,7 +17,12 @@ import pytest
 import yaml
 from prefect.blocks.notifications import CustomWebhookNotificationBlock
 from prefect.client.orchestration import get_client
-from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
+from prefect.settings import (
+    PREFECT_API_AUTH_STRING,
+    PREFECT_API_URL,
+    PREFECT_CLIENT_CSRF_SUPPORT_ENABLED,
+    temporary_settings,
+)
 
 from flowers17.artifacts import MANIFEST, Store
 from flows import prefect_api
@@ -58,6 +63,8 @@ for words in json.loads(sys.argv[1]):
         if end.code:
             raise
 """
+# The private server of the test run, which its settings are for, wants none.
+WITH_TOKENS = {PREFECT_CLIENT_CSRF_SUPPORT_ENABLED: True}
 SITE_SETTINGS = {
     "FLOWERS17_ALLOWED_HOSTS",
     "FLOWERS17_SITE",
@@ -94,7 +101,7 @@ def scheduled(team: Team) -> dict[str, Any]:
 
 def _called(team: Team, *words: str, auth: str) -> tuple[int | str, str, str]:
     """What `called` returns of `flowers17 …` with somebody's credentials."""
-    with patch.dict(os.environ), temporary_settings({PREFECT_API_AUTH_STRING: auth}):
+    with patch.dict(os.environ), temporary_settings({PREFECT_API_AUTH_STRING: auth, **WITH_TOKENS}):
         return called(*words, api=team.member["PREFECT_API_URL"])
 
 
@@ -200,6 +207,7 @@ def test_a_scheduled_study_that_fails_is_told_through_the_block(team: Team) -> N
     message = {"subject": "{{subject}}", "body": "{{body}}"}
     member = {
         PREFECT_API_URL: team.member["PREFECT_API_URL"],
+        **WITH_TOKENS,
         PREFECT_API_AUTH_STRING: team.member["PREFECT_API_AUTH_STRING"],
     }
 

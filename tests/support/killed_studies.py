@@ -31,6 +31,12 @@ TINY = (
 COMMAND = Path(sys.executable).with_name("flowers17")
 
 
+def overridden(settings: Iterable[str], *later: str) -> tuple[str, ...]:
+    """Settings, later ones in place of those of their names."""
+    names = {setting.partition("=")[0] for setting in later}
+    return (*(each for each in settings if each.partition("=")[0] not in names), *later)
+
+
 def command(flow: str, store: Path, settings: Iterable[str], *options: str) -> list[str]:
     """Arguments of Python that run a flow by the command line."""
     chosen = [word for setting in settings for word in ("--set", setting)]
