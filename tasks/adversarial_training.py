@@ -27,7 +27,8 @@ def stage(
         settings, options, network, images, split, adversary=adversary, refit_of=refit_of
     )
     how = f"against {adversary.name}" if adversary else "anew"
-    label, seed = f"{network.name} {how}, {split.label}", settings.seed + (not adversary)
+    label = f"{network.name} {how}, {split.label}"
+    seed = settings.seed if adversary else settings.seed + 1
     return replace(adversarial, name="adversarial_training", label=label, seed=seed)
 
 

@@ -129,10 +129,10 @@ class TestResume:
     ) -> None:
         """All batches are full: a part of one would relax both graphs to take any."""
         recipe = EVERYTHING.model_copy(update={"batch_size": 10, "epochs": 24})
-        whole = trained(tmp_path / "whole", recipe, STATEFUL)
+        expected = trained(tmp_path / "undisturbed", recipe, STATEFUL)
         with pytest.raises(Stopped):
             trained(tmp_path / "resumed", recipe, STATEFUL, stop_after=14)
-        assert trained(tmp_path / "resumed", recipe, STATEFUL) == whole
+        assert trained(tmp_path / "resumed", recipe, STATEFUL) == expected
 
     def test_in_the_middle_of_an_epoch_repeats_that_epoch_only(
         self, tmp_path: Path, undisturbed: End, snapshots: Path, batches: Batches

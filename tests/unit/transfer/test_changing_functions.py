@@ -76,11 +76,11 @@ def test_network_that_changed_since_the_study_is_refused_wherever_it_is_built(
 ) -> None:
     numbers.write_text("4 1")
     stages, store = _stages("network"), Store(tmp_path / "store")
-    made = ensure(stages["backbone"], {}, store).reference
+    backbone = ensure(stages["backbone"], {}, store).reference
     images = tmp_path / "images.npy"
     np.save(images, np.zeros((2, 32, 32, 3), np.uint8))
     folder = Stage.of("images", "images", f"{__name__}:save_images", {"path": str(images)})
-    inputs = {"images": ensure(folder, {}, store).reference, "backbone": made}
+    inputs = {"images": ensure(folder, {}, store).reference, "backbone": backbone}
     artifact = store.open(ensure(stages["features"], inputs, store).reference)
     loader = Loader(store, own_learners=["changing:network"])
     assert extractor_of(artifact, loader).output_shape == (None, 4, 4, 4)
