@@ -11,46 +11,41 @@ from typing import Any
 
 import pytest
 
-from flowers17.artifacts import Store
+from flowers17.artifacts import Reference, Store
 from flowers17.isolation import ProcessEnded, ensure_isolated
 from flowers17.request import request_from
-from flowers17.stages import (
-    History,
-    Outcome,
-    Progress,
-    References,
-    Stage,
-    ensure,
-    existing,
-    in_order,
-)
+from flowers17.stages import History, Progress, References, Stage, ensure, in_order
 from flows import attacks
 from tests.support.attack_study import SETTINGS
+from tests.support.builds import built, cut_off
 from tests.support.image_files import class_folders
 from tests.support.killed_studies import overridden
 from tests.support.processes import HANG_S, eventually
 
 pytestmark = pytest.mark.slow
 
-LAST = "learners.recipe.selection=last"  # so that no folds have to find an epoch
 BATCHES = "attack-*/*.batch"
 PIXEL = "attack one_pixel on tiny, clean split"
-LONG = "attacks.one_pixel={n_images: 8, population: 100, generations: 10, images_per_batch: 1}"
 DEFENCES = "defences of tiny, clean split"
-# Of images so small 256 are attacked at once: 260 are two batches.
-DEFENDED = (
+UNDER_ATTACK = overridden(
+    SETTINGS,
+    "learners.recipe.epochs=1",
+    "learners.recipe.batch_size=65",
+    "learners.recipe.selection=last",  # so that no folds have to find an epoch
+    # Of images so small 256 are attacked at once: 260 are two batches.
     "dataset.image_size=16",
     "ensemble.ensembles=[]",  # whose extractor reads no image below 32
     "splits.validation_fraction=0.5",
-    "learners.definitions=[{name: tiny, blocks: [[16], [32]], dense: 16}]",
+    "learners.definitions=[{name: tiny, blocks: [[2]], dense: 4}]",
     "attacks.n_images=260",
-    "attacks.pgd_steps=10",
+    "attacks.pgd_steps=2",
     "attacks.pgd_restarts=1",
     "attacks.pgd_losses=[cross_entropy]",
+    "attacks.one_pixel={n_images: 8, population: 100, generations: 10, images_per_batch: 1}",
     "defences.networks=[{learner: tiny, augmentation: none}]",
     "defences.adversaries=[]",
     "defences.filters=[]",
-    "defences.detectors=[{budgets: [8, 16], recipe: {epochs: 4, batch_size: 64}}]",
+    "defences.detectors=[{budgets: [8], recipe: {epochs: 2, batch_size: 104}}]",
     "defences.budgets=[8]",
 )
 # What a detector is trained on, its training, the attacks on all defences.
@@ -62,38 +57,46 @@ PARTS = (
 FileVersions = dict[str, tuple[int, int]]
 
 
-def _stage(store: Store, label: str, *settings: str) -> Stage:
-    request = request_from(overridden(SETTINGS, LAST, *settings), store=store.root, device="cpu")
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Stage], Store]:
+    """Stages by label, and a store in which two of them were built without a kill."""
+    root = tmp_path_factory.mktemp("undisturbed")
+    data = class_folders(root / "data", {"daisy": 260, "snowdrop": 260})
+    settings = (*UNDER_ATTACK, f"dataset.source={data}")
+    request = request_from(settings, store=root / "store", device="cpu")
     parts = in_order(attacks.parts(request.settings, request.options))
-    return next(stage for stage in parts if stage.label == label)
+    stages = {stage.label: stage for stage in parts}
+    return stages, built([stages[PIXEL], stages[DEFENCES]], request.store)
+
+
+@pytest.fixture
+def store(undisturbed: tuple[dict[str, Stage], Store], tmp_path: Path) -> Store:
+    """A store that has the inputs of both stages only."""
+    both = shutil.ignore_patterns("attack", "defences")
+    return Store(shutil.copytree(undisturbed[1].root, tmp_path / "store", ignore=both))
+
+
+def _inputs(stage: Stage, store: Store) -> References:
+    """Inputs of a stage that a store has."""
+    return {
+        name: ensure(source, _inputs(source, store), store).reference
+        for name, source in stage.inputs.items()
+    }
 
 
 def _isolated(
     stage: Stage, inputs: References, store: Store, progress: Progress = lambda *_: None
-) -> Outcome:
+) -> Reference:
     """Build a stage in a process of its own, as a flow does."""
     logger = logging.getLogger(__name__)
-    return ensure_isolated(stage, inputs, store, progress=progress, logger=logger)
+    return ensure_isolated(stage, inputs, store, progress=progress, logger=logger).reference
 
 
-def _inputs(stage: Stage, store: Store) -> References:
-    """Build the inputs of a stage."""
-    inputs: dict[str, Any] = {}
-    for name, source in stage.inputs.items():
-        its_inputs = _inputs(source, store)
-        build = _isolated if source.isolated else ensure
-        inputs[name] = (
-            existing(source, its_inputs, store) or build(source, its_inputs, store)
-        ).reference
-    return inputs
-
-
-def _killed(stage: Stage, inputs: References, store: Store, *moments: Callable[[], Any]) -> None:
-    """Build a stage in a process that is killed once all conditions came true, in their order."""
+def _killed(stage: Stage, inputs: References, store: Store, is_time: Callable[[], bool]) -> None:
+    """Build a stage in a process that is killed once a condition comes true."""
     with ThreadPoolExecutor(max_workers=1) as pool:
         building = pool.submit(_isolated, stage, inputs, store)
-        for condition in moments:
-            assert eventually(condition), "nothing was done, or something was done again"
+        assert eventually(is_time), "nothing was done"
         [process] = [child for child in active_children() if child.name == stage.label]
         process.kill()
         with pytest.raises(ProcessEnded, match="SIGKILL"):
@@ -106,27 +109,11 @@ def _unfinished_files(store: Store, pattern: str) -> FileVersions:
     return {name: (stat.st_ino, stat.st_mtime_ns) for name, stat in stats.items()}
 
 
-def _has_more(store: Store, pattern: str, before: FileVersions) -> bool:
-    """Whether there are more files than before, and the former ones are unchanged."""
-    return before.items() < _unfinished_files(store, pattern).items()
-
-
-def _undisturbed(store: Store, label: str, *settings: str) -> tuple[Stage, References, Outcome]:
-    """A stage, its inputs and its outcome; the store has the inputs only."""
-    stage = _stage(store, label, *settings)
+def test_one_pixel_killed_resumes_with_its_batches_and_the_same_bytes(
+    undisturbed: tuple[dict[str, Stage], Store], store: Store
+) -> None:
+    stage = undisturbed[0][PIXEL]
     inputs = _inputs(stage, store)
-    elsewhere = Store(store.root.with_name("undisturbed"))
-    shutil.copytree(store.root, elsewhere.root)
-    return stage, inputs, _isolated(stage, inputs, elsewhere)
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "store")
-
-
-def test_one_pixel_killed_resumes_with_its_batches_and_the_same_bytes(store: Store) -> None:
-    stage, inputs, expected = _undisturbed(store, PIXEL, LONG)
     batches = partial(_unfinished_files, store, BATCHES)
     _killed(stage, inputs, store, lambda: len(batches()) >= 2)
     killed_batches = batches()
@@ -136,21 +123,23 @@ def test_one_pixel_killed_resumes_with_its_batches_and_the_same_bytes(store: Sto
     def progress(*_: Any) -> None:
         later.append(batches())
 
-    assert _isolated(stage, inputs, store, progress) == expected
+    expected = ensure(stage, inputs, undisturbed[1])
+    assert expected.reused
+    assert _isolated(stage, inputs, store, progress) == expected.reference
     assert any(len(killed_batches) < len(each) for each in later)
     assert all(killed_batches.items() <= each.items() for each in later if each), "done again"
     assert not batches(), "what is finished leaves nothing unfinished"
 
 
 def test_defences_killed_in_each_part_resume_in_it_with_the_same_bytes(
-    store: Store, tmp_path: Path
+    undisturbed: tuple[dict[str, Stage], Store], store: Store
 ) -> None:
-    data = class_folders(tmp_path / "data", {"daisy": 260, "snowdrop": 260})
-    stage, inputs, expected = _undisturbed(store, DEFENCES, f"dataset.source={data}", *DEFENDED)
+    stage = undisturbed[0][DEFENCES]
+    inputs = _inputs(stage, store)
     before, work = PARTS[0], FileVersions()
     for part in PARTS:
-        has_more = partial(_has_more, store, before, work)
-        _killed(stage, inputs, store, has_more, partial(_unfinished_files, store, part))
+        cut_off([stage], store.root, part, 2)
+        assert work.items() < _unfinished_files(store, before).items(), "it was done again"
         before, work = part, _unfinished_files(store, part)
         assert len(work) == 1, "it was not killed in the middle"
 
@@ -160,6 +149,8 @@ def test_defences_killed_in_each_part_resume_in_it_with_the_same_bytes(
         if unit == "images":
             steps.append((n_done, _unfinished_files(store, PARTS[-1])))
 
-    assert _isolated(stage, inputs, store, progress) == expected
+    expected = ensure(stage, inputs, undisturbed[1])
+    assert expected.reused
+    assert _isolated(stage, inputs, store, progress) == expected.reference
     assert steps[0] == (256, work), "a finished batch was done again"
     assert not list((store.root / ".unfinished").iterdir())

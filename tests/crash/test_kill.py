@@ -4,16 +4,21 @@ import os
 import signal
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from urllib.request import urlopen
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import pytest
 
 from flowers17.interrupts import INTERRUPTED
 from tests.support.homes import migrated_home
 from tests.support.killed_studies import TINY, command, end
-from tests.support.processes import HANG_S, eventually, free_port, python, session_members
+from tests.support.object_storage import forwarding
+from tests.support.processes import HANG_S, eventually, python, session_members
+
+if TYPE_CHECKING:
+    from flows.local_server import Server
 
 pytestmark = [pytest.mark.server, pytest.mark.slow]
 
@@ -97,22 +102,13 @@ def test_a_command_interrupted_while_its_fork_server_imports_is_quiet(
         end(process)
 
 
-@pytest.fixture(scope="module")
-def server(home: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """A server for commands, with the address of its API; the last test ends it."""
-    port = free_port()
-    address = ("--host", "127.0.0.1", "--port", str(port))
-    with python("-m", "flows.server", *address, env={"PREFECT_HOME": str(home)}) as process:
-        api = f"http://127.0.0.1:{port}/api"
-        assert eventually(lambda: _answers(api)), "no server came"
-        yield process, api
-
-
 def test_a_second_interrupt_does_not_wait_for_a_server_that_hangs(
-    tmp_path: Path, server: tuple[subprocess.Popen[str], str]
+    tmp_path: Path, prefect_server: "Server"
 ) -> None:
-    with _at_work(tmp_path / "store", server[1]) as process:
-        server[0].send_signal(signal.SIGSTOP)
+    server = prefect_server._process
+    assert server is not None
+    with _at_work(tmp_path / "store", prefect_server.api) as process:
+        os.kill(server.pid or 0, signal.SIGSTOP)
         try:
             os.killpg(process.pid, signal.SIGINT)
             with pytest.raises(subprocess.TimeoutExpired):
@@ -120,27 +116,27 @@ def test_a_second_interrupt_does_not_wait_for_a_server_that_hangs(
             os.killpg(process.pid, signal.SIGINT)
             _, complaints = process.communicate(timeout=HANG_S)
         finally:
-            server[0].send_signal(signal.SIGCONT)
+            os.kill(server.pid or 0, signal.SIGCONT)
         assert process.returncode == INTERRUPTED
         assert "interrupted without waiting" in complaints
         end(process)
 
 
-def test_a_server_that_is_gone_is_told_in_a_sentence(
-    tmp_path: Path, server: tuple[subprocess.Popen[str], str]
-) -> None:
-    with _at_work(tmp_path / "store", server[1]) as process:
-        end(server[0])
-        _, complaints = process.communicate(timeout=HANG_S)
-        assert process.returncode == 1
-        assert (
-            f"expected the Prefect server at {server[1]} to answer until the run's end"
-            in complaints
-        )
-        assert "what is finished is kept" in complaints
-        assert "Traceback" not in complaints
-        assert "EventsWorker" not in complaints
-        end(process)
+def test_a_server_that_is_gone_is_told_in_a_sentence(tmp_path: Path, prefect_api: str) -> None:
+    """As its clients see it: connections are cut, and none is taken."""
+    with ExitStack() as connections:
+        port = connections.enter_context(forwarding(urlsplit(prefect_api).port or 0))
+        api = f"http://127.0.0.1:{port}/api"
+        with _at_work(tmp_path / "store", api) as process:
+            connections.close()
+            _, complaints = process.communicate(timeout=HANG_S)
+            assert process.returncode == 1
+            expected = f"expected the Prefect server at {api} to answer until the run's end"
+            assert expected in complaints
+            assert "what is finished is kept" in complaints
+            assert "Traceback" not in complaints
+            assert "EventsWorker" not in complaints
+            end(process)
 
 
 @contextmanager
@@ -150,9 +146,3 @@ def _at_work(store: Path, api: str) -> Iterator[subprocess.Popen[str]]:
     with python(*_dataset(store), env=env) as process:
         assert eventually(lambda: any(store.glob(".locks/images*"))), "no stage began"
         yield process
-
-
-def _answers(api: str) -> bool:
-    with suppress(OSError), urlopen(f"{api}/health", timeout=1):
-        return True
-    return False

@@ -49,29 +49,41 @@ def shadows(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 KINDS = ("none", "packages", "modules", "folders")
-DIGESTS = """
+FORKS = """
 import json, os, sys
 from prefect import flow, task  # once for all: it takes seconds
-for folder in sys.argv[1:]:
+for code, place, folder in zip(*[iter(sys.argv[1:])] * 3):
     if not os.fork():
         try:
-            os.chdir(folder)
+            os.chdir(place)
             sys.path.insert(0, folder)  # as PYTHONPATH would
-            import flowers17.stages as stages
-            import flows.report, flowers17.request as request
-            r = request.request_from()
-            parts = stages.in_order(flows.report.stages(r.settings, r.options))
-            digests = {part.title: part.code() for part in parts}
-            print(json.dumps(digests, sort_keys=True), flush=True)
+            exec(code)
+            sys.stdout.flush()
         finally:
             os._exit(0)
     os.wait()
 """
+DIGESTS = """
+import flowers17.stages as stages
+import flows.report, flowers17.request as request
+r = request.request_from()
+parts = stages.in_order(flows.report.stages(r.settings, r.options))
+print(json.dumps({part.title: part.code() for part in parts}, sort_keys=True))
+"""
+LOADED = """
+import yaml
+from prefect.flows import load_flow_from_entrypoint
+described = yaml.safe_load(open("deployments/prefect.yaml"))["deployments"]
+for deployment in described:
+    load_flow_from_entrypoint(deployment["entrypoint"])
+import flows, tasks
+print(json.dumps([len(described), tasks.__file__, flows.__file__]))
+"""
 
 
 @pytest.fixture(scope="module")
-def digests(shadows: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Digests of our code, by the kind of files on the path before it."""
+def printed(shadows: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Digests of our code, by the kind of files on the path before it; and what a worker loads."""
     folders = {"none": ROOT, "packages": shadows}
     for kind in ("modules", "folders"):
         folders[kind] = tmp_path_factory.mktemp(kind)
@@ -81,17 +93,25 @@ def digests(shadows: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str
             else:  # a namespace, which Python makes of any folder
                 (folders[kind] / name).mkdir()
                 (folders[kind] / name / "images.py").write_text(BOOM)
-    places = [str(folders[kind]) for kind in KINDS]
-    result = _python("-P", "-c", DIGESTS, *places, cwd=ROOT, path=ROOT)
+    programs = {kind: (DIGESTS, str(folders[kind]), str(folders[kind])) for kind in KINDS}
+    programs["loaded"] = (LOADED, str(ROOT), str(shadows))
+    words = [word for program in programs.values() for word in program]
+    result = _python("-P", "-c", FORKS, *words, cwd=ROOT, path=ROOT)
     assert result.returncode == 0, result.stderr[-2_000:]
     lines = result.stdout.splitlines()
-    assert len(lines) == len(KINDS), result.stderr[-2_000:]
-    return dict(zip(KINDS, lines, strict=True))
+    assert len(lines) == len(programs), result.stderr[-2_000:]
+    return dict(zip(programs, lines, strict=True))
 
 
 @pytest.mark.parametrize("kind", KINDS[1:])
-def test_leave_the_digests_of_our_code_as_they_are(kind: str, digests: dict[str, str]) -> None:
-    assert digests[kind] == digests["none"]
+def test_leave_the_digests_of_our_code_as_they_are(kind: str, printed: dict[str, str]) -> None:
+    assert printed[kind] == printed["none"]
+
+
+def test_do_not_reach_the_deployments_of_a_worker(printed: dict[str, str]) -> None:
+    n, *files = json.loads(printed["loaded"])
+    assert n >= 9
+    assert files == [str(ROOT / name / "__init__.py") for name in ("tasks", "flows")]
 
 
 def test_a_run_beside_them_and_behind_proxies_builds_what_it_builds_elsewhere(
@@ -141,22 +161,3 @@ def test_half_a_checkout_on_the_path_is_named(tmp_path: Path) -> None:
     assert result.returncode == 1
     assert "Traceback" not in result.stderr
     assert f"expected the package flows beside {half / 'flowers17'}, found none" in result.stderr
-
-
-LOADED = """
-import yaml
-from prefect.flows import load_flow_from_entrypoint
-described = yaml.safe_load(open("deployments/prefect.yaml"))["deployments"]
-for deployment in described:
-    load_flow_from_entrypoint(deployment["entrypoint"])
-import flows, tasks
-print(len(described), tasks.__file__, flows.__file__)
-"""
-
-
-def test_do_not_reach_the_deployments_of_a_worker(shadows: Path) -> None:
-    result = _python("-P", "-c", LOADED, cwd=ROOT, path=shadows)
-    assert result.returncode == 0, result.stderr[-2_000:]
-    n, *files = result.stdout.split()
-    assert int(n) >= 9
-    assert files == [str(ROOT / name / "__init__.py") for name in ("tasks", "flows")]

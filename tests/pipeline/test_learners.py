@@ -1,10 +1,9 @@
 """Flow `learners` at small size: built once, then cached; watched; killed and resumed."""
 
 import json
+import os
 import shutil
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ SETTINGS = (
     "dataset.images_per_class=8",
     "dataset.image_size=32",
     "splits.n_repeats=1",
-    "learners.definitions=[{name: tiny, blocks: [[4], [8]], dense: 16}]",
+    "learners.definitions=[{name: tiny, blocks: [[2]], dense: 4}]",
     "learners.plain=[tiny]",
     f"learners.recipe.epochs={EPOCHS}",
     "learners.recipe.batch_size=8",
@@ -35,13 +34,14 @@ WHOLE = (
     "learners.augmented=[tiny]",
     "learners.augmentations=[wide]",
     "learners.augmented_epochs=2",
-    "learners.best=[residual]",
+    "learners.best=[tiny]",
     "learners.best_splits=1",
     "learners.best_recipe.epochs=1",
+    "learners.best_recipe.resolutions=[1]",
     "learners.best_recipe.batch_size=8",
 )
 PLAIN = "tiny, report split"
-TRAINED = {PLAIN, "tiny wide, report split", "residual best, repeat-01 split"}
+TRAINED = {PLAIN, "tiny wide, report split", "tiny best, repeat-01 split"}
 CODE = """
 import sys
 from flowers17.cli import main
@@ -58,16 +58,6 @@ print("imported:", *sorted(heavy & sys.modules.keys()), file=sys.stderr)
 
 def _words(store: Path, *options: str) -> list[str]:
     return ["run", "learners", "--store", str(store), "--device", "cpu", "--json", *options]
-
-
-@contextmanager
-def _process(
-    api: str, words: list[str], settings: tuple[str, ...]
-) -> Iterator[subprocess.Popen[str]]:
-    """Run the command in a process of its own, which may be killed."""
-    chosen = [word for setting in (*SETTINGS, *settings) for word in ("--set", setting)]
-    with python("-c", CODE, *words, *chosen, env={"PREFECT_API_URL": api}) as process:
-        yield process
 
 
 def _counts(api: str, words: list[str], settings: tuple[str, ...]) -> dict[str, int]:
@@ -138,7 +128,9 @@ def test_each_training_leaves_its_history_layers_weights_and_probabilities(
 def test_a_second_run_reuses_every_stage_and_imports_nothing_to_compute_with(
     built: tuple[Path, int], prefect_api: str
 ) -> None:
-    with _process(prefect_api, _words(built[0]), WHOLE) as process:
+    chosen = [word for setting in (*SETTINGS, *WHOLE) for word in ("--set", setting)]
+    words = [*_words(built[0]), *chosen]
+    with python("-c", CODE, *words, env={"PREFECT_API_URL": prefect_api}) as process:
         printed, complaints = process.communicate(timeout=HANG_S)
     assert process.returncode == 0, complaints
     counts = json.loads(printed)["counts"]
@@ -170,12 +162,18 @@ def test_a_killed_training_says_so_and_goes_on_from_its_last_epoch(
         paths = unfinished.glob("training-*/generation-*.json")
         return [int(path.stem.partition("-")[2]) for path in paths]
 
-    with _process(prefect_api, words, PLAIN_ONLY) as process:
+    def kill_training() -> None:
         assert eventually(lambda: max(epochs(), default=0) >= 3), "no epoch was saved"
         [lock] = unfinished.glob("training-*/lock")
-        kill(_holder(lock))
-        _, complaints = process.communicate(timeout=HANG_S)
-    assert process.returncode != 0
+        training = _holder(lock)
+        assert training != os.getpid()
+        kill(training)
+
+    with ThreadPoolExecutor() as pool:
+        killing = pool.submit(kill_training)
+        code, _, complaints = called(*words, api=prefect_api, settings=(*SETTINGS, *PLAIN_ONLY))
+        killing.result()
+    assert code == 1
     assert "SIGKILL" in complaints
     assert "Run the same command again" in " ".join(complaints.split())
     n_done = max(epochs())

@@ -13,6 +13,7 @@ import pytest
 
 from flowers17.shared.store import CACHE_VARIABLE, SharedStore
 from tests.support.commands import called
+from tests.support.killed_studies import overridden
 from tests.support.object_storage import BUCKET, ObjectStorage, object_storage
 from tests.support.processes import HANG_S, eventually, kill, python, session_members
 from tests.support.serving import SMALL
@@ -25,7 +26,7 @@ TABLE = f"features.table=[{{extractor: '{BACKBONE}', pooling: average}}]"
 AXIS = "features.classifiers.knn.n_neighbors=[1, 3]"
 SWEEP = ("sweep", "features", "--axis", AXIS, "--runner", "processes")
 N_REPORTS = 2 + 1
-N_STAGES = 9 + 2 * 2 + N_REPORTS  # shared by both settings, a fit and a refit of each, reports
+N_STAGES = 7 + 2 * 2 + N_REPORTS  # shared by both settings, a fit and a refit of each, reports
 LEASE_S = "10"  # longer than a loaded machine lets a renewal wait
 
 
@@ -41,8 +42,8 @@ def storage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectStorage]
 
 
 def _settings(*words: str) -> tuple[str, ...]:
-    others = [line for line in SMALL if not line.startswith("features.table=")]
-    return (*others, TABLE) if words[0] == "sweep" else ()
+    study = overridden(SMALL, TABLE, "features.classifiers.names=[knn]")
+    return study if words[0] == "sweep" else ()
 
 
 @contextmanager
@@ -73,6 +74,7 @@ def _store(storage: ObjectStorage, cache: Path) -> SharedStore:
         return SharedStore(storage.address)
 
 
+@pytest.mark.long  # with one that is killed, below, always
 def test_two_sweeps_at_once_build_each_artifact_once_to_the_bytes_of_a_folder(
     storage: ObjectStorage, prefect_api: str, tmp_path: Path
 ) -> None:
@@ -90,12 +92,17 @@ def test_two_sweeps_at_once_build_each_artifact_once_to_the_bytes_of_a_folder(
     assert (built, reused) == (N_STAGES, N_STAGES)
     assert len(_manifests(storage)) == N_STAGES
     assert here["summary"] == there["summary"]
-    folder = tmp_path / "folder"
-    alone = _output(prefect_api, tmp_path, *SWEEP, "--store", str(folder))
+    assert here["summary"] == _summary_of_the_same_bytes(storage, prefect_api, tmp_path)
+
+
+def _summary_of_the_same_bytes(storage: ObjectStorage, api: str, place: Path) -> dict[str, Any]:
+    """Summary of the sweep in a folder, where each artifact has the digest that it has here."""
+    folder = place / "folder"
+    alone = _output(api, place, *SWEEP, "--store", str(folder))
     folder_manifests = [json.loads(path.read_text()) for path in folder.glob("*/*/manifest.json")]
-    storage_manifests = _store(storage, tmp_path / "three").manifests()
+    storage_manifests = _store(storage, place / "three").manifests()
     assert _digests(folder_manifests) == _digests(storage_manifests)
-    assert alone["summary"] == here["summary"]
+    return dict(alone["summary"])
 
 
 def _digests(manifests: Iterable[dict[str, Any]]) -> dict[str, str]:
@@ -109,7 +116,7 @@ def _digests(manifests: Iterable[dict[str, Any]]) -> dict[str, str]:
     return digests
 
 
-def test_a_sweep_that_is_killed_costs_the_other_at_most_what_was_being_built(
+def test_a_killed_sweep_costs_the_other_at_most_what_was_being_built_and_no_byte(
     storage: ObjectStorage, prefect_api: str, tmp_path: Path
 ) -> None:
     storage.prefix = "killed"
@@ -136,12 +143,13 @@ def test_a_sweep_that_is_killed_costs_the_other_at_most_what_was_being_built(
     writes = [url for url in storage.requests("PUT", "200") if f"/{BUCKET}/killed/" in url]
     created = [url for url in writes if url.endswith("/manifest.json")]
     assert len(created) == len(set(created)) == N_STAGES
+    assert output["summary"] == _summary_of_the_same_bytes(storage, prefect_api, tmp_path)
 
 
 def test_commands_read_it_and_a_third_machine_builds_nothing(
     storage: ObjectStorage, prefect_api: str, tmp_path: Path
 ) -> None:
-    storage.prefix = "at-once"
+    storage.prefix = "killed"
     options = ("--store", storage.address)
     cache = tmp_path / "three"
     third = _output(prefect_api, cache, *SWEEP, *options)

@@ -5,6 +5,7 @@ Keras is imported once for all tests of a worker.
 
 import os
 import signal
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,26 @@ def built(stages: Iterable[Stage], root: Path) -> Store:
 def killed(stages: Iterable[Stage], root: Path, label: str, n_done: int) -> None:
     """Build as `built` does; the process is killed once a stage tells of so much done."""
     assert exit_code(build, list(stages), root, label, n_done) == -signal.SIGKILL
+
+
+def cut_off(stages: Iterable[Stage], root: Path, pattern: str, n_files: int) -> None:
+    """Build as `built` does; the process is killed before it names its n-th file of a pattern."""
+    assert exit_code(build_until, list(stages), root, pattern, n_files) == -signal.SIGKILL
+
+
+def build_until(stages: Iterable[Stage], root: Path, pattern: str, n_files: int) -> None:
+    """Build in this process, which kills itself in place of its n-th renaming to such a path."""
+    n_named = 0
+
+    def hook(event: str, arguments: tuple[Any, ...]) -> None:
+        nonlocal n_named
+        if event == "os.rename" and Path(arguments[1]).match(pattern):
+            n_named += 1
+            if n_named == n_files:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(hook)
+    build(stages, root)
 
 
 def build(stages: Iterable[Stage], root: Path, killed_stage: str = "", n_before: int = 0) -> None:
