@@ -5,6 +5,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -94,8 +95,9 @@ def _drained() -> Iterator[None]:
         from prefect.events.worker import EventsWorker
         from prefect.logging.handlers import APILogHandler
 
-        APILogHandler().flush()
-        EventsWorker.drain_all(timeout=30)
+        with ThreadPoolExecutor(1) as pool:  # a browser that runs has the event loop of this one
+            pool.submit(APILogHandler().flush).result()
+            pool.submit(EventsWorker.drain_all, timeout=30).result()
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""One `serve` for all tests that drive a browser; one worker of pytest-xdist runs them all."""
+"""One `serve` and one browser for all tests here; one worker of pytest-xdist runs them all."""
 
 import os
 from collections.abc import Iterator
@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.browser import browser_page
+from tests.support.browser import browser_page, running_browser
+from tests.support.hostile_page import OPTIONS
 from tests.support.other_users import squatting
 from tests.support.processes import eventually
 from tests.support.serving import Serving, processes
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Browser, Page
 
 SETTINGS = (
     "dataset.n_classes=3",
@@ -24,12 +25,12 @@ SETTINGS = (
 )
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def beset_serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Serving, bool]]:
     """A `serve` with small studies as defaults, and whether another user got its port.
 
     He had bound it before, and tries to listen while the server starts, which would be told the
-    password. Only root can be another user. No test stops it.
+    password. Only root can be another user. No test stops it; it ends with the last one here.
     """
     serving = Serving(tmp_path_factory.mktemp("browser"), *SETTINGS)
     took_over = False
@@ -50,14 +51,21 @@ def _server_starts(serving: Serving) -> bool:
     return any("flows.server" in command for command in processes(serving.home).values())
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def serving(beset_serving: tuple[Serving, bool]) -> Serving:
     """The running `serve`."""
     return beset_serving[0]
 
 
+@pytest.fixture(scope="package")
+def browser() -> Iterator["Browser"]:
+    """The running browser, for which names of strangers lead to this machine."""
+    with running_browser(*OPTIONS) as browser:
+        yield browser
+
+
 @pytest.fixture(scope="module")
-def page() -> Iterator["Page"]:
-    """An empty page; while it is there, Python takes this thread for one of an event loop."""
-    with browser_page() as page:
+def page(browser: "Browser") -> Iterator["Page"]:
+    """An empty page."""
+    with browser_page(browser) as page:
         yield page

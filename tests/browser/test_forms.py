@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.server, pytest.mark.browser, pytest.mark.slow]
 
 PATHS = {"v1": "", "v2": "/v2"}
-ALWAYS = {"v1": ("dataset", "features", "learners", "study", "sweep"), "v2": ("study",)}
+ALWAYS = {"v1": ("learners", "study", "sweep"), "v2": ("study",)}
 MOST_CONTROLS = 20
 CONTROLS = "input:visible, textarea:visible, select:visible"
 

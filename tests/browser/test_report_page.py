@@ -17,7 +17,7 @@ from tests.unit.reporting.made_finetunings import with_fine_tunings
 from tests.unit.reporting.maker import Maker
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Browser, Page
 
 pytestmark = [pytest.mark.browser]
 
@@ -80,8 +80,8 @@ def attacked_of(inputs: ReportInputs) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def page(report: Path) -> Iterator["Page"]:
-    with browser_page() as page:
+def page(report: Path, browser: "Browser") -> Iterator["Page"]:
+    with browser_page(browser) as page:
         page.goto(report.as_uri())
         yield page
 

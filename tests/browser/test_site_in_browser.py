@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from tests.support.commands import called
 from tests.support.serving import Serving, told
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Browser, Page
 
 pytestmark = [pytest.mark.server, pytest.mark.browser, pytest.mark.slow]
 
@@ -34,20 +35,22 @@ SMALL_SCREEN = {"width": 390, "height": 844}
 @pytest.fixture(scope="module")
 def study(serving: Serving) -> str:
     """Run of an ensemble's study; a later one of the data has ended, too."""
-    for flow in ("ensemble", "dataset"):
-        words = ("run", flow, "--store", str(serving.store))
-        settings = (*serving.settings, *SETTINGS)
-        code, _, complaints = called(*words, api=f"{serving.ui}/api", settings=settings)
-        assert code == 0, complaints
+    api, settings = f"{serving.ui}/api", (*serving.settings, *SETTINGS)
+    with ThreadPoolExecutor(1) as pool:  # this thread may be the browser's
+        for flow in ("ensemble", "dataset"):
+            words = ("run", flow, "--store", str(serving.store))
+            run = pool.submit(called, *words, api=api, settings=settings)
+            code, _, complaints = run.result()
+            assert code == 0, complaints
     query = {"flows": {"name": {"any_": ["ensemble"]}}}
-    (run,) = serving.client.post("flow_runs/filter", json=query).raise_for_status().json()
-    return str(run["id"])
+    (record,) = serving.client.post("flow_runs/filter", json=query).raise_for_status().json()
+    return str(record["id"])
 
 
 @pytest.fixture(scope="module")
-def page(serving: Serving, study: str) -> Iterator["Page"]:
+def page(serving: Serving, study: str, browser: "Browser") -> Iterator["Page"]:
     """The index of studies, in a browser that tells which requests leave the server."""
-    with browser_page() as page:
+    with browser_page(browser) as page:
         requested: list[str] = []
         problems: list[str] = []
         page.on("request", lambda request: requested.append(request.url))

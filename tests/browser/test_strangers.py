@@ -14,10 +14,8 @@ import httpx
 import pytest
 
 from flows.access import HOSTS_VARIABLE
-from tests.support.browser import browser_page
 from tests.support.homes import migrated_home
 from tests.support.hostile_page import (
-    OPTIONS,
     OWN_NAME,
     STRANGER,
     Bait,
@@ -33,7 +31,7 @@ from tests.support.processes import (
     output_of,
     python,
 )
-from tests.support.serving import Serving, told
+from tests.support.serving import NO_BLOCKS, Serving, told
 
 pytestmark = [pytest.mark.server, pytest.mark.browser, pytest.mark.slow]
 PASSWORD = "admin:open sesame"
@@ -85,6 +83,7 @@ def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     """An owner's client of a server with a password, CSRF protection and a name."""
     port, home = free_port(), migrated_home(tmp_path_factory.mktemp("team"))
     settings = {
+        **NO_BLOCKS,
         "PREFECT_HOME": str(home),
         "PREFECT_SERVER_API_HOST": "127.0.0.1",
         "PREFECT_SERVER_API_PORT": str(port),
@@ -107,12 +106,6 @@ def _answers(client: httpx.Client) -> bool:
         return client.get("ready").status_code == 200
     except httpx.TransportError:
         return False
-
-
-@pytest.fixture(scope="module")
-def page() -> Iterator[Any]:
-    with browser_page(*OPTIONS) as page:
-        yield page
 
 
 class TestPages:

@@ -25,11 +25,15 @@ from prefect.settings import (
 )
 
 from flowers17.artifacts import MANIFEST, Store
+from flowers17.request import FORMS
+from flowers17.validation import validated
 from flows import prefect_api
+from flows.learners import parts
 from flows.registration import BLOCK, register_automations
+from tests.support.builds import built
 from tests.support.commands import called
 from tests.support.processes import HANG_S, eventually, output_of
-from tests.support.serving import FINAL, SMALL, told
+from tests.support.serving import SMALL, told
 from tests.support.team import (
     DEPLOYMENTS,
     Team,
@@ -88,15 +92,29 @@ def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
 
 
 @pytest.fixture(scope="module")
-def scheduled(team: Team) -> dict[str, Any]:
-    """A run of `learners` that a schedule has started; it goes on beside other tests."""
-    learners = team.deployment("learners")["id"]
-    path, schedule = f"deployments/{learners}/schedules", {"interval": 20}
-    reply = team.client.post(path, json=[{"schedule": schedule, "active": True}])
+def schedule(team: Team) -> str:
+    """Path of a schedule of `learners`, whose runs the pool holds up while it comes to its time."""
+    _change_pool(team, is_paused=True)
+    path = f"deployments/{team.deployment('learners')['id']}/schedules"
+    reply = team.client.post(path, json=[{"schedule": {"interval": 10}, "active": True}])
     assert reply.status_code == 201, reply.text
+    return f"{path}/{reply.json()[0]['id']}"
+
+
+@pytest.fixture(scope="module")
+def scheduled(team: Team, schedule: str) -> dict[str, Any]:
+    """The only run of `learners`, which the schedule has started."""
+    learners = team.deployment("learners")["id"]
+    _change_pool(team, is_paused=False, concurrency_limit=1)
     assert told(lambda: team.scheduled_runs(learners)), team.logs()
-    team.client.delete(f"{path}/{reply.json()[0]['id']}").raise_for_status()
-    return team.scheduled_runs(learners)[0]
+    team.client.delete(schedule).raise_for_status()  # and with it what waits
+    _change_pool(team, concurrency_limit=2)
+    (run,) = team.scheduled_runs(learners)
+    return run
+
+
+def _change_pool(team: Team, **changes: bool | int) -> None:
+    team.client.patch("work_pools/flowers17", json=changes).raise_for_status()
 
 
 def _called(team: Team, *words: str, auth: str) -> tuple[int | str, str, str]:
@@ -152,7 +170,7 @@ class TestShipped:
 
 
 @needs_postgres
-@pytest.mark.usefixtures("scheduled")
+@pytest.mark.usefixtures("schedule")
 class TestAccess:
     def test_the_pages_are_served_from_the_folder_that_is_set(self, team: Team) -> None:
         reply = httpx.get(
@@ -235,53 +253,41 @@ def test_a_scheduled_study_that_fails_is_told_through_the_block(team: Team) -> N
 
 
 @needs_postgres
-class TestRuns:
-    """The scheduled run is the undisturbed one that the other is held against."""
-
-    def test_a_schedule_starts_one_by_itself(self, team: Team, scheduled: dict[str, Any]) -> None:
-        undisturbed = team.reaches(scheduled["id"], *FINAL)
-        assert undisturbed["state_type"] == "COMPLETED", team.logs()
-        assert "auto-scheduled" in undisturbed["tags"]
-
-    def test_a_run_outlives_its_worker_the_database_and_the_server(
-        self, team: Team, scheduled: dict[str, Any]
-    ) -> None:
-        team.reaches(scheduled["id"], "COMPLETED")
-        store = team.store.with_name("disturbed")
-        flow_run_id = _in_training(team, store)
-        before = _finished(store)
-        team.host_of(flow_run_id).crash()
-        assert team.limit("training")["active_slots"] >= 1
-        epochs = _epochs(store)
-        auth = team.member["PREFECT_API_AUTH_STRING"]
-        words = ("recover", "--json", "--store", str(store))
-        code, printed, complaints = _called(team, *words, auth=auth)
-        assert code == 0, complaints
-        (recovered,) = json.loads(printed)
-        assert (recovered["flow_run_id"], recovered["resumed"]) == (flow_run_id, "worker")
-
-        assert eventually(lambda: _epochs(store) - epochs), team.logs()  # at the other worker
-        assert before.items() <= _finished(store).items()
-        team.database.stop()
-        trained = eventually(lambda: list(store.glob(f"training/*/{MANIFEST}")))
-        assert trained, "expected it to end meanwhile"
-        team.end(signal.SIGTERM)
-        team.database.start()
-        team.start_server()
-        team.reaches(flow_run_id, "COMPLETED")
-        assert before.items() <= _finished(store).items(), "something finished was made again"
-        digests = _digests(store)
-        assert any(label.startswith("tiny, report split") for label in digests)
-        assert digests.items() <= _digests(team.store).items()
-        assert told(lambda: team.limit("training")["active_slots"] == 0)
-
-
-def _in_training(team: Team, store: Path) -> str:
-    """Start the flow `learners` on a store of its own; return its run once it has trained a bit."""
-    reply = team.start_run("learners", store=str(store))
-    assert reply.status_code == 201, reply.text
+def test_a_scheduled_run_outlives_its_worker_the_database_and_the_server(
+    team: Team, scheduled: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flow_run_id, store = scheduled["id"], team.store
+    assert "auto-scheduled" in scheduled["tags"]
     assert eventually(lambda: _epochs(store)), team.logs()
-    return str(reply.json()["id"])
+    before = _finished(store)
+    team.host_of(flow_run_id).crash()
+    assert team.limit("training")["active_slots"] >= 1
+    epochs = _epochs(store)
+    auth = team.member["PREFECT_API_AUTH_STRING"]
+    # The worker that could still report the crash is gone, too.
+    monkeypatch.setattr("flowers17.commands.recovery.LATE_REPORT_S", 1.0)
+    words = ("recover", "--json", "--store", str(store))
+    code, printed, complaints = _called(team, *words, auth=auth)
+    assert code == 0, complaints
+    (recovered,) = json.loads(printed)
+    assert (recovered["flow_run_id"], recovered["resumed"]) == (flow_run_id, "worker")
+
+    assert eventually(lambda: _epochs(store) - epochs), team.logs()  # at the other worker
+    assert before.items() <= _finished(store).items()
+    team.database.stop()
+    trained = eventually(lambda: list(store.glob(f"training/*/{MANIFEST}")))
+    assert trained, "expected it to end meanwhile"
+    team.end(signal.SIGTERM)
+    team.database.start()
+    team.start_server()
+    team.reaches(flow_run_id, "COMPLETED")
+    assert before.items() <= _finished(store).items(), "something finished was made again"
+    request = validated(FORMS["learners"], scheduled["parameters"]["request"])
+    undisturbed = built(parts(request.settings, request.options), tmp_path / "undisturbed")
+    digests = _digests(store)
+    assert any(label.startswith("tiny, report split") for label in digests)
+    assert digests.items() <= _digests(undisturbed.root).items()
+    assert told(lambda: team.limit("training")["active_slots"] == 0)  # those of the dead, too
 
 
 def _epochs(store: Path) -> set[tuple[str, int]]:

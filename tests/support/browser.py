@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Browser, Page
 
 OPTIONS = (
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
@@ -19,8 +19,11 @@ OPTIONS = (
 
 
 @contextmanager
-def browser_page(*options: str) -> Iterator["Page"]:
-    """Open an empty page; options: further ones of Chromium."""
+def running_browser(*options: str) -> Iterator["Browser"]:
+    """Start Chromium; options: further ones of it.
+
+    While it runs, Python takes this thread for one of an event loop.
+    """
     reason = "needs the package playwright"
     playwright = pytest.importorskip("playwright.sync_api", reason=reason)
     if (chromium := shutil.which("chromium")) is None:
@@ -28,8 +31,14 @@ def browser_page(*options: str) -> Iterator["Page"]:
     with playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=chromium, args=[*OPTIONS, *options])
         try:
-            page = browser.new_page(viewport={"width": 1200, "height": 1400})
-            page.set_default_timeout(240_000)  # ends a hang
-            yield page
+            yield browser
         finally:
             browser.close()
+
+
+@contextmanager
+def browser_page(browser: "Browser") -> Iterator["Page"]:
+    """Open an empty page that shares nothing with others."""
+    with browser.new_page(viewport={"width": 1200, "height": 1400}) as page:
+        page.set_default_timeout(240_000)  # ends a hang
+        yield page

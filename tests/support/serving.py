@@ -36,6 +36,8 @@ SMALL = (
     "features.classifiers.names=[naive_bayes, knn]",
     "features.combinations=[]",
 )
+# Only pages on blocks need them, which no test opens; they cost a server a second.
+NO_BLOCKS = {"PREFECT_API_BLOCKS_REGISTER_ON_START": "false"}
 COMMAND = [sys.executable, "-c", "from flowers17.cli import main; main()"]
 
 
@@ -81,7 +83,7 @@ class Serving:
         self.home.mkdir(parents=True)
         migrated_home(self.home)
         self.settings = settings
-        self.variables = variables or {}
+        self.variables = {**NO_BLOCKS, **(variables or {})}
         self.log = folder / "serve.log"
         self.process: subprocess.Popen[bytes] | None = None
         self.client = httpx.Client(

@@ -20,7 +20,7 @@ from typing import Any
 import httpx
 
 from tests.support.processes import HANG_S, ROOT, environment, eventually, free_port, kill
-from tests.support.serving import COMMAND, Serving, processes, told
+from tests.support.serving import COMMAND, NO_BLOCKS, Serving, processes, told
 
 DEPLOYMENTS = ROOT / "deployments"
 PROGRAMS = {
@@ -204,6 +204,7 @@ class Team(Serving):
         self.database = Postgres(programs, server)
         self._settings = {
             **server,
+            **NO_BLOCKS,
             "PREFECT_HOME": str(self.home),
             "PREFECT_SERVER_UI_STATIC_DIRECTORY": str(self.home / "ui"),
             "PREFECT_SERVER_API_PORT": str(self.port),

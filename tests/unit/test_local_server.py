@@ -13,6 +13,7 @@ import pytest
 from flowers17.errors import Flowers17Error
 from flows import local_server, prefect_api
 from flows.local_server import Server
+from tests.support.homes import migrated_home
 from tests.support.processes import eventually, free_port, kill, output_of, python
 
 # A command that has begun, with a private server; one task ends as the server is to end.
@@ -148,6 +149,7 @@ except Exception as problem:
     def test_is_forked_by_a_new_command_and_ends_with_it_once_all_is_recorded(
         self, ending: str, tmp_path: Path
     ) -> None:
+        migrated_home(tmp_path)
         with python("-c", COMMAND, ending) as command:
             assert command.stdin is not None
             assert command.stdout is not None
