@@ -6,6 +6,7 @@ password for its own user only. The site of a store is beside it, behind the sam
 
 import argparse
 import asyncio
+import gc
 import socket
 import sys
 from collections.abc import Iterable
@@ -109,6 +110,7 @@ def beside(application: Application, own_site: Application) -> Application:
 
 
 if __name__ == "__main__":
+    gc.set_threshold(50_000)  # what is imported is no garbage
     parser = argparse.ArgumentParser()
     parser.add_argument("--host")
     parser.add_argument("--port", type=int)

@@ -45,8 +45,8 @@ SETTINGS = (
     + (", 'hub:tiny_vit': vit_encoder}" if PRESETS else "}"),
     "fine_tuning.units=8",
     "fine_tuning.own_phase_a.epochs=1",
-    "fine_tuning.own_phase_a.batch_size=8",
-    "fine_tuning.own_phase_b.batch_size=8",
+    "fine_tuning.own_phase_a.batch_size=9",
+    "fine_tuning.own_phase_b.batch_size=9",
     "fine_tuning.own_phase_b.epochs=2",
     "ensemble.n_folds=2",
     "ensemble.meta_learners=[logistic_regression]",
@@ -134,8 +134,13 @@ MODELS = [
         for kind, stage in (("fine-tuning", "finetuning"), ("logistic_regression on", "fitted"))
     ),
 ]
+RESNETS = [(model, ".onnx") for model in MODELS[5:6]]  # as the function above it
 EXPORTS = [
-    pytest.param(*model, ending, marks=[pytest.mark.long] if model in MODELS[4:5] else [])
+    pytest.param(
+        *model,
+        ending,
+        marks=[pytest.mark.long] * (model in MODELS[4:5] or (model, ending) in RESNETS),
+    )
     for model in (MODELS[0], *MODELS[3:6])
     for ending in (".keras", ".onnx")
 ]

@@ -65,8 +65,8 @@ def _folds(labels: np.ndarray) -> np.ndarray:
 def _noise_bases() -> dict[str, Base]:
     random = np.random.default_rng(SEED)
     models = [
-        RandomForestClassifier(15, random_state=1),
-        RandomForestClassifier(15, max_depth=6, random_state=2),
+        RandomForestClassifier(8, random_state=1),
+        RandomForestClassifier(8, max_depth=6, random_state=2),
         KNeighborsClassifier(1),
         KNeighborsClassifier(3, weights="distance"),
         LogisticRegression(max_iter=1000),
@@ -101,9 +101,8 @@ def test_on_noise_only_the_biased_scheme_believes_in_itself() -> None:
             assert _at_chance(row["n_apparent"], row["n_fitted"]), row
 
 
-@pytest.mark.parametrize("fold", [0, N_FOLDS - 1])
-def test_labels_of_a_fold_do_not_decide_what_is_said_of_it(fold: int) -> None:
-    folds = _folds(LABELS)
+def test_labels_of_a_fold_do_not_decide_what_is_said_of_it() -> None:
+    folds, fold = _folds(LABELS), N_FOLDS - 1
     altered = np.where(folds == fold, (LABELS + 1) % N_CLASSES, LABELS)
     original_proba, altered_proba = (
         _predictions(_noise_bases(), labels, folds).out_of_fold for labels in (LABELS, altered)

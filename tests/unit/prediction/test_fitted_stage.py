@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from flowers17.artifacts import Artifact, Store
-from flowers17.config import CombinationSettings, StudySettings
+from flowers17.config import CombinationSettings, DatasetSettings, StudySettings
 from flowers17.errors import ArtifactDamaged
 from flowers17.prediction.classifiers import Classifier
 from flowers17.prediction.fitted_classifier import FittedClassifier
@@ -23,6 +23,9 @@ from tests.unit.prediction.made_models import Maker
 N, N_CLASSES = 60, 3
 LABELS = np.arange(N) % N_CLASSES
 PARTS = ["test" if row % 5 == 4 else "train" for row in range(N)]
+SETTINGS = StudySettings.model_validate(
+    {"features": {"classifiers": {"random_forest": {"n_estimators": 20}}}}
+)
 TEST = np.flatnonzero(np.array(PARTS) == "test")
 VALIDATION = np.array([0, 1, 2, 3])
 
@@ -38,7 +41,7 @@ def _built(
     classifier: str,
     features: np.ndarray,
     n_components: int | None = None,
-    settings: StudySettings = StudySettings(),
+    settings: StudySettings = SETTINGS,
     labels: np.ndarray = LABELS,
 ) -> tuple[Artifact, Artifact]:
     """The split of all images and the fitted classifier, built on features in a new store."""
@@ -107,7 +110,7 @@ def test_classes_of_unequal_size_count_alike_where_that_is_set(
     labels = np.where(np.arange(N) % 10 == 0, 1 + np.arange(N) // 10 % 2, 0)
     source = str(class_folders(tmp_path / "data", {"daisy": 2, "iris": 2}))
     dataset = {"resize": "pad", "source": source}
-    shares, settings = [], StudySettings.model_validate({"dataset": dataset})
+    shares, settings = [], SETTINGS.model_copy(update={"dataset": DatasetSettings(**dataset)})
     for weight in ("none", "balanced"):
         weighted = settings.model_copy(update={"class_weight": weight})
         _, artifact = _built(

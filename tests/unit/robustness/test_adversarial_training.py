@@ -71,7 +71,9 @@ def test_the_share_of_a_batch_is_attacked(share: float, n: int) -> None:
     assert (adversarial != X).any(axis=(1, 2, 3)).tolist() == [True] * n + [False] * (10 - n)
 
 
-HARD = EVERYTHING.model_copy(update={"adversary": PGD, "epochs": 3, "resolutions": (1.0,)})
+HARD = EVERYTHING.model_copy(
+    update={"adversary": PGD, "epochs": 2, "batch_size": 10, "resolutions": (1.0,)}
+)
 
 
 def test_a_training_stopped_after_an_epoch_ends_with_the_same_bytes(tmp_path: Path) -> None:

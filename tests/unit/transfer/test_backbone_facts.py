@@ -31,7 +31,14 @@ def test_every_network_of_keras_is_known() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["vgg16", "mobilenet", "mobilenetv3small", "efficientnetb0", "resnet50v2"]
+    "name",
+    [
+        *("vgg16", "mobilenetv3small"),
+        *(
+            pytest.param(name, marks=pytest.mark.long)
+            for name in ("mobilenet", "efficientnetb0", "resnet50v2")
+        ),
+    ],
 )
 def test_facts_derived_anew_are_those_that_are_stored(name: str) -> None:
     assert facts_of(known_facts()[name].function) == known_facts()[name]

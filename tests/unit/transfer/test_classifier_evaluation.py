@@ -21,6 +21,7 @@ from sklearn.svm import SVC, LinearSVC
 
 from flowers17.config import (
     ClassifierSettings,
+    LogisticRegressionSettings,
     NeighboursSettings,
     RandomForestSettings,
     SvmSettings,
@@ -36,7 +37,9 @@ from tests.unit.transfer.made_features import FeatureCase, feature_case
 
 SEED = 17
 SETTINGS = ClassifierSettings(
-    random_forest=RandomForestSettings(n_estimators=40, search_n_estimators=10)
+    random_forest=RandomForestSettings(n_estimators=20, search_n_estimators=5),
+    svm=SvmSettings(search_C=(1.0, 10.0), search_gamma=(0.5, 1.0)),
+    logistic_regression=LogisticRegressionSettings(search_C=(1.0, 100.0)),
 )
 
 
@@ -49,7 +52,7 @@ PLAIN: dict[str, Callable[[str], ClassifierMixin]] = {
     "knn": lambda split: KNeighborsClassifier(5, weights="distance"),
     "svm": lambda split: SVC(C=10, gamma=1, break_ties=True),
     "logistic_regression": lambda split: LogisticRegression(C=100, tol=1e-8, max_iter=10_000),
-    "random_forest": lambda split: RandomForestClassifier(40, random_state=_forest_seed(split)),
+    "random_forest": lambda split: RandomForestClassifier(20, random_state=_forest_seed(split)),
 }
 
 
@@ -229,10 +232,10 @@ def test_search_has_as_many_folds_as_the_smallest_class_has_groups(
 
 @pytest.mark.parametrize("classifier", FAMILIES)
 def test_search_equals_fitting_with_what_it_chose(classifier: str, case: FeatureCase) -> None:
-    for index, searched in enumerate(_evaluated(classifier, case, search=True)):
+    for split, searched in zip(case.splits, _evaluated(classifier, case, search=True), strict=True):
         own = getattr(SETTINGS, classifier).model_copy(update=searched.chosen)
         settings = SETTINGS.model_copy(update={classifier: own})
-        again = _evaluated(classifier, case, settings=settings)[index]
+        [again] = _evaluated(classifier, replace(case, splits=[split]), settings=settings)
         assert searched.proba.tobytes() == again.proba.tobytes()
 
 
@@ -321,7 +324,7 @@ def test_workers_share_the_columns(
 
 def test_forest_has_the_trees_of_scikit_learn(case: FeatureCase) -> None:
     columns, split = side_by_side(case.maps), case.splits[0]
-    plain = RandomForestClassifier(40, random_state=_forest_seed(split.name))
+    plain = RandomForestClassifier(20, random_state=_forest_seed(split.name))
     plain.fit(columns[split.train], case.labels[split.train])
     [fit] = fits(
         "random_forest", SETTINGS, features=columns, labels=case.labels, splits=[split], seed=SEED
@@ -388,7 +391,7 @@ class TestBalancedClassWeights:
                 C=100, tol=1e-8, max_iter=10_000, class_weight="balanced"
             ),
             "random_forest": RandomForestClassifier(
-                40, random_state=_forest_seed("clean"), class_weight="balanced"
+                20, random_state=_forest_seed("clean"), class_weight="balanced"
             ),
         }[classifier]
         [split], columns = unequal.splits, side_by_side(unequal.maps).astype(np.float64)

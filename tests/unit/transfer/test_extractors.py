@@ -46,15 +46,30 @@ def test_untrained_weights_depend_on_the_seed_alone(network: Any) -> None:
         assert not is_kernel or (weight != twin).any()
 
 
-@pytest.mark.parametrize("extractor", ["mobilenet", "xception"])
+@pytest.mark.parametrize(
+    "extractor", ["mobilenet", pytest.param("xception", marks=pytest.mark.long)]
+)
 def test_untrained_network_passes_signal_through(extractor: Any, images: np.ndarray) -> None:
     model = build_extractor(extractor, input_size=96, weights_path=None, seed=1)
     features = feature_maps(model, images, extractor=extractor, input_size=96)
     assert 0.01 < features.std(axis=0).mean() < 1e6  # normalisation takes the scale away
 
 
-@pytest.mark.parametrize("name", ["mobilenet_notop.weights.h5", "mobilenet_1_0_224_tf_no_top.h5"])
-@pytest.mark.parametrize("format_", WRITERS)
+OF_KERAS_3, OF_KERAS_2 = "mobilenet_notop.weights.h5", "mobilenet_1_0_224_tf_no_top.h5"
+
+
+@pytest.mark.parametrize(
+    ("format_", "name"),
+    [
+        ("keras3", OF_KERAS_2),
+        ("legacy", OF_KERAS_3),
+        ("float16", OF_KERAS_3),
+        *(
+            pytest.param(*case, marks=pytest.mark.long)
+            for case in (("keras3", OF_KERAS_3), ("legacy", OF_KERAS_2), ("float16", OF_KERAS_2))
+        ),
+    ],
+)
 def test_weights_are_loaded_from_every_format_under_every_name(
     format_: str, name: str, network: Any, tmp_path: Path
 ) -> None:

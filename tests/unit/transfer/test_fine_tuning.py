@@ -91,7 +91,8 @@ class TestStoredAndComputedActivations:
         ("name", "phase", "convolutions"),
         [
             (BACKBONE, "a", "direct"),
-            # MobileNet in phase b: TestRatesByBlock. Phase a is a head, of any extractor.
+            # MobileNet in phase b, with rates by block: test_backbones.py.
+            # Phase a is a head, of any extractor.
             (BACKBONE, "b", "winograd"),
             pytest.param("mobilenet", "a", "direct", marks=pytest.mark.long),
             pytest.param("mobilenet", "b", "winograd", marks=pytest.mark.long),
@@ -164,7 +165,10 @@ class TestCut:
             inside = {id(weight) for part in (lower, upper) for weight in part.weights}
             assert len(inside) == len(extractor.weights), block
 
-    @pytest.mark.parametrize("name", ["vgg16", "mobilenet", "xception", "inceptionv3"])
+    @pytest.mark.parametrize(
+        "name",
+        ["vgg16", "mobilenet", "xception", pytest.param("inceptionv3", marks=pytest.mark.long)],
+    )
     def test_every_block_is_a_place_where_the_network_is_in_one_piece(self, name: str) -> None:
         extractor = _shared(name)
         n_frozen = [cut(extractor, name, block)[0].count_params() for block in BLOCKS[name]]
@@ -302,7 +306,9 @@ class TestRatesByBlock:
             # Two and three separable convolutions, of two kernels each; block 13 has a way around.
             ("xception", "block13", {0: 4, 1: 2 * 4, 2: 2 * 4 + 3}),
             # Nine convolutions each, their batch norms without gamma.
-            ("inceptionv3", "mixed9", {0: 4, 1: 9 * 2, 2: 9 * 2}),
+            pytest.param(
+                *("inceptionv3", "mixed9", {0: 4, 1: 9 * 2, 2: 9 * 2}), marks=pytest.mark.long
+            ),
         ],
     )
     def test_fall_by_the_decay_with_each_block_back_from_the_head(
@@ -333,27 +339,6 @@ class TestRatesByBlock:
             elif layer.startswith("conv_"):  # as MobileNet does
                 number = int(layer.removesuffix("_bn").rpartition("_")[2])
                 assert rate == 0.5 ** (1 + 13 - number), variable.path
-
-    def test_end_with_the_same_bits_over_stored_and_computed_activations(
-        self, tmp_path: Path
-    ) -> None:
-        name, block, images = "mobilenet", "block12", _images()
-        ends = []
-        for stores in (True, False):
-            extractor = _extractor(name)
-            lower, upper = cut(extractor, name, block)
-            shape = tuple(extractor.output_shape[1:])
-            trainable = trainable_network(
-                upper, shape, N_CLASSES, pooling="flatten", units=16, head=FULL, seed=SEED
-            )
-            rates = rates_by_block(trainable, extractor, name, block, decay=0.5)
-            over_images = image_network(lower, trainable, name)
-            assert rates_by_block(over_images, extractor, name, block, decay=0.5) == rates
-            model = trainable if stores else over_images
-            examples = _examples(_stored(lower, name, images) if stores else images)
-            history = _fitted(model, examples, tmp_path / f"{stores}", rates=rates)
-            ends.append((history, [weight.tobytes() for weight in _values(trainable)]))
-        assert ends[0] == ends[1]
 
     def test_from_an_unknown_block_names_those_there_are(self) -> None:
         extractor = _shared("vgg16")

@@ -398,7 +398,13 @@ class TestPreset:
             _built(f"hub:{tmp_path}")
 
 
-@pytest.mark.parametrize("name", ["größe netz", "_mine", "ünet", "花"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("größe netz", "花"),
+        *(pytest.param(name, marks=pytest.mark.long) for name in ("_mine", "ünet")),
+    ],
+)
 def test_a_name_of_any_letters_serves_for_features_and_fine_tuning(
     name: str, own_module: str, tmp_path: Path
 ) -> None:
