@@ -378,9 +378,8 @@ class TestInterruptions:
             ("endless", str(folder / name), str(folder / f"{name} calls"), name, isolated)
             for name, isolated in names.items()
         ]
-        gate = KerasGate(
-            folder / "modules"
-        )  # their stages need none, nor what they are forked from
+        # Their stages need no Keras, nor does what they are forked from.
+        gate = KerasGate(folder / "modules")
         gate.close()
         env = {"PREFECT_API_URL": prefect_api, **gate.variables}
         with forked(*calls, env=env) as (_, pids):

@@ -12,9 +12,8 @@ import sys
 import tarfile
 import time
 import zipfile
-import zlib
 from collections.abc import Callable, Iterable
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 from PIL import Image
@@ -41,19 +40,10 @@ def resealed(block: bytes, position: int, field: bytes) -> bytes:
 
 
 def gzipped(path: Path, parts: Iterable[bytes]) -> Path:
-    """Write a gzip file part by part; a part that comes again is compressed once."""
-    compressed: dict[bytes, bytes] = {}
-    checksum = size = 0
+    """Write a gzip file with a member for each part; what comes again is compressed once."""
+    compressed = cache(partial(gzip.compress, compresslevel=1, mtime=0))
     with path.open("wb") as stream:
-        stream.write(b"\x1f\x8b\x08" + bytes(6) + b"\xff")
-        for part in parts:
-            if part not in compressed:
-                deflation = zlib.compressobj(1, wbits=-zlib.MAX_WBITS)
-                compressed[part] = deflation.compress(part) + deflation.flush(zlib.Z_FULL_FLUSH)
-            stream.write(compressed[part])
-            checksum, size = zlib.crc32(part, checksum), size + len(part)
-        end = zlib.compressobj(1, wbits=-zlib.MAX_WBITS).flush()
-        stream.write(end + struct.pack("<2L", checksum, size % 2**32))
+        stream.writelines(map(compressed, parts))
     return path
 
 
